@@ -1,0 +1,51 @@
+/* The onion's memory of what has passed: no packet is forwarded twice. Keyed by eph; an entry lives
+ * as long as its path's minute is acceptable (3 min either side), then goes with its whole minute.
+ * Not the broadcast ids: those age by time.
+ *
+ * Threat: a neighbour floods with fresh ephs to make us forget, or to starve others. Nothing is
+ * forgotten early: at the bound (entries, or a neighbour's eighth) new ephs are refused. Implements
+ * p2pd-protocol(7) ONION, drop list. */
+#ifndef P2PD_DROPLIST_H
+#define P2PD_DROPLIST_H
+
+#include "daemon/core/base.h"
+#include "daemon/core/onion.h"
+
+#define DROPLIST_NEIGHBOURS 64 /* charge slots: link slots of the caller */
+#define DROPLIST_MINUTES 3     /* accepted either side of now */
+#define DROPLIST_KEPT_BYTES (16u << 20)
+
+struct droplist;
+
+/* entries_max: ephs remembered in all (kept or as fingerprints). Tables grow as needed from almost
+ * nothing. Kept entries (eph, prk, bitmap; secrets) lie in locked memory that grows by chunks,
+ * DROPLIST_KEPT_BYTES at most. NULL: no memory. */
+struct droplist *droplist_new(size_t entries_max, const struct core_random *random);
+void droplist_free(struct droplist *list);
+
+/* Before the Diffie-Hellman. Returns 0 with *ret_prk = NULL (never seen) or the kept prk (borrowed
+ * until the next call); DROP_DUPLICATE: an evicted eph, all under it is refused; DROP_LIMIT: new,
+ * but the table or the neighbour's share is full. */
+enum drop droplist_find(struct droplist *list, const uint8_t eph[32], unsigned neighbour,
+                        const uint8_t **ret_prk);
+
+/* After the tag verified. `minute` is the absolute one (unix minutes, epoch * 60 + slot). Enters
+ * (eph, prk, index). DROP_TIME: outside 3 min of the list's now, or another minute than this eph
+ * has; DROP_DUPLICATE: index seen; DROP_LIMIT. */
+enum drop droplist_enter(struct droplist *list, const uint8_t eph[32],
+                         const uint8_t prk[ONION_PRK_LEN], int64_t minute, uint16_t index,
+                         unsigned neighbour);
+
+/* Move now forward (unix minutes, corrected): forgets minutes that are out of range. Never
+ * backwards by more than is safe: an earlier minute keeps what is held, and minutes already
+ * forgotten stay refused until time has caught up. (After hours backwards the caller makes new
+ * routing keys and a new list.) Before the first call every minute is out of range. `neighbours` =
+ * how many links there are (1: the share is everything). */
+void droplist_advance(struct droplist *list, int64_t minute, unsigned neighbours);
+
+struct droplist_stats {
+    size_t entries, kept, bytes;
+};
+void droplist_stats(const struct droplist *list, struct droplist_stats *ret_stats);
+
+#endif

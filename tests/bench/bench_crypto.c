@@ -1,0 +1,195 @@
+/* link: daemon/core/droplist daemon/core/onion */
+/* What one packet costs: nanoseconds an operation, beside the bare libsodium calls that nothing
+ * built on them can beat. Medians of several rounds of one run, so that a busy machine slows both
+ * columns alike. */
+#include "daemon/core/droplist.h"
+#include "daemon/core/onion.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define ROUNDS 9
+#define BATCH_NS INT64_C(20000000) /* a round lasts about so long */
+#define FRESH_EPHS                                                                                 \
+    50000 /* fewer than fill the kept memory: the row is about entering, not evicting */
+
+struct bench {
+    struct core_random random;
+    size_t n_layers;
+    struct onion_layer layers[ONION_LAYERS_MAX];
+    uint16_t indexes[ONION_LAYERS_MAX];
+    uint8_t secret[32], public[32], eph_secret[32], key[64];
+    uint8_t nonce[ONION_NONCE_LEN], payload[ONION_PAYLOAD_MAX];
+    uint8_t packet[ONION_LEN], out[ONION_LEN + 64];
+    struct droplist *list;
+    uint64_t count;
+};
+
+static int64_t now_ns(void) {
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void system_fill(void *context, void *buffer, size_t length) {
+    (void)context;
+    randombytes_buf(buffer, length);
+}
+
+static void check(bool ok) {
+    if (!ok)
+        abort();
+}
+
+/* ---- Operations ---- */
+
+static void do_build(struct bench *b) {
+    onion_build(b->layers, b->n_layers, b->indexes, b->nonce, b->payload, sizeof b->payload,
+                &b->random, b->packet);
+}
+
+static void do_layer_key(struct bench *b) {
+    check(onion_layer_key(&b->layers[5], b->public, b->eph_secret) == DROP_NONE);
+}
+
+static void do_prk(struct bench *b) {
+    check(onion_prk(b->public, b->secret, b->public, b->out) == DROP_NONE);
+}
+
+static void do_peel(struct bench *b) {
+    struct onion_peeled peeled;
+
+    check(onion_peel(b->packet, b->layers[0].prk, b->out, &peeled) == DROP_NONE);
+}
+
+/* The next packet of a path that is known; 64 paths, as many indexes as there are, then the next
+ * 64. */
+static void do_droplist_kept(struct bench *b) {
+    const uint64_t n = b->count++;
+    const uint64_t path = n % 64 + n / (64 * 1024) * 64;
+    const uint8_t *prk;
+    uint8_t eph[32] = {0};
+
+    memcpy(eph, &path, sizeof path);
+    check(droplist_find(b->list, eph, 0, &prk) == DROP_NONE);
+    check(droplist_enter(b->list, eph, b->key, 0, n / 64 % 1024, 0) == DROP_NONE);
+}
+
+static void do_droplist_fresh(struct bench *b) {
+    const uint64_t n = b->count++;
+    const uint8_t *prk;
+    uint8_t eph[32] = {1};
+
+    if (n % FRESH_EPHS == 0) { /* a new minute: paid for here as it is in life */
+        droplist_advance(b->list, (int64_t)(n / FRESH_EPHS) * 7, 1);
+    }
+    memcpy(eph + 8, &n, sizeof n);
+    check(droplist_find(b->list, eph, 0, &prk) == DROP_NONE && prk == NULL);
+    check(droplist_enter(b->list, eph, b->key, (int64_t)(n / FRESH_EPHS) * 7, 0, 0) == DROP_NONE);
+}
+
+static void do_x25519(struct bench *b) {
+    check(crypto_scalarmult(b->out, b->secret, b->public) == 0);
+}
+
+static void do_seal(struct bench *b) {
+    const uint8_t zero[12] = {0};
+
+    crypto_aead_chacha20poly1305_ietf_encrypt(b->packet, NULL, b->out, ONION_BODY_LEN, NULL, 0,
+                                              NULL, zero, b->key);
+}
+
+static void do_open(struct bench *b) {
+    const uint8_t zero[12] = {0};
+
+    check(crypto_aead_chacha20poly1305_ietf_decrypt(
+              b->out, NULL, NULL, b->packet, ONION_BODY_LEN + 16, NULL, 0, zero, b->key) == 0);
+}
+
+static void do_blake2b(struct bench *b) {
+    crypto_generichash(b->out, 64, b->nonce, 16, b->key, 64);
+}
+
+/* ---- Measuring ---- */
+
+static int compare(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static double measure(struct bench *b, void (*operation)(struct bench *)) {
+    double rounds[ROUNDS];
+
+    for (int i = 0; i < ROUNDS; i++) {
+        const int64_t start = now_ns();
+        int64_t n = 0, elapsed;
+
+        do {
+            for (int j = 0; j < 16; j++)
+                operation(b);
+            n += 16;
+            elapsed = now_ns() - start;
+        } while (elapsed < BATCH_NS);
+        rounds[i] = (double)elapsed / (double)n;
+    }
+    qsort(rounds, ROUNDS, sizeof *rounds, compare);
+    return rounds[ROUNDS / 2];
+}
+
+static void row(struct bench *b, const char *name, void (*operation)(struct bench *)) {
+    printf("%-44s %10.0f\n", name, measure(b, operation));
+}
+
+static void list_renew(struct bench *b) {
+    droplist_free(b->list);
+    b->list = droplist_new(SIZE_MAX, &b->random);
+    check(b->list != NULL);
+    droplist_advance(b->list, 0, 1);
+    b->count = 0;
+}
+
+static void bench_init(struct bench *b) {
+    memset(b, 0, sizeof *b);
+    b->random.fill = system_fill;
+    randombytes_buf(b->secret, 32);
+    randombytes_buf(b->eph_secret, 32);
+    randombytes_buf(b->key, sizeof b->key);
+    crypto_scalarmult_base(b->public, b->secret);
+    for (size_t i = 0; i < ONION_LAYERS_MAX; i++)
+        check(onion_layer_key(&b->layers[i], b->public, b->eph_secret) == DROP_NONE);
+}
+
+int main(void) {
+    static struct bench b;
+
+    if (sodium_init() < 0)
+        return 1;
+    bench_init(&b);
+    printf("%-44s %10s\n", "operation", "ns");
+    row(&b, "bare: X25519", do_x25519);
+    row(&b, "bare: ChaCha20-Poly1305-IETF seal, 1132", do_seal);
+    do_seal(&b);
+    row(&b, "bare: ChaCha20-Poly1305-IETF open, 1132 + 16", do_open);
+    row(&b, "bare: BLAKE2b-512 keyed, 16", do_blake2b);
+    row(&b, "onion_layer_key", do_layer_key);
+    row(&b, "onion_prk", do_prk);
+    for (b.n_layers = 1; b.n_layers <= ONION_LAYERS_MAX; b.n_layers++) {
+        char name[64];
+
+        snprintf(name, sizeof name, "onion_build, %zu layers, keyed", b.n_layers);
+        row(&b, name, do_build);
+    }
+    b.n_layers = 4;
+    do_build(&b);
+    row(&b, "onion_peel, prk kept", do_peel);
+    list_renew(&b);
+    row(&b, "droplist find + enter, kept", do_droplist_kept);
+    list_renew(&b);
+    row(&b, "droplist find + enter, fresh", do_droplist_fresh);
+    droplist_free(b.list);
+    return 0;
+}
