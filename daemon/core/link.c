@@ -1,0 +1,765 @@
+/* Links and cells: which session speaks for which neighbour, what goes into a cell, who is alive. Threat: see link.h. */
+#include "daemon/core/link_private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define OLD_KEYS_US (30 * US_PER_S)
+#define REKEY_US (10 * US_PER_MINUTE)
+#define REKEY_CELLS (UINT64_C(1) << 32)
+#define SIMULTANEOUS_US (5 * US_PER_S)
+#define LINGER_US (5 * US_PER_S) /* a refused session waits so long for a repeated message 3 */
+#define UNANSWERED_US US_PER_S   /* cells out and nothing heard: ask */
+#define PING_FAST_US (300 * US_PER_MS)
+#define PING_SUSPECT_US US_PER_S
+#define SUSPECT_US (3 * US_PER_S) /* 1 s unheard and 2 s of asking */
+#define CHALLENGE_US US_PER_S
+#define COPIES_US US_PER_MINUTE
+#define COPIES_MAX 3
+#define CLOCK_SAMPLES (LINK_SLOTS + LINK_DIALS_MAX + 1)
+
+struct links *links_new(const struct links_config *config) {
+    struct links *links = sodium_malloc(sizeof *links); /* holds the network's keys */
+    if (!links)
+        return NULL;
+    memset(links, 0, sizeof *links);
+    links->config = *config;
+    guard_init(&links->guard, config->network_key, config->random, (struct mono){0});
+    sodium_memzero(links->config.network_key, KEY_LEN);
+    links->next = MONO_NEVER;
+    return links;
+}
+
+void links_free(struct links *links) {
+    if (!links)
+        return;
+    for (unsigned i = 0; i < SESSIONS_MAX; i++)
+        session_free(links, links->sessions[i]);
+    for (unsigned i = 0; i < SESSIONS_MAX / SESSION_SLOTS_CHUNK; i++)
+        sodium_free(links->secrets[i]);
+    for (unsigned i = 0; i < LINK_SLOTS; i++)
+        free(links->links[i]);
+    free(links->events);
+    sodium_free(links); /* wipes */
+}
+
+void links_configure(struct links *links, int64_t heartbeat_us, int64_t timeout_us) {
+    links->config.heartbeat_us = heartbeat_us;
+    links->config.timeout_us = timeout_us;
+}
+
+void links_set_descriptor(struct links *links, const uint8_t *bytes, size_t length) {
+    memcpy(links->descriptor, bytes, length);
+    links->descriptor_length = length;
+}
+
+void links_set_correction(struct links *links, int64_t correction_us) {
+    links->correction_us = correction_us;
+}
+
+/* ---- Events ---- */
+
+struct link_event *link_emit(struct links *links, enum link_event_kind kind,
+                             const struct link *link) {
+    if (links->n_events == links->events_capacity) {
+        size_t capacity = links->events_capacity ? links->events_capacity * 2 : 4;
+        struct link_event *larger = realloc(links->events, capacity * sizeof *larger);
+        if (!larger)
+            return NULL;
+        links->events = larger;
+        links->events_capacity = capacity;
+    }
+    struct link_event *event = &links->events[links->n_events++];
+    memset(event, 0, sizeof *event);
+    event->kind = kind;
+    if (link) {
+        event->link = link->view;
+        event->address = link->view.address;
+    }
+    return event;
+}
+
+bool links_event(struct links *links, struct link_event *ret_event) {
+    if (links->first_event == links->n_events) {
+        links->first_event = links->n_events = 0;
+        return false;
+    }
+    *ret_event = links->events[links->first_event++];
+    return true;
+}
+
+/* ---- Views ---- */
+
+const struct link_view *links_at(const struct links *links, unsigned slot) {
+    return links->links[slot] ? &links->links[slot]->view : NULL;
+}
+
+static struct link *find_prefix(const struct links *links, uint64_t prefix) {
+    for (unsigned i = 0; i < LINK_SLOTS; i++)
+        if (links->links[i] && links->links[i]->view.prefix == prefix)
+            return links->links[i];
+    return NULL;
+}
+
+const struct link_view *links_find(const struct links *links, uint64_t prefix) {
+    const struct link *link = find_prefix(links, prefix);
+    return link ? &link->view : NULL;
+}
+
+struct link *link_of(struct links *links, const struct node_id *id) {
+    struct link *link = find_prefix(links, node_id_prefix(id));
+    return link && node_id_is_equal(&link->view.id, id) ? link : NULL;
+}
+
+unsigned links_count(const struct links *links, bool established) {
+    unsigned n = 0;
+    for (unsigned i = 0; i < LINK_SLOTS; i++)
+        n += links->links[i] && (!established || links->links[i]->view.state != LINK_PROBATION);
+    return n;
+}
+
+const struct links_counters *links_counters(const struct links *links) {
+    return &links->counters;
+}
+
+int64_t links_clock_offset(const struct links *links) {
+    int64_t offsets[CLOCK_SAMPLES] = {0};
+    size_t n = 1;
+
+    for (unsigned i = 0; i < LINK_SLOTS; i++)
+        if (links->links[i])
+            offsets[n++] = links->links[i]->view.clock_offset_us;
+    for (unsigned i = 0; i < SESSIONS_MAX && n < CLOCK_SAMPLES; i++)
+        if (links->sessions[i] && links->sessions[i]->state == SESSION_ANSWERED &&
+            !link_of((struct links *)links, &links->sessions[i]->peer))
+            offsets[n++] = links->sessions[i]->offset_us;
+    for (size_t i = 1; i < n; i++) /* insertion: a handful */
+        for (size_t j = i; j > 0 && offsets[j] < offsets[j - 1]; j--) {
+            int64_t swap = offsets[j];
+            offsets[j] = offsets[j - 1];
+            offsets[j - 1] = swap;
+        }
+    return n % 2 ? offsets[n / 2] : offsets[n / 2 - 1] / 2 + offsets[n / 2] / 2;
+}
+
+/* ---- Dialling ---- */
+
+bool links_is_dialling(const struct links *links, const struct address *address) {
+    for (unsigned i = 0; i < SESSIONS_MAX; i++) {
+        const struct session *session = links->sessions[i];
+        if (session && session->initiator && session->state != SESSION_OPEN &&
+            address_is_equal(&session->remote, address))
+            return true;
+    }
+    return false;
+}
+
+unsigned links_dials(const struct links *links) {
+    return links->n_dials;
+}
+
+static int dial(struct links *links, const struct address *address, const struct address *local,
+                enum link_purpose purpose, struct mono now, struct wall wall) {
+    if (links_is_dialling(links, address))
+        return -EALREADY;
+    struct session *session =
+        links->n_dials < LINK_DIALS_MAX ? session_new(links, address, local, now) : NULL;
+    if (!session)
+        return -ENOBUFS;
+    session->initiator = true;
+    session->purpose = purpose;
+    session->rekey = purpose == LINK_REKEY;
+    session_dial(links, session, now, wall);
+    return 0;
+}
+
+int links_dial(struct links *links, const struct address *address, enum link_purpose purpose,
+               struct mono now, struct wall wall) {
+    struct address anywhere = {.port = 0};
+    return dial(links, address, &anywhere, purpose, now, wall);
+}
+
+/* ---- Links come and go ---- */
+
+static void link_drop(struct links *links, struct link *link) {
+    session_free(links, link->previous);
+    session_free(links, link->current);
+    links->links[link->view.slot] = NULL;
+    free(link);
+}
+
+static void link_end(struct links *links, struct link *link, enum link_close reason) {
+    if (link->view.state != LINK_PROBATION) {
+        struct link_event *event = link_emit(links, LINK_EVENT_DOWN, link);
+        if (event)
+            event->close = reason;
+    }
+    link_drop(links, link);
+}
+
+static struct link *link_new(struct links *links, const struct session *session, struct mono now,
+                             struct wall wall) {
+    for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
+        if (links->links[slot])
+            continue;
+        struct link *link = calloc(1, sizeof *link);
+        if (!link)
+            return NULL;
+        link->view = (struct link_view){.slot = slot,
+                                        .serial = ++links->serial,
+                                        .state = LINK_PROBATION,
+                                        .id = session->peer,
+                                        .prefix = node_id_prefix(&session->peer),
+                                        .dialled = session->initiator,
+                                        .purpose = session->purpose,
+                                        .since = now,
+                                        .since_wall = wall,
+                                        .rtt_us = -1};
+        link->unanswered_since = link->next_ping = MONO_NEVER;
+        link->replacements_since = now;
+        links->links[slot] = link;
+        return link;
+    }
+    return NULL;
+}
+
+/* Both dialled at once: the session begun by the smaller id speaks, the other only listens. */
+static bool current_wins(const struct links *links, const struct link *link,
+                         const struct session *session, struct mono now) {
+    const struct session *current = link->current;
+    if (!current || current->initiator == session->initiator || session->rekey ||
+        now.us - current->opened.us > SIMULTANEOUS_US ||
+        current->peer_sequence != session->peer_sequence)
+        return false;
+    bool ours_wins = memcmp(identity_id(links->config.identity)->bytes, session->peer.bytes,
+                            NODE_ID_LEN) < 0;
+    return current->initiator == ours_wins;
+}
+
+/* A second daemon with the same identity would take the link back and forth for ever: say so. Both sides log it: we here, the
+ * copy by the reason of the goodbye. */
+static bool is_copy(struct links *links, struct link *link, const struct session *session,
+                    struct mono now) {
+    if (session->rekey || address_is_equal(&link->view.address, &session->remote))
+        return false;
+    if (now.us - link->replacements_since.us > COPIES_US) {
+        link->replacements = 0;
+        link->replacements_since = now;
+    }
+    if (++link->replacements < COPIES_MAX)
+        return false;
+    core_log(links->config.trace, TRACE_WARNING,
+             "a neighbour's identity is in use by two daemons at once: link closed");
+    return true;
+}
+
+static void link_heard(struct links *links, struct link *link, struct mono now) {
+    link->last_heard = now;
+    link->unanswered_since = MONO_NEVER;
+    link->next_ping = MONO_NEVER;
+    if (link->view.state == LINK_SUSPECT) {
+        link->view.state = LINK_UP;
+        link_emit(links, LINK_EVENT_RECOVERED, link);
+    }
+}
+
+struct link *link_adopt(struct links *links, struct session *session, struct mono now,
+                        struct wall wall) {
+    struct link *link = link_of(links, &session->peer);
+
+    session->opened = now;
+    if (link && is_copy(links, link, session, now)) {
+        session->link = link->view.slot;
+        session_free(links, link->previous);
+        link->previous = NULL;
+        session_free(links, link->current);
+        link->current = session;
+        links_close(links, link->view.slot, LINK_CLOSED_COPY, now);
+        return NULL;
+    }
+    if (!link)
+        link = link_new(links, session, now, wall);
+    if (!link) {
+        session_free(links, session);
+        return NULL;
+    }
+    session->link = link->view.slot;
+    session_free(links, link->previous);
+    link->previous_until = mono_add(now, OLD_KEYS_US);
+    if (current_wins(links, link, session, now)) {
+        link->previous = session;
+    } else {
+        link->previous = link->current;
+        link->current = session;
+        if (!session->rekey)
+            link->view.dialled = session->initiator;
+        link->view.address = session->remote;
+        link->view.local = session->local;
+        link->view.seen_as = session->seen_as;
+        link->view.clock_offset_us = session->offset_us;
+    }
+    link_heard(links, link, now);
+    uint64_t jitter = random_below(links->config.random, 60 * US_PER_S);
+    /* Whoever began asks for new keys; the other does it a minute later, should the first not. */
+    link->rekey_at = mono_add(now, REKEY_US + (session->initiator ? 0 : 2 * US_PER_MINUTE) +
+                                       (int64_t)jitter);
+    links_arm(links, mono_add(now, links->config.heartbeat_us));
+    return link;
+}
+
+/* ---- Cells out ---- */
+
+/* Seal 1200 bytes at out + DATA_HEADER_LEN in place. */
+static void seal_cell(struct links *links, struct session *session, uint8_t *out) {
+    uint8_t nonce[crypto_aead_chacha20poly1305_ietf_NPUBBYTES] = {0};
+    uint64_t counter = session->counter++;
+    struct wire_writer w = wire_writer(out + 4, DATA_HEADER_LEN - 4);
+
+    memset(out, 0, 4);
+    out[0] = TYPE_DATA;
+    wire_put_uint(&w, session->remote_index, 4);
+    wire_put_uint(&w, counter, 8);
+    for (unsigned i = 0; i < 8; i++) /* Noise: little-endian */
+        nonce[4 + i] = (uint8_t)(counter >> (8 * i));
+    crypto_aead_chacha20poly1305_ietf_encrypt(
+        out + DATA_HEADER_LEN, NULL, out + DATA_HEADER_LEN, CELL_LEN, out, DATA_HEADER_LEN, NULL,
+        nonce, session_secrets(links, session)->send);
+}
+
+/* A cell went out. Whatever it says calls for a sign of life, but a PONG alone: or two idle ends would never be quiet. */
+static void link_sent(struct links *links, struct link *link, bool expects, struct mono now) {
+    link->view.bytes_out += DATAGRAM_LEN;
+    if (expects && link->unanswered_since.us == INT64_MAX) {
+        link->unanswered_since = now;
+        links_arm(links, mono_add(now, UNANSWERED_US));
+    }
+}
+
+/* A datagram whose cell is yet to be filled and sealed, or NULL when the step has too many. */
+static uint8_t *cell_datagram(struct links *links, const struct link *link) {
+    return effects_datagram(links->config.effects, &link->view.address, &link->view.local,
+                            DATAGRAM_LEN);
+}
+
+void link_send_cell(struct links *links, struct link *link, struct mono now) {
+    uint8_t *out = link->cell_used > 0 && link->current ? cell_datagram(links, link) : NULL;
+
+    if (out) {
+        memcpy(out + DATA_HEADER_LEN, link->cell, link->cell_used);
+        memset(out + DATA_HEADER_LEN + link->cell_used, 0, CELL_LEN - link->cell_used);
+        seal_cell(links, link->current, out);
+        link_sent(links, link, link->cell_expects, now);
+    }
+    link->cell_used = 0;
+    link->cell_expects = false;
+}
+
+int link_put_frame(struct links *links, struct link *link, uint8_t type, const void *body,
+                   size_t length, struct mono now) {
+    if (length > FRAME_BODY_MAX)
+        return -EMSGSIZE;
+    if (link->cell_used + FRAME_HEADER_LEN + length > CELL_LEN)
+        link_send_cell(links, link, now);
+    struct wire_writer w =
+        wire_writer(link->cell + link->cell_used, CELL_LEN - link->cell_used);
+    wire_put_uint(&w, type, 1);
+    wire_put_uint(&w, length, 2);
+    wire_put(&w, body, length);
+    link->cell_used += wire_length(&w);
+    link->cell_expects |= type != FRAME_PONG;
+    return 0;
+}
+
+int links_send_frame(struct links *links, uint64_t prefix, uint8_t type, const void *body,
+                     size_t length, struct mono now) {
+    struct link *link = find_prefix(links, prefix);
+    if (!link || link->view.state == LINK_PROBATION)
+        return -ENOTCONN;
+    return link_put_frame(links, link, type, body, length, now);
+}
+
+int links_send_onion(struct links *links, uint64_t prefix, const uint8_t packet[ONION_LEN],
+                     struct mono now) {
+    struct link *link = find_prefix(links, prefix);
+    if (!link || link->view.state == LINK_PROBATION)
+        return -ENOTCONN;
+    uint8_t *out = cell_datagram(links, link);
+    if (!out)
+        return -ENOBUFS;
+    struct wire_writer w = wire_writer(out + DATA_HEADER_LEN, CELL_LEN);
+    wire_put_uint(&w, FRAME_ONION, 1);
+    wire_put_uint(&w, ONION_LEN, 2);
+    wire_put(&w, packet, ONION_LEN);
+    seal_cell(links, link->current, out);
+    link_sent(links, link, true, now);
+    return 0;
+}
+
+void links_flush(struct links *links, struct mono now) {
+    for (unsigned i = 0; i < LINK_SLOTS; i++)
+        if (links->links[i] && links->links[i]->cell_used > 0)
+            link_send_cell(links, links->links[i], now);
+}
+
+void link_ping(struct links *links, struct link *link, struct mono now) {
+    random_fill(links->config.random, link->ping_token, sizeof link->ping_token);
+    link->ping_sent = now;
+    link->ping_out = true;
+    link_put_frame(links, link, FRAME_PING, link->ping_token, sizeof link->ping_token, now);
+}
+
+void links_probe_all(struct links *links, struct mono now) {
+    for (unsigned i = 0; i < LINK_SLOTS; i++)
+        if (links->links[i] && links->links[i]->view.state != LINK_PROBATION)
+            link_ping(links, links->links[i], now);
+}
+
+/* ---- Verdicts and goodbyes ---- */
+
+static void link_is_up(struct links *links, struct link *link, struct mono now) {
+    link->view.state = LINK_UP;
+    link_ping(links, link, now); /* measures the round trip */
+}
+
+/* Send the verdict in a cell of its own, kept so that it can be repeated to a message 3 that comes again. */
+static void send_verdict(struct links *links, struct link *link, struct session *session,
+                         enum link_refusal refusal, const struct address *referrals, size_t n,
+                         struct mono now) {
+    uint8_t body[2 + LINK_REFERRALS_MAX * ADDRESS_WIRE_LEN];
+    struct wire_writer w = wire_writer(body, sizeof body);
+
+    n = n > LINK_REFERRALS_MAX ? LINK_REFERRALS_MAX : n;
+    wire_put_uint(&w, refusal, 1);
+    wire_put_uint(&w, n, 1);
+    for (size_t i = 0; i < n; i++)
+        wire_put_address(&w, &referrals[i]);
+    link_send_cell(links, link, now);
+    link_put_frame(links, link, FRAME_VERDICT, body, wire_length(&w), now);
+    uint8_t *out = effects_datagram(links->config.effects, &session->remote, &session->local,
+                                    DATAGRAM_LEN);
+    if (!out)
+        return;
+    memcpy(out + DATA_HEADER_LEN, link->cell, link->cell_used);
+    memset(out + DATA_HEADER_LEN + link->cell_used, 0, CELL_LEN - link->cell_used);
+    link->cell_used = 0;
+    seal_cell(links, session, out);
+    link_sent(links, link, true, now);
+    if (!session->initiator && !session->finish && (session->finish = malloc(DATAGRAM_LEN)))
+        memcpy(session->finish, out, DATAGRAM_LEN);
+}
+
+void links_verdict(struct links *links, unsigned slot, enum link_refusal refusal,
+                   const struct address *referrals, size_t n, struct mono now) {
+    struct link *link = slot < LINK_SLOTS ? links->links[slot] : NULL;
+
+    if (!link || !link->current)
+        return;
+    send_verdict(links, link, link->current, refusal, referrals, n, now);
+    if (refusal == LINK_ACCEPTED) {
+        if (link->view.state == LINK_PROBATION) {
+            link_is_up(links, link, now);
+            link_emit(links, LINK_EVENT_UP, link);
+        }
+        return;
+    }
+    if (link->view.state != LINK_PROBATION)
+        return;
+    struct session *session = link->current; /* lingers for a repeated message 3 */
+    link->current = NULL;
+    session->link = LINK_NONE;
+    session->retry = mono_add(now, LINGER_US);
+    links_arm(links, session->retry);
+    link_end(links, link, LINK_CLOSED_BYE);
+}
+
+/* Somebody who has a link with us shook hands anew: keys are due, it was restarted, or we dialled each other. Yes, of course. */
+void link_welcome(struct links *links, struct link *link, struct session *session,
+                  struct mono now) {
+    send_verdict(links, link, session, LINK_ACCEPTED, NULL, 0, now);
+    if (link->view.state == LINK_PROBATION)
+        link_is_up(links, link, now);
+}
+
+void links_close(struct links *links, unsigned slot, enum link_close reason, struct mono now) {
+    struct link *link = slot < LINK_SLOTS ? links->links[slot] : NULL;
+    uint8_t body = (uint8_t)reason;
+
+    if (!link)
+        return;
+    if (link->current) {
+        link_put_frame(links, link, FRAME_CLOSE, &body, 1, now);
+        link_send_cell(links, link, now);
+    }
+    link_end(links, link, reason);
+}
+
+static void receive_verdict(struct links *links, struct link *link, const uint8_t *body,
+                            size_t length, struct mono now) {
+    struct wire_reader r = wire_reader(body, length);
+    struct address referrals[LINK_REFERRALS_MAX];
+    uint8_t refusal = (uint8_t)wire_get_uint(&r, 1), n = (uint8_t)wire_get_uint(&r, 1);
+
+    for (unsigned i = 0; i < n && i < LINK_REFERRALS_MAX; i++)
+        wire_get_address(&r, &referrals[i]);
+    if (r.failed || n > LINK_REFERRALS_MAX || refusal >= LINK_REFUSALS ||
+        link->view.state != LINK_PROBATION || !link->current || !link->current->initiator)
+        return;
+    if (refusal == LINK_ACCEPTED)
+        link_is_up(links, link, now);
+    struct link_event *event = link_emit(
+        links, refusal == LINK_ACCEPTED ? LINK_EVENT_UP : LINK_EVENT_REFUSED, link);
+    if (event) {
+        event->refusal = (enum link_refusal)refusal;
+        event->n_referrals = n;
+        memcpy(event->referrals, referrals, n * sizeof *referrals);
+    }
+    if (refusal != LINK_ACCEPTED)
+        link_drop(links, link);
+}
+
+/* ---- Cells in ---- */
+
+/* An authentic datagram from elsewhere: it may have moved, or somebody forwards copies. Ask there; move when it answers. */
+static void challenge(struct links *links, struct link *link, const struct datagram *datagram,
+                      struct mono now) {
+    uint8_t *out;
+
+    if (link->challenge_out && now.us - link->challenge_sent.us < CHALLENGE_US)
+        return;
+    out = effects_datagram(links->config.effects, &datagram->remote, &datagram->local,
+                           DATAGRAM_LEN);
+    if (!out)
+        return;
+    random_fill(links->config.random, link->challenge_token, sizeof link->challenge_token);
+    link->challenge_out = true;
+    link->challenge_sent = now;
+    link->challenged = datagram->remote;
+    link->challenged_local = datagram->local;
+    struct wire_writer w = wire_writer(out + DATA_HEADER_LEN, CELL_LEN);
+    memset(out, 0, DATAGRAM_LEN);
+    wire_put_uint(&w, FRAME_PING, 1);
+    wire_put_uint(&w, sizeof link->challenge_token, 2);
+    wire_put(&w, link->challenge_token, sizeof link->challenge_token);
+    seal_cell(links, link->current, out);
+}
+
+static void receive_pong(struct links *links, struct link *link, const uint8_t *body,
+                         size_t length, struct mono now) {
+    if (length != sizeof link->ping_token)
+        return;
+    if (link->ping_out && sodium_memcmp(body, link->ping_token, length) == 0) {
+        int64_t sample = now.us - link->ping_sent.us;
+        link->ping_out = false;
+        link->view.rtt_us =
+            link->view.rtt_us < 0 ? sample : (7 * link->view.rtt_us + sample) / 8;
+    } else if (link->challenge_out && sodium_memcmp(body, link->challenge_token, length) == 0) {
+        link->challenge_out = false;
+        link->view.address = link->challenged;
+        link->view.local = link->challenged_local;
+        link_emit(links, LINK_EVENT_MOVED, link);
+    }
+}
+
+static enum drop open_cell(struct links *links, struct session *session,
+                           const struct datagram *datagram) {
+    uint8_t nonce[crypto_aead_chacha20poly1305_ietf_NPUBBYTES] = {0};
+    struct wire_reader r = wire_reader(datagram->bytes + 8, 8);
+    uint64_t counter = wire_get_uint(&r, 8);
+
+    if (counter == UINT64_MAX || !replay_is_new(&session->window, counter))
+        return DROP_REPLAY;
+    for (unsigned i = 0; i < 8; i++)
+        nonce[4 + i] = (uint8_t)(counter >> (8 * i));
+    if (crypto_aead_chacha20poly1305_ietf_decrypt(
+            links->opened, NULL, NULL, datagram->bytes + DATA_HEADER_LEN,
+            DATAGRAM_LEN - DATA_HEADER_LEN, datagram->bytes, DATA_HEADER_LEN, nonce,
+            session_secrets(links, session)->receive) != 0)
+        return DROP_AUTH;
+    replay_enter(&session->window, counter);
+    return DROP_NONE;
+}
+
+static enum drop receive_data(struct links *links, const struct datagram *datagram,
+                              struct mono now, struct wall wall, struct link_cell *ret_cell) {
+    struct wire_reader r = wire_reader(datagram->bytes, DATA_HEADER_LEN);
+
+    wire_get_uint(&r, 1);
+    if (datagram->length != DATAGRAM_LEN || wire_get_uint(&r, 3) != 0)
+        return DROP_MALFORMED;
+    struct session *session = session_find(links, (uint32_t)wire_get_uint(&r, 4));
+    if (!session || (session->state != SESSION_OPEN && session->state != SESSION_FINISHING))
+        return DROP_UNKNOWN;
+    enum drop drop = open_cell(links, session, datagram);
+    if (drop != DROP_NONE)
+        return drop;
+    if (session->state == SESSION_FINISHING && links->opened[0] != FRAME_VERDICT) {
+        /* Its verdict was lost or overtaken: message 3, repeated, brings it again. Who is our neighbour already need not wait. */
+        const struct link *neighbour = link_of(links, &session->peer);
+        if (!neighbour || neighbour->view.state == LINK_PROBATION)
+            return DROP_NONE;
+    }
+    if (!session->peer_confirmed) {
+        bool dialled = session->state == SESSION_FINISHING;
+        session_confirmed(links, session);
+        if (dialled && !link_adopt(links, session, now, wall))
+            return DROP_LIMIT;
+    }
+    if (session->link == LINK_NONE)
+        return DROP_NONE; /* refused: nothing it says matters any more */
+    struct link *link = links->links[session->link];
+    link->view.bytes_in += DATAGRAM_LEN;
+    link_heard(links, link, now);
+    if (session == link->current && !address_is_equal(&datagram->remote, &link->view.address))
+        challenge(links, link, datagram, now);
+    *ret_cell = (struct link_cell){session->link, links->opened, links->opened + CELL_LEN};
+    return DROP_NONE;
+}
+
+enum drop links_receive(struct links *links, const struct datagram *datagram, struct mono now,
+                        struct wall wall, struct link_cell *ret_cell) {
+    ret_cell->slot = LINK_NONE;
+    if (datagram->length < COOKIE_ANSWER_LEN)
+        return DROP_MALFORMED;
+    if (datagram->bytes[0] == TYPE_DATA)
+        return receive_data(links, datagram, now, wall, ret_cell);
+    return session_handshake(links, datagram, now, wall);
+}
+
+/* The link's own frames. Returns false if this ended the link. */
+static bool own_frame(struct links *links, struct link *link, const struct link_frame *frame,
+                      struct mono now) {
+    switch (frame->type) {
+    case FRAME_PING:
+        if (frame->length == sizeof link->ping_token)
+            link_put_frame(links, link, FRAME_PONG, frame->body, frame->length, now);
+        return true;
+    case FRAME_PONG:
+        receive_pong(links, link, frame->body, frame->length, now);
+        return true;
+    case FRAME_CLOSE:
+        if (frame->length == 1 && frame->body[0] == LINK_CLOSED_COPY)
+            core_log(links->config.trace, TRACE_WARNING,
+                     "a neighbour says that our identity is in use by another daemon too: give "
+                     "each its own state folder");
+        if (link->view.state == LINK_PROBATION && link->current && link->current->initiator)
+            return true; /* a verdict is due, not this */
+        link_end(links, link, frame->length == 1 && frame->body[0] <= LINK_CLOSED_COPY
+                                  ? (enum link_close)frame->body[0]
+                                  : LINK_CLOSED_BYE);
+        return false;
+    default: { /* FRAME_VERDICT */
+        unsigned slot = link->view.slot;
+        uint64_t serial = link->view.serial;
+        receive_verdict(links, link, frame->body, frame->length, now);
+        return links->links[slot] && links->links[slot]->view.serial == serial;
+    }
+    }
+}
+
+static bool is_own(enum frame_type type) {
+    return type == FRAME_PING || type == FRAME_PONG || type == FRAME_CLOSE ||
+           type == FRAME_VERDICT;
+}
+
+bool links_next_frame(struct links *links, struct link_cell *cell, struct mono now,
+                      struct link_frame *ret_frame, enum drop *ret_drop) {
+    *ret_drop = DROP_NONE;
+    while (cell->slot != LINK_NONE && cell->at < cell->end && *cell->at != FRAME_PADDING) {
+        struct wire_reader r = {cell->at, cell->end, false};
+        struct link_frame frame;
+        frame.type = (enum frame_type)wire_get_uint(&r, 1);
+        frame.length = (size_t)wire_get_uint(&r, 2);
+        frame.body = wire_take(&r, frame.length);
+        struct link *link = links->links[cell->slot];
+        if (r.failed || !link) {
+            *ret_drop = r.failed ? DROP_MALFORMED : DROP_NONE;
+            return false;
+        }
+        cell->at = r.at;
+        if (is_own(frame.type)) {
+            if (!own_frame(links, link, &frame, now))
+                return false;
+        } else if (link->view.state != LINK_PROBATION) {
+            *ret_frame = frame;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- Time ---- */
+
+static void arm_link(struct links *links, const struct link *link) {
+    int64_t heartbeat = links->config.heartbeat_us;
+    if (!link->view.dialled) /* one side asks; the other only if that did not happen */
+        heartbeat += heartbeat / 8;
+    links_arm(links, mono_add(link->last_heard, links->config.timeout_us));
+    links_arm(links, link->rekey_at);
+    if (link->previous)
+        links_arm(links, link->previous_until);
+    if (link->next_ping.us != INT64_MAX)
+        links_arm(links, link->next_ping);
+    else if (link->unanswered_since.us != INT64_MAX)
+        links_arm(links, mono_add(link->unanswered_since, UNANSWERED_US));
+    else
+        links_arm(links, mono_add(link->last_heard, heartbeat));
+}
+
+static void ask_if_quiet(struct links *links, struct link *link, struct mono now) {
+    int64_t heartbeat = links->config.heartbeat_us + (link->view.dialled ? 0 : links->config.heartbeat_us / 8);
+    bool unanswered = link->unanswered_since.us != INT64_MAX &&
+                      now.us - link->unanswered_since.us >= UNANSWERED_US;
+
+    if (unanswered && now.us - link->unanswered_since.us >= SUSPECT_US &&
+        link->view.state == LINK_UP) {
+        link->view.state = LINK_SUSPECT;
+        link_emit(links, LINK_EVENT_SUSPECT, link);
+    }
+    if (unanswered && (link->next_ping.us == INT64_MAX || mono_is_due(link->next_ping, now))) {
+        link_ping(links, link, now);
+        link->next_ping = mono_add(
+            now, link->view.state == LINK_SUSPECT ? PING_SUSPECT_US : PING_FAST_US);
+    } else if (link->unanswered_since.us == INT64_MAX &&
+               now.us - link->last_heard.us >= heartbeat) {
+        link_ping(links, link, now);
+        link->unanswered_since = now;
+    }
+}
+
+static void link_tick(struct links *links, struct link *link, struct mono now, struct wall wall) {
+    if (now.us - link->last_heard.us >= links->config.timeout_us ||
+        (link->view.state == LINK_PROBATION && now.us - link->view.since.us >= LINGER_US)) {
+        link_end(links, link, LINK_CLOSED_SILENT);
+        return;
+    }
+    if (link->previous && mono_is_due(link->previous_until, now)) {
+        session_free(links, link->previous);
+        link->previous = NULL;
+    }
+    if (link->current &&
+        (mono_is_due(link->rekey_at, now) || link->current->counter >= REKEY_CELLS)) {
+        dial(links, &link->view.address, &link->view.local, LINK_REKEY, now, wall);
+        link->rekey_at = mono_add(now, 30 * US_PER_S); /* until the new session is adopted */
+    }
+    ask_if_quiet(links, link, now);
+    if (link->view.state == LINK_PROBATION)
+        links_arm(links, mono_add(link->view.since, LINGER_US));
+    arm_link(links, link);
+}
+
+void links_tick(struct links *links, struct mono now, struct wall wall) {
+    if (!mono_is_due(links->next, now))
+        return;
+    guard_rotate(&links->guard, links->config.random, now);
+    links->next = MONO_NEVER;
+    for (unsigned i = 0; i < SESSIONS_MAX; i++)
+        if (links->sessions[i])
+            session_tick(links, links->sessions[i], now, wall);
+    for (unsigned i = 0; i < LINK_SLOTS; i++)
+        if (links->links[i])
+            link_tick(links, links->links[i], now, wall);
+}
+
+struct mono links_next(const struct links *links) {
+    return links->next;
+}

@@ -1,0 +1,173 @@
+/* Threat: floods. Everything here is cheap, keyed, and of fixed size: what an outsider sends costs one BLAKE2b over 1.2 kB and
+ * gets silence; what a member or a thief of the network key sends gets a cookie before it gets a Diffie-Hellman. */
+#include "daemon/core/link_private.h"
+
+/* Handshakes worked on without a cookie: in all, and a source. A bootstrap node's burst after a power cut fits; a flood does not. */
+#define ALL_RATE 50
+#define ALL_BURST 100
+#define SOURCE_RATE 5
+#define SOURCE_BURST 20
+#define COOKIE_LIFE_US (2 * US_PER_MINUTE)
+
+bool replay_is_new(const struct replay_window *window, uint64_t counter) {
+    if (counter >= window->last)
+        return true;
+    if (window->last - counter > REPLAY_BITS)
+        return false;
+    return !(window->words[counter / 64 % REPLAY_WORDS] >> (counter % 64) & 1);
+}
+
+void replay_enter(struct replay_window *window, uint64_t counter) {
+    if (counter >= window->last) {
+        uint64_t from = window->last == 0 ? 0 : (window->last - 1) / 64 + 1, to = counter / 64;
+        if (to >= from && to - from >= REPLAY_WORDS)
+            from = to - REPLAY_WORDS + 1;
+        for (uint64_t word = from; word <= to; word++)
+            window->words[word % REPLAY_WORDS] = 0;
+        window->last = counter + 1;
+    }
+    window->words[counter / 64 % REPLAY_WORDS] |= UINT64_C(1) << (counter % 64);
+}
+
+static void derive(uint8_t out[KEY_LEN], const char *label, const uint8_t key[KEY_LEN]) {
+    crypto_generichash(out, KEY_LEN, (const uint8_t *)label, strlen(label), key, KEY_LEN);
+}
+
+void guard_init(struct guard *guard, const uint8_t network_key[KEY_LEN],
+                const struct core_random *random, struct mono now) {
+    memset(guard, 0, sizeof *guard);
+    derive(guard->mac1_key, "p2pd mac1 1", network_key);
+    derive(guard->cookie_key, "p2pd cookie 1", network_key);
+    derive(guard->psk, "p2pd psk 1", network_key);
+    random_fill(random, guard->cookie_secret, sizeof guard->cookie_secret);
+    guard->cookie_rotated = now;
+    guard->all = (struct guard_bucket){.updated_us = now.us, .tokens_milli = ALL_BURST * 1000};
+}
+
+void guard_mac1(const struct guard *guard, const uint8_t *bytes, size_t length,
+                uint8_t ret_mac[MAC_LEN]) {
+    crypto_generichash(ret_mac, MAC_LEN, bytes, length, guard->mac1_key, KEY_LEN);
+}
+
+bool guard_mac1_is_good(const struct guard *guard, const uint8_t *bytes, size_t length) {
+    uint8_t mac[MAC_LEN];
+    guard_mac1(guard, bytes, length, mac);
+    return sodium_memcmp(mac, bytes + length, MAC_LEN) == 0;
+}
+
+static bool bucket_take(struct guard_bucket *bucket, int64_t now_us, uint32_t rate,
+                        uint32_t burst) {
+    int64_t gained = (now_us - bucket->updated_us) * rate / US_PER_MS;
+    int64_t tokens = (int64_t)bucket->tokens_milli + gained;
+
+    if (gained > 0) {
+        bucket->updated_us = now_us;
+        bucket->tokens_milli = (uint32_t)(tokens > burst * 1000 ? burst * 1000 : tokens);
+    }
+    if (bucket->tokens_milli < 1000)
+        return false;
+    bucket->tokens_milli -= 1000;
+    return true;
+}
+
+/* Direct-mapped: two sources that fall together share, and the later resets; a table that could be filled would be worse. */
+static struct guard_bucket *source_bucket(struct guard *guard, const struct address *source,
+                                          struct mono now) {
+    uint8_t hash[16];
+    uint64_t key;
+
+    crypto_generichash(hash, sizeof hash, source->ip, sizeof source->ip, guard->cookie_secret[0],
+                       KEY_LEN);
+    memcpy(&key, hash, sizeof key);
+    key |= 1;
+    struct guard_bucket *bucket = &guard->sources[(key >> 8) % GUARD_SOURCES];
+    if (bucket->source != key)
+        *bucket = (struct guard_bucket){key, now.us, SOURCE_BURST * 1000};
+    return bucket;
+}
+
+bool guard_admit(struct guard *guard, const struct address *source, struct mono now) {
+    return bucket_take(source_bucket(guard, source, now), now.us, SOURCE_RATE, SOURCE_BURST) &&
+           bucket_take(&guard->all, now.us, ALL_RATE, ALL_BURST);
+}
+
+bool guard_admit_proven(struct guard *guard, const struct address *source, struct mono now) {
+    /* It answers at its address, so its own share is all that need bind it; four times what the unproven get. */
+    return bucket_take(source_bucket(guard, source, now), now.us, 4 * SOURCE_RATE, SOURCE_BURST);
+}
+
+void guard_rotate(struct guard *guard, const struct core_random *random, struct mono now) {
+    if (now.us - guard->cookie_rotated.us < COOKIE_LIFE_US)
+        return;
+    memcpy(guard->cookie_secret[1], guard->cookie_secret[0], KEY_LEN);
+    random_fill(random, guard->cookie_secret[0], KEY_LEN);
+    guard->cookie_rotated = now;
+}
+
+void guard_cookie(struct guard *guard, unsigned which, const struct address *source,
+                  uint8_t ret_cookie[COOKIE_LEN]) {
+    uint8_t wire[ADDRESS_WIRE_LEN];
+    address_pack(source, wire);
+    crypto_generichash(ret_cookie, COOKIE_LEN, wire, sizeof wire, guard->cookie_secret[which],
+                       KEY_LEN);
+}
+
+bool guard_cookie_is_good(struct guard *guard, const struct address *source, const uint8_t *init) {
+    uint8_t cookie[COOKIE_LEN], mac2[MAC_LEN];
+
+    for (unsigned which = 0; which < 2; which++) {
+        guard_cookie(guard, which, source, cookie);
+        crypto_generichash(mac2, MAC_LEN, init, DATAGRAM_LEN - MAC_LEN, cookie, COOKIE_LEN);
+        if (sodium_memcmp(mac2, init + DATAGRAM_LEN - MAC_LEN, MAC_LEN) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool guard_is_replay(struct guard *guard, const uint8_t *ephemeral, int64_t minute) {
+    uint64_t key;
+
+    memcpy(&key, ephemeral, sizeof key); /* uniform already, and mac1 vouches for its bytes */
+    size_t at = key % GUARD_SEEN;
+    if (guard->seen[at] == key && guard->seen_minute[at] == (uint32_t)minute)
+        return true;
+    guard->seen[at] = key;
+    guard->seen_minute[at] = (uint32_t)minute;
+    return false;
+}
+
+void guard_seal_cookie(const struct guard *guard, uint32_t receiver,
+                       const uint8_t cookie[COOKIE_LEN], struct wall wall,
+                       const uint8_t mac1[MAC_LEN], const struct core_random *random,
+                       uint8_t ret[COOKIE_ANSWER_LEN]) {
+    struct wire_writer w = wire_writer(ret, COOKIE_ANSWER_LEN);
+    uint8_t nonce[crypto_aead_xchacha20poly1305_ietf_NPUBBYTES], plain[COOKIE_LEN + 8];
+    struct wire_writer p = wire_writer(plain, sizeof plain);
+
+    random_fill(random, nonce, sizeof nonce);
+    wire_put_uint(&w, TYPE_COOKIE, 1);
+    wire_put_uint(&w, LINK_VERSION, 1);
+    wire_put_uint(&w, 0, 2);
+    wire_put_uint(&w, receiver, 4);
+    wire_put(&w, nonce, sizeof nonce);
+    wire_put(&p, cookie, COOKIE_LEN);
+    wire_put_uint(&p, (uint64_t)wall.us, 8);
+    crypto_aead_xchacha20poly1305_ietf_encrypt(wire_reserve(&w, sizeof plain + 16), NULL, plain,
+                                               sizeof plain, mac1, MAC_LEN, NULL, nonce,
+                                               guard->cookie_key);
+}
+
+bool guard_open_cookie(const struct guard *guard, const uint8_t answer[COOKIE_ANSWER_LEN],
+                       const uint8_t mac1[MAC_LEN], uint8_t ret_cookie[COOKIE_LEN],
+                       struct wall *ret_wall) {
+    uint8_t plain[COOKIE_LEN + 8];
+
+    if (crypto_aead_xchacha20poly1305_ietf_decrypt(plain, NULL, NULL, answer + 32,
+                                                   COOKIE_ANSWER_LEN - 32, mac1, MAC_LEN,
+                                                   answer + 8, guard->cookie_key) != 0)
+        return false;
+    struct wire_reader r = wire_reader(plain, sizeof plain);
+    wire_get(&r, ret_cookie, COOKIE_LEN);
+    ret_wall->us = (int64_t)wire_get_uint(&r, 8);
+    return true;
+}
