@@ -153,6 +153,10 @@ bool effects_stored(struct effects *effects, uint64_t tag, enum store_owner *ret
     return true;
 }
 
+bool effects_abandon(struct effects *effects, enum store_owner *ret_owner, uint64_t *ret_cookie) {
+    return effects_stored(effects, effects->first_tag, ret_owner, ret_cookie);
+}
+
 void effects_answer(struct effects *effects, const struct answer *answer) {
     if (!grow((void **)&effects->answers, &effects->answers_capacity, effects->n_answers,
               sizeof *effects->answers))

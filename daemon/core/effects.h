@@ -22,6 +22,8 @@ enum store_owner { OWNER_NODE, OWNER_OUTBOX, OWNER_INBOX, OWNER_POOL };
 void effects_store(struct effects *effects, const struct store_op *op, enum store_owner owner, uint64_t cookie);
 /* A result came: whose it is. Results come in the order of their operations; false: no such operation is under way. */
 bool effects_stored(struct effects *effects, uint64_t tag, enum store_owner *ret_owner, uint64_t *ret_cookie);
+/* At the end: the operations whose results will never come, oldest first, until false. */
+bool effects_abandon(struct effects *effects, enum store_owner *ret_owner, uint64_t *ret_cookie);
 
 /* Queue an answer; copies the struct. What it points to must stay until the next step: effects_scratch() does. */
 void effects_answer(struct effects *effects, const struct answer *answer);

@@ -1,0 +1,117 @@
+/* The node: p2pd without a system. A pure state machine: an event and the time go in, effects come out. It makes no system
+ * call, reads no clock, starts no thread and has no global. This is the one header for a program that embeds a node.
+ *
+ * The runner's duties: deliver events one at a time; carry out datagrams, store operations and answers in the order given; wake
+ * the node at update.wake; have sodium_init() called before. Secrets live in locked memory (one arena a node). */
+#ifndef P2PD_NODE_H
+#define P2PD_NODE_H
+
+#include "daemon/core/seam.h"
+
+struct node_config {
+    uint8_t node_seed[32], link_secret[32]; /* copied; the caller wipes its own */
+    uint8_t network_key[32];
+    char name[NODE_NAME_MAX + 1];
+    bool relay;
+    const struct address *advertise; /* published instead of what neighbours observe; borrowed during node_new */
+    size_t n_advertise;
+    const struct address *bootstrap; /* configured peers; borrowed during node_new */
+    size_t n_bootstrap;
+    unsigned pool_min, pool_max, pool_spare;
+    int64_t link_heartbeat_us, link_timeout_us;
+    unsigned route_relays, route_guards;
+    bool route_strict;
+    uint64_t relay_rate, relay_month; /* bytes a second and a month; 0 = none */
+    size_t directory_max, memory_max, droplist_entries;
+    int64_t delivery_expire_us, store_retention_us;
+    size_t message_max;
+    struct core_random random;
+    struct core_trace trace;
+};
+/* Sane defaults as p2pd.conf(5) has them; keys zero. */
+void node_config_init(struct node_config *config);
+
+/* What the store held at start; all borrowed during node_new. */
+struct boot_node { /* a descriptor that is kept */
+    const uint8_t *bytes;
+    size_t length;
+    bool pinned;
+    struct address pin;
+};
+struct boot_conversation { /* highest sequence used with a recipient */
+    struct node_id recipient;
+    uint64_t sequence;
+};
+struct node_boot {
+    const struct out_record *pending; /* not final, oldest first */
+    size_t n_pending;
+    const struct boot_node *nodes;
+    size_t n_nodes;
+    const struct spare *spares;
+    size_t n_spares;
+    const struct boot_conversation *conversations;
+    size_t n_conversations;
+    uint64_t sequence;      /* last descriptor sequence */
+    uint64_t inbox_waiting; /* complete messages not taken yet */
+};
+
+enum node_event_kind {
+    EVENT_TIMER,      /* or anything that only the time tells */
+    EVENT_DATAGRAMS,
+    EVENT_REQUEST,
+    EVENT_CLIENT_GONE, /* its connection closed or failed: leases end */
+    EVENT_STORED,
+    EVENT_BOOTSTRAP,   /* another configured peer's address became known (a host name was resolved) */
+    EVENT_RECONFIGURE, /* values that may change while running (node_config's below) */
+    EVENT_LEAVE,       /* introduce neighbours to each other, say goodbye; then stop stepping */
+    EVENT_NETWORK_CHANGED, /* an interface came or went: links are checked at once */
+};
+struct node_event {
+    struct mono mono;
+    struct wall wall; /* the machine's, uncorrected */
+    enum node_event_kind kind;
+    union {
+        struct {
+            const struct datagram *v;
+            size_t n;
+        } datagrams;
+        struct request request;
+        uint64_t client;
+        struct {
+            const struct store_result *v;
+            size_t n;
+        } stored;
+        struct address bootstrap;
+        const struct node_config *config; /* taken from it: relay_rate, relay_month, delivery_expire, store_retention,
+                                             message_max, route_*, link_*, memory_max, trace.level, relay */
+    };
+};
+struct node_update {
+    const struct datagram *datagrams; /* to send, in order; `local` = the source address, unspecified = any */
+    size_t n_datagrams;
+    const struct store_op *ops;
+    size_t n_ops;
+    const struct answer *answers;
+    size_t n_answers;
+    struct mono wake; /* MONO_NEVER: not before the next event */
+};
+
+struct node;
+
+/* NULL: no memory. */
+struct node *node_new(const struct node_config *config, const struct node_boot *boot, struct mono mono, struct wall wall);
+/* Wipes and frees everything; takes NULL. */
+void node_free(struct node *node);
+
+/* Advance by one event. `event` is borrowed for the call; what `update` points to is the node's and stays valid until the next call.
+ * A message is acknowledged to its client, and receipted to its sender, only in a step that was given the result of its store
+ * operation. */
+void node_step(struct node *node, const struct node_event *event, struct node_update *update);
+
+/* For tests, the simulator and status: no effect on the node. */
+const struct node_id *node_id(const struct node *node);
+void node_status(const struct node *node, struct mono mono, struct status_report *ret_report);
+/* Prefixes of the established neighbours; returns how many. */
+size_t node_neighbours(const struct node *node, uint64_t ret_prefixes[TOPOLOGY_DEGREE_MAX + 2]);
+
+#endif

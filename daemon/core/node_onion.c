@@ -1,0 +1,204 @@
+/* Onion packets: peel, look up, forward or deliver. This is the relay's whole work; nothing is stored. Threat: see onion.h and
+ * droplist.h. Order matters: the drop list is asked before the public-key work and told only after the tag has verified. */
+#include "daemon/core/node_private.h"
+
+#include <sodium.h>
+
+#define PONG_EVERY_US (100 * US_PER_MS) /* onion pings answered: ten a second, ten at once */
+#define PONG_BURST 10
+#define PING_RETRY_US (700 * US_PER_MS)
+#define PING_TRIES 4
+
+static enum drop forward(struct node *node, unsigned slot, uint64_t from,
+                         const struct onion_peeled *peeled, const uint8_t *packet) {
+    if (!node->config.relay)
+        return DROP_NOT_RELAY;
+    if (peeled->next == from)
+        return DROP_NO_ROUTE;
+    enum drop drop =
+        relay_packet(node->relay, slot, peeled->next, packet, node->now, node->wall);
+    node->counters.onion_relayed += drop == DROP_NONE;
+    return drop;
+}
+
+/* ---- Onion pings ---- */
+
+/* Send a small payload of our own over a path of its own. */
+static enum path_outcome send_alone(struct node *node, const struct node_id *target,
+                                    const uint8_t *payload, size_t length) {
+    struct path_wish wish = {.target = *target, .relays_exact = RELAYS_DEFAULT};
+    uint8_t packet[ONION_LEN];
+    struct path *path;
+    bool fewer;
+    enum path_outcome outcome =
+        path_draw(node->paths, &wish, node->now, node->wall, &path, &fewer);
+    if (outcome != PATH_OK)
+        return outcome;
+    path_seal(node->paths, path, payload, length, packet);
+    if (links_send_onion(node->links, path_first(path), packet, node->now) == 0)
+        node->counters.onion_sent++;
+    path_free(path);
+    return PATH_OK;
+}
+
+static enum drop answer_ping(struct node *node, const uint8_t *payload, size_t length) {
+    uint8_t pong[1 + PING_TOKEN_LEN];
+    struct wire_reader r = wire_reader(payload, length);
+
+    wire_get_uint(&r, 1);
+    const uint8_t *token = wire_take(&r, PING_TOKEN_LEN);
+    uint64_t asker = wire_get_uint(&r, 8);
+    if (r.failed)
+        return DROP_MALFORMED;
+    const struct directory_entry *entry = directory_find_prefix(node->directory, asker);
+    if (!entry || !entry->live)
+        return DROP_UNKNOWN;
+    if (node->pongs_from.us < node->now.us - PONG_BURST * PONG_EVERY_US)
+        node->pongs_from = mono_add(node->now, -PONG_BURST * PONG_EVERY_US);
+    if (node->pongs_from.us > node->now.us)
+        return DROP_LIMIT;
+    node->pongs_from = mono_add(node->pongs_from, PONG_EVERY_US);
+    pong[0] = PAYLOAD_PONG;
+    memcpy(pong + 1, token, PING_TOKEN_LEN);
+    struct node_id id = entry->id;
+    return send_alone(node, &id, pong, sizeof pong) == PATH_OK ? DROP_NONE : DROP_NO_ROUTE;
+}
+
+static void finish_ping(struct node *node, unsigned i, enum answer_code code, const char *text) {
+    struct node_ping *ping = &node->pings[i];
+    const struct link_view *link = links_find(node->links, node_id_prefix(&ping->target));
+    struct answer answer = {.client = ping->client,
+                            .kind = code == ANSWER_OK ? ANSWER_PING : ANSWER_TEXT,
+                            .code = code,
+                            .end = true};
+
+    answer.ping.onion_us = node->now.us - ping->sent.us;
+    answer.ping.direct_us = link ? link->rtt_us : -1;
+    memcpy(answer.text, text, strlen(text));
+    effects_answer(node->effects, &answer);
+    node->pings[i] = node->pings[--node->n_pings];
+}
+
+static enum drop take_pong(struct node *node, const uint8_t *payload, size_t length) {
+    if (length < 1 + PING_TOKEN_LEN)
+        return DROP_MALFORMED;
+    for (unsigned i = 0; i < node->n_pings; i++)
+        if (sodium_memcmp(node->pings[i].token, payload + 1, PING_TOKEN_LEN) == 0) {
+            finish_ping(node, i, ANSWER_OK, "");
+            return DROP_NONE;
+        }
+    return DROP_UNKNOWN;
+}
+
+/* A fresh token each time: the round trip measured is that of the question which was answered. */
+static enum path_outcome ask(struct node *node, struct node_ping *ping) {
+    uint8_t payload[1 + PING_TOKEN_LEN + 8];
+    struct wire_writer w = wire_writer(payload, sizeof payload);
+
+    random_fill(&node->config.random, ping->token, sizeof ping->token);
+    wire_put_uint(&w, PAYLOAD_PING, 1);
+    wire_put(&w, ping->token, sizeof ping->token);
+    wire_put_uint(&w, node_id_prefix(node_id(node)), 8);
+    ping->sent = node->now;
+    ping->due = mono_add(node->now, PING_RETRY_US);
+    ping->tries++;
+    return send_alone(node, &ping->target, payload, sizeof payload);
+}
+
+void node_ping(struct node *node, uint64_t client, const struct node_id *target) {
+    if (node->n_pings == PINGS_MAX) {
+        effects_answer_text(node->effects, client, ANSWER_LIMIT, "too many pings at once");
+        return;
+    }
+    struct node_ping *ping = &node->pings[node->n_pings++];
+    *ping = (struct node_ping){.client = client, .target = *target};
+    switch (ask(node, ping)) {
+    case PATH_OK:
+        return;
+    case PATH_UNKNOWN:
+        finish_ping(node, node->n_pings - 1, ANSWER_FAILED,
+                    "that node is not in the network just now");
+        return;
+    case PATH_NONE:
+        finish_ping(node, node->n_pings - 1, ANSWER_FAILED, "there is no route to it just now");
+        return;
+    case PATH_STRICT:
+        finish_ping(node, node->n_pings - 1, ANSWER_FAILED,
+                    "there is no route with as many relays as route.strict asks for");
+        return;
+    }
+}
+
+void node_ping_tick(struct node *node) {
+    for (unsigned i = 0; i < node->n_pings;) {
+        struct node_ping *ping = &node->pings[i];
+        if (!mono_is_due(ping->due, node->now))
+            i++;
+        else if (ping->tries == PING_TRIES)
+            finish_ping(node, i, ANSWER_TIMEOUT, "no answer over four routes");
+        else {
+            ask(node, ping);
+            i++;
+        }
+    }
+}
+
+struct mono node_ping_next(const struct node *node) {
+    struct mono next = MONO_NEVER;
+    for (unsigned i = 0; i < node->n_pings; i++)
+        next = mono_min(next, node->pings[i].due);
+    return next;
+}
+
+/* ---- Delivery ---- */
+
+static enum drop deliver(struct node *node, const struct onion_peeled *peeled, int64_t epoch) {
+    if (peeled->payload_length == 0)
+        return DROP_MALFORMED;
+    node->counters.onion_delivered++;
+    switch (peeled->payload[0]) {
+    case PAYLOAD_SHARD:
+        return inbox_shard(node->inbox, peeled->payload, peeled->payload_length, epoch, node->now,
+                           node->wall);
+    case PAYLOAD_RECEIPTS:
+        return outbox_receipt(node->outbox, peeled->payload, peeled->payload_length, node->now,
+                              node->wall);
+    case PAYLOAD_PING:
+        return answer_ping(node, peeled->payload, peeled->payload_length);
+    case PAYLOAD_PONG:
+        return take_pong(node, peeled->payload, peeled->payload_length);
+    default:
+        return DROP_VERSION;
+    }
+}
+
+enum drop node_onion(struct node *node, unsigned slot, uint64_t from, const uint8_t *packet) {
+    uint8_t opened[ONION_LEN], prk[ONION_PRK_LEN];
+    struct onion_peeled peeled;
+    const uint8_t *kept = NULL;
+    int64_t epoch;
+    const struct noise_keypair *key =
+        identity_routing_key(node->identity, packet[0], node->wall, &epoch);
+
+    if (!key)
+        return DROP_TIME;
+    enum drop drop = droplist_find(node->droplist, onion_eph(packet), slot, &kept);
+    if (drop == DROP_NONE && kept)
+        memcpy(prk, kept, sizeof prk);
+    else if (drop == DROP_NONE)
+        drop = onion_prk(onion_eph(packet), key->secret, key->public, prk);
+    if (drop == DROP_NONE)
+        drop = onion_peel(packet, prk, opened, &peeled);
+    if (drop == DROP_NONE)
+        drop = droplist_enter(node->droplist, onion_eph(packet), prk,
+                              epoch * (EPOCH_US / US_PER_MINUTE) + peeled.slot, peeled.index,
+                              slot);
+    sodium_memzero(prk, sizeof prk);
+    if (drop != DROP_NONE)
+        return drop;
+    drop = peeled.command == ONION_FORWARD ? forward(node, slot, from, &peeled, opened)
+                                           : deliver(node, &peeled, epoch);
+    if (peeled.command == ONION_DELIVER)
+        sodium_memzero(opened, sizeof opened);
+    return drop;
+}

@@ -1,0 +1,99 @@
+/* The composition, shared by its four files: node.c (the step), node_publish.c (clock, own descriptor, what links mean for the
+ * other rooms), node_onion.c (packets), node_request.c (clients). */
+#ifndef P2PD_NODE_PRIVATE_H
+#define P2PD_NODE_PRIVATE_H
+
+#include "daemon/core/budget.h"
+#include "daemon/core/directory.h"
+#include "daemon/core/droplist.h"
+#include "daemon/core/effects.h"
+#include "daemon/core/gossip.h"
+#include "daemon/core/identity.h"
+#include "daemon/core/inbox.h"
+#include "daemon/core/link.h"
+#include "daemon/core/node.h"
+#include "daemon/core/outbox.h"
+#include "daemon/core/path.h"
+#include "daemon/core/pool.h"
+#include "daemon/core/relay.h"
+
+#define ADVERTISE_MAX DESCRIPTOR_ADDRESSES_MAX
+#define PINGS_MAX 32
+
+/* Onion payloads of the node's own, beside the parcels' (parcel.h): token(16), and in the question the asker's prefix(8). */
+#define PAYLOAD_PING 3
+#define PAYLOAD_PONG 4
+#define PING_TOKEN_LEN 16
+
+struct node_ping { /* a client that waits for an answer over onion paths */
+    uint64_t client;
+    uint8_t token[PING_TOKEN_LEN];
+    struct node_id target;
+    struct mono sent, due;
+    unsigned tries;
+};
+struct publisher { /* of our own descriptor */
+    uint64_t sequence;        /* of the last one signed */
+    bool signed_once, published; /* published: gossip has had one */
+    bool dirty, lost_link;    /* what is published is not what is true */
+    struct mono started, last;
+    int64_t interval_us;      /* until the next, doubling while things keep changing */
+    unsigned in_a_row;
+    int64_t signed_correction_us;
+};
+struct node {
+    struct node_config config; /* keys wiped */
+    struct address advertise[ADVERTISE_MAX];
+    struct address address; /* the first that we publish */
+    struct mono now, started;
+    struct wall machine, wall; /* uncorrected, corrected */
+    int64_t correction_us;
+    bool correction_told, leaving;
+    struct budget budget;
+    struct effects *effects;
+    struct identity *identity;
+    struct directory *directory;
+    struct droplist *droplist;
+    struct links *links;
+    struct paths *paths;
+    struct pool *pool;
+    struct gossip *gossip;
+    struct relay *relay;
+    struct outbox *outbox;
+    struct inbox *inbox;
+    struct publisher publisher;
+    struct mono minute; /* next chores */
+    struct node_ping pings[PINGS_MAX];
+    unsigned n_pings;
+    struct mono pongs_from; /* answers to onion pings are rationed: a token bucket as a time */
+    struct counters counters;
+};
+
+/* node_publish.c */
+/* Apply the neighbours' median to our clock. */
+void node_correct_clock(struct node *node);
+/* Sign the descriptor anew if it is due to be published, or if the clock has moved under it. */
+void node_publish(struct node *node);
+struct mono node_publish_next(const struct node *node);
+void node_sign(struct node *node);
+/* Established links changed: routes, guards, and what is published follow. */
+void node_links_changed(struct node *node, bool lost);
+void node_drain_links(struct node *node);
+/* A descriptor came, from `from` (0: in a handshake). */
+void node_news(struct node *node, const struct directory_entry *entry, uint64_t from);
+/* Store a kept node's descriptor and pin. */
+void node_store_entry(struct node *node, const struct directory_entry *entry);
+void node_stored(struct node *node, uint64_t cookie);
+
+/* node_onion.c */
+enum drop node_onion(struct node *node, unsigned slot, uint64_t from, const uint8_t *packet);
+void node_ping(struct node *node, uint64_t client, const struct node_id *target);
+void node_ping_tick(struct node *node);
+struct mono node_ping_next(const struct node *node);
+
+/* node_request.c */
+void node_request(struct node *node, const struct request *request);
+void node_client_gone(struct node *node, uint64_t client);
+void node_count(struct node *node, enum drop drop);
+
+#endif

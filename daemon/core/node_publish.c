@@ -1,0 +1,288 @@
+/* What the node says of itself and makes of its links: the clock's correction, the signed descriptor, guards and routes. */
+#include "daemon/core/node_private.h"
+
+#include <stdlib.h>
+
+#define FIRST_US (2 * US_PER_S) /* published then at the latest, neighbours or not */
+#define INTERVAL_FIRST_US US_PER_S /* while a network forms, a route is worth more than a datagram */
+#define INTERVAL_MIN_US (5 * US_PER_S)
+#define INTERVAL_NODE_US (40 * US_PER_MS) /* a known node: so that all news together stay within a link's means */
+#define INTERVAL_MAX_US (10 * US_PER_MINUTE)
+#define FREELY 4 /* publications at the first interval, before it begins to double */
+#define LOSS_US US_PER_S
+#define TELL_CORRECTION_US (30 * US_PER_S)
+#define RESIGN_CORRECTION_US (30 * US_PER_S)
+
+/* ---- Clock ---- */
+
+void node_correct_clock(struct node *node) {
+    int64_t correction = links_clock_offset(node->links);
+    bool large = llabs(correction) > TELL_CORRECTION_US;
+
+    if (large && !node->correction_told)
+        core_log(&node->config.trace, TRACE_WARNING,
+                 "clock: this machine's is %lld s %s the neighbours'; corrected here, set it right "
+                 "(NTP)",
+                 (long long)(llabs(correction) / US_PER_S), correction > 0 ? "behind" : "ahead of");
+    node->correction_told = large;
+    if (correction == node->correction_us)
+        return;
+    node->correction_us = correction;
+    node->wall = (struct wall){node->machine.us + correction};
+    links_set_correction(node->links, correction);
+    if (llabs(correction - node->publisher.signed_correction_us) > RESIGN_CORRECTION_US) {
+        identity_advance(node->identity, node->wall);
+        droplist_advance(node->droplist, wall_minute(node->wall), links_count(node->links, true));
+        node_sign(node);
+        node->publisher.dirty = true;
+    }
+}
+
+/* ---- Own descriptor ---- */
+
+/* The addresses at which most neighbours see us, at most four; told by two where there are two. */
+static void observe_addresses(const struct node *node, struct descriptor *descriptor) {
+    struct address seen[LINK_SLOTS];
+    unsigned votes[LINK_SLOTS], n = 0, links = 0;
+
+    for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
+        const struct link_view *link = links_at(node->links, slot);
+        unsigned i = 0;
+        if (!link || link->state == LINK_PROBATION || address_is_unspecified(&link->seen_as))
+            continue;
+        links++;
+        while (i < n && !address_is_equal(&seen[i], &link->seen_as))
+            i++;
+        if (i == n) {
+            seen[n] = link->seen_as;
+            votes[n++] = 0;
+        }
+        votes[i]++;
+    }
+    while (descriptor->n_addresses < DESCRIPTOR_ADDRESSES_MAX) {
+        unsigned best = 0;
+        for (unsigned i = 1; i < n; i++)
+            if (votes[i] > votes[best])
+                best = i;
+        if (n == 0 || votes[best] < (links > 1 ? 2u : 1u))
+            break;
+        descriptor->addresses[descriptor->n_addresses++] = seen[best];
+        votes[best] = 0;
+    }
+    if (descriptor->n_addresses == 0 && n > 0)
+        descriptor->addresses[descriptor->n_addresses++] = seen[0];
+}
+
+static void describe(const struct node *node, struct descriptor *descriptor) {
+    memcpy(descriptor->name, node->config.name, sizeof descriptor->name);
+    descriptor->relay = node->config.relay;
+    for (size_t i = 0; i < node->config.n_advertise; i++)
+        descriptor->addresses[descriptor->n_addresses++] = node->advertise[i];
+    if (descriptor->n_addresses == 0)
+        observe_addresses(node, descriptor);
+    for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
+        const struct link_view *link = links_at(node->links, slot);
+        if (link && link->state == LINK_UP &&
+            descriptor->n_neighbours < DESCRIPTOR_NEIGHBOURS_MAX)
+            descriptor->neighbours[descriptor->n_neighbours++] =
+                (struct descriptor_neighbour){link->prefix, link->address};
+    }
+}
+
+/* One more than the last, and not behind the clock; but a last one that is so far ahead that everybody whose clock agrees with
+ * ours has refused it does not count. */
+static uint64_t next_sequence(const struct node *node) {
+    uint64_t now = (uint64_t)wall_ms(node->wall), last = node->publisher.sequence;
+    if (last >= now + DESCRIPTOR_AHEAD_US / US_PER_MS)
+        return now;
+    return last >= now ? last + 1 : now;
+}
+
+void node_sign(struct node *node) {
+    struct descriptor descriptor = {.sequence = next_sequence(node)};
+    uint8_t bytes[DESCRIPTOR_MAX];
+
+    describe(node, &descriptor);
+    int length = descriptor_sign(&descriptor, node->identity, node->wall, bytes);
+    if (length < 0)
+        return; /* cannot be: its parts are bounded below the limit */
+    if (descriptor.n_addresses > 0)
+        node->address = descriptor.addresses[0];
+    node->publisher.signed_once = true;
+    node->publisher.sequence = descriptor.sequence;
+    node->publisher.signed_correction_us = node->correction_us;
+    directory_set_self(node->directory, bytes, (size_t)length, node->now);
+    links_set_descriptor(node->links, bytes, (size_t)length);
+    struct store_op op = {.kind = STORE_SEQUENCE, .sequence = {descriptor.sequence}};
+    effects_store(node->effects, &op, OWNER_NODE, 0);
+}
+
+static int64_t base_interval(const struct node *node) {
+    int64_t interval = INTERVAL_NODE_US * (int64_t)directory_count(node->directory);
+    int64_t least = node->publisher.in_a_row < FREELY ? INTERVAL_FIRST_US : INTERVAL_MIN_US;
+    return interval > least ? interval : least;
+}
+
+static struct mono publication_due(const struct node *node) {
+    const struct publisher *publisher = &node->publisher;
+    bool enough = links_count(node->links, true) >= node->config.pool_min;
+
+    if (!publisher->published)
+        return enough ? node->now : mono_add(publisher->started, FIRST_US);
+    if (!publisher->dirty)
+        return MONO_NEVER;
+    return mono_add(publisher->last,
+                    publisher->lost_link ? LOSS_US : publisher->interval_us);
+}
+
+struct mono node_publish_next(const struct node *node) {
+    return publication_due(node);
+}
+
+void node_publish(struct node *node) {
+    struct publisher *publisher = &node->publisher;
+    int64_t since = node->now.us - publisher->last.us;
+
+    if (!mono_is_due(publication_due(node), node->now))
+        return;
+    if (!publisher->published || since > 2 * publisher->interval_us) {
+        publisher->in_a_row = 0; /* it has been quiet */
+        publisher->interval_us = 0;
+    } else if (!publisher->lost_link && ++publisher->in_a_row > FREELY) {
+        publisher->interval_us *= 2;
+        if (publisher->interval_us > INTERVAL_MAX_US)
+            publisher->interval_us = INTERVAL_MAX_US;
+    }
+    if (publisher->interval_us < base_interval(node))
+        publisher->interval_us = base_interval(node);
+    publisher->published = true;
+    publisher->dirty = publisher->lost_link = false;
+    publisher->last = node->now;
+    node_sign(node);
+    gossip_offer_news(node->gossip, node_id_prefix(node_id(node)), 0, node->now);
+}
+
+/* ---- Links ---- */
+
+/* Tell those who draw routes which links may be used. */
+static void refresh_routes(struct node *node) {
+    struct path_neighbour neighbours[LINK_SLOTS];
+    uint64_t prefixes[LINK_SLOTS];
+    size_t n = 0;
+
+    for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
+        const struct link_view *link = links_at(node->links, slot);
+        if (!link || link->state != LINK_UP)
+            continue;
+        const struct directory_entry *entry =
+            directory_find_prefix(node->directory, link->prefix);
+        prefixes[n] = link->prefix;
+        neighbours[n++] =
+            (struct path_neighbour){link->prefix, entry && entry->relay, link->since};
+    }
+    if (n > TOPOLOGY_DEGREE_MAX)
+        n = TOPOLOGY_DEGREE_MAX;
+    directory_set_links(node->directory, prefixes, n);
+    paths_set_neighbours(node->paths, neighbours, n, node->now);
+}
+
+void node_links_changed(struct node *node, bool lost) {
+    refresh_routes(node);
+    node->publisher.dirty = true;
+    node->publisher.lost_link |= lost;
+    outbox_kick(node->outbox, NULL, node->now);
+}
+
+static void take_descriptor(struct node *node, const struct link_event *event) {
+    const struct directory_entry *entry = NULL;
+    enum drop drop;
+
+    if (event->descriptor_length == 0)
+        return;
+    enum directory_outcome outcome =
+        directory_offer(node->directory, event->descriptor, event->descriptor_length, node->now,
+                        node->wall, &entry, &drop);
+    if (outcome == DIRECTORY_NEWS)
+        node_news(node, entry, 0);
+    else if (outcome == DIRECTORY_BAD)
+        node_count(node, drop);
+}
+
+static void take_up(struct node *node, const struct link_event *event) {
+    directory_handshaken(node->directory, &event->link.id, &event->link.address, node->wall);
+    droplist_advance(node->droplist, wall_minute(node->wall), links_count(node->links, true));
+    node_links_changed(node, false);
+    gossip_link_up(node->gossip, event->link.prefix, node->now);
+}
+
+static void take_link_event(struct node *node, const struct link_event *event) {
+    switch (event->kind) {
+    case LINK_EVENT_ANSWERED:
+        node_correct_clock(node);
+        take_descriptor(node, event);
+        links_finish(node->links, event->session, node->now, node->machine);
+        break;
+    case LINK_EVENT_ASKED:
+        node_correct_clock(node);
+        take_descriptor(node, event);
+        break;
+    case LINK_EVENT_UP:
+        node_correct_clock(node);
+        take_descriptor(node, event);
+        take_up(node, event);
+        break;
+    case LINK_EVENT_DOWN:
+        gossip_link_down(node->gossip, event->link.prefix);
+        node_links_changed(node, true);
+        break;
+    case LINK_EVENT_SUSPECT:
+        node_links_changed(node, true);
+        break;
+    case LINK_EVENT_RECOVERED:
+    case LINK_EVENT_MOVED:
+        node_links_changed(node, false);
+        break;
+    case LINK_EVENT_REFUSED:
+    case LINK_EVENT_DIAL_FAILED:
+        break;
+    }
+    pool_link_event(node->pool, event, node->now, node->machine);
+}
+
+void node_drain_links(struct node *node) {
+    struct link_event event;
+
+    while (links_event(node->links, &event))
+        take_link_event(node, &event);
+}
+
+/* ---- News ---- */
+
+void node_news(struct node *node, const struct directory_entry *entry, uint64_t from) {
+    const struct link_view *link = links_find(node->links, entry->prefix);
+    struct node_id id = entry->id;
+
+    gossip_offer_news(node->gossip, entry->prefix, from, node->now);
+    if (entry->kept)
+        node_store_entry(node, entry);
+    if (link && link->state == LINK_UP)
+        refresh_routes(node); /* whether it relays may be what is new */
+    outbox_kick(node->outbox, &id, node->now);
+    pool_news(node->pool);
+}
+
+void node_store_entry(struct node *node, const struct directory_entry *entry) {
+    uint8_t *bytes = malloc(entry->length); /* the entry may be replaced before the store is done */
+    if (!bytes)
+        return;
+    memcpy(bytes, entry->bytes, entry->length);
+    struct store_op op = {
+        .kind = STORE_NODE_PUT,
+        .node_put = {entry->id, bytes, entry->length, entry->pinned, entry->pin}};
+    effects_store(node->effects, &op, OWNER_NODE, (uint64_t)(uintptr_t)bytes);
+}
+
+void node_stored(struct node *node, uint64_t cookie) {
+    (void)node; /* a failure is the disk's, told by its next user; what was kept is given back */
+    free((void *)(uintptr_t)cookie);
+}

@@ -1,0 +1,375 @@
+/* Requests of clients: destinations resolved, reports made; what is owed and what was got is handed to the rooms that know. */
+#include "daemon/core/node_private.h"
+
+#include <stdio.h>
+
+#define SAMPLES_MAX 64
+
+/* ---- Destinations ---- */
+
+static void report_node(const struct node *node, const struct directory_entry *entry,
+                        struct node_report *report) {
+    struct descriptor descriptor;
+    const struct link_view *link = links_find(node->links, entry->prefix);
+
+    directory_descriptor(entry, &descriptor);
+    report->id = entry->id;
+    report->address = directory_address(node->directory, entry);
+    memcpy(report->name, descriptor.name, sizeof report->name);
+    report->relay = entry->relay;
+    report->pinned = entry->pinned;
+    report->live = entry->live;
+    report->neighbour = link && link->state != LINK_PROBATION;
+    report->last_seen = report->neighbour ? node->wall : entry->last_seen;
+}
+
+static void answer_candidates(struct node *node, uint64_t client, enum answer_code code,
+                              const struct node_id *ids, size_t n, const char *text) {
+    struct node_report *reports = effects_scratch(node->effects, n * sizeof *reports);
+    struct answer answer = {.client = client, .kind = ANSWER_NODES, .code = code, .end = true};
+    size_t filled = 0;
+
+    for (size_t i = 0; reports && i < n; i++) {
+        const struct directory_entry *entry = directory_find(node->directory, &ids[i]);
+        if (entry)
+            report_node(node, entry, &reports[filled++]);
+    }
+    answer.nodes.v = reports;
+    answer.nodes.n = filled;
+    snprintf(answer.text, sizeof answer.text, "%s", text);
+    effects_answer(node->effects, &answer);
+}
+
+/* What one was asked for, or false: the client has been told why not. */
+static bool resolve(struct node *node, uint64_t client, const struct destination *destination,
+                    struct node_id *ret_id) {
+    struct node_id ids[DIRECTORY_CANDIDATES_MAX];
+    size_t n = 0;
+
+    switch (directory_resolve(node->directory, destination, ids, &n)) {
+    case RESOLVE_ONE:
+        *ret_id = ids[0];
+        return true;
+    case RESOLVE_SELF:
+        *ret_id = *node_id(node);
+        return true;
+    case RESOLVE_NONE:
+        effects_answer_text(node->effects, client, ANSWER_UNKNOWN,
+                            "no node of that address, id or name is known (see p2pctl nodes)");
+        return false;
+    case RESOLVE_UNCONFIRMED:
+        answer_candidates(node, client, ANSWER_UNKNOWN, ids, n,
+                          "a node claims that address, but no two of its neighbours confirm it "
+                          "yet: try again shortly, or use its id");
+        return false;
+    case RESOLVE_AMBIGUOUS:
+        answer_candidates(node, client, ANSWER_UNKNOWN, ids, n,
+                          "several nodes are meant: name one by its id");
+        return false;
+    case RESOLVE_KEY_CHANGED:
+        answer_candidates(node, client, ANSWER_KEY_CHANGED, ids, n,
+                          "the key at that address has changed since it was first used. If that is "
+                          "right (a new machine, a new installation): p2pctl trust");
+        return false;
+    }
+    return false;
+}
+
+/* Bind an address that a user used to the key found there, and remember the node. */
+static void remember(struct node *node, const struct destination *destination,
+                     const struct node_id *id) {
+    const struct directory_entry *entry = directory_find(node->directory, id);
+    if (!entry)
+        return; /* ourselves */
+    bool pin = destination->kind == DEST_ADDRESS && !entry->pinned, keep = !entry->kept;
+    if (pin)
+        directory_pin(node->directory, id, &destination->address);
+    directory_keep(node->directory, id);
+    if (pin || keep)
+        node_store_entry(node, directory_find(node->directory, id));
+}
+
+static void request_push(struct node *node, const struct request *request) {
+    struct node_id recipient;
+    const char *notice = NULL;
+
+    if (!resolve(node, request->client, &request->push.to, &recipient))
+        return;
+    remember(node, &request->push.to, &recipient);
+    const struct directory_entry *entry = directory_find(node->directory, &recipient);
+    if (entry && !entry->live)
+        notice = "the destination is offline: the message waits for it";
+    outbox_push(node->outbox, request, &recipient, notice, node->now, node->wall);
+}
+
+static void request_pull(struct node *node, const struct request *request) {
+    struct node_id from;
+    if (request->pull.from_any)
+        inbox_pull(node->inbox, request, NULL);
+    else if (resolve(node, request->client, &request->pull.from, &from))
+        inbox_pull(node->inbox, request, &from);
+}
+
+static void request_trust(struct node *node, const struct request *request) {
+    const struct destination *to = &request->to.to;
+    struct node_id id;
+
+    if (to->kind != DEST_ADDRESS) {
+        effects_answer_text(node->effects, request->client, ANSWER_USAGE,
+                            "trust takes the address whose key has changed");
+        return;
+    }
+    directory_unpin(node->directory, &to->address);
+    struct store_op op = {.kind = STORE_NODE_UNPIN, .node_unpin = {to->address}};
+    effects_store(node->effects, &op, OWNER_NODE, 0);
+    if (!resolve(node, request->client, to, &id))
+        return;
+    remember(node, to, &id);
+    answer_candidates(node, request->client, ANSWER_OK, &id, 1, "");
+}
+
+/* ---- Reports ---- */
+
+void node_status(const struct node *node, struct mono mono, struct status_report *ret) {
+    struct droplist_stats droplist;
+    const struct links_counters *links = links_counters(node->links);
+    const struct outbox_counters *outbox = outbox_counters(node->outbox);
+    struct descriptor self;
+    size_t length;
+    uint64_t sequence;
+    const uint8_t *bytes = directory_bytes(node->directory, node_id_prefix(node_id(node)),
+                                           &length, &sequence);
+
+    *ret = (struct status_report){.id = *node_id(node),
+                                  .uptime_us = mono.us - node->started.us,
+                                  .pool_neighbours = links_count(node->links, true),
+                                  .pool_min = node->config.pool_min,
+                                  .pool_max = node->config.pool_max,
+                                  .pool_spare = pool_spares(node->pool),
+                                  .directory_nodes = directory_count(node->directory) + 1,
+                                  .directory_relays =
+                                      directory_relays(node->directory) + node->config.relay,
+                                  .inbox_waiting = inbox_waiting(node->inbox),
+                                  .outbox_pending = outbox_pending(node->outbox),
+                                  .clock_offset_us = node->correction_us,
+                                  .memory_used = node->budget.used,
+                                  .memory_max = node->budget.max,
+                                  .counters = node->counters};
+    memcpy(ret->name, node->config.name, sizeof ret->name);
+    if (bytes && descriptor_decode(bytes, length, &self) == DROP_NONE) {
+        ret->n_addresses = self.n_addresses;
+        memcpy(ret->addresses, self.addresses, sizeof self.addresses);
+    }
+    droplist_stats(node->droplist, &droplist);
+    ret->droplist_entries = droplist.entries;
+    ret->counters.handshakes = links->handshakes;
+    ret->counters.cookies_sent = links->cookies_sent;
+    ret->counters.handshakes_refused = links->half_open_refused;
+    ret->counters.onion_sent += outbox->onions_sent + inbox_counters(node->inbox)->onions_sent;
+    ret->counters.messages_sent = outbox->messages_sent;
+    ret->counters.messages_delivered = outbox->messages_delivered;
+    ret->counters.retransmissions = outbox->retransmissions;
+    ret->counters.queue_dropped += relay_dropped(node->relay);
+    ret->counters.messages_received = inbox_counters(node->inbox)->messages_received;
+    ret->counters.receipts_sent = inbox_counters(node->inbox)->receipts_sent;
+}
+
+static void request_status(struct node *node, const struct request *request) {
+    struct answer answer = {
+        .client = request->client, .kind = ANSWER_STATUS, .code = ANSWER_OK, .end = true};
+    answer.status = effects_scratch(node->effects, sizeof *answer.status);
+    if (!answer.status)
+        return;
+    node_status(node, node->now, answer.status);
+    effects_answer(node->effects, &answer);
+}
+
+static void request_peers(struct node *node, const struct request *request) {
+    struct answer answer = {
+        .client = request->client, .kind = ANSWER_PEERS, .code = ANSWER_OK, .end = true};
+    struct peer_report *reports =
+        effects_scratch(node->effects, LINK_SLOTS * sizeof *reports);
+    size_t n = 0;
+
+    for (unsigned slot = 0; reports && slot < LINK_SLOTS; slot++) {
+        const struct link_view *link = links_at(node->links, slot);
+        if (!link)
+            continue;
+        const struct directory_entry *entry = directory_find(node->directory, &link->id);
+        struct descriptor descriptor = {.name = ""};
+        if (entry)
+            directory_descriptor(entry, &descriptor);
+        struct peer_report *report = &reports[n++];
+        *report = (struct peer_report){.address = link->address,
+                                       .id = link->id,
+                                       .rtt_us = link->rtt_us,
+                                       .since = link->since_wall,
+                                       .bytes_in = link->bytes_in,
+                                       .bytes_out = link->bytes_out,
+                                       .dialled = link->dialled};
+        report->state = link->state == LINK_UP        ? "up"
+                        : link->state == LINK_SUSPECT ? "suspect"
+                                                      : "connecting";
+        memcpy(report->name, descriptor.name, sizeof report->name);
+    }
+    answer.peers.v = reports;
+    answer.peers.n = n;
+    effects_answer(node->effects, &answer);
+}
+
+static void report_self(const struct node *node, struct node_report *report) {
+    struct status_report status;
+    node_status(node, node->now, &status);
+    *report = (struct node_report){.id = *node_id(node),
+                                   .relay = node->config.relay,
+                                   .self = true,
+                                   .live = true,
+                                   .last_seen = node->wall};
+    if (status.n_addresses > 0)
+        report->address = status.addresses[0];
+    memcpy(report->name, node->config.name, sizeof report->name);
+}
+
+static void request_nodes(struct node *node, const struct request *request) {
+    size_t n = directory_count(node->directory) + 1;
+    struct answer answer = {
+        .client = request->client, .kind = ANSWER_NODES, .code = ANSWER_OK, .end = true};
+    struct node_report *reports = effects_scratch(node->effects, n * sizeof *reports);
+
+    if (!reports) {
+        effects_answer_text(node->effects, request->client, ANSWER_LIMIT, "out of memory");
+        return;
+    }
+    report_self(node, &reports[0]);
+    for (size_t i = 1; i < n; i++)
+        report_node(node, directory_at(node->directory, i - 1), &reports[i]);
+    answer.nodes.v = reports;
+    answer.nodes.n = n;
+    effects_answer(node->effects, &answer);
+}
+
+/* ---- Routes ---- */
+
+static void report_hop(const struct node *node, uint64_t prefix, struct route_hop *hop) {
+    const struct directory_entry *entry = directory_find_prefix(node->directory, prefix);
+    struct node_report report = {.relay = false};
+    if (!entry)
+        return;
+    report_node(node, entry, &report);
+    hop->id = report.id;
+    hop->address = report.address;
+    memcpy(hop->name, report.name, sizeof hop->name);
+}
+
+static const char *const outcome_words[] = {
+    [PATH_OK] = "",
+    [PATH_UNKNOWN] = "that node is not in the network just now",
+    [PATH_NONE] = "there is no route to it just now",
+    [PATH_STRICT] = "there is no route with so many relays",
+};
+
+static void request_route(struct node *node, const struct request *request) {
+    struct node_id id;
+    struct answer answer = {.client = request->client, .kind = ANSWER_ROUTES, .end = true};
+    uint32_t wanted = request->to.count < SAMPLES_MAX ? request->to.count : SAMPLES_MAX;
+    struct route_report *routes = effects_scratch(node->effects, wanted * sizeof *routes);
+
+    if (!routes || !resolve(node, request->client, &request->to.to, &id))
+        return;
+    struct path_wish wish = {.target = id,
+                             .relays_exact = request->to.relays,
+                             .strict = request->to.strict};
+    for (uint32_t i = 0; i < wanted; i++) {
+        uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
+        enum path_outcome outcome = path_sample(node->paths, &wish, node->now, hops,
+                                                &routes[i].n_hops, &answer.routes.paths);
+        if (outcome != PATH_OK) {
+            effects_answer_text(node->effects, request->client, ANSWER_FAILED, "%s",
+                                outcome_words[outcome]);
+            return;
+        }
+        for (size_t hop = 0; hop < routes[i].n_hops; hop++)
+            report_hop(node, hops[hop], &routes[i].hops[hop]);
+    }
+    answer.routes.v = routes;
+    answer.routes.n = wanted;
+    answer.routes.relays = wanted > 0 ? (unsigned)routes[0].n_hops - 1 : 0;
+    if (wanted > 0 && answer.routes.relays < node->config.route_relays)
+        snprintf(answer.text, sizeof answer.text,
+                 "fewer relays than the %u of route.relays: the network is too small",
+                 node->config.route_relays);
+    effects_answer(node->effects, &answer);
+}
+
+static void request_ping(struct node *node, const struct request *request) {
+    struct node_id id;
+    if (!resolve(node, request->client, &request->to.to, &id))
+        return;
+    if (node_id_is_equal(&id, node_id(node)))
+        effects_answer_text(node->effects, request->client, ANSWER_FAILED,
+                            "that is this node itself");
+    else
+        node_ping(node, request->client, &id);
+}
+
+static void request_disconnect(struct node *node, const struct request *request) {
+    struct node_id id;
+    if (resolve(node, request->client, &request->to.to, &id))
+        pool_disconnect(node->pool, request->client, &id, node->now);
+}
+
+void node_request(struct node *node, const struct request *request) {
+    switch (request->kind) {
+    case REQUEST_PUSH:
+        request_push(node, request);
+        break;
+    case REQUEST_PULL:
+        request_pull(node, request);
+        break;
+    case REQUEST_CONFIRM:
+        inbox_confirm(node->inbox, request->client, node->wall);
+        break;
+    case REQUEST_STATUS:
+        request_status(node, request);
+        break;
+    case REQUEST_MESSAGE:
+        outbox_message(node->outbox, request);
+        break;
+    case REQUEST_PEERS:
+        request_peers(node, request);
+        break;
+    case REQUEST_NODES:
+        request_nodes(node, request);
+        break;
+    case REQUEST_ROUTE:
+        request_route(node, request);
+        break;
+    case REQUEST_CANCEL:
+        outbox_cancel(node->outbox, request, node->now, node->wall);
+        break;
+    case REQUEST_PING:
+        request_ping(node, request);
+        break;
+    case REQUEST_CONNECT:
+        pool_connect(node->pool, request->client, &request->connect.address, node->now,
+                     node->machine);
+        break;
+    case REQUEST_DISCONNECT:
+        request_disconnect(node, request);
+        break;
+    case REQUEST_TRUST:
+        request_trust(node, request);
+        break;
+    }
+}
+
+void node_client_gone(struct node *node, uint64_t client) {
+    outbox_client_gone(node->outbox, client);
+    inbox_client_gone(node->inbox, client);
+    pool_client_gone(node->pool, client);
+    for (unsigned i = 0; i < node->n_pings;)
+        if (node->pings[i].client == client)
+            node->pings[i] = node->pings[--node->n_pings];
+        else
+            i++;
+}

@@ -1,0 +1,674 @@
+/* Threat: see pool.h. What a stranger can make us do here is dial an address three times an hour, in cells of one size. */
+#include "daemon/core/pool.h"
+
+#include "daemon/core/pool_book.h"
+#include "daemon/core/wirebuf.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#define DIALS_AT_ONCE 8
+#define JOIN_AFTER 8 /* refusals in a row after which a newcomer says JOIN */
+#define ANCHORS 2
+#define NETWORK_SHARE 2 /* neighbours from one IPv4 /16 or IPv6 /32 */
+#define HEAL_PLACES 2   /* above the aim, for neighbours found again */
+#define LOST_US US_PER_HOUR
+#define REDRAW_US (30 * US_PER_MINUTE)
+#define SAVE_US (5 * US_PER_S)
+#define RETRY_US US_PER_S /* a dial under way is looked at again no sooner */
+#define SPARES_MAX 256
+#define WAITING_MAX 16
+#define DRAWS 16 /* from the directory until one fits */
+#define INTRODUCE_LEN (NODE_ID_LEN + ADDRESS_WIRE_LEN)
+
+struct waiting { /* a client of `connect` */
+    uint64_t client;
+    struct address address;
+};
+struct pool {
+    struct pool_config config;
+    struct book book;
+    unsigned refusals; /* in a row since the last link */
+    struct mono next, redraw, save;
+    bool saving, dirty, leaving;
+    struct spare spares[SPARES_MAX]; /* being stored */
+    size_t n_spares;
+    struct waiting waiting[WAITING_MAX];
+    unsigned n_waiting;
+};
+
+struct pool *pool_new(const struct pool_config *config, const struct node_boot *boot,
+                      const struct address *bootstrap, size_t n_bootstrap, struct mono now) {
+    struct pool *pool = calloc(1, sizeof *pool);
+    if (!pool)
+        return NULL;
+    pool->config = *config;
+    for (size_t i = 0; i < boot->n_spares; i++) {
+        enum contact_kind kind = boot->spares[i].anchor ? CONTACT_ANCHOR : CONTACT_SPARE;
+        struct contact *contact = book_note(&pool->book, &boot->spares[i].address, kind);
+        if (contact)
+            contact->id = boot->spares[i].id;
+        pool->n_spares += kind == CONTACT_SPARE;
+    }
+    for (size_t i = 0; i < n_bootstrap; i++)
+        pool_add_bootstrap(pool, &bootstrap[i], now);
+    pool->next = now;
+    pool->redraw = mono_add(now, REDRAW_US);
+    pool->save = MONO_NEVER;
+    return pool;
+}
+
+void pool_free(struct pool *pool) {
+    if (!pool)
+        return;
+    book_deinit(&pool->book);
+    free(pool);
+}
+
+void pool_add_bootstrap(struct pool *pool, const struct address *address, struct mono now) {
+    struct address whole = *address;
+    if (whole.port == 0)
+        whole.port = ADDRESS_PORT_DEFAULT;
+    book_note(&pool->book, &whole, CONTACT_BOOTSTRAP);
+    pool->next = now;
+}
+
+unsigned pool_aim(const struct pool *pool) {
+    double n = (double)directory_count(pool->config.directory) + 1;
+    unsigned d = (unsigned)ceil(pow(16 * n, 1.0 / (pool->config.relays + 1)));
+    unsigned most = pool->config.max > 2 ? pool->config.max - 2 : 1;
+
+    if (d < pool->config.min)
+        d = pool->config.min;
+    return d < most ? d : most;
+}
+
+unsigned pool_spares(const struct pool *pool) {
+    return (unsigned)pool->n_spares;
+}
+
+/* ---- Who is there ---- */
+
+struct census {
+    unsigned all, up, dialled, accepted, joined; /* all: established, suspects included */
+};
+static struct census take_census(const struct pool *pool) {
+    struct census census = {0};
+    for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
+        const struct link_view *link = links_at(pool->config.links, slot);
+        if (!link || link->state == LINK_PROBATION)
+            continue;
+        census.all++;
+        census.up += link->state == LINK_UP;
+        census.dialled += link->dialled;
+        census.accepted += !link->dialled;
+        census.joined += !link->dialled && link->purpose == LINK_JOIN;
+    }
+    return census;
+}
+
+/* One of the two oldest links? */
+static bool is_anchor(const struct pool *pool, const struct link_view *link) {
+    unsigned older = 0;
+    for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
+        const struct link_view *other = links_at(pool->config.links, slot);
+        if (other && other->state != LINK_PROBATION && other->serial < link->serial)
+            older++;
+    }
+    return older < ANCHORS;
+}
+
+static bool network_is_full(const struct pool *pool, const struct address *address,
+                            const struct link_view *except) {
+    unsigned n = 0;
+    if (address_is_private(address))
+        return false;
+    for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
+        const struct link_view *link = links_at(pool->config.links, slot);
+        if (link && link != except && address_network(&link->address) == address_network(address))
+            n++;
+    }
+    return n >= NETWORK_SHARE;
+}
+
+static bool is_linked_to(const struct pool *pool, const struct address *address) {
+    for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
+        const struct link_view *link = links_at(pool->config.links, slot);
+        if (link && address_is_equal(&link->address, address))
+            return true;
+    }
+    return false;
+}
+
+/* ---- Referrals ---- */
+
+static bool add_referral(struct address *referrals, size_t *n, const struct address *address,
+                         const struct address *not_this) {
+    if (address_is_unspecified(address) || address_is_same_ip(address, not_this))
+        return false;
+    for (size_t i = 0; i < *n; i++)
+        if (address_is_equal(&referrals[i], address))
+            return false;
+    referrals[(*n)++] = *address;
+    return true;
+}
+
+static size_t draw_referrals(const struct pool *pool, const struct address *asker,
+                             struct address referrals[LINK_REFERRALS_MAX]) {
+    size_t n = 0;
+    for (unsigned i = 0; i < 2 * LINK_REFERRALS_MAX && n < LINK_REFERRALS_MAX; i++) {
+        const struct directory_entry *entry = directory_random(pool->config.directory);
+        if (!entry)
+            break;
+        struct address address = directory_address(pool->config.directory, entry);
+        add_referral(referrals, &n, &address, asker);
+    }
+    for (unsigned slot = 0; slot < LINK_SLOTS && n < LINK_REFERRALS_MAX; slot++) {
+        const struct link_view *link = links_at(pool->config.links, slot);
+        if (link && link->state == LINK_UP)
+            add_referral(referrals, &n, &link->address, asker);
+    }
+    return n;
+}
+
+/* ---- Asked for a link ---- */
+
+static void introduce(struct pool *pool, const struct link_view *to, const struct link_view *whom,
+                      struct mono now) {
+    uint8_t body[INTRODUCE_LEN];
+    struct wire_writer w = wire_writer(body, sizeof body);
+
+    wire_put(&w, whom->id.bytes, NODE_ID_LEN);
+    wire_put_address(&w, &whom->address);
+    links_send_frame(pool->config.links, to->prefix, FRAME_INTRODUCE, body, sizeof body, now);
+}
+
+/* The youngest accepted link that nothing protects, or NULL. */
+static const struct link_view *splittable(const struct pool *pool) {
+    const struct link_view *youngest = NULL;
+    for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
+        const struct link_view *link = links_at(pool->config.links, slot);
+        if (!link || link->state == LINK_PROBATION || link->dialled ||
+            link->purpose == LINK_JOIN || is_anchor(pool, link) ||
+            paths_is_guard(pool->config.paths, link->prefix))
+            continue;
+        if (!youngest || link->serial > youngest->serial)
+            youngest = link;
+    }
+    return youngest;
+}
+
+/* JOIN at a full node: the newcomer goes between us and one whom we accepted. False: no edge can be split. */
+static bool split_edge(struct pool *pool, const struct link_view *newcomer, struct mono now) {
+    struct census census = take_census(pool);
+    const struct link_view *link =
+        census.joined < (pool->config.max + 3) / 4 ? splittable(pool) : NULL;
+    if (!link)
+        return false;
+    struct link_view displaced = *link;
+    introduce(pool, &displaced, newcomer, now);
+    links_close(pool->config.links, displaced.slot, LINK_CLOSED_REPLACED, now);
+    links_verdict(pool->config.links, newcomer->slot, LINK_ACCEPTED, NULL, 0, now);
+    introduce(pool, newcomer, &displaced, now);
+    return true;
+}
+
+static bool has_room(const struct pool *pool, const struct link_view *asker) {
+    struct census census = take_census(pool);
+    unsigned aim = pool_aim(pool), most = pool->config.max;
+    unsigned lack = census.up < aim ? aim - census.up : 0;
+    unsigned dials = links_dials(pool->config.links);
+
+    /* What we dial ourselves has its place already, as far as it is wanted. */
+    if (census.all + (dials < lack ? dials : lack) >= most)
+        return false;
+    if (census.all >= pool->config.min && network_is_full(pool, &asker->address, asker))
+        return false;
+    if (asker->purpose == LINK_JOIN || asker->purpose == LINK_INTRODUCED ||
+        asker->purpose == LINK_HEAL)
+        return true;
+    return census.accepted < most - aim / 2;
+}
+
+static void asked(struct pool *pool, const struct link_event *event, struct mono now) {
+    struct address referrals[LINK_REFERRALS_MAX];
+    const struct link_view *asker = links_at(pool->config.links, event->link.slot);
+    size_t n;
+
+    if (!asker || asker->serial != event->link.serial)
+        return;
+    n = draw_referrals(pool, &asker->address, referrals);
+    if (has_room(pool, asker) && !pool->leaving)
+        links_verdict(pool->config.links, asker->slot, LINK_ACCEPTED, referrals, n, now);
+    else if (asker->purpose != LINK_JOIN || pool->leaving || !split_edge(pool, asker, now))
+        links_verdict(pool->config.links, asker->slot, LINK_FULL, referrals, n, now);
+}
+
+/* ---- What became of dials and links ---- */
+
+static void answer_waiting(struct pool *pool, const struct address *address, bool up,
+                           const char *why) {
+    for (unsigned i = 0; i < pool->n_waiting;) {
+        if (!address_is_equal(&pool->waiting[i].address, address)) {
+            i++;
+            continue;
+        }
+        effects_answer_text(pool->config.effects, pool->waiting[i].client,
+                            up ? ANSWER_OK : ANSWER_FAILED, "%s", why);
+        pool->waiting[i] = pool->waiting[--pool->n_waiting];
+    }
+}
+
+static void note_referrals(struct pool *pool, const struct link_event *event) {
+    for (size_t i = 0; i < event->n_referrals; i++)
+        if (event->referrals[i].port != 0)
+            book_note(&pool->book, &event->referrals[i], CONTACT_REFERRED);
+}
+
+/* Give up on a suspect: its place is wanted. */
+static bool close_suspect(struct pool *pool, struct mono now) {
+    for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
+        const struct link_view *link = links_at(pool->config.links, slot);
+        if (link && link->state == LINK_SUSPECT) {
+            links_close(pool->config.links, slot, LINK_CLOSED_SILENT, now);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void came_up(struct pool *pool, const struct link_event *event, struct mono now) {
+    struct contact *contact = book_find(&pool->book, &event->link.address);
+
+    /* Several dials can be answered at once: never above the limit, not for a moment. */
+    if (take_census(pool).all > pool->config.max && !close_suspect(pool, now))
+        links_close(pool->config.links, event->link.slot, LINK_CLOSED_BYE, now);
+
+    if (!contact && event->link.dialled)
+        contact = book_note(&pool->book, &event->link.address, CONTACT_GOSSIPED);
+    if (contact) {
+        contact->id = event->link.id;
+        contact->failures = 0;
+        contact->refused = false;
+        contact->next = now;
+        if (contact->kind == CONTACT_LOST || contact->kind == CONTACT_INTRODUCED)
+            contact->kind = CONTACT_GOSSIPED;
+    }
+    pool->refusals = 0;
+    note_referrals(pool, event);
+    answer_waiting(pool, &event->link.address, true, "");
+    pool->save = mono_min(pool->save, mono_add(now, SAVE_US));
+    pool->dirty = true;
+}
+
+static void refused(struct pool *pool, const struct link_event *event, struct mono now) {
+    struct contact *contact = book_note(&pool->book, &event->address, CONTACT_REFERRED);
+
+    if (contact && event->refusal == LINK_SELF)
+        contact->kind = CONTACT_SELF;
+    else if (contact)
+        book_refused(contact, pool->config.random, now);
+    pool->refusals += event->refusal == LINK_FULL;
+    note_referrals(pool, event);
+    answer_waiting(pool, &event->address, false,
+                   event->refusal == LINK_SELF ? "that is this node itself"
+                   : event->refusal == LINK_FULL
+                       ? "it has all the neighbours that it takes; it will be asked again"
+                       : "it does not take us as a neighbour");
+}
+
+static void went_down(struct pool *pool, const struct link_event *event, struct mono now) {
+    if (event->close == LINK_CLOSED_SILENT) {
+        struct contact *contact = book_note(&pool->book, &event->link.address, CONTACT_LOST);
+        if (contact) {
+            contact->id = event->link.id;
+            contact->until = mono_add(now, LOST_US);
+            contact->next = mono_add(
+                now, (int64_t)random_below(pool->config.random, 10 * US_PER_S));
+        }
+    }
+    pool->save = mono_min(pool->save, mono_add(now, SAVE_US));
+    pool->dirty = true;
+}
+
+void pool_link_event(struct pool *pool, const struct link_event *event, struct mono now,
+                     struct wall wall) {
+    struct contact *contact;
+
+    switch (event->kind) {
+    case LINK_EVENT_ASKED:
+        asked(pool, event, now);
+        break;
+    case LINK_EVENT_UP:
+        came_up(pool, event, now);
+        break;
+    case LINK_EVENT_REFUSED:
+        refused(pool, event, now);
+        break;
+    case LINK_EVENT_DIAL_FAILED:
+        contact = book_find(&pool->book, &event->address);
+        if (contact)
+            book_failed(contact, pool->config.random, now);
+        answer_waiting(pool, &event->address, false,
+                       "no answer: is a p2pd of this network there? (address, port, network "
+                       "secret, firewall)");
+        break;
+    case LINK_EVENT_DOWN:
+        went_down(pool, event, now);
+        break;
+    case LINK_EVENT_SUSPECT: /* a replacement is looked for at once */
+        break;
+    default:
+        return;
+    }
+    (void)wall;
+    pool->next = now;
+}
+
+enum drop pool_introduced(struct pool *pool, const uint8_t *body, size_t length,
+                          struct mono now) {
+    struct wire_reader r = wire_reader(body, length);
+    struct node_id id;
+    struct address address;
+
+    wire_get(&r, id.bytes, NODE_ID_LEN);
+    wire_get_address(&r, &address);
+    if (r.failed || wire_left(&r) != 0 || address.port == 0 || address_is_unspecified(&address))
+        return DROP_MALFORMED;
+    struct contact *contact = book_note(&pool->book, &address, CONTACT_INTRODUCED);
+    if (contact && contact->failures == 0) {
+        contact->id = id;
+        contact->refused = false;
+        contact->next = now;
+    }
+    pool->next = now;
+    return DROP_NONE;
+}
+
+/* ---- Dialling ---- */
+
+static bool may_dial(const struct pool *pool, const struct contact *contact, struct mono now) {
+    return contact->kind != CONTACT_SELF && mono_is_due(contact->next, now) &&
+           !links_is_dialling(pool->config.links, &contact->address) &&
+           !is_linked_to(pool, &contact->address);
+}
+
+static bool try_contact(struct pool *pool, struct contact *contact, bool join, struct mono now,
+                        struct wall wall) {
+    enum link_purpose purpose = join                                  ? LINK_JOIN
+                                : contact->kind == CONTACT_INTRODUCED ? LINK_INTRODUCED
+                                : contact->kind == CONTACT_LOST       ? LINK_HEAL
+                                                                      : LINK_WANTED;
+    contact->next = mono_add(now, RETRY_US); /* set anew by what becomes of it */
+    return links_dial(pool->config.links, &contact->address, purpose, now, wall) == 0;
+}
+
+/* A uniformly drawn node that is no neighbour, noted in the book. Refused ones only if `join`. */
+static struct contact *draw_from_directory(struct pool *pool, bool join, struct mono now) {
+    for (unsigned i = 0; i < DRAWS; i++) {
+        const struct directory_entry *entry = directory_random(pool->config.directory);
+        if (!entry)
+            return NULL;
+        struct address address = directory_address(pool->config.directory, entry);
+        if (address.port == 0 || links_find(pool->config.links, entry->prefix) ||
+            network_is_full(pool, &address, NULL))
+            continue;
+        struct contact *contact = book_note(&pool->book, &address, CONTACT_GOSSIPED);
+        if (contact && (join || !contact->refused || mono_is_due(contact->next, now))) {
+            if (join && contact->refused)
+                contact->next = now;
+            if (may_dial(pool, contact, now))
+                return contact;
+        }
+    }
+    return NULL;
+}
+
+/* The most wanted contact of a kind in [first, last] that may be dialled, at random among equals. */
+static struct contact *draw_from_book(struct pool *pool, enum contact_kind first,
+                                      enum contact_kind last, bool join, struct mono now) {
+    struct contact *best = NULL;
+    uint64_t equals = 0;
+    for (size_t i = 0; i < pool->book.n; i++) {
+        struct contact *contact = &pool->book.contacts[i];
+        if (contact->kind < first || contact->kind > last)
+            continue;
+        if (join && contact->refused && contact->kind != CONTACT_SELF)
+            contact->next = mono_min(contact->next, now);
+        if (!may_dial(pool, contact, now) || (best && contact->kind > best->kind))
+            continue;
+        if (!best || contact->kind < best->kind)
+            equals = 0;
+        if (random_below(pool->config.random, ++equals) == 0)
+            best = contact;
+    }
+    return best;
+}
+
+/* Anchors and introductions first; then nodes drawn uniformly from the directory, so that links are self-chosen; where it
+ * offers nobody, whom we were told of. */
+static struct contact *draw_contact(struct pool *pool, bool join, struct mono now) {
+    struct contact *contact =
+        draw_from_book(pool, CONTACT_MANUAL, CONTACT_ANCHOR, false, now);
+    if (!contact && directory_count(pool->config.directory) > 0)
+        contact = draw_from_directory(pool, join, now);
+    if (!contact)
+        contact = draw_from_book(pool, CONTACT_BOOTSTRAP, CONTACT_GOSSIPED, join, now);
+    return contact;
+}
+
+static void fill(struct pool *pool, struct mono now, struct wall wall) {
+    struct census census = take_census(pool);
+    unsigned aim = pool_aim(pool), dials = links_dials(pool->config.links);
+    unsigned own = (aim + 1) / 2, lack = census.up < aim ? aim - census.up : 0;
+
+    /* A suspect may come back, but its place is needed now. */
+    if (lack > 0 && census.all >= pool->config.max && close_suspect(pool, now))
+        census = take_census(pool);
+    if (census.all < pool->config.max && census.dialled < own && own - census.dialled > lack)
+        lack = own - census.dialled;
+    if (lack > pool->config.max - census.all)
+        lack = pool->config.max - census.all;
+    bool join = pool->refusals >= JOIN_AFTER && census.up < pool->config.min;
+    for (; dials < lack && dials < DIALS_AT_ONCE; dials++) {
+        struct contact *contact = draw_contact(pool, join, now);
+        if (!contact && census.up < pool->config.min && pool->refusals > 0 && !join) {
+            join = true; /* everybody we know of is full */
+            contact = draw_contact(pool, join, now);
+        }
+        if (!contact || !try_contact(pool, contact, join, now, wall))
+            return;
+        if (join) { /* one at a time: each splits an edge */
+            pool->refusals = 0;
+            return;
+        }
+    }
+}
+
+/* Neighbours lost to silence: the other half of a partition is found through them, full pools or not. */
+static void probe_lost(struct pool *pool, struct mono now, struct wall wall) {
+    struct census census = take_census(pool);
+    unsigned most = pool_aim(pool) + HEAL_PLACES;
+
+    for (size_t i = 0; i < pool->book.n; i++) {
+        struct contact *contact = &pool->book.contacts[i];
+        if (contact->kind != CONTACT_LOST)
+            continue;
+        if (mono_is_due(contact->until, now))
+            contact->kind = CONTACT_GOSSIPED;
+        else if (census.all < most && census.all < pool->config.max && may_dial(pool, contact, now))
+            try_contact(pool, contact, false, now, wall);
+    }
+}
+
+/* Keep the graph mixing: one self-chosen link that nothing protects is drawn anew. */
+static void redraw(struct pool *pool, struct mono now) {
+    const struct link_view *oldest = NULL;
+
+    if (!mono_is_due(pool->redraw, now))
+        return;
+    pool->redraw = mono_add(now, REDRAW_US);
+    if (take_census(pool).all < pool_aim(pool) ||
+        directory_count(pool->config.directory) <= pool_aim(pool))
+        return; /* nobody to exchange it for */
+    for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
+        const struct link_view *link = links_at(pool->config.links, slot);
+        if (link && link->state == LINK_UP && link->dialled && !is_anchor(pool, link) &&
+            !paths_is_guard(pool->config.paths, link->prefix) &&
+            (!oldest || link->serial < oldest->serial))
+            oldest = link;
+    }
+    if (oldest)
+        links_close(pool->config.links, oldest->slot, LINK_CLOSED_BYE, now);
+}
+
+/* ---- Spares on disk ---- */
+
+static void gather_spares(struct pool *pool) {
+    size_t n = 0;
+
+    for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
+        const struct link_view *link = links_at(pool->config.links, slot);
+        if (link && link->state != LINK_PROBATION && n < SPARES_MAX)
+            pool->spares[n++] = (struct spare){link->address, link->id, is_anchor(pool, link)};
+    }
+    size_t neighbours = n, most = neighbours + pool->config.spare;
+    for (unsigned i = 0; i < 4 * pool->config.spare && n < most && n < SPARES_MAX; i++) {
+        const struct directory_entry *entry = directory_random(pool->config.directory);
+        if (!entry)
+            break;
+        struct spare spare = {directory_address(pool->config.directory, entry), entry->id, false};
+        bool held = spare.address.port == 0;
+        for (size_t j = 0; j < n && !held; j++)
+            held = node_id_is_equal(&pool->spares[j].id, &spare.id);
+        if (!held)
+            pool->spares[n++] = spare;
+    }
+    pool->n_spares = n;
+}
+
+static void save(struct pool *pool) {
+    if (pool->saving) {
+        pool->dirty = true;
+        return;
+    }
+    gather_spares(pool);
+    pool->dirty = false;
+    pool->save = MONO_NEVER;
+    if (pool->n_spares == 0)
+        return; /* what the disk knows is better than nothing */
+    pool->saving = true;
+    struct store_op op = {.kind = STORE_SPARES_PUT,
+                          .spares_put = {pool->spares, pool->n_spares}};
+    effects_store(pool->config.effects, &op, OWNER_POOL, 0);
+}
+
+void pool_stored(struct pool *pool, const struct store_result *result, struct mono now) {
+    pool->saving = false;
+    if (result->error != 0 || pool->dirty)
+        pool->save = mono_min(pool->save, mono_add(now, US_PER_MINUTE));
+}
+
+/* ---- By hand ---- */
+
+void pool_connect(struct pool *pool, uint64_t client, const struct address *address,
+                  struct mono now, struct wall wall) {
+    struct address whole = *address;
+    if (whole.port == 0)
+        whole.port = ADDRESS_PORT_DEFAULT;
+    if (is_linked_to(pool, &whole)) {
+        effects_answer_text(pool->config.effects, client, ANSWER_OK,
+                            "it is a neighbour already");
+        return;
+    }
+    struct contact *contact = book_note(&pool->book, &whole, CONTACT_MANUAL);
+    if (!contact || pool->n_waiting == WAITING_MAX ||
+        take_census(pool).all >= pool->config.max) {
+        effects_answer_text(pool->config.effects, client, ANSWER_LIMIT,
+                            "the pool is full (pool.max is %u): disconnect a neighbour first",
+                            pool->config.max);
+        return;
+    }
+    pool->waiting[pool->n_waiting++] = (struct waiting){client, whole};
+    try_contact(pool, contact, false, now, wall);
+}
+
+void pool_disconnect(struct pool *pool, uint64_t client, const struct node_id *id,
+                     struct mono now) {
+    const struct link_view *link = links_find(pool->config.links, node_id_prefix(id));
+    if (!link || !node_id_is_equal(&link->id, id)) {
+        effects_answer_text(pool->config.effects, client, ANSWER_FAILED,
+                            "that node is not a neighbour");
+        return;
+    }
+    struct contact *contact = book_note(&pool->book, &link->address, CONTACT_GOSSIPED);
+    if (contact) { /* or it would be dialled again at once */
+        contact->kind = CONTACT_GOSSIPED;
+        contact->next = mono_add(now, US_PER_HOUR);
+    }
+    links_close(pool->config.links, link->slot, LINK_CLOSED_BYE, now);
+    effects_answer_text(pool->config.effects, client, ANSWER_OK, "%s", "");
+}
+
+void pool_client_gone(struct pool *pool, uint64_t client) {
+    for (unsigned i = 0; i < pool->n_waiting;)
+        if (pool->waiting[i].client == client)
+            pool->waiting[i] = pool->waiting[--pool->n_waiting];
+        else
+            i++;
+}
+
+void pool_leave(struct pool *pool, struct mono now) {
+    const struct link_view *links[LINK_SLOTS];
+    unsigned n = 0;
+
+    pool->leaving = true;
+    for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
+        const struct link_view *link = links_at(pool->config.links, slot);
+        if (link && link->state != LINK_PROBATION)
+            links[n++] = link;
+    }
+    save(pool);
+    for (unsigned i = 0; i < n && n > 1; i++)
+        introduce(pool, links[i], links[(i + 1) % n], now);
+    for (unsigned slot = 0; slot < LINK_SLOTS; slot++)
+        links_close(pool->config.links, slot, LINK_CLOSED_LEAVING, now);
+}
+
+/* ---- Time ---- */
+
+void pool_news(struct pool *pool) {
+    if (take_census(pool).up < pool_aim(pool))
+        pool->next = (struct mono){0};
+}
+
+/* When somebody in the book may be tried again: if links are lacking anyone, else the lost alone. What cannot be known by time (news,
+ * ends of links) calls by itself. */
+static struct mono next_contact(const struct pool *pool, struct mono now) {
+    struct mono next = MONO_NEVER;
+    bool lacking = take_census(pool).up < pool_aim(pool);
+
+    for (size_t i = 0; i < pool->book.n; i++) {
+        const struct contact *contact = &pool->book.contacts[i];
+        if (contact->kind == CONTACT_LOST || (lacking && contact->kind != CONTACT_SELF))
+            if (contact->next.us > now.us && !is_linked_to(pool, &contact->address))
+                next = mono_min(next, contact->next);
+    }
+    return next;
+}
+
+void pool_tick(struct pool *pool, struct mono now, struct wall wall) {
+    if (pool->leaving || !mono_is_due(pool_next(pool), now))
+        return;
+    redraw(pool, now);
+    fill(pool, now, wall);
+    probe_lost(pool, now, wall);
+    if (mono_is_due(pool->save, now))
+        save(pool);
+    pool->next = next_contact(pool, now);
+}
+
+struct mono pool_next(const struct pool *pool) {
+    return pool->leaving ? MONO_NEVER
+                         : mono_min(pool->next, mono_min(pool->redraw, pool->save));
+}

@@ -1,0 +1,88 @@
+#include "daemon/core/pool_book.h"
+
+#include <stdlib.h>
+
+#define BACKOFF_MIN_US US_PER_S
+#define BACKOFF_MAX_US (5 * US_PER_MINUTE)
+#define BARRED_US US_PER_HOUR
+#define FAILURES_BARRED 3
+#define REFUSED_US (20 * US_PER_S)
+#define PROBE_MIN_US (10 * US_PER_S) /* lost neighbours: every 10 to 20 s */
+
+void book_deinit(struct book *book) {
+    free(book->contacts);
+    *book = (struct book){0};
+}
+
+struct contact *book_find(struct book *book, const struct address *address) {
+    for (size_t i = 0; i < book->n; i++)
+        if (address_is_equal(&book->contacts[i].address, address))
+            return &book->contacts[i];
+    return NULL;
+}
+
+/* The least wanted kind, of it the one that failed most; never one that is as wanted as the newcomer. */
+static struct contact *worst(struct book *book, enum contact_kind kind) {
+    struct contact *found = NULL;
+    for (size_t i = 0; i < book->n; i++) {
+        struct contact *contact = &book->contacts[i];
+        if (contact->kind == CONTACT_SELF || contact->kind < kind)
+            continue;
+        if (!found || contact->kind > found->kind ||
+            (contact->kind == found->kind && contact->failures > found->failures))
+            found = contact;
+    }
+    return found;
+}
+
+static struct contact *book_slot(struct book *book, enum contact_kind kind) {
+    if (book->n == book->capacity && book->capacity < BOOK_MAX) {
+        size_t capacity = book->capacity ? book->capacity * 2 : 16;
+        struct contact *larger = realloc(book->contacts, capacity * sizeof *larger);
+        if (!larger)
+            return NULL;
+        book->contacts = larger;
+        book->capacity = capacity;
+    }
+    return book->n < book->capacity ? &book->contacts[book->n++] : worst(book, kind);
+}
+
+struct contact *book_note(struct book *book, const struct address *address,
+                          enum contact_kind kind) {
+    struct contact *contact = book_find(book, address);
+    if (contact) {
+        if (kind < contact->kind && contact->kind != CONTACT_SELF)
+            contact->kind = kind;
+        return contact;
+    }
+    contact = book_slot(book, kind);
+    if (contact)
+        *contact = (struct contact){.address = *address, .kind = kind, .until = MONO_NEVER};
+    return contact;
+}
+
+bool book_is_configured(const struct contact *contact) {
+    return contact->kind == CONTACT_BOOTSTRAP || contact->kind == CONTACT_ANCHOR ||
+           contact->kind == CONTACT_MANUAL;
+}
+
+void book_failed(struct contact *contact, const struct core_random *random, struct mono now) {
+    int64_t wait = BACKOFF_MAX_US;
+
+    contact->failures++;
+    if (contact->kind == CONTACT_LOST) {
+        contact->next = mono_add(now, PROBE_MIN_US + (int64_t)random_below(random, PROBE_MIN_US));
+        return;
+    }
+    if (contact->failures < 9)
+        wait = BACKOFF_MIN_US << (contact->failures - 1);
+    if (!book_is_configured(contact) && contact->failures >= FAILURES_BARRED)
+        wait = BARRED_US;
+    contact->next = mono_add(now, wait / 2 + (int64_t)random_below(random, (uint64_t)wait));
+}
+
+void book_refused(struct contact *contact, const struct core_random *random, struct mono now) {
+    contact->failures = 0;
+    contact->refused = true;
+    contact->next = mono_add(now, REFUSED_US / 2 + (int64_t)random_below(random, REFUSED_US));
+}

@@ -1,0 +1,334 @@
+#include "tests/sim/scenarios.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define FORM_US (60 * US_PER_S)    /* a network must have formed by then */
+#define DELIVER_US (60 * US_PER_S) /* faults over: everything accepted has arrived by then */
+
+static void say(const struct sim *sim, const char *what) {
+    if (sim->verbose)
+        printf("# %8.3f s: %s\n", (double)sim->now_us / 1e6, what);
+}
+
+/* ---- Building blocks ---- */
+
+static void start_all(struct sim *sim) {
+    for (unsigned i = 0; i < sim->n_hosts; i++)
+        sim_start(sim, i, &sim->hosts[0].address, i > 0);
+}
+
+static unsigned count_live(const struct sim *sim) {
+    unsigned n = 0;
+    for (unsigned i = 0; i < sim->n_hosts; i++)
+        n += sim->hosts[i].node != NULL;
+    return n;
+}
+
+static bool is_connected(struct sim *sim, void *unused) {
+    (void)unused;
+    return sim_components(sim) <= 1;
+}
+
+static bool is_whole(struct sim *sim, void *unused) {
+    return sim_all_know_all(sim, unused) && sim_components(sim) == 1;
+}
+
+static void must_form(struct sim *sim, int64_t within_us) {
+    if (!sim_await(sim, within_us, is_whole, NULL))
+        sim_violation(sim, "%u nodes did not form one network that knows itself (%u pieces)",
+                      count_live(sim), sim_components(sim));
+    say(sim, "one network, all know all");
+}
+
+static unsigned live_host(struct sim *sim) {
+    unsigned i;
+    do
+        i = (unsigned)sim_below(sim, sim->n_hosts);
+    while (!sim->hosts[i].node);
+    return i;
+}
+
+static void push_random(struct sim *sim, unsigned from, unsigned to, uint32_t size_max) {
+    uint32_t size = (uint32_t)sim_below(sim, size_max + 1);
+    uint8_t *body = malloc(size + 1);
+    if (!body)
+        abort();
+    for (uint32_t i = 0; i < size; i++)
+        body[i] = (uint8_t)(i * 7 + size);
+    sim_push(sim, from, to, body, size);
+    free(body);
+}
+
+static void push_between_live(struct sim *sim, unsigned n, uint32_t size_max) {
+    for (unsigned k = 0; k < n; k++) {
+        unsigned from = live_host(sim), to = live_host(sim);
+        push_random(sim, from, to, size_max);
+        sim_run(sim, (int64_t)sim_below(sim, 20 * US_PER_MS));
+    }
+}
+
+static void must_deliver(struct sim *sim, int64_t within_us) {
+    if (!sim_await(sim, within_us, sim_all_delivered, NULL)) {
+        unsigned open = 0;
+        for (size_t i = 0; i < sim->n_pushes; i++)
+            open += sim->pushes[i].accepted && !sim->pushes[i].orphan &&
+                    !message_state_is_final(sim->pushes[i].state);
+        sim_violation(sim, "%u of %zu messages not delivered in time", open, sim->n_pushes);
+    }
+    unsigned accepted = 0;
+    for (size_t i = 0; i < sim->n_pushes; i++)
+        accepted += sim->pushes[i].accepted;
+    if (accepted < sim->n_pushes / 2) /* a disk may be full, a client's node may die: not most of them */
+        sim_violation(sim, "only %u of %zu messages were accepted", accepted, sim->n_pushes);
+    say(sim, "everything delivered");
+    sim_check_messages(sim, true);
+}
+
+/* ---- Scenarios ---- */
+
+static void run_boot(struct sim *sim) {
+    start_all(sim);
+    must_form(sim, FORM_US);
+    for (unsigned i = 0; i < sim->n_hosts; i++)
+        for (unsigned j = 0; j < sim->n_hosts && sim->n_hosts <= 12; j++)
+            push_random(sim, i, j, 100);
+    push_between_live(sim, 50, 500);
+    must_deliver(sim, DELIVER_US);
+}
+
+static void run_pushes(struct sim *sim) {
+    start_all(sim);
+    must_form(sim, FORM_US);
+    push_between_live(sim, 200, 4000);
+    must_deliver(sim, DELIVER_US);
+}
+
+static void run_lossy(struct sim *sim) {
+    sim->network.loss = 0.05 + 0.05 * (double)sim_below(sim, 6); /* to 30% a hop */
+    sim->network.duplicate = 0.05;
+    sim->network.corrupt = 0.01;
+    sim->network.delay_max_us = 100 * US_PER_MS;
+    start_all(sim);
+    must_form(sim, 4 * FORM_US);
+    push_between_live(sim, 40, 3000);
+    must_deliver(sim, 10 * DELIVER_US);
+}
+
+static void run_large(struct sim *sim) {
+    sim->network.loss = 0.02;
+    start_all(sim);
+    must_form(sim, FORM_US);
+    static uint8_t body[1 << 20];
+    for (size_t i = 0; i < sizeof body; i++)
+        body[i] = (uint8_t)(i >> 8 ^ i);
+    sim_push(sim, 1, 0, body, sizeof body);
+    sim_push(sim, 1, 0, body, 65536);
+    sim_push(sim, 1, 0, body, 65537);
+    push_between_live(sim, 10, 100);
+    must_deliver(sim, 10 * DELIVER_US);
+}
+
+static void run_partition(struct sim *sim) {
+    start_all(sim);
+    must_form(sim, FORM_US);
+    for (unsigned i = 0; i < sim->n_hosts; i++)
+        sim->hosts[i].side = i % 2;
+    say(sim, "partitioned");
+    push_between_live(sim, 20, 200); /* half of them across: they wait */
+    sim_run(sim, 60 * US_PER_S);
+    for (unsigned i = 0; i < sim->n_hosts; i++)
+        sim->hosts[i].side = 0;
+    say(sim, "healed");
+    must_form(sim, FORM_US);
+    must_deliver(sim, 6 * DELIVER_US);
+}
+
+static void run_crashes(struct sim *sim) {
+    sim->network.loss = 0.02;
+    start_all(sim);
+    must_form(sim, FORM_US);
+    for (unsigned round = 0; round < 20; round++) {
+        push_between_live(sim, 5, 2000);
+        unsigned victim = live_host(sim);
+        sim_crash(sim, victim);
+        sim_run(sim, (int64_t)sim_below(sim, 5 * US_PER_S));
+        sim_start(sim, victim, NULL, 0); /* by what its disk knows */
+        sim_run(sim, (int64_t)sim_below(sim, US_PER_S));
+    }
+    sim->network.loss = 0;
+    /* A crashed client is told nothing more: what counts is what arrived. */
+    sim_run(sim, 6 * DELIVER_US);
+    sim_check_messages(sim, true);
+}
+
+static void run_restart(struct sim *sim) {
+    start_all(sim);
+    must_form(sim, FORM_US);
+    sim_run(sim, 20 * US_PER_S); /* spares reach the disk */
+    for (unsigned i = 0; i < sim->n_hosts; i++)
+        i % 3 == 0 ? sim_leave(sim, i) : sim_crash(sim, i);
+    say(sim, "all down");
+    sim_run(sim, 5 * US_PER_S);
+    for (unsigned i = 0; i < sim->n_hosts; i++)
+        sim_start(sim, i, NULL, 0);
+    must_form(sim, 2 * FORM_US);
+    push_between_live(sim, 20, 200);
+    must_deliver(sim, DELIVER_US);
+}
+
+static void run_clock(struct sim *sim) {
+    unsigned wrong = 1 + (unsigned)sim_below(sim, sim->n_hosts - 1);
+    int64_t off = 10 * US_PER_MINUTE;
+    sim->hosts[wrong].skew_us = sim_chance(sim, 0.5) ? off : -off;
+    for (unsigned i = 0; i < sim->n_hosts; i++)
+        if (i != wrong)
+            sim->hosts[i].skew_us = (int64_t)sim_below(sim, 60 * US_PER_S) - 30 * US_PER_S;
+    for (unsigned i = 0; i < sim->n_hosts; i++)
+        if (i != wrong)
+            sim_start(sim, i, &sim->hosts[0].address, i > 0);
+    sim_run(sim, 20 * US_PER_S);
+    sim_start(sim, wrong, &sim->hosts[0].address, 1);
+    say(sim, "the one with the wrong clock starts");
+#ifdef DBG
+    for (int k = 0; k < 30; k++) {
+        struct status_report st;
+        sim_run(sim, US_PER_S);
+        node_status(sim->hosts[wrong].node, (struct mono){sim->now_us}, &st);
+        printf("t=%lld neighbours %u nodes %zu offset %lld drops:", (long long)sim->now_us/1000000, st.pool_neighbours, st.directory_nodes, (long long)st.clock_offset_us);
+        for (int d = 0; d < DROP_COUNT; d++) printf(" %llu", (unsigned long long)st.counters.drops[d]);
+        node_status(sim->hosts[0].node, (struct mono){sim->now_us}, &st);
+        printf(" host0 nb %u nodes %zu drops:", st.pool_neighbours, st.directory_nodes);
+        for (int d = 0; d < DROP_COUNT; d++) printf(" %llu", (unsigned long long)st.counters.drops[d]);
+        puts("");
+    }
+#endif
+    must_form(sim, FORM_US);
+    sim_run(sim, 5 * US_PER_S);
+    push_random(sim, wrong, (wrong + 1) % sim->n_hosts, 100);
+    push_random(sim, (wrong + 1) % sim->n_hosts, wrong, 100);
+    must_deliver(sim, DELIVER_US);
+}
+
+static void run_offline(struct sim *sim) {
+    start_all(sim);
+    must_form(sim, FORM_US);
+    unsigned away = 1 + (unsigned)sim_below(sim, sim->n_hosts - 1), from = (away + 1) % sim->n_hosts;
+    push_random(sim, from, away, 100);
+    must_deliver(sim, DELIVER_US);
+    sim_crash(sim, away);
+    push_random(sim, from, away, 100);
+    push_random(sim, from, away, 70000);
+    sim_run(sim, 100 * US_PER_S);
+    sim_start(sim, away, NULL, 0);
+    say(sim, "back");
+    must_deliver(sim, 2 * DELIVER_US);
+}
+
+static void run_store(struct sim *sim) {
+    start_all(sim);
+    must_form(sim, FORM_US);
+    for (unsigned round = 0; round < 30; round++) {
+        model_store_fail(sim->hosts[live_host(sim)].store, 0, 1 + (unsigned)sim_below(sim, 5), -ENOSPC);
+        push_between_live(sim, 3, 1000);
+        sim_run(sim, (int64_t)sim_below(sim, US_PER_S));
+    }
+    must_deliver(sim, 10 * DELIVER_US);
+}
+
+/* A full network and newcomers one after the other: each is let in, nobody falls out. */
+static void run_join(struct sim *sim) {
+    unsigned first = sim->n_hosts / 2;
+    for (unsigned i = 0; i < sim->n_hosts; i++) {
+        sim->hosts[i].config.pool_min = 4;
+        sim->hosts[i].config.pool_max = 6;
+    }
+    for (unsigned i = 0; i < first; i++)
+        sim_start(sim, i, &sim->hosts[0].address, i > 0);
+    must_form(sim, FORM_US);
+    for (unsigned i = first; i < sim->n_hosts; i++) {
+        sim_start(sim, i, &sim->hosts[sim_below(sim, first)].address, 1);
+        sim_run(sim, 3 * US_PER_S);
+    }
+    must_form(sim, FORM_US);
+    uint64_t prefixes[TOPOLOGY_DEGREE_MAX + 2];
+    sim_run(sim, 30 * US_PER_S);
+    for (unsigned i = 0; i < sim->n_hosts; i++)
+        if (node_neighbours(sim->hosts[i].node, prefixes) < 2)
+            sim_violation(sim, "host %u was left with %zu neighbours", i,
+                          node_neighbours(sim->hosts[i].node, prefixes));
+}
+
+static void run_determinism(struct sim *sim) {
+    uint64_t traces[2];
+    for (unsigned k = 0; k < 2; k++) {
+        struct sim *twin = sim_new(sim->seed, sim->n_hosts);
+        twin->network.loss = 0.1;
+        start_all(twin);
+        sim_run(twin, 10 * US_PER_S);
+        push_between_live(twin, 20, 2000);
+        sim_run(twin, 10 * US_PER_S);
+        traces[k] = twin->trace;
+        sim->datagrams += twin->datagrams;
+        sim_free(twin);
+    }
+    if (traces[0] != traces[1])
+        sim_violation(sim, "the same seed gave two traces, %016llx and %016llx",
+                      (unsigned long long)traces[0], (unsigned long long)traces[1]);
+}
+
+static void kill_share(struct sim *sim, double share) {
+    unsigned live = count_live(sim), kill = (unsigned)(share * live);
+    for (; kill > 0; kill--)
+        sim_crash(sim, live_host(sim));
+    if (sim->verbose)
+        printf("# %8.3f s: %u of %u survive, in %u pieces\n", (double)sim->now_us / 1e6,
+               count_live(sim), live, sim_components(sim));
+}
+
+static bool pools_are_filled(struct sim *sim, void *unused) {
+    uint64_t prefixes[TOPOLOGY_DEGREE_MAX + 2];
+    (void)unused;
+    for (unsigned i = 0; i < sim->n_hosts; i++)
+        if (sim->hosts[i].node && node_neighbours(sim->hosts[i].node, prefixes) < 4)
+            return false;
+    return true;
+}
+
+/* Everybody at once from one address; half of them die; nine tenths of the rest die. */
+static void run_shrink(struct sim *sim) {
+    start_all(sim);
+    must_form(sim, 3 * FORM_US);
+    push_between_live(sim, 50, 300);
+    must_deliver(sim, DELIVER_US);
+    static const double shares[] = {0.5, 0.9};
+    for (unsigned k = 0; k < 2; k++) {
+        kill_share(sim, shares[k]);
+        if (!sim_await(sim, FORM_US, is_connected, NULL))
+            sim_violation(sim, "the survivors are in %u pieces", sim_components(sim));
+        if (!sim_await(sim, FORM_US, pools_are_filled, NULL))
+            sim_violation(sim, "not every pool is back at its minimum");
+        say(sim, "pools are filled again");
+        for (unsigned i = 0; i < 30; i++)
+            push_random(sim, live_host(sim), live_host(sim), 300);
+        must_deliver(sim, DELIVER_US);
+    }
+}
+
+const struct scenario scenarios[] = {
+    {"boot", "all start at once from one address; messages between all", run_boot},
+    {"pushes", "many messages between random pairs", run_pushes},
+    {"lossy", "5 to 30% loss a hop, duplicates, reordering, corruption", run_lossy},
+    {"large", "1 MiB and the sizes around a block, 2% loss", run_large},
+    {"partition", "two halves for a minute, then one network again", run_partition},
+    {"crashes", "kill -9 and restart under load", run_crashes},
+    {"restart", "all stop; they find each other again by what is on disk", run_restart},
+    {"clock", "one clock 10 minutes off, the others up to 30 s", run_clock},
+    {"offline", "messages for one who is away", run_offline},
+    {"store", "disks that fail now and then", run_store},
+    {"join", "newcomers to a full network", run_join},
+    {"determinism", "the same seed gives the same trace", run_determinism},
+    {"shrink", "half die, then nine tenths of the rest", run_shrink},
+    {NULL, NULL, NULL},
+};

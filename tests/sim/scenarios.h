@@ -1,0 +1,13 @@
+/* What the simulator puts nodes through, and what must hold all the same. */
+#ifndef P2PD_SCENARIOS_H
+#define P2PD_SCENARIOS_H
+
+#include "tests/sim/sim.h"
+
+struct scenario {
+    const char *name, *says;
+    void (*run)(struct sim *sim); /* failures go to sim_violation() */
+};
+extern const struct scenario scenarios[]; /* ends with a NULL name */
+
+#endif

@@ -1,0 +1,513 @@
+#include "tests/sim/sim.h"
+
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define START_WALL_US (INT64_C(1800000000) * US_PER_S) /* some day in 2027 */
+#define RESULTS_MAX 64
+
+enum sim_event_kind { SIM_DATAGRAM, SIM_WAKE, SIM_STORE };
+struct sim_event {
+    int64_t at_us;
+    uint64_t order;
+    enum sim_event_kind kind;
+    unsigned host, incarnation;
+    struct address remote;
+    uint8_t *bytes;
+    uint32_t length;
+};
+
+/* ---- Randomness ---- */
+
+static void random_seed(struct sim_random *random, uint64_t seed, uint64_t host, uint64_t life) {
+    uint64_t parts[3] = {seed, host, life};
+    memset(random, 0, sizeof *random);
+    crypto_generichash(random->key, sizeof random->key, (const uint8_t *)parts, sizeof parts, NULL,
+                       0);
+    random->used = sizeof random->buffer;
+}
+
+static void random_bytes(void *context, void *buffer, size_t length) {
+    struct sim_random *random = context;
+    uint8_t *out = buffer, nonce[8];
+
+    while (length > 0) {
+        if (random->used == sizeof random->buffer) {
+            memcpy(nonce, &random->block, sizeof nonce);
+            random->block++;
+            crypto_stream_chacha20(random->buffer, sizeof random->buffer, nonce, random->key);
+            random->used = 0;
+        }
+        size_t n = sizeof random->buffer - random->used;
+        n = n < length ? n : length;
+        memcpy(out, random->buffer + random->used, n);
+        random->used += n;
+        out += n;
+        length -= n;
+    }
+}
+
+uint64_t sim_below(struct sim *sim, uint64_t bound) {
+    struct core_random random = {random_bytes, &sim->random};
+    return random_below(&random, bound);
+}
+
+bool sim_chance(struct sim *sim, double probability) {
+    return (double)sim_below(sim, 1u << 30) < probability * (double)(1u << 30);
+}
+
+/* ---- The queue of events: a binary heap by (time, order) ---- */
+
+static bool is_before(const struct sim_event *a, const struct sim_event *b) {
+    return a->at_us != b->at_us ? a->at_us < b->at_us : a->order < b->order;
+}
+
+static void event_push(struct sim *sim, struct sim_event event) {
+    if (sim->n_events == sim->events_capacity) {
+        sim->events_capacity = sim->events_capacity ? sim->events_capacity * 2 : 1024;
+        sim->heap = realloc(sim->heap, sim->events_capacity * sizeof *sim->heap);
+        if (!sim->heap)
+            abort();
+    }
+    event.order = sim->order++;
+    size_t i = sim->n_events++;
+    for (; i > 0 && is_before(&event, &sim->heap[(i - 1) / 2]); i = (i - 1) / 2)
+        sim->heap[i] = sim->heap[(i - 1) / 2];
+    sim->heap[i] = event;
+}
+
+static struct sim_event event_pop(struct sim *sim) {
+    struct sim_event first = sim->heap[0], last = sim->heap[--sim->n_events];
+    size_t i = 0;
+    for (;;) {
+        size_t child = 2 * i + 1;
+        if (child >= sim->n_events)
+            break;
+        if (child + 1 < sim->n_events && is_before(&sim->heap[child + 1], &sim->heap[child]))
+            child++;
+        if (!is_before(&sim->heap[child], &last))
+            break;
+        sim->heap[i] = sim->heap[child];
+        i = child;
+    }
+    sim->heap[i] = last;
+    return first;
+}
+
+/* ---- Hosts ---- */
+
+static void log_line(void *context, enum trace_level level, const char *text) {
+    const struct sim_host *host = context;
+    char name[ADDRESS_TEXT_MAX];
+    address_format(&host->address, false, name);
+    printf("# %s [%d] %s\n", name, (int)level, text);
+}
+
+struct sim *sim_new(uint64_t seed, unsigned hosts) {
+    struct sim *sim = calloc(1, sizeof *sim);
+    if (!sim || !(sim->hosts = calloc(hosts, sizeof *sim->hosts)))
+        abort();
+    sim->seed = seed;
+    sim->n_hosts = hosts;
+    sim->network = (struct sim_network){.delay_min_us = 1000, .delay_max_us = 20000};
+    random_seed(&sim->random, seed, UINT64_MAX, 0);
+    for (unsigned i = 0; i < hosts; i++) {
+        struct sim_host *host = &sim->hosts[i];
+        node_config_init(&host->config);
+        random_bytes(&sim->random, host->config.node_seed, 32);
+        random_bytes(&sim->random, host->config.link_secret, 32);
+        memset(host->config.network_key, 7, 32);
+        host->config.droplist_entries = 65536;
+        host->address = (struct address){
+            .ip = {[10] = 0xff, 0xff, 10, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i},
+            .port = ADDRESS_PORT_DEFAULT};
+        host->config.random = (struct core_random){random_bytes, &host->random};
+        host->config.trace = (struct core_trace){TRACE_ERROR, log_line, host};
+        random_seed(&host->random, seed, i, 0);
+        host->store = model_store_new(&host->config.random);
+        if (!host->store)
+            abort();
+    }
+    return sim;
+}
+
+void sim_free(struct sim *sim) {
+    for (unsigned i = 0; i < sim->n_hosts; i++) {
+        node_free(sim->hosts[i].node);
+        model_store_free(sim->hosts[i].store);
+    }
+    for (size_t i = 0; i < sim->n_events; i++)
+        free(sim->heap[i].bytes);
+    for (size_t i = 0; i < sim->n_pushes; i++)
+        free(sim->pushes[i].body);
+    free(sim->pushes);
+    free(sim->heap);
+    free(sim->hosts);
+    free(sim);
+}
+
+struct sim_host *sim_host(struct sim *sim, unsigned host) {
+    return &sim->hosts[host];
+}
+
+void sim_violation(struct sim *sim, const char *format, ...) {
+    va_list args;
+    sim->violations++;
+    printf("# VIOLATION at %.3f s (seed %llu): ", (double)sim->now_us / 1e6,
+           (unsigned long long)sim->seed);
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+    putchar('\n');
+}
+
+static void mix(struct sim *sim, const void *bytes, size_t length) {
+    const uint8_t *at = bytes;
+    for (size_t i = 0; i < length; i++)
+        sim->trace = (sim->trace ^ at[i]) * UINT64_C(0x100000001b3);
+}
+
+/* ---- The network ---- */
+
+static struct sim_host *find_host(struct sim *sim, const struct address *address) {
+    const uint8_t *ip = address->ip;
+    unsigned i = (unsigned)ip[13] << 16 | (unsigned)ip[14] << 8 | ip[15];
+    if (i >= sim->n_hosts || !address_is_equal(&sim->hosts[i].address, address))
+        return NULL;
+    return &sim->hosts[i];
+}
+
+static void send_copy(struct sim *sim, const struct sim_host *from, const struct sim_host *to,
+                      const struct datagram *datagram) {
+    const struct sim_network *network = &sim->network;
+    uint64_t spread = (uint64_t)(network->delay_max_us - network->delay_min_us) + 1;
+    struct sim_event event = {.kind = SIM_DATAGRAM,
+                              .host = (unsigned)(to - sim->hosts),
+                              .remote = from->address,
+                              .length = (uint32_t)datagram->length};
+
+    event.at_us = sim->now_us + network->delay_min_us + (int64_t)sim_below(sim, spread);
+    event.bytes = malloc(datagram->length);
+    if (!event.bytes)
+        abort();
+    memcpy(event.bytes, datagram->bytes, datagram->length);
+    if (network->corrupt > 0 && sim_chance(sim, network->corrupt))
+        event.bytes[sim_below(sim, datagram->length)] ^= (uint8_t)(1 + sim_below(sim, 255));
+    event_push(sim, event);
+}
+
+static void transmit(struct sim *sim, struct sim_host *from, const struct datagram *datagram) {
+    struct sim_host *to = find_host(sim, &datagram->remote);
+
+    sim->datagrams++;
+    mix(sim, &sim->now_us, sizeof sim->now_us);
+    mix(sim, datagram->bytes, 32);
+    if (datagram->length != DATAGRAM_LEN && datagram->length != 72)
+        sim_violation(sim, "a datagram of %zu bytes", datagram->length);
+    if (!to || to->side != from->side || to->deaf || from->deaf ||
+        (sim->network.loss > 0 && sim_chance(sim, sim->network.loss)))
+        return;
+    send_copy(sim, from, to, datagram);
+    if (sim->network.duplicate > 0 && sim_chance(sim, sim->network.duplicate))
+        send_copy(sim, from, to, datagram);
+}
+
+/* ---- Stepping ---- */
+
+static void take_answer(struct sim *sim, const struct answer *answer) {
+    if (answer->client == 0 || answer->client > sim->n_pushes)
+        return;
+    struct sim_push *push = &sim->pushes[answer->client - 1];
+    push->answered = true;
+    if (answer->kind != ANSWER_MESSAGE) {
+        if (sim->verbose)
+            printf("# push %llu: %s\n", (unsigned long long)answer->client, answer->text);
+        return;
+    }
+    push->accepted = true;
+    push->state = answer->message.state;
+    if (push->state == MESSAGE_DELIVERED && push->delivered_us == 0)
+        push->delivered_us = sim->now_us;
+}
+
+static void schedule(struct sim *sim, struct sim_host *host, const struct node_update *update) {
+    unsigned i = (unsigned)(host - sim->hosts);
+    struct mono stored = model_store_next(host->store);
+
+    host->wake_us = update->wake.us;
+    if (update->wake.us != INT64_MAX) {
+        int64_t at = update->wake.us > sim->now_us ? update->wake.us : sim->now_us;
+        event_push(sim, (struct sim_event){.at_us = at,
+                                           .kind = SIM_WAKE,
+                                           .host = i,
+                                           .incarnation = host->incarnation});
+    }
+    if (!host->store_scheduled && stored.us != INT64_MAX) {
+        host->store_scheduled = true;
+        event_push(sim, (struct sim_event){.at_us = stored.us > sim->now_us ? stored.us : sim->now_us,
+                                           .kind = SIM_STORE,
+                                           .host = i,
+                                           .incarnation = host->incarnation});
+    }
+}
+
+static void step(struct sim *sim, struct sim_host *host, struct node_event *event) {
+    struct node_update update;
+    uint64_t neighbours[TOPOLOGY_DEGREE_MAX + 2];
+
+    event->mono = (struct mono){sim->now_us};
+    event->wall = (struct wall){START_WALL_US + sim->now_us + host->skew_us};
+    node_step(host->node, event, &update);
+    sim->steps++;
+    for (size_t i = 0; i < update.n_ops; i++)
+        model_store_apply(host->store, &update.ops[i], event->mono);
+    for (size_t i = 0; i < update.n_datagrams; i++)
+        transmit(sim, host, &update.datagrams[i]);
+    for (size_t i = 0; i < update.n_answers; i++)
+        take_answer(sim, &update.answers[i]);
+    schedule(sim, host, &update);
+    size_t n = node_neighbours(host->node, neighbours);
+    if (n > sim->pool_most)
+        sim->pool_most = (unsigned)n;
+    if (n > host->config.pool_max)
+        sim_violation(sim, "host %td has %zu neighbours", host - sim->hosts, n);
+}
+
+void sim_start(struct sim *sim, unsigned i, const struct address *bootstrap, size_t n) {
+    struct sim_host *host = &sim->hosts[i];
+    struct node_boot boot;
+
+    model_store_boot(host->store, &boot);
+    host->incarnation++;
+    random_seed(&host->random, sim->seed, i, host->incarnation);
+    host->config.bootstrap = bootstrap;
+    host->config.n_bootstrap = n;
+    host->store_scheduled = false;
+    host->node = node_new(&host->config, &boot, (struct mono){sim->now_us},
+                          (struct wall){START_WALL_US + sim->now_us + host->skew_us});
+    if (!host->node)
+        abort();
+    step(sim, host, &(struct node_event){.kind = EVENT_TIMER});
+}
+
+void sim_crash(struct sim *sim, unsigned i) {
+    struct sim_host *host = &sim->hosts[i];
+    node_free(host->node);
+    host->node = NULL;
+    host->incarnation++;
+    model_store_crash(host->store);
+    for (size_t k = 0; k < sim->n_pushes; k++)
+        sim->pushes[k].orphan |= sim->pushes[k].from == i;
+}
+
+void sim_leave(struct sim *sim, unsigned i) {
+    struct sim_host *host = &sim->hosts[i];
+    step(sim, host, &(struct node_event){.kind = EVENT_LEAVE});
+    struct store_result results[RESULTS_MAX];
+    while (model_store_next(host->store).us != INT64_MAX) /* it commits before it exits */
+        model_store_collect(host->store, model_store_next(host->store), results, RESULTS_MAX);
+    node_free(host->node);
+    host->node = NULL;
+    host->incarnation++;
+}
+
+static void run_store(struct sim *sim, struct sim_host *host) {
+    struct store_result results[RESULTS_MAX];
+    size_t n = model_store_collect(host->store, (struct mono){sim->now_us}, results, RESULTS_MAX);
+
+    host->store_scheduled = false;
+    if (n > 0) {
+        step(sim, host, &(struct node_event){.kind = EVENT_STORED, .stored = {results, n}});
+    } else {
+        schedule(sim, host, &(struct node_update){.wake = {host->wake_us}});
+    }
+}
+
+static void run_event(struct sim *sim, const struct sim_event *event) {
+    struct sim_host *host = &sim->hosts[event->host];
+    struct datagram datagram = {event->remote, host->address, event->bytes, event->length};
+
+    if (!host->node)
+        return;
+    switch (event->kind) {
+    case SIM_DATAGRAM:
+        if (!host->deaf)
+            step(sim, host,
+                 &(struct node_event){.kind = EVENT_DATAGRAMS, .datagrams = {&datagram, 1}});
+        break;
+    case SIM_WAKE:
+        if (event->incarnation == host->incarnation && event->at_us >= host->wake_us)
+            step(sim, host, &(struct node_event){.kind = EVENT_TIMER});
+        break;
+    case SIM_STORE:
+        if (event->incarnation == host->incarnation)
+            run_store(sim, host);
+        break;
+    }
+}
+
+void sim_run(struct sim *sim, int64_t for_us) {
+    int64_t until = sim->now_us + for_us;
+    while (sim->n_events > 0 && sim->heap[0].at_us <= until) {
+        struct sim_event event = event_pop(sim);
+        sim->now_us = event.at_us > sim->now_us ? event.at_us : sim->now_us;
+        run_event(sim, &event);
+        free(event.bytes);
+    }
+    sim->now_us = until;
+}
+
+bool sim_await(struct sim *sim, int64_t at_most_us, bool (*done)(struct sim *, void *),
+               void *context) {
+    int64_t until = sim->now_us + at_most_us;
+    while (!done(sim, context)) {
+        if (sim->now_us >= until)
+            return false;
+        sim_run(sim, 10 * US_PER_MS);
+    }
+    return true;
+}
+
+/* ---- Clients ---- */
+
+size_t sim_push(struct sim *sim, unsigned from, unsigned to, const void *body, uint32_t size) {
+    if (sim->n_pushes == sim->pushes_capacity) {
+        sim->pushes_capacity = sim->pushes_capacity ? sim->pushes_capacity * 2 : 64;
+        sim->pushes = realloc(sim->pushes, sim->pushes_capacity * sizeof *sim->pushes);
+        if (!sim->pushes)
+            abort();
+    }
+    struct sim_push *push = &sim->pushes[sim->n_pushes++];
+    *push = (struct sim_push){
+        .from = from, .to = to, .size = size, .body = malloc(size + 1), .pushed_us = sim->now_us};
+    if (!push->body)
+        abort();
+    if (size > 0)
+        memcpy(push->body, body, size);
+    random_bytes(&sim->random, push->id.bytes, MESSAGE_ID_LEN);
+    struct sim_host *host = &sim->hosts[from];
+    struct node_event event = {.kind = EVENT_REQUEST,
+                               .request = {.client = sim->n_pushes, .kind = REQUEST_PUSH}};
+    event.request.push.to.kind = DEST_ID;
+    crypto_sign_seed_keypair(event.request.push.to.id, (uint8_t[64]){0},
+                             sim->hosts[to].config.node_seed);
+    event.request.push.id = push->id;
+    event.request.push.body = push->body;
+    event.request.push.size = size;
+    event.request.push.relays = RELAYS_DEFAULT;
+    event.request.push.wait = true;
+    step(sim, host, &event);
+    return sim->n_pushes - 1;
+}
+
+/* ---- Inspection ---- */
+
+bool sim_all_know_all(struct sim *sim, void *unused) {
+    size_t live = 0;
+    struct status_report status;
+
+    (void)unused;
+    for (unsigned i = 0; i < sim->n_hosts; i++)
+        live += sim->hosts[i].node != NULL;
+    for (unsigned i = 0; i < sim->n_hosts; i++) {
+        if (!sim->hosts[i].node)
+            continue;
+        node_status(sim->hosts[i].node, (struct mono){sim->now_us}, &status);
+        if (status.directory_nodes < live)
+            return false;
+    }
+    return true;
+}
+
+bool sim_all_delivered(struct sim *sim, void *unused) {
+    (void)unused;
+    for (size_t i = 0; i < sim->n_pushes; i++)
+        if (!sim->pushes[i].orphan &&
+            (!sim->pushes[i].answered ||
+             (sim->pushes[i].accepted && !message_state_is_final(sim->pushes[i].state))))
+            return false;
+    return true;
+}
+
+static unsigned root_of(unsigned *parent, unsigned i) {
+    while (parent[i] != i)
+        i = parent[i] = parent[parent[i]];
+    return i;
+}
+
+static unsigned host_of(const struct sim *sim, uint64_t prefix) {
+    for (unsigned i = 0; i < sim->n_hosts; i++)
+        if (sim->hosts[i].node && node_id_prefix(node_id(sim->hosts[i].node)) == prefix)
+            return i;
+    return UINT32_MAX;
+}
+
+unsigned sim_components(struct sim *sim) {
+    unsigned *parent = calloc(sim->n_hosts, sizeof *parent), components = 0;
+    uint64_t prefixes[TOPOLOGY_DEGREE_MAX + 2];
+
+    if (!parent)
+        abort();
+    for (unsigned i = 0; i < sim->n_hosts; i++)
+        parent[i] = i;
+    for (unsigned i = 0; i < sim->n_hosts; i++) {
+        size_t n = sim->hosts[i].node ? node_neighbours(sim->hosts[i].node, prefixes) : 0;
+        for (size_t j = 0; j < n; j++) {
+            unsigned other = host_of(sim, prefixes[j]);
+            if (other != UINT32_MAX)
+                parent[root_of(parent, i)] = root_of(parent, other);
+        }
+    }
+    for (unsigned i = 0; i < sim->n_hosts; i++)
+        components += sim->hosts[i].node && root_of(parent, i) == i;
+    free(parent);
+    return components;
+}
+
+struct tally { /* of one host's inbox */
+    struct sim *sim;
+    unsigned host;
+    unsigned *arrived; /* by push */
+    unsigned strangers;
+};
+
+static void tally_message(void *context, const struct in_record *record) {
+    struct tally *tally = context;
+    for (size_t i = 0; i < tally->sim->n_pushes; i++) {
+        struct sim_push *push = &tally->sim->pushes[i];
+        if (push->to != tally->host || memcmp(&push->id, &record->id, sizeof push->id) != 0)
+            continue;
+        if (push->size == record->size && memcmp(push->body, record->body, push->size) == 0)
+            tally->arrived[i]++;
+        else
+            tally->strangers++;
+        return;
+    }
+    tally->strangers++;
+}
+
+unsigned sim_check_messages(struct sim *sim, bool complete) {
+    struct tally tally = {.sim = sim, .arrived = calloc(sim->n_pushes + 1, sizeof(unsigned))};
+    uint64_t before = sim->violations;
+
+    if (!tally.arrived)
+        abort();
+    for (tally.host = 0; tally.host < sim->n_hosts; tally.host++)
+        model_store_visit(sim->hosts[tally.host].store, tally_message, &tally);
+    if (tally.strangers > 0)
+        sim_violation(sim, "%u messages that nobody sent so", tally.strangers);
+    for (size_t i = 0; i < sim->n_pushes; i++) {
+        const struct sim_push *push = &sim->pushes[i];
+        if (tally.arrived[i] > 1)
+            sim_violation(sim, "message %zu arrived %u times", i, tally.arrived[i]);
+        if (push->state == MESSAGE_DELIVERED && tally.arrived[i] == 0)
+            sim_violation(sim, "message %zu said to be delivered, and is not", i);
+        if (complete && push->accepted && tally.arrived[i] == 0)
+            sim_violation(sim, "message %zu (%u to %u, %u bytes) was accepted and lost", i,
+                          push->from, push->to, push->size);
+    }
+    free(tally.arrived);
+    return (unsigned)(sim->violations - before);
+}
