@@ -1,5 +1,6 @@
-/* Addresses come from users, configuration files and strangers' descriptors. The parser therefore takes whole strings only:
- * no names, no octal, no trailing bytes, no zone index, and nothing that the system's resolver would be asked about. */
+/* Addresses come from users, configuration files and strangers' descriptors. The parser
+ * therefore takes whole strings only: no names, no octal, no trailing bytes, no zone index, and
+ * nothing that the system's resolver would be asked about. */
 #include "shared/address.h"
 
 #include <arpa/inet.h>

@@ -15,6 +15,31 @@
 
 /* ---- Clock ---- */
 
+/* What was refused for its time may be right now, and the other way round: compare with the neighbours anew. */
+static void reconcile(struct node *node) {
+    for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
+        const struct link_view *link = links_at(node->links, slot);
+        if (link && link->state != LINK_PROBATION)
+            gossip_link_up(node->gossip, link->prefix, node->now);
+    }
+}
+
+/* The minutes by which paths are told apart have moved: new routing keys, and a drop list that goes by the new minutes. Only both
+ * together keep every replay out. */
+static void renew_keys(struct node *node) {
+    struct droplist *droplist = droplist_new(node->config.droplist_entries, &node->config.random);
+
+    if (droplist) {
+        droplist_free(node->droplist);
+        node->droplist = droplist;
+    }
+    identity_renew(node->identity, node->wall);
+    droplist_advance(node->droplist, wall_minute(node->wall), links_count(node->links, true));
+    node_sign(node);
+    reconcile(node);
+    node->publisher.dirty = true;
+}
+
 void node_correct_clock(struct node *node) {
     int64_t correction = links_clock_offset(node->links);
     bool large = llabs(correction) > TELL_CORRECTION_US;
@@ -30,12 +55,8 @@ void node_correct_clock(struct node *node) {
     node->correction_us = correction;
     node->wall = (struct wall){node->machine.us + correction};
     links_set_correction(node->links, correction);
-    if (llabs(correction - node->publisher.signed_correction_us) > RESIGN_CORRECTION_US) {
-        identity_advance(node->identity, node->wall);
-        droplist_advance(node->droplist, wall_minute(node->wall), links_count(node->links, true));
-        node_sign(node);
-        node->publisher.dirty = true;
-    }
+    if (llabs(correction - node->publisher.signed_correction_us) > RESIGN_CORRECTION_US)
+        renew_keys(node);
 }
 
 /* ---- Own descriptor ---- */

@@ -1,0 +1,187 @@
+# p2pd: one non-recursive Makefile. `make help` lists the targets; objects go to build/VARIANT.
+.DEFAULT_GOAL := all
+.SECONDEXPANSION:
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+help: ## this list
+	@echo 'make TARGET [V=1] [WERROR=1] [PORTABLE=1] [SANITIZE=address,undefined|thread] [CC=clang]'
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+
+# ---- Where things go, and with what ----
+PREFIX ?= /usr/local
+SBINDIR ?= $(PREFIX)/sbin
+BINDIR ?= $(PREFIX)/bin
+MANDIR ?= $(PREFIX)/share/man
+SYSCONFDIR ?= /etc
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+DESTDIR ?=
+OS := $(shell uname -s)
+INIT ?= $(if $(filter Darwin,$(OS)),launchd,systemd)
+ifeq ($(origin CC),default)
+CC := cc
+endif
+PKG_CONFIG ?= pkg-config
+FUZZ_SECONDS ?= 30
+CHECK_JOBS ?= 2
+WERROR ?= $(if $(SANITIZE),,$(filter true,$(CI)))
+comma := ,
+B := build/$(if $(SANITIZE),$(subst $(comma),-,$(SANITIZE)),release)$(if $(PORTABLE),-portable)
+Q := $(if $(V),,@)
+say = @$(if $(V),:,printf '  %-6s %s\n' $1 $2)
+
+# ---- Libraries: check and demo install what is missing, everything else says so ----
+LIBRARIES := libsodium libprotobuf-c inih sqlite3
+GOALS := $(or $(MAKECMDGOALS),all)
+ifneq ($(filter-out help deps clean,$(GOALS)),)
+ifneq ($(filter check check-long demo,$(GOALS)),)
+$(shell tests/tools/deps.sh --if-missing >&2)
+endif
+ifneq ($(shell $(PKG_CONFIG) --exists $(LIBRARIES) && echo yes),yes)
+$(error $(LIBRARIES): not all of these are installed; run `make deps`)
+endif
+ifneq ($(OS),Linux)
+LOCALBASE ?= $(if $(filter Darwin,$(OS)),$(shell brew --prefix),/usr/local)
+LOCAL_CPPFLAGS := -I$(LOCALBASE)/include
+LOCAL_LDFLAGS := -L$(LOCALBASE)/lib
+endif
+# Debian's libev has no .pc file.
+EV_CFLAGS := $(shell $(PKG_CONFIG) --cflags libev 2>/dev/null)
+CPPFLAGS_ALL := -I. -Ibuild $(LOCAL_CPPFLAGS) $(EV_CFLAGS) $(shell $(PKG_CONFIG) --cflags $(LIBRARIES)) \
+	$(if $(PORTABLE)$(filter-out Linux,$(OS)),-DP2PD_PORTABLE) $(CPPFLAGS)
+CLIENT_LIBS := $(LOCAL_LDFLAGS) $(shell $(PKG_CONFIG) --libs libsodium libprotobuf-c) -lm
+LIBS := $(LOCAL_LDFLAGS) $(shell $(PKG_CONFIG) --libs $(LIBRARIES)) -lev -lpthread -lm
+endif
+
+# Where init finds us: file, mode, place.
+INIT_systemd := p2pd.service 644 $(UNITDIR)/p2pd.service
+INIT_launchd := org.p2pd.plist 644 /Library/LaunchDaemons/org.p2pd.plist
+INIT_openrc := p2pd.openrc 755 $(SYSCONFDIR)/init.d/p2pd
+INIT_ROW = $(INIT_$(INIT))
+INIT_TO = $(DESTDIR)$(word 3,$(INIT_ROW))
+MANUALS := $(wildcard man/*.[1578])
+
+# ---- Flags ----
+accepts = $(shell $(CC) -Werror $1 -S -x c /dev/null -o - >/dev/null 2>&1 && echo $1)
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes \
+	$(if $(filter 1 true yes,$(WERROR)),-Werror)
+HARDEN := -fPIE -fstack-protector-strong $(foreach f,-fcf-protection -fstack-clash-protection,$(call accepts,$f))
+LINK := $(if $(filter-out Darwin,$(OS)),-pie -Wl$(comma)-z$(comma)relro$(comma)-z$(comma)now)
+ifeq ($(SANITIZE),)
+HARDEN += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
+else # A fuzzer's main belongs to the final link alone.
+HARDEN += -fsanitize=$(patsubst fuzzer%,fuzzer-no-link%,$(SANITIZE)) -fno-sanitize-recover=all -fno-omit-frame-pointer
+LINK += -fsanitize=$(patsubst fuzzer%,fuzzer-no-link%,$(SANITIZE))
+endif
+CFLAGS ?= -O2 -g
+CFLAGS_ALL := -std=gnu11 $(CFLAGS) $(HARDEN)
+
+# ---- Sources ----
+UDP_OTHER := $(if $(PORTABLE)$(filter-out Linux,$(OS)),daemon/io/udp_linux.c,daemon/io/udp_posix.c)
+objects = $(patsubst %.c,$(B)/%.o,$1)
+PROTO := $(patsubst proto/%.proto,build/proto/%.pb-c.h,$(wildcard proto/*.proto))
+CORE := $(call objects,$(wildcard daemon/core/*.c)) $(B)/proto/wire.pb-c.o
+SHARED := $(call objects,$(wildcard shared/*.c)) $(B)/proto/control.pb-c.o
+DAEMON := $(call objects,$(filter-out $(UDP_OTHER),$(wildcard daemon/*.c daemon/io/*.c)))
+CLIENT := $(call objects,$(wildcard client/*.c))
+SIM := $(call objects,$(wildcard tests/sim/*.c))
+UNIT := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/test_*.c))
+BENCH := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/bench_*.c))
+FUZZ := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
+INITS := $(patsubst daemon/init/%,$(B)/init/%,$(wildcard daemon/init/*))
+PROGRAMS := $(B)/p2pd $(B)/p2pctl
+C_FILES = $(shell find daemon client shared tests -name '*.[ch]')
+
+all: $(PROGRAMS) $(INITS) ## the programs, in build/release (build/p2pd and build/p2pctl lead there)
+	$(if $(SANITIZE)$(PORTABLE),,@for p in p2pd p2pctl; do ln -sf release/$$p build/$$p; done)
+
+$(B)/p2pd: $(DAEMON) $(SHARED) $(B)/libp2pd-core.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBS)
+$(B)/p2pctl: $(CLIENT) $(SHARED)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LINK) $(LDFLAGS) -o $@ $^ $(CLIENT_LIBS)
+$(B)/libp2pd-core.a: $(CORE)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $^
+$(B)/sim: $(SIM) $(B)/libp2pd-core.a $(B)/shared/address.o # descriptors are checked in bulk: see tests/sim
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LINK) $(LDFLAGS) -Wl,--wrap=crypto_sign_verify_detached -o $@ $^ $(LIBS)
+
+# The first line of a test names the objects it is linked from: /* link: daemon/core/noise shared/address */
+linked = $(patsubst %.a.o,%.a,$(patsubst %,$(B)/%.o,$(shell sed -n '1s,^/\* link: *\(.*\) *\*/.*,\1,p' $1)))
+$(UNIT): $(B)/%: $(B)/%.o $$(call linked,$$*.c)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LINK) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
+$(BENCH): $(B)/%: $(B)/%.o $$(call linked,$$*.c)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBS)
+FUZZ_MAIN := $(if $(filter fuzzer%,$(SANITIZE)),-fsanitize=fuzzer,$(B)/tests/fuzz/replay.o)
+$(FUZZ): $(B)/%: $(B)/%.o $$(call linked,$$*.c) $(filter %.o,$(FUZZ_MAIN))
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LINK) $(LDFLAGS) -o $@ $^ $(filter-out %.o,$(FUZZ_MAIN)) $(LIBS)
+
+build/proto/%.pb-c.c build/proto/%.pb-c.h: proto/%.proto
+	$(call say,PROTO,$<)
+	$(Q)mkdir -p $(@D) && protoc-c --c_out=build $<
+$(B)/proto/%.o: build/proto/%.c Makefile # generated: not held to our warnings
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+$(B)/%.o: %.c Makefile | $(PROTO)
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(WARNINGS) -MMD -MP -c -o $@ $<
+$(B)/init/%: daemon/init/% Makefile
+	$(Q)mkdir -p $(@D) && sed -e 's,@SBINDIR@,$(SBINDIR),g' -e 's,@BINDIR@,$(BINDIR),g' \
+		-e 's,@SYSCONFDIR@,$(SYSCONFDIR),g' -e 's,@PREFIX@,$(PREFIX),g' $< >$@
+.PRECIOUS: build/proto/%.pb-c.c build/proto/%.pb-c.h $(B)/%.o
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
+
+# ---- Running ----
+# Where we may, tests get a network of their own: they meet neither each other nor a p2pd that runs here.
+NETNS := $(if $(filter check check-long demo bench,$(GOALS)),$(shell tests/tools/private-net.sh true 2>/dev/null && echo tests/tools/private-net.sh))
+BATS = $(NETNS) env P2PD_BIN=$(CURDIR)/$(B) bats --tap
+E2E = $(if $(NETNS),$(foreach f,$(wildcard tests/e2e/*.bats),'$f|400|$(BATS) $f'),'tests/e2e|1500|$(BATS) tests/e2e')
+STATIC := $(if $(SANITIZE),,'pure|60|tests/tools/check-pure.sh $(B)' 'manual|60|tests/tools/check-manual.sh $(B)')
+SUMMARY = $(Q)CHECK_JOBS=$(CHECK_JOBS) tests/tools/summary.sh
+
+deps: ## install what building and testing need (apt, dnf, pacman, brew or pkg)
+	@tests/tools/deps.sh
+demo: all ## eight nodes on this machine, explained as they go
+	@$(NETNS) env P2PD_BIN=$(CURDIR)/$(B) tests/e2e/demo.sh
+check: all $(UNIT) $(FUZZ) $(if $(SIM),$(B)/sim) ## every test (SANITIZE=...: under sanitizers); ends in a sum
+	$(SUMMARY) $(B)/check $(foreach t,$(UNIT),'$(t:$(B)/tests/%=%)|300|$t') $(if $(SIM),'sim|500|$(B)/sim --check') \
+		$(E2E) $(foreach t,$(FUZZ),'$(t:$(B)/tests/%=%)|300|$t tests/fuzz/corpus/$(t:$(B)/tests/fuzz/fuzz_%=%)') $(STATIC)
+check-long: all $(if $(SIM),$(B)/sim) ## the tests that take longer than a coffee
+	$(SUMMARY) $(B)/check-long $(if $(SIM),'sim|7200|$(B)/sim --long') 'forty|1800|P2PD_LONG=1 $(BATS) tests/e2e/forty.bats'
+sim: $(B)/sim ## one simulated network: SEED=N NODES=N SCENARIO=NAME
+	$(Q)$(B)/sim $(if $(SEED),-s $(SEED)) $(if $(NODES),-n $(NODES)) $(SCENARIO)
+bench: all $(BENCH) ## measure
+	$(Q)set -e; for b in $(BENCH); do $$b; done; \
+		for b in $(wildcard tests/bench/*.sh); do $(NETNS) env P2PD_BIN=$(CURDIR)/$(B) $$b; done
+fuzz: ## every decoder under libFuzzer, FUZZ_SECONDS=30 each
+	+$(Q)$(MAKE) CC=clang SANITIZE=fuzzer,address,undefined fuzz-run
+fuzz-run: $(FUZZ)
+	$(Q)set -e; for f in $(FUZZ); do name=$${f##*/fuzz_}; echo "== $$name"; mkdir -p $(B)/corpus/$$name; \
+		$$f -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$(B)/$$name- -print_final_stats=1 $(B)/corpus/$$name \
+		$$(ls -d tests/fuzz/corpus/$$name 2>/dev/null) >$(B)/$$name.log 2>&1 || { cat $(B)/$$name.log; exit 1; }; \
+		tail -n 6 $(B)/$$name.log; done
+lint: all ## what reads the sources instead of running them
+	$(SUMMARY) $(B)/lint 'format|60|clang-format --dry-run -Werror $(C_FILES)' 'includes|60|tests/tools/check-includes.sh' \
+		'pure|60|tests/tools/check-pure.sh $(B)' 'tidy|1200|tests/tools/tidy.sh $(CPPFLAGS_ALL)' \
+		'cppcheck|600|cppcheck -q --std=c11 --enable=warning,portability,performance --inline-suppr --suppress=uninitvar --suppress=legacyUninitvar --error-exitcode=1 -I. -Ibuild daemon client shared' \
+		'shell|60|shellcheck -x .ci/run tests/tools/*.sh tests/e2e/*.sh'
+format: ## clang-format in place
+	$(Q)clang-format -i $(C_FILES)
+
+install: all ## PREFIX=/usr/local DESTDIR= INIT=systemd|launchd|openrc|none
+	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) $(foreach s,1 5 7 8,$(DESTDIR)$(MANDIR)/man$s)
+	install -m 755 $(B)/p2pd $(DESTDIR)$(SBINDIR)/p2pd
+	install -m 755 $(B)/p2pctl $(DESTDIR)$(BINDIR)/p2pctl
+	$(foreach p,$(MANUALS),install -m 644 $p $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $p))/ &&) true
+	$(if $(INIT_ROW),install -d $(dir $(INIT_TO)) && install -m $(word 2,$(INIT_ROW)) $(B)/init/$(firstword $(INIT_ROW)) $(INIT_TO))
+uninstall: ## take away what install put there
+	rm -f $(DESTDIR)$(SBINDIR)/p2pd $(DESTDIR)$(BINDIR)/p2pctl $(if $(INIT_ROW),$(INIT_TO))
+	rm -f $(foreach p,$(MANUALS),$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $p))/$(notdir $p))
+clean: ## away with build/
+	rm -rf build
+.PHONY: help all deps demo check check-long sim bench fuzz fuzz-run lint format install uninstall clean

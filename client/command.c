@@ -1,0 +1,88 @@
+/* The table of commands: what main looks up, what help prints. */
+#include "client/command.h"
+
+#include "shared/text.h"
+#include "shared/version.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct option no_options[] = {{NULL, 0, OPTION_FLAG, 0, NULL, NULL}};
+
+const struct command command_table[] = {
+    {"push", "DEST [MESSAGE...]", "queue a message for DEST, print its id; - or none: read stdin",
+     1, -1, push_options, push_run},
+    {"pull", "", "print and take the waiting messages", 0, 0, pull_options, pull_run},
+    {"status", "[ID]", "the daemon at a glance; with an id, where that message is", 0, 1,
+     status_options, status_run},
+    {"peers", "", "the neighbours", 0, 0, no_options, peers_run},
+    {"nodes", "", "every node known", 0, 0, no_options, nodes_run},
+    {"route", "DEST", "sample routes, and how many there are", 1, 1, route_options, route_run},
+    {"cancel", "ID", "take back a message that is not delivered yet", 1, 1, no_options, cancel_run},
+    {"ping", "DEST", "the round trip to a node over an onion path", 1, 1, no_options, ping_run},
+    {"connect", "ADDRESS", "add a neighbour by hand", 1, 1, no_options, connect_run},
+    {"disconnect", "DEST", "drop a neighbour", 1, 1, no_options, disconnect_run},
+    {"trust", "DEST", "accept the key that is at DEST now", 1, 1, no_options, trust_run},
+    {"stop", "", "stop the daemon", 0, 0, no_options, stop_run},
+    {"reload", "", "have the daemon read its configuration again", 0, 0, no_options, reload_run},
+    {"help", "[COMMAND]", "print usage", 0, 1, no_options, help_run},
+    {NULL, NULL, NULL, 0, 0, NULL, NULL}};
+
+const struct command *command_find(const char *name) {
+    for (const struct command *command = command_table; command->name; command++)
+        if (strcmp(command->name, name) == 0)
+            return command;
+    return NULL;
+}
+
+void command_print_all(void) {
+    printf("usage: p2pctl [-s SOCKET] [--json] [-q] COMMAND ...\n\n");
+    for (const struct command *command = command_table; command->name; command++) {
+        char left[64];
+        snprintf(left, sizeof left, "%s %s", command->name, command->arguments);
+        printf("  %-24s %s\n", left, command->summary);
+    }
+    printf("\noptions of every command:\n");
+    options_print(options_common);
+    printf("\nDEST is an IP, IP:PORT, [IPv6]:PORT, a node id, 8 or more digits of one, or a node "
+           "name.\nTIME is a number and ms, s, m, h or d.\n");
+}
+
+void command_print_usage(const struct command *command) {
+    printf("usage: p2pctl %s%s%s%s\n%s\n", command->name, command->arguments[0] ? " " : "",
+           command->arguments, command->options->name ? " [options]" : "", command->summary);
+    if (command->options->name)
+        printf("\n");
+    options_print(command->options);
+    printf("\noptions of every command:\n");
+    options_print(options_common);
+}
+
+enum exit_code complain(const struct context *context, enum exit_code code, const char *format,
+                        ...) {
+    char text[512], safe[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    /* It may quote an argument or an answer. */
+    text_escape_string(text, safe, sizeof safe);
+    if (context->name)
+        fprintf(stderr, "p2pctl: %s: %s\n", context->name, safe);
+    else
+        fprintf(stderr, "p2pctl: %s\n", safe);
+    return code;
+}
+
+enum exit_code help_run(struct context *context) {
+    if (context->n_arguments == 0) {
+        command_print_all();
+        return CODE_DONE;
+    }
+    const struct command *command = command_find(context->arguments[0]);
+    if (!command)
+        return complain(context, CODE_USAGE, "no such command: '%.64s'", context->arguments[0]);
+    command_print_usage(command);
+    return CODE_DONE;
+}

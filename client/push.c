@@ -1,0 +1,243 @@
+/* p2pctl push. The id of a message is made here, so that a push whose answer was lost can be
+ * repeated without doubling it. */
+#include "client/output.h"
+#include "client/route.h"
+#include "client/session.h"
+#include "shared/frame.h"
+#include "shared/text.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ID_LEN 16
+/* Beyond this no daemon takes a message; what p2pd.conf allows, the daemon itself says. */
+#define BODY_MAX FRAME_MESSAGE_MAX
+#define WAIT_US INT64_C(30000000)
+
+const struct option push_options[] = {
+    {"wait", 'w', OPTION_TIME_MAYBE, offsetof(struct options, wait), "TIME",
+     "return when the recipient has stored it (30s)"},
+    {"relays", 0, OPTION_NUMBER, offsetof(struct options, relays), "N", "exactly N relays"},
+    {"strict", 0, OPTION_FLAG, offsetof(struct options, strict), NULL,
+     "fail rather than use fewer relays than configured"},
+    {"expire", 0, OPTION_TIME, offsetof(struct options, expire), "TIME", "give up after TIME"},
+    {"trace", 0, OPTION_FLAG, offsetof(struct options, trace), NULL, "print the relays chosen"},
+    {"id", 0, OPTION_TEXT, offsetof(struct options, id), "ID",
+     "repeat the push of that id: it is queued once"},
+    {NULL, 0, OPTION_FLAG, 0, NULL, NULL}};
+
+struct body {
+    uint8_t *bytes;
+    size_t length;
+};
+
+static enum exit_code read_stdin(const struct context *context, struct body *ret_body) {
+    struct body body = {NULL, 0};
+    size_t room = 0;
+    for (;;) {
+        if (body.length == room) {
+            room = room ? 2 * room : 1 << 16;
+            uint8_t *bytes = realloc(body.bytes, room);
+            if (!bytes) {
+                free(body.bytes);
+                return complain(context, CODE_FAILED, "standard input: no memory");
+            }
+            body.bytes = bytes;
+        }
+        ssize_t n = read(STDIN_FILENO, body.bytes + body.length, room - body.length);
+        if (n == 0)
+            break;
+        if (n < 0 && errno == EINTR)
+            continue;
+        body.length += n > 0 ? (size_t)n : 0;
+        if (n < 0 || body.length > BODY_MAX) {
+            free(body.bytes);
+            return n < 0 ? complain(context, CODE_FAILED, "standard input: %s", strerror(errno))
+                         : complain(context, CODE_LIMIT, "message too large: more than %u bytes",
+                                    (unsigned)BODY_MAX);
+        }
+    }
+    *ret_body = body;
+    return CODE_DONE;
+}
+
+static enum exit_code join_words(const struct context *context, const char **words, int n,
+                                 struct body *ret_body) {
+    size_t length = 0, at = 0;
+    for (int i = 0; i < n; i++)
+        length += strlen(words[i]) + (i > 0);
+    uint8_t *bytes = malloc(length + 1);
+    if (!bytes)
+        return complain(context, CODE_FAILED, "no memory");
+    for (int i = 0; i < n; i++) {
+        if (i > 0)
+            bytes[at++] = ' ';
+        memcpy(bytes + at, words[i], strlen(words[i]));
+        at += strlen(words[i]);
+    }
+    *ret_body = (struct body){bytes, length};
+    return CODE_DONE;
+}
+
+static enum exit_code read_body(const struct context *context, struct body *ret_body) {
+    const char **words = context->arguments + 1;
+    int n = context->n_arguments - 1;
+    if (n == 0 || (n == 1 && strcmp(words[0], "-") == 0))
+        return read_stdin(context, ret_body);
+    return join_words(context, words, n, ret_body);
+}
+
+static enum exit_code make_id(struct context *context, uint8_t ret_id[ID_LEN]) {
+    char hex[2 * ID_LEN + 1];
+    if (!context->options.id)
+        randombytes_buf(ret_id, ID_LEN);
+    else if (text_unhex(context->options.id, ret_id, ID_LEN) < 0)
+        return complain(context, CODE_USAGE, "--id wants %d hex digits", 2 * ID_LEN);
+    text_hex(ret_id, ID_LEN, hex);
+    snprintf(context->outcome, sizeof context->outcome,
+             "outcome unknown: message %s may be queued; repeating with --id %s is safe", hex, hex);
+    return CODE_DONE;
+}
+
+/* What is known of the message so far; answers come one by one. */
+struct progress {
+    char id[2 * ID_LEN + 1];
+    P2pd__Control__State state;
+    char reason[128];
+    P2pd__Control__Answer *routes; /* of --trace; held until the id is printed */
+};
+
+static void take_answer(struct context *context, struct client *client, struct progress *progress,
+                        P2pd__Control__Answer *answer) {
+    bool first = progress->state == P2PD__CONTROL__STATE__NONE;
+    if (answer->routes && !progress->routes) {
+        progress->routes = answer;
+        return;
+    }
+    if (answer->message) {
+        progress->state = answer->message->state;
+        snprintf(progress->reason, sizeof progress->reason, "%s", answer->message->reason);
+    }
+    if (answer->message && first && !context->options.json) {
+        if (!context->options.quiet)
+            printf("%s\n", progress->id);
+        if (progress->routes)
+            routes_print(progress->routes->routes);
+        /* Whoever waits for the delivery wants the id now. */
+        fflush(stdout);
+    }
+    client_answer_free(client, answer);
+}
+
+static void print_json(const struct progress *progress) {
+    printf("{\"id\":\"%s\",\"state\":\"%s\"", progress->id, state_word(progress->state));
+    if (progress->reason[0]) {
+        printf(",\"reason\":");
+        json_string(progress->reason);
+    }
+    if (progress->routes) {
+        printf(",\"paths\":");
+        routes_print_json_paths(progress->routes->routes);
+    }
+    printf("}\n");
+}
+
+static enum exit_code judge(const struct context *context, const struct progress *progress) {
+    switch (progress->state) {
+    case P2PD__CONTROL__STATE__EXPIRED:
+    case P2PD__CONTROL__STATE__FAILED_FOR_GOOD:
+    case P2PD__CONTROL__STATE__REFUSED:
+        return complain(context, CODE_FAILED, "%s%s%s", state_word(progress->state),
+                        progress->reason[0] ? ": " : "", progress->reason);
+    case P2PD__CONTROL__STATE__NONE:
+        return complain(context, CODE_FAILED, "the daemon did not accept it");
+    default:
+        return CODE_DONE;
+    }
+}
+
+/* Accepted, but not delivered in time: it is no failure of the message. */
+static enum exit_code wait_ended(const struct context *context, const struct progress *progress,
+                                 double seconds) {
+    if (context->options.json)
+        print_json(progress);
+    return complain(context, CODE_TIMEOUT, "not delivered within %g s: message %s stays queued",
+                    seconds, progress->id);
+}
+
+static enum exit_code follow(struct context *context, struct client *client,
+                             struct progress *progress) {
+    int64_t wait_us = context->options.wait.timed ? context->options.wait.us : WAIT_US;
+    enum exit_code code = CODE_DONE;
+    for (bool end = false; code == CODE_DONE && !end;) {
+        P2pd__Control__Answer *answer;
+        bool accepted = progress->state != P2PD__CONTROL__STATE__NONE;
+        if (accepted) {
+            int error = client_receive(client, &answer);
+            if (error == -ETIMEDOUT)
+                return wait_ended(context, progress, (double)wait_us / 1e6);
+            if (error < 0)
+                return complain(context, CODE_TIMEOUT, "the daemon went away: message %s %s",
+                                progress->id, "was queued");
+        } else {
+            code = session_next(context, client, &answer);
+            if (code != CODE_DONE)
+                return code;
+        }
+        end = answer->end;
+        code = accepted ? (enum exit_code)answer->code : CODE_DONE;
+        take_answer(context, client, progress, answer);
+        if (!accepted && progress->state != P2PD__CONTROL__STATE__NONE)
+            client_set_timeout(client, wait_us / 1000);
+    }
+    if (context->options.json)
+        print_json(progress);
+    enum exit_code judged = judge(context, progress);
+    return judged != CODE_DONE ? judged : code;
+}
+
+static enum exit_code push_body(struct context *context, const struct body *body,
+                                uint8_t id[ID_LEN]) {
+    P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
+    P2pd__Control__Push push = P2PD__CONTROL__PUSH__INIT;
+    struct progress progress = {.state = P2PD__CONTROL__STATE__NONE};
+    struct client *client = NULL;
+    text_hex(id, ID_LEN, progress.id);
+    push.to = (char *)context->arguments[0];
+    push.id = (ProtobufCBinaryData){ID_LEN, id};
+    push.body = (ProtobufCBinaryData){body->length, body->bytes};
+    push.relays_exact = context->options.relays >= 0;
+    push.relays = push.relays_exact ? (uint32_t)context->options.relays : 0;
+    push.strict = context->options.strict;
+    push.trace = context->options.trace;
+    push.wait = context->options.wait.given;
+    push.expire_us = context->options.expire.us;
+    request.command_case = P2PD__CONTROL__REQUEST__COMMAND_PUSH;
+    request.push = &push;
+    enum exit_code code = session_open(context, &client);
+    if (code == CODE_DONE)
+        code = session_send(context, client, &request);
+    if (code == CODE_DONE)
+        code = follow(context, client, &progress);
+    client_answer_free(client, progress.routes);
+    client_close(client);
+    return code;
+}
+
+enum exit_code push_run(struct context *context) {
+    uint8_t id[ID_LEN];
+    struct body body = {NULL, 0};
+    if (context->options.expire.given && context->options.expire.us == 0)
+        return complain(context, CODE_USAGE, "--expire wants more than nothing");
+    enum exit_code code = make_id(context, id);
+    if (code == CODE_DONE)
+        code = read_body(context, &body);
+    if (code == CODE_DONE)
+        code = push_body(context, &body, id);
+    free(body.bytes);
+    return code;
+}

@@ -1,0 +1,30 @@
+/* One request to the daemon and its answers, with every failure said and turned into its exit
+ * code. */
+#ifndef P2PCTL_SESSION_H
+#define P2PCTL_SESSION_H
+
+#include "client/command.h"
+#include "shared/client.h"
+
+/* Connect. CODE_DONE, or another code after a line on standard error. */
+enum exit_code session_open(const struct context *context, struct client **ret_client);
+enum exit_code session_send(const struct context *context, struct client *client,
+                            P2pd__Control__Request *request);
+/* The next answer: CODE_DONE and *ret_answer, or another code (no answer, or one that is an
+ * error) after a line on standard error. */
+enum exit_code session_next(const struct context *context, struct client *client,
+                            P2pd__Control__Answer **ret_answer);
+
+/* The whole of a simple command: connect, ask, hand each answer to `print` (or NULL) until the
+ * last. */
+enum exit_code session_run(const struct context *context, P2pd__Control__Request *request,
+                           void (*print)(void *state, const P2pd__Control__Answer *answer),
+                           void *state);
+/* The same for commands that have nothing to print but the daemon's word, as text or as JSON
+ * {code, text}. */
+enum exit_code session_run_plain(const struct context *context, P2pd__Control__Request *request);
+
+/* The timeout of --timeout, in milliseconds. */
+int64_t session_timeout_ms(const struct context *context);
+
+#endif

@@ -1,0 +1,163 @@
+/* p2pctl status, status ID, cancel. */
+#include "client/output.h"
+#include "client/session.h"
+#include "shared/text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ID_LEN 16
+
+const struct option status_options[] = {{"wait", 'w', OPTION_TIME_MAYBE,
+                                         offsetof(struct options, wait), "TIME",
+                                         "with an ID: return when its state is final (30s)"},
+                                        {NULL, 0, OPTION_FLAG, 0, NULL, NULL}};
+
+static void print_status_json(const P2pd__Control__StatusReport *status) {
+    printf("{\"version\":");
+    json_string(status->version);
+    printf(",\"id\":");
+    json_hex(&status->id);
+    printf(",\"name\":");
+    json_string(status->name);
+    printf(",\"addresses\":[");
+    for (size_t i = 0; i < status->n_addresses; i++) {
+        printf("%s", i ? "," : "");
+        json_address(&status->addresses[i], true);
+    }
+    printf("],\"uptime\":");
+    printf("%.3f", (double)status->uptime_us / 1e6);
+    printf(",\"pool\":{\"neighbours\":%u,\"min\":%u,\"max\":%u,\"spare\":%u}",
+           status->pool_neighbours, status->pool_min, status->pool_max, status->pool_spare);
+    printf(",\"directory\":{\"nodes\":%" PRIu64 ",\"relays\":%" PRIu64 "}", status->directory_nodes,
+           status->directory_relays);
+    printf(",\"inbox\":{\"waiting\":%" PRIu64 "},\"outbox\":{\"pending\":%" PRIu64 "}",
+           status->inbox_waiting, status->outbox_pending);
+    printf(",\"clock_offset_ms\":%.3f", (double)status->clock_offset_us / 1e3);
+    printf(",\"memory\":{\"used\":%" PRIu64 ",\"max\":%" PRIu64 "},\"droplist\":%" PRIu64,
+           status->memory_used, status->memory_max, status->droplist_entries);
+    printf(",\"counters\":{");
+    for (size_t i = 0; i < status->n_counters; i++) {
+        printf("%s", i ? "," : "");
+        json_string(status->counters[i]->name);
+        printf(":%" PRIu64, status->counters[i]->value);
+    }
+    printf("}}\n");
+}
+
+static void print_addresses(const P2pd__Control__StatusReport *status) {
+    char address[TEXT_CELL_MAX];
+    printf("addresses ");
+    for (size_t i = 0; i < status->n_addresses; i++) {
+        cell_address(&status->addresses[i], true, address);
+        printf(" %s", address);
+    }
+    printf("%s\n", status->n_addresses ? "" : " none known yet");
+}
+
+static void print_status_text(const P2pd__Control__StatusReport *status) {
+    char name[TEXT_CELL_MAX], used[TEXT_CELL_MAX], max[TEXT_CELL_MAX];
+    int64_t seconds = status->uptime_us / 1000000;
+    cell_size(status->memory_used, used);
+    cell_size(status->memory_max, max);
+    cell_name(status->version, name);
+    printf("version    %s\nid         ", name);
+    for (size_t i = 0; i < status->id.len; i++)
+        printf("%02x", status->id.data[i]);
+    cell_name(status->name, name);
+    printf("\nname       %s\n", name);
+    print_addresses(status);
+    printf("uptime     %" PRId64 "d %02d:%02d:%02d\n", seconds / 86400, (int)(seconds / 3600 % 24),
+           (int)(seconds / 60 % 60), (int)(seconds % 60));
+    printf("neighbours %u (min %u, max %u), %u spare addresses\n", status->pool_neighbours,
+           status->pool_min, status->pool_max, status->pool_spare);
+    printf("directory  %" PRIu64 " nodes, %" PRIu64 " relays\n", status->directory_nodes,
+           status->directory_relays);
+    printf("inbox      %" PRIu64 " waiting\n", status->inbox_waiting);
+    printf("outbox     %" PRIu64 " pending\n", status->outbox_pending);
+    printf("memory     %s of %s\n", used, max);
+    printf("clock      %+.3f s corrected\n", (double)status->clock_offset_us / 1e6);
+    for (size_t i = 0; i < status->n_counters; i++)
+        if (status->counters[i]->value > 0) {
+            cell_name(status->counters[i]->name, name);
+            printf("%-20s %" PRIu64 "\n", name, status->counters[i]->value);
+        }
+}
+
+static void print_message(const struct context *context,
+                          const P2pd__Control__MessageState *message) {
+    if (context->options.json) {
+        printf("{\"id\":");
+        json_hex(&message->id);
+        printf(",\"state\":\"%s\",\"reason\":", state_word(message->state));
+        json_string(message->reason);
+        printf("}\n");
+        return;
+    }
+    printf("%s", state_word(message->state));
+    if (message->reason[0]) {
+        printf(": ");
+        output_escaped((const uint8_t *)message->reason, strlen(message->reason));
+    }
+    printf("\n");
+}
+
+static void print_answer(void *state, const P2pd__Control__Answer *answer) {
+    const struct context *context = state;
+    /* With --wait the last word counts. */
+    if (answer->message && answer->end)
+        print_message(context, answer->message);
+    else if (answer->status && context->options.json)
+        print_status_json(answer->status);
+    else if (answer->status)
+        print_status_text(answer->status);
+}
+
+static enum exit_code take_id(const struct context *context, uint8_t ret_id[ID_LEN]) {
+    if (text_unhex(context->arguments[0], ret_id, ID_LEN) < 0)
+        return complain(context, CODE_USAGE, "a message id is %d hex digits", 2 * ID_LEN);
+    return CODE_DONE;
+}
+
+static enum exit_code message_status(struct context *context) {
+    P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
+    P2pd__Control__MessageStatus message = P2PD__CONTROL__MESSAGE_STATUS__INIT;
+    uint8_t id[ID_LEN];
+    enum exit_code code = take_id(context, id);
+    if (code != CODE_DONE)
+        return code;
+    message.id = (ProtobufCBinaryData){ID_LEN, id};
+    message.wait = context->options.wait.given;
+    if (context->options.wait.given)
+        context->options.timeout.us =
+            context->options.wait.timed ? context->options.wait.us : INT64_C(30000000);
+    request.command_case = P2PD__CONTROL__REQUEST__COMMAND_MESSAGE;
+    request.message = &message;
+    return session_run(context, &request, print_answer, context);
+}
+
+enum exit_code status_run(struct context *context) {
+    P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
+    P2pd__Control__Status status = P2PD__CONTROL__STATUS__INIT;
+    if (context->n_arguments == 1)
+        return message_status(context);
+    if (context->options.wait.given)
+        return complain(context, CODE_USAGE, "--wait wants an ID");
+    request.command_case = P2PD__CONTROL__REQUEST__COMMAND_STATUS;
+    request.status = &status;
+    return session_run(context, &request, print_answer, context);
+}
+
+enum exit_code cancel_run(struct context *context) {
+    P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
+    P2pd__Control__Cancel cancel = P2PD__CONTROL__CANCEL__INIT;
+    uint8_t id[ID_LEN];
+    enum exit_code code = take_id(context, id);
+    if (code != CODE_DONE)
+        return code;
+    cancel.id = (ProtobufCBinaryData){ID_LEN, id};
+    request.command_case = P2PD__CONTROL__REQUEST__COMMAND_CANCEL;
+    request.cancel = &cancel;
+    return session_run(context, &request, print_answer, context);
+}

@@ -1,0 +1,337 @@
+/* Whether an address counts, and what a user's words mean.
+ *
+ * Threat: addresses and names are claims, so a rival may claim whatever a user is about to type.
+ * Nobody is found by an address that only he himself claims; two witnesses of one network are one;
+ * and who was found there first stays found there while he lives, whatever others claim and
+ * confirm. */
+#include "daemon/core/directory_private.h"
+
+/* ---- Does an address count? ---- */
+
+size_t directory_entry_addresses(const struct directory_entry *entry,
+                                 struct address ret_addresses[ENTRY_ADDRESSES_MAX]) {
+    struct descriptor descriptor;
+    size_t n;
+
+    directory_descriptor(entry, &descriptor);
+    n = descriptor.n_addresses;
+    memcpy(ret_addresses, descriptor.addresses, sizeof descriptor.addresses);
+    if (entry->handshaken)
+        ret_addresses[n++] = entry->handshake_address;
+    return n;
+}
+
+struct witness {
+    uint64_t network; /* 0: none that is public */
+    bool sees;
+};
+
+/* Where a neighbour of the node is, as far as we know, and whether it says that it sees the node
+ * there. */
+static struct witness question(const struct directory_entry *neighbour, uint64_t prefix,
+                               const struct address *address) {
+    struct descriptor descriptor;
+    struct address place = neighbour->handshake_address;
+    struct witness witness = {0, false};
+
+    directory_descriptor(neighbour, &descriptor);
+    if (!neighbour->handshaken)
+        place = descriptor.addresses[0]; /* unspecified if it claims none */
+    if (!address_is_private(&place) && !address_is_unspecified(&place))
+        witness.network = address_network(&place);
+    for (size_t i = 0; i < descriptor.n_neighbours; i++)
+        witness.sees |= descriptor.neighbours[i].prefix == prefix &&
+                        address_is_equal(&descriptor.neighbours[i].seen_at, address);
+    return witness;
+}
+
+static bool witnesses_suffice(const struct witness *witnesses, size_t n, bool is_private) {
+    uint64_t public = 0, seen_in = 0;
+    bool several_networks = false, several_see_in = false;
+    size_t n_see = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (witnesses[i].network != 0) {
+            several_networks |= public != 0 && public != witnesses[i].network;
+            public = witnesses[i].network;
+        }
+        if (!witnesses[i].sees)
+            continue;
+        several_see_in |= n_see > 0 && seen_in != witnesses[i].network;
+        seen_in = witnesses[i].network;
+        n_see++;
+    }
+    /* A private address is seen from within its own network alone. */
+    return n_see >= 2 && (!several_networks || is_private || several_see_in);
+}
+
+bool directory_address_counts(const struct directory *directory,
+                              const struct directory_entry *entry, const struct address *address) {
+    uint64_t prefixes[TOPOLOGY_DEGREE_MAX];
+    struct witness witnesses[TOPOLOGY_DEGREE_MAX];
+    size_t n = 0;
+
+    if (entry->handshaken && address_is_equal(&entry->handshake_address, address))
+        return true;
+    size_t n_prefixes = topology_neighbours(directory->topology, entry->prefix, prefixes);
+    for (size_t i = 0; i < n_prefixes; i++) {
+        const struct directory_entry *neighbour = directory_find_prefix(directory, prefixes[i]);
+        if (neighbour && neighbour->live)
+            witnesses[n++] = question(neighbour, entry->prefix, address);
+    }
+    return witnesses_suffice(witnesses, n, address_is_private(address));
+}
+
+struct address directory_address(const struct directory *directory,
+                                 const struct directory_entry *entry) {
+    struct address addresses[ENTRY_ADDRESSES_MAX], none = {0};
+    size_t n = directory_entry_addresses(entry, addresses);
+
+    for (size_t i = 0; i < n; i++) /* the handshake's is the last, and counts */
+        if (directory_address_counts(directory, entry, &addresses[i]))
+            return addresses[i];
+    return n > 0 ? addresses[0] : none;
+}
+
+/* ---- Candidates ---- */
+
+struct candidates {
+    struct node_id *ids;
+    size_t
+        n; /* beyond DIRECTORY_CANDIDATES_MAX they are not listed; two are as ambiguous as more */
+};
+
+static void list(struct candidates *candidates, const struct node_id *id) {
+    for (size_t i = 0; i < candidates->n; i++)
+        if (node_id_is_equal(&candidates->ids[i], id))
+            return;
+    if (candidates->n < DIRECTORY_CANDIDATES_MAX)
+        candidates->ids[candidates->n++] = *id;
+}
+
+static enum resolve_outcome outcome_of(const struct directory *directory,
+                                       const struct candidates *candidates) {
+    if (candidates->n == 0)
+        return RESOLVE_NONE;
+    if (candidates->n > 1)
+        return RESOLVE_AMBIGUOUS;
+    return node_id_is_equal(&candidates->ids[0], &directory->id) ? RESOLVE_SELF : RESOLVE_ONE;
+}
+
+/* ---- By id and name ---- */
+
+static bool has_digits(const struct node_id *id, const struct destination *destination) {
+    size_t whole = destination->n_digits / 2;
+
+    if (destination->n_digits > 2 * NODE_ID_LEN || memcmp(id->bytes, destination->id, whole) != 0)
+        return false;
+    return destination->n_digits % 2 == 0 ||
+           (id->bytes[whole] & 0xf0) == (destination->id[whole] & 0xf0);
+}
+
+static enum resolve_outcome resolve_id(const struct directory *directory,
+                                       const struct destination *destination,
+                                       struct candidates *candidates) {
+    struct node_id id;
+
+    memcpy(id.bytes, destination->id, NODE_ID_LEN);
+    if (node_id_is_equal(&id, &directory->id) || directory_find(directory, &id))
+        list(candidates, &id);
+    return outcome_of(directory, candidates);
+}
+
+static enum resolve_outcome resolve_prefix(const struct directory *directory,
+                                           const struct destination *destination,
+                                           struct candidates *candidates) {
+    if (has_digits(&directory->id, destination))
+        list(candidates, &directory->id);
+    for (size_t i = 0; i < directory->n_records; i++)
+        if (has_digits(&directory->records[i]->entry.id, destination))
+            list(candidates, &directory->records[i]->entry.id);
+    return outcome_of(directory, candidates);
+}
+
+static bool self_descriptor(const struct directory *directory, struct descriptor *ret_descriptor) {
+    return directory->self.length > 0 &&
+           descriptor_decode(directory->self.bytes, directory->self.length, ret_descriptor) ==
+               DROP_NONE;
+}
+
+static enum resolve_outcome resolve_name(const struct directory *directory,
+                                         const struct destination *destination,
+                                         struct candidates *candidates) {
+    struct descriptor descriptor;
+
+    if (!descriptor_name_is_valid(destination->name))
+        return RESOLVE_NONE;
+    uint64_t hash =
+        directory_mark_hash(directory, MARK_NAME, destination->name, strlen(destination->name));
+    if (self_descriptor(directory, &descriptor) && strcmp(descriptor.name, destination->name) == 0)
+        list(candidates, &directory->id);
+    for (struct table_link *link = table_first(&directory->marks, hash); link;
+         link = table_next(link)) {
+        const struct directory_entry *entry = &directory_mark(link)->owner->entry;
+        directory_descriptor(entry, &descriptor);
+        if (strcmp(descriptor.name, destination->name) == 0)
+            list(candidates, &entry->id);
+    }
+    return outcome_of(directory, candidates);
+}
+
+/* ---- By address ---- */
+
+static bool matches(const struct address *address, const struct address *asked) {
+    return address_is_same_ip(address, asked) && (asked->port == 0 || address->port == asked->port);
+}
+
+/* Is this entry pinned at what was asked for? A pin of the IP alone binds a port only where its
+ * node claims to be: others may share the IP. A pin of another port says nothing of the IP
+ * alone. */
+static bool is_pinned_at(const struct directory_entry *entry, const struct address *asked) {
+    struct address addresses[ENTRY_ADDRESSES_MAX];
+
+    if (!entry->pinned || !address_is_same_ip(&entry->pin, asked))
+        return false;
+    if (entry->pin.port == asked->port)
+        return true;
+    if (entry->pin.port != 0)
+        return false;
+    size_t n = directory_entry_addresses(entry, addresses);
+    for (size_t i = 0; i < n; i++)
+        if (address_is_equal(&addresses[i], asked))
+            return true;
+    return false;
+}
+
+/* What was found where the user pointed. `ports` are those at which confirmed ones are, when the IP
+ * alone was asked for. */
+struct found {
+    struct candidates pinned_live, pinned_gone, confirmed, claiming;
+    struct node_id ids[4][DIRECTORY_CANDIDATES_MAX];
+    uint16_t port;
+    bool several_ports, default_port;
+};
+
+static void found_init(struct found *found) {
+    memset(found, 0, sizeof *found);
+    found->pinned_live.ids = found->ids[0];
+    found->pinned_gone.ids = found->ids[1];
+    found->confirmed.ids = found->ids[2];
+    found->claiming.ids = found->ids[3];
+}
+
+static void note_confirmed(struct found *found, const struct node_id *id, uint16_t port) {
+    list(&found->confirmed, id);
+    found->several_ports |= found->port != 0 && found->port != port;
+    found->default_port |= port == ADDRESS_PORT_DEFAULT;
+    found->port = port;
+}
+
+static void weigh(const struct directory *directory, const struct directory_entry *entry,
+                  const struct address *asked, struct found *found) {
+    struct address addresses[ENTRY_ADDRESSES_MAX];
+
+    if (is_pinned_at(entry, asked)) {
+        list(entry->live ? &found->pinned_live : &found->pinned_gone, &entry->id);
+        return;
+    }
+    /* Pinned at a port of the IP that was asked for: it is one of those there, known or not to be
+     * up. */
+    if (entry->pinned && entry->pin.port != 0 && matches(&entry->pin, asked))
+        note_confirmed(found, &entry->id, entry->pin.port);
+    size_t n = directory_entry_addresses(entry, addresses);
+    for (size_t i = 0; i < n; i++) {
+        if (!matches(&addresses[i], asked))
+            continue;
+        if (directory_address_counts(directory, entry, &addresses[i]))
+            note_confirmed(found, &entry->id, addresses[i].port);
+        else
+            list(&found->claiming, &entry->id);
+    }
+}
+
+static void look(const struct directory *directory, const struct address *asked,
+                 struct found *found) {
+    uint64_t hash = directory_mark_hash(directory, MARK_IP, asked->ip, sizeof asked->ip);
+    struct descriptor self;
+
+    found_init(found);
+    if (self_descriptor(directory, &self))
+        for (size_t i = 0; i < self.n_addresses; i++)
+            if (matches(&self.addresses[i], asked))
+                note_confirmed(found, &directory->id, self.addresses[i].port);
+    for (struct table_link *link = table_first(&directory->marks, hash); link;
+         link = table_next(link))
+        weigh(directory, &directory_mark(link)->owner->entry, asked, found);
+}
+
+static enum resolve_outcome answer(const struct directory *directory, struct candidates *result,
+                                   const struct candidates *candidates) {
+    for (size_t i = 0; i < candidates->n; i++)
+        list(result, &candidates->ids[i]);
+    return outcome_of(directory, result);
+}
+
+static enum resolve_outcome judge(const struct directory *directory, const struct found *found,
+                                  struct candidates *result) {
+    if (found->pinned_live.n > 0)
+        return answer(directory, result, &found->pinned_live);
+    if (found->pinned_gone.n > 0 && found->confirmed.n > 0) {
+        list(result, &found->pinned_gone.ids[0]);
+        list(result, &found->confirmed.ids[0]);
+        return RESOLVE_KEY_CHANGED;
+    }
+    if (found->pinned_gone.n > 0)
+        return answer(directory, result, &found->pinned_gone);
+    if (found->confirmed.n > 0)
+        return answer(directory, result, &found->confirmed);
+    if (found->claiming.n == 0)
+        return RESOLVE_NONE;
+    answer(directory, result, &found->claiming);
+    return RESOLVE_UNCONFIRMED;
+}
+
+static enum resolve_outcome resolve_address(const struct directory *directory,
+                                            const struct address *asked,
+                                            struct candidates *result) {
+    struct found found;
+    struct address at = *asked;
+
+    look(directory, asked, &found);
+    bool pinned = found.pinned_live.n > 0 || found.pinned_gone.n > 0;
+    if (asked->port != 0 || pinned || found.confirmed.n == 0)
+        return judge(directory, &found, result);
+    /* The IP alone: the one node there, or of several the one at the default port. */
+    if (found.several_ports && found.default_port)
+        at.port = ADDRESS_PORT_DEFAULT;
+    else if (!found.several_ports)
+        at.port = found.port;
+    if (found.confirmed.n > 1 && at.port != 0)
+        look(directory, &at, &found); /* pins of that port have the word */
+    return judge(directory, &found, result);
+}
+
+enum resolve_outcome directory_resolve(const struct directory *directory,
+                                       const struct destination *destination,
+                                       struct node_id ret_ids[DIRECTORY_CANDIDATES_MAX],
+                                       size_t *ret_n) {
+    struct candidates result = {ret_ids, 0};
+    enum resolve_outcome outcome = RESOLVE_NONE;
+
+    switch (destination->kind) {
+    case DEST_ADDRESS:
+        outcome = resolve_address(directory, &destination->address, &result);
+        break;
+    case DEST_ID:
+        outcome = resolve_id(directory, destination, &result);
+        break;
+    case DEST_PREFIX:
+        outcome = resolve_prefix(directory, destination, &result);
+        break;
+    case DEST_NAME:
+        outcome = resolve_name(directory, destination, &result);
+        break;
+    }
+    *ret_n = result.n;
+    return outcome;
+}

@@ -1,0 +1,438 @@
+/* Announcing, answering, digests, and the neighbours with whom it is done.
+ *
+ * Threat: see the header. What a full queue or table turns away is never lost for good: it is owed
+ * again (announcements), asked for again (answers) or repeated by the next digest (wants). */
+#include "daemon/core/gossip_private.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define DIGEST_LEN (4 * DIRECTORY_BUCKETS)
+/* What digests showed is announced in small helpings: a whole directory of 20,000 in 1/3 s, between
+ * other traffic. */
+#define OWED_FRAMES 8
+#define OWED_PACE_US (10 * US_PER_MS)
+
+static void allowance_refill(struct allowance *allowance, int64_t rate, int64_t burst,
+                             struct mono now) {
+    int64_t elapsed = now.us - allowance->at.us;
+
+    if (elapsed > US_PER_HOUR)
+        elapsed = US_PER_HOUR;
+    allowance->at = now;
+    allowance->level += elapsed * rate;
+    if (allowance->level > burst * TOKEN)
+        allowance->level = burst * TOKEN;
+}
+
+static struct neighbour *find_neighbour(struct gossip *gossip, uint64_t prefix) {
+    for (size_t i = 0; i < LINK_SLOTS; i++)
+        if (gossip->neighbours[i].up && gossip->neighbours[i].prefix == prefix)
+            return &gossip->neighbours[i];
+    return NULL;
+}
+
+/* ---- Announcing ---- */
+
+static bool is_owing(const struct owed *owed) {
+    return !sodium_is_zero(owed->bits, sizeof owed->bits);
+}
+
+static void owe(struct neighbour *neighbour, uint64_t prefix) {
+    unsigned bucket = (unsigned)(prefix >> 56);
+
+    neighbour->owed.bits[bucket / 8] |= (uint8_t)(1u << bucket % 8);
+    neighbour->owed.skip = 0; /* it may stand before the place where we are */
+}
+
+static int send_items(struct gossip *gossip, const struct neighbour *neighbour,
+                      const struct wire_writer *w, struct mono now) {
+    return links_send_frame(gossip->links, neighbour->prefix, FRAME_ANNOUNCE, w->start,
+                            wire_length(w), now);
+}
+
+static void flush_announcements(struct gossip *gossip, struct neighbour *neighbour,
+                                struct mono now) {
+    uint8_t body[GOSSIP_ITEM_LEN * GOSSIP_ANNOUNCE_ITEMS];
+    struct wire_writer w = wire_writer(body, sizeof body);
+    uint64_t sequence;
+    size_t length;
+
+    for (size_t i = 0; i < neighbour->n_announce; i++) {
+        if (!directory_bytes(gossip->directory, neighbour->announce[i], &length, &sequence))
+            continue;
+        wire_put_uint(&w, neighbour->announce[i], 8);
+        wire_put_uint(&w, sequence, 6);
+    }
+    if (wire_length(&w) > 0 && send_items(gossip, neighbour, &w, now) < 0) {
+        for (size_t i = 0; i < neighbour->n_announce; i++)
+            owe(neighbour, neighbour->announce[i]);
+        neighbour->owed_due = mono_add(now, FULL_RETRY_US);
+    }
+    neighbour->n_announce = 0;
+    neighbour->announce_due = MONO_NEVER;
+}
+
+static void announce(struct gossip *gossip, struct neighbour *neighbour, uint64_t prefix,
+                     struct mono now) {
+    for (size_t i = 0; i < neighbour->n_announce; i++)
+        if (neighbour->announce[i] == prefix)
+            return; /* the sequence is looked up when it goes */
+    if (neighbour->n_announce == 0)
+        neighbour->announce_due =
+            mono_add(now, GOSSIP_GATHER_MIN_US +
+                              (int64_t)random_below(&gossip->random,
+                                                    GOSSIP_GATHER_MAX_US - GOSSIP_GATHER_MIN_US));
+    neighbour->announce[neighbour->n_announce++] = prefix;
+    if (neighbour->n_announce == GOSSIP_ANNOUNCE_ITEMS)
+        flush_announcements(gossip, neighbour, now);
+}
+
+void gossip_offer_news(struct gossip *gossip, uint64_t prefix, uint64_t from, struct mono now) {
+    for (size_t i = 0; i < LINK_SLOTS; i++) {
+        struct neighbour *neighbour = &gossip->neighbours[i];
+        if (neighbour->up && neighbour->prefix != from && neighbour->prefix != prefix)
+            announce(gossip, neighbour, prefix, now);
+    }
+}
+
+struct page {
+    struct wire_writer w;
+    size_t skip, taken;
+};
+
+static bool put_on_page(void *context, uint64_t prefix, uint64_t sequence) {
+    struct page *page = context;
+
+    if (page->taken < page->skip) {
+        page->taken++;
+        return true;
+    }
+    if (wire_room(&page->w) < GOSSIP_ITEM_LEN) {
+        page->w.failed = true; /* there is more */
+        return false;
+    }
+    wire_put_uint(&page->w, prefix, 8);
+    wire_put_uint(&page->w, sequence, 6);
+    page->taken++;
+    return true;
+}
+
+/* Fill a frame from the owed buckets; *owed moves on. */
+static void fill_page(const struct gossip *gossip, struct owed *owed, struct page *page) {
+    for (unsigned bucket = 0; bucket < DIRECTORY_BUCKETS; bucket++) {
+        if (!(owed->bits[bucket / 8] & 1u << bucket % 8))
+            continue;
+        page->skip = owed->skip;
+        page->taken = 0;
+        directory_visit_bucket(gossip->directory, bucket, put_on_page, page);
+        if (page->w.failed) {
+            owed->skip = page->taken;
+            return;
+        }
+        owed->bits[bucket / 8] &= (uint8_t) ~(1u << bucket % 8);
+        owed->skip = 0;
+    }
+}
+
+static void announce_owed(struct gossip *gossip, struct neighbour *neighbour, struct mono now) {
+    uint8_t body[GOSSIP_ITEM_LEN * GOSSIP_ANNOUNCE_ITEMS];
+
+    neighbour->owed_due = MONO_NEVER;
+    for (int i = 0; i < OWED_FRAMES && is_owing(&neighbour->owed); i++) {
+        struct owed owed = neighbour->owed;
+        struct page page = {.w = wire_writer(body, sizeof body)};
+        fill_page(gossip, &owed, &page);
+        if (wire_length(&page.w) > 0 && send_items(gossip, neighbour, &page.w, now) < 0) {
+            neighbour->owed_due = mono_add(now, FULL_RETRY_US);
+            return;
+        }
+        neighbour->owed = owed;
+    }
+    if (is_owing(&neighbour->owed))
+        neighbour->owed_due = mono_add(now, OWED_PACE_US);
+}
+
+static enum drop take_announce(struct gossip *gossip, struct neighbour *from, const uint8_t *body,
+                               size_t length, struct mono now) {
+    struct wire_reader r = wire_reader(body, length);
+    enum drop drop = DROP_NONE;
+
+    if (length == 0 || length % GOSSIP_ITEM_LEN != 0)
+        return DROP_MALFORMED;
+    if (!mono_is_due(from->barred_until, now))
+        return DROP_LIMIT;
+    allowance_refill(&from->newcomers, GOSSIP_NEWCOMER_RATE, GOSSIP_NEWCOMER_BURST, now);
+    while (wire_left(&r) > 0) {
+        uint64_t prefix = wire_get_uint(&r, 8), sequence = wire_get_uint(&r, 6);
+        if (prefix == directory_self(gossip->directory) || want_is_held(gossip, prefix, sequence))
+            continue;
+        if (want_note(gossip, from, prefix, sequence, now) != DROP_NONE)
+            drop = DROP_LIMIT;
+    }
+    want_ask(gossip, from, now);
+    return drop;
+}
+
+/* ---- Answering ---- */
+
+static void answer(struct gossip *gossip, struct neighbour *neighbour, struct mono now) {
+    neighbour->answer_due = MONO_NEVER;
+    allowance_refill(&neighbour->answering, GOSSIP_ANSWER_RATE, GOSSIP_ANSWER_BURST, now);
+    while (neighbour->n_answers > 0) {
+        uint64_t sequence;
+        size_t length;
+        const uint8_t *bytes = directory_bytes(
+            gossip->directory, neighbour->answers[neighbour->first_answer], &length, &sequence);
+        if (bytes && neighbour->answering.level < TOKEN) {
+            neighbour->answer_due =
+                mono_add(now, (TOKEN - neighbour->answering.level) / GOSSIP_ANSWER_RATE + 1);
+            return;
+        }
+        if (bytes && links_send_frame(gossip->links, neighbour->prefix, FRAME_DESCRIPTOR, bytes,
+                                      length, now) < 0) {
+            neighbour->answer_due = mono_add(now, FULL_RETRY_US);
+            return;
+        }
+        if (bytes)
+            allowance_take(&neighbour->answering);
+        neighbour->first_answer = (neighbour->first_answer + 1) % GOSSIP_ANSWERS_MAX;
+        neighbour->n_answers--;
+    }
+}
+
+static enum drop take_want(struct gossip *gossip, struct neighbour *from, const uint8_t *body,
+                           size_t length, struct mono now) {
+    struct wire_reader r = wire_reader(body, length);
+    enum drop drop = DROP_NONE;
+
+    if (length == 0 || length % 8 != 0)
+        return DROP_MALFORMED;
+    while (wire_left(&r) > 0) {
+        if (from->n_answers == GOSSIP_ANSWERS_MAX) {
+            drop = DROP_LIMIT;
+            break;
+        }
+        size_t at = (from->first_answer + from->n_answers++) % GOSSIP_ANSWERS_MAX;
+        from->answers[at] = wire_get_uint(&r, 8);
+    }
+    answer(gossip, from, now);
+    return drop;
+}
+
+static enum drop take_descriptor(struct gossip *gossip, struct neighbour *from, const uint8_t *body,
+                                 size_t length, struct mono now, struct wall wall,
+                                 const struct directory_entry **ret_news) {
+    size_t i = index_of(gossip, from);
+    struct descriptor descriptor;
+    enum drop drop = descriptor_decode(body, length, &descriptor);
+    struct want *want = NULL;
+
+    if (drop == DROP_NONE) {
+        want = want_find(gossip, node_id_prefix(&descriptor.id));
+        if (!want || !(want->announcers & bit_of(i)))
+            return DROP_UNKNOWN;
+        enum directory_outcome outcome =
+            directory_offer(gossip->directory, body, length, now, wall, ret_news, &drop);
+        if (outcome != DIRECTORY_BAD)
+            drop = DROP_NONE;
+    }
+    if (drop == DROP_MALFORMED || drop == DROP_AUTH)
+        from->barred_until = mono_add(now, GOSSIP_BARRED_US);
+    if (want)
+        want_strike(gossip, want, i);
+    if (from->n_waiting > 0)
+        want_ask(gossip, from, now);
+    return drop;
+}
+
+/* ---- Digests ---- */
+
+/* The first on a link is of everything, later ones of what is no longer under way. */
+static void send_digest(struct gossip *gossip, struct neighbour *neighbour, struct mono now) {
+    struct mono before = neighbour->told_all ? mono_add(now, -GOSSIP_DIGEST_AGE_US) : MONO_NEVER;
+    uint32_t digest[DIRECTORY_BUCKETS];
+    uint8_t body[DIGEST_LEN];
+    struct wire_writer w = wire_writer(body, sizeof body);
+
+    directory_digest(gossip->directory, before, digest);
+    for (size_t i = 0; i < DIRECTORY_BUCKETS; i++)
+        wire_put_uint(&w, digest[i], 4);
+    bool sent = links_send_frame(gossip->links, neighbour->prefix, FRAME_DIGEST, body, sizeof body,
+                                 now) == 0;
+    neighbour->told_all |= sent;
+    neighbour->digest_due = mono_add(now, sent ? GOSSIP_DIGEST_US : US_PER_S);
+}
+
+/* A later digest agrees in a bucket with our old entries, or with all of ours where it has had for
+ * a minute what came to us just now. The first one must agree with all: a newcomer holds nothing,
+ * as do we of what is a minute old, soon after the start. If the first was lost, the next is taken
+ * for it, and what is young is announced in vain. */
+static enum drop take_digest(struct gossip *gossip, struct neighbour *from, const uint8_t *body,
+                             size_t length, struct mono now) {
+    struct wire_reader r = wire_reader(body, length);
+    uint32_t all[DIRECTORY_BUCKETS], aged[DIRECTORY_BUCKETS];
+
+    if (length != DIGEST_LEN)
+        return DROP_MALFORMED;
+    /* Twice as many as an honest neighbour sends: a kilobyte of question may be answered by the
+     * whole directory's list. */
+    allowance_refill(&from->digests, 1, GOSSIP_DIGEST_BURST * 30, now);
+    if (from->digests.level < 30 * TOKEN)
+        return DROP_LIMIT;
+    from->digests.level -= 30 * TOKEN;
+    directory_digest(gossip->directory, MONO_NEVER, all);
+    directory_digest(gossip->directory,
+                     from->heard_all ? mono_add(now, -GOSSIP_DIGEST_AGE_US) : MONO_NEVER, aged);
+    from->heard_all = true;
+    for (uint64_t i = 0; i < DIRECTORY_BUCKETS; i++) {
+        uint32_t theirs = (uint32_t)wire_get_uint(&r, 4);
+        if (theirs != all[i] && theirs != aged[i])
+            owe(from, i << 56);
+    }
+    announce_owed(gossip, from, now);
+    return DROP_NONE;
+}
+
+/* ---- Neighbours ---- */
+
+struct gossip *gossip_new(struct directory *directory, struct links *links,
+                          const struct core_random *random) {
+    struct gossip *gossip = calloc(1, sizeof *gossip);
+
+    if (!gossip)
+        return NULL;
+    gossip->directory = directory;
+    gossip->links = links;
+    gossip->random = *random;
+    if (table_init(&gossip->wants, random) < 0) {
+        free(gossip);
+        return NULL;
+    }
+    return gossip;
+}
+
+void gossip_free(struct gossip *gossip) {
+    if (!gossip)
+        return;
+    for (size_t i = 0; i < LINK_SLOTS; i++)
+        if (gossip->neighbours[i].up)
+            gossip_link_down(gossip, gossip->neighbours[i].prefix);
+    assert(gossip->n_wants == 0);
+    table_deinit(&gossip->wants);
+    free(gossip);
+}
+
+/* The slot that it had before, or one never used, or the one whose link ended longest ago. NULL:
+ * all are up. */
+static struct neighbour *choose_slot(struct gossip *gossip, uint64_t prefix) {
+    struct neighbour *best = NULL;
+
+    for (size_t i = 0; i < LINK_SLOTS; i++) {
+        struct neighbour *slot = &gossip->neighbours[i];
+        if (slot->used && slot->prefix == prefix)
+            return slot;
+        if (!slot->up && (!best || slot->ended < best->ended))
+            best = slot;
+    }
+    return best;
+}
+
+/* What outlives a link, so that redialling does not renew it: allowances and the bar. */
+static void begin_slot(struct neighbour *slot, uint64_t prefix, struct mono now) {
+    *slot = (struct neighbour){.prefix = prefix, .used = true, .barred_until = now};
+    slot->newcomers = (struct allowance){GOSSIP_NEWCOMER_BURST * TOKEN, now};
+    slot->answering = (struct allowance){GOSSIP_ANSWER_BURST * TOKEN, now};
+    slot->digests = (struct allowance){GOSSIP_DIGEST_BURST * 30 * TOKEN, now};
+}
+
+void gossip_link_up(struct gossip *gossip, uint64_t prefix, struct mono now) {
+    gossip_link_down(gossip, prefix);
+    struct neighbour *slot = choose_slot(gossip, prefix);
+    if (!slot)
+        return; /* link keeps no more than LINK_SLOTS */
+    if (!slot->used || slot->prefix != prefix)
+        begin_slot(slot, prefix, now);
+    slot->up = true;
+    slot->told_all = slot->heard_all = false;
+    slot->announce_due = slot->owed_due = slot->answer_due = slot->ask_due = MONO_NEVER;
+    slot->n_announce = slot->n_answers = slot->first_answer = 0;
+    slot->owed = (struct owed){0};
+    TAILQ_INIT(&slot->waiting);
+    TAILQ_INIT(&slot->asked);
+    slot->n_waiting = slot->n_asked = 0;
+    send_digest(gossip, slot, now);
+}
+
+void gossip_link_down(struct gossip *gossip, uint64_t prefix) {
+    struct neighbour *neighbour = find_neighbour(gossip, prefix);
+
+    if (!neighbour)
+        return;
+    neighbour->up = false;
+    neighbour->ended = ++gossip->ended;
+    want_strike_all(gossip, index_of(gossip, neighbour));
+}
+
+enum drop gossip_frame(struct gossip *gossip, uint64_t from, uint8_t type, const uint8_t *body,
+                       size_t length, struct mono now, struct wall wall,
+                       const struct directory_entry **ret_news) {
+    struct neighbour *neighbour = find_neighbour(gossip, from);
+
+    if (!neighbour)
+        return DROP_UNKNOWN;
+    switch (type) {
+    case FRAME_ANNOUNCE:
+        return take_announce(gossip, neighbour, body, length, now);
+    case FRAME_WANT:
+        return take_want(gossip, neighbour, body, length, now);
+    case FRAME_DESCRIPTOR:
+        return take_descriptor(gossip, neighbour, body, length, now, wall, ret_news);
+    case FRAME_DIGEST:
+        return take_digest(gossip, neighbour, body, length, now);
+    default:
+        return DROP_MALFORMED;
+    }
+}
+
+/* ---- Time ---- */
+
+static void tick(struct gossip *gossip, struct neighbour *neighbour, struct mono now) {
+    want_time_out(gossip, neighbour, now);
+    if (mono_is_due(neighbour->announce_due, now))
+        flush_announcements(gossip, neighbour, now);
+    if (mono_is_due(neighbour->digest_due, now))
+        send_digest(gossip, neighbour, now);
+    if (mono_is_due(neighbour->owed_due, now))
+        announce_owed(gossip, neighbour, now);
+    if (mono_is_due(neighbour->answer_due, now))
+        answer(gossip, neighbour, now);
+}
+
+void gossip_tick(struct gossip *gossip, struct mono now, struct wall wall) {
+    (void)wall; /* epochs are the directory's concern */
+    for (size_t i = 0; i < LINK_SLOTS; i++)
+        if (gossip->neighbours[i].up)
+            tick(gossip, &gossip->neighbours[i], now);
+    /* Time-outs above may have passed wants to any neighbour. */
+    for (size_t i = 0; i < LINK_SLOTS; i++)
+        if (gossip->neighbours[i].up && mono_is_due(gossip->neighbours[i].ask_due, now))
+            want_ask(gossip, &gossip->neighbours[i], now);
+}
+
+struct mono gossip_next(const struct gossip *gossip) {
+    struct mono next = MONO_NEVER;
+
+    for (size_t i = 0; i < LINK_SLOTS; i++) {
+        const struct neighbour *neighbour = &gossip->neighbours[i];
+        const struct want *oldest;
+        if (!neighbour->up)
+            continue;
+        next = mono_min(next, mono_min(neighbour->announce_due, neighbour->digest_due));
+        next = mono_min(next, mono_min(neighbour->owed_due, neighbour->answer_due));
+        next = mono_min(next, neighbour->ask_due);
+        if ((oldest = TAILQ_FIRST(&neighbour->asked)))
+            next = mono_min(next, oldest->due);
+    }
+    return next;
+}

@@ -1,0 +1,76 @@
+/* How every node comes to hold every descriptor: news announced onward, what is lacking asked of
+ * one announcer at a time, digests compared to mend what was lost. Logic over the directory alone;
+ * it never decides what is valid (the directory does), nor when our own descriptor is renewed (the
+ * node does), and never dials.
+ *
+ * Threat: a neighbour may announce what does not exist, answer with rubbish, ask without end, or
+ * pour in identities. All that it makes us hold is bounded and its own share; nothing unasked is
+ * looked at; a forgery bars its bearer for a while, since honest neighbours pass on only what they
+ * have checked. Implements p2pd-protocol(7) DIRECTORY. */
+#ifndef P2PD_GOSSIP_H
+#define P2PD_GOSSIP_H
+
+#include "daemon/core/directory.h"
+#include "daemon/core/link.h"
+
+#define GOSSIP_ITEM_LEN 14       /* prefix(8) sequence(6) */
+#define GOSSIP_ANNOUNCE_ITEMS 85 /* to a frame: what fills a cell */
+#define GOSSIP_WANT_ITEMS 149    /* as many as fit a frame's body */
+/* Announcements are gathered for so long, at random between the two. */
+#define GOSSIP_GATHER_MIN_US (50 * US_PER_MS)
+#define GOSSIP_GATHER_MAX_US (200 * US_PER_MS)
+#define GOSSIP_ASK_US (2 * US_PER_S) /* the next announcer is asked after this */
+#define GOSSIP_ROUNDS 3 /* times that all announcers are asked; then the next digest's turn */
+#define GOSSIP_DIGEST_US US_PER_MINUTE
+#define GOSSIP_DIGEST_AGE_US US_PER_MINUTE /* what is younger is still under way */
+/* Asked of one neighbour and not answered yet: fits its queue of answers, and at 2,000 a second it
+ * is a round trip of 128 ms. */
+#define GOSSIP_WINDOW 256
+#define GOSSIP_ANSWERS_MAX 512 /* queued for one neighbour; beyond it WANTs are dropped */
+#define GOSSIP_ANSWER_RATE 2000
+#define GOSSIP_ANSWER_BURST 64
+/* New ids a second that one neighbour may bring, after so many at first. The allowance outlives the
+ * link, for as long as there is room. */
+#define GOSSIP_NEWCOMER_RATE 50
+#define GOSSIP_NEWCOMER_BURST 5000
+#define GOSSIP_DIGEST_BURST 3 /* digests taken from a neighbour at once; one more every 30 s */
+/* Wants held: in all, and at most from one neighbour. Beyond either an announcement is forgotten:
+ * the next digest repeats it. */
+#define GOSSIP_WANTS_MAX 20000
+#define GOSSIP_WANTS_NEIGHBOUR_MAX 8000
+/* After a forged or malformed descriptor nothing is asked of its bearer. */
+#define GOSSIP_BARRED_US US_PER_MINUTE
+/* Nobody publishes twice within a second; a version that follows sooner than this is not asked for
+ * until then, so that one key cannot keep every node checking signatures. Half of that second, for
+ * networks bring two together. */
+#define GOSSIP_PACE_US (500 * US_PER_MS)
+
+struct gossip;
+
+/* All three are borrowed for its life. NULL: no memory. */
+struct gossip *gossip_new(struct directory *directory, struct links *links,
+                          const struct core_random *random);
+void gossip_free(struct gossip *gossip);
+
+/* A link is established: our digest goes to it. A link that replaces another of the same neighbour
+ * begins anew. */
+void gossip_link_up(struct gossip *gossip, uint64_t prefix, struct mono now);
+void gossip_link_down(struct gossip *gossip, uint64_t prefix);
+
+/* A frame of type ANNOUNCE, WANT, DESCRIPTOR or DIGEST came. DROP_NONE; DROP_MALFORMED;
+ * DROP_UNKNOWN: no such neighbour, or not asked for; DROP_LIMIT: all or part of it was beyond a
+ * bound; what directory_offer() says of a descriptor. *ret_news is written only if an entry is new
+ * or newer: the node tells others, then calls gossip_offer_news(). */
+enum drop gossip_frame(struct gossip *gossip, uint64_t from, uint8_t type, const uint8_t *body,
+                       size_t length, struct mono now, struct wall wall,
+                       const struct directory_entry **ret_news);
+
+/* Announce what the directory now holds of `prefix` (or our own) to all neighbours but `from` (0:
+ * nobody) and itself. */
+void gossip_offer_news(struct gossip *gossip, uint64_t prefix, uint64_t from, struct mono now);
+
+void gossip_tick(struct gossip *gossip, struct mono now, struct wall wall);
+/* When to tick next; MONO_NEVER without neighbours. */
+struct mono gossip_next(const struct gossip *gossip);
+
+#endif

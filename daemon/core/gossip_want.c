@@ -1,0 +1,237 @@
+/* Wants: who is asked for what, when the next one is, and when nobody is any more.
+ *
+ * Threat: an announcement costs its author nothing. What it makes us hold is bounded for each
+ * neighbour, new ids by a rate as well; an announcer that does not answer holds a want up for 2 s,
+ * and never keeps another from being asked. */
+#include "daemon/core/gossip_private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+bool want_is_held(const struct gossip *gossip, uint64_t prefix, uint64_t sequence) {
+    size_t length;
+    uint64_t held;
+
+    return directory_bytes(gossip->directory, prefix, &length, &held) && held >= sequence;
+}
+
+static uint64_t want_hash(const struct gossip *gossip, uint64_t prefix) {
+    return table_hash(&gossip->wants, &prefix, sizeof prefix);
+}
+
+struct want *want_find(const struct gossip *gossip, uint64_t prefix) {
+    struct table_link *link = table_first(&gossip->wants, want_hash(gossip, prefix));
+
+    for (; link; link = table_next(link)) {
+        struct want *want = table_entry(link, struct want, link);
+        if (want->prefix == prefix)
+            return want;
+    }
+    return NULL;
+}
+
+static void want_unlist(struct gossip *gossip, struct want *want) {
+    struct neighbour *holder = &gossip->neighbours[want->holder];
+
+    if (want->asked) {
+        TAILQ_REMOVE(&holder->asked, want, entry);
+        holder->n_asked--;
+    } else {
+        TAILQ_REMOVE(&holder->waiting, want, entry);
+        holder->n_waiting--;
+    }
+}
+
+static void want_free(struct gossip *gossip, struct want *want) {
+    want_unlist(gossip, want);
+    table_remove(&gossip->wants, &want->link);
+    gossip->n_wants--;
+    free(want);
+}
+
+static void list_waiting(struct gossip *gossip, struct want *want, size_t holder) {
+    struct neighbour *neighbour = &gossip->neighbours[holder];
+
+    want->holder = (uint8_t)holder;
+    want->asked = false;
+    TAILQ_INSERT_TAIL(&neighbour->waiting, want, entry);
+    neighbour->n_waiting++;
+    neighbour->ask_due = (struct mono){0};
+}
+
+/* In the order of time-outs. Most belong at the end. */
+static void list_asked(struct gossip *gossip, struct want *want, struct mono due) {
+    struct neighbour *neighbour = &gossip->neighbours[want->holder];
+    struct want *before = TAILQ_LAST(&neighbour->asked, want_list);
+
+    want->asked = true;
+    want->due = due;
+    while (before && before->due.us > due.us)
+        before = TAILQ_PREV(before, want_list, entry);
+    if (before)
+        TAILQ_INSERT_AFTER(&neighbour->asked, before, want, entry);
+    else
+        TAILQ_INSERT_HEAD(&neighbour->asked, want, entry);
+    neighbour->n_asked++;
+}
+
+/* Give a want that is in no list to the least busy announcer not asked in this round; when all have
+ * been asked often enough, it is forgotten. */
+static void want_pass_on(struct gossip *gossip, struct want *want) {
+    size_t best = LINK_SLOTS, best_load = SIZE_MAX;
+
+    if (want->untried == 0 && ++want->rounds < GOSSIP_ROUNDS)
+        want->untried = want->announcers;
+    for (size_t i = 0; i < LINK_SLOTS; i++) {
+        const struct neighbour *neighbour = &gossip->neighbours[i];
+        size_t load = neighbour->n_waiting + neighbour->n_asked;
+        if (!(want->untried & bit_of(i)) || load >= best_load)
+            continue;
+        best = i;
+        best_load = load;
+    }
+    if (best < LINK_SLOTS) {
+        list_waiting(gossip, want, best);
+        return;
+    }
+    table_remove(&gossip->wants, &want->link);
+    gossip->n_wants--;
+    free(want);
+}
+
+void want_strike(struct gossip *gossip, struct want *want, size_t announcer) {
+    want->announcers &= ~bit_of(announcer);
+    want->untried &= ~bit_of(announcer);
+    if (want_is_held(gossip, want->prefix, want->sequence) || want->announcers == 0) {
+        want_free(gossip, want);
+    } else if (want->holder == announcer) {
+        want_unlist(gossip, want);
+        want_pass_on(gossip, want);
+    }
+}
+
+/* As many of the waiting wants as the window and a frame have room for. Returns how many. */
+static size_t gather_wants(struct gossip *gossip, struct neighbour *neighbour,
+                           uint8_t body[8 * GOSSIP_WANT_ITEMS]) {
+    struct wire_writer w = wire_writer(body, 8 * GOSSIP_WANT_ITEMS);
+    size_t n = 0, room = GOSSIP_WINDOW - neighbour->n_asked;
+
+    for (struct want *want = TAILQ_FIRST(&neighbour->waiting), *next;
+         want && n < room && n < GOSSIP_WANT_ITEMS; want = next) {
+        next = TAILQ_NEXT(want, entry);
+        if (want_is_held(gossip, want->prefix, want->sequence)) {
+            want_free(gossip, want); /* it came by another way */
+            continue;
+        }
+        wire_put_uint(&w, want->prefix, 8);
+        n++;
+    }
+    return n;
+}
+
+void want_ask(struct gossip *gossip, struct neighbour *neighbour, struct mono now) {
+    uint8_t body[8 * GOSSIP_WANT_ITEMS];
+    size_t n;
+
+    neighbour->ask_due = MONO_NEVER; /* an answer or a time-out makes room and asks on */
+    while (neighbour->n_asked < GOSSIP_WINDOW && (n = gather_wants(gossip, neighbour, body)) > 0) {
+        if (links_send_frame(gossip->links, neighbour->prefix, FRAME_WANT, body, 8 * n, now) < 0) {
+            neighbour->ask_due = mono_add(now, FULL_RETRY_US);
+            return;
+        }
+        while (n-- > 0) {
+            struct want *want = TAILQ_FIRST(&neighbour->waiting);
+            want_unlist(gossip, want);
+            want->untried &= ~bit_of(index_of(gossip, neighbour));
+            list_asked(gossip, want, mono_add(now, GOSSIP_ASK_US));
+        }
+    }
+}
+
+void want_time_out(struct gossip *gossip, struct neighbour *neighbour, struct mono now) {
+    struct want *want;
+
+    while ((want = TAILQ_FIRST(&neighbour->asked)) && mono_is_due(want->due, now)) {
+        want_unlist(gossip, want);
+        want_pass_on(gossip, want);
+        if (neighbour->n_waiting > 0)
+            neighbour->ask_due = now;
+    }
+}
+
+/* Refuse what cannot be, hold back what comes too fast, note the rest. */
+static enum drop note_first(struct gossip *gossip, struct neighbour *from, uint64_t prefix,
+                            uint64_t sequence, struct mono now) {
+    size_t i = index_of(gossip, from);
+    const struct directory_entry *entry = directory_find_prefix(gossip->directory, prefix);
+    bool is_new = !entry || !entry->live;
+
+    if (gossip->n_wants >= GOSSIP_WANTS_MAX ||
+        from->n_waiting + from->n_asked >= GOSSIP_WANTS_NEIGHBOUR_MAX ||
+        (!entry && directory_is_full(gossip->directory)) ||
+        (is_new && !allowance_take(&from->newcomers)))
+        return DROP_LIMIT;
+    struct want *want = calloc(1, sizeof *want);
+    if (!want)
+        return DROP_LIMIT;
+    want->prefix = prefix;
+    want->sequence = sequence;
+    want->announcers = want->untried = bit_of(i);
+    want->holder = (uint8_t)i;
+    table_add(&gossip->wants, &want->link, want_hash(gossip, prefix));
+    gossip->n_wants++;
+    if (!is_new && now.us - entry->received.us < GOSSIP_PACE_US)
+        /* As if it had been asked for: its turn comes with the time-out. */
+        list_asked(gossip, want, mono_add(entry->received, GOSSIP_PACE_US));
+    else
+        list_waiting(gossip, want, i);
+    return DROP_NONE;
+}
+
+/* Another one has what we want already: ask this one, if it has less to do. */
+static void note_again(struct gossip *gossip, struct want *want, struct neighbour *from,
+                       uint64_t sequence) {
+    size_t i = index_of(gossip, from);
+    const struct neighbour *holder = &gossip->neighbours[want->holder];
+
+    if (sequence > want->sequence)
+        want->sequence = sequence;
+    if (want->announcers & bit_of(i))
+        return;
+    want->announcers |= bit_of(i);
+    want->untried |= bit_of(i);
+    if (want->asked || from->n_waiting + from->n_asked >= holder->n_waiting + holder->n_asked)
+        return;
+    want_unlist(gossip, want);
+    list_waiting(gossip, want, i);
+}
+
+enum drop want_note(struct gossip *gossip, struct neighbour *from, uint64_t prefix,
+                    uint64_t sequence, struct mono now) {
+    struct want *want = want_find(gossip, prefix);
+
+    if (!want)
+        return note_first(gossip, from, prefix, sequence, now);
+    note_again(gossip, want, from, sequence);
+    return DROP_NONE;
+}
+
+static void strike_list(struct gossip *gossip, struct want_list *list, size_t announcer) {
+    for (struct want *want = TAILQ_FIRST(list), *next; want; want = next) {
+        next = TAILQ_NEXT(want, entry);
+        want_strike(gossip, want, announcer);
+    }
+}
+
+void want_strike_all(struct gossip *gossip, size_t announcer) {
+    struct neighbour *own = &gossip->neighbours[announcer];
+
+    for (size_t i = 0; i < LINK_SLOTS; i++)
+        if (gossip->neighbours[i].up) {
+            strike_list(gossip, &gossip->neighbours[i].waiting, announcer);
+            strike_list(gossip, &gossip->neighbours[i].asked, announcer);
+        }
+    /* Its own last: what others get of them has been struck. */
+    strike_list(gossip, &own->waiting, announcer);
+    strike_list(gossip, &own->asked, announcer);
+}

@@ -1,0 +1,95 @@
+/* Our own keys, and descriptors: what a node says of itself under its signature. Pure but for the random capability.
+ *
+ * Threat: disk and swap outlive a process, so routing keys live in locked memory only and are wiped 3 min after their epoch.
+ * A descriptor comes from anyone: every length is checked, the signature covers every byte that is kept.
+ * Implements p2pd-protocol(7) KEYS and DESCRIPTOR. */
+#ifndef P2PD_IDENTITY_H
+#define P2PD_IDENTITY_H
+
+#include "daemon/core/base.h"
+#include "daemon/core/noise.h"
+
+#define EPOCH_US US_PER_HOUR
+#define EPOCH_GRACE_US (3 * US_PER_MINUTE) /* keys serve this long beyond their epoch, on both sides */
+#define EPOCHS_PUBLISHED 7                 /* the current one and 6 ahead */
+#define DESCRIPTOR_MAX 1024
+#define DESCRIPTOR_VERSION 1
+#define DESCRIPTOR_NEIGHBOURS_MAX 16
+#define DESCRIPTOR_ADDRESSES_MAX 4
+#define DESCRIPTOR_AHEAD_US (3 * US_PER_MINUTE)
+#define DESCRIPTOR_SEQUENCE_MAX ((UINT64_C(1) << 48) - 1) /* six bytes in an announcement */
+#define SIGNATURE_LEN 64
+
+static inline int64_t wall_epoch(struct wall t) {
+    return t.us / EPOCH_US;
+}
+static inline int64_t wall_minute(struct wall t) {
+    return t.us / US_PER_MINUTE;
+}
+static inline int64_t wall_ms(struct wall t) {
+    return t.us / US_PER_MS;
+}
+
+struct descriptor_neighbour {
+    uint64_t prefix;
+    struct address seen_at; /* where the author sees this neighbour; unspecified if it cannot say */
+};
+struct descriptor {
+    struct node_id id;
+    uint8_t link_key[KEY_LEN];
+    uint32_t first_epoch; /* hours since 1970 */
+    uint8_t n_epochs;     /* 1..EPOCHS_PUBLISHED */
+    uint8_t routing_keys[EPOCHS_PUBLISHED][KEY_LEN];
+    struct address addresses[DESCRIPTOR_ADDRESSES_MAX];
+    uint8_t n_addresses;
+    char name[NODE_NAME_MAX + 1]; /* "" = none */
+    bool relay;
+    struct descriptor_neighbour neighbours[DESCRIPTOR_NEIGHBOURS_MAX];
+    uint8_t n_neighbours;
+    uint64_t sequence; /* unix milliseconds, strictly growing; 1 to DESCRIPTOR_SEQUENCE_MAX */
+};
+
+/* The routing key for an epoch, or NULL if the descriptor has none for it. */
+const uint8_t *descriptor_routing_key(const struct descriptor *descriptor, int64_t epoch);
+/* Is `name` one we accept: [A-Za-z0-9._-]{1,32}, neither an IP address nor an id prefix (8+ hex digits)? */
+bool descriptor_name_is_valid(const char *name);
+
+/* Decode and check everything but time: format, version, bounds, name, signature. 0, DROP_MALFORMED, DROP_VERSION, DROP_AUTH.
+ * Cheap checks first; the signature (47 us) last. */
+enum drop descriptor_open(const uint8_t *bytes, size_t length, struct descriptor *ret_descriptor);
+/* Decode without checking the signature: for what our own store kept after checking it. */
+enum drop descriptor_decode(const uint8_t *bytes, size_t length, struct descriptor *ret_descriptor);
+/* The signature alone, of bytes that descriptor_decode() took and found to be `id`'s: DROP_NONE or DROP_AUTH. */
+enum drop descriptor_verify(const uint8_t *bytes, size_t length, const struct node_id *id);
+
+struct identity; /* opaque: node key, link key, routing keys; one locked allocation */
+
+/* node_seed: Ed25519 seed; link_secret: X25519. Both copied. NULL: no memory. */
+struct identity *identity_new(const uint8_t node_seed[32], const uint8_t link_secret[32], const struct core_random *random);
+void identity_free(struct identity *identity);
+
+const struct node_id *identity_id(const struct identity *identity);
+const struct noise_keypair *identity_link_key(const struct identity *identity);
+
+/* Make the keys of the epochs [now, now + 6 ahead] that are missing; wipe those more than 3 min over. Returns true if a public half
+ * is new (the descriptor wants a newer one). */
+bool identity_advance(struct identity *identity, struct wall now);
+/* The clock was far off: wipe all routing keys and make new ones for the true epochs, so that what a drop list which went by the wrong
+ * minutes has forgotten cannot come again. */
+void identity_renew(struct identity *identity, struct wall now);
+/* The routing keypair for key_id (epoch mod 256), if its epoch or the grace around it holds now; *ret_epoch is the epoch. */
+const struct noise_keypair *identity_routing_key(const struct identity *identity, uint8_t key_id, struct wall now,
+                                                 int64_t *ret_epoch);
+const struct noise_keypair *identity_epoch_key(const struct identity *identity, int64_t epoch); /* NULL: none held */
+
+/* Sign what the node key may sign: a labelled descriptor body. */
+void identity_sign(const struct identity *identity, const uint8_t *message, size_t length,
+                   uint8_t ret_signature[SIGNATURE_LEN]);
+
+/* Fill in id, link key and routing keys from the identity, sign, encode. Returns the length (<= DESCRIPTOR_MAX), or -EINVAL: a
+ * field of the caller's is one that others would refuse, or no key of the current epoch is held. The other fields of
+ * *descriptor are the caller's; it is completed in place. */
+int descriptor_sign(struct descriptor *descriptor, const struct identity *identity, struct wall now,
+                    uint8_t ret_bytes[DESCRIPTOR_MAX]);
+
+#endif

@@ -1,0 +1,513 @@
+/* Shards, parcels and the store: see inbox.h. Threat: what comes in is an enemy's until its mac is
+ * verified, and a known node's afterwards: bounded, checked item by item, stored before a word is
+ * said. */
+#include "daemon/core/inbox_private.h"
+
+#include <assert.h>
+
+#define KEYS_HELD 256
+#define KEYS_CHECK_US (EPOCH_US / 4)
+
+void in_store(struct inbox *inbox, const struct store_op *operation, const struct in_op *op) {
+    effects_store(inbox->config.effects, operation, OWNER_INBOX, (uint64_t)(uintptr_t)op);
+}
+
+const struct parcel_secret *in_secret(struct inbox *inbox, const struct directory_entry *sender,
+                                      int64_t epoch, struct mono now) {
+    const struct parcel_secret *secret =
+        parcel_keys_find(inbox->keys, &sender->id, sender->sequence, epoch);
+    const struct noise_keypair *own = identity_epoch_key(inbox->config.identity, epoch);
+    struct descriptor descriptor;
+    if (secret || !own)
+        return secret;
+    directory_descriptor(sender, &descriptor);
+    struct parcel_peer peer = {.id = &sender->id,
+                               .stamp = sender->sequence,
+                               .epoch = epoch,
+                               .public_key = descriptor.link_key,
+                               .secret = own->secret,
+                               .self = &inbox->self,
+                               .is_sender = true};
+    inbox->keys_check = mono_min(inbox->keys_check, mono_add(now, KEYS_CHECK_US));
+    return parcel_keys_add(inbox->keys, &peer);
+}
+
+/* ---- Senders and their parcels ---- */
+
+static struct in_sender *find_sender(const struct inbox *inbox, const struct node_id *id) {
+    uint64_t hash = table_hash(&inbox->senders, id, sizeof *id);
+    for (struct table_link *link = table_first(&inbox->senders, hash); link;
+         link = table_next(link)) {
+        struct in_sender *sender = table_entry(link, struct in_sender, by_id);
+        if (node_id_is_equal(&sender->id, id))
+            return sender;
+    }
+    return NULL;
+}
+
+static struct in_sender *get_sender(struct inbox *inbox, const struct node_id *id) {
+    struct in_sender *sender = find_sender(inbox, id);
+    if (sender)
+        return sender;
+    sender = calloc(1, sizeof *sender);
+    if (!sender)
+        return NULL;
+    sender->id = *id;
+    table_add(&inbox->senders, &sender->by_id, table_hash(&inbox->senders, id, sizeof *id));
+    return sender;
+}
+
+static struct in_parcel *find_parcel(const struct inbox *inbox, const struct node_id *sender,
+                                     const struct parcel_id *id) {
+    uint64_t hash = table_hash(&inbox->parcels, id, sizeof *id);
+    for (struct table_link *link = table_first(&inbox->parcels, hash); link;
+         link = table_next(link)) {
+        struct in_parcel *parcel = table_entry(link, struct in_parcel, by_id);
+        if (memcmp(&parcel->id, id, sizeof *id) == 0 &&
+            node_id_is_equal(&parcel->sender->id, sender))
+            return parcel;
+    }
+    return NULL;
+}
+
+/* Change what a parcel holds; the budget has been asked already. */
+static void account(struct in_parcel *parcel, size_t charged) {
+    parcel->sender->bytes = parcel->sender->bytes - parcel->charged + charged;
+    parcel->charged = charged;
+}
+
+static void parcel_free(struct inbox *inbox, struct in_parcel *parcel) {
+    struct in_sender *sender = parcel->sender;
+    TAILQ_REMOVE(parcel->storing ? &inbox->storing : &inbox->unfinished, parcel, link);
+    if (parcel->wants_receipt)
+        TAILQ_REMOVE(&inbox->wanting, parcel, want);
+    timers_clear(&inbox->timers, &parcel->timer);
+    table_remove(&inbox->parcels, &parcel->by_id);
+    budget_give(inbox->config.budget, BUDGET_INBOX, parcel->charged);
+    account(parcel, 0);
+    if (--sender->n_parcels == 0) {
+        assert(sender->bytes == 0);
+        table_remove(&inbox->senders, &sender->by_id);
+        free(sender);
+    }
+    inbox->n_parcels--;
+    free(parcel->bytes);
+    free(parcel);
+}
+
+/* The oldest unfinished parcel (of one sender, or of all) goes. False: there is none. */
+static bool evict_oldest(struct inbox *inbox, const struct in_sender *sender) {
+    struct in_parcel *parcel;
+    TAILQ_FOREACH(parcel, &inbox->unfinished, link)
+    if (!sender || parcel->sender == sender) {
+        parcel_free(inbox, parcel);
+        return true;
+    }
+    return false;
+}
+
+static bool evict(void *context) {
+    return evict_oldest(context, NULL);
+}
+
+/* Within what one sender may hold? */
+static bool make_room(struct inbox *inbox, const struct node_id *id, size_t charge) {
+    const struct in_sender *sender;
+    while ((sender = find_sender(inbox, id)) && (sender->n_parcels >= INBOX_SENDER_PARCELS_MAX ||
+                                                 sender->bytes + charge > INBOX_SENDER_BYTES_MAX))
+        if (!evict_oldest(inbox, sender))
+            return false;
+    return true;
+}
+
+static struct in_parcel *parcel_new(struct inbox *inbox, const struct node_id *from,
+                                    const struct parcel_shard *shard, int64_t epoch) {
+    size_t room = shard->k * PARCEL_SHARD_DATA_MAX, charge = room + sizeof(struct in_parcel);
+    if (timers_reserve(&inbox->timers, inbox->n_parcels + 1) || !make_room(inbox, from, charge) ||
+        !budget_take(inbox->config.budget, BUDGET_INBOX, charge))
+        return NULL;
+    struct in_parcel *parcel = calloc(1, sizeof *parcel);
+    uint8_t *bytes = malloc(room);
+    struct in_sender *sender = parcel && bytes ? get_sender(inbox, from) : NULL;
+    if (!sender) {
+        free(parcel);
+        free(bytes);
+        budget_give(inbox->config.budget, BUDGET_INBOX, charge);
+        return NULL;
+    }
+    parcel->op.kind = IN_OP_PARCEL;
+    parcel->id = shard->id;
+    parcel->k = shard->k;
+    parcel->epoch = epoch;
+    parcel->bytes = bytes;
+    parcel->sender = sender;
+    sender->n_parcels++;
+    account(parcel, charge);
+    table_add(&inbox->parcels, &parcel->by_id,
+              table_hash(&inbox->parcels, &parcel->id, sizeof parcel->id));
+    TAILQ_INSERT_TAIL(&inbox->unfinished, parcel, link);
+    inbox->n_parcels++;
+    return parcel;
+}
+
+/* ---- Storing ---- */
+
+static struct wall wall_from_ms(uint64_t ms) {
+    return (struct wall){(int64_t)ms * US_PER_MS};
+}
+
+/* One look at everything before anything is stored: a parcel is taken whole or refused whole. */
+static enum parcel_reason check_items(const struct inbox *inbox, const uint8_t *plain,
+                                      size_t length) {
+    struct wire_reader reader = wire_reader(plain, length);
+    struct node_id sender;
+    struct parcel_item item;
+    enum drop drop = parcel_get_head(&reader, &sender);
+    if (drop == DROP_NONE && wire_left(&reader) == 0)
+        drop = DROP_MALFORMED;
+    while (drop == DROP_NONE && wire_left(&reader) > 0) {
+        drop = parcel_get_item(&reader, &item);
+        if (drop == DROP_NONE && item.total > inbox->config.message_max)
+            return PARCEL_REASON_TOO_LARGE;
+        if (drop == DROP_NONE && item.sent_ms > INT64_MAX / US_PER_MS)
+            drop = DROP_MALFORMED;
+    }
+    return drop == DROP_NONE      ? PARCEL_REASON_NONE
+           : drop == DROP_VERSION ? PARCEL_REASON_VERSION
+                                  : PARCEL_REASON_MALFORMED;
+}
+
+static void put_item(struct inbox *inbox, const struct in_op *op, const struct node_id *sender,
+                     const struct address *address, const char *name,
+                     const struct parcel_item *item, struct wall wall) {
+    struct store_op operation = {.kind = STORE_IN_PUT};
+    operation.in_put.sender = *sender;
+    operation.in_put.sender_address = *address;
+    memcpy(operation.in_put.sender_name, name, strnlen(name, NODE_NAME_MAX));
+    operation.in_put.id = item->id;
+    operation.in_put.sequence = item->sequence;
+    operation.in_put.sent = wall_from_ms(item->sent_ms);
+    operation.in_put.received = wall;
+    operation.in_put.tombstone_until = (struct wall){wall.us + inbox->config.tombstone_us};
+    operation.in_put.total = item->total;
+    operation.in_put.offset = item->offset;
+    operation.in_put.length = item->length;
+    operation.in_put.bytes = item->bytes;
+    in_store(inbox, &operation, op);
+}
+
+static void put_items(struct inbox *inbox, struct in_parcel *parcel, size_t length,
+                      const struct directory_entry *entry, const struct descriptor *descriptor,
+                      struct wall wall) {
+    struct wire_reader reader = wire_reader(parcel->bytes, length);
+    struct address address = directory_address(inbox->config.directory, entry);
+    struct node_id sender;
+    struct parcel_item item;
+    parcel_get_head(&reader, &sender);
+    while (parcel_get_item(&reader, &item) == DROP_NONE) {
+        parcel->puts++;
+        put_item(inbox, &parcel->op, &sender, &address, descriptor->name, &item, wall);
+        if (wire_left(&reader) == 0)
+            break;
+    }
+}
+
+/* Complete: open it, in place of its sealed form. 0, or why it went. The receipt's key is in
+ * *ret_key. */
+static enum drop parcel_unseal(struct inbox *inbox, struct in_parcel *parcel,
+                               const struct descriptor *descriptor, size_t *ret_length,
+                               uint8_t ret_key[KEY_LEN]) {
+    size_t room = parcel->sealed_length;
+    const struct noise_keypair *own = identity_epoch_key(inbox->config.identity, parcel->epoch);
+    if (!own)
+        return DROP_TIME;
+    if (!budget_take(inbox->config.budget, BUDGET_INBOX, room))
+        return DROP_LIMIT;
+    account(parcel, parcel->charged + room);
+    uint8_t *plain = malloc(room);
+    if (!plain)
+        return DROP_LIMIT;
+    enum drop drop =
+        parcel_open(own, &inbox->self, parcel->epoch, &parcel->sender->id, descriptor->link_key,
+                    parcel->bytes, parcel->sealed_length, plain, ret_length, ret_key);
+    free(parcel->bytes);
+    parcel->bytes = plain;
+    size_t charge = room + sizeof *parcel;
+    budget_give(inbox->config.budget, BUDGET_INBOX, parcel->charged - charge);
+    account(parcel, charge);
+    return drop;
+}
+
+static enum drop parcel_finish(struct inbox *inbox, struct in_parcel *parcel,
+                               const struct directory_entry *entry, struct mono now,
+                               struct wall wall) {
+    struct descriptor descriptor;
+    size_t length = 0;
+    uint8_t key[KEY_LEN];
+    directory_descriptor(entry, &descriptor);
+    timers_clear(&inbox->timers, &parcel->timer);
+    TAILQ_REMOVE(&inbox->unfinished, parcel, link);
+    TAILQ_INSERT_TAIL(&inbox->storing, parcel, link);
+    parcel->storing = true;
+    if (parcel->wants_receipt)
+        TAILQ_REMOVE(&inbox->wanting, parcel, want);
+    parcel->wants_receipt = false;
+    enum drop drop = parcel_unseal(inbox, parcel, &descriptor, &length, key);
+    if (drop != DROP_NONE) {
+        parcel_free(inbox, parcel);
+        return drop;
+    }
+    enum parcel_reason reason = check_items(inbox, parcel->bytes, length);
+    struct parcel_receipt receipt = {.id = parcel->id,
+                                     .status = reason ? PARCEL_REFUSED : PARCEL_COMPLETE,
+                                     .reason = (uint8_t)reason};
+    struct wire_writer writer = wire_writer(parcel->receipt, sizeof parcel->receipt);
+    parcel_receipt_encode(&receipt, key, &writer);
+    sodium_memzero(key, sizeof key);
+    assert(!writer.failed && wire_room(&writer) == 0);
+    if (reason) {
+        in_receipt_final(inbox, &parcel->sender->id, parcel->receipt, now, wall);
+        parcel_free(inbox, parcel);
+    } else {
+        put_items(inbox, parcel, length, entry, &descriptor, wall);
+    }
+    return DROP_NONE;
+}
+
+/* ---- Shards ---- */
+
+static void note_path(struct in_parcel *parcel, const struct parcel_shard *shard) {
+    struct parcel_path *path = parcel->paths, *end = parcel->paths + parcel->n_paths;
+    while (path < end && path->path != shard->path)
+        path++;
+    if (path == end && parcel->n_paths == PARCEL_RECEIPT_PATHS_MAX) {
+        memmove(parcel->paths, parcel->paths + 1, sizeof parcel->paths - sizeof *parcel->paths);
+        path = parcel->paths + PARCEL_RECEIPT_PATHS_MAX - 1;
+        *path = (struct parcel_path){.path = shard->path};
+    } else if (path == end) {
+        parcel->n_paths++;
+        *path = (struct parcel_path){.path = shard->path};
+    }
+    if (shard->packet > path->highest)
+        path->highest = shard->packet;
+    path->count++;
+}
+
+static enum drop parcel_place(struct inbox *inbox, struct in_parcel *parcel,
+                              const struct directory_entry *entry, const struct parcel_shard *shard,
+                              struct mono now, struct wall wall) {
+    uint8_t bit = (uint8_t)(1 << shard->index % 8);
+    note_path(parcel, shard);
+    if (parcel->bitmap[shard->index / 8] & bit) {
+        in_partial_note(inbox, parcel, true, now);
+        return DROP_DUPLICATE;
+    }
+    parcel->bitmap[shard->index / 8] |= bit;
+    memcpy(parcel->bytes + shard->index * PARCEL_SHARD_DATA_MAX, shard->data, shard->length);
+    parcel->sealed_length += shard->length;
+    if (++parcel->arrived == parcel->k)
+        return parcel_finish(inbox, parcel, entry, now, wall);
+    in_partial_note(inbox, parcel, false, now);
+    return DROP_NONE;
+}
+
+enum drop inbox_shard(struct inbox *inbox, const uint8_t *payload, size_t length, int64_t epoch,
+                      struct mono now, struct wall wall) {
+    struct parcel_shard shard;
+    enum drop drop = parcel_shard_decode(payload, length, &shard);
+    if (drop != DROP_NONE)
+        return drop;
+    const struct directory_entry *entry =
+        directory_find_prefix(inbox->config.directory, shard.sender);
+    if (!entry)
+        return DROP_UNKNOWN;
+    if (!identity_epoch_key(inbox->config.identity, epoch))
+        return DROP_TIME;
+    const struct parcel_secret *secret = in_secret(inbox, entry, epoch, now);
+    if (!secret || !parcel_shard_is_authentic(&shard, secret->shard_key))
+        return DROP_AUTH;
+    /* From here on the sender is proven. */
+    if (in_receipt_again(inbox, &entry->id, &shard.id, now, wall))
+        return DROP_DUPLICATE;
+    struct in_parcel *parcel = find_parcel(inbox, &entry->id, &shard.id);
+    if (parcel && (parcel->k != shard.k || parcel->epoch != epoch))
+        return DROP_MALFORMED;
+    if (parcel && parcel->storing)
+        return DROP_DUPLICATE;
+    if (!parcel)
+        parcel = parcel_new(inbox, &entry->id, &shard, epoch);
+    if (!parcel)
+        return DROP_LIMIT;
+    return parcel_place(inbox, parcel, entry, &shard, now, wall);
+}
+
+/* ---- Ourselves ---- */
+
+int inbox_local(struct inbox *inbox, const struct parcel_item *item, const struct address *address,
+                const char *name, struct wall wall) {
+    struct in_local *local = calloc(1, sizeof *local + item->length);
+    if (!local)
+        return -ENOMEM;
+    local->op.kind = IN_OP_LOCAL;
+    local->id = item->id;
+    local->length = item->length;
+    if (item->length > 0)
+        memcpy(local->bytes, item->bytes, item->length);
+    TAILQ_INSERT_TAIL(&inbox->locals, local, link);
+    struct parcel_item copy = *item;
+    copy.bytes = local->bytes;
+    put_item(inbox, &local->op, &inbox->self, address, name, &copy, wall);
+    return 0;
+}
+
+bool inbox_local_done(struct inbox *inbox, struct message_id *ret_id, int *ret_error) {
+    struct in_local *local = TAILQ_FIRST(&inbox->locals);
+    if (!local || !local->done)
+        return false;
+    *ret_id = local->id;
+    *ret_error = local->error;
+    TAILQ_REMOVE(&inbox->locals, local, link);
+    free(local);
+    return true;
+}
+
+/* ---- Results ---- */
+
+static void note_outcome(struct inbox *inbox, const struct store_result *result) {
+    if (result->error || result->in_outcome != STORE_IN_COMPLETE)
+        return;
+    inbox->waiting++;
+    inbox->counters.messages_received++;
+    in_wake(inbox);
+}
+
+static void parcel_stored(struct inbox *inbox, struct in_parcel *parcel,
+                          const struct store_result *result, struct mono now, struct wall wall) {
+    note_outcome(inbox, result);
+    if (result->error)
+        parcel->error = result->error;
+    if (--parcel->puts > 0)
+        return;
+    /* Nothing is said when the store failed: the sender comes again, and the disk may have room by
+     * then. */
+    if (!parcel->error)
+        in_receipt_final(inbox, &parcel->sender->id, parcel->receipt, now, wall);
+    parcel_free(inbox, parcel);
+}
+
+static void local_stored(struct inbox *inbox, struct in_local *local,
+                         const struct store_result *result) {
+    note_outcome(inbox, result);
+    local->done = true;
+    local->error = result->error;
+}
+
+void inbox_stored(struct inbox *inbox, uint64_t cookie, const struct store_result *result,
+                  struct mono now, struct wall wall) {
+    struct in_op *op = (struct in_op *)(uintptr_t)cookie;
+    switch (op->kind) {
+    case IN_OP_PARCEL:
+        parcel_stored(inbox, table_entry(op, struct in_parcel, op), result, now, wall);
+        break;
+    case IN_OP_LOCAL:
+        local_stored(inbox, table_entry(op, struct in_local, op), result);
+        break;
+    case IN_OP_FETCH:
+        in_fetched(inbox, table_entry(op, struct in_puller, op), result);
+        break;
+    case IN_OP_TAKE:
+        in_taken(inbox, table_entry(op, struct in_puller, op), result);
+        break;
+    }
+}
+
+/* ---- Life ---- */
+
+struct inbox *inbox_new(const struct inbox_config *config) {
+    struct inbox *inbox = calloc(1, sizeof *inbox);
+    if (!inbox)
+        return NULL;
+    inbox->config = *config;
+    inbox->self = *identity_id(config->identity);
+    inbox->waiting = config->waiting;
+    inbox->keys_check = MONO_NEVER;
+    TAILQ_INIT(&inbox->unfinished);
+    TAILQ_INIT(&inbox->storing);
+    TAILQ_INIT(&inbox->wanting);
+    TAILQ_INIT(&inbox->locals);
+    TAILQ_INIT(&inbox->pullers);
+    config->budget->evict[BUDGET_INBOX] = evict;
+    config->budget->context[BUDGET_INBOX] = inbox;
+    inbox->keys = parcel_keys_new(KEYS_HELD);
+    inbox->done_ring = calloc(INBOX_DONE_MAX, sizeof(struct in_done *));
+    inbox->correspondents = calloc(INBOX_CORRESPONDENTS_MAX, sizeof *inbox->correspondents);
+    if (!inbox->keys || !inbox->done_ring || !inbox->correspondents ||
+        table_init(&inbox->parcels, &config->random) ||
+        table_init(&inbox->senders, &config->random) || table_init(&inbox->done, &config->random)) {
+        inbox_free(inbox);
+        return NULL;
+    }
+    return inbox;
+}
+
+void inbox_free(struct inbox *inbox) {
+    if (!inbox)
+        return;
+    while (!TAILQ_EMPTY(&inbox->unfinished))
+        parcel_free(inbox, TAILQ_FIRST(&inbox->unfinished));
+    while (!TAILQ_EMPTY(&inbox->storing))
+        parcel_free(inbox, TAILQ_FIRST(&inbox->storing));
+    for (struct in_local *local; (local = TAILQ_FIRST(&inbox->locals));) {
+        TAILQ_REMOVE(&inbox->locals, local, link);
+        free(local);
+    }
+    in_pullers_deinit(inbox);
+    in_receipts_deinit(inbox);
+    inbox->config.budget->evict[BUDGET_INBOX] = NULL;
+    assert(inbox->config.budget->held[BUDGET_INBOX] == 0);
+    table_deinit(&inbox->parcels);
+    table_deinit(&inbox->senders);
+    table_deinit(&inbox->done);
+    timers_deinit(&inbox->timers);
+    parcel_keys_free(inbox->keys);
+    free(inbox);
+}
+
+void inbox_configure(struct inbox *inbox, size_t message_max, int64_t tombstone_us,
+                     int64_t retention_us) {
+    inbox->config.message_max = message_max;
+    inbox->config.tombstone_us = tombstone_us;
+    inbox->config.retention_us = retention_us;
+}
+
+/* Secrets and parcels of epochs whose keys are gone serve nobody. */
+static void expire_keys(struct inbox *inbox, struct mono now, struct wall wall) {
+    size_t left =
+        parcel_keys_expire(inbox->keys, wall_epoch((struct wall){wall.us - EPOCH_GRACE_US}));
+    for (struct in_parcel *parcel = TAILQ_FIRST(&inbox->unfinished), *next; parcel; parcel = next) {
+        next = TAILQ_NEXT(parcel, link);
+        if (!identity_epoch_key(inbox->config.identity, parcel->epoch))
+            parcel_free(inbox, parcel);
+    }
+    inbox->keys_check =
+        left > 0 || inbox->n_parcels > 0 ? mono_add(now, KEYS_CHECK_US) : MONO_NEVER;
+}
+
+void inbox_tick(struct inbox *inbox, struct mono now, struct wall wall) {
+    for (struct timer *timer; (timer = timers_take(&inbox->timers, now));)
+        in_partial_due(inbox, table_entry(timer, struct in_parcel, timer), now);
+    if (mono_is_due(inbox->keys_check, now))
+        expire_keys(inbox, now, wall);
+}
+
+struct mono inbox_next(const struct inbox *inbox) {
+    return mono_min(timers_next(&inbox->timers), inbox->keys_check);
+}
+
+uint64_t inbox_waiting(const struct inbox *inbox) {
+    return inbox->waiting;
+}
+
+const struct inbox_counters *inbox_counters(const struct inbox *inbox) {
+    return &inbox->counters;
+}

@@ -1,0 +1,84 @@
+/* What I got: shards put together, parcels opened, messages stored, and only then receipted; and
+ * their handing out to local clients under leases. It never asks anybody for anything. Floor 3.
+ *
+ * Threat: anybody may send shards. What is held is charged to a sender that its mac proves, by
+ * bytes and by parcels; unfinished parcels are the first to go when memory is short. A client may
+ * vanish between being handed a message and confirming it: then it was not handed out. Implements
+ * p2pd-protocol(7) DELIVERY. */
+#ifndef P2PD_INBOX_H
+#define P2PD_INBOX_H
+
+#include "daemon/core/budget.h"
+#include "daemon/core/effects.h"
+#include "daemon/core/identity.h"
+#include "daemon/core/link.h"
+#include "daemon/core/parcel.h"
+#include "daemon/core/path.h"
+
+#define INBOX_SENDER_PARCELS_MAX                                                                   \
+    64 /* of one sender, not stored yet; beyond it its oldest unfinished one goes */
+#define INBOX_SENDER_BYTES_MAX                                                                     \
+    (1024u * 1024u) /* the same, by bytes: twice what an outbox has in flight */
+#define INBOX_DONE_MAX                                                                             \
+    4096 /* finished parcels remembered, oldest out: a duplicate is receipted again */
+#define INBOX_CORRESPONDENTS_MAX 64 /* kept paths for receipts, least recently used out */
+#define INBOX_PULLERS_MAX 256       /* pulls at once; beyond it ANSWER_LIMIT */
+#define INBOX_BATCH_MAX 256         /* messages handed out before a confirmation */
+#define INBOX_BATCH_BYTES (1024u * 1024u)
+
+struct inbox;
+struct inbox_config {
+    const struct identity *identity; /* the rooms are borrowed for the inbox's life */
+    struct directory *directory;
+    struct paths *paths;
+    struct links *links;
+    struct effects *effects;
+    struct budget *budget;
+    struct core_random random;
+    size_t message_max;
+    int64_t tombstone_us; /* delivery.expire + 1 day: a message id is remembered so long */
+    int64_t retention_us; /* 0: what is taken is forgotten at once */
+    uint64_t waiting;     /* from the store, at start */
+};
+struct inbox_counters {
+    uint64_t messages_received, receipts_sent, onions_sent;
+};
+
+/* NULL: no memory. It enters itself as BUDGET_INBOX's evictor. */
+struct inbox *inbox_new(const struct inbox_config *config);
+void inbox_free(struct inbox *inbox);
+void inbox_configure(struct inbox *inbox, size_t message_max, int64_t tombstone_us,
+                     int64_t retention_us);
+
+/* An onion payload of kind PAYLOAD_SHARD (its kind byte included), peeled with our routing key of
+ * `epoch`. */
+enum drop inbox_shard(struct inbox *inbox, const uint8_t *payload, size_t length, int64_t epoch,
+                      struct mono now, struct wall wall);
+/* A block of a message to ourselves, from outbox_local(); bytes are copied. 0: what came of it will
+ * be told by inbox_local_done(); -ENOMEM: tell outbox_local_done() that now. */
+int inbox_local(struct inbox *inbox, const struct parcel_item *item, const struct address *address,
+                const char *name, struct wall wall);
+/* Until false, after each event: what to tell outbox_local_done(). */
+bool inbox_local_done(struct inbox *inbox, struct message_id *ret_id, int *ret_error);
+
+/* The result of one of our store operations. */
+void inbox_stored(struct inbox *inbox, uint64_t cookie, const struct store_result *result,
+                  struct mono now, struct wall wall);
+/* Send the receipts that this event gave rise to, gathered by sender. Call it at the end of every
+ * step. */
+void inbox_flush(struct inbox *inbox, struct mono now, struct wall wall);
+void inbox_tick(struct inbox *inbox, struct mono now, struct wall wall);
+struct mono inbox_next(const struct inbox *inbox);
+
+/* Begin to hand out (from: the resolved sender, NULL = any). Batches are answered ANSWER_MESSAGES
+ * with end = false, each to be confirmed before the next; when nothing is left, one without
+ * messages and end = true. Peek: nothing to confirm. */
+void inbox_pull(struct inbox *inbox, const struct request *request, const struct node_id *from);
+/* The client has the batch: taken, and the next one follows once that is stored. */
+void inbox_confirm(struct inbox *inbox, uint64_t client, struct wall wall);
+void inbox_client_gone(struct inbox *inbox, uint64_t client);
+
+uint64_t inbox_waiting(const struct inbox *inbox); /* complete messages not taken yet */
+const struct inbox_counters *inbox_counters(const struct inbox *inbox);
+
+#endif

@@ -1,0 +1,146 @@
+/* What inbox.c (shards, parcels, the store), inbox_receipt.c (receipts and their paths) and
+ * inbox_pull.c (handing out) share. Nobody else includes it. */
+#ifndef P2PD_INBOX_PRIVATE_H
+#define P2PD_INBOX_PRIVATE_H
+
+#include "daemon/core/inbox.h"
+#include "daemon/core/table.h"
+#include "daemon/core/timer.h"
+
+#include <sys/queue.h>
+
+enum in_op_kind { IN_OP_PARCEL, IN_OP_LOCAL, IN_OP_FETCH, IN_OP_TAKE };
+/* What a cookie points to: the first member of a parcel, a local block or a puller. */
+struct in_op {
+    enum in_op_kind kind;
+};
+
+struct in_sender { /* who has parcels here that are not stored yet */
+    struct table_link by_id;
+    struct node_id id;
+    size_t bytes;
+    unsigned n_parcels;
+};
+
+struct in_parcel {
+    struct in_op op;
+    struct table_link by_id;
+    TAILQ_ENTRY(in_parcel) link; /* among the unfinished ones, oldest first; or the storing ones */
+    TAILQ_ENTRY(in_parcel) want;
+    struct timer timer;
+    struct in_sender *sender;
+    struct parcel_id id;
+    int64_t epoch;
+    bool storing;       /* complete: waits for the store, and is no longer evictable */
+    bool wants_receipt; /* partial, at the end of this step: among `wanting` */
+    uint8_t k, arrived, since_receipt, quiet_receipts;
+    uint8_t bitmap[PARCEL_BITMAP_MAX];
+    uint8_t n_paths;
+    struct parcel_path paths[PARCEL_RECEIPT_PATHS_MAX];
+    size_t sealed_length, charged;
+    uint8_t *bytes; /* sealed; once storing, the plaintext */
+    /* Storing: */
+    unsigned puts;
+    int error;
+    uint8_t receipt[PARCEL_RECEIPT_FINAL_LEN]; /* ready for when it is stored */
+};
+TAILQ_HEAD(in_parcels, in_parcel);
+
+struct in_done { /* a finished parcel: its receipt, as often as it is asked for. No secret */
+    struct table_link by_id;
+    struct node_id sender;
+    uint8_t receipt[PARCEL_RECEIPT_FINAL_LEN]; /* begins with the parcel's id */
+    struct mono receipted;
+};
+
+struct in_local { /* a block for ourselves */
+    struct in_op op;
+    TAILQ_ENTRY(in_local) link;
+    struct message_id id;
+    bool done;
+    int error;
+    uint32_t length;
+    uint8_t bytes[];
+};
+TAILQ_HEAD(in_locals, in_local);
+
+struct in_correspondent { /* a path for receipts, and those of this step */
+    struct node_id id;
+    bool used;
+    struct path *path;
+    struct mono drawn, last;
+    size_t length;
+    uint8_t payload[ONION_PAYLOAD_MAX];
+};
+
+enum in_puller_state { IN_FETCHING, IN_HANDED, IN_TAKING, IN_PARKED };
+struct in_puller {
+    struct in_op op; /* FETCH or TAKE: one at a time */
+    TAILQ_ENTRY(in_puller) link;
+    enum in_puller_state state;
+    uint64_t client;
+    bool gone; /* its client is; it waits for the store's result */
+    bool peek, wait, follow, from_any;
+    struct node_id from;
+    uint32_t max, given;
+    int64_t after;                 /* looked at up to this row */
+    uint64_t generation;           /* of the inbox, when the fetch began */
+    int64_t rows[INBOX_BATCH_MAX]; /* leased, ascending */
+    size_t n_rows;
+};
+TAILQ_HEAD(in_pullers, in_puller);
+
+struct inbox {
+    struct inbox_config config;
+    struct inbox_counters counters;
+    struct node_id self;
+    uint64_t waiting;
+    struct parcel_keys *keys;
+    struct mono keys_check;
+    struct table parcels, senders, done;
+    struct in_parcels unfinished, storing, wanting;
+    size_t n_parcels;
+    struct timers timers;
+    struct in_done **done_ring;
+    size_t done_next;
+    struct in_correspondent *correspondents; /* INBOX_CORRESPONDENTS_MAX */
+    bool flush;                              /* something is to be sent at the end of this step */
+    struct in_locals locals;
+    struct in_pullers pullers;
+    size_t n_pullers;
+    uint64_t generation; /* grows when a parked puller might find something */
+};
+
+/* ---- inbox.c ---- */
+/* What we share with the sender of a parcel, and optionally its descriptor. NULL: not known any
+ * more. */
+const struct parcel_secret *in_secret(struct inbox *inbox, const struct directory_entry *sender,
+                                      int64_t epoch, struct mono now);
+void in_store(struct inbox *inbox, const struct store_op *operation, const struct in_op *op);
+
+/* ---- inbox_receipt.c ---- */
+/* Queue a receipt that is ready, for the end of this step. */
+void in_receipt_queue(struct inbox *inbox, const struct node_id *to, const uint8_t *receipt,
+                      size_t length, struct mono now, struct wall wall);
+/* A parcel is finished: remember its receipt and queue it. */
+void in_receipt_final(struct inbox *inbox, const struct node_id *sender,
+                      const uint8_t receipt[PARCEL_RECEIPT_FINAL_LEN], struct mono now,
+                      struct wall wall);
+/* A shard of a finished parcel came again: so did its receipt not. False: no such parcel is
+ * remembered. */
+bool in_receipt_again(struct inbox *inbox, const struct node_id *sender, const struct parcel_id *id,
+                      struct mono now, struct wall wall);
+/* Something new came for an unfinished parcel (a duplicate: answered at once). */
+void in_partial_note(struct inbox *inbox, struct in_parcel *parcel, bool duplicate,
+                     struct mono now);
+void in_partial_due(struct inbox *inbox, struct in_parcel *parcel, struct mono now);
+void in_receipts_deinit(struct inbox *inbox);
+
+/* ---- inbox_pull.c ---- */
+void in_fetched(struct inbox *inbox, struct in_puller *puller, const struct store_result *result);
+void in_taken(struct inbox *inbox, struct in_puller *puller, const struct store_result *result);
+/* Something new may be had. */
+void in_wake(struct inbox *inbox);
+void in_pullers_deinit(struct inbox *inbox);
+
+#endif

@@ -1,0 +1,265 @@
+/* Handing out: leases, confirmations, waiting clients. Threat: clients die at any moment, and
+ * several pull at once; a row is leased to one client until it confirms or goes, and is taken only
+ * on its word. */
+#include "daemon/core/inbox_private.h"
+
+static void puller_free(struct inbox *inbox, struct in_puller *puller) {
+    TAILQ_REMOVE(&inbox->pullers, puller, link);
+    inbox->n_pullers--;
+    free(puller);
+}
+
+static struct in_puller *find_puller(const struct inbox *inbox, uint64_t client) {
+    struct in_puller *puller;
+    TAILQ_FOREACH(puller, &inbox->pullers, link)
+    if (puller->client == client && !puller->gone)
+        return puller;
+    return NULL;
+}
+
+static void fetch(struct inbox *inbox, struct in_puller *puller) {
+    struct store_op operation = {.kind = STORE_IN_FETCH};
+    operation.in_fetch.after = puller->after;
+    operation.in_fetch.limit = INBOX_BATCH_MAX;
+    operation.in_fetch.bytes = INBOX_BATCH_BYTES;
+    operation.in_fetch.any_sender = puller->from_any;
+    operation.in_fetch.sender = puller->from;
+    puller->state = IN_FETCHING;
+    puller->generation = inbox->generation;
+    puller->op.kind = IN_OP_FETCH;
+    in_store(inbox, &operation, &puller->op);
+}
+
+/* The last word to this client. */
+static void finish(struct inbox *inbox, struct in_puller *puller) {
+    struct answer answer = {.client = puller->client, .kind = ANSWER_MESSAGES, .end = true};
+    effects_answer(inbox->config.effects, &answer);
+    puller_free(inbox, puller);
+}
+
+void in_wake(struct inbox *inbox) {
+    struct in_puller *puller;
+    inbox->generation++;
+    TAILQ_FOREACH(puller, &inbox->pullers, link)
+    if (puller->state == IN_PARKED)
+        fetch(inbox, puller);
+}
+
+/* Nothing more to hand out for now: wait for something or end. */
+static void exhausted(struct inbox *inbox, struct in_puller *puller) {
+    bool stays = puller->follow || (puller->wait && puller->given == 0);
+    /* Rows that were leased to others lie behind us and may have become free; a peek must not show
+     * anything twice. */
+    if (!puller->peek)
+        puller->after = 0;
+    if (!stays)
+        finish(inbox, puller);
+    else if (puller->generation != inbox->generation)
+        fetch(inbox, puller);
+    else
+        puller->state = IN_PARKED;
+}
+
+void inbox_pull(struct inbox *inbox, const struct request *request, const struct node_id *from) {
+    struct in_puller *puller = NULL;
+    if (find_puller(inbox, request->client)) {
+        effects_answer_text(inbox->config.effects, request->client, ANSWER_USAGE,
+                            "this client pulls already");
+        return;
+    }
+    if (inbox->n_pullers < INBOX_PULLERS_MAX)
+        puller = calloc(1, sizeof *puller);
+    if (!puller) {
+        effects_answer_text(inbox->config.effects, request->client, ANSWER_LIMIT,
+                            "too many clients pull (limit %d)", INBOX_PULLERS_MAX);
+        return;
+    }
+    puller->client = request->client;
+    puller->peek = request->pull.peek;
+    puller->wait = request->pull.wait;
+    puller->follow = request->pull.follow;
+    puller->max = request->pull.max;
+    puller->from_any = from == NULL;
+    if (from)
+        puller->from = *from;
+    TAILQ_INSERT_TAIL(&inbox->pullers, puller, link);
+    inbox->n_pullers++;
+    fetch(inbox, puller);
+}
+
+/* ---- A batch ---- */
+
+static bool holds_row(const struct in_puller *puller, int64_t row) {
+    size_t low = 0, high = puller->n_rows;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (puller->rows[middle] < row)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < puller->n_rows && puller->rows[low] == row;
+}
+
+static bool is_leased(const struct inbox *inbox, int64_t row) {
+    const struct in_puller *puller;
+    TAILQ_FOREACH(puller, &inbox->pullers, link)
+    if (holds_row(puller, row))
+        return true;
+    return false;
+}
+
+/* By sequence within each sender, who keeps the places that his messages had: a long message
+ * completes after a short one that was sent later. Stable; an insertion sort, since they are nearly
+ * in order. */
+static void sort_by_sender(const struct in_record **v, size_t n) {
+    for (size_t i = 1; i < n; i++)
+        for (size_t at = i, before = i; before-- > 0;) {
+            if (!node_id_is_equal(&v[before]->sender, &v[at]->sender))
+                continue;
+            if (v[before]->sequence <= v[at]->sequence)
+                break;
+            const struct in_record *later = v[before];
+            v[before] = v[at];
+            v[at] = later;
+            at = before;
+        }
+}
+
+static void lease(struct in_puller *puller, int64_t row) {
+    size_t at = puller->n_rows++;
+    for (; at > 0 && puller->rows[at - 1] > row; at--)
+        puller->rows[at] = puller->rows[at - 1];
+    puller->rows[at] = row;
+}
+
+/* Copies: what the store lends is gone when the answer is written. */
+static struct in_record *copy_records(struct inbox *inbox, const struct in_record **v, size_t n) {
+    struct in_record *copies = effects_scratch(inbox->config.effects, n * sizeof *copies);
+    for (size_t i = 0; copies && i < n; i++) {
+        copies[i] = *v[i];
+        uint8_t *body = effects_scratch(inbox->config.effects, v[i]->size ? v[i]->size : 1);
+        if (!body)
+            return NULL;
+        if (v[i]->size > 0)
+            memcpy(body, v[i]->body, v[i]->size);
+        copies[i].body = body;
+    }
+    return copies;
+}
+
+static void hand_out(struct inbox *inbox, struct in_puller *puller, const struct in_record **v,
+                     size_t n) {
+    struct answer answer = {.client = puller->client, .kind = ANSWER_MESSAGES};
+    answer.messages.v = copy_records(inbox, v, n);
+    answer.messages.n = n;
+    if (!answer.messages.v) {
+        effects_answer_text(inbox->config.effects, puller->client, ANSWER_LIMIT, "out of memory");
+        puller_free(inbox, puller);
+        return;
+    }
+    puller->given += (uint32_t)n;
+    for (size_t i = 0; i < n && !puller->peek; i++)
+        lease(puller, v[i]->row);
+    effects_answer(inbox->config.effects, &answer);
+    puller->state = IN_HANDED;
+}
+
+/* What comes after a batch is done with. */
+static void go_on(struct inbox *inbox, struct in_puller *puller) {
+    if (puller->max > 0 && puller->given >= puller->max)
+        finish(inbox, puller);
+    else
+        fetch(inbox, puller);
+}
+
+void in_fetched(struct inbox *inbox, struct in_puller *puller, const struct store_result *result) {
+    const struct in_record *free_ones[INBOX_BATCH_MAX];
+    size_t n = 0;
+    if (puller->gone) {
+        puller_free(inbox, puller);
+        return;
+    }
+    if (result->error) {
+        effects_answer_text(inbox->config.effects, puller->client, ANSWER_FAILED,
+                            "the store cannot be read (error %d)", -result->error);
+        puller_free(inbox, puller);
+        return;
+    }
+    for (size_t i = 0; i < result->n_messages && n < INBOX_BATCH_MAX; i++) {
+        puller->after = result->messages[i].row;
+        if (puller->peek || !is_leased(inbox, result->messages[i].row))
+            free_ones[n++] = &result->messages[i];
+    }
+    sort_by_sender(free_ones, n);
+    if (puller->max > 0 && n > puller->max - puller->given)
+        n = puller->max - puller->given;
+    if (n > 0) {
+        bool peek = puller->peek;
+        hand_out(inbox, puller, free_ones, n);
+        if (peek && find_puller(inbox, puller->client))
+            go_on(inbox, puller);
+    } else if (result->more) {
+        fetch(inbox, puller);
+    } else {
+        exhausted(inbox, puller);
+    }
+}
+
+/* ---- Its end ---- */
+
+void inbox_confirm(struct inbox *inbox, uint64_t client, struct wall wall) {
+    struct in_puller *puller = find_puller(inbox, client);
+    if (!puller || puller->state != IN_HANDED) {
+        if (!puller)
+            effects_answer_text(inbox->config.effects, client, ANSWER_USAGE,
+                                "there is nothing to confirm");
+        return;
+    }
+    struct store_op operation = {.kind = STORE_IN_TAKE};
+    operation.in_take.rows = puller->rows;
+    operation.in_take.n = puller->n_rows;
+    operation.in_take.now = wall;
+    operation.in_take.forget = inbox->config.retention_us == 0;
+    puller->state = IN_TAKING;
+    puller->op.kind = IN_OP_TAKE;
+    in_store(inbox, &operation, &puller->op);
+}
+
+void in_taken(struct inbox *inbox, struct in_puller *puller, const struct store_result *result) {
+    if (result->error == 0) {
+        inbox->waiting -= puller->n_rows < inbox->waiting ? puller->n_rows : inbox->waiting;
+        puller->n_rows = 0;
+        if (puller->gone)
+            puller_free(inbox, puller);
+        else
+            go_on(inbox, puller);
+        return;
+    }
+    if (!puller->gone)
+        effects_answer_text(
+            inbox->config.effects, puller->client, ANSWER_FAILED,
+            "the messages could not be marked as taken (error %d): they will be handed out again",
+            -result->error);
+    puller_free(inbox, puller);
+    in_wake(inbox);
+}
+
+void inbox_client_gone(struct inbox *inbox, uint64_t client) {
+    struct in_puller *puller = find_puller(inbox, client);
+    if (!puller)
+        return;
+    if (puller->state == IN_FETCHING || puller->state == IN_TAKING) {
+        puller->gone = true;
+        return;
+    }
+    bool leased = puller->n_rows > 0;
+    puller_free(inbox, puller);
+    if (leased)
+        in_wake(inbox);
+}
+
+void in_pullers_deinit(struct inbox *inbox) {
+    while (!TAILQ_EMPTY(&inbox->pullers))
+        puller_free(inbox, TAILQ_FIRST(&inbox->pullers));
+}

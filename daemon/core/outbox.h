@@ -1,0 +1,92 @@
+/* What I owe: messages accepted from clients until each is delivered, expired, failed or refused.
+ * It stores before it answers, gathers what waits for one recipient into parcels, sends their
+ * shards over kept paths, and resends until a receipt is in. It opens nothing that others send but
+ * receipts. Floor 3.
+ *
+ * Threat: relays drop, delay and forge; a recipient may be silent for days; a client may vanish.
+ * Only a receipt keyed with what the recipient alone can derive moves a message to delivered or
+ * refused. Implements p2pd-protocol(7) DELIVERY. */
+#ifndef P2PD_OUTBOX_H
+#define P2PD_OUTBOX_H
+
+#include "daemon/core/budget.h"
+#include "daemon/core/effects.h"
+#include "daemon/core/identity.h"
+#include "daemon/core/link.h"
+#include "daemon/core/parcel.h"
+#include "daemon/core/path.h"
+
+/* Bounds; beyond each a push is answered with ANSWER_LIMIT. */
+#define OUTBOX_MESSAGES_MAX                                                                        \
+    262144 /* not final, about 250 bytes of memory each; bodies are on disk */
+#define OUTBOX_CONVERSATIONS_MAX                                                                   \
+    262144 /* recipients written to, ever: their sequence must not begin again */
+#define OUTBOX_WATCHERS_MAX 16 /* clients that wait for one message */
+
+struct outbox;
+struct node_boot;
+struct outbox_config {
+    const struct identity *identity; /* the rooms are borrowed for the outbox's life */
+    struct directory *directory;
+    struct paths *paths;
+    struct links *links;
+    struct effects *effects;
+    struct budget *budget;
+    struct core_random random;
+    struct core_trace trace;
+    size_t message_max;
+    int64_t expire_us,
+        retention_us;    /* retention 0: final messages are forgotten by the store at once */
+    size_t messages_max; /* 0: OUTBOX_MESSAGES_MAX */
+};
+struct outbox_counters {
+    uint64_t messages_sent, messages_delivered, retransmissions, onions_sent;
+};
+
+/* Takes what boot says of pending messages and conversations. NULL: no memory. It enters itself as
+ * BUDGET_OUTBOX's evictor. */
+struct outbox *outbox_new(const struct outbox_config *config, const struct node_boot *boot,
+                          struct mono now, struct wall wall);
+void outbox_free(struct outbox *outbox);
+void outbox_configure(struct outbox *outbox, size_t message_max, int64_t expire_us,
+                      int64_t retention_us);
+
+/* A push to a resolved recipient (ourselves too). Refused at once (one final answer), or stored
+ * first; then answered ANSWER_MESSAGE (end unless wait or trace), with trace ANSWER_ROUTES and,
+ * without wait, a final ANSWER_MESSAGE behind it; with wait ANSWER_MESSAGE at the final state.
+ * `notice` (may be NULL) goes into the first answer's text. */
+void outbox_push(struct outbox *outbox, const struct request *request,
+                 const struct node_id *recipient, const char *notice, struct mono now,
+                 struct wall wall);
+void outbox_message(struct outbox *outbox, const struct request *request);
+void outbox_cancel(struct outbox *outbox, const struct request *request, struct mono now,
+                   struct wall wall);
+void outbox_client_gone(struct outbox *outbox, uint64_t client);
+
+/* The result of one of our store operations. */
+void outbox_stored(struct outbox *outbox, uint64_t cookie, const struct store_result *result,
+                   struct mono now, struct wall wall);
+/* An onion payload of kind PAYLOAD_RECEIPTS (its kind byte included). The first thing that was
+ * wrong with it, or DROP_NONE; what is good in it counts all the same. */
+enum drop outbox_receipt(struct outbox *outbox, const uint8_t *payload, size_t length,
+                         struct mono now, struct wall wall);
+/* Routes or (recipient given) a descriptor changed: unreachable recipients are tried at once, each
+ * at most once a second. */
+void outbox_kick(struct outbox *outbox, const struct node_id *recipient, struct mono now);
+
+/* Blocks for ourselves. In every step, until false: the next one is to be given to inbox_local();
+ * what comes of it, to outbox_local_done() (error: tried again later). Borrowed until then. */
+bool outbox_local(struct outbox *outbox, struct parcel_item *ret_item);
+void outbox_local_done(struct outbox *outbox, const struct message_id *id, int error,
+                       struct mono now, struct wall wall);
+
+/* Do what is due: call it at the end of each step in which outbox_next() is not after now. Shards
+ * leave from here alone, so that what is pushed in one step is gathered. Sends a bounded number;
+ * outbox_next() then stays due. */
+void outbox_tick(struct outbox *outbox, struct mono now, struct wall wall);
+struct mono outbox_next(const struct outbox *outbox);
+
+uint64_t outbox_pending(const struct outbox *outbox); /* messages not final */
+const struct outbox_counters *outbox_counters(const struct outbox *outbox);
+
+#endif

@@ -1,0 +1,476 @@
+/* Per recipient: kept paths, keys, parcels on their way out, waiting. Threat: a recipient may be
+ * away for days or come back with other keys; one busy recipient must not hold up the others; what
+ * is resent goes by another path than before. */
+#include "daemon/core/outbox_private.h"
+
+#define KICK_US US_PER_S       /* a kicked recipient is tried at most so often */
+#define DRAW_AGAIN_US US_PER_S /* after a further path could not be had */
+#define EGRESS_PAUSE_US (10 * US_PER_MS)
+#define MEMORY_PAUSE_US (100 * US_PER_MS)
+#define IDLE_US (10 * US_PER_S) /* estimates are kept so long after the last message */
+#define PACKETS_A_TICK 256      /* 3 ms of sealing: others must get their turn */
+
+/* ---- Making and finding ---- */
+
+struct out_flow *out_flow_get(struct outbox *outbox, const struct node_id *recipient,
+                              uint8_t relays_exact, bool strict) {
+    uint64_t hash = table_hash(&outbox->flows, recipient, sizeof *recipient);
+    for (struct table_link *link = table_first(&outbox->flows, hash); link;
+         link = table_next(link)) {
+        struct out_flow *known = table_entry(link, struct out_flow, by_recipient);
+        if (node_id_is_equal(&known->recipient, recipient) && known->relays_exact == relays_exact &&
+            known->strict == strict)
+            return known;
+    }
+    struct out_flow *flow = calloc(1, sizeof *flow);
+    if (!flow || timers_reserve(&outbox->timers, outbox->n_flows + 1)) {
+        free(flow);
+        return NULL;
+    }
+    flow->recipient = *recipient;
+    flow->relays_exact = relays_exact;
+    flow->strict = strict;
+    flow->srtt_us = -1;
+    flow->retry_us = OUTBOX_UNREACHABLE_MIN_US;
+    flow->resume = flow->tried = flow->draw_after = flow->idle_since = (struct mono){INT64_MIN / 2};
+    TAILQ_INIT(&flow->shorts);
+    TAILQ_INIT(&flow->longs);
+    TAILQ_INIT(&flow->parcels);
+    for (unsigned i = 0; i < OUTBOX_SLOTS; i++)
+        flow->slots[i] = (struct out_slot){.window = OUTBOX_WINDOW_MAX, .cut = {INT64_MIN / 2}};
+    table_add(&outbox->flows, &flow->by_recipient, hash);
+    TAILQ_INSERT_TAIL(&outbox->all_flows, flow, all);
+    outbox->n_flows++;
+    return flow;
+}
+
+void out_flow_free(struct outbox *outbox, struct out_flow *flow) {
+    while (!TAILQ_EMPTY(&flow->parcels))
+        out_parcel_drop(outbox, TAILQ_FIRST(&flow->parcels));
+    for (unsigned i = 0; i < OUTBOX_SLOTS; i++)
+        path_free(flow->slots[i].path);
+    if (flow->running)
+        TAILQ_REMOVE(&outbox->run, flow, run);
+    timers_clear(&outbox->timers, &flow->timer);
+    table_remove(&outbox->flows, &flow->by_recipient);
+    TAILQ_REMOVE(&outbox->all_flows, flow, all);
+    outbox->n_flows--;
+    free(flow);
+}
+
+void out_flow_wake(struct outbox *outbox, struct out_flow *flow) {
+    if (flow->running)
+        return;
+    flow->running = true;
+    TAILQ_INSERT_TAIL(&outbox->run, flow, run);
+}
+
+void out_flow_enqueue(struct outbox *outbox, struct out_flow *flow, struct out_message *message) {
+    struct out_messages *queue = message->size > PARCEL_BLOCK_MAX ? &flow->longs : &flow->shorts;
+    message->queued = true;
+    TAILQ_INSERT_TAIL(queue, message, queue);
+    out_flow_wake(outbox, flow);
+}
+
+bool out_flow_is_silent(const struct out_flow *flow) {
+    const struct out_parcel *first = TAILQ_FIRST(&flow->parcels);
+    return first && first->timeouts > OUTBOX_FAST_RESENDS;
+}
+
+/* ---- Paths ---- */
+
+static size_t later_relays(const struct out_flow *flow, uint64_t *ret_relays) {
+    size_t n_relays = 0;
+    for (unsigned i = 0; i < OUTBOX_SLOTS; i++) {
+        uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
+        size_t n = flow->slots[i].path ? path_hops(flow->slots[i].path, hops) : 0;
+        for (size_t j = 1; j + 1 < n; j++)
+            ret_relays[n_relays++] = hops[j];
+    }
+    return n_relays;
+}
+
+static bool slot_draw(struct outbox *outbox, struct out_flow *flow, struct out_slot *slot,
+                      struct mono now, struct wall wall) {
+    uint64_t avoid[OUTBOX_SLOTS * TOPOLOGY_RELAYS_MAX];
+    struct path_wish wish = {.target = flow->recipient,
+                             .relays_exact = flow->relays_exact,
+                             .strict = flow->strict,
+                             .avoid = avoid,
+                             .n_avoid = later_relays(flow, avoid)};
+    bool fewer;
+    if (path_draw(outbox->config.paths, &wish, now, wall, &slot->path, &fewer) != PATH_OK)
+        return false;
+    slot->id = 1 + (uint32_t)random_below(&outbox->config.random, UINT32_MAX);
+    slot->packets = 0;
+    slot->worked = false;
+    slot->heard = (struct mono){INT64_MIN};
+    flow->unreachable = false;
+    flow->retry_us = OUTBOX_UNREACHABLE_MIN_US;
+    return true;
+}
+
+/* Where a shard of a parcel goes: another path than it took before, where there is room, fresh ones
+ * for as many as it has shards. NULL: nowhere just now. */
+static struct out_slot *slot_choose(struct outbox *outbox, struct out_flow *flow, unsigned wanted,
+                                    uint32_t before, struct mono now, struct wall wall) {
+    struct out_slot *best = NULL, *same = NULL, *unused = NULL;
+    unsigned live = 0;
+    for (struct out_slot *slot = flow->slots; slot < flow->slots + OUTBOX_SLOTS; slot++) {
+        if (slot->path && !path_is_usable(outbox->config.paths, slot->path, now, wall))
+            out_slot_retire(slot);
+        live += slot->path != NULL;
+        if (slot->flight >= slot->window)
+            continue;
+        if (!slot->path)
+            unused = slot;
+        else if (slot->id == before)
+            same = slot;
+        else if (!best || slot->flight < best->flight)
+            best = slot;
+    }
+    if ((!best || live < wanted) && unused && mono_is_due(flow->draw_after, now)) {
+        if (slot_draw(outbox, flow, unused, now, wall))
+            return unused;
+        if (live > 0)
+            flow->draw_after = mono_add(now, DRAW_AGAIN_US);
+    }
+    return best ? best : live == 1 ? same : NULL;
+}
+
+static bool flow_has_path(struct outbox *outbox, struct out_flow *flow, struct mono now,
+                          struct wall wall) {
+    for (struct out_slot *slot = flow->slots; slot < flow->slots + OUTBOX_SLOTS; slot++)
+        if (slot->path && path_is_usable(outbox->config.paths, slot->path, now, wall))
+            return true;
+        else
+            out_slot_retire(slot);
+    return slot_draw(outbox, flow, &flow->slots[0], now, wall);
+}
+
+/* ---- The recipient's keys ---- */
+
+/* Everything sealed was for keys that are over: paths and parcels begin anew. */
+static void flow_rekey(struct outbox *outbox, struct out_flow *flow) {
+    struct out_parcel *parcel;
+    for (unsigned i = 0; i < OUTBOX_SLOTS; i++)
+        out_slot_retire(&flow->slots[i]);
+    TAILQ_FOREACH(parcel, &flow->parcels, link) {
+        if (parcel->state == OUT_SEALED)
+            out_parcel_empty(outbox, parcel);
+        parcel->timeouts = 0;
+        parcel->credit = OUTBOX_CREDIT_ALL;
+        parcel->deadline = MONO_NEVER;
+    }
+}
+
+/* False: the recipient is unknown or has no key for now. */
+static bool flow_refresh_keys(struct outbox *outbox, struct out_flow *flow, struct wall wall) {
+    const struct directory_entry *entry =
+        directory_find(outbox->config.directory, &flow->recipient);
+    int64_t epoch = wall_epoch(wall);
+    struct descriptor descriptor;
+    if (!entry)
+        return false;
+    if (flow->keyed && flow->epoch == epoch && flow->stamp == entry->sequence)
+        return true;
+    directory_descriptor(entry, &descriptor);
+    const uint8_t *key = descriptor_routing_key(&descriptor, epoch);
+    if (!key)
+        return false;
+    if (!flow->keyed || flow->epoch != epoch || memcmp(flow->routing_key, key, KEY_LEN) != 0)
+        flow_rekey(outbox, flow);
+    flow->keyed = true;
+    flow->epoch = epoch;
+    flow->stamp = entry->sequence;
+    memcpy(flow->routing_key, key, KEY_LEN);
+    return true;
+}
+
+const struct parcel_secret *out_flow_secret(struct outbox *outbox, const struct out_flow *flow,
+                                            struct mono now) {
+    const struct parcel_secret *secret =
+        parcel_keys_find(outbox->keys, &flow->recipient, flow->stamp, flow->epoch);
+    if (secret)
+        return secret;
+    struct parcel_peer peer = {.id = &flow->recipient,
+                               .stamp = flow->stamp,
+                               .epoch = flow->epoch,
+                               .public_key = flow->routing_key,
+                               .secret = identity_link_key(outbox->config.identity)->secret,
+                               .self = &outbox->self,
+                               .is_sender = false};
+    outbox->keys_check = mono_min(outbox->keys_check, mono_add(now, EPOCH_US / 4));
+    return parcel_keys_add(outbox->keys, &peer);
+}
+
+/* ---- Waiting ---- */
+
+static void flow_pause(struct out_flow *flow, struct mono now, int64_t us) {
+    flow->resume = mono_add(now, us);
+}
+
+/* Nobody there: those who asked for the route hear it, the rest waits for a kick or its time. */
+static void flow_fail(struct outbox *outbox, struct out_flow *flow, struct mono now) {
+    out_trace_none(outbox, flow);
+    int64_t jitter = (int64_t)random_below(&outbox->config.random, (uint64_t)flow->retry_us / 2);
+    flow_pause(flow, now, flow->retry_us * 3 / 4 + jitter);
+    flow->unreachable = true;
+    flow->tried = now;
+    flow->retry_us =
+        flow->retry_us * 2 > OUTBOX_BACKOFF_MAX_US ? OUTBOX_BACKOFF_MAX_US : flow->retry_us * 2;
+}
+
+static void flow_set_timer(struct outbox *outbox, struct out_flow *flow, struct mono now) {
+    struct mono due = MONO_NEVER;
+    const struct out_parcel *parcel;
+    TAILQ_FOREACH(parcel, &flow->parcels, link)
+    due = mono_min(due, parcel->deadline);
+    if (!mono_is_due(flow->resume, now))
+        due = flow->resume;
+    timers_set(&outbox->timers, &flow->timer, due);
+}
+
+/* ---- Sending ---- */
+
+/* May an empty parcel be read and sealed now? One that asks into a silence waits for its time. */
+static bool parcel_may_fill(const struct out_flow *flow, const struct out_parcel *parcel,
+                            struct mono now) {
+    if (parcel->state != OUT_EMPTY)
+        return false;
+    if (!out_flow_is_silent(flow))
+        return true;
+    return parcel == TAILQ_FIRST(&flow->parcels) &&
+           (parcel->deadline.us == MONO_NEVER.us || mono_is_due(parcel->deadline, now));
+}
+
+static bool flow_has_work(const struct out_flow *flow, struct mono now) {
+    const struct out_parcel *parcel;
+    TAILQ_FOREACH(parcel, &flow->parcels, link) {
+        if (parcel->state == OUT_SEALED && parcel->waiting > 0 && parcel->credit > 0)
+            return true;
+        if (parcel_may_fill(flow, parcel, now) ||
+            (parcel->state == OUT_READING && parcel->reads == 0))
+            return true;
+    }
+    return !out_flow_is_silent(flow) && flow->n_parcels < OUTBOX_FLIGHT &&
+           (!TAILQ_EMPTY(&flow->shorts) ||
+            (!TAILQ_EMPTY(&flow->longs) && flow->n_long < OUTBOX_LONG_FLIGHT));
+}
+
+/* One step towards being sealed. 0, or an error that stops the flow for a while. */
+static int parcel_advance(struct outbox *outbox, struct out_parcel *parcel, struct mono now) {
+    int error = 0;
+    if (parcel->state == OUT_READING && parcel->reads == 0) {
+        error = out_parcel_finish(outbox, parcel);
+        if (error == -EAGAIN)
+            error = 0;
+        else if (!error)
+            parcel->deadline = mono_add(now, out_delay_us(outbox, parcel));
+    }
+    if (!error && parcel_may_fill(parcel->flow, parcel, now)) {
+        error = out_parcel_fill(outbox, parcel);
+        if (error == -ENOENT)
+            return 0;
+        if (!error && parcel->reads == 0)
+            return parcel_advance(outbox, parcel, now);
+    }
+    return error;
+}
+
+static void flow_advance(struct outbox *outbox, struct out_flow *flow, struct mono now) {
+    int error = 0;
+    for (struct out_parcel *parcel = TAILQ_FIRST(&flow->parcels), *next; parcel && !error;
+         parcel = next) {
+        next = TAILQ_NEXT(parcel, link);
+        error = parcel_advance(outbox, parcel, now);
+    }
+    while (!error && !out_flow_is_silent(flow)) {
+        struct out_parcel *parcel = out_parcel_gather(flow);
+        if (!parcel)
+            break;
+        error = parcel_advance(outbox, parcel, now);
+    }
+    if (error == -ENOMEM)
+        flow_pause(flow, now, MEMORY_PAUSE_US);
+    else if (error)
+        flow_fail(outbox, flow, now);
+}
+
+/* Short messages and blocks of long ones take turns; within a kind the oldest parcel goes first. */
+static struct out_parcel *next_parcel(struct out_flow *flow) {
+    struct out_parcel *parcel, *found[2] = {NULL, NULL};
+    TAILQ_FOREACH(parcel, &flow->parcels, link)
+    if (parcel->state == OUT_SEALED && parcel->waiting > 0 && parcel->credit > 0 &&
+        !found[parcel->is_long])
+        found[parcel->is_long] = parcel;
+    parcel = found[flow->long_turn] ? found[flow->long_turn] : found[!flow->long_turn];
+    return parcel;
+}
+
+static void mark_sent(struct outbox *outbox, struct out_parcel *parcel) {
+    for (size_t i = 0; i < parcel->n_items; i++) {
+        struct out_message *message = parcel->items[i].message;
+        if (!message || message->state != MESSAGE_QUEUED)
+            continue;
+        out_set_state(message, MESSAGE_SENT);
+        outbox->counters.messages_sent++;
+    }
+}
+
+static int shard_send(struct outbox *outbox, struct out_parcel *parcel, unsigned index,
+                      struct out_slot *slot, struct mono now) {
+    struct out_flow *flow = parcel->flow;
+    struct out_shard *shard = &parcel->shards[index];
+    uint8_t payload[ONION_PAYLOAD_MAX], packet[ONION_LEN];
+    const struct parcel_secret *secret = out_flow_secret(outbox, flow, now);
+    if (!secret)
+        return -EINVAL;
+    struct parcel_shard out = {.id = parcel->id,
+                               .k = (uint8_t)parcel->k,
+                               .index = (uint8_t)index,
+                               .length =
+                                   (uint16_t)parcel_shard_length(parcel->sealed_length, index),
+                               .sender = node_id_prefix(&outbox->self),
+                               .path = slot->id,
+                               .packet = slot->packets++,
+                               .data = parcel->sealed + index * PARCEL_SHARD_DATA_MAX};
+    size_t length = parcel_shard_encode(&out, secret->shard_key, payload);
+    path_seal(outbox->config.paths, slot->path, payload, length, packet);
+    int error = links_send_onion(outbox->config.links, path_first(slot->path), packet, now);
+    if (error)
+        return error;
+    outbox->counters.onions_sent++;
+    outbox->counters.retransmissions += shard->sends > 0;
+    if (shard->sends < UINT8_MAX)
+        shard->sends++;
+    shard->state = OUT_FLYING;
+    shard->sent = now;
+    shard->path = slot->id;
+    shard->packet = out.packet;
+    shard->slot = (uint8_t)(slot - flow->slots);
+    slot->flight++;
+    return 0;
+}
+
+static unsigned next_waiting(const struct out_parcel *parcel) {
+    unsigned index = 0;
+    while (parcel->shards[index].state != OUT_WAITING)
+        index++;
+    return index;
+}
+
+static void flow_send(struct outbox *outbox, struct out_flow *flow, struct mono now,
+                      struct wall wall) {
+    struct out_parcel *parcel;
+    while (outbox->packets_left > 0 && (parcel = next_parcel(flow))) {
+        unsigned index = next_waiting(parcel);
+        const struct out_shard *shard = &parcel->shards[index];
+        unsigned wanted = parcel->k < OUTBOX_SLOTS ? parcel->k : OUTBOX_SLOTS;
+        struct out_slot *slot =
+            slot_choose(outbox, flow, wanted, shard->sends ? shard->path : 0, now, wall);
+        if (!slot)
+            return;
+        outbox->packets_left--;
+        int error = shard_send(outbox, parcel, index, slot, now);
+        if (error == -EINVAL) {
+            flow_fail(outbox, flow, now);
+            return;
+        }
+        if (error) {
+            if (error == -ENOTCONN)
+                out_slot_retire(slot);
+            flow_pause(flow, now, EGRESS_PAUSE_US);
+            return;
+        }
+        parcel->waiting--;
+        if (parcel->credit != OUTBOX_CREDIT_ALL)
+            parcel->credit--;
+        parcel->deadline = mono_add(now, out_delay_us(outbox, parcel));
+        flow->long_turn = !parcel->is_long;
+        mark_sent(outbox, parcel);
+    }
+    if (outbox->packets_left == 0)
+        out_flow_wake(outbox, flow);
+}
+
+static void flow_trace(struct outbox *outbox, struct out_flow *flow) {
+    struct out_parcel *parcel;
+    TAILQ_FOREACH(parcel, &flow->parcels, link) {
+        if (parcel->traced || parcel->state != OUT_SEALED || parcel->waiting == parcel->k)
+            continue;
+        parcel->traced = true;
+        for (size_t i = 0; i < parcel->n_items; i++)
+            if (parcel->items[i].message)
+                out_trace(outbox, parcel->items[i].message, flow, parcel);
+    }
+}
+
+static void flow_run(struct outbox *outbox, struct out_flow *flow, struct mono now,
+                     struct wall wall) {
+    if (flow->n_messages == 0 && TAILQ_EMPTY(&flow->parcels)) {
+        if (now.us - flow->idle_since.us >= IDLE_US)
+            out_flow_free(outbox, flow);
+        else
+            timers_set(&outbox->timers, &flow->timer, mono_add(flow->idle_since, IDLE_US));
+        return;
+    }
+    flow->idle_since = now;
+    if (mono_is_due(flow->resume, now)) {
+        out_flow_time_out(outbox, flow, now);
+        if (!flow_refresh_keys(outbox, flow, wall) ||
+            (flow_has_work(flow, now) && !flow_has_path(outbox, flow, now, wall))) {
+            flow_fail(outbox, flow, now);
+        } else {
+            flow->unreachable = false;
+            flow_advance(outbox, flow, now);
+            flow_send(outbox, flow, now, wall);
+            flow_trace(outbox, flow);
+        }
+    }
+    flow_set_timer(outbox, flow, now);
+}
+
+void out_run(struct outbox *outbox, struct mono now, struct wall wall) {
+    struct out_flow *last;
+    for (struct timer *timer; (timer = timers_take(&outbox->timers, now));)
+        out_flow_wake(outbox, table_entry(timer, struct out_flow, timer));
+    outbox->packets_left = PACKETS_A_TICK;
+    last = TAILQ_LAST(&outbox->run, out_flows);
+    for (bool more = last != NULL; more && outbox->packets_left > 0;) {
+        struct out_flow *flow = TAILQ_FIRST(&outbox->run);
+        more = flow != last;
+        TAILQ_REMOVE(&outbox->run, flow, run);
+        flow->running = false;
+        flow_run(outbox, flow, now, wall);
+    }
+}
+
+static void kick(struct outbox *outbox, struct out_flow *flow, bool always, struct mono now) {
+    struct mono again = mono_add(flow->tried, KICK_US);
+    if (again.us < now.us)
+        again = now;
+    if (flow->unreachable)
+        flow->resume = again;
+    else if (out_flow_is_silent(flow))
+        TAILQ_FIRST(&flow->parcels)->deadline = again;
+    else if (!always)
+        return;
+    out_flow_wake(outbox, flow);
+}
+
+void outbox_kick(struct outbox *outbox, const struct node_id *recipient, struct mono now) {
+    struct out_flow *flow;
+    if (!recipient) {
+        TAILQ_FOREACH(flow, &outbox->all_flows, all)
+        kick(outbox, flow, false, now);
+        return;
+    }
+    uint64_t hash = table_hash(&outbox->flows, recipient, sizeof *recipient);
+    for (struct table_link *link = table_first(&outbox->flows, hash); link;
+         link = table_next(link)) {
+        flow = table_entry(link, struct out_flow, by_recipient);
+        if (node_id_is_equal(recipient, &flow->recipient))
+            kick(outbox, flow, true, now);
+    }
+}

@@ -1,0 +1,357 @@
+/* Parcels: gathered from what waits, read from the store, sealed, emptied. Threat: memory. Only
+ * what is about to travel is held, all of it is charged, and what belongs to a recipient that is
+ * silent can be given up, since the store has it. */
+#include "daemon/core/outbox_private.h"
+
+#include <assert.h>
+
+static bool is_long(const struct out_message *message) {
+    return message->size > PARCEL_BLOCK_MAX;
+}
+
+static struct out_parcel *parcel_new(struct out_flow *flow, size_t n_items) {
+    struct out_parcel *parcel = calloc(1, sizeof *parcel);
+    struct out_item *items = calloc(n_items, sizeof *items);
+    if (!parcel || !items) {
+        free(parcel);
+        free(items);
+        return NULL;
+    }
+    parcel->items = items;
+    parcel->flow = flow;
+    parcel->key = OUTBOX_NO_KEY;
+    parcel->credit = OUTBOX_CREDIT_ALL;
+    parcel->deadline = MONO_NEVER;
+    TAILQ_INSERT_TAIL(&flow->parcels, parcel, link);
+    flow->n_parcels++;
+    return parcel;
+}
+
+static struct out_parcel *gather_long(struct out_flow *flow) {
+    struct out_message *message = TAILQ_FIRST(&flow->longs);
+    struct out_parcel *parcel = parcel_new(flow, 1);
+    if (!parcel)
+        return NULL;
+    uint32_t offset = message->next_block * PARCEL_BLOCK_MAX, left = message->size - offset;
+    parcel->is_long = true;
+    flow->n_long++;
+    parcel->items[parcel->n_items++] =
+        (struct out_item){message, offset, left < PARCEL_BLOCK_MAX ? left : PARCEL_BLOCK_MAX, 0};
+    message->next_block++;
+    if (left <= PARCEL_BLOCK_MAX) {
+        TAILQ_REMOVE(&flow->longs, message, queue);
+        message->queued = false;
+    }
+    return parcel;
+}
+
+/* As many of the messages that wait, in order, as fit. */
+static struct out_parcel *gather_shorts(struct out_flow *flow) {
+    size_t n = 0, length = PARCEL_HEAD_LEN;
+    struct out_message *message;
+    TAILQ_FOREACH(message, &flow->shorts, queue) {
+        size_t more = PARCEL_ITEM_HEADER_LEN + message->size;
+        if (length + more > PARCEL_PLAIN_MAX || (message->alone && n > 0))
+            break;
+        length += more;
+        n++;
+        if (message->alone)
+            break;
+    }
+    struct out_parcel *parcel = parcel_new(flow, n);
+    for (; parcel && parcel->n_items < n; parcel->n_items++) {
+        message = TAILQ_FIRST(&flow->shorts);
+        TAILQ_REMOVE(&flow->shorts, message, queue);
+        message->queued = false;
+        parcel->items[parcel->n_items] = (struct out_item){message, 0, message->size, 0};
+    }
+    return parcel;
+}
+
+struct out_parcel *out_parcel_gather(struct out_flow *flow) {
+    const struct out_message *first = TAILQ_FIRST(&flow->shorts),
+                             *first_long = TAILQ_FIRST(&flow->longs);
+    if (flow->n_parcels >= OUTBOX_FLIGHT)
+        return NULL;
+    if (flow->n_long >= OUTBOX_LONG_FLIGHT)
+        first_long = NULL;
+    if (first && (!first_long || first->sequence < first_long->sequence))
+        return gather_shorts(flow);
+    return first_long ? gather_long(flow) : NULL;
+}
+
+/* Leave out the items that are gone. Returns the length of the plaintext of the others, 0 if there
+ * are none. */
+static size_t compact(struct out_parcel *parcel) {
+    size_t n = 0, length = PARCEL_HEAD_LEN;
+    for (size_t i = 0; i < parcel->n_items; i++)
+        if (parcel->items[i].message) {
+            length += PARCEL_ITEM_HEADER_LEN + parcel->items[i].length;
+            parcel->items[n++] = parcel->items[i];
+        }
+    parcel->n_items = n;
+    return n > 0 ? length : 0;
+}
+
+static void read_item(struct outbox *outbox, struct out_parcel *parcel, size_t index) {
+    const struct out_item *item = &parcel->items[index];
+    struct out_op *op = out_op_new(outbox, OUT_OP_READ);
+    if (!op) {
+        parcel->read_error = -ENOMEM;
+        return;
+    }
+    op->parcel = parcel;
+    op->item = index;
+    struct store_op operation = {.kind = STORE_OUT_READ};
+    operation.out_read.id = item->message->id;
+    operation.out_read.offset = item->offset;
+    operation.out_read.length = item->length;
+    parcel->reads++;
+    out_store(outbox, &operation, op);
+}
+
+static void write_items(struct outbox *outbox, struct out_parcel *parcel) {
+    struct wire_writer writer = wire_writer(parcel->plain, parcel->plain_length);
+    parcel_put_head(&writer, &outbox->self);
+    for (size_t i = 0; i < parcel->n_items; i++) {
+        struct out_item *item = &parcel->items[i];
+        const struct out_message *message = item->message;
+        struct parcel_item out = {
+            message->id,   message->sequence, (uint64_t)wall_ms(message->created),
+            message->size, item->offset,      item->length,
+            message->body};
+        item->place = (uint32_t)(parcel_put_item(&writer, &out) - parcel->plain);
+        if (!message->body && item->length > 0)
+            read_item(outbox, parcel, i);
+    }
+    assert(!writer.failed && wire_room(&writer) == 0);
+}
+
+int out_parcel_fill(struct outbox *outbox, struct out_parcel *parcel) {
+    size_t length = compact(parcel);
+    if (length == 0) {
+        out_parcel_drop(outbox, parcel);
+        return -ENOENT;
+    }
+    /* May give up kept bodies, so before any is looked at. */
+    if (!budget_take(outbox->config.budget, BUDGET_OUTBOX, length))
+        return -ENOMEM;
+    parcel->plain = malloc(length);
+    if (!parcel->plain) {
+        budget_give(outbox->config.budget, BUDGET_OUTBOX, length);
+        return -ENOMEM;
+    }
+    parcel->plain_length = parcel->charged = length;
+    parcel->state = OUT_READING;
+    parcel->spoiled = false;
+    parcel->read_error = 0;
+    write_items(outbox, parcel);
+    return 0;
+}
+
+void out_parcel_read(struct outbox *outbox, struct out_op *op, const struct store_result *result,
+                     struct mono now, struct wall wall) {
+    struct out_parcel *parcel = op->parcel;
+    struct out_item *item = &parcel->items[op->item];
+    parcel->reads--;
+    if (!parcel->flow) {
+        if (parcel->reads == 0)
+            out_parcel_drop(outbox, parcel);
+        return;
+    }
+    struct out_flow *flow = parcel->flow;
+    if (result->error == 0 && result->length == item->length)
+        memcpy(parcel->plain + item->place, result->bytes, result->length);
+    else if (result->error == -ENOENT && item->message)
+        out_finish(outbox, item->message, MESSAGE_FAILED, "its body is gone from the store", now,
+                   wall);
+    else if (result->error != -ENOENT)
+        parcel->read_error = result->error ? result->error : -EIO;
+    out_flow_wake(outbox, flow);
+}
+
+static void drop_plain(struct outbox *outbox, struct out_parcel *parcel) {
+    if (!parcel->plain)
+        return;
+    sodium_memzero(parcel->plain, parcel->plain_length);
+    free(parcel->plain);
+    parcel->plain = NULL;
+    budget_give(outbox->config.budget, BUDGET_OUTBOX, parcel->plain_length);
+    parcel->charged -= parcel->plain_length;
+}
+
+/* Memory and a receipt key's place for the sealed form. */
+static int make_room(struct outbox *outbox, struct out_parcel *parcel) {
+    size_t sealed = parcel->plain_length + PARCEL_OVERHEAD;
+    unsigned k = parcel_shard_count(sealed);
+    size_t charge = sealed + k * sizeof *parcel->shards;
+    if (outbox->n_free_keys == 0 && !out_evict_sealed(outbox))
+        return -ENOMEM;
+    if (!budget_take(outbox->config.budget, BUDGET_OUTBOX, charge))
+        return -ENOMEM;
+    parcel->sealed = malloc(sealed);
+    parcel->shards = calloc(k, sizeof *parcel->shards);
+    if (!parcel->sealed || !parcel->shards) {
+        free(parcel->sealed);
+        free(parcel->shards);
+        parcel->sealed = NULL;
+        parcel->shards = NULL;
+        budget_give(outbox->config.budget, BUDGET_OUTBOX, charge);
+        return -ENOMEM;
+    }
+    parcel->charged += charge;
+    parcel->sealed_length = sealed;
+    parcel->k = k;
+    parcel->key = outbox->free_keys[--outbox->n_free_keys];
+    return 0;
+}
+
+static int seal(struct outbox *outbox, struct out_parcel *parcel) {
+    const struct out_flow *flow = parcel->flow;
+    uint8_t ephemeral[32];
+    int error = make_room(outbox, parcel);
+    if (error)
+        return error;
+    random_fill(&outbox->config.random, ephemeral, sizeof ephemeral);
+    int length =
+        parcel_seal(identity_link_key(outbox->config.identity), &flow->recipient, flow->routing_key,
+                    flow->epoch, ephemeral, parcel->plain, parcel->plain_length, parcel->sealed,
+                    outbox->receipt_keys[parcel->key]);
+    sodium_memzero(ephemeral, sizeof ephemeral);
+    return length > 0 ? 0 : -EINVAL;
+}
+
+int out_parcel_finish(struct outbox *outbox, struct out_parcel *parcel) {
+    int error = parcel->spoiled ? -EAGAIN : parcel->read_error;
+    if (!error)
+        error = seal(outbox, parcel);
+    if (error) {
+        out_parcel_empty(outbox, parcel);
+        return error;
+    }
+    drop_plain(outbox, parcel);
+    for (size_t i = 0; i < parcel->n_items; i++)
+        if (!parcel->is_long)
+            out_drop_body(outbox, parcel->items[i].message);
+    random_fill(&outbox->config.random, &parcel->id, sizeof parcel->id);
+    table_add(&outbox->parcels, &parcel->by_id,
+              table_hash(&outbox->parcels, &parcel->id, sizeof parcel->id));
+    parcel->state = OUT_SEALED;
+    parcel->waiting = parcel->k;
+    parcel->arrived = 0;
+    return 0;
+}
+
+/* A shard that flies no more makes room in its path's window. */
+static void ground(struct out_parcel *parcel) {
+    for (unsigned i = 0; parcel->state == OUT_SEALED && i < parcel->k; i++)
+        if (parcel->shards[i].state == OUT_FLYING)
+            parcel->flow->slots[parcel->shards[i].slot].flight--;
+}
+
+void out_parcel_empty(struct outbox *outbox, struct out_parcel *parcel) {
+    if (parcel->reads > 0) {
+        parcel->spoiled = true;
+        return;
+    }
+    ground(parcel);
+    if (parcel->state == OUT_SEALED)
+        table_remove(&outbox->parcels, &parcel->by_id);
+    parcel->state = OUT_EMPTY;
+    drop_plain(outbox, parcel);
+    free(parcel->sealed);
+    free(parcel->shards);
+    parcel->sealed = NULL;
+    parcel->shards = NULL;
+    parcel->k = parcel->waiting = parcel->arrived = 0;
+    budget_give(outbox->config.budget, BUDGET_OUTBOX, parcel->charged);
+    parcel->charged = 0;
+    if (parcel->key == OUTBOX_NO_KEY)
+        return;
+    sodium_memzero(outbox->receipt_keys[parcel->key], KEY_LEN);
+    outbox->free_keys[outbox->n_free_keys++] = parcel->key;
+    parcel->key = OUTBOX_NO_KEY;
+}
+
+void out_parcel_drop(struct outbox *outbox, struct out_parcel *parcel) {
+    struct out_flow *flow = parcel->flow;
+    out_parcel_empty(outbox, parcel);
+    if (flow) {
+        TAILQ_REMOVE(&flow->parcels, parcel, link);
+        flow->n_parcels--;
+        if (parcel->is_long)
+            flow->n_long--;
+        parcel->flow = NULL;
+        out_flow_wake(outbox, flow);
+    }
+    if (parcel->reads > 0)
+        return;
+    free(parcel->items);
+    free(parcel);
+}
+
+/* Returns whether something is left in it. */
+static bool forget_item(struct out_parcel *parcel, const struct out_message *message) {
+    bool left = false;
+    for (size_t i = 0; i < parcel->n_items; i++) {
+        if (parcel->items[i].message == message) {
+            parcel->items[i].message = NULL;
+            /* Its body may never be read now: what is being put together would have a hole. */
+            if (parcel->state == OUT_READING)
+                parcel->spoiled = true;
+        }
+        left = left || parcel->items[i].message;
+    }
+    return left;
+}
+
+void out_flow_forget(struct outbox *outbox, struct out_message *message) {
+    struct out_flow *flow = message->flow;
+    if (message->queued)
+        TAILQ_REMOVE(is_long(message) ? &flow->longs : &flow->shorts, message, queue);
+    message->queued = false;
+    for (struct out_parcel *parcel = TAILQ_FIRST(&flow->parcels), *next; parcel; parcel = next) {
+        next = TAILQ_NEXT(parcel, link);
+        if (!forget_item(parcel, message))
+            out_parcel_drop(outbox, parcel);
+    }
+    flow->n_messages--;
+    message->flow = NULL;
+    out_flow_wake(outbox, flow);
+}
+
+void out_parcel_split(struct outbox *outbox, struct out_parcel *parcel) {
+    struct out_flow *flow = parcel->flow;
+    for (size_t i = parcel->n_items; i-- > 0;) {
+        struct out_message *message = parcel->items[i].message;
+        if (!message)
+            continue;
+        message->alone = message->queued = true;
+        TAILQ_INSERT_HEAD(&flow->shorts, message, queue);
+    }
+    out_parcel_drop(outbox, parcel);
+}
+
+bool out_evict_sealed(struct outbox *outbox) {
+    struct out_flow *flow;
+    TAILQ_FOREACH(flow, &outbox->all_flows, all) {
+        struct out_parcel *parcel;
+        if (!out_flow_is_silent(flow))
+            continue;
+        TAILQ_FOREACH(parcel, &flow->parcels, link)
+        if (parcel->state == OUT_SEALED) {
+            out_parcel_empty(outbox, parcel);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool out_evict(void *context) {
+    struct outbox *outbox = context;
+    if (!TAILQ_EMPTY(&outbox->cached)) {
+        out_drop_body(outbox, TAILQ_FIRST(&outbox->cached));
+        return true;
+    }
+    return out_evict_sealed(outbox);
+}

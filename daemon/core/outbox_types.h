@@ -1,0 +1,186 @@
+/* What the outbox keeps: messages, parcels, recipients, operations under way. For its own files
+ * alone. */
+#ifndef P2PD_OUTBOX_TYPES_H
+#define P2PD_OUTBOX_TYPES_H
+
+#include "daemon/core/outbox.h"
+#include "daemon/core/table.h"
+#include "daemon/core/timer.h"
+
+#include <sys/queue.h>
+
+#define OUTBOX_WINDOW_MAX 16 /* packets under way on a path */
+#define OUTBOX_BACKOFF_MAX_US (5 * US_PER_MINUTE)
+#define OUTBOX_UNREACHABLE_MIN_US US_PER_S
+#define OUTBOX_SLOTS 4  /* kept paths a recipient */
+#define OUTBOX_FLIGHT 8 /* parcels of a recipient in memory */
+#define OUTBOX_LONG_FLIGHT                                                                         \
+    4 /* of them, blocks of long messages: a 1 GB file must not delay a message */
+#define OUTBOX_FAST_RESENDS 3 /* time-outs without back-off */
+#define OUTBOX_SEALED_MAX                                                                          \
+    1024 /* parcels sealed at once, over all recipients: their receipt keys are in locked memory   \
+          */
+#define OUTBOX_NO_KEY UINT32_MAX
+#define OUTBOX_CREDIT_ALL UINT32_MAX
+
+struct out_watcher {
+    TAILQ_ENTRY(out_watcher) link, all;
+    struct out_message *message;
+    uint64_t client;
+    bool trace;   /* wants the routes */
+    bool wait;    /* wants the final state */
+    bool by_code; /* its exit code follows the state (push), not only the asking (status) */
+    bool cancel;
+};
+TAILQ_HEAD(out_watchers, out_watcher);
+
+struct out_message {
+    struct table_link by_id;
+    TAILQ_ENTRY(out_message) all, queue, cached;
+    struct message_id id;
+    struct out_flow *flow; /* NULL: to ourselves */
+    uint64_t sequence;
+    struct wall created, expires, finished;
+    uint32_t size, blocks_left, next_block;
+    enum message_state state;
+    const char *reason;
+    uint8_t *body; /* kept copy of a small one, or NULL: to be read from the store */
+    bool queued;   /* in its flow's queue, or among the local ones */
+    bool alone;    /* was part of a refused parcel: goes in one of its own, to learn whether it was
+                      meant */
+    bool state_lost; /* its final state could not be stored: among `unstored` */
+    unsigned n_watchers;
+    struct out_watchers watchers;
+};
+TAILQ_HEAD(out_messages, out_message);
+
+struct out_item { /* what a parcel holds of a message; NULL: taken out meanwhile */
+    struct out_message *message;
+    uint32_t offset, length;
+    uint32_t place; /* in the plaintext */
+};
+enum out_shard_state { OUT_WAITING = 0, OUT_FLYING, OUT_ARRIVED };
+struct out_shard {
+    struct mono sent;
+    uint32_t path;
+    uint16_t packet;
+    uint8_t slot, sends, state;
+};
+enum out_parcel_state { OUT_EMPTY = 0, OUT_READING, OUT_SEALED };
+struct out_parcel {
+    struct table_link by_id; /* while sealed */
+    TAILQ_ENTRY(out_parcel) link;
+    struct out_flow *flow; /* NULL: dropped, waits for the last read */
+    struct parcel_id id;
+    enum out_parcel_state state;
+    bool is_long, spoiled, traced;
+    struct out_item *items;
+    size_t n_items;
+    uint8_t *plain, *sealed;
+    size_t plain_length, sealed_length, charged;
+    unsigned reads; /* under way */
+    int read_error;
+    uint32_t key; /* place of its receipt key */
+    struct out_shard *shards;
+    unsigned k, waiting, arrived;
+    unsigned timeouts;    /* in a row, with nothing heard */
+    uint32_t credit;      /* shards it may send before something is heard */
+    struct mono deadline; /* of what flies */
+};
+TAILQ_HEAD(out_parcels, out_parcel);
+
+struct out_slot { /* a place for a kept path; its estimates outlive the path */
+    struct path *path;
+    uint32_t id;
+    uint16_t packets;
+    unsigned window, flight, acked;
+    struct mono cut;   /* last halved */
+    struct mono heard; /* something sent over this path arrived */
+    bool worked;
+};
+
+struct out_flow { /* one recipient (and one kind of route asked for) */
+    struct table_link by_recipient;
+    TAILQ_ENTRY(out_flow) all, run;
+    struct timer timer;
+    bool running;
+    struct node_id recipient;
+    uint8_t relays_exact;
+    bool strict;
+    struct out_messages shorts, longs;
+    size_t n_messages; /* those being stored included */
+    struct out_parcels parcels;
+    unsigned n_parcels, n_long;
+    bool long_turn;
+    struct out_slot slots[OUTBOX_SLOTS];
+    int64_t srtt_us, rttvar_us; /* srtt < 0: unmeasured */
+    bool keyed;
+    int64_t epoch;
+    uint64_t stamp; /* sequence of the descriptor that the keys are from */
+    uint8_t routing_key[KEY_LEN];
+    bool unreachable;
+    struct mono resume; /* unreachable, no memory, egress full or the store failed: not before */
+    struct mono tried;  /* last attempt while unreachable or silent */
+    struct mono draw_after; /* a further path could not be had: not tried before */
+    int64_t retry_us;
+    struct mono idle_since;
+};
+TAILQ_HEAD(out_flows, out_flow);
+
+enum out_op_kind { OUT_OP_PUT, OUT_OP_STATE, OUT_OP_READ, OUT_OP_READ_LOCAL, OUT_OP_FIND };
+struct out_op { /* a store operation under way; its address is the cookie */
+    TAILQ_ENTRY(out_op) link;
+    enum out_op_kind kind;
+    bool wait, trace, cancel, client_gone;
+    uint64_t client;
+    struct message_id id;
+    struct out_message *message; /* PUT: made in advance; STATE */
+    struct node_id recipient;    /* PUT */
+    uint8_t *body;               /* PUT: charged to BUDGET_CLIENTS */
+    char *notice;                /* PUT */
+    struct out_parcel *parcel;   /* READ */
+    size_t item;                 /* READ */
+};
+TAILQ_HEAD(out_ops, out_op);
+
+struct out_conversation {
+    struct table_link by_recipient;
+    struct node_id recipient;
+    uint64_t sequence;
+};
+enum out_local_stage { OUT_LOCAL_NONE = 0, OUT_LOCAL_READING, OUT_LOCAL_READY, OUT_LOCAL_HANDED };
+
+struct outbox {
+    struct outbox_config config;
+    struct outbox_counters counters;
+    struct node_id self;
+    struct table messages, conversations, flows, parcels;
+    struct out_messages all, cached, unstored, locals;
+    size_t n_messages, n_putting;
+    uint64_t n_pending;
+    struct out_flows all_flows, run;
+    struct out_watchers all_watchers;
+    struct timers timers;
+    size_t n_flows;
+    struct out_ops ops;
+    struct wall expires_first; /* no message expires before */
+    struct mono expiry_check, expiry_checked;
+    struct mono state_retry; /* of `unstored` */
+    int64_t state_retry_us;
+    struct parcel_keys *keys;
+    struct mono keys_check;           /* when keys of a past epoch are to be wiped */
+    uint8_t (*receipt_keys)[KEY_LEN]; /* locked */
+    uint32_t *free_keys;
+    uint32_t n_free_keys;
+    unsigned packets_left; /* in this tick */
+    /* The block for ourselves that is on its way, one at a time. */
+    enum out_local_stage local_stage;
+    struct out_message *local; /* NULL though a stage runs: it was cancelled meanwhile */
+    struct message_id local_id;
+    uint8_t *local_bytes;
+    uint32_t local_length;
+    struct mono local_retry;
+    int64_t local_retry_us;
+};
+
+#endif

@@ -1,0 +1,167 @@
+/* What travels between two correspondents, as bytes: the items of a parcel, its sealing, its
+ * shards, its receipts. Pure functions and one small table of shared secrets. It decides nothing:
+ * what is owed is outbox's, what was got is inbox's.
+ *
+ * Threat: relays deliver anything, and a known node may send what it likes. Nothing is believed
+ * before its mac is verified; every length is checked; a parcel names the sender that Noise proves
+ * (no misbinding). Implements p2pd-protocol(7) PARCELS. */
+#ifndef P2PD_PARCEL_H
+#define P2PD_PARCEL_H
+
+#include "daemon/core/base.h"
+#include "daemon/core/noise.h"
+#include "daemon/core/onion.h"
+#include "daemon/core/wirebuf.h"
+
+/* The first byte of an onion's payload. */
+enum payload_kind { PAYLOAD_SHARD = 1, PAYLOAD_RECEIPTS = 2 };
+
+#define PARCEL_ID_LEN 16
+#define PARCEL_MAC_LEN 16
+#define PARCEL_VERSION 1
+#define PARCEL_BLOCK_MAX 61440u /* of messages in one parcel: Noise seals 65535 bytes at most */
+#define PARCEL_ITEM_HEADER_LEN                                                                     \
+    45u /* kind(1) id(16) sequence(8) sent ms(8) total(4) offset(4) length(4) */
+#define PARCEL_HEAD_LEN (NODE_ID_LEN + 1u) /* sender id, version */
+#define PARCEL_PLAIN_MAX (PARCEL_HEAD_LEN + PARCEL_ITEM_HEADER_LEN + PARCEL_BLOCK_MAX)
+#define PARCEL_OVERHEAD 96u /* Noise_X: e(32) s(48) tag(16) */
+#define PARCEL_SEALED_MAX (PARCEL_PLAIN_MAX + PARCEL_OVERHEAD)
+#define PARCEL_SHARD_HEADER_LEN 51u
+#define PARCEL_SHARD_DATA_MAX (ONION_PAYLOAD_MAX - 1u - PARCEL_SHARD_HEADER_LEN)
+#define PARCEL_SHARDS_MAX ((PARCEL_SEALED_MAX + PARCEL_SHARD_DATA_MAX - 1) / PARCEL_SHARD_DATA_MAX)
+#define PARCEL_BITMAP_MAX ((PARCEL_SHARDS_MAX + 7) / 8)
+#define PARCEL_RECEIPT_PATHS_MAX 8
+#define PARCEL_RECEIPT_FINAL_LEN 34u /* a receipt that is not partial */
+#define PARCEL_RECEIPT_MAX (36u + PARCEL_BITMAP_MAX + 8u * PARCEL_RECEIPT_PATHS_MAX)
+
+struct parcel_id {
+    uint8_t bytes[PARCEL_ID_LEN];
+};
+
+/* ---- Plaintext: sender id(32) version(1) item* ---- */
+enum parcel_item_kind { PARCEL_ITEM_MESSAGE = 1 };
+struct parcel_item { /* a message, or one block of it */
+    struct message_id id;
+    uint64_t sequence, sent_ms;
+    uint32_t total, offset, length;
+    const uint8_t *bytes;
+};
+void parcel_put_head(struct wire_writer *writer, const struct node_id *sender);
+/* Returns where the item's bytes are, to be filled in later if item->bytes is NULL. NULL: no room
+ * (the writer has failed). */
+uint8_t *parcel_put_item(struct wire_writer *writer, const struct parcel_item *item);
+/* 0, DROP_MALFORMED, DROP_VERSION. */
+enum drop parcel_get_head(struct wire_reader *reader, struct node_id *ret_sender);
+/* The next item, borrowed. 0; DROP_MALFORMED (bounds); DROP_VERSION (a kind that we do not know).
+ */
+enum drop parcel_get_item(struct wire_reader *reader, struct parcel_item *ret_item);
+
+/* ---- Sealing ---- */
+/* Seal for recipient's routing key of `epoch`. out holds length + PARCEL_OVERHEAD. Returns the
+ * sealed length, or -EINVAL (a key that yields zero). ret_receipt_key is what the final receipt
+ * will be keyed by. */
+int parcel_seal(const struct noise_keypair *link_key, const struct node_id *recipient,
+                const uint8_t routing_key[KEY_LEN], int64_t epoch, const uint8_t ephemeral[32],
+                const uint8_t *plain, size_t length, uint8_t *out,
+                uint8_t ret_receipt_key[KEY_LEN]);
+/* Open, and hold the sender named inside and the link key proven by Noise against the expected
+ * ones. plain holds length - PARCEL_OVERHEAD and is undefined on failure. 0, DROP_MALFORMED,
+ * DROP_AUTH. */
+enum drop parcel_open(const struct noise_keypair *routing_key, const struct node_id *recipient,
+                      int64_t epoch, const struct node_id *sender,
+                      const uint8_t sender_link_key[KEY_LEN], const uint8_t *sealed, size_t length,
+                      uint8_t *plain, size_t *ret_length, uint8_t ret_receipt_key[KEY_LEN]);
+/* Into how many shards so many sealed bytes go, and how many bytes the shard `index` of them has.
+ */
+unsigned parcel_shard_count(size_t sealed_length);
+size_t parcel_shard_length(size_t sealed_length, unsigned index);
+
+/* ---- Shards: kind(1) id(16) k(1) m(1) index(1) length(2) sender(8) path(4) packet(2) mac(16) data
+ * ---- */
+struct parcel_shard {
+    struct parcel_id id;
+    uint8_t k, index;
+    uint16_t length;
+    uint64_t sender;
+    uint32_t path;
+    uint16_t packet;
+    const uint8_t *data;
+    const uint8_t *header, *mac; /* decoded ones: what the mac covers, besides the data */
+};
+/* Returns the length of the payload. Precondition: length 1..PARCEL_SHARD_DATA_MAX. */
+size_t parcel_shard_encode(const struct parcel_shard *shard, const uint8_t key[KEY_LEN],
+                           uint8_t ret_payload[ONION_PAYLOAD_MAX]);
+/* Borrows from payload. 0; DROP_MALFORMED (a length or number that cannot be); DROP_VERSION
+ * (parity, which this version lacks). */
+enum drop parcel_shard_decode(const uint8_t *payload, size_t length,
+                              struct parcel_shard *ret_shard);
+bool parcel_shard_is_authentic(const struct parcel_shard *shard, const uint8_t key[KEY_LEN]);
+
+/* ---- Receipts: kind(1) receipt*; receipt = id(16) status(1) reason(1) [partial: k(1) bitmap n(1)
+ * (path 4, highest 2, count 2)*n] mac(16) ---- */
+enum parcel_status { PARCEL_COMPLETE = 1, PARCEL_PARTIAL = 2, PARCEL_REFUSED = 3 };
+enum parcel_reason {
+    PARCEL_REASON_NONE = 0,
+    PARCEL_REASON_TOO_LARGE,
+    PARCEL_REASON_BLOCKED,
+    PARCEL_REASON_QUOTA,
+    PARCEL_REASON_VERSION,
+    PARCEL_REASON_MALFORMED,
+};
+struct parcel_path { /* what arrived over one path of the sender's */
+    uint32_t path;
+    uint16_t highest, count;
+};
+struct parcel_receipt {
+    struct parcel_id id;
+    enum parcel_status status;
+    uint8_t reason;
+    uint8_t k, n_paths; /* partial */
+    uint8_t bitmap[PARCEL_BITMAP_MAX];
+    struct parcel_path paths[PARCEL_RECEIPT_PATHS_MAX];
+    const uint8_t *start, *mac; /* decoded ones: what the mac covers lies between */
+};
+/* Append to a payload. The writer fails, as ever, if there is no room. */
+void parcel_receipt_encode(const struct parcel_receipt *receipt, const uint8_t key[KEY_LEN],
+                           struct wire_writer *writer);
+/* Borrows. 0 or DROP_MALFORMED. */
+enum drop parcel_receipt_decode(struct wire_reader *reader, struct parcel_receipt *ret_receipt);
+bool parcel_receipt_is_authentic(const struct parcel_receipt *receipt, const uint8_t key[KEY_LEN]);
+/* The words for a reason; "refused" for one we do not know. */
+const char *parcel_reason_words(uint8_t reason);
+
+/* ---- Shared secrets ---- */
+struct parcel_secret {
+    uint8_t ss[32];        /* X25519(sender's link key, recipient's routing key) */
+    uint8_t shard_key[32]; /* H-256("p2pd shard" || ss || sender id || recipient id || epoch) */
+};
+void parcel_receipt_key(const struct parcel_secret *secret, const struct parcel_id *id,
+                        uint8_t ret_key[KEY_LEN]); /* of a partial receipt */
+
+/* A bounded table of them, by peer and epoch, in one locked allocation; four-way associative, least
+ * recently used out. */
+struct parcel_keys;
+/* NULL: no memory. count is a multiple of 4. */
+struct parcel_keys *parcel_keys_new(size_t count);
+void parcel_keys_free(struct parcel_keys *keys); /* wipes; takes NULL */
+/* `stamp` is the sequence of the peer's descriptor whose key was used: a newer one misses. Valid
+ * until the next call. NULL: not held. */
+const struct parcel_secret *parcel_keys_find(struct parcel_keys *keys, const struct node_id *peer,
+                                             uint64_t stamp, int64_t epoch);
+struct parcel_peer {
+    const struct node_id *id;
+    uint64_t stamp;
+    int64_t epoch;
+    const uint8_t
+        *public_key; /* the peer's: routing key if it is the recipient, link key if the sender */
+    const uint8_t *secret; /* ours */
+    const struct node_id *self;
+    bool is_sender; /* the peer sends */
+};
+/* Compute and enter. NULL: the exchange yields zero. */
+const struct parcel_secret *parcel_keys_add(struct parcel_keys *keys,
+                                            const struct parcel_peer *peer);
+/* Wipe what belongs to epochs before `oldest`. Returns how many are left. */
+size_t parcel_keys_expire(struct parcel_keys *keys, int64_t oldest);
+
+#endif

@@ -1,0 +1,174 @@
+/* Threat: one user, or one broken script, takes all connections or all memory. Connections are
+ * capped in all and per uid, large requests wait until memory is reserved for them, and of the
+ * readers that let answers pile up the largest goes first. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* accept4 */
+#endif
+#include "daemon/io/control_private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define ACCEPT_AGAIN_S 1.0
+#define REFUSED_MAX 8 /* of one uid that wait to hear why; the next ones hear nothing */
+
+/* Two of the largest requests at a time. */
+static size_t input_max(const struct control *control) {
+    return 2 * (control->message_max + FRAME_SLACK);
+}
+
+/* Answers not yet read, over all clients: several of the largest batches. */
+static size_t output_max(const struct control *control) {
+    return 4 * (control->message_max + FRAME_SLACK) + (16u << 20);
+}
+
+bool control_reserve(struct control *control, size_t bytes) {
+    /* After a reload to a smaller maximum one that is larger may be under way: alone it always
+     * fits. */
+    if (control->reserved > 0 && control->reserved + bytes > input_max(control))
+        return false;
+    control->reserved += bytes;
+    return true;
+}
+
+void control_release(struct control *control, size_t bytes) {
+    control->reserved -= bytes;
+    if (bytes == 0)
+        return;
+    for (struct control_client *client = control->clients; client; client = client->next)
+        if (client->paused)
+            client_resume(client);
+}
+
+void control_client_left(struct control *control) {
+    if (!ev_is_active(&control->again))
+        ev_io_start(control->loop, &control->listen);
+}
+
+static size_t count_uid(const struct control *control, uid_t uid) {
+    size_t n = 0;
+    for (const struct control_client *client = control->clients; client; client = client->next)
+        n += client->uid == uid;
+    return n;
+}
+
+static void admit(struct control *control, int fd) {
+    struct control_peer peer;
+    char refusal[CONTROL_TEXT_MAX] = "";
+    if (control->credentials(fd, &peer) < 0) {
+        close(fd);
+        return;
+    }
+    size_t n = count_uid(control, peer.uid), allowed = 0;
+    if (control_socket_is_allowed(&peer, control->gid, refusal, sizeof refusal))
+        allowed = CONTROL_CLIENTS_UID;
+    if (allowed > 0 && n >= allowed)
+        snprintf(refusal, sizeof refusal, "limit reached: %d connections of uid %lu",
+                 CONTROL_CLIENTS_UID, (unsigned long)peer.uid);
+    if (n >= allowed + REFUSED_MAX || client_start(control, fd, peer.uid, refusal) < 0)
+        close(fd);
+}
+
+static void on_listen(struct ev_loop *loop, ev_io *watcher, int events) {
+    struct control *control = watcher->data;
+    (void)events;
+    while (control->n_clients < CONTROL_CLIENTS_MAX) {
+        int fd = accept4(control->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd >= 0) {
+            admit(control, fd);
+        } else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+            /* The connection stays in the queue: asking again at once would only burn the CPU. */
+            ev_io_stop(loop, watcher);
+            ev_timer_set(&control->again, ACCEPT_AGAIN_S, 0.);
+            ev_timer_start(loop, &control->again);
+            return;
+        } else if (errno != EINTR && errno != ECONNABORTED) {
+            return;
+        }
+    }
+    ev_io_stop(loop, watcher);
+}
+
+static void on_again(struct ev_loop *loop, ev_timer *watcher, int events) {
+    struct control *control = watcher->data;
+    (void)events;
+    ev_io_start(loop, &control->listen);
+}
+
+int control_open(struct control **ret_control, struct ev_loop *loop,
+                 const struct control_config *config, const struct control_sink *sink,
+                 char ret_error[FAILURE_MAX]) {
+    struct control *control = calloc(1, sizeof *control);
+    char *path = strdup(config->path);
+    int fd = -ENOMEM;
+    if (control && path)
+        fd = control_socket_listen(config, ret_error);
+    else
+        failure(ret_error, -ENOMEM, "control.socket: no memory");
+    if (fd < 0) {
+        free(control);
+        free(path);
+        return fd;
+    }
+    control->loop = loop;
+    control->sink = *sink;
+    control->credentials = config->credentials ? config->credentials : control_socket_credentials;
+    control->path = path;
+    control->fd = fd;
+    control_reconfigure(control, config);
+    ev_io_init(&control->listen, on_listen, fd, EV_READ);
+    ev_timer_init(&control->again, on_again, ACCEPT_AGAIN_S, 0.);
+    control->listen.data = control->again.data = control;
+    ev_io_start(loop, &control->listen);
+    *ret_control = control;
+    return 0;
+}
+
+void control_reconfigure(struct control *control, const struct control_config *config) {
+    control->gid = config->gid;
+    control->message_max =
+        config->message_max < FRAME_MESSAGE_MAX ? config->message_max : FRAME_MESSAGE_MAX;
+}
+
+/* As budgets do elsewhere: the largest holder pays. */
+static void trim_output(struct control *control) {
+    while (control->output_bytes > output_max(control)) {
+        struct control_client *largest = NULL;
+        for (struct control_client *client = control->clients; client; client = client->next)
+            if (!client->dead && (!largest || client->output_bytes > largest->output_bytes))
+                largest = client;
+        if (!largest)
+            return;
+        client_discard_output(largest);
+    }
+}
+
+void control_answer(struct control *control, const struct answer *answer) {
+    struct control_client *client = control->clients;
+    while (client && client->number != answer->client)
+        client = client->next;
+    if (!client || client->dead)
+        return;
+    client_take_answer(client, answer);
+    trim_output(control);
+}
+
+void control_close(struct control *control) {
+    if (!control)
+        return;
+    ev_io_stop(control->loop, &control->listen);
+    ev_timer_stop(control->loop, &control->again);
+    /* The name goes first: who waits for our end by its connection must not find the socket
+     * again. */
+    unlink(control->path);
+    close(control->fd);
+    while (control->clients) {
+        struct control_client *client = control->clients;
+        control->clients = client->next;
+        client_free(client);
+    }
+    free(control->path);
+    free(control);
+}

@@ -1,0 +1,176 @@
+/* See process.h. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "daemon/io/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Sockets, store, log, and a handful of clients. */
+#define FILES_MIN 32
+#define FILES_WANTED 4096
+/* getaddrinfo with all its plugins is the hungriest thing on it. */
+#define THREAD_STACK (256 * 1024)
+
+/* Up to `wanted` as far as the hard limit allows. */
+static rlim_t raise_limit(int resource, rlim_t wanted) {
+    struct rlimit limit;
+    if (getrlimit(resource, &limit) < 0)
+        return 0;
+    if (limit.rlim_cur >= wanted)
+        return limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+    setrlimit(resource, &limit);
+    return limit.rlim_cur;
+}
+
+/* A standard stream that was closed by who started us must not become a socket: what is written for
+ * people would go to it, and the background replaces all three. */
+static void open_standard_streams(void) {
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR | O_NOCTTY);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
+int process_prepare(char error[FAILURE_MAX]) {
+    open_standard_streams();
+    /* Secrets are besides in memory that no dump includes: libsodium marks it. */
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+    signal(SIGPIPE, SIG_IGN);
+    umask(077);
+#ifdef __GLIBC__
+    mallopt(M_ARENA_MAX, 1); /* an arena a thread would cost more than it saves here */
+    mallopt(M_TRIM_THRESHOLD, 256 * 1024);
+#endif
+    raise_limit(RLIMIT_MEMLOCK, RLIM_INFINITY);
+    rlim_t files = raise_limit(RLIMIT_NOFILE, FILES_WANTED);
+    if (files < FILES_MIN)
+        return failure(error, -EMFILE, "only %lu open files are allowed, %d are needed (ulimit -n)",
+                       (unsigned long)files, FILES_MIN);
+    return 0;
+}
+
+/* ---- Background ---- */
+
+static void __attribute__((noreturn)) wait_for_start(int pipe, pid_t child) {
+    unsigned char code = 0;
+    ssize_t n;
+    do
+        n = read(pipe, &code, 1);
+    while (n < 0 && errno == EINTR);
+    if (n == 1)
+        _exit(code);
+    int status = 0;
+    waitpid(child, &status, 0);
+    _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+}
+
+int process_background(struct process_background *ret_background, const char *pidfile,
+                       char error[FAILURE_MAX]) {
+    int ends[2];
+    if (pipe(ends) < 0)
+        return failure(error, -errno, "pipe: %s", strerror(errno));
+    pid_t child = fork();
+    if (child < 0) {
+        int e = errno;
+        close(ends[0]);
+        close(ends[1]);
+        return failure(error, -e, "fork: %s", strerror(e));
+    }
+    if (child > 0) {
+        close(ends[1]);
+        wait_for_start(ends[0], child);
+    }
+    close(ends[0]);
+    fcntl(ends[1], F_SETFD, FD_CLOEXEC);
+    setsid();
+    *ret_background = (struct process_background){ends[1], pidfile};
+    return 0;
+}
+
+static int write_pidfile(const char *path, char error[FAILURE_MAX]) {
+    char text[32];
+    int length = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return failure(error, -errno, "%s: %s", path, strerror(errno));
+    fchmod(fd, 0644); /* whatever the umask: init's tools read it */
+    ssize_t n = write(fd, text, (size_t)length);
+    int r = n == length ? 0 : n < 0 ? -errno : -ENOSPC;
+    close(fd);
+    return r < 0 ? failure(error, r, "%s: %s", path, strerror(-r)) : 0;
+}
+
+int process_started(struct process_background *background, char error[FAILURE_MAX]) {
+    if (background->pipe < 0)
+        return 0;
+    if (background->pidfile) {
+        int r = write_pidfile(background->pidfile, error);
+        if (r < 0)
+            return r;
+    }
+    int null = open("/dev/null", O_RDWR | O_NOCTTY);
+    for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
+        dup2(null, fd);
+    if (null > STDERR_FILENO)
+        close(null);
+    if (chdir("/") < 0)
+        return failure(error, -errno, "/: %s", strerror(errno));
+    ssize_t told = write(background->pipe, "", 1); /* a parent that is gone need not know */
+    (void)told;
+    close(background->pipe);
+    background->pipe = -1;
+    return 0;
+}
+
+void process_ended(const struct process_background *background) {
+    if (background->pidfile && background->pipe < 0)
+        unlink(background->pidfile);
+}
+
+/* ---- The end ---- */
+
+static void end_now(int signal) {
+    (void)signal;
+    _exit(0);
+}
+
+void process_end_within(unsigned seconds) {
+    struct sigaction action = {.sa_handler = end_now};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGALRM, &action, NULL);
+    unsigned left = alarm(seconds);
+    if (left > 0 && left < seconds) /* asking again does not postpone it */
+        alarm(left);
+}
+
+int process_thread(void *(*run)(void *), void *context) {
+    sigset_t all, before;
+    pthread_attr_t attributes;
+    pthread_t thread;
+    sigfillset(&all);
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, THREAD_STACK);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* inherited by the thread */
+    int r = pthread_create(&thread, &attributes, run, context);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return -r;
+}

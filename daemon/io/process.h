@@ -1,0 +1,38 @@
+/* What a process asks of its system before it is a daemon: limits, core dumps, memory, the
+ * background, and an end that is certain. No state but what the system keeps. */
+#ifndef P2PD_PROCESS_H
+#define P2PD_PROCESS_H
+
+#include "daemon/io/failure.h"
+
+#include <sys/types.h>
+
+/* All standard streams open, no core dumps (before a key is read), no SIGPIPE, files for us
+ * alone, as few and small heaps as the system lets us ask for, limits on open files and locked
+ * memory up to what is allowed. 0, or -EMFILE: too few files for anything. */
+int process_prepare(char error[FAILURE_MAX]);
+
+/* The two ends of going to the background. The parent stays until the child tells it how the
+ * start went, so that the exit code and the messages of a failed start reach the caller. */
+struct process_background {
+    int pipe; /* -1: in the foreground */
+    const char *pidfile;
+};
+/* Fork. In the child: 0 and *ret_background. The parent does not return: it exits as the child
+ * tells it. */
+int process_background(struct process_background *ret_background, const char *pidfile,
+                       char error[FAILURE_MAX]);
+/* In the child, once up: write the pid file, let go of folder and standard streams, release the
+ * parent with exit code 0. Does nothing in the foreground. 0, or negative errno and a line. */
+int process_started(struct process_background *background, char error[FAILURE_MAX]);
+/* At the end: remove the pid file that process_started wrote. */
+void process_ended(const struct process_background *background);
+
+/* From now on the process ends with exit code 0 within `seconds`, whatever hangs. Safe in a
+ * signal handler. */
+void process_end_within(unsigned seconds);
+
+/* Start a thread with a small stack that takes no signals; detached. 0 or negative errno. */
+int process_thread(void *(*run)(void *), void *context);
+
+#endif

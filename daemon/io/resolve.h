@@ -1,0 +1,25 @@
+/* Host names of configured peers, looked up on a thread so that a slow name server stalls
+ * nothing, and again with growing pauses until there is an answer.
+ *
+ * Threat: the DNS may lie. Its answers are addresses to dial, nothing more: who is there, the
+ * handshake proves. */
+#ifndef P2PD_RESOLVE_H
+#define P2PD_RESOLVE_H
+
+#include "daemon/core/base.h"
+
+struct resolve;
+
+/* `wake` is called on the thread when there is something to collect. NULL: no memory. The thread
+ * starts with the first host. */
+struct resolve *resolve_new(void (*wake)(void *context), void *context);
+/* Does not wait for a look-up that is under way; wake is not called any more. Takes NULL. */
+void resolve_free(struct resolve *resolve);
+
+/* Look up HOST or HOST:PORT ("udp://" before it allowed), once for each name. 0, -EEXIST, or
+ * negative errno. */
+int resolve_add(struct resolve *resolve, const char *host);
+/* Take an address that was found; false: none now. */
+bool resolve_collect(struct resolve *resolve, struct address *ret_address);
+
+#endif

@@ -1,0 +1,305 @@
+/* See shell.h. One event is fed at a time: carrying out an update can make the control socket
+ * report clients that are gone, and those wait until the update has been carried out entirely.
+ *
+ * Threat: anything can hang (a disk, a name server, a client, our own bug). From the first
+ * SIGTERM on an alarm clock runs that no loop and no thread can stop. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "daemon/io/process.h"
+#include "daemon/io/shell_private.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+
+/* Batches a socket may deliver before clients, store and timers have their turn again. */
+#define BATCHES_A_TURN 4
+#define RESULTS_A_TURN 64
+/* For what the kernel did not take at once when leaving. */
+#define FLUSH_S 0.5
+/* Of the 5 s within which SIGTERM ends us. */
+#define END_S 4
+
+/* Time asleep counts where the system can say it: a laptop that wakes up has dead links, and
+ * should know at once. */
+struct mono shell_mono(void) {
+    struct timespec now;
+#ifdef CLOCK_BOOTTIME
+    clock_gettime(CLOCK_BOOTTIME, &now);
+#else
+    clock_gettime(CLOCK_MONOTONIC, &now);
+#endif
+    return (struct mono){now.tv_sec * US_PER_S + now.tv_nsec / 1000};
+}
+
+struct wall shell_wall(const struct shell *shell) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (struct wall){now.tv_sec * US_PER_S + now.tv_nsec / 1000 +
+                         shell->options->clock_offset_us};
+}
+
+/* ---- Carrying out ---- */
+
+/* Most steps change nothing here, and then nothing is done. */
+static void arm_wake(struct shell *shell, struct mono at) {
+    if (at.us == shell->wake_at.us && ev_is_active(&shell->wake))
+        return;
+    shell->wake_at = at;
+    ev_timer_stop(shell->loop, &shell->wake);
+    if (at.us == MONO_NEVER.us)
+        return;
+    int64_t left_us = at.us - shell_mono().us;
+    /* libev counts from the time at which this turn of the loop began. */
+    ev_now_update(shell->loop);
+    ev_timer_set(&shell->wake, left_us > 0 ? (double)left_us / (double)US_PER_S : 0, 0);
+    ev_timer_start(shell->loop, &shell->wake);
+}
+
+static void watch_writing(struct shell *shell) {
+    for (size_t i = 0; i < udp_n_sockets(shell->udp); i++)
+        if (udp_wants_write(shell->udp, i))
+            ev_io_start(shell->loop, &shell->writable[i]);
+}
+
+static void fail(struct shell *shell, const char *what) {
+    log_error(&shell->log, "%s", what);
+    shell->exit_code = EXIT_FAILURE;
+    ev_break(shell->loop, EVBREAK_ALL);
+}
+
+static void carry_out(struct shell *shell, const struct node_update *update) {
+    if (update->n_datagrams > 0) {
+        udp_send(shell->udp, update->datagrams, update->n_datagrams);
+        watch_writing(shell);
+    }
+    /* Without its operations the core would wait for ever; what it promised so far is on disk. */
+    if (update->n_ops > 0 && store_submit(shell->store, update->ops, update->n_ops) < 0)
+        fail(shell, "out of memory for the store: stopping");
+    for (size_t i = 0; i < update->n_answers; i++)
+        control_answer(shell->control, &update->answers[i]);
+    arm_wake(shell, update->wake);
+}
+
+static void step_once(struct shell *shell, struct node_event *event) {
+    struct node_update update = {.wake = MONO_NEVER};
+    event->mono = shell_mono();
+    event->wall = shell_wall(shell);
+    node_step(shell->node, event, &update);
+    carry_out(shell, &update);
+}
+
+void shell_step(struct shell *shell, struct node_event *event) {
+    assert(!shell->stepping);
+    shell->stepping = true;
+    step_once(shell, event);
+    for (size_t i = 0; i < shell->n_gone; i++)
+        step_once(shell, &(struct node_event){.kind = EVENT_CLIENT_GONE, .client = shell->gone[i]});
+    shell->n_gone = 0;
+    shell->stepping = false;
+}
+
+/* ---- What happens ---- */
+
+static void on_readable(struct ev_loop *loop, ev_io *watcher, int events) {
+    struct shell *shell = ev_userdata(loop);
+    size_t socket = (size_t)(watcher - shell->readable);
+    struct datagram datagrams[UDP_BATCH];
+    (void)events;
+    for (int i = 0; i < BATCHES_A_TURN; i++) {
+        size_t n = udp_receive(shell->udp, socket, datagrams);
+        if (n > 0)
+            shell_step(shell, &(struct node_event){.kind = EVENT_DATAGRAMS,
+                                                   .datagrams = {.v = datagrams, .n = n}});
+        if (n < UDP_BATCH)
+            return;
+    }
+}
+
+static void on_writable(struct ev_loop *loop, ev_io *watcher, int events) {
+    struct shell *shell = ev_userdata(loop);
+    size_t socket = (size_t)(watcher - shell->writable);
+    (void)events;
+    udp_flush(shell->udp, socket);
+    if (udp_wants_write(shell->udp, socket))
+        return;
+    ev_io_stop(loop, watcher);
+    bool any = false;
+    for (size_t i = 0; i < udp_n_sockets(shell->udp); i++)
+        any = any || udp_wants_write(shell->udp, i);
+    if (shell->leaving && !any)
+        ev_break(loop, EVBREAK_ALL);
+}
+
+static void on_wake(struct ev_loop *loop, ev_timer *watcher, int events) {
+    struct shell *shell = ev_userdata(loop);
+    (void)watcher, (void)events;
+    if (mono_is_due(shell->wake_at, shell_mono()))
+        shell_step(shell, &(struct node_event){.kind = EVENT_TIMER});
+    else /* libev's clock and ours differ by a little */
+        arm_wake(shell, shell->wake_at);
+}
+
+static void on_stored(struct ev_loop *loop, ev_async *watcher, int events) {
+    struct shell *shell = ev_userdata(loop);
+    struct store_result results[RESULTS_A_TURN];
+    size_t n;
+    (void)watcher, (void)events;
+    while (!shell->leaving && (n = store_collect(shell->store, results, RESULTS_A_TURN)) > 0) {
+        shell_step(shell,
+                   &(struct node_event){.kind = EVENT_STORED, .stored = {.v = results, .n = n}});
+        store_release(shell->store);
+    }
+}
+
+static void on_resolved(struct ev_loop *loop, ev_async *watcher, int events) {
+    struct shell *shell = ev_userdata(loop);
+    struct node_event event = {.kind = EVENT_BOOTSTRAP};
+    (void)watcher, (void)events;
+    while (!shell->leaving && resolve_collect(shell->resolve, &event.bootstrap))
+        shell_step(shell, &event);
+}
+
+static void on_watchdog(struct ev_loop *loop, ev_timer *watcher, int events) {
+    struct shell *shell = ev_userdata(loop);
+    (void)watcher, (void)events;
+    notify_watchdog(&shell->notify);
+}
+
+static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int events) {
+    (void)watcher, (void)events;
+    ev_break(loop, EVBREAK_ALL);
+}
+
+void shell_wake_stored(void *context) {
+    struct shell *shell = context;
+    ev_async_send(shell->loop, &shell->stored);
+}
+
+void shell_wake_resolved(void *context) {
+    struct shell *shell = context;
+    ev_async_send(shell->loop, &shell->resolved);
+}
+
+/* ---- The control socket's side ---- */
+
+static void on_request(void *context, const struct request *request) {
+    struct shell *shell = context;
+    if (!shell->leaving)
+        shell_step(shell, &(struct node_event){.kind = EVENT_REQUEST, .request = *request});
+}
+
+static void on_client_gone(void *context, uint64_t client) {
+    struct shell *shell = context;
+    if (shell->leaving)
+        return;
+    if (!shell->stepping) {
+        shell_step(shell, &(struct node_event){.kind = EVENT_CLIENT_GONE, .client = client});
+        return;
+    }
+    /* A connection goes once, and no new one comes during a step. */
+    assert(shell->n_gone < CONTROL_CLIENTS_MAX);
+    shell->gone[shell->n_gone++] = client;
+}
+
+static void leave(struct shell *shell) {
+    if (shell->leaving)
+        return;
+    process_end_within(END_S);
+    log_info(&shell->log, "leaving the network");
+    notify_stopping(&shell->notify);
+    shell_step(shell, &(struct node_event){.kind = EVENT_LEAVE});
+    shell->leaving = true;
+    ev_timer_stop(shell->loop, &shell->wake);
+    bool waiting = false;
+    for (size_t i = 0; i < udp_n_sockets(shell->udp); i++) {
+        ev_io_stop(shell->loop, &shell->readable[i]);
+        waiting = waiting || udp_wants_write(shell->udp, i);
+    }
+    if (!waiting)
+        ev_break(shell->loop, EVBREAK_ALL);
+    ev_timer_set(&shell->deadline, FLUSH_S, 0);
+    ev_timer_start(shell->loop, &shell->deadline);
+}
+
+static void on_command(void *context, enum control_command command, uint64_t client) {
+    struct shell *shell = context;
+    struct answer answer = {.client = client, .kind = ANSWER_TEXT, .end = true};
+    char error[FAILURE_MAX];
+    if (command == CONTROL_RELOAD && shell_reload(shell, error) < 0) {
+        answer.code = ANSWER_FAILED;
+        snprintf(answer.text, sizeof answer.text, "%.*s", (int)sizeof answer.text - 1, error);
+    }
+    control_answer(shell->control, &answer);
+    if (command == CONTROL_STOP)
+        leave(shell);
+}
+
+const struct control_sink shell_sink = {
+    .request = on_request, .client_gone = on_client_gone, .command = on_command};
+
+/* ---- Signals ---- */
+
+static void on_end(struct ev_loop *loop, ev_signal *watcher, int events) {
+    (void)watcher, (void)events;
+    leave(ev_userdata(loop));
+}
+
+static void on_hangup(struct ev_loop *loop, ev_signal *watcher, int events) {
+    struct shell *shell = ev_userdata(loop);
+    char error[FAILURE_MAX];
+    (void)watcher, (void)events;
+    if (!shell->leaving)
+        shell_reload(shell, error); /* which logs its failure */
+}
+
+/* libev's own handler only makes a note for the loop; if the loop hangs, this alarm still ends
+ * us. */
+static void end_signal(int number) {
+    process_end_within(END_S);
+    ev_feed_signal(number);
+}
+
+static void watch_signals(struct shell *shell) {
+    struct sigaction action = {.sa_handler = end_signal, .sa_flags = SA_RESTART};
+    ev_signal_init(&shell->terminate, on_end, SIGTERM);
+    ev_signal_init(&shell->interrupt, on_end, SIGINT);
+    ev_signal_init(&shell->hangup, on_hangup, SIGHUP);
+    ev_signal_start(shell->loop, &shell->terminate);
+    ev_signal_start(shell->loop, &shell->interrupt);
+    ev_signal_start(shell->loop, &shell->hangup);
+    sigfillset(&action.sa_mask);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+}
+
+/* ---- Watchers ---- */
+
+void shell_watch(struct shell *shell) {
+    ev_set_userdata(shell->loop, shell);
+    for (size_t i = 0; i < udp_n_sockets(shell->udp); i++) {
+        ev_io_init(&shell->readable[i], on_readable, udp_fd(shell->udp, i), EV_READ);
+        ev_io_init(&shell->writable[i], on_writable, udp_fd(shell->udp, i), EV_WRITE);
+        ev_io_start(shell->loop, &shell->readable[i]);
+    }
+    ev_timer_init(&shell->wake, on_wake, 0, 0);
+    ev_timer_init(&shell->deadline, on_deadline, 0, 0);
+    ev_async_init(&shell->stored, on_stored);
+    ev_async_init(&shell->resolved, on_resolved);
+    ev_async_start(shell->loop, &shell->stored);
+    ev_async_start(shell->loop, &shell->resolved);
+    if (shell->notify.watchdog_us >
+        0) { /* twice in the interval, as sd_watchdog_enabled(3) advises */
+        double interval = (double)shell->notify.watchdog_us / (double)US_PER_S / 2;
+        ev_timer_init(&shell->watchdog, on_watchdog, interval, interval);
+        ev_timer_start(shell->loop, &shell->watchdog);
+    }
+    watch_signals(shell);
+}
+
+int shell_run(struct shell *shell) {
+    ev_run(shell->loop, 0);
+    return shell->exit_code;
+}

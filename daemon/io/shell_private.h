@@ -1,0 +1,62 @@
+/* Between shell.c (events) and shell_start.c (opening, closing, reading the configuration
+ * again). */
+#ifndef P2PD_SHELL_PRIVATE_H
+#define P2PD_SHELL_PRIVATE_H
+
+#include "daemon/core/node.h"
+#include "daemon/io/control.h"
+#include "daemon/io/notify.h"
+#include "daemon/io/resolve.h"
+#include "daemon/io/shell.h"
+#include "daemon/io/state.h"
+#include "daemon/io/store.h"
+#include "daemon/io/udp.h"
+#include "shared/log.h"
+
+#include <ev.h>
+
+struct shell {
+    const struct options *options;
+    struct config *config;
+    struct log log;
+    struct notify notify;
+    struct ev_loop *loop;
+    struct state *state;
+    struct udp *udp;
+    struct store *store;
+    struct control *control;
+    struct resolve *resolve;
+    struct node *node;
+
+    ev_io readable[UDP_SOCKETS_MAX], writable[UDP_SOCKETS_MAX];
+    ev_timer wake, watchdog, deadline;
+    ev_async stored, resolved;
+    ev_signal terminate, interrupt, hangup;
+
+    struct mono wake_at; /* for which `wake` is armed */
+    bool stepping;       /* inside a step or the carrying out of its update */
+    uint64_t
+        gone[CONTROL_CLIENTS_MAX]; /* clients that went meanwhile: the core is told afterwards */
+    size_t n_gone;
+    bool leaving;
+    int exit_code;
+};
+
+struct mono shell_mono(void);
+struct wall shell_wall(const struct shell *shell);
+/* Advance the node by an event (its clocks are filled in) and carry out what it wants. */
+void shell_step(struct shell *shell, struct node_event *event);
+/* A peer as configured: an address at once, a name once it is resolved. */
+void shell_introduce(struct shell *shell, const char *host);
+void shell_node_config(struct shell *shell, struct node_config *ret_config);
+/* Read the configuration again; on failure the old one stays. 0, or negative errno and a line. */
+int shell_reload(struct shell *shell, char error[FAILURE_MAX]);
+
+/* The watchers' and the control socket's side, set up by shell_start.c. */
+void shell_watch(struct shell *shell);
+void shell_unwatch(struct shell *shell);
+void shell_wake_stored(void *shell);
+void shell_wake_resolved(void *shell);
+extern const struct control_sink shell_sink; /* its context is the shell's to fill in */
+
+#endif

@@ -1,0 +1,44 @@
+/* The state folder: one daemon at a time in it, the identity, and the network key. messages.db
+ * beside them is the store's.
+ *
+ * Threat: other users of the machine. The folder and what is secret in it belong to us alone or
+ * are refused, with the command that mends it. An identity is never overwritten: losing it is
+ * losing every correspondent's trust. What the cache of the network key gives away to one who
+ * can read it is the network key itself, not the secret behind it: its tag is keyed by the
+ * identity, whose file whoever wants to try secrets must have as well. */
+#ifndef P2PD_STATE_H
+#define P2PD_STATE_H
+
+#include "daemon/core/base.h"
+#include "daemon/io/failure.h"
+
+#define NETWORK_SECRET_MAX 1024
+
+struct state;
+
+/* In sodium_malloc memory (state_secrets_new), since core dumps and swap outlive a process. */
+struct state_secrets {
+    uint8_t node_seed[KEY_LEN], link_secret[KEY_LEN], network_key[KEY_LEN];
+};
+struct state_secrets *state_secrets_new(void);
+/* Wipes; takes NULL. */
+void state_secrets_free(struct state_secrets *secrets);
+
+/* All of these: 0, or negative errno and a line for people. */
+
+/* Make the folder and its parents (0700) where they are missing, check it, and lock it: -EBUSY
+ * if a daemon has it. */
+int state_open(struct state **ret_state, const char *path, char error[FAILURE_MAX]);
+/* Unlocks; takes NULL. */
+void state_close(struct state *state);
+
+/* Read identity.key, or make it. -EPERM: others can read it; -EBADMSG: it is damaged. */
+int state_identity(struct state *state, struct state_secrets *secrets, bool *ret_created,
+                   char error[FAILURE_MAX]);
+/* Derive the network key from its name and the file that holds its secret ("" = an open
+ * network); needs the identity. Takes a moment and 64 MiB for a new secret, after which it is
+ * cached. A cache that cannot be written is no error. */
+int state_network_key(struct state *state, struct state_secrets *secrets, const char *name,
+                      const char *secret_file, char error[FAILURE_MAX]);
+
+#endif

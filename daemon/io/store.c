@@ -1,0 +1,375 @@
+/* The store's thread: operations gather in a batch while the last one is being committed; a
+ * batch is one transaction. */
+#include "daemon/io/store.h"
+#include "daemon/io/store_sql.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+
+/* Results have their memory from the start: an operation that was carried out can always be
+ * answered. */
+struct batch {
+    struct batch *next;
+    struct store_op *ops;
+    struct store_result *results;
+    size_t n, capacity, collected;
+    struct store_arena arena;
+};
+
+struct store {
+    struct store_db db; /* the thread's, once it runs */
+    struct store_arena boot;
+    pthread_t thread;
+    bool is_started;
+    void (*wake)(void *context);
+    void *context;
+
+    pthread_mutex_t mutex; /* over all below */
+    pthread_cond_t work, room;
+    struct batch *filling;         /* takes what is submitted; NULL = empty */
+    struct batch *finished, *last; /* in order */
+    bool is_stopping;
+    bool has_limit;
+    uint32_t limit_pages;
+};
+
+static bool is_read(enum store_kind kind) {
+    return kind == STORE_OUT_READ || kind == STORE_OUT_FIND || kind == STORE_IN_FETCH;
+}
+
+static void batch_free(struct batch *batch) {
+    if (!batch)
+        return;
+    store_arena_free(&batch->arena);
+    free(batch->ops);
+    free(batch->results);
+    free(batch);
+}
+
+/* ---- Operations ---- */
+
+static void put_node(struct store_db *db, const struct store_op *op) {
+    struct query query = query_begin(db, SQL_NODE_PUT);
+    query_blob(&query, op->node_put.id.bytes, NODE_ID_LEN);
+    query_blob(&query, op->node_put.bytes, op->node_put.length);
+    if (op->node_put.pinned)
+        query_address(&query, &op->node_put.pin);
+    else
+        query_null(&query);
+    query_run(&query);
+}
+
+/* An address without a port means every port there, as it does in a user's DEST. */
+static void unpin(struct store_db *db, const struct address *address) {
+    struct query query = query_begin(db, SQL_NODE_UNPIN);
+    query_address(&query, address);
+    query_int(&query, address->port == 0);
+    query_run(&query);
+}
+
+static void put_spares(struct store_db *db, const struct spare *spares, size_t n) {
+    struct query query = query_begin(db, SQL_SPARES_CLEAR);
+    query_run(&query);
+    for (size_t i = 0; i < n; i++) {
+        query = query_begin(db, SQL_SPARE_PUT);
+        query_address(&query, &spares[i].address);
+        query_blob(&query, spares[i].id.bytes, NODE_ID_LEN);
+        query_int(&query, spares[i].anchor);
+        query_run(&query);
+    }
+}
+
+static int apply_message(struct store_db *db, const struct store_op *op,
+                         struct store_result *result, struct store_arena *arena) {
+    switch (op->kind) {
+    case STORE_OUT_PUT:
+        return store_out_put(db, op, result);
+    case STORE_OUT_STATE:
+        return store_out_state(db, op);
+    case STORE_OUT_READ:
+        return store_out_read(db, op, result, arena);
+    case STORE_OUT_FIND:
+        return store_out_find(db, op, result);
+    case STORE_IN_PUT:
+        return store_in_put(db, op, result);
+    case STORE_IN_FETCH:
+        return store_in_fetch(db, op, result, arena);
+    default:
+        store_in_take(db, op);
+        return 0;
+    }
+}
+
+static void apply(struct store_db *db, const struct store_op *op, struct store_result *result,
+                  struct store_arena *arena) {
+    *result = (struct store_result){.tag = op->tag, .kind = op->kind};
+    switch (op->kind) {
+    case STORE_NODE_PUT:
+        put_node(db, op);
+        break;
+    case STORE_NODE_UNPIN:
+        unpin(db, &op->node_unpin.address);
+        break;
+    case STORE_SPARES_PUT:
+        put_spares(db, op->spares_put.spares, op->spares_put.n);
+        break;
+    case STORE_SEQUENCE:
+        store_meta_raise(db, "sequence", (int64_t)op->sequence.sequence);
+        break;
+    case STORE_SWEEP:
+        db->sweep.now = op->sweep.now;
+        db->sweep.retention_us = op->sweep.retention_us;
+        store_sweep(db);
+        break;
+    default:
+        result->error = apply_message(db, op, result, arena);
+    }
+}
+
+/* ---- Transactions ---- */
+
+static void run_simple(struct store_db *db, enum store_statement which) {
+    struct query query = query_begin(db, which);
+    query_run(&query);
+}
+
+/* Undo everything; what was numbered in memory, too. Returns why. */
+static int roll_back(struct store_db *db, int64_t next_row, int64_t next_body) {
+    int error = db->error;
+    db->error = 0;
+    db->next_row = next_row;
+    db->next_body = next_body;
+    db->sweep.is_left = false;
+    if (!sqlite3_get_autocommit(db->sqlite)) /* a full disk may have undone it by itself */
+        run_simple(db, SQL_ROLLBACK);
+    db->error = 0;
+    return error;
+}
+
+/* The transaction is lost: writes are told why. Reads saw what was never to be, and are
+ * repeated. */
+static void answer_failed(struct store_db *db, struct batch *batch, int error) {
+    for (size_t i = 0; i < batch->n; i++) {
+        const struct store_op *op = &batch->ops[i];
+        struct store_result *result = &batch->results[i];
+        if (is_read(op->kind))
+            apply(db, op, result, &batch->arena);
+        else
+            *result = (struct store_result){.error = error};
+        if (db->error)
+            *result = (struct store_result){.error = db->error};
+        result->tag = op->tag;
+        result->kind = op->kind;
+        db->error = 0;
+    }
+}
+
+static void run_batch(struct store_db *db, struct batch *batch) {
+    int64_t next_row = db->next_row, next_body = db->next_body;
+    run_simple(db, SQL_BEGIN);
+    for (size_t i = 0; i < batch->n && !db->error; i++)
+        apply(db, &batch->ops[i], &batch->results[i], &batch->arena);
+    run_simple(db, SQL_COMMIT);
+    if (db->error)
+        answer_failed(db, batch, roll_back(db, next_row, next_body));
+}
+
+/* More of a sweep. It answers nobody: if it fails, the next sweep will try again. */
+static void run_sweep(struct store_db *db) {
+    run_simple(db, SQL_BEGIN);
+    store_sweep(db);
+    run_simple(db, SQL_COMMIT);
+    if (db->error)
+        roll_back(db, db->next_row, db->next_body);
+}
+
+static void set_limit(struct store_db *db, uint32_t pages) {
+    char sql[64];
+    snprintf(sql, sizeof sql, "PRAGMA max_page_count = %u", pages ? pages : UINT32_MAX - 1);
+    sqlite3_exec(db->sqlite, sql, NULL, NULL, NULL);
+}
+
+/* ---- The thread ---- */
+
+static void finish_batch(struct store *store, struct batch *batch) {
+    if (store->last)
+        store->last->next = batch;
+    else
+        store->finished = batch;
+    store->last = batch;
+}
+
+static void *run(void *context) {
+    struct store *store = context;
+    pthread_mutex_lock(&store->mutex);
+    for (;;) {
+        while (!store->filling && !store->is_stopping && !store->db.sweep.is_left)
+            pthread_cond_wait(&store->work, &store->mutex);
+        struct batch *batch = store->filling;
+        if (!batch && store->is_stopping)
+            break;
+        store->filling = NULL;
+        bool has_limit = store->has_limit;
+        uint32_t pages = store->limit_pages;
+        store->has_limit = false;
+        pthread_cond_broadcast(&store->room);
+        pthread_mutex_unlock(&store->mutex);
+        if (has_limit)
+            set_limit(&store->db, pages);
+        if (batch)
+            run_batch(&store->db, batch);
+        else
+            run_sweep(&store->db);
+        pthread_mutex_lock(&store->mutex);
+        if (!batch)
+            continue;
+        finish_batch(store, batch);
+        pthread_mutex_unlock(&store->mutex);
+        store->wake(store->context);
+        pthread_mutex_lock(&store->mutex);
+    }
+    pthread_mutex_unlock(&store->mutex);
+    return NULL;
+}
+
+int store_open(struct store **ret_store, const char *path, char ret_error[FAILURE_MAX]) {
+    struct store *store = calloc(1, sizeof *store);
+    if (!store)
+        return failure(ret_error, -ENOMEM, "out of memory");
+    int error = store_db_open(&store->db, path, ret_error);
+    if (error) {
+        free(store);
+        return error;
+    }
+    pthread_mutex_init(&store->mutex, NULL);
+    pthread_cond_init(&store->work, NULL);
+    pthread_cond_init(&store->room, NULL);
+    *ret_store = store;
+    return 0;
+}
+
+int store_load(struct store *store, struct node_boot *ret_boot) {
+    int error = store_db_load(&store->db, &store->boot, ret_boot);
+    if (error)
+        store_arena_free(&store->boot);
+    return error;
+}
+
+void store_load_free(struct store *store) {
+    store_arena_free(&store->boot);
+}
+
+/* Signals belong to the loop's thread. */
+int store_start(struct store *store, void (*wake)(void *context), void *context) {
+    sigset_t all, before;
+    store->wake = wake;
+    store->context = context;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&store->thread, NULL, run, store);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    store->is_started = error == 0;
+    return -error;
+}
+
+/* ---- The caller's side ---- */
+
+static int reserve(struct batch *batch, size_t n) {
+    if (batch->n + n <= batch->capacity)
+        return 0;
+    size_t capacity = 2 * batch->capacity > batch->n + n ? 2 * batch->capacity : batch->n + n;
+    struct store_op *ops = realloc(batch->ops, capacity * sizeof *ops);
+    if (!ops)
+        return -ENOMEM;
+    batch->ops = ops;
+    struct store_result *results = realloc(batch->results, capacity * sizeof *results);
+    if (!results)
+        return -ENOMEM;
+    batch->results = results;
+    batch->capacity = capacity;
+    return 0;
+}
+
+static int append(struct store *store, const struct store_op *ops, size_t n) {
+    struct batch *batch = store->filling ? store->filling : calloc(1, sizeof *batch);
+    int error = batch ? reserve(batch, n) : -ENOMEM;
+    if (error) {
+        if (batch != store->filling)
+            batch_free(batch);
+        return error;
+    }
+    memcpy(batch->ops + batch->n, ops, n * sizeof *ops);
+    batch->n += n;
+    store->filling = batch;
+    return 0;
+}
+
+int store_submit(struct store *store, const struct store_op *ops, size_t n) {
+    if (n == 0)
+        return 0;
+    pthread_mutex_lock(&store->mutex);
+    while (store->is_started && store->filling && store->filling->n >= STORE_QUEUE_MAX)
+        pthread_cond_wait(&store->room, &store->mutex);
+    int error = append(store, ops, n);
+    pthread_cond_signal(&store->work);
+    pthread_mutex_unlock(&store->mutex);
+    return error;
+}
+
+size_t store_collect(struct store *store, struct store_result *ret_results, size_t max) {
+    size_t n = 0;
+    pthread_mutex_lock(&store->mutex);
+    for (struct batch *batch = store->finished; batch && n < max; batch = batch->next) {
+        size_t left = batch->n - batch->collected, taken = left < max - n ? left : max - n;
+        memcpy(ret_results + n, batch->results + batch->collected, taken * sizeof *ret_results);
+        batch->collected += taken;
+        n += taken;
+    }
+    pthread_mutex_unlock(&store->mutex);
+    return n;
+}
+
+void store_release(struct store *store) {
+    pthread_mutex_lock(&store->mutex);
+    while (store->finished && store->finished->collected == store->finished->n) {
+        struct batch *batch = store->finished;
+        store->finished = batch->next;
+        if (!store->finished)
+            store->last = NULL;
+        batch_free(batch);
+    }
+    pthread_mutex_unlock(&store->mutex);
+}
+
+void store_stop(struct store *store) {
+    if (!store)
+        return;
+    if (store->is_started) {
+        pthread_mutex_lock(&store->mutex);
+        store->is_stopping = true;
+        pthread_cond_signal(&store->work);
+        pthread_mutex_unlock(&store->mutex);
+        pthread_join(store->thread, NULL);
+    }
+    batch_free(store->filling);
+    while (store->finished) {
+        struct batch *batch = store->finished;
+        store->finished = batch->next;
+        batch_free(batch);
+    }
+    store_arena_free(&store->boot);
+    store_db_close(&store->db);
+    pthread_cond_destroy(&store->room);
+    pthread_cond_destroy(&store->work);
+    pthread_mutex_destroy(&store->mutex);
+    free(store);
+}
+
+void store_limit_pages(struct store *store, uint32_t pages) {
+    pthread_mutex_lock(&store->mutex);
+    store->has_limit = true;
+    store->limit_pages = pages;
+    pthread_mutex_unlock(&store->mutex);
+}

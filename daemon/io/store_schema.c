@@ -1,0 +1,329 @@
+/* The file itself: made, recognised, refused in words, brought to the present schema, and read
+ * at start. */
+#include "daemon/io/store_sql.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define APPLICATION_ID 0x70327064 /* "p2pd": tells our file from any other program's database */
+
+/* A damaged file should be noticed before it is built upon. A full check reads everything, so it
+ * is done while that takes a tenth of a second; in larger files damage is met where it is, as
+ * -EUCLEAN of the operation that reads it. */
+#define CHECK_PAGES_MAX 8192
+
+/* A writer that was killed may still be on its way out. */
+#define BUSY_MS 2000
+
+/* The migration table: entry n leads from schema n to schema n + 1. Never edited once released,
+ * only added to. */
+static const char *const migrations[] = {
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    /* Long bodies of either direction, in the blocks in which they came. */
+    "CREATE TABLE block (body INTEGER NOT NULL, offset INTEGER NOT NULL, bytes BLOB NOT NULL,"
+    " PRIMARY KEY (body, offset)) STRICT, WITHOUT ROWID;"
+    /* body: a short one, else it is in `blocks`. Last: the rest is read without it. */
+    "CREATE TABLE out_message (row INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE,"
+    " recipient BLOB NOT NULL, sequence INTEGER NOT NULL, created INTEGER NOT NULL,"
+    " expires INTEGER NOT NULL, finished INTEGER NOT NULL, size INTEGER NOT NULL,"
+    " state INTEGER NOT NULL, reason TEXT NOT NULL, relays INTEGER NOT NULL,"
+    " strict INTEGER NOT NULL, blocks INTEGER, body BLOB) STRICT;"
+    "CREATE INDEX out_pending ON out_message (row) WHERE state < 3;"
+    "CREATE INDEX out_finished ON out_message (finished) WHERE state >= 3;"
+    /* The highest sequence of finished messages: it outlives them. */
+    "CREATE TABLE conversation (recipient BLOB PRIMARY KEY, sequence INTEGER NOT NULL)"
+    " STRICT, WITHOUT ROWID;"
+    /* A complete message: state 0 waiting, 1 taken, 2 gone (nothing left but the tombstone). */
+    "CREATE TABLE in_message (row INTEGER PRIMARY KEY, sender BLOB NOT NULL, id BLOB NOT NULL,"
+    " sequence INTEGER NOT NULL, sent INTEGER NOT NULL, received INTEGER NOT NULL,"
+    " size INTEGER NOT NULL, state INTEGER NOT NULL, taken INTEGER NOT NULL,"
+    " tombstone INTEGER NOT NULL, address BLOB, name TEXT NOT NULL, blocks INTEGER, body BLOB,"
+    " UNIQUE (id, sender)) STRICT;"
+    "CREATE INDEX in_waiting ON in_message (row) WHERE state = 0;"
+    "CREATE INDEX in_waiting_from ON in_message (sender, row) WHERE state = 0;"
+    "CREATE INDEX in_taken ON in_message (taken) WHERE state = 1;"
+    "CREATE INDEX in_gone ON in_message (tombstone) WHERE state = 2;"
+    /* A message of which blocks are missing. */
+    "CREATE TABLE in_part (sender BLOB NOT NULL, id BLOB NOT NULL, total INTEGER NOT NULL,"
+    " held INTEGER NOT NULL, blocks INTEGER NOT NULL, touched INTEGER NOT NULL,"
+    " PRIMARY KEY (sender, id)) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX in_part_touched ON in_part (touched);"
+    "CREATE TABLE node (row INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, bytes BLOB NOT NULL,"
+    " pin BLOB) STRICT;"
+    "CREATE TABLE spare (place INTEGER PRIMARY KEY, address BLOB NOT NULL, id BLOB NOT NULL,"
+    " anchor INTEGER NOT NULL) STRICT;",
+};
+#define SCHEMA_VERSION ((int)(sizeof migrations / sizeof migrations[0]))
+
+/* ---- Opening ---- */
+
+static int refuse(struct store_db *db, const char *path, int code, char ret_error[FAILURE_MAX]) {
+    const char *detail = db->sqlite ? sqlite3_errmsg(db->sqlite) : "out of memory";
+    int error = db->sqlite ? store_errno(db->sqlite, code) : -ENOMEM;
+    switch (error) {
+    case -EUCLEAN:
+        return failure(ret_error, error,
+                       "%.90s: damaged (%.40s); nothing was changed. Copy it, try sqlite3's "
+                       ".recover, or move it away to start empty",
+                       path, detail);
+    case -EBUSY:
+        return failure(ret_error, error, "%.160s: in use by another process", path);
+    case -EROFS:
+        return failure(ret_error, error, "%.160s: cannot be written to (read-only)", path);
+    default:
+        return failure(ret_error, error, "%.120s: %.60s (%s)", path, detail, strerror(-error));
+    }
+}
+
+/* The file is made by us, since SQLite would make it by the umask; its -wal takes over the mode.
+ * An existing one is never opened here: closing a descriptor would drop the locks that this
+ * process may hold on it. */
+static int prepare_file(const char *path, char ret_error[FAILURE_MAX]) {
+    struct stat status;
+    if (lstat(path, &status) == 0) {
+        if (!S_ISREG(status.st_mode))
+            return failure(ret_error, -EINVAL, "%.160s: not a regular file", path);
+        if ((status.st_mode & 077) && chmod(path, 0600))
+            return failure(ret_error, -errno, "%.160s: cannot be made private: %s", path,
+                           strerror(errno));
+        if (access(path, R_OK | W_OK))
+            return failure(ret_error, -errno, "%.160s: %s", path, strerror(errno));
+        return 0;
+    }
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return failure(ret_error, -errno, "%.160s: %s", path, strerror(errno));
+    close(fd);
+    return 0;
+}
+
+static int get_number(struct store_db *db, const char *sql, int64_t *ret_number) {
+    sqlite3_stmt *statement = NULL;
+    int code = sqlite3_prepare_v2(db->sqlite, sql, -1, &statement, NULL);
+    if (!code)
+        code = sqlite3_step(statement);
+    if (code == SQLITE_ROW)
+        *ret_number = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    return code == SQLITE_ROW ? SQLITE_OK : code;
+}
+
+/* "ok" as the first word of a quick check, or it is damaged. */
+static int check_whole(struct store_db *db) {
+    sqlite3_stmt *statement = NULL;
+    int code = sqlite3_prepare_v2(db->sqlite, "PRAGMA quick_check(1)", -1, &statement, NULL);
+    if (!code)
+        code = sqlite3_step(statement);
+    if (code == SQLITE_ROW) {
+        const char *text = (const char *)sqlite3_column_text(statement, 0);
+        code = text && strcmp(text, "ok") == 0 ? SQLITE_OK : SQLITE_CORRUPT;
+    }
+    sqlite3_finalize(statement);
+    return code;
+}
+
+/* Look before anything is written. *ret_version is the schema that the file has. */
+static int recognise(struct store_db *db, const char *path, int64_t *ret_version,
+                     char ret_error[FAILURE_MAX]) {
+    int64_t application = 0, objects = 0, pages = 0;
+    int code = get_number(db, "PRAGMA application_id", &application);
+    if (!code)
+        code = get_number(db, "PRAGMA user_version", ret_version);
+    if (!code)
+        code = get_number(db, "SELECT count(*) FROM sqlite_schema", &objects);
+    if (!code)
+        code = get_number(db, "PRAGMA page_count", &pages);
+    if (code)
+        return refuse(db, path, code, ret_error);
+    if (application != APPLICATION_ID && (objects > 0 || *ret_version != 0))
+        return failure(ret_error, -EPROTO, "%.120s: another program's database; move it away",
+                       path);
+    if (*ret_version > SCHEMA_VERSION)
+        return failure(ret_error, -EPROTO,
+                       "%.100s: written by a newer p2pd (schema %lld, this one knows %d); use that "
+                       "one, or move the file away to start empty",
+                       path, (long long)*ret_version, SCHEMA_VERSION);
+    if (pages > 0 && pages <= CHECK_PAGES_MAX && (code = check_whole(db)))
+        return refuse(db, path, code, ret_error);
+    return 0;
+}
+
+static int migrate(struct store_db *db, int64_t version) {
+    char sql[96];
+    int code = SQLITE_OK;
+    for (; !code && version < SCHEMA_VERSION; version++) {
+        snprintf(sql, sizeof sql, "PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
+                 APPLICATION_ID, (int)version + 1);
+        code = sqlite3_exec(db->sqlite, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+        if (!code)
+            code = sqlite3_exec(db->sqlite, migrations[version], NULL, NULL, NULL);
+        if (!code)
+            code = sqlite3_exec(db->sqlite, sql, NULL, NULL, NULL);
+    }
+    return code;
+}
+
+/* Settings of the connection. FULL: a commit is on the disk before it is told. 1 MB of cache:
+ * the kernel has the rest. The write-ahead log is carried over every 8 MB, since each time costs
+ * two more fsyncs, and cut back when it was larger. secure_delete: what is forgotten is
+ * overwritten. */
+static int configure(struct store_db *db) {
+    int64_t ignored;
+    int code = get_number(db, "PRAGMA journal_mode = WAL", &ignored);
+    if (code)
+        return code;
+    return sqlite3_exec(db->sqlite,
+                        "PRAGMA synchronous = FULL; PRAGMA cache_size = -1024;"
+                        "PRAGMA wal_autocheckpoint = 2048; PRAGMA journal_size_limit = 16777216;"
+                        "PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0;"
+                        "PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF",
+                        NULL, NULL, NULL);
+}
+
+static int load_counters(struct store_db *db) {
+    struct query query = query_begin(db, SQL_COUNTERS);
+    if (query_row(&query)) {
+        db->next_row = query_get_int(&query) + 1;
+        db->next_body = query_get_int(&query) + 1;
+    }
+    query_end(&query);
+    return db->error;
+}
+
+/* EXCLUSIVE: one process at a time (a second p2pd gets -EBUSY), and the log's index in memory
+ * instead of a shared file. */
+static int open_connection(struct store_db *db, const char *path, char ret_error[FAILURE_MAX]) {
+    int64_t version = 0;
+    int code =
+        sqlite3_open_v2(path, &db->sqlite,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+    if (!code)
+        code = sqlite3_busy_timeout(db->sqlite, BUSY_MS);
+    if (!code)
+        code = sqlite3_exec(db->sqlite, "PRAGMA locking_mode = EXCLUSIVE", NULL, NULL, NULL);
+    if (!code && sqlite3_db_readonly(db->sqlite, "main"))
+        code = SQLITE_READONLY;
+    if (code)
+        return refuse(db, path, code, ret_error);
+    int error = recognise(db, path, &version, ret_error);
+    if (error)
+        return error;
+    if ((code = configure(db)) || (code = migrate(db, version)))
+        return refuse(db, path, code, ret_error);
+    if (load_counters(db))
+        return failure(ret_error, db->error, "%.160s: cannot be read: %s", path,
+                       strerror(-db->error));
+    return 0;
+}
+
+int store_db_open(struct store_db *db, const char *path, char ret_error[FAILURE_MAX]) {
+    *db = (struct store_db){0};
+    int error = prepare_file(path, ret_error);
+    if (!error)
+        error = open_connection(db, path, ret_error);
+    if (error)
+        store_db_close(db);
+    return error;
+}
+
+void store_db_close(struct store_db *db) {
+    for (size_t i = 0; i < SQL_COUNT; i++)
+        sqlite3_finalize(db->statements[i]);
+    sqlite3_close(db->sqlite);
+    *db = (struct store_db){0};
+}
+
+/* ---- Loading ---- */
+
+/* Append what `read` reads from each row of a statement to an array. The number of rows is
+ * returned. */
+static size_t load_rows(struct store_db *db, struct store_arena *arena, enum store_statement which,
+                        size_t size, const void **ret_array,
+                        void (*read)(struct query *query, struct store_arena *arena, void *entry)) {
+    uint8_t *array = NULL;
+    size_t n = 0;
+    struct query query = query_begin(db, which);
+    while (query_row(&query)) {
+        uint8_t *larger = store_arena_grow(arena, array, n, size);
+        if (!larger) {
+            db->error = -ENOMEM;
+            break;
+        }
+        array = larger;
+        memset(array + n * size, 0, size);
+        read(&query, arena, array + n++ * size);
+    }
+    query_end(&query);
+    *ret_array = array;
+    return n;
+}
+
+static void read_pending(struct query *query, struct store_arena *arena, void *entry) {
+    (void)arena;
+    store_out_record(query, entry);
+}
+
+static void read_node(struct query *query, struct store_arena *arena, void *entry) {
+    struct boot_node *node = entry;
+    const uint8_t *bytes = query_get_blob(query, &node->length);
+    uint8_t *copy = store_arena_alloc(arena, node->length);
+    if (!copy) {
+        query->db->error = -ENOMEM;
+        return;
+    }
+    if (node->length)
+        memcpy(copy, bytes, node->length);
+    node->bytes = copy;
+    node->pinned = sqlite3_column_type(query->statement, query->at) != SQLITE_NULL;
+    if (node->pinned)
+        query_get_address(query, &node->pin);
+}
+
+static void read_spare(struct query *query, struct store_arena *arena, void *entry) {
+    (void)arena;
+    struct spare *spare = entry;
+    query_get_address(query, &spare->address);
+    query_get_exact(query, spare->id.bytes, NODE_ID_LEN);
+    spare->anchor = query_get_int(query) != 0;
+}
+
+static void read_conversation(struct query *query, struct store_arena *arena, void *entry) {
+    (void)arena;
+    struct boot_conversation *conversation = entry;
+    query_get_exact(query, conversation->recipient.bytes, NODE_ID_LEN);
+    conversation->sequence = (uint64_t)query_get_int(query);
+}
+
+static int64_t load_number(struct store_db *db, enum store_statement which, int column) {
+    int64_t number = 0;
+    struct query query = query_begin(db, which);
+    if (query_row(&query))
+        number = sqlite3_column_int64(query.statement, column);
+    query_end(&query);
+    return number;
+}
+
+int store_db_load(struct store_db *db, struct store_arena *arena, struct node_boot *ret_boot) {
+    struct node_boot boot = {0};
+    const void *pending = NULL, *nodes = NULL, *spares = NULL, *conversations = NULL;
+    boot.n_pending =
+        load_rows(db, arena, SQL_OUT_PENDING, sizeof(struct out_record), &pending, read_pending);
+    boot.n_nodes = load_rows(db, arena, SQL_NODES, sizeof(struct boot_node), &nodes, read_node);
+    boot.n_spares = load_rows(db, arena, SQL_SPARES, sizeof(struct spare), &spares, read_spare);
+    boot.n_conversations = load_rows(db, arena, SQL_CONVERSATIONS, sizeof(struct boot_conversation),
+                                     &conversations, read_conversation);
+    boot.pending = pending;
+    boot.nodes = nodes;
+    boot.spares = spares;
+    boot.conversations = conversations;
+    boot.sequence = (uint64_t)load_number(db, SQL_COUNTERS, 2);
+    boot.inbox_waiting = (uint64_t)load_number(db, SQL_IN_COUNT, 0);
+    int error = db->error;
+    db->error = 0;
+    if (!error)
+        *ret_boot = boot;
+    return error;
+}

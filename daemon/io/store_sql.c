@@ -1,0 +1,312 @@
+/* The statements, and what binding, stepping and failing have in common. */
+#include "daemon/io/store_sql.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define OUT_COLUMNS                                                                                \
+    "id, recipient, sequence, created, expires, finished, size, state, reason, relays, strict"
+#define IN_COLUMNS "row, sender, address, name, id, sequence, sent, received, size, blocks, body"
+
+/* INDEXED BY: a partial index that the planner does not choose would be a scan of a million
+ * rows, and here it is an error. States are literals, since a partial index cannot serve a bound
+ * value: pending < 3 (MESSAGE_DELIVERED), waiting 0, taken 1, gone 2. */
+static const char *const statements[SQL_COUNT] = {
+    [SQL_BEGIN] = "BEGIN",
+    [SQL_COMMIT] = "COMMIT",
+    [SQL_ROLLBACK] = "ROLLBACK",
+    [SQL_COUNTERS] = "SELECT max(coalesce((SELECT max(row) FROM in_message), 0),"
+                     " coalesce((SELECT value FROM meta WHERE key = 'in_row'), 0)),"
+                     " coalesce((SELECT max(body) FROM block), 0),"
+                     " coalesce((SELECT value FROM meta WHERE key = 'sequence'), 0)",
+    [SQL_META_RAISE] = "INSERT INTO meta VALUES (?, ?)"
+                       " ON CONFLICT DO UPDATE SET value = max(value, excluded.value)",
+
+    [SQL_BLOCK_INSERT] = "INSERT INTO block VALUES (?, ?, ?)",
+    [SQL_BLOCK_READ] =
+        "SELECT offset, bytes FROM block WHERE body = ?1 AND offset < ?3 AND offset >="
+        " coalesce((SELECT max(offset) FROM block WHERE body = ?1 AND offset <= ?2),"
+        " 0) ORDER BY offset",
+    [SQL_BLOCK_BEFORE] = "SELECT offset, length(bytes) FROM block WHERE body = ? AND offset < ?"
+                         " ORDER BY offset DESC LIMIT 1",
+    [SQL_BLOCK_DELETE] = "DELETE FROM block WHERE body = ?",
+
+    [SQL_OUT_INSERT] = "INSERT INTO out_message (" OUT_COLUMNS ", blocks, body)"
+                       " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+    [SQL_OUT_FIND] = "SELECT " OUT_COLUMNS " FROM out_message WHERE id = ?",
+    [SQL_OUT_BODY] = "SELECT size, blocks, body FROM out_message WHERE id = ?",
+    [SQL_OUT_STATE] = "UPDATE out_message SET state = ?2, reason = ?3, finished = ?4 WHERE id = ?1",
+    [SQL_OUT_OVER] = "SELECT id, size, blocks FROM out_message INDEXED BY out_finished"
+                     " WHERE state >= 3 AND finished <= ? ORDER BY finished LIMIT 1",
+    [SQL_OUT_DELETE] = "DELETE FROM out_message WHERE id = ?",
+    [SQL_OUT_PENDING] = "SELECT " OUT_COLUMNS " FROM out_message INDEXED BY out_pending"
+                        " WHERE state < 3 ORDER BY row",
+    [SQL_CONVERSATION_RAISE] =
+        "INSERT INTO conversation SELECT recipient, sequence FROM out_message"
+        " WHERE id = ? ON CONFLICT DO UPDATE SET sequence = max(sequence, excluded.sequence)",
+    [SQL_CONVERSATIONS] =
+        "SELECT recipient, max(sequence) FROM (SELECT * FROM conversation UNION ALL"
+        " SELECT recipient, sequence FROM out_message INDEXED BY out_pending"
+        " WHERE state < 3) GROUP BY recipient",
+
+    [SQL_IN_INSERT] = "INSERT INTO in_message (" IN_COLUMNS ", state, taken, tombstone)"
+                      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?) ON CONFLICT DO NOTHING",
+    [SQL_IN_KNOWN] = "SELECT 1 FROM in_message WHERE sender = ? AND id = ?",
+    [SQL_IN_WAITING] = "SELECT " IN_COLUMNS " FROM in_message INDEXED BY in_waiting"
+                       " WHERE state = 0 AND row > ? ORDER BY row",
+    [SQL_IN_WAITING_FROM] = "SELECT " IN_COLUMNS " FROM in_message INDEXED BY in_waiting_from"
+                            " WHERE state = 0 AND row > ? AND sender = ? ORDER BY row",
+    [SQL_IN_COUNT] = "SELECT count(*) FROM in_message INDEXED BY in_waiting WHERE state = 0",
+    [SQL_IN_BODY] = "SELECT blocks FROM in_message WHERE row = ? AND state = 0",
+    [SQL_IN_TAKE] = "UPDATE in_message SET state = 1, taken = ?2 WHERE row = ?1 AND state = 0",
+    [SQL_IN_FORGET] = "UPDATE in_message SET state = 2, blocks = NULL, body = NULL, name = '',"
+                      " address = NULL WHERE row = ?",
+    [SQL_IN_TAKEN_OVER] = "SELECT row, size, blocks FROM in_message INDEXED BY in_taken"
+                          " WHERE state = 1 AND taken <= ? ORDER BY taken LIMIT 1",
+    [SQL_IN_GONE_OVER] = "SELECT row FROM in_message INDEXED BY in_gone"
+                         " WHERE state = 2 AND tombstone <= ? ORDER BY tombstone LIMIT 1",
+    [SQL_IN_DELETE] = "DELETE FROM in_message WHERE row = ?",
+
+    [SQL_PART_FIND] = "SELECT total, held, blocks FROM in_part WHERE sender = ? AND id = ?",
+    [SQL_PART_INSERT] = "INSERT INTO in_part VALUES (?, ?, ?, ?, ?, ?)",
+    [SQL_PART_GROW] =
+        "UPDATE in_part SET held = held + ?3, touched = ?4 WHERE sender = ?1 AND id = ?2",
+    [SQL_PART_DELETE] = "DELETE FROM in_part WHERE sender = ? AND id = ?",
+    [SQL_PART_OVER] = "SELECT sender, id, held, blocks FROM in_part INDEXED BY in_part_touched"
+                      " WHERE touched <= ? ORDER BY touched LIMIT 1",
+
+    [SQL_NODE_PUT] = "INSERT INTO node (id, bytes, pin) VALUES (?, ?, ?) ON CONFLICT (id)"
+                     " DO UPDATE SET bytes = excluded.bytes, pin = excluded.pin",
+    [SQL_NODE_UNPIN] = "UPDATE node SET pin = NULL"
+                       " WHERE pin = ?1 OR (?2 AND substr(pin, 1, 16) = substr(?1, 1, 16))",
+    [SQL_NODES] = "SELECT bytes, pin FROM node ORDER BY row",
+    [SQL_SPARES_CLEAR] = "DELETE FROM spare",
+    [SQL_SPARE_PUT] = "INSERT INTO spare (address, id, anchor) VALUES (?, ?, ?)",
+    [SQL_SPARES] = "SELECT address, id, anchor FROM spare ORDER BY place",
+};
+
+/* ---- Memory ---- */
+
+struct store_piece {
+    struct store_piece *next;
+    _Alignas(max_align_t) uint8_t bytes[];
+};
+
+void *store_arena_alloc(struct store_arena *arena, size_t size) {
+    struct store_piece *piece = malloc(sizeof *piece + size);
+    if (!piece)
+        return NULL;
+    piece->next = arena->pieces;
+    arena->pieces = piece;
+    return piece->bytes;
+}
+
+void *store_arena_grow(struct store_arena *arena, void *array, size_t n, size_t size) {
+    if (n & (n - 1))
+        return array;
+    void *larger = store_arena_alloc(arena, (n ? 2 * n : 1) * size);
+    if (larger && n)
+        memcpy(larger, array, n * size);
+    return larger;
+}
+
+void store_arena_free(struct store_arena *arena) {
+    while (arena->pieces) {
+        struct store_piece *piece = arena->pieces;
+        arena->pieces = piece->next;
+        free(piece);
+    }
+}
+
+/* ---- Queries ---- */
+
+int store_errno(sqlite3 *sqlite, int code) {
+    switch (code & 0xff) {
+    case SQLITE_OK:
+    case SQLITE_ROW:
+    case SQLITE_DONE:
+        return 0;
+    case SQLITE_FULL:
+        return -ENOSPC;
+    case SQLITE_READONLY:
+        return -EROFS;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return -EUCLEAN;
+    case SQLITE_NOMEM:
+        return -ENOMEM;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return -EBUSY;
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+        return -EACCES;
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN: { /* a quota is a full disk to whoever asks */
+        int system = sqlite ? sqlite3_system_errno(sqlite) : 0;
+        return system == EDQUOT || system == ENOSPC ? -ENOSPC : system ? -system : -EIO;
+    }
+    default:
+        return -EIO;
+    }
+}
+
+static void note_failure(struct query *query, int code) {
+    if (!query->db->error)
+        query->db->error = store_errno(query->db->sqlite, code);
+}
+
+struct query query_begin(struct store_db *db, enum store_statement which) {
+    struct query query = {.db = db};
+    sqlite3_stmt **statement = &db->statements[which];
+    if (db->error)
+        return query;
+    if (!*statement) {
+        int code = sqlite3_prepare_v3(db->sqlite, statements[which], -1, SQLITE_PREPARE_PERSISTENT,
+                                      statement, NULL);
+        if (code)
+            note_failure(&query, code);
+    }
+    query.statement = *statement;
+    return query;
+}
+
+void query_int(struct query *query, int64_t value) {
+    if (query->statement)
+        sqlite3_bind_int64(query->statement, ++query->at, value);
+}
+
+void query_blob(struct query *query, const void *bytes, size_t length) {
+    if (!query->statement)
+        return;
+    /* A NULL pointer would bind NULL, which is another thing than an empty body. */
+    int code =
+        length ? sqlite3_bind_blob64(query->statement, ++query->at, bytes, length, SQLITE_STATIC)
+               : sqlite3_bind_zeroblob(query->statement, ++query->at, 0);
+    if (code)
+        note_failure(query, code);
+}
+
+void query_null(struct query *query) {
+    if (query->statement)
+        sqlite3_bind_null(query->statement, ++query->at);
+}
+
+void query_text(struct query *query, const char *text) {
+    if (query->statement)
+        sqlite3_bind_text(query->statement, ++query->at, text, -1, SQLITE_STATIC);
+}
+
+void query_address(struct query *query, const struct address *address) {
+    uint8_t wire[ADDRESS_WIRE_LEN];
+    if (!query->statement)
+        return;
+    address_pack(address, wire);
+    int code =
+        sqlite3_bind_blob(query->statement, ++query->at, wire, sizeof wire, SQLITE_TRANSIENT);
+    if (code)
+        note_failure(query, code);
+}
+
+bool query_row(struct query *query) {
+    if (!query->statement || query->db->error)
+        return false;
+    int code = sqlite3_step(query->statement);
+    query->at = 0;
+    if (code != SQLITE_ROW && code != SQLITE_DONE)
+        note_failure(query, code);
+    return code == SQLITE_ROW;
+}
+
+int64_t query_get_int(struct query *query) {
+    return sqlite3_column_int64(query->statement, query->at++);
+}
+
+const uint8_t *query_get_blob(struct query *query, size_t *ret_length) {
+    const uint8_t *bytes = sqlite3_column_blob(query->statement, query->at);
+    *ret_length = (size_t)sqlite3_column_bytes(query->statement, query->at++);
+    return bytes;
+}
+
+void query_get_exact(struct query *query, void *ret_bytes, size_t length) {
+    size_t found;
+    const uint8_t *bytes = query_get_blob(query, &found);
+    if (found != length) {
+        note_failure(query, SQLITE_CORRUPT);
+        memset(ret_bytes, 0, length);
+    } else if (length) {
+        memcpy(ret_bytes, bytes, length);
+    }
+}
+
+void query_get_text(struct query *query, char *ret_text, size_t size) {
+    const char *text = (const char *)sqlite3_column_text(query->statement, query->at++);
+    size_t length = text ? strnlen(text, size - 1) : 0;
+    if (length)
+        memcpy(ret_text, text, length);
+    ret_text[length] = 0;
+}
+
+void query_get_address(struct query *query, struct address *ret_address) {
+    uint8_t wire[ADDRESS_WIRE_LEN];
+    query_get_exact(query, wire, sizeof wire);
+    address_unpack(wire, ret_address);
+}
+
+void query_end(struct query *query) {
+    if (query->statement)
+        sqlite3_reset(query->statement);
+}
+
+int query_run(struct query *query) {
+    query_row(query);
+    int changed = query->db->error ? 0 : sqlite3_changes(query->db->sqlite);
+    query_end(query);
+    return changed;
+}
+
+void store_meta_raise(struct store_db *db, const char *key, int64_t value) {
+    struct query query = query_begin(db, SQL_META_RAISE);
+    query_text(&query, key);
+    query_int(&query, value);
+    query_run(&query);
+}
+
+/* ---- Bodies ---- */
+
+void store_body_put(struct store_db *db, int64_t body, uint32_t offset, const uint8_t *bytes,
+                    uint32_t length) {
+    struct query query = query_begin(db, SQL_BLOCK_INSERT);
+    query_int(&query, body);
+    query_int(&query, offset);
+    query_blob(&query, bytes, length);
+    query_run(&query);
+}
+
+void store_body_delete(struct store_db *db, int64_t body) {
+    struct query query = query_begin(db, SQL_BLOCK_DELETE);
+    query_int(&query, body);
+    query_run(&query);
+}
+
+void store_body_read(struct store_db *db, int64_t body, uint32_t offset, uint32_t length,
+                     uint8_t *ret_bytes) {
+    uint64_t at = offset, end = (uint64_t)offset + length;
+    struct query query = query_begin(db, SQL_BLOCK_READ);
+    query_int(&query, body);
+    query_int(&query, offset);
+    query_int(&query, (int64_t)end);
+    while (at < end && query_row(&query)) {
+        size_t n;
+        uint64_t start = (uint64_t)query_get_int(&query);
+        const uint8_t *bytes = query_get_blob(&query, &n);
+        if (start > at || start + n <= at)
+            break;
+        uint64_t copied = (start + n < end ? start + n : end) - at;
+        memcpy(ret_bytes + (at - offset), bytes + (at - start), (size_t)copied);
+        at += copied;
+    }
+    if (at < end)
+        note_failure(&query, SQLITE_CORRUPT);
+    query_end(&query);
+}

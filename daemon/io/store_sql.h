@@ -1,0 +1,149 @@
+/* The store's inside: one SQLite connection with its prepared statements, used by one thread at
+ * a time. store.c knows threads and transactions, store_schema.c the file, store_message.c the
+ * messages; this is what they share.
+ *
+ * Two kinds of failure, never mixed. What an operation itself is to blame for (-ENOENT, -EEXIST,
+ * -EINVAL) is found before anything is written and returned. What the disk is to blame for
+ * sticks in db->error, makes every further query a no-op, and costs the whole transaction. */
+#ifndef P2PD_STORE_SQL_H
+#define P2PD_STORE_SQL_H
+
+#include "daemon/io/store.h"
+
+#include <sqlite3.h>
+
+/* A row with its body is kept below one 4 KiB page: a change of state then rewrites one page.
+ * Longer bodies stand in a table of blocks, so that reading one block of 16 MiB reads one block. */
+#define STORE_INLINE_MAX 2048u
+
+enum in_state { IN_WAITING, IN_TAKEN, IN_GONE };
+
+enum store_statement {
+    SQL_BEGIN,
+    SQL_COMMIT,
+    SQL_ROLLBACK,
+    SQL_COUNTERS,
+    SQL_META_RAISE,
+    SQL_BLOCK_INSERT,
+    SQL_BLOCK_READ,
+    SQL_BLOCK_BEFORE,
+    SQL_BLOCK_DELETE,
+    SQL_OUT_INSERT,
+    SQL_OUT_FIND,
+    SQL_OUT_BODY,
+    SQL_OUT_STATE,
+    SQL_OUT_OVER,
+    SQL_OUT_DELETE,
+    SQL_OUT_PENDING,
+    SQL_CONVERSATION_RAISE,
+    SQL_CONVERSATIONS,
+    SQL_IN_INSERT,
+    SQL_IN_KNOWN,
+    SQL_IN_WAITING,
+    SQL_IN_WAITING_FROM,
+    SQL_IN_COUNT,
+    SQL_IN_BODY,
+    SQL_IN_TAKE,
+    SQL_IN_FORGET,
+    SQL_IN_TAKEN_OVER,
+    SQL_IN_GONE_OVER,
+    SQL_IN_DELETE,
+    SQL_PART_FIND,
+    SQL_PART_INSERT,
+    SQL_PART_GROW,
+    SQL_PART_DELETE,
+    SQL_PART_OVER,
+    SQL_NODE_PUT,
+    SQL_NODE_UNPIN,
+    SQL_NODES,
+    SQL_SPARES_CLEAR,
+    SQL_SPARE_PUT,
+    SQL_SPARES,
+    SQL_COUNT
+};
+
+/* Memory for what results point to, given back at once. */
+struct store_arena {
+    struct store_piece *pieces;
+};
+void *store_arena_alloc(struct store_arena *arena, size_t size); /* NULL: out of memory */
+/* An array that grows by one, doubled at the powers of two; NULL: out of memory, the array
+ * stays. */
+void *store_arena_grow(struct store_arena *arena, void *array, size_t n, size_t size);
+void store_arena_free(struct store_arena *arena);
+
+struct store_db {
+    sqlite3 *sqlite;
+    sqlite3_stmt *statements[SQL_COUNT]; /* prepared at first use */
+    int error;                           /* 0 or -errno of the first query that failed */
+    int64_t next_row;  /* of in_message; a row is never used again, so that "after" means after */
+    int64_t next_body; /* of block */
+    /* A sweep that has more to do than one transaction should hold. */
+    struct {
+        bool is_left;
+        struct wall now;
+        int64_t retention_us;
+    } sweep;
+};
+
+/* One use of a statement: bind in order, step, read columns in order, end. */
+struct query {
+    struct store_db *db;
+    sqlite3_stmt *statement;
+    int at;
+};
+struct query query_begin(struct store_db *db, enum store_statement which);
+void query_int(struct query *query, int64_t value);
+void query_blob(struct query *query, const void *bytes,
+                size_t length); /* borrowed until the query's end; never NULL */
+void query_null(struct query *query);
+void query_text(struct query *query, const char *text); /* borrowed until the query's end */
+void query_address(struct query *query, const struct address *address);
+bool query_row(struct query *query);
+int64_t query_get_int(struct query *query);
+/* Borrowed until the next query_row or the end. */
+const uint8_t *query_get_blob(struct query *query, size_t *ret_length);
+/* A column whose length is its type's. Anything else is damage. */
+void query_get_exact(struct query *query, void *ret_bytes, size_t length);
+void query_get_text(struct query *query, char *ret_text, size_t size);
+void query_get_address(struct query *query, struct address *ret_address);
+void query_end(struct query *query);
+/* Step a statement that gives no rows, and end. Returns how many rows it changed (0 on failure,
+ * too). */
+int query_run(struct query *query);
+
+/* The errno of an SQLite result code, as the seam's users read it. */
+int store_errno(sqlite3 *sqlite, int code);
+
+/* meta.key = max(what is there, value): numbers that must not be used again. */
+void store_meta_raise(struct store_db *db, const char *key, int64_t value);
+
+/* Bodies in blocks. */
+void store_body_put(struct store_db *db, int64_t body, uint32_t offset, const uint8_t *bytes,
+                    uint32_t length);
+void store_body_delete(struct store_db *db, int64_t body);
+/* Copy [offset, offset + length) of a body of blocks; one with holes is damage. */
+void store_body_read(struct store_db *db, int64_t body, uint32_t offset, uint32_t length,
+                     uint8_t *ret_bytes);
+
+/* store_schema.c. On failure everything is closed again. */
+int store_db_open(struct store_db *db, const char *path, char ret_error[FAILURE_MAX]);
+void store_db_close(struct store_db *db);
+int store_db_load(struct store_db *db, struct store_arena *arena, struct node_boot *ret_boot);
+
+/* store_message.c: the operations. Their own failure is returned; the disk's is in db->error. */
+int store_out_put(struct store_db *db, const struct store_op *op, struct store_result *result);
+int store_out_state(struct store_db *db, const struct store_op *op);
+int store_out_read(struct store_db *db, const struct store_op *op, struct store_result *result,
+                   struct store_arena *arena);
+int store_out_find(struct store_db *db, const struct store_op *op, struct store_result *result);
+void store_out_record(struct query *query, struct out_record *ret_record);
+int store_in_put(struct store_db *db, const struct store_op *op, struct store_result *result);
+int store_in_fetch(struct store_db *db, const struct store_op *op, struct store_result *result,
+                   struct store_arena *arena);
+void store_in_take(struct store_db *db, const struct store_op *op);
+
+/* One slice of db->sweep; clears is_left when nothing is left. */
+void store_sweep(struct store_db *db);
+
+#endif

@@ -1,0 +1,55 @@
+/* The daemon's UDP sockets: datagrams in and out in batches, and nothing about what is in them.
+ * It makes no protocol decision, allocates nothing for a remote party beyond its own bounded
+ * queues, and never blocks.
+ *
+ * Threat: anybody can send to these sockets; what they can cost is one read and one copy. ICMP
+ * is forgeable, so no error that it causes closes anything or stops a datagram to somebody else. */
+#ifndef P2PD_UDP_H
+#define P2PD_UDP_H
+
+#include "daemon/core/seam.h"
+#include "daemon/io/failure.h"
+
+#define UDP_BATCH 64
+#define UDP_SOCKETS_MAX 16
+
+struct udp;
+
+struct udp_counters {
+    uint64_t received, sent;
+    uint64_t deferred;       /* queued because the kernel's buffer was full */
+    uint64_t dropped;        /* that queue was full too: the newest went */
+    uint64_t send_errors;    /* refused by the kernel or by ICMP */
+    uint64_t receive_errors; /* the same, on reading */
+    uint64_t no_socket;      /* to an address family on which we do not listen */
+};
+
+/* Open and bind a socket for each address (port 0: any free one); IPv6 ones are IPv6 only. With
+ * `lenient`, an address of a family that this machine lacks is skipped, as long as one socket
+ * remains. 0, or negative errno and a line in `error`. */
+int udp_open(struct udp **ret_udp, const struct address *listen, size_t n, bool lenient,
+             char error[FAILURE_MAX]);
+/* Closes; what is still queued is lost. Takes NULL. */
+void udp_close(struct udp *udp);
+
+size_t udp_n_sockets(const struct udp *udp);
+int udp_fd(const struct udp *udp, size_t socket);
+/* The address as bound, with the port that the system chose. */
+const struct address *udp_bound(const struct udp *udp, size_t socket);
+
+/* Read up to UDP_BATCH datagrams from a socket; returns how many, 0 if none wait. What they
+ * point to is valid until the next call. One longer than DATAGRAM_LEN arrives as DATAGRAM_LEN +
+ * 1 bytes, which no format of ours has. */
+size_t udp_receive(struct udp *udp, size_t socket, struct datagram ret_datagrams[UDP_BATCH]);
+
+/* Send all, in order a socket; copies what the kernel does not take yet. Failures are counted,
+ * never returned: a datagram may be lost anyway. */
+void udp_send(struct udp *udp, const struct datagram *datagrams, size_t n);
+/* Does this socket hold datagrams that wait for room? Then watch it for writing and call
+ * udp_flush. */
+bool udp_wants_write(const struct udp *udp, size_t socket);
+void udp_flush(struct udp *udp, size_t socket);
+
+void udp_counters(const struct udp *udp, struct udp_counters *ret_counters);
+
+#endif

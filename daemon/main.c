@@ -1,0 +1,70 @@
+/* p2pd: arguments, then the shell around the node until it is told to stop. */
+#include "daemon/io/process.h"
+#include "daemon/io/shell.h"
+#include "daemon/options.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define EXIT_CONFIG 2
+
+static int complain(const char *error) {
+    fprintf(stderr, "p2pd: %s\n", error);
+    return EXIT_FAILURE;
+}
+
+static int run(const struct options *options, struct config *config) {
+    struct process_background background = {.pipe = -1};
+    const char *pidfile = *options->pidfile ? options->pidfile : NULL;
+    struct shell *shell = NULL;
+    char error[FAILURE_MAX];
+    if (process_prepare(error) < 0)
+        return complain(error);
+    if (options->background && process_background(&background, pidfile, error) < 0)
+        return complain(error);
+    if (shell_open(&shell, options, config, error) < 0)
+        return complain(error);
+    int code = EXIT_FAILURE;
+    if (process_started(&background, error) < 0)
+        complain(error);
+    else
+        code = shell_run(shell);
+    shell_close(shell);
+    process_ended(&background);
+    return code;
+}
+
+/* -t, --dump or the daemon itself. */
+static int start(const struct options *options, struct config *config) {
+    char error[FAILURE_MAX];
+    if (config_load(&options->source, config, error) < 0) {
+        fprintf(stderr, "%s\n", error); /* file:line: message, as editors read it */
+        return EXIT_CONFIG;
+    }
+    if (options->dump)
+        return config_dump(config, stdout) < 0 ? complain("cannot write the dump") : 0;
+    if (options->check) {
+        puts("the configuration is valid");
+        return fflush(stdout) == 0 ? 0 : EXIT_FAILURE;
+    }
+    return run(options, config);
+}
+
+int main(int argc, char **argv) {
+    struct options *options = malloc(sizeof *options);
+    struct config *config = malloc(sizeof *config);
+    int code = EXIT_FAILURE;
+    if (!options || !config || sodium_init() < 0) {
+        complain("out of memory, or no source of randomness");
+    } else {
+        enum options_outcome outcome = options_parse(argc, argv, options);
+        code = outcome == OPTIONS_WRONG ? EXIT_CONFIG : 0;
+        if (outcome == OPTIONS_RUN)
+            code = start(options, config);
+    }
+    free(config);
+    free(options);
+    return code;
+}

@@ -1,0 +1,32 @@
+/* Framing of the control socket: a 4-byte big-endian length, then one protobuf message; and the
+ * allocator through which such a message is unpacked. Both programs use it. */
+#ifndef P2PD_FRAME_H
+#define P2PD_FRAME_H
+
+#include <protobuf-c/protobuf-c.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FRAME_HEADER 4
+/* What a frame may hold beyond the largest message: its other fields. */
+#define FRAME_SLACK (64u << 10)
+/* The most that delivery.max_message can be. It keeps the first byte of a length below 2: text
+ * begins with a letter. */
+#define FRAME_MESSAGE_MAX ((1u << 25) - 1 - FRAME_SLACK)
+
+void frame_put_length(uint8_t ret_header[FRAME_HEADER], uint32_t length);
+uint32_t frame_get_length(const uint8_t header[FRAME_HEADER]);
+
+/* A whole message as it goes out, header included: malloced, the caller's. NULL: no memory, or
+ * longer than a length can say. */
+uint8_t *frame_pack(const ProtobufCMessage *message, size_t *ret_length);
+
+/* What unpacking one frame may cost: twice the frame plus FRAME_SLACK. */
+struct frame_allocator {
+    ProtobufCAllocator allocator; /* hand this to protobuf-c */
+    size_t left;
+};
+/* Must not be moved while in use, and must live as long as what was unpacked through it. */
+void frame_allocator_init(struct frame_allocator *frame, size_t frame_length);
+
+#endif

@@ -1,0 +1,244 @@
+/* Threat: a message, a name or a reason comes from anyone and ends on somebody's terminal or in
+ * a script's pipe. Escape sequences can rewrite what is shown, C1 controls do the same in eight
+ * bits, a newline forges another message's line. So everything that is not a printable, valid
+ * UTF-8 character is spelt out. */
+#include "shared/text.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+size_t text_utf8_length(const uint8_t *bytes, size_t length) {
+    if (length == 0)
+        return 0;
+    uint8_t first = bytes[0];
+    if (first < 0x80)
+        return 1;
+    size_t want = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+    /* 80..bf continue, c0 and c1 are overlong, f5 and above lie beyond U+10FFFF. */
+    if (first < 0xc2 || first > 0xf4 || length < want)
+        return 0;
+    for (size_t i = 1; i < want; i++)
+        if ((bytes[i] & 0xc0) != 0x80)
+            return 0;
+    if ((first == 0xe0 && bytes[1] < 0xa0) || (first == 0xed && bytes[1] > 0x9f) ||
+        (first == 0xf0 && bytes[1] < 0x90) || (first == 0xf4 && bytes[1] > 0x8f))
+        return 0;
+    return want;
+}
+
+bool text_is_utf8(const uint8_t *bytes, size_t length) {
+    while (length > 0) {
+        size_t n = text_utf8_length(bytes, length);
+        if (n == 0)
+            return false;
+        bytes += n;
+        length -= n;
+    }
+    return true;
+}
+
+/* Is the valid sequence a control: C0, DEL or C1 (U+0080..U+009F, which UTF-8 writes c2 80..c2
+ * 9f)? */
+static bool is_control(const uint8_t *bytes, size_t n) {
+    return n == 1 ? bytes[0] < 0x20 || bytes[0] == 0x7f
+                  : n == 2 && bytes[0] == 0xc2 && bytes[1] < 0xa0;
+}
+
+static size_t put_hex_escape(char *to, uint8_t byte) {
+    static const char digits[] = "0123456789abcdef";
+    to[0] = '\\';
+    to[1] = 'x';
+    to[2] = digits[byte >> 4];
+    to[3] = digits[byte & 15];
+    return 4;
+}
+
+/* One character; returns what it wrote (at most 8), *ret_used = 1..4. */
+static size_t escape_step(const uint8_t *bytes, size_t length, char *to, size_t *ret_used) {
+    size_t n = text_utf8_length(bytes, length);
+    *ret_used = n ? n : 1;
+    if (n == 0)
+        return put_hex_escape(to, bytes[0]);
+    if (bytes[0] == '\n' || bytes[0] == '\\') {
+        to[0] = '\\';
+        to[1] = bytes[0] == '\n' ? 'n' : '\\';
+        return 2;
+    }
+    if (!is_control(bytes, n)) {
+        memcpy(to, bytes, n);
+        return n;
+    }
+    size_t written = 0;
+    for (size_t i = 0; i < n; i++)
+        written += put_hex_escape(to + written, bytes[i]);
+    return written;
+}
+
+static size_t escape_step_json(const uint8_t *bytes, size_t length, char *to, size_t *ret_used) {
+    static const char digits[] = "0123456789abcdef";
+    size_t n = text_utf8_length(bytes, length);
+    *ret_used = n ? n : 1;
+    if (n == 0) {
+        memcpy(to, "\xef\xbf\xbd", 3);
+        return 3;
+    }
+    if (bytes[0] == '"' || bytes[0] == '\\') {
+        to[0] = '\\';
+        to[1] = (char)bytes[0];
+        return 2;
+    }
+    if (!is_control(bytes, n)) {
+        memcpy(to, bytes, n);
+        return n;
+    }
+    /* The last byte is the code point, for C1 too. */
+    memcpy(to, "\\u00", 4);
+    to[4] = digits[bytes[n - 1] >> 4];
+    to[5] = digits[bytes[n - 1] & 15];
+    return 6;
+}
+
+typedef size_t (*step_function)(const uint8_t *, size_t, char *, size_t *);
+
+static size_t escape_run(step_function step, const uint8_t *bytes, size_t length, char *ret_text,
+                         size_t room, size_t *ret_used) {
+    size_t used = 0, written = 0;
+    while (used < length && room - written >= TEXT_ESCAPE_STEP) {
+        size_t n;
+        written += step(bytes + used, length - used, ret_text + written, &n);
+        used += n;
+    }
+    *ret_used = used;
+    return written;
+}
+
+size_t text_escape(const uint8_t *bytes, size_t length, char *ret_text, size_t room,
+                   size_t *ret_used) {
+    return escape_run(escape_step, bytes, length, ret_text, room, ret_used);
+}
+
+size_t text_escape_json(const uint8_t *bytes, size_t length, char *ret_text, size_t room,
+                        size_t *ret_used) {
+    return escape_run(escape_step_json, bytes, length, ret_text, room, ret_used);
+}
+
+void text_escape_string(const char *string, char *ret_text, size_t room) {
+    size_t used = 0, written = 0, length = strlen(string);
+    while (used < length) {
+        char step[TEXT_ESCAPE_STEP];
+        size_t n;
+        size_t size = escape_step((const uint8_t *)string + used, length - used, step, &n);
+        if (room - written <= size)
+            break;
+        memcpy(ret_text + written, step, size);
+        written += size;
+        used += n;
+    }
+    ret_text[written] = '\0';
+}
+
+void text_time(int64_t unix_us, char ret_text[TEXT_TIME_MAX]) {
+    int64_t ms = unix_us / 1000 - (unix_us % 1000 < 0);
+    time_t seconds = (time_t)(ms / 1000 - (ms % 1000 < 0));
+    struct tm tm = {0};
+    gmtime_r(&seconds, &tm);
+    snprintf(ret_text, TEXT_TIME_MAX, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900,
+             tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+             (int)(ms - (int64_t)seconds * 1000));
+}
+
+/* Leading digits; *ret_rest points behind them. strtoull would take a sign, spaces and hex. */
+static int parse_digits(const char *text, uint64_t max, uint64_t *ret_number,
+                        const char **ret_rest) {
+    uint64_t number = 0;
+    const char *at = text;
+    for (; *at >= '0' && *at <= '9'; at++) {
+        uint64_t digit = (uint64_t)(*at - '0');
+        if (digit > max || number > (max - digit) / 10)
+            return -EINVAL;
+        number = number * 10 + digit;
+    }
+    if (at == text)
+        return -EINVAL;
+    *ret_number = number;
+    *ret_rest = at;
+    return 0;
+}
+
+struct unit {
+    const char *name;
+    uint64_t factor;
+};
+
+static int parse_with_unit(const char *text, const struct unit *units, uint64_t max,
+                           uint64_t *ret_number) {
+    const char *rest;
+    uint64_t number;
+    if (parse_digits(text, max, &number, &rest) < 0)
+        return -EINVAL;
+    for (; units->name; units++)
+        if (strcmp(rest, units->name) == 0) {
+            if (number > max / units->factor)
+                return -EINVAL;
+            *ret_number = number * units->factor;
+            return 0;
+        }
+    return -EINVAL;
+}
+
+int text_parse_size(const char *text, uint64_t *ret_bytes) {
+    static const struct unit units[] = {{"", 1},        {"K", 1 << 10}, {"k", 1 << 10},
+                                        {"M", 1 << 20}, {"m", 1 << 20}, {"G", 1 << 30},
+                                        {"g", 1 << 30}, {NULL, 0}};
+    return parse_with_unit(text, units, INT64_MAX, ret_bytes);
+}
+
+int text_parse_duration(const char *text, int64_t *ret_us) {
+    static const struct unit units[] = {{"", UINT64_C(1000000)},
+                                        {"ms", UINT64_C(1000)},
+                                        {"s", UINT64_C(1000000)},
+                                        {"m", UINT64_C(60000000)},
+                                        {"h", UINT64_C(3600000000)},
+                                        {"d", UINT64_C(86400000000)},
+                                        {NULL, 0}};
+    uint64_t us;
+    if (parse_with_unit(text, units, INT64_MAX, &us) < 0)
+        return -EINVAL;
+    *ret_us = (int64_t)us;
+    return 0;
+}
+
+int text_parse_number(const char *text, uint64_t max, uint64_t *ret_number) {
+    static const struct unit units[] = {{"", 1}, {NULL, 0}};
+    return parse_with_unit(text, units, max, ret_number);
+}
+
+void text_hex(const uint8_t *bytes, size_t length, char *ret_text) {
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < length; i++) {
+        ret_text[2 * i] = digits[bytes[i] >> 4];
+        ret_text[2 * i + 1] = digits[bytes[i] & 15];
+    }
+    ret_text[2 * length] = '\0';
+}
+
+int text_hex_digit(char c) {
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+int text_unhex(const char *text, uint8_t *ret_bytes, size_t length) {
+    if (strlen(text) != 2 * length || strspn(text, "0123456789abcdefABCDEF") != 2 * length)
+        return -EINVAL;
+    for (size_t i = 0; i < length; i++)
+        ret_bytes[i] =
+            (uint8_t)(text_hex_digit(text[2 * i]) << 4 | text_hex_digit(text[2 * i + 1]));
+    return 0;
+}

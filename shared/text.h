@@ -1,0 +1,50 @@
+/* Text at the edges: remote bytes made safe for terminals, logs and JSON; times; sizes and
+ * durations as users type them; hex. Pure. The escapers work in pieces, so that a message of any
+ * size goes through a small buffer. */
+#ifndef P2PD_TEXT_H
+#define P2PD_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The most that one step of an escaper writes: \u00NN, or four bytes of UTF-8. */
+#define TEXT_ESCAPE_STEP 8
+/* "1970-01-01T00:00:00.000Z" takes 25; room for whatever seven ints could print. */
+#define TEXT_TIME_MAX 88
+
+/* Length (1..4) of the valid UTF-8 sequence at the start, or 0. RFC 3629: no surrogate, no
+ * overlong form. */
+size_t text_utf8_length(const uint8_t *bytes, size_t length);
+bool text_is_utf8(const uint8_t *bytes, size_t length);
+
+/* Escape for terminals and lines: newline \n, backslash \\, other C0 and C1 controls, DEL and
+ * invalid UTF-8 \xNN. Writes at most `room` bytes (>= TEXT_ESCAPE_STEP, else nothing is done),
+ * no NUL; returns how many; *ret_used = bytes of input consumed. */
+size_t text_escape(const uint8_t *bytes, size_t length, char *ret_text, size_t room,
+                   size_t *ret_used);
+/* The same for the inside of a JSON string. Controls become \u00NN; bytes that are no UTF-8
+ * become U+FFFD. */
+size_t text_escape_json(const uint8_t *bytes, size_t length, char *ret_text, size_t room,
+                        size_t *ret_used);
+/* text_escape of a whole C string, NUL-terminated, cut where `room` (>= 1) ends. */
+void text_escape_string(const char *string, char *ret_text, size_t room);
+
+/* RFC 3339 UTC with milliseconds, of microseconds since 1970. */
+void text_time(int64_t unix_us, char ret_text[TEXT_TIME_MAX]);
+
+/* "16M": decimal digits and an optional K, M or G (powers of 1024). 0 or -EINVAL. */
+int text_parse_size(const char *text, uint64_t *ret_bytes);
+/* "30s": decimal digits and an optional ms, s, m, h or d; seconds without one. 0 or -EINVAL. */
+int text_parse_duration(const char *text, int64_t *ret_us);
+/* Decimal digits alone, at most max. 0 or -EINVAL. */
+int text_parse_number(const char *text, uint64_t max, uint64_t *ret_number);
+
+/* Lower-case hex of `length` bytes, and its NUL: 2 * length + 1. */
+void text_hex(const uint8_t *bytes, size_t length, char *ret_text);
+/* Exactly 2 * length hex digits, either case. 0 or -EINVAL. */
+int text_unhex(const char *text, uint8_t *ret_bytes, size_t length);
+/* 0..15, or -1. */
+int text_hex_digit(char c);
+
+#endif

@@ -1,0 +1,185 @@
+/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message shared/address */
+/* Durable messages a second, each 100 bytes, by operations a transaction; beside a bare SQLite
+ * loop of one insert and one commit with the same settings, in turns on the same disk. Medians
+ * of several rounds. Argument: the folder to write in (its disk is what is measured; default:
+ * the present one), and how many messages are there already (default 0). */
+#include "daemon/io/store.h"
+
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ROUNDS 5
+#define ROUND_NS INT64_C(400000000)
+#define BATCH_MAX 1024
+#define BODY_LEN 100
+
+struct bench {
+    char path[512], bare_path[512];
+    struct store *store;
+    int pipe[2];
+    sqlite3 *bare;
+    sqlite3_stmt *insert;
+    uint64_t number;
+    uint8_t body[BODY_LEN];
+    struct store_op ops[BATCH_MAX];
+    struct store_result results[BATCH_MAX];
+};
+
+static int64_t now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void die(const char *what) {
+    fprintf(stderr, "bench_store: %s\n", what);
+    exit(1);
+}
+
+static void wake(void *context) {
+    struct bench *bench = context;
+    if (write(bench->pipe[1], "", 1) != 1)
+        die("pipe");
+}
+
+/* Random, as real ids are: their index is touched all over. */
+static struct message_id next_id(struct bench *bench) {
+    struct message_id id = {{0}};
+    uint64_t z = ++bench->number * UINT64_C(0x9e3779b97f4a7c15);
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z ^= z >> 27;
+    memcpy(id.bytes, &z, sizeof z);
+    return id;
+}
+
+static struct store_op make_op(struct bench *bench, enum store_kind kind) {
+    struct store_op op = {.kind = kind};
+    if (kind == STORE_OUT_PUT) {
+        op.out_put.record.id = next_id(bench);
+        op.out_put.record.size = BODY_LEN;
+        op.out_put.body = bench->body;
+    } else {
+        op.in_put.id = next_id(bench);
+        op.in_put.total = op.in_put.length = BODY_LEN;
+        op.in_put.bytes = bench->body;
+    }
+    return op;
+}
+
+/* One transaction of n operations, from submitting to the last result. */
+static void run_batch(struct bench *bench, enum store_kind kind, size_t n) {
+    char byte;
+    for (size_t i = 0; i < n; i++)
+        bench->ops[i] = make_op(bench, kind);
+    if (store_submit(bench->store, bench->ops, n))
+        die("submit");
+    for (size_t got = 0; got < n;) {
+        if (read(bench->pipe[0], &byte, 1) != 1)
+            die("pipe");
+        got += store_collect(bench->store, bench->results, n);
+    }
+    for (size_t i = 0; i < n; i++)
+        if (bench->results[i].error)
+            die("a result with an error");
+    store_release(bench->store);
+}
+
+static void run_bare(struct bench *bench, enum store_kind kind, size_t n) {
+    (void)kind;
+    struct message_id id = next_id(bench);
+    if (sqlite3_exec(bench->bare, "BEGIN", NULL, NULL, NULL))
+        die("bare begin");
+    for (size_t i = 0; i < n; i++) {
+        sqlite3_bind_blob(bench->insert, 1, id.bytes, sizeof id.bytes, SQLITE_STATIC);
+        sqlite3_bind_blob(bench->insert, 2, bench->body, BODY_LEN, SQLITE_STATIC);
+        if (sqlite3_step(bench->insert) != SQLITE_DONE)
+            die("bare insert");
+        sqlite3_reset(bench->insert);
+        id = next_id(bench);
+    }
+    if (sqlite3_exec(bench->bare, "COMMIT", NULL, NULL, NULL))
+        die("bare commit");
+}
+
+static void open_all(struct bench *bench, const char *folder) {
+    char error[FAILURE_MAX];
+    snprintf(bench->path, sizeof bench->path, "%s/bench-messages.db", folder);
+    snprintf(bench->bare_path, sizeof bench->bare_path, "%s/bench-bare.db", folder);
+    unlink(bench->path);
+    unlink(bench->bare_path);
+    if (pipe(bench->pipe))
+        die("pipe");
+    if (store_open(&bench->store, bench->path, error))
+        die(error);
+    if (store_start(bench->store, wake, bench))
+        die("thread");
+    if (sqlite3_open(bench->bare_path, &bench->bare) ||
+        sqlite3_exec(bench->bare,
+                     "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;"
+                     "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 2048;"
+                     "CREATE TABLE message (row INTEGER PRIMARY KEY, id BLOB UNIQUE, body BLOB)",
+                     NULL, NULL, NULL) ||
+        sqlite3_prepare_v2(bench->bare, "INSERT INTO message (id, body) VALUES (?, ?)", -1,
+                           &bench->insert, NULL))
+        die(sqlite3_errmsg(bench->bare));
+}
+
+static void close_all(struct bench *bench) {
+    store_stop(bench->store);
+    sqlite3_finalize(bench->insert);
+    sqlite3_close(bench->bare);
+    unlink(bench->path);
+    unlink(bench->bare_path);
+}
+
+static int compare_doubles(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double rate(struct bench *bench, enum store_kind kind, size_t n,
+                   void (*run)(struct bench *bench, enum store_kind kind, size_t n)) {
+    int64_t start = now_ns(), elapsed;
+    size_t done = 0;
+    do {
+        run(bench, kind, n);
+        done += n;
+        elapsed = now_ns() - start;
+    } while (elapsed < ROUND_NS);
+    return (double)done * 1e9 / (double)elapsed;
+}
+
+/* The three columns in turns, so that a busy disk slows them alike. */
+static void print_row(struct bench *bench, size_t n) {
+    double rates[3][ROUNDS];
+    for (int round = 0; round < ROUNDS; round++) {
+        rates[0][round] = rate(bench, STORE_OUT_PUT, n, run_bare);
+        rates[1][round] = rate(bench, STORE_OUT_PUT, n, run_batch);
+        rates[2][round] = rate(bench, STORE_IN_PUT, n, run_batch);
+    }
+    for (int i = 0; i < 3; i++)
+        qsort(rates[i], ROUNDS, sizeof rates[i][0], compare_doubles);
+    printf("%8zu %12.0f %12.0f %12.0f\n", n, rates[0][ROUNDS / 2], rates[1][ROUNDS / 2],
+           rates[2][ROUNDS / 2]);
+    fflush(stdout);
+}
+
+int main(int argc, char **argv) {
+    static const size_t batches[] = {1, 64, 1024};
+    static struct bench bench;
+    size_t present = argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
+    open_all(&bench, argc > 1 ? argv[1] : ".");
+    for (size_t i = 0; i < present; i += BATCH_MAX) {
+        run_batch(&bench, STORE_OUT_PUT, BATCH_MAX);
+        run_batch(&bench, STORE_IN_PUT, BATCH_MAX);
+    }
+    printf("durable messages a second, %d bytes each\n%8s %12s %12s %12s\n", BODY_LEN, "a commit",
+           "bare SQLite", "OUT_PUT", "IN_PUT");
+    for (size_t i = 0; i < sizeof batches / sizeof batches[0]; i++)
+        print_row(&bench, batches[i]);
+    close_all(&bench);
+    return 0;
+}

@@ -1,0 +1,62 @@
+#!/usr/bin/env bats
+# Forty daemons on one machine, six links each at most, one bootstrap address. P2PD_LONG=1: every ordered pair talks, not a sample.
+load helpers
+
+FORTY=$(seq 2 41)
+
+setup_file() {
+    new_folder
+    export BEGIN=$SECONDS
+    start_node 2 --set pool.max=6
+    for n in $(seq 3 41); do
+        spawn_node "$n" --peer "$NET.2" --set pool.max=6
+    done
+}
+teardown_file() {
+    stop_all
+}
+
+# Whom node N writes to: everyone, or the five after it.
+targets() { # N
+    local i
+    for ((i = 1; i <= ${P2PD_LONG:+39} + 5 && i <= 39; i++)); do
+        echo $((($1 - 2 + i) % 40 + 2))
+    done
+}
+
+@test "they form one network within 20 s" {
+    WAIT_S=20
+    for n in $FORTY; do
+        wait_until knows "$n" 40
+        [ "$(field "$n" .pool.neighbours)" -le 6 ]
+    done
+}
+
+@test "messages between them all arrive, once" {
+    for n in $FORTY; do
+        for to in $(targets "$n"); do
+            ctl "$n" push "$NET.$to" "from $n" >/dev/null
+        done
+    done
+    each=$(targets 2 | wc -l)
+    for n in $FORTY; do
+        wait_until waiting "$n" "$each"
+        [ "$(ctl "$n" pull | cut -f2 | sort -u | wc -l)" = "$each" ]
+    done
+}
+
+@test "ten are killed, the rest is still one network" {
+    for n in $(seq 4 3 31); do
+        kill_node "$n"
+    done
+    rest=$(for n in $FORTY; do [ ! -f "$DIR/$n.pid" ] || echo "$n"; done)
+    [ "$(wc -w <<<"$rest")" = 30 ]
+    previous=41
+    for n in $rest; do
+        ctl "$n" push --expire 10m "$NET.$previous" "after the loss" >/dev/null
+        previous=$n
+    done
+    for n in $rest; do
+        wait_until waiting "$n" 1
+    done
+}

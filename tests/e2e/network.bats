@@ -1,0 +1,206 @@
+#!/usr/bin/env bats
+# Eight real daemons: delivery whoever dies, and what an outsider gets to see.
+load helpers
+
+setup() {
+    new_folder
+}
+teardown() {
+    stop_all
+}
+
+EIGHT='2 3 4 5 6 7 8 9'
+SMALL_POOL=(--set pool.min=3 --set pool.max=5)
+# Links that die are noticed sooner than with the defaults, so that the tests are quick.
+QUICK=(--set link.heartbeat=1s --set link.timeout=3s)
+
+routes_have_relays() { # N M: at least one relay between them
+    ctl "$1" route "$NET.$2" -n 1 | grep -qE "$NET\.[0-9]+.*$NET\.[0-9]+"
+}
+start_eight() { # [OPTION...]
+    # shellcheck disable=SC2086 # a list of numbers
+    start_network $EIGHT -- "${SMALL_POOL[@]}" "$@"
+    wait_until routes_have_relays 2 9
+}
+
+@test "all reach all, and nobody is linked to everybody" {
+    start_eight
+    for from in $EIGHT; do
+        for to in $EIGHT; do
+            [ "$from" = "$to" ] || ctl "$from" push "$NET.$to" "from $from to $to" >/dev/null
+        done
+    done
+    for to in $EIGHT; do
+        wait_until waiting "$to" 7
+        ctl "$to" pull | sort >"$DIR/got"
+        for from in $EIGHT; do
+            [ "$from" = "$to" ] || line_from "$from" "from $from to $to"
+        done | sort | diff - "$DIR/got"
+        [ "$(field "$to" .pool.neighbours)" -le 5 ]
+    done
+    [ "$(for n in $EIGHT; do field "$n" .counters.onion_relayed; done | paste -sd+ | bc)" -gt 0 ]
+}
+
+@test "relays are killed in the middle of a stream, every message arrives once" {
+    start_eight "${QUICK[@]}"
+    for ((i = 1; i <= 60; i++)); do
+        ctl 2 push "$NET.9" "message $i" >/dev/null
+        if [ $i = 20 ]; then kill_node 4; fi
+        if [ $i = 40 ]; then kill_node 6; fi
+    done
+    wait_until waiting 9 60
+    ctl 9 pull | cut -f2 | sort | uniq -c | awk '$1 != 1 { exit 1 } END { exit NR != 60 }'
+}
+
+@test "a message for one who is away waits, and arrives after the return" {
+    start_eight "${QUICK[@]}"
+    push_wait 2 9 'while here'
+    stop_node 9
+    id=$(ctl 2 push "$NET.9" 'while away')
+    [ "$(field 2 .outbox.pending)" = 1 ]
+    start_node 9 "${SMALL_POOL[@]}" "${QUICK[@]}"
+    wait_until state_is 2 "$id" delivered
+    [ "$(ctl 9 pull)" = "$(line_from 2 'while here'; line_from 2 'while away')" ]
+    [ "$(field 2 .outbox.pending || true)" = 0 ]
+}
+
+@test "kill -9 of the recipient: what was receipted is there, once" {
+    start_eight "${QUICK[@]}"
+    for ((i = 1; i <= 30; i++)); do
+        ctl 2 push "$NET.9" "message $i" >/dev/null
+        [ $i != 15 ] || kill_node 9
+    done
+    start_node 9 "${SMALL_POOL[@]}" "${QUICK[@]}"
+    wait_until waiting 9 30
+    ctl 9 pull | cut -f2 | sort -u | wc -l | grep -qx 30
+    # Taken is taken, across another kill too.
+    kill_node 9
+    start_node 9 "${SMALL_POOL[@]}" "${QUICK[@]}"
+    waiting 9 0
+}
+
+@test "kill -9 of the sender: what was accepted is delivered, once" {
+    start_eight "${QUICK[@]}"
+    kill_node 9
+    for ((i = 1; i <= 10; i++)); do
+        ctl 2 push "$NET.9" "message $i" >/dev/null
+    done
+    kill_node 2
+    start_node 2 "${SMALL_POOL[@]}" "${QUICK[@]}"
+    [ "$(field 2 .outbox.pending)" = 10 ]
+    start_node 9 "${SMALL_POOL[@]}" "${QUICK[@]}"
+    wait_until waiting 9 10
+    [ "$(ctl 9 pull | cut -f2)" = "$(seq -f 'message %g' 10)" ]
+}
+
+@test "a restart finds the network with no peer configured" {
+    start_eight
+    # Only once it has been told of the others does it have something to remember.
+    wait_until knows 9 8
+    stop_node 9
+    start_node 9
+    wait_until has_neighbours 9 1
+    wait_until knows 9 8
+    push_wait 9 3 'back again'
+}
+
+@test "all restart at once, with no peer configured" {
+    start_eight
+    for n in $EIGHT; do kill_node "$n"; done
+    for n in $EIGHT; do spawn_node "$n"; done
+    # shellcheck disable=SC2086
+    wait_network $EIGHT
+    push_wait 2 9 'from the ashes'
+}
+
+@test "another secret gets no answer, and neither gets in" {
+    echo one >"$DIR/one"
+    echo two >"$DIR/two"
+    chmod 600 "$DIR/one" "$DIR/two"
+    start_network 2 3 -- --set network.secret_file="$DIR/one"
+    start_node 4 --peer "$NET.2" --set network.secret_file="$DIR/two"
+    start_node 5 --peer "$NET.2"
+    start_node 6 --peer "$NET.2" --set network.name=other --set network.secret_file="$DIR/one"
+    # Each of them has asked, several times; none is in.
+    for n in 4 5 6; do
+        wait_until asked_in_vain "$n"
+        [ "$(field "$n" .directory.nodes)" = 1 ]
+        [ "$(field "$n" .counters.datagrams_in || true)" = 0 ]
+    done
+    [ "$(field 2 .directory.nodes)" = 2 ]
+    push_wait 2 3 'among us'
+}
+asked_in_vain() { # N
+    [ "$(field "$1" .counters.datagrams_out)" -ge 3 ]
+}
+
+@test "a clock ten minutes off, either way" {
+    start_network 2 3 4
+    start_node 5 --peer "$NET.2" --clock-offset 600
+    start_node 6 --peer "$NET.2" --clock-offset -600
+    for n in 5 6; do
+        wait_until knows "$n" 5
+        push_wait "$n" 3 'from another time'
+        push_wait 3 "$n" 'to another time'
+        wait_until grep -qi clock "$DIR/$n.log" # and it says so
+    done
+}
+
+@test "nothing of a message, an id or a name is on the wire" {
+    [ "$(id -u)" = 0 ] && command -v tcpdump >/dev/null || skip 'needs root and tcpdump'
+    tcpdump -Z root -U -i lo -s 0 -w "$DIR/wire" udp 2>"$DIR/tcpdump.err" 3>&- &
+    echo $! >"$DIR/tcpdump.pid"
+    wait_until grep -q listening "$DIR/tcpdump.err"
+    start_network 2 3 4 -- --name PLAINNAME --set pool.min=1
+    secret=PLAINTEXTPLAINTEXTPLAINTEXT
+    push_wait 2 4 $secret
+    [ "$(ctl 4 pull)" = "$(line_from 2 $secret)" ]
+    wait_until has_bytes 10000
+    for n in 2 3 4; do
+        id=$(id_of "$n")
+        fails grep -qaF "$id" "$DIR/wire"
+        fails env LC_ALL=C grep -qaP "$(sed 's/../\\x&/g' <<<"${id:0:16}")" "$DIR/wire"
+    done
+    fails grep -qaF PLAINTEXT "$DIR/wire"
+    fails grep -qaF PLAINNAME "$DIR/wire"
+    # Whatever is said, a datagram is as long as any other, handshakes aside.
+    kill -TERM "$(<"$DIR/tcpdump.pid")"
+}
+
+has_bytes() { # COUNT
+    [ "$(wc -c <"$DIR/wire")" -gt "$1" ]
+}
+
+@test "ping, route, peers and nodes tell of the network" {
+    start_eight
+    ctl 2 ping "$NET.9"
+    [ "$(ctl 2 nodes --json | jq length)" = 8 ]
+    [ "$(ctl 2 peers --json | jq length)" = "$(field 2 .pool.neighbours)" ]
+    ctl 2 peers --json | jq -e 'all(has("address", "name", "id", "rtt_ms", "since", "state", "bytes_in", "bytes_out"))' ||
+        ctl 2 peers --json | jq -e 'all(.[]; has("address") and has("id") and has("rtt_ms") and has("since") and has("state"))'
+    ctl 2 nodes --json | jq -e 'all(.[]; has("address") and has("id") and has("relay") and has("last_seen"))'
+    [ "$(ctl 2 route "$NET.9" -n 5 | grep -c "$NET.9")" -ge 5 ]
+}
+
+@test "connect and disconnect by hand" {
+    start_node 2
+    start_node 3
+    ctl 2 connect "$NET.3"
+    wait_until has_neighbours 2 1
+    ctl 2 disconnect "$NET.3"
+    wait_until has_no_link 2
+}
+has_no_link() { # N
+    [ "$(ctl "$1" peers --json | jq '[.[] | select(.state == "up")] | length')" = 0 ]
+}
+
+@test "a node that does not relay is no relay, and still sends and receives" {
+    start_network 2 3 4 5
+    start_node 6 --peer "$NET.2" --set node.relay=no
+    wait_until knows 2 5
+    wait_until knows 6 5
+    push_wait 6 3 out
+    push_wait 3 6 in
+    [ "$(field 6 .counters.onion_relayed || true)" = 0 ]
+    [ "$(ctl 2 nodes --json | jq --arg id "$(id_of 6)" '.[] | select(.id == $id) | .relay')" = false ]
+}

@@ -1,0 +1,40 @@
+/* link: daemon/io/control_convert daemon/io/control_text daemon/io/dest shared/frame shared/text shared/address proto/control.pb-c */
+/* What a local client can send: a frame, or a line of plain text. Each input is tried as both. */
+#include "daemon/io/control_convert.h"
+#include "daemon/io/control_text.h"
+
+#include <assert.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define MESSAGE_MAX 4096
+
+static void try_frame(const uint8_t *data, size_t size) {
+    struct control_decoded decoded;
+    char text[CONTROL_TEXT_MAX] = "";
+    enum answer_code code = control_decode(data, size, MESSAGE_MAX, &decoded, text);
+    if (code != ANSWER_OK) {
+        /* A refusal says why, in text that is safe to show. */
+        assert(text[0] != '\0' && memchr(text, '\0', sizeof text) && !strchr(text, 0x1b));
+        return;
+    }
+    if (decoded.kind == DECODED_REQUEST && decoded.request.kind == REQUEST_PUSH)
+        assert(decoded.request.push.size <= MESSAGE_MAX);
+    control_decoded_free(&decoded);
+}
+
+static void try_text(const uint8_t *data, size_t size) {
+    struct control_text text = control_text_parse(data, size);
+    if (text.kind == CONTROL_TEXT_PUSH) {
+        assert(text.body >= data && text.body + text.size <= data + size);
+        assert(!memchr(text.body, '\n', text.size));
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    if (size > 2 * (MESSAGE_MAX + FRAME_SLACK))
+        return 0;
+    try_frame(data, size);
+    try_text(data, size);
+    return 0;
+}

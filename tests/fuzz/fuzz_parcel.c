@@ -1,0 +1,61 @@
+/* link: daemon/core/parcel daemon/core/noise */
+/* A parcel's plaintext, a shard and receipts of any bytes: refused, or within the bounds that
+ * outbox and inbox count on; what is taken encodes to the same bytes. */
+#include "daemon/core/parcel.h"
+
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check(bool condition) {
+    if (!condition)
+        abort();
+}
+
+static void fuzz_items(const uint8_t *data, size_t size) {
+    struct wire_reader reader = wire_reader(data, size);
+    struct node_id sender;
+    struct parcel_item item;
+    if (parcel_get_head(&reader, &sender) != DROP_NONE)
+        return;
+    while (wire_left(&reader) > 0 && parcel_get_item(&reader, &item) == DROP_NONE) {
+        check(item.bytes >= data && item.length <= (size_t)(data + size - item.bytes));
+        check((uint64_t)item.offset + item.length <= item.total);
+    }
+}
+
+static void fuzz_shard(const uint8_t *data, size_t size) {
+    static const uint8_t key[KEY_LEN];
+    uint8_t again[ONION_PAYLOAD_MAX];
+    struct parcel_shard shard;
+    if (parcel_shard_decode(data, size, &shard) != DROP_NONE)
+        return;
+    check(shard.k >= 1 && shard.k <= PARCEL_SHARDS_MAX && shard.index < shard.k);
+    check(shard.length >= 1 && shard.length <= PARCEL_SHARD_DATA_MAX);
+    bool authentic = parcel_shard_is_authentic(&shard, key);
+    check(parcel_shard_encode(&shard, key, again) == size);
+    check(authentic == (memcmp(again, data, size) == 0));
+}
+
+static void fuzz_receipts(const uint8_t *data, size_t size) {
+    static const uint8_t key[KEY_LEN];
+    struct wire_reader reader = wire_reader(data, size);
+    struct parcel_receipt receipt;
+    while (wire_left(&reader) > 0 && parcel_receipt_decode(&reader, &receipt) == DROP_NONE) {
+        uint8_t again[PARCEL_RECEIPT_MAX];
+        struct wire_writer writer = wire_writer(again, sizeof again);
+        check(receipt.k <= PARCEL_SHARDS_MAX && receipt.n_paths <= PARCEL_RECEIPT_PATHS_MAX);
+        bool authentic = parcel_receipt_is_authentic(&receipt, key);
+        parcel_receipt_encode(&receipt, key, &writer);
+        size_t length = (size_t)(reader.at - receipt.start);
+        check(!writer.failed && wire_length(&writer) == length);
+        check(authentic == (memcmp(again, receipt.start, length) == 0));
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    fuzz_items(data, size);
+    fuzz_shard(data, size);
+    fuzz_receipts(data, size);
+    return 0;
+}

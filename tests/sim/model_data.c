@@ -1,0 +1,446 @@
+/* Arrays, searched from end to end: a simulated node holds some hundred messages. */
+#include "tests/sim/model_data.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#define BLOCK_MAX 65536u
+#define UNFINISHED_US (8 * 24 * US_PER_HOUR)
+
+/* ---- Memory ---- */
+
+static void *allocate(size_t size) {
+    void *memory = calloc(1, size ? size : 1);
+    assert(memory);
+    return memory;
+}
+
+void *model_copy(const void *bytes, size_t size) {
+    void *copy = allocate(size);
+    if (size)
+        memcpy(copy, bytes, size);
+    return copy;
+}
+
+void *model_grow(void *array, size_t n, size_t size) {
+    if (n & (n - 1))
+        return array;
+    void *larger = realloc(array, (n ? 2 * n : 1) * size);
+    assert(larger);
+    return larger;
+}
+
+static void *piece(struct model_data *data, size_t size) {
+    data->pieces = model_grow(data->pieces, data->n_pieces, sizeof *data->pieces);
+    data->pieces[data->n_pieces] = allocate(size);
+    return data->pieces[data->n_pieces++];
+}
+
+/* What is behind the terminating zero is nobody's business. */
+static void copy_text(char *to, const char *from, size_t size) {
+    memset(to, 0, size);
+    memcpy(to, from, strnlen(from, size - 1));
+}
+
+static bool id_is_equal(const struct message_id *a, const struct message_id *b) {
+    return memcmp(a->bytes, b->bytes, MESSAGE_ID_LEN) == 0;
+}
+
+/* ---- Outbound ---- */
+
+static struct model_out *find_out(struct model_data *data, const struct message_id *id) {
+    for (size_t i = data->n_outs; i-- > 0;)
+        if (id_is_equal(&data->outs[i].record.id, id))
+            return &data->outs[i];
+    return NULL;
+}
+
+/* The highest sequence of each recipient; there is room for one more. Returns how many there are
+ * then. */
+static size_t raise_conversation(struct boot_conversation *conversations, size_t n,
+                                 const struct out_record *record) {
+    size_t i = 0;
+    while (i < n && !node_id_is_equal(&conversations[i].recipient, &record->recipient))
+        i++;
+    if (i == n)
+        conversations[n++] = (struct boot_conversation){record->recipient, record->sequence};
+    if (conversations[i].sequence < record->sequence)
+        conversations[i].sequence = record->sequence;
+    return n;
+}
+
+static void forget_out(struct model_data *data, struct model_out *out) {
+    size_t behind = data->n_outs - (size_t)(out - data->outs) - 1;
+    free(out->body);
+    memmove(out, out + 1, behind * sizeof *out);
+    data->n_outs--;
+}
+
+static int out_put(struct model_data *data, const struct store_op *op,
+                   struct store_result *result) {
+    const struct out_record *record = &op->out_put.record;
+    struct model_out *known = find_out(data, &record->id);
+    if (known) {
+        bool same = node_id_is_equal(&known->record.recipient, &record->recipient) &&
+                    known->record.size == record->size &&
+                    (!record->size || memcmp(known->body, op->out_put.body, record->size) == 0);
+        result->existed = same;
+        if (same)
+            result->record = known->record;
+        return same ? 0 : -EEXIST;
+    }
+    data->outs = model_grow(data->outs, data->n_outs, sizeof *data->outs);
+    struct model_out *out = &data->outs[data->n_outs++];
+    *out = (struct model_out){*record, model_copy(op->out_put.body, record->size)};
+    out->record.state = MESSAGE_QUEUED;
+    out->record.finished.us = 0;
+    memset(out->record.reason, 0, sizeof out->record.reason);
+    result->record = out->record;
+    return 0;
+}
+
+static int out_state(struct model_data *data, const struct store_op *op) {
+    struct model_out *out = find_out(data, &op->out_state.id);
+    if (!out)
+        return -ENOENT;
+    out->record.state = op->out_state.state;
+    out->record.finished = op->out_state.finished;
+    copy_text(out->record.reason, op->out_state.reason, MESSAGE_REASON_MAX);
+    if (!message_state_is_final(out->record.state))
+        return 0;
+    data->conversations =
+        model_grow(data->conversations, data->n_conversations, sizeof *data->conversations);
+    data->n_conversations =
+        raise_conversation(data->conversations, data->n_conversations, &out->record);
+    if (op->out_state.forget)
+        forget_out(data, out);
+    return 0;
+}
+
+static int out_read(struct model_data *data, const struct store_op *op,
+                    struct store_result *result) {
+    const struct model_out *out = find_out(data, &op->out_read.id);
+    uint32_t offset = op->out_read.offset, length = op->out_read.length;
+    if (!out)
+        return -ENOENT;
+    if (offset > out->record.size)
+        return -EINVAL;
+    if (length > out->record.size - offset)
+        length = out->record.size - offset;
+    uint8_t *bytes = piece(data, length);
+    memcpy(bytes, out->body + offset, length);
+    result->bytes = bytes;
+    result->length = length;
+    return 0;
+}
+
+static int out_find(struct model_data *data, const struct store_op *op,
+                    struct store_result *result) {
+    const struct model_out *out = find_out(data, &op->out_find.id);
+    if (!out)
+        return -ENOENT;
+    result->record = out->record;
+    return 0;
+}
+
+/* ---- Inbound ---- */
+
+static bool is_known(const struct model_data *data, const struct store_op *op) {
+    for (size_t i = data->n_ins; i-- > 0;)
+        if (id_is_equal(&data->ins[i].record.id, &op->in_put.id) &&
+            node_id_is_equal(&data->ins[i].record.sender, &op->in_put.sender))
+            return true;
+    return false;
+}
+
+static struct model_part *find_part(struct model_data *data, const struct store_op *op) {
+    for (size_t i = 0; i < data->n_parts; i++)
+        if (id_is_equal(&data->parts[i].id, &op->in_put.id) &&
+            node_id_is_equal(&data->parts[i].sender, &op->in_put.sender))
+            return &data->parts[i];
+    return NULL;
+}
+
+static void forget_part(struct model_data *data, struct model_part *part) {
+    size_t behind = data->n_parts - (size_t)(part - data->parts) - 1;
+    free(part->body);
+    free(part->blocks);
+    memmove(part, part + 1, behind * sizeof *part);
+    data->n_parts--;
+}
+
+static void enter(struct model_data *data, const struct store_op *op, const uint8_t *body) {
+    data->ins = model_grow(data->ins, data->n_ins, sizeof *data->ins);
+    struct model_in *in = &data->ins[data->n_ins++];
+    *in = (struct model_in){.record = {.row = data->next_row++,
+                                       .sender = op->in_put.sender,
+                                       .sender_address = op->in_put.sender_address,
+                                       .id = op->in_put.id,
+                                       .sequence = op->in_put.sequence,
+                                       .sent = op->in_put.sent,
+                                       .received = op->in_put.received,
+                                       .size = op->in_put.total},
+                            .body = model_copy(body, op->in_put.total),
+                            .state = IN_WAITING,
+                            .tombstone = op->in_put.tombstone_until};
+    copy_text(in->record.sender_name, op->in_put.sender_name, NODE_NAME_MAX + 1);
+}
+
+static struct model_part *begin_part(struct model_data *data, const struct store_op *op) {
+    data->parts = model_grow(data->parts, data->n_parts, sizeof *data->parts);
+    struct model_part *part = &data->parts[data->n_parts++];
+    *part = (struct model_part){.sender = op->in_put.sender,
+                                .id = op->in_put.id,
+                                .total = op->in_put.total,
+                                .body = allocate(op->in_put.total),
+                                .touched = op->in_put.received};
+    return part;
+}
+
+/* Add a block: 0, or -EEXIST if it is held, or -EINVAL if it overlaps another. */
+static int add_block(struct model_part *part, const struct store_op *op) {
+    uint64_t offset = op->in_put.offset, end = offset + op->in_put.length;
+    for (size_t i = 0; i < part->n_blocks; i++) {
+        uint64_t start = part->blocks[i].offset, stop = start + part->blocks[i].length;
+        if (start == offset && stop == end)
+            return -EEXIST;
+        if (start < end && offset < stop)
+            return -EINVAL;
+    }
+    part->blocks = model_grow(part->blocks, part->n_blocks, sizeof *part->blocks);
+    part->blocks[part->n_blocks].offset = op->in_put.offset;
+    part->blocks[part->n_blocks++].length = op->in_put.length;
+    memcpy(part->body + offset, op->in_put.bytes, op->in_put.length);
+    part->held += op->in_put.length;
+    part->touched = op->in_put.received;
+    return 0;
+}
+
+static bool is_sane(const struct store_op *op) {
+    uint64_t end = (uint64_t)op->in_put.offset + op->in_put.length;
+    return op->in_put.length <= BLOCK_MAX && end <= op->in_put.total &&
+           (op->in_put.length > 0 || op->in_put.total == 0);
+}
+
+static int in_put(struct model_data *data, const struct store_op *op, struct store_result *result) {
+    if (is_known(data, op)) {
+        result->in_outcome = STORE_IN_DUPLICATE;
+        return 0;
+    }
+    struct model_part *part = find_part(data, op);
+    if (!is_sane(op) || (part && part->total != op->in_put.total))
+        return -EINVAL;
+    if (!part && op->in_put.total == 0) {
+        enter(data, op, NULL);
+        result->in_outcome = STORE_IN_COMPLETE;
+        return 0;
+    }
+    if (!part)
+        part = begin_part(data, op);
+    int error = add_block(part, op);
+    if (error == -EINVAL)
+        return error;
+    if (part->held == part->total) {
+        enter(data, op, part->body);
+        forget_part(data, part);
+        result->in_outcome = STORE_IN_COMPLETE;
+    }
+    return 0;
+}
+
+static void in_fetch(struct model_data *data, const struct store_op *op,
+                     struct store_result *result) {
+    struct in_record *messages = piece(data, data->n_ins * sizeof *messages);
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < data->n_ins && !result->more; i++) {
+        const struct model_in *in = &data->ins[i];
+        size_t n = result->n_messages;
+        if (in->state != IN_WAITING || in->record.row <= op->in_fetch.after)
+            continue;
+        if (!op->in_fetch.any_sender && !node_id_is_equal(&in->record.sender, &op->in_fetch.sender))
+            continue;
+        result->more =
+            n == op->in_fetch.limit || (n > 0 && bytes + in->record.size > op->in_fetch.bytes);
+        if (result->more)
+            break;
+        uint8_t *body = piece(data, in->record.size);
+        memcpy(body, in->body, in->record.size);
+        messages[n] = in->record;
+        messages[n].body = body;
+        bytes += in->record.size;
+        result->n_messages++;
+    }
+    result->messages = messages;
+}
+
+static void forget_in(struct model_in *in) {
+    free(in->body);
+    in->body = NULL;
+    in->state = IN_GONE;
+}
+
+static void in_take(struct model_data *data, const struct store_op *op) {
+    for (size_t k = 0; k < op->in_take.n; k++)
+        for (size_t i = 0; i < data->n_ins; i++) {
+            struct model_in *in = &data->ins[i];
+            if (in->record.row != op->in_take.rows[k] || in->state != IN_WAITING)
+                continue;
+            in->state = IN_TAKEN;
+            in->taken = op->in_take.now;
+            if (op->in_take.forget)
+                forget_in(in);
+        }
+}
+
+/* ---- The rest ---- */
+
+static void node_put(struct model_data *data, const struct store_op *op) {
+    size_t i = 0;
+    while (i < data->n_nodes && !node_id_is_equal(&data->nodes[i].id, &op->node_put.id))
+        i++;
+    if (i == data->n_nodes) {
+        data->nodes = model_grow(data->nodes, i, sizeof *data->nodes);
+        data->nodes[data->n_nodes++] = (struct model_node){.id = op->node_put.id};
+    }
+    struct model_node *node = &data->nodes[i];
+    free(node->bytes);
+    node->bytes = model_copy(op->node_put.bytes, op->node_put.length);
+    node->node =
+        (struct boot_node){node->bytes, op->node_put.length, op->node_put.pinned, {{0}, 0}};
+    if (op->node_put.pinned)
+        node->node.pin = op->node_put.pin;
+}
+
+static void node_unpin(struct model_data *data, const struct address *address) {
+    for (size_t i = 0; i < data->n_nodes; i++) {
+        struct boot_node *node = &data->nodes[i].node;
+        if (!node->pinned || memcmp(node->pin.ip, address->ip, sizeof address->ip) != 0 ||
+            (address->port != 0 && address->port != node->pin.port))
+            continue;
+        node->pinned = false;
+        node->pin = (struct address){{0}, 0};
+    }
+}
+
+static void sweep(struct model_data *data, int64_t now, int64_t retention_us) {
+    for (size_t i = data->n_ins; i-- > 0;) {
+        struct model_in *in = &data->ins[i];
+        if (in->state == IN_TAKEN && in->taken.us <= now - retention_us)
+            forget_in(in);
+        if (in->state == IN_GONE && in->tombstone.us <= now)
+            memmove(in, in + 1, (data->n_ins-- - i - 1) * sizeof *in);
+    }
+    for (size_t i = data->n_outs; i-- > 0;)
+        if (message_state_is_final(data->outs[i].record.state) &&
+            data->outs[i].record.finished.us <= now - retention_us)
+            forget_out(data, &data->outs[i]);
+    for (size_t i = data->n_parts; i-- > 0;)
+        if (data->parts[i].touched.us <= now - UNFINISHED_US)
+            forget_part(data, &data->parts[i]);
+}
+
+int model_data_perform(struct model_data *data, const struct store_op *op,
+                       struct store_result *result) {
+    switch (op->kind) {
+    case STORE_OUT_PUT:
+        return out_put(data, op, result);
+    case STORE_OUT_STATE:
+        return out_state(data, op);
+    case STORE_OUT_READ:
+        return out_read(data, op, result);
+    case STORE_OUT_FIND:
+        return out_find(data, op, result);
+    case STORE_IN_PUT:
+        return in_put(data, op, result);
+    case STORE_IN_FETCH:
+        in_fetch(data, op, result);
+        break;
+    case STORE_IN_TAKE:
+        in_take(data, op);
+        break;
+    case STORE_NODE_PUT:
+        node_put(data, op);
+        break;
+    case STORE_NODE_UNPIN:
+        node_unpin(data, &op->node_unpin.address);
+        break;
+    case STORE_SPARES_PUT:
+        free(data->spares);
+        data->n_spares = op->spares_put.n;
+        data->spares = model_copy(op->spares_put.spares, data->n_spares * sizeof *data->spares);
+        break;
+    case STORE_SEQUENCE:
+        if (data->sequence < op->sequence.sequence)
+            data->sequence = op->sequence.sequence;
+        break;
+    case STORE_SWEEP:
+        sweep(data, op->sweep.now.us, op->sweep.retention_us);
+        break;
+    }
+    return 0;
+}
+
+static void boot_pending(struct model_data *data, struct node_boot *boot) {
+    free(data->boot_pending);
+    free(data->boot_conversations);
+    data->boot_pending = allocate(data->n_outs * sizeof *data->boot_pending);
+    size_t n = data->n_conversations;
+    data->boot_conversations = allocate((n + data->n_outs) * sizeof *data->boot_conversations);
+    if (n)
+        memcpy(data->boot_conversations, data->conversations, n * sizeof *data->conversations);
+    for (size_t i = 0; i < data->n_outs; i++)
+        if (!message_state_is_final(data->outs[i].record.state)) {
+            boot->pending = data->boot_pending;
+            data->boot_pending[boot->n_pending++] = data->outs[i].record;
+            n = raise_conversation(data->boot_conversations, n, &data->outs[i].record);
+        }
+    boot->conversations = data->boot_conversations;
+    boot->n_conversations = n;
+}
+
+void model_data_boot(struct model_data *data, struct node_boot *ret_boot) {
+    *ret_boot = (struct node_boot){.spares = data->spares, .n_spares = data->n_spares};
+    boot_pending(data, ret_boot);
+    free(data->boot_nodes);
+    data->boot_nodes = allocate(data->n_nodes * sizeof *data->boot_nodes);
+    for (size_t i = 0; i < data->n_nodes; i++)
+        data->boot_nodes[i] = data->nodes[i].node;
+    ret_boot->nodes = data->boot_nodes;
+    ret_boot->n_nodes = data->n_nodes;
+    ret_boot->sequence = data->sequence;
+    for (size_t i = 0; i < data->n_ins; i++)
+        ret_boot->inbox_waiting += data->ins[i].state == IN_WAITING;
+}
+
+void model_data_init(struct model_data *data) {
+    *data = (struct model_data){.next_row = 1};
+}
+
+void model_data_release(struct model_data *data) {
+    while (data->n_pieces)
+        free(data->pieces[--data->n_pieces]);
+    free(data->pieces);
+    data->pieces = NULL;
+}
+
+void model_data_deinit(struct model_data *data) {
+    model_data_release(data);
+    while (data->n_outs)
+        forget_out(data, &data->outs[data->n_outs - 1]);
+    while (data->n_parts)
+        forget_part(data, &data->parts[data->n_parts - 1]);
+    while (data->n_ins)
+        free(data->ins[--data->n_ins].body);
+    while (data->n_nodes)
+        free(data->nodes[--data->n_nodes].bytes);
+    free(data->outs);
+    free(data->parts);
+    free(data->ins);
+    free(data->nodes);
+    free(data->spares);
+    free(data->conversations);
+    free(data->boot_pending);
+    free(data->boot_nodes);
+    free(data->boot_conversations);
+}

@@ -1,0 +1,68 @@
+/* What the model of the store holds, and what each operation does to it. No time, no commits:
+ * those are model_store's. */
+#ifndef P2PD_MODEL_DATA_H
+#define P2PD_MODEL_DATA_H
+
+#include "daemon/core/node.h"
+
+enum in_state { IN_WAITING, IN_TAKEN, IN_GONE };
+
+struct model_out {
+    struct out_record record;
+    uint8_t *body;
+};
+struct model_in {
+    struct in_record record;
+    uint8_t *body;
+    enum in_state state;
+    struct wall taken, tombstone;
+};
+struct model_part {
+    struct node_id sender;
+    struct message_id id;
+    uint32_t total, held;
+    uint8_t *body;
+    struct {
+        uint32_t offset, length;
+    } * blocks;
+    size_t n_blocks;
+    struct wall touched;
+};
+struct model_node {
+    struct node_id id;
+    struct boot_node node;
+    uint8_t *bytes;
+};
+struct model_data {
+    struct model_out *outs;
+    struct model_in *ins;
+    struct model_part *parts;
+    struct model_node *nodes;
+    struct spare *spares;
+    struct boot_conversation *conversations; /* of finished messages */
+    size_t n_outs, n_ins, n_parts, n_nodes, n_spares, n_conversations;
+    uint64_t sequence;
+    int64_t next_row;
+    /* What results point to. */
+    void **pieces;
+    size_t n_pieces;
+    /* Of the last boot. */
+    struct out_record *boot_pending;
+    struct boot_node *boot_nodes;
+    struct boot_conversation *boot_conversations;
+};
+
+void model_data_init(struct model_data *data);
+void model_data_deinit(struct model_data *data);
+/* Carry out one operation; returns its error. Memory of results lasts until model_data_release. */
+int model_data_perform(struct model_data *data, const struct store_op *op,
+                       struct store_result *result);
+void model_data_release(struct model_data *data);
+void model_data_boot(struct model_data *data, struct node_boot *ret_boot);
+
+/* Running out of memory ends the simulation. Room for one more in an array: doubled at the
+ * powers of two. */
+void *model_copy(const void *bytes, size_t size);
+void *model_grow(void *array, size_t n, size_t size);
+
+#endif

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# The manual against the programs: mdoc without a warning, and every option, key and command that a program knows is in its page.
+# Usage: check-manual.sh BUILD-FOLDER
+set -euo pipefail
+build=$1
+passed=0 failed=0
+
+expect() { # PAGE WORD
+    if grep -qF -- "$2" <<<"$page"; then
+        passed=$((passed + 1))
+    else
+        echo "man/$1 does not mention $2"
+        failed=$((failed + 1))
+    fi
+}
+render() { # PAGE
+    page=$(mandoc -T ascii -O width=200 "man/$1" | col -b)
+}
+options() { # on stdin: a program's help
+    grep -oE -- '--[a-z][a-z-]+' | sort -u
+}
+
+for file in man/*.[1578]; do
+    if mandoc -T lint -W warning "$file"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+    fi
+done
+
+render p2pd.8
+for option in $("$build/p2pd" --help 2>&1 | options); do
+    expect p2pd.8 "$option"
+done
+
+# --dump writes the table as a configuration file would: [section], key = value; a key without a default as a comment.
+render p2pd.conf.5
+keys=$("$build/p2pd" --dump | sed -nE -e 's/^\[(.*)\]$/\1./p' -e 's/^#?([a-z_]+) =.*/\1/p' |
+    awk '/\.$/ { section = $0; next } { print section $0 }' | sort -u)
+[ -n "$keys" ] || { echo 'p2pd --dump lists no keys'; failed=$((failed + 1)); }
+for key in $keys; do
+    expect p2pd.conf.5 "$key"
+done
+
+render p2pctl.1
+commands=$("$build/p2pctl" help | sed -nE 's/^ +([a-z]+)( .*)?$/\1/p' | sort -u)
+[ -n "$commands" ] || { echo 'p2pctl help lists no commands'; failed=$((failed + 1)); }
+for command in $commands; do
+    expect p2pctl.1 "$command"
+    for option in $("$build/p2pctl" help "$command" 2>&1 | options || true); do
+        expect p2pctl.1 "$option"
+    done
+done
+echo "$passed passed, $failed failed"
+((failed == 0))

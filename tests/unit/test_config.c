@@ -1,0 +1,403 @@
+/* link: daemon/config daemon/config_table daemon/config_value shared/address shared/text shared/paths shared/log */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "daemon/config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static struct config *config;
+static char error[FAILURE_MAX];
+
+static int setup(void **state) {
+    (void)state;
+    config = malloc(sizeof *config);
+    config_init(config);
+    error[0] = '\0';
+    return config ? 0 : -1;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    free(config);
+    return 0;
+}
+
+static int parse(const char *text) {
+    config_init(config);
+    error[0] = '\0';
+    return config_parse(config, "f", text, strlen(text), NULL, error);
+}
+
+static void assert_refused(const char *text, const char *message) {
+    assert_int_equal(parse(text), -EINVAL);
+    if (!strstr(error, message))
+        fail_msg("expected '%s' in '%s'", message, error);
+}
+
+/* p2pd.conf(5) promises these. */
+static void test_defaults(void **state) {
+    (void)state;
+    assert_string_equal(config->name, "");
+    assert_int_equal(config->relay, 1);
+    assert_string_equal(config->network_name, "p2pd");
+    assert_string_equal(config->network_secret_file, "");
+    assert_int_equal(config->pool_min, 4);
+    assert_int_equal(config->pool_max, 16);
+    assert_int_equal(config->pool_spare, 64);
+    assert_int_equal(config->link_heartbeat_us, 10 * US_PER_S);
+    assert_int_equal(config->link_timeout_us, 30 * US_PER_S);
+    assert_int_equal(config->route_relays, 3);
+    assert_int_equal(config->route_strict, 0);
+    assert_int_equal(config->route_guards, 3);
+    assert_int_equal(config->relay_rate, 0);
+    assert_int_equal(config->relay_month, 0);
+    assert_int_equal(config->directory_max, 20000);
+    assert_int_equal(config->memory_max, 64 << 20);
+    assert_int_equal(config->delivery_expire_us, 7 * 24 * US_PER_HOUR);
+    assert_int_equal(config->message_max, 16 << 20);
+    assert_int_equal(config->droplist_entries, 1048576);
+    assert_int_equal(config->retention_us, 7 * 24 * US_PER_HOUR);
+    assert_int_equal(config->control_mode, 0600);
+    assert_string_equal(config->control_group, "");
+    assert_int_equal(config->log_level, TRACE_INFO);
+}
+
+/* Every default lies within its own range, and every field is as large as its type writes. */
+static void test_table(void **state) {
+    (void)state;
+    for (size_t i = 0; i < config_n_keys; i++) {
+        const struct config_key *key = &config_keys[i];
+        assert_ptr_equal(config_find(key->section, key->name), key);
+        if (key->initial)
+            assert_int_equal(config_set(config, key, key->initial, error), 0);
+        if (key->type == CONFIG_ADDRESSES)
+            assert_int_equal(key->size, sizeof(struct config_addresses));
+        else if (key->type == CONFIG_HOSTS)
+            assert_int_equal(key->size, sizeof(struct config_hosts));
+        else if (key->type == CONFIG_NAME || key->type == CONFIG_TEXT || key->type == CONFIG_PATH)
+            assert_int_equal(key->size, key->max + 1);
+        else
+            assert_int_equal(key->size, sizeof(int64_t));
+        assert_true(strlen(key->doc) > 0);
+    }
+    assert_null(config_find("node", "nam"));
+    assert_null(config_find("pool", "name"));
+}
+
+static void test_file(void **state) {
+    (void)state;
+    assert_int_equal(parse("\xef\xbb\xbf# comment\r\n"
+                           "  ; an indented comment\n"
+                           "[node]\r\n"
+                           "name = alice-1\t \r\n"
+                           "relay=no\n"
+                           "\n"
+                           "[network]\n"
+                           "name = my = net; work\n"
+                           "listen = udp://10.0.0.1\n"
+                           "listen = [2001:db8::1]:7\n"
+                           "peer = seed.example.org:99\n"
+                           "peer: 10.0.0.2\n"
+                           "[limits]\n"
+                           "memory = 128M\n"
+                           "[link]\n"
+                           "heartbeat = 90s\n"
+                           "timeout = 5m\n"
+                           "[control]\n"
+                           "mode = 660\n"
+                           "[log]\n"
+                           "level = debug"),
+                     0);
+    assert_string_equal(config->name, "alice-1");
+    assert_int_equal(config->relay, 0);
+    assert_string_equal(config->network_name, "my = net; work");
+    assert_int_equal(config->listen.n, 2);
+    assert_int_equal(config->listen.v[0].port, ADDRESS_PORT_DEFAULT);
+    assert_int_equal(config->listen.v[1].port, 7);
+    assert_int_equal(config->peers.n, 2);
+    assert_string_equal(config->peers.v[0], "seed.example.org:99");
+    assert_int_equal(config->memory_max, 128 << 20);
+    assert_int_equal(config->link_heartbeat_us, 90 * US_PER_S);
+    assert_int_equal(config->link_timeout_us, 300 * US_PER_S);
+    assert_int_equal(config->control_mode, 0660);
+    assert_int_equal(config->log_level, TRACE_DEBUG);
+}
+
+static void test_errors_name_file_and_line(void **state) {
+    (void)state;
+    assert_refused("[node]\n\nnmae = x\n", "f:3: unknown key node.nmae");
+    assert_refused("[node]\n[nodes]\n", "f:2: unknown section");
+    assert_refused("\nname = x\n", "f:2: key name outside any section");
+    assert_refused("[node]\nname\n", "f:2: neither");
+    assert_refused("[node\nname = x\n", "f:1: a section's name ends");
+    assert_refused("[node] name = x\n", "f:1: nothing may follow");
+    assert_refused("[pool]\nmin = four\n", "f:2: pool.min: 'four' is not a number");
+    assert_refused("[pool]\nmin = \n", "f:2: pool.min");
+    assert_refused("[link]\ntimeout = 3x\n", "is not a time");
+    assert_refused("[limits]\nmemory = 1T\n", "is not a size");
+    assert_refused("[node]\nrelay = maybe\n", "is not yes or no");
+    assert_refused("[control]\nmode = 0689\n", "in octal");
+    assert_refused("[control]\nmode = 01000\n", "out of range");
+    assert_refused("[log]\nlevel = loud\n", "is not error, warning");
+    assert_refused("[network]\nlisten = example.org\n", "is no address");
+    assert_refused("[network]\npeer = 10.0.0.300\n", "is no peer");
+    assert_refused("[network]\npeer = host:0\n", "is no peer");
+    assert_refused("[network]\npeer = host:65536\n", "is no peer");
+    assert_refused("[network]\npeer = two words\n", "is no peer");
+}
+
+/* What inih would cut, join or drop without a word. */
+static void test_lines_that_inih_would_mangle(void **state) {
+    (void)state;
+    char text[512] = "[node]\nstate = /";
+    size_t end = strlen("[node]\n") + 199;
+    assert_refused("[node]\nname = a\n  b\n", "f:3: indented");
+    assert_refused("[node]\n name = a\n", "f:2: indented");
+    assert_refused("[node]\nname = a ;b\n", "f:2: a comment");
+    assert_refused("[node]\nname = a\x01\n", "f:2: control character");
+    assert_int_equal(config_parse(config, "f", "[node]\nname = a\0b\n", 18, NULL, error), -EINVAL);
+    assert_non_null(strstr(error, "f:2: control character"));
+    memset(text + strlen(text), 'a', end - strlen(text));
+    text[end] = '\0';
+    assert_int_equal(parse(text), 0);
+    assert_int_equal(strlen(config->state), 199 - strlen("state = "));
+    text[end] = 'a';
+    text[end + 1] = '\0';
+    assert_refused(text, "f:2: longer than 199 bytes");
+    memset(text, '#', 400);
+    text[400] = '\0';
+    assert_int_equal(parse(text), 0);
+}
+
+static void set_both(const char *section, const char *name, const char *good, const char *bad) {
+    const struct config_key *key = config_find(section, name);
+    assert_non_null(key);
+    assert_int_equal(config_set(config, key, good, error), 0);
+    assert_int_equal(config_set(config, key, bad, error), -EINVAL);
+}
+
+/* Each bound at its limit and one past it. */
+static void test_bounds(void **state) {
+    (void)state;
+    set_both("pool", "min", "1", "0");
+    set_both("pool", "max", "16", "17");
+    set_both("pool", "spare", "1024", "1025");
+    set_both("route", "relays", "5", "6");
+    set_both("route", "relays", "0", "-1");
+    set_both("route", "guards", "1", "0");
+    set_both("link", "heartbeat", "100ms", "99ms");
+    set_both("link", "timeout", "500ms", "499ms");
+    set_both("limits", "memory", "4M", "4194303");
+    set_both("limits", "memory", "64G", "65G");
+    set_both("delivery", "max_message", "1G", "1073741825");
+    set_both("delivery", "max_message", "1", "0");
+    set_both("delivery", "expire", "365d", "366d");
+    set_both("store", "retention", "0", "3651d");
+    set_both("droplist", "entries", "1024", "1023");
+    set_both("directory", "max", "2", "1");
+    set_both("control", "mode", "0777", "1000");
+    set_both("relay", "rate", "0", "9999999999999999999999");
+}
+
+static void test_names(void **state) {
+    (void)state;
+    set_both("node", "name", "a", "");
+    set_both("node", "name", "abcdefghijklmnopqrstuvwxyz_-.012",
+             "abcdefghijklmnopqrstuvwxyz_-.0123");
+    set_both("node", "name", "deadbee", "deadbeef");
+    set_both("node", "name", "10.0.0", "10.0.0.1");
+    set_both("node", "name", "x", "x y");
+    set_both("node", "name", "x", "\xc3\xa4");
+}
+
+static void test_number_of_addresses(void **state) {
+    (void)state;
+    const struct config_key *advertise = config_find("network", "advertise");
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(config_set(config, advertise, "192.0.2.1", error), 0);
+    assert_int_equal(config_set(config, advertise, "192.0.2.1", error), -EINVAL);
+    const struct config_key *peer = config_find("network", "peer");
+    for (int i = 0; i < CONFIG_HOSTS_MAX; i++)
+        assert_int_equal(config_set(config, peer, "h", error), 0);
+    assert_int_equal(config_set(config, peer, "h", error), -EINVAL);
+    assert_int_equal(config->peers.n, CONFIG_HOSTS_MAX);
+}
+
+/* A file with `text`, removed by the caller. */
+static void source_with(struct config_source *source, const char *text) {
+    memset(source, 0, sizeof *source);
+    strcpy(source->folder, "/base");
+    strcpy(source->file, "/tmp/p2pd-config-XXXXXX");
+    int fd = mkstemp(source->file);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    close(fd);
+}
+
+static void override(struct config_source *source, const char *section, const char *name,
+                     const char *value) {
+    source->overrides[source->n_overrides++] =
+        (struct config_override){config_find(section, name), value};
+}
+
+static void test_load(void **state) {
+    (void)state;
+    struct config_source source;
+    static const char *const peers[] = {"10.0.0.9"};
+    source_with(&source, "[network]\nlisten = 10.0.0.1\nlisten = 10.0.0.2\npeer = a\n"
+                         "[node]\nstate = relative/state\nname = from-file\n");
+    override(&source, "network", "listen", "127.0.0.1:5");
+    override(&source, "network", "listen", "127.0.0.1:6");
+    override(&source, "node", "name", "from-option");
+    override(&source, "control", "socket", "s.sock");
+    source.peers = peers;
+    source.n_peers = 1;
+    assert_int_equal(config_load(&source, config, error), 0);
+    assert_int_equal(config->listen.n, 2);
+    assert_int_equal(config->listen.v[0].port, 5);
+    assert_int_equal(config->listen.v[1].port, 6);
+    assert_false(config->listen_by_default);
+    assert_string_equal(config->name, "from-option");
+    assert_string_equal(config->state, "/base/relative/state");
+    assert_string_equal(config->control_socket, "/base/s.sock");
+    assert_int_equal(config->peers.n, 2);
+    assert_string_equal(config->peers.v[0], "a");
+    assert_string_equal(config->peers.v[1], "10.0.0.9");
+    unlink(source.file);
+    strcpy(config->name, "kept");
+    assert_int_equal(config_load(&source, config, error), -ENOENT);
+    assert_string_equal(config->name, "kept");
+    source.file_may_be_missing = true;
+    assert_int_equal(config_load(&source, config, error), 0);
+}
+
+static void test_listen_defaults(void **state) {
+    (void)state;
+    struct config_source source = {.folder = "/base"};
+    char text[ADDRESS_TEXT_MAX];
+    override(&source, "node", "state", "/s");
+    override(&source, "control", "socket", "/c");
+    assert_int_equal(config_load(&source, config, error), 0);
+    assert_true(config->listen_by_default);
+    assert_int_equal(config->listen.n, 2);
+    address_format(&config->listen.v[0], true, text);
+    assert_string_equal(text, "0.0.0.0:58008");
+    address_format(&config->listen.v[1], true, text);
+    assert_string_equal(text, "[::]:58008");
+}
+
+static void test_relations(void **state) {
+    (void)state;
+    struct config_source source;
+    char where[2 * CONFIG_PATH_MAX];
+    source_with(&source, "[pool]\nmin = 5\n\nmax = 4\n");
+    assert_int_equal(config_load(&source, config, error), -EINVAL);
+    snprintf(where, sizeof where, "%s:4: pool.min (5) is greater than pool.max (4)", source.file);
+    assert_string_equal(error, where);
+    override(&source, "pool", "max", "5");
+    override(&source, "node", "state", "/s");
+    override(&source, "control", "socket", "/c");
+    assert_int_equal(config_load(&source, config, error), 0);
+    assert_int_equal(config->pool_min, config->pool_max);
+    override(&source, "link", "timeout", "10s");
+    override(&source, "link", "heartbeat", "10s");
+    assert_int_equal(config_load(&source, config, error), -EINVAL);
+    assert_string_equal(error, "link.heartbeat (10s) is not less than link.timeout (10s)");
+    source.overrides[source.n_overrides - 1].value = "9999ms";
+    assert_int_equal(config_load(&source, config, error), 0);
+    unlink(source.file);
+}
+
+/* One of a pair alone: the other one's default gives way. */
+static void test_defaults_yield(void **state) {
+    (void)state;
+    struct config_source source = {.folder = "/base"};
+    override(&source, "node", "state", "/s");
+    override(&source, "control", "socket", "/c");
+    override(&source, "pool", "max", "2");
+    override(&source, "link", "timeout", "3s");
+    assert_int_equal(config_load(&source, config, error), 0);
+    assert_int_equal(config->pool_min, 2);
+    assert_int_equal(config->link_heartbeat_us, US_PER_S);
+    source.overrides[3] = (struct config_override){config_find("link", "heartbeat"), "1m"};
+    assert_int_equal(config_load(&source, config, error), 0);
+    assert_int_equal(config->link_timeout_us, 180 * US_PER_S);
+}
+
+/* What --dump prints, read back, is the same configuration to the last byte. */
+static void test_dump_reads_back(void **state) {
+    (void)state;
+    struct config *again = malloc(sizeof *again);
+    char *text = NULL;
+    size_t length = 0;
+    assert_int_equal(
+        parse("[node]\nname = bob\nstate = /s\nrelay = off\n[network]\npeer = a:1\npeer = b\n"
+              "listen = [::1]:3\nadvertise = 192.0.2.1:4\nsecret_file = /secret\n"
+              "[link]\ntimeout = 1500ms\n[limits]\nmemory = 5000001\n[relay]\nrate = 3K\n"
+              "[store]\nretention = 0\n[control]\ngroup = adm\n[log]\nlevel = error\n"),
+        0);
+    FILE *out = open_memstream(&text, &length);
+    assert_int_equal(config_dump(config, out), 0);
+    fclose(out);
+    assert_non_null(strstr(text, "secret_file = /secret\n"));
+    config_init(again);
+    assert_int_equal(config_parse(again, "dump", text, length, NULL, error), 0);
+    assert_memory_equal(again, config, sizeof *config);
+    free(text);
+    free(again);
+}
+
+static void count_key(void *context, const struct config_key *key) {
+    int *count = context;
+    (*count)++;
+    assert_false(key->reloadable);
+}
+
+static void test_reload_keeps_what_is_fixed(void **state) {
+    (void)state;
+    struct config *fresh = malloc(sizeof *fresh);
+    int count = 0;
+    config_init(fresh);
+    const struct config_key *name = config_find("node", "name"),
+                            *rate = config_find("relay", "rate");
+    assert_int_equal(config_set(config, name, "a-much-longer-name", error), 0);
+    assert_int_equal(config_set(config, name, "old", error), 0);
+    assert_int_equal(config_set(fresh, name, "old", error), 0);
+    config_keep_fixed(fresh, config, count_key, &count);
+    assert_int_equal(count, 0);
+    assert_int_equal(config_set(fresh, name, "new", error), 0);
+    assert_int_equal(config_set(fresh, rate, "1M", error), 0);
+    config_keep_fixed(fresh, config, count_key, &count);
+    assert_int_equal(count, 1);
+    assert_string_equal(fresh->name, "old");
+    assert_int_equal(fresh->relay_rate, 1 << 20);
+    free(fresh);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_defaults, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_table, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_errors_name_file_and_line, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_lines_that_inih_would_mangle, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bounds, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_names, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_number_of_addresses, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_load, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_listen_defaults, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_relations, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_defaults_yield, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_dump_reads_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_reload_keeps_what_is_fixed, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,780 @@
+/* link: daemon/core/gossip daemon/core/gossip_want daemon/core/directory daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/topology shared/address proto/wire.pb-c */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "daemon/core/gossip.h"
+#include "daemon/core/wirebuf.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define EPOCH INT64_C(500000)
+#define DIRECTORY_MAX 20000
+#define PEERS 6
+#define AUTHORS 120
+#define FRAMES_MAX 4096
+
+static uint64_t option_seed = 1;
+
+/* ---- A network in memory ---- */
+
+struct frame {
+    struct mono arrives;
+    size_t from, to;
+    uint8_t type;
+    size_t length;
+    uint8_t body[FRAME_BODY_MAX];
+};
+struct links { /* what a peer's gossip sends through */
+    struct world *world;
+    size_t self;
+};
+struct author {
+    struct identity *identity;
+    uint64_t prefix, sequence;
+};
+struct peer {
+    struct author author;
+    struct links links;
+    struct directory *directory;
+    struct gossip *gossip;
+    unsigned drops[DROP_COUNT];
+};
+struct world {
+    uint64_t stream[2]; /* seed, next */
+    struct core_random random;
+    struct mono now;
+    struct peer peers[PEERS];
+    struct author authors[AUTHORS];
+    bool linked[PEERS][PEERS];
+    struct frame *frames; /* on their way */
+    size_t n_frames;
+    unsigned loss, full; /* of 100: frames lost; sends refused for a full queue */
+    bool silent;         /* nothing is delivered, all is counted */
+    unsigned sent[16];   /* by type */
+};
+
+static void stream_fill(void *context, void *buffer, size_t length) {
+    uint64_t *stream = context;
+    uint8_t seed[randombytes_SEEDBYTES] = {0};
+
+    memcpy(seed, stream, 2 * sizeof *stream);
+    stream[1]++;
+    randombytes_buf_deterministic(buffer, length, seed);
+}
+
+static struct wall wall_of(const struct world *world) {
+    return (struct wall){EPOCH * EPOCH_US + world->now.us};
+}
+
+static size_t peer_of(const struct world *world, uint64_t prefix) {
+    size_t i = 0;
+
+    while (i < PEERS && world->peers[i].author.prefix != prefix)
+        i++;
+    return i;
+}
+
+int links_send_frame(struct links *links, uint64_t prefix, uint8_t type, const void *body,
+                     size_t length, struct mono now) {
+    struct world *world = links->world;
+    size_t to = peer_of(world, prefix);
+
+    assert_true(length <= FRAME_BODY_MAX);
+    if (random_below(&world->random, 100) < world->full)
+        return -ENOBUFS;
+    world->sent[type]++;
+    if (world->silent)
+        return 0;
+    if (to == PEERS || !world->linked[links->self][to])
+        return -ENOTCONN;
+    if (random_below(&world->random, 100) < world->loss)
+        return 0;
+    assert_true(world->n_frames < FRAMES_MAX);
+    struct frame *frame = &world->frames[world->n_frames++];
+    int64_t delay = 1000 + (int64_t)random_below(&world->random, 80000);
+    *frame = (struct frame){mono_add(now, delay), links->self, to, type, length, {0}};
+    memcpy(frame->body, body, length);
+    return 0;
+}
+
+static int author_init(struct author *author, struct world *world) {
+    uint8_t seeds[2][32];
+
+    random_fill(&world->random, seeds, sizeof seeds);
+    author->identity = identity_new(seeds[0], seeds[1], &world->random);
+    if (!author->identity)
+        return -1;
+    identity_advance(author->identity, wall_of(world));
+    author->prefix = node_id_prefix(identity_id(author->identity));
+    author->sequence = 1000;
+    return 0;
+}
+
+static size_t sign(struct world *world, struct author *author, uint8_t bytes[DESCRIPTOR_MAX]) {
+    struct descriptor descriptor = {.sequence = ++author->sequence};
+    int length = descriptor_sign(&descriptor, author->identity, wall_of(world), bytes);
+
+    assert_true(length > 0);
+    return (size_t)length;
+}
+
+static int peer_init(struct world *world, size_t i) {
+    struct peer *peer = &world->peers[i];
+    uint8_t bytes[DESCRIPTOR_MAX];
+
+    if (author_init(&peer->author, world) < 0)
+        return -1;
+    peer->links = (struct links){world, i};
+    peer->directory =
+        directory_new(identity_id(peer->author.identity), DIRECTORY_MAX, &world->random);
+    peer->gossip = gossip_new(peer->directory, &peer->links, &world->random);
+    directory_set_self(peer->directory, bytes, sign(world, &peer->author, bytes), world->now);
+    return peer->gossip ? 0 : -1;
+}
+
+static int world_init(struct world *world, uint64_t seed) {
+    memset(world, 0, sizeof *world);
+    world->stream[0] = seed;
+    world->random = (struct core_random){stream_fill, world->stream};
+    world->now = (struct mono){10 * US_PER_MINUTE};
+    world->frames = calloc(FRAMES_MAX, sizeof *world->frames);
+    for (size_t i = 0; i < AUTHORS; i++)
+        if (author_init(&world->authors[i], world) < 0)
+            return -1;
+    for (size_t i = 0; i < PEERS; i++)
+        if (peer_init(world, i) < 0)
+            return -1;
+    return world->frames ? 0 : -1;
+}
+
+static void world_deinit(struct world *world) {
+    for (size_t i = 0; i < PEERS; i++) {
+        gossip_free(world->peers[i].gossip);
+        directory_free(world->peers[i].directory);
+        identity_free(world->peers[i].author.identity);
+    }
+    for (size_t i = 0; i < AUTHORS; i++)
+        identity_free(world->authors[i].identity);
+    free(world->frames);
+}
+
+static int setup(void **state) {
+    struct world *world = calloc(1, sizeof *world);
+
+    *state = world;
+    return world ? world_init(world, option_seed) : -1;
+}
+
+static int teardown(void **state) {
+    world_deinit(*state);
+    free(*state);
+    return 0;
+}
+
+static void link_up(struct world *world, size_t a, size_t b) {
+    world->linked[a][b] = world->linked[b][a] = true;
+    gossip_link_up(world->peers[a].gossip, world->peers[b].author.prefix, world->now);
+    gossip_link_up(world->peers[b].gossip, world->peers[a].author.prefix, world->now);
+}
+
+static void link_down(struct world *world, size_t a, size_t b) {
+    world->linked[a][b] = world->linked[b][a] = false;
+    gossip_link_down(world->peers[a].gossip, world->peers[b].author.prefix);
+    gossip_link_down(world->peers[b].gossip, world->peers[a].author.prefix);
+}
+
+/* What the node does with a frame. */
+static enum drop deliver_body(struct world *world, size_t to, uint64_t from, uint8_t type,
+                              const uint8_t *body, size_t length) {
+    struct peer *peer = &world->peers[to];
+    const struct directory_entry *news = NULL;
+    enum drop drop =
+        gossip_frame(peer->gossip, from, type, body, length, world->now, wall_of(world), &news);
+
+    if (news)
+        gossip_offer_news(peer->gossip, news->prefix, from, world->now);
+    peer->drops[drop]++;
+    return drop;
+}
+
+static void publish(struct world *world, size_t at, struct author *author) {
+    struct peer *peer = &world->peers[at];
+    const struct directory_entry *entry;
+    uint8_t bytes[DESCRIPTOR_MAX];
+    enum drop drop;
+
+    size_t length = sign(world, author, bytes);
+    assert_int_equal(
+        directory_offer(peer->directory, bytes, length, world->now, wall_of(world), &entry, &drop),
+        DIRECTORY_NEWS);
+    gossip_offer_news(peer->gossip, author->prefix, 0, world->now);
+}
+
+static struct mono next_event(const struct world *world) {
+    struct mono next = MONO_NEVER;
+
+    for (size_t i = 0; i < PEERS; i++)
+        next = mono_min(next, gossip_next(world->peers[i].gossip));
+    for (size_t i = 0; i < world->n_frames; i++)
+        next = mono_min(next, world->frames[i].arrives);
+    return next;
+}
+
+static void step(struct world *world) {
+    for (size_t i = 0; i < world->n_frames;) {
+        if (!mono_is_due(world->frames[i].arrives, world->now)) {
+            i++;
+            continue;
+        }
+        struct frame frame = world->frames[i];
+        world->frames[i] = world->frames[--world->n_frames];
+        if (world->linked[frame.from][frame.to])
+            deliver_body(world, frame.to, world->peers[frame.from].author.prefix, frame.type,
+                         frame.body, frame.length);
+    }
+    for (size_t i = 0; i < PEERS; i++) {
+        gossip_tick(world->peers[i].gossip, world->now, wall_of(world));
+        assert_true(gossip_next(world->peers[i].gossip).us > world->now.us); /* no spinning */
+    }
+}
+
+static void run(struct world *world, int64_t us) {
+    struct mono end = mono_add(world->now, us);
+
+    for (;;) {
+        struct mono next = next_event(world);
+        if (next.us > end.us)
+            break;
+        if (next.us > world->now.us)
+            world->now = next;
+        step(world);
+    }
+    world->now = end;
+}
+
+static bool peers_agree(const struct world *world, size_t a, size_t b) {
+    uint32_t x[DIRECTORY_BUCKETS], y[DIRECTORY_BUCKETS];
+
+    directory_digest(world->peers[a].directory, MONO_NEVER, x);
+    directory_digest(world->peers[b].directory, MONO_NEVER, y);
+    return memcmp(x, y, sizeof x) == 0;
+}
+
+static bool all_agree(const struct world *world, size_t n_known) {
+    for (size_t i = 0; i < PEERS; i++)
+        if (!peers_agree(world, 0, i) || directory_count(world->peers[i].directory) != n_known)
+            return false;
+    return true;
+}
+
+/* ---- The same content everywhere ---- */
+
+static void ring(struct world *world) {
+    for (size_t i = 0; i < PEERS; i++)
+        link_up(world, i, (i + 1) % PEERS);
+}
+
+static void test_links_bring_all_that_was_there(void **state) {
+    struct world *world = *state;
+
+    for (size_t i = 0; i < AUTHORS; i++)
+        publish(world, i % PEERS, &world->authors[i]);
+    ring(world);
+    run(world, 3 * US_PER_S);
+    assert_true(all_agree(world, AUTHORS + PEERS - 1));
+    assert_int_equal(world->sent[FRAME_DIGEST], 2 * PEERS); /* none answers another */
+}
+
+static void test_news_travels_without_digests(void **state) {
+    struct world *world = *state;
+
+    ring(world);
+    run(world, 5 * US_PER_S);
+    unsigned digests = world->sent[FRAME_DIGEST];
+    publish(world, 2, &world->authors[0]);
+    run(world, PEERS / 2 * (GOSSIP_GATHER_MAX_US + 3 * 81000));
+    assert_int_equal(world->sent[FRAME_DIGEST], digests);
+    assert_true(all_agree(world, PEERS));
+}
+
+/* Once each: announced over every link, asked for and carried once a peer. */
+static void test_nothing_is_sent_twice(void **state) {
+    struct world *world = *state;
+
+    ring(world);
+    run(world, 5 * US_PER_S);
+    unsigned carried = world->sent[FRAME_DESCRIPTOR];
+    publish(world, 0, &world->authors[0]);
+    run(world, 10 * US_PER_S);
+    assert_int_equal(world->sent[FRAME_DESCRIPTOR] - carried, PEERS - 1);
+}
+
+static void converge(uint64_t seed, unsigned loss, unsigned full) {
+    struct world *world = calloc(1, sizeof *world);
+
+    assert_non_null(world);
+    assert_int_equal(world_init(world, seed), 0);
+    world->loss = loss;
+    world->full = full;
+    ring(world);
+    link_up(world, 0, 3);
+    for (size_t i = 0; i < AUTHORS; i++) {
+        publish(world, (size_t)random_below(&world->random, PEERS), &world->authors[i]);
+        run(world, (int64_t)random_below(&world->random, 400 * 1000));
+    }
+    for (size_t i = 0; i < AUTHORS; i += 5) /* newer ones, while others are still under way */
+        publish(world, (size_t)random_below(&world->random, PEERS), &world->authors[i]);
+    for (int minute = 0; minute < 20 && !all_agree(world, AUTHORS + PEERS - 1); minute++)
+        run(world, US_PER_MINUTE);
+    if (!all_agree(world, AUTHORS + PEERS - 1))
+        fail_msg("seed %llu, loss %u%%: no agreement", (unsigned long long)seed, loss);
+    world_deinit(world);
+    free(world);
+}
+
+static void test_loss_is_mended(void **state) {
+    (void)state;
+    for (uint64_t i = 0; i < 6; i++)
+        converge(option_seed + i, (unsigned)i * 6, i % 2 ? 20 : 0);
+}
+
+static void test_partition_heals(void **state) {
+    struct world *world = *state;
+
+    ring(world);
+    run(world, 5 * US_PER_S);
+    link_down(world, 0, 1);
+    link_down(world, 3, 4);
+    for (size_t i = 0; i < 40; i++)
+        publish(world, i % 2 ? 2 : 5, &world->authors[i]);
+    run(world, 5 * US_PER_S);
+    assert_false(peers_agree(world, 2, 5));
+    assert_true(peers_agree(world, 1, 3));
+    link_up(world, 0, 1);
+    run(world, 3 * US_PER_S);
+    assert_true(all_agree(world, 40 + PEERS - 1));
+}
+
+/* ---- One gossip, spoken to by hand ---- */
+
+static uint64_t stranger(size_t i) {
+    return UINT64_C(0x0100000000000000) * (i % 251) + i;
+}
+
+/* Make peer 0 the one under test, linked to others of whom only their prefixes exist. */
+static struct peer *alone(struct world *world, size_t n_neighbours) {
+    world->silent = true;
+    for (size_t i = 1; i <= n_neighbours; i++)
+        gossip_link_up(world->peers[0].gossip, world->peers[i].author.prefix, world->now);
+    memset(world->sent, 0, sizeof world->sent);
+    return &world->peers[0];
+}
+
+static enum drop say(struct world *world, size_t from, uint8_t type, const void *body,
+                     size_t length) {
+    return deliver_body(world, 0, world->peers[from].author.prefix, type, body, length);
+}
+
+static enum drop announce(struct world *world, size_t from, uint64_t prefix, uint64_t sequence) {
+    uint8_t body[GOSSIP_ITEM_LEN];
+    struct wire_writer w = wire_writer(body, sizeof body);
+
+    wire_put_uint(&w, prefix, 8);
+    wire_put_uint(&w, sequence, 6);
+    return say(world, from, FRAME_ANNOUNCE, body, sizeof body);
+}
+
+static enum drop announce_author(struct world *world, size_t from, const struct author *author) {
+    return announce(world, from, author->prefix, author->sequence);
+}
+
+static void pass(struct world *world, int64_t us) {
+    world->now.us += us;
+    gossip_tick(world->peers[0].gossip, world->now, wall_of(world));
+}
+
+static void test_malformed_frames(void **state) {
+    struct world *world = *state;
+    static const uint8_t zeros[FRAME_BODY_MAX];
+
+    alone(world, 1);
+    assert_int_equal(say(world, 1, FRAME_ANNOUNCE, zeros, 0), DROP_MALFORMED);
+    assert_int_equal(say(world, 1, FRAME_ANNOUNCE, zeros, 13), DROP_MALFORMED);
+    assert_int_equal(say(world, 1, FRAME_ANNOUNCE, zeros, 15), DROP_MALFORMED);
+    assert_int_equal(say(world, 1, FRAME_ANNOUNCE, zeros, 14), DROP_NONE);
+    assert_int_equal(say(world, 1, FRAME_WANT, zeros, 0), DROP_MALFORMED);
+    assert_int_equal(say(world, 1, FRAME_WANT, zeros, 9), DROP_MALFORMED);
+    assert_int_equal(say(world, 1, FRAME_DIGEST, zeros, 1023), DROP_MALFORMED);
+    assert_int_equal(say(world, 1, FRAME_DIGEST, zeros, 1025), DROP_MALFORMED);
+    assert_int_equal(say(world, 1, FRAME_DIGEST, zeros, 1024), DROP_NONE);
+    assert_int_equal(say(world, 1, FRAME_DESCRIPTOR, zeros, 200), DROP_MALFORMED);
+    assert_int_equal(say(world, 1, FRAME_PING, zeros, 8), DROP_MALFORMED);
+    assert_int_equal(say(world, 2, FRAME_WANT, zeros, 8), DROP_UNKNOWN); /* no link */
+}
+
+static void test_one_announcer_then_the_next(void **state) {
+    struct world *world = *state;
+
+    alone(world, 3);
+    announce_author(world, 1, &world->authors[0]);
+    announce_author(world, 2, &world->authors[0]);
+    announce_author(world, 2, &world->authors[0]);
+    assert_int_equal(world->sent[FRAME_WANT], 1);
+    pass(world, GOSSIP_ASK_US - 1);
+    assert_int_equal(world->sent[FRAME_WANT], 1);
+    pass(world, 1);
+    assert_int_equal(world->sent[FRAME_WANT], 2);
+    for (int i = 0; i < 20; i++)
+        pass(world, GOSSIP_ASK_US);
+    assert_int_equal(world->sent[FRAME_WANT], 2 * GOSSIP_ROUNDS); /* then it is given up */
+}
+
+static void test_lost_announcer_is_replaced(void **state) {
+    struct world *world = *state;
+    struct peer *peer = alone(world, 2);
+
+    announce_author(world, 1, &world->authors[0]);
+    announce_author(world, 2, &world->authors[0]);
+    gossip_link_down(peer->gossip, world->peers[1].author.prefix);
+    assert_true(gossip_next(peer->gossip).us <= world->now.us);
+    pass(world, 0);
+    assert_int_equal(world->sent[FRAME_WANT], 2);
+    gossip_link_down(peer->gossip, world->peers[2].author.prefix);
+    assert_int_equal(gossip_next(peer->gossip).us, MONO_NEVER.us);
+}
+
+static void test_only_what_was_asked_for_is_read(void **state) {
+    struct world *world = *state;
+    struct author *author = &world->authors[0];
+    uint8_t bytes[DESCRIPTOR_MAX];
+    size_t length = sign(world, author, bytes);
+    struct peer *peer = alone(world, 2);
+
+    assert_int_equal(say(world, 1, FRAME_DESCRIPTOR, bytes, length), DROP_UNKNOWN);
+    announce_author(world, 1, author);
+    assert_int_equal(say(world, 2, FRAME_DESCRIPTOR, bytes, length), DROP_UNKNOWN);
+    assert_int_equal(say(world, 1, FRAME_DESCRIPTOR, bytes, length), DROP_NONE);
+    assert_int_equal(directory_count(peer->directory), 1);
+    assert_int_equal(say(world, 1, FRAME_DESCRIPTOR, bytes, length), DROP_UNKNOWN);
+    pass(world, GOSSIP_GATHER_MAX_US);
+    assert_int_equal(world->sent[FRAME_ANNOUNCE], 1); /* to the other alone */
+}
+
+/* A higher number claimed than exists must not keep what does exist from coming. */
+static void test_false_sequence_does_not_starve(void **state) {
+    struct world *world = *state;
+    struct author *author = &world->authors[0];
+    uint8_t bytes[DESCRIPTOR_MAX];
+    size_t length = sign(world, author, bytes);
+    struct peer *peer = alone(world, 2);
+
+    announce(world, 1, author->prefix, DESCRIPTOR_SEQUENCE_MAX);
+    announce_author(world, 2, author);
+    pass(world, GOSSIP_ASK_US);
+    assert_int_equal(world->sent[FRAME_WANT], 2);
+    assert_int_equal(say(world, 2, FRAME_DESCRIPTOR, bytes, length), DROP_NONE);
+    assert_int_equal(directory_count(peer->directory), 1);
+}
+
+static void test_forger_is_barred(void **state) {
+    struct world *world = *state;
+    uint8_t bytes[DESCRIPTOR_MAX];
+    size_t length = sign(world, &world->authors[0], bytes);
+
+    alone(world, 2);
+    announce_author(world, 1, &world->authors[0]);
+    announce_author(world, 2, &world->authors[0]);
+    bytes[0] ^= 1;
+    assert_int_equal(say(world, 1, FRAME_DESCRIPTOR, bytes, length), DROP_AUTH);
+    pass(world, 0);
+    assert_int_equal(world->sent[FRAME_WANT], 2); /* the other one, at once */
+    assert_int_equal(announce_author(world, 1, &world->authors[1]), DROP_LIMIT);
+    gossip_link_down(world->peers[0].gossip, world->peers[1].author.prefix);
+    gossip_link_up(world->peers[0].gossip, world->peers[1].author.prefix, world->now);
+    pass(world, GOSSIP_BARRED_US - 1);
+    assert_int_equal(announce_author(world, 1, &world->authors[1]), DROP_LIMIT);
+    pass(world, 1);
+    assert_int_equal(announce_author(world, 1, &world->authors[1]), DROP_NONE);
+}
+
+static void test_two_versions_within_the_pace(void **state) {
+    struct world *world = *state;
+    struct author *author = &world->authors[0];
+    struct peer *peer = alone(world, 1);
+
+    publish(world, 0, author);
+    announce(world, 1, stranger(1), 1);
+    assert_int_equal(world->sent[FRAME_WANT], 1);
+    world->now.us += GOSSIP_PACE_US - 1;
+    announce(world, 1, author->prefix, author->sequence + 1);
+    pass(world, 0);
+    assert_int_equal(world->sent[FRAME_WANT], 1);
+    assert_int_equal(gossip_next(peer->gossip).us, world->now.us + 1);
+    pass(world, 1);
+    assert_int_equal(world->sent[FRAME_WANT], 2);
+    publish(world, 0, &world->authors[1]);
+    world->now.us += GOSSIP_PACE_US;
+    announce(world, 1, world->authors[1].prefix, world->authors[1].sequence + 1);
+    assert_int_equal(world->sent[FRAME_WANT], 3);
+}
+
+/* ---- Bounds ---- */
+
+static void test_newcomers_at_a_rate(void **state) {
+    struct world *world = *state;
+    size_t i = 0;
+
+    alone(world, 2);
+    while (i < GOSSIP_NEWCOMER_BURST)
+        assert_int_equal(announce(world, 1, stranger(i++), 1), DROP_NONE);
+    assert_int_equal(announce(world, 1, stranger(i), 1), DROP_LIMIT);
+    assert_int_equal(announce(world, 1, stranger(0), 1), DROP_NONE); /* wanted already */
+    assert_int_equal(announce(world, 2, stranger(i), 1), DROP_NONE); /* another's allowance */
+    gossip_link_down(world->peers[0].gossip, world->peers[1].author.prefix);
+    gossip_link_up(world->peers[0].gossip, world->peers[1].author.prefix, world->now);
+    assert_int_equal(announce(world, 1, stranger(++i), 1), DROP_LIMIT); /* nor by redialling */
+    world->now.us += US_PER_S;
+    for (int n = 0; n < GOSSIP_NEWCOMER_RATE; n++)
+        assert_int_equal(announce(world, 1, stranger(i++), 1), DROP_NONE);
+    assert_int_equal(announce(world, 1, stranger(i), 1), DROP_LIMIT);
+}
+
+static void test_window(void **state) {
+    struct world *world = *state;
+    uint8_t bytes[DESCRIPTOR_MAX];
+
+    alone(world, 1);
+    for (size_t i = 0; i < GOSSIP_WINDOW - 1; i++)
+        announce(world, 1, stranger(i), 1);
+    announce_author(world, 1, &world->authors[0]);
+    assert_int_equal(world->sent[FRAME_WANT], GOSSIP_WINDOW);
+    announce(world, 1, stranger(GOSSIP_WINDOW), 1);
+    assert_int_equal(world->sent[FRAME_WANT], GOSSIP_WINDOW);
+    world->authors[0].sequence--;
+    size_t length = sign(world, &world->authors[0], bytes);
+    assert_int_equal(say(world, 1, FRAME_DESCRIPTOR, bytes, length), DROP_NONE);
+    assert_int_equal(world->sent[FRAME_WANT], GOSSIP_WINDOW + 1); /* an answer makes room */
+}
+
+/* Wants of one neighbour: what it brings anew is limited by its rate long before, so it announces
+ * newer versions. */
+static void test_wants_of_a_neighbour_and_in_all(void **state) {
+    struct world *world = *state;
+    size_t i = 0;
+
+    alone(world, 4);
+    for (size_t from = 1; from <= 4; from++)
+        for (size_t n = 0; n < GOSSIP_NEWCOMER_BURST; n++)
+            assert_int_equal(announce(world, from, stranger(i++), 1), DROP_NONE);
+    assert_int_equal(i, GOSSIP_WANTS_MAX);
+    world->now.us += US_PER_S;
+    assert_int_equal(announce(world, 1, stranger(i), 1), DROP_LIMIT);
+    gossip_link_down(world->peers[0].gossip, world->peers[4].author.prefix);
+    assert_int_equal(announce(world, 1, stranger(i), 1), DROP_NONE);
+}
+
+static void test_wants_of_one_neighbour(void **state) {
+    struct world *world = *state;
+    size_t i = 0, n = 0;
+
+    alone(world, 1);
+    while (n < GOSSIP_WANTS_NEIGHBOUR_MAX) {
+        if (announce(world, 1, stranger(i), 1) == DROP_NONE) {
+            i++;
+            n++;
+        } else {
+            world->now.us += US_PER_S; /* no tick: nothing times out */
+        }
+    }
+    world->now.us += US_PER_S;
+    assert_int_equal(announce(world, 1, stranger(i), 1), DROP_LIMIT);
+}
+
+static void test_full_directory_wants_nobody_new(void **state) {
+    struct world *world = *state;
+    struct peer *peer = &world->peers[0];
+    struct author *resident = &world->authors[0];
+
+    gossip_free(peer->gossip);
+    directory_free(peer->directory);
+    peer->directory = directory_new(identity_id(peer->author.identity), 1, &world->random);
+    peer->gossip = gossip_new(peer->directory, &peer->links, &world->random);
+    alone(world, 1);
+    publish(world, 0, resident);
+    world->now.us += US_PER_S;
+    assert_int_equal(announce(world, 1, stranger(1), 1), DROP_LIMIT);
+    assert_int_equal(announce(world, 1, resident->prefix, resident->sequence + 1), DROP_NONE);
+}
+
+static void test_answers_at_a_rate(void **state) {
+    struct world *world = *state;
+    uint8_t body[8 * GOSSIP_WANT_ITEMS];
+    struct wire_writer w = wire_writer(body, sizeof body);
+
+    alone(world, 1);
+    publish(world, 0, &world->authors[0]);
+    for (size_t i = 0; i < GOSSIP_WANT_ITEMS; i++)
+        wire_put_uint(&w, world->authors[0].prefix, 8);
+    assert_int_equal(say(world, 1, FRAME_WANT, body, sizeof body), DROP_NONE);
+    assert_int_equal(world->sent[FRAME_DESCRIPTOR], GOSSIP_ANSWER_BURST);
+    size_t queued = GOSSIP_WANT_ITEMS - GOSSIP_ANSWER_BURST;
+    while (queued + GOSSIP_WANT_ITEMS <= GOSSIP_ANSWERS_MAX) {
+        assert_int_equal(say(world, 1, FRAME_WANT, body, sizeof body), DROP_NONE);
+        queued += GOSSIP_WANT_ITEMS;
+    }
+    size_t room = GOSSIP_ANSWERS_MAX - queued;
+    assert_int_equal(say(world, 1, FRAME_WANT, body, 8 * room), DROP_NONE);
+    assert_int_equal(say(world, 1, FRAME_WANT, body, 8), DROP_LIMIT);
+    pass(world, 10 * US_PER_MS);
+    assert_int_equal(world->sent[FRAME_DESCRIPTOR], GOSSIP_ANSWER_BURST + GOSSIP_ANSWER_RATE / 100);
+    for (int i = 0; i < 1000; i++)
+        pass(world, US_PER_MS);
+    assert_int_equal(world->sent[FRAME_DESCRIPTOR], GOSSIP_ANSWER_BURST + GOSSIP_ANSWERS_MAX);
+}
+
+static void test_unknown_wants_are_not_answered(void **state) {
+    struct world *world = *state;
+    uint8_t body[8] = {1};
+
+    alone(world, 1);
+    assert_int_equal(say(world, 1, FRAME_WANT, body, sizeof body), DROP_NONE);
+    assert_int_equal(world->sent[FRAME_DESCRIPTOR], 0);
+}
+
+static void test_digests_at_a_rate(void **state) {
+    struct world *world = *state;
+    uint8_t other[4 * DIRECTORY_BUCKETS];
+
+    memset(other, 0xff, sizeof other);
+    alone(world, 1);
+    for (int i = 0; i < GOSSIP_DIGEST_BURST; i++)
+        assert_int_equal(say(world, 1, FRAME_DIGEST, other, sizeof other), DROP_NONE);
+    assert_int_equal(world->sent[FRAME_ANNOUNCE], GOSSIP_DIGEST_BURST); /* of ourselves */
+    assert_int_equal(say(world, 1, FRAME_DIGEST, other, sizeof other), DROP_LIMIT);
+    world->now.us += 30 * US_PER_S - 1;
+    assert_int_equal(say(world, 1, FRAME_DIGEST, other, sizeof other), DROP_LIMIT);
+    world->now.us += 1;
+    assert_int_equal(say(world, 1, FRAME_DIGEST, other, sizeof other), DROP_NONE);
+}
+
+static void say_digest(struct world *world, struct mono before) {
+    uint32_t digest[DIRECTORY_BUCKETS];
+    uint8_t body[4 * DIRECTORY_BUCKETS];
+    struct wire_writer w = wire_writer(body, sizeof body);
+
+    directory_digest(world->peers[0].directory, before, digest);
+    for (size_t i = 0; i < DIRECTORY_BUCKETS; i++)
+        wire_put_uint(&w, digest[i], 4);
+    assert_int_equal(say(world, 1, FRAME_DIGEST, body, sizeof body), DROP_NONE);
+}
+
+/* The first digest is of everything; later ones agree if they do so with our old entries or with
+ * all of ours. */
+static void test_digest_of_either_age(void **state) {
+    struct world *world = *state;
+
+    alone(world, 1);
+    publish(world, 0, &world->authors[0]);
+    pass(world, 90 * US_PER_S);
+    publish(world, 0, &world->authors[1]);
+    pass(world, US_PER_S);
+    struct mono minute_ago = mono_add(world->now, -GOSSIP_DIGEST_AGE_US);
+    unsigned announced = world->sent[FRAME_ANNOUNCE];
+    say_digest(world, minute_ago);
+    assert_int_equal(world->sent[FRAME_ANNOUNCE], announced + 1); /* as the first: it lacks one */
+    say_digest(world, minute_ago);
+    say_digest(world, MONO_NEVER);
+    assert_int_equal(world->sent[FRAME_ANNOUNCE], announced + 1);
+    pass(world, 30 * US_PER_S);
+    say_digest(world, (struct mono){0}); /* it lacks what is old */
+    assert_int_equal(world->sent[FRAME_ANNOUNCE], announced + 2);
+}
+
+static void test_announcements_are_gathered(void **state) {
+    struct world *world = *state;
+    struct peer *peer = alone(world, 1);
+
+    for (size_t i = 0; i < GOSSIP_ANNOUNCE_ITEMS - 1; i++)
+        publish(world, 0, &world->authors[i]);
+    publish(world, 0, &world->authors[0]); /* there already */
+    assert_int_equal(world->sent[FRAME_ANNOUNCE], 0);
+    struct mono due = gossip_next(peer->gossip);
+    assert_in_range(due.us - world->now.us, GOSSIP_GATHER_MIN_US, GOSSIP_GATHER_MAX_US);
+    publish(world, 0, &world->authors[GOSSIP_ANNOUNCE_ITEMS]); /* that fills a frame */
+    assert_int_equal(world->sent[FRAME_ANNOUNCE], 1);
+    publish(world, 0, &world->authors[1]);
+    pass(world, GOSSIP_GATHER_MAX_US);
+    assert_int_equal(world->sent[FRAME_ANNOUNCE], 2);
+}
+
+static void test_digest_every_minute(void **state) {
+    struct world *world = *state;
+
+    alone(world, 2);
+    pass(world, GOSSIP_DIGEST_US - 1);
+    assert_int_equal(world->sent[FRAME_DIGEST], 0);
+    pass(world, 1);
+    assert_int_equal(world->sent[FRAME_DIGEST], 2);
+}
+
+/* More links than there are slots: the further one is not heard; each that ends makes room. */
+static void test_slots(void **state) {
+    struct world *world = *state;
+    struct gossip *gossip = world->peers[0].gossip;
+    uint8_t want[8] = {0};
+
+    world->silent = true;
+    for (uint64_t i = 1; i <= LINK_SLOTS + 1; i++)
+        gossip_link_up(gossip, i, world->now);
+    assert_int_equal(deliver_body(world, 0, LINK_SLOTS, FRAME_WANT, want, 8), DROP_NONE);
+    assert_int_equal(deliver_body(world, 0, LINK_SLOTS + 1, FRAME_WANT, want, 8), DROP_UNKNOWN);
+    gossip_link_down(gossip, 7);
+    gossip_link_up(gossip, LINK_SLOTS + 1, world->now);
+    assert_int_equal(deliver_body(world, 0, LINK_SLOTS + 1, FRAME_WANT, want, 8), DROP_NONE);
+    assert_int_equal(deliver_body(world, 0, 7, FRAME_WANT, want, 8), DROP_UNKNOWN);
+}
+
+int main(int argc, char **argv) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_links_bring_all_that_was_there),
+        TEST(test_news_travels_without_digests),
+        TEST(test_nothing_is_sent_twice),
+        TEST(test_loss_is_mended),
+        TEST(test_partition_heals),
+        TEST(test_malformed_frames),
+        TEST(test_one_announcer_then_the_next),
+        TEST(test_lost_announcer_is_replaced),
+        TEST(test_only_what_was_asked_for_is_read),
+        TEST(test_false_sequence_does_not_starve),
+        TEST(test_forger_is_barred),
+        TEST(test_two_versions_within_the_pace),
+        TEST(test_newcomers_at_a_rate),
+        TEST(test_window),
+        TEST(test_wants_of_a_neighbour_and_in_all),
+        TEST(test_wants_of_one_neighbour),
+        TEST(test_full_directory_wants_nobody_new),
+        TEST(test_answers_at_a_rate),
+        TEST(test_unknown_wants_are_not_answered),
+        TEST(test_digests_at_a_rate),
+        TEST(test_digest_of_either_age),
+        TEST(test_announcements_are_gathered),
+        TEST(test_digest_every_minute),
+        TEST(test_slots),
+    };
+
+    for (int option; (option = getopt(argc, argv, "s:")) != -1;)
+        if (option == 's')
+            option_seed = strtoull(optarg, NULL, 0);
+    print_message("seed %llu\n", (unsigned long long)option_seed);
+    if (sodium_init() < 0)
+        return 1;
+    return cmocka_run_group_tests_name("gossip", tests, NULL, NULL);
+}

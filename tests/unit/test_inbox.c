@@ -1,0 +1,612 @@
+/* link: daemon/core/inbox daemon/core/inbox_receipt daemon/core/inbox_pull daemon/core/parcel daemon/core/noise */
+/* The inbox alone: what it believes, holds, stores and receipts; leases. Node 0 is ours, nodes 1 to
+ * 3 send; the test is the store. */
+#include "tests/unit/fake_delivery.h"
+
+static struct inbox *inbox;
+static struct effects effects;
+static struct budget budget;
+static uint8_t body[1 << 20];
+
+static int setup(void **state) {
+    (void)state;
+    fake_identities_init();
+    fake_fill(NULL, body, sizeof body);
+    fake_path_outcome = PATH_OK;
+    fake_draws_left = UINT32_MAX;
+    budget = (struct budget){.max = 64 << 20};
+    struct inbox_config config = {.identity = &fake_identities[0],
+                                  .effects = &effects,
+                                  .budget = &budget,
+                                  .random = fake_random,
+                                  .message_max = 100000,
+                                  .tombstone_us = US_PER_HOUR,
+                                  .retention_us = US_PER_HOUR};
+    inbox = inbox_new(&config);
+    assert_non_null(inbox);
+    return 0;
+}
+static int teardown(void **state) {
+    (void)state;
+    inbox_free(inbox);
+    fake_effects_deinit(&effects);
+    fake_wire_n = 0;
+    assert_int_equal(budget.used, 0);
+    assert_int_equal(fake_paths_live, 0);
+    return 0;
+}
+
+/* ---- A sender ---- */
+struct sent {
+    unsigned from;
+    struct parcel_id id;
+    uint8_t sealed[PARCEL_SEALED_MAX];
+    size_t length;
+    unsigned k;
+    uint8_t receipt_key[KEY_LEN], shard_key[KEY_LEN], partial_key[KEY_LEN];
+    uint32_t path;
+    uint16_t packet;
+};
+static void seal_plain(struct sent *sent, unsigned from, const uint8_t *plain, size_t length) {
+    uint8_t ephemeral[32];
+    struct parcel_keys *keys = parcel_keys_new(4);
+    const struct noise_keypair *routing = &fake_identities[0].routing[0];
+    memset(sent, 0, sizeof *sent);
+    sent->from = from;
+    sent->path = 1;
+    fake_fill(NULL, &sent->id, sizeof sent->id);
+    fake_fill(NULL, ephemeral, sizeof ephemeral);
+    int sealed =
+        parcel_seal(&fake_identities[from].link, &fake_identities[0].id, routing->public,
+                    epoch_now(), ephemeral, plain, length, sent->sealed, sent->receipt_key);
+    assert_true(sealed > 0);
+    sent->length = (size_t)sealed;
+    sent->k = parcel_shard_count(sent->length);
+    struct parcel_peer peer = {&fake_identities[0].id,
+                               1,
+                               epoch_now(),
+                               routing->public,
+                               fake_identities[from].link.secret,
+                               &fake_identities[from].id,
+                               false};
+    const struct parcel_secret *secret = parcel_keys_add(keys, &peer);
+    assert_non_null(secret);
+    memcpy(sent->shard_key, secret->shard_key, KEY_LEN);
+    parcel_receipt_key(secret, &sent->id, sent->partial_key);
+    parcel_keys_free(keys);
+}
+/* n messages of `size` bytes from sequence `first` on. */
+static void seal(struct sent *sent, unsigned from, uint64_t first, unsigned n, uint32_t size) {
+    static uint8_t plain[PARCEL_PLAIN_MAX];
+    struct wire_writer writer = wire_writer(plain, sizeof plain);
+    parcel_put_head(&writer, &fake_identities[from].id);
+    for (unsigned i = 0; i < n; i++) {
+        struct parcel_item item = {
+            .sequence = first + i, .sent_ms = 5000, .total = size, .length = size, .bytes = body};
+        fake_fill(NULL, &item.id, sizeof item.id);
+        assert_non_null(parcel_put_item(&writer, &item));
+    }
+    seal_plain(sent, from, plain, wire_length(&writer));
+}
+static enum drop send_shard(struct sent *sent, unsigned index) {
+    uint8_t payload[ONION_PAYLOAD_MAX];
+    struct parcel_shard shard = {.id = sent->id,
+                                 .k = (uint8_t)sent->k,
+                                 .index = (uint8_t)index,
+                                 .length = (uint16_t)parcel_shard_length(sent->length, index),
+                                 .sender = fake_entries[sent->from].prefix,
+                                 .path = sent->path,
+                                 .packet = sent->packet++,
+                                 .data = sent->sealed + index * PARCEL_SHARD_DATA_MAX};
+    size_t length = parcel_shard_encode(&shard, sent->shard_key, payload);
+    return inbox_shard(inbox, payload, length, epoch_now(), now, wall_now());
+}
+static void send_all(struct sent *sent) {
+    for (unsigned i = 0; i < sent->k; i++)
+        assert_int_equal(send_shard(sent, i), DROP_NONE);
+}
+static void give(struct store_result result) {
+    assert_true(effects.n_ops > 0);
+    struct fake_op op = effects.ops[0];
+    fake_ops_shift(&effects);
+    inbox_stored(inbox, op.cookie, &result, now, wall_now());
+}
+static size_t flush(void) {
+    size_t before = fake_wire_n;
+    inbox_flush(inbox, now, wall_now());
+    return fake_wire_n - before;
+}
+/* The i-th receipt of the last onion. */
+static struct parcel_receipt last_receipt(unsigned i) {
+    assert_true(fake_wire_n > 0);
+    const struct fake_packet *packet = &fake_wire[fake_wire_n - 1];
+    struct wire_reader reader = wire_reader(packet->payload + 1, packet->length - 1);
+    struct parcel_receipt receipt;
+    assert_int_equal(packet->payload[0], PAYLOAD_RECEIPTS);
+    for (unsigned j = 0; j <= i; j++)
+        assert_int_equal(parcel_receipt_decode(&reader, &receipt), DROP_NONE);
+    return receipt;
+}
+
+/* ---- Parcels ---- */
+
+static void test_stored_then_receipted(void **state) {
+    (void)state;
+    struct sent sent;
+    seal(&sent, 1, 7, 2, 5);
+    send_all(&sent);
+    assert_int_equal(effects.n_ops, 2);
+    const struct store_op *op = &effects.ops[0].op;
+    assert_int_equal(op->kind, STORE_IN_PUT);
+    assert_memory_equal(&op->in_put.sender, &fake_identities[1].id, NODE_ID_LEN);
+    assert_string_equal(op->in_put.sender_name, "somebody");
+    assert_int_equal(op->in_put.sender_address.port, 58008);
+    assert_int_equal(op->in_put.sequence, 7);
+    assert_int_equal(op->in_put.sent.us, 5000 * US_PER_MS);
+    assert_memory_equal(op->in_put.bytes, body, 5);
+    give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+    assert_int_equal(flush(), 0);
+    assert_int_equal(inbox_waiting(inbox), 1);
+    give((struct store_result){.in_outcome = STORE_IN_DUPLICATE});
+    assert_int_equal(flush(), 1);
+    assert_int_equal(inbox_waiting(inbox), 1);
+    struct parcel_receipt receipt = last_receipt(0);
+    assert_int_equal(receipt.status, PARCEL_COMPLETE);
+    assert_true(parcel_receipt_is_authentic(&receipt, sent.receipt_key));
+    /* A duplicate: receipted again, but not for each of a burst, and nothing is stored. */
+    assert_int_equal(send_shard(&sent, 0), DROP_DUPLICATE);
+    assert_int_equal(flush(), 0);
+    now = mono_add(now, 20 * US_PER_MS);
+    assert_int_equal(send_shard(&sent, 0), DROP_DUPLICATE);
+    assert_int_equal(flush(), 1);
+    assert_int_equal(effects.n_ops, 0);
+    receipt = last_receipt(0);
+    assert_true(parcel_receipt_is_authentic(&receipt, sent.receipt_key));
+    assert_int_not_equal(fake_wire[0].serial, fake_wire[1].serial); /* another way this time */
+}
+
+static void test_store_error_is_silence(void **state) {
+    (void)state;
+    struct sent sent;
+    seal(&sent, 1, 1, 2, 5);
+    send_all(&sent);
+    give((struct store_result){.error = -ENOSPC});
+    give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+    assert_int_equal(flush(), 0);
+    send_all(&sent); /* sent again: stored again */
+    give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+    give((struct store_result){.in_outcome = STORE_IN_DUPLICATE});
+    assert_int_equal(flush(), 1);
+    assert_int_equal(inbox_waiting(inbox), 2);
+}
+
+static void test_partial_receipts(void **state) {
+    (void)state;
+    struct sent sent;
+    seal(&sent, 1, 1, 1, 20000);
+    assert_true(sent.k > 20);
+    for (unsigned i = 1; i < 8; i++)
+        send_shard(&sent, i);
+    assert_int_equal(flush(), 0);
+    send_shard(&sent, 8);
+    assert_int_equal(flush(), 1); /* eight are there */
+    struct parcel_receipt receipt = last_receipt(0);
+    assert_int_equal(receipt.status, PARCEL_PARTIAL);
+    assert_int_equal(receipt.bitmap[0], 0xfe);
+    assert_int_equal(receipt.bitmap[1], 0x01);
+    assert_int_equal(receipt.n_paths, 1);
+    assert_int_equal(receipt.paths[0].highest, 7);
+    assert_int_equal(receipt.paths[0].count, 8);
+    assert_true(parcel_receipt_is_authentic(&receipt, sent.partial_key));
+    assert_int_equal(send_shard(&sent, 3), DROP_DUPLICATE);
+    assert_int_equal(flush(), 1); /* somebody asks */
+    unsigned quiet = 0;
+    struct mono begun = now;
+    while (inbox_next(inbox).us < mono_add(now, 5 * US_PER_S).us) {
+        now = inbox_next(inbox);
+        if (quiet == 0)
+            assert_int_equal(now.us - begun.us, 20 * US_PER_MS);
+        inbox_tick(inbox, now, wall_now());
+        quiet += (unsigned)flush();
+    }
+    assert_int_equal(quiet, 5);
+    for (unsigned i = 0; i < sent.k; i++)
+        send_shard(&sent, i);
+    assert_int_equal(effects.n_ops, 1);
+    assert_memory_equal(effects.ops[0].op.in_put.bytes, body, 20000);
+    assert_int_equal(send_shard(&sent, 0), DROP_DUPLICATE); /* while it is being stored */
+    give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+    assert_int_equal(flush(), 1);
+    receipt = last_receipt(0);
+    assert_int_equal(receipt.status, PARCEL_COMPLETE);
+}
+
+static void test_receipts_share_an_onion(void **state) {
+    (void)state;
+    struct sent sent[30];
+    for (unsigned i = 0; i < 30; i++) {
+        seal(&sent[i], 1, i + 1, 1, 5);
+        send_all(&sent[i]);
+        give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+    }
+    /* 24 of 34 bytes fit behind the kind byte, the rest go in a second one. */
+    assert_int_equal(flush(), 1);
+    assert_int_equal(fake_wire_n, 2);
+    assert_int_equal(fake_wire[0].length, 1 + 24 * PARCEL_RECEIPT_FINAL_LEN);
+    struct parcel_receipt receipt = last_receipt(5);
+    assert_memory_equal(&receipt.id, &sent[29].id, sizeof receipt.id);
+    assert_int_equal(fake_wire[0].serial, fake_wire[1].serial); /* a kept path */
+}
+
+static void test_refusals(void **state) {
+    (void)state;
+    struct sent sent;
+    static uint8_t plain[PARCEL_PLAIN_MAX];
+    struct parcel_item item = {.sequence = 1, .total = 100000, .length = 10, .bytes = body};
+    for (unsigned i = 0; i < 4; i++) {
+        struct wire_writer writer = wire_writer(plain, sizeof plain);
+        parcel_put_head(&writer, &fake_identities[1].id);
+        item.total = i == 1 ? 100001 : 100000; /* the limit, and one past it */
+        parcel_put_item(&writer, &item);
+        if (i == 2)
+            plain[NODE_ID_LEN] = 2; /* version */
+        if (i == 3)
+            plain[wire_length(&writer) - 11] = 11; /* length beyond the end */
+        seal_plain(&sent, 1, plain, wire_length(&writer));
+        send_all(&sent);
+        if (i == 0) {
+            give((struct store_result){.in_outcome = STORE_IN_PARTIAL});
+            assert_int_equal(flush(), 1);
+            continue;
+        }
+        static const uint8_t reasons[] = {0, PARCEL_REASON_TOO_LARGE, PARCEL_REASON_VERSION,
+                                          PARCEL_REASON_MALFORMED};
+        assert_int_equal(effects.n_ops, 0);
+        assert_int_equal(flush(), 1);
+        struct parcel_receipt receipt = last_receipt(0);
+        assert_int_equal(receipt.status, PARCEL_REFUSED);
+        assert_int_equal(receipt.reason, reasons[i]);
+        assert_true(parcel_receipt_is_authentic(&receipt, sent.receipt_key));
+    }
+}
+
+static void test_forgeries(void **state) {
+    (void)state;
+    struct sent sent;
+    seal(&sent, 1, 1, 1, 5);
+    sent.shard_key[0] ^= 1;
+    assert_int_equal(send_shard(&sent, 0), DROP_AUTH);
+    sent.shard_key[0] ^= 1;
+    sent.from = 2; /* another known node's name on it */
+    assert_int_equal(send_shard(&sent, 0), DROP_AUTH);
+    sent.from = 1;
+    fake_known[1] = false;
+    assert_int_equal(send_shard(&sent, 0), DROP_UNKNOWN);
+    fake_known[1] = true;
+    fake_identities[0].epoch += 2;
+    assert_int_equal(send_shard(&sent, 0), DROP_TIME);
+    fake_identities[0].epoch -= 2;
+    /* A parcel of somebody else's, sent as our own: what is inside names the other. */
+    static uint8_t plain[PARCEL_PLAIN_MAX];
+    struct wire_writer writer = wire_writer(plain, sizeof plain);
+    parcel_put_head(&writer, &fake_identities[2].id);
+    seal_plain(&sent, 1, plain, wire_length(&writer));
+    assert_int_equal(send_shard(&sent, 0), DROP_AUTH);
+    assert_int_equal(effects.n_ops, 0);
+    assert_int_equal(budget.used, 0);
+    assert_int_equal(inbox_shard(inbox, plain, 10, epoch_now(), now, wall_now()), DROP_MALFORMED);
+}
+
+static void test_bounds_of_a_sender(void **state) {
+    (void)state;
+    static struct sent sent[INBOX_SENDER_PARCELS_MAX + 1], other;
+    seal(&other, 2, 1, 1, 1000);
+    assert_int_equal(send_shard(&other, 0), DROP_NONE);
+    for (unsigned i = 0; i <= INBOX_SENDER_PARCELS_MAX; i++) {
+        seal(&sent[i], 1, 1, 1, 1000);
+        assert_int_equal(sent[i].k, 2);
+        assert_int_equal(send_shard(&sent[i], 0), DROP_NONE);
+    }
+    /* The first went for the last; everything else stands. */
+    assert_int_equal(send_shard(&sent[1], 1), DROP_NONE);
+    assert_int_equal(effects.n_ops, 1);
+    assert_int_equal(send_shard(&other, 1), DROP_NONE);
+    assert_int_equal(effects.n_ops, 2);
+    assert_int_equal(send_shard(&sent[0], 1), DROP_NONE);
+    assert_int_equal(effects.n_ops, 2);
+    /* By bytes: blocks of 60 KiB, of which 1 MiB holds fewer than 64. */
+    for (unsigned i = 0; i < 30; i++) {
+        seal(&sent[i], 3, 1, 1, 60000);
+        assert_int_equal(send_shard(&sent[i], 0), DROP_NONE);
+        assert_true(budget.used <= 2 * INBOX_SENDER_BYTES_MAX);
+    }
+}
+
+static void test_memory_bound(void **state) {
+    (void)state;
+    static struct sent sent[3];
+    seal(&sent[0], 1, 1, 1, 60000);
+    send_shard(&sent[0], 0);
+    budget.max = 2 * budget.used;
+    seal(&sent[1], 2, 1, 1, 60000);
+    assert_int_equal(send_shard(&sent[1], 0), DROP_NONE);
+    assert_int_equal(budget.evicted[BUDGET_INBOX], 0);
+    seal(&sent[2], 3, 1, 1, 60000);
+    assert_int_equal(send_shard(&sent[2], 0), DROP_NONE); /* the oldest went, whoever's it was */
+    assert_int_equal(budget.evicted[BUDGET_INBOX], 1);
+    budget.max = 1000;
+    struct sent last;
+    seal(&last, 1, 1, 1, 2000);
+    assert_int_equal(send_shard(&last, 0), DROP_LIMIT);
+}
+
+static void test_done_memory_is_bounded(void **state) {
+    (void)state;
+    static struct sent first, second, other;
+    seal(&first, 1, 1, 1, 1);
+    seal(&second, 1, 1, 1, 1);
+    for (unsigned i = 0; i < INBOX_DONE_MAX + 1; i++) {
+        struct sent *sent = i == 0 ? &first : i == 1 ? &second : &other;
+        if (i > 1)
+            seal(&other, 1, 1, 1, 1);
+        send_all(sent);
+        give((struct store_result){.in_outcome = STORE_IN_DUPLICATE});
+        flush();
+        fake_wire_n = 0;
+    }
+    now = mono_add(now, US_PER_S);
+    assert_int_equal(send_shard(&second, 0), DROP_DUPLICATE);
+    assert_int_equal(effects.n_ops, 0);
+    assert_int_equal(send_shard(&first, 0),
+                     DROP_NONE); /* forgotten: the store finds the duplicate */
+    assert_int_equal(effects.n_ops, 1);
+}
+
+static void test_local(void **state) {
+    (void)state;
+    struct parcel_item item = {.sequence = 1, .total = 5, .length = 5, .bytes = body};
+    struct address address = {.port = 9};
+    struct message_id id;
+    int error;
+    assert_int_equal(inbox_local(inbox, &item, &address, "me", wall_now()), 0);
+    assert_false(inbox_local_done(inbox, &id, &error));
+    assert_memory_equal(&effects.ops[0].op.in_put.sender, &fake_identities[0].id, NODE_ID_LEN);
+    give((struct store_result){.error = -ENOSPC});
+    assert_true(inbox_local_done(inbox, &id, &error));
+    assert_int_equal(error, -ENOSPC);
+    assert_int_equal(inbox_local(inbox, &item, &address, "me", wall_now()), 0);
+    give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+    assert_true(inbox_local_done(inbox, &id, &error));
+    assert_int_equal(error, 0);
+    assert_false(inbox_local_done(inbox, &id, &error));
+    assert_int_equal(inbox_waiting(inbox), 1);
+}
+
+/* ---- Pulls ---- */
+static struct in_record rows[600];
+
+static void pull(uint64_t client, struct request options) {
+    options.client = client;
+    options.kind = REQUEST_PULL;
+    inbox_pull(inbox, &options, NULL);
+}
+/* Answer the oldest operation, a fetch, from rows[0..n) that are not taken (row > 0). */
+static void fetch(size_t n) {
+    static struct in_record found[600];
+    struct store_result result = {.messages = found};
+    assert_true(effects.n_ops > 0);
+    const struct store_op *op = &effects.ops[0].op;
+    assert_int_equal(op->kind, STORE_IN_FETCH);
+    assert_int_equal(op->in_fetch.limit, INBOX_BATCH_MAX);
+    for (size_t i = 0; i < n; i++) {
+        if (rows[i].row <= op->in_fetch.after)
+            continue;
+        if (result.n_messages == op->in_fetch.limit)
+            result.more = true;
+        else
+            found[result.n_messages++] = rows[i];
+    }
+    give(result);
+}
+static void take(void) {
+    assert_int_equal(effects.ops[0].op.kind, STORE_IN_TAKE);
+    for (size_t i = 0; i < effects.ops[0].op.in_take.n; i++)
+        rows[effects.ops[0].op.in_take.rows[i] - 1].row = 0;
+    give((struct store_result){0});
+}
+static void fill_rows(size_t n) {
+    for (size_t i = 0; i < n; i++)
+        rows[i] = (struct in_record){.row = (int64_t)i + 1,
+                                     .sender = fake_identities[1].id,
+                                     .sequence = i + 1,
+                                     .body = body,
+                                     .size = 1};
+}
+static const struct answer *last_answer(uint64_t client) {
+    const struct answer *answer = fake_answer(&effects, client);
+    assert_non_null(answer);
+    return answer;
+}
+
+static void test_pull_batches(void **state) {
+    (void)state;
+    struct request options = {0};
+    fill_rows(INBOX_BATCH_MAX + 1);
+    pull(1, options);
+    fetch(INBOX_BATCH_MAX + 1);
+    assert_int_equal(last_answer(1)->messages.n, INBOX_BATCH_MAX);
+    assert_false(last_answer(1)->end);
+    assert_int_equal(effects.n_ops, 0); /* nothing more before it is confirmed */
+    inbox_confirm(inbox, 1, wall_now());
+    take();
+    fetch(INBOX_BATCH_MAX + 1);
+    assert_int_equal(last_answer(1)->messages.n, 1);
+    assert_false(last_answer(1)->end);
+    inbox_confirm(inbox, 1, wall_now());
+    take();
+    fetch(INBOX_BATCH_MAX + 1);
+    assert_int_equal(last_answer(1)->messages.n, 0);
+    assert_true(last_answer(1)->end);
+    inbox_confirm(inbox, 1, wall_now());
+    assert_int_equal(last_answer(1)->code, ANSWER_USAGE);
+}
+
+static void test_leases(void **state) {
+    (void)state;
+    struct request options = {.pull = {.wait = true}};
+    fill_rows(3);
+    options.pull.max = 2;
+    pull(1, options);
+    options.pull.max = 0;
+    pull(2, options);
+    pull(3, options);
+    fetch(3);
+    fetch(3);
+    fetch(3);
+    assert_int_equal(last_answer(1)->messages.n, 2);
+    assert_int_equal(last_answer(2)->messages.n, 1);
+    assert_int_equal(last_answer(2)->messages.v[0].row, 3);
+    assert_null(fake_answer(&effects, 3)); /* parked: all is leased */
+    assert_int_equal(effects.n_ops, 0);
+    inbox_client_gone(inbox, 1);
+    fetch(3); /* the parked one looks again */
+    assert_int_equal(last_answer(3)->messages.n, 2);
+    inbox_confirm(inbox, 3, wall_now());
+    inbox_client_gone(inbox, 3); /* its word stands */
+    take();
+    inbox_confirm(inbox, 2, wall_now());
+    give((struct store_result){.error = -EIO});
+    assert_int_equal(last_answer(2)->code, ANSWER_FAILED);
+    pull(4, (struct request){0});
+    fetch(3);
+    assert_int_equal(last_answer(4)->messages.v[0].row, 3); /* handed out again */
+}
+
+static void test_pull_order(void **state) {
+    (void)state;
+    static const uint64_t sequences[] = {2, 9, 1, 5, 3};
+    static const unsigned senders[] = {1, 2, 1, 2, 1};
+    static const int64_t expected[] = {3, 4, 1, 2, 5};
+    fill_rows(5);
+    for (unsigned i = 0; i < 5; i++) {
+        rows[i].sequence = sequences[i];
+        rows[i].sender = fake_identities[senders[i]].id;
+    }
+    pull(1, (struct request){0});
+    fetch(5);
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(last_answer(1)->messages.v[i].row, expected[i]);
+    inbox_confirm(inbox, 1, wall_now());
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(effects.ops[0].op.in_take.rows[i], i + 1);
+}
+
+static void test_peek(void **state) {
+    (void)state;
+    struct request options = {.pull = {.peek = true}};
+    fill_rows(INBOX_BATCH_MAX + 44);
+    pull(1, options);
+    size_t seen = 0;
+    while (effects.n_ops > 0) {
+        fake_effects_clear(&effects);
+        fetch(INBOX_BATCH_MAX + 44);
+        seen += last_answer(1)->messages.n;
+    }
+    assert_true(last_answer(1)->end);
+    assert_int_equal(seen, INBOX_BATCH_MAX + 44);
+    pull(2, (struct request){0}); /* and all are still there */
+    fetch(INBOX_BATCH_MAX + 44);
+    assert_int_equal(last_answer(2)->messages.v[0].row, 1);
+}
+
+static void test_wait_and_follow(void **state) {
+    (void)state;
+    struct sent sent;
+    pull(1, (struct request){.pull = {.wait = true}});
+    pull(2, (struct request){.pull = {.follow = true}});
+    fetch(0);
+    /* What arrives between a fetch and its result must not be missed. */
+    seal(&sent, 1, 1, 1, 1);
+    send_all(&sent);
+    effects.ops[0].due = now;
+    struct fake_op put = effects.ops[1];
+    effects.ops[1] = effects.ops[0];
+    effects.ops[0] = put;
+    give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+    fetch(0);
+    assert_int_equal(effects.n_ops, 2);
+    fill_rows(1);
+    fetch(1);
+    fetch(1);
+    assert_int_equal(last_answer(1)->messages.n, 1);
+    assert_null(fake_answer(&effects, 2));
+    inbox_confirm(inbox, 1, wall_now());
+    take();
+    assert_int_equal(inbox_waiting(inbox), 0);
+    fetch(1);
+    assert_true(last_answer(1)->end); /* there was one: it is over */
+    assert_int_equal(effects.n_ops, 0);
+    rows[1] = (struct in_record){.row = 2, .sender = fake_identities[1].id, .body = body};
+    seal(&sent, 1, 2, 1, 1);
+    send_all(&sent);
+    give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+    fetch(2);
+    assert_int_equal(last_answer(2)->messages.n, 1);
+    inbox_confirm(inbox, 2, wall_now());
+    take();
+    fetch(2);
+    assert_false(last_answer(2)->end); /* goes on for ever */
+    inbox_client_gone(inbox, 2);
+}
+
+static void test_pull_limits(void **state) {
+    (void)state;
+    for (uint64_t i = 0; i <= INBOX_PULLERS_MAX; i++)
+        pull(100 + i, (struct request){.pull = {.wait = true}});
+    assert_null(fake_answer(&effects, 100 + INBOX_PULLERS_MAX - 1));
+    assert_int_equal(last_answer(100 + INBOX_PULLERS_MAX)->code, ANSWER_LIMIT);
+    pull(100, (struct request){0});
+    assert_int_equal(last_answer(100)->code, ANSWER_USAGE);
+    give((struct store_result){.error = -EIO});
+    assert_int_equal(last_answer(100)->code, ANSWER_FAILED);
+    inbox_client_gone(inbox, 101); /* while its fetch is under way */
+    fetch(0);
+    assert_null(fake_answer(&effects, 101));
+}
+
+static void test_retention_zero_forgets(void **state) {
+    (void)state;
+    inbox_configure(inbox, 1000, US_PER_HOUR, 0);
+    fill_rows(1);
+    pull(1, (struct request){0});
+    fetch(1);
+    inbox_confirm(inbox, 1, wall_now());
+    assert_true(effects.ops[0].op.in_take.forget);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+int main(int argc, char **argv) {
+    fake_arguments(argc, argv);
+    const struct CMUnitTest tests[] = {
+        TEST(test_stored_then_receipted),
+        TEST(test_store_error_is_silence),
+        TEST(test_partial_receipts),
+        TEST(test_receipts_share_an_onion),
+        TEST(test_refusals),
+        TEST(test_forgeries),
+        TEST(test_bounds_of_a_sender),
+        TEST(test_memory_bound),
+        TEST(test_done_memory_is_bounded),
+        TEST(test_local),
+        TEST(test_pull_batches),
+        TEST(test_leases),
+        TEST(test_pull_order),
+        TEST(test_peek),
+        TEST(test_wait_and_follow),
+        TEST(test_pull_limits),
+        TEST(test_retention_zero_forgets),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    free(fake_wire);
+    return failed;
+}

@@ -1,0 +1,653 @@
+/* link: daemon/core/outbox daemon/core/outbox_message daemon/core/outbox_parcel daemon/core/outbox_flow daemon/core/outbox_ack daemon/core/parcel daemon/core/noise */
+/* The outbox alone: what it answers when, what it sends when nobody answers, what it believes. Node
+ * 0 is ours, node 1 the recipient; the test is the store and the recipient. */
+#include "tests/unit/fake_delivery.h"
+
+static struct outbox *outbox;
+static struct effects effects;
+static struct budget budget;
+static uint8_t body[1 << 20];
+
+static void start(const struct node_boot *boot, size_t messages_max) {
+    struct outbox_config config = {.identity = &fake_identities[0],
+                                   .effects = &effects,
+                                   .budget = &budget,
+                                   .random = fake_random,
+                                   .message_max = sizeof body,
+                                   .expire_us = US_PER_HOUR,
+                                   .retention_us = US_PER_HOUR,
+                                   .messages_max = messages_max};
+    budget = (struct budget){.max = 64 << 20};
+    outbox = outbox_new(&config, boot, now, wall_now());
+    assert_non_null(outbox);
+}
+static int setup(void **state) {
+    (void)state;
+    static const struct node_boot boot;
+    fake_identities_init();
+    fake_fill(NULL, body, sizeof body);
+    fake_path_outcome = PATH_OK;
+    fake_link_error = 0;
+    fake_paths_worked = fake_paths_failed = 0;
+    fake_sent = 0;
+    start(&boot, 0);
+    return 0;
+}
+static int teardown(void **state) {
+    (void)state;
+    outbox_free(outbox);
+    fake_effects_deinit(&effects);
+    fake_wire_n = 0;
+    assert_int_equal(budget.used, 0);
+    assert_int_equal(fake_paths_live, 0);
+    return 0;
+}
+
+/* ---- The store's part ---- */
+static void give(struct store_result result) {
+    struct fake_op op = effects.ops[0];
+    assert_true(effects.n_ops > 0);
+    result.kind = op.op.kind;
+    fake_ops_shift(&effects);
+    outbox_stored(outbox, op.cookie, &result, now, wall_now());
+}
+/* Every operation succeeds; bodies are all alike. */
+static void give_all(void) {
+    while (effects.n_ops > 0 || mono_is_due(outbox_next(outbox), now)) {
+        struct store_result result = {0};
+        if (effects.n_ops > 0 && effects.ops[0].op.kind == STORE_OUT_READ) {
+            result.bytes = body + effects.ops[0].op.out_read.offset;
+            result.length = effects.ops[0].op.out_read.length;
+        }
+        if (effects.n_ops > 0)
+            give(result);
+        else
+            outbox_tick(outbox, now, wall_now());
+    }
+}
+static struct request request_push(uint64_t client, size_t size) {
+    struct request request = {.client = client, .kind = REQUEST_PUSH};
+    fake_fill(NULL, &request.push.id, sizeof request.push.id);
+    request.push.body = body;
+    request.push.size = size;
+    request.push.relays = RELAYS_DEFAULT;
+    return request;
+}
+static void push(const struct request *request) {
+    outbox_push(outbox, request, &fake_identities[1].id, NULL, now, wall_now());
+}
+static struct request pushed(uint64_t client, size_t size) {
+    struct request request = request_push(client, size);
+    push(&request);
+    give_all();
+    return request;
+}
+static enum message_state state_of(const struct message_id *id) {
+    struct request request = {.client = 999, .kind = REQUEST_MESSAGE, .message = {.id = *id}};
+    outbox_message(outbox, &request);
+    const struct answer *answer = fake_answer(&effects, 999);
+    assert_true(answer && answer->kind == ANSWER_MESSAGE);
+    return answer->message.state;
+}
+/* Let the time pass to the next wake and run. */
+static void pass(void) {
+    struct mono next = outbox_next(outbox);
+    assert_true(next.us != MONO_NEVER.us);
+    if (next.us > now.us)
+        now = next;
+    outbox_tick(outbox, now, wall_now());
+    give_all();
+}
+static void pass_until(struct mono end) {
+    while (outbox_next(outbox).us <= end.us)
+        pass();
+    now = end;
+}
+
+/* ---- The recipient's part ---- */
+static struct parcel_shard shard_at(size_t i) {
+    struct parcel_shard shard;
+    assert_true(i < fake_wire_n);
+    assert_int_equal(parcel_shard_decode(fake_wire[i].payload, fake_wire[i].length, &shard),
+                     DROP_NONE);
+    return shard;
+}
+static size_t open_parcel(const struct parcel_id *id, uint8_t *plain, uint8_t key[KEY_LEN]) {
+    static uint8_t sealed[PARCEL_SEALED_MAX];
+    size_t length = 0, plain_length = 0;
+    for (size_t i = 0; i < fake_wire_n; i++) {
+        struct parcel_shard shard = shard_at(i);
+        if (memcmp(&shard.id, id, sizeof *id) != 0)
+            continue;
+        memcpy(sealed + shard.index * PARCEL_SHARD_DATA_MAX, shard.data, shard.length);
+        if (shard.index * PARCEL_SHARD_DATA_MAX + shard.length > length)
+            length = shard.index * PARCEL_SHARD_DATA_MAX + shard.length;
+    }
+    assert_int_equal(parcel_open(&fake_identities[1].routing[0], &fake_identities[1].id,
+                                 epoch_now(), &fake_identities[0].id,
+                                 fake_identities[0].link.public, sealed, length, plain,
+                                 &plain_length, key),
+                     DROP_NONE);
+    return plain_length;
+}
+static enum drop answer_receipt(struct parcel_receipt receipt, const uint8_t key[KEY_LEN]) {
+    uint8_t payload[ONION_PAYLOAD_MAX] = {PAYLOAD_RECEIPTS};
+    struct wire_writer writer = wire_writer(payload, sizeof payload);
+    wire_reserve(&writer, 1);
+    parcel_receipt_encode(&receipt, key, &writer);
+    return outbox_receipt(outbox, payload, wire_length(&writer), now, wall_now());
+}
+static enum drop answer_final(const struct parcel_id *id, enum parcel_status status,
+                              uint8_t reason) {
+    static uint8_t plain[PARCEL_SEALED_MAX];
+    uint8_t key[KEY_LEN];
+    open_parcel(id, plain, key);
+    return answer_receipt((struct parcel_receipt){.id = *id, .status = status, .reason = reason},
+                          key);
+}
+static void partial_key(const struct parcel_id *id, uint8_t key[KEY_LEN]) {
+    struct parcel_secret secret;
+    assert_int_equal(crypto_scalarmult(secret.ss, fake_identities[0].link.secret,
+                                       fake_identities[1].routing[0].public),
+                     0);
+    parcel_receipt_key(&secret, id, key);
+}
+
+/* ---- Accepting ---- */
+
+static void test_answers_after_the_store(void **state) {
+    (void)state;
+    struct request request = request_push(1, 5);
+    push(&request);
+    assert_int_equal(effects.n_answers, 0);
+    assert_int_equal(effects.ops[0].op.kind, STORE_OUT_PUT);
+    assert_int_equal(effects.ops[0].op.out_put.record.sequence, 1);
+    assert_int_equal(budget.held[BUDGET_CLIENTS], 5);
+    outbox_tick(outbox, now, wall_now());
+    assert_int_equal(fake_sent, 0); /* nothing leaves before it is stored */
+    give((struct store_result){0});
+    assert_int_equal(effects.n_answers, 1);
+    assert_int_equal(effects.answers[0].kind, ANSWER_MESSAGE);
+    assert_int_equal(effects.answers[0].message.state, MESSAGE_QUEUED);
+    assert_true(effects.answers[0].end);
+    assert_int_equal(budget.held[BUDGET_CLIENTS], 0);
+    outbox_tick(outbox, now, wall_now());
+    assert_int_equal(fake_sent, 1);
+    assert_int_equal(state_of(&request.push.id), MESSAGE_SENT);
+}
+
+static void test_store_errors(void **state) {
+    static const struct {
+        int error;
+        enum answer_code code;
+        const char *text;
+    } cases[] = {{-ENOSPC, ANSWER_FAILED, "the disk is full"},
+                 {-EIO, ANSWER_FAILED, "the disk does not work (input/output error)"},
+                 {-EROFS, ANSWER_FAILED, "the disk is read-only"},
+                 {-EEXIST, ANSWER_FAILED, "this id was used for another message"},
+                 {-ENOMEM, ANSWER_LIMIT, "out of memory (limits.memory)"},
+                 {-EBADF, ANSWER_FAILED, "the store failed (error 9)"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct request request = request_push(10 + i, 5);
+        push(&request);
+        give((struct store_result){.error = cases[i].error});
+        const struct answer *answer = fake_answer(&effects, 10 + i);
+        assert_int_equal(answer->code, cases[i].code);
+        assert_string_equal(answer->text, cases[i].text);
+        assert_true(answer->end);
+    }
+    assert_int_equal(outbox_pending(outbox), 0);
+}
+
+static void test_limits(void **state) {
+    (void)state;
+    static const struct node_boot boot;
+    outbox_free(outbox);
+    start(&boot, 2);
+    struct request request = request_push(1, sizeof body + 1);
+    push(&request);
+    assert_int_equal(fake_answer(&effects, 1)->code, ANSWER_LIMIT);
+    request.client = 2;
+    request.push.size = sizeof body;
+    push(&request);
+    assert_null(fake_answer(&effects, 2));
+    pushed(3, 1);
+    pushed(4, 1); /* one too many: those under way count */
+    assert_int_equal(fake_answer(&effects, 3)->code, ANSWER_OK);
+    assert_int_equal(fake_answer(&effects, 4)->code, ANSWER_LIMIT);
+    request.client = 5; /* what is known already needs no room */
+    push(&request);
+    give((struct store_result){.existed = true});
+    assert_int_equal(fake_answer(&effects, 5)->message.state, MESSAGE_SENT);
+    assert_int_equal(outbox_pending(outbox), 2);
+    budget.max = budget.used + 9;
+    outbox_configure(outbox, 100, 1, 1);
+    request = request_push(6, 101);
+    push(&request);
+    assert_int_equal(fake_answer(&effects, 6)->code, ANSWER_LIMIT);
+}
+
+static void test_out_of_memory(void **state) {
+    (void)state;
+    budget.max = 99;
+    struct request request = request_push(1, 100);
+    push(&request);
+    assert_int_equal(fake_answer(&effects, 1)->code, ANSWER_LIMIT);
+    request.push.size = 99;
+    request.client = 2;
+    push(&request);
+    assert_int_equal(effects.n_ops, 1);
+    budget.max = 64 << 20;
+    give_all();
+}
+
+static void test_repeated_push(void **state) {
+    (void)state;
+    struct request request = pushed(1, 5);
+    request.client = 2;
+    push(&request);
+    give((struct store_result){.existed = true});
+    assert_int_equal(fake_answer(&effects, 2)->message.state, MESSAGE_SENT);
+    assert_int_equal(outbox_pending(outbox), 1);
+    struct request old = request_push(3, 5); /* finished long ago: the store's word */
+    push(&old);
+    struct store_result result = {.existed = true};
+    result.record.state = MESSAGE_EXPIRED;
+    give(result);
+    assert_int_equal(fake_answer(&effects, 3)->message.state, MESSAGE_EXPIRED);
+    assert_int_equal(fake_answer(&effects, 3)->code, ANSWER_FAILED);
+    assert_int_equal(outbox_pending(outbox), 1);
+}
+
+static void test_sequences_go_on(void **state) {
+    (void)state;
+    struct boot_conversation conversation = {fake_identities[1].id, 41};
+    struct out_record pending = {.recipient = fake_identities[1].id,
+                                 .sequence = 42,
+                                 .size = 3,
+                                 .state = MESSAGE_QUEUED,
+                                 .relays_exact = RELAYS_DEFAULT};
+    pending.expires = (struct wall){wall_now().us + US_PER_HOUR};
+    struct node_boot boot = {
+        .pending = &pending, .n_pending = 1, .conversations = &conversation, .n_conversations = 1};
+    outbox_free(outbox);
+    start(&boot, 0);
+    assert_int_equal(outbox_pending(outbox), 1);
+    struct request request = request_push(1, 5);
+    push(&request);
+    assert_int_equal(effects.ops[0].op.out_put.record.sequence, 43);
+    give_all();
+    assert_int_equal(outbox_counters(outbox)->messages_sent, 2);
+}
+
+/* ---- Watching and ending ---- */
+
+static void test_wait_and_receipts(void **state) {
+    (void)state;
+    struct request request = request_push(1, 5);
+    request.push.wait = true;
+    push(&request);
+    give_all();
+    assert_false(fake_answer(&effects, 1)->end);
+    struct parcel_shard shard = shard_at(0);
+    uint8_t wrong[KEY_LEN] = {1};
+    struct parcel_receipt receipt = {.id = shard.id, .status = PARCEL_COMPLETE};
+    assert_int_equal(answer_receipt(receipt, wrong), DROP_AUTH);
+    receipt.id.bytes[0] ^= 1;
+    assert_int_equal(answer_receipt(receipt, wrong), DROP_UNKNOWN);
+    assert_int_equal(
+        outbox_receipt(outbox, (const uint8_t[]){PAYLOAD_RECEIPTS}, 1, now, wall_now()),
+        DROP_MALFORMED);
+    assert_int_equal(state_of(&request.push.id), MESSAGE_SENT);
+    assert_int_equal(answer_final(&shard.id, PARCEL_COMPLETE, 0), DROP_NONE);
+    assert_int_equal(fake_answer(&effects, 1)->message.state, MESSAGE_DELIVERED);
+    assert_true(fake_answer(&effects, 1)->end);
+    assert_int_equal(effects.ops[0].op.kind, STORE_OUT_STATE);
+    assert_int_equal(answer_receipt(receipt, wrong), DROP_UNKNOWN);
+    give_all();
+    assert_int_equal(outbox_pending(outbox), 0);
+    assert_int_equal(fake_paths_worked, 1);
+}
+
+static void test_refusal_names_its_reason(void **state) {
+    (void)state;
+    struct request request = request_push(1, 5);
+    request.push.wait = true;
+    push(&request);
+    give_all();
+    struct parcel_shard shard = shard_at(0);
+    assert_int_equal(answer_final(&shard.id, PARCEL_REFUSED, PARCEL_REASON_QUOTA), DROP_NONE);
+    give_all();
+    const struct answer *answer = fake_answer(&effects, 1);
+    assert_int_equal(answer->message.state, MESSAGE_REFUSED);
+    assert_string_equal(answer->message.reason, "the recipient's quota is reached");
+    assert_int_equal(answer->code, ANSWER_FAILED);
+}
+
+static void test_watchers_are_bounded(void **state) {
+    (void)state;
+    struct request request = pushed(1, 5);
+    struct request status = {.kind = REQUEST_MESSAGE,
+                             .message = {.id = request.push.id, .wait = true}};
+    for (status.client = 100; status.client <= 100 + OUTBOX_WATCHERS_MAX; status.client++)
+        outbox_message(outbox, &status);
+    assert_false(fake_answer(&effects, 100 + OUTBOX_WATCHERS_MAX - 1)->end);
+    assert_int_equal(fake_answer(&effects, 100 + OUTBOX_WATCHERS_MAX)->code, ANSWER_LIMIT);
+    outbox_client_gone(outbox, 100);
+    fake_effects_clear(&effects);
+    struct parcel_shard shard = shard_at(0);
+    answer_final(&shard.id, PARCEL_COMPLETE, 0);
+    assert_int_equal(effects.n_answers, OUTBOX_WATCHERS_MAX - 1);
+    assert_null(fake_answer(&effects, 100));
+}
+
+static void test_cancel(void **state) {
+    (void)state;
+    struct request request = pushed(1, 5);
+    struct request cancel = {
+        .client = 2, .kind = REQUEST_CANCEL, .message = {.id = request.push.id}};
+    outbox_cancel(outbox, &cancel, now, wall_now());
+    assert_null(fake_answer(&effects, 2)); /* not before it is stored */
+    assert_int_equal(effects.ops[0].op.out_state.state, MESSAGE_FAILED);
+    give((struct store_result){.error = -ENOSPC});
+    assert_null(fake_answer(&effects, 2));
+    assert_int_equal(outbox_pending(outbox), 0);
+    pass_until(mono_add(now, 2 * US_PER_S)); /* tried again */
+    assert_int_equal(fake_answer(&effects, 2)->code, ANSWER_OK);
+    assert_string_equal(fake_answer(&effects, 2)->message.reason, "cancelled");
+    cancel.client = 3;
+    outbox_cancel(outbox, &cancel, now, wall_now());
+    struct store_result found = {0};
+    found.record.state = MESSAGE_FAILED;
+    give(found);
+    assert_int_equal(fake_answer(&effects, 3)->code, ANSWER_FAILED);
+    cancel.client = 4;
+    outbox_cancel(outbox, &cancel, now, wall_now());
+    give((struct store_result){.error = -ENOENT});
+    assert_int_equal(fake_answer(&effects, 4)->code, ANSWER_UNKNOWN);
+    uint64_t before = fake_sent;
+    pass_until(mono_add(now, US_PER_MINUTE));
+    assert_int_equal(fake_sent, before); /* nothing of it is sent any more */
+}
+
+static void test_cancel_while_being_stored(void **state) {
+    (void)state;
+    struct request request = request_push(1, 5);
+    push(&request);
+    struct request cancel = {
+        .client = 2, .kind = REQUEST_CANCEL, .message = {.id = request.push.id}};
+    outbox_cancel(outbox, &cancel, now, wall_now());
+    give_all();
+    assert_string_equal(fake_answer(&effects, 2)->message.reason, "cancelled");
+    assert_int_equal(fake_sent, 0);
+}
+
+static void test_expiry(void **state) {
+    (void)state;
+    struct request request = request_push(1, 5);
+    request.push.wait = true;
+    request.push.expire_us = 10 * US_PER_S;
+    struct mono expires = mono_add(now, request.push.expire_us);
+    push(&request);
+    give_all();
+    pass_until((struct mono){expires.us - 1});
+    assert_int_equal(state_of(&request.push.id), MESSAGE_SENT);
+    pass_until(expires);
+    assert_int_equal(fake_answer(&effects, 1)->message.state, MESSAGE_EXPIRED);
+    assert_int_equal(fake_answer(&effects, 1)->code, ANSWER_FAILED);
+    assert_int_equal(outbox_pending(outbox), 0);
+    pass_until(mono_add(now, US_PER_HOUR)); /* idle: no timer is left but that of old keys */
+    pass_until(mono_add(now, US_PER_HOUR));
+    assert_int_equal(outbox_next(outbox).us, MONO_NEVER.us);
+}
+
+/* ---- Sending ---- */
+
+static void test_gathers(void **state) {
+    (void)state;
+    static uint8_t plain[PARCEL_SEALED_MAX];
+    uint8_t key[KEY_LEN];
+    for (unsigned i = 0; i < 20; i++) {
+        struct request request = request_push(1 + i, 30);
+        push(&request);
+    }
+    while (effects.n_ops > 0)
+        give((struct store_result){0});
+    outbox_tick(outbox, now, wall_now());
+    struct parcel_shard shard = shard_at(0);
+    size_t length = open_parcel(&shard.id, plain, key);
+    assert_int_equal(length, PARCEL_HEAD_LEN + 20 * (PARCEL_ITEM_HEADER_LEN + 30));
+    assert_int_equal(fake_wire_n, parcel_shard_count(length + PARCEL_OVERHEAD));
+    assert_int_equal(answer_final(&shard.id, PARCEL_COMPLETE, 0), DROP_NONE);
+    give_all();
+    assert_int_equal(outbox_pending(outbox), 0);
+}
+
+static void test_resends_elsewhere_and_backs_off(void **state) {
+    (void)state;
+    pushed(1, 5);
+    int64_t gaps[12];
+    for (unsigned i = 0; i < 12; i++) {
+        struct mono before = now;
+        uint64_t sent = fake_sent;
+        while (fake_sent == sent)
+            pass();
+        gaps[i] = now.us - before.us;
+        assert_int_not_equal(fake_wire[fake_wire_n - 1].serial, fake_wire[fake_wire_n - 2].serial);
+        assert_int_equal(fake_sent, sent + 1);
+    }
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(gaps[i], 300 * US_PER_MS);
+    for (unsigned i = 4; i < 12; i++)
+        assert_true(gaps[i] > gaps[i - 1] * 3 / 2 && gaps[i] <= 5 * US_PER_MINUTE);
+    assert_int_equal(fake_paths_failed, 12);
+    assert_int_equal(outbox_counters(outbox)->retransmissions, 12);
+    /* A receipt for the first copy is as good. */
+    struct parcel_shard shard = shard_at(0);
+    assert_int_equal(answer_final(&shard.id, PARCEL_COMPLETE, 0), DROP_NONE);
+}
+
+static void test_window_and_losses(void **state) {
+    (void)state;
+    pushed(1, sizeof body);
+    assert_int_equal(fake_sent, 4 * 16); /* four paths, a window each */
+    uint64_t serials[4] = {0};
+    unsigned n_serials = 0;
+    for (size_t i = 0; i < fake_wire_n; i++) {
+        bool known = false;
+        for (unsigned j = 0; j < n_serials; j++)
+            known = known || serials[j] == fake_wire[i].serial;
+        if (!known) {
+            assert_true(n_serials < 4);
+            serials[n_serials++] = fake_wire[i].serial;
+        }
+    }
+    assert_int_equal(n_serials, 4);
+    /* All of the first parcel arrived but its first shard, whose path shows four later ones. */
+    struct parcel_shard first = shard_at(0);
+    struct parcel_receipt receipt = {
+        .id = first.id, .status = PARCEL_PARTIAL, .k = first.k, .n_paths = 1};
+    receipt.paths[0] = (struct parcel_path){first.path, (uint16_t)(first.packet + 3), 4};
+    unsigned arrived = 0;
+    for (size_t i = 1; i < fake_wire_n; i++) {
+        struct parcel_shard shard = shard_at(i);
+        if (memcmp(&shard.id, &first.id, sizeof first.id) != 0 || shard.index == first.index)
+            continue;
+        receipt.bitmap[shard.index / 8] |= (uint8_t)(1 << shard.index % 8);
+        arrived++;
+    }
+    uint8_t key[KEY_LEN];
+    partial_key(&first.id, key);
+    size_t before = fake_wire_n;
+    uint64_t retransmissions = outbox_counters(outbox)->retransmissions;
+    receipt.k--;
+    assert_int_equal(answer_receipt(receipt, key), DROP_MALFORMED);
+    receipt.k++;
+    now = mono_add(now, 20 * US_PER_MS);
+    assert_int_equal(answer_receipt(receipt, key), DROP_NONE);
+    give_all();
+    assert_int_equal(outbox_counters(outbox)->retransmissions, retransmissions + 1);
+    /* One path's window was halved: the others take what arrived again. */
+    assert_true(fake_wire_n - before >= arrived - 8 && fake_wire_n - before <= arrived + 1);
+    bool again = false;
+    for (size_t i = before; i < fake_wire_n; i++) {
+        struct parcel_shard shard = shard_at(i);
+        if (memcmp(&shard.id, &first.id, sizeof first.id) == 0 && shard.index == first.index) {
+            again = true;
+            assert_int_not_equal(shard.path, first.path);
+        }
+    }
+    assert_true(again);
+}
+
+static void test_unreachable_and_kick(void **state) {
+    (void)state;
+    fake_path_outcome = PATH_NONE;
+    struct request request = request_push(1, 5);
+    request.push.trace = true;
+    push(&request);
+    give_all();
+    assert_string_equal(fake_answer(&effects, 1)->text, "no route just now");
+    assert_true(fake_answer(&effects, 1)->end);
+    pass_until(mono_add(now, US_PER_MINUTE));
+    assert_int_equal(fake_sent, 0);
+    assert_int_equal(state_of(&request.push.id), MESSAGE_QUEUED);
+    fake_path_outcome = PATH_OK;
+    outbox_kick(outbox, NULL, now);
+    pass_until(mono_add(now, US_PER_S));
+    assert_true(fake_sent >= 1);
+}
+
+static void test_unknown_recipient(void **state) {
+    (void)state;
+    fake_known[1] = false;
+    pushed(1, 5);
+    pass_until(mono_add(now, US_PER_MINUTE));
+    assert_int_equal(fake_sent, 0);
+    fake_known[1] = true;
+    outbox_kick(outbox, &fake_identities[1].id, now);
+    pass_until(mono_add(now, US_PER_S));
+    assert_true(fake_sent >= 1);
+}
+
+static void test_strict_without_route(void **state) {
+    (void)state;
+    fake_path_outcome = PATH_STRICT;
+    struct request request = request_push(1, 5);
+    request.push.strict = true;
+    push(&request);
+    assert_int_equal(fake_answer(&effects, 1)->code, ANSWER_FAILED);
+    assert_int_equal(effects.n_ops, 0);
+}
+
+static void test_rekeyed_recipient(void **state) {
+    (void)state;
+    pushed(1, 5);
+    struct parcel_shard before = shard_at(0);
+    fake_rekey(1);
+    outbox_kick(outbox, &fake_identities[1].id, now);
+    give_all();
+    assert_int_equal(fake_wire_n, 2);
+    struct parcel_shard after = shard_at(1);
+    assert_memory_not_equal(&before.id, &after.id, sizeof before.id);
+    fake_wire[0] = fake_wire[--fake_wire_n]; /* the first can no longer be opened by anybody */
+    assert_int_equal(answer_final(&after.id, PARCEL_COMPLETE, 0), DROP_NONE);
+}
+
+static void test_full_egress(void **state) {
+    (void)state;
+    fake_link_error = -ENOBUFS;
+    struct request request = pushed(1, 5);
+    assert_int_equal(state_of(&request.push.id), MESSAGE_QUEUED);
+    pass_until(mono_add(now, 50 * US_PER_MS));
+    fake_link_error = -ENOTCONN;
+    pass_until(mono_add(now, 50 * US_PER_MS));
+    fake_link_error = 0;
+    pass_until(mono_add(now, 20 * US_PER_MS));
+    assert_int_equal(fake_sent, 1);
+}
+
+static void test_trace(void **state) {
+    (void)state;
+    struct request request = request_push(1, 5);
+    request.push.trace = true;
+    push(&request);
+    give_all();
+    assert_int_equal(effects.n_answers, 3);
+    assert_int_equal(effects.answers[0].kind, ANSWER_MESSAGE);
+    assert_false(effects.answers[0].end);
+    assert_int_equal(effects.answers[1].kind, ANSWER_ROUTES);
+    assert_int_equal(effects.answers[1].routes.n, 1);
+    assert_int_equal(effects.answers[1].routes.v[0].n_hops, 4);
+    assert_string_equal(effects.answers[1].routes.v[0].hops[3].name, "somebody");
+    assert_int_equal(effects.answers[2].kind, ANSWER_MESSAGE);
+    assert_true(effects.answers[2].end);
+}
+
+static void test_lost_body(void **state) {
+    (void)state;
+    struct request request = request_push(1, 5000);
+    request.push.wait = true;
+    push(&request);
+    give((struct store_result){0});
+    outbox_tick(outbox, now, wall_now());
+    assert_int_equal(effects.ops[0].op.kind, STORE_OUT_READ);
+    give((struct store_result){.error = -ENOENT});
+    give_all();
+    assert_int_equal(fake_answer(&effects, 1)->message.state, MESSAGE_FAILED);
+    assert_int_equal(outbox_pending(outbox), 0);
+}
+
+static void test_cancel_while_being_read(void **state) {
+    (void)state;
+    static uint8_t plain[PARCEL_SEALED_MAX];
+    uint8_t key[KEY_LEN];
+    struct request one = request_push(1, 5000), other = request_push(2, 5000);
+    push(&one);
+    push(&other);
+    give((struct store_result){0});
+    give((struct store_result){0});
+    outbox_tick(outbox, now, wall_now());
+    assert_int_equal(effects.n_ops, 2);
+    struct request cancel = {.client = 3, .kind = REQUEST_CANCEL, .message = {.id = one.push.id}};
+    outbox_cancel(outbox, &cancel, now, wall_now());
+    give_all();
+    struct parcel_shard shard = shard_at(0); /* the other alone, and no hole in it */
+    size_t length = open_parcel(&shard.id, plain, key);
+    assert_int_equal(length, PARCEL_HEAD_LEN + PARCEL_ITEM_HEADER_LEN + 5000);
+    assert_memory_equal(plain + PARCEL_HEAD_LEN + PARCEL_ITEM_HEADER_LEN, body, 5000);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+int main(int argc, char **argv) {
+    fake_arguments(argc, argv);
+    const struct CMUnitTest tests[] = {
+        TEST(test_answers_after_the_store),
+        TEST(test_store_errors),
+        TEST(test_limits),
+        TEST(test_out_of_memory),
+        TEST(test_repeated_push),
+        TEST(test_sequences_go_on),
+        TEST(test_wait_and_receipts),
+        TEST(test_refusal_names_its_reason),
+        TEST(test_watchers_are_bounded),
+        TEST(test_cancel),
+        TEST(test_cancel_while_being_stored),
+        TEST(test_expiry),
+        TEST(test_gathers),
+        TEST(test_resends_elsewhere_and_backs_off),
+        TEST(test_window_and_losses),
+        TEST(test_unreachable_and_kick),
+        TEST(test_unknown_recipient),
+        TEST(test_strict_without_route),
+        TEST(test_rekeyed_recipient),
+        TEST(test_full_egress),
+        TEST(test_trace),
+        TEST(test_lost_body),
+        TEST(test_cancel_while_being_read),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    free(fake_wire);
+    return failed;
+}

@@ -1,0 +1,379 @@
+/* link: daemon/core/parcel daemon/core/noise */
+/* The bytes of parcels, shards and receipts: there and back, at their bounds and past them, with
+ * every bit flipped. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "daemon/core/parcel.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static uint64_t seed = 1;
+static void fill(void *buffer, size_t length) {
+    for (size_t i = 0; i < length; i++) {
+        seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+        ((uint8_t *)buffer)[i] = (uint8_t)(seed >> 33);
+    }
+}
+static struct noise_keypair keypair(void) {
+    struct noise_keypair pair;
+    uint8_t secret[32];
+    fill(secret, sizeof secret);
+    assert_int_equal(noise_keypair_init(&pair, secret), 0);
+    return pair;
+}
+
+static void test_sizes(void **state) {
+    (void)state;
+    assert_int_equal(PARCEL_SHARD_DATA_MAX, 775);
+    assert_true(PARCEL_SEALED_MAX <= NOISE_MESSAGE_LEN_MAX);
+    assert_int_equal(parcel_shard_count(1), 1);
+    assert_int_equal(parcel_shard_count(775), 1);
+    assert_int_equal(parcel_shard_count(776), 2);
+    assert_int_equal(parcel_shard_length(776, 0), 775);
+    assert_int_equal(parcel_shard_length(776, 1), 1);
+    assert_int_equal(parcel_shard_length(775, 0), 775);
+    assert_int_equal(parcel_shard_count(PARCEL_SEALED_MAX), PARCEL_SHARDS_MAX);
+    assert_true(PARCEL_RECEIPT_MAX + 1 <= ONION_PAYLOAD_MAX);
+}
+
+/* ---- Items ---- */
+static enum drop read_items(const uint8_t *plain, size_t length, unsigned *ret_n) {
+    struct wire_reader reader = wire_reader(plain, length);
+    struct parcel_item item;
+    struct node_id sender;
+    enum drop drop = parcel_get_head(&reader, &sender);
+    for (*ret_n = 0; drop == DROP_NONE && wire_left(&reader) > 0; *ret_n += drop == DROP_NONE)
+        drop = parcel_get_item(&reader, &item);
+    return drop;
+}
+
+static void test_items(void **state) {
+    (void)state;
+    uint8_t plain[256];
+    struct node_id self = {{1}}, sender;
+    struct parcel_item item = {{{2}}, 3, 4, 100, 10, 5, (const uint8_t *)"hello"}, read;
+    struct wire_writer writer = wire_writer(plain, sizeof plain);
+    parcel_put_head(&writer, &self);
+    assert_non_null(parcel_put_item(&writer, &item));
+    item.total = item.length = item.offset = 0;
+    assert_non_null(parcel_put_item(&writer, &item));
+    size_t length = wire_length(&writer);
+    assert_int_equal(length, PARCEL_HEAD_LEN + 2 * PARCEL_ITEM_HEADER_LEN + 5);
+    struct wire_reader reader = wire_reader(plain, length);
+    assert_int_equal(parcel_get_head(&reader, &sender), DROP_NONE);
+    assert_memory_equal(&sender, &self, sizeof self);
+    assert_int_equal(parcel_get_item(&reader, &read), DROP_NONE);
+    assert_int_equal(read.sequence, 3);
+    assert_int_equal(read.sent_ms, 4);
+    assert_int_equal(read.total, 100);
+    assert_int_equal(read.offset, 10);
+    assert_memory_equal(read.bytes, "hello", 5);
+    assert_int_equal(parcel_get_item(&reader, &read), DROP_NONE);
+    assert_int_equal(wire_left(&reader), 0);
+    unsigned n;
+    for (size_t cut = 1; cut < length; cut++) {
+        bool whole = cut == PARCEL_HEAD_LEN || cut == PARCEL_HEAD_LEN + PARCEL_ITEM_HEADER_LEN + 5;
+        assert_int_equal(read_items(plain, cut, &n), whole ? DROP_NONE : DROP_MALFORMED);
+    }
+    plain[NODE_ID_LEN] = PARCEL_VERSION + 1;
+    assert_int_equal(read_items(plain, length, &n), DROP_VERSION);
+}
+
+static void test_item_bounds(void **state) {
+    (void)state;
+    static const struct {
+        uint32_t total, offset;
+        enum drop drop;
+    } cases[] = {{105, 100, DROP_NONE},
+                 {104, 100, DROP_MALFORMED},
+                 {5, 0, DROP_NONE},
+                 {4, 0, DROP_MALFORMED},
+                 {5, 1, DROP_MALFORMED},
+                 {3, UINT32_MAX, DROP_MALFORMED},
+                 {UINT32_MAX, UINT32_MAX - 5, DROP_NONE},
+                 {UINT32_MAX, UINT32_MAX - 4, DROP_MALFORMED}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint8_t plain[128];
+        struct parcel_item item = {.total = cases[i].total,
+                                   .offset = cases[i].offset,
+                                   .length = 5,
+                                   .bytes = (const uint8_t *)"hello"};
+        struct wire_writer writer = wire_writer(plain, sizeof plain);
+        parcel_put_item(&writer, &item);
+        struct wire_reader reader = wire_reader(plain, wire_length(&writer));
+        assert_int_equal(parcel_get_item(&reader, &item), cases[i].drop);
+    }
+    uint8_t plain[128];
+    struct parcel_item empty = {.total = 5};
+    struct wire_writer writer = wire_writer(plain, sizeof plain);
+    parcel_put_item(&writer, &empty);
+    struct wire_reader reader = wire_reader(plain, wire_length(&writer));
+    assert_int_equal(parcel_get_item(&reader, &empty), DROP_MALFORMED);
+    plain[0] = 9;
+    reader = wire_reader(plain, wire_length(&writer));
+    assert_int_equal(parcel_get_item(&reader, &empty), DROP_VERSION);
+}
+
+/* ---- Sealing ---- */
+static void test_sealing(void **state) {
+    (void)state;
+    struct noise_keypair link = keypair(), routing = keypair(), other = keypair();
+    struct node_id sender, recipient;
+    uint8_t ephemeral[32], plain[100], opened[100], sealed[100 + PARCEL_OVERHEAD], sent_key[32],
+        got_key[32];
+    size_t length;
+    fill(&sender, sizeof sender);
+    fill(&recipient, sizeof recipient);
+    fill(ephemeral, sizeof ephemeral);
+    fill(plain, sizeof plain);
+    memcpy(plain, &sender, sizeof sender);
+    assert_int_equal(
+        parcel_seal(&link, &recipient, routing.public, 7, ephemeral, plain, 100, sealed, sent_key),
+        100 + PARCEL_OVERHEAD);
+    assert_int_equal(parcel_open(&routing, &recipient, 7, &sender, link.public, sealed,
+                                 sizeof sealed, opened, &length, got_key),
+                     DROP_NONE);
+    assert_int_equal(length, 100);
+    assert_memory_equal(opened, plain, 100);
+    assert_memory_equal(sent_key, got_key, 32);
+    /* Bound to epoch, recipient, the sender's key and his name. */
+    assert_int_equal(parcel_open(&routing, &recipient, 8, &sender, link.public, sealed,
+                                 sizeof sealed, opened, &length, got_key),
+                     DROP_AUTH);
+    assert_int_equal(parcel_open(&routing, &sender, 7, &sender, link.public, sealed, sizeof sealed,
+                                 opened, &length, got_key),
+                     DROP_AUTH);
+    assert_int_equal(parcel_open(&routing, &recipient, 7, &sender, other.public, sealed,
+                                 sizeof sealed, opened, &length, got_key),
+                     DROP_AUTH);
+    assert_int_equal(parcel_open(&routing, &recipient, 7, &recipient, link.public, sealed,
+                                 sizeof sealed, opened, &length, got_key),
+                     DROP_AUTH);
+    assert_int_equal(parcel_open(&other, &recipient, 7, &sender, link.public, sealed, sizeof sealed,
+                                 opened, &length, got_key),
+                     DROP_AUTH);
+    assert_int_equal(parcel_open(&routing, &recipient, 7, &sender, link.public, sealed,
+                                 PARCEL_OVERHEAD + PARCEL_HEAD_LEN - 1, opened, &length, got_key),
+                     DROP_MALFORMED);
+    for (size_t i = 0; i < sizeof sealed; i++) {
+        sealed[i] ^= 1;
+        assert_int_not_equal(parcel_open(&routing, &recipient, 7, &sender, link.public, sealed,
+                                         sizeof sealed, opened, &length, got_key),
+                             DROP_NONE);
+        sealed[i] ^= 1;
+    }
+    static const uint8_t zero[32];
+    assert_true(parcel_seal(&link, &recipient, zero, 7, ephemeral, plain, 100, sealed, sent_key) <
+                0);
+}
+
+/* ---- Shards ---- */
+static void test_shards(void **state) {
+    (void)state;
+    uint8_t key[32], data[PARCEL_SHARD_DATA_MAX], payload[ONION_PAYLOAD_MAX];
+    fill(key, sizeof key);
+    fill(data, sizeof data);
+    struct parcel_shard shard = {.id = {{5}},
+                                 .k = 3,
+                                 .index = 2,
+                                 .length = 20,
+                                 .sender = 0x1122334455667788,
+                                 .path = 0x99aabbcc,
+                                 .packet = 0xddee,
+                                 .data = data};
+    struct parcel_shard read;
+    size_t length = parcel_shard_encode(&shard, key, payload);
+    assert_int_equal(length, 72);
+    assert_int_equal(parcel_shard_decode(payload, length, &read), DROP_NONE);
+    assert_true(parcel_shard_is_authentic(&read, key));
+    assert_int_equal(read.sender, shard.sender);
+    assert_int_equal(read.path, shard.path);
+    assert_int_equal(read.packet, shard.packet);
+    assert_memory_equal(read.data, data, 20);
+    /* Exact to the byte: kind, id, k, m, index, length, sender, path, packet. */
+    static const uint8_t expected[36] = {1,    5,    [17] = 3, 0,    2,    0,    20,
+                                         0x11, 0x22, 0x33,     0x44, 0x55, 0x66, 0x77,
+                                         0x88, 0x99, 0xaa,     0xbb, 0xcc, 0xdd, 0xee};
+    assert_memory_equal(payload, expected, sizeof expected);
+    for (size_t i = 0; i < length; i++)
+        for (unsigned bit = 0; bit < 8; bit++) {
+            payload[i] ^= (uint8_t)(1 << bit);
+            bool good = parcel_shard_decode(payload, length, &read) == DROP_NONE &&
+                        parcel_shard_is_authentic(&read, key);
+            assert_false(good);
+            payload[i] ^= (uint8_t)(1 << bit);
+        }
+    for (size_t cut = 0; cut < length; cut++)
+        assert_int_equal(parcel_shard_decode(payload, cut, &read), DROP_MALFORMED);
+    assert_int_equal(parcel_shard_decode(payload, length + 1, &read), DROP_MALFORMED);
+}
+
+static void test_shard_bounds(void **state) {
+    (void)state;
+    static const struct {
+        uint8_t k, index;
+        uint16_t length;
+        enum drop drop;
+    } cases[] = {{1, 0, 1, DROP_NONE},
+                 {1, 0, 775, DROP_NONE},
+                 {1, 1, 5, DROP_MALFORMED},
+                 {0, 0, 5, DROP_MALFORMED},
+                 {2, 0, 774, DROP_MALFORMED}, /* all but the last are full */
+                 {2, 0, 775, DROP_NONE},
+                 {2, 1, 774, DROP_NONE},
+                 {2, 2, 775, DROP_MALFORMED},
+                 {PARCEL_SHARDS_MAX, PARCEL_SHARDS_MAX - 1, 5, DROP_NONE},
+                 {PARCEL_SHARDS_MAX + 1, PARCEL_SHARDS_MAX, 5, DROP_MALFORMED}};
+    uint8_t key[32] = {0}, data[PARCEL_SHARD_DATA_MAX] = {0}, payload[ONION_PAYLOAD_MAX];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct parcel_shard shard = {.k = cases[i].k,
+                                     .index = cases[i].index,
+                                     .length = cases[i].length,
+                                     .data = data},
+                            read;
+        size_t length = parcel_shard_encode(&shard, key, payload);
+        assert_int_equal(parcel_shard_decode(payload, length, &read), cases[i].drop);
+        payload[18] = 1; /* m */
+        assert_int_equal(parcel_shard_decode(payload, length, &read), DROP_VERSION);
+    }
+    static const uint8_t none[52] = {PAYLOAD_SHARD, [17] = 1};
+    struct parcel_shard read;
+    assert_int_equal(parcel_shard_decode(none, sizeof none, &read), DROP_MALFORMED);
+}
+
+/* ---- Receipts ---- */
+static void check_flips(uint8_t *bytes, size_t length, const uint8_t key[32]) {
+    struct parcel_receipt receipt;
+    for (size_t i = 0; i < length; i++)
+        for (unsigned bit = 0; bit < 8; bit++) {
+            bytes[i] ^= (uint8_t)(1 << bit);
+            struct wire_reader reader = wire_reader(bytes, length);
+            bool good = parcel_receipt_decode(&reader, &receipt) == DROP_NONE &&
+                        wire_left(&reader) == 0 && parcel_receipt_is_authentic(&receipt, key);
+            assert_false(good);
+            bytes[i] ^= (uint8_t)(1 << bit);
+        }
+    for (size_t cut = 0; cut < length; cut++) {
+        struct wire_reader reader = wire_reader(bytes, cut);
+        assert_int_equal(parcel_receipt_decode(&reader, &receipt), DROP_MALFORMED);
+    }
+}
+
+static void test_receipts(void **state) {
+    (void)state;
+    uint8_t key[32], bytes[PARCEL_RECEIPT_MAX];
+    fill(key, sizeof key);
+    struct parcel_receipt final = {.id = {{1}},
+                                   .status = PARCEL_REFUSED,
+                                   .reason = PARCEL_REASON_QUOTA},
+                          read;
+    struct wire_writer writer = wire_writer(bytes, sizeof bytes);
+    parcel_receipt_encode(&final, key, &writer);
+    assert_int_equal(wire_length(&writer), PARCEL_RECEIPT_FINAL_LEN);
+    check_flips(bytes, wire_length(&writer), key);
+    struct parcel_receipt partial = {.id = {{2}},
+                                     .status = PARCEL_PARTIAL,
+                                     .k = PARCEL_SHARDS_MAX,
+                                     .n_paths = PARCEL_RECEIPT_PATHS_MAX};
+    fill(partial.bitmap, sizeof partial.bitmap);
+    fill(partial.paths, sizeof partial.paths);
+    writer = wire_writer(bytes, sizeof bytes);
+    parcel_receipt_encode(&partial, key, &writer);
+    assert_false(writer.failed);
+    assert_int_equal(wire_length(&writer), PARCEL_RECEIPT_MAX);
+    struct wire_reader reader = wire_reader(bytes, wire_length(&writer));
+    assert_int_equal(parcel_receipt_decode(&reader, &read), DROP_NONE);
+    assert_true(parcel_receipt_is_authentic(&read, key));
+    assert_memory_equal(read.bitmap, partial.bitmap, sizeof read.bitmap);
+    assert_memory_equal(read.paths, partial.paths, sizeof read.paths);
+    check_flips(bytes, wire_length(&writer), key);
+    bytes[18] = PARCEL_SHARDS_MAX + 1;
+    reader = wire_reader(bytes, sizeof bytes);
+    assert_int_equal(parcel_receipt_decode(&reader, &read), DROP_MALFORMED);
+    bytes[18] = PARCEL_SHARDS_MAX;
+    bytes[19 + PARCEL_BITMAP_MAX] = PARCEL_RECEIPT_PATHS_MAX + 1;
+    reader = wire_reader(bytes, sizeof bytes);
+    assert_int_equal(parcel_receipt_decode(&reader, &read), DROP_MALFORMED);
+    assert_string_equal(parcel_reason_words(PARCEL_REASON_TOO_LARGE),
+                        "too large for the recipient");
+    assert_string_equal(parcel_reason_words(200), "refused");
+}
+
+/* ---- Shared secrets ---- */
+static void test_both_sides_derive_the_same(void **state) {
+    (void)state;
+    struct noise_keypair link = keypair(), routing = keypair();
+    struct node_id sender = {{1}}, recipient = {{2}};
+    struct parcel_keys *ours = parcel_keys_new(4), *theirs = parcel_keys_new(4);
+    struct parcel_peer to = {&recipient, 1, 9, routing.public, link.secret, &sender, false};
+    struct parcel_peer from = {&sender, 1, 9, link.public, routing.secret, &recipient, true};
+    const struct parcel_secret *a = parcel_keys_add(ours, &to), *b = parcel_keys_add(theirs, &from);
+    assert_memory_equal(a, b, sizeof *a);
+    uint8_t one[32], two[32];
+    parcel_receipt_key(a, &(struct parcel_id){{1}}, one);
+    parcel_receipt_key(b, &(struct parcel_id){{1}}, two);
+    assert_memory_equal(one, two, 32);
+    struct parcel_secret before = *a;
+    from.epoch = 10;
+    assert_memory_not_equal(parcel_keys_add(theirs, &from)->shard_key, before.shard_key, 32);
+    static const uint8_t zero[32];
+    to.public_key = zero;
+    assert_null(parcel_keys_add(ours, &to));
+    assert_null(parcel_keys_find(ours, &recipient, 1, 9));
+    parcel_keys_free(ours);
+    parcel_keys_free(theirs);
+}
+
+static void test_key_table(void **state) {
+    (void)state;
+    struct noise_keypair link = keypair(), routing = keypair(), newer = keypair();
+    struct node_id self = {{1}}, peers[6] = {0};
+    struct parcel_keys *keys = parcel_keys_new(4);
+    for (uint8_t i = 0; i < 6; i++) {
+        peers[i].bytes[31] = i;
+        struct parcel_peer peer = {&peers[i], 1, 9, routing.public, link.secret, &self, false};
+        if (i == 4)
+            assert_non_null(
+                parcel_keys_find(keys, &peers[0], 1, 9)); /* used: stays, the next oldest goes */
+        if (i < 5)
+            assert_non_null(parcel_keys_add(keys, &peer));
+    }
+    assert_non_null(parcel_keys_find(keys, &peers[0], 1, 9));
+    assert_null(parcel_keys_find(keys, &peers[1], 1, 9));
+    assert_non_null(parcel_keys_find(keys, &peers[2], 1, 9));
+    assert_null(parcel_keys_find(keys, &peers[2], 2, 9)); /* a newer descriptor: look at its key */
+    struct parcel_peer peer = {&peers[2], 2, 9, newer.public, link.secret, &self, false};
+    struct parcel_secret before = *parcel_keys_find(keys, &peers[2], 1, 9);
+    assert_memory_not_equal(parcel_keys_add(keys, &peer), &before, sizeof before);
+    assert_null(parcel_keys_find(keys, &peers[2], 1, 9));
+    assert_int_equal(parcel_keys_expire(keys, 9), 4);
+    peer.epoch = 10;
+    assert_non_null(parcel_keys_add(keys, &peer));
+    assert_int_equal(parcel_keys_expire(keys, 10), 1);
+    assert_null(parcel_keys_find(keys, &peers[0], 1, 9));
+    assert_int_equal(parcel_keys_expire(keys, 11), 0);
+    parcel_keys_free(keys);
+}
+
+int main(int argc, char **argv) {
+    if (sodium_init() < 0)
+        return 1;
+    if (argc == 3 && strcmp(argv[1], "-s") == 0)
+        seed = strtoull(argv[2], NULL, 10);
+    printf("# seed %llu\n", (unsigned long long)seed);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sizes),       cmocka_unit_test(test_items),
+        cmocka_unit_test(test_item_bounds), cmocka_unit_test(test_sealing),
+        cmocka_unit_test(test_shards),      cmocka_unit_test(test_shard_bounds),
+        cmocka_unit_test(test_receipts),    cmocka_unit_test(test_both_sides_derive_the_same),
+        cmocka_unit_test(test_key_table),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

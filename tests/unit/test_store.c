@@ -1,0 +1,849 @@
+/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message shared/address */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "daemon/io/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define WAIT_S 60
+
+struct rig {
+    char folder[64], path[96];
+    struct store *store;
+    pthread_mutex_t mutex;
+    pthread_cond_t woken;
+    unsigned wakes;
+    uint64_t seed;
+};
+
+static uint64_t start_seed = 20240608;
+static const uint8_t text[] =
+    "a message of some length, which is enough for most of what is tested here";
+
+static uint32_t below(struct rig *rig, uint32_t bound) {
+    uint64_t z = rig->seed += UINT64_C(0x9e3779b97f4a7c15); /* splitmix64 */
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return (uint32_t)((z >> 32) % bound);
+}
+
+static void wake(void *context) {
+    struct rig *rig = context;
+    pthread_mutex_lock(&rig->mutex);
+    rig->wakes++;
+    pthread_cond_signal(&rig->woken);
+    pthread_mutex_unlock(&rig->mutex);
+}
+
+static void open_idle(struct rig *rig) {
+    char error[FAILURE_MAX] = "";
+    if (store_open(&rig->store, rig->path, error))
+        fail_msg("%s", error);
+}
+
+static void open_store(struct rig *rig) {
+    open_idle(rig);
+    assert_int_equal(store_start(rig->store, wake, rig), 0);
+}
+
+static void stop_store(struct rig *rig) {
+    store_stop(rig->store);
+    rig->store = NULL;
+}
+
+static void reopen(struct rig *rig) {
+    stop_store(rig);
+    open_store(rig);
+}
+
+static int setup(void **state) {
+    struct rig *rig = calloc(1, sizeof *rig);
+    assert_non_null(rig);
+    rig->seed = start_seed;
+    strcpy(rig->folder, "/tmp/p2pd-test-XXXXXX");
+    assert_non_null(mkdtemp(rig->folder));
+    snprintf(rig->path, sizeof rig->path, "%s/messages.db", rig->folder);
+    pthread_mutex_init(&rig->mutex, NULL);
+    pthread_cond_init(&rig->woken, NULL);
+    *state = rig;
+    return 0;
+}
+
+static int teardown(void **state) {
+    struct rig *rig = *state;
+    char path[128];
+    store_stop(rig->store);
+    unlink(rig->path);
+    snprintf(path, sizeof path, "%s-wal", rig->path);
+    unlink(path);
+    rmdir(rig->folder);
+    free(rig);
+    return 0;
+}
+
+/* Collect exactly n results, waiting for them. */
+static void collect(struct rig *rig, struct store_result *results, size_t n) {
+    struct timespec end;
+    clock_gettime(CLOCK_REALTIME, &end);
+    end.tv_sec += WAIT_S;
+    for (size_t got = 0; got < n;) {
+        got += store_collect(rig->store, results + got, n - got);
+        pthread_mutex_lock(&rig->mutex);
+        while (got < n && !rig->wakes)
+            assert_int_equal(pthread_cond_timedwait(&rig->woken, &rig->mutex, &end), 0);
+        rig->wakes = 0;
+        pthread_mutex_unlock(&rig->mutex);
+    }
+}
+
+static void run(struct rig *rig, const struct store_op *ops, size_t n,
+                struct store_result *results) {
+    assert_int_equal(store_submit(rig->store, ops, n), 0);
+    collect(rig, results, n);
+}
+
+static struct store_result run_one(struct rig *rig, struct store_op op) {
+    struct store_result result;
+    run(rig, &op, 1, &result);
+    assert_int_equal(result.kind, op.kind);
+    assert_int_equal(result.tag, op.tag);
+    return result;
+}
+
+static struct message_id id_of(uint32_t number) {
+    struct message_id id = {{0}};
+    memcpy(id.bytes, &number, sizeof number);
+    return id;
+}
+
+static struct store_op out_put(uint32_t number, const void *body, uint32_t size) {
+    struct store_op op = {.kind = STORE_OUT_PUT, .tag = number};
+    op.out_put.record.id = id_of(number);
+    op.out_put.record.size = size;
+    op.out_put.record.sequence = number;
+    op.out_put.body = body;
+    return op;
+}
+
+static struct store_op out_find(uint32_t number) {
+    return (struct store_op){
+        .kind = STORE_OUT_FIND, .tag = number, .out_find = {.id = id_of(number)}};
+}
+
+static struct store_op out_read(uint32_t number, uint32_t offset, uint32_t length) {
+    return (struct store_op){.kind = STORE_OUT_READ,
+                             .tag = number,
+                             .out_read = {.id = id_of(number), .offset = offset, .length = length}};
+}
+
+static struct store_op out_done(uint32_t number, int64_t finished, bool forget) {
+    struct store_op op = {.kind = STORE_OUT_STATE, .tag = number};
+    op.out_state.id = id_of(number);
+    op.out_state.state = MESSAGE_DELIVERED;
+    op.out_state.finished.us = finished;
+    op.out_state.forget = forget;
+    return op;
+}
+
+static struct store_op in_block(uint32_t number, uint32_t total, uint32_t offset, const void *bytes,
+                                uint32_t length) {
+    struct store_op op = {.kind = STORE_IN_PUT, .tag = number};
+    op.in_put.id = id_of(number);
+    op.in_put.total = total;
+    op.in_put.offset = offset;
+    op.in_put.length = length;
+    op.in_put.bytes = bytes;
+    op.in_put.tombstone_until.us = 1000;
+    return op;
+}
+
+static struct store_op in_put(uint32_t number, const void *body, uint32_t size) {
+    return in_block(number, size, 0, body, size);
+}
+
+static struct store_op in_fetch(int64_t after, uint32_t limit, uint64_t bytes) {
+    struct store_op op = {.kind = STORE_IN_FETCH};
+    op.in_fetch.after = after;
+    op.in_fetch.limit = limit;
+    op.in_fetch.bytes = bytes;
+    op.in_fetch.any_sender = true;
+    return op;
+}
+
+static struct store_op in_take(const int64_t *row, int64_t now, bool forget) {
+    return (struct store_op){.kind = STORE_IN_TAKE, .in_take = {row, 1, {now}, forget}};
+}
+
+static struct store_op sweep(int64_t now, int64_t retention_us) {
+    return (struct store_op){.kind = STORE_SWEEP, .sweep = {{now}, retention_us}};
+}
+
+static enum store_in_outcome outcome(struct rig *rig, struct store_op op) {
+    struct store_result result = run_one(rig, op);
+    assert_int_equal(result.error, 0);
+    return result.in_outcome;
+}
+
+static struct node_boot load(struct rig *rig) {
+    struct node_boot boot;
+    stop_store(rig);
+    open_idle(rig);
+    assert_int_equal(store_load(rig->store, &boot), 0);
+    return boot;
+}
+
+/* ---- The file ---- */
+
+static mode_t mode_of(const char *path) {
+    struct stat status;
+    assert_int_equal(stat(path, &status), 0);
+    return status.st_mode & 0777;
+}
+
+static void new_file_is_private(void **state) {
+    struct rig *rig = *state;
+    char wal[128];
+    mode_t before = umask(0);
+    open_store(rig);
+    umask(before);
+    assert_int_equal(run_one(rig, out_put(1, text, 5)).error, 0);
+    assert_int_equal(mode_of(rig->path), 0600);
+    snprintf(wal, sizeof wal, "%s-wal", rig->path);
+    assert_int_equal(mode_of(wal), 0600);
+    stop_store(rig);
+    assert_int_equal(access(wal, F_OK), -1);
+    assert_int_equal(chmod(rig->path, 0644), 0);
+    open_store(rig);
+    assert_int_equal(mode_of(rig->path), 0600);
+}
+
+static void run_sql(const struct rig *rig, const char *sql) {
+    sqlite3 *sqlite;
+    assert_int_equal(sqlite3_open(rig->path, &sqlite), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(sqlite, sql, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(sqlite), SQLITE_OK);
+}
+
+static uint8_t *read_file(const struct rig *rig, size_t *ret_size) {
+    struct stat status;
+    int fd = open(rig->path, O_RDONLY);
+    assert_int_equal(fstat(fd, &status), 0);
+    *ret_size = (size_t)status.st_size;
+    uint8_t *bytes = malloc(*ret_size + 1);
+    assert_non_null(bytes);
+    assert_int_equal(read(fd, bytes, *ret_size), *ret_size);
+    close(fd);
+    return bytes;
+}
+
+/* Opening fails with `code`, says `word`, and leaves every byte as it is. */
+static void assert_refused(struct rig *rig, int code, const char *word) {
+    char error[FAILURE_MAX] = "";
+    struct store *store = NULL;
+    size_t size, size_after;
+    uint8_t *before = read_file(rig, &size);
+    assert_int_equal(store_open(&store, rig->path, error), code);
+    assert_null(store);
+    if (!strstr(error, word) || !strstr(error, rig->path))
+        fail_msg("%s", error);
+    uint8_t *after = read_file(rig, &size_after);
+    assert_int_equal(size, size_after);
+    assert_memory_equal(before, after, size);
+    free(before);
+    free(after);
+}
+
+static void fill_file(struct rig *rig) {
+    struct store_op ops[200];
+    struct store_result results[200];
+    open_store(rig);
+    for (uint32_t i = 0; i < 200; i++)
+        ops[i] = out_put(i, text, sizeof text);
+    run(rig, ops, 200, results);
+    stop_store(rig);
+}
+
+static void damage(const struct rig *rig, off_t offset, size_t length) {
+    uint8_t junk[4096];
+    memset(junk, 0xd5, sizeof junk);
+    int fd = open(rig->path, O_WRONLY);
+    assert_int_equal(pwrite(fd, junk, length, offset), length);
+    close(fd);
+}
+
+static void newer_schema_is_refused(void **state) {
+    struct rig *rig = *state;
+    fill_file(rig);
+    run_sql(rig, "PRAGMA user_version = 2");
+    assert_refused(rig, -EPROTO, "newer p2pd");
+    run_sql(rig, "PRAGMA user_version = 1");
+    open_store(rig);
+    assert_int_equal(run_one(rig, out_find(7)).error, 0);
+}
+
+static void other_database_is_refused(void **state) {
+    struct rig *rig = *state;
+    run_sql(rig, "CREATE TABLE recipes (name TEXT)");
+    assert_int_equal(chmod(rig->path, 0600), 0);
+    assert_refused(rig, -EPROTO, "another program");
+}
+
+static void damaged_header_is_refused(void **state) {
+    struct rig *rig = *state;
+    fill_file(rig);
+    damage(rig, 0, 100);
+    assert_refused(rig, -EUCLEAN, "move it away");
+}
+
+static void damaged_page_is_refused(void **state) {
+    struct rig *rig = *state;
+    size_t size;
+    fill_file(rig);
+    free(read_file(rig, &size));
+    damage(rig, (off_t)size - 8192, 4096);
+    assert_refused(rig, -EUCLEAN, "damaged");
+}
+
+static void cut_file_is_refused(void **state) {
+    struct rig *rig = *state;
+    fill_file(rig);
+    assert_int_equal(truncate(rig->path, 4096 * 5 + 100), 0);
+    assert_refused(rig, -EUCLEAN, "damaged");
+}
+
+/* Too large to be checked whole at start: damage is met by who reads it, and by nobody else. */
+static void damage_inside_is_told(void **state) {
+    struct rig *rig = *state;
+    uint32_t size = 40u << 20;
+    uint8_t *body = calloc(1, size);
+    assert_non_null(body);
+    open_store(rig);
+    assert_int_equal(run_one(rig, out_put(1, text, 10)).error, 0);
+    assert_int_equal(run_one(rig, out_put(2, body, size)).error, 0);
+    stop_store(rig);
+    damage(rig, 20 << 20, 4096);
+    open_store(rig);
+    int damaged = 0;
+    for (uint32_t at = 0; at < size; at += STORE_BLOCK_MAX) {
+        int error = run_one(rig, out_read(2, at, STORE_BLOCK_MAX)).error;
+        assert_true(error == 0 || error == -EUCLEAN);
+        damaged += error != 0;
+        store_release(rig->store);
+    }
+    assert_true(damaged >= 1 && damaged <= 16);
+    assert_int_equal(run_one(rig, out_read(1, 0, 10)).length, 10);
+    assert_int_equal(run_one(rig, out_put(3, text, 10)).error, 0);
+    free(body);
+}
+
+static void folder_in_its_place_is_refused(void **state) {
+    struct rig *rig = *state;
+    char error[FAILURE_MAX] = "";
+    assert_int_equal(mkdir(rig->path, 0700), 0);
+    assert_int_equal(store_open(&rig->store, rig->path, error), -EINVAL);
+    assert_non_null(strstr(error, "not a regular file"));
+    rmdir(rig->path);
+}
+
+static void missing_folder_is_named(void **state) {
+    struct rig *rig = *state;
+    char error[FAILURE_MAX] = "", path[128];
+    snprintf(path, sizeof path, "%s/none/messages.db", rig->folder);
+    assert_int_equal(store_open(&rig->store, path, error), -ENOENT);
+    assert_non_null(strstr(error, path));
+}
+
+/* Run in a child, which may give up rights; its exit code is what is returned. */
+static int in_child(struct rig *rig, int (*body)(struct rig *rig)) {
+    int status;
+    pid_t pid = fork();
+    assert_int_not_equal(pid, -1);
+    if (pid == 0)
+        _exit(body(rig));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static int open_as_nobody(struct rig *rig) {
+    char error[FAILURE_MAX] = "";
+    if (geteuid() == 0 && setuid(65534) != 0)
+        return 99;
+    return -store_open(&rig->store, rig->path, error);
+}
+
+static void read_only_file_is_refused(void **state) {
+    struct rig *rig = *state;
+    fill_file(rig);
+    assert_int_equal(chmod(rig->folder, 0755), 0);
+    assert_int_equal(chmod(rig->path, 0400), 0);
+    if (geteuid() == 0)
+        assert_int_equal(chown(rig->path, 65534, (gid_t)-1), 0);
+    assert_int_equal(in_child(rig, open_as_nobody), EACCES);
+}
+
+static int open_again(struct rig *rig) {
+    char error[FAILURE_MAX] = "";
+    return -store_open(&rig->store, rig->path, error);
+}
+
+static void second_process_is_refused(void **state) {
+    struct rig *rig = *state;
+    open_store(rig);
+    assert_int_equal(run_one(rig, out_put(1, text, 5)).error, 0);
+    assert_int_equal(in_child(rig, open_again), EBUSY);
+    stop_store(rig);
+    assert_int_equal(in_child(rig, open_again), 0);
+}
+
+/* ---- Sending ---- */
+
+static void same_id_exists_or_conflicts(void **state) {
+    static const uint32_t sizes[] = {0, 1, 2048, 2049, 65536, 70000};
+    struct rig *rig = *state;
+    uint8_t body[70000] = {0}, other[70000] = {0};
+    open_store(rig);
+    for (uint32_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        uint32_t size = sizes[i];
+        struct store_op op = out_put(i, body, size);
+        struct store_result result = run_one(rig, op);
+        assert_int_equal(result.error, 0);
+        assert_false(result.existed);
+        result = run_one(rig, op);
+        assert_int_equal(result.error, 0);
+        assert_true(result.existed);
+        assert_int_equal(result.record.state, MESSAGE_QUEUED);
+        other[size ? size - 1 : 0] = 1;
+        assert_int_equal(run_one(rig, out_put(i, other, size)).error, size ? -EEXIST : 0);
+        other[size ? size - 1 : 0] = 0;
+        assert_int_equal(run_one(rig, out_put(i, body, size + 1)).error, -EEXIST);
+        op.out_put.record.recipient.bytes[0] = 1;
+        assert_int_equal(run_one(rig, op).error, -EEXIST);
+    }
+}
+
+static void conflict_spares_its_batch(void **state) {
+    struct rig *rig = *state;
+    struct store_op ops[] = {out_put(1, text, 5), out_put(1, text, 6), out_done(9, 1, false),
+                             out_put(2, text, 5), out_find(1),         out_find(3)};
+    struct store_result results[6];
+    int expected[] = {0, -EEXIST, -ENOENT, 0, 0, -ENOENT};
+    open_store(rig);
+    run(rig, ops, 6, results);
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(results[i].error, expected[i]);
+    struct node_boot boot = load(rig);
+    assert_int_equal(boot.n_pending, 2);
+    assert_int_equal(boot.pending[0].size, 5);
+}
+
+static void long_body_is_read_by_blocks(void **state) {
+    struct rig *rig = *state;
+    uint32_t size = 16u << 20;
+    uint8_t *body = malloc(size);
+    assert_non_null(body);
+    for (uint32_t i = 0; i < size; i++)
+        body[i] = (uint8_t)below(rig, 256);
+    open_store(rig);
+    assert_int_equal(run_one(rig, out_put(1, body, size)).error, 0);
+    for (int i = 0; i < 200; i++) {
+        uint32_t offset = below(rig, size + 1), length = below(rig, 3 * STORE_BLOCK_MAX);
+        uint32_t expected = length < size - offset ? length : size - offset;
+        struct store_result result = run_one(rig, out_read(1, offset, length));
+        assert_int_equal(result.error, 0);
+        assert_int_equal(result.length, expected);
+        assert_memory_equal(result.bytes, body + offset, expected);
+        store_release(rig->store);
+    }
+    assert_int_equal(run_one(rig, out_read(1, size, 1)).error, 0);
+    assert_int_equal(run_one(rig, out_read(1, size + 1, 1)).error, -EINVAL);
+    assert_int_equal(run_one(rig, out_read(2, 0, 1)).error, -ENOENT);
+    free(body);
+}
+
+static void sequences_outlive_messages(void **state) {
+    struct rig *rig = *state;
+    open_store(rig);
+    assert_int_equal(run_one(rig, out_put(7, text, 5)).error, 0);
+    assert_int_equal(run_one(rig, out_put(5, text, 5)).error, 0);
+    assert_int_equal(run_one(rig, out_done(7, 1, true)).error, 0);
+    assert_int_equal(run_one(rig, out_find(7)).error, -ENOENT);
+    struct node_boot boot = load(rig);
+    assert_int_equal(boot.n_pending, 1);
+    assert_int_equal(boot.n_conversations, 1);
+    assert_int_equal(boot.conversations[0].sequence, 7);
+}
+
+/* ---- Batches ---- */
+
+static void thousand_are_one_transaction(void **state) {
+    struct rig *rig = *state;
+    struct store_op ops[1000];
+    struct store_result results[1000];
+    open_store(rig);
+    for (uint32_t i = 0; i < 1000; i++)
+        ops[i] = out_put(i, text, sizeof text);
+    store_limit_pages(rig->store, 20); /* room for some, not for all */
+    run(rig, ops, 1000, results);
+    for (uint32_t i = 0; i < 1000; i++) {
+        assert_int_equal(results[i].tag, i);
+        assert_int_equal(results[i].error, -ENOSPC);
+    }
+    store_limit_pages(rig->store, 0);
+    assert_int_equal(store_submit(rig->store, ops, 1000), 0);
+    collect(rig, results, 1);
+    assert_int_equal(store_collect(rig->store, results + 1, 999), 999);
+    for (uint32_t i = 0; i < 1000; i++) {
+        assert_int_equal(results[i].tag, i);
+        assert_int_equal(results[i].error, 0);
+        assert_false(results[i].existed);
+    }
+}
+
+static void queue_past_its_bound_waits(void **state) {
+    struct rig *rig = *state;
+    size_t n = 3 * STORE_QUEUE_MAX + 1;
+    struct store_result *results = malloc(n * sizeof *results);
+    assert_non_null(results);
+    open_store(rig);
+    for (uint32_t i = 0; i < n; i++) {
+        struct store_op op = out_put(i, text, 10);
+        assert_int_equal(store_submit(rig->store, &op, 1), 0);
+    }
+    collect(rig, results, n);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(results[i].tag, i);
+        assert_int_equal(results[i].error, 0);
+    }
+    free(results);
+}
+
+static void stop_finishes_what_is_queued(void **state) {
+    struct rig *rig = *state;
+    struct store_op ops[500];
+    open_store(rig);
+    for (uint32_t i = 0; i < 500; i++)
+        ops[i] = in_put(i, text, sizeof text);
+    assert_int_equal(store_submit(rig->store, ops, 500), 0);
+    assert_int_equal(load(rig).inbox_waiting, 500);
+}
+
+static void full_disk_changes_nothing(void **state) {
+    struct rig *rig = *state;
+    uint8_t body[70000] = {1};
+    struct store_result results[6];
+    struct store_op ops[] = {
+        out_put(2, text, 5),           in_put(3, text, 5),   out_find(1), out_find(2),
+        out_put(4, body, sizeof body), in_fetch(0, 10, 1000)};
+    int expected[] = {-ENOSPC, -ENOSPC, 0, -ENOENT, -ENOSPC, 0};
+    open_store(rig);
+    assert_int_equal(run_one(rig, out_put(1, text, 5)).error, 0);
+    store_limit_pages(rig->store, 1);
+    run(rig, ops, 6, results);
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(results[i].error, expected[i]);
+        assert_int_equal(results[i].tag, ops[i].tag);
+        assert_int_equal(results[i].kind, ops[i].kind);
+    }
+    assert_int_equal(results[5].n_messages, 0);
+    store_limit_pages(rig->store, 0);
+    run(rig, ops, 6, results);
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(results[i].error, 0);
+    assert_int_equal(results[5].n_messages, 1);
+    assert_int_equal(results[5].messages[0].row, 1); /* failed ones used up no row */
+    assert_int_equal(load(rig).n_pending, 3);
+}
+
+/* ---- Receiving ---- */
+
+static void blocks_are_bounded(void **state) {
+    struct rig *rig = *state;
+    static uint8_t body[2 * STORE_BLOCK_MAX];
+    uint32_t block = STORE_BLOCK_MAX;
+    open_store(rig);
+    assert_int_equal(outcome(rig, in_block(1, block, 0, body, block)), STORE_IN_COMPLETE);
+    assert_int_equal(run_one(rig, in_block(2, block + 1, 0, body, block + 1)).error, -EINVAL);
+    assert_int_equal(run_one(rig, in_block(3, 100, 50, body, 51)).error, -EINVAL);
+    assert_int_equal(outcome(rig, in_block(3, 100, 50, body, 50)), STORE_IN_PARTIAL);
+    assert_int_equal(run_one(rig, in_block(3, 101, 0, body, 50)).error, -EINVAL);
+    assert_int_equal(run_one(rig, in_block(3, 100, 0, body, 51)).error, -EINVAL);
+    assert_int_equal(run_one(rig, in_block(3, 100, 0, body, 0)).error, -EINVAL);
+    assert_int_equal(run_one(rig, in_block(3, 100, UINT32_MAX, body, 2)).error, -EINVAL);
+    assert_int_equal(outcome(rig, in_block(3, 100, 50, body, 50)), STORE_IN_PARTIAL);
+    assert_int_equal(outcome(rig, in_block(3, 100, 0, body, 50)), STORE_IN_COMPLETE);
+    assert_int_equal(outcome(rig, in_block(3, 100, 50, body, 50)), STORE_IN_DUPLICATE);
+    assert_int_equal(outcome(rig, in_block(4, 0, 0, NULL, 0)), STORE_IN_COMPLETE);
+    assert_int_equal(outcome(rig, in_block(4, 0, 0, NULL, 0)), STORE_IN_DUPLICATE);
+    assert_int_equal(run_one(rig, in_block(5, 0, 1, NULL, 0)).error, -EINVAL);
+    assert_int_equal(load(rig).inbox_waiting, 3);
+}
+
+static void blocks_come_in_any_order(void **state) {
+    struct rig *rig = *state;
+    uint32_t n = 40, block = 3000, total = n * block - 5, order[40];
+    uint8_t *body = malloc(n * block);
+    assert_non_null(body);
+    for (uint32_t i = 0; i < n * block; i++)
+        body[i] = (uint8_t)below(rig, 256);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t j = below(rig, i + 1);
+        order[i] = order[j];
+        order[j] = i;
+    }
+    open_store(rig);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t offset = order[i] * block;
+        uint32_t length = total - offset < block ? total - offset : block;
+        struct store_op op = in_block(1, total, offset, body + offset, length);
+        if (i == n / 2)
+            reopen(rig);
+        assert_int_equal(outcome(rig, op), i == n - 1 ? STORE_IN_COMPLETE : STORE_IN_PARTIAL);
+        assert_int_equal(outcome(rig, op), i == n - 1 ? STORE_IN_DUPLICATE : STORE_IN_PARTIAL);
+    }
+    struct store_result result = run_one(rig, in_fetch(0, 1, 0));
+    assert_int_equal(result.n_messages, 1);
+    assert_int_equal(result.messages[0].size, total);
+    assert_memory_equal(result.messages[0].body, body, total);
+    free(body);
+}
+
+static void fetch_keeps_its_bounds(void **state) {
+    struct rig *rig = *state;
+    open_store(rig);
+    for (uint32_t i = 1; i <= 3; i++)
+        assert_int_equal(outcome(rig, in_put(i, text, 10)), STORE_IN_COMPLETE);
+    const struct {
+        int64_t after;
+        uint32_t limit;
+        uint64_t bytes;
+        size_t n;
+        bool more;
+    } cases[] = {
+        {0, 3, 30, 3, false}, {0, 3, 29, 2, true}, {0, 2, 30, 2, true}, {0, 9, 0, 1, true},
+        {2, 9, 0, 1, false},  {3, 9, 9, 0, false}, {0, 0, 99, 0, true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct store_result result =
+            run_one(rig, in_fetch(cases[i].after, cases[i].limit, cases[i].bytes));
+        assert_int_equal(result.n_messages, cases[i].n);
+        assert_int_equal(result.more, cases[i].more);
+        for (size_t k = 0; k < result.n_messages; k++)
+            assert_int_equal(result.messages[k].row, cases[i].after + (int64_t)k + 1);
+    }
+}
+
+/* ---- Forgetting ---- */
+
+static void taken_are_kept_for_the_retention(void **state) {
+    struct rig *rig = *state;
+    int64_t rows[] = {1, 2};
+    open_store(rig);
+    for (uint32_t i = 1; i <= 2; i++)
+        assert_int_equal(outcome(rig, in_put(i, text, 10)), STORE_IN_COMPLETE);
+    assert_int_equal(run_one(rig, in_take(&rows[0], 100, false)).error, 0);
+    assert_int_equal(run_one(rig, in_take(&rows[1], 100, true)).error, 0);
+    assert_int_equal(run_one(rig, in_fetch(0, 9, 99)).n_messages, 0);
+    /* 1000 is the tombstones' end: one microsecond before it, and then at it. */
+    assert_int_equal(run_one(rig, sweep(999, 900)).error, 0);
+    assert_int_equal(outcome(rig, in_put(1, text, 10)), STORE_IN_DUPLICATE);
+    assert_int_equal(outcome(rig, in_put(2, text, 10)), STORE_IN_DUPLICATE);
+    assert_int_equal(run_one(rig, sweep(1000, 901)).error, 0);
+    assert_int_equal(outcome(rig, in_put(1, text, 10)), STORE_IN_DUPLICATE); /* still in history */
+    assert_int_equal(outcome(rig, in_put(2, text, 10)), STORE_IN_COMPLETE);
+    assert_int_equal(run_one(rig, sweep(1000, 900)).error, 0);
+    assert_int_equal(outcome(rig, in_put(1, text, 10)), STORE_IN_COMPLETE);
+}
+
+static void rows_are_never_used_again(void **state) {
+    struct rig *rig = *state;
+    open_store(rig);
+    for (int64_t row = 1; row <= 3; row++) {
+        assert_int_equal(outcome(rig, in_put(1, text, 10)), STORE_IN_COMPLETE);
+        struct store_result result = run_one(rig, in_fetch(0, 9, 99));
+        assert_int_equal(result.n_messages, 1);
+        assert_int_equal(result.messages[0].row, row);
+        assert_int_equal(run_one(rig, in_take(&row, 1, true)).error, 0);
+        assert_int_equal(run_one(rig, sweep(1000, 0)).error, 0);
+        reopen(rig);
+    }
+}
+
+static void finished_sends_go_at_the_retention(void **state) {
+    struct rig *rig = *state;
+    open_store(rig);
+    assert_int_equal(run_one(rig, out_put(1, text, 5)).error, 0);
+    assert_int_equal(run_one(rig, out_put(2, text, 5)).error, 0);
+    assert_int_equal(run_one(rig, out_done(1, 100, false)).error, 0);
+    assert_int_equal(run_one(rig, sweep(149, 50)).error, 0);
+    assert_int_equal(run_one(rig, out_find(1)).record.state, MESSAGE_DELIVERED);
+    assert_int_equal(run_one(rig, sweep(150, 50)).error, 0);
+    assert_int_equal(run_one(rig, out_find(1)).error, -ENOENT);
+    assert_int_equal(run_one(rig, out_find(2)).error, 0);
+}
+
+static void unfinished_go_when_nothing_comes(void **state) {
+    struct rig *rig = *state;
+    struct store_op first = in_block(1, 100, 0, text, 50), last = in_block(1, 100, 50, text, 50);
+    open_store(rig);
+    first.in_put.received.us = 10;
+    assert_int_equal(outcome(rig, first), STORE_IN_PARTIAL);
+    assert_int_equal(run_one(rig, sweep(STORE_UNFINISHED_US + 9, 0)).error, 0);
+    assert_int_equal(outcome(rig, last), STORE_IN_COMPLETE);
+    first.in_put.id = last.in_put.id = id_of(2);
+    assert_int_equal(outcome(rig, first), STORE_IN_PARTIAL);
+    assert_int_equal(run_one(rig, sweep(STORE_UNFINISHED_US + 10, 0)).error, 0);
+    assert_int_equal(outcome(rig, last), STORE_IN_PARTIAL);
+}
+
+/* More than one transaction sweeps: the rest follows by itself. */
+static void large_sweep_goes_on(void **state) {
+    struct rig *rig = *state;
+    uint32_t n = 7000;
+    struct store_op *ops = calloc(n, 2 * sizeof *ops);
+    struct store_result *results = calloc(n, 2 * sizeof *results);
+    assert_true(ops && results);
+    open_store(rig);
+    for (uint32_t i = 0; i < n; i++) {
+        ops[2 * i] = out_put(i, text, 10);
+        ops[2 * i + 1] = out_done(i, i, false);
+    }
+    run(rig, ops, 2 * n, results);
+    assert_int_equal(run_one(rig, sweep(n, 0)).error, 0);
+    time_t end = time(NULL) + WAIT_S;
+    while (run_one(rig, out_find(n - 1)).error != -ENOENT)
+        assert_true(time(NULL) < end);
+    free(ops);
+    free(results);
+}
+
+/* ---- Killed ---- */
+
+/* Child: put messages in both directions in batches of odd sizes, and report each durable one by
+ * its number. */
+static void serve_until_killed(struct rig *rig, int report) {
+    static uint8_t body[5000];
+    struct store_op ops[32];
+    struct store_result results[32];
+    open_store(rig);
+    for (uint32_t number = 0;;) {
+        size_t n = 1 + below(rig, 32);
+        for (size_t i = 0; i < n; i++, number++) {
+            uint32_t size = below(rig, 10) ? 100 : 5000;
+            ops[i] = number % 2 ? in_put(number, body, size) : out_put(number, body, size);
+        }
+        run(rig, ops, n, results);
+        for (size_t i = 0; i < n; i++) {
+            uint32_t done = (uint32_t)results[i].tag;
+            if (results[i].error || write(report, &done, sizeof done) != sizeof done)
+                _exit(1);
+        }
+        store_release(rig->store);
+    }
+}
+
+/* Returns how many were reported; kills after about so many. */
+static uint32_t run_and_kill(struct rig *rig, uint32_t kill_after) {
+    int ends[2], status;
+    uint32_t number, n = 0;
+    assert_int_equal(pipe(ends), 0);
+    pid_t pid = fork();
+    assert_int_not_equal(pid, -1);
+    if (pid == 0) {
+        close(ends[0]);
+        serve_until_killed(rig, ends[1]);
+    }
+    close(ends[1]);
+    while (read(ends[0], &number, sizeof number) == sizeof number) {
+        assert_int_equal(number, n);
+        if (n++ == kill_after)
+            assert_int_equal(kill(pid, SIGKILL), 0);
+    }
+    close(ends[0]);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    return n;
+}
+
+/* Everything reported is there once, and nothing is there twice. */
+static void assert_survived(struct rig *rig, uint32_t reported) {
+    struct store_result result = run_one(rig, in_fetch(0, UINT32_MAX, UINT64_MAX));
+    uint32_t inbound = 0;
+    for (size_t i = 0; i < result.n_messages; i++) {
+        uint32_t number;
+        memcpy(&number, result.messages[i].id.bytes, sizeof number);
+        assert_int_equal(number, 2 * i + 1); /* in order, none missing, none twice */
+        inbound += number < reported;
+    }
+    assert_int_equal(inbound, reported / 2);
+    for (uint32_t number = 0; number < reported; number += 2)
+        assert_int_equal(run_one(rig, out_find(number)).error, 0);
+    struct node_boot boot = load(rig);
+    for (size_t i = 0; i < boot.n_pending; i++)
+        assert_int_equal(boot.pending[i].sequence, 2 * i);
+    assert_true(boot.n_pending >= (reported + 1) / 2);
+}
+
+static void killed_at_any_point_keeps_its_word(void **state) {
+    struct rig *rig = *state;
+    for (int round = 0; round < 12; round++) {
+        rig->seed += (uint64_t)round;
+        uint32_t reported = run_and_kill(rig, below(rig, 600));
+        open_store(rig);
+        assert_survived(rig, reported);
+        stop_store(rig);
+        assert_int_equal(unlink(rig->path), 0);
+    }
+}
+
+int main(int argc, char **argv) {
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(new_file_is_private),
+        TEST(newer_schema_is_refused),
+        TEST(other_database_is_refused),
+        TEST(damaged_header_is_refused),
+        TEST(damaged_page_is_refused),
+        TEST(cut_file_is_refused),
+        TEST(damage_inside_is_told),
+        TEST(folder_in_its_place_is_refused),
+        TEST(missing_folder_is_named),
+        TEST(read_only_file_is_refused),
+        TEST(second_process_is_refused),
+        TEST(same_id_exists_or_conflicts),
+        TEST(conflict_spares_its_batch),
+        TEST(long_body_is_read_by_blocks),
+        TEST(sequences_outlive_messages),
+        TEST(thousand_are_one_transaction),
+        TEST(queue_past_its_bound_waits),
+        TEST(stop_finishes_what_is_queued),
+        TEST(full_disk_changes_nothing),
+        TEST(blocks_are_bounded),
+        TEST(blocks_come_in_any_order),
+        TEST(fetch_keeps_its_bounds),
+        TEST(taken_are_kept_for_the_retention),
+        TEST(rows_are_never_used_again),
+        TEST(finished_sends_go_at_the_retention),
+        TEST(unfinished_go_when_nothing_comes),
+        TEST(large_sweep_goes_on),
+        TEST(killed_at_any_point_keeps_its_word),
+    };
+    if (argc == 3 && strcmp(argv[1], "-s") == 0)
+        start_seed = strtoull(argv[2], NULL, 0);
+    print_message("seed %llu\n", (unsigned long long)start_seed);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

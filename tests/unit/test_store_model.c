@@ -1,0 +1,547 @@
+/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message shared/address tests/sim/model_store tests/sim/model_data */
+/* The same random operations go to SQLite and to the simulator's model, and every result is
+ * compared: whatever the simulator shows about losing and doubling is then worth as much as if a
+ * disk had been there. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "daemon/io/store.h"
+#include "tests/sim/model_store.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define BATCH_MAX 24
+#define SENDERS 3
+#define IDS 40 /* few at a time, so that operations meet what is there */
+#define BODIES_LEN 300000
+
+struct pair {
+    char folder[64], path[96];
+    struct store *store;
+    struct model_store *model;
+    struct core_random random;
+    uint64_t seed;
+    struct mono now;
+    struct wall wall;
+    pthread_mutex_t mutex;
+    pthread_cond_t woken;
+    unsigned wakes, round;
+    uint8_t *bodies; /* every body is a stretch of these */
+    int64_t rows[BATCH_MAX][4];
+    struct spare spares[BATCH_MAX][3];
+    unsigned seen[STORE_SWEEP + 1], failed, completed, duplicates;
+};
+
+static uint64_t start_seed = 20240607;
+
+static void fill(void *context, void *buffer, size_t length) {
+    uint64_t *state = context;
+    uint8_t *bytes = buffer;
+    for (size_t i = 0; i < length; i++) {
+        uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15); /* splitmix64 */
+        z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+        z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+        bytes[i] = (uint8_t)(z >> 56);
+    }
+}
+
+static uint32_t below(struct pair *pair, uint32_t bound) {
+    return (uint32_t)random_below(&pair->random, bound);
+}
+
+static void wake(void *context) {
+    struct pair *pair = context;
+    pthread_mutex_lock(&pair->mutex);
+    pair->wakes++;
+    pthread_cond_signal(&pair->woken);
+    pthread_mutex_unlock(&pair->mutex);
+}
+
+static void open_store(struct pair *pair) {
+    char error[FAILURE_MAX] = "";
+    if (store_open(&pair->store, pair->path, error))
+        fail_msg("%s", error);
+}
+
+static int setup(void **state) {
+    struct pair *pair = calloc(1, sizeof *pair);
+    assert_non_null(pair);
+    pair->seed = start_seed;
+    pair->random = (struct core_random){fill, &pair->seed};
+    pair->wall.us = 1000 * US_PER_HOUR;
+    strcpy(pair->folder, "/tmp/p2pd-test-XXXXXX");
+    assert_non_null(mkdtemp(pair->folder));
+    snprintf(pair->path, sizeof pair->path, "%s/messages.db", pair->folder);
+    pthread_mutex_init(&pair->mutex, NULL);
+    pthread_cond_init(&pair->woken, NULL);
+    pair->bodies = malloc(BODIES_LEN);
+    assert_non_null(pair->bodies);
+    fill(&pair->seed, pair->bodies, BODIES_LEN);
+    pair->model = model_store_new(&pair->random);
+    open_store(pair);
+    assert_int_equal(store_start(pair->store, wake, pair), 0);
+    *state = pair;
+    return 0;
+}
+
+static int teardown(void **state) {
+    struct pair *pair = *state;
+    store_stop(pair->store);
+    model_store_free(pair->model);
+    unlink(pair->path);
+    rmdir(pair->folder);
+    free(pair->bodies);
+    free(pair);
+    return 0;
+}
+
+/* ---- Random operations ---- */
+
+static struct message_id draw_id(struct pair *pair) {
+    struct message_id id = {{1}};
+    id.bytes[5] = (uint8_t)below(pair, IDS);
+    id.bytes[6] = (uint8_t)(pair->round / 64);
+    return id;
+}
+
+static struct node_id draw_node(struct pair *pair) {
+    struct node_id id = {{2}};
+    id.bytes[9] = (uint8_t)below(pair, SENDERS);
+    return id;
+}
+
+static struct address draw_address(struct pair *pair) {
+    struct address address = {{0xfd}, (uint16_t)below(pair, 3)};
+    address.ip[15] = (uint8_t)below(pair, 2);
+    return address;
+}
+
+/* Around every bound at which a body is kept otherwise. */
+static uint32_t size_of(const struct message_id *id) {
+    static const uint32_t sizes[] = {0,    1,     100,   2047,  2048,   2049,
+                                     5000, 65535, 65536, 65537, 131072, 200000};
+    return sizes[id->bytes[5] % (sizeof sizes / sizeof sizes[0])];
+}
+
+static void draw_out_put(struct pair *pair, struct store_op *op) {
+    struct out_record *record = &op->out_put.record;
+    record->id = draw_id(pair);
+    record->recipient.bytes[3] = record->id.bytes[5] % 4;
+    record->recipient.bytes[4] = below(pair, 20) == 0;
+    record->sequence = below(pair, 1000);
+    record->created = pair->wall;
+    record->expires.us = pair->wall.us + US_PER_HOUR;
+    record->size = size_of(&record->id) - (below(pair, 20) == 0 && size_of(&record->id) > 0);
+    record->state = MESSAGE_QUEUED;
+    record->relays_exact = 0xff;
+    record->strict = below(pair, 2);
+    op->out_put.body = pair->bodies + record->id.bytes[5] + (below(pair, 20) == 0);
+}
+
+static void draw_out_state(struct pair *pair, struct store_op *op) {
+    op->out_state.id = draw_id(pair);
+    op->out_state.state = (enum message_state)(MESSAGE_SENT + below(pair, 3));
+    op->out_state.finished = pair->wall;
+    op->out_state.forget = below(pair, 4) == 0;
+    memset(op->out_state.reason, 'r', below(pair, MESSAGE_REASON_MAX));
+}
+
+static void draw_out_read(struct pair *pair, struct store_op *op) {
+    op->out_read.id = draw_id(pair);
+    uint32_t size = size_of(&op->out_read.id);
+    op->out_read.offset = below(pair, size + 2);
+    op->out_read.length = below(pair, 2) ? 65536 : below(pair, size + 2);
+}
+
+static void draw_in_put(struct pair *pair, struct store_op *op) {
+    op->in_put.sender = draw_node(pair);
+    op->in_put.sender_address = draw_address(pair);
+    strcpy(op->in_put.sender_name, below(pair, 2) ? "nobody" : "");
+    op->in_put.id = draw_id(pair);
+    op->in_put.sequence = below(pair, 1000);
+    op->in_put.sent.us = pair->wall.us - 1;
+    op->in_put.received = pair->wall;
+    op->in_put.tombstone_until.us = pair->wall.us + below(pair, 40) * US_PER_HOUR;
+    uint32_t total = size_of(&op->in_put.id), block = total > 65536 ? 65536 : total;
+    if (op->in_put.id.bytes[5] % 3 == 0 && total > 2) /* odd blocks of a short one */
+        block = total / 2 + 1;
+    uint32_t n = block ? (total + block - 1) / block : 1, i = below(pair, n);
+    op->in_put.total = total;
+    op->in_put.offset = i * block;
+    op->in_put.length = total - i * block < block ? total - i * block : block;
+    switch (below(pair, 25)) { /* what no honest sender says */
+    case 0:
+        op->in_put.total++;
+        break;
+    case 1:
+        op->in_put.offset++;
+        break;
+    case 2:
+        op->in_put.length++;
+        break;
+    case 3:
+        op->in_put.length = 0;
+        break;
+    case 4:
+        op->in_put.offset /= 2;
+        break;
+    default:
+        break;
+    }
+    op->in_put.bytes = pair->bodies + op->in_put.id.bytes[5] + op->in_put.offset;
+}
+
+static void draw_in_fetch(struct pair *pair, struct store_op *op) {
+    op->in_fetch.after = below(pair, 3) ? 0 : below(pair, 60);
+    op->in_fetch.limit = below(pair, 6);
+    op->in_fetch.bytes = below(pair, 100000);
+    op->in_fetch.any_sender = below(pair, 2);
+    op->in_fetch.sender = draw_node(pair);
+}
+
+static void draw_in_take(struct pair *pair, struct store_op *op, int64_t rows[4]) {
+    op->in_take.n = below(pair, 5);
+    for (size_t i = 0; i < op->in_take.n; i++) {
+        uint64_t count = model_store_count(pair->model);
+        rows[i] = (int64_t)random_below(&pair->random, count + 2);
+    }
+    op->in_take.rows = rows;
+    op->in_take.now = pair->wall;
+    op->in_take.forget = below(pair, 3) == 0;
+}
+
+static void draw_node_put(struct pair *pair, struct store_op *op) {
+    op->node_put.id = draw_node(pair);
+    op->node_put.bytes = pair->bodies + below(pair, 1000);
+    op->node_put.length = below(pair, 1025);
+    op->node_put.pinned = below(pair, 2);
+    op->node_put.pin = draw_address(pair);
+}
+
+static void draw_spares(struct pair *pair, struct store_op *op, struct spare spares[3]) {
+    op->spares_put.n = below(pair, 4);
+    op->spares_put.spares = spares;
+    for (size_t i = 0; i < op->spares_put.n; i++)
+        spares[i] = (struct spare){draw_address(pair), draw_node(pair), below(pair, 2) == 0};
+}
+
+static struct store_op draw_op(struct pair *pair, size_t i) {
+    static const enum store_kind often[] = {STORE_OUT_PUT, STORE_IN_PUT, STORE_IN_PUT,
+                                            STORE_IN_PUT,  STORE_IN_PUT, STORE_IN_TAKE};
+    struct store_op op;
+    memset(&op, 0, sizeof op);
+    op.tag = random_below(&pair->random, UINT64_MAX);
+    op.kind = below(pair, 2) ? often[below(pair, sizeof often / sizeof often[0])]
+                             : (enum store_kind)below(pair, STORE_SWEEP + 1);
+    switch (op.kind) {
+    case STORE_OUT_PUT:
+        draw_out_put(pair, &op);
+        break;
+    case STORE_OUT_STATE:
+        draw_out_state(pair, &op);
+        break;
+    case STORE_OUT_READ:
+        draw_out_read(pair, &op);
+        break;
+    case STORE_OUT_FIND:
+        op.out_find.id = draw_id(pair);
+        break;
+    case STORE_IN_PUT:
+        draw_in_put(pair, &op);
+        break;
+    case STORE_IN_FETCH:
+        draw_in_fetch(pair, &op);
+        break;
+    case STORE_IN_TAKE:
+        draw_in_take(pair, &op, pair->rows[i]);
+        break;
+    case STORE_NODE_PUT:
+        draw_node_put(pair, &op);
+        break;
+    case STORE_NODE_UNPIN:
+        op.node_unpin.address = draw_address(pair);
+        break;
+    case STORE_SPARES_PUT:
+        draw_spares(pair, &op, pair->spares[i]);
+        break;
+    case STORE_SEQUENCE:
+        op.sequence.sequence = below(pair, 100000);
+        break;
+    case STORE_SWEEP:
+        op.sweep.now = pair->wall;
+        op.sweep.retention_us = 12 * US_PER_HOUR;
+        break;
+    }
+    return op;
+}
+
+/* ---- Comparing ---- */
+
+static void compare_records(const struct out_record *a, const struct out_record *b) {
+    assert_memory_equal(&a->id, &b->id, sizeof a->id);
+    assert_memory_equal(&a->recipient, &b->recipient, sizeof a->recipient);
+    assert_int_equal(a->sequence, b->sequence);
+    assert_int_equal(a->created.us, b->created.us);
+    assert_int_equal(a->expires.us, b->expires.us);
+    assert_int_equal(a->finished.us, b->finished.us);
+    assert_int_equal(a->size, b->size);
+    assert_int_equal(a->state, b->state);
+    assert_string_equal(a->reason, b->reason);
+    assert_int_equal(a->relays_exact, b->relays_exact);
+    assert_int_equal(a->strict, b->strict);
+}
+
+static void compare_messages(const struct in_record *a, const struct in_record *b) {
+    assert_int_equal(a->row, b->row);
+    assert_memory_equal(&a->sender, &b->sender, sizeof a->sender);
+    assert_true(address_is_equal(&a->sender_address, &b->sender_address));
+    assert_string_equal(a->sender_name, b->sender_name);
+    assert_memory_equal(&a->id, &b->id, sizeof a->id);
+    assert_int_equal(a->sequence, b->sequence);
+    assert_int_equal(a->sent.us, b->sent.us);
+    assert_int_equal(a->received.us, b->received.us);
+    assert_int_equal(a->size, b->size);
+    assert_memory_equal(a->body, b->body, a->size);
+}
+
+static void compare_results(const struct store_result *a, const struct store_result *b) {
+    assert_int_equal(a->tag, b->tag);
+    assert_int_equal(a->kind, b->kind);
+    assert_int_equal(a->error, b->error);
+    assert_int_equal(a->existed, b->existed);
+    assert_int_equal(a->in_outcome, b->in_outcome);
+    compare_records(&a->record, &b->record);
+    assert_int_equal(a->length, b->length);
+    if (a->length)
+        assert_memory_equal(a->bytes, b->bytes, a->length);
+    assert_int_equal(a->more, b->more);
+    assert_int_equal(a->n_messages, b->n_messages);
+    for (size_t i = 0; i < a->n_messages; i++)
+        compare_messages(&a->messages[i], &b->messages[i]);
+}
+
+static void compare_nodes(const struct node_boot *a, const struct node_boot *b) {
+    assert_int_equal(a->n_nodes, b->n_nodes);
+    for (size_t i = 0; i < a->n_nodes; i++) {
+        assert_int_equal(a->nodes[i].length, b->nodes[i].length);
+        assert_memory_equal(a->nodes[i].bytes, b->nodes[i].bytes, a->nodes[i].length);
+        assert_int_equal(a->nodes[i].pinned, b->nodes[i].pinned);
+        assert_true(address_is_equal(&a->nodes[i].pin, &b->nodes[i].pin));
+    }
+    assert_int_equal(a->n_spares, b->n_spares);
+    for (size_t i = 0; i < a->n_spares; i++) {
+        assert_true(address_is_equal(&a->spares[i].address, &b->spares[i].address));
+        assert_true(node_id_is_equal(&a->spares[i].id, &b->spares[i].id));
+        assert_int_equal(a->spares[i].anchor, b->spares[i].anchor);
+    }
+}
+
+static uint64_t sequence_with(const struct node_boot *boot, const struct node_id *recipient) {
+    for (size_t i = 0; i < boot->n_conversations; i++)
+        if (node_id_is_equal(&boot->conversations[i].recipient, recipient))
+            return boot->conversations[i].sequence;
+    return UINT64_MAX;
+}
+
+static void compare_boots(const struct node_boot *a, const struct node_boot *b) {
+    assert_int_equal(a->n_pending, b->n_pending);
+    for (size_t i = 0; i < a->n_pending; i++)
+        compare_records(&a->pending[i], &b->pending[i]);
+    compare_nodes(a, b);
+    assert_int_equal(a->n_conversations, b->n_conversations);
+    for (size_t i = 0; i < a->n_conversations; i++)
+        assert_int_equal(a->conversations[i].sequence,
+                         sequence_with(b, &a->conversations[i].recipient));
+    assert_int_equal(a->sequence, b->sequence);
+    assert_int_equal(a->inbox_waiting, b->inbox_waiting);
+}
+
+/* ---- Running ---- */
+
+static void run_real(struct pair *pair, const struct store_op *ops, size_t n,
+                     struct store_result *results) {
+    assert_int_equal(store_submit(pair->store, ops, n), 0);
+    pthread_mutex_lock(&pair->mutex);
+    while (!pair->wakes)
+        pthread_cond_wait(&pair->woken, &pair->mutex);
+    pair->wakes = 0;
+    pthread_mutex_unlock(&pair->mutex);
+    assert_int_equal(store_collect(pair->store, results, n), n);
+}
+
+static void run_model(struct pair *pair, const struct store_op *ops, size_t n,
+                      struct store_result *results) {
+    for (size_t i = 0; i < n; i++)
+        model_store_apply(pair->model, &ops[i], pair->now);
+    struct mono due = model_store_next(pair->model);
+    assert_true(due.us > pair->now.us);
+    assert_int_equal(model_store_collect(pair->model, (struct mono){due.us - 1}, results, n), 0);
+    assert_int_equal(model_store_collect(pair->model, due, results, n), n);
+    assert_int_equal(model_store_next(pair->model).us, MONO_NEVER.us);
+    pair->now = due;
+}
+
+/* A batch on both. If the disk was full for the one, it is for the other. */
+static void run_batch(struct pair *pair, bool is_full) {
+    struct store_op ops[BATCH_MAX];
+    struct store_result real[BATCH_MAX], modelled[BATCH_MAX];
+    size_t n = 1 + below(pair, BATCH_MAX);
+    bool failed = false;
+    for (size_t i = 0; i < n; i++)
+        ops[i] = draw_op(pair, i);
+    store_limit_pages(pair->store, is_full ? 1 : 0);
+    run_real(pair, ops, n, real);
+    for (size_t i = 0; i < n; i++)
+        failed = failed || real[i].error == -ENOSPC;
+    assert_true(is_full || !failed);
+    pair->failed += failed;
+    if (failed)
+        model_store_fail(pair->model, 0, 1, -ENOSPC);
+    run_model(pair, ops, n, modelled);
+    for (size_t i = 0; i < n; i++) {
+        compare_results(&real[i], &modelled[i]);
+        pair->seen[real[i].kind] += real[i].error == 0;
+        pair->completed += real[i].in_outcome == STORE_IN_COMPLETE;
+        pair->duplicates += real[i].in_outcome == STORE_IN_DUPLICATE;
+    }
+    store_release(pair->store);
+}
+
+static void restart(struct pair *pair) {
+    struct node_boot real, modelled;
+    store_stop(pair->store);
+    open_store(pair);
+    assert_int_equal(store_load(pair->store, &real), 0);
+    model_store_crash(pair->model);
+    model_store_boot(pair->model, &modelled);
+    compare_boots(&real, &modelled);
+    store_load_free(pair->store);
+    assert_int_equal(store_start(pair->store, wake, pair), 0);
+}
+
+static void model_tells_what_sqlite_tells(void **state) {
+    struct pair *pair = *state;
+    for (pair->round = 0; pair->round < 1500; pair->round++) {
+        pair->wall.us += below(pair, 120) * US_PER_MINUTE;
+        if (below(pair, 100) == 0)
+            pair->wall.us += STORE_UNFINISHED_US;
+        run_batch(pair, below(pair, 4) == 0);
+        if (below(pair, 25) == 0)
+            restart(pair);
+    }
+    restart(pair);
+    /* It would prove nothing if these had not happened. */
+    for (size_t kind = 0; kind <= STORE_SWEEP; kind++)
+        assert_true(pair->seen[kind] > 20);
+    assert_true(pair->failed > 20);
+    assert_true(pair->completed > 100);
+    assert_true(pair->duplicates > 100);
+}
+
+/* ---- The model alone ---- */
+
+static struct store_op sequence_op(uint64_t sequence) {
+    return (struct store_op){
+        .kind = STORE_SEQUENCE, .tag = sequence, .sequence = {.sequence = sequence}};
+}
+
+static uint64_t booted_sequence(struct pair *pair) {
+    struct node_boot boot;
+    model_store_boot(pair->model, &boot);
+    return boot.sequence;
+}
+
+static void model_commits_in_groups(void **state) {
+    struct pair *pair = *state;
+    struct store_result results[4];
+    struct store_op ops[] = {sequence_op(1), sequence_op(2), sequence_op(3)};
+    model_store_apply(pair->model, &ops[0], (struct mono){10});
+    model_store_apply(pair->model, &ops[1], (struct mono){10});
+    model_store_apply(pair->model, &ops[2], (struct mono){11});
+    struct mono first = model_store_next(pair->model);
+    assert_true(first.us >= 110 && first.us <= 50010);
+    assert_int_equal(model_store_collect(pair->model, first, results, 1), 1);
+    assert_int_equal(results[0].tag, 1);
+    assert_int_equal(model_store_next(pair->model).us, 0);
+    assert_int_equal(model_store_collect(pair->model, first, results, 4), 1);
+    assert_int_equal(results[0].tag, 2);
+    struct mono second = model_store_next(pair->model);
+    assert_true(second.us > first.us);
+    assert_int_equal(model_store_collect(pair->model, second, results, 4), 1);
+    assert_int_equal(results[0].tag, 3);
+}
+
+static void model_fails_on_demand(void **state) {
+    struct pair *pair = *state;
+    struct store_result result;
+    int expected[] = {0, -EIO, -EIO, 0};
+    model_store_fail(pair->model, 1, 2, -EIO);
+    for (uint64_t i = 0; i < 4; i++) {
+        struct store_op op = sequence_op(i + 1);
+        run_model(pair, &op, 1, &result);
+        assert_int_equal(result.error, expected[i]);
+        assert_int_equal(booted_sequence(pair), expected[i] ? 1 : i + 1);
+    }
+}
+
+static void model_crash_forgets_or_keeps(void **state) {
+    struct pair *pair = *state;
+    unsigned kept = 0;
+    for (uint64_t i = 1; i <= 40; i++) {
+        struct store_op op = sequence_op(2 * i), later = sequence_op(2 * i + 1);
+        uint64_t before = booted_sequence(pair);
+        model_store_apply(pair->model, &op, (struct mono){(int64_t)i});
+        model_store_apply(pair->model, &later, (struct mono){(int64_t)i + 1});
+        model_store_crash(pair->model);
+        uint64_t after = booted_sequence(pair);
+        assert_true(after == before || after == 2 * i);
+        kept += after == 2 * i;
+        assert_int_equal(model_store_next(pair->model).us, MONO_NEVER.us);
+    }
+    assert_true(kept > 5 && kept < 35);
+}
+
+static void count_bodies(void *context, const struct in_record *message) {
+    unsigned *counts = context;
+    counts[message->body ? 0 : 1]++;
+}
+
+static void model_shows_what_was_delivered(void **state) {
+    struct pair *pair = *state;
+    struct store_result result;
+    unsigned counts[2] = {0};
+    int64_t row = 1;
+    struct store_op put = {.kind = STORE_IN_PUT};
+    put.in_put.tombstone_until.us = US_PER_HOUR;
+    run_model(pair, &put, 1, &result);
+    put.in_put.id.bytes[0] = 1;
+    run_model(pair, &put, 1, &result);
+    struct store_op take = {.kind = STORE_IN_TAKE, .in_take = {&row, 1, {0}, true}};
+    run_model(pair, &take, 1, &result);
+    model_store_visit(pair->model, count_bodies, counts);
+    assert_int_equal(counts[0], 1);
+    assert_int_equal(counts[1], 1);
+    assert_int_equal(model_store_count(pair->model), 2);
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(model_tells_what_sqlite_tells, setup, teardown),
+        cmocka_unit_test_setup_teardown(model_commits_in_groups, setup, teardown),
+        cmocka_unit_test_setup_teardown(model_fails_on_demand, setup, teardown),
+        cmocka_unit_test_setup_teardown(model_crash_forgets_or_keeps, setup, teardown),
+        cmocka_unit_test_setup_teardown(model_shows_what_was_delivered, setup, teardown),
+    };
+    if (argc == 3 && strcmp(argv[1], "-s") == 0)
+        start_seed = strtoull(argv[2], NULL, 0);
+    print_message("seed %llu\n", (unsigned long long)start_seed);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,181 @@
+/* link: shared/text */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "shared/text.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define BYTES(s) (const uint8_t *)(s), sizeof(s) - 1
+
+static void expect_escape(const uint8_t *bytes, size_t length, const char *plain,
+                          const char *json) {
+    char out[256];
+    size_t used, n = text_escape(bytes, length, out, sizeof out, &used);
+    assert_int_equal(used, length);
+    assert_int_equal(n, strlen(plain));
+    assert_memory_equal(out, plain, n);
+    n = text_escape_json(bytes, length, out, sizeof out, &used);
+    assert_int_equal(used, length);
+    assert_int_equal(n, strlen(json));
+    assert_memory_equal(out, json, n);
+}
+
+static void test_escapes(void **state) {
+    (void)state;
+    expect_escape(BYTES("plain text ~"), "plain text ~", "plain text ~");
+    expect_escape(BYTES("a\nb\\c\"d"), "a\\nb\\\\c\"d", "a\\u000ab\\\\c\\\"d");
+    expect_escape(BYTES("\x1b[2J\t\r\0\x7f"), "\\x1b[2J\\x09\\x0d\\x00\\x7f",
+                  "\\u001b[2J\\u0009\\u000d\\u0000\\u007f");
+    expect_escape(BYTES("\xc2\x9b\x31m"), "\\xc2\\x9b1m", "\\u009b1m");
+    expect_escape(BYTES("\xc2\xa0"), "\xc2\xa0", "\xc2\xa0");
+    expect_escape(BYTES("\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"),
+                  "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80");
+    expect_escape(BYTES("\x9b\x31m\xff"), "\\x9b1m\\xff", "\xef\xbf\xbd\x31m\xef\xbf\xbd");
+    expect_escape(BYTES("\xe2\x82"), "\\xe2\\x82", "\xef\xbf\xbd\xef\xbf\xbd");
+}
+
+static void test_escaping_in_small_pieces_is_the_same(void **state) {
+    const char input[] = "x\n\xc2\x9b\xf0\x9f\x98\x80\xff end";
+    char whole[256], pieces[256], step[TEXT_ESCAPE_STEP];
+    size_t used, n = 0;
+    (void)state;
+    size_t length = text_escape(BYTES(input), whole, sizeof whole, &used);
+    for (size_t at = 0; at < sizeof input - 1; at += used) {
+        size_t m = text_escape((const uint8_t *)input + at, sizeof input - 1 - at, step,
+                               sizeof step, &used);
+        assert_true(used > 0 && m <= sizeof step);
+        memcpy(pieces + n, step, m);
+        n += m;
+    }
+    assert_int_equal(n, length);
+    assert_memory_equal(pieces, whole, n);
+    assert_int_equal(text_escape(BYTES("a"), step, TEXT_ESCAPE_STEP - 1, &used), 0);
+    assert_int_equal(used, 0);
+}
+
+static void test_escape_string_is_cut_between_characters(void **state) {
+    char out[6];
+    (void)state;
+    text_escape_string("ab\n", out, 5);
+    assert_string_equal(out, "ab\\n");
+    text_escape_string("ab\n", out, 4);
+    assert_string_equal(out, "ab");
+    text_escape_string("anything", out, 1);
+    assert_string_equal(out, "");
+}
+
+static void test_utf8_at_its_borders(void **state) {
+    (void)state;
+    assert_true(text_is_utf8(BYTES("\x7f\xc2\x80\xdf\xbf\xe0\xa0\x80\xef\xbf\xbf")));
+    assert_true(text_is_utf8(BYTES("\xed\x9f\xbf\xee\x80\x80\xf0\x90\x80\x80\xf4\x8f\xbf\xbf")));
+    assert_true(text_is_utf8(BYTES("")));
+    static const char *const bad[] = {"\x80",
+                                      "\xc1\xbf",
+                                      "\xe0\x9f\xbf",
+                                      "\xed\xa0\x80",
+                                      "\xf0\x8f\xbf\xbf",
+                                      "\xf4\x90\x80\x80",
+                                      "\xf5\x80\x80\x80",
+                                      "\xc2",
+                                      "\xe2\x82",
+                                      "\xf0\x9f\x98",
+                                      "\xc2\x41",
+                                      "a\xff"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_false(text_is_utf8((const uint8_t *)bad[i], strlen(bad[i])));
+}
+
+static void test_times(void **state) {
+    char text[TEXT_TIME_MAX];
+    (void)state;
+    text_time(0, text);
+    assert_string_equal(text, "1970-01-01T00:00:00.000Z");
+    text_time(INT64_C(1709210096789999), text);
+    assert_string_equal(text, "2024-02-29T12:34:56.789Z");
+    text_time(-1, text);
+    assert_string_equal(text, "1969-12-31T23:59:59.999Z");
+    text_time(INT64_MAX, text);
+    assert_string_equal(text, "294247-01-10T04:00:54.775Z");
+    text_time(INT64_MIN, text);
+    assert_true(strlen(text) < TEXT_TIME_MAX);
+}
+
+static void test_sizes(void **state) {
+    static const char *const bad[] = {"",
+                                      "K",
+                                      "-1",
+                                      "+1",
+                                      " 1",
+                                      "1 ",
+                                      "1KB",
+                                      "1.5M",
+                                      "0x10",
+                                      "1T",
+                                      "9223372036854775808",
+                                      "8589934592G",
+                                      "99999999999999999999999"};
+    uint64_t bytes;
+    (void)state;
+    assert_int_equal(text_parse_size("0", &bytes), 0);
+    assert_true(bytes == 0);
+    assert_int_equal(text_parse_size("16M", &bytes), 0);
+    assert_true(bytes == 16 << 20);
+    assert_int_equal(text_parse_size("9223372036854775807", &bytes), 0);
+    assert_true(bytes == INT64_MAX);
+    assert_int_equal(text_parse_size("8589934591G", &bytes), 0);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_int_equal(text_parse_size(bad[i], &bytes), -EINVAL);
+}
+
+static void test_durations_and_numbers(void **state) {
+    uint64_t number;
+    int64_t us;
+    (void)state;
+    assert_int_equal(text_parse_duration("30", &us), 0);
+    assert_true(us == 30000000);
+    assert_int_equal(text_parse_duration("250ms", &us), 0);
+    assert_true(us == 250000);
+    assert_int_equal(text_parse_duration("7d", &us), 0);
+    assert_true(us == INT64_C(604800000000));
+    assert_int_equal(text_parse_duration("106751991d", &us), 0);
+    assert_int_equal(text_parse_duration("106751992d", &us), -EINVAL);
+    assert_int_equal(text_parse_duration("1w", &us), -EINVAL);
+    assert_int_equal(text_parse_duration("s", &us), -EINVAL);
+    assert_int_equal(text_parse_number("7", 7, &number), 0);
+    assert_int_equal(text_parse_number("8", 7, &number), -EINVAL);
+    assert_int_equal(text_parse_number("10", 7, &number), -EINVAL);
+    assert_int_equal(text_parse_number("5s", 7, &number), -EINVAL);
+}
+
+static void test_hex(void **state) {
+    uint8_t bytes[2];
+    char text[5];
+    (void)state;
+    assert_int_equal(text_unhex("0aFf", bytes, 2), 0);
+    text_hex(bytes, 2, text);
+    assert_string_equal(text, "0aff");
+    assert_int_equal(text_unhex("0aF", bytes, 2), -EINVAL);
+    assert_int_equal(text_unhex("0aFf0", bytes, 2), -EINVAL);
+    assert_int_equal(text_unhex("0aFg", bytes, 2), -EINVAL);
+    assert_int_equal(text_hex_digit('g'), -1);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_escapes),
+        cmocka_unit_test(test_escaping_in_small_pieces_is_the_same),
+        cmocka_unit_test(test_escape_string_is_cut_between_characters),
+        cmocka_unit_test(test_utf8_at_its_borders),
+        cmocka_unit_test(test_times),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_durations_and_numbers),
+        cmocka_unit_test(test_hex),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
