@@ -172,7 +172,7 @@ static struct record *record_new(struct directory *directory, const struct node_
     if (directory->n_records == directory->capacity) {
         size_t capacity = directory->capacity ? directory->capacity * 2 : 16;
         struct record **records =
-            reallocarray(directory->records, capacity, sizeof *directory->records);
+            reallocarray(directory->records, capacity, sizeof(struct record *));
         if (!records)
             return NULL;
         directory->records = records;

@@ -34,7 +34,8 @@ struct directory_entry {
     struct address pin;          /* the address at which users pinned it */
 };
 
-/* self: our own id; never entered by others' word. max counts live entries. The topology is owned by the directory. */
+/* self: our own id; never entered by others' word. max counts live entries (a kept one that comes back is
+ * let in beyond it). The topology is owned by the directory. */
 struct directory *directory_new(const struct node_id *self, size_t max, const struct core_random *random);
 void directory_free(struct directory *directory);
 struct topology *directory_topology(struct directory *directory);

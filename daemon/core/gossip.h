@@ -47,7 +47,7 @@
 
 struct gossip;
 
-/* All three are borrowed for its life. NULL: no memory. */
+/* Directory and links are borrowed for its life. NULL: no memory. */
 struct gossip *gossip_new(struct directory *directory, struct links *links,
                           const struct core_random *random);
 void gossip_free(struct gossip *gossip);

@@ -111,39 +111,40 @@ void want_strike(struct gossip *gossip, struct want *want, size_t announcer) {
 }
 
 /* As many of the waiting wants as the window and a frame have room for. Returns how many. */
-static size_t gather_wants(struct gossip *gossip, struct neighbour *neighbour,
-                           uint8_t body[8 * GOSSIP_WANT_ITEMS]) {
-    struct wire_writer w = wire_writer(body, 8 * GOSSIP_WANT_ITEMS);
+static size_t gather_wants(struct gossip *gossip, const struct neighbour *neighbour,
+                           struct want *wants[GOSSIP_WANT_ITEMS]) {
     size_t n = 0, room = GOSSIP_WINDOW - neighbour->n_asked;
 
     for (struct want *want = TAILQ_FIRST(&neighbour->waiting), *next;
          want && n < room && n < GOSSIP_WANT_ITEMS; want = next) {
         next = TAILQ_NEXT(want, entry);
-        if (want_is_held(gossip, want->prefix, want->sequence)) {
+        if (want_is_held(gossip, want->prefix, want->sequence))
             want_free(gossip, want); /* it came by another way */
-            continue;
-        }
-        wire_put_uint(&w, want->prefix, 8);
-        n++;
+        else
+            wants[n++] = want;
     }
     return n;
 }
 
 void want_ask(struct gossip *gossip, struct neighbour *neighbour, struct mono now) {
+    struct want *wants[GOSSIP_WANT_ITEMS];
     uint8_t body[8 * GOSSIP_WANT_ITEMS];
     size_t n;
 
     neighbour->ask_due = MONO_NEVER; /* an answer or a time-out makes room and asks on */
-    while (neighbour->n_asked < GOSSIP_WINDOW && (n = gather_wants(gossip, neighbour, body)) > 0) {
-        if (links_send_frame(gossip->links, neighbour->prefix, FRAME_WANT, body, 8 * n, now) < 0) {
+    while (neighbour->n_asked < GOSSIP_WINDOW && (n = gather_wants(gossip, neighbour, wants)) > 0) {
+        struct wire_writer w = wire_writer(body, sizeof body);
+        for (size_t i = 0; i < n; i++)
+            wire_put_uint(&w, wants[i]->prefix, 8);
+        if (links_send_frame(gossip->links, neighbour->prefix, FRAME_WANT, body, wire_length(&w),
+                             now) < 0) {
             neighbour->ask_due = mono_add(now, FULL_RETRY_US);
             return;
         }
-        while (n-- > 0) {
-            struct want *want = TAILQ_FIRST(&neighbour->waiting);
-            want_unlist(gossip, want);
-            want->untried &= ~bit_of(index_of(gossip, neighbour));
-            list_asked(gossip, want, mono_add(now, GOSSIP_ASK_US));
+        for (size_t i = 0; i < n; i++) {
+            want_unlist(gossip, wants[i]);
+            wants[i]->untried &= ~bit_of(index_of(gossip, neighbour));
+            list_asked(gossip, wants[i], mono_add(now, GOSSIP_ASK_US));
         }
     }
 }

@@ -275,6 +275,18 @@ static void take_local(struct node *node) {
         outbox_local_done(node->outbox, &id, error, node->now, node->wall);
 }
 
+/* Routes have changed somewhere: those who wait for one are tried. Once a second at most, and only while somebody waits. */
+static void kick_waiting(struct node *node) {
+    uint64_t generation = topology_generation(directory_topology(node->directory));
+
+    if (generation == node->kicked_generation || outbox_pending(node->outbox) == 0 ||
+        node->now.us - node->kicked.us < US_PER_S)
+        return;
+    node->kicked_generation = generation;
+    node->kicked = node->now;
+    outbox_kick(node->outbox, NULL, node->now);
+}
+
 static void tick(struct node *node) {
     do_chores(node);
     links_tick(node->links, node->now, node->machine);
@@ -284,6 +296,7 @@ static void tick(struct node *node) {
     gossip_tick(node->gossip, node->now, node->wall);
     relay_tick(node->relay, node->now);
     node_ping_tick(node);
+    kick_waiting(node);
     outbox_tick(node->outbox, node->now, node->wall);
     inbox_tick(node->inbox, node->now, node->wall);
     take_local(node);
@@ -302,6 +315,9 @@ static struct mono next_wake(const struct node *node) {
     next = mono_min(next, relay_next(node->relay));
     next = mono_min(next, node_ping_next(node));
     next = mono_min(next, outbox_next(node->outbox));
+    if (outbox_pending(node->outbox) > 0 &&
+        node->kicked_generation != topology_generation(directory_topology(node->directory)))
+        next = mono_min(next, mono_add(node->kicked, US_PER_S));
     return mono_min(next, inbox_next(node->inbox));
 }
 

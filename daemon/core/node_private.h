@@ -63,6 +63,8 @@ struct node {
     struct inbox *inbox;
     struct publisher publisher;
     struct mono minute; /* next chores */
+    struct mono kicked; /* when those who wait for a route were last tried, and for which graph */
+    uint64_t kicked_generation;
     struct node_ping pings[PINGS_MAX];
     unsigned n_pings;
     struct mono pongs_from; /* answers to onion pings are rationed: a token bucket as a time */

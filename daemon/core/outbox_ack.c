@@ -12,6 +12,10 @@
 #define RTO_UNMEASURED_US (300 * US_PER_MS)
 #define RTO_MIN_US (50 * US_PER_MS)
 #define RTO_MAX_US (60 * US_PER_S)
+/* While routes to it exist the recipient is there, and what is lost is lost on the way (four links that lose 30% let one answer in
+ * seventeen through): it is asked at least so often, for so many time-outs. */
+#define PATIENT_US (5 * US_PER_S)
+#define PATIENT_TIMEOUTS 60
 
 /* ---- Estimates ---- */
 
@@ -40,8 +44,9 @@ int64_t out_delay_us(struct outbox *outbox, const struct out_parcel *parcel) {
     for (unsigned i = OUTBOX_FAST_RESENDS; i < parcel->timeouts && delay < OUTBOX_BACKOFF_MAX_US;
          i++)
         delay *= 2;
-    if (delay > OUTBOX_BACKOFF_MAX_US)
-        delay = OUTBOX_BACKOFF_MAX_US;
+    int64_t most = parcel->timeouts < PATIENT_TIMEOUTS ? PATIENT_US : OUTBOX_BACKOFF_MAX_US;
+    if (delay > most)
+        delay = most;
     /* Jitter: those who lost the same recipient must not come back in step. */
     return delay - (int64_t)random_below(&outbox->config.random, (uint64_t)delay / 8);
 }
@@ -185,13 +190,27 @@ static bool is_lost(const struct out_flow *flow, const struct out_shard *shard,
     return now.us - shard->sent.us >= out_timeout_us(flow);
 }
 
+/* It was there and is no longer: the recipient was restarted, short of memory, or its disk failed. A receipt that was merely
+ * overtaken is older than a round trip at most. */
+static void shard_forgotten(struct out_parcel *parcel, struct out_shard *shard, struct mono now) {
+    if (shard->state != OUT_ARRIVED || now.us - shard->sent.us < out_timeout_us(parcel->flow))
+        return;
+    shard->state = OUT_WAITING;
+    parcel->arrived--;
+    parcel->waiting++;
+}
+
 static void apply_partial(struct outbox *outbox, struct out_parcel *parcel,
                           const struct parcel_receipt *receipt, struct mono now) {
     struct out_flow *flow = parcel->flow;
     int64_t sample_us = -1;
     for (unsigned i = 0; i < parcel->k; i++) {
         struct out_shard *shard = &parcel->shards[i];
-        if (!(receipt->bitmap[i / 8] & 1 << i % 8) || shard->state == OUT_ARRIVED)
+        if (!(receipt->bitmap[i / 8] & 1 << i % 8)) {
+            shard_forgotten(parcel, shard, now);
+            continue;
+        }
+        if (shard->state == OUT_ARRIVED)
             continue;
         if (shard->sends == 1 && (sample_us < 0 || now.us - shard->sent.us < sample_us))
             sample_us = now.us - shard->sent.us;
