@@ -152,7 +152,7 @@ check: all $(UNIT) $(FUZZ) $(if $(SIM),$(B)/sim) ## every test (SANITIZE=...: un
 	$(SUMMARY) $(B)/check $(foreach t,$(UNIT),'$(t:$(B)/tests/%=%)|300|$t') $(if $(SIM),'sim|500|$(B)/sim --check') \
 		$(E2E) $(foreach t,$(FUZZ),'$(t:$(B)/tests/%=%)|300|$t tests/fuzz/corpus/$(t:$(B)/tests/fuzz/fuzz_%=%)') $(STATIC)
 check-long: all $(if $(SIM),$(B)/sim) ## the tests that take longer than a coffee
-	$(SUMMARY) $(B)/check-long $(if $(SIM),'sim|7200|$(B)/sim --long') 'forty|1800|P2PD_LONG=1 $(BATS) tests/e2e/forty.bats'
+	$(SUMMARY) $(B)/check-long $(if $(SIM),'sim|7200|$(B)/sim --long')
 sim: $(B)/sim ## one simulated network: SEED=N NODES=N SCENARIO=NAME
 	$(Q)$(B)/sim $(if $(SEED),-s $(SEED)) $(if $(NODES),-n $(NODES)) $(SCENARIO)
 bench: all $(BENCH) ## measure

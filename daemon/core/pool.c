@@ -14,11 +14,18 @@
 #define HEAL_PLACES 2   /* above the aim, for neighbours found again */
 #define LOST_US US_PER_HOUR
 #define REDRAW_US (30 * US_PER_MINUTE)
+/* Known nodes to which no links lead are tried now and then, and soon after losses; where they are many, the network may have come
+ * apart, and what fills each part's pools would never join them. */
+#define HEAL_US US_PER_MINUTE
+#define HEAL_SOON_US (5 * US_PER_S)
+#define HEAL_FAST_US (500 * US_PER_MS)
+#define HEAL_SHARE 4 /* fast, if more than one in so many cannot be reached */
 #define SAVE_US (5 * US_PER_S)
 #define RETRY_US US_PER_S /* a dial under way is looked at again no sooner */
 #define SPARES_MAX 256
 #define WAITING_MAX 16
-#define DRAWS 16 /* from the directory until one fits */
+#define DRAWS 16  /* from the directory until one fits */
+#define IN_VAIN 4 /* dials in a row without any answer: many are dead */
 #define INTRODUCE_LEN (NODE_ID_LEN + ADDRESS_WIRE_LEN)
 
 struct waiting { /* a client of `connect` */
@@ -29,7 +36,8 @@ struct pool {
     struct pool_config config;
     struct book book;
     unsigned refusals; /* in a row since the last link */
-    struct mono next, redraw, save;
+    unsigned in_vain;  /* dials in a row that nobody answered */
+    struct mono next, redraw, save, heal;
     bool saving, dirty, leaving;
     struct spare spares[SPARES_MAX]; /* being stored */
     size_t n_spares;
@@ -55,6 +63,7 @@ struct pool *pool_new(const struct pool_config *config, const struct node_boot *
     pool->next = now;
     pool->redraw = mono_add(now, REDRAW_US);
     pool->save = MONO_NEVER;
+    pool->heal = mono_add(now, HEAL_US);
     return pool;
 }
 
@@ -294,7 +303,7 @@ static void came_up(struct pool *pool, const struct link_event *event, struct mo
         if (contact->kind == CONTACT_LOST || contact->kind == CONTACT_INTRODUCED)
             contact->kind = CONTACT_GOSSIPED;
     }
-    pool->refusals = 0;
+    pool->refusals = pool->in_vain = 0;
     note_referrals(pool, event);
     answer_waiting(pool, &event->link.address, true, "");
     pool->save = mono_min(pool->save, mono_add(now, SAVE_US));
@@ -309,6 +318,7 @@ static void refused(struct pool *pool, const struct link_event *event, struct mo
     else if (contact)
         book_refused(contact, pool->config.random, now);
     pool->refusals += event->refusal == LINK_FULL;
+    pool->in_vain = 0;
     note_referrals(pool, event);
     answer_waiting(pool, &event->address, false,
                    event->refusal == LINK_SELF ? "that is this node itself"
@@ -326,6 +336,7 @@ static void went_down(struct pool *pool, const struct link_event *event, struct 
             contact->next = mono_add(
                 now, (int64_t)random_below(pool->config.random, 10 * US_PER_S));
         }
+        pool->heal = mono_min(pool->heal, mono_add(now, HEAL_SOON_US));
     }
     pool->save = mono_min(pool->save, mono_add(now, SAVE_US));
     pool->dirty = true;
@@ -347,6 +358,7 @@ void pool_link_event(struct pool *pool, const struct link_event *event, struct m
         break;
     case LINK_EVENT_DIAL_FAILED:
         contact = book_find(&pool->book, &event->address);
+        pool->in_vain++;
         if (contact)
             book_failed(contact, pool->config.random, now);
         answer_waiting(pool, &event->address, false,
@@ -403,25 +415,39 @@ static bool try_contact(struct pool *pool, struct contact *contact, bool join, s
     return links_dial(pool->config.links, &contact->address, purpose, now, wall) == 0;
 }
 
-/* A uniformly drawn node that is no neighbour, noted in the book. Refused ones only if `join`. */
+/* The contact of a drawn node, if it may be dialled. Refused ones only if `join`. */
+static struct contact *contact_of(struct pool *pool, const struct directory_entry *entry, bool join,
+                                  struct mono now) {
+    struct address address = directory_address(pool->config.directory, entry);
+
+    if (address.port == 0 || links_find(pool->config.links, entry->prefix) ||
+        network_is_full(pool, &address, NULL))
+        return NULL;
+    struct contact *contact = book_note(&pool->book, &address, CONTACT_GOSSIPED);
+    if (contact && join && contact->refused)
+        contact->next = now;
+    return contact && may_dial(pool, contact, now) ? contact : NULL;
+}
+
+/* A node that is no neighbour, uniformly drawn. But where one dial after the other is in vain, most of the directory is dead: the
+ * living have told of their losses, so of several drawn the one heard of last. */
 static struct contact *draw_from_directory(struct pool *pool, bool join, struct mono now) {
+    struct address best = {.port = 0}; /* noting one may move the others */
+    struct mono heard = {INT64_MIN};
+
     for (unsigned i = 0; i < DRAWS; i++) {
         const struct directory_entry *entry = directory_random(pool->config.directory);
-        if (!entry)
-            return NULL;
-        struct address address = directory_address(pool->config.directory, entry);
-        if (address.port == 0 || links_find(pool->config.links, entry->prefix) ||
-            network_is_full(pool, &address, NULL))
+        if (!entry || entry->received.us <= heard.us)
             continue;
-        struct contact *contact = book_note(&pool->book, &address, CONTACT_GOSSIPED);
-        if (contact && (join || !contact->refused || mono_is_due(contact->next, now))) {
-            if (join && contact->refused)
-                contact->next = now;
-            if (may_dial(pool, contact, now))
-                return contact;
-        }
+        struct contact *contact = contact_of(pool, entry, join, now);
+        if (!contact)
+            continue;
+        best = contact->address;
+        heard = entry->received;
+        if (pool->in_vain < IN_VAIN)
+            break;
     }
-    return NULL;
+    return best.port != 0 ? book_find(&pool->book, &best) : NULL;
 }
 
 /* The most wanted contact of a kind in [first, last] that may be dialled, at random among equals. */
@@ -470,6 +496,8 @@ static void fill(struct pool *pool, struct mono now, struct wall wall) {
     if (lack > pool->config.max - census.all)
         lack = pool->config.max - census.all;
     bool join = pool->refusals >= JOIN_AFTER && census.up < pool->config.min;
+    if (lack > 0 && pool->in_vain >= IN_VAIN)
+        lack = DIALS_AT_ONCE; /* few will answer */
     for (; dials < lack && dials < DIALS_AT_ONCE; dials++) {
         struct contact *contact = draw_contact(pool, join, now);
         if (!contact && census.up < pool->config.min && pool->refusals > 0 && !join) {
@@ -498,6 +526,32 @@ static void probe_lost(struct pool *pool, struct mono now, struct wall wall) {
             contact->kind = CONTACT_GOSSIPED;
         else if (census.all < most && census.all < pool->config.max && may_dial(pool, contact, now))
             try_contact(pool, contact, false, now, wall);
+    }
+}
+
+/* Try a node that cannot be reached by links. */
+static void heal(struct pool *pool, struct mono now, struct wall wall) {
+    struct census census = take_census(pool);
+    uint64_t prefix;
+
+    if (!mono_is_due(pool->heal, now))
+        return;
+    size_t n = topology_unreached(directory_topology(pool->config.directory), pool->config.random,
+                                  &prefix);
+    bool many = n * HEAL_SHARE > directory_count(pool->config.directory);
+    pool->heal = mono_add(now, many ? HEAL_FAST_US : HEAL_US);
+    const struct directory_entry *entry =
+        n > 0 && census.all < pool_aim(pool) + HEAL_PLACES && census.all < pool->config.max
+            ? directory_find_prefix(pool->config.directory, prefix)
+            : NULL;
+    if (!entry || links_find(pool->config.links, prefix))
+        return;
+    struct address address = directory_address(pool->config.directory, entry);
+    struct contact *contact =
+        address.port != 0 ? book_note(&pool->book, &address, CONTACT_GOSSIPED) : NULL;
+    if (contact && may_dial(pool, contact, now)) {
+        contact->next = mono_add(now, RETRY_US);
+        links_dial(pool->config.links, &contact->address, LINK_HEAL, now, wall);
     }
 }
 
@@ -663,6 +717,7 @@ void pool_tick(struct pool *pool, struct mono now, struct wall wall) {
     redraw(pool, now);
     fill(pool, now, wall);
     probe_lost(pool, now, wall);
+    heal(pool, now, wall);
     if (mono_is_due(pool->save, now))
         save(pool);
     pool->next = next_contact(pool, now);
@@ -670,5 +725,6 @@ void pool_tick(struct pool *pool, struct mono now, struct wall wall) {
 
 struct mono pool_next(const struct pool *pool) {
     return pool->leaving ? MONO_NEVER
-                         : mono_min(pool->next, mono_min(pool->redraw, pool->save));
+                         : mono_min(mono_min(pool->next, pool->heal),
+                                    mono_min(pool->redraw, pool->save));
 }

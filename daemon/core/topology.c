@@ -571,3 +571,42 @@ int topology_sample(struct topology *topology, const struct topology_query *quer
     ret_path[query->relays] = query->target;
     return 0;
 }
+
+/* ---- Partitions ---- */
+
+/* Mark what can be reached from ourselves. */
+static void flood(const struct topology *topology, bool *reached, uint32_t *queue) {
+    size_t n = 0, done = 0;
+
+    queue[n++] = topology->self;
+    reached[topology->self] = true;
+    while (done < n) {
+        const struct vertex *vertex = &topology->vertices[queue[done++]];
+        for (unsigned i = 0; i < vertex->n_links; i++) {
+            uint32_t next = vertex->links[i];
+            if (!reached[next])
+                queue[n++] = next;
+            reached[next] = true;
+        }
+    }
+}
+
+size_t topology_unreached(const struct topology *topology, const struct core_random *random,
+                          uint64_t *ret_prefix) {
+    bool *reached = calloc(topology->n_used + 1, sizeof *reached);
+    uint32_t *queue = calloc(topology->n_used + 1, sizeof *queue);
+    size_t n = 0;
+
+    if (reached && queue && topology->self != TOPOLOGY_NONE) {
+        flood(topology, reached, queue);
+        for (uint32_t i = 0; i < topology->n_used; i++) {
+            uint64_t prefix = topology->vertices[i].prefix;
+            /* A vertex given back is not the one that its prefix leads to. */
+            if (!reached[i] && find(topology, prefix) == i && random_below(random, ++n) == 0)
+                *ret_prefix = prefix;
+        }
+    }
+    free(reached);
+    free(queue);
+    return n;
+}

@@ -41,6 +41,11 @@ size_t topology_neighbours(const struct topology *topology, uint64_t prefix,
                            uint64_t ret_prefixes[TOPOLOGY_DEGREE_MAX]);
 bool topology_has_link(const struct topology *topology, uint64_t a, uint64_t b);
 
+/* Nodes to which no chain of links leads from us: dead, or the other side of a partition. Returns how many; one of them, uniformly
+ * drawn, in *ret_prefix if there are any. Walks the whole graph: for once in a while. */
+size_t topology_unreached(const struct topology *topology, const struct core_random *random,
+                          uint64_t *ret_prefix);
+
 struct topology_query {
     uint64_t target;
     unsigned relays;        /* 0..5 between ourselves and the target */

@@ -5,6 +5,7 @@ load helpers
 setup_file() {
     new_folder
     start_network 2 3
+    wait_until has_route 2 3
 }
 teardown_file() {
     stop_all
@@ -141,7 +142,7 @@ END
 }
 
 @test "5: timed out waiting" {
-    expect_exit 5 ctl 3 pull --wait=1s --from "$NET.3"
+    expect_exit 5 ctl 2 pull --wait=1s # nobody writes to it
     start_node 12 --peer "$NET.2"
     wait_until knows 2 3
     wait_until has_route 2 12

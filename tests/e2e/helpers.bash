@@ -135,7 +135,8 @@ wait_network() { # N...: each knows all of them, and has a way to the last
         wait_until has_neighbours "$n" 1
     done
 }
-push_wait() { # FROM TO TEXT: prints the id
+push_wait() { # FROM TO TEXT: once there is a way; prints the id
+    wait_until has_route "$1" "$2"
     ctl "$1" push --wait=60s "$NET.$2" "$3"
 }
 # What pull prints of a message of one line.

@@ -207,6 +207,6 @@ expect_same() { # FILE
 }
 
 @test "to oneself" {
-    push_wait 3 3 'note to self'
+    ctl 3 push --wait=60s "$NET.3" 'note to self'
     [ "$(ctl 3 pull)" = "$(line_from 3 'note to self')" ]
 }

@@ -11,11 +11,16 @@ struct plan { /* a row of the check */
     const char *scenario;
     unsigned nodes, seeds;
 };
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define MANY 120 /* a sanitizer makes everything ten times as slow */
+#else
+#define MANY 500
+#endif
 static const struct plan check_plan[] = {
     {"boot", 2, 2},      {"boot", 5, 3},       {"boot", 40, 2},      {"pushes", 12, 4},
     {"lossy", 12, 6},    {"large", 6, 3},      {"partition", 16, 4}, {"crashes", 12, 8},
     {"restart", 12, 3},  {"clock", 8, 4},      {"offline", 8, 3},    {"store", 8, 4},
-    {"join", 24, 3},     {"determinism", 10, 2}, {"shrink", 500, 1},
+    {"join", 24, 3},     {"determinism", 10, 2}, {"shrink", MANY, 1},
 };
 static const struct plan long_plan[] = {
     {"boot", 60, 20},    {"pushes", 30, 50},   {"lossy", 30, 100},   {"large", 10, 30},
