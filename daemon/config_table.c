@@ -37,7 +37,7 @@ const struct config_key config_keys[] = {
      "neighbour links to fill up to at least"},
     {"pool", "max", CONFIG_COUNT, 1, TOPOLOGY_DEGREE_MAX, "16", FIELD(pool_max), FIXED, NULL,
      "neighbour links at most"},
-    {"pool", "spare", CONFIG_COUNT, 0, 1024, "64", FIELD(pool_spare), FIXED, NULL,
+    {"pool", "spare", CONFIG_COUNT, 0, 240, "64", FIELD(pool_spare), FIXED, NULL,
      "addresses kept in reserve"},
     {"link", "heartbeat", CONFIG_DURATION, 100 * US_PER_MS, US_PER_HOUR, "10s",
      FIELD(link_heartbeat_us), RELOAD, NULL,

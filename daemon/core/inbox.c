@@ -6,6 +6,7 @@
 #include <assert.h>
 
 #define KEYS_HELD 256
+#define REMEMBER_MAX_US (INT64_C(366) * 24 * US_PER_HOUR)
 #define KEYS_CHECK_US (EPOCH_US / 4)
 
 void in_store(struct inbox *inbox, const struct store_op *operation, const struct in_op *op) {
@@ -91,6 +92,7 @@ static void parcel_free(struct inbox *inbox, struct in_parcel *parcel) {
         free(sender);
     }
     inbox->n_parcels--;
+    sodium_memzero(parcel->bytes, parcel->room); /* plaintext, by now or soon */
     free(parcel->bytes);
     free(parcel);
 }
@@ -140,6 +142,7 @@ static struct in_parcel *parcel_new(struct inbox *inbox, const struct node_id *f
     parcel->k = shard->k;
     parcel->epoch = epoch;
     parcel->bytes = bytes;
+    parcel->room = room;
     parcel->sender = sender;
     sender->n_parcels++;
     account(parcel, charge);
@@ -177,6 +180,18 @@ static enum parcel_reason check_items(const struct inbox *inbox, const uint8_t *
                                   : PARCEL_REASON_MALFORMED;
 }
 
+/* As long as its sender may try, and then some; but nobody makes us remember for more than a year. */
+static struct wall remember_until(const struct inbox *inbox, const struct parcel_item *item,
+                                  struct wall wall) {
+    struct wall latest = {wall.us + REMEMBER_MAX_US};
+    struct wall until = item->expires_ms < (uint64_t)(latest.us / US_PER_MS)
+                            ? wall_from_ms(item->expires_ms)
+                            : latest;
+    if (until.us < wall.us)
+        until = wall;
+    return (struct wall){until.us + inbox->config.tombstone_us};
+}
+
 static void put_item(struct inbox *inbox, const struct in_op *op, const struct node_id *sender,
                      const struct address *address, const char *name,
                      const struct parcel_item *item, struct wall wall) {
@@ -188,7 +203,7 @@ static void put_item(struct inbox *inbox, const struct in_op *op, const struct n
     operation.in_put.sequence = item->sequence;
     operation.in_put.sent = wall_from_ms(item->sent_ms);
     operation.in_put.received = wall;
-    operation.in_put.tombstone_until = (struct wall){wall.us + inbox->config.tombstone_us};
+    operation.in_put.tombstone_until = remember_until(inbox, item, wall);
     operation.in_put.total = item->total;
     operation.in_put.offset = item->offset;
     operation.in_put.length = item->length;
@@ -232,6 +247,7 @@ static enum drop parcel_unseal(struct inbox *inbox, struct in_parcel *parcel,
                     parcel->bytes, parcel->sealed_length, plain, ret_length, ret_key);
     free(parcel->bytes);
     parcel->bytes = plain;
+    parcel->room = room;
     size_t charge = room + sizeof *parcel;
     budget_give(inbox->config.budget, BUDGET_INBOX, parcel->charged - charge);
     account(parcel, charge);
@@ -491,6 +507,12 @@ static void expire_keys(struct inbox *inbox, struct mono now, struct wall wall) 
     }
     inbox->keys_check =
         left > 0 || inbox->n_parcels > 0 ? mono_add(now, KEYS_CHECK_US) : MONO_NEVER;
+}
+
+void inbox_renew(struct inbox *inbox) {
+    parcel_keys_expire(inbox->keys, INT64_MAX);
+    while (!TAILQ_EMPTY(&inbox->unfinished))
+        parcel_free(inbox, TAILQ_FIRST(&inbox->unfinished));
 }
 
 void inbox_tick(struct inbox *inbox, struct mono now, struct wall wall) {

@@ -36,7 +36,7 @@ struct inbox_config {
     struct budget *budget;
     struct core_random random;
     size_t message_max;
-    int64_t tombstone_us; /* delivery.expire + 1 day: a message id is remembered so long */
+    int64_t tombstone_us; /* a message id is remembered so long beyond its expiry */
     int64_t retention_us; /* 0: what is taken is forgotten at once */
     uint64_t waiting;     /* from the store, at start */
 };
@@ -47,6 +47,8 @@ struct inbox_counters {
 /* NULL: no memory. It enters itself as BUDGET_INBOX's evictor. */
 struct inbox *inbox_new(const struct inbox_config *config);
 void inbox_free(struct inbox *inbox);
+/* Our routing keys are new: what was derived from the old ones is wiped, unfinished parcels included. */
+void inbox_renew(struct inbox *inbox);
 void inbox_configure(struct inbox *inbox, size_t message_max, int64_t tombstone_us,
                      int64_t retention_us);
 

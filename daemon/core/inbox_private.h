@@ -39,6 +39,7 @@ struct in_parcel {
     struct parcel_path paths[PARCEL_RECEIPT_PATHS_MAX];
     size_t sealed_length, charged;
     uint8_t *bytes; /* sealed; once storing, the plaintext */
+    size_t room;    /* how many there is place for */
     /* Storing: */
     unsigned puts;
     int error;

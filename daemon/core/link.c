@@ -16,6 +16,7 @@
 #define CHALLENGE_US US_PER_S
 #define COPIES_US US_PER_MINUTE
 #define COPIES_MAX 3
+#define CLOCK_MAX_US (24 * US_PER_HOUR) /* beyond a day somebody must set it: messages expire by it */
 #define CLOCK_SAMPLES (LINK_SLOTS + LINK_DIALS_MAX + 1)
 
 struct links *links_new(const struct links_config *config) {
@@ -126,8 +127,8 @@ int64_t links_clock_offset(const struct links *links) {
     int64_t offsets[CLOCK_SAMPLES] = {0};
     size_t n = 1;
 
-    for (unsigned i = 0; i < LINK_SLOTS; i++)
-        if (links->links[i])
+    for (unsigned i = 0; i < LINK_SLOTS; i++) /* one that merely asks has no vote */
+        if (links->links[i] && links->links[i]->view.state != LINK_PROBATION)
             offsets[n++] = links->links[i]->view.clock_offset_us;
     for (unsigned i = 0; i < SESSIONS_MAX && n < CLOCK_SAMPLES; i++)
         if (links->sessions[i] && links->sessions[i]->state == SESSION_ANSWERED &&
@@ -139,7 +140,8 @@ int64_t links_clock_offset(const struct links *links) {
             offsets[j] = offsets[j - 1];
             offsets[j - 1] = swap;
         }
-    return n % 2 ? offsets[n / 2] : offsets[n / 2 - 1] / 2 + offsets[n / 2] / 2;
+    int64_t median = n % 2 ? offsets[n / 2] : offsets[n / 2 - 1] / 2 + offsets[n / 2] / 2;
+    return median > CLOCK_MAX_US ? CLOCK_MAX_US : median < -CLOCK_MAX_US ? -CLOCK_MAX_US : median;
 }
 
 /* ---- Dialling ---- */
@@ -552,7 +554,8 @@ static void receive_pong(struct links *links, struct link *link, const uint8_t *
         link->ping_out = false;
         link->view.rtt_us =
             link->view.rtt_us < 0 ? sample : (7 * link->view.rtt_us + sample) / 8;
-    } else if (link->challenge_out && sodium_memcmp(body, link->challenge_token, length) == 0) {
+    } else if (link->challenge_out && address_is_equal(&links->from, &link->challenged) &&
+               sodium_memcmp(body, link->challenge_token, length) == 0) {
         link->challenge_out = false;
         link->view.address = link->challenged;
         link->view.local = link->challenged_local;
@@ -607,6 +610,7 @@ static enum drop receive_data(struct links *links, const struct datagram *datagr
     if (session->link == LINK_NONE)
         return DROP_NONE; /* refused: nothing it says matters any more */
     struct link *link = links->links[session->link];
+    links->from = datagram->remote;
     link->view.bytes_in += DATAGRAM_LEN;
     link_heard(links, link, now);
     if (session == link->current && !address_is_equal(&datagram->remote, &link->view.address))

@@ -29,7 +29,7 @@ enum frame_type {
     FRAME_WANT = 7,     /* (prefix 8)* */
     FRAME_DESCRIPTOR = 8,
     FRAME_DIGEST = 9,    /* scope(1), 256 * 4 */
-    FRAME_INTRODUCE = 10, /* link to this node: id(32) address(18) why(1) */
+    FRAME_INTRODUCE = 10, /* link to this node: id(32) address(18) */
 };
 
 /* Why a dial is made: carried in message 3, so that the responder can judge. */
@@ -98,7 +98,7 @@ enum drop links_receive(struct links *links, const struct datagram *datagram, st
 bool links_next_frame(struct links *links, struct link_cell *cell, struct mono now, struct link_frame *ret_frame,
                       enum drop *ret_drop);
 
-enum link_refusal { LINK_ACCEPTED = 0, LINK_FULL, LINK_BARRED, LINK_SELF, LINK_REFUSALS };
+enum link_refusal { LINK_ACCEPTED = 0, LINK_FULL, LINK_SELF, LINK_REFUSALS };
 enum link_close { LINK_CLOSED_SILENT = 0, LINK_CLOSED_BYE, LINK_CLOSED_REPLACED, LINK_CLOSED_LEAVING, LINK_CLOSED_COPY };
 #define LINK_REFERRALS_MAX 8
 

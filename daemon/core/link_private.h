@@ -135,6 +135,7 @@ struct links {
     size_t n_events, first_event, events_capacity;
     struct links_counters counters;
     uint8_t opened[CELL_LEN]; /* the cell being read */
+    struct address from;      /* where it came from */
 };
 
 static inline struct wall links_corrected(const struct links *links, struct wall wall) {

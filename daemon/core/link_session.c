@@ -16,6 +16,7 @@
 #define FINISH_TRIES 4
 #define HALF_OPEN_US (5 * US_PER_S)
 #define HALF_OPEN_MAX 128
+#define HALF_OPEN_SOURCE_MAX 16 /* of them from one IP: a few proven ones must not shut out the rest */
 #define COOKIES_MAX 3 /* cookie answers that one dial follows */
 
 /* state -> states that may follow it */
@@ -212,6 +213,14 @@ static enum drop send_response(struct links *links, struct session *session, str
     return DROP_NONE;
 }
 
+static unsigned half_open_from(const struct links *links, const struct address *source) {
+    unsigned n = 0;
+    for (unsigned i = 0; i < SESSIONS_MAX; i++)
+        n += links->sessions[i] && links->sessions[i]->state == SESSION_RESPONDED &&
+             address_is_same_ip(&links->sessions[i]->remote, source);
+    return n;
+}
+
 static enum drop admit(struct links *links, const struct datagram *datagram, uint32_t minute,
                        struct mono now, struct wall wall) {
     int64_t ours = wall_minute(links_corrected(links, wall));
@@ -231,7 +240,8 @@ static enum drop admit(struct links *links, const struct datagram *datagram, uin
     }
     if (guard_is_replay(&links->guard, datagram->bytes + INIT_HEADER_LEN, minute))
         return DROP_REPLAY;
-    if (links->n_half_open >= HALF_OPEN_MAX) {
+    if (links->n_half_open >= HALF_OPEN_MAX ||
+        half_open_from(links, &datagram->remote) >= HALF_OPEN_SOURCE_MAX) {
         links->counters.half_open_refused++;
         return DROP_LIMIT;
     }

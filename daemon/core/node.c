@@ -72,7 +72,7 @@ static bool make_conversations(struct node *node, const struct node_config *conf
                                  .budget = &node->budget,
                                  .random = config->random,
                                  .message_max = config->message_max,
-                                 .tombstone_us = config->delivery_expire_us + TOMBSTONE_US,
+                                 .tombstone_us = TOMBSTONE_US,
                                  .retention_us = config->store_retention_us,
                                  .waiting = boot->inbox_waiting};
     node->outbox = outbox_new(&outbox, boot, node->now, node->wall);
@@ -337,8 +337,7 @@ static void reconfigure(struct node *node, const struct node_config *config) {
     relay_configure(node->relay, config->relay_rate, config->relay_month);
     outbox_configure(node->outbox, config->message_max, config->delivery_expire_us,
                      config->store_retention_us);
-    inbox_configure(node->inbox, config->message_max, config->delivery_expire_us + TOMBSTONE_US,
-                    config->store_retention_us);
+    inbox_configure(node->inbox, config->message_max, TOMBSTONE_US, config->store_retention_us);
 }
 
 static void take_event(struct node *node, const struct node_event *event) {

@@ -4,8 +4,8 @@
 
 #include <sodium.h>
 
-#define PONG_EVERY_US (100 * US_PER_MS) /* onion pings answered: ten a second, ten at once */
-#define PONG_BURST 10
+#define PONG_EVERY_US (500 * US_PER_MS) /* onion pings answered: two a second, eight at once */
+#define PONG_BURST 8
 #define PING_RETRY_US (700 * US_PER_MS)
 #define PING_TRIES 4
 

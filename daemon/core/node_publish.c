@@ -34,6 +34,7 @@ static void renew_keys(struct node *node) {
         node->droplist = droplist;
     }
     identity_renew(node->identity, node->wall);
+    inbox_renew(node->inbox);
     droplist_advance(node->droplist, wall_minute(node->wall), links_count(node->links, true));
     node_sign(node);
     reconcile(node);
@@ -253,6 +254,7 @@ static void take_link_event(struct node *node, const struct link_event *event) {
         take_up(node, event);
         break;
     case LINK_EVENT_DOWN:
+        node_correct_clock(node);
         gossip_link_down(node->gossip, event->link.prefix);
         node_links_changed(node, true);
         break;
@@ -265,6 +267,7 @@ static void take_link_event(struct node *node, const struct link_event *event) {
         break;
     case LINK_EVENT_REFUSED:
     case LINK_EVENT_DIAL_FAILED:
+        node_correct_clock(node); /* what it said of the time has no vote any more */
         break;
     }
     pool_link_event(node->pool, event, node->now, node->machine);

@@ -9,7 +9,7 @@
 /* Up to here a fresh body is kept until it is first sealed: a read from the store would cost more
  * than the copy. */
 #define BODY_KEPT_MAX 4096
-#define EXPIRE_MAX_US (INT64_C(3650) * 24 * US_PER_HOUR)
+#define EXPIRE_MAX_US (INT64_C(365) * 24 * US_PER_HOUR)
 #define KEYS_HELD 128
 
 struct out_op *out_op_new(struct outbox *outbox, enum out_op_kind kind) {

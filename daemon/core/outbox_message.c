@@ -441,6 +441,7 @@ bool outbox_local(struct outbox *outbox, struct parcel_item *ret_item) {
     *ret_item = (struct parcel_item){.id = message->id,
                                      .sequence = message->sequence,
                                      .sent_ms = (uint64_t)wall_ms(message->created),
+                                     .expires_ms = (uint64_t)wall_ms(message->expires),
                                      .total = message->size,
                                      .offset = message->next_block * PARCEL_BLOCK_MAX,
                                      .length = outbox->local_length,

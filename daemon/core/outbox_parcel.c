@@ -116,10 +116,14 @@ static void write_items(struct outbox *outbox, struct out_parcel *parcel) {
     for (size_t i = 0; i < parcel->n_items; i++) {
         struct out_item *item = &parcel->items[i];
         const struct out_message *message = item->message;
-        struct parcel_item out = {
-            message->id,   message->sequence, (uint64_t)wall_ms(message->created),
-            message->size, item->offset,      item->length,
-            message->body};
+        struct parcel_item out = {.id = message->id,
+                                  .sequence = message->sequence,
+                                  .sent_ms = (uint64_t)wall_ms(message->created),
+                                  .expires_ms = (uint64_t)wall_ms(message->expires),
+                                  .total = message->size,
+                                  .offset = item->offset,
+                                  .length = item->length,
+                                  .bytes = message->body};
         item->place = (uint32_t)(parcel_put_item(&writer, &out) - parcel->plain);
         if (!message->body && item->length > 0)
             read_item(outbox, parcel, i);

@@ -23,6 +23,7 @@ uint8_t *parcel_put_item(struct wire_writer *writer, const struct parcel_item *i
     wire_put(writer, item->id.bytes, MESSAGE_ID_LEN);
     wire_put_uint(writer, item->sequence, 8);
     wire_put_uint(writer, item->sent_ms, 8);
+    wire_put_uint(writer, item->expires_ms, 8);
     wire_put_uint(writer, item->total, 4);
     wire_put_uint(writer, item->offset, 4);
     wire_put_uint(writer, item->length, 4);
@@ -52,6 +53,7 @@ enum drop parcel_get_item(struct wire_reader *reader, struct parcel_item *ret_it
     wire_get(reader, item.id.bytes, MESSAGE_ID_LEN);
     item.sequence = wire_get_uint(reader, 8);
     item.sent_ms = wire_get_uint(reader, 8);
+    item.expires_ms = wire_get_uint(reader, 8);
     item.total = (uint32_t)wire_get_uint(reader, 4);
     item.offset = (uint32_t)wire_get_uint(reader, 4);
     item.length = (uint32_t)wire_get_uint(reader, 4);

@@ -21,7 +21,7 @@ enum payload_kind { PAYLOAD_SHARD = 1, PAYLOAD_RECEIPTS = 2 };
 #define PARCEL_VERSION 1
 #define PARCEL_BLOCK_MAX 61440u /* of messages in one parcel: Noise seals 65535 bytes at most */
 #define PARCEL_ITEM_HEADER_LEN                                                                     \
-    45u /* kind(1) id(16) sequence(8) sent ms(8) total(4) offset(4) length(4) */
+    53u /* kind(1) id(16) sequence(8) sent ms(8) expires ms(8) total(4) offset(4) length(4) */
 #define PARCEL_HEAD_LEN (NODE_ID_LEN + 1u) /* sender id, version */
 #define PARCEL_PLAIN_MAX (PARCEL_HEAD_LEN + PARCEL_ITEM_HEADER_LEN + PARCEL_BLOCK_MAX)
 #define PARCEL_OVERHEAD 96u /* Noise_X: e(32) s(48) tag(16) */
@@ -42,7 +42,7 @@ struct parcel_id {
 enum parcel_item_kind { PARCEL_ITEM_MESSAGE = 1 };
 struct parcel_item { /* a message, or one block of it */
     struct message_id id;
-    uint64_t sequence, sent_ms;
+    uint64_t sequence, sent_ms, expires_ms; /* expires: its sender gives up then */
     uint32_t total, offset, length;
     const uint8_t *bytes;
 };

@@ -19,6 +19,7 @@
 #define HEAL_US US_PER_MINUTE
 #define HEAL_SOON_US (5 * US_PER_S)
 #define HEAL_FAST_US (500 * US_PER_MS)
+#define HEAL_LOST_US (5 * US_PER_MINUTE)
 #define HEAL_SHARE 4 /* fast, if more than one in so many cannot be reached */
 #define SAVE_US (5 * US_PER_S)
 #define RETRY_US US_PER_S /* a dial under way is looked at again no sooner */
@@ -26,6 +27,9 @@
 #define WAITING_MAX 16
 #define DRAWS 16  /* from the directory until one fits */
 #define IN_VAIN 4 /* dials in a row without any answer: many are dead */
+/* Introductions followed: 16 at once (all our neighbours leave), then one in 10 s. */
+#define INTRODUCED_US (10 * US_PER_S)
+#define INTRODUCED_BURST 16
 #define INTRODUCE_LEN (NODE_ID_LEN + ADDRESS_WIRE_LEN)
 
 struct waiting { /* a client of `connect` */
@@ -38,6 +42,8 @@ struct pool {
     unsigned refusals; /* in a row since the last link */
     unsigned in_vain;  /* dials in a row that nobody answered */
     struct mono next, redraw, save, heal;
+    struct mono lost; /* when a neighbour last fell silent */
+    struct mono introduced_from; /* a token bucket, as a time */
     bool saving, dirty, leaving;
     struct spare spares[SPARES_MAX]; /* being stored */
     size_t n_spares;
@@ -64,6 +70,7 @@ struct pool *pool_new(const struct pool_config *config, const struct node_boot *
     pool->redraw = mono_add(now, REDRAW_US);
     pool->save = MONO_NEVER;
     pool->heal = mono_add(now, HEAL_US);
+    pool->lost = pool->introduced_from = (struct mono){INT64_MIN / 2};
     return pool;
 }
 
@@ -109,8 +116,10 @@ static struct census take_census(const struct pool *pool) {
             continue;
         census.all++;
         census.up += link->state == LINK_UP;
-        census.dialled += link->dialled;
-        census.accepted += !link->dialled;
+        /* A link that a neighbour told us to make is not self-chosen, whoever dialled. */
+        bool chosen = link->dialled && link->purpose != LINK_INTRODUCED;
+        census.dialled += chosen;
+        census.accepted += !chosen;
         census.joined += !link->dialled && link->purpose == LINK_JOIN;
     }
     return census;
@@ -207,11 +216,16 @@ static const struct link_view *splittable(const struct pool *pool) {
     return youngest;
 }
 
+/* Links let in by JOIN fill at most a quarter of the pool. */
+static unsigned join_share(const struct pool *pool) {
+    return (pool->config.max + 3) / 4;
+}
+
 /* JOIN at a full node: the newcomer goes between us and one whom we accepted. False: no edge can be split. */
 static bool split_edge(struct pool *pool, const struct link_view *newcomer, struct mono now) {
     struct census census = take_census(pool);
     const struct link_view *link =
-        census.joined < (pool->config.max + 3) / 4 ? splittable(pool) : NULL;
+        census.joined < join_share(pool) ? splittable(pool) : NULL;
     if (!link)
         return false;
     struct link_view displaced = *link;
@@ -220,6 +234,16 @@ static bool split_edge(struct pool *pool, const struct link_view *newcomer, stru
     links_verdict(pool->config.links, newcomer->slot, LINK_ACCEPTED, NULL, 0, now);
     introduce(pool, newcomer, &displaced, now);
     return true;
+}
+
+/* Is this node in the book as one of that kind, by the id that it has proved? */
+static bool is_noted(const struct pool *pool, const struct link_view *asker,
+                     enum contact_kind kind) {
+    for (size_t i = 0; i < pool->book.n; i++)
+        if (pool->book.contacts[i].kind == kind &&
+            node_id_is_equal(&pool->book.contacts[i].id, &asker->id))
+            return true;
+    return false;
 }
 
 static bool has_room(const struct pool *pool, const struct link_view *asker) {
@@ -233,10 +257,13 @@ static bool has_room(const struct pool *pool, const struct link_view *asker) {
         return false;
     if (census.all >= pool->config.min && network_is_full(pool, &asker->address, asker))
         return false;
-    if (asker->purpose == LINK_JOIN || asker->purpose == LINK_INTRODUCED ||
-        asker->purpose == LINK_HEAL)
+    if (census.accepted < most - aim / 2)
         return true;
-    return census.accepted < most - aim / 2;
+    /* Beyond that, only what we know to be true of it counts, not what it says. */
+    if (asker->purpose == LINK_JOIN)
+        return census.joined < join_share(pool);
+    return (asker->purpose == LINK_INTRODUCED && is_noted(pool, asker, CONTACT_INTRODUCED)) ||
+           (asker->purpose == LINK_HEAL && is_noted(pool, asker, CONTACT_LOST));
 }
 
 static void asked(struct pool *pool, const struct link_event *event, struct mono now) {
@@ -274,11 +301,12 @@ static void note_referrals(struct pool *pool, const struct link_event *event) {
             book_note(&pool->book, &event->referrals[i], CONTACT_REFERRED);
 }
 
-/* Give up on a suspect: its place is wanted. */
+/* Give up on a suspect that nothing protects: its place is wanted. */
 static bool close_suspect(struct pool *pool, struct mono now) {
     for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
         const struct link_view *link = links_at(pool->config.links, slot);
-        if (link && link->state == LINK_SUSPECT) {
+        if (link && link->state == LINK_SUSPECT && !is_anchor(pool, link) &&
+            !paths_is_guard(pool->config.paths, link->prefix)) {
             links_close(pool->config.links, slot, LINK_CLOSED_SILENT, now);
             return true;
         }
@@ -336,6 +364,7 @@ static void went_down(struct pool *pool, const struct link_event *event, struct 
             contact->next = mono_add(
                 now, (int64_t)random_below(pool->config.random, 10 * US_PER_S));
         }
+        pool->lost = now;
         pool->heal = mono_min(pool->heal, mono_add(now, HEAL_SOON_US));
     }
     pool->save = mono_min(pool->save, mono_add(now, SAVE_US));
@@ -387,6 +416,11 @@ enum drop pool_introduced(struct pool *pool, const uint8_t *body, size_t length,
     wire_get_address(&r, &address);
     if (r.failed || wire_left(&r) != 0 || address.port == 0 || address_is_unspecified(&address))
         return DROP_MALFORMED;
+    if (pool->introduced_from.us > now.us)
+        return DROP_LIMIT;
+    if (pool->introduced_from.us < now.us - INTRODUCED_BURST * INTRODUCED_US)
+        pool->introduced_from = mono_add(now, -INTRODUCED_BURST * INTRODUCED_US);
+    pool->introduced_from = mono_add(pool->introduced_from, INTRODUCED_US);
     struct contact *contact = book_note(&pool->book, &address, CONTACT_INTRODUCED);
     if (contact && contact->failures == 0) {
         contact->id = id;
@@ -475,7 +509,7 @@ static struct contact *draw_from_book(struct pool *pool, enum contact_kind first
  * offers nobody, whom we were told of. */
 static struct contact *draw_contact(struct pool *pool, bool join, struct mono now) {
     struct contact *contact =
-        draw_from_book(pool, CONTACT_MANUAL, CONTACT_ANCHOR, false, now);
+        draw_from_book(pool, CONTACT_MANUAL, CONTACT_INTRODUCED, false, now);
     if (!contact && directory_count(pool->config.directory) > 0)
         contact = draw_from_directory(pool, join, now);
     if (!contact)
@@ -538,7 +572,9 @@ static void heal(struct pool *pool, struct mono now, struct wall wall) {
         return;
     size_t n = topology_unreached(directory_topology(pool->config.directory), pool->config.random,
                                   &prefix);
-    bool many = n * HEAL_SHARE > directory_count(pool->config.directory);
+    /* Fast only after losses of our own: descriptors of nodes that never were must not set us dialling. */
+    bool many = n * HEAL_SHARE > directory_count(pool->config.directory) &&
+                now.us - pool->lost.us < HEAL_LOST_US;
     pool->heal = mono_add(now, many ? HEAL_FAST_US : HEAL_US);
     const struct directory_entry *entry =
         n > 0 && census.all < pool_aim(pool) + HEAL_PLACES && census.all < pool->config.max

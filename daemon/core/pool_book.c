@@ -21,12 +21,12 @@ struct contact *book_find(struct book *book, const struct address *address) {
     return NULL;
 }
 
-/* The least wanted kind, of it the one that failed most; never one that is as wanted as the newcomer. */
+/* The least wanted kind, of it the one that failed most; never a configured one, or one that is more wanted than the newcomer. */
 static struct contact *worst(struct book *book, enum contact_kind kind) {
     struct contact *found = NULL;
     for (size_t i = 0; i < book->n; i++) {
         struct contact *contact = &book->contacts[i];
-        if (contact->kind == CONTACT_SELF || contact->kind < kind)
+        if (contact->kind == CONTACT_SELF || contact->kind < kind || book_is_configured(contact))
             continue;
         if (!found || contact->kind > found->kind ||
             (contact->kind == found->kind && contact->failures > found->failures))

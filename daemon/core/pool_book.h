@@ -8,8 +8,8 @@
 
 enum contact_kind { /* the more wanted first */
     CONTACT_MANUAL,     /* p2pctl connect */
-    CONTACT_INTRODUCED, /* a neighbour says: link to this one */
     CONTACT_ANCHOR,     /* the oldest links of the last run */
+    CONTACT_INTRODUCED, /* a neighbour says: link to this one */
     CONTACT_BOOTSTRAP,  /* configured: dialled for ever */
     CONTACT_LOST,       /* was a neighbour, fell silent: probed for an hour */
     CONTACT_SPARE,      /* on disk since the last run */

@@ -11,7 +11,7 @@
 
 struct relay;
 
-/* rate: bytes a second; month: bytes a calendar month (UTC) since the start; 0 = none. */
+/* rate: bytes a second; month: bytes in 30 days (counted from 1970, and since the start); 0 = none. */
 struct relay *relay_new(uint64_t rate, uint64_t month, struct links *links, struct budget *budget);
 void relay_free(struct relay *relay);
 void relay_configure(struct relay *relay, uint64_t rate, uint64_t month);

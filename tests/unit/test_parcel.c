@@ -58,7 +58,7 @@ static void test_items(void **state) {
     (void)state;
     uint8_t plain[256];
     struct node_id self = {{1}}, sender;
-    struct parcel_item item = {{{2}}, 3, 4, 100, 10, 5, (const uint8_t *)"hello"}, read;
+    struct parcel_item item = {{{2}}, 3, 4, 9, 100, 10, 5, (const uint8_t *)"hello"}, read;
     struct wire_writer writer = wire_writer(plain, sizeof plain);
     parcel_put_head(&writer, &self);
     assert_non_null(parcel_put_item(&writer, &item));
@@ -72,6 +72,7 @@ static void test_items(void **state) {
     assert_int_equal(parcel_get_item(&reader, &read), DROP_NONE);
     assert_int_equal(read.sequence, 3);
     assert_int_equal(read.sent_ms, 4);
+    assert_int_equal(read.expires_ms, 9);
     assert_int_equal(read.total, 100);
     assert_int_equal(read.offset, 10);
     assert_memory_equal(read.bytes, "hello", 5);
