@@ -49,5 +49,7 @@ int table_print(const struct table *table, void *stream);
 
 /* Words and JSON for a message's state. */
 const char *state_word(P2pd__Control__State state);
+/* The reason, or "" where it says no more than the word. */
+const char *state_why(P2pd__Control__State state, const char *reason);
 
 #endif

@@ -106,31 +106,47 @@ static enum exit_code make_id(struct context *context, uint8_t ret_id[ID_LEN]) {
 /* What is known of the message so far; answers come one by one. */
 struct progress {
     char id[2 * ID_LEN + 1];
-    P2pd__Control__State state;
-    char reason[128];
-    P2pd__Control__Answer *routes; /* of --trace; held until the id is printed */
+    P2pd__Control__State state; /* NONE until the daemon has accepted it */
+    char reason[128], notice[256];
+    /* Of --trace, which may come before or after the id is printed; held for --json, whose object
+     * comes last. */
+    P2pd__Control__Answer *routes;
 };
 
-static void take_answer(struct context *context, struct client *client, struct progress *progress,
-                        P2pd__Control__Answer *answer) {
-    bool first = progress->state == P2PD__CONTROL__STATE__NONE;
-    if (answer->routes && !progress->routes) {
-        progress->routes = answer;
+/* Whoever waits for the delivery wants the id now, and the routes when the message leaves. */
+static void print_progress(const struct context *context, const struct progress *progress,
+                           bool accepted_now) {
+    if (context->options.json || progress->state == P2PD__CONTROL__STATE__NONE)
         return;
-    }
+    if (accepted_now && !context->options.quiet)
+        printf("%s\n", progress->id);
+    if (progress->routes)
+        routes_print(progress->routes->routes);
+    fflush(stdout);
+}
+
+static void take_notice(const struct context *context, struct progress *progress,
+                        const P2pd__Control__Answer *answer) {
+    session_notice(context, answer);
+    if (answer->code == P2PD__CONTROL__CODE__OK && !progress->notice[0])
+        snprintf(progress->notice, sizeof progress->notice, "%s", answer->text);
+}
+
+static void take_answer(const struct context *context, struct client *client,
+                        struct progress *progress, P2pd__Control__Answer *answer) {
+    bool accepted = progress->state != P2PD__CONTROL__STATE__NONE;
     if (answer->message) {
         progress->state = answer->message->state;
         snprintf(progress->reason, sizeof progress->reason, "%s", answer->message->reason);
     }
-    if (answer->message && first && !context->options.json) {
-        if (!context->options.quiet)
-            printf("%s\n", progress->id);
-        if (progress->routes)
-            routes_print(progress->routes->routes);
-        /* Whoever waits for the delivery wants the id now. */
-        fflush(stdout);
-    }
-    client_answer_free(client, answer);
+    take_notice(context, progress, answer);
+    bool holds = answer->routes && !progress->routes;
+    if (holds)
+        progress->routes = answer;
+    if (!accepted || holds)
+        print_progress(context, progress, !accepted);
+    if (!holds)
+        client_answer_free(client, answer);
 }
 
 static void print_json(const struct progress *progress) {
@@ -138,6 +154,10 @@ static void print_json(const struct progress *progress) {
     if (progress->reason[0]) {
         printf(",\"reason\":");
         json_string(progress->reason);
+    }
+    if (progress->notice[0]) {
+        printf(",\"notice\":");
+        json_string(progress->notice);
     }
     if (progress->routes) {
         printf(",\"paths\":");
@@ -147,12 +167,15 @@ static void print_json(const struct progress *progress) {
 }
 
 static enum exit_code judge(const struct context *context, const struct progress *progress) {
+    const char *why = state_why(progress->state, progress->reason);
     switch (progress->state) {
     case P2PD__CONTROL__STATE__EXPIRED:
+        return complain(context, CODE_FAILED,
+                        "expired: not confirmed, it may have arrived all the same");
     case P2PD__CONTROL__STATE__FAILED_FOR_GOOD:
     case P2PD__CONTROL__STATE__REFUSED:
         return complain(context, CODE_FAILED, "%s%s%s", state_word(progress->state),
-                        progress->reason[0] ? ": " : "", progress->reason);
+                        why[0] ? ": " : "", why);
     case P2PD__CONTROL__STATE__NONE:
         return complain(context, CODE_FAILED, "the daemon did not accept it");
     default:
@@ -160,20 +183,20 @@ static enum exit_code judge(const struct context *context, const struct progress
     }
 }
 
-/* Accepted, but not delivered in time: it is no failure of the message. */
+/* Accepted, but not delivered (or, for --trace alone, not sent) in time: it is no failure of the
+ * message. */
 static enum exit_code wait_ended(const struct context *context, const struct progress *progress,
                                  double seconds) {
     if (context->options.json)
         print_json(progress);
-    return complain(context, CODE_TIMEOUT, "not delivered within %g s: message %s stays queued",
-                    seconds, progress->id);
+    return complain(context, CODE_TIMEOUT, "not %s within %g s: message %s stays queued",
+                    context->options.wait.given ? "delivered" : "sent", seconds, progress->id);
 }
 
 static enum exit_code follow(struct context *context, struct client *client,
                              struct progress *progress) {
     int64_t wait_us = context->options.wait.timed ? context->options.wait.us : WAIT_US;
-    enum exit_code code = CODE_DONE;
-    for (bool end = false; code == CODE_DONE && !end;) {
+    for (bool end = false; !end;) {
         P2pd__Control__Answer *answer;
         bool accepted = progress->state != P2PD__CONTROL__STATE__NONE;
         if (accepted) {
@@ -184,20 +207,18 @@ static enum exit_code follow(struct context *context, struct client *client,
                 return complain(context, CODE_TIMEOUT, "the daemon went away: message %s %s",
                                 progress->id, "was queued");
         } else {
-            code = session_next(context, client, &answer);
+            enum exit_code code = session_next(context, client, &answer);
             if (code != CODE_DONE)
                 return code;
         }
-        end = answer->end;
-        code = accepted ? (enum exit_code)answer->code : CODE_DONE;
+        end = answer->end || answer->code != P2PD__CONTROL__CODE__OK;
         take_answer(context, client, progress, answer);
         if (!accepted && progress->state != P2PD__CONTROL__STATE__NONE)
             client_set_timeout(client, wait_us / 1000);
     }
-    if (context->options.json)
+    if (context->options.json && progress->state != P2PD__CONTROL__STATE__NONE)
         print_json(progress);
-    enum exit_code judged = judge(context, progress);
-    return judged != CODE_DONE ? judged : code;
+    return judge(context, progress);
 }
 
 static enum exit_code push_body(struct context *context, const struct body *body,

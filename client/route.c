@@ -60,10 +60,12 @@ static void print_route(void *state, const P2pd__Control__Answer *answer) {
         printf("{\"relays\":%u,\"paths\":%.0f,\"log2\":%.2f,\"samples\":", routes->relays,
                routes->count, bits);
         routes_print_json_paths(routes);
+        session_notice_json(answer);
         printf("}\n");
         return;
     }
     routes_print(routes);
+    session_notice(context, answer);
     /* What it is, and is not: p2pd-protocol(7) ROUTES. */
     if (!context->options.quiet)
         printf("%.0f paths of %u relays to choose from (2^%.1f): path choice, not anonymity\n",

@@ -87,13 +87,7 @@ static void print_candidates(const P2pd__Control__Answer *answer) {
 static enum exit_code explain_answer(const struct context *context,
                                      const P2pd__Control__Answer *answer) {
     enum exit_code code = (enum exit_code)answer->code;
-    if (answer->text[0])
-        complain(context, code, "%s", answer->text);
-    else if (answer->message)
-        complain(context, code, "%s%s%s", state_word(answer->message->state),
-                 answer->message->reason[0] ? ": " : "", answer->message->reason);
-    else
-        complain(context, code, "failed");
+    complain(context, code, "%s", answer->text[0] ? answer->text : "failed");
     print_candidates(answer);
     return code;
 }
@@ -104,13 +98,27 @@ enum exit_code session_next(const struct context *context, struct client *client
     int error = client_receive(client, &answer);
     if (error < 0)
         return explain_loss(context, error);
-    if (answer->code != P2PD__CONTROL__CODE__OK) {
+    if (answer->code != P2PD__CONTROL__CODE__OK && !answer->message) {
         enum exit_code code = explain_answer(context, answer);
         client_answer_free(client, answer);
         return code;
     }
     *ret_answer = answer;
     return CODE_DONE;
+}
+
+void session_notice(const struct context *context, const P2pd__Control__Answer *answer) {
+    bool is_said = answer->message && strcmp(answer->message->reason, answer->text) == 0;
+    if (answer->code == P2PD__CONTROL__CODE__OK && answer->text[0] && !is_said &&
+        !context->options.quiet && !context->options.json)
+        complain(context, CODE_DONE, "%s", answer->text);
+}
+
+void session_notice_json(const P2pd__Control__Answer *answer) {
+    if (!answer->text[0])
+        return;
+    printf(",\"notice\":");
+    json_string(answer->text);
 }
 
 enum exit_code session_run(const struct context *context, P2pd__Control__Request *request,

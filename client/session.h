@@ -11,9 +11,15 @@ enum exit_code session_open(const struct context *context, struct client **ret_c
 enum exit_code session_send(const struct context *context, struct client *client,
                             P2pd__Control__Request *request);
 /* The next answer: CODE_DONE and *ret_answer, or another code (no answer, or one that is an
- * error) after a line on standard error. */
+ * error) after a line on standard error. What tells of a message's end is an answer, whatever its
+ * code. */
 enum exit_code session_next(const struct context *context, struct client *client,
                             P2pd__Control__Answer **ret_answer);
+
+/* What the daemon adds to a success that the answer itself does not say, for people on standard
+ * error (not with -q or --json) or as a further field of a JSON object. */
+void session_notice(const struct context *context, const P2pd__Control__Answer *answer);
+void session_notice_json(const P2pd__Control__Answer *answer);
 
 /* The whole of a simple command: connect, ask, hand each answer to `print` (or NULL) until the
  * last. */

@@ -85,29 +85,32 @@ static void print_status_text(const P2pd__Control__StatusReport *status) {
         }
 }
 
-static void print_message(const struct context *context,
-                          const P2pd__Control__MessageState *message) {
+static void print_message(const struct context *context, const P2pd__Control__Answer *answer) {
+    const P2pd__Control__MessageState *message = answer->message;
+    const char *why = state_why(message->state, message->reason);
     if (context->options.json) {
         printf("{\"id\":");
         json_hex(&message->id);
         printf(",\"state\":\"%s\",\"reason\":", state_word(message->state));
         json_string(message->reason);
+        session_notice_json(answer);
         printf("}\n");
         return;
     }
     printf("%s", state_word(message->state));
-    if (message->reason[0]) {
+    if (why[0]) {
         printf(": ");
-        output_escaped((const uint8_t *)message->reason, strlen(message->reason));
+        output_escaped((const uint8_t *)why, strlen(why));
     }
     printf("\n");
+    session_notice(context, answer);
 }
 
 static void print_answer(void *state, const P2pd__Control__Answer *answer) {
     const struct context *context = state;
     /* With --wait the last word counts. */
     if (answer->message && answer->end)
-        print_message(context, answer->message);
+        print_message(context, answer);
     else if (answer->status && context->options.json)
         print_status_json(answer->status);
     else if (answer->status)

@@ -203,24 +203,48 @@ static bool is_pinned_at(const struct directory_entry *entry, const struct addre
     return false;
 }
 
-/* What was found where the user pointed. `ports` are those at which confirmed ones are, when the IP
- * alone was asked for. */
+/* How much speaks for a node being there now. Keys outlive their node by hours; its neighbours let go of it within seconds. */
+enum sign_of_life { LIFE_NONE = 0, LIFE_KEYS, LIFE_LINKS };
+static enum sign_of_life life_of(const struct directory *directory,
+                                 const struct directory_entry *entry) {
+    uint64_t prefixes[TOPOLOGY_DEGREE_MAX];
+
+    if (!entry->live)
+        return LIFE_NONE;
+    return topology_neighbours(directory->topology, entry->prefix, prefixes) > 0 ||
+                   topology_has_link(directory->topology, node_id_prefix(&directory->id),
+                                     entry->prefix)
+               ? LIFE_LINKS
+               : LIFE_KEYS;
+}
+
+/* What was found where the user pointed: of the confirmed ones only those with most life in them (an identity that was replaced
+ * there is remembered, and gone). The port is theirs, when the IP alone was asked for. */
 struct found {
-    struct candidates pinned_live, pinned_gone, confirmed, claiming;
-    struct node_id ids[4][DIRECTORY_CANDIDATES_MAX];
+    struct candidates pinned, confirmed, claiming;
+    enum sign_of_life pinned_life, confirmed_life;
+    struct node_id ids[3][DIRECTORY_CANDIDATES_MAX];
     uint16_t port;
     bool several_ports, default_port;
 };
 
 static void found_init(struct found *found) {
     memset(found, 0, sizeof *found);
-    found->pinned_live.ids = found->ids[0];
-    found->pinned_gone.ids = found->ids[1];
-    found->confirmed.ids = found->ids[2];
-    found->claiming.ids = found->ids[3];
+    found->pinned.ids = found->ids[0];
+    found->confirmed.ids = found->ids[1];
+    found->claiming.ids = found->ids[2];
 }
 
-static void note_confirmed(struct found *found, const struct node_id *id, uint16_t port) {
+static void note_confirmed(struct found *found, const struct node_id *id, uint16_t port,
+                           enum sign_of_life life) {
+    if (found->confirmed.n > 0 && life < found->confirmed_life)
+        return;
+    if (life > found->confirmed_life) {
+        found->confirmed.n = 0;
+        found->port = 0;
+        found->several_ports = found->default_port = false;
+    }
+    found->confirmed_life = life;
     list(&found->confirmed, id);
     found->several_ports |= found->port != 0 && found->port != port;
     found->default_port |= port == ADDRESS_PORT_DEFAULT;
@@ -231,20 +255,23 @@ static void weigh(const struct directory *directory, const struct directory_entr
                   const struct address *asked, struct found *found) {
     struct address addresses[ENTRY_ADDRESSES_MAX];
 
+    enum sign_of_life life = life_of(directory, entry);
     if (is_pinned_at(entry, asked)) {
-        list(entry->live ? &found->pinned_live : &found->pinned_gone, &entry->id);
+        list(&found->pinned, &entry->id);
+        if (life > found->pinned_life)
+            found->pinned_life = life;
         return;
     }
     /* Pinned at a port of the IP that was asked for: it is one of those there, known or not to be
      * up. */
     if (entry->pinned && entry->pin.port != 0 && matches(&entry->pin, asked))
-        note_confirmed(found, &entry->id, entry->pin.port);
+        note_confirmed(found, &entry->id, entry->pin.port, life);
     size_t n = directory_entry_addresses(entry, addresses);
     for (size_t i = 0; i < n; i++) {
         if (!matches(&addresses[i], asked))
             continue;
         if (directory_address_counts(directory, entry, &addresses[i]))
-            note_confirmed(found, &entry->id, addresses[i].port);
+            note_confirmed(found, &entry->id, addresses[i].port, life);
         else
             list(&found->claiming, &entry->id);
     }
@@ -259,7 +286,7 @@ static void look(const struct directory *directory, const struct address *asked,
     if (self_descriptor(directory, &self))
         for (size_t i = 0; i < self.n_addresses; i++)
             if (matches(&self.addresses[i], asked))
-                note_confirmed(found, &directory->id, self.addresses[i].port);
+                note_confirmed(found, &directory->id, self.addresses[i].port, LIFE_LINKS);
     for (struct table_link *link = table_first(&directory->marks, hash); link;
          link = table_next(link))
         weigh(directory, &directory_mark(link)->owner->entry, asked, found);
@@ -274,15 +301,15 @@ static enum resolve_outcome answer(const struct directory *directory, struct can
 
 static enum resolve_outcome judge(const struct directory *directory, const struct found *found,
                                   struct candidates *result) {
-    if (found->pinned_live.n > 0)
-        return answer(directory, result, &found->pinned_live);
-    if (found->pinned_gone.n > 0 && found->confirmed.n > 0) {
-        list(result, &found->pinned_gone.ids[0]);
+    /* A pin holds while its node lives: until more speaks for another's being there. */
+    if (found->pinned.n > 0 && found->confirmed.n > 0 &&
+        found->confirmed_life > found->pinned_life) {
+        list(result, &found->pinned.ids[0]);
         list(result, &found->confirmed.ids[0]);
         return RESOLVE_KEY_CHANGED;
     }
-    if (found->pinned_gone.n > 0)
-        return answer(directory, result, &found->pinned_gone);
+    if (found->pinned.n > 0)
+        return answer(directory, result, &found->pinned);
     if (found->confirmed.n > 0)
         return answer(directory, result, &found->confirmed);
     if (found->claiming.n == 0)
@@ -298,15 +325,14 @@ static enum resolve_outcome resolve_address(const struct directory *directory,
     struct address at = *asked;
 
     look(directory, asked, &found);
-    bool pinned = found.pinned_live.n > 0 || found.pinned_gone.n > 0;
-    if (asked->port != 0 || pinned || found.confirmed.n == 0)
+    if (asked->port != 0 || found.pinned.n > 0 || found.confirmed.n == 0)
         return judge(directory, &found, result);
     /* The IP alone: the one node there, or of several the one at the default port. */
     if (found.several_ports && found.default_port)
         at.port = ADDRESS_PORT_DEFAULT;
     else if (!found.several_ports)
         at.port = found.port;
-    if (found.confirmed.n > 1 && at.port != 0)
+    if (at.port != 0)
         look(directory, &at, &found); /* pins of that port have the word */
     return judge(directory, &found, result);
 }

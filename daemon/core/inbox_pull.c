@@ -148,7 +148,8 @@ static struct in_record *copy_records(struct inbox *inbox, const struct in_recor
     return copies;
 }
 
-static void hand_out(struct inbox *inbox, struct in_puller *puller, const struct in_record **v,
+/* False: out of memory, and the pull has ended. */
+static bool hand_out(struct inbox *inbox, struct in_puller *puller, const struct in_record **v,
                      size_t n) {
     struct answer answer = {.client = puller->client, .kind = ANSWER_MESSAGES};
     answer.messages.v = copy_records(inbox, v, n);
@@ -156,13 +157,14 @@ static void hand_out(struct inbox *inbox, struct in_puller *puller, const struct
     if (!answer.messages.v) {
         effects_answer_text(inbox->config.effects, puller->client, ANSWER_LIMIT, "out of memory");
         puller_free(inbox, puller);
-        return;
+        return false;
     }
     puller->given += (uint32_t)n;
     for (size_t i = 0; i < n && !puller->peek; i++)
         lease(puller, v[i]->row);
     effects_answer(inbox->config.effects, &answer);
     puller->state = IN_HANDED;
+    return true;
 }
 
 /* What comes after a batch is done with. */
@@ -196,8 +198,7 @@ void in_fetched(struct inbox *inbox, struct in_puller *puller, const struct stor
         n = puller->max - puller->given;
     if (n > 0) {
         bool peek = puller->peek;
-        hand_out(inbox, puller, free_ones, n);
-        if (peek && find_puller(inbox, puller->client))
+        if (hand_out(inbox, puller, free_ones, n) && peek)
             go_on(inbox, puller);
     } else if (result->more) {
         fetch(inbox, puller);

@@ -21,6 +21,7 @@
 #define HEAL_FAST_US (500 * US_PER_MS)
 #define HEAL_LOST_US (5 * US_PER_MINUTE)
 #define HEAL_SHARE 4 /* fast, if more than one in so many cannot be reached */
+#define SAVE_FIRST_US (100 * US_PER_MS) /* with nothing on disk yet */
 #define SAVE_US (5 * US_PER_S)
 #define RETRY_US US_PER_S /* a dial under way is looked at again no sooner */
 #define SPARES_MAX 256
@@ -314,6 +315,12 @@ static bool close_suspect(struct pool *pool, struct mono now) {
     return false;
 }
 
+static void plan_save(struct pool *pool, struct mono now) {
+    int64_t wait = pool->n_spares > ANCHORS ? SAVE_US : SAVE_FIRST_US;
+    pool->save = mono_min(pool->save, mono_add(now, wait));
+    pool->dirty = true;
+}
+
 static void came_up(struct pool *pool, const struct link_event *event, struct mono now) {
     struct contact *contact = book_find(&pool->book, &event->link.address);
 
@@ -334,8 +341,7 @@ static void came_up(struct pool *pool, const struct link_event *event, struct mo
     pool->refusals = pool->in_vain = 0;
     note_referrals(pool, event);
     answer_waiting(pool, &event->link.address, true, "");
-    pool->save = mono_min(pool->save, mono_add(now, SAVE_US));
-    pool->dirty = true;
+    plan_save(pool, now);
 }
 
 static void refused(struct pool *pool, const struct link_event *event, struct mono now) {
@@ -367,8 +373,7 @@ static void went_down(struct pool *pool, const struct link_event *event, struct 
         pool->lost = now;
         pool->heal = mono_min(pool->heal, mono_add(now, HEAL_SOON_US));
     }
-    pool->save = mono_min(pool->save, mono_add(now, SAVE_US));
-    pool->dirty = true;
+    plan_save(pool, now);
 }
 
 void pool_link_event(struct pool *pool, const struct link_event *event, struct mono now,
