@@ -170,6 +170,10 @@ const char *state_word(P2pd__Control__State state) {
     return (size_t)state < sizeof words / sizeof words[0] ? words[state] : words[0];
 }
 
+const char *state_why(P2pd__Control__State state, const char *reason) {
+    return strcmp(reason, state_word(state)) == 0 ? "" : reason;
+}
+
 /* ---- Tables ---- */
 
 struct table {

@@ -55,7 +55,8 @@ static void print_message(const struct context *context, const P2pd__Control__In
     cell_address(&message->address, false, ip);
     if (context->options.zero) {
         printf("%s%c%zu%c", ip, 0, message->body.len, 0);
-        fwrite(message->body.data, 1, message->body.len, stdout);
+        if (message->body.len > 0) /* an empty one has no bytes to point to */
+            fwrite(message->body.data, 1, message->body.len, stdout);
     } else {
         printf("%s\t", ip);
         output_escaped(message->body.data, message->body.len);

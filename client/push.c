@@ -193,32 +193,40 @@ static enum exit_code wait_ended(const struct context *context, const struct pro
                     context->options.wait.given ? "delivered" : "sent", seconds, progress->id);
 }
 
+/* The next answer. Until the message is accepted a lost one means that its outcome is unknown. */
+static enum exit_code receive(const struct context *context, struct client *client,
+                              const struct progress *progress, double wait_s,
+                              P2pd__Control__Answer **ret_answer) {
+    if (progress->state == P2PD__CONTROL__STATE__NONE)
+        return session_next(context, client, ret_answer);
+    int error = client_receive(client, ret_answer);
+    if (error == -ETIMEDOUT)
+        return wait_ended(context, progress, wait_s);
+    return error < 0 ? complain(context, CODE_TIMEOUT,
+                                "the daemon went away: message %s was queued", progress->id)
+                     : CODE_DONE;
+}
+
 static enum exit_code follow(struct context *context, struct client *client,
                              struct progress *progress) {
     int64_t wait_us = context->options.wait.timed ? context->options.wait.us : WAIT_US;
-    for (bool end = false; !end;) {
+    enum exit_code code = CODE_DONE;
+    for (bool end = false; !end && code == CODE_DONE;) {
         P2pd__Control__Answer *answer;
         bool accepted = progress->state != P2PD__CONTROL__STATE__NONE;
-        if (accepted) {
-            int error = client_receive(client, &answer);
-            if (error == -ETIMEDOUT)
-                return wait_ended(context, progress, (double)wait_us / 1e6);
-            if (error < 0)
-                return complain(context, CODE_TIMEOUT, "the daemon went away: message %s %s",
-                                progress->id, "was queued");
-        } else {
-            enum exit_code code = session_next(context, client, &answer);
-            if (code != CODE_DONE)
-                return code;
-        }
-        end = answer->end || answer->code != P2PD__CONTROL__CODE__OK;
+        code = receive(context, client, progress, (double)wait_us / 1e6, &answer);
+        if (code != CODE_DONE)
+            return code;
+        end = answer->end;
+        if (answer->code != P2PD__CONTROL__CODE__OK && !answer->message)
+            code = complain(context, (enum exit_code)answer->code, "%s", answer->text);
         take_answer(context, client, progress, answer);
         if (!accepted && progress->state != P2PD__CONTROL__STATE__NONE)
             client_set_timeout(client, wait_us / 1000);
     }
     if (context->options.json && progress->state != P2PD__CONTROL__STATE__NONE)
         print_json(progress);
-    return judge(context, progress);
+    return code != CODE_DONE ? code : judge(context, progress);
 }
 
 static enum exit_code push_body(struct context *context, const struct body *body,

@@ -2,6 +2,7 @@
 #include "daemon/config.h"
 
 #include "daemon/core/topology.h"
+#include "shared/frame.h"
 
 #define FIELD(f) offsetof(struct config, f), sizeof(((struct config *)NULL)->f)
 #define SECOND US_PER_S
@@ -64,7 +65,8 @@ const struct config_key config_keys[] = {
     {"delivery", "expire", CONFIG_DURATION, SECOND, 365 * DAY, "7d",
      FIELD(delivery_expire_us), RELOAD, NULL,
      "when an undelivered message is given up"},
-    {"delivery", "max_message", CONFIG_SIZE, 1, G, "16M", FIELD(message_max), RELOAD, NULL,
+    {"delivery", "max_message", CONFIG_SIZE, 1, FRAME_MESSAGE_MAX, "16M",
+     FIELD(message_max), RELOAD, NULL,
      "largest message"},
     {"droplist", "entries", CONFIG_COUNT, 1024, 1 << 28, "1048576",
      FIELD(droplist_entries), FIXED, NULL,

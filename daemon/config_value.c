@@ -147,6 +147,8 @@ static int add_address(struct config *config, const struct config_key *key, cons
         return failure(error, -EINVAL, "'%s' is no address: IP, IP:PORT or [IPv6]:PORT", value);
     if (list->n == (size_t)key->max)
         return failure(error, -EINVAL, "given more than %" PRId64 " times", key->max);
+    if (key->offset == offsetof(struct config, advertise) && address_is_unspecified(&address))
+        return failure(error, -EINVAL, "%s is no address that others can call", value);
     if (address.port == 0)
         address.port = ADDRESS_PORT_DEFAULT;
     list->v[list->n++] = address;

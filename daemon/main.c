@@ -31,8 +31,9 @@ static int run(const struct options *options, struct config *config) {
         complain(error);
     else
         code = shell_run(shell);
+    shell_release(shell);
+    process_ended(&background); /* before anybody may write the next one's */
     shell_close(shell);
-    process_ended(&background);
     return code;
 }
 

@@ -3,6 +3,7 @@
 #include "shared/client.h"
 
 #include "shared/frame.h"
+#include "shared/portable.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -74,8 +75,8 @@ int client_open(struct client **ret_client, const char *path, int64_t timeout_ms
     if (!client)
         return -ENOMEM;
     client_set_timeout(client, timeout_ms);
-    client->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int error = client->fd < 0 ? -errno : connect_within(client->fd, &address, timeout_ms);
+    client->fd = portable_unix_socket(true);
+    int error = client->fd < 0 ? client->fd : connect_within(client->fd, &address, timeout_ms);
     if (error < 0) {
         client_close(client);
         return error;
@@ -184,7 +185,8 @@ int client_receive(struct client *client, P2pd__Control__Answer **ret_answer) {
 }
 
 void client_answer_free(struct client *client, P2pd__Control__Answer *answer) {
-    p2pd__control__answer__free_unpacked(answer, &client->allocator.allocator);
+    if (answer)
+        p2pd__control__answer__free_unpacked(answer, &client->allocator.allocator);
 }
 
 int client_wait_closed(struct client *client) {

@@ -43,8 +43,9 @@ int paths_state(char *ret_path, size_t size) {
 
 int paths_socket(char *ret_path, size_t size) {
     char state[PATHS_MAX];
-    if (geteuid() == 0)
-        return join(ret_path, size, "/run/p2pd/p2pd.sock", "");
+    if (geteuid() == 0) /* Linux has /run; macOS and the BSDs have the older name alone */
+        return join(ret_path, size, access("/run", F_OK) == 0 ? "/run" : "/var/run",
+                    "/p2pd/p2pd.sock");
     const char *folder = absolute_env("XDG_RUNTIME_DIR");
     if (folder)
         return join(ret_path, size, folder, "/p2pd.sock");

@@ -318,7 +318,7 @@ static uint32_t kept_evict(struct droplist *list) {
         return NONE;
     kept = kept_get(list, victim);
     if (!table_probe(&list->ring[kept->place], fingerprint_of(list, kept->eph), &place))
-        assert(!"a kept entry stands in its table");
+        assert(false && "a kept entry stands in its table");
     place.bucket->kept[place.slot] = NONE;
     kept_release(list, victim);
     reference = kept_allocate(list);
@@ -434,7 +434,7 @@ enum drop droplist_enter(struct droplist *list, const uint8_t eph[32],
     reference = kept_new(list, eph, prk, minute,
                          index); /* may evict from this very table: probed again below */
     if (table_probe(table, fingerprint, &place))
-        assert(!"found by nobody, yet there");
+        assert(false && "found by nobody, yet there");
     place.bucket->fingerprint[place.slot] = fingerprint;
     place.bucket->kept[place.slot] = reference;
     table->entries++;

@@ -9,14 +9,13 @@
 #define REKEY_CELLS (UINT64_C(1) << 32)
 #define SIMULTANEOUS_US (5 * US_PER_S)
 #define LINGER_US (5 * US_PER_S) /* a refused session waits so long for a repeated message 3 */
-#define UNANSWERED_US US_PER_S   /* cells out and nothing heard: ask */
 #define PING_FAST_US (300 * US_PER_MS)
 #define PING_SUSPECT_US US_PER_S
 #define SUSPECT_US (3 * US_PER_S) /* 1 s unheard and 2 s of asking */
-#define CHALLENGE_US US_PER_S
 #define COPIES_US US_PER_MINUTE
 #define COPIES_MAX 3
-#define CLOCK_MAX_US (24 * US_PER_HOUR) /* beyond a day somebody must set it: messages expire by it */
+#define CLOCK_MAX_US                                                                               \
+    (24 * US_PER_HOUR) /* beyond a day somebody must set it: messages expire by it */
 #define CLOCK_SAMPLES (LINK_SLOTS + LINK_DIALS_MAX + 1)
 
 struct links *links_new(const struct links_config *config) {
@@ -95,7 +94,7 @@ const struct link_view *links_at(const struct links *links, unsigned slot) {
     return links->links[slot] ? &links->links[slot]->view : NULL;
 }
 
-static struct link *find_prefix(const struct links *links, uint64_t prefix) {
+struct link *link_find(const struct links *links, uint64_t prefix) {
     for (unsigned i = 0; i < LINK_SLOTS; i++)
         if (links->links[i] && links->links[i]->view.prefix == prefix)
             return links->links[i];
@@ -103,12 +102,12 @@ static struct link *find_prefix(const struct links *links, uint64_t prefix) {
 }
 
 const struct link_view *links_find(const struct links *links, uint64_t prefix) {
-    const struct link *link = find_prefix(links, prefix);
+    const struct link *link = link_find(links, prefix);
     return link ? &link->view : NULL;
 }
 
 struct link *link_of(struct links *links, const struct node_id *id) {
-    struct link *link = find_prefix(links, node_id_prefix(id));
+    struct link *link = link_find(links, node_id_prefix(id));
     return link && node_id_is_equal(&link->view.id, id) ? link : NULL;
 }
 
@@ -190,7 +189,7 @@ static void link_drop(struct links *links, struct link *link) {
     free(link);
 }
 
-static void link_end(struct links *links, struct link *link, enum link_close reason) {
+void link_end(struct links *links, struct link *link, enum link_close reason) {
     if (link->view.state != LINK_PROBATION) {
         struct link_event *event = link_emit(links, LINK_EVENT_DOWN, link);
         if (event)
@@ -233,8 +232,8 @@ static bool current_wins(const struct links *links, const struct link *link,
         now.us - current->opened.us > SIMULTANEOUS_US ||
         current->peer_sequence != session->peer_sequence)
         return false;
-    bool ours_wins = memcmp(identity_id(links->config.identity)->bytes, session->peer.bytes,
-                            NODE_ID_LEN) < 0;
+    bool ours_wins =
+        memcmp(identity_id(links->config.identity)->bytes, session->peer.bytes, NODE_ID_LEN) < 0;
     return current->initiator == ours_wins;
 }
 
@@ -255,7 +254,7 @@ static bool is_copy(struct links *links, struct link *link, const struct session
     return true;
 }
 
-static void link_heard(struct links *links, struct link *link, struct mono now) {
+void link_heard(struct links *links, struct link *link, struct mono now) {
     link->last_heard = now;
     link->unanswered_since = MONO_NEVER;
     link->next_ping = MONO_NEVER;
@@ -303,117 +302,10 @@ struct link *link_adopt(struct links *links, struct session *session, struct mon
     link_heard(links, link, now);
     uint64_t jitter = random_below(links->config.random, 60 * US_PER_S);
     /* Whoever began asks for new keys; the other does it a minute later, should the first not. */
-    link->rekey_at = mono_add(now, REKEY_US + (session->initiator ? 0 : 2 * US_PER_MINUTE) +
-                                       (int64_t)jitter);
+    link->rekey_at =
+        mono_add(now, REKEY_US + (session->initiator ? 0 : 2 * US_PER_MINUTE) + (int64_t)jitter);
     links_arm(links, mono_add(now, links->config.heartbeat_us));
     return link;
-}
-
-/* ---- Cells out ---- */
-
-/* Seal 1200 bytes at out + DATA_HEADER_LEN in place. */
-static void seal_cell(struct links *links, struct session *session, uint8_t *out) {
-    uint8_t nonce[crypto_aead_chacha20poly1305_ietf_NPUBBYTES] = {0};
-    uint64_t counter = session->counter++;
-    struct wire_writer w = wire_writer(out + 4, DATA_HEADER_LEN - 4);
-
-    memset(out, 0, 4);
-    out[0] = TYPE_DATA;
-    wire_put_uint(&w, session->remote_index, 4);
-    wire_put_uint(&w, counter, 8);
-    for (unsigned i = 0; i < 8; i++) /* Noise: little-endian */
-        nonce[4 + i] = (uint8_t)(counter >> (8 * i));
-    crypto_aead_chacha20poly1305_ietf_encrypt(
-        out + DATA_HEADER_LEN, NULL, out + DATA_HEADER_LEN, CELL_LEN, out, DATA_HEADER_LEN, NULL,
-        nonce, session_secrets(links, session)->send);
-}
-
-/* A cell went out. Whatever it says calls for a sign of life, but a PONG alone: or two idle ends would never be quiet. */
-static void link_sent(struct links *links, struct link *link, bool expects, struct mono now) {
-    link->view.bytes_out += DATAGRAM_LEN;
-    if (expects && link->unanswered_since.us == INT64_MAX) {
-        link->unanswered_since = now;
-        links_arm(links, mono_add(now, UNANSWERED_US));
-    }
-}
-
-/* A datagram whose cell is yet to be filled and sealed, or NULL when the step has too many. */
-static uint8_t *cell_datagram(struct links *links, const struct link *link) {
-    return effects_datagram(links->config.effects, &link->view.address, &link->view.local,
-                            DATAGRAM_LEN);
-}
-
-void link_send_cell(struct links *links, struct link *link, struct mono now) {
-    uint8_t *out = link->cell_used > 0 && link->current ? cell_datagram(links, link) : NULL;
-
-    if (out) {
-        memcpy(out + DATA_HEADER_LEN, link->cell, link->cell_used);
-        memset(out + DATA_HEADER_LEN + link->cell_used, 0, CELL_LEN - link->cell_used);
-        seal_cell(links, link->current, out);
-        link_sent(links, link, link->cell_expects, now);
-    }
-    link->cell_used = 0;
-    link->cell_expects = false;
-}
-
-int link_put_frame(struct links *links, struct link *link, uint8_t type, const void *body,
-                   size_t length, struct mono now) {
-    if (length > FRAME_BODY_MAX)
-        return -EMSGSIZE;
-    if (link->cell_used + FRAME_HEADER_LEN + length > CELL_LEN)
-        link_send_cell(links, link, now);
-    struct wire_writer w =
-        wire_writer(link->cell + link->cell_used, CELL_LEN - link->cell_used);
-    wire_put_uint(&w, type, 1);
-    wire_put_uint(&w, length, 2);
-    wire_put(&w, body, length);
-    link->cell_used += wire_length(&w);
-    link->cell_expects |= type != FRAME_PONG;
-    return 0;
-}
-
-int links_send_frame(struct links *links, uint64_t prefix, uint8_t type, const void *body,
-                     size_t length, struct mono now) {
-    struct link *link = find_prefix(links, prefix);
-    if (!link || link->view.state == LINK_PROBATION)
-        return -ENOTCONN;
-    return link_put_frame(links, link, type, body, length, now);
-}
-
-int links_send_onion(struct links *links, uint64_t prefix, const uint8_t packet[ONION_LEN],
-                     struct mono now) {
-    struct link *link = find_prefix(links, prefix);
-    if (!link || link->view.state == LINK_PROBATION)
-        return -ENOTCONN;
-    uint8_t *out = cell_datagram(links, link);
-    if (!out)
-        return -ENOBUFS;
-    struct wire_writer w = wire_writer(out + DATA_HEADER_LEN, CELL_LEN);
-    wire_put_uint(&w, FRAME_ONION, 1);
-    wire_put_uint(&w, ONION_LEN, 2);
-    wire_put(&w, packet, ONION_LEN);
-    seal_cell(links, link->current, out);
-    link_sent(links, link, true, now);
-    return 0;
-}
-
-void links_flush(struct links *links, struct mono now) {
-    for (unsigned i = 0; i < LINK_SLOTS; i++)
-        if (links->links[i] && links->links[i]->cell_used > 0)
-            link_send_cell(links, links->links[i], now);
-}
-
-void link_ping(struct links *links, struct link *link, struct mono now) {
-    random_fill(links->config.random, link->ping_token, sizeof link->ping_token);
-    link->ping_sent = now;
-    link->ping_out = true;
-    link_put_frame(links, link, FRAME_PING, link->ping_token, sizeof link->ping_token, now);
-}
-
-void links_probe_all(struct links *links, struct mono now) {
-    for (unsigned i = 0; i < LINK_SLOTS; i++)
-        if (links->links[i] && links->links[i]->view.state != LINK_PROBATION)
-            link_ping(links, links->links[i], now);
 }
 
 /* ---- Verdicts and goodbyes ---- */
@@ -437,14 +329,14 @@ static void send_verdict(struct links *links, struct link *link, struct session 
         wire_put_address(&w, &referrals[i]);
     link_send_cell(links, link, now);
     link_put_frame(links, link, FRAME_VERDICT, body, wire_length(&w), now);
-    uint8_t *out = effects_datagram(links->config.effects, &session->remote, &session->local,
-                                    DATAGRAM_LEN);
+    uint8_t *out =
+        effects_datagram(links->config.effects, &session->remote, &session->local, DATAGRAM_LEN);
     if (!out)
         return;
     memcpy(out + DATA_HEADER_LEN, link->cell, link->cell_used);
     memset(out + DATA_HEADER_LEN + link->cell_used, 0, CELL_LEN - link->cell_used);
     link->cell_used = 0;
-    seal_cell(links, session, out);
+    link_seal_cell(links, session, out);
     link_sent(links, link, true, now);
     if (!session->initiator && !session->finish && (session->finish = malloc(DATAGRAM_LEN)))
         memcpy(session->finish, out, DATAGRAM_LEN);
@@ -495,8 +387,8 @@ void links_close(struct links *links, unsigned slot, enum link_close reason, str
     link_end(links, link, reason);
 }
 
-static void receive_verdict(struct links *links, struct link *link, const uint8_t *body,
-                            size_t length, struct mono now) {
+void link_take_verdict(struct links *links, struct link *link, const uint8_t *body, size_t length,
+                       struct mono now) {
     struct wire_reader r = wire_reader(body, length);
     struct address referrals[LINK_REFERRALS_MAX];
     uint8_t refusal = (uint8_t)wire_get_uint(&r, 1), n = (uint8_t)wire_get_uint(&r, 1);
@@ -508,8 +400,8 @@ static void receive_verdict(struct links *links, struct link *link, const uint8_
         return;
     if (refusal == LINK_ACCEPTED)
         link_is_up(links, link, now);
-    struct link_event *event = link_emit(
-        links, refusal == LINK_ACCEPTED ? LINK_EVENT_UP : LINK_EVENT_REFUSED, link);
+    struct link_event *event =
+        link_emit(links, refusal == LINK_ACCEPTED ? LINK_EVENT_UP : LINK_EVENT_REFUSED, link);
     if (event) {
         event->refusal = (enum link_refusal)refusal;
         event->n_referrals = n;
@@ -517,178 +409,6 @@ static void receive_verdict(struct links *links, struct link *link, const uint8_
     }
     if (refusal != LINK_ACCEPTED)
         link_drop(links, link);
-}
-
-/* ---- Cells in ---- */
-
-/* An authentic datagram from elsewhere: it may have moved, or somebody forwards copies. Ask there; move when it answers. */
-static void challenge(struct links *links, struct link *link, const struct datagram *datagram,
-                      struct mono now) {
-    uint8_t *out;
-
-    if (link->challenge_out && now.us - link->challenge_sent.us < CHALLENGE_US)
-        return;
-    out = effects_datagram(links->config.effects, &datagram->remote, &datagram->local,
-                           DATAGRAM_LEN);
-    if (!out)
-        return;
-    random_fill(links->config.random, link->challenge_token, sizeof link->challenge_token);
-    link->challenge_out = true;
-    link->challenge_sent = now;
-    link->challenged = datagram->remote;
-    link->challenged_local = datagram->local;
-    struct wire_writer w = wire_writer(out + DATA_HEADER_LEN, CELL_LEN);
-    memset(out, 0, DATAGRAM_LEN);
-    wire_put_uint(&w, FRAME_PING, 1);
-    wire_put_uint(&w, sizeof link->challenge_token, 2);
-    wire_put(&w, link->challenge_token, sizeof link->challenge_token);
-    seal_cell(links, link->current, out);
-}
-
-static void receive_pong(struct links *links, struct link *link, const uint8_t *body,
-                         size_t length, struct mono now) {
-    if (length != sizeof link->ping_token)
-        return;
-    if (link->ping_out && sodium_memcmp(body, link->ping_token, length) == 0) {
-        int64_t sample = now.us - link->ping_sent.us;
-        link->ping_out = false;
-        link->view.rtt_us =
-            link->view.rtt_us < 0 ? sample : (7 * link->view.rtt_us + sample) / 8;
-    } else if (link->challenge_out && address_is_equal(&links->from, &link->challenged) &&
-               sodium_memcmp(body, link->challenge_token, length) == 0) {
-        link->challenge_out = false;
-        link->view.address = link->challenged;
-        link->view.local = link->challenged_local;
-        link_emit(links, LINK_EVENT_MOVED, link);
-    }
-}
-
-static enum drop open_cell(struct links *links, struct session *session,
-                           const struct datagram *datagram) {
-    uint8_t nonce[crypto_aead_chacha20poly1305_ietf_NPUBBYTES] = {0};
-    struct wire_reader r = wire_reader(datagram->bytes + 8, 8);
-    uint64_t counter = wire_get_uint(&r, 8);
-
-    if (counter == UINT64_MAX || !replay_is_new(&session->window, counter))
-        return DROP_REPLAY;
-    for (unsigned i = 0; i < 8; i++)
-        nonce[4 + i] = (uint8_t)(counter >> (8 * i));
-    if (crypto_aead_chacha20poly1305_ietf_decrypt(
-            links->opened, NULL, NULL, datagram->bytes + DATA_HEADER_LEN,
-            DATAGRAM_LEN - DATA_HEADER_LEN, datagram->bytes, DATA_HEADER_LEN, nonce,
-            session_secrets(links, session)->receive) != 0)
-        return DROP_AUTH;
-    replay_enter(&session->window, counter);
-    return DROP_NONE;
-}
-
-static enum drop receive_data(struct links *links, const struct datagram *datagram,
-                              struct mono now, struct wall wall, struct link_cell *ret_cell) {
-    struct wire_reader r = wire_reader(datagram->bytes, DATA_HEADER_LEN);
-
-    wire_get_uint(&r, 1);
-    if (datagram->length != DATAGRAM_LEN || wire_get_uint(&r, 3) != 0)
-        return DROP_MALFORMED;
-    struct session *session = session_find(links, (uint32_t)wire_get_uint(&r, 4));
-    if (!session || (session->state != SESSION_OPEN && session->state != SESSION_FINISHING))
-        return DROP_UNKNOWN;
-    enum drop drop = open_cell(links, session, datagram);
-    if (drop != DROP_NONE)
-        return drop;
-    if (session->state == SESSION_FINISHING && links->opened[0] != FRAME_VERDICT) {
-        /* Its verdict was lost or overtaken: message 3, repeated, brings it again. Who is our neighbour already need not wait. */
-        const struct link *neighbour = link_of(links, &session->peer);
-        if (!neighbour || neighbour->view.state == LINK_PROBATION)
-            return DROP_NONE;
-    }
-    if (!session->peer_confirmed) {
-        bool dialled = session->state == SESSION_FINISHING;
-        session_confirmed(links, session);
-        if (dialled && !link_adopt(links, session, now, wall))
-            return DROP_LIMIT;
-    }
-    if (session->link == LINK_NONE)
-        return DROP_NONE; /* refused: nothing it says matters any more */
-    struct link *link = links->links[session->link];
-    links->from = datagram->remote;
-    link->view.bytes_in += DATAGRAM_LEN;
-    link_heard(links, link, now);
-    if (session == link->current && !address_is_equal(&datagram->remote, &link->view.address))
-        challenge(links, link, datagram, now);
-    *ret_cell = (struct link_cell){session->link, links->opened, links->opened + CELL_LEN};
-    return DROP_NONE;
-}
-
-enum drop links_receive(struct links *links, const struct datagram *datagram, struct mono now,
-                        struct wall wall, struct link_cell *ret_cell) {
-    ret_cell->slot = LINK_NONE;
-    if (datagram->length < COOKIE_ANSWER_LEN)
-        return DROP_MALFORMED;
-    if (datagram->bytes[0] == TYPE_DATA)
-        return receive_data(links, datagram, now, wall, ret_cell);
-    return session_handshake(links, datagram, now, wall);
-}
-
-/* The link's own frames. Returns false if this ended the link. */
-static bool own_frame(struct links *links, struct link *link, const struct link_frame *frame,
-                      struct mono now) {
-    switch (frame->type) {
-    case FRAME_PING:
-        if (frame->length == sizeof link->ping_token)
-            link_put_frame(links, link, FRAME_PONG, frame->body, frame->length, now);
-        return true;
-    case FRAME_PONG:
-        receive_pong(links, link, frame->body, frame->length, now);
-        return true;
-    case FRAME_CLOSE:
-        if (frame->length == 1 && frame->body[0] == LINK_CLOSED_COPY)
-            core_log(links->config.trace, TRACE_WARNING,
-                     "a neighbour says that our identity is in use by another daemon too: give "
-                     "each its own state folder");
-        if (link->view.state == LINK_PROBATION && link->current && link->current->initiator)
-            return true; /* a verdict is due, not this */
-        link_end(links, link, frame->length == 1 && frame->body[0] <= LINK_CLOSED_COPY
-                                  ? (enum link_close)frame->body[0]
-                                  : LINK_CLOSED_BYE);
-        return false;
-    default: { /* FRAME_VERDICT */
-        unsigned slot = link->view.slot;
-        uint64_t serial = link->view.serial;
-        receive_verdict(links, link, frame->body, frame->length, now);
-        return links->links[slot] && links->links[slot]->view.serial == serial;
-    }
-    }
-}
-
-static bool is_own(enum frame_type type) {
-    return type == FRAME_PING || type == FRAME_PONG || type == FRAME_CLOSE ||
-           type == FRAME_VERDICT;
-}
-
-bool links_next_frame(struct links *links, struct link_cell *cell, struct mono now,
-                      struct link_frame *ret_frame, enum drop *ret_drop) {
-    *ret_drop = DROP_NONE;
-    while (cell->slot != LINK_NONE && cell->at < cell->end && *cell->at != FRAME_PADDING) {
-        struct wire_reader r = {cell->at, cell->end, false};
-        struct link_frame frame;
-        frame.type = (enum frame_type)wire_get_uint(&r, 1);
-        frame.length = (size_t)wire_get_uint(&r, 2);
-        frame.body = wire_take(&r, frame.length);
-        struct link *link = links->links[cell->slot];
-        if (r.failed || !link) {
-            *ret_drop = r.failed ? DROP_MALFORMED : DROP_NONE;
-            return false;
-        }
-        cell->at = r.at;
-        if (is_own(frame.type)) {
-            if (!own_frame(links, link, &frame, now))
-                return false;
-        } else if (link->view.state != LINK_PROBATION) {
-            *ret_frame = frame;
-            return true;
-        }
-    }
-    return false;
 }
 
 /* ---- Time ---- */
@@ -710,7 +430,8 @@ static void arm_link(struct links *links, const struct link *link) {
 }
 
 static void ask_if_quiet(struct links *links, struct link *link, struct mono now) {
-    int64_t heartbeat = links->config.heartbeat_us + (link->view.dialled ? 0 : links->config.heartbeat_us / 8);
+    int64_t heartbeat =
+        links->config.heartbeat_us + (link->view.dialled ? 0 : links->config.heartbeat_us / 8);
     bool unanswered = link->unanswered_since.us != INT64_MAX &&
                       now.us - link->unanswered_since.us >= UNANSWERED_US;
 
@@ -721,8 +442,8 @@ static void ask_if_quiet(struct links *links, struct link *link, struct mono now
     }
     if (unanswered && (link->next_ping.us == INT64_MAX || mono_is_due(link->next_ping, now))) {
         link_ping(links, link, now);
-        link->next_ping = mono_add(
-            now, link->view.state == LINK_SUSPECT ? PING_SUSPECT_US : PING_FAST_US);
+        link->next_ping =
+            mono_add(now, link->view.state == LINK_SUSPECT ? PING_SUSPECT_US : PING_FAST_US);
     } else if (link->unanswered_since.us == INT64_MAX &&
                now.us - link->last_heard.us >= heartbeat) {
         link_ping(links, link, now);

@@ -28,12 +28,19 @@ enum frame_type {
     FRAME_ANNOUNCE = 6, /* (prefix 8, sequence 6)* */
     FRAME_WANT = 7,     /* (prefix 8)* */
     FRAME_DESCRIPTOR = 8,
-    FRAME_DIGEST = 9,    /* scope(1), 256 * 4 */
+    FRAME_DIGEST = 9,     /* scope(1), 256 * 4 */
     FRAME_INTRODUCE = 10, /* link to this node: id(32) address(18) */
 };
 
 /* Why a dial is made: carried in message 3, so that the responder can judge. */
-enum link_purpose { LINK_WANTED = 0, LINK_JOIN, LINK_INTRODUCED, LINK_HEAL, LINK_REKEY, LINK_PURPOSES };
+enum link_purpose {
+    LINK_WANTED = 0,
+    LINK_JOIN,
+    LINK_INTRODUCED,
+    LINK_HEAL,
+    LINK_REKEY,
+    LINK_PURPOSES
+};
 
 enum link_state { LINK_FREE = 0, LINK_PROBATION, LINK_UP, LINK_SUSPECT };
 
@@ -50,8 +57,8 @@ struct link_view {
     enum link_purpose purpose;
     struct mono since;
     struct wall since_wall;
-    int64_t rtt_us;                /* smoothed; -1 unmeasured */
-    int64_t clock_offset_us;       /* its wall time less ours, uncorrected */
+    int64_t rtt_us;          /* smoothed; -1 unmeasured */
+    int64_t clock_offset_us; /* its wall time less ours, uncorrected */
     uint64_t bytes_in, bytes_out;
 };
 
@@ -76,8 +83,8 @@ void links_set_correction(struct links *links, int64_t correction_us);
 /* Ask the node at `address` for a link. 0; -EALREADY: being dialled; -ENOBUFS: LINK_DIALS_MAX under way. Ends in an event: UP,
  * REFUSED, DIAL_FAILED (or nothing, when it turns out to be a neighbour already). */
 #define LINK_DIALS_MAX 32
-int links_dial(struct links *links, const struct address *address, enum link_purpose purpose, struct mono now,
-               struct wall wall);
+int links_dial(struct links *links, const struct address *address, enum link_purpose purpose,
+               struct mono now, struct wall wall);
 bool links_is_dialling(const struct links *links, const struct address *address);
 unsigned links_dials(const struct links *links);
 
@@ -92,22 +99,28 @@ struct link_frame {
     size_t length;
 };
 /* Take a datagram in. On DROP_NONE with ret_cell->slot != LINK_NONE there are frames to read (valid until the next call). */
-enum drop links_receive(struct links *links, const struct datagram *datagram, struct mono now, struct wall wall,
-                        struct link_cell *ret_cell);
+enum drop links_receive(struct links *links, const struct datagram *datagram, struct mono now,
+                        struct wall wall, struct link_cell *ret_cell);
 /* The next frame that is not the link's own business; false at the end. *ret_drop says if the rest was malformed. */
-bool links_next_frame(struct links *links, struct link_cell *cell, struct mono now, struct link_frame *ret_frame,
-                      enum drop *ret_drop);
+bool links_next_frame(struct links *links, struct link_cell *cell, struct mono now,
+                      struct link_frame *ret_frame, enum drop *ret_drop);
 
 enum link_refusal { LINK_ACCEPTED = 0, LINK_FULL, LINK_SELF, LINK_REFUSALS };
-enum link_close { LINK_CLOSED_SILENT = 0, LINK_CLOSED_BYE, LINK_CLOSED_REPLACED, LINK_CLOSED_LEAVING, LINK_CLOSED_COPY };
+enum link_close {
+    LINK_CLOSED_SILENT = 0,
+    LINK_CLOSED_BYE,
+    LINK_CLOSED_REPLACED,
+    LINK_CLOSED_LEAVING,
+    LINK_CLOSED_COPY
+};
 #define LINK_REFERRALS_MAX 8
 
 enum link_event_kind {
-    LINK_EVENT_ANSWERED,    /* a dial was answered: set correction and descriptor, then links_finish() */
-    LINK_EVENT_ASKED,       /* somebody dialled us: give links_verdict() */
+    LINK_EVENT_ANSWERED, /* a dial was answered: set correction and descriptor, then links_finish() */
+    LINK_EVENT_ASKED,    /* somebody dialled us: give links_verdict() */
     LINK_EVENT_UP,
-    LINK_EVENT_REFUSED,     /* our dial: reason, referrals */
-    LINK_EVENT_DOWN,        /* an established link ended: why */
+    LINK_EVENT_REFUSED, /* our dial: reason, referrals */
+    LINK_EVENT_DOWN,    /* an established link ended: why */
     LINK_EVENT_SUSPECT,
     LINK_EVENT_RECOVERED,
     LINK_EVENT_MOVED,       /* it roamed: address */
@@ -117,7 +130,7 @@ struct link_event {
     enum link_event_kind kind;
     struct link_view link; /* a copy: the slot may be free by now */
     struct address address;
-    uint32_t session;      /* ANSWERED: for links_finish */
+    uint32_t session; /* ANSWERED: for links_finish */
     enum link_refusal refusal;
     enum link_close close;
     struct address referrals[LINK_REFERRALS_MAX]; /* REFUSED, and UP of a link that we dialled */
@@ -129,19 +142,20 @@ struct link_event {
 bool links_event(struct links *links, struct link_event *ret_event);
 
 /* Send message 3 of the handshake that was answered. */
-void links_finish(struct links *links, uint32_t session, struct mono now, struct wall wall);
+void links_finish(struct links *links, uint32_t index, struct mono now, struct wall wall);
 /* Answer ASKED. Accepted: the link is UP (an event says so). Refused: told, with referrals, and closed. */
-void links_verdict(struct links *links, unsigned slot, enum link_refusal refusal, const struct address *referrals, size_t n,
-                   struct mono now);
+void links_verdict(struct links *links, unsigned slot, enum link_refusal refusal,
+                   const struct address *referrals, size_t n, struct mono now);
 /* Say goodbye and end a link; causes a DOWN event if it was up. */
 void links_close(struct links *links, unsigned slot, enum link_close reason, struct mono now);
 
 /* ---- What goes ---- */
 /* Put a frame into the neighbour's next cell (they share one; it goes at links_flush). 0; -ENOTCONN; -ENOBUFS. */
-int links_send_frame(struct links *links, uint64_t prefix, uint8_t type, const void *body, size_t length,
-                     struct mono now);
+int links_send_frame(struct links *links, uint64_t prefix, uint8_t type, const void *body,
+                     size_t length, struct mono now);
 /* Send an onion packet to the established neighbour `prefix`. 0; -ENOTCONN: no such link is up; -ENOBUFS: queue full. */
-int links_send_onion(struct links *links, uint64_t prefix, const uint8_t packet[ONION_LEN], struct mono now);
+int links_send_onion(struct links *links, uint64_t prefix, const uint8_t packet[ONION_LEN],
+                     struct mono now);
 /* Everything gathered goes out. Once at the end of each step. */
 void links_flush(struct links *links, struct mono now);
 

@@ -1,4 +1,4 @@
-/* What the three files of the link room share: link.c (links and cells), link_session.c (handshakes and sessions),
+/* What the four files of the link room share: link.c (links), link_cell.c (cells), link_session.c (handshakes and sessions),
  * link_guard.c (macs, cookies, replays of message 1, load). */
 #ifndef P2PD_LINK_PRIVATE_H
 #define P2PD_LINK_PRIVATE_H
@@ -15,13 +15,15 @@
 #define INIT_HEADER_LEN 12     /* type version reserved(2) sender(4) minute(4) */
 #define RESPONSE_HEADER_LEN 12 /* type version reserved(2) sender(4) receiver(4) */
 #define FINISH_HEADER_LEN 8    /* type version reserved(2) receiver(4) */
-#define COOKIE_ANSWER_LEN 72   /* type version reserved(2) receiver(4) nonce(24) sealed(cookie 16, time 8, tag 16) */
+#define COOKIE_ANSWER_LEN                                                                          \
+    72 /* type version reserved(2) receiver(4) nonce(24) sealed(cookie 16, time 8, tag 16) */
 
 enum datagram_type { TYPE_INIT = 1, TYPE_RESPONSE, TYPE_FINISH, TYPE_COOKIE, TYPE_DATA };
 
 /* ---- Replay window (RFC 6479, section 2: a ring of words, the oldest is cleared as the front moves) ---- */
 #define REPLAY_BITS 2048
-#define REPLAY_WORDS (REPLAY_BITS / 64 + 1) /* one spare word, so that a full window always stands */
+#define REPLAY_WORDS                                                                               \
+    (REPLAY_BITS / 64 + 1) /* one spare word, so that a full window always stands */
 struct replay_window {
     uint64_t last; /* highest counter accepted, plus one */
     uint64_t words[REPLAY_WORDS];
@@ -45,24 +47,29 @@ struct guard {
     uint64_t seen[GUARD_SEEN]; /* ephemerals of message 1, direct-mapped by their own bits */
     uint32_t seen_minute[GUARD_SEEN];
 };
-void guard_init(struct guard *guard, const uint8_t network_key[KEY_LEN], const struct core_random *random,
-                struct mono now);
+void guard_init(struct guard *guard, const uint8_t network_key[KEY_LEN],
+                const struct core_random *random, struct mono now);
 /* Keyed mac over what precedes it. */
-void guard_mac1(const struct guard *guard, const uint8_t *bytes, size_t length, uint8_t ret_mac[MAC_LEN]);
+void guard_mac1(const struct guard *guard, const uint8_t *bytes, size_t length,
+                uint8_t ret_mac[MAC_LEN]);
 bool guard_mac1_is_good(const struct guard *guard, const uint8_t *bytes, size_t length);
 /* May a handshake from this source be worked on without a cookie (true: a token was taken)? */
 bool guard_admit(struct guard *guard, const struct address *source, struct mono now);
 /* The same for one that showed its cookie: only the source's own share holds. */
 bool guard_admit_proven(struct guard *guard, const struct address *source, struct mono now);
-void guard_cookie(struct guard *guard, unsigned which, const struct address *source, uint8_t ret_cookie[COOKIE_LEN]);
+void guard_cookie(struct guard *guard, unsigned which, const struct address *source,
+                  uint8_t ret_cookie[COOKIE_LEN]);
 bool guard_cookie_is_good(struct guard *guard, const struct address *source, const uint8_t *init);
 void guard_rotate(struct guard *guard, const struct core_random *random, struct mono now);
 /* Has this ephemeral been seen in a message 1 lately? Enters it if not. */
 bool guard_is_replay(struct guard *guard, const uint8_t *ephemeral, int64_t minute);
-void guard_seal_cookie(const struct guard *guard, uint32_t receiver, const uint8_t cookie[COOKIE_LEN], struct wall wall,
-                       const uint8_t mac1[MAC_LEN], const struct core_random *random, uint8_t ret[COOKIE_ANSWER_LEN]);
-bool guard_open_cookie(const struct guard *guard, const uint8_t answer[COOKIE_ANSWER_LEN], const uint8_t mac1[MAC_LEN],
-                       uint8_t ret_cookie[COOKIE_LEN], struct wall *ret_wall);
+void guard_seal_cookie(const struct guard *guard, uint32_t receiver,
+                       const uint8_t cookie[COOKIE_LEN], struct wall wall,
+                       const uint8_t mac1[MAC_LEN], const struct core_random *random,
+                       uint8_t ret[COOKIE_ANSWER_LEN]);
+bool guard_open_cookie(const struct guard *guard, const uint8_t answer[COOKIE_ANSWER_LEN],
+                       const uint8_t mac1[MAC_LEN], uint8_t ret_cookie[COOKIE_LEN],
+                       struct wall *ret_wall);
 
 /* ---- Sessions ---- */
 enum session_state {
@@ -94,10 +101,10 @@ struct session {
     int64_t offset_us;       /* the other's uncorrected wall time less ours */
     struct node_id peer;
     uint64_t peer_sequence;
-    uint8_t *finish;         /* message 3, kept for repetition */
-    uint64_t counter;        /* next to send */
+    uint8_t *finish;  /* message 3, kept for repetition */
+    uint64_t counter; /* next to send */
     struct replay_window window;
-    unsigned link;           /* slot, LINK_NONE */
+    unsigned link; /* slot, LINK_NONE */
 };
 #define SESSIONS_MAX 256
 #define SESSION_SLOTS_CHUNK 16
@@ -106,7 +113,8 @@ struct link {
     struct link_view view;
     struct session *current, *previous;
     struct mono previous_until;
-    struct mono last_heard, unanswered_since; /* MONO_NEVER: nothing out that was not followed by a sign of life */
+    struct mono last_heard,
+        unanswered_since; /* MONO_NEVER: nothing out that was not followed by a sign of life */
     struct mono next_ping, rekey_at;
     uint8_t ping_token[8], challenge_token[8];
     struct mono ping_sent, challenge_sent;
@@ -146,25 +154,42 @@ static inline void links_arm(struct links *links, struct mono due) {
 }
 
 /* link_session.c */
-struct session *session_new(struct links *links, const struct address *remote, const struct address *local,
-                            struct mono now);
+struct session *session_new(struct links *links, const struct address *remote,
+                            const struct address *local, struct mono now);
 struct session *session_find(struct links *links, uint32_t local_index);
 void session_free(struct links *links, struct session *session);
 struct session_secrets *session_secrets(struct links *links, const struct session *session);
 void session_dial(struct links *links, struct session *session, struct mono now, struct wall wall);
 void session_tick(struct links *links, struct session *session, struct mono now, struct wall wall);
-enum drop session_handshake(struct links *links, const struct datagram *datagram, struct mono now, struct wall wall);
+enum drop session_handshake(struct links *links, const struct datagram *datagram, struct mono now,
+                            struct wall wall);
 void session_repeat_finish(struct links *links, struct session *session);
 void session_confirmed(struct links *links, struct session *session);
 
 /* link.c */
+#define UNANSWERED_US US_PER_S /* cells out and nothing heard: ask */
 struct link *link_of(struct links *links, const struct node_id *id);
 /* A handshake ended well: give the session to its link (made if there is none). NULL: no room, and the session is freed. */
-struct link *link_adopt(struct links *links, struct session *session, struct mono now, struct wall wall);
+struct link *link_adopt(struct links *links, struct session *session, struct mono now,
+                        struct wall wall);
 void link_welcome(struct links *links, struct link *link, struct session *session, struct mono now);
+struct link *link_find(const struct links *links, uint64_t prefix);
+void link_heard(struct links *links, struct link *link, struct mono now);
+void link_end(struct links *links, struct link *link, enum link_close reason);
+void link_take_verdict(struct links *links, struct link *link, const uint8_t *body, size_t length,
+                       struct mono now);
+struct link_event *link_emit(struct links *links, enum link_event_kind kind,
+                             const struct link *link);
+
+/* link_cell.c */
+/* A datagram whose cell is yet to be filled and sealed; NULL when the step has too many. */
+uint8_t *link_cell_datagram(struct links *links, const struct link *link);
+/* Seal the 1200 bytes behind the header of a datagram, in place. */
+void link_seal_cell(struct links *links, struct session *session, uint8_t *out);
+void link_sent(struct links *links, struct link *link, bool expects, struct mono now);
 void link_send_cell(struct links *links, struct link *link, struct mono now);
 void link_ping(struct links *links, struct link *link, struct mono now);
-int link_put_frame(struct links *links, struct link *link, uint8_t type, const void *body, size_t length, struct mono now);
-struct link_event *link_emit(struct links *links, enum link_event_kind kind, const struct link *link);
+int link_put_frame(struct links *links, struct link *link, uint8_t type, const void *body,
+                   size_t length, struct mono now);
 
 #endif

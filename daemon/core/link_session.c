@@ -16,7 +16,8 @@
 #define FINISH_TRIES 4
 #define HALF_OPEN_US (5 * US_PER_S)
 #define HALF_OPEN_MAX 128
-#define HALF_OPEN_SOURCE_MAX 16 /* of them from one IP: a few proven ones must not shut out the rest */
+#define HALF_OPEN_SOURCE_MAX                                                                       \
+    16                /* of them from one IP: a few proven ones must not shut out the rest */
 #define COOKIES_MAX 3 /* cookie answers that one dial follows */
 
 /* state -> states that may follow it */
@@ -96,12 +97,11 @@ static int write_with_ephemeral(struct links *links, struct noise_handshake *noi
     return written;
 }
 
-void session_dial(struct links *links, struct session *session, struct mono now,
-                  struct wall wall) {
+void session_dial(struct links *links, struct session *session, struct mono now, struct wall wall) {
     static const uint8_t padding[INIT_PADDING];
     struct noise_handshake *noise = &session_secrets(links, session)->noise;
-    uint8_t *out = effects_datagram(links->config.effects, &session->remote, &session->local,
-                                    DATAGRAM_LEN);
+    uint8_t *out =
+        effects_datagram(links->config.effects, &session->remote, &session->local, DATAGRAM_LEN);
 
     session_move(links, session, SESSION_DIALLING);
     session->retry = mono_add(now, DIAL_RETRY_US << session->tries);
@@ -123,8 +123,7 @@ void session_dial(struct links *links, struct session *session, struct mono now,
     memcpy(session->mac1, out + DATAGRAM_LEN - 2 * MAC_LEN, MAC_LEN);
     uint8_t *mac2 = out + DATAGRAM_LEN - MAC_LEN;
     if (session->has_cookie)
-        crypto_generichash(mac2, MAC_LEN, out, DATAGRAM_LEN - MAC_LEN, session->cookie,
-                           COOKIE_LEN);
+        crypto_generichash(mac2, MAC_LEN, out, DATAGRAM_LEN - MAC_LEN, session->cookie, COOKIE_LEN);
     else /* random, or outsiders could tell a dial under load from another */
         random_fill(links->config.random, mac2, MAC_LEN);
 }
@@ -194,8 +193,8 @@ static void send_cookie(struct links *links, const struct datagram *datagram, st
 static enum drop send_response(struct links *links, struct session *session, struct wall wall) {
     struct noise_handshake *noise = &session_secrets(links, session)->noise;
     uint8_t payload[RESPONSE_PAYLOAD];
-    uint8_t *out = effects_datagram(links->config.effects, &session->remote, &session->local,
-                                    DATAGRAM_LEN);
+    uint8_t *out =
+        effects_datagram(links->config.effects, &session->remote, &session->local, DATAGRAM_LEN);
     if (!out)
         return DROP_QUEUE;
     struct wire_writer w = wire_writer(out, DATAGRAM_LEN);
@@ -248,8 +247,8 @@ static enum drop admit(struct links *links, const struct datagram *datagram, uin
     return DROP_NONE;
 }
 
-static enum drop receive_init(struct links *links, const struct datagram *datagram,
-                              struct mono now, struct wall wall) {
+static enum drop receive_init(struct links *links, const struct datagram *datagram, struct mono now,
+                              struct wall wall) {
     uint8_t padding[DATAGRAM_LEN];
     size_t length;
     struct wire_reader r = wire_reader(datagram->bytes + 4, INIT_HEADER_LEN - 4);
@@ -299,9 +298,9 @@ static enum drop receive_response(struct links *links, const struct datagram *da
         return DROP_MAC;
     if (!session || session->state != SESSION_DIALLING)
         return DROP_UNKNOWN;
-    enum drop drop = noise_read(&session_secrets(links, session)->noise,
-                                datagram->bytes + RESPONSE_HEADER_LEN,
-                                DATAGRAM_LEN - RESPONSE_HEADER_LEN - MAC_LEN, payload, &length);
+    enum drop drop =
+        noise_read(&session_secrets(links, session)->noise, datagram->bytes + RESPONSE_HEADER_LEN,
+                   DATAGRAM_LEN - RESPONSE_HEADER_LEN - MAC_LEN, payload, &length);
     if (drop == DROP_NONE)
         drop = get_payload(links, session, payload, length, wall, &introduction);
     if (drop != DROP_NONE)
@@ -404,13 +403,12 @@ static enum drop receive_finish(struct links *links, const struct datagram *data
     }
     if (session->state != SESSION_RESPONDED)
         return DROP_REPLAY;
-    enum drop drop = noise_read(&session_secrets(links, session)->noise,
-                                datagram->bytes + FINISH_HEADER_LEN,
-                                DATAGRAM_LEN - FINISH_HEADER_LEN - MAC_LEN, payload, &length);
+    enum drop drop =
+        noise_read(&session_secrets(links, session)->noise, datagram->bytes + FINISH_HEADER_LEN,
+                   DATAGRAM_LEN - FINISH_HEADER_LEN - MAC_LEN, payload, &length);
     if (drop == DROP_NONE)
         drop = get_payload(links, session, payload, length, wall, &introduction);
-    if (drop == DROP_NONE &&
-        node_id_is_equal(&session->peer, identity_id(links->config.identity)))
+    if (drop == DROP_NONE && node_id_is_equal(&session->peer, identity_id(links->config.identity)))
         drop = DROP_AUTH;
     if (drop != DROP_NONE)
         return drop;
@@ -493,8 +491,7 @@ static void dial_failed(struct links *links, struct session *session) {
     session_free(links, session);
 }
 
-void session_tick(struct links *links, struct session *session, struct mono now,
-                  struct wall wall) {
+void session_tick(struct links *links, struct session *session, struct mono now, struct wall wall) {
     if (session->state == SESSION_OPEN && session->link != LINK_NONE)
         return;
     if (!mono_is_due(session->retry, now)) {

@@ -226,7 +226,7 @@ static enum drop mix_token(struct noise_handshake *h, enum noise_token token) {
         mix_key_and_hash(h, h->psk);
         return DROP_NONE;
     default:
-        assert(!"a pattern holds a token that is none");
+        assert(false && "a pattern holds a token that is none");
         return DROP_MALFORMED;
     }
 }

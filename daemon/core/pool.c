@@ -1,56 +1,20 @@
 /* Threat: see pool.h. What a stranger can make us do here is dial an address three times an hour, in cells of one size. */
-#include "daemon/core/pool.h"
-
-#include "daemon/core/pool_book.h"
+#include "daemon/core/pool_private.h"
 #include "daemon/core/wirebuf.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-#define DIALS_AT_ONCE 8
-#define JOIN_AFTER 8 /* refusals in a row after which a newcomer says JOIN */
 #define ANCHORS 2
 #define NETWORK_SHARE 2 /* neighbours from one IPv4 /16 or IPv6 /32 */
-#define HEAL_PLACES 2   /* above the aim, for neighbours found again */
 #define LOST_US US_PER_HOUR
-#define REDRAW_US (30 * US_PER_MINUTE)
-/* Known nodes to which no links lead are tried now and then, and soon after losses; where they are many, the network may have come
- * apart, and what fills each part's pools would never join them. */
-#define HEAL_US US_PER_MINUTE
 #define HEAL_SOON_US (5 * US_PER_S)
-#define HEAL_FAST_US (500 * US_PER_MS)
-#define HEAL_LOST_US (5 * US_PER_MINUTE)
-#define HEAL_SHARE 4 /* fast, if more than one in so many cannot be reached */
 #define SAVE_FIRST_US (100 * US_PER_MS) /* with nothing on disk yet */
 #define SAVE_US (5 * US_PER_S)
-#define RETRY_US US_PER_S /* a dial under way is looked at again no sooner */
-#define SPARES_MAX 256
-#define WAITING_MAX 16
-#define DRAWS 16  /* from the directory until one fits */
-#define IN_VAIN 4 /* dials in a row without any answer: many are dead */
 /* Introductions followed: 16 at once (all our neighbours leave), then one in 10 s. */
 #define INTRODUCED_US (10 * US_PER_S)
 #define INTRODUCED_BURST 16
 #define INTRODUCE_LEN (NODE_ID_LEN + ADDRESS_WIRE_LEN)
-
-struct waiting { /* a client of `connect` */
-    uint64_t client;
-    struct address address;
-};
-struct pool {
-    struct pool_config config;
-    struct book book;
-    unsigned refusals; /* in a row since the last link */
-    unsigned in_vain;  /* dials in a row that nobody answered */
-    struct mono next, redraw, save, heal;
-    struct mono lost; /* when a neighbour last fell silent */
-    struct mono introduced_from; /* a token bucket, as a time */
-    bool saving, dirty, leaving;
-    struct spare spares[SPARES_MAX]; /* being stored */
-    size_t n_spares;
-    struct waiting waiting[WAITING_MAX];
-    unsigned n_waiting;
-};
 
 struct pool *pool_new(const struct pool_config *config, const struct node_boot *boot,
                       const struct address *bootstrap, size_t n_bootstrap, struct mono now) {
@@ -106,10 +70,7 @@ unsigned pool_spares(const struct pool *pool) {
 
 /* ---- Who is there ---- */
 
-struct census {
-    unsigned all, up, dialled, accepted, joined; /* all: established, suspects included */
-};
-static struct census take_census(const struct pool *pool) {
+struct census pool_census(const struct pool *pool) {
     struct census census = {0};
     for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
         const struct link_view *link = links_at(pool->config.links, slot);
@@ -127,7 +88,7 @@ static struct census take_census(const struct pool *pool) {
 }
 
 /* One of the two oldest links? */
-static bool is_anchor(const struct pool *pool, const struct link_view *link) {
+bool pool_is_anchor(const struct pool *pool, const struct link_view *link) {
     unsigned older = 0;
     for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
         const struct link_view *other = links_at(pool->config.links, slot);
@@ -137,8 +98,8 @@ static bool is_anchor(const struct pool *pool, const struct link_view *link) {
     return older < ANCHORS;
 }
 
-static bool network_is_full(const struct pool *pool, const struct address *address,
-                            const struct link_view *except) {
+bool pool_network_is_full(const struct pool *pool, const struct address *address,
+                          const struct link_view *except) {
     unsigned n = 0;
     if (address_is_private(address))
         return false;
@@ -150,7 +111,7 @@ static bool network_is_full(const struct pool *pool, const struct address *addre
     return n >= NETWORK_SHARE;
 }
 
-static bool is_linked_to(const struct pool *pool, const struct address *address) {
+bool pool_is_linked_to(const struct pool *pool, const struct address *address) {
     for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
         const struct link_view *link = links_at(pool->config.links, slot);
         if (link && address_is_equal(&link->address, address))
@@ -207,9 +168,8 @@ static const struct link_view *splittable(const struct pool *pool) {
     const struct link_view *youngest = NULL;
     for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
         const struct link_view *link = links_at(pool->config.links, slot);
-        if (!link || link->state == LINK_PROBATION || link->dialled ||
-            link->purpose == LINK_JOIN || is_anchor(pool, link) ||
-            paths_is_guard(pool->config.paths, link->prefix))
+        if (!link || link->state == LINK_PROBATION || link->dialled || link->purpose == LINK_JOIN ||
+            pool_is_anchor(pool, link) || paths_is_guard(pool->config.paths, link->prefix))
             continue;
         if (!youngest || link->serial > youngest->serial)
             youngest = link;
@@ -224,9 +184,8 @@ static unsigned join_share(const struct pool *pool) {
 
 /* JOIN at a full node: the newcomer goes between us and one whom we accepted. False: no edge can be split. */
 static bool split_edge(struct pool *pool, const struct link_view *newcomer, struct mono now) {
-    struct census census = take_census(pool);
-    const struct link_view *link =
-        census.joined < join_share(pool) ? splittable(pool) : NULL;
+    struct census census = pool_census(pool);
+    const struct link_view *link = census.joined < join_share(pool) ? splittable(pool) : NULL;
     if (!link)
         return false;
     struct link_view displaced = *link;
@@ -248,7 +207,7 @@ static bool is_noted(const struct pool *pool, const struct link_view *asker,
 }
 
 static bool has_room(const struct pool *pool, const struct link_view *asker) {
-    struct census census = take_census(pool);
+    struct census census = pool_census(pool);
     unsigned aim = pool_aim(pool), most = pool->config.max;
     unsigned lack = census.up < aim ? aim - census.up : 0;
     unsigned dials = links_dials(pool->config.links);
@@ -256,7 +215,7 @@ static bool has_room(const struct pool *pool, const struct link_view *asker) {
     /* What we dial ourselves has its place already, as far as it is wanted. */
     if (census.all + (dials < lack ? dials : lack) >= most)
         return false;
-    if (census.all >= pool->config.min && network_is_full(pool, &asker->address, asker))
+    if (census.all >= pool->config.min && pool_network_is_full(pool, &asker->address, asker))
         return false;
     if (census.accepted < most - aim / 2)
         return true;
@@ -303,10 +262,10 @@ static void note_referrals(struct pool *pool, const struct link_event *event) {
 }
 
 /* Give up on a suspect that nothing protects: its place is wanted. */
-static bool close_suspect(struct pool *pool, struct mono now) {
+bool pool_close_suspect(struct pool *pool, struct mono now) {
     for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
         const struct link_view *link = links_at(pool->config.links, slot);
-        if (link && link->state == LINK_SUSPECT && !is_anchor(pool, link) &&
+        if (link && link->state == LINK_SUSPECT && !pool_is_anchor(pool, link) &&
             !paths_is_guard(pool->config.paths, link->prefix)) {
             links_close(pool->config.links, slot, LINK_CLOSED_SILENT, now);
             return true;
@@ -325,7 +284,7 @@ static void came_up(struct pool *pool, const struct link_event *event, struct mo
     struct contact *contact = book_find(&pool->book, &event->link.address);
 
     /* Several dials can be answered at once: never above the limit, not for a moment. */
-    if (take_census(pool).all > pool->config.max && !close_suspect(pool, now))
+    if (pool_census(pool).all > pool->config.max && !pool_close_suspect(pool, now))
         links_close(pool->config.links, event->link.slot, LINK_CLOSED_BYE, now);
 
     if (!contact && event->link.dialled)
@@ -367,8 +326,8 @@ static void went_down(struct pool *pool, const struct link_event *event, struct 
         if (contact) {
             contact->id = event->link.id;
             contact->until = mono_add(now, LOST_US);
-            contact->next = mono_add(
-                now, (int64_t)random_below(pool->config.random, 10 * US_PER_S));
+            contact->next =
+                mono_add(now, (int64_t)random_below(pool->config.random, 10 * US_PER_S));
         }
         pool->lost = now;
         pool->heal = mono_min(pool->heal, mono_add(now, HEAL_SOON_US));
@@ -411,8 +370,7 @@ void pool_link_event(struct pool *pool, const struct link_event *event, struct m
     pool->next = now;
 }
 
-enum drop pool_introduced(struct pool *pool, const uint8_t *body, size_t length,
-                          struct mono now) {
+enum drop pool_introduced(struct pool *pool, const uint8_t *body, size_t length, struct mono now) {
     struct wire_reader r = wire_reader(body, length);
     struct node_id id;
     struct address address;
@@ -436,187 +394,6 @@ enum drop pool_introduced(struct pool *pool, const uint8_t *body, size_t length,
     return DROP_NONE;
 }
 
-/* ---- Dialling ---- */
-
-static bool may_dial(const struct pool *pool, const struct contact *contact, struct mono now) {
-    return contact->kind != CONTACT_SELF && mono_is_due(contact->next, now) &&
-           !links_is_dialling(pool->config.links, &contact->address) &&
-           !is_linked_to(pool, &contact->address);
-}
-
-static bool try_contact(struct pool *pool, struct contact *contact, bool join, struct mono now,
-                        struct wall wall) {
-    enum link_purpose purpose = join                                  ? LINK_JOIN
-                                : contact->kind == CONTACT_INTRODUCED ? LINK_INTRODUCED
-                                : contact->kind == CONTACT_LOST       ? LINK_HEAL
-                                                                      : LINK_WANTED;
-    contact->next = mono_add(now, RETRY_US); /* set anew by what becomes of it */
-    return links_dial(pool->config.links, &contact->address, purpose, now, wall) == 0;
-}
-
-/* The contact of a drawn node, if it may be dialled. Refused ones only if `join`. */
-static struct contact *contact_of(struct pool *pool, const struct directory_entry *entry, bool join,
-                                  struct mono now) {
-    struct address address = directory_address(pool->config.directory, entry);
-
-    if (address.port == 0 || links_find(pool->config.links, entry->prefix) ||
-        network_is_full(pool, &address, NULL))
-        return NULL;
-    struct contact *contact = book_note(&pool->book, &address, CONTACT_GOSSIPED);
-    if (contact && join && contact->refused)
-        contact->next = now;
-    return contact && may_dial(pool, contact, now) ? contact : NULL;
-}
-
-/* A node that is no neighbour, uniformly drawn. But where one dial after the other is in vain, most of the directory is dead: the
- * living have told of their losses, so of several drawn the one heard of last. */
-static struct contact *draw_from_directory(struct pool *pool, bool join, struct mono now) {
-    struct address best = {.port = 0}; /* noting one may move the others */
-    struct mono heard = {INT64_MIN};
-
-    for (unsigned i = 0; i < DRAWS; i++) {
-        const struct directory_entry *entry = directory_random(pool->config.directory);
-        if (!entry || entry->received.us <= heard.us)
-            continue;
-        struct contact *contact = contact_of(pool, entry, join, now);
-        if (!contact)
-            continue;
-        best = contact->address;
-        heard = entry->received;
-        if (pool->in_vain < IN_VAIN)
-            break;
-    }
-    return best.port != 0 ? book_find(&pool->book, &best) : NULL;
-}
-
-/* The most wanted contact of a kind in [first, last] that may be dialled, at random among equals. */
-static struct contact *draw_from_book(struct pool *pool, enum contact_kind first,
-                                      enum contact_kind last, bool join, struct mono now) {
-    struct contact *best = NULL;
-    uint64_t equals = 0;
-    for (size_t i = 0; i < pool->book.n; i++) {
-        struct contact *contact = &pool->book.contacts[i];
-        if (contact->kind < first || contact->kind > last)
-            continue;
-        if (join && contact->refused && contact->kind != CONTACT_SELF)
-            contact->next = mono_min(contact->next, now);
-        if (!may_dial(pool, contact, now) || (best && contact->kind > best->kind))
-            continue;
-        if (!best || contact->kind < best->kind)
-            equals = 0;
-        if (random_below(pool->config.random, ++equals) == 0)
-            best = contact;
-    }
-    return best;
-}
-
-/* Anchors and introductions first; then nodes drawn uniformly from the directory, so that links are self-chosen; where it
- * offers nobody, whom we were told of. */
-static struct contact *draw_contact(struct pool *pool, bool join, struct mono now) {
-    struct contact *contact =
-        draw_from_book(pool, CONTACT_MANUAL, CONTACT_INTRODUCED, false, now);
-    if (!contact && directory_count(pool->config.directory) > 0)
-        contact = draw_from_directory(pool, join, now);
-    if (!contact)
-        contact = draw_from_book(pool, CONTACT_BOOTSTRAP, CONTACT_GOSSIPED, join, now);
-    return contact;
-}
-
-static void fill(struct pool *pool, struct mono now, struct wall wall) {
-    struct census census = take_census(pool);
-    unsigned aim = pool_aim(pool), dials = links_dials(pool->config.links);
-    unsigned own = (aim + 1) / 2, lack = census.up < aim ? aim - census.up : 0;
-
-    /* A suspect may come back, but its place is needed now. */
-    if (lack > 0 && census.all >= pool->config.max && close_suspect(pool, now))
-        census = take_census(pool);
-    if (census.all < pool->config.max && census.dialled < own && own - census.dialled > lack)
-        lack = own - census.dialled;
-    if (lack > pool->config.max - census.all)
-        lack = pool->config.max - census.all;
-    bool join = pool->refusals >= JOIN_AFTER && census.up < pool->config.min;
-    if (lack > 0 && pool->in_vain >= IN_VAIN)
-        lack = DIALS_AT_ONCE; /* few will answer */
-    for (; dials < lack && dials < DIALS_AT_ONCE; dials++) {
-        struct contact *contact = draw_contact(pool, join, now);
-        if (!contact && census.up < pool->config.min && pool->refusals > 0 && !join) {
-            join = true; /* everybody we know of is full */
-            contact = draw_contact(pool, join, now);
-        }
-        if (!contact || !try_contact(pool, contact, join, now, wall))
-            return;
-        if (join) { /* one at a time: each splits an edge */
-            pool->refusals = 0;
-            return;
-        }
-    }
-}
-
-/* Neighbours lost to silence: the other half of a partition is found through them, full pools or not. */
-static void probe_lost(struct pool *pool, struct mono now, struct wall wall) {
-    struct census census = take_census(pool);
-    unsigned most = pool_aim(pool) + HEAL_PLACES;
-
-    for (size_t i = 0; i < pool->book.n; i++) {
-        struct contact *contact = &pool->book.contacts[i];
-        if (contact->kind != CONTACT_LOST)
-            continue;
-        if (mono_is_due(contact->until, now))
-            contact->kind = CONTACT_GOSSIPED;
-        else if (census.all < most && census.all < pool->config.max && may_dial(pool, contact, now))
-            try_contact(pool, contact, false, now, wall);
-    }
-}
-
-/* Try a node that cannot be reached by links. */
-static void heal(struct pool *pool, struct mono now, struct wall wall) {
-    struct census census = take_census(pool);
-    uint64_t prefix;
-
-    if (!mono_is_due(pool->heal, now))
-        return;
-    size_t n = topology_unreached(directory_topology(pool->config.directory), pool->config.random,
-                                  &prefix);
-    /* Fast only after losses of our own: descriptors of nodes that never were must not set us dialling. */
-    bool many = n * HEAL_SHARE > directory_count(pool->config.directory) &&
-                now.us - pool->lost.us < HEAL_LOST_US;
-    pool->heal = mono_add(now, many ? HEAL_FAST_US : HEAL_US);
-    const struct directory_entry *entry =
-        n > 0 && census.all < pool_aim(pool) + HEAL_PLACES && census.all < pool->config.max
-            ? directory_find_prefix(pool->config.directory, prefix)
-            : NULL;
-    if (!entry || links_find(pool->config.links, prefix))
-        return;
-    struct address address = directory_address(pool->config.directory, entry);
-    struct contact *contact =
-        address.port != 0 ? book_note(&pool->book, &address, CONTACT_GOSSIPED) : NULL;
-    if (contact && may_dial(pool, contact, now)) {
-        contact->next = mono_add(now, RETRY_US);
-        links_dial(pool->config.links, &contact->address, LINK_HEAL, now, wall);
-    }
-}
-
-/* Keep the graph mixing: one self-chosen link that nothing protects is drawn anew. */
-static void redraw(struct pool *pool, struct mono now) {
-    const struct link_view *oldest = NULL;
-
-    if (!mono_is_due(pool->redraw, now))
-        return;
-    pool->redraw = mono_add(now, REDRAW_US);
-    if (take_census(pool).all < pool_aim(pool) ||
-        directory_count(pool->config.directory) <= pool_aim(pool))
-        return; /* nobody to exchange it for */
-    for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
-        const struct link_view *link = links_at(pool->config.links, slot);
-        if (link && link->state == LINK_UP && link->dialled && !is_anchor(pool, link) &&
-            !paths_is_guard(pool->config.paths, link->prefix) &&
-            (!oldest || link->serial < oldest->serial))
-            oldest = link;
-    }
-    if (oldest)
-        links_close(pool->config.links, oldest->slot, LINK_CLOSED_BYE, now);
-}
-
 /* ---- Spares on disk ---- */
 
 static void gather_spares(struct pool *pool) {
@@ -625,7 +402,7 @@ static void gather_spares(struct pool *pool) {
     for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
         const struct link_view *link = links_at(pool->config.links, slot);
         if (link && link->state != LINK_PROBATION && n < SPARES_MAX)
-            pool->spares[n++] = (struct spare){link->address, link->id, is_anchor(pool, link)};
+            pool->spares[n++] = (struct spare){link->address, link->id, pool_is_anchor(pool, link)};
     }
     size_t neighbours = n, most = neighbours + pool->config.spare;
     for (unsigned i = 0; i < 4 * pool->config.spare && n < most && n < SPARES_MAX; i++) {
@@ -653,8 +430,7 @@ static void save(struct pool *pool) {
     if (pool->n_spares == 0)
         return; /* what the disk knows is better than nothing */
     pool->saving = true;
-    struct store_op op = {.kind = STORE_SPARES_PUT,
-                          .spares_put = {pool->spares, pool->n_spares}};
+    struct store_op op = {.kind = STORE_SPARES_PUT, .spares_put = {pool->spares, pool->n_spares}};
     effects_store(pool->config.effects, &op, OWNER_POOL, 0);
 }
 
@@ -671,21 +447,19 @@ void pool_connect(struct pool *pool, uint64_t client, const struct address *addr
     struct address whole = *address;
     if (whole.port == 0)
         whole.port = ADDRESS_PORT_DEFAULT;
-    if (is_linked_to(pool, &whole)) {
-        effects_answer_text(pool->config.effects, client, ANSWER_OK,
-                            "it is a neighbour already");
+    if (pool_is_linked_to(pool, &whole)) {
+        effects_answer_text(pool->config.effects, client, ANSWER_OK, "it is a neighbour already");
         return;
     }
     struct contact *contact = book_note(&pool->book, &whole, CONTACT_MANUAL);
-    if (!contact || pool->n_waiting == WAITING_MAX ||
-        take_census(pool).all >= pool->config.max) {
+    if (!contact || pool->n_waiting == WAITING_MAX || pool_census(pool).all >= pool->config.max) {
         effects_answer_text(pool->config.effects, client, ANSWER_LIMIT,
                             "the pool is full (pool.max is %u): disconnect a neighbour first",
                             pool->config.max);
         return;
     }
     pool->waiting[pool->n_waiting++] = (struct waiting){client, whole};
-    try_contact(pool, contact, false, now, wall);
+    pool_try(pool, contact, false, now, wall);
 }
 
 void pool_disconnect(struct pool *pool, uint64_t client, const struct node_id *id,
@@ -733,7 +507,7 @@ void pool_leave(struct pool *pool, struct mono now) {
 /* ---- Time ---- */
 
 void pool_news(struct pool *pool) {
-    if (take_census(pool).up < pool_aim(pool))
+    if (pool_census(pool).up < pool_aim(pool))
         pool->next = (struct mono){0};
 }
 
@@ -741,12 +515,12 @@ void pool_news(struct pool *pool) {
  * ends of links) calls by itself. */
 static struct mono next_contact(const struct pool *pool, struct mono now) {
     struct mono next = MONO_NEVER;
-    bool lacking = take_census(pool).up < pool_aim(pool);
+    bool lacking = pool_census(pool).up < pool_aim(pool);
 
     for (size_t i = 0; i < pool->book.n; i++) {
         const struct contact *contact = &pool->book.contacts[i];
         if (contact->kind == CONTACT_LOST || (lacking && contact->kind != CONTACT_SELF))
-            if (contact->next.us > now.us && !is_linked_to(pool, &contact->address))
+            if (contact->next.us > now.us && !pool_is_linked_to(pool, &contact->address))
                 next = mono_min(next, contact->next);
     }
     return next;
@@ -755,17 +529,17 @@ static struct mono next_contact(const struct pool *pool, struct mono now) {
 void pool_tick(struct pool *pool, struct mono now, struct wall wall) {
     if (pool->leaving || !mono_is_due(pool_next(pool), now))
         return;
-    redraw(pool, now);
-    fill(pool, now, wall);
-    probe_lost(pool, now, wall);
-    heal(pool, now, wall);
+    pool_redraw(pool, now);
+    pool_fill(pool, now, wall);
+    pool_probe_lost(pool, now, wall);
+    pool_heal(pool, now, wall);
     if (mono_is_due(pool->save, now))
         save(pool);
     pool->next = next_contact(pool, now);
 }
 
 struct mono pool_next(const struct pool *pool) {
-    return pool->leaving ? MONO_NEVER
-                         : mono_min(mono_min(pool->next, pool->heal),
-                                    mono_min(pool->redraw, pool->save));
+    return pool->leaving
+               ? MONO_NEVER
+               : mono_min(mono_min(pool->next, pool->heal), mono_min(pool->redraw, pool->save));
 }

@@ -34,13 +34,15 @@ void pool_add_bootstrap(struct pool *pool, const struct address *address, struct
 unsigned pool_aim(const struct pool *pool);
 
 /* What became of links and dials. ASKED is answered by a verdict here. */
-void pool_link_event(struct pool *pool, const struct link_event *event, struct mono now, struct wall wall);
+void pool_link_event(struct pool *pool, const struct link_event *event, struct mono now,
+                     struct wall wall);
 /* FRAME_INTRODUCE from an established neighbour. */
 enum drop pool_introduced(struct pool *pool, const uint8_t *body, size_t length, struct mono now);
 /* The directory learnt of others: there may be somebody to dial. */
 void pool_news(struct pool *pool);
 
-void pool_connect(struct pool *pool, uint64_t client, const struct address *address, struct mono now, struct wall wall);
+void pool_connect(struct pool *pool, uint64_t client, const struct address *address,
+                  struct mono now, struct wall wall);
 void pool_disconnect(struct pool *pool, uint64_t client, const struct node_id *id, struct mono now);
 void pool_client_gone(struct pool *pool, uint64_t client);
 

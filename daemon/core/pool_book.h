@@ -6,16 +6,16 @@
 
 #define BOOK_MAX 512 /* at the bound the least promising of the replaceable goes */
 
-enum contact_kind { /* the more wanted first */
-    CONTACT_MANUAL,     /* p2pctl connect */
-    CONTACT_ANCHOR,     /* the oldest links of the last run */
-    CONTACT_INTRODUCED, /* a neighbour says: link to this one */
-    CONTACT_BOOTSTRAP,  /* configured: dialled for ever */
-    CONTACT_LOST,       /* was a neighbour, fell silent: probed for an hour */
-    CONTACT_SPARE,      /* on disk since the last run */
-    CONTACT_REFERRED,   /* named in a verdict */
-    CONTACT_GOSSIPED,   /* from a descriptor */
-    CONTACT_SELF,       /* turned out to be ourselves */
+enum contact_kind {                     /* the more wanted first */
+                    CONTACT_MANUAL,     /* p2pctl connect */
+                    CONTACT_ANCHOR,     /* the oldest links of the last run */
+                    CONTACT_INTRODUCED, /* a neighbour says: link to this one */
+                    CONTACT_BOOTSTRAP,  /* configured: dialled for ever */
+                    CONTACT_LOST,       /* was a neighbour, fell silent: probed for an hour */
+                    CONTACT_SPARE,      /* on disk since the last run */
+                    CONTACT_REFERRED,   /* named in a verdict */
+                    CONTACT_GOSSIPED,   /* from a descriptor */
+                    CONTACT_SELF,       /* turned out to be ourselves */
 };
 struct contact {
     struct address address;

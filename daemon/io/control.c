@@ -1,10 +1,8 @@
 /* Threat: one user, or one broken script, takes all connections or all memory. Connections are
  * capped in all and per uid, large requests wait until memory is reserved for them, and of the
  * readers that let answers pile up the largest goes first. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* accept4 */
-#endif
 #include "daemon/io/control_private.h"
+#include "shared/portable.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -43,7 +41,7 @@ void control_release(struct control *control, size_t bytes) {
 }
 
 void control_client_left(struct control *control) {
-    if (!ev_is_active(&control->again))
+    if (control->fd >= 0 && !ev_is_active(&control->again))
         ev_io_start(control->loop, &control->listen);
 }
 
@@ -75,16 +73,16 @@ static void on_listen(struct ev_loop *loop, ev_io *watcher, int events) {
     struct control *control = watcher->data;
     (void)events;
     while (control->n_clients < CONTROL_CLIENTS_MAX) {
-        int fd = accept4(control->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        int fd = portable_accept(control->fd);
         if (fd >= 0) {
             admit(control, fd);
-        } else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+        } else if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM || fd == -ENOBUFS) {
             /* The connection stays in the queue: asking again at once would only burn the CPU. */
             ev_io_stop(loop, watcher);
             ev_timer_set(&control->again, ACCEPT_AGAIN_S, 0.);
             ev_timer_start(loop, &control->again);
             return;
-        } else if (errno != EINTR && errno != ECONNABORTED) {
+        } else if (fd != -EINTR && fd != -ECONNABORTED) {
             return;
         }
     }
@@ -155,15 +153,20 @@ void control_answer(struct control *control, const struct answer *answer) {
     trim_output(control);
 }
 
-void control_close(struct control *control) {
-    if (!control)
+void control_hide(struct control *control) {
+    if (!control || control->fd < 0)
         return;
     ev_io_stop(control->loop, &control->listen);
     ev_timer_stop(control->loop, &control->again);
-    /* The name goes first: who waits for our end by its connection must not find the socket
-     * again. */
     unlink(control->path);
     close(control->fd);
+    control->fd = -1;
+}
+
+void control_close(struct control *control) {
+    if (!control)
+        return;
+    control_hide(control);
     while (control->clients) {
         struct control_client *client = control->clients;
         control->clients = client->next;

@@ -57,8 +57,11 @@ int control_open(struct control **ret_control, struct ev_loop *loop,
 void control_reconfigure(struct control *control, const struct control_config *config);
 /* Deliver an answer of the core (copied). Answers for clients that are gone are dropped. */
 void control_answer(struct control *control, const struct answer *answer);
-/* Close every connection (what is still unsent is tried once more, without waiting) and remove
- * the socket. No client_gone is told. Takes NULL. */
+/* Remove the socket; the connections that there are stay. From here on its place may be another
+ * daemon's. Takes NULL. */
+void control_hide(struct control *control);
+/* The same, and close every connection: what is still unsent is tried once more, without waiting.
+ * No client_gone is told. Takes NULL. */
 void control_close(struct control *control);
 
 #endif

@@ -7,14 +7,13 @@
  * the loop's next turn sends, settles and drops. */
 #include "daemon/io/control_private.h"
 #include "daemon/io/control_text.h"
+#include "shared/portable.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <sodium.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <termios.h>
 #include <unistd.h>
 
 /* ---- Timers and memory ---- */
@@ -429,7 +428,7 @@ static void read_input(struct control_client *client) {
 static bool is_read_by_client(const struct control_client *client) {
     int unread = 0, error = 0;
     socklen_t length = sizeof error;
-    return ioctl(client->fd, TIOCOUTQ, &unread) == 0 && unread == 0 &&
+    return portable_unread(client->fd, &unread) == 0 && unread == 0 &&
            getsockopt(client->fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 && error == 0;
 }
 

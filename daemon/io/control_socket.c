@@ -6,6 +6,7 @@
 #define _GNU_SOURCE /* struct ucred */
 #endif
 #include "daemon/io/control_private.h"
+#include "shared/portable.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -54,9 +55,9 @@ static int prepare_folder(const struct control_config *config, char ret_error[FA
 
 /* Does anybody answer there? 0: yes, or the negative errno of connect. */
 static int try_connect(const struct sockaddr_un *address) {
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = portable_unix_socket(false);
     if (fd < 0)
-        return -errno;
+        return fd;
     int result = connect(fd, (const struct sockaddr *)address, sizeof *address) < 0 ? -errno : 0;
     close(fd);
     /* Its queue is full: someone does own it. */
@@ -115,9 +116,9 @@ int control_socket_listen(const struct control_config *config, char ret_error[FA
         error = clear_stale(config, &address, ret_error);
     if (error < 0)
         return error;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = portable_unix_socket(false);
     if (fd < 0)
-        return failure(ret_error, -errno, "control.socket: %s", strerror(errno));
+        return failure(ret_error, fd, "control.socket: %s", strerror(-fd));
     error = bind_private(fd, config, &address, ret_error);
     if (error < 0) {
         close(fd);
@@ -127,7 +128,7 @@ int control_socket_listen(const struct control_config *config, char ret_error[FA
 }
 
 int control_socket_credentials(int fd, struct control_peer *ret_peer) {
-#ifdef SO_PEERCRED
+#ifdef __linux__
     struct ucred credentials;
     socklen_t length = sizeof credentials;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) < 0)

@@ -1,6 +1,8 @@
 /* See notify.h. */
 #include "daemon/io/notify.h"
 
+#include "shared/portable.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -10,10 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#ifndef MSG_NOSIGNAL
-#define MSG_NOSIGNAL 0
-#endif
 
 static int64_t read_number(const char *name) {
     const char *text = getenv(name);

@@ -18,7 +18,7 @@ void resolve_free(struct resolve *resolve);
 
 /* Look up HOST or HOST:PORT ("udp://" before it allowed), once for each name. 0, -EEXIST, or
  * negative errno. */
-int resolve_add(struct resolve *resolve, const char *host);
+int resolve_add(struct resolve *resolve, const char *text);
 /* Take an address that was found; false: none now. */
 bool resolve_collect(struct resolve *resolve, struct address *ret_address);
 

@@ -14,8 +14,10 @@ int shell_open(struct shell **ret_shell, const struct options *options, struct c
                char error[FAILURE_MAX]);
 /* Until SIGTERM, SIGINT or p2pctl stop. Returns the exit code. */
 int shell_run(struct shell *shell);
-/* What was accepted is on disk when this returns; takes NULL. From a stop on, the process ends
- * within 5 s even if it does not. */
+/* What was accepted is on disk when this returns, and everything that the next daemon wants is let
+ * go. From a stop on, the process ends within 5 s even if it does not. Takes NULL. */
+void shell_release(struct shell *shell);
+/* The same, and end p2pctl stop, which waits for that: a new daemon may start now. Takes NULL. */
 void shell_close(struct shell *shell);
 
 #endif

@@ -55,8 +55,8 @@ int shell_reload(struct shell *shell, char error[FAILURE_MAX]);
 /* The watchers' and the control socket's side, set up by shell_start.c. */
 void shell_watch(struct shell *shell);
 void shell_unwatch(struct shell *shell);
-void shell_wake_stored(void *shell);
-void shell_wake_resolved(void *shell);
+void shell_wake_stored(void *context);
+void shell_wake_resolved(void *context);
 extern const struct control_sink shell_sink; /* its context is the shell's to fill in */
 
 #endif

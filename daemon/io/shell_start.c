@@ -242,9 +242,9 @@ static void log_counters(const struct shell *shell) {
              c.no_socket);
 }
 
-/* The store first: it is what must not be cut short. A client of p2pctl stop sees its connection
- * end when all is on disk; the state is free a moment later. */
-void shell_close(struct shell *shell) {
+/* The store first: it is what must not be cut short. The socket's name goes before the lock, or
+ * we might remove the next daemon's. */
+void shell_release(struct shell *shell) {
     if (!shell)
         return;
     resolve_free(shell->resolve);
@@ -253,8 +253,20 @@ void shell_close(struct shell *shell) {
     if (shell->udp)
         log_counters(shell);
     udp_close(shell->udp);
-    control_close(shell->control);
+    control_hide(shell->control);
     state_close(shell->state);
+    shell->resolve = NULL;
+    shell->store = NULL;
+    shell->node = NULL;
+    shell->udp = NULL;
+    shell->state = NULL;
+}
+
+void shell_close(struct shell *shell) {
+    if (!shell)
+        return;
+    shell_release(shell);
+    control_close(shell->control);
     if (shell->loop)
         ev_loop_destroy(shell->loop);
     notify_deinit(&shell->notify);

@@ -191,7 +191,13 @@ END
     wait_until has_route 2 15
     kill_node 15
     expect_exit 1 ctl 2 push --expire 1s --wait=30s "$NET.15" text
-    [[ $OUT$ERR == *expired* ]]
+    id=${OUT:0:32}
+    [ "$ERR" = 'p2pctl: push: expired: not confirmed, it may have arrived all the same' ]
+    # Repeating it tells the same, and status says the word once.
+    expect_exit 1 ctl 2 push --id "$id" "$NET.15" text
+    [ "$ERR" = 'p2pctl: push: expired: not confirmed, it may have arrived all the same' ]
+    expect_exit 0 ctl 2 status "$id"
+    [ "$OUT" = expired ]
     # Two nodes and no third: there is no route over three relays.
     expect_exit 1 ctl 2 push --strict --relays 3 --wait=5s "$NET.3" text
     id=$(push_wait 2 3 text | grep -oE '[0-9a-f]{32}' | head -n 1)

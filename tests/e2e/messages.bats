@@ -35,6 +35,27 @@ expect_same() { # FILE
     [ "$(ctl 3 pull)" = "$(line_from 2 'a  b'; line_from 2 'several words')" ]
 }
 
+@test "--trace prints the id, then the routes" {
+    ctl 2 push --wait=60s --trace "$NET.3" text >"$DIR/trace"
+    [[ $(sed -n 1p "$DIR/trace") =~ ^[0-9a-f]{32}$ ]]
+    sed -n 2p "$DIR/trace" | grep -qE "(^|-> )$NET\.3:$PORT( |\$)"
+    [ "$(ctl 2 push -q --trace "$NET.3" text | grep -c "$NET.3")" -ge 1 ]
+    [ "$(ctl 2 push --json --trace "$NET.3" text | jq -r '.paths[0][-1].address')" = "$NET.3:$PORT" ]
+    wait_until waiting 3 3
+}
+
+@test "a notice goes to stderr, or into the JSON, and -q leaves it out" {
+    # Two nodes have no relay between them.
+    expect_exit 0 ctl 2 route "$NET.3" -n 1
+    [[ $ERR == 'p2pctl: route: fewer relays than'* ]]
+    [[ $OUT != *fewer* ]]
+    expect_exit 0 ctl 2 route "$NET.3" -n 1 -q
+    [ -z "$ERR" ]
+    expect_exit 0 ctl 2 route "$NET.3" -n 1 --json
+    [ -z "$ERR" ]
+    [[ $(jq -r .notice <<<"$OUT") == 'fewer relays than'* ]]
+}
+
 @test "stdin, with and without -, no newline added or lost" {
     for text in 'no newline' $'a newline\n' $'\n\n' $'two\nlines'; do
         printf %s "$text" >"$DIR/text"

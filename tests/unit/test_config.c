@@ -189,7 +189,7 @@ static void test_bounds(void **state) {
     (void)state;
     set_both("pool", "min", "1", "0");
     set_both("pool", "max", "16", "17");
-    set_both("pool", "spare", "1024", "1025");
+    set_both("pool", "spare", "240", "241");
     set_both("route", "relays", "5", "6");
     set_both("route", "relays", "0", "-1");
     set_both("route", "guards", "1", "0");
@@ -197,7 +197,7 @@ static void test_bounds(void **state) {
     set_both("link", "timeout", "500ms", "499ms");
     set_both("limits", "memory", "4M", "4194303");
     set_both("limits", "memory", "64G", "65G");
-    set_both("delivery", "max_message", "1G", "1073741825");
+    set_both("delivery", "max_message", "33488895", "33488896");
     set_both("delivery", "max_message", "1", "0");
     set_both("delivery", "expire", "365d", "366d");
     set_both("store", "retention", "0", "3651d");
@@ -218,12 +218,27 @@ static void test_names(void **state) {
     set_both("node", "name", "x", "\xc3\xa4");
 }
 
+/* Anything else would make our own descriptor one that others refuse. */
+static void test_advertised_addresses_are_whole(void **state) {
+    (void)state;
+    const struct config_key *advertise = config_find("network", "advertise");
+    assert_int_equal(config_set(config, advertise, "0.0.0.0", error), -EINVAL);
+    assert_int_equal(config_set(config, advertise, "[::]:7", error), -EINVAL);
+    assert_int_equal(config_set(config, advertise, "192.0.2.1:0", error), -EINVAL);
+    assert_int_equal(config->advertise.n, 0);
+    assert_int_equal(config_set(config, advertise, "192.0.2.1", error), 0);
+    assert_int_equal(config_set(config, advertise, "[2001:db8::1]:7", error), 0);
+    assert_int_equal(config->advertise.v[0].port, ADDRESS_PORT_DEFAULT);
+    assert_int_equal(config->advertise.v[1].port, 7);
+}
+
 static void test_number_of_addresses(void **state) {
     (void)state;
     const struct config_key *advertise = config_find("network", "advertise");
     for (int i = 0; i < 4; i++)
         assert_int_equal(config_set(config, advertise, "192.0.2.1", error), 0);
     assert_int_equal(config_set(config, advertise, "192.0.2.1", error), -EINVAL);
+    assert_int_equal(config->advertise.n, 4);
     const struct config_key *peer = config_find("network", "peer");
     for (int i = 0; i < CONFIG_HOSTS_MAX; i++)
         assert_int_equal(config_set(config, peer, "h", error), 0);
@@ -391,6 +406,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_lines_that_inih_would_mangle, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bounds, setup, teardown),
         cmocka_unit_test_setup_teardown(test_names, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_advertised_addresses_are_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(test_number_of_addresses, setup, teardown),
         cmocka_unit_test_setup_teardown(test_load, setup, teardown),
         cmocka_unit_test_setup_teardown(test_listen_defaults, setup, teardown),

@@ -1,4 +1,4 @@
-/* link: daemon/core/link daemon/core/link_session daemon/core/link_guard daemon/core/effects daemon/core/noise daemon/core/identity daemon/core/descriptor daemon/core/base proto/wire.pb-c shared/address */
+/* link: daemon/core/link daemon/core/link_cell daemon/core/link_session daemon/core/link_guard daemon/core/effects daemon/core/noise daemon/core/identity daemon/core/descriptor daemon/core/base proto/wire.pb-c shared/address */
 /* Links between endpoints in one process, on a clock of our own: more objects than seven, since a handshake is made of them. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -221,9 +221,8 @@ static void run(int64_t for_us) {
 
 static void dial(unsigned from, unsigned to) {
     struct end *end = &world.ends[from];
-    assert_int_equal(links_dial(end->links, &world.ends[to].address, LINK_WANTED, now(),
-                                wall_of(end)),
-                     0);
+    assert_int_equal(
+        links_dial(end->links, &world.ends[to].address, LINK_WANTED, now(), wall_of(end)), 0);
     settle(end);
 }
 static void link_up(void) {
@@ -372,8 +371,7 @@ static void test_changed_handshakes_are_dropped(void **state) {
                     &packet);
         }
         assert_true(caught.length == DATAGRAM_LEN);
-        struct end *end =
-            &world.ends[address_is_equal(&caught.to, &world.ends[0].address) ? 0 : 1];
+        struct end *end = &world.ends[address_is_equal(&caught.to, &world.ends[0].address) ? 0 : 1];
         size_t vouched = catch_type == TYPE_INIT ? DATAGRAM_LEN - MAC_LEN : DATAGRAM_LEN;
         for (size_t i = 0; i < vouched; i++) {
             struct packet changed = caught;
@@ -478,7 +476,8 @@ static void test_one_source_gets_its_share_only(void **state) {
         receive(&world.ends[1], &init);
         world.n = 0;
     }
-    assert_int_equal(answers, 16); /* half open at once from one IP, of the 20 that its share admits */
+    assert_int_equal(answers,
+                     16); /* half open at once from one IP, of the 20 that its share admits */
     assert_int_equal(cookie_answers, 80);
 }
 
@@ -495,8 +494,8 @@ static void test_wrong_clock_is_told_the_time(void **state) {
         /* One neighbour and we: both meet in the middle, each from its own side. */
         int64_t offset = links_clock_offset(world.ends[0].links);
         assert_true(llabs(offset + sign_of * 5 * US_PER_MINUTE) < US_PER_S);
-        assert_true(llabs(links_clock_offset(world.ends[1].links) -
-                          sign_of * 5 * US_PER_MINUTE) < US_PER_S);
+        assert_true(llabs(links_clock_offset(world.ends[1].links) - sign_of * 5 * US_PER_MINUTE) <
+                    US_PER_S);
     }
 }
 
@@ -618,17 +617,17 @@ static void test_dials_are_bounded(void **state) {
         char text[32];
         snprintf(text, sizeof text, "10.9.9.%u:1", i);
         address_parse(text, &nowhere);
-        assert_int_equal(links_dial(world.ends[0].links, &nowhere, LINK_WANTED, now(),
-                                    wall_of(&world.ends[0])),
-                         0);
-        assert_int_equal(links_dial(world.ends[0].links, &nowhere, LINK_WANTED, now(),
-                                    wall_of(&world.ends[0])),
-                         -EALREADY);
+        assert_int_equal(
+            links_dial(world.ends[0].links, &nowhere, LINK_WANTED, now(), wall_of(&world.ends[0])),
+            0);
+        assert_int_equal(
+            links_dial(world.ends[0].links, &nowhere, LINK_WANTED, now(), wall_of(&world.ends[0])),
+            -EALREADY);
     }
     nowhere.port = 2;
-    assert_int_equal(links_dial(world.ends[0].links, &nowhere, LINK_WANTED, now(),
-                                wall_of(&world.ends[0])),
-                     -ENOBUFS);
+    assert_int_equal(
+        links_dial(world.ends[0].links, &nowhere, LINK_WANTED, now(), wall_of(&world.ends[0])),
+        -ENOBUFS);
     run(10 * US_PER_S);
     assert_int_equal(world.ends[0].failures, LINK_DIALS_MAX);
     assert_int_equal(links_dials(world.ends[0].links), 0);

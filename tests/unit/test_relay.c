@@ -67,7 +67,7 @@ static void test_rate_holds_and_neighbours_share_it(void **state) {
     assert_in_range(fake.sent, 1, 8);
     for (unsigned ms = 0; ms < 200; ms += 5)
         relay_tick(relay, mono_add(now, ms * US_PER_MS));
-    assert_in_range(fake.sent, 18, 30); /* 0.2 s at 100/s, and the burst */
+    assert_in_range(fake.sent, 18, 30);      /* 0.2 s at 100/s, and the burst */
     assert_in_range(fake.sent_to[1], 7, 10); /* the quiet one has hardly waited */
     while (relay_next(relay).us != INT64_MAX) {
         now = mono_add(relay_next(relay), 0);

@@ -1,0 +1,192 @@
+/* Whom the pool dials, and when. Threat: whoever fills our links owns our view. So nodes are drawn uniformly from the directory,
+ * what others tell us is only tried where that offers nobody, and every address that does not answer is soon left alone. */
+#include "daemon/core/pool_private.h"
+
+#define DIALS_AT_ONCE 8
+#define JOIN_AFTER 8  /* refusals in a row after which a newcomer says JOIN */
+#define HEAL_PLACES 2 /* above the aim, for neighbours found again */
+#define HEAL_FAST_US (500 * US_PER_MS)
+#define HEAL_LOST_US (5 * US_PER_MINUTE)
+#define HEAL_SHARE 4      /* fast, if more than one in so many cannot be reached */
+#define RETRY_US US_PER_S /* a dial under way is looked at again no sooner */
+#define DRAWS 16          /* from the directory until one fits */
+#define IN_VAIN 4         /* dials in a row without any answer: many are dead */
+
+bool pool_may_dial(const struct pool *pool, const struct contact *contact, struct mono now) {
+    return contact->kind != CONTACT_SELF && mono_is_due(contact->next, now) &&
+           !links_is_dialling(pool->config.links, &contact->address) &&
+           !pool_is_linked_to(pool, &contact->address);
+}
+
+bool pool_try(struct pool *pool, struct contact *contact, bool join, struct mono now,
+              struct wall wall) {
+    enum link_purpose purpose = join                                  ? LINK_JOIN
+                                : contact->kind == CONTACT_INTRODUCED ? LINK_INTRODUCED
+                                : contact->kind == CONTACT_LOST       ? LINK_HEAL
+                                                                      : LINK_WANTED;
+    contact->next = mono_add(now, RETRY_US); /* set anew by what becomes of it */
+    return links_dial(pool->config.links, &contact->address, purpose, now, wall) == 0;
+}
+
+/* The contact of a drawn node, if it may be dialled. Refused ones only if `join`. */
+static struct contact *contact_of(struct pool *pool, const struct directory_entry *entry, bool join,
+                                  struct mono now) {
+    struct address address = directory_address(pool->config.directory, entry);
+
+    if (address.port == 0 || links_find(pool->config.links, entry->prefix) ||
+        pool_network_is_full(pool, &address, NULL))
+        return NULL;
+    struct contact *contact = book_note(&pool->book, &address, CONTACT_GOSSIPED);
+    if (contact && join && contact->refused)
+        contact->next = now;
+    return contact && pool_may_dial(pool, contact, now) ? contact : NULL;
+}
+
+/* A node that is no neighbour, uniformly drawn. But where one dial after the other is in vain, most of the directory is dead: the
+ * living have told of their losses, so of several drawn the one heard of last. */
+static struct contact *draw_from_directory(struct pool *pool, bool join, struct mono now) {
+    struct address best = {.port = 0}; /* noting one may move the others */
+    struct mono heard = {INT64_MIN};
+
+    for (unsigned i = 0; i < DRAWS; i++) {
+        const struct directory_entry *entry = directory_random(pool->config.directory);
+        if (!entry || entry->received.us <= heard.us)
+            continue;
+        struct contact *contact = contact_of(pool, entry, join, now);
+        if (!contact)
+            continue;
+        best = contact->address;
+        heard = entry->received;
+        if (pool->in_vain < IN_VAIN)
+            break;
+    }
+    return best.port != 0 ? book_find(&pool->book, &best) : NULL;
+}
+
+/* The most wanted contact of a kind in [first, last] that may be dialled, at random among equals. */
+static struct contact *draw_from_book(struct pool *pool, enum contact_kind first,
+                                      enum contact_kind last, bool join, struct mono now) {
+    struct contact *best = NULL;
+    uint64_t equals = 0;
+    for (size_t i = 0; i < pool->book.n; i++) {
+        struct contact *contact = &pool->book.contacts[i];
+        if (contact->kind < first || contact->kind > last)
+            continue;
+        if (join && contact->refused && contact->kind != CONTACT_SELF)
+            contact->next = mono_min(contact->next, now);
+        if (!pool_may_dial(pool, contact, now) || (best && contact->kind > best->kind))
+            continue;
+        if (!best || contact->kind < best->kind)
+            equals = 0;
+        if (random_below(pool->config.random, ++equals) == 0)
+            best = contact;
+    }
+    return best;
+}
+
+/* Anchors and introductions first; then nodes drawn uniformly from the directory, so that links are self-chosen; where it
+ * offers nobody, whom we were told of. */
+static struct contact *draw_contact(struct pool *pool, bool join, struct mono now) {
+    struct contact *contact = draw_from_book(pool, CONTACT_MANUAL, CONTACT_INTRODUCED, false, now);
+    if (!contact && directory_count(pool->config.directory) > 0)
+        contact = draw_from_directory(pool, join, now);
+    if (!contact)
+        contact = draw_from_book(pool, CONTACT_BOOTSTRAP, CONTACT_GOSSIPED, join, now);
+    return contact;
+}
+
+void pool_fill(struct pool *pool, struct mono now, struct wall wall) {
+    struct census census = pool_census(pool);
+    unsigned aim = pool_aim(pool), dials = links_dials(pool->config.links);
+    unsigned own = (aim + 1) / 2, lack = census.up < aim ? aim - census.up : 0;
+
+    /* A suspect may come back, but its place is needed now. */
+    if (lack > 0 && census.all >= pool->config.max && pool_close_suspect(pool, now))
+        census = pool_census(pool);
+    if (census.all < pool->config.max && census.dialled < own && own - census.dialled > lack)
+        lack = own - census.dialled;
+    if (lack > pool->config.max - census.all)
+        lack = pool->config.max - census.all;
+    bool join = pool->refusals >= JOIN_AFTER && census.up < pool->config.min;
+    if (lack > 0 && pool->in_vain >= IN_VAIN)
+        lack = DIALS_AT_ONCE; /* few will answer */
+    for (; dials < lack && dials < DIALS_AT_ONCE; dials++) {
+        struct contact *contact = draw_contact(pool, join, now);
+        if (!contact && census.up < pool->config.min && pool->refusals > 0 && !join) {
+            join = true; /* everybody we know of is full */
+            contact = draw_contact(pool, join, now);
+        }
+        if (!contact || !pool_try(pool, contact, join, now, wall))
+            return;
+        if (join) { /* one at a time: each splits an edge */
+            pool->refusals = 0;
+            return;
+        }
+    }
+}
+
+/* Neighbours lost to silence: the other half of a partition is found through them, full pools or not. */
+void pool_probe_lost(struct pool *pool, struct mono now, struct wall wall) {
+    struct census census = pool_census(pool);
+    unsigned most = pool_aim(pool) + HEAL_PLACES;
+
+    for (size_t i = 0; i < pool->book.n; i++) {
+        struct contact *contact = &pool->book.contacts[i];
+        if (contact->kind != CONTACT_LOST)
+            continue;
+        if (mono_is_due(contact->until, now))
+            contact->kind = CONTACT_GOSSIPED;
+        else if (census.all < most && census.all < pool->config.max &&
+                 pool_may_dial(pool, contact, now))
+            pool_try(pool, contact, false, now, wall);
+    }
+}
+
+/* Try a node that cannot be reached by links. */
+void pool_heal(struct pool *pool, struct mono now, struct wall wall) {
+    struct census census = pool_census(pool);
+    uint64_t prefix;
+
+    if (!mono_is_due(pool->heal, now))
+        return;
+    size_t n = topology_unreached(directory_topology(pool->config.directory), pool->config.random,
+                                  &prefix);
+    /* Fast only after losses of our own: descriptors of nodes that never were must not set us dialling. */
+    bool many = n * HEAL_SHARE > directory_count(pool->config.directory) &&
+                now.us - pool->lost.us < HEAL_LOST_US;
+    pool->heal = mono_add(now, many ? HEAL_FAST_US : HEAL_US);
+    const struct directory_entry *entry =
+        n > 0 && census.all < pool_aim(pool) + HEAL_PLACES && census.all < pool->config.max
+            ? directory_find_prefix(pool->config.directory, prefix)
+            : NULL;
+    if (!entry || links_find(pool->config.links, prefix))
+        return;
+    struct address address = directory_address(pool->config.directory, entry);
+    struct contact *contact =
+        address.port != 0 ? book_note(&pool->book, &address, CONTACT_GOSSIPED) : NULL;
+    if (contact && pool_may_dial(pool, contact, now)) {
+        contact->next = mono_add(now, RETRY_US);
+        links_dial(pool->config.links, &contact->address, LINK_HEAL, now, wall);
+    }
+}
+
+/* Keep the graph mixing: one self-chosen link that nothing protects is drawn anew. */
+void pool_redraw(struct pool *pool, struct mono now) {
+    const struct link_view *oldest = NULL;
+
+    if (!mono_is_due(pool->redraw, now))
+        return;
+    pool->redraw = mono_add(now, REDRAW_US);
+    if (pool_census(pool).all < pool_aim(pool) ||
+        directory_count(pool->config.directory) <= pool_aim(pool))
+        return; /* nobody to exchange it for */
+    for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
+        const struct link_view *link = links_at(pool->config.links, slot);
+        if (link && link->state == LINK_UP && link->dialled && !pool_is_anchor(pool, link) &&
+            !paths_is_guard(pool->config.paths, link->prefix) &&
+            (!oldest || link->serial < oldest->serial))
+            oldest = link;
+    }
+    if (oldest)
+        links_close(pool->config.links, oldest->slot, LINK_CLOSED_BYE, now);
+}

@@ -1,0 +1,62 @@
+/* Unix sockets as Linux, macOS and the BSDs all know them. A connection to the control socket is
+ * rare enough to spend a system call more on it than SOCK_CLOEXEC and accept4 would. */
+#ifndef P2PD_PORTABLE_H
+#define P2PD_PORTABLE_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#if !defined(__linux__)
+#include <sys/filio.h>
+#endif
+
+/* Old macOS has the option SO_NOSIGPIPE in its place: see portable_socket_prepare. */
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0
+#endif
+
+/* Close on exec, no SIGPIPE, perhaps no blocking. Returns fd, or -errno with fd closed. */
+static inline int portable_socket_prepare(int fd, bool blocking) {
+    int flags = blocking ? 0 : O_NONBLOCK;
+    if (fd < 0)
+        return -errno;
+    if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(fd, F_SETFL, flags) < 0) {
+        int error = -errno;
+        close(fd);
+        return error;
+    }
+#ifdef SO_NOSIGPIPE
+    int on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on);
+#endif
+    return fd;
+}
+
+/* A stream socket of the Unix domain. Its descriptor, or -errno. */
+static inline int portable_unix_socket(bool blocking) {
+    return portable_socket_prepare(socket(AF_UNIX, SOCK_STREAM, 0), blocking);
+}
+
+/* The next connection, which does not block. Its descriptor, or -errno. */
+static inline int portable_accept(int listener) {
+    return portable_socket_prepare(accept(listener, NULL, NULL), false);
+}
+
+/* How many bytes sent on a Unix socket its peer has not read. 0, or -errno. On the BSDs and macOS
+ * they are in the peer's own buffer at once and the count is zero: there a peer that closes without
+ * reading cannot be told from one that has read. */
+static inline int portable_unread(int fd, int *ret_bytes) {
+#if defined(__linux__)
+    return ioctl(fd, TIOCOUTQ, ret_bytes) < 0 ? -errno : 0;
+#elif defined(SO_NWRITE)
+    socklen_t length = sizeof *ret_bytes;
+    return getsockopt(fd, SOL_SOCKET, SO_NWRITE, ret_bytes, &length) < 0 ? -errno : 0;
+#else
+    return ioctl(fd, FIONWRITE, ret_bytes) < 0 ? -errno : 0;
+#endif
+}
+
+#endif

@@ -1,0 +1,323 @@
+/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message libp2pd-core.a shared/address */
+/* A messages.db that is not as we left it: opened and loaded, or refused in words; whatever was loaded, a node starts from. The first
+ * byte says what was done to a good one: 0, bytes of the file were changed (page 1, offset 2, length 1, bytes); 1, values (table and
+ * column 1, type 1, value 8 or bytes); 2, the input is the file. */
+#include "daemon/core/wirebuf.h"
+#include "daemon/io/store_sql.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CHANGES_MAX 16
+#define READ_MAX 65536u
+#define NOW_US (INT64_C(1800000000) * US_PER_S)
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+struct file {
+    char folder[64], path[96];
+    uint8_t *bytes; /* the good one */
+    size_t size;
+};
+
+static void check(bool holds) {
+    if (!holds)
+        abort();
+}
+
+static void fill(void *context, void *buffer, size_t length) {
+    uint8_t *next = context;
+    for (size_t i = 0; i < length; i++)
+        ((uint8_t *)buffer)[i] = (uint8_t)(++*next * 167);
+}
+
+/* ---- The good one ---- */
+
+static void wake(void *context) {
+    (void)context;
+}
+
+static struct store_op out_op(uint8_t number, uint32_t size, const uint8_t *body) {
+    struct store_op op = {.kind = STORE_OUT_PUT, .out_put = {.body = body}};
+    op.out_put.record = (struct out_record){.id = {{number}},
+                                            .recipient = {{number, 7}},
+                                            .sequence = number,
+                                            .created = {NOW_US},
+                                            .expires = {NOW_US + US_PER_HOUR},
+                                            .size = size};
+    return op;
+}
+
+static struct store_op in_op(uint8_t number, uint32_t total, uint32_t length, const uint8_t *body) {
+    struct store_op op = {.kind = STORE_IN_PUT};
+    op.in_put.sender.bytes[0] = number;
+    op.in_put.id.bytes[0] = number;
+    op.in_put.sender_name[0] = 'n';
+    op.in_put.sequence = number;
+    op.in_put.received.us = op.in_put.sent.us = NOW_US;
+    op.in_put.tombstone_until.us = NOW_US + US_PER_HOUR;
+    op.in_put.total = total;
+    op.in_put.length = length;
+    op.in_put.bytes = body;
+    return op;
+}
+
+static void fill_store(struct store *store) {
+    static uint8_t body[5000];
+    static const struct spare spares[2] = {{.anchor = true, .id = {{1}}}, {.id = {{2}}}};
+    static const int64_t row = 1;
+    const struct store_op ops[] = {
+        out_op(1, 5, body),
+        out_op(2, sizeof body, body),
+        out_op(3, 0, body),
+        {.kind = STORE_OUT_STATE,
+         .out_state = {{{3}}, MESSAGE_FAILED, "why", {NOW_US - US_PER_S}, false}},
+        in_op(1, 5, 5, body),
+        in_op(2, sizeof body, sizeof body, body),
+        in_op(3, 5, 5, body),
+        in_op(4, sizeof body, 100, body),
+        {.kind = STORE_IN_TAKE, .in_take = {&row, 1, {NOW_US}, false}},
+        {.kind = STORE_NODE_PUT, .node_put = {{{1}}, body, 100, true, {.port = 1}}},
+        {.kind = STORE_NODE_PUT, .node_put = {{{2}}, body, 0, false, {.port = 0}}},
+        {.kind = STORE_SPARES_PUT, .spares_put = {spares, 2}},
+        {.kind = STORE_SEQUENCE, .sequence = {77}},
+    };
+    check(store_submit(store, ops, sizeof ops / sizeof ops[0]) == 0);
+    check(store_start(store, wake, NULL) == 0);
+}
+
+static uint8_t *read_whole(const char *path, size_t *ret_size) {
+    struct stat status;
+    FILE *in = fopen(path, "rb");
+    check(in && fstat(fileno(in), &status) == 0);
+    uint8_t *bytes = malloc((size_t)status.st_size);
+    check(bytes && fread(bytes, 1, (size_t)status.st_size, in) == (size_t)status.st_size);
+    fclose(in);
+    *ret_size = (size_t)status.st_size;
+    return bytes;
+}
+
+static void remove_log(const struct file *file) {
+    char log[128];
+    snprintf(log, sizeof log, "%s-wal", file->path);
+    unlink(log);
+    snprintf(log, sizeof log, "%s-journal", file->path);
+    unlink(log);
+}
+
+static struct file *the_file(void) {
+    static struct file file;
+    char error[FAILURE_MAX];
+    struct store *store;
+
+    if (file.bytes)
+        return &file;
+    snprintf(file.folder, sizeof file.folder, "%s/p2pd-fuzz-XXXXXX",
+             access("/dev/shm", W_OK) == 0 ? "/dev/shm"
+                                           : "/tmp"); /* in memory, where that can be */
+    check(sodium_init() >= 0 && mkdtemp(file.folder));
+    snprintf(file.path, sizeof file.path, "%s/messages.db", file.folder);
+    check(store_open(&store, file.path, error) == 0);
+    fill_store(store);
+    store_stop(store);
+    file.bytes = read_whole(file.path, &file.size);
+    return &file;
+}
+
+static void clean_up(void) {
+    struct file *file = the_file();
+    unlink(file->path);
+    remove_log(file);
+    rmdir(file->folder);
+    free(file->bytes);
+}
+
+static void write_whole(const struct file *file, const uint8_t *bytes, size_t size) {
+    remove_log(file);
+    FILE *out = fopen(file->path, "wb");
+    check(out && fwrite(bytes, 1, size, out) == size && fclose(out) == 0);
+}
+
+/* ---- What is done to it ---- */
+
+static void change_bytes(const struct file *file, struct wire_reader *r) {
+    uint8_t *bytes = malloc(file->size);
+    check(bytes != NULL);
+    memcpy(bytes, file->bytes, file->size);
+    for (int i = 0; i < CHANGES_MAX && wire_left(r) >= 5; i++) {
+        size_t at = (size_t)wire_get_uint(r, 1) * 4096 + (size_t)wire_get_uint(r, 2) % 4096;
+        size_t length = (size_t)wire_get_uint(r, 1);
+        length = length > wire_left(r) ? wire_left(r) : length;
+        const uint8_t *change = wire_take(r, length);
+        at %= file->size;
+        memcpy(bytes + at, change, length < file->size - at ? length : file->size - at);
+    }
+    write_whole(file, bytes, file->size);
+    free(bytes);
+}
+
+static const char *const columns[] = {
+    "UPDATE OR IGNORE meta SET value = ?1",
+    "UPDATE OR IGNORE meta SET key = ?1",
+    "UPDATE OR IGNORE block SET body = ?1",
+    "UPDATE OR IGNORE block SET offset = ?1",
+    "UPDATE OR IGNORE block SET bytes = ?1",
+    "UPDATE OR IGNORE out_message SET row = ?1",
+    "UPDATE OR IGNORE out_message SET id = ?1",
+    "UPDATE OR IGNORE out_message SET recipient = ?1",
+    "UPDATE OR IGNORE out_message SET sequence = ?1",
+    "UPDATE OR IGNORE out_message SET created = ?1",
+    "UPDATE OR IGNORE out_message SET expires = ?1",
+    "UPDATE OR IGNORE out_message SET finished = ?1",
+    "UPDATE OR IGNORE out_message SET size = ?1",
+    "UPDATE OR IGNORE out_message SET state = ?1",
+    "UPDATE OR IGNORE out_message SET reason = ?1",
+    "UPDATE OR IGNORE out_message SET relays = ?1",
+    "UPDATE OR IGNORE out_message SET strict = ?1",
+    "UPDATE OR IGNORE out_message SET blocks = ?1",
+    "UPDATE OR IGNORE out_message SET body = ?1",
+    "UPDATE OR IGNORE conversation SET recipient = ?1",
+    "UPDATE OR IGNORE conversation SET sequence = ?1",
+    "UPDATE OR IGNORE in_message SET row = ?1",
+    "UPDATE OR IGNORE in_message SET sender = ?1",
+    "UPDATE OR IGNORE in_message SET id = ?1",
+    "UPDATE OR IGNORE in_message SET sequence = ?1",
+    "UPDATE OR IGNORE in_message SET received = ?1",
+    "UPDATE OR IGNORE in_message SET size = ?1",
+    "UPDATE OR IGNORE in_message SET state = ?1",
+    "UPDATE OR IGNORE in_message SET taken = ?1",
+    "UPDATE OR IGNORE in_message SET tombstone = ?1",
+    "UPDATE OR IGNORE in_message SET address = ?1",
+    "UPDATE OR IGNORE in_message SET name = ?1",
+    "UPDATE OR IGNORE in_message SET blocks = ?1",
+    "UPDATE OR IGNORE in_message SET body = ?1",
+    "UPDATE OR IGNORE in_part SET sender = ?1",
+    "UPDATE OR IGNORE in_part SET total = ?1",
+    "UPDATE OR IGNORE in_part SET held = ?1",
+    "UPDATE OR IGNORE in_part SET blocks = ?1",
+    "UPDATE OR IGNORE in_part SET touched = ?1",
+    "UPDATE OR IGNORE node SET id = ?1",
+    "UPDATE OR IGNORE node SET bytes = ?1",
+    "UPDATE OR IGNORE node SET pin = ?1",
+    "UPDATE OR IGNORE spare SET address = ?1",
+    "UPDATE OR IGNORE spare SET id = ?1",
+    "UPDATE OR IGNORE spare SET anchor = ?1",
+};
+
+/* A change that SQLite's own rules refuse changes nothing. */
+static void change_value(sqlite3 *sqlite, struct wire_reader *r) {
+    sqlite3_stmt *statement;
+    size_t which = (size_t)wire_get_uint(r, 1) % (sizeof columns / sizeof columns[0]);
+    unsigned type = (unsigned)wire_get_uint(r, 1);
+    size_t length = type >> 2;
+
+    check(sqlite3_prepare_v2(sqlite, columns[which], -1, &statement, NULL) == SQLITE_OK);
+    if (type % 4 == 0) {
+        sqlite3_bind_int64(statement, 1, (int64_t)wire_get_uint(r, 8));
+    } else if (type % 4 < 3) {
+        length = length > wire_left(r) ? wire_left(r) : length;
+        const char *bytes = (const char *)wire_take(r, length);
+        if (type % 4 == 1)
+            sqlite3_bind_blob(statement, 1, length ? bytes : "", (int)length, SQLITE_STATIC);
+        else
+            sqlite3_bind_text(statement, 1, length ? bytes : "", (int)length, SQLITE_STATIC);
+    }
+    sqlite3_step(statement);
+    sqlite3_finalize(statement);
+}
+
+static void change_values(const struct file *file, struct wire_reader *r) {
+    sqlite3 *sqlite;
+    write_whole(file, file->bytes, file->size);
+    check(sqlite3_open(file->path, &sqlite) == SQLITE_OK);
+    check(sqlite3_exec(sqlite, "PRAGMA locking_mode = EXCLUSIVE; BEGIN", NULL, NULL, NULL) ==
+          SQLITE_OK);
+    for (int i = 0; i < CHANGES_MAX && wire_left(r) >= 2; i++)
+        change_value(sqlite, r);
+    check(sqlite3_exec(sqlite, "COMMIT", NULL, NULL, NULL) == SQLITE_OK);
+    check(sqlite3_close(sqlite) == SQLITE_OK);
+}
+
+/* ---- What becomes of it ---- */
+
+static void start_node(const struct node_boot *boot) {
+    struct node_config config;
+    struct node_update update;
+    struct node_event event = {.mono = {US_PER_S}, .wall = {NOW_US}, .kind = EVENT_TIMER};
+    uint8_t next = 1;
+
+    node_config_init(&config);
+    config.node_seed[0] = config.link_secret[0] = 1;
+    config.droplist_entries = 1024;
+    config.random = (struct core_random){fill, &next};
+    struct node *node = node_new(&config, boot, event.mono, event.wall);
+    check(node != NULL);
+    for (int i = 0; i < 3; i++) {
+        node_step(node, &event, &update);
+        check(update.wake.us > event.mono.us);
+        event.mono.us += US_PER_S;
+        event.wall.us += US_PER_S;
+    }
+    node_free(node);
+}
+
+/* Results are answers or errors; the disk's part of them is in db->error, and costs the transaction alone. */
+static void use(struct store_db *db) {
+    struct store_arena arena = {NULL};
+    struct store_op op = {.kind = STORE_IN_FETCH,
+                          .in_fetch = {.limit = 10, .bytes = 1u << 20, .any_sender = true}};
+    struct store_result result = {.tag = 0};
+
+    store_in_fetch(db, &op, &result, &arena);
+    for (size_t i = 0; !db->error && i < result.n_messages; i++)
+        check(memchr(result.messages[i].sender_name, 0, NODE_NAME_MAX + 1) != NULL);
+    for (uint8_t number = 1; number <= 3; number++) {
+        db->error = 0;
+        op = (struct store_op){.kind = STORE_OUT_READ, .out_read = {{{number}}, 0, 0}};
+        if (store_out_find(db, &op, &result) == 0 && !db->error) {
+            check(memchr(result.record.reason, 0, MESSAGE_REASON_MAX) != NULL);
+            op.out_read.length = result.record.size < READ_MAX ? result.record.size : READ_MAX;
+            store_out_read(db, &op, &result, &arena);
+        }
+    }
+    db->error = 0;
+    op = in_op(4, 5000, 100, (const uint8_t[100]){0});
+    store_in_put(db, &op, &result);
+    db->error = 0;
+    db->sweep.now.us = INT64_MAX / 2;
+    store_sweep(db);
+    store_arena_free(&arena);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static bool is_registered;
+    struct file *file = the_file();
+    struct wire_reader r = wire_reader(data, size);
+    struct store_db db;
+    struct store_arena arena = {NULL};
+    struct node_boot boot;
+    char error[FAILURE_MAX] = "";
+    unsigned what = (unsigned)wire_get_uint(&r, 1) % 3;
+
+    if (!is_registered)
+        is_registered = atexit(clean_up) == 0;
+    if (what == 0)
+        change_bytes(file, &r);
+    else if (what == 1)
+        change_values(file, &r);
+    else
+        write_whole(file, r.at, wire_left(&r));
+    if (store_db_open(&db, file->path, error) != 0) {
+        check(error[0] != '\0');
+        return 0;
+    }
+    if (store_db_load(&db, &arena, &boot) == 0) {
+        start_node(&boot);
+        use(&db);
+    }
+    store_arena_free(&arena);
+    store_db_close(&db);
+    return 0;
+}
