@@ -8,9 +8,17 @@
 #include <stdbool.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 #include <unistd.h>
 #if !defined(__linux__)
 #include <sys/filio.h>
+#endif
+
+/* As getgrouplist knows it. */
+#ifdef __APPLE__
+typedef int portable_gid;
+#else
+typedef gid_t portable_gid;
 #endif
 
 /* Old macOS has the option SO_NOSIGPIPE in its place: see portable_socket_prepare. */
@@ -54,8 +62,12 @@ static inline int portable_unread(int fd, int *ret_bytes) {
 #elif defined(SO_NWRITE)
     socklen_t length = sizeof *ret_bytes;
     return getsockopt(fd, SOL_SOCKET, SO_NWRITE, ret_bytes, &length) < 0 ? -errno : 0;
-#else
+#elif defined(FIONWRITE)
     return ioctl(fd, FIONWRITE, ret_bytes) < 0 ? -errno : 0;
+#else
+    (void)fd;
+    *ret_bytes = 0;
+    return 0;
 #endif
 }
 

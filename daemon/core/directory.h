@@ -21,22 +21,25 @@ struct directory_entry {
     struct node_id id;
     uint64_t prefix;
     uint64_t sequence;
-    struct mono received;        /* when this version came */
-    struct wall last_seen;       /* wall time of the newest descriptor, or of its last sign of life as our neighbour */
-    const uint8_t *bytes;        /* verbatim */
+    struct mono received; /* when this version came */
+    struct wall
+        last_seen; /* wall time of the newest descriptor, or of its last sign of life as our neighbour */
+    const uint8_t *bytes; /* verbatim */
     uint16_t length;
     bool relay;
-    bool live;                   /* its keys hold: counts as a node of the network. Kept entries may have outlived theirs */
-    bool kept;                   /* pinned, corresponded with or queued for: stays when its keys end */
-    bool handshaken;             /* we hold or held a link to it at `handshake_address` */
+    bool
+        live; /* its keys hold: counts as a node of the network. Kept entries may have outlived theirs */
+    bool kept;       /* pinned, corresponded with or queued for: stays when its keys end */
+    bool handshaken; /* we hold or held a link to it at `handshake_address` */
     struct address handshake_address;
     bool pinned;
-    struct address pin;          /* the address at which users pinned it */
+    struct address pin; /* the address at which users pinned it */
 };
 
 /* self: our own id; never entered by others' word. max counts live entries (a kept one that comes back is
  * let in beyond it). The topology is owned by the directory. */
-struct directory *directory_new(const struct node_id *self, size_t max, const struct core_random *random);
+struct directory *directory_new(const struct node_id *self, size_t max,
+                                const struct core_random *random);
 void directory_free(struct directory *directory);
 struct topology *directory_topology(struct directory *directory);
 /* Our own prefix. */
@@ -47,25 +50,30 @@ bool directory_is_full(const struct directory *directory);
 enum directory_outcome {
     DIRECTORY_NEWS = 0, /* entered or replaced an older one */
     DIRECTORY_OLD,      /* we hold this one or a newer */
-    DIRECTORY_BAD,      /* see ret_drop: malformed, forged, in the future, expired, full, prefix taken */
+    DIRECTORY_BAD, /* see ret_drop: malformed, forged, in the future, expired, full, prefix taken */
 };
 /* Offer bytes from anyone. Sequence and id are looked at before the signature is paid for. */
-enum directory_outcome directory_offer(struct directory *directory, const uint8_t *bytes, size_t length, struct mono now,
-                                       struct wall wall, const struct directory_entry **ret_entry, enum drop *ret_drop);
+enum directory_outcome directory_offer(struct directory *directory, const uint8_t *bytes,
+                                       size_t length, struct mono now, struct wall wall,
+                                       const struct directory_entry **ret_entry,
+                                       enum drop *ret_drop);
 /* From our own store at start: signature trusted, keys may be over. It is kept; live too if its keys hold and there is room. */
-void directory_restore(struct directory *directory, const uint8_t *bytes, size_t length, bool pinned,
-                       const struct address *pin, struct wall wall);
+void directory_restore(struct directory *directory, const uint8_t *bytes, size_t length,
+                       bool pinned, const struct address *pin, struct wall wall);
 /* Our own current descriptor: is what we announce; its neighbours are the self edges of the topology until directory_set_links()
  * is first called. Bytes that do not decode change nothing. */
-void directory_set_self(struct directory *directory, const uint8_t *bytes, size_t length, struct mono now);
+void directory_set_self(struct directory *directory, const uint8_t *bytes, size_t length,
+                        struct mono now);
 /* Our own established links, as routes may use them (suspects left out), before any descriptor says so. */
 void directory_set_links(struct directory *directory, const uint64_t *prefixes, size_t n);
 
 /* Forget what has ended. Returns how many went; call about once a minute. */
 size_t directory_expire(struct directory *directory, struct wall wall);
 
-const struct directory_entry *directory_find(const struct directory *directory, const struct node_id *id);
-const struct directory_entry *directory_find_prefix(const struct directory *directory, uint64_t prefix);
+const struct directory_entry *directory_find(const struct directory *directory,
+                                             const struct node_id *id);
+const struct directory_entry *directory_find_prefix(const struct directory *directory,
+                                                    uint64_t prefix);
 /* Decoded form of an entry (entries keep bytes only). */
 void directory_descriptor(const struct directory_entry *entry, struct descriptor *ret_descriptor);
 
@@ -76,26 +84,29 @@ const struct directory_entry *directory_at(const struct directory *directory, si
 const struct directory_entry *directory_random(const struct directory *directory);
 
 /* A handshake of ours proved that id is at address. */
-void directory_handshaken(struct directory *directory, const struct node_id *id, const struct address *address,
-                          struct wall now);
+void directory_handshaken(struct directory *directory, const struct node_id *id,
+                          const struct address *address, struct wall now);
 /* Does this node's being at this address count (two neighbours' word, or our own handshake)? Where the node's neighbours lie
  * in several public networks, two of one network are one witness for a public address. */
-bool directory_address_counts(const struct directory *directory, const struct directory_entry *entry,
-                              const struct address *address);
+bool directory_address_counts(const struct directory *directory,
+                              const struct directory_entry *entry, const struct address *address);
 /* The address to show people for a node: a confirmed one first, else its first claim, else unspecified. */
-struct address directory_address(const struct directory *directory, const struct directory_entry *entry);
+struct address directory_address(const struct directory *directory,
+                                 const struct directory_entry *entry);
 
 /* Keep an entry beyond its keys' end (a correspondent; at most directory.max, more are not kept); pin it at an address, as the user
  * typed it: port 0 = the IP alone. Unpin every pin that binds the address. Callers store the change. */
 void directory_keep(struct directory *directory, const struct node_id *id);
-void directory_pin(struct directory *directory, const struct node_id *id, const struct address *address);
+void directory_pin(struct directory *directory, const struct node_id *id,
+                   const struct address *address);
 void directory_unpin(struct directory *directory, const struct address *address);
 
 /* What users name: see p2pctl(1), DESTINATIONS. */
 struct destination {
     enum destination_kind { DEST_ADDRESS, DEST_ID, DEST_PREFIX, DEST_NAME } kind;
     struct address address; /* port 0: the IP alone */
-    uint8_t id[NODE_ID_LEN]; /* DEST_ID; DEST_PREFIX: the first n_digits hex digits, the rest zero */
+    uint8_t
+        id[NODE_ID_LEN]; /* DEST_ID; DEST_PREFIX: the first n_digits hex digits, the rest zero */
     uint8_t n_digits;
     char name[NODE_NAME_MAX + 1];
 };
@@ -110,17 +121,22 @@ enum resolve_outcome {
 /* ret_ids gets up to DIRECTORY_CANDIDATES_MAX ids, *ret_n how many. A pin holds while its node lives: a live pinned
  * node is the answer whatever others claim. An address pinned to a key that is no longer live there, with another confirmed: KEY_CHANGED;
  * with nobody else there: the pinned node (it is known but offline). */
-enum resolve_outcome directory_resolve(const struct directory *directory, const struct destination *destination,
-                                       struct node_id ret_ids[DIRECTORY_CANDIDATES_MAX], size_t *ret_n);
+enum resolve_outcome directory_resolve(const struct directory *directory,
+                                       const struct destination *destination,
+                                       struct node_id ret_ids[DIRECTORY_CANDIDATES_MAX],
+                                       size_t *ret_n);
 
 /* Digest of each of 256 buckets (by the first byte of the id) over self and live entries received before `before`
  * (MONO_NEVER: all, at no cost): the XOR
  * of 32-bit hashes of (prefix, sequence). */
-void directory_digest(const struct directory *directory, struct mono before, uint32_t ret_digest[DIRECTORY_BUCKETS]);
+void directory_digest(const struct directory *directory, struct mono before,
+                      uint32_t ret_digest[DIRECTORY_BUCKETS]);
 /* Visit the live entries (and self) of a bucket. Stops when visit returns false. */
 void directory_visit_bucket(const struct directory *directory, unsigned bucket,
-                            bool (*visit)(void *context, uint64_t prefix, uint64_t sequence), void *context);
+                            bool (*visit)(void *context, uint64_t prefix, uint64_t sequence),
+                            void *context);
 /* Verbatim bytes of a live entry or of ourselves, or NULL. */
-const uint8_t *directory_bytes(const struct directory *directory, uint64_t prefix, size_t *ret_length, uint64_t *ret_sequence);
+const uint8_t *directory_bytes(const struct directory *directory, uint64_t prefix,
+                               size_t *ret_length, uint64_t *ret_sequence);
 
 #endif

@@ -107,8 +107,8 @@ uint8_t *effects_datagram(struct effects *effects, const struct address *remote,
     if (effects->n_datagrams >= EFFECTS_DATAGRAMS_MAX || !grow_datagrams(effects))
         return NULL;
     uint8_t *buffer = effects->buffers[effects->n_datagrams];
-    effects->datagrams[effects->n_datagrams++] = (struct datagram){
-        .remote = *remote, .local = *local, .bytes = buffer, .length = length};
+    effects->datagrams[effects->n_datagrams++] =
+        (struct datagram){.remote = *remote, .local = *local, .bytes = buffer, .length = length};
     return buffer;
 }
 
@@ -119,14 +119,16 @@ static void remember(struct effects *effects, enum store_owner owner, uint64_t c
         if (!larger)
             abort(); /* an operation whose result nobody would know is a message lost: rather stop */
         for (size_t i = 0; i < effects->outstanding_n; i++)
-            larger[i] = effects->outstanding[(effects->outstanding_head + i) %
-                                             effects->outstanding_capacity];
+            larger[i] =
+                effects
+                    ->outstanding[(effects->outstanding_head + i) % effects->outstanding_capacity];
         free(effects->outstanding);
         effects->outstanding = larger;
         effects->outstanding_head = 0;
         effects->outstanding_capacity = capacity;
     }
-    size_t at = (effects->outstanding_head + effects->outstanding_n++) % effects->outstanding_capacity;
+    size_t at =
+        (effects->outstanding_head + effects->outstanding_n++) % effects->outstanding_capacity;
     effects->outstanding[at] = (struct outstanding){cookie, owner};
 }
 

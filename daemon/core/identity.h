@@ -10,8 +10,9 @@
 #include "daemon/core/noise.h"
 
 #define EPOCH_US US_PER_HOUR
-#define EPOCH_GRACE_US (3 * US_PER_MINUTE) /* keys serve this long beyond their epoch, on both sides */
-#define EPOCHS_PUBLISHED 7                 /* the current one and 6 ahead */
+#define EPOCH_GRACE_US                                                                             \
+    (3 * US_PER_MINUTE)    /* keys serve this long beyond their epoch, on both sides */
+#define EPOCHS_PUBLISHED 7 /* the current one and 6 ahead */
 #define DESCRIPTOR_MAX 1024
 #define DESCRIPTOR_VERSION 1
 #define DESCRIPTOR_NEIGHBOURS_MAX 16
@@ -65,7 +66,8 @@ enum drop descriptor_verify(const uint8_t *bytes, size_t length, const struct no
 struct identity; /* opaque: node key, link key, routing keys; one locked allocation */
 
 /* node_seed: Ed25519 seed; link_secret: X25519. Both copied. NULL: no memory. */
-struct identity *identity_new(const uint8_t node_seed[32], const uint8_t link_secret[32], const struct core_random *random);
+struct identity *identity_new(const uint8_t node_seed[32], const uint8_t link_secret[32],
+                              const struct core_random *random);
 void identity_free(struct identity *identity);
 
 const struct node_id *identity_id(const struct identity *identity);
@@ -78,9 +80,10 @@ bool identity_advance(struct identity *identity, struct wall now);
  * minutes has forgotten cannot come again. */
 void identity_renew(struct identity *identity, struct wall now);
 /* The routing keypair for key_id (epoch mod 256), if its epoch or the grace around it holds now; *ret_epoch is the epoch. */
-const struct noise_keypair *identity_routing_key(const struct identity *identity, uint8_t key_id, struct wall now,
-                                                 int64_t *ret_epoch);
-const struct noise_keypair *identity_epoch_key(const struct identity *identity, int64_t epoch); /* NULL: none held */
+const struct noise_keypair *identity_routing_key(const struct identity *identity, uint8_t key_id,
+                                                 struct wall now, int64_t *ret_epoch);
+const struct noise_keypair *identity_epoch_key(const struct identity *identity,
+                                               int64_t epoch); /* NULL: none held */
 
 /* Sign what the node key may sign: a labelled descriptor body. */
 void identity_sign(const struct identity *identity, const uint8_t *message, size_t length,

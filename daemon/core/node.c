@@ -34,16 +34,15 @@ static bool make_low_rooms(struct node *node, const struct node_config *config) 
                                  .trace = &node->config.trace};
     struct path_config paths = {config->route_relays, config->route_guards, config->route_strict};
 
-    node->identity =
-        identity_new(config->node_seed, config->link_secret, &node->config.random);
+    node->identity = identity_new(config->node_seed, config->link_secret, &node->config.random);
     if (!node->identity)
         return false;
     memcpy(links.network_key, config->network_key, KEY_LEN);
     links.identity = node->identity;
     node->links = links_new(&links);
     sodium_memzero(&links, sizeof links);
-    node->directory = directory_new(identity_id(node->identity), config->directory_max,
-                                    &node->config.random);
+    node->directory =
+        directory_new(identity_id(node->identity), config->directory_max, &node->config.random);
     node->droplist = droplist_new(config->droplist_entries, &node->config.random);
     if (!node->links || !node->directory || !node->droplist)
         return false;
@@ -78,8 +77,7 @@ static bool make_conversations(struct node *node, const struct node_config *conf
     node->outbox = outbox_new(&outbox, boot, node->now, node->wall);
     node->inbox = inbox_new(&inbox);
     node->gossip = gossip_new(node->directory, node->links, &node->config.random);
-    node->relay =
-        relay_new(config->relay_rate, config->relay_month, node->links, &node->budget);
+    node->relay = relay_new(config->relay_rate, config->relay_month, node->links, &node->budget);
     return node->outbox && node->inbox && node->gossip && node->relay;
 }
 
@@ -197,8 +195,8 @@ void node_count(struct node *node, enum drop drop) {
     counters->drops[drop]++;
     counters->duplicates_dropped += drop == DROP_DUPLICATE || drop == DROP_REPLAY;
     counters->malformed_dropped += drop == DROP_MALFORMED || drop == DROP_VERSION ||
-                                   drop == DROP_MAC || drop == DROP_AUTH ||
-                                   drop == DROP_UNKNOWN || drop == DROP_TIME;
+                                   drop == DROP_MAC || drop == DROP_AUTH || drop == DROP_UNKNOWN ||
+                                   drop == DROP_TIME;
     counters->no_route_dropped += drop == DROP_NO_ROUTE || drop == DROP_NOT_RELAY;
     counters->queue_dropped += drop == DROP_QUEUE || drop == DROP_LIMIT;
 }
@@ -327,6 +325,7 @@ static void reconfigure(struct node *node, const struct node_config *config) {
     node->config.trace.level = config->trace.level;
     node->config.store_retention_us = config->store_retention_us;
     node->config.message_max = config->message_max;
+    node->config.route_relays = config->route_relays;
     if (node->config.relay != config->relay) {
         node->config.relay = config->relay;
         node->publisher.dirty = true;

@@ -13,7 +13,8 @@ struct node_config {
     uint8_t network_key[32];
     char name[NODE_NAME_MAX + 1];
     bool relay;
-    const struct address *advertise; /* published instead of what neighbours observe; borrowed during node_new */
+    const struct address
+        *advertise; /* published instead of what neighbours observe; borrowed during node_new */
     size_t n_advertise;
     const struct address *bootstrap; /* configured peers; borrowed during node_new */
     size_t n_bootstrap;
@@ -56,14 +57,14 @@ struct node_boot {
 };
 
 enum node_event_kind {
-    EVENT_TIMER,      /* or anything that only the time tells */
+    EVENT_TIMER, /* or anything that only the time tells */
     EVENT_DATAGRAMS,
     EVENT_REQUEST,
     EVENT_CLIENT_GONE, /* its connection closed or failed: leases end */
     EVENT_STORED,
-    EVENT_BOOTSTRAP,   /* another configured peer's address became known (a host name was resolved) */
-    EVENT_RECONFIGURE, /* values that may change while running (node_config's below) */
-    EVENT_LEAVE,       /* introduce neighbours to each other, say goodbye; then stop stepping */
+    EVENT_BOOTSTRAP, /* another configured peer's address became known (a host name was resolved) */
+    EVENT_RECONFIGURE,     /* values that may change while running (node_config's below) */
+    EVENT_LEAVE,           /* introduce neighbours to each other, say goodbye; then stop stepping */
     EVENT_NETWORK_CHANGED, /* an interface came or went: links are checked at once */
 };
 struct node_event {
@@ -82,12 +83,14 @@ struct node_event {
             size_t n;
         } stored;
         struct address bootstrap;
-        const struct node_config *config; /* taken from it: relay_rate, relay_month, delivery_expire, store_retention,
+        const struct node_config
+            *config; /* taken from it: relay_rate, relay_month, delivery_expire, store_retention,
                                              message_max, route_*, link_*, memory_max, trace.level, relay */
     };
 };
 struct node_update {
-    const struct datagram *datagrams; /* to send, in order; `local` = the source address, unspecified = any */
+    const struct datagram
+        *datagrams; /* to send, in order; `local` = the source address, unspecified = any */
     size_t n_datagrams;
     const struct store_op *ops;
     size_t n_ops;
@@ -99,7 +102,8 @@ struct node_update {
 struct node;
 
 /* NULL: no memory. */
-struct node *node_new(const struct node_config *config, const struct node_boot *boot, struct mono mono, struct wall wall);
+struct node *node_new(const struct node_config *config, const struct node_boot *boot,
+                      struct mono mono, struct wall wall);
 /* Wipes and frees everything; takes NULL. */
 void node_free(struct node *node);
 

@@ -15,8 +15,7 @@ static enum drop forward(struct node *node, unsigned slot, uint64_t from,
         return DROP_NOT_RELAY;
     if (peeled->next == from)
         return DROP_NO_ROUTE;
-    enum drop drop =
-        relay_packet(node->relay, slot, peeled->next, packet, node->now, node->wall);
+    enum drop drop = relay_packet(node->relay, slot, peeled->next, packet, node->now, node->wall);
     node->counters.onion_relayed += drop == DROP_NONE;
     return drop;
 }
@@ -30,8 +29,7 @@ static enum path_outcome send_alone(struct node *node, const struct node_id *tar
     uint8_t packet[ONION_LEN];
     struct path *path;
     bool fewer;
-    enum path_outcome outcome =
-        path_draw(node->paths, &wish, node->now, node->wall, &path, &fewer);
+    enum path_outcome outcome = path_draw(node->paths, &wish, node->now, node->wall, &path, &fewer);
     if (outcome != PATH_OK)
         return outcome;
     path_seal(node->paths, path, payload, length, packet);
@@ -191,8 +189,7 @@ enum drop node_onion(struct node *node, unsigned slot, uint64_t from, const uint
         drop = onion_peel(packet, prk, opened, &peeled);
     if (drop == DROP_NONE)
         drop = droplist_enter(node->droplist, onion_eph(packet), prk,
-                              epoch * (EPOCH_US / US_PER_MINUTE) + peeled.slot, peeled.index,
-                              slot);
+                              epoch * (EPOCH_US / US_PER_MINUTE) + peeled.slot, peeled.index, slot);
     sodium_memzero(prk, sizeof prk);
     if (drop != DROP_NONE)
         return drop;

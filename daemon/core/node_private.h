@@ -32,12 +32,12 @@ struct node_ping { /* a client that waits for an answer over onion paths */
     struct mono sent, due;
     unsigned tries;
 };
-struct publisher { /* of our own descriptor */
-    uint64_t sequence;        /* of the last one signed */
+struct publisher {               /* of our own descriptor */
+    uint64_t sequence;           /* of the last one signed */
     bool signed_once, published; /* published: gossip has had one */
-    bool dirty, lost_link;    /* what is published is not what is true */
+    bool dirty, lost_link;       /* what is published is not what is true */
     struct mono started, last;
-    int64_t interval_us;      /* until the next, doubling while things keep changing */
+    int64_t interval_us; /* until the next, doubling while things keep changing */
     unsigned in_a_row;
     int64_t signed_correction_us;
 };

@@ -4,9 +4,11 @@
 #include <stdlib.h>
 
 #define FIRST_US (2 * US_PER_S) /* published then at the latest, neighbours or not */
-#define INTERVAL_FIRST_US US_PER_S /* while a network forms, a route is worth more than a datagram */
+#define INTERVAL_FIRST_US                                                                          \
+    US_PER_S /* while a network forms, a route is worth more than a datagram */
 #define INTERVAL_MIN_US (5 * US_PER_S)
-#define INTERVAL_NODE_US (40 * US_PER_MS) /* a known node: so that all news together stay within a link's means */
+#define INTERVAL_NODE_US                                                                           \
+    (40 * US_PER_MS) /* a known node: so that all news together stay within a link's means */
 #define INTERVAL_MAX_US (10 * US_PER_MINUTE)
 #define FREELY 4 /* publications at the first interval, before it begins to double */
 #define LOSS_US US_PER_S
@@ -104,8 +106,7 @@ static void describe(const struct node *node, struct descriptor *descriptor) {
         observe_addresses(node, descriptor);
     for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
         const struct link_view *link = links_at(node->links, slot);
-        if (link && link->state == LINK_UP &&
-            descriptor->n_neighbours < DESCRIPTOR_NEIGHBOURS_MAX)
+        if (link && link->state == LINK_UP && descriptor->n_neighbours < DESCRIPTOR_NEIGHBOURS_MAX)
             descriptor->neighbours[descriptor->n_neighbours++] =
                 (struct descriptor_neighbour){link->prefix, link->address};
     }
@@ -153,8 +154,7 @@ static struct mono publication_due(const struct node *node) {
         return enough ? node->now : mono_add(publisher->started, FIRST_US);
     if (!publisher->dirty)
         return MONO_NEVER;
-    return mono_add(publisher->last,
-                    publisher->lost_link ? LOSS_US : publisher->interval_us);
+    return mono_add(publisher->last, publisher->lost_link ? LOSS_US : publisher->interval_us);
 }
 
 struct mono node_publish_next(const struct node *node) {
@@ -196,11 +196,9 @@ static void refresh_routes(struct node *node) {
         const struct link_view *link = links_at(node->links, slot);
         if (!link || link->state != LINK_UP)
             continue;
-        const struct directory_entry *entry =
-            directory_find_prefix(node->directory, link->prefix);
+        const struct directory_entry *entry = directory_find_prefix(node->directory, link->prefix);
         prefixes[n] = link->prefix;
-        neighbours[n++] =
-            (struct path_neighbour){link->prefix, entry && entry->relay, link->since};
+        neighbours[n++] = (struct path_neighbour){link->prefix, entry && entry->relay, link->since};
     }
     if (n > TOPOLOGY_DEGREE_MAX)
         n = TOPOLOGY_DEGREE_MAX;
@@ -300,9 +298,8 @@ void node_store_entry(struct node *node, const struct directory_entry *entry) {
     if (!bytes)
         return;
     memcpy(bytes, entry->bytes, entry->length);
-    struct store_op op = {
-        .kind = STORE_NODE_PUT,
-        .node_put = {entry->id, bytes, entry->length, entry->pinned, entry->pin}};
+    struct store_op op = {.kind = STORE_NODE_PUT,
+                          .node_put = {entry->id, bytes, entry->length, entry->pinned, entry->pin}};
     effects_store(node->effects, &op, OWNER_NODE, (uint64_t)(uintptr_t)bytes);
 }
 

@@ -89,16 +89,39 @@ static void remember(struct node *node, const struct destination *destination,
         node_store_entry(node, directory_find(node->directory, id));
 }
 
+/* In a small network routes are shorter than configured: whoever sends is told. Looked up only where that can be. */
+#define SMALL_NETWORK 32
+static const char *notice_of(struct node *node, const struct request *request,
+                             const struct directory_entry *entry, char text[128]) {
+    uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
+    size_t n_hops;
+    double choices;
+    struct path_wish wish = {.relays_exact = request->push.relays, .strict = request->push.strict};
+
+    if (!entry)
+        return NULL; /* to ourselves */
+    if (!entry->live)
+        return "the destination is offline: the message waits for it";
+    wish.target = entry->id;
+    if (request->push.relays != RELAYS_DEFAULT ||
+        directory_count(node->directory) >= SMALL_NETWORK ||
+        path_sample(node->paths, &wish, node->now, hops, &n_hops, &choices) != PATH_OK ||
+        n_hops > node->config.route_relays)
+        return NULL;
+    snprintf(text, 128, "only %zu of %u relays: the network is too small yet", n_hops - 1,
+             node->config.route_relays);
+    return text;
+}
+
 static void request_push(struct node *node, const struct request *request) {
     struct node_id recipient;
-    const char *notice = NULL;
+    char text[128];
 
     if (!resolve(node, request->client, &request->push.to, &recipient))
         return;
     remember(node, &request->push.to, &recipient);
-    const struct directory_entry *entry = directory_find(node->directory, &recipient);
-    if (entry && !entry->live)
-        notice = "the destination is offline: the message waits for it";
+    const char *notice =
+        notice_of(node, request, directory_find(node->directory, &recipient), text);
     outbox_push(node->outbox, request, &recipient, notice, node->now, node->wall);
 }
 
@@ -137,8 +160,8 @@ void node_status(const struct node *node, struct mono mono, struct status_report
     struct descriptor self;
     size_t length;
     uint64_t sequence;
-    const uint8_t *bytes = directory_bytes(node->directory, node_id_prefix(node_id(node)),
-                                           &length, &sequence);
+    const uint8_t *bytes =
+        directory_bytes(node->directory, node_id_prefix(node_id(node)), &length, &sequence);
 
     *ret = (struct status_report){.id = *node_id(node),
                                   .uptime_us = mono.us - node->started.us,
@@ -187,8 +210,7 @@ static void request_status(struct node *node, const struct request *request) {
 static void request_peers(struct node *node, const struct request *request) {
     struct answer answer = {
         .client = request->client, .kind = ANSWER_PEERS, .code = ANSWER_OK, .end = true};
-    struct peer_report *reports =
-        effects_scratch(node->effects, LINK_SLOTS * sizeof *reports);
+    struct peer_report *reports = effects_scratch(node->effects, LINK_SLOTS * sizeof *reports);
     size_t n = 0;
 
     for (unsigned slot = 0; reports && slot < LINK_SLOTS; slot++) {
@@ -276,9 +298,8 @@ static void request_route(struct node *node, const struct request *request) {
 
     if (!routes || !resolve(node, request->client, &request->to.to, &id))
         return;
-    struct path_wish wish = {.target = id,
-                             .relays_exact = request->to.relays,
-                             .strict = request->to.strict};
+    struct path_wish wish = {
+        .target = id, .relays_exact = request->to.relays, .strict = request->to.strict};
     for (uint32_t i = 0; i < wanted; i++) {
         uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
         enum path_outcome outcome = path_sample(node->paths, &wish, node->now, hops,

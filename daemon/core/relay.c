@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define MONTH_DAYS_US (30 * 24 * US_PER_HOUR) /* allowances begin anew every 30 days from 1970: no calendar in the core */
-#define BURST_US (50 * US_PER_MS)             /* what may go at once after a pause */
+#define MONTH_DAYS_US                                                                              \
+    (30 * 24 *                                                                                     \
+     US_PER_HOUR) /* allowances begin anew every 30 days from 1970: no calendar in the core */
+#define BURST_US (50 * US_PER_MS) /* what may go at once after a pause */
 
 struct waiting_packet {
     struct waiting_packet *next;
@@ -52,8 +54,7 @@ static bool evict(void *context) {
     return true;
 }
 
-struct relay *relay_new(uint64_t rate, uint64_t month, struct links *links,
-                        struct budget *budget) {
+struct relay *relay_new(uint64_t rate, uint64_t month, struct links *links, struct budget *budget) {
     struct relay *relay = calloc(1, sizeof *relay);
     if (!relay)
         return NULL;

@@ -20,7 +20,14 @@ struct datagram {
 };
 
 /* ---- Messages, as clients and the store see them ---- */
-enum message_state { MESSAGE_QUEUED = 1, MESSAGE_SENT, MESSAGE_DELIVERED, MESSAGE_EXPIRED, MESSAGE_FAILED, MESSAGE_REFUSED };
+enum message_state {
+    MESSAGE_QUEUED = 1,
+    MESSAGE_SENT,
+    MESSAGE_DELIVERED,
+    MESSAGE_EXPIRED,
+    MESSAGE_FAILED,
+    MESSAGE_REFUSED
+};
 static inline bool message_state_is_final(enum message_state state) {
     return state >= MESSAGE_DELIVERED;
 }
@@ -37,7 +44,7 @@ struct out_record { /* a message that we send, without its body */
     bool strict;
 };
 struct in_record { /* a message that we received, complete */
-    int64_t row; /* the store's: grows in order of completion */
+    int64_t row;   /* the store's: grows in order of completion */
     struct node_id sender;
     struct address sender_address; /* as known at arrival */
     char sender_name[NODE_NAME_MAX + 1];
@@ -52,19 +59,19 @@ struct in_record { /* a message that we received, complete */
  * Carried out in the order in which they were put out; each is answered by a store_result with its tag, in that order, once it and all
  * before it are durable (reads: once read). What `op` points to is the node's and stays until its result has gone in. */
 enum store_kind {
-    STORE_OUT_PUT,    /* insert a message with its body, state queued. An id that exists with the same recipient, size and body: ok, existed = true
+    STORE_OUT_PUT, /* insert a message with its body, state queued. An id that exists with the same recipient, size and body: ok, existed = true
                          (record = what is there); with another: -EEXIST */
-    STORE_OUT_STATE,  /* set state, reason, finished; final states may be deleted at once if `forget` */
-    STORE_OUT_READ,   /* read body[offset, offset + length) */
-    STORE_OUT_FIND,   /* the record of an id, or -ENOENT */
-    STORE_IN_PUT,     /* one block of a message, idempotent. Results: see store_in_outcome */
-    STORE_IN_FETCH,   /* waiting messages with row > after, oldest first: at most limit, at most bytes of bodies (but one at least) */
-    STORE_IN_TAKE,    /* rows: from waiting to taken (history), or body deleted at once if `forget`; the tombstone stays */
+    STORE_OUT_STATE, /* set state, reason, finished; final states may be deleted at once if `forget` */
+    STORE_OUT_READ, /* read body[offset, offset + length) */
+    STORE_OUT_FIND, /* the record of an id, or -ENOENT */
+    STORE_IN_PUT,   /* one block of a message, idempotent. Results: see store_in_outcome */
+    STORE_IN_FETCH, /* waiting messages with row > after, oldest first: at most limit, at most bytes of bodies (but one at least) */
+    STORE_IN_TAKE, /* rows: from waiting to taken (history), or body deleted at once if `forget`; the tombstone stays */
     STORE_NODE_PUT,   /* descriptor of a kept node, with its pin */
     STORE_NODE_UNPIN, /* clear every pin at this address */
     STORE_SPARES_PUT, /* replace the list of spare and anchor addresses */
     STORE_SEQUENCE,   /* our descriptor's sequence: never to be reused */
-    STORE_SWEEP,      /* forget taken messages, finished sends and tombstones that are over; unfinished inbound ones too */
+    STORE_SWEEP, /* forget taken messages, finished sends and tombstones that are over; unfinished inbound ones too */
 };
 enum store_in_outcome { STORE_IN_PARTIAL = 0, STORE_IN_COMPLETE, STORE_IN_DUPLICATE };
 
@@ -153,16 +160,16 @@ struct store_result {
     uint32_t length;
     const struct in_record *messages; /* IN_FETCH, borrowed during the event */
     size_t n_messages;
-    bool more;                        /* IN_FETCH: there are further ones behind */
+    bool more; /* IN_FETCH: there are further ones behind */
 };
 
 /* ---- Requests of clients ---- */
 enum request_kind {
     REQUEST_PUSH,
-    REQUEST_PULL,     /* starts a pull; stays until end, client gone, or all given */
-    REQUEST_CONFIRM,  /* of the messages handed to this client so far */
+    REQUEST_PULL,    /* starts a pull; stays until end, client gone, or all given */
+    REQUEST_CONFIRM, /* of the messages handed to this client so far */
     REQUEST_STATUS,
-    REQUEST_MESSAGE,  /* status ID */
+    REQUEST_MESSAGE, /* status ID */
     REQUEST_PEERS,
     REQUEST_NODES,
     REQUEST_ROUTE,
@@ -185,8 +192,8 @@ struct request {
             size_t size;
             uint8_t relays; /* exactly; RELAYS_DEFAULT */
             bool strict, trace;
-            bool wait;           /* answer again when its state is final */
-            int64_t expire_us;   /* 0: as configured */
+            bool wait;         /* answer again when its state is final */
+            int64_t expire_us; /* 0: as configured */
         } push;
         struct {
             bool peek, wait, follow; /* wait: park while there is none; follow: go on for ever */
@@ -197,7 +204,7 @@ struct request {
         struct {
             struct message_id id;
             bool wait; /* MESSAGE: answer again when final */
-        } message; /* MESSAGE, CANCEL */
+        } message;     /* MESSAGE, CANCEL */
         struct {
             struct destination to;
             uint32_t count; /* ROUTE: samples wanted */
@@ -221,10 +228,12 @@ enum answer_code {
     ANSWER_KEY_CHANGED = 7,
 };
 struct counters { /* names as in status --json */
-    uint64_t datagrams_in, datagrams_out, onion_relayed, onion_delivered, onion_sent, duplicates_dropped,
-        malformed_dropped, no_route_dropped, queue_dropped, handshakes, retransmissions;
+    uint64_t datagrams_in, datagrams_out, onion_relayed, onion_delivered, onion_sent,
+        duplicates_dropped, malformed_dropped, no_route_dropped, queue_dropped, handshakes,
+        retransmissions;
     uint64_t drops[DROP_COUNT];
-    uint64_t cookies_sent, handshakes_refused, messages_sent, messages_delivered, messages_received, receipts_sent;
+    uint64_t cookies_sent, handshakes_refused, messages_sent, messages_delivered, messages_received,
+        receipts_sent;
 };
 struct status_report {
     struct node_id id;
@@ -276,16 +285,17 @@ enum answer_kind {
     ANSWER_MESSAGES, /* pull: a batch to be confirmed (peek: not) */
     ANSWER_STATUS,
     ANSWER_PEERS,
-    ANSWER_NODES,    /* also the candidates of an ambiguous destination (code ANSWER_UNKNOWN) */
-    ANSWER_ROUTES,   /* also push --trace, before its ANSWER_MESSAGE (end = false) */
+    ANSWER_NODES,  /* also the candidates of an ambiguous destination (code ANSWER_UNKNOWN) */
+    ANSWER_ROUTES, /* also push --trace, before its ANSWER_MESSAGE (end = false) */
     ANSWER_PING,
 };
 struct answer {
     uint64_t client;
     enum answer_kind kind;
     enum answer_code code;
-    bool end;       /* the last one to this request */
-    char text[192]; /* why, for people; "" if there is nothing to say. Never holds remote bytes unescaped */
+    bool end; /* the last one to this request */
+    char text
+        [192]; /* why, for people; "" if there is nothing to say. Never holds remote bytes unescaped */
     union {
         struct message_report message;
         struct {

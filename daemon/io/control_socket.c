@@ -142,13 +142,13 @@ int control_socket_credentials(int fd, struct control_peer *ret_peer) {
 
 /* The kernel names the peer's first group alone; the others are looked up. */
 static bool is_member(uid_t uid, gid_t first, gid_t group) {
-    gid_t groups[GROUPS_MAX];
+    portable_gid groups[GROUPS_MAX];
     int n = GROUPS_MAX;
     const struct passwd *entry = getpwuid(uid);
-    if (!entry || getgrouplist(entry->pw_name, first, groups, &n) < 0)
+    if (!entry || getgrouplist(entry->pw_name, (portable_gid)first, groups, &n) < 0)
         return false;
     for (int i = 0; i < n; i++)
-        if (groups[i] == group)
+        if ((gid_t)groups[i] == group)
             return true;
     return false;
 }

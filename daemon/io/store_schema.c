@@ -183,11 +183,16 @@ static int configure(struct store_db *db) {
                         NULL, NULL, NULL);
 }
 
+/* Numbers that no lifetime of messages reaches are damage; from the last one there would be no
+ * next. */
 static int load_counters(struct store_db *db) {
     struct query query = query_begin(db, SQL_COUNTERS);
     if (query_row(&query)) {
-        db->next_row = query_get_int(&query) + 1;
-        db->next_body = query_get_int(&query) + 1;
+        int64_t row = query_get_int(&query), body = query_get_int(&query);
+        if (row > INT64_MAX / 2 || body > INT64_MAX / 2)
+            db->error = -EUCLEAN;
+        else
+            db->next_row = row + 1, db->next_body = body + 1;
     }
     query_end(&query);
     return db->error;

@@ -127,8 +127,8 @@ static void end_turn(struct end *end) {
             if (event.kind == LINK_EVENT_ANSWERED) {
                 struct descriptor descriptor;
                 descriptor_decode(event.descriptor, event.descriptor_length, &descriptor);
-                memcpy(bench.routing_key,
-                       descriptor_routing_key(&descriptor, wall_epoch(wall())), KEY_LEN);
+                memcpy(bench.routing_key, descriptor_routing_key(&descriptor, wall_epoch(wall())),
+                       KEY_LEN);
                 bench.relay_prefix = node_id_prefix(&descriptor.id);
                 links_finish(end->links, event.session, mono(), wall());
             }
@@ -320,12 +320,14 @@ static double run_crypto(bool fresh) {
 
     randombytes_buf(scalar, sizeof scalar);
     crypto_scalarmult_base(point, scalar);
-    crypto_aead_chacha20poly1305_ietf_encrypt(cell, &length, opened, 1200, NULL, 0, NULL, nonce, key);
-    crypto_aead_chacha20poly1305_ietf_encrypt(body, &length, peeled, 1132, NULL, 0, NULL, nonce, key);
+    crypto_aead_chacha20poly1305_ietf_encrypt(cell, &length, opened, 1200, NULL, 0, NULL, nonce,
+                                              key);
+    crypto_aead_chacha20poly1305_ietf_encrypt(body, &length, peeled, 1132, NULL, 0, NULL, nonce,
+                                              key);
     int64_t began = now_ns();
     for (unsigned i = 0; i < n; i++) {
-        if (crypto_aead_chacha20poly1305_ietf_decrypt(opened, &length, NULL, cell, sizeof cell, NULL,
-                                                      0, nonce, key) != 0)
+        if (crypto_aead_chacha20poly1305_ietf_decrypt(opened, &length, NULL, cell, sizeof cell,
+                                                      NULL, 0, nonce, key) != 0)
             return 0;
         if (fresh) {
             if (crypto_scalarmult(dh, scalar, point) != 0)
@@ -333,8 +335,8 @@ static double run_crypto(bool fresh) {
             crypto_generichash(prk, sizeof prk, dh, sizeof dh, NULL, 0);
         }
         crypto_generichash(kk, sizeof kk, nonce, sizeof nonce, prk, sizeof prk);
-        if (crypto_aead_chacha20poly1305_ietf_decrypt(peeled, &length, NULL, body, sizeof body, NULL,
-                                                      0, nonce, key) != 0)
+        if (crypto_aead_chacha20poly1305_ietf_decrypt(peeled, &length, NULL, body, sizeof body,
+                                                      NULL, 0, nonce, key) != 0)
             return 0;
         crypto_stream_chacha20_ietf(filler, sizeof filler, nonce, key);
         crypto_aead_chacha20poly1305_ietf_encrypt(cell, &length, opened, 1200, NULL, 0, NULL, nonce,
@@ -359,7 +361,8 @@ int main(void) {
         }
     }
     double bare = median(forward, ROUNDS);
-    printf("%-44s %10s %12s\n", "one relay, one thread, loopback (medians)", "us/packet", "packets/s");
+    printf("%-44s %10s %12s\n", "one relay, one thread, loopback (medians)", "us/packet",
+           "packets/s");
     printf("%-44s %10.2f %12.0f\n", "bare forwarder (recvmmsg, sendmmsg)", bare / 1e3, 1e9 / bare);
     static const char *const names[] = {"kept eph", "fresh eph"};
     for (unsigned fresh = 0; fresh < 2; fresh++) {

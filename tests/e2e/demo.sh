@@ -82,7 +82,7 @@ echo "Now the relay $victim, on the last route, is killed (kill -9), and $NET.$S
 kill_node "${victim##*.}"
 push 'and yet it arrives'
 case " $route " in
-*" $victim "*) over="first sent over ${route// / > }, then past the dead" ;;
+*" $victim "*) over="first sent over ${route// / > }, then past the dead one" ;;
 *) over="over ${route// / > }" ;;
 esac
 printf '  %s, stored after %d ms, %s\n' "$(ctl $TARGET pull | cut -f2)" "$took_ms" "$over"

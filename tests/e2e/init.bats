@@ -20,7 +20,7 @@ teardown() {
     systemd-analyze verify --man=no "$DIR/p2pd.service" >"$DIR/verify" 2>&1 || true
     fails grep p2pd.service "$DIR/verify"
     if systemd-analyze security --help 2>&1 | grep -q -- --offline; then
-        systemd-analyze security --offline=true --threshold=30 "$DIR/p2pd.service" >"$DIR/security"
+        systemd-analyze security --offline=true --threshold=20 "$DIR/p2pd.service" >"$DIR/security"
     fi
 }
 

@@ -1,4 +1,4 @@
-/* link: tests/fuzz/rig daemon/core/link daemon/core/link_cell daemon/core/link_session daemon/core/link_guard daemon/core/effects daemon/core/noise daemon/core/identity daemon/core/descriptor daemon/core/base proto/wire.pb-c shared/address */
+/* link: tests/fuzz/rig libp2pd-core.a shared/address */
 /* A neighbour that says anything: cells of any frames through a session that it has proven. The input is (how the link came about
  * 1), then a run of (flags 1, length 2, the cell's bytes). */
 #include "tests/fuzz/rig.h"

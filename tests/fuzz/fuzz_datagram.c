@@ -1,4 +1,4 @@
-/* link: tests/fuzz/rig daemon/core/link daemon/core/link_cell daemon/core/link_session daemon/core/link_guard daemon/core/effects daemon/core/noise daemon/core/identity daemon/core/descriptor daemon/core/base proto/wire.pb-c shared/address */
+/* link: tests/fuzz/rig libp2pd-core.a shared/address */
 /* Datagrams of any bytes from anywhere to a node that dials now and then. Behind mac1 there is more to reach than
  * a fuzzer could guess: some get their macs, indexes and minute put right. The input is a run of (what 1, arguments). */
 #include "tests/fuzz/rig.h"

@@ -1,4 +1,4 @@
-/* link: tests/fuzz/rig daemon/core/link daemon/core/link_cell daemon/core/link_session daemon/core/link_guard daemon/core/effects daemon/core/noise daemon/core/identity daemon/core/descriptor daemon/core/base proto/wire.pb-c shared/address */
+/* link: tests/fuzz/rig libp2pd-core.a shared/address */
 /* A member that shakes hands by the book and says anything in it: Noise and macs are honest, the payload of message 2 or 3 is the
  * input. First byte: who dials; whether the payload is a head alone, to which a good descriptor is appended; repeats. */
 #include "tests/fuzz/rig.h"

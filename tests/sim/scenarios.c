@@ -80,7 +80,8 @@ static void must_deliver(struct sim *sim, int64_t within_us) {
     unsigned accepted = 0;
     for (size_t i = 0; i < sim->n_pushes; i++)
         accepted += sim->pushes[i].accepted;
-    if (accepted < sim->n_pushes / 2) /* a disk may be full, a client's node may die: not most of them */
+    if (accepted <
+        sim->n_pushes / 2) /* a disk may be full, a client's node may die: not most of them */
         sim_violation(sim, "only %u of %zu messages were accepted", accepted, sim->n_pushes);
     say(sim, "everything delivered");
     sim_check_messages(sim, true);
@@ -196,11 +197,15 @@ static void run_clock(struct sim *sim) {
         struct status_report st;
         sim_run(sim, US_PER_S);
         node_status(sim->hosts[wrong].node, (struct mono){sim->now_us}, &st);
-        printf("t=%lld neighbours %u nodes %zu offset %lld drops:", (long long)sim->now_us/1000000, st.pool_neighbours, st.directory_nodes, (long long)st.clock_offset_us);
-        for (int d = 0; d < DROP_COUNT; d++) printf(" %llu", (unsigned long long)st.counters.drops[d]);
+        printf(
+            "t=%lld neighbours %u nodes %zu offset %lld drops:", (long long)sim->now_us / 1000000,
+            st.pool_neighbours, st.directory_nodes, (long long)st.clock_offset_us);
+        for (int d = 0; d < DROP_COUNT; d++)
+            printf(" %llu", (unsigned long long)st.counters.drops[d]);
         node_status(sim->hosts[0].node, (struct mono){sim->now_us}, &st);
         printf(" host0 nb %u nodes %zu drops:", st.pool_neighbours, st.directory_nodes);
-        for (int d = 0; d < DROP_COUNT; d++) printf(" %llu", (unsigned long long)st.counters.drops[d]);
+        for (int d = 0; d < DROP_COUNT; d++)
+            printf(" %llu", (unsigned long long)st.counters.drops[d]);
         puts("");
     }
 #endif
@@ -214,7 +219,8 @@ static void run_clock(struct sim *sim) {
 static void run_offline(struct sim *sim) {
     start_all(sim);
     must_form(sim, FORM_US);
-    unsigned away = 1 + (unsigned)sim_below(sim, sim->n_hosts - 1), from = (away + 1) % sim->n_hosts;
+    unsigned away = 1 + (unsigned)sim_below(sim, sim->n_hosts - 1),
+             from = (away + 1) % sim->n_hosts;
     push_random(sim, from, away, 100);
     must_deliver(sim, DELIVER_US);
     sim_crash(sim, away);
@@ -230,7 +236,8 @@ static void run_store(struct sim *sim) {
     start_all(sim);
     must_form(sim, FORM_US);
     for (unsigned round = 0; round < 30; round++) {
-        model_store_fail(sim->hosts[live_host(sim)].store, 0, 1 + (unsigned)sim_below(sim, 5), -ENOSPC);
+        model_store_fail(sim->hosts[live_host(sim)].store, 0, 1 + (unsigned)sim_below(sim, 5),
+                         -ENOSPC);
         push_between_live(sim, 3, 1000);
         sim_run(sim, (int64_t)sim_below(sim, US_PER_S));
     }

@@ -239,17 +239,17 @@ static void schedule(struct sim *sim, struct sim_host *host, const struct node_u
     host->wake_us = update->wake.us;
     if (update->wake.us != INT64_MAX) {
         int64_t at = update->wake.us > sim->now_us ? update->wake.us : sim->now_us;
-        event_push(sim, (struct sim_event){.at_us = at,
-                                           .kind = SIM_WAKE,
-                                           .host = i,
-                                           .incarnation = host->incarnation});
+        event_push(sim,
+                   (struct sim_event){
+                       .at_us = at, .kind = SIM_WAKE, .host = i, .incarnation = host->incarnation});
     }
     if (!host->store_scheduled && stored.us != INT64_MAX) {
         host->store_scheduled = true;
-        event_push(sim, (struct sim_event){.at_us = stored.us > sim->now_us ? stored.us : sim->now_us,
-                                           .kind = SIM_STORE,
-                                           .host = i,
-                                           .incarnation = host->incarnation});
+        event_push(sim,
+                   (struct sim_event){.at_us = stored.us > sim->now_us ? stored.us : sim->now_us,
+                                      .kind = SIM_STORE,
+                                      .host = i,
+                                      .incarnation = host->incarnation});
     }
 }
 

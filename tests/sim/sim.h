@@ -22,7 +22,7 @@ struct sim_push { /* a message that a host's node accepted, and what became of i
     uint8_t *body;
     uint32_t size;
     bool accepted, answered;
-    bool orphan; /* its client's node died: nobody is told any more */
+    bool orphan;              /* its client's node died: nobody is told any more */
     enum message_state state; /* as last told to the waiting client */
     int64_t pushed_us, delivered_us;
 };
@@ -67,7 +67,8 @@ void sim_leave(struct sim *sim, unsigned host);
 
 /* Let virtual time pass; until `done` says so (asked every 10 ms). Returns whether it did. */
 void sim_run(struct sim *sim, int64_t for_us);
-bool sim_await(struct sim *sim, int64_t at_most_us, bool (*done)(struct sim *, void *), void *context);
+bool sim_await(struct sim *sim, int64_t at_most_us, bool (*done)(struct sim *, void *),
+               void *context);
 
 /* A client of host `from` pushes to host `to` (by id) and waits. Returns the number of the push. */
 size_t sim_push(struct sim *sim, unsigned from, unsigned to, const void *body, uint32_t size);
@@ -75,7 +76,8 @@ uint64_t sim_below(struct sim *sim, uint64_t bound);
 bool sim_chance(struct sim *sim, double probability);
 
 /* ---- Inspection ---- */
-bool sim_all_know_all(struct sim *sim, void *unused); /* every live node has a live descriptor of every live node */
+bool sim_all_know_all(struct sim *sim,
+                      void *unused); /* every live node has a live descriptor of every live node */
 bool sim_all_delivered(struct sim *sim, void *unused);
 /* Pieces of the graph of established links between live hosts. */
 unsigned sim_components(struct sim *sim);
