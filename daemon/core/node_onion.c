@@ -53,7 +53,7 @@ static enum drop answer_ping(struct node *node, const uint8_t *payload, size_t l
         return DROP_UNKNOWN;
     if (node->pongs_from.us < node->now.us - PONG_BURST * PONG_EVERY_US)
         node->pongs_from = mono_add(node->now, -PONG_BURST * PONG_EVERY_US);
-    if (node->pongs_from.us > node->now.us)
+    if (node->pongs_from.us >= node->now.us)
         return DROP_LIMIT;
     node->pongs_from = mono_add(node->pongs_from, PONG_EVERY_US);
     pong[0] = PAYLOAD_PONG;

@@ -196,17 +196,20 @@ static bool split_edge(struct pool *pool, const struct link_view *newcomer, stru
     return true;
 }
 
-/* Is this node in the book as one of that kind, by the id that it has proved? */
-static bool is_noted(const struct pool *pool, const struct link_view *asker,
-                     enum contact_kind kind) {
-    for (size_t i = 0; i < pool->book.n; i++)
-        if (pool->book.contacts[i].kind == kind &&
-            node_id_is_equal(&pool->book.contacts[i].id, &asker->id))
+/* Is it true that this node, by the id that it has proved, was introduced to us, or is one that we have lost? */
+static bool is_expected(const struct pool *pool, const struct link_view *asker, struct mono now) {
+    for (size_t i = 0; i < pool->book.n; i++) {
+        const struct contact *contact = &pool->book.contacts[i];
+        if (!node_id_is_equal(&contact->id, &asker->id))
+            continue;
+        if (asker->purpose == LINK_INTRODUCED ? contact->kind == CONTACT_INTRODUCED
+                                              : book_is_lost(contact, now))
             return true;
+    }
     return false;
 }
 
-static bool has_room(const struct pool *pool, const struct link_view *asker) {
+static bool has_room(const struct pool *pool, const struct link_view *asker, struct mono now) {
     struct census census = pool_census(pool);
     unsigned aim = pool_aim(pool), most = pool->config.max;
     unsigned lack = census.up < aim ? aim - census.up : 0;
@@ -222,8 +225,8 @@ static bool has_room(const struct pool *pool, const struct link_view *asker) {
     /* Beyond that, only what we know to be true of it counts, not what it says. */
     if (asker->purpose == LINK_JOIN)
         return census.joined < join_share(pool);
-    return (asker->purpose == LINK_INTRODUCED && is_noted(pool, asker, CONTACT_INTRODUCED)) ||
-           (asker->purpose == LINK_HEAL && is_noted(pool, asker, CONTACT_LOST));
+    return (asker->purpose == LINK_INTRODUCED || asker->purpose == LINK_HEAL) &&
+           is_expected(pool, asker, now);
 }
 
 static void asked(struct pool *pool, const struct link_event *event, struct mono now) {
@@ -234,7 +237,7 @@ static void asked(struct pool *pool, const struct link_event *event, struct mono
     if (!asker || asker->serial != event->link.serial)
         return;
     n = draw_referrals(pool, &asker->address, referrals);
-    if (has_room(pool, asker) && !pool->leaving)
+    if (has_room(pool, asker, now) && !pool->leaving)
         links_verdict(pool->config.links, asker->slot, LINK_ACCEPTED, referrals, n, now);
     else if (asker->purpose != LINK_JOIN || pool->leaving || !split_edge(pool, asker, now))
         links_verdict(pool->config.links, asker->slot, LINK_FULL, referrals, n, now);
@@ -296,6 +299,7 @@ static void came_up(struct pool *pool, const struct link_event *event, struct mo
         contact->next = now;
         if (contact->kind == CONTACT_LOST || contact->kind == CONTACT_INTRODUCED)
             contact->kind = CONTACT_GOSSIPED;
+        contact->until = MONO_NEVER;
     }
     pool->refusals = pool->in_vain = 0;
     note_referrals(pool, event);
@@ -379,7 +383,7 @@ enum drop pool_introduced(struct pool *pool, const uint8_t *body, size_t length,
     wire_get_address(&r, &address);
     if (r.failed || wire_left(&r) != 0 || address.port == 0 || address_is_unspecified(&address))
         return DROP_MALFORMED;
-    if (pool->introduced_from.us > now.us)
+    if (pool->introduced_from.us >= now.us)
         return DROP_LIMIT;
     if (pool->introduced_from.us < now.us - INTRODUCED_BURST * INTRODUCED_US)
         pool->introduced_from = mono_add(now, -INTRODUCED_BURST * INTRODUCED_US);
@@ -519,7 +523,7 @@ static struct mono next_contact(const struct pool *pool, struct mono now) {
 
     for (size_t i = 0; i < pool->book.n; i++) {
         const struct contact *contact = &pool->book.contacts[i];
-        if (contact->kind == CONTACT_LOST || (lacking && contact->kind != CONTACT_SELF))
+        if (book_is_lost(contact, now) || (lacking && contact->kind != CONTACT_SELF))
             if (contact->next.us > now.us && !pool_is_linked_to(pool, &contact->address))
                 next = mono_min(next, contact->next);
     }

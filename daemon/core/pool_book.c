@@ -61,6 +61,10 @@ struct contact *book_note(struct book *book, const struct address *address,
     return contact;
 }
 
+bool book_is_lost(const struct contact *contact, struct mono now) {
+    return contact->until.us != INT64_MAX && !mono_is_due(contact->until, now);
+}
+
 bool book_is_configured(const struct contact *contact) {
     return contact->kind == CONTACT_BOOTSTRAP || contact->kind == CONTACT_ANCHOR ||
            contact->kind == CONTACT_MANUAL;
@@ -70,7 +74,7 @@ void book_failed(struct contact *contact, const struct core_random *random, stru
     int64_t wait = BACKOFF_MAX_US;
 
     contact->failures++;
-    if (contact->kind == CONTACT_LOST) {
+    if (book_is_lost(contact, now)) {
         contact->next = mono_add(now, PROBE_MIN_US + (int64_t)random_below(random, PROBE_MIN_US));
         return;
     }

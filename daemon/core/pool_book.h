@@ -24,7 +24,7 @@ struct contact {
     unsigned failures; /* dials in vain, one after the other */
     bool refused;      /* full, when last asked */
     struct mono next;  /* not before */
-    struct mono until; /* LOST: forget after */
+    struct mono until; /* it was a neighbour and fell silent: probed until then. MONO_NEVER: it was not */
 };
 struct book {
     struct contact *contacts;
@@ -40,5 +40,7 @@ void book_failed(struct contact *contact, const struct core_random *random, stru
 /* Refused as full: ask others first. */
 void book_refused(struct contact *contact, const struct core_random *random, struct mono now);
 bool book_is_configured(const struct contact *contact);
+/* Is it a neighbour lost to silence that is still looked for? */
+bool book_is_lost(const struct contact *contact, struct mono now);
 
 #endif

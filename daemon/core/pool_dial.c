@@ -22,7 +22,7 @@ bool pool_try(struct pool *pool, struct contact *contact, bool join, struct mono
               struct wall wall) {
     enum link_purpose purpose = join                                  ? LINK_JOIN
                                 : contact->kind == CONTACT_INTRODUCED ? LINK_INTRODUCED
-                                : contact->kind == CONTACT_LOST       ? LINK_HEAL
+                                : book_is_lost(contact, now)          ? LINK_HEAL
                                                                       : LINK_WANTED;
     contact->next = mono_add(now, RETRY_US); /* set anew by what becomes of it */
     return links_dial(pool->config.links, &contact->address, purpose, now, wall) == 0;
@@ -132,12 +132,10 @@ void pool_probe_lost(struct pool *pool, struct mono now, struct wall wall) {
 
     for (size_t i = 0; i < pool->book.n; i++) {
         struct contact *contact = &pool->book.contacts[i];
-        if (contact->kind != CONTACT_LOST)
-            continue;
-        if (mono_is_due(contact->until, now))
+        if (contact->kind == CONTACT_LOST && !book_is_lost(contact, now))
             contact->kind = CONTACT_GOSSIPED;
-        else if (census.all < most && census.all < pool->config.max &&
-                 pool_may_dial(pool, contact, now))
+        if (book_is_lost(contact, now) && census.all < most && census.all < pool->config.max &&
+            pool_may_dial(pool, contact, now))
             pool_try(pool, contact, false, now, wall);
     }
 }

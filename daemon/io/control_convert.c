@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 #define ROUTE_COUNT_MAX 64 /* samples: a screenful */
-#define EXPIRE_US_MAX (INT64_C(366) * 24 * US_PER_HOUR)
+#define EXPIRE_US_MAX (INT64_C(365) * 24 * US_PER_HOUR)
 
 /* ---- Requests ---- */
 
@@ -64,7 +64,7 @@ static enum answer_code take_push(const P2pd__Control__Push *wire, size_t messag
         return ANSWER_LIMIT;
     }
     if (wire->expire_us < 0 || wire->expire_us > EXPIRE_US_MAX) {
-        snprintf(ret_text, CONTROL_TEXT_MAX, "an expiry is at most 366d");
+        snprintf(ret_text, CONTROL_TEXT_MAX, "an expiry is at most 365d");
         return ANSWER_USAGE;
     }
     enum answer_code code = take_id(&wire->id, &request->push.id, ret_text);

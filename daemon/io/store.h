@@ -20,9 +20,6 @@ struct store;
  * commit needs to be efficient. */
 #define STORE_QUEUE_MAX 4096
 #define STORE_BLOCK_MAX 65536u /* bytes in one IN_PUT; what a parcel can hold at most */
-/* Unfinished inbound messages go when nothing came for so long: delivery.expire's default of a
- * week, and the day by which tombstones outlive a message. By then its sender has given up. */
-#define STORE_UNFINISHED_US (8 * 24 * US_PER_HOUR)
 
 /* Open or create the database (0600) in an existing private folder. 0, or -errno with the reason
  * in ret_error: -EUCLEAN damaged, -EPROTO by a newer p2pd or not ours, -EROFS, -EACCES, -EBUSY

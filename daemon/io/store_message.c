@@ -303,7 +303,7 @@ static void begin_part(struct store_db *db, const struct store_op *op, struct pa
     query_int(&query, part->total);
     query_int(&query, 0);
     query_int(&query, part->blocks);
-    query_int(&query, op->in_put.received.us);
+    query_int(&query, op->in_put.tombstone_until.us);
     query_run(&query);
 }
 
@@ -318,7 +318,7 @@ static void grow_part(struct store_db *db, const struct store_op *op) {
     struct query query = query_begin(db, SQL_PART_GROW);
     query_key(&query, op);
     query_int(&query, op->in_put.length);
-    query_int(&query, op->in_put.received.us);
+    query_int(&query, op->in_put.tombstone_until.us);
     query_run(&query);
 }
 
@@ -368,8 +368,28 @@ static int64_t read_record(struct query *query, struct in_record *record) {
     return query_get_int(query);
 }
 
+/* Is there a body of this size? A damaged size must not make us ask for gigabytes. */
+static bool is_held(struct store_db *db, int64_t blocks, uint32_t size) {
+    uint64_t end = 0;
+    if (!blocks)
+        return size <= STORE_INLINE_MAX;
+    struct query query = query_begin(db, SQL_BLOCK_BEFORE);
+    query_int(&query, blocks);
+    query_int(&query, size);
+    if (query_row(&query)) {
+        end = (uint64_t)query_get_int(&query);
+        end += (uint64_t)query_get_int(&query);
+    }
+    query_end(&query);
+    return end == size;
+}
+
 static int read_body(struct query *query, struct store_arena *arena, int64_t blocks,
                      struct in_record *record) {
+    if (!is_held(query->db, blocks, record->size)) {
+        query->db->error = query->db->error ? query->db->error : -EUCLEAN;
+        return query->db->error;
+    }
     uint8_t *body = store_arena_alloc(arena, record->size);
     if (!body)
         return -ENOMEM;
@@ -535,7 +555,7 @@ void store_sweep(struct store_db *db) {
         {sweep_taken, now - db->sweep.retention_us},
         {sweep_out, now - db->sweep.retention_us},
         {sweep_tombstone, now},
-        {sweep_part, now - STORE_UNFINISHED_US},
+        {sweep_part, now}, /* its sender has given up */
     };
     int budget = SWEEP_ROWS;
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)

@@ -48,9 +48,9 @@ static const char *const migrations[] = {
     "CREATE INDEX in_gone ON in_message (tombstone) WHERE state = 2;"
     /* A message of which blocks are missing. */
     "CREATE TABLE in_part (sender BLOB NOT NULL, id BLOB NOT NULL, total INTEGER NOT NULL,"
-    " held INTEGER NOT NULL, blocks INTEGER NOT NULL, touched INTEGER NOT NULL,"
+    " held INTEGER NOT NULL, blocks INTEGER NOT NULL, until INTEGER NOT NULL,"
     " PRIMARY KEY (sender, id)) STRICT, WITHOUT ROWID;"
-    "CREATE INDEX in_part_touched ON in_part (touched);"
+    "CREATE INDEX in_part_over ON in_part (until);"
     "CREATE TABLE node (row INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, bytes BLOB NOT NULL,"
     " pin BLOB) STRICT;"
     "CREATE TABLE spare (place INTEGER PRIMARY KEY, address BLOB NOT NULL, id BLOB NOT NULL,"

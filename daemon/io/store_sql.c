@@ -70,10 +70,10 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_PART_FIND] = "SELECT total, held, blocks FROM in_part WHERE sender = ? AND id = ?",
     [SQL_PART_INSERT] = "INSERT INTO in_part VALUES (?, ?, ?, ?, ?, ?)",
     [SQL_PART_GROW] =
-        "UPDATE in_part SET held = held + ?3, touched = ?4 WHERE sender = ?1 AND id = ?2",
+        "UPDATE in_part SET held = held + ?3, until = ?4 WHERE sender = ?1 AND id = ?2",
     [SQL_PART_DELETE] = "DELETE FROM in_part WHERE sender = ? AND id = ?",
-    [SQL_PART_OVER] = "SELECT sender, id, held, blocks FROM in_part INDEXED BY in_part_touched"
-                      " WHERE touched <= ? ORDER BY touched LIMIT 1",
+    [SQL_PART_OVER] = "SELECT sender, id, held, blocks FROM in_part INDEXED BY in_part_over"
+                      " WHERE until <= ? ORDER BY until LIMIT 1",
 
     [SQL_NODE_PUT] = "INSERT INTO node (id, bytes, pin) VALUES (?, ?, ?) ON CONFLICT (id)"
                      " DO UPDATE SET bytes = excluded.bytes, pin = excluded.pin",

@@ -217,3 +217,11 @@ has_dropped() { # N SINCE
     [ "$(field 6 .counters.onion_relayed || true)" = 0 ]
     [ "$(ctl 2 nodes --json | jq --arg id "$(id_of 6)" '.[] | select(.id == $id) | .relay')" = false ]
 }
+
+@test "a route shorter than configured is told to whoever sends" {
+    start_node 2
+    start_node 3 --peer "$NET.2"
+    wait_until has_route 2 3
+    notice=$(ctl 2 push "$NET.3" "by the direct link" 2>&1 >/dev/null)
+    [[ $notice == *"only 0 of 3 relays"* ]]
+}

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 #define BLOCK_MAX 65536u
-#define UNFINISHED_US (8 * 24 * US_PER_HOUR)
 
 /* ---- Memory ---- */
 
@@ -194,7 +193,7 @@ static struct model_part *begin_part(struct model_data *data, const struct store
                                 .id = op->in_put.id,
                                 .total = op->in_put.total,
                                 .body = allocate(op->in_put.total),
-                                .touched = op->in_put.received};
+                                .until = op->in_put.tombstone_until};
     return part;
 }
 
@@ -213,7 +212,7 @@ static int add_block(struct model_part *part, const struct store_op *op) {
     part->blocks[part->n_blocks++].length = op->in_put.length;
     memcpy(part->body + offset, op->in_put.bytes, op->in_put.length);
     part->held += op->in_put.length;
-    part->touched = op->in_put.received;
+    part->until = op->in_put.tombstone_until;
     return 0;
 }
 
@@ -336,7 +335,7 @@ static void sweep(struct model_data *data, int64_t now, int64_t retention_us) {
             data->outs[i].record.finished.us <= now - retention_us)
             forget_out(data, &data->outs[i]);
     for (size_t i = data->n_parts; i-- > 0;)
-        if (data->parts[i].touched.us <= now - UNFINISHED_US)
+        if (data->parts[i].until.us <= now)
             forget_part(data, &data->parts[i]);
 }
 

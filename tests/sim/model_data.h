@@ -26,7 +26,7 @@ struct model_part {
         uint32_t offset, length;
     } * blocks;
     size_t n_blocks;
-    struct wall touched;
+    struct wall until;
 };
 struct model_node {
     struct node_id id;

@@ -432,7 +432,7 @@ static void model_tells_what_sqlite_tells(void **state) {
     for (pair->round = 0; pair->round < 1500; pair->round++) {
         pair->wall.us += below(pair, 120) * US_PER_MINUTE;
         if (below(pair, 100) == 0)
-            pair->wall.us += STORE_UNFINISHED_US;
+            pair->wall.us += 8 * 24 * US_PER_HOUR;
         run_batch(pair, below(pair, 4) == 0);
         if (below(pair, 25) == 0)
             restart(pair);
