@@ -24,7 +24,7 @@ struct contact {
     unsigned failures; /* dials in vain, one after the other */
     bool refused;      /* full, when last asked */
     struct mono next;  /* not before */
-    struct mono until; /* it was a neighbour and fell silent: probed until then. MONO_NEVER: it was not */
+    struct mono until; /* a neighbour that fell silent is probed until then; else MONO_NEVER */
 };
 struct book {
     struct contact *contacts;

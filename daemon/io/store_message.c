@@ -472,7 +472,10 @@ void store_in_take(struct store_db *db, const struct store_op *op) {
 
 /* ---- Sweep ---- */
 
+/* A size that is damaged costs a transaction of its own, or a row. */
 static int row_cost(int64_t size) {
+    if (size < 0 || size / SWEEP_BYTES_ROW >= SWEEP_ROWS)
+        return size < 0 ? 1 : SWEEP_ROWS;
     return 1 + (int)(size / SWEEP_BYTES_ROW);
 }
 

@@ -259,7 +259,8 @@ static struct destination take_destination(struct wire_reader *r) {
         crypto_sign_seed_keypair(to.id, secret, seed);
     } else {
         to.kind = DEST_NAME;
-        memcpy(to.name, rig_bytes(r, &length), length);
+        const uint8_t *name = rig_bytes(r, &length);
+        memcpy(to.name, name, length);
     }
     return to;
 }
