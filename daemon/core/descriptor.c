@@ -55,7 +55,7 @@ static bool keys_are_valid(const struct descriptor *descriptor) {
     if (sodium_is_zero(descriptor->id.bytes, NODE_ID_LEN) ||
         sodium_is_zero(descriptor->link_key, KEY_LEN))
         return false;
-    if (descriptor->n_epochs == 0 || descriptor->first_epoch > UINT32_MAX - EPOCHS_PUBLISHED)
+    if (descriptor->n_epochs == 0 || descriptor->first_epoch > INT32_MAX - EPOCHS_PUBLISHED)
         return false;
     for (size_t i = 0; i < descriptor->n_epochs; i++)
         if (sodium_is_zero(descriptor->routing_keys[i], KEY_LEN))

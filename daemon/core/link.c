@@ -156,7 +156,25 @@ bool links_is_dialling(const struct links *links, const struct address *address)
 }
 
 unsigned links_dials(const struct links *links) {
-    return links->n_dials;
+    unsigned n = 0;
+    for (unsigned i = 0; i < SESSIONS_MAX; i++) {
+        const struct session *session = links->sessions[i];
+        n += session && session->initiator && session->state != SESSION_OPEN && !session->rekey &&
+             session->purpose != LINK_HEAL;
+    }
+    return n;
+}
+
+void links_clock_stepped(struct links *links, int64_t step_us, struct mono now) {
+    for (unsigned i = 0; i < LINK_SLOTS; i++)
+        if (links->links[i]) {
+            links->links[i]->view.clock_offset_us -= step_us;
+            links->links[i]->rekey_at = now;
+        }
+    for (unsigned i = 0; i < SESSIONS_MAX; i++)
+        if (links->sessions[i])
+            links->sessions[i]->offset_us -= step_us;
+    links_arm(links, now);
 }
 
 static int dial(struct links *links, const struct address *address, const struct address *local,
@@ -194,6 +212,8 @@ void link_end(struct links *links, struct link *link, enum link_close reason) {
         struct link_event *event = link_emit(links, LINK_EVENT_DOWN, link);
         if (event)
             event->close = reason;
+    } else if (link->view.dialled) { /* no verdict, or none that makes sense */
+        link_emit(links, LINK_EVENT_DIAL_FAILED, link);
     }
     link_drop(links, link);
 }
@@ -275,6 +295,8 @@ struct link *link_adopt(struct links *links, struct session *session, struct mon
         link->previous = NULL;
         session_free(links, link->current);
         link->current = session;
+        link->view.address = session->remote; /* the newer copy is the one that is told */
+        link->view.local = session->local;
         links_close(links, link->view.slot, LINK_CLOSED_COPY, now);
         return NULL;
     }
@@ -304,7 +326,10 @@ struct link *link_adopt(struct links *links, struct session *session, struct mon
     /* Whoever began asks for new keys; the other does it a minute later, should the first not. */
     link->rekey_at =
         mono_add(now, REKEY_US + (session->initiator ? 0 : 2 * US_PER_MINUTE) + (int64_t)jitter);
+    links_arm(links, mono_add(now, LINGER_US));
     links_arm(links, mono_add(now, links->config.heartbeat_us));
+    if (session->rekey)
+        link_emit(links, LINK_EVENT_REKEYED, link);
     return link;
 }
 
@@ -395,7 +420,7 @@ void link_take_verdict(struct links *links, struct link *link, const uint8_t *bo
 
     for (unsigned i = 0; i < n && i < LINK_REFERRALS_MAX; i++)
         wire_get_address(&r, &referrals[i]);
-    if (r.failed || n > LINK_REFERRALS_MAX || refusal >= LINK_REFUSALS ||
+    if (r.failed || n > LINK_REFERRALS_MAX || refusal > LINK_FULL ||
         link->view.state != LINK_PROBATION || !link->current || !link->current->initiator)
         return;
     if (refusal == LINK_ACCEPTED)
@@ -458,6 +483,13 @@ static void link_tick(struct links *links, struct link *link, struct mono now, s
         return;
     }
     if (link->previous && mono_is_due(link->previous_until, now)) {
+        /* Both dialled at once and judged differently which session counts: the one that the other end speaks on. */
+        if (link->current && link->current->heard.us == 0 && link->previous->heard.us > 0 &&
+            now.us - link->previous->heard.us < OLD_KEYS_US) {
+            struct session *swap = link->current;
+            link->current = link->previous;
+            link->previous = swap;
+        }
         session_free(links, link->previous);
         link->previous = NULL;
     }

@@ -86,6 +86,7 @@ void links_set_correction(struct links *links, int64_t correction_us);
 int links_dial(struct links *links, const struct address *address, enum link_purpose purpose,
                struct mono now, struct wall wall);
 bool links_is_dialling(const struct links *links, const struct address *address);
+/* Dials under way, without those that look for lost neighbours or renew keys. */
 unsigned links_dials(const struct links *links);
 
 /* ---- What came ---- */
@@ -105,7 +106,8 @@ enum drop links_receive(struct links *links, const struct datagram *datagram, st
 bool links_next_frame(struct links *links, struct link_cell *cell, struct mono now,
                       struct link_frame *ret_frame, enum drop *ret_drop);
 
-enum link_refusal { LINK_ACCEPTED = 0, LINK_FULL, LINK_SELF, LINK_REFUSALS };
+/* The last two are our own finding and never on the wire: it was ourselves, or a neighbour under another address. */
+enum link_refusal { LINK_ACCEPTED = 0, LINK_FULL, LINK_SELF, LINK_DUPLICATE };
 enum link_close {
     LINK_CLOSED_SILENT = 0,
     LINK_CLOSED_BYE,
@@ -124,6 +126,7 @@ enum link_event_kind {
     LINK_EVENT_SUSPECT,
     LINK_EVENT_RECOVERED,
     LINK_EVENT_MOVED,       /* it roamed: address */
+    LINK_EVENT_REKEYED,     /* new keys, and a new reading of its clock */
     LINK_EVENT_DIAL_FAILED, /* nobody answered at address */
 };
 struct link_event {
@@ -172,6 +175,8 @@ const struct link_view *links_find(const struct links *links, uint64_t prefix);
 unsigned links_count(const struct links *links, bool established);
 /* Median over 0 (ourselves) and the offsets of all that are up or just answered; the middle two averaged. */
 int64_t links_clock_offset(const struct links *links);
+/* The machine's wall clock was set forward by so much: what was measured against it is shifted, and measured anew soon. */
+void links_clock_stepped(struct links *links, int64_t step_us, struct mono now);
 
 struct links_counters {
     uint64_t handshakes, cookies_sent, half_open_refused;

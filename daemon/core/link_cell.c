@@ -171,6 +171,7 @@ static enum drop open_cell(struct links *links, struct session *session,
             session_secrets(links, session)->receive) != 0)
         return DROP_AUTH;
     replay_enter(&session->window, counter);
+    session->heard = links->read_at;
     return DROP_NONE;
 }
 
@@ -184,10 +185,12 @@ static enum drop receive_data(struct links *links, const struct datagram *datagr
     struct session *session = session_find(links, (uint32_t)wire_get_uint(&r, 4));
     if (!session || (session->state != SESSION_OPEN && session->state != SESSION_FINISHING))
         return DROP_UNKNOWN;
+    links->read_at = now;
     enum drop drop = open_cell(links, session, datagram);
     if (drop != DROP_NONE)
         return drop;
-    if (session->state == SESSION_FINISHING && links->opened[0] != FRAME_VERDICT) {
+    if (session->state == SESSION_FINISHING && links->opened[0] != FRAME_VERDICT &&
+        links->opened[0] != FRAME_CLOSE) {
         /* Its verdict was lost or overtaken: message 3, repeated, brings it again. Who is our neighbour already need not wait. */
         const struct link *neighbour = link_of(links, &session->peer);
         if (!neighbour || neighbour->view.state == LINK_PROBATION)
@@ -237,10 +240,11 @@ static bool own_frame(struct links *links, struct link *link, const struct link_
             core_log(links->config.trace, TRACE_WARNING,
                      "a neighbour says that our identity is in use by another daemon too: give "
                      "each its own state folder");
-        if (link->view.state == LINK_PROBATION && link->current && link->current->initiator)
+        else if (link->view.state == LINK_PROBATION && link->current && link->current->initiator)
             return true; /* a verdict is due, not this */
         link_end(links, link,
-                 frame->length == 1 && frame->body[0] <= LINK_CLOSED_COPY
+                 frame->length == 1 && frame->body[0] <= LINK_CLOSED_COPY &&
+                         frame->body[0] != LINK_CLOSED_SILENT
                      ? (enum link_close)frame->body[0]
                      : LINK_CLOSED_BYE);
         return false;

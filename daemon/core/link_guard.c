@@ -41,7 +41,8 @@ void guard_init(struct guard *guard, const uint8_t network_key[KEY_LEN],
     derive(guard->psk, "p2pd psk 1", network_key);
     random_fill(random, guard->cookie_secret, sizeof guard->cookie_secret);
     guard->cookie_rotated = now;
-    guard->all = (struct guard_bucket){.updated_us = now.us, .tokens_milli = ALL_BURST * 1000};
+    guard->all =
+        (struct guard_bucket){.used = true, .updated_us = now.us, .tokens_milli = ALL_BURST * 1000};
 }
 
 void guard_mac1(const struct guard *guard, const uint8_t *bytes, size_t length,
@@ -70,19 +71,26 @@ static bool bucket_take(struct guard_bucket *bucket, int64_t now_us, uint32_t ra
     return true;
 }
 
-/* Direct-mapped: two sources that fall together share, and the later resets; a table that could be filled would be worse. */
+static size_t source_length(const struct address *source) {
+    return address_is_ipv4(source) ? sizeof source->ip : sizeof source->ip / 2;
+}
+
+bool guard_is_same_source(const struct address *a, const struct address *b) {
+    return address_is_ipv4(a) == address_is_ipv4(b) && memcmp(a->ip, b->ip, source_length(a)) == 0;
+}
+
+/* Direct-mapped: sources that fall together share one allowance, or taking turns would renew it. */
 static struct guard_bucket *source_bucket(struct guard *guard, const struct address *source,
                                           struct mono now) {
     uint8_t hash[16];
     uint64_t key;
 
-    crypto_generichash(hash, sizeof hash, source->ip, sizeof source->ip, guard->cookie_secret[0],
-                       KEY_LEN);
+    crypto_generichash(hash, sizeof hash, source->ip, source_length(source),
+                       guard->cookie_secret[0], KEY_LEN);
     memcpy(&key, hash, sizeof key);
-    key |= 1;
-    struct guard_bucket *bucket = &guard->sources[(key >> 8) % GUARD_SOURCES];
-    if (bucket->source != key)
-        *bucket = (struct guard_bucket){key, now.us, SOURCE_BURST * 1000};
+    struct guard_bucket *bucket = &guard->sources[key % GUARD_SOURCES];
+    if (!bucket->used)
+        *bucket = (struct guard_bucket){true, now.us, SOURCE_BURST * 1000};
     return bucket;
 }
 

@@ -33,7 +33,7 @@ void replay_enter(struct replay_window *window, uint64_t counter);
 
 /* ---- Guard: everything that stands before the first Diffie-Hellman ---- */
 struct guard_bucket {
-    uint64_t source; /* hash of the address; 0 = unused */
+    bool used;
     int64_t updated_us;
     uint32_t tokens_milli;
 };
@@ -53,6 +53,8 @@ void guard_init(struct guard *guard, const uint8_t network_key[KEY_LEN],
 void guard_mac1(const struct guard *guard, const uint8_t *bytes, size_t length,
                 uint8_t ret_mac[MAC_LEN]);
 bool guard_mac1_is_good(const struct guard *guard, const uint8_t *bytes, size_t length);
+/* One source: an IPv4 address or an IPv6 /64, of which anybody has all. */
+bool guard_is_same_source(const struct address *a, const struct address *b);
 /* May a handshake from this source be worked on without a cookie (true: a token was taken)? */
 bool guard_admit(struct guard *guard, const struct address *source, struct mono now);
 /* The same for one that showed its cookie: only the source's own share holds. */
@@ -101,8 +103,9 @@ struct session {
     int64_t offset_us;       /* the other's uncorrected wall time less ours */
     struct node_id peer;
     uint64_t peer_sequence;
-    uint8_t *finish;  /* message 3, kept for repetition */
-    uint64_t counter; /* next to send */
+    uint8_t *finish;   /* message 3, kept for repetition */
+    struct mono heard; /* a cell was last opened under it */
+    uint64_t counter;  /* next to send */
     struct replay_window window;
     unsigned link; /* slot, LINK_NONE */
 };
@@ -144,6 +147,7 @@ struct links {
     struct links_counters counters;
     uint8_t opened[CELL_LEN]; /* the cell being read */
     struct address from;      /* where it came from */
+    struct mono read_at;
 };
 
 static inline struct wall links_corrected(const struct links *links, struct wall wall) {

@@ -166,7 +166,8 @@ static enum drop get_payload(struct links *links, struct session *session, const
     if (sodium_memcmp(ret->decoded.link_key, noise->remote_static, KEY_LEN) != 0)
         return DROP_AUTH;
     session->offset_us = other - wall.us;
-    session->seen_as = seen_as;
+    if (seen_as.port != 0) /* no address that we could publish has port 0 */
+        session->seen_as = seen_as;
     session->peer = ret->decoded.id;
     session->peer_sequence = ret->decoded.sequence;
     if (!session->initiator) {
@@ -212,11 +213,16 @@ static enum drop send_response(struct links *links, struct session *session, str
     return DROP_NONE;
 }
 
-static unsigned half_open_from(const struct links *links, const struct address *source) {
+/* Sessions that others made us hold and that are no link: half open, or refused and lingering. From one source, or (NULL) from all. */
+static unsigned held_for(const struct links *links, const struct address *source) {
     unsigned n = 0;
-    for (unsigned i = 0; i < SESSIONS_MAX; i++)
-        n += links->sessions[i] && links->sessions[i]->state == SESSION_RESPONDED &&
-             address_is_same_ip(&links->sessions[i]->remote, source);
+    for (unsigned i = 0; i < SESSIONS_MAX; i++) {
+        const struct session *session = links->sessions[i];
+        bool held = session && !session->initiator &&
+                    (session->state == SESSION_RESPONDED ||
+                     (session->state == SESSION_OPEN && session->link == LINK_NONE));
+        n += held && (!source || guard_is_same_source(&session->remote, source));
+    }
     return n;
 }
 
@@ -239,8 +245,8 @@ static enum drop admit(struct links *links, const struct datagram *datagram, uin
     }
     if (guard_is_replay(&links->guard, datagram->bytes + INIT_HEADER_LEN, minute))
         return DROP_REPLAY;
-    if (links->n_half_open >= HALF_OPEN_MAX ||
-        half_open_from(links, &datagram->remote) >= HALF_OPEN_SOURCE_MAX) {
+    if (held_for(links, NULL) >= HALF_OPEN_MAX ||
+        held_for(links, &datagram->remote) >= HALF_OPEN_SOURCE_MAX) {
         links->counters.half_open_refused++;
         return DROP_LIMIT;
     }
@@ -329,12 +335,13 @@ static void keep_keys(struct links *links, struct session *session) {
     noise_wipe(&secrets->noise);
 }
 
-/* The dialled one is ourselves: nothing to finish, and nobody should dial there again. */
-static void refuse_self(struct links *links, struct session *session) {
+/* The dialled one is ourselves, or a neighbour by another of its addresses: nothing to finish. */
+static void refuse(struct links *links, struct session *session, enum link_refusal refusal) {
     struct link_event *event = link_emit(links, LINK_EVENT_REFUSED, NULL);
     if (event) {
         event->address = session->remote;
-        event->refusal = LINK_SELF;
+        event->link.id = session->peer;
+        event->refusal = refusal;
     }
     session_free(links, session);
 }
@@ -346,7 +353,12 @@ void links_finish(struct links *links, uint32_t index, struct mono now, struct w
     if (!session || session->state != SESSION_ANSWERED)
         return;
     if (node_id_is_equal(&session->peer, identity_id(links->config.identity))) {
-        refuse_self(links, session);
+        refuse(links, session, LINK_SELF);
+        return;
+    }
+    const struct link *known = link_of(links, &session->peer);
+    if (known && !session->rekey && known->view.state == LINK_UP) {
+        refuse(links, session, LINK_DUPLICATE);
         return;
     }
     session->finish = calloc(1, DATAGRAM_LEN);
@@ -440,6 +452,8 @@ static enum drop receive_cookie(struct links *links, const struct datagram *data
         return DROP_UNKNOWN;
     if (!guard_open_cookie(&links->guard, datagram->bytes, session->mac1, cookie, &other))
         return DROP_AUTH;
+    if (other.us < 0 || other.us > INT64_MAX / 4)
+        return DROP_MALFORMED;
     if (++session->cookies > COOKIES_MAX)
         return DROP_LIMIT;
     memcpy(session->cookie, cookie, COOKIE_LEN);

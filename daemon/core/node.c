@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 /* A message id is remembered beyond the time for which its sender may try: clocks differ. */
+#define STEP_US US_PER_S /* slewing is slower */
 #define TOMBSTONE_US (24 * US_PER_HOUR)
 
 void node_config_init(struct node_config *config) {
@@ -373,9 +374,22 @@ static void take_event(struct node *node, const struct node_event *event) {
     }
 }
 
+/* Somebody set the machine's clock, or it slept where its monotonic clock sleeps too: what the neighbours told is relative to the old
+ * time. Corrected time goes on as it was. */
+static void follow_clock(struct node *node, struct mono mono, struct wall wall) {
+    int64_t step = (wall.us - node->machine.us) - (mono.us - node->now.us);
+
+    set_time(node, mono, wall);
+    if (llabs(step) < STEP_US)
+        return;
+    links_clock_stepped(node->links, step, mono);
+    node->publisher.signed_correction_us -= step;
+    node_correct_clock(node);
+}
+
 void node_step(struct node *node, const struct node_event *event, struct node_update *update) {
     effects_clear(node->effects);
-    set_time(node, event->mono, event->wall);
+    follow_clock(node, event->mono, event->wall);
     if (!node->publisher.signed_once)
         node_sign(node); /* handshakes carry it from the first datagram on */
     take_event(node, event);

@@ -37,7 +37,8 @@ struct publisher {               /* of our own descriptor */
     bool signed_once, published; /* published: gossip has had one */
     bool dirty, lost_link;       /* what is published is not what is true */
     struct mono started, last;
-    int64_t interval_us; /* until the next, doubling while things keep changing */
+    struct mono losses_from; /* a token bucket, as a time */
+    int64_t interval_us;     /* until the next, doubling while things keep changing */
     unsigned in_a_row;
     int64_t signed_correction_us;
 };

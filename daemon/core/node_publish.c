@@ -12,6 +12,8 @@
 #define INTERVAL_MAX_US (10 * US_PER_MINUTE)
 #define FREELY 4 /* publications at the first interval, before it begins to double */
 #define LOSS_US US_PER_S
+#define LOSS_BURST 4   /* losses published at once, after quiet */
+#define LOSS_RATION 10 /* and one more after so many shortest intervals */
 #define TELL_CORRECTION_US (30 * US_PER_S)
 #define RESIGN_CORRECTION_US (30 * US_PER_S)
 
@@ -72,7 +74,8 @@ static void observe_addresses(const struct node *node, struct descriptor *descri
     for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
         const struct link_view *link = links_at(node->links, slot);
         unsigned i = 0;
-        if (!link || link->state == LINK_PROBATION || address_is_unspecified(&link->seen_as))
+        if (!link || link->state == LINK_PROBATION || link->seen_as.port == 0 ||
+            address_is_unspecified(&link->seen_as))
             continue;
         links++;
         while (i < n && !address_is_equal(&seen[i], &link->seen_as))
@@ -127,8 +130,14 @@ void node_sign(struct node *node) {
 
     describe(node, &descriptor);
     int length = descriptor_sign(&descriptor, node->identity, node->wall, bytes);
+    if (length <
+        0) { /* an address of ours that others would refuse: rather none than no descriptor */
+        core_log(&node->config.trace, TRACE_WARNING, "descriptor: published without addresses");
+        descriptor.n_addresses = 0;
+        length = descriptor_sign(&descriptor, node->identity, node->wall, bytes);
+    }
     if (length < 0)
-        return; /* cannot be: its parts are bounded below the limit */
+        return; /* cannot be: its other parts are ours and bounded */
     if (descriptor.n_addresses > 0)
         node->address = descriptor.addresses[0];
     node->publisher.signed_once = true;
@@ -154,7 +163,9 @@ static struct mono publication_due(const struct node *node) {
         return enough ? node->now : mono_add(publisher->started, FIRST_US);
     if (!publisher->dirty)
         return MONO_NEVER;
-    return mono_add(publisher->last, publisher->lost_link ? LOSS_US : publisher->interval_us);
+    /* Losses at once, while the ration lasts: links that come and go must not set the whole network publishing. */
+    bool at_once = publisher->lost_link && publisher->losses_from.us <= node->now.us;
+    return mono_add(publisher->last, at_once ? LOSS_US : publisher->interval_us);
 }
 
 struct mono node_publish_next(const struct node *node) {
@@ -170,13 +181,20 @@ void node_publish(struct node *node) {
     if (!publisher->published || since > 2 * publisher->interval_us) {
         publisher->in_a_row = 0; /* it has been quiet */
         publisher->interval_us = 0;
-    } else if (!publisher->lost_link && ++publisher->in_a_row > FREELY) {
+    } else if ((!publisher->lost_link || since >= publisher->interval_us) &&
+               ++publisher->in_a_row > FREELY) {
         publisher->interval_us *= 2;
         if (publisher->interval_us > INTERVAL_MAX_US)
             publisher->interval_us = INTERVAL_MAX_US;
     }
     if (publisher->interval_us < base_interval(node))
         publisher->interval_us = base_interval(node);
+    if (publisher->lost_link) {
+        int64_t ration = LOSS_RATION * base_interval(node);
+        if (publisher->losses_from.us < node->now.us - LOSS_BURST * ration)
+            publisher->losses_from = mono_add(node->now, -LOSS_BURST * ration);
+        publisher->losses_from = mono_add(publisher->losses_from, ration);
+    }
     publisher->published = true;
     publisher->dirty = publisher->lost_link = false;
     publisher->last = node->now;
@@ -258,6 +276,9 @@ static void take_link_event(struct node *node, const struct link_event *event) {
         break;
     case LINK_EVENT_SUSPECT:
         node_links_changed(node, true);
+        break;
+    case LINK_EVENT_REKEYED:
+        node_correct_clock(node);
         break;
     case LINK_EVENT_RECOVERED:
     case LINK_EVENT_MOVED:

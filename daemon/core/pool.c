@@ -14,6 +14,8 @@
 /* Introductions followed: 16 at once (all our neighbours leave), then one in 10 s. */
 #define INTRODUCED_US (10 * US_PER_S)
 #define INTRODUCED_BURST 16
+#define DUPLICATE_US (5 * US_PER_MINUTE) /* a neighbour's other address is left alone */
+#define STOOD_US US_PER_MINUTE
 #define INTRODUCE_LEN (NODE_ID_LEN + ADDRESS_WIRE_LEN)
 
 struct pool *pool_new(const struct pool_config *config, const struct node_boot *boot,
@@ -229,6 +231,12 @@ static bool has_room(const struct pool *pool, const struct link_view *asker, str
            is_expected(pool, asker, now);
 }
 
+/* An edge is split because there is no place, not because a network has its share. */
+static bool may_split(const struct pool *pool, const struct link_view *asker) {
+    return pool_census(pool).all >= pool->config.max &&
+           !pool_network_is_full(pool, &asker->address, asker);
+}
+
 static void asked(struct pool *pool, const struct link_event *event, struct mono now) {
     struct address referrals[LINK_REFERRALS_MAX];
     const struct link_view *asker = links_at(pool->config.links, event->link.slot);
@@ -239,7 +247,8 @@ static void asked(struct pool *pool, const struct link_event *event, struct mono
     n = draw_referrals(pool, &asker->address, referrals);
     if (has_room(pool, asker, now) && !pool->leaving)
         links_verdict(pool->config.links, asker->slot, LINK_ACCEPTED, referrals, n, now);
-    else if (asker->purpose != LINK_JOIN || pool->leaving || !split_edge(pool, asker, now))
+    else if (asker->purpose != LINK_JOIN || pool->leaving || !may_split(pool, asker) ||
+             !split_edge(pool, asker, now))
         links_verdict(pool->config.links, asker->slot, LINK_FULL, referrals, n, now);
 }
 
@@ -314,18 +323,34 @@ static void refused(struct pool *pool, const struct link_event *event, struct mo
         contact->kind = CONTACT_SELF;
     else if (contact)
         book_refused(contact, pool->config.random, now);
+    if (contact && event->refusal == LINK_DUPLICATE) {
+        contact->id = event->link.id;
+        contact->refused = false;
+        contact->next = mono_add(now, DUPLICATE_US);
+    }
     pool->refusals += event->refusal == LINK_FULL;
     pool->in_vain = 0;
     note_referrals(pool, event);
-    answer_waiting(pool, &event->address, false,
-                   event->refusal == LINK_SELF ? "that is this node itself"
+    answer_waiting(pool, &event->address, event->refusal == LINK_DUPLICATE,
+                   event->refusal == LINK_DUPLICATE ? "it is a neighbour already"
+                   : event->refusal == LINK_SELF    ? "that is this node itself"
                    : event->refusal == LINK_FULL
                        ? "it has all the neighbours that it takes; it will be asked again"
                        : "it does not take us as a neighbour");
 }
 
+static unsigned count_lost(const struct pool *pool, struct mono now) {
+    unsigned n = 0;
+    for (size_t i = 0; i < pool->book.n; i++)
+        n += book_is_lost(&pool->book.contacts[i], now);
+    return n;
+}
+
 static void went_down(struct pool *pool, const struct link_event *event, struct mono now) {
-    if (event->close == LINK_CLOSED_SILENT) {
+    /* Whoever merely looked in is not missed. */
+    if (event->close == LINK_CLOSED_SILENT &&
+        (event->link.dialled || now.us - event->link.since.us >= STOOD_US) &&
+        count_lost(pool, now) < 2 * pool->config.max) {
         struct contact *contact = book_note(&pool->book, &event->link.address, CONTACT_LOST);
         if (contact) {
             contact->id = event->link.id;
@@ -426,6 +451,7 @@ static void gather_spares(struct pool *pool) {
 static void save(struct pool *pool) {
     if (pool->saving) {
         pool->dirty = true;
+        pool->save = MONO_NEVER; /* its result plans the next one */
         return;
     }
     gather_spares(pool);
@@ -462,8 +488,13 @@ void pool_connect(struct pool *pool, uint64_t client, const struct address *addr
                             pool->config.max);
         return;
     }
+    if (!pool_try(pool, contact, false, now, wall) &&
+        !links_is_dialling(pool->config.links, &whole)) {
+        effects_answer_text(pool->config.effects, client, ANSWER_LIMIT,
+                            "too many dials under way: try again in some seconds");
+        return;
+    }
     pool->waiting[pool->n_waiting++] = (struct waiting){client, whole};
-    pool_try(pool, contact, false, now, wall);
 }
 
 void pool_disconnect(struct pool *pool, uint64_t client, const struct node_id *id,

@@ -26,7 +26,7 @@ static struct contact *worst(struct book *book, enum contact_kind kind) {
     struct contact *found = NULL;
     for (size_t i = 0; i < book->n; i++) {
         struct contact *contact = &book->contacts[i];
-        if (contact->kind == CONTACT_SELF || contact->kind < kind || book_is_configured(contact))
+        if (contact->kind < kind || book_is_configured(contact))
             continue;
         if (!found || contact->kind > found->kind ||
             (contact->kind == found->kind && contact->failures > found->failures))

@@ -5,6 +5,7 @@
 #define DIALS_AT_ONCE 8
 #define JOIN_AFTER 8  /* refusals in a row after which a newcomer says JOIN */
 #define HEAL_PLACES 2 /* above the aim, for neighbours found again */
+#define PROBES_AT_ONCE 4
 #define HEAL_FAST_US (500 * US_PER_MS)
 #define HEAL_LOST_US (5 * US_PER_MINUTE)
 #define HEAL_SHARE 4      /* fast, if more than one in so many cannot be reached */
@@ -12,10 +13,15 @@
 #define DRAWS 16          /* from the directory until one fits */
 #define IN_VAIN 4         /* dials in a row without any answer: many are dead */
 
+static bool is_neighbour(const struct pool *pool, const struct node_id *id) {
+    const struct link_view *link = links_find(pool->config.links, node_id_prefix(id));
+    return link && node_id_is_equal(&link->id, id);
+}
+
 bool pool_may_dial(const struct pool *pool, const struct contact *contact, struct mono now) {
     return contact->kind != CONTACT_SELF && mono_is_due(contact->next, now) &&
            !links_is_dialling(pool->config.links, &contact->address) &&
-           !pool_is_linked_to(pool, &contact->address);
+           !pool_is_linked_to(pool, &contact->address) && !is_neighbour(pool, &contact->id);
 }
 
 bool pool_try(struct pool *pool, struct contact *contact, bool join, struct mono now,
@@ -70,7 +76,8 @@ static struct contact *draw_from_book(struct pool *pool, enum contact_kind first
     uint64_t equals = 0;
     for (size_t i = 0; i < pool->book.n; i++) {
         struct contact *contact = &pool->book.contacts[i];
-        if (contact->kind < first || contact->kind > last)
+        if (contact->kind < first || contact->kind > last ||
+            (!book_is_configured(contact) && pool_network_is_full(pool, &contact->address, NULL)))
             continue;
         if (join && contact->refused && contact->kind != CONTACT_SELF)
             contact->next = mono_min(contact->next, now);
@@ -84,10 +91,12 @@ static struct contact *draw_from_book(struct pool *pool, enum contact_kind first
     return best;
 }
 
-/* Anchors and introductions first; then nodes drawn uniformly from the directory, so that links are self-chosen; where it
- * offers nobody, whom we were told of. */
-static struct contact *draw_contact(struct pool *pool, bool join, struct mono now) {
-    struct contact *contact = draw_from_book(pool, CONTACT_MANUAL, CONTACT_INTRODUCED, false, now);
+/* Anchors first, and introductions while their share has room; then nodes drawn uniformly from the directory, so that links are
+ * self-chosen; where it offers nobody, whom we were told of. */
+static struct contact *draw_contact(struct pool *pool, bool introduced, bool join,
+                                    struct mono now) {
+    enum contact_kind last = introduced ? CONTACT_INTRODUCED : CONTACT_ANCHOR;
+    struct contact *contact = draw_from_book(pool, CONTACT_MANUAL, last, false, now);
     if (!contact && directory_count(pool->config.directory) > 0)
         contact = draw_from_directory(pool, join, now);
     if (!contact)
@@ -107,14 +116,15 @@ void pool_fill(struct pool *pool, struct mono now, struct wall wall) {
         lack = own - census.dialled;
     if (lack > pool->config.max - census.all)
         lack = pool->config.max - census.all;
+    bool introduced = census.up < aim && census.accepted < pool->config.max - aim / 2;
     bool join = pool->refusals >= JOIN_AFTER && census.up < pool->config.min;
     if (lack > 0 && pool->in_vain >= IN_VAIN)
         lack = DIALS_AT_ONCE; /* few will answer */
     for (; dials < lack && dials < DIALS_AT_ONCE; dials++) {
-        struct contact *contact = draw_contact(pool, join, now);
+        struct contact *contact = draw_contact(pool, introduced, join, now);
         if (!contact && census.up < pool->config.min && pool->refusals > 0 && !join) {
             join = true; /* everybody we know of is full */
-            contact = draw_contact(pool, join, now);
+            contact = draw_contact(pool, introduced, join, now);
         }
         if (!contact || !pool_try(pool, contact, join, now, wall))
             return;
@@ -128,15 +138,15 @@ void pool_fill(struct pool *pool, struct mono now, struct wall wall) {
 /* Neighbours lost to silence: the other half of a partition is found through them, full pools or not. */
 void pool_probe_lost(struct pool *pool, struct mono now, struct wall wall) {
     struct census census = pool_census(pool);
-    unsigned most = pool_aim(pool) + HEAL_PLACES;
+    unsigned most = pool_aim(pool) + HEAL_PLACES, probes = 0;
 
-    for (size_t i = 0; i < pool->book.n; i++) {
+    for (size_t i = 0; i < pool->book.n && probes < PROBES_AT_ONCE; i++) {
         struct contact *contact = &pool->book.contacts[i];
         if (contact->kind == CONTACT_LOST && !book_is_lost(contact, now))
             contact->kind = CONTACT_GOSSIPED;
         if (book_is_lost(contact, now) && census.all < most && census.all < pool->config.max &&
             pool_may_dial(pool, contact, now))
-            pool_try(pool, contact, false, now, wall);
+            probes += pool_try(pool, contact, false, now, wall);
     }
 }
 

@@ -142,7 +142,10 @@ static int recognise(struct store_db *db, const char *path, int64_t *ret_version
         return failure(ret_error, -EPROTO, "%.120s: another program's database; move it away",
                        path);
     if (*ret_version < 0)
-        return refuse(db, path, SQLITE_CORRUPT, ret_error);
+        return failure(ret_error, -EUCLEAN,
+                       "%.120s: damaged (schema %lld); nothing was changed. Move it away to start "
+                       "empty",
+                       path, (long long)*ret_version);
     if (*ret_version > SCHEMA_VERSION)
         return failure(ret_error, -EPROTO,
                        "%.100s: written by a newer p2pd (schema %lld, this one knows %d); use that "

@@ -1,6 +1,6 @@
 /* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message libp2pd-core.a shared/address */
 /* A messages.db that is not as we left it: opened and loaded, or refused in words; whatever was loaded, a node starts from. The first
- * byte says what was done to a good one: 0, bytes of the file were changed (page 1, offset 2, length 1, bytes); 1, values (table and
+ * byte says what was done to a good one: 0, bytes of the file were changed (page 1, offset 2, length 1, bytes); 1, values (which
  * column 1, type 1, value 8 or bytes); 2, the input is the file. */
 #include "daemon/core/wirebuf.h"
 #include "daemon/io/store_sql.h"
@@ -12,6 +12,7 @@
 
 #define CHANGES_MAX 16
 #define READ_MAX 65536u
+#define COLUMNS_MAX 128
 #define NOW_US (INT64_C(1800000000) * US_PER_S)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -20,6 +21,8 @@ struct file {
     char folder[64], path[96];
     uint8_t *bytes; /* the good one */
     size_t size;
+    char columns[COLUMNS_MAX][128]; /* how to change each column of each table */
+    size_t n_columns;
 };
 
 static void check(bool holds) {
@@ -107,6 +110,30 @@ static void remove_log(const struct file *file) {
     unlink(log);
 }
 
+static void list_columns(struct file *file) {
+    sqlite3 *sqlite;
+    sqlite3_stmt *statement;
+    check(sqlite3_open(file->path, &sqlite) == SQLITE_OK);
+    check(sqlite3_prepare_v2(sqlite,
+                             "SELECT printf('UPDATE OR IGNORE %s SET %s = ?1', t.name, c.name)"
+                             " FROM sqlite_schema t, pragma_table_info(t.name) c"
+                             " WHERE t.type = 'table' ORDER BY t.rowid, c.cid",
+                             -1, &statement, NULL) == SQLITE_OK);
+    while (sqlite3_step(statement) == SQLITE_ROW && file->n_columns < COLUMNS_MAX)
+        snprintf(file->columns[file->n_columns++], sizeof file->columns[0], "%s",
+                 (const char *)sqlite3_column_text(statement, 0));
+    check(file->n_columns > 0);
+    sqlite3_finalize(statement);
+    sqlite3_close(sqlite);
+}
+
+/* Between inputs nothing stays behind: a fuzzer ends as it likes. */
+static void clean_up(const struct file *file) {
+    unlink(file->path);
+    remove_log(file);
+    rmdir(file->folder);
+}
+
 static struct file *the_file(void) {
     static struct file file;
     char error[FAILURE_MAX];
@@ -123,19 +150,13 @@ static struct file *the_file(void) {
     fill_store(store);
     store_stop(store);
     file.bytes = read_whole(file.path, &file.size);
+    list_columns(&file);
+    clean_up(&file);
     return &file;
 }
 
-static void clean_up(void) {
-    struct file *file = the_file();
-    unlink(file->path);
-    remove_log(file);
-    rmdir(file->folder);
-    free(file->bytes);
-}
-
 static void write_whole(const struct file *file, const uint8_t *bytes, size_t size) {
-    remove_log(file);
+    check(mkdir(file->folder, 0700) == 0);
     FILE *out = fopen(file->path, "wb");
     check(out && fwrite(bytes, 1, size, out) == size && fclose(out) == 0);
 }
@@ -158,62 +179,14 @@ static void change_bytes(const struct file *file, struct wire_reader *r) {
     free(bytes);
 }
 
-static const char *const columns[] = {
-    "UPDATE OR IGNORE meta SET value = ?1",
-    "UPDATE OR IGNORE meta SET key = ?1",
-    "UPDATE OR IGNORE block SET body = ?1",
-    "UPDATE OR IGNORE block SET offset = ?1",
-    "UPDATE OR IGNORE block SET bytes = ?1",
-    "UPDATE OR IGNORE out_message SET row = ?1",
-    "UPDATE OR IGNORE out_message SET id = ?1",
-    "UPDATE OR IGNORE out_message SET recipient = ?1",
-    "UPDATE OR IGNORE out_message SET sequence = ?1",
-    "UPDATE OR IGNORE out_message SET created = ?1",
-    "UPDATE OR IGNORE out_message SET expires = ?1",
-    "UPDATE OR IGNORE out_message SET finished = ?1",
-    "UPDATE OR IGNORE out_message SET size = ?1",
-    "UPDATE OR IGNORE out_message SET state = ?1",
-    "UPDATE OR IGNORE out_message SET reason = ?1",
-    "UPDATE OR IGNORE out_message SET relays = ?1",
-    "UPDATE OR IGNORE out_message SET strict = ?1",
-    "UPDATE OR IGNORE out_message SET blocks = ?1",
-    "UPDATE OR IGNORE out_message SET body = ?1",
-    "UPDATE OR IGNORE conversation SET recipient = ?1",
-    "UPDATE OR IGNORE conversation SET sequence = ?1",
-    "UPDATE OR IGNORE in_message SET row = ?1",
-    "UPDATE OR IGNORE in_message SET sender = ?1",
-    "UPDATE OR IGNORE in_message SET id = ?1",
-    "UPDATE OR IGNORE in_message SET sequence = ?1",
-    "UPDATE OR IGNORE in_message SET received = ?1",
-    "UPDATE OR IGNORE in_message SET size = ?1",
-    "UPDATE OR IGNORE in_message SET state = ?1",
-    "UPDATE OR IGNORE in_message SET taken = ?1",
-    "UPDATE OR IGNORE in_message SET tombstone = ?1",
-    "UPDATE OR IGNORE in_message SET address = ?1",
-    "UPDATE OR IGNORE in_message SET name = ?1",
-    "UPDATE OR IGNORE in_message SET blocks = ?1",
-    "UPDATE OR IGNORE in_message SET body = ?1",
-    "UPDATE OR IGNORE in_part SET sender = ?1",
-    "UPDATE OR IGNORE in_part SET total = ?1",
-    "UPDATE OR IGNORE in_part SET held = ?1",
-    "UPDATE OR IGNORE in_part SET blocks = ?1",
-    "UPDATE OR IGNORE in_part SET touched = ?1",
-    "UPDATE OR IGNORE node SET id = ?1",
-    "UPDATE OR IGNORE node SET bytes = ?1",
-    "UPDATE OR IGNORE node SET pin = ?1",
-    "UPDATE OR IGNORE spare SET address = ?1",
-    "UPDATE OR IGNORE spare SET id = ?1",
-    "UPDATE OR IGNORE spare SET anchor = ?1",
-};
-
 /* A change that SQLite's own rules refuse changes nothing. */
-static void change_value(sqlite3 *sqlite, struct wire_reader *r) {
+static void change_value(const struct file *file, sqlite3 *sqlite, struct wire_reader *r) {
     sqlite3_stmt *statement;
-    size_t which = (size_t)wire_get_uint(r, 1) % (sizeof columns / sizeof columns[0]);
+    size_t which = (size_t)wire_get_uint(r, 1) % file->n_columns;
     unsigned type = (unsigned)wire_get_uint(r, 1);
     size_t length = type >> 2;
 
-    check(sqlite3_prepare_v2(sqlite, columns[which], -1, &statement, NULL) == SQLITE_OK);
+    check(sqlite3_prepare_v2(sqlite, file->columns[which], -1, &statement, NULL) == SQLITE_OK);
     if (type % 4 == 0) {
         sqlite3_bind_int64(statement, 1, (int64_t)wire_get_uint(r, 8));
     } else if (type % 4 < 3) {
@@ -235,7 +208,7 @@ static void change_values(const struct file *file, struct wire_reader *r) {
     check(sqlite3_exec(sqlite, "PRAGMA locking_mode = EXCLUSIVE; BEGIN", NULL, NULL, NULL) ==
           SQLITE_OK);
     for (int i = 0; i < CHANGES_MAX && wire_left(r) >= 2; i++)
-        change_value(sqlite, r);
+        change_value(file, sqlite, r);
     check(sqlite3_exec(sqlite, "COMMIT", NULL, NULL, NULL) == SQLITE_OK);
     check(sqlite3_close(sqlite) == SQLITE_OK);
 }
@@ -292,7 +265,6 @@ static void use(struct store_db *db) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static bool is_registered;
     struct file *file = the_file();
     struct wire_reader r = wire_reader(data, size);
     struct store_db db;
@@ -301,8 +273,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     char error[FAILURE_MAX] = "";
     unsigned what = (unsigned)wire_get_uint(&r, 1) % 3;
 
-    if (!is_registered)
-        is_registered = atexit(clean_up) == 0;
     if (what == 0)
         change_bytes(file, &r);
     else if (what == 1)
@@ -311,13 +281,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         write_whole(file, r.at, wire_left(&r));
     if (store_db_open(&db, file->path, error) != 0) {
         check(error[0] != '\0');
-        return 0;
+    } else {
+        if (store_db_load(&db, &arena, &boot) == 0) {
+            start_node(&boot);
+            use(&db);
+        }
+        store_arena_free(&arena);
+        store_db_close(&db);
     }
-    if (store_db_load(&db, &arena, &boot) == 0) {
-        start_node(&boot);
-        use(&db);
-    }
-    store_arena_free(&arena);
-    store_db_close(&db);
+    clean_up(file);
     return 0;
 }

@@ -266,7 +266,7 @@ static void test_numbers_at_and_past_their_bounds(void **state) {
     f->body.sequence = 0;
     assert_int_equal(open_forged(f), DROP_MALFORMED);
     f->body.sequence = 1;
-    f->body.first_epoch = UINT32_MAX - EPOCHS_PUBLISHED;
+    f->body.first_epoch = INT32_MAX - EPOCHS_PUBLISHED;
     assert_int_equal(open_forged(f), DROP_NONE);
     f->body.first_epoch++;
     assert_int_equal(open_forged(f), DROP_MALFORMED);

@@ -603,9 +603,15 @@ static void test_copies_of_an_identity_are_told(void **state) {
     make_end(2, 9, 1); /* the same keys as end 0, elsewhere */
     link_up();
     for (unsigned k = 0; k < 4 && world.ends[1].downs == 0; k++) {
-        dial(k % 2 ? 0 : 2, 1);
+        unsigned copy = k % 2 ? 0 : 2;
+        unmake_end(copy); /* each thinks that it has lost its link, and begins anew */
+        make_end(copy, 9, 1);
+        if (copy == 2)
+            world.ends[2].address.port = 4711;
+        dial(copy, 1);
         run(2 * US_PER_S);
     }
+    assert_true(world.ends[0].failures + world.ends[2].failures >= 1); /* the copy is told */
     assert_int_equal(world.ends[1].downs, 1);
     assert_int_equal(world.ends[1].last_close, LINK_CLOSED_COPY);
 }
