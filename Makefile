@@ -130,7 +130,7 @@ $(B)/proto/%.o: build/proto/%.c Makefile # generated: not held to our warnings
 $(B)/%.o: %.c Makefile | $(PROTO)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(WARNINGS) -MMD -MP -c -o $@ $<
-$(B)/init/%: daemon/init/% Makefile
+$(B)/init/%: daemon/init/% FORCE # PREFIX may be another one than last time
 	$(Q)mkdir -p $(@D) && sed -e 's,@SBINDIR@,$(SBINDIR),g' -e 's,@BINDIR@,$(BINDIR),g' \
 		-e 's,@SYSCONFDIR@,$(SYSCONFDIR),g' -e 's,@PREFIX@,$(PREFIX),g' $< >$@
 .PRECIOUS: build/proto/%.pb-c.c build/proto/%.pb-c.h $(B)/%.o
@@ -184,4 +184,5 @@ uninstall: ## take away what install put there
 	rm -f $(foreach p,$(MANUALS),$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $p))/$(notdir $p))
 clean: ## away with build/
 	rm -rf build
+FORCE:
 .PHONY: help all deps demo check check-long sim bench fuzz fuzz-run lint format install uninstall clean

@@ -90,6 +90,8 @@ void directory_handshaken(struct directory *directory, const struct node_id *id,
  * in several public networks, two of one network are one witness for a public address. */
 bool directory_address_counts(const struct directory *directory,
                               const struct directory_entry *entry, const struct address *address);
+/* Is it in the network now: its keys hold, and links lead to it? Keys outlive their node by hours, links by seconds. */
+bool directory_is_up(const struct directory *directory, const struct directory_entry *entry);
 /* The address to show people for a node: a confirmed one first, else its first claim, else unspecified. */
 struct address directory_address(const struct directory *directory,
                                  const struct directory_entry *entry);

@@ -93,6 +93,25 @@ struct address directory_address(const struct directory *directory,
     return n > 0 ? addresses[0] : none;
 }
 
+/* How much speaks for a node being there now. Keys outlive their node by hours; its neighbours let go of it within seconds. */
+enum sign_of_life { LIFE_NONE = 0, LIFE_KEYS, LIFE_LINKS };
+static enum sign_of_life life_of(const struct directory *directory,
+                                 const struct directory_entry *entry) {
+    uint64_t prefixes[TOPOLOGY_DEGREE_MAX];
+
+    if (!entry->live)
+        return LIFE_NONE;
+    return topology_neighbours(directory->topology, entry->prefix, prefixes) > 0 ||
+                   topology_has_link(directory->topology, node_id_prefix(&directory->id),
+                                     entry->prefix)
+               ? LIFE_LINKS
+               : LIFE_KEYS;
+}
+
+bool directory_is_up(const struct directory *directory, const struct directory_entry *entry) {
+    return life_of(directory, entry) == LIFE_LINKS;
+}
+
 /* ---- Candidates ---- */
 
 struct candidates {
@@ -157,10 +176,15 @@ static bool self_descriptor(const struct directory *directory, struct descriptor
                DROP_NONE;
 }
 
+static bool is_self_listed(const struct directory *directory, const struct candidates *candidates) {
+    return candidates->n > 0 && node_id_is_equal(&candidates->ids[0], &directory->id);
+}
+
 static enum resolve_outcome resolve_name(const struct directory *directory,
                                          const struct destination *destination,
                                          struct candidates *candidates) {
     struct descriptor descriptor;
+    enum sign_of_life most = LIFE_NONE;
 
     if (!descriptor_name_is_valid(destination->name))
         return RESOLVE_NONE;
@@ -172,8 +196,13 @@ static enum resolve_outcome resolve_name(const struct directory *directory,
          link = table_next(link)) {
         const struct directory_entry *entry = &directory_mark(link)->owner->entry;
         directory_descriptor(entry, &descriptor);
-        if (strcmp(descriptor.name, destination->name) == 0)
-            list(candidates, &entry->id);
+        enum sign_of_life life = life_of(directory, entry);
+        if (strcmp(descriptor.name, destination->name) != 0 || life < most)
+            continue;
+        if (life > most && !is_self_listed(directory, candidates))
+            candidates->n = 0; /* those before it are gone: a machine was installed anew */
+        most = life;
+        list(candidates, &entry->id);
     }
     return outcome_of(directory, candidates);
 }
@@ -201,21 +230,6 @@ static bool is_pinned_at(const struct directory_entry *entry, const struct addre
         if (address_is_equal(&addresses[i], asked))
             return true;
     return false;
-}
-
-/* How much speaks for a node being there now. Keys outlive their node by hours; its neighbours let go of it within seconds. */
-enum sign_of_life { LIFE_NONE = 0, LIFE_KEYS, LIFE_LINKS };
-static enum sign_of_life life_of(const struct directory *directory,
-                                 const struct directory_entry *entry) {
-    uint64_t prefixes[TOPOLOGY_DEGREE_MAX];
-
-    if (!entry->live)
-        return LIFE_NONE;
-    return topology_neighbours(directory->topology, entry->prefix, prefixes) > 0 ||
-                   topology_has_link(directory->topology, node_id_prefix(&directory->id),
-                                     entry->prefix)
-               ? LIFE_LINKS
-               : LIFE_KEYS;
 }
 
 /* What was found where the user pointed: of the confirmed ones only those with most life in them (an identity that was replaced

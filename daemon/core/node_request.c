@@ -18,7 +18,7 @@ static void report_node(const struct node *node, const struct directory_entry *e
     memcpy(report->name, descriptor.name, sizeof report->name);
     report->relay = entry->relay;
     report->pinned = entry->pinned;
-    report->live = entry->live;
+    report->live = directory_is_up(node->directory, entry);
     report->neighbour = link && link->state != LINK_PROBATION;
     report->last_seen = report->neighbour ? node->wall : entry->last_seen;
 }
@@ -69,7 +69,7 @@ static bool resolve(struct node *node, uint64_t client, const struct destination
     case RESOLVE_KEY_CHANGED:
         answer_candidates(node, client, ANSWER_KEY_CHANGED, ids, n,
                           "the key at that address has changed since it was first used. If that is "
-                          "right (a new machine, a new installation): p2pctl trust");
+                          "right (a new machine, a new installation): p2pctl trust ADDRESS");
         return false;
     }
     return false;
@@ -100,7 +100,7 @@ static const char *notice_of(struct node *node, const struct request *request,
 
     if (!entry)
         return NULL; /* to ourselves */
-    if (!entry->live)
+    if (!directory_is_up(node->directory, entry))
         return "the destination is offline: the message waits for it";
     wish.target = entry->id;
     if (request->push.relays != RELAYS_DEFAULT ||
@@ -142,11 +142,16 @@ static void request_trust(struct node *node, const struct request *request) {
                             "trust takes the address whose key has changed");
         return;
     }
-    directory_unpin(node->directory, &to->address);
-    struct store_op op = {.kind = STORE_NODE_UNPIN, .node_unpin = {to->address}};
-    effects_store(node->effects, &op, OWNER_NODE, 0);
-    if (!resolve(node, request->client, to, &id))
+    struct node_id ids[DIRECTORY_CANDIDATES_MAX];
+    size_t n = 0;
+    if (directory_resolve(node->directory, to, ids, &n) == RESOLVE_KEY_CHANGED) {
+        id = ids[1]; /* who is there now; until here nothing has changed */
+        directory_unpin(node->directory, &to->address);
+        struct store_op op = {.kind = STORE_NODE_UNPIN, .node_unpin = {to->address}};
+        effects_store(node->effects, &op, OWNER_NODE, 0);
+    } else if (!resolve(node, request->client, to, &id)) {
         return;
+    }
     remember(node, to, &id);
     answer_candidates(node, request->client, ANSWER_OK, &id, 1, "");
 }
@@ -315,7 +320,8 @@ static void request_route(struct node *node, const struct request *request) {
     answer.routes.v = routes;
     answer.routes.n = wanted;
     answer.routes.relays = wanted > 0 ? (unsigned)routes[0].n_hops - 1 : 0;
-    if (wanted > 0 && answer.routes.relays < node->config.route_relays)
+    if (wanted > 0 && request->to.relays == RELAYS_DEFAULT &&
+        answer.routes.relays < node->config.route_relays)
         snprintf(answer.text, sizeof answer.text,
                  "fewer relays than the %u of route.relays: the network is too small",
                  node->config.route_relays);

@@ -211,7 +211,17 @@ static bool is_expected(const struct pool *pool, const struct link_view *asker, 
     return false;
 }
 
+static bool is_barred(const struct pool *pool, const struct link_view *asker, struct mono now) {
+    for (size_t i = 0; i < pool->book.n; i++)
+        if (node_id_is_equal(&pool->book.contacts[i].id, &asker->id) &&
+            pool->book.contacts[i].barred.us > now.us)
+            return true;
+    return false;
+}
+
 static bool has_room(const struct pool *pool, const struct link_view *asker, struct mono now) {
+    if (is_barred(pool, asker, now))
+        return false;
     struct census census = pool_census(pool);
     unsigned aim = pool_aim(pool), most = pool->config.max;
     unsigned lack = census.up < aim ? aim - census.up : 0;
@@ -364,6 +374,16 @@ static void went_down(struct pool *pool, const struct link_event *event, struct 
     plan_save(pool, now);
 }
 
+/* Once until it answers: what an administrator looks for first. */
+static void tell_no_answer(const struct pool *pool, const struct address *address) {
+    char text[ADDRESS_TEXT_MAX];
+    address_format(address, true, text);
+    core_log(pool->config.trace, TRACE_WARNING,
+             "no answer from the peer %s: is a p2pd of this network there? (address, port, network "
+             "secret, firewall)",
+             text);
+}
+
 void pool_link_event(struct pool *pool, const struct link_event *event, struct mono now,
                      struct wall wall) {
     struct contact *contact;
@@ -381,6 +401,8 @@ void pool_link_event(struct pool *pool, const struct link_event *event, struct m
     case LINK_EVENT_DIAL_FAILED:
         contact = book_find(&pool->book, &event->address);
         pool->in_vain++;
+        if (contact && contact->failures == 0 && contact->kind == CONTACT_BOOTSTRAP)
+            tell_no_answer(pool, &event->address);
         if (contact)
             book_failed(contact, pool->config.random, now);
         answer_waiting(pool, &event->address, false,
@@ -482,6 +504,8 @@ void pool_connect(struct pool *pool, uint64_t client, const struct address *addr
         return;
     }
     struct contact *contact = book_note(&pool->book, &whole, CONTACT_MANUAL);
+    if (contact)
+        contact->barred = (struct mono){INT64_MIN};
     if (!contact || pool->n_waiting == WAITING_MAX || pool_census(pool).all >= pool->config.max) {
         effects_answer_text(pool->config.effects, client, ANSWER_LIMIT,
                             "the pool is full (pool.max is %u): disconnect a neighbour first",
@@ -508,7 +532,8 @@ void pool_disconnect(struct pool *pool, uint64_t client, const struct node_id *i
     struct contact *contact = book_note(&pool->book, &link->address, CONTACT_GOSSIPED);
     if (contact) { /* or it would be dialled again at once */
         contact->kind = CONTACT_GOSSIPED;
-        contact->next = mono_add(now, US_PER_HOUR);
+        contact->next = contact->barred = mono_add(now, US_PER_HOUR);
+        contact->id = *id;
     }
     links_close(pool->config.links, link->slot, LINK_CLOSED_BYE, now);
     effects_answer_text(pool->config.effects, client, ANSWER_OK, "%s", "");

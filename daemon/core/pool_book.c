@@ -57,7 +57,8 @@ struct contact *book_note(struct book *book, const struct address *address,
     }
     contact = book_slot(book, kind);
     if (contact)
-        *contact = (struct contact){.address = *address, .kind = kind, .until = MONO_NEVER};
+        *contact = (struct contact){
+            .address = *address, .kind = kind, .until = MONO_NEVER, .barred = {INT64_MIN}};
     return contact;
 }
 

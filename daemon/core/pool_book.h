@@ -21,10 +21,11 @@ struct contact {
     struct address address;
     struct node_id id; /* all zero: not known */
     enum contact_kind kind;
-    unsigned failures; /* dials in vain, one after the other */
-    bool refused;      /* full, when last asked */
-    struct mono next;  /* not before */
-    struct mono until; /* a neighbour that fell silent is probed until then; else MONO_NEVER */
+    unsigned failures;  /* dials in vain, one after the other */
+    bool refused;       /* full, when last asked */
+    struct mono next;   /* not before */
+    struct mono barred; /* disconnected by hand: not let in before, either */
+    struct mono until;  /* a neighbour that fell silent is probed until then; else MONO_NEVER */
 };
 struct book {
     struct contact *contacts;
