@@ -108,7 +108,7 @@ static const char *notice_of(struct node *node, const struct request *request,
         path_sample(node->paths, &wish, node->now, hops, &n_hops, &choices) != PATH_OK ||
         n_hops > node->config.route_relays)
         return NULL;
-    snprintf(text, 128, "only %zu of %u relays: the network is too small yet", n_hops - 1,
+    snprintf(text, 128, "only %zu of %u relays: no longer route to it is known yet", n_hops - 1,
              node->config.route_relays);
     return text;
 }
@@ -323,7 +323,7 @@ static void request_route(struct node *node, const struct request *request) {
     if (wanted > 0 && request->to.relays == RELAYS_DEFAULT &&
         answer.routes.relays < node->config.route_relays)
         snprintf(answer.text, sizeof answer.text,
-                 "fewer relays than the %u of route.relays: the network is too small",
+                 "fewer relays than the %u of route.relays: no longer route is known",
                  node->config.route_relays);
     effects_answer(node->effects, &answer);
 }
