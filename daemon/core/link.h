@@ -28,7 +28,7 @@ enum frame_type {
     FRAME_ANNOUNCE = 6, /* (prefix 8, sequence 6)* */
     FRAME_WANT = 7,     /* (prefix 8)* */
     FRAME_DESCRIPTOR = 8,
-    FRAME_DIGEST = 9,     /* scope(1), 256 * 4 */
+    FRAME_DIGEST = 9,     /* 256 * 4 */
     FRAME_INTRODUCE = 10, /* link to this node: id(32) address(18) */
 };
 

@@ -216,6 +216,23 @@ static void run_clock(struct sim *sim) {
     must_deliver(sim, DELIVER_US);
 }
 
+/* Somebody sets a machine's clock while its node runs, by hours: delivery goes on at once, to it and from it. */
+static void run_step(struct sim *sim) {
+    start_all(sim);
+    must_form(sim, FORM_US);
+    unsigned i = 1 + (unsigned)sim_below(sim, sim->n_hosts - 1), other = (i + 1) % sim->n_hosts;
+    for (unsigned k = 0; k < 2; k++) {
+        sim->hosts[i].skew_us += k == 0 ? 5 * US_PER_HOUR : -7 * US_PER_HOUR;
+        say(sim, "a clock is set");
+        sim_run(sim, 5 * US_PER_S);
+        push_random(sim, i, other, 2000);
+        push_random(sim, other, i, 2000);
+        must_deliver(sim, DELIVER_US);
+        sim_run(sim, 60 * US_PER_S);
+    }
+    must_form(sim, FORM_US);
+}
+
 static void run_offline(struct sim *sim) {
     start_all(sim);
     must_form(sim, FORM_US);
@@ -332,6 +349,7 @@ const struct scenario scenarios[] = {
     {"crashes", "kill -9 and restart under load", run_crashes},
     {"restart", "all stop; they find each other again by what is on disk", run_restart},
     {"clock", "one clock 10 minutes off, the others up to 30 s", run_clock},
+    {"step", "a running node's clock is set 5 h on, then 7 h back", run_step},
     {"offline", "messages for one who is away", run_offline},
     {"store", "disks that fail now and then", run_store},
     {"join", "newcomers to a full network", run_join},
