@@ -31,7 +31,7 @@ Q := $(if $(V),,@)
 say = @$(if $(V),:,printf '  %-6s %s\n' $1 $2)
 
 # ---- Libraries: check and demo install what is missing, everything else says so ----
-LIBRARIES := libsodium libprotobuf-c inih sqlite3
+LIBRARIES := libsodium libprotobuf-c inih sqlite3 libisal
 GOALS := $(or $(MAKECMDGOALS),all)
 ifneq ($(filter-out help deps clean,$(GOALS)),)
 ifneq ($(filter check check-long demo,$(GOALS)),)

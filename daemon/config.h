@@ -42,6 +42,10 @@ struct config {
     int64_t directory_max, memory_max;
     int64_t delivery_expire_us, message_max;
     int64_t droplist_entries, retention_us;
+    int64_t inbox_accept, files_accept; /* enum inbox_accept, files_accept (core/node.h) */
+    int64_t inbox_quota, inbox_max, files_quota, files_max;
+    char files_directory[CONFIG_PATH_MAX];
+    int64_t mailbox_size, mailbox_use;
     char control_socket[CONFIG_PATH_MAX];
     int64_t control_mode;
     char control_group[CONFIG_GROUP_MAX + 1];
@@ -58,6 +62,7 @@ enum config_type {
     CONFIG_DURATION,
     CONFIG_MODE, /* octal */
     CONFIG_LEVEL,
+    CONFIG_CHOICE,    /* one of `choices`, numbered from 1 */
     CONFIG_ADDRESSES, /* the repeatable ones append */
     CONFIG_HOSTS,
 };
@@ -69,8 +74,9 @@ struct config_key {
         *initial; /* as it would be written; NULL: none, or found out (state, socket, listen) */
     size_t offset, size; /* of the field in struct config */
     bool reloadable;
-    const char *option; /* its own long option, or NULL */
-    const char *doc;    /* one line */
+    const char *option;  /* its own long option, or NULL */
+    const char *doc;     /* one line */
+    const char *choices; /* CONFIG_CHOICE: "all known allowed" */
 };
 extern const struct config_key config_keys[];
 extern const size_t config_n_keys;

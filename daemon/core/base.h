@@ -103,4 +103,17 @@ enum drop {
     DROP_COUNT
 };
 
+/* What travels as a message. Numbers are on the wire (parcel.h) and on disk. */
+enum message_kind {
+    KIND_MESSAGE = 1,
+    KIND_FILE, /* its body is a file of ours: read and written block by block, never in memory */
+    KIND_MAIL, /* what a mailbox keeps for its recipient: a sealed parcel of somebody else's */
+};
+#define FILE_NAME_MAX 200 /* bytes: there is room for ".999999.part" in any file system's 255 */
+#define FILE_DIGEST_LEN 32
+struct file_head {                   /* what a file has beside its bytes */
+    uint8_t digest[FILE_DIGEST_LEN]; /* SHA-256 of the whole */
+    char name[FILE_NAME_MAX + 1];    /* as its sender calls it; the store makes it safe */
+};
+
 #endif

@@ -170,6 +170,10 @@ static enum parcel_reason check_items(const struct inbox *inbox, const uint8_t *
         drop = DROP_MALFORMED;
     while (drop == DROP_NONE && wire_left(&reader) > 0) {
         drop = parcel_get_item(&reader, &item);
+        if (drop == DROP_NONE && item.kind == 0)
+            break; /* padding */
+        if (drop == DROP_NONE && item.kind != KIND_MESSAGE)
+            return PARCEL_REASON_VERSION;
         if (drop == DROP_NONE && item.total > inbox->config.message_max)
             return PARCEL_REASON_TOO_LARGE;
         if (drop == DROP_NONE && item.sent_ms > INT64_MAX / US_PER_MS)
@@ -199,6 +203,7 @@ static void put_item(struct inbox *inbox, const struct in_op *op, const struct n
     operation.in_put.sender = *sender;
     operation.in_put.sender_address = *address;
     memcpy(operation.in_put.sender_name, name, strnlen(name, NODE_NAME_MAX));
+    operation.in_put.kind = item->kind;
     operation.in_put.id = item->id;
     operation.in_put.sequence = item->sequence;
     operation.in_put.sent = wall_from_ms(item->sent_ms);
@@ -219,7 +224,7 @@ static void put_items(struct inbox *inbox, struct in_parcel *parcel, size_t leng
     struct node_id sender;
     struct parcel_item item;
     parcel_get_head(&reader, &sender);
-    while (parcel_get_item(&reader, &item) == DROP_NONE) {
+    while (parcel_get_item(&reader, &item) == DROP_NONE && item.kind) {
         parcel->puts++;
         put_item(inbox, &parcel->op, &sender, &address, descriptor->name, &item, wall);
         if (wire_left(&reader) == 0)

@@ -24,6 +24,13 @@ void node_config_init(struct node_config *config) {
         .delivery_expire_us = 7 * 24 * US_PER_HOUR,
         .store_retention_us = 7 * 24 * US_PER_HOUR,
         .message_max = 16u << 20,
+        .inbox_accept = INBOX_ALL,
+        .files_accept = FILES_ALL,
+        .inbox_quota = UINT64_C(1) << 30,
+        .inbox_max = UINT64_C(8) << 30,
+        .files_quota = UINT64_C(16) << 30,
+        .files_max = UINT64_C(64) << 30,
+        .mailbox_use = 2,
     };
 }
 

@@ -8,6 +8,10 @@
 
 #include "daemon/core/seam.h"
 
+/* From whom we take messages, and files. Known: pinned, written to, or allowed. */
+enum inbox_accept { INBOX_ALL = 1, INBOX_KNOWN, INBOX_ALLOWED };
+enum files_accept { FILES_NONE = 1, FILES_KNOWN, FILES_ALL };
+
 struct node_config {
     uint8_t node_seed[32], link_secret[32]; /* copied; the caller wipes its own */
     uint8_t network_key[32];
@@ -26,6 +30,12 @@ struct node_config {
     size_t directory_max, memory_max, droplist_entries;
     int64_t delivery_expire_us, store_retention_us;
     size_t message_max;
+    enum inbox_accept inbox_accept;
+    enum files_accept files_accept;
+    uint64_t inbox_quota, inbox_max; /* bytes of waiting messages: of one sender, in all */
+    uint64_t files_quota, files_max; /* bytes of files received and not taken: the same */
+    uint64_t mailbox_size;           /* bytes we keep for others; 0: we are no mailbox */
+    unsigned mailbox_use;            /* how many mailboxes we ask others to use for us; 0: none */
     struct core_random random;
     struct core_trace trace;
 };
@@ -43,6 +53,14 @@ struct boot_conversation { /* highest sequence used with a recipient */
     struct node_id recipient;
     uint64_t sequence;
 };
+struct boot_rule {
+    struct node_id id;
+    enum sender_rule rule;
+};
+struct boot_mail_key {
+    uint32_t day;
+    uint8_t secret[32]; /* the shell wipes it after node_new */
+};
 struct node_boot {
     const struct out_record *pending; /* not final, oldest first */
     size_t n_pending;
@@ -54,6 +72,10 @@ struct node_boot {
     size_t n_conversations;
     uint64_t sequence;      /* last descriptor sequence */
     uint64_t inbox_waiting; /* complete messages not taken yet */
+    const struct boot_rule *rules;
+    size_t n_rules;
+    const struct boot_mail_key *mail_keys;
+    size_t n_mail_keys;
 };
 
 enum node_event_kind {
@@ -85,7 +107,8 @@ struct node_event {
         struct address bootstrap;
         const struct node_config
             *config; /* taken from it: relay_rate, relay_month, delivery_expire, store_retention,
-                                             message_max, route_*, link_*, memory_max, trace.level, relay */
+                                             message_max, route_*, link_*, memory_max, trace.level, relay,
+                                             inbox_*, files_*, mailbox_* */
     };
 };
 struct node_update {

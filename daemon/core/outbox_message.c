@@ -265,10 +265,9 @@ struct out_message *out_message_new(const struct out_record *record) {
     message->created = record->created;
     message->expires = record->expires;
     message->size = record->size;
+    message->kind = record->kind ? record->kind : KIND_MESSAGE;
     message->blocks_left =
-        record->size
-            ? (uint32_t)(((uint64_t)record->size + PARCEL_BLOCK_MAX - 1) / PARCEL_BLOCK_MAX)
-            : 1;
+        record->size ? (record->size + PARCEL_BLOCK_MAX - 1) / PARCEL_BLOCK_MAX : 1;
     message->state = MESSAGE_QUEUED;
     TAILQ_INIT(&message->watchers);
     return message;
@@ -393,8 +392,8 @@ void out_local_start(struct outbox *outbox, struct mono now) {
     struct out_message *message = TAILQ_FIRST(&outbox->locals);
     if (outbox->local_stage != OUT_LOCAL_NONE || !message || !mono_is_due(outbox->local_retry, now))
         return;
-    uint32_t offset = message->next_block * PARCEL_BLOCK_MAX, left = message->size - offset;
-    uint32_t length = left < PARCEL_BLOCK_MAX ? left : PARCEL_BLOCK_MAX;
+    uint64_t offset = message->next_block * PARCEL_BLOCK_MAX, left = message->size - offset;
+    uint32_t length = left < PARCEL_BLOCK_MAX ? (uint32_t)left : PARCEL_BLOCK_MAX;
     outbox->local = message;
     outbox->local_id = message->id;
     if (message->body || length == 0) {
@@ -438,7 +437,8 @@ bool outbox_local(struct outbox *outbox, struct parcel_item *ret_item) {
     struct out_message *message = outbox->local;
     if (message->state == MESSAGE_QUEUED)
         out_set_state(message, MESSAGE_SENT);
-    *ret_item = (struct parcel_item){.id = message->id,
+    *ret_item = (struct parcel_item){.kind = message->kind,
+                                     .id = message->id,
                                      .sequence = message->sequence,
                                      .sent_ms = (uint64_t)wall_ms(message->created),
                                      .expires_ms = (uint64_t)wall_ms(message->expires),

@@ -32,11 +32,11 @@ static struct out_parcel *gather_long(struct out_flow *flow) {
     struct out_parcel *parcel = parcel_new(flow, 1);
     if (!parcel)
         return NULL;
-    uint32_t offset = message->next_block * PARCEL_BLOCK_MAX, left = message->size - offset;
+    uint64_t offset = message->next_block * PARCEL_BLOCK_MAX, left = message->size - offset;
     parcel->is_long = true;
     flow->n_long++;
-    parcel->items[parcel->n_items++] =
-        (struct out_item){message, offset, left < PARCEL_BLOCK_MAX ? left : PARCEL_BLOCK_MAX, 0};
+    parcel->items[parcel->n_items++] = (struct out_item){
+        message, offset, left < PARCEL_BLOCK_MAX ? (uint32_t)left : PARCEL_BLOCK_MAX, 0};
     message->next_block++;
     if (left <= PARCEL_BLOCK_MAX) {
         TAILQ_REMOVE(&flow->longs, message, queue);
@@ -63,7 +63,7 @@ static struct out_parcel *gather_shorts(struct out_flow *flow) {
         message = TAILQ_FIRST(&flow->shorts);
         TAILQ_REMOVE(&flow->shorts, message, queue);
         message->queued = false;
-        parcel->items[parcel->n_items] = (struct out_item){message, 0, message->size, 0};
+        parcel->items[parcel->n_items] = (struct out_item){message, 0, (uint32_t)message->size, 0};
     }
     return parcel;
 }
@@ -116,7 +116,8 @@ static void write_items(struct outbox *outbox, struct out_parcel *parcel) {
     for (size_t i = 0; i < parcel->n_items; i++) {
         struct out_item *item = &parcel->items[i];
         const struct out_message *message = item->message;
-        struct parcel_item out = {.id = message->id,
+        struct parcel_item out = {.kind = message->kind,
+                                  .id = message->id,
                                   .sequence = message->sequence,
                                   .sent_ms = (uint64_t)wall_ms(message->created),
                                   .expires_ms = (uint64_t)wall_ms(message->expires),

@@ -41,7 +41,8 @@ struct out_message {
     struct out_flow *flow; /* NULL: to ourselves */
     uint64_t sequence;
     struct wall created, expires, finished;
-    uint32_t size, blocks_left, next_block;
+    uint64_t size, blocks_left, next_block;
+    enum message_kind kind;
     enum message_state state;
     const char *reason;
     uint8_t *body; /* kept copy of a small one, or NULL: to be read from the store */
@@ -56,7 +57,8 @@ TAILQ_HEAD(out_messages, out_message);
 
 struct out_item { /* what a parcel holds of a message; NULL: taken out meanwhile */
     struct out_message *message;
-    uint32_t offset, length;
+    uint64_t offset;
+    uint32_t length;
     uint32_t place; /* in the plaintext */
 };
 enum out_shard_state { OUT_WAITING = 0, OUT_FLYING, OUT_ARRIVED };

@@ -19,14 +19,19 @@ void parcel_put_head(struct wire_writer *writer, const struct node_id *sender) {
 }
 
 uint8_t *parcel_put_item(struct wire_writer *writer, const struct parcel_item *item) {
-    wire_put_uint(writer, PARCEL_ITEM_MESSAGE, 1);
+    wire_put_uint(writer, item->kind, 1);
     wire_put(writer, item->id.bytes, MESSAGE_ID_LEN);
     wire_put_uint(writer, item->sequence, 8);
     wire_put_uint(writer, item->sent_ms, 8);
     wire_put_uint(writer, item->expires_ms, 8);
-    wire_put_uint(writer, item->total, 4);
-    wire_put_uint(writer, item->offset, 4);
+    wire_put_uint(writer, item->total, 8);
+    wire_put_uint(writer, item->offset, 8);
     wire_put_uint(writer, item->length, 4);
+    if (item->kind == KIND_FILE) {
+        wire_put(writer, item->digest, FILE_DIGEST_LEN);
+        wire_put_uint(writer, item->name_length, 1);
+        wire_put(writer, item->name, item->name_length);
+    }
     uint8_t *bytes = wire_reserve(writer, item->length);
     if (bytes && item->bytes && item->length > 0)
         memcpy(bytes, item->bytes, item->length);
@@ -45,18 +50,42 @@ enum drop parcel_get_head(struct wire_reader *reader, struct node_id *ret_sender
     return DROP_NONE;
 }
 
+/* All that is left: zeros, or it would be a place for a sender to hide something in. */
+static enum drop get_padding(struct wire_reader *reader, struct parcel_item *ret_item) {
+    size_t length = wire_left(reader);
+    const uint8_t *bytes = wire_take(reader, length);
+    if (length > 0 && !sodium_is_zero(bytes, length))
+        return DROP_MALFORMED;
+    *ret_item = (struct parcel_item){.kind = (enum message_kind)0};
+    return DROP_NONE;
+}
+
+static void get_file_head(struct wire_reader *reader, struct parcel_item *item) {
+    item->digest = wire_take(reader, FILE_DIGEST_LEN);
+    item->name_length = (uint8_t)wire_get_uint(reader, 1);
+    item->name = (const char *)wire_take(reader, item->name_length);
+    if (!reader->failed && (item->name_length == 0 || item->name_length > FILE_NAME_MAX ||
+                            memchr(item->name, 0, item->name_length)))
+        reader->failed = true;
+}
+
 enum drop parcel_get_item(struct wire_reader *reader, struct parcel_item *ret_item) {
-    struct parcel_item item;
+    struct parcel_item item = {0};
     uint64_t kind = wire_get_uint(reader, 1);
-    if (!reader->failed && kind != PARCEL_ITEM_MESSAGE)
+    if (!reader->failed && kind == 0)
+        return get_padding(reader, ret_item);
+    if (!reader->failed && (kind < KIND_MESSAGE || kind > KIND_MAIL))
         return DROP_VERSION;
+    item.kind = (enum message_kind)kind;
     wire_get(reader, item.id.bytes, MESSAGE_ID_LEN);
     item.sequence = wire_get_uint(reader, 8);
     item.sent_ms = wire_get_uint(reader, 8);
     item.expires_ms = wire_get_uint(reader, 8);
-    item.total = (uint32_t)wire_get_uint(reader, 4);
-    item.offset = (uint32_t)wire_get_uint(reader, 4);
+    item.total = wire_get_uint(reader, 8);
+    item.offset = wire_get_uint(reader, 8);
     item.length = (uint32_t)wire_get_uint(reader, 4);
+    if (item.kind == KIND_FILE)
+        get_file_head(reader, &item);
     item.bytes = wire_take(reader, item.length);
     if (reader->failed || item.offset > item.total || item.length > item.total - item.offset)
         return DROP_MALFORMED;

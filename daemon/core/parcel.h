@@ -21,9 +21,12 @@ enum payload_kind { PAYLOAD_SHARD = 1, PAYLOAD_RECEIPTS = 2 };
 #define PARCEL_VERSION 1
 #define PARCEL_BLOCK_MAX 61440u /* of messages in one parcel: Noise seals 65535 bytes at most */
 #define PARCEL_ITEM_HEADER_LEN                                                                     \
-    53u /* kind(1) id(16) sequence(8) sent ms(8) expires ms(8) total(4) offset(4) length(4) */
+    61u /* kind(1) id(16) sequence(8) sent ms(8) expires ms(8) total(8) offset(8) length(4) */
+#define PARCEL_FILE_HEADER_LEN                                                                     \
+    (FILE_DIGEST_LEN + 1u + FILE_NAME_MAX) /* digest(32) name length(1) name; KIND_FILE, at most */
 #define PARCEL_HEAD_LEN (NODE_ID_LEN + 1u) /* sender id, version */
-#define PARCEL_PLAIN_MAX (PARCEL_HEAD_LEN + PARCEL_ITEM_HEADER_LEN + PARCEL_BLOCK_MAX)
+#define PARCEL_PLAIN_MAX                                                                           \
+    (PARCEL_HEAD_LEN + PARCEL_ITEM_HEADER_LEN + PARCEL_FILE_HEADER_LEN + PARCEL_BLOCK_MAX)
 #define PARCEL_OVERHEAD 96u /* Noise_X: e(32) s(48) tag(16) */
 #define PARCEL_SEALED_MAX (PARCEL_PLAIN_MAX + PARCEL_OVERHEAD)
 #define PARCEL_SHARD_HEADER_LEN 51u
@@ -38,13 +41,17 @@ struct parcel_id {
     uint8_t bytes[PARCEL_ID_LEN];
 };
 
-/* ---- Plaintext: sender id(32) version(1) item* ---- */
-enum parcel_item_kind { PARCEL_ITEM_MESSAGE = 1 };
-struct parcel_item { /* a message, or one block of it */
+/* ---- Plaintext: sender id(32) version(1) item* padding, which is zeros ---- */
+struct parcel_item {        /* a message, or one block of it */
+    enum message_kind kind; /* base.h */
     struct message_id id;
     uint64_t sequence, sent_ms, expires_ms; /* expires: its sender gives up then */
-    uint32_t total, offset, length;
+    uint64_t total, offset;
+    uint32_t length;
     const uint8_t *bytes;
+    const uint8_t *digest; /* KIND_FILE: 32 bytes */
+    const char *name;      /* KIND_FILE: name_length bytes, not terminated; anything but NUL */
+    uint8_t name_length;   /* 1 to FILE_NAME_MAX */
 };
 void parcel_put_head(struct wire_writer *writer, const struct node_id *sender);
 /* Returns where the item's bytes are, to be filled in later if item->bytes is NULL. NULL: no room
@@ -52,8 +59,8 @@ void parcel_put_head(struct wire_writer *writer, const struct node_id *sender);
 uint8_t *parcel_put_item(struct wire_writer *writer, const struct parcel_item *item);
 /* 0, DROP_MALFORMED, DROP_VERSION. */
 enum drop parcel_get_head(struct wire_reader *reader, struct node_id *ret_sender);
-/* The next item, borrowed. 0; DROP_MALFORMED (bounds); DROP_VERSION (a kind that we do not know).
- */
+/* The next item, borrowed; at the padding it reads all of it and leaves ret_item->kind 0. 0;
+ * DROP_MALFORMED (bounds, padding that is not zeros); DROP_VERSION (a kind that we do not know). */
 enum drop parcel_get_item(struct wire_reader *reader, struct parcel_item *ret_item);
 
 /* ---- Sealing ---- */
@@ -107,6 +114,9 @@ enum parcel_reason {
     PARCEL_REASON_QUOTA,
     PARCEL_REASON_VERSION,
     PARCEL_REASON_MALFORMED,
+    PARCEL_REASON_UNKNOWN_SENDER, /* inbox.accept */
+    PARCEL_REASON_NO_FILES,       /* files.accept */
+    PARCEL_REASON_DAMAGED,        /* a file whose digest is wrong */
 };
 struct parcel_path { /* what arrived over one path of the sender's */
     uint32_t path;

@@ -32,15 +32,21 @@ static inline bool message_state_is_final(enum message_state state) {
     return state >= MESSAGE_DELIVERED;
 }
 
+#define SPOOL_NAME_MAX 40 /* of a file that a client has left in the spool folder for us to send */
+
 struct out_record { /* a message that we send, without its body */
     struct message_id id;
     struct node_id recipient;
-    uint64_t sequence; /* within the conversation with this recipient, from 1 */
+    uint64_t sequence; /* within the conversation with this recipient, from 1; KIND_MAIL: 0 */
     struct wall created, expires, finished;
-    uint32_t size;
+    uint64_t size;
+    enum message_kind kind;
+    const struct file_head *file; /* KIND_FILE, else NULL; borrowed as the record's bytes are */
+    uint64_t progress; /* the recipient has all below this offset (long messages and files) */
     enum message_state state;
     char reason[MESSAGE_REASON_MAX];
-    uint8_t relays_exact; /* 0xff: as configured */
+    uint8_t relays_exact;       /* 0xff: as configured */
+    uint8_t shards_k, shards_m; /* exactly so many data and parity shards; 0, 0: as fits */
     bool strict;
 };
 struct in_record { /* a message that we received, complete */
@@ -51,9 +57,54 @@ struct in_record { /* a message that we received, complete */
     struct message_id id;
     uint64_t sequence;
     struct wall sent, received;
+    int64_t place; /* order of handing out: within a sender that of sequence, as far as arrived */
     const uint8_t *body;
     uint32_t size;
 };
+/* One line of a conversation: history(both directions) */
+struct history_record {
+    bool outgoing;
+    struct message_id id;
+    enum message_kind kind;   /* KIND_MESSAGE or KIND_FILE */
+    struct wall sent;         /* made by its sender */
+    struct wall done;         /* incoming: received; outgoing: finished, {0} while it is not */
+    enum message_state state; /* outgoing */
+    bool taken;               /* incoming */
+    char reason[MESSAGE_REASON_MAX];
+    const struct file_head *file; /* KIND_FILE */
+    const uint8_t *body;          /* KIND_MESSAGE */
+    uint64_t size;
+};
+struct conversation_record {
+    struct node_id peer;
+    struct address address; /* last known; unspecified: none */
+    char name[NODE_NAME_MAX + 1];
+    uint64_t waiting, pending; /* messages from it not taken, to it not final */
+    uint64_t messages;         /* that history has, both directions */
+    struct wall last;          /* when the latest of them was sent or received */
+    bool last_outgoing;
+    char last_text[81]; /* the beginning of its body, raw bytes, or its file's name; 0-terminated */
+};
+enum file_state {
+    FILE_INCOMING = 1, /* blocks are missing */
+    FILE_WAITING,      /* complete and verified: receive takes it */
+    FILE_OUTGOING,     /* message_state says more */
+};
+struct file_record {
+    enum file_state state;
+    struct message_id id;
+    struct node_id peer; /* sender or recipient */
+    struct address peer_address;
+    char peer_name[NODE_NAME_MAX + 1];
+    struct file_head head;
+    char path[256]; /* FILE_WAITING: where it lies, absolute */
+    uint64_t size,
+        held; /* held: bytes here (incoming), bytes confirmed (outgoing, as last stored) */
+    struct wall sent, received;       /* received: complete */
+    enum message_state message_state; /* FILE_OUTGOING */
+};
+/* Who may send to us, beyond what inbox.accept says. */
+enum sender_rule { RULE_NONE = 0, RULE_ALLOW, RULE_BLOCK };
 
 /* ---- Store operations ----
  * Carried out in the order in which they were put out; each is answered by a store_result with its tag, in that order, once it and all
@@ -62,15 +113,26 @@ enum store_kind {
     STORE_OUT_PUT, /* insert a message with its body, state queued. An id that exists with the same recipient, size and body: ok, existed = true
                          (record = what is there); with another: -EEXIST */
     STORE_OUT_STATE, /* set state, reason, finished; final states may be deleted at once if `forget` */
-    STORE_OUT_READ, /* read body[offset, offset + length) */
+    STORE_OUT_PROGRESS, /* all below this offset has arrived: after a restart it is not sent again */
+    STORE_OUT_READ, /* read body[offset, offset + length); -ENOENT: the message, or its file, is gone; -ESTALE: the file is not what
+                         was accepted */
     STORE_OUT_FIND, /* the record of an id, or -ENOENT */
-    STORE_IN_PUT,   /* one block of a message, idempotent. Results: see store_in_outcome */
-    STORE_IN_FETCH, /* waiting messages with row > after, oldest first: at most limit, at most bytes of bodies (but one at least) */
+    STORE_IN_PUT, /* one block of a message or file, idempotent. Results: see store_in_outcome. -EDQUOT: over a quota, nothing of it
+                         is kept; -EBADMSG: the file is complete and its digest is wrong, it begins anew */
+    STORE_IN_FETCH, /* waiting messages (KIND_MESSAGE) with place > after, by place: at most limit, at most bytes of bodies (but one at
+                         least); of those, the ones that `since` leaves */
     STORE_IN_TAKE, /* rows: from waiting to taken (history), or body deleted at once if `forget`; the tombstone stays */
-    STORE_NODE_PUT,   /* descriptor of a kept node, with its pin */
-    STORE_NODE_UNPIN, /* clear every pin at this address */
-    STORE_SPARES_PUT, /* replace the list of spare and anchor addresses */
-    STORE_SEQUENCE,   /* our descriptor's sequence: never to be reused */
+    STORE_NODE_PUT,      /* descriptor of a kept node, with its pin */
+    STORE_NODE_UNPIN,    /* clear every pin at this address */
+    STORE_SPARES_PUT,    /* replace the list of spare and anchor addresses */
+    STORE_SEQUENCE,      /* our descriptor's sequence: never to be reused */
+    STORE_HISTORY,       /* both directions of one conversation, by time, from a cursor */
+    STORE_CONVERSATIONS, /* a page of them, latest first */
+    STORE_FORGET, /* of one peer: taken messages and finished sends, received files' entries (the files stay); tombstones stay */
+    STORE_FILES,  /* a page of files, incoming, waiting, outgoing; or the one of an id */
+    STORE_FILE_TAKE, /* the client has its copy: delete ours, keep the tombstone. -ENOENT */
+    STORE_RULE_PUT,  /* what holds for a sender; RULE_NONE deletes it */
+    STORE_MAIL_KEY,  /* add a day's mail key; delete those of days before `oldest` */
     STORE_SWEEP, /* forget taken messages, finished sends and tombstones that are over; unfinished inbound ones too */
 };
 enum store_in_outcome { STORE_IN_PARTIAL = 0, STORE_IN_COMPLETE, STORE_IN_DUPLICATE };
@@ -88,6 +150,8 @@ struct store_op {
         struct {
             struct out_record record;
             const uint8_t *body;
+            char spool[SPOOL_NAME_MAX +
+                       1]; /* KIND_FILE: its name in the spool folder; the store takes it over */
         } out_put;
         struct {
             struct message_id id;
@@ -98,7 +162,12 @@ struct store_op {
         } out_state;
         struct {
             struct message_id id;
-            uint32_t offset, length;
+            uint64_t offset;
+        } out_progress;
+        struct {
+            struct message_id id;
+            uint64_t offset;
+            uint32_t length;
         } out_read;
         struct {
             struct message_id id;
@@ -110,16 +179,58 @@ struct store_op {
             struct message_id id;
             uint64_t sequence;
             struct wall sent, received, tombstone_until;
-            uint32_t total, offset, length;
+            enum message_kind kind;       /* KIND_MESSAGE or KIND_FILE */
+            const struct file_head *file; /* KIND_FILE */
+            uint64_t total, offset;
+            uint32_t length;
             const uint8_t *bytes;
+            uint64_t quota_sender,
+                quota_all; /* bytes that may be here: waiting messages, or files; 0: no bound */
         } in_put;
         struct {
-            int64_t after;
+            int64_t after; /* place */
             uint32_t limit;
             uint64_t bytes;
             bool any_sender;
             struct node_id sender;
+            struct wall since;          /* received then or later; {0}: any */
+            bool since_message;         /* completed after this one: */
+            struct message_id since_id; /* (unknown: -ENOENT) */
         } in_fetch;
+        struct {
+            struct node_id peer;
+            struct wall since, until; /* sent (outgoing) or received (incoming) in [since, until) */
+            int64_t after;            /* cursor: the last page's `next`; 0 = from the beginning */
+            uint32_t limit;
+            uint64_t bytes;
+        } history;
+        struct {
+            int64_t after;
+            uint32_t limit;
+        } conversations;
+        struct {
+            struct node_id peer;
+        } forget;
+        struct {
+            int64_t after;
+            uint32_t limit;
+            bool one;
+            struct message_id id; /* `one` */
+        } files;
+        struct {
+            struct message_id id;
+            struct node_id sender;
+            struct wall now;
+        } file_take;
+        struct {
+            struct node_id id;
+            enum sender_rule rule;
+        } rule_put;
+        struct {
+            uint32_t day;          /* days since 1970 */
+            const uint8_t *secret; /* 32 bytes, in locked memory */
+            uint32_t oldest;
+        } mail_key;
         struct {
             const int64_t *rows;
             size_t n;
@@ -160,14 +271,21 @@ struct store_result {
     uint32_t length;
     const struct in_record *messages; /* IN_FETCH, borrowed during the event */
     size_t n_messages;
-    bool more; /* IN_FETCH: there are further ones behind */
+    bool more;    /* IN_FETCH, HISTORY, CONVERSATIONS, FILES: there are further ones behind */
+    int64_t next; /* HISTORY, CONVERSATIONS, FILES: the cursor to go on from */
+    const struct history_record *history;
+    const struct conversation_record *conversations;
+    const struct file_record *files;
+    size_t n_records;     /* of the one of these that was asked for; borrowed during the event */
+    uint64_t n_forgotten; /* FORGET */
 };
 
 /* ---- Requests of clients ---- */
 enum request_kind {
     REQUEST_PUSH,
-    REQUEST_PULL,    /* starts a pull; stays until end, client gone, or all given */
-    REQUEST_CONFIRM, /* of the messages handed to this client so far */
+    REQUEST_PUSH_MANY, /* several messages to one recipient, one transaction; answered once */
+    REQUEST_PULL,      /* starts a pull; stays until end, client gone, or all given */
+    REQUEST_CONFIRM,   /* of the messages handed to this client so far */
     REQUEST_STATUS,
     REQUEST_MESSAGE, /* status ID */
     REQUEST_PEERS,
@@ -178,8 +296,23 @@ enum request_kind {
     REQUEST_CONNECT,
     REQUEST_DISCONNECT,
     REQUEST_TRUST,
+    REQUEST_CONVERSATIONS,
+    REQUEST_HISTORY,
+    REQUEST_FORGET,
+    REQUEST_FILES,
+    REQUEST_FILE_OPEN, /* answered with where it lies: ANSWER_FILES, one record */
+    REQUEST_FILE_TAKE,
+    REQUEST_RULE,  /* allow, block, and back */
+    REQUEST_RULES, /* answered ANSWER_RULES */
+    REQUEST_DOCTOR,
 };
 #define RELAYS_DEFAULT 0xff
+#define PUSH_MANY_MAX 1024
+struct push_item {
+    struct message_id id;
+    const uint8_t *body;
+    size_t size;
+};
 
 struct request {
     uint64_t client; /* the shell's number of the connection; answers carry it */
@@ -192,15 +325,46 @@ struct request {
             size_t size;
             uint8_t relays; /* exactly; RELAYS_DEFAULT */
             bool strict, trace;
-            bool wait;         /* answer again when its state is final */
-            int64_t expire_us; /* 0: as configured */
+            bool wait;                  /* answer again when its state is final */
+            int64_t expire_us;          /* 0: as configured */
+            uint8_t shards_k, shards_m; /* exactly; 0, 0: as fits */
+            enum message_kind kind;     /* 0 means KIND_MESSAGE */
+            bool check; /* would it be accepted? Answer ANSWER_TEXT; nothing is stored */
+            const struct file_head
+                *file; /* KIND_FILE: borrowed during the event; `size` is the file's, body NULL */
+            char spool[SPOOL_NAME_MAX + 1];
         } push;
+        struct {
+            struct destination to;
+            const struct push_item *items; /* borrowed during the event */
+            size_t n;                      /* 1 to PUSH_MANY_MAX */
+            uint8_t relays, shards_k, shards_m;
+            bool strict, wait;
+            int64_t expire_us;
+        } push_many;
         struct {
             bool peek, wait, follow; /* wait: park while there is none; follow: go on for ever */
             bool from_any;
             struct destination from;
             uint32_t max; /* 0: all */
+            struct wall since;
+            bool since_message;
+            struct message_id since_id;
         } pull;
+        struct {
+            struct destination to;
+            struct wall since, until;
+            int64_t after;
+        } history; /* also FORGET (to), CONVERSATIONS (after), FILES (after) */
+        struct {
+            struct message_id id;
+            bool by_sender; /* two senders may use one id: then it has to be said whose */
+            struct destination sender;
+        } file; /* FILE_OPEN, FILE_TAKE */
+        struct {
+            struct destination to;
+            enum sender_rule rule;
+        } rule;
         struct {
             struct message_id id;
             bool wait; /* MESSAGE: answer again when final */
@@ -278,6 +442,30 @@ struct message_report {
     struct message_id id;
     enum message_state state;
     char reason[MESSAGE_REASON_MAX];
+    /* `known`: the rest is filled in (status ID) */
+    bool known;
+    struct node_id recipient;
+    enum message_kind kind;
+    uint64_t size, arrived; /* bytes that the recipient has confirmed */
+    struct wall created, expires, finished;
+    unsigned mailboxes; /* that hold it for its recipient */
+};
+struct many_report {                 /* of a REQUEST_PUSH_MANY */
+    size_t accepted;                 /* the first so many: what comes behind was not accepted */
+    size_t delivered, failed;        /* with wait, at the end */
+    char reason[MESSAGE_REASON_MAX]; /* of the first that failed */
+};
+struct rule_report {
+    struct node_id id;
+    struct address address;
+    char name[NODE_NAME_MAX + 1];
+    enum sender_rule rule;
+};
+enum finding_level { FINDING_OK, FINDING_NOTE, FINDING_TROUBLE };
+struct finding { /* of the doctor: no remote bytes unescaped */
+    enum finding_level level;
+    const char *topic; /* "neighbours", "address", "clock", "disk", "keys", "delivery", ... */
+    char text[256];    /* what is, and what to do about it */
 };
 enum answer_kind {
     ANSWER_TEXT,     /* nothing but code and text */
@@ -288,6 +476,12 @@ enum answer_kind {
     ANSWER_NODES,  /* also the candidates of an ambiguous destination (code ANSWER_UNKNOWN) */
     ANSWER_ROUTES, /* also push --trace, before its ANSWER_MESSAGE (end = false) */
     ANSWER_PING,
+    ANSWER_MANY,
+    ANSWER_CONVERSATIONS,
+    ANSWER_HISTORY,
+    ANSWER_FILES,
+    ANSWER_RULES,
+    ANSWER_DOCTOR,
 };
 struct answer {
     uint64_t client;
@@ -320,6 +514,33 @@ struct answer {
         struct {
             int64_t onion_us, direct_us; /* -1: none */
         } ping;
+        struct many_report many;
+        struct {
+            const struct conversation_record *v;
+            size_t n;
+            int64_t next;
+            bool more;
+        } conversations;
+        struct {
+            const struct history_record *v;
+            size_t n;
+            int64_t next;
+            bool more;
+        } history;
+        struct {
+            const struct file_record *v;
+            size_t n;
+            int64_t next;
+            bool more;
+        } files;
+        struct {
+            const struct rule_report *v;
+            size_t n;
+        } rules;
+        struct {
+            const struct finding *v;
+            size_t n;
+        } doctor;
     };
 };
 

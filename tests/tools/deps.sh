@@ -7,7 +7,7 @@ missing() { # PROGRAM...
     for program in pkg-config cc protoc-c bats jq socat nc mandoc "$@"; do
         command -v "$program" >/dev/null || return 0
     done
-    pkg-config --exists libsodium libprotobuf-c inih sqlite3 cmocka || return 0
+    pkg-config --exists libsodium libprotobuf-c inih sqlite3 libisal cmocka || return 0
     # libev: Debian ships no .pc file, so ask the compiler.
     # shellcheck disable=SC2046 # several flags
     printf '#include <ev.h>\n' | cc -E "-I$(brew --prefix 2>/dev/null || echo /usr/local)/include" \
@@ -28,15 +28,15 @@ fi
 if command -v apt-get >/dev/null; then
     $sudo apt-get update -q
     $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends gcc libc6-dev make \
-        pkg-config libev-dev libsodium-dev libprotobuf-c-dev protobuf-c-compiler libinih-dev libsqlite3-dev \
+        pkg-config libev-dev libsodium-dev libprotobuf-c-dev protobuf-c-compiler libinih-dev libsqlite3-dev libisal-dev \
         libcmocka-dev bats jq socat netcat-openbsd mandoc iproute2 procps tcpdump sqlite3 clang clang-tidy \
         clang-format cppcheck shellcheck
 elif command -v dnf >/dev/null; then
     $sudo dnf install -y gcc make pkgconf-pkg-config libev-devel libsodium-devel protobuf-c-devel \
-        protobuf-c-compiler inih-devel sqlite-devel libcmocka-devel bats jq socat netcat mandoc iproute \
+        protobuf-c-compiler inih-devel sqlite-devel isa-l-devel libcmocka-devel bats jq socat netcat mandoc iproute \
         procps-ng tcpdump sqlite clang clang-tools-extra cppcheck ShellCheck
 elif command -v pacman >/dev/null; then
-    $sudo pacman -S --needed --noconfirm gcc make pkgconf libev libsodium protobuf-c libinih sqlite cmocka bats \
+    $sudo pacman -S --needed --noconfirm gcc make pkgconf libev libsodium protobuf-c libinih sqlite isa-l cmocka bats \
         jq socat openbsd-netcat mandoc iproute2 procps-ng tcpdump clang cppcheck shellcheck
 elif command -v brew >/dev/null; then # refuses to run as root, and needs no sudo
     brew install pkg-config libev libsodium protobuf-c inih sqlite cmocka bats-core jq socat mandoc \

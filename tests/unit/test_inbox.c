@@ -81,8 +81,12 @@ static void seal(struct sent *sent, unsigned from, uint64_t first, unsigned n, u
     struct wire_writer writer = wire_writer(plain, sizeof plain);
     parcel_put_head(&writer, &fake_identities[from].id);
     for (unsigned i = 0; i < n; i++) {
-        struct parcel_item item = {
-            .sequence = first + i, .sent_ms = 5000, .total = size, .length = size, .bytes = body};
+        struct parcel_item item = {.kind = KIND_MESSAGE,
+                                   .sequence = first + i,
+                                   .sent_ms = 5000,
+                                   .total = size,
+                                   .length = size,
+                                   .bytes = body};
         fake_fill(NULL, &item.id, sizeof item.id);
         assert_non_null(parcel_put_item(&writer, &item));
     }
@@ -242,7 +246,8 @@ static void test_refusals(void **state) {
     (void)state;
     struct sent sent;
     static uint8_t plain[PARCEL_PLAIN_MAX];
-    struct parcel_item item = {.sequence = 1, .total = 100000, .length = 10, .bytes = body};
+    struct parcel_item item = {
+        .kind = KIND_MESSAGE, .sequence = 1, .total = 100000, .length = 10, .bytes = body};
     for (unsigned i = 0; i < 4; i++) {
         struct wire_writer writer = wire_writer(plain, sizeof plain);
         parcel_put_head(&writer, &fake_identities[1].id);
@@ -364,7 +369,8 @@ static void test_done_memory_is_bounded(void **state) {
 
 static void test_local(void **state) {
     (void)state;
-    struct parcel_item item = {.sequence = 1, .total = 5, .length = 5, .bytes = body};
+    struct parcel_item item = {
+        .kind = KIND_MESSAGE, .sequence = 1, .total = 5, .length = 5, .bytes = body};
     struct address address = {.port = 9};
     struct message_id id;
     int error;
