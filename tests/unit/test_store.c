@@ -617,6 +617,23 @@ static void assert_survived(struct rig *rig, uint32_t reported) {
     assert_true(boot.n_pending >= (reported + 1) / 2);
 }
 
+/* What is charged is what waits: both were in the same transactions. */
+static void assert_charged(const struct rig *rig) {
+    sqlite3 *sqlite;
+    sqlite3_stmt *statement;
+    assert_int_equal(sqlite3_open(rig->path, &sqlite), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_prepare_v2(sqlite,
+                           "SELECT coalesce((SELECT bytes FROM usage WHERE sender = X''), 0),"
+                           " coalesce((SELECT sum(size + 256) FROM in_message WHERE state = 0), 0)",
+                           -1, &statement, NULL),
+        SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    assert_int_equal(sqlite3_column_int64(statement, 0), sqlite3_column_int64(statement, 1));
+    sqlite3_finalize(statement);
+    assert_int_equal(sqlite3_close(sqlite), SQLITE_OK);
+}
+
 static void killed_at_any_point_keeps_its_word(void **state) {
     struct rig *rig = *state;
     for (int round = 0; round < 12; round++) {
@@ -625,6 +642,7 @@ static void killed_at_any_point_keeps_its_word(void **state) {
         open_store(rig);
         assert_survived(rig, reported);
         stop_store(rig);
+        assert_charged(rig);
         assert_int_equal(unlink(rig->path), 0);
     }
 }

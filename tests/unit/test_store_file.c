@@ -1025,6 +1025,57 @@ static void start_clears_the_spool(void **state) {
     assert_int_equal(run_one(rig, read_op(1, 0, 11)).length, 11);
 }
 
+static void accept_until_killed(struct rig *rig, const struct file_head *head, int tell) {
+    open_store(rig);
+    for (uint8_t i = 1; i < 255; i++) {
+        char name[SPOOL_NAME_MAX + 1];
+        make_upload(rig, "hello world", name);
+        if (run_one(rig, out_op(i, head, 11, name)).error || write(tell, &i, 1) != 1)
+            _exit(1);
+    }
+    pause();
+}
+
+/* Whatever was accepted can be read, and nothing else is left. */
+static void crash_leaves_all_or_nothing_accepted(void **state) {
+    struct rig *rig = *state;
+    struct file_head head = {{1}, "name"};
+    stop_store(rig);
+    for (int round = 0; round < 10; round++) {
+        uint8_t told = 0, stop = (uint8_t)(1 + below(rig, 20));
+        int tell[2];
+        char error[FAILURE_MAX];
+        struct node_boot boot;
+        assert_int_equal(pipe(tell), 0);
+        pid_t pid = fork();
+        assert_int_not_equal(pid, -1);
+        if (pid == 0)
+            accept_until_killed(rig, &head, tell[1]);
+        close(tell[1]);
+        while (told < stop && read(tell[0], &told, 1) == 1)
+            ;
+        usleep(below(rig, 3000));
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        while (read(tell[0], &told, 1) == 1)
+            ;
+        close(tell[0]);
+        struct store_config config = {rig->path, rig->folder, rig->files};
+        assert_int_equal(store_open(&rig->store, &config, error), 0);
+        assert_int_equal(store_load(rig->store, &boot), 0);
+        assert_true(boot.n_pending >= told && boot.n_pending <= told + 1u);
+        assert_int_equal(count_names(spool_path(rig), ""), boot.n_pending);
+        size_t n = boot.n_pending;
+        assert_int_equal(store_start(rig->store, wake, rig), 0);
+        for (uint8_t i = 1; i <= n; i++) {
+            assert_int_equal(run_one(rig, read_op(i, 0, 11)).length, 11);
+            assert_int_equal(run_one(rig, done_op(i, true)).error, 0);
+        }
+        stop_store(rig);
+        assert_int_equal(count_names(spool_path(rig), ""), 0);
+    }
+}
+
 static void start_clears_orphaned_parts(void **state) {
     struct rig *rig = *state;
     struct incoming file = make_file(1, "a", 2 * BLOCK);
@@ -1125,6 +1176,7 @@ int main(int argc, char **argv) {
         TEST(changed_file_is_told),
         TEST(failed_put_gives_the_upload_back),
         TEST(start_clears_the_spool),
+        TEST(crash_leaves_all_or_nothing_accepted),
         TEST(start_clears_orphaned_parts),
         cmocka_unit_test(names_are_made_safe),
         cmocka_unit_test(long_names_are_cut_between_characters),
