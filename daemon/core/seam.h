@@ -90,7 +90,8 @@ enum file_state {
     FILE_WAITING,      /* complete and verified: receive takes it */
     FILE_OUTGOING,     /* message_state says more */
 };
-#define FILE_PATH_MAX 480 /* a folder's configured 255, a name, a number, and room to resolve links */
+/* A folder's configured 255, a name, a number, and room to resolve links. */
+#define FILE_PATH_MAX 480
 struct file_record {
     enum file_state state;
     struct message_id id;
@@ -153,8 +154,8 @@ struct store_op {
         struct {
             struct out_record record;
             const uint8_t *body;
-            char spool[SPOOL_NAME_MAX +
-                       1]; /* KIND_FILE: its name in the spool folder; the store takes it over if the result is 0 */
+            /* KIND_FILE: its name in the spool folder; the store takes it over if the result is 0 */
+            char spool[SPOOL_NAME_MAX + 1];
         } out_put;
         struct {
             struct message_id id;

@@ -1,5 +1,5 @@
 /* The statements, and what binding, stepping and failing have in common. */
-#include "daemon/io/store_sql.h"
+#include "daemon/io/store_private.h"
 
 #include <errno.h>
 #include <sodium.h>
