@@ -127,9 +127,13 @@ static int open_keys(struct shell *shell, struct state_secrets *secrets, char er
 }
 
 static int open_store(struct shell *shell, char error[FAILURE_MAX]) {
-    char path[CONFIG_PATH_MAX + 16];
+    char path[CONFIG_PATH_MAX + 16], files[CONFIG_PATH_MAX + 16];
     snprintf(path, sizeof path, "%s/messages.db", shell->config->state);
-    return store_open(&shell->store, path, error);
+    snprintf(files, sizeof files, "%s/files", shell->config->state);
+    struct store_config config = {path, shell->config->state, files};
+    if (*shell->config->files_directory)
+        config.files = shell->config->files_directory;
+    return store_open(&shell->store, &config, error);
 }
 
 static int new_node(struct shell *shell, const struct state_secrets *secrets,

@@ -43,9 +43,15 @@ static inline void wake(void *context) {
     pthread_mutex_unlock(&rig->mutex);
 }
 
+static inline int open_at(struct store **ret_store, const char *folder, const char *path,
+                          char error[FAILURE_MAX]) {
+    struct store_config config = {path, folder, folder};
+    return store_open(ret_store, &config, error);
+}
+
 static inline void open_idle(struct rig *rig) {
     char error[FAILURE_MAX] = "";
-    if (store_open(&rig->store, rig->path, error))
+    if (open_at(&rig->store, rig->folder, rig->path, error))
         fail_msg("%s", error);
 }
 
@@ -84,6 +90,8 @@ static inline int teardown(void **state) {
     unlink(rig->path);
     snprintf(path, sizeof path, "%s-wal", rig->path);
     unlink(path);
+    snprintf(path, sizeof path, "%s/spool", rig->folder);
+    rmdir(path);
     rmdir(rig->folder);
     free(rig);
     return 0;
