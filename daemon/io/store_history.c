@@ -195,10 +195,14 @@ static void read_peer(struct store_db *db, struct store_arena *arena,
 
 static void count_peer(struct store_db *db, struct conversation_record *record) {
     struct query query;
-    if (begin_peer(db, SQL_PEER_COUNTS, &record->peer, &query)) {
-        record->waiting = (uint64_t)query_get_int(&query);
-        record->pending = (uint64_t)query_get_int(&query);
+    if (begin_peer(db, SQL_PEER_COUNT_IN, &record->peer, &query)) {
         record->messages = (uint64_t)query_get_int(&query);
+        record->waiting = (uint64_t)query_get_int(&query);
+    }
+    query_end(&query);
+    if (begin_peer(db, SQL_PEER_COUNT_OUT, &record->peer, &query)) {
+        record->messages += (uint64_t)query_get_int(&query);
+        record->pending = (uint64_t)query_get_int(&query);
     }
     query_end(&query);
 }

@@ -61,18 +61,14 @@ static const char *const migrations[] = {
     "ALTER TABLE out_message ADD progress INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE out_message ADD shards_k INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE out_message ADD shards_m INTEGER NOT NULL DEFAULT 0;"
-    /* By recipient: conversations count theirs, and only a start reads all. */
-    "DROP INDEX out_pending;"
-    "CREATE INDEX out_pending ON out_message (recipient, kind) WHERE state < 3;"
-    /* What an index's condition names is in it too, where it does not change: SQLite then counts
-     * and looks up without the rows. */
-    "CREATE INDEX out_history ON out_message (recipient, created, row, kind) WHERE kind < 3;"
+    "CREATE INDEX out_history ON out_message (recipient, created) WHERE kind < 3;"
     "ALTER TABLE in_message ADD kind INTEGER NOT NULL DEFAULT 1;"
     "ALTER TABLE in_message ADD place INTEGER NOT NULL DEFAULT 0;"
     "UPDATE in_message SET place = row << 20 WHERE state = 0;"
     "DROP INDEX in_waiting;"
     "DROP INDEX in_waiting_from;"
-    "CREATE INDEX in_waiting ON in_message (place, state, kind) WHERE state = 0 AND kind = 1;"
+    "CREATE INDEX in_waiting ON in_message (place) WHERE state = 0 AND kind = 1;"
+    /* With the sequence and what the condition names: it is looked up without the row. */
     "CREATE INDEX in_waiting_from ON in_message (sender, place, sequence, state, kind)"
     " WHERE state = 0 AND kind = 1;"
     "CREATE INDEX in_history ON in_message (sender, received) WHERE state < 2;"

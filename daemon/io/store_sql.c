@@ -126,14 +126,10 @@ static const char *const statements[SQL_COUNT] = {
         " coalesce((SELECT max(created) FROM out_message INDEXED BY out_history WHERE kind < 3"
         " AND recipient = peer.id), -9223372036854775807)) AS last"
         " FROM peer ORDER BY last DESC, id LIMIT ? OFFSET ?",
-    [SQL_PEER_COUNTS] =
-        "SELECT (SELECT count(*) FROM in_message INDEXED BY in_waiting_from"
-        " WHERE " WAITING " AND sender = ?1),"
-        " (SELECT count(*) FROM out_message INDEXED BY out_pending WHERE state < 3 AND kind < 3"
-        " AND recipient = ?1),"
-        " (SELECT count(*) FROM in_message INDEXED BY in_history WHERE state < 2 AND sender = ?1)"
-        " + (SELECT count(*) FROM out_message INDEXED BY out_history WHERE kind < 3"
-        " AND recipient = ?1)",
+    [SQL_PEER_COUNT_IN] = "SELECT count(*), count(*) FILTER (WHERE " WAITING ") FROM in_message"
+                          " INDEXED BY in_history WHERE state < 2 AND sender = ?",
+    [SQL_PEER_COUNT_OUT] = "SELECT count(*), count(*) FILTER (WHERE state < 3) FROM out_message"
+                           " INDEXED BY out_history WHERE kind < 3 AND recipient = ?",
     [SQL_PEER_LAST_IN] = "SELECT address, name, received, kind, size, blocks, body, (SELECT"
                          " f.name FROM file_in f WHERE f.id = m.id AND f.sender = m.sender)"
                          " FROM in_message m"

@@ -25,8 +25,7 @@ struct rig {
 };
 
 static uint64_t start_seed = 20240608;
-static const uint8_t text[] =
-    "a message of some length, which is enough for most of what is tested here";
+static const uint8_t text[] = "a message of some length: enough for most of what is tested here";
 
 static inline uint32_t below(struct rig *rig, uint32_t bound) {
     uint64_t z = rig->seed += UINT64_C(0x9e3779b97f4a7c15); /* splitmix64 */
@@ -63,11 +62,6 @@ static inline void open_store(struct rig *rig) {
 static inline void stop_store(struct rig *rig) {
     store_stop(rig->store);
     rig->store = NULL;
-}
-
-static inline void reopen(struct rig *rig) {
-    stop_store(rig);
-    open_store(rig);
 }
 
 static inline int setup(void **state) {

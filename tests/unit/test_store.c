@@ -429,8 +429,10 @@ static void blocks_come_in_any_order(void **state) {
         uint32_t offset = order[i] * block;
         uint32_t length = total - offset < block ? total - offset : block;
         struct store_op op = in_block(1, total, offset, body + offset, length);
-        if (i == n / 2)
-            reopen(rig);
+        if (i == n / 2) {
+            stop_store(rig);
+            open_store(rig);
+        }
         assert_int_equal(outcome(rig, op), i == n - 1 ? STORE_IN_COMPLETE : STORE_IN_PARTIAL);
         assert_int_equal(outcome(rig, op), i == n - 1 ? STORE_IN_DUPLICATE : STORE_IN_PARTIAL);
     }
@@ -498,7 +500,8 @@ static void rows_are_never_used_again(void **state) {
         assert_int_equal(result.messages[0].row, row);
         assert_int_equal(run_one(rig, in_take(&row, 1, true)).error, 0);
         assert_int_equal(run_one(rig, sweep(1000, 0)).error, 0);
-        reopen(rig);
+        stop_store(rig);
+        open_store(rig);
     }
 }
 

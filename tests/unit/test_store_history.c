@@ -101,7 +101,8 @@ static void long_one_completes_before_its_followers(void **state) {
     assert_int_equal(outcome(rig, first), STORE_IN_PARTIAL);
     for (uint32_t i = 2; i <= 50; i++)
         assert_int_equal(outcome(rig, from(1, i, i)), STORE_IN_COMPLETE);
-    reopen(rig);
+    stop_store(rig);
+    open_store(rig);
     assert_int_equal(outcome(rig, last), STORE_IN_COMPLETE);
     struct store_result result = run_one(rig, in_fetch(0, 2, UINT64_MAX));
     assert_int_equal(number_of(&result.messages[0].id), 1);
@@ -119,7 +120,8 @@ static void places_are_never_shared(void **state) {
     struct store_result result = run_one(rig, in_fetch(0, 9, 999));
     assert_int_equal(result.messages[0].place, 1);
     assert_int_equal(result.messages[1].place, spacing);
-    reopen(rig);
+    stop_store(rig);
+    open_store(rig);
     assert_int_equal(outcome(rig, from(2, 3, 1u << 21)), STORE_IN_COMPLETE);
     assert_int_equal(outcome(rig, from(2, 4, 1u << 20)), STORE_IN_COMPLETE);
     result = run_one(rig, fetch_from(2));
@@ -168,7 +170,8 @@ static void quotas_are_kept_to_the_byte(void **state) {
     assert_int_equal(put_under(rig, from(1, 2, 2), 2 * one - 1, 0), -EDQUOT);
     assert_int_equal(put_under(rig, from(2, 2, 2), one, 2 * one - 1), -EDQUOT);
     assert_int_equal(put_under(rig, from(2, 2, 2), one, 2 * one), 0);
-    reopen(rig); /* which forgives nothing */
+    stop_store(rig); /* which forgives nothing */
+    open_store(rig);
     assert_int_equal(put_under(rig, from(1, 3, 3), 2 * one - 1, 0), -EDQUOT);
     assert_int_equal(put_under(rig, from(3, 3, 3), 0, 3 * one - 1), -EDQUOT);
     assert_int_equal(run_one(rig, in_take(&(int64_t){1}, 5, false)).error, 0);
@@ -186,7 +189,8 @@ static void unfinished_are_counted_whole(void **state) {
     assert_int_equal(put_under(rig, first, quota - 1, 0), -EDQUOT);
     assert_int_equal(put_under(rig, last, quota, quota), 0);
     assert_int_equal(put_under(rig, from(0, 2, 2), quota + 10 + CHARGE - 1, 0), -EDQUOT);
-    reopen(rig);
+    stop_store(rig);
+    open_store(rig);
     assert_int_equal(put_under(rig, first, 1, 1), 0); /* what was begun may be finished */
     assert_int_equal(put_under(rig, from(0, 2, 2), quota + 10 + CHARGE - 1, 0), -EDQUOT);
     assert_int_equal(put_under(rig, from(0, 2, 2), quota + 10 + CHARGE, 0), 0);
@@ -258,7 +262,8 @@ static void mail_is_nobodys_conversation(void **state) {
     assert_int_equal(boot.n_conversations, 0);
     assert_int_equal(boot.n_pending, 1);
     assert_int_equal(boot.pending[0].kind, KIND_MAIL);
-    reopen(rig);
+    stop_store(rig);
+    open_store(rig);
     assert_int_equal(run_one(rig, out_done(1, 5, false)).error, 0);
     assert_int_equal(load(rig).n_conversations, 0);
 }
