@@ -237,8 +237,21 @@ static void on_command(void *context, enum control_command command, uint64_t cli
         leave(shell);
 }
 
-const struct control_sink shell_sink = {
-    .request = on_request, .client_gone = on_client_gone, .command = on_command};
+static int on_spool_create(void *context, char ret_name[SPOOL_NAME_MAX + 1], int *ret_fd) {
+    const struct shell *shell = context;
+    return spool_create(&shell->spool, ret_name, ret_fd);
+}
+
+static void on_spool_remove(void *context, const char *name) {
+    const struct shell *shell = context;
+    spool_remove(&shell->spool, name); /* what is left over goes at the next start */
+}
+
+const struct control_sink shell_sink = {.request = on_request,
+                                        .client_gone = on_client_gone,
+                                        .command = on_command,
+                                        .spool_create = on_spool_create,
+                                        .spool_remove = on_spool_remove};
 
 /* ---- Signals ---- */
 

@@ -8,6 +8,7 @@
 #include "daemon/io/notify.h"
 #include "daemon/io/resolve.h"
 #include "daemon/io/shell.h"
+#include "daemon/io/spool.h"
 #include "daemon/io/state.h"
 #include "daemon/io/store.h"
 #include "daemon/io/udp.h"
@@ -25,6 +26,7 @@ struct shell {
     struct udp *udp;
     struct store *store;
     struct control *control;
+    struct spool spool; /* the control socket's; the store's thread has one of its own */
     struct resolve *resolve;
     struct node *node;
 

@@ -128,7 +128,12 @@ static int open_keys(struct shell *shell, struct state_secrets *secrets, char er
 static int open_store(struct shell *shell, char error[FAILURE_MAX]) {
     char path[CONFIG_PATH_MAX + 16];
     snprintf(path, sizeof path, "%s/messages.db", shell->config->state);
-    return store_open(&shell->store, path, error);
+    struct store_config config = {path, shell->config->state, shell->config->files_directory};
+    int r = store_open(&shell->store, &config, error);
+    if (r < 0)
+        return r;
+    r = spool_init(&shell->spool, shell->config->state);
+    return r < 0 ? failure(error, r, "%s/spool: %s", shell->config->state, strerror(-r)) : 0;
 }
 
 static int new_node(struct shell *shell, const struct state_secrets *secrets,
@@ -214,6 +219,7 @@ int shell_open(struct shell **ret_shell, const struct options *options, struct c
         return failure(error, -ENOMEM, "out of memory");
     shell->options = options;
     shell->config = config;
+    shell->spool.folder = -1;
     log_open(&shell->log, (enum log_level)config->log_level, options->background);
     notify_init(&shell->notify);
     shell->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
@@ -262,6 +268,7 @@ void shell_release(struct shell *shell) {
         log_counters(shell);
     udp_close(shell->udp);
     control_hide(shell->control);
+    spool_deinit(&shell->spool);
     state_close(shell->state);
     shell->resolve = NULL;
     shell->store = NULL;

@@ -5,6 +5,7 @@
  * Threat: inbound blocks are what a proven but perhaps hostile sender says, in any order and as
  * often as it likes. A block that contradicts what is held (another total, an overlap) is
  * refused alone; what an honest sender repeats changes nothing. */
+#include "daemon/io/store_file.h"
 #include "daemon/io/store_sql.h"
 
 #include <errno.h>
@@ -25,21 +26,23 @@ void store_out_record(struct query *query, struct out_record *ret_record) {
     ret_record->created.us = query_get_int(query);
     ret_record->expires.us = query_get_int(query);
     ret_record->finished.us = query_get_int(query);
-    ret_record->size = (uint32_t)query_get_int(query);
+    ret_record->size = (uint64_t)query_get_int(query);
     ret_record->state = (enum message_state)query_get_int(query);
     query_get_text(query, ret_record->reason, sizeof ret_record->reason);
     ret_record->relays_exact = (uint8_t)query_get_int(query);
     ret_record->strict = query_get_int(query) != 0;
 }
 
-static bool find_out(struct store_db *db, const struct message_id *id,
-                     struct out_record *ret_record) {
+bool store_out_find_id(struct store_db *db, const struct message_id *id,
+                       struct out_record *ret_record) {
     struct query query = query_begin(db, SQL_OUT_FIND);
     query_blob(&query, id->bytes, MESSAGE_ID_LEN);
     bool found = query_row(&query);
     if (found)
         store_out_record(&query, ret_record);
     query_end(&query);
+    if (found && !ret_record->kind)
+        ret_record->kind = store_file_out_is(db, id) ? KIND_FILE : KIND_MESSAGE;
     return found;
 }
 
@@ -62,9 +65,13 @@ static bool insert_out(struct store_db *db, const struct out_record *record, int
         query_null(&query);
     } else {
         query_null(&query);
-        query_blob(&query, body, record->size);
+        query_blob(&query, body, body ? record->size : 0);
     }
     return query_run(&query) > 0;
+}
+
+void store_out_insert_file(struct store_db *db, const struct out_record *record) {
+    insert_out(db, record, 0, NULL);
 }
 
 /* Where a body is: in blocks (their number), or in the row (0, and up to STORE_INLINE_MAX bytes
@@ -105,6 +112,8 @@ static bool is_same_body(struct store_db *db, const struct message_id *id, const
 }
 
 int store_out_put(struct store_db *db, const struct store_op *op, struct store_result *result) {
+    if (op->out_put.record.kind == KIND_FILE)
+        return store_file_out_put(db, op, result);
     const uint8_t *body = op->out_put.body;
     struct out_record record = op->out_put.record, known;
     int64_t blocks = record.size > STORE_INLINE_MAX ? db->next_body : 0;
@@ -121,9 +130,10 @@ int store_out_put(struct store_db *db, const struct store_op *op, struct store_r
         result->record = record;
         return 0;
     }
-    if (!find_out(db, &record.id, &known))
+    if (!store_out_find_id(db, &record.id, &known))
         return db->error;
-    if (!node_id_is_equal(&known.recipient, &record.recipient) || known.size != record.size ||
+    if (store_file_out_is(db, &record.id) ||
+        !node_id_is_equal(&known.recipient, &record.recipient) || known.size != record.size ||
         !is_same_body(db, &record.id, body))
         return -EEXIST;
     result->existed = true;
@@ -165,6 +175,7 @@ int store_out_state(struct store_db *db, const struct store_op *op) {
     query = query_begin(db, SQL_CONVERSATION_RAISE);
     query_blob(&query, id, MESSAGE_ID_LEN);
     query_run(&query);
+    store_file_out_final(db, &op->out_state.id);
     if (op->out_state.forget)
         forget_out(db, &op->out_state.id);
     return 0;
@@ -173,8 +184,13 @@ int store_out_state(struct store_db *db, const struct store_op *op) {
 int store_out_read(struct store_db *db, const struct store_op *op, struct store_result *result,
                    struct store_arena *arena) {
     uint8_t inlined[STORE_INLINE_MAX];
-    uint32_t size, offset = op->out_read.offset, length = op->out_read.length;
+    struct out_record file;
+    uint32_t size, offset = (uint32_t)op->out_read.offset, length = op->out_read.length;
     int64_t blocks;
+    if (store_file_out_is(db, &op->out_read.id))
+        return store_out_find_id(db, &op->out_read.id, &file)
+                   ? store_file_out_read(db, op, file.size, result, arena)
+                   : -ENOENT;
     if (!locate(db, &op->out_read.id, &size, &blocks, inlined))
         return -ENOENT;
     if (offset > size)
@@ -193,8 +209,12 @@ int store_out_read(struct store_db *db, const struct store_op *op, struct store_
     return 0;
 }
 
-int store_out_find(struct store_db *db, const struct store_op *op, struct store_result *result) {
-    return find_out(db, &op->out_find.id, &result->record) ? 0 : -ENOENT;
+int store_out_find(struct store_db *db, const struct store_op *op, struct store_result *result,
+                   struct store_arena *arena) {
+    if (!store_out_find_id(db, &op->out_find.id, &result->record))
+        return -ENOENT;
+    store_file_out_head(db, arena, &result->record);
+    return 0;
 }
 
 /* ---- Inbound ---- */
@@ -329,6 +349,8 @@ static bool is_sane(const struct store_op *op) {
 }
 
 int store_in_put(struct store_db *db, const struct store_op *op, struct store_result *result) {
+    if (op->in_put.kind == KIND_FILE)
+        return store_file_in_put(db, op, result);
     struct part part = find_part(db, op);
     if (is_sane(op) && !part.exists && op->in_put.length == op->in_put.total)
         return put_whole(db, op, result);
@@ -559,8 +581,12 @@ void store_sweep(struct store_db *db) {
         {sweep_out, now - db->sweep.retention_us},
         {sweep_tombstone, now},
         {sweep_part, now}, /* its sender has given up */
+        {store_file_sweep_taken, now - db->sweep.retention_us},
+        {store_file_sweep_gone, now},
+        {store_file_sweep_part, now},
     };
     int budget = SWEEP_ROWS;
+    store_file_sweep_missing(db);
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         while (budget > 0 && kinds[i].one(db, kinds[i].before, &budget))
             ;

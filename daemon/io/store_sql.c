@@ -8,6 +8,10 @@
     "id, recipient, sequence, created, expires, finished, size, state, reason, relays, strict"
 #define IN_COLUMNS "row, sender, address, name, id, sequence, sent, received, size, blocks, body"
 
+#define FILE_COLUMNS                                                                               \
+    "row, state, id, sender, address, sender_name, digest, name, path, total, held, sent, "        \
+    "received"
+
 /* INDEXED BY: a partial index that the planner does not choose would be a scan of a million
  * rows, and here it is an error. States are literals, since a partial index cannot serve a bound
  * value: pending < 3 (MESSAGE_DELIVERED), waiting 0, taken 1, gone 2. */
@@ -83,6 +87,55 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_SPARES_CLEAR] = "DELETE FROM spare",
     [SQL_SPARE_PUT] = "INSERT INTO spare (address, id, anchor) VALUES (?, ?, ?)",
     [SQL_SPARES] = "SELECT address, id, anchor FROM spare ORDER BY place",
+
+    /* Of files: 1 partial, 2 waiting, 3 taken, 4 gone (enum file_in_state). */
+    [SQL_OUT_IS_PENDING] = "SELECT 1 FROM out_message WHERE id = ? AND state < 3",
+    [SQL_FILE_OUT_INSERT] = "INSERT INTO out_file VALUES (?, ?, ?)",
+    [SQL_FILE_OUT_FIND] = "SELECT digest, name FROM out_file WHERE id = ?",
+    [SQL_FILE_OUT_LIST] = "SELECT row, id, recipient, digest, name, size, 0, created, state"
+                          " FROM out_message INDEXED BY out_pending JOIN out_file USING (id)"
+                          " WHERE state < 3 AND row > ? ORDER BY row",
+    [SQL_FILE_OUT_OF_ID] = "SELECT row, id, recipient, digest, name, size, 0, created, state"
+                           " FROM out_message JOIN out_file USING (id) WHERE id = ?",
+    [SQL_FILE_FIND] = "SELECT row, state, total, held, digest, path FROM file_in"
+                      " WHERE sender = ? AND id = ?",
+    [SQL_FILE_INSERT] = "INSERT INTO file_in (sender, id, sequence, sent, received, address,"
+                        " sender_name, digest, name, total, path, until, held, state, taken)"
+                        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 1, 0)",
+    [SQL_FILE_GROW] = "UPDATE file_in SET held = held + ?2, until = ?3 WHERE row = ?1",
+    [SQL_FILE_COMPLETE] =
+        "UPDATE file_in SET state = 2, path = ?2, received = ?3, until = ?4 WHERE row = ?1",
+    [SQL_FILE_DELETE] = "DELETE FROM file_in WHERE row = ?",
+    [SQL_FILE_CHARGE] = "SELECT bytes, files FROM file_charge WHERE sender = ?",
+    [SQL_FILE_COMING] = "SELECT coalesce(sum(total - held), 0) FROM file_in INDEXED BY file_partial"
+                        " WHERE state = 1",
+    [SQL_FILE_PART_KNOWN] =
+        "SELECT 1 FROM file_in INDEXED BY file_part WHERE path = ? AND state = 1",
+    [SQL_FILE_LIST] = "SELECT " FILE_COLUMNS " FROM file_in INDEXED BY file_open"
+                      " WHERE state < 3 AND row > ? ORDER BY row",
+    [SQL_FILE_OF_ID] = "SELECT " FILE_COLUMNS " FROM file_in WHERE id = ? AND state < 3",
+    [SQL_FILE_WAITING] = "SELECT row, path FROM file_in WHERE sender = ? AND id = ? AND state = 2",
+    [SQL_FILE_WAITING_PAGE] = "SELECT row, path FROM file_in INDEXED BY file_waiting"
+                              " WHERE state = 2 AND row > ? ORDER BY row LIMIT ?",
+    [SQL_FILE_TAKE] = "UPDATE file_in SET state = 3, path = '', taken = ?2 WHERE row = ?1",
+    [SQL_FILE_FORGET] = "UPDATE file_in SET state = 4, path = '', name = '', sender_name = '',"
+                        " address = NULL WHERE row = ?",
+    [SQL_FILE_FORGET_PEER] = "UPDATE file_in SET state = 4, path = '', name = '', sender_name = '',"
+                             " address = NULL WHERE sender = ? AND state IN (2, 3)",
+    [SQL_FILE_PART_OVER] = "SELECT row, path FROM file_in INDEXED BY file_partial"
+                           " WHERE state = 1 AND until <= ? ORDER BY until LIMIT 1",
+    [SQL_FILE_TAKEN_OVER] = "SELECT row FROM file_in INDEXED BY file_taken"
+                            " WHERE state = 3 AND taken <= ? ORDER BY taken LIMIT 1",
+    [SQL_FILE_GONE_OVER] = "SELECT row FROM file_in INDEXED BY file_gone"
+                           " WHERE state = 4 AND until <= ? ORDER BY until LIMIT 1",
+    [SQL_SPAN_LAST] = "SELECT start, stop FROM file_span WHERE file = ? AND start < ?"
+                      " ORDER BY start DESC LIMIT 1",
+    [SQL_SPAN_AT] = "SELECT stop FROM file_span WHERE file = ? AND start = ?",
+    [SQL_SPAN_COUNT] = "SELECT count(*) FROM (SELECT 1 FROM file_span WHERE file = ? LIMIT ?)",
+    [SQL_SPAN_PUT] =
+        "INSERT INTO file_span VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET stop = excluded.stop",
+    [SQL_SPAN_DELETE] = "DELETE FROM file_span WHERE file = ? AND start = ?",
+    [SQL_SPAN_CLEAR] = "DELETE FROM file_span WHERE file = ?",
 };
 
 /* ---- Memory ---- */

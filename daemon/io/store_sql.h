@@ -59,6 +59,35 @@ enum store_statement {
     SQL_SPARES_CLEAR,
     SQL_SPARE_PUT,
     SQL_SPARES,
+    SQL_OUT_IS_PENDING,
+    SQL_FILE_OUT_INSERT,
+    SQL_FILE_OUT_FIND,
+    SQL_FILE_OUT_LIST,
+    SQL_FILE_OUT_OF_ID,
+    SQL_FILE_FIND,
+    SQL_FILE_INSERT,
+    SQL_FILE_GROW,
+    SQL_FILE_COMPLETE,
+    SQL_FILE_DELETE,
+    SQL_FILE_CHARGE,
+    SQL_FILE_COMING,
+    SQL_FILE_PART_KNOWN,
+    SQL_FILE_LIST,
+    SQL_FILE_OF_ID,
+    SQL_FILE_WAITING,
+    SQL_FILE_WAITING_PAGE,
+    SQL_FILE_TAKE,
+    SQL_FILE_FORGET,
+    SQL_FILE_FORGET_PEER,
+    SQL_FILE_PART_OVER,
+    SQL_FILE_TAKEN_OVER,
+    SQL_FILE_GONE_OVER,
+    SQL_SPAN_LAST,
+    SQL_SPAN_AT,
+    SQL_SPAN_COUNT,
+    SQL_SPAN_PUT,
+    SQL_SPAN_DELETE,
+    SQL_SPAN_CLEAR,
     SQL_COUNT
 };
 
@@ -78,6 +107,7 @@ struct store_db {
     int error;                           /* 0 or -errno of the first query that failed */
     int64_t next_row;  /* of in_message; a row is never used again, so that "after" means after */
     int64_t next_body; /* of block */
+    struct store_files *files; /* store_file.h; NULL: there are none to be had */
     /* A sweep that has more to do than one transaction should hold. */
     struct {
         bool is_left;
@@ -136,8 +166,13 @@ int store_out_put(struct store_db *db, const struct store_op *op, struct store_r
 int store_out_state(struct store_db *db, const struct store_op *op);
 int store_out_read(struct store_db *db, const struct store_op *op, struct store_result *result,
                    struct store_arena *arena);
-int store_out_find(struct store_db *db, const struct store_op *op, struct store_result *result);
+int store_out_find(struct store_db *db, const struct store_op *op, struct store_result *result,
+                   struct store_arena *arena);
 void store_out_record(struct query *query, struct out_record *ret_record);
+bool store_out_find_id(struct store_db *db, const struct message_id *id,
+                       struct out_record *ret_record);
+/* A row whose body is elsewhere. */
+void store_out_insert_file(struct store_db *db, const struct out_record *record);
 int store_in_put(struct store_db *db, const struct store_op *op, struct store_result *result);
 int store_in_fetch(struct store_db *db, const struct store_op *op, struct store_result *result,
                    struct store_arena *arena);

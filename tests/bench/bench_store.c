@@ -1,4 +1,4 @@
-/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message shared/address */
+/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list daemon/io/store_file_name daemon/io/spool shared/text shared/address */
 /* Durable messages a second, each 100 bytes, by operations a transaction; beside a bare SQLite
  * loop of one insert and one commit with the same settings, in turns on the same disk. Medians
  * of several rounds. Argument: the folder to write in (its disk is what is measured; default:
@@ -104,6 +104,12 @@ static void run_bare(struct bench *bench, enum store_kind kind, size_t n) {
         die("bare commit");
 }
 
+static int open_at(struct store **ret_store, const char *folder, const char *path,
+                   char error[FAILURE_MAX]) {
+    struct store_config config = {path, folder, folder};
+    return store_open(ret_store, &config, error);
+}
+
 static void open_all(struct bench *bench, const char *folder) {
     char error[FAILURE_MAX];
     snprintf(bench->path, sizeof bench->path, "%s/bench-messages.db", folder);
@@ -112,7 +118,7 @@ static void open_all(struct bench *bench, const char *folder) {
     unlink(bench->bare_path);
     if (pipe(bench->pipe))
         die("pipe");
-    if (store_open(&bench->store, bench->path, error))
+    if (open_at(&bench->store, folder, bench->path, error))
         die(error);
     if (store_start(bench->store, wake, bench))
         die("thread");

@@ -1,4 +1,4 @@
-/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message libp2pd-core.a shared/address */
+/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list daemon/io/store_file_name daemon/io/spool shared/text libp2pd-core.a shared/address */
 /* A messages.db that is not as we left it: opened and loaded, or refused in words; whatever was loaded, a node starts from. The first
  * byte says what was done to a good one: 0, bytes of the file were changed (page 1, offset 2, length 1, bytes); 1, values (which
  * column 1, type 1, value 8 or bytes); 2, the input is the file. */
@@ -131,7 +131,16 @@ static void list_columns(struct file *file) {
 static void clean_up(const struct file *file) {
     unlink(file->path);
     remove_log(file);
+    char spool[sizeof file->folder + 8];
+    snprintf(spool, sizeof spool, "%s/spool", file->folder);
+    rmdir(spool);
     rmdir(file->folder);
+}
+
+static int open_at(struct store **ret_store, const char *folder, const char *path,
+                   char error[FAILURE_MAX]) {
+    struct store_config config = {path, folder, folder};
+    return store_open(ret_store, &config, error);
 }
 
 static struct file *the_file(void) {
@@ -146,7 +155,7 @@ static struct file *the_file(void) {
                                            : "/tmp"); /* in memory, where that can be */
     check(sodium_init() >= 0 && mkdtemp(file.folder));
     snprintf(file.path, sizeof file.path, "%s/messages.db", file.folder);
-    check(store_open(&store, file.path, error) == 0);
+    check(open_at(&store, file.folder, file.path, error) == 0);
     fill_store(store);
     store_stop(store);
     file.bytes = read_whole(file.path, &file.size);
@@ -249,7 +258,7 @@ static void use(struct store_db *db) {
     for (uint8_t number = 1; number <= 3; number++) {
         db->error = 0;
         op = (struct store_op){.kind = STORE_OUT_READ, .out_read = {{{number}}, 0, 0}};
-        if (store_out_find(db, &op, &result) == 0 && !db->error) {
+        if (store_out_find(db, &op, &result, &arena) == 0 && !db->error) {
             check(memchr(result.record.reason, 0, MESSAGE_REASON_MAX) != NULL);
             op.out_read.length = result.record.size < READ_MAX ? result.record.size : READ_MAX;
             store_out_read(db, &op, &result, &arena);

@@ -57,7 +57,8 @@ static inline void fake_request(void *context, const struct request *request) {
     fake->client = request->client;
     if (request->kind == REQUEST_PUSH && request->push.file)
         fake->file = *request->push.file;
-    else if (request->kind == REQUEST_PUSH && request->push.size <= sizeof fake->body)
+    else if (request->kind == REQUEST_PUSH && request->push.size > 0 &&
+             request->push.size <= sizeof fake->body)
         memcpy(fake->body, request->push.body, request->push.size);
     if (fake->at_once) {
         struct answer answer = *fake->at_once;

@@ -1,4 +1,4 @@
-/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message shared/address */
+/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list daemon/io/store_file_name daemon/io/spool shared/text shared/address */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -50,9 +50,15 @@ static void wake(void *context) {
     pthread_mutex_unlock(&rig->mutex);
 }
 
+static int open_at(struct store **ret_store, const char *folder, const char *path,
+                   char error[FAILURE_MAX]) {
+    struct store_config config = {path, folder, folder};
+    return store_open(ret_store, &config, error);
+}
+
 static void open_idle(struct rig *rig) {
     char error[FAILURE_MAX] = "";
-    if (store_open(&rig->store, rig->path, error))
+    if (open_at(&rig->store, rig->folder, rig->path, error))
         fail_msg("%s", error);
 }
 
@@ -91,6 +97,8 @@ static int teardown(void **state) {
     unlink(rig->path);
     snprintf(path, sizeof path, "%s-wal", rig->path);
     unlink(path);
+    snprintf(path, sizeof path, "%s/spool", rig->folder);
+    rmdir(path);
     rmdir(rig->folder);
     free(rig);
     return 0;
@@ -257,7 +265,7 @@ static void assert_refused(struct rig *rig, int code, const char *word) {
     struct store *store = NULL;
     size_t size, size_after;
     uint8_t *before = read_file(rig, &size);
-    assert_int_equal(store_open(&store, rig->path, error), code);
+    assert_int_equal(open_at(&store, rig->folder, rig->path, error), code);
     assert_null(store);
     if (!strstr(error, word) || !strstr(error, rig->path))
         fail_msg("%s", error);
@@ -355,7 +363,7 @@ static void folder_in_its_place_is_refused(void **state) {
     struct rig *rig = *state;
     char error[FAILURE_MAX] = "";
     assert_int_equal(mkdir(rig->path, 0700), 0);
-    assert_int_equal(store_open(&rig->store, rig->path, error), -EINVAL);
+    assert_int_equal(open_at(&rig->store, rig->folder, rig->path, error), -EINVAL);
     assert_non_null(strstr(error, "not a regular file"));
     rmdir(rig->path);
 }
@@ -364,7 +372,7 @@ static void missing_folder_is_named(void **state) {
     struct rig *rig = *state;
     char error[FAILURE_MAX] = "", path[128];
     snprintf(path, sizeof path, "%s/none/messages.db", rig->folder);
-    assert_int_equal(store_open(&rig->store, path, error), -ENOENT);
+    assert_int_equal(open_at(&rig->store, rig->folder, path, error), -ENOENT);
     assert_non_null(strstr(error, path));
 }
 
@@ -383,7 +391,7 @@ static int open_as_nobody(struct rig *rig) {
     char error[FAILURE_MAX] = "";
     if (geteuid() == 0 && setuid(65534) != 0)
         return 99;
-    return -store_open(&rig->store, rig->path, error);
+    return -open_at(&rig->store, rig->folder, rig->path, error);
 }
 
 static void read_only_file_is_refused(void **state) {
@@ -398,7 +406,7 @@ static void read_only_file_is_refused(void **state) {
 
 static int open_again(struct rig *rig) {
     char error[FAILURE_MAX] = "";
-    return -store_open(&rig->store, rig->path, error);
+    return -open_at(&rig->store, rig->folder, rig->path, error);
 }
 
 static void second_process_is_refused(void **state) {
