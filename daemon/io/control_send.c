@@ -108,13 +108,13 @@ void send_abandon(struct control_client *client) {
 
 /* ---- Out of the folder of received files ---- */
 
-/* A descriptor, or -errno. */
+/* A descriptor, or -errno; -EINVAL: it is something else. */
 static int open_regular(const char *path) {
     struct stat status;
     /* A pipe in its place must not hold us up. */
     int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
+    if (fd < 0) /* of a link the systems say the one or the other */
+        return errno == ELOOP || errno == EMLINK ? -EINVAL : -errno;
     int r = fstat(fd, &status) < 0 ? -errno : S_ISREG(status.st_mode) ? 0 : -EINVAL;
     if (r < 0) {
         close(fd);
@@ -126,12 +126,13 @@ static int open_regular(const char *path) {
 void send_open_file(struct control_client *client, const struct answer *answer) {
     struct answer failed = {.kind = ANSWER_TEXT, .code = ANSWER_FAILED, .end = true};
     char shown[128];
-    int fd = answer->files.n == 1 ? open_regular(answer->files.v[0].path) : -ENOENT;
+    const char *path = answer->files.n == 1 ? answer->files.v[0].path : "the file";
+    int fd = answer->files.n == 1 ? open_regular(path) : -ENOENT;
     if (fd >= 0) {
         client_answer_frames(client, answer, fd);
         return;
     }
-    text_escape_string(answer->files.n == 1 ? answer->files.v[0].path : "", shown, sizeof shown);
+    text_escape_string(path, shown, sizeof shown);
     snprintf(failed.text, sizeof failed.text, "cannot open %s: %s", shown,
              fd == -EINVAL ? "it is no regular file" : strerror(-fd));
     client_answer_frames(client, &failed, -1);

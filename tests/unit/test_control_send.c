@@ -327,7 +327,7 @@ static void test_what_lies_there_is_no_file(void **state) {
     assert_int_equal(symlink("/etc/passwd", path), 0);
     fd = ask_file(fake);
     answer_file(fake, path);
-    expect_refusal(fake, fd, ANSWER_FAILED, "symbolic link");
+    expect_refusal(fake, fd, ANSWER_FAILED, "no regular file");
     unlink(path);
     assert_int_equal(mkfifo(path, 0600), 0);
     fd = ask_file(fake);
