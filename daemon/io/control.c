@@ -182,13 +182,13 @@ void control_answer(struct control *control, const struct answer *answer) {
     trim_output(control);
 }
 
-void control_answer_fd(struct control *control, uint64_t number, int fd, const char *text) {
-    struct control_client *client = find_client(control, number);
-    struct answer answer = {.client = number, .kind = ANSWER_TEXT, .end = true};
+void control_answer_fd(struct control *control, uint64_t client, int fd, const char *text) {
+    struct control_client *reader = find_client(control, client);
+    struct answer answer = {.client = client, .kind = ANSWER_TEXT, .end = true};
     answer.code = fd < 0 ? ANSWER_FAILED : ANSWER_OK;
     snprintf(answer.text, sizeof answer.text, "%s", text);
-    if (client)
-        client_answer_frames(client, &answer, fd);
+    if (reader)
+        client_answer_frames(reader, &answer, fd);
     else if (fd >= 0)
         close(fd);
 }

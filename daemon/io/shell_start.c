@@ -320,7 +320,7 @@ static int64_t monotonic_us(void) {
 
 /* The log has every mistake, the client that asked for the reload the first one. */
 static int load_again(struct shell *shell, struct config *fresh, char error[FAILURE_MAX]) {
-    struct config_mistakes mistakes;
+    struct config_mistakes mistakes = {.n = 0};
     int r = config_load(&shell->options->source, fresh, &mistakes);
     for (size_t i = 1; r < 0 && i < mistakes.n; i++)
         log_error(&shell->log, "%s", mistakes.v[i]);
