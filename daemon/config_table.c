@@ -58,6 +58,8 @@ const struct config_key config_keys[] = {
      "relayed bytes a second at most; 0 = no bound"},
     {"relay", "month", CONFIG_SIZE, 0, 1024 * 1024 * G, "0", FIELD(relay_month), RELOAD, NULL,
      "relayed bytes a month at most; 0 = no bound"},
+    {"relay", "paths", CONFIG_COUNT, 0, 10000000, "16000", FIELD(relay_paths), RELOAD, NULL,
+     "new paths a second through this node, neighbours sharing fairly; 0 = no bound"},
     {"directory", "max", CONFIG_COUNT, 2, 1000000, "20000", FIELD(directory_max), FIXED, NULL,
      "known nodes at most"},
     {"limits", "memory", CONFIG_SIZE, 4 * M, 64 * G, "64M", FIELD(memory_max), RELOAD, NULL,

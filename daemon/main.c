@@ -2,6 +2,7 @@
 #include "daemon/io/process.h"
 #include "daemon/io/shell.h"
 #include "daemon/options.h"
+#include "daemon/restore.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -37,7 +38,7 @@ static int run(const struct options *options, struct config *config) {
     return code;
 }
 
-/* -t, --dump or the daemon itself. */
+/* -t, --dump, --restore or the daemon itself. */
 static int start(const struct options *options, struct config *config) {
     struct config_mistakes mistakes = {.n = 0};
     if (config_load(&options->source, config, &mistakes) < 0) {
@@ -51,7 +52,7 @@ static int start(const struct options *options, struct config *config) {
         puts("the configuration is valid");
         return fflush(stdout) == 0 ? 0 : EXIT_FAILURE;
     }
-    return run(options, config);
+    return *options->restore ? restore_run(options, config) : run(options, config);
 }
 
 int main(int argc, char **argv) {

@@ -40,6 +40,7 @@ void shell_node_config(struct shell *shell, struct node_config *ret_config) {
     ret_config->route_strict = c->route_strict;
     ret_config->relay_rate = (uint64_t)c->relay_rate;
     ret_config->relay_month = (uint64_t)c->relay_month;
+    ret_config->relay_paths = (uint32_t)c->relay_paths;
     ret_config->directory_max = (size_t)c->directory_max;
     ret_config->memory_max = (size_t)c->memory_max;
     ret_config->droplist_entries = (size_t)c->droplist_entries;
