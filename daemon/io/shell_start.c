@@ -225,8 +225,10 @@ int shell_open(struct shell **ret_shell, const struct options *options, struct c
     notify_init(&shell->notify);
     shell->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
     shell->resolve = resolve_new(shell_wake_resolved, shell);
-    int r =
-        shell->loop && shell->resolve ? 0 : failure(error, -ENOMEM, "cannot make an event loop");
+    shell->backup = backup_new(config->state, shell_wake_backed_up, shell);
+    int r = shell->loop && shell->resolve && shell->backup
+                ? 0
+                : failure(error, -ENOMEM, "cannot make an event loop");
     if (r == 0)
         r = state_open(&shell->state, config->state, error);
     if (r == 0)
@@ -263,6 +265,7 @@ void shell_release(struct shell *shell) {
     if (!shell)
         return;
     resolve_free(shell->resolve);
+    backup_free(shell->backup);
     store_stop(shell->store);
     node_free(shell->node);
     if (shell->udp)
@@ -272,6 +275,7 @@ void shell_release(struct shell *shell) {
     spool_deinit(&shell->spool);
     state_close(shell->state);
     shell->resolve = NULL;
+    shell->backup = NULL;
     shell->store = NULL;
     shell->node = NULL;
     shell->udp = NULL;
