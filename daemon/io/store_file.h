@@ -11,7 +11,7 @@
 #define P2PD_STORE_FILE_H
 
 #include "daemon/io/spool.h"
-#include "daemon/io/store_sql.h"
+#include "daemon/io/store_private.h"
 
 #include <limits.h>
 #include <sodium.h>
@@ -31,8 +31,8 @@
 
 #define FILE_SUFFIX_MAX 12 /* .4294967295 */
 
-/* Of file_in. On disk. FILE_TAKEN: in history; FILE_GONE: nothing but the tombstone. */
-enum file_in_state { FILE_IN_PARTIAL = 1, FILE_IN_WAITING, FILE_IN_TAKEN, FILE_IN_GONE };
+/* Of file_in. On disk. */
+enum file_in_state { FILE_IN_PARTIAL = 1, FILE_IN_WAITING, FILE_IN_TAKEN };
 
 struct file_slot {
     int64_t row; /* of file_in; 0: free */
@@ -103,9 +103,12 @@ int store_files_hash(struct store_files *files, struct file_slot *slot, uint64_t
 /* Remember how a file looks that was just written. */
 void store_files_remember(struct file_slot *slot);
 
-/* Is this the id of a file that we send? What else its record has is put into the arena. */
+/* Is this the id of a file that we send? */
 bool store_file_out_is(struct store_db *db, const struct message_id *id);
-void store_file_out_head(struct store_db *db, struct store_arena *arena, struct out_record *record);
+/* What a file has beside its row, in the arena; of one that we send: sender NULL. NULL: it is not
+ * known (any more). */
+const struct file_head *store_file_head(struct store_db *db, struct store_arena *arena,
+                                        const struct node_id *sender, const struct message_id *id);
 
 /* KIND_FILE's part of the operations of these names. */
 int store_file_out_put(struct store_db *db, const struct store_op *op, struct store_result *result);
@@ -116,13 +119,10 @@ int store_file_in_put(struct store_db *db, const struct store_op *op, struct sto
 int store_file_list(struct store_db *db, const struct store_op *op, struct store_result *result,
                     struct store_arena *arena);
 int store_file_take(struct store_db *db, const struct store_op *op);
-/* Of STORE_FORGET: received files' entries. Returns how many. */
-uint64_t store_file_forget(struct store_db *db, const struct node_id *peer);
 
 /* Of STORE_SWEEP: one row each, as the others of store_message.c. */
 bool store_file_sweep_part(struct store_db *db, int64_t before, int *budget);
 bool store_file_sweep_taken(struct store_db *db, int64_t before, int *budget);
-bool store_file_sweep_gone(struct store_db *db, int64_t before, int *budget);
 /* Entries whose file the user has moved away. */
 void store_file_sweep_missing(struct store_db *db);
 

@@ -308,10 +308,14 @@ static void grow_row(struct store_db *db, const struct store_op *op, int64_t row
     query_run(&query);
 }
 
+static void copy_sender_name(const struct store_op *op, char ret_name[NODE_NAME_MAX + 1]) {
+    memcpy(ret_name, op->in_put.sender_name, NODE_NAME_MAX);
+    ret_name[NODE_NAME_MAX] = '\0';
+}
+
 static int64_t insert_row(struct store_db *db, const struct store_op *op, const char *part_name) {
     char sender_name[NODE_NAME_MAX + 1], name[FILE_NAME_MAX + 1];
-    memcpy(sender_name, op->in_put.sender_name, sizeof sender_name);
-    sender_name[sizeof sender_name - 1] = '\0';
+    copy_sender_name(op, sender_name);
     file_name_make_safe(op->in_put.file->name, name);
     struct query query = query_begin(db, SQL_FILE_INSERT);
     query_key(&query, op);
@@ -376,6 +380,23 @@ static int give_name(struct store_files *files, const struct file_slot *slot,
     return length < FILE_PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
+/* Its line in history, and its tombstone. */
+static void enter(struct store_db *db, const struct store_op *op) {
+    char sender_name[NODE_NAME_MAX + 1];
+    copy_sender_name(op, sender_name);
+    struct query query = query_begin(db, SQL_FILE_ENTER);
+    query_int(&query, db->next_row);
+    query_key(&query, op);
+    query_int(&query, (int64_t)op->in_put.sequence);
+    query_int(&query, op->in_put.sent.us);
+    query_int(&query, op->in_put.received.us);
+    query_address(&query, &op->in_put.sender_address);
+    query_text(&query, sender_name);
+    query_int(&query, (int64_t)op->in_put.total);
+    query_int(&query, op->in_put.tombstone_until.us);
+    db->next_row += query_run(&query) > 0;
+}
+
 static int complete(struct store_db *db, const struct store_op *op, const struct part *part,
                     struct file_slot *slot) {
     char path[FILE_PATH_MAX];
@@ -386,11 +407,11 @@ static int complete(struct store_db *db, const struct store_op *op, const struct
     query_int(&query, part->row);
     query_text(&query, path);
     query_int(&query, op->in_put.received.us);
-    query_int(&query, op->in_put.tombstone_until.us);
     query_run(&query);
     query = query_begin(db, SQL_SPAN_CLEAR);
     query_int(&query, part->row);
     query_run(&query);
+    enter(db, op);
     store_files_note(db->files, DEED_DROP_PART, NULL, part->path);
     return 0;
 }

@@ -16,6 +16,16 @@ static void run_on_row(struct store_db *db, enum store_statement which, int64_t 
     query_run(&query);
 }
 
+static void mark_taken(struct store_db *db, int64_t row, int64_t now) {
+    static const enum store_statement both[] = {SQL_FILE_TAKE, SQL_FILE_ENTER_TAKEN};
+    for (int i = 0; i < 2; i++) {
+        struct query query = query_begin(db, both[i]);
+        query_int(&query, row);
+        query_int(&query, now);
+        query_run(&query);
+    }
+}
+
 /* The user may have moved it away by hand. A folder that cannot be read is another matter: its
  * files may come back. */
 static bool is_missing(const char *path) {
@@ -145,17 +155,8 @@ int store_file_take(struct store_db *db, const struct store_op *op) {
         return -ENOENT;
     if (unlink(path) < 0 && errno != ENOENT && errno != ENOTDIR)
         return -errno;
-    query = query_begin(db, SQL_FILE_TAKE);
-    query_int(&query, row);
-    query_int(&query, op->file_take.now.us);
-    query_run(&query);
+    mark_taken(db, row, op->file_take.now.us);
     return 0;
-}
-
-uint64_t store_file_forget(struct store_db *db, const struct node_id *peer) {
-    struct query query = query_begin(db, SQL_FILE_FORGET_PEER);
-    query_blob(&query, peer->bytes, NODE_ID_LEN);
-    return (uint64_t)query_run(&query);
 }
 
 /* ---- Sweep ---- */
@@ -192,15 +193,6 @@ bool store_file_sweep_taken(struct store_db *db, int64_t before, int *budget) {
     int64_t row;
     if (!find_over(db, SQL_FILE_TAKEN_OVER, before, &row, NULL))
         return false;
-    run_on_row(db, SQL_FILE_FORGET, row);
-    *budget -= 1;
-    return true;
-}
-
-bool store_file_sweep_gone(struct store_db *db, int64_t before, int *budget) {
-    int64_t row;
-    if (!find_over(db, SQL_FILE_GONE_OVER, before, &row, NULL))
-        return false;
     run_on_row(db, SQL_FILE_DELETE, row);
     *budget -= 1;
     return true;
@@ -225,5 +217,5 @@ void store_file_sweep_missing(struct store_db *db) {
     if (looks < SWEEP_LOOKS)
         *after = 0;
     for (size_t i = 0; i < n; i++)
-        run_on_row(db, SQL_FILE_FORGET, rows[i]);
+        mark_taken(db, rows[i], db->sweep.now.us);
 }

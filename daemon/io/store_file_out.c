@@ -9,10 +9,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* What a file of this id is accepted as. False: there is none. */
-static bool find_head(struct store_db *db, const struct message_id *id,
-                      struct file_head *ret_head) {
-    struct query query = query_begin(db, SQL_FILE_OUT_FIND);
+static bool find_head(struct store_db *db, const struct node_id *sender,
+                      const struct message_id *id, struct file_head *ret_head) {
+    struct query query = query_begin(db, sender ? SQL_FILE_HEAD : SQL_FILE_OUT_FIND);
+    if (sender)
+        query_blob(&query, sender->bytes, NODE_ID_LEN);
     query_blob(&query, id->bytes, MESSAGE_ID_LEN);
     bool found = query_row(&query);
     if (found) {
@@ -20,34 +21,32 @@ static bool find_head(struct store_db *db, const struct message_id *id,
         query_get_text(&query, ret_head->name, sizeof ret_head->name);
     }
     query_end(&query);
-    return found;
+    return found && !db->error;
 }
 
 bool store_file_out_is(struct store_db *db, const struct message_id *id) {
     struct file_head ignored;
-    return find_head(db, id, &ignored);
+    return find_head(db, NULL, id, &ignored);
 }
 
-void store_file_out_head(struct store_db *db, struct store_arena *arena,
-                         struct out_record *record) {
+const struct file_head *store_file_head(struct store_db *db, struct store_arena *arena,
+                                        const struct node_id *sender, const struct message_id *id) {
     struct file_head head = {0};
-    if (!find_head(db, &record->id, &head))
-        return;
-    record->kind = KIND_FILE;
+    if (!find_head(db, sender, id, &head))
+        return NULL;
     struct file_head *copy = store_arena_alloc(arena, sizeof *copy);
-    if (copy) {
+    if (copy)
         *copy = head;
-        record->file = copy;
-    } else if (!db->error) {
+    else
         db->error = -ENOMEM;
-    }
+    return copy;
 }
 
 static int accept_again(struct store_db *db, const struct store_op *op, struct out_record *known,
                         struct store_result *result) {
     const struct out_record *record = &op->out_put.record;
     struct file_head head;
-    if (!find_head(db, &record->id, &head) || known->size != record->size ||
+    if (!find_head(db, NULL, &record->id, &head) || known->size != record->size ||
         !node_id_is_equal(&known->recipient, &record->recipient) ||
         memcmp(head.digest, record->file->digest, FILE_DIGEST_LEN) != 0)
         return -EEXIST;
@@ -92,6 +91,7 @@ int store_file_out_put(struct store_db *db, const struct store_op *op,
     if (r < 0)
         return r;
     store_files_note(db->files, DEED_ADOPTED, &record.id, op->out_put.spool);
+    record.kind = KIND_FILE;
     record.state = MESSAGE_QUEUED;
     record.finished.us = 0;
     record.progress = 0;

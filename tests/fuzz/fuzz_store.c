@@ -1,9 +1,9 @@
-/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list daemon/io/store_file_name daemon/io/spool shared/text libp2pd-core.a shared/address */
+/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list daemon/io/store_file_name daemon/io/spool shared/text libp2pd-core.a shared/address */
 /* A messages.db that is not as we left it: opened and loaded, or refused in words; whatever was loaded, a node starts from. The first
  * byte says what was done to a good one: 0, bytes of the file were changed (page 1, offset 2, length 1, bytes); 1, values (which
  * column 1, type 1, value 8 or bytes); 2, the input is the file. */
 #include "daemon/core/wirebuf.h"
-#include "daemon/io/store_sql.h"
+#include "daemon/io/store_private.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -260,7 +260,8 @@ static void use(struct store_db *db) {
         op = (struct store_op){.kind = STORE_OUT_READ, .out_read = {{{number}}, 0, 0}};
         if (store_out_find(db, &op, &result, &arena) == 0 && !db->error) {
             check(memchr(result.record.reason, 0, MESSAGE_REASON_MAX) != NULL);
-            op.out_read.length = result.record.size < READ_MAX ? result.record.size : READ_MAX;
+            op.out_read.length =
+                (uint32_t)(result.record.size < READ_MAX ? result.record.size : READ_MAX);
             store_out_read(db, &op, &result, &arena);
         }
     }

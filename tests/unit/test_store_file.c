@@ -1,4 +1,4 @@
-/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list daemon/io/store_file_name daemon/io/spool shared/text shared/address */
+/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list daemon/io/store_file_name daemon/io/spool shared/text shared/address */
 /* Files of the store: what is accepted is there, what is claimed is on the disk, and nobody else's
  * file is touched. */
 #include <setjmp.h>
@@ -236,8 +236,8 @@ static bool holds(const char *path, const struct incoming *file) {
 }
 
 static const char *named(struct rig *rig, const char *name) {
-    static char path[512];
-    snprintf(path, sizeof path, "%s/%s", rig->files, name);
+    static char path[640];
+    snprintf(path, sizeof path, "%s/%.511s", rig->files, name);
     return path;
 }
 
@@ -619,6 +619,41 @@ static void taken_file_leaves_a_tombstone(void **state) {
     assert_int_equal(put(rig, &file, 0, BLOCK).in_outcome, STORE_IN_DUPLICATE);
     sweep(rig, 100 * HOUR);
     assert_int_equal(put(rig, &file, 0, BLOCK).in_outcome, STORE_IN_COMPLETE);
+}
+
+static void files_are_lines_of_history(void **state) {
+    struct rig *rig = *state;
+    struct incoming file = make_file(1, "a", BLOCK), partial = make_file(2, "b", 2 * BLOCK);
+    struct store_op history = {.kind = STORE_HISTORY}, peers = {.kind = STORE_CONVERSATIONS},
+                    forget = {.kind = STORE_FORGET};
+    history.history.peer.bytes[0] = forget.forget.peer.bytes[0] = file.sender;
+    history.history.limit = peers.conversations.limit = 10;
+    history.history.bytes = 1;
+    put_all(rig, &file);
+    put(rig, &partial, 0, BLOCK);
+    for (int taken = 0; taken < 2; taken++) {
+        struct store_result result = run_one(rig, history);
+        assert_int_equal(result.n_records, 1);
+        assert_int_equal(result.history[0].kind, KIND_FILE);
+        assert_int_equal(result.history[0].size, BLOCK);
+        assert_int_equal(result.history[0].taken, taken);
+        assert_non_null(result.history[0].file);
+        assert_string_equal(result.history[0].file->name, "a");
+        result = run_one(rig, peers);
+        assert_int_equal(result.n_records, 1);
+        assert_string_equal(result.conversations[0].last_text, "a");
+        if (!taken)
+            assert_int_equal(run_one(rig, forget).n_forgotten, 0); /* it waits */
+        if (!taken)
+            assert_int_equal(take(rig, &file), 0);
+    }
+    assert_int_equal(run_one(rig, forget).n_forgotten, 1);
+    assert_int_equal(run_one(rig, history).n_records, 0);
+    assert_int_equal(put(rig, &file, 0, BLOCK).in_outcome, STORE_IN_DUPLICATE);
+    stop_store(rig);
+    assert_int_equal(query_number(rig, "SELECT count(*) FROM file_in"), 1);
+    assert_int_equal(query_number(rig, "SELECT bytes FROM file_charge WHERE sender = x''"),
+                     2 * BLOCK);
 }
 
 static void files_are_listed_in_pages(void **state) {
@@ -1074,6 +1109,7 @@ int main(int argc, char **argv) {
         TEST(quotas_count_whole_files),
         TEST(disk_keeps_a_reserve),
         TEST(taken_file_leaves_a_tombstone),
+        TEST(files_are_lines_of_history),
         TEST(files_are_listed_in_pages),
         TEST(moved_file_leaves_the_list),
         TEST(sweep_removes_parts_that_are_over),
