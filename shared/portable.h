@@ -1,5 +1,6 @@
-/* Unix sockets, descriptors over them, and files, as Linux, macOS and the BSDs all know them. A connection to the control socket is
- * rare enough to spend a system call more on it than SOCK_CLOEXEC and accept4 would. */
+/* Unix sockets, descriptors over them, and files, as Linux, macOS and the BSDs all know them. A
+ * connection to the control socket is rare enough to spend a system call more on it than
+ * SOCK_CLOEXEC and accept4 would. */
 #ifndef P2PD_PORTABLE_H
 #define P2PD_PORTABLE_H
 

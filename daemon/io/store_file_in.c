@@ -8,7 +8,7 @@
  * symbolic link, is looked at again in every transaction, and is taken for complete by its digest
  * alone. */
 #include "daemon/io/store_file.h"
-#include "daemon/io/store_file_name.h"
+#include "shared/file_name.h"
 #include "shared/text.h"
 
 #include <errno.h>

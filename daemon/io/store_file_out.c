@@ -3,11 +3,13 @@
  * Threat: a client that changes or cuts its file after it said that it was done. Its size is
  * looked at before every read; the rest is for its recipient's digest to find. */
 #include "daemon/io/store_file.h"
-#include "daemon/io/store_file_name.h"
+#include "shared/file_name.h"
 
 #include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+_Static_assert(FILE_NAME_MAX == FILE_NAME_SAFE_MAX, "what is made safe fits a file's head");
 
 static bool find_head(struct store_db *db, const struct node_id *sender,
                       const struct message_id *id, struct file_head *ret_head) {

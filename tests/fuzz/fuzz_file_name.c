@@ -1,10 +1,11 @@
-/* link: daemon/io/store_file_name shared/text */
+/* link: shared/file_name shared/text */
 /* A file's name of any bytes: what it becomes is one component that hides nowhere, is text, and
  * stays what it is when it is made safe again. */
-#include "daemon/io/store_file_name.h"
+#include "shared/file_name.h"
 #include "shared/text.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -25,7 +26,7 @@ static void check_characters(const uint8_t *bytes, size_t length) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    char name[FILE_NAME_MAX + 1], again[FILE_NAME_MAX + 1];
+    char name[FILE_NAME_SAFE_MAX + 1], again[FILE_NAME_SAFE_MAX + 1];
     char *given = malloc(size + 1);
     check(given != NULL);
     if (size)
@@ -34,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     memset(name, 'x', sizeof name);
     file_name_make_safe(given, name);
     size_t length = strnlen(name, sizeof name);
-    check(length >= 1 && length <= FILE_NAME_MAX && name[0] != '.');
+    check(length >= 1 && length <= FILE_NAME_SAFE_MAX && name[0] != '.');
     check(length < 5 || strcasecmp(name + length - 5, ".part") != 0);
     check(text_is_utf8((const uint8_t *)name, length));
     check_characters((const uint8_t *)name, length);

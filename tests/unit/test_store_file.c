@@ -1,4 +1,4 @@
-/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list daemon/io/store_file_name daemon/io/spool shared/text shared/address */
+/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list shared/file_name daemon/io/spool shared/text shared/address */
 /* Files of the store: what is accepted is there, what is claimed is on the disk, and nobody else's
  * file is touched. */
 #include <setjmp.h>
@@ -10,7 +10,7 @@
 
 #include "daemon/io/spool.h"
 #include "daemon/io/store.h"
-#include "daemon/io/store_file_name.h"
+#include "shared/file_name.h"
 
 #include <dirent.h>
 #include <errno.h>
