@@ -1,4 +1,4 @@
-/* link: daemon/core/outbox daemon/core/outbox_put daemon/core/outbox_batch daemon/core/outbox_message daemon/core/outbox_watch daemon/core/outbox_local daemon/core/outbox_parcel daemon/core/outbox_flow daemon/core/outbox_ack daemon/core/inbox daemon/core/inbox_receipt daemon/core/inbox_pull daemon/core/parcel daemon/core/noise */
+/* link: daemon/core/outbox daemon/core/outbox_put daemon/core/outbox_batch daemon/core/outbox_message daemon/core/outbox_watch daemon/core/outbox_local daemon/core/outbox_parcel daemon/core/outbox_flow daemon/core/outbox_ack daemon/core/inbox daemon/core/inbox_item daemon/core/inbox_receipt daemon/core/inbox_pull daemon/core/policy daemon/core/parcel daemon/core/noise */
 /* An outbox and an inbox wired back to back, over a network that loses, doubles and reorders, with
  * stores that are slow, full or forgotten. More objects than a unit test should have: the claim
  * tested, exactly once, belongs to both rooms together. */
@@ -14,10 +14,10 @@ struct stored_in {
     struct node_id sender;
     struct message_id id;
     uint64_t sequence;
-    uint32_t total, have;
+    uint64_t total, have;
     uint8_t *body, *seen;
     bool complete, taken;
-    int64_t row;
+    int64_t row, place;
 };
 struct store {
     struct stored_out out[STORED_MAX];
@@ -65,6 +65,17 @@ static void store_out_put(struct store *store, const struct store_op *op,
     memcpy(out->body, op->out_put.body, out->record.size);
     result->record = out->record;
 }
+/* Behind all, but before what waits of its sender with a greater sequence. */
+static int64_t place_of(const struct store *store, const struct stored_in *late) {
+    int64_t place = late->row << 20;
+    for (size_t i = 0; i < store->n_in; i++) {
+        const struct stored_in *in = &store->in[i];
+        if (in != late && in->complete && !in->taken && in->sequence > late->sequence &&
+            node_id_is_equal(&in->sender, &late->sender) && in->place <= place)
+            place = in->place - 1;
+    }
+    return place;
+}
 static void store_in_put(struct store *store, const struct store_op *op,
                          struct store_result *result) {
     struct stored_in *in = NULL;
@@ -84,44 +95,51 @@ static void store_in_put(struct store *store, const struct store_op *op,
                                  calloc(1, op->in_put.total + 1),
                                  false,
                                  false,
+                                 0,
                                  0};
     }
     if (in->complete) {
         result->in_outcome = STORE_IN_DUPLICATE;
         return;
     }
-    for (uint32_t i = op->in_put.offset; i < op->in_put.offset + op->in_put.length; i++) {
+    for (uint64_t i = op->in_put.offset; i < op->in_put.offset + op->in_put.length; i++) {
         in->body[i] = op->in_put.bytes[i - op->in_put.offset];
         in->have += !in->seen[i];
         in->seen[i] = 1;
     }
     in->complete = in->have == in->total;
-    if (in->complete)
+    if (in->complete) {
         in->row = ++store->rows;
+        in->place = place_of(store, in);
+    }
     result->in_outcome = in->complete ? STORE_IN_COMPLETE : STORE_IN_PARTIAL;
 }
 static struct in_record fetched[STORED_MAX];
+static int compare_places(const void *a, const void *b) {
+    int64_t first = ((const struct in_record *)a)->place,
+            second = ((const struct in_record *)b)->place;
+    return first < second ? -1 : first > second;
+}
 static void store_in_fetch(struct store *store, const struct store_op *op,
                            struct store_result *result) {
     size_t n = 0;
-    for (int64_t row = op->in_fetch.after + 1; row <= store->rows; row++)
-        for (size_t i = 0; i < store->n_in; i++) {
-            const struct stored_in *in = &store->in[i];
-            if (in->row != row || in->taken ||
-                (!op->in_fetch.any_sender && !node_id_is_equal(&in->sender, &op->in_fetch.sender)))
-                continue;
-            if (n == op->in_fetch.limit)
-                result->more = true;
-            else
-                fetched[n++] = (struct in_record){.row = row,
-                                                  .sender = in->sender,
-                                                  .id = in->id,
-                                                  .sequence = in->sequence,
-                                                  .body = in->body,
-                                                  .size = in->total};
-        }
+    for (size_t i = 0; i < store->n_in; i++) {
+        const struct stored_in *in = &store->in[i];
+        if (!in->complete || in->taken || in->place <= op->in_fetch.after ||
+            (!op->in_fetch.any_sender && !node_id_is_equal(&in->sender, &op->in_fetch.sender)))
+            continue;
+        fetched[n++] = (struct in_record){.row = in->row,
+                                          .place = in->place,
+                                          .sender = in->sender,
+                                          .id = in->id,
+                                          .sequence = in->sequence,
+                                          .body = in->body,
+                                          .size = (uint32_t)in->total};
+    }
+    qsort(fetched, n, sizeof *fetched, compare_places);
+    result->more = n > op->in_fetch.limit;
     result->messages = fetched;
-    result->n_messages = n;
+    result->n_messages = result->more ? op->in_fetch.limit : n;
 }
 static void store_do(struct store *store, const struct store_op *op, struct store_result *result) {
     struct stored_out *out;
@@ -199,9 +217,9 @@ static void peer_start(struct peer *peer, size_t memory) {
                               .effects = out.effects,
                               .budget = out.budget,
                               .random = fake_random,
-                              .message_max = peer->message_max,
-                              .tombstone_us = US_PER_HOUR,
-                              .retention_us = US_PER_HOUR,
+                              .limits = {.message_max = peer->message_max,
+                                         .tombstone_us = US_PER_HOUR,
+                                         .retention_us = US_PER_HOUR},
                               .waiting = waiting};
     peer->outbox = outbox_new(&out, &boot, now, wall_now());
     peer->inbox = inbox_new(&in);

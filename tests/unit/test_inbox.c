@@ -1,4 +1,4 @@
-/* link: daemon/core/inbox daemon/core/inbox_receipt daemon/core/inbox_pull daemon/core/parcel daemon/core/noise */
+/* link: daemon/core/inbox daemon/core/inbox_item daemon/core/inbox_receipt daemon/core/inbox_pull daemon/core/policy daemon/core/parcel daemon/core/noise */
 /* The inbox alone: what it believes, holds, stores and receipts; leases. Node 0 is ours, nodes 1 to
  * 3 send; the test is the store. */
 #include "tests/unit/fake_delivery.h"
@@ -19,9 +19,9 @@ static int setup(void **state) {
                                   .effects = &effects,
                                   .budget = &budget,
                                   .random = fake_random,
-                                  .message_max = 100000,
-                                  .tombstone_us = US_PER_HOUR,
-                                  .retention_us = US_PER_HOUR};
+                                  .limits = {.message_max = 100000,
+                                             .tombstone_us = US_PER_HOUR,
+                                             .retention_us = US_PER_HOUR}};
     inbox = inbox_new(&config);
     assert_non_null(inbox);
     return 0;
@@ -405,7 +405,7 @@ static void fetch(size_t n) {
     assert_int_equal(op->kind, STORE_IN_FETCH);
     assert_int_equal(op->in_fetch.limit, INBOX_BATCH_MAX);
     for (size_t i = 0; i < n; i++) {
-        if (rows[i].row <= op->in_fetch.after)
+        if (rows[i].row == 0 || rows[i].place <= op->in_fetch.after)
             continue;
         if (result.n_messages == op->in_fetch.limit)
             result.more = true;
@@ -423,6 +423,7 @@ static void take(void) {
 static void fill_rows(size_t n) {
     for (size_t i = 0; i < n; i++)
         rows[i] = (struct in_record){.row = (int64_t)i + 1,
+                                     .place = (int64_t)i + 1,
                                      .sender = fake_identities[1].id,
                                      .sequence = i + 1,
                                      .body = body,
@@ -490,21 +491,37 @@ static void test_leases(void **state) {
 
 static void test_pull_order(void **state) {
     (void)state;
-    static const uint64_t sequences[] = {2, 9, 1, 5, 3};
-    static const unsigned senders[] = {1, 2, 1, 2, 1};
-    static const int64_t expected[] = {3, 4, 1, 2, 5};
-    fill_rows(5);
-    for (unsigned i = 0; i < 5; i++) {
-        rows[i].sequence = sequences[i];
-        rows[i].sender = fake_identities[senders[i]].id;
-    }
-    pull(1, (struct request){0});
-    fetch(5);
+    static const int64_t order[] = {3, 4, 1, 2, 5};
+    fill_rows(6);
     for (unsigned i = 0; i < 5; i++)
-        assert_int_equal(last_answer(1)->messages.v[i].row, expected[i]);
+        rows[i].row = order[i];
+    rows[5].row = 0;
+    pull(1, (struct request){0});
+    fetch(6);
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(last_answer(1)->messages.v[i].row, order[i]);
     inbox_confirm(inbox, 1, wall_now());
     for (unsigned i = 0; i < 5; i++)
         assert_int_equal(effects.ops[0].op.in_take.rows[i], i + 1);
+    give((struct store_result){0});
+    assert_int_equal(effects.ops[0].op.in_fetch.after, 5); /* the place, not the row */
+}
+
+static void test_pull_since(void **state) {
+    (void)state;
+    struct request options = {.pull = {.since = {77}, .since_message = true}};
+    fake_fill(NULL, &options.pull.since_id, sizeof options.pull.since_id);
+    pull(1, options);
+    const struct store_op *op = &effects.ops[0].op;
+    assert_int_equal(op->in_fetch.since.us, 77);
+    assert_true(op->in_fetch.since_message);
+    assert_memory_equal(&op->in_fetch.since_id, &options.pull.since_id, MESSAGE_ID_LEN);
+    give((struct store_result){.error = -ENOENT});
+    assert_int_equal(last_answer(1)->code, ANSWER_UNKNOWN);
+    assert_true(last_answer(1)->end);
+    pull(1, (struct request){0});
+    give((struct store_result){.error = -ENOENT});
+    assert_int_equal(last_answer(1)->code, ANSWER_FAILED);
 }
 
 static void test_peek(void **state) {
@@ -552,7 +569,8 @@ static void test_wait_and_follow(void **state) {
     fetch(1);
     assert_true(last_answer(1)->end); /* there was one: it is over */
     assert_int_equal(effects.n_ops, 0);
-    rows[1] = (struct in_record){.row = 2, .sender = fake_identities[1].id, .body = body};
+    rows[1] =
+        (struct in_record){.row = 2, .place = 2, .sender = fake_identities[1].id, .body = body};
     seal(&sent, 1, 2, 1, 1);
     send_all(&sent);
     give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
@@ -582,7 +600,8 @@ static void test_pull_limits(void **state) {
 
 static void test_retention_zero_forgets(void **state) {
     (void)state;
-    inbox_configure(inbox, 1000, US_PER_HOUR, 0);
+    struct inbox_limits limits = {.message_max = 1000, .tombstone_us = US_PER_HOUR};
+    inbox_configure(inbox, &limits);
     fill_rows(1);
     pull(1, (struct request){0});
     fetch(1);
@@ -607,6 +626,7 @@ int main(int argc, char **argv) {
         TEST(test_pull_batches),
         TEST(test_leases),
         TEST(test_pull_order),
+        TEST(test_pull_since),
         TEST(test_peek),
         TEST(test_wait_and_follow),
         TEST(test_pull_limits),
