@@ -55,7 +55,7 @@ static void look_at_neighbours(const struct doctor_facts *facts, struct report *
             "%u of the %u neighbours that pool.min asks for: more are looked for; in a small "
             "network there may be no more",
             facts->neighbours, facts->pool_min);
-    else if (facts->bootstrap == 0)
+    else if (!facts->has_peers)
         say(report, FINDING_TROUBLE, topic,
             "no neighbour, and no peer is configured: name one (network.peer in p2pd.conf, or "
             "p2pctl "
@@ -71,9 +71,10 @@ static void look_at_neighbours(const struct doctor_facts *facts, struct report *
             span(facts->uptime_us).text);
     else
         say(report, FINDING_TROUBLE, topic,
-            "no neighbour: the peers (%zu) have been silent for %s. Are their addresses right and "
-            "do they run, does a firewall drop UDP, have they the same network.secret_file?",
-            facts->bootstrap, span(facts->silent_us).text);
+            "no neighbour: the peers have been silent for %s. Are their addresses right and do "
+            "they "
+            "run, does a firewall drop UDP, have they the same network.secret_file?",
+            span(facts->silent_us).text);
 }
 
 static void look_at_address(const struct doctor_facts *facts, struct report *report) {
@@ -132,8 +133,9 @@ static void look_at_messages(const struct doctor_facts *facts, struct report *re
 }
 
 static void look_at_memory(const struct doctor_facts *facts, struct report *report) {
-    if (facts->memory_refused > 0 || facts->memory_used > facts->memory_max / 10 * 9)
-        say(report, facts->memory_refused > 0 ? FINDING_TROUBLE : FINDING_NOTE, "memory",
+    bool full = facts->memory_used > facts->memory_max / 10 * 9;
+    if (full || facts->memory_refused > 0)
+        say(report, full && facts->memory_refused > 0 ? FINDING_TROUBLE : FINDING_NOTE, "memory",
             "%zu of %zu KiB of limits.memory are in use; refused %llu times, given up %llu times: "
             "raise it if there is more",
             facts->memory_used / 1024, facts->memory_max / 1024,

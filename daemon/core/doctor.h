@@ -10,7 +10,7 @@
 struct doctor_facts {
     /* Neighbours */
     unsigned neighbours, pool_min, dialled_us; /* dialled_us: neighbours that came to us */
-    size_t bootstrap;                          /* peers configured whose address is known */
+    bool has_peers;                            /* configured, and an address of one is known */
     int64_t uptime_us,
         silent_us;    /* silent: since anybody's datagram was good; the uptime if none */
     uint64_t foreign; /* handshakes not of this network */

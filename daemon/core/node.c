@@ -154,7 +154,7 @@ struct node *node_new(const struct node_config *config, const struct node_boot *
     set_time(node, mono, wall);
     node->started = node->publisher.started = node->minute = mono;
     node->heard = mono;
-    node->n_bootstrap = config->n_bootstrap;
+    node->has_peers = config->n_bootstrap > 0;
     TAILQ_INIT(&node->queries);
     node->publisher.sequence = boot->sequence;
     budget_init(&node->budget, config->memory_max);
@@ -405,7 +405,7 @@ static void take_event(struct node *node, const struct node_event *event) {
             take_result(node, &event->stored.v[i]);
         break;
     case EVENT_BOOTSTRAP:
-        node->n_bootstrap++;
+        node->has_peers = true;
         pool_add_bootstrap(node->pool, &event->bootstrap, node->now);
         break;
     case EVENT_RECONFIGURE:

@@ -49,7 +49,7 @@ static void gather(const struct node *node, struct doctor_facts *facts) {
     outbox_visit(node->outbox, look_at_pin, &walk);
     *facts = (struct doctor_facts){.neighbours = links_count(node->links, true),
                                    .pool_min = node->config.pool_min,
-                                   .bootstrap = node->n_bootstrap,
+                                   .has_peers = node->has_peers,
                                    .uptime_us = node->now.us - node->started.us,
                                    .silent_us = node->now.us - node->heard.us,
                                    .foreign = node->counters.drops[DROP_MAC],

@@ -82,7 +82,7 @@ struct node {
     struct node_queries queries;
     size_t n_queries;
     /* For the doctor: peers configured; the last good datagram; the disk. */
-    size_t n_bootstrap;
+    bool has_peers;
     struct mono heard, store_failed;
     int store_error;
     bool store_recovered;

@@ -15,7 +15,7 @@
 static struct doctor_facts healthy(void) {
     struct doctor_facts facts = {.neighbours = 5,
                                  .pool_min = 4,
-                                 .bootstrap = 1,
+                                 .has_peers = true,
                                  .uptime_us = US_PER_HOUR,
                                  .memory_used = 1000,
                                  .memory_max = 100000,
@@ -67,7 +67,7 @@ static void test_neighbours(void **state) {
     facts.foreign = 0;
     facts.uptime_us = 3 * US_PER_S;
     expect(&facts, FINDING_NOTE, "neighbours", "started 3 s ago");
-    facts.bootstrap = 0;
+    facts.has_peers = false;
     expect(&facts, FINDING_TROUBLE, "neighbours", "no peer is configured");
 }
 
@@ -135,6 +135,8 @@ static void test_memory_and_relaying(void **state) {
     expect(&facts, FINDING_NOTE, "memory", "limits.memory");
     facts.memory_refused = 1;
     expect(&facts, FINDING_TROUBLE, "memory", "refused 1 times");
+    facts.memory_used = 0; /* it was */
+    expect(&facts, FINDING_NOTE, "memory", "refused 1 times");
     facts = healthy();
     facts.droplist_entries = facts.droplist_max;
     expect(&facts, FINDING_TROUBLE, "droplist", "droplist.entries");
