@@ -66,9 +66,7 @@ void out_flow_wake(struct outbox *outbox, struct out_flow *flow) {
 }
 
 void out_flow_enqueue(struct outbox *outbox, struct out_flow *flow, struct out_message *message) {
-    struct out_messages *queue = message->size > PARCEL_BLOCK_MAX ? &flow->longs : &flow->shorts;
-    message->queued = true;
-    TAILQ_INSERT_TAIL(queue, message, queue);
+    out_message_queue(out_is_long(message) ? &flow->longs : &flow->shorts, message);
     out_flow_wake(outbox, flow);
 }
 
