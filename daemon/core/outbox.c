@@ -127,7 +127,8 @@ static int put_prepare(struct outbox *outbox, struct out_op *op, const struct re
     op->body = malloc(size ? size : 1);
     if (op->body && !node_id_is_equal(recipient, &outbox->self)) {
         op->message->flow =
-            out_flow_get(outbox, recipient, request->push.relays, request->push.strict);
+            out_flow_get(outbox, recipient, request->push.relays, request->push.strict,
+                         request->push.shards_k, request->push.shards_m);
         if (!op->message->flow) {
             free(op->body);
             op->body = NULL;
@@ -164,6 +165,8 @@ void outbox_push(struct outbox *outbox, const struct request *request,
     record->state = MESSAGE_QUEUED;
     record->relays_exact = request->push.relays;
     record->strict = request->push.strict;
+    record->shards_k = request->push.shards_k;
+    record->shards_m = request->push.shards_m;
     struct out_op *op = out_op_new(outbox, OUT_OP_PUT);
     int error = op ? put_prepare(outbox, op, request, recipient, notice, record) : -ENOMEM;
     if (error) {
@@ -406,8 +409,8 @@ static int boot_message(struct outbox *outbox, const struct out_record *record, 
     if (conversation->sequence < record->sequence)
         conversation->sequence = record->sequence;
     if (!node_id_is_equal(&record->recipient, &outbox->self)) {
-        message->flow =
-            out_flow_get(outbox, &record->recipient, record->relays_exact, record->strict);
+        message->flow = out_flow_get(outbox, &record->recipient, record->relays_exact,
+                                     record->strict, record->shards_k, record->shards_m);
         if (!message->flow) {
             free(message);
             return -ENOMEM;

@@ -256,6 +256,10 @@ void out_expire(struct outbox *outbox, struct mono now, struct wall wall) {
         plan_expiry(outbox, first, now, wall);
 }
 
+uint32_t out_block_size(const struct out_message *message) {
+    return out_block_max(message->flow ? message->flow->shards_k : 0, message->kind);
+}
+
 struct out_message *out_message_new(const struct out_record *record) {
     struct out_message *message = calloc(1, sizeof *message);
     if (!message)
@@ -266,8 +270,6 @@ struct out_message *out_message_new(const struct out_record *record) {
     message->expires = record->expires;
     message->size = record->size;
     message->kind = record->kind ? record->kind : KIND_MESSAGE;
-    message->blocks_left =
-        record->size ? (record->size + PARCEL_BLOCK_MAX - 1) / PARCEL_BLOCK_MAX : 1;
     message->state = MESSAGE_QUEUED;
     TAILQ_INIT(&message->watchers);
     return message;
@@ -276,6 +278,8 @@ struct out_message *out_message_new(const struct out_record *record) {
 /* From here on it is owed. The flow has counted it already. */
 void out_message_enter(struct outbox *outbox, struct out_message *message, struct mono now,
                        struct wall wall) {
+    uint32_t block = out_block_size(message);
+    message->blocks_left = message->size ? (message->size + block - 1) / block : 1;
     table_add(&outbox->messages, &message->by_id,
               table_hash(&outbox->messages, &message->id, sizeof message->id));
     TAILQ_INSERT_TAIL(&outbox->all, message, all);
@@ -313,12 +317,12 @@ static void answer_routes(struct outbox *outbox, uint64_t client, const struct o
                           const struct out_parcel *parcel) {
     struct answer answer = {.client = client, .kind = ANSWER_ROUTES};
     struct route_report *routes =
-        effects_scratch(outbox->config.effects, OUTBOX_SLOTS * sizeof *routes);
+        effects_scratch(outbox->config.effects, flow->n_slots * sizeof *routes);
     if (!routes)
         return;
-    for (unsigned i = 0; i < OUTBOX_SLOTS; i++) {
+    for (unsigned i = 0; i < flow->n_slots; i++) {
         bool used = false;
-        for (unsigned j = 0; j < parcel->k && flow->slots[i].path; j++)
+        for (unsigned j = 0; j < parcel->fresh && flow->slots[i].path; j++)
             used = used ||
                    (parcel->shards[j].sends > 0 && parcel->shards[j].path == flow->slots[i].id);
         if (used)

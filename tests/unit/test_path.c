@@ -1,4 +1,4 @@
-/* link: daemon/core/path daemon/core/onion daemon/core/topology */
+/* link: daemon/core/path daemon/core/path_live daemon/core/onion daemon/core/topology */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -51,6 +51,7 @@ struct directory {
     size_t n_links[NODES_MAX], n;
     enum fake_key keys[NODES_MAX];
     bool gone[NODES_MAX];
+    size_t n_relays; /* besides us; 0 unless a test says otherwise: no shorter path is put off */
 };
 
 #define FIRST_EPOCH 480000
@@ -76,6 +77,10 @@ const struct directory_entry *directory_find_prefix(const struct directory *dire
                                                     uint64_t prefix) {
     size_t node = node_of(prefix);
     return node < directory->n && !directory->gone[node] ? &directory->entries[node] : NULL;
+}
+
+size_t directory_relays(const struct directory *directory) {
+    return directory->n_relays;
 }
 
 /* The fake passes the kind of key on in what would be the bytes. */
