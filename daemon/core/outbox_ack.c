@@ -36,9 +36,9 @@ static void shard_arrived(struct outbox *outbox, struct out_parcel *parcel, stru
     if (shard->state == OUT_FLYING) {
         slot->flight--;
         parcel->flying--;
-        out_flow_count(flow, false);
+        out_slot_count(flow, slot, false, now);
     } else {
-        out_flow_uncount(flow);
+        out_slot_uncount(flow, slot);
     }
     shard->state = OUT_ARRIVED;
     parcel->arrived++;
@@ -55,8 +55,7 @@ static void shard_lost(struct out_parcel *parcel, struct out_shard *shard, struc
     assert(shard->state == OUT_FLYING && slot->flight > 0);
     slot->flight--;
     parcel->flying--;
-    out_flow_count(parcel->flow, true);
-    out_slot_cut(parcel->flow, slot, now);
+    out_slot_count(parcel->flow, slot, true, now);
     shard->state = OUT_WAITING;
 }
 
@@ -174,19 +173,23 @@ static void shard_forgotten(struct out_parcel *parcel, struct out_shard *shard, 
     parcel->arrived--;
 }
 
-/* A shard that a receipt shows for the first time: what it tells of delays. */
+/* A shard that a receipt shows for the first time. The latest of each path tells of its delay; and of
+ * the round trip, so that what is measured has the paths' differences in it. */
 static void shard_shown(struct out_parcel *parcel, const struct out_shard *shard,
-                        const struct parcel_receipt *receipt) {
-    struct out_slot *slot = &parcel->flow->slots[shard->slot];
+                        const struct parcel_receipt *receipt, struct mono now) {
+    struct out_flow *flow = parcel->flow;
+    struct out_slot *slot = &flow->slots[shard->slot];
     const struct parcel_path *path = find_path(receipt, shard->path);
-    if (path && slot->id == shard->path && shard->packet == path->highest)
-        out_slot_delay(parcel->flow, slot, shard->sent, path->arrived);
+    if (!path || shard->packet != path->highest)
+        return;
+    if (shard->sends == 1)
+        out_flow_measure(flow, now.us - shard->sent.us, now);
+    if (slot->id == shard->path)
+        out_slot_delay(flow, slot, shard->sent, path->arrived);
 }
 
 static void apply_partial(struct outbox *outbox, struct out_parcel *parcel,
                           const struct parcel_receipt *receipt, struct mono now) {
-    struct out_flow *flow = parcel->flow;
-    int64_t sample_us = -1;
     parcel->shown = true;
     for (unsigned i = 0; i < parcel->fresh; i++) {
         struct out_shard *shard = &parcel->shards[i];
@@ -195,17 +198,13 @@ static void apply_partial(struct outbox *outbox, struct out_parcel *parcel,
             shard_forgotten(parcel, shard, now);
         if (!there || shard->state == OUT_ARRIVED)
             continue;
-        if (shard->sends == 1 && (sample_us < 0 || now.us - shard->sent.us < sample_us))
-            sample_us = now.us - shard->sent.us;
-        shard_shown(parcel, shard, receipt);
+        shard_shown(parcel, shard, receipt, now);
         shard_arrived(outbox, parcel, shard, now);
     }
-    if (sample_us >= 0)
-        out_flow_measure(flow, sample_us);
     for (unsigned i = 0; i < parcel->fresh; i++)
         if (parcel->shards[i].state == OUT_FLYING)
             shard_missing(outbox, parcel, &parcel->shards[i], receipt, now);
-    flow_heard(outbox, flow, now);
+    flow_heard(outbox, parcel->flow, now);
 }
 
 /* The answer to a whole parcel is the answer to what was sent last. If nothing was sent twice, and
@@ -221,7 +220,7 @@ static void measure_parcel(struct out_parcel *parcel, struct mono now) {
     if (parcel->shown)
         out_flow_measure_store(parcel->flow, sample_us);
     else if (!again)
-        out_flow_measure(parcel->flow, sample_us);
+        out_flow_measure(parcel->flow, sample_us, now);
 }
 
 /* Where parity was sent nobody knows which arrived, but of that which was shown. */

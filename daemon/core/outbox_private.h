@@ -101,15 +101,14 @@ static inline bool out_slot_has_room(const struct out_slot *slot) {
 }
 /* A packet of the slot is out of flight: it arrived, or was lost. Before its flight is reduced. */
 void out_slot_grow(const struct out_flow *flow, struct out_slot *slot);
-void out_slot_cut(const struct out_flow *flow, struct out_slot *slot, struct mono now);
 /* A packet sent over the slot's path then had arrived by the recipient's clock. */
 void out_slot_delay(struct out_flow *flow, struct out_slot *slot, struct mono sent,
                     uint32_t arrived);
-void out_flow_measure(struct out_flow *flow, int64_t sample_us);
+void out_flow_measure(struct out_flow *flow, int64_t sample_us, struct mono now);
 void out_flow_measure_store(struct out_flow *flow, int64_t sample_us);
-/* One more packet was lost, or arrived; one taken for lost had arrived. */
-void out_flow_count(struct out_flow *flow, bool lost);
-void out_flow_uncount(struct out_flow *flow);
+/* One more packet of the slot was lost, or arrived; one taken for lost had arrived. */
+void out_slot_count(struct out_flow *flow, struct out_slot *slot, bool lost, struct mono now);
+void out_slot_uncount(struct out_flow *flow, struct out_slot *slot);
 int64_t out_timeout_us(const struct out_flow *flow);
 /* Overtaken by others and older than this: lost. */
 int64_t out_reorder_us(const struct out_flow *flow);

@@ -113,6 +113,7 @@ struct out_slot { /* a place for a kept path; its window outlives the path */
     bool based;      /* `base` is known of this path */
     uint32_t window; /* in OUTBOX_WINDOW_UNIT parts of a packet */
     unsigned flight;
+    uint32_t loss; /* share of its packets lost, in 2^-16 */
     uint32_t base;     /* least (arrived - sent), by two clocks */
     int64_t queue_us;  /* how much more it was lately */
     struct mono cut;   /* last halved */
@@ -135,6 +136,7 @@ struct out_flow { /* one recipient (and one kind of route asked for) */
     size_t bytes, long_bytes; /* of parcels */
     bool long_turn;
     int64_t srtt_us, rttvar_us; /* srtt < 0: unmeasured */
+    struct mono measured;
     int64_t store_us;           /* how much longer than a round trip a completion takes */
     uint32_t loss;              /* share of packets lost, in 2^-16 */
     unsigned loss_seen;         /* packets that it was measured by, as far as they count */

@@ -25,7 +25,11 @@
 #define LOSS_UNMEASURED (LOSS_UNIT / 100)
 #define LOSS_COUNTS (LOSS_UNIT * 15 / 100)
 #define LOSS_SEEN_FIRST 64 /* so many packets weigh as much as the guess made before the first */
+#define LOSS_SEEN_SLOT 256
 #define LOSS_SEEN_MAX 512  /* the share is known to one in a hundred, and follows in a second */
+
+#define SAMPLE_UNIT 256
+#define SAMPLE_LEAST 8
 
 void out_slot_init(struct out_slot *slot) {
     *slot = (struct out_slot){.window = OUTBOX_WINDOW_FIRST * OUTBOX_WINDOW_UNIT,
@@ -103,12 +107,14 @@ void out_slot_grow(const struct out_flow *flow, struct out_slot *slot) {
                                                      : (uint32_t)window;
 }
 
-/* Halve, once a round trip: the losses of one burst are one sign. */
-void out_slot_cut(const struct out_flow *flow, struct out_slot *slot, struct mono now) {
+/* Halve, once a round trip: the losses of one burst are one sign. That the half is too much as well
+ * has to be seen anew. */
+static void slot_cut(const struct out_flow *flow, struct out_slot *slot, struct mono now) {
     int64_t round_us = flow->srtt_us < 0 ? RTO_UNMEASURED_US : flow->srtt_us;
-    if (flow->loss <= LOSS_COUNTS || now.us - slot->cut.us < round_us)
+    if (slot->loss <= LOSS_COUNTS || now.us - slot->cut.us < round_us)
         return;
     slot->cut = now;
+    slot->loss = LOSS_COUNTS / 2;
     slot->starting = false;
     slot->window /= 2;
     if (slot->window < OUTBOX_WINDOW_MIN * OUTBOX_WINDOW_UNIT)
@@ -117,20 +123,32 @@ void out_slot_cut(const struct out_flow *flow, struct out_slot *slot, struct mon
 
 /* ---- Loss ---- */
 
-void out_flow_count(struct out_flow *flow, bool lost) {
-    int64_t error = (lost ? LOSS_UNIT : 0) - (int64_t)flow->loss;
+static uint32_t approach(uint32_t share, bool lost, unsigned seen) {
+    int64_t error = (lost ? LOSS_UNIT : 0) - (int64_t)share;
+    return (uint32_t)((int64_t)share + error / (int64_t)seen);
+}
+
+void out_slot_count(struct out_flow *flow, struct out_slot *slot, bool lost, struct mono now) {
     if (flow->loss_seen == 0) {
         flow->loss_seen = LOSS_SEEN_FIRST;
         flow->loss = LOSS_UNMEASURED;
     }
     if (flow->loss_seen < LOSS_SEEN_MAX)
         flow->loss_seen++;
-    flow->loss = (uint32_t)((int64_t)flow->loss + error / (int64_t)flow->loss_seen);
+    flow->loss = approach(flow->loss, lost, flow->loss_seen);
+    slot->loss = approach(slot->loss, lost, LOSS_SEEN_SLOT);
+    if (lost)
+        slot_cut(flow, slot, now);
 }
 
-void out_flow_uncount(struct out_flow *flow) {
-    uint32_t share = flow->loss_seen ? LOSS_UNIT / flow->loss_seen : 0;
-    flow->loss = flow->loss > share ? flow->loss - share : 0;
+static uint32_t less_one(uint32_t share, unsigned seen) {
+    return share > LOSS_UNIT / seen ? share - LOSS_UNIT / seen : 0;
+}
+
+void out_slot_uncount(struct out_flow *flow, struct out_slot *slot) {
+    if (flow->loss_seen > 0)
+        flow->loss = less_one(flow->loss, flow->loss_seen);
+    slot->loss = less_one(slot->loss, LOSS_SEEN_SLOT);
 }
 
 unsigned out_parity(const struct out_flow *flow, unsigned k) {
@@ -145,16 +163,23 @@ unsigned out_parity(const struct out_flow *flow, unsigned k) {
 
 /* ---- Round trips ---- */
 
-void out_flow_measure(struct out_flow *flow, int64_t sample_us) {
+/* RFC 6298 is made for a sample each round trip. Of those that come more often each counts for the
+ * part of one that it is from the last, or the deviation would be of a few of one path. */
+void out_flow_measure(struct out_flow *flow, int64_t sample_us, struct mono now) {
+    int64_t since_us = now.us - flow->measured.us, weight = SAMPLE_UNIT;
+    flow->measured = now;
     if (flow->srtt_us < 0) {
         flow->srtt_us = sample_us;
         flow->rttvar_us = sample_us / 2;
         return;
     }
-    int64_t error =
-        sample_us > flow->srtt_us ? sample_us - flow->srtt_us : flow->srtt_us - sample_us;
-    flow->rttvar_us = (3 * flow->rttvar_us + error) / 4;
-    flow->srtt_us = (7 * flow->srtt_us + sample_us) / 8;
+    if (since_us < flow->srtt_us)
+        weight = SAMPLE_UNIT * since_us / flow->srtt_us;
+    if (weight < SAMPLE_LEAST)
+        weight = SAMPLE_LEAST;
+    int64_t error = sample_us - flow->srtt_us, size = error < 0 ? -error : error;
+    flow->rttvar_us += (size - flow->rttvar_us) * weight / (4 * SAMPLE_UNIT);
+    flow->srtt_us += error * weight / (8 * SAMPLE_UNIT);
 }
 
 /* The recipient answers a whole parcel once its disk has it: its worst of late, slowly forgotten. */

@@ -74,6 +74,9 @@ static double transfer(struct sim *sim, double loss, int64_t *ret_median_us) {
         sim_push(sim, 1, 2, "a word meanwhile", 16);
         sim_run(sim, MEASURE_US / SHORTS);
     }
+    uint64_t dropped = 0;
+    for (unsigned i = 0; i < sim->n_hosts; i++)
+        dropped += sim->hosts[i].uplink_dropped;
     double blocks = (double)(model_store_held(to->store) - held) / BLOCK_BYTES;
     double could = (double)UPLINK_BYTES / DATAGRAM_LEN * (double)MEASURE_US / US_PER_S;
     double share = blocks * BLOCK_DATAGRAMS / could;
@@ -85,7 +88,7 @@ static double transfer(struct sim *sim, double loss, int64_t *ret_median_us) {
     printf(
         "# bulk, %.0f%% loss a hop: %.1f%% of the line useful, %.1f%% of it used, %llu datagrams "
         "dropped at it; short messages: median %lld ms, slowest %lld ms\n",
-        loss * 100, share * 100, used * 100, (unsigned long long)from->uplink_dropped,
+        loss * 100, share * 100, used * 100, (unsigned long long)from->uplink_dropped, (unsigned long long)dropped,
         (long long)latencies[SHORTS / 2] / 1000, (long long)latencies[SHORTS - 1] / 1000);
     sim_check_messages(sim, true);
     return share;
