@@ -19,8 +19,19 @@ static void fuzz_items(const uint8_t *data, size_t size) {
     if (parcel_get_head(&reader, &sender) != DROP_NONE)
         return;
     while (wire_left(&reader) > 0 && parcel_get_item(&reader, &item) == DROP_NONE) {
+        if (!item.kind) { /* padding, and nothing behind it */
+            check(wire_left(&reader) == 0);
+            return;
+        }
         check(item.bytes >= data && item.length <= (size_t)(data + size - item.bytes));
-        check((uint64_t)item.offset + item.length <= item.total);
+        check(item.length <= item.total && item.offset <= item.total - item.length);
+        check((item.kind == KIND_FILE) == (item.name != NULL));
+        if (item.name) {
+            check(item.name_length >= 1 && item.name_length <= FILE_NAME_MAX);
+            check(!memchr(item.name, 0, item.name_length));
+            check(item.digest + FILE_DIGEST_LEN + 1 == (const uint8_t *)item.name);
+            check((const uint8_t *)item.name + item.name_length == item.bytes);
+        }
     }
 }
 
