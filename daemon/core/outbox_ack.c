@@ -117,13 +117,16 @@ void out_flow_time_out(struct outbox *outbox, struct out_flow *flow, struct mono
 
 /* Somebody is there: everything resumes. */
 static void flow_heard(struct outbox *outbox, struct out_flow *flow, struct mono now) {
-    struct mono soon = mono_add(now, out_timeout_us(flow));
     struct out_parcel *parcel;
     TAILQ_FOREACH(parcel, &flow->parcels, link) {
+        bool asked = parcel->timeouts > 0;
         parcel->timeouts = 0;
         parcel->credit = OUTBOX_CREDIT_ALL;
-        parcel->deadline =
-            parcel->state == OUT_SEALED ? mono_min(parcel->deadline, soon) : MONO_NEVER;
+        if (parcel->state != OUT_SEALED)
+            parcel->deadline = MONO_NEVER;
+        else if (asked)
+            parcel->deadline =
+                mono_min(parcel->deadline, mono_add(now, out_delay_us(outbox, parcel)));
     }
     if (flow->unreachable)
         flow->resume = now;

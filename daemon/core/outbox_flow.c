@@ -1,7 +1,6 @@
 /* Per recipient: keys, parcels on their way out, turns, waiting. Threat: a recipient may be away for
  * days or come back with other keys; one busy recipient must not hold up the others. */
 #include "daemon/core/outbox_private.h"
-#include <stdio.h>
 
 #define KICK_US US_PER_S /* a kicked recipient is tried at most so often */
 #define EGRESS_PAUSE_US (10 * US_PER_MS)
@@ -277,29 +276,6 @@ static void flow_run(struct outbox *outbox, struct out_flow *flow, struct mono n
         }
     }
     flow_set_timer(outbox, flow, now);
-    {
-        static int64_t last;
-        if (flow->long_bytes > 1000000 && now.us - last > 200000) {
-            last = now.us;
-            unsigned un = 0, fl = 0, ar = 0, sealed = 0, reading = 0;
-            struct out_parcel *p;
-            TAILQ_FOREACH(p, &flow->parcels, link) {
-                un += p->state == OUT_SEALED ? p->k - p->fresh : 0;
-                fl += p->flying;
-                ar += p->arrived;
-                sealed += p->state == OUT_SEALED;
-                reading += p->state == OUT_READING;
-            }
-            fprintf(stderr, "%.2f srtt %d var %d store %d loss %.3f long %zu parcels %u sealed %u reading %u unsent %u flying %u arrived %u re %d:", now.us / 1e6,
-                    (int)flow->srtt_us / 1000, (int)flow->rttvar_us / 1000, (int)flow->store_us / 1000,
-                    flow->loss / 65536.0, flow->long_bytes, flow->n_parcels, sealed, reading, un, fl, ar, (int)outbox->counters.retransmissions);
-            for (unsigned i = 0; i < flow->n_slots; i++)
-                fprintf(stderr, " [w%u f%u q%d %s%s]", flow->slots[i].window / 256, flow->slots[i].flight,
-                        (int)flow->slots[i].queue_us / 1000, flow->slots[i].starting ? "S" : "",
-                        flow->slots[i].based ? "" : "?");
-            fprintf(stderr, "\n");
-        }
-    }
 }
 
 /* Each whose turn it is sends a quantum; then, while packets are left, each again. */

@@ -17,9 +17,10 @@
 #define OUTBOX_WINDOW_UNIT 256u /* windows are kept in parts of a packet */
 #define OUTBOX_BACKOFF_MAX_US (5 * US_PER_MINUTE)
 #define OUTBOX_UNREACHABLE_MIN_US US_PER_S
-#define OUTBOX_SLOTS 4                 /* kept paths a recipient */
-#define OUTBOX_SLOTS_MAX 32            /* with explicit shards: one each */
-#define OUTBOX_FLIGHT_BYTES (3u << 20) /* of a recipient in memory: 100 Mbit/s, 250 ms away */
+#define OUTBOX_SLOTS 4      /* kept paths a recipient */
+#define OUTBOX_SLOTS_MAX 32 /* with explicit shards: one each */
+#define OUTBOX_FLIGHT_BYTES                                                                        \
+    (4u << 20) /* of a recipient in memory: 50 Mbit/s, three round trips of 200 ms */
 #define OUTBOX_LONG_BYTES (OUTBOX_FLIGHT_BYTES / 4 * 3) /* of them, blocks of long messages */
 #define OUTBOX_PARCELS 128 /* of a recipient in memory, however small */
 #define OUTBOX_LONG_PARCELS (OUTBOX_PARCELS / 4 * 3)
@@ -113,7 +114,7 @@ struct out_slot { /* a place for a kept path; its window outlives the path */
     bool based;      /* `base` is known of this path */
     uint32_t window; /* in OUTBOX_WINDOW_UNIT parts of a packet */
     unsigned flight;
-    uint32_t loss; /* share of its packets lost, in 2^-16 */
+    uint32_t loss;     /* share of its packets lost, in 2^-16 */
     uint32_t base;     /* least (arrived - sent), by two clocks */
     int64_t queue_us;  /* how much more it was lately */
     struct mono cut;   /* last halved */
@@ -137,9 +138,9 @@ struct out_flow { /* one recipient (and one kind of route asked for) */
     bool long_turn;
     int64_t srtt_us, rttvar_us; /* srtt < 0: unmeasured */
     struct mono measured;
-    int64_t store_us;           /* how much longer than a round trip a completion takes */
-    uint32_t loss;              /* share of packets lost, in 2^-16 */
-    unsigned loss_seen;         /* packets that it was measured by, as far as they count */
+    int64_t store_us;   /* how much longer than a round trip a completion takes */
+    uint32_t loss;      /* share of packets lost, in 2^-16 */
+    unsigned loss_seen; /* packets that it was measured by, as far as they count */
     bool keyed;
     int64_t epoch;
     uint64_t stamp; /* sequence of the descriptor that the keys are from */

@@ -13,6 +13,7 @@
 
 #define RTO_UNMEASURED_US (300 * US_PER_MS)
 #define RTO_MIN_US (50 * US_PER_MS)
+#define RECEIPT_US (25 * US_PER_MS) /* what a receipt may wait for more shards, and some */
 #define RTO_MAX_US (60 * US_PER_S)
 #define STORE_MAX_US US_PER_S /* a disk that takes longer is taken for silence */
 /* Queueing delay aimed at: a quarter of the round trip, no less than timers and bursts make of
@@ -24,10 +25,14 @@
 #define LOSS_UNIT 65536u
 #define LOSS_UNMEASURED (LOSS_UNIT / 100)
 #define LOSS_COUNTS (LOSS_UNIT * 15 / 100)
+#define LOSS_LIMITER (LOSS_UNIT * 35 / 100)
 #define LOSS_SEEN_FIRST 64 /* so many packets weigh as much as the guess made before the first */
 #define LOSS_SEEN_SLOT 256
-#define LOSS_SEEN_MAX 512  /* the share is known to one in a hundred, and follows in a second */
+#define LOSS_SEEN_MAX 512 /* the share is known to one in a hundred, and follows in a second */
 
+/* An onion of receipts tells of so many shards at once: so far below its window is a path that is
+ * full. */
+#define RECEIPTS_SHARDS 24
 #define SAMPLE_UNIT 256
 #define SAMPLE_LEAST 8
 
@@ -90,7 +95,9 @@ void out_slot_delay(struct out_flow *flow, struct out_slot *slot, struct mono se
 void out_slot_grow(const struct out_flow *flow, struct out_slot *slot) {
     int64_t target = target_us(flow, slot), queue = slot->queue_us, window = slot->window;
     int64_t round_us = flow->srtt_us > queue ? flow->srtt_us : queue + 1;
-    bool used = (uint64_t)slot->flight * OUTBOX_WINDOW_UNIT * 2 >= slot->window;
+    bool used =
+        (uint64_t)(slot->flight + slot->flight / 8 + RECEIPTS_SHARDS) * OUTBOX_WINDOW_UNIT >=
+        slot->window;
     int64_t unit = OUTBOX_WINDOW_UNIT;
     if (slot->starting)
         window += unit;
@@ -107,11 +114,13 @@ void out_slot_grow(const struct out_flow *flow, struct out_slot *slot) {
                                                      : (uint32_t)window;
 }
 
-/* Halve, once a round trip: the losses of one burst are one sign. That the half is too much as well
- * has to be seen anew. */
+/* Halve, once a round trip: the losses of one burst are one sign. Loss without a queue says that
+ * links are bad rather than full, up to where it must be a limiter's. That the half is too much as
+ * well has to be seen anew. */
 static void slot_cut(const struct out_flow *flow, struct out_slot *slot, struct mono now) {
     int64_t round_us = flow->srtt_us < 0 ? RTO_UNMEASURED_US : flow->srtt_us;
-    if (slot->loss <= LOSS_COUNTS || now.us - slot->cut.us < round_us)
+    bool queues = slot->queue_us >= target_us(flow, slot) * 3 / 4;
+    if (slot->loss <= (queues ? LOSS_COUNTS : LOSS_LIMITER) || now.us - slot->cut.us < round_us)
         return;
     slot->cut = now;
     slot->loss = LOSS_COUNTS / 2;
@@ -193,7 +202,8 @@ void out_flow_measure_store(struct out_flow *flow, int64_t sample_us) {
 }
 
 int64_t out_timeout_us(const struct out_flow *flow) {
-    int64_t rto = flow->srtt_us < 0 ? RTO_UNMEASURED_US : flow->srtt_us + 4 * flow->rttvar_us;
+    int64_t more = 4 * flow->rttvar_us < RECEIPT_US ? RECEIPT_US : 4 * flow->rttvar_us;
+    int64_t rto = flow->srtt_us < 0 ? RTO_UNMEASURED_US : flow->srtt_us + more;
     return rto < RTO_MIN_US ? RTO_MIN_US : rto > RTO_MAX_US ? RTO_MAX_US : rto;
 }
 

@@ -85,11 +85,12 @@ static double transfer(struct sim *sim, double loss, int64_t *ret_median_us) {
         sim_violation(sim, "the transfer did not end");
     short_latencies(sim, first, latencies);
     *ret_median_us = latencies[SHORTS / 2];
-    printf(
-        "# bulk, %.0f%% loss a hop: %.1f%% of the line useful, %.1f%% of it used, %llu datagrams "
-        "dropped at it; short messages: median %lld ms, slowest %lld ms\n",
-        loss * 100, share * 100, used * 100, (unsigned long long)from->uplink_dropped, (unsigned long long)dropped,
-        (long long)latencies[SHORTS / 2] / 1000, (long long)latencies[SHORTS - 1] / 1000);
+    printf("# bulk, %.0f%% loss a hop: %.1f%% of the line useful, %.1f%% of it used; datagrams "
+           "dropped at it: %llu, at all lines: %llu; short messages: median %lld ms, slowest %lld "
+           "ms\n",
+           loss * 100, share * 100, used * 100, (unsigned long long)from->uplink_dropped,
+           (unsigned long long)dropped, (long long)latencies[SHORTS / 2] / 1000,
+           (long long)latencies[SHORTS - 1] / 1000);
     sim_check_messages(sim, true);
     return share;
 }
