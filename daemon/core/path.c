@@ -367,16 +367,34 @@ static void settle_apart(const struct paths *paths, struct path_choice *choice,
     choice->query = shared;
 }
 
+static int draw_past(struct paths *paths, struct path_choice *choice, const uint64_t *avoid,
+                     size_t n) {
+    struct topology_query query = choice->query;
+    query.avoid = avoid;
+    query.n_avoid = n;
+    return topology_sample(choice->topology, &query, &paths->random, choice->hops);
+}
+
+/* Past the guards too, which the other paths are to begin with. */
+static int draw_past_guards(struct paths *paths, struct path_choice *choice,
+                            const struct path_wish *wish) {
+    uint64_t avoid[PATH_AVOID_MAX + NEIGHBOURS_MAX];
+    size_t n = wish->n_avoid < PATH_AVOID_MAX ? wish->n_avoid : PATH_AVOID_MAX;
+    if (n > 0)
+        memcpy(avoid, wish->avoid, n * sizeof *avoid);
+    for (size_t i = 0; i < paths->n_guards; i++)
+        avoid[n++] = paths->guards[i].prefix;
+    return draw_past(paths, choice, avoid, n);
+}
+
 /* One draw, past the wish's `avoid`, or as few of them as some draws find. */
 static int draw_hops(struct paths *paths, struct path_choice *choice,
                      const struct path_wish *wish) {
-    struct topology_query query = choice->query;
     uint64_t hops[HOPS_MAX];
     size_t fewest = SIZE_MAX;
-    query.avoid = wish->avoid;
-    query.n_avoid = wish->n_avoid;
-    if (wish->n_avoid > 0 &&
-        topology_sample(choice->topology, &query, &paths->random, choice->hops) == 0)
+    if (wish->apart && draw_past_guards(paths, choice, wish) == 0)
+        return 0;
+    if (wish->n_avoid > 0 && draw_past(paths, choice, wish->avoid, wish->n_avoid) == 0)
         return 0;
     for (unsigned draws = wish->n_avoid > 0 ? SHARED_DRAWS : 1; draws > 0 && fewest > 0; draws--) {
         size_t shared = 0;

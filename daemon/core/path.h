@@ -16,6 +16,7 @@
 #define PATH_LIFE_US (2 * US_PER_S)
 #define PATH_PACKETS_MAX ONION_INDEX_COUNT
 #define PATH_CHOICES_WANTED 16
+#define PATH_AVOID_MAX 160 /* of a wish that is to be apart: 32 paths of 5 relays */
 
 struct paths; /* one a node: guards, memory of failed links */
 struct path;  /* one live path; secrets */
