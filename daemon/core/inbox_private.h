@@ -87,7 +87,7 @@ struct in_puller {
     bool peek, wait, follow, from_any;
     struct node_id from;
     uint32_t max, given;
-    int64_t after;                 /* looked at up to this row */
+    int64_t after;                 /* looked at up to this place */
     uint64_t generation;           /* of the inbox, when the fetch began */
     int64_t rows[INBOX_BATCH_MAX]; /* leased, ascending */
     size_t n_rows;

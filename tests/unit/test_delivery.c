@@ -114,6 +114,7 @@ static void store_in_fetch(struct store *store, const struct store_op *op,
                 result->more = true;
             else
                 fetched[n++] = (struct in_record){.row = row,
+                                                  .place = row,
                                                   .sender = in->sender,
                                                   .id = in->id,
                                                   .sequence = in->sequence,

@@ -629,7 +629,7 @@ static void fetch(size_t n) {
     assert_int_equal(op->kind, STORE_IN_FETCH);
     assert_int_equal(op->in_fetch.limit, INBOX_BATCH_MAX);
     for (size_t i = 0; i < n; i++) {
-        if (rows[i].row <= op->in_fetch.after)
+        if (rows[i].row == 0 || rows[i].place <= op->in_fetch.after)
             continue;
         if (result.n_messages == op->in_fetch.limit)
             result.more = true;
@@ -647,6 +647,7 @@ static void take(void) {
 static void fill_rows(size_t n) {
     for (size_t i = 0; i < n; i++)
         rows[i] = (struct in_record){.row = (int64_t)i + 1,
+                                     .place = (int64_t)i + 1,
                                      .sender = fake_identities[1].id,
                                      .sequence = i + 1,
                                      .body = body,
@@ -776,7 +777,8 @@ static void test_wait_and_follow(void **state) {
     fetch(1);
     assert_true(last_answer(1)->end); /* there was one: it is over */
     assert_int_equal(effects.n_ops, 0);
-    rows[1] = (struct in_record){.row = 2, .sender = fake_identities[1].id, .body = body};
+    rows[1] =
+        (struct in_record){.row = 2, .place = 2, .sender = fake_identities[1].id, .body = body};
     seal(&sent, 1, 2, 1, 1);
     send_all(&sent);
     give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
