@@ -179,7 +179,17 @@ static bool parcel_may_fill(const struct out_flow *flow, const struct out_parcel
            (parcel->deadline.us == MONO_NEVER.us || mono_is_due(parcel->deadline, now));
 }
 
-static bool flow_has_work(const struct out_flow *flow, struct mono now) {
+/* One who is silent waits; and where many have much under way each may have little, so that clients
+ * can still push. */
+static bool flow_may_gather(const struct outbox *outbox, const struct out_flow *flow) {
+    const struct budget *budget = outbox->config.budget;
+    bool many = budget->held[BUDGET_OUTBOX] >= budget->max / 4;
+    return !out_flow_is_silent(flow) && (!many || flow->bytes < OUTBOX_FLIGHT_LEAST) &&
+           out_may_gather(flow);
+}
+
+static bool flow_has_work(const struct outbox *outbox, const struct out_flow *flow,
+                          struct mono now) {
     const struct out_parcel *parcel;
     TAILQ_FOREACH(parcel, &flow->parcels, link) {
         if (out_parcel_is_due(parcel))
@@ -188,7 +198,7 @@ static bool flow_has_work(const struct out_flow *flow, struct mono now) {
             (parcel->state == OUT_READING && parcel->reads == 0))
             return true;
     }
-    return !out_flow_is_silent(flow) && out_may_gather(flow);
+    return flow_may_gather(outbox, flow);
 }
 
 /* One step towards being sealed. 0, or an error that stops the flow for a while. */
@@ -218,7 +228,7 @@ static void flow_advance(struct outbox *outbox, struct out_flow *flow, struct mo
         next = TAILQ_NEXT(parcel, link);
         error = parcel_advance(outbox, parcel, now);
     }
-    while (!error && !out_flow_is_silent(flow)) {
+    while (!error && flow_may_gather(outbox, flow)) {
         struct out_parcel *parcel = out_parcel_gather(flow);
         if (!parcel)
             break;
@@ -266,7 +276,7 @@ static void flow_run(struct outbox *outbox, struct out_flow *flow, struct mono n
     if (mono_is_due(flow->resume, now)) {
         out_flow_time_out(outbox, flow, now);
         if (!flow_refresh_keys(outbox, flow, wall) ||
-            (flow_has_work(flow, now) && !out_flow_has_path(outbox, flow, now, wall))) {
+            (flow_has_work(outbox, flow, now) && !out_flow_has_path(outbox, flow, now, wall))) {
             flow_fail(outbox, flow, now);
         } else {
             flow->unreachable = false;

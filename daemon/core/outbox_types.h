@@ -21,6 +21,7 @@
 #define OUTBOX_SLOTS_MAX 32 /* with explicit shards: one each */
 #define OUTBOX_FLIGHT_BYTES                                                                        \
     (4u << 20) /* of a recipient in memory: 50 Mbit/s, three round trips of 200 ms */
+#define OUTBOX_FLIGHT_LEAST (512u << 10) /* each, where all of them have a quarter of the memory */
 #define OUTBOX_LONG_BYTES (OUTBOX_FLIGHT_BYTES / 4 * 3) /* of them, blocks of long messages */
 #define OUTBOX_PARCELS 128 /* of a recipient in memory, however small */
 #define OUTBOX_LONG_PARCELS (OUTBOX_PARCELS / 4 * 3)
