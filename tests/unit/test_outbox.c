@@ -581,6 +581,19 @@ static void test_window_follows_delay(void **state) {
     assert_true(sent > queueing);
 }
 
+/* 4 MiB of a recipient, where there is memory for all; else little. */
+static void test_flight_is_bounded(void **state) {
+    (void)state;
+    pushed(1, sizeof body); /* blocks of 61440 bytes and what seals them */
+    assert_in_range(budget.held[BUDGET_OUTBOX], sizeof body, sizeof body + 64 * 1024);
+    outbox_free(outbox);
+    static const struct node_boot boot;
+    start(&boot, 0);
+    budget.max = 2 << 20;
+    pushed(3, sizeof body);
+    assert_in_range(budget.held[BUDGET_OUTBOX], 512 << 10, (512 << 10) + 2 * 64 * 1024);
+}
+
 /* Two recipients with much to send share what one step may. */
 static void test_recipients_take_turns(void **state) {
     (void)state;
@@ -732,6 +745,7 @@ int main(int argc, char **argv) {
         TEST(test_resends_elsewhere_and_backs_off),
         TEST(test_window_and_losses),
         TEST(test_window_follows_delay),
+        TEST(test_flight_is_bounded),
         TEST(test_recipients_take_turns),
         TEST(test_unreachable_and_kick),
         TEST(test_unknown_recipient),
