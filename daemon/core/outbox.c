@@ -178,8 +178,8 @@ static int boot_message(struct outbox *outbox, const struct out_record *record, 
     if (conversation->sequence < record->sequence)
         conversation->sequence = record->sequence;
     if (!node_id_is_equal(&record->recipient, &outbox->self)) {
-        message->flow =
-            out_flow_get(outbox, &record->recipient, record->relays_exact, record->strict);
+        message->flow = out_flow_get(outbox, &record->recipient, record->relays_exact,
+                                     record->strict, record->shards_k, record->shards_m);
         if (!message->flow) {
             out_message_discard(outbox, message);
             return -ENOMEM;

@@ -180,8 +180,7 @@ void out_expire(struct outbox *outbox, struct mono now, struct wall wall) {
 /* ---- Making and entering ---- */
 
 uint32_t out_block_size(const struct out_message *message) {
-    (void)message;
-    return PARCEL_BLOCK_MAX;
+    return out_block_max(message->flow ? message->flow->shards_k : 0, message->kind);
 }
 
 bool out_is_long(const struct out_message *message) {

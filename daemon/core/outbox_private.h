@@ -1,8 +1,9 @@
 /* What the outbox's files call of each other: outbox.c (requests and the store), outbox_put.c (what
  * is accepted), outbox_batch.c (many at once), outbox_message.c (messages and how they end),
- * outbox_watch.c (who waits for them), outbox_local.c (those to ourselves), outbox_parcel.c (parcels: gathered, read, sealed), outbox_flow.c
- * (per recipient: paths, keys, sending) and outbox_ack.c (receipts, windows, time-outs). Nobody
- * else includes it. */
+ * outbox_watch.c (who waits for them), outbox_local.c (those to ourselves), outbox_parcel.c (parcels:
+ * gathered, read, sealed), outbox_flow.c (per recipient: keys, turns, waiting), outbox_send.c (its
+ * paths, and what goes over which), outbox_window.c (estimates and windows) and outbox_ack.c
+ * (receipts, time-outs). Nobody else includes it. */
 #ifndef P2PD_OUTBOX_PRIVATE_H
 #define P2PD_OUTBOX_PRIVATE_H
 
@@ -107,7 +108,15 @@ void out_local_start(struct outbox *outbox, struct mono now);
 void out_local_read(struct outbox *outbox, const struct store_result *result, struct mono now,
                     struct wall wall);
 
+/* How much of the message goes into one parcel. */
+uint32_t out_block_size(const struct out_message *message);
+
 /* ---- outbox_parcel.c ---- */
+/* The largest block that k shards hold (0: as many as it takes); the same for ever, or a restart
+ * would cut a message anew. */
+uint32_t out_block_max(unsigned k, enum message_kind kind);
+/* May a parcel be gathered now? */
+bool out_may_gather(const struct out_flow *flow);
 /* Next parcel of what waits, empty; NULL: nothing may go, or no memory. */
 struct out_parcel *out_parcel_gather(struct out_flow *flow);
 /* Begin to read what it holds. 0; -ENOMEM: later; -ENOENT: it held nothing any more and is gone. */
@@ -129,12 +138,50 @@ void out_parcel_split(struct outbox *outbox, struct out_parcel *parcel);
 bool out_evict(void *context);
 bool out_evict_sealed(struct outbox *outbox);
 
+/* The bytes of a shard. NULL: no memory for the parity. */
+const uint8_t *out_shard_data(struct outbox *outbox, struct out_parcel *parcel, unsigned index);
+
+/* ---- outbox_send.c ---- */
+/* Is there a path, or can one be drawn? */
+bool out_flow_has_path(struct outbox *outbox, struct out_flow *flow, struct mono now,
+                       struct wall wall);
+/* Has it a shard to send, if a window is open? */
+bool out_parcel_is_due(const struct out_parcel *parcel);
+/* Send a quantum, as far as windows and this tick allow. 0; -EAGAIN: no more just now;
+ * -EINVAL: the recipient's keys; -ENOBUFS, -ENOTCONN, -ENOMEM: later. */
+int out_flow_send(struct outbox *outbox, struct out_flow *flow, struct mono now, struct wall wall);
+void out_slot_retire(struct out_slot *slot);
+
+/* ---- outbox_window.c ---- */
+void out_slot_init(struct out_slot *slot);
+/* A new path takes the place: the window stays, the delay of the path is unknown. */
+void out_slot_renew(struct out_slot *slot, uint32_t id);
+static inline bool out_slot_has_room(const struct out_slot *slot) {
+    return (uint64_t)slot->flight * OUTBOX_WINDOW_UNIT < slot->window;
+}
+/* A packet of the slot is out of flight: it arrived, or was lost. Before its flight is reduced. */
+void out_slot_grow(const struct out_flow *flow, struct out_slot *slot);
+/* A packet sent over the slot's path then had arrived by the recipient's clock. */
+void out_slot_delay(struct out_flow *flow, struct out_slot *slot, struct mono sent,
+                    uint32_t arrived);
+void out_flow_measure(struct out_flow *flow, int64_t sample_us, struct mono now);
+void out_flow_measure_store(struct out_flow *flow, int64_t sample_us);
+/* One more packet of the slot was lost, or arrived; one taken for lost had arrived. */
+void out_slot_count(struct out_flow *flow, struct out_slot *slot, bool lost, struct mono now);
+void out_slot_uncount(struct out_flow *flow, struct out_slot *slot);
+int64_t out_timeout_us(const struct out_flow *flow);
+/* Overtaken by others and older than this: lost. */
+int64_t out_reorder_us(const struct out_flow *flow);
+/* Parity for k shards, so that in most cases none has to be sent again. */
+unsigned out_parity(const struct out_flow *flow, unsigned k);
+
 /* ---- outbox_flow.c ---- */
 /* Let those recipients run whose turn it is. */
 void out_run(struct outbox *outbox, struct mono now, struct wall wall);
 /* The flow of a recipient, made if need be. NULL: no memory. */
 struct out_flow *out_flow_get(struct outbox *outbox, const struct node_id *recipient,
-                              uint8_t relays_exact, bool strict);
+                              uint8_t relays_exact, bool strict, uint8_t shards_k,
+                              uint8_t shards_m);
 void out_flow_free(struct outbox *outbox, struct out_flow *flow);
 /* Have it run in the next tick. */
 void out_flow_wake(struct outbox *outbox, struct out_flow *flow);
@@ -144,10 +191,8 @@ const struct parcel_secret *out_flow_secret(struct outbox *outbox, const struct 
 void out_flow_enqueue(struct outbox *outbox, struct out_flow *flow, struct out_message *message);
 
 /* ---- outbox_ack.c ---- */
-int64_t out_timeout_us(const struct out_flow *flow);
 /* How long to wait for an answer to what a parcel sends now. */
 int64_t out_delay_us(struct outbox *outbox, const struct out_parcel *parcel);
-void out_slot_retire(struct out_slot *slot);
 void out_flow_time_out(struct outbox *outbox, struct out_flow *flow, struct mono now);
 
 #endif

@@ -75,10 +75,13 @@ static bool is_possible(struct outbox *outbox, const struct request *request,
     return path_sample(outbox->config.paths, &wish, now, hops, &n, &choices) != PATH_STRICT;
 }
 
-/* What is wrong with it by itself. 0 or -EMSGSIZE, -EINVAL. */
+/* What is wrong with it by itself. 0 or -EMSGSIZE, -EINVAL (its name), -ERANGE (its shards). */
 static int check_shape(const struct outbox *outbox, const struct request *request) {
     uint64_t size = request->push.size;
     const struct file_head *file = request->push.file;
+    if (request->push.shards_k + request->push.shards_m > OUTBOX_SLOTS_MAX ||
+        (request->push.shards_m > 0 && request->push.shards_k == 0))
+        return -ERANGE;
     if (request->push.kind != KIND_FILE)
         return size > outbox->config.message_max || size > UINT32_MAX - PARCEL_BLOCK_MAX ? -EMSGSIZE
                                                                                          : 0;
@@ -93,8 +96,12 @@ static bool is_acceptable(struct outbox *outbox, const struct request *request,
                           struct out_refusal *refusal) {
     int error = check_shape(outbox, request);
     bool is_file = request->push.kind == KIND_FILE;
-    struct out_refusal why = {error == -EINVAL ? ANSWER_USAGE : ANSWER_LIMIT, ""};
-    if (error == -EINVAL) {
+    struct out_refusal why = {
+        error == -EINVAL || error == -ERANGE ? ANSWER_USAGE : ANSWER_LIMIT, ""};
+    if (error == -ERANGE) {
+        snprintf(why.text, sizeof why.text, "--shards K+M: at most %d in all, and K at least 1",
+                 OUTBOX_SLOTS_MAX);
+    } else if (error == -EINVAL) {
         snprintf(why.text, sizeof why.text, "a file needs a name of 1 to %d bytes", FILE_NAME_MAX);
     } else if (error && is_file) {
         snprintf(why.text, sizeof why.text, "the file is too large");
@@ -164,7 +171,8 @@ static int put_prepare(struct outbox *outbox, struct out_op *op, const struct re
     if (error)
         return error;
     if (!node_id_is_equal(recipient, &outbox->self)) {
-        op->message->flow = out_flow_get(outbox, recipient, record->relays_exact, record->strict);
+        op->message->flow = out_flow_get(outbox, recipient, record->relays_exact, record->strict,
+                                         record->shards_k, record->shards_m);
         if (!op->message->flow)
             return -ENOMEM;
         op->message->flow->n_messages++;

@@ -9,13 +9,23 @@
 
 #include <sys/queue.h>
 
-#define OUTBOX_WINDOW_MAX 16 /* packets under way on a path */
+/* Packets under way on a path. The least that a round trip can be measured with; what is sent
+ * before anything is known; 1024 is all that a path carries, and 12 Mbit/s each 1 s away. */
+#define OUTBOX_WINDOW_MIN 2u
+#define OUTBOX_WINDOW_FIRST 16u
+#define OUTBOX_WINDOW_MAX 1024u
+#define OUTBOX_WINDOW_UNIT 256u /* windows are kept in parts of a packet */
 #define OUTBOX_BACKOFF_MAX_US (5 * US_PER_MINUTE)
 #define OUTBOX_UNREACHABLE_MIN_US US_PER_S
-#define OUTBOX_SLOTS 4  /* kept paths a recipient */
-#define OUTBOX_FLIGHT 8 /* parcels of a recipient in memory */
-#define OUTBOX_LONG_FLIGHT                                                                         \
-    4 /* of them, blocks of long messages: a 1 GB file must not delay a message */
+#define OUTBOX_SLOTS 4      /* kept paths a recipient */
+#define OUTBOX_SLOTS_MAX 32 /* with explicit shards: one each */
+#define OUTBOX_FLIGHT_BYTES                                                                        \
+    (4u << 20) /* of a recipient in memory: 50 Mbit/s, three round trips of 200 ms */
+#define OUTBOX_FLIGHT_LEAST (512u << 10) /* each, where all of them have a quarter of the memory */
+#define OUTBOX_LONG_BYTES (OUTBOX_FLIGHT_BYTES / 4 * 3) /* of them, blocks of long messages */
+#define OUTBOX_PARCELS 128 /* of a recipient in memory, however small */
+#define OUTBOX_LONG_PARCELS (OUTBOX_PARCELS / 4 * 3)
+#define OUTBOX_QUANTUM 32     /* packets a recipient sends before the next one's turn */
 #define OUTBOX_FAST_RESENDS 3 /* time-outs without back-off */
 #define OUTBOX_SEALED_MAX                                                                          \
     1024 /* parcels sealed at once, over all recipients: their receipt keys are in locked memory   \
@@ -83,29 +93,40 @@ struct out_parcel {
     struct parcel_id id;
     enum out_parcel_state state;
     bool is_long, spoiled, traced;
+    bool shown; /* a partial receipt told of it */
     struct out_item *items;
     size_t n_items;
     uint8_t *plain, *sealed;
-    size_t plain_length, sealed_length, charged; /* sealed: k shards of one length */
-    unsigned reads;                              /* under way */
+    size_t size; /* of its items, for the bound of the flow */
+    size_t plain_length, padded_length, charged;
+    unsigned reads; /* under way */
     int read_error;
     uint32_t key; /* place of its receipt key */
     struct out_shard *shards;
-    unsigned k, waiting, arrived;
+    size_t length;        /* of a shard */
+    uint8_t *parity;      /* computed when the first of it is to be sent */
+    unsigned k, m, fresh; /* shards from `fresh` on were never sent */
+    unsigned arrived, flying;
     unsigned timeouts;    /* in a row, with nothing heard */
     uint32_t credit;      /* shards it may send before something is heard */
     struct mono deadline; /* of what flies */
 };
 TAILQ_HEAD(out_parcels, out_parcel);
 
-struct out_slot { /* a place for a kept path; its estimates outlive the path */
+struct out_slot { /* a place for a kept path; its window outlives the path */
     struct path *path;
     uint32_t id;
     uint16_t packets;
-    unsigned window, flight, acked;
+    bool worked;
+    bool starting;   /* slow start: doubles each round trip */
+    bool based;      /* `base` is known of this path */
+    uint32_t window; /* in OUTBOX_WINDOW_UNIT parts of a packet */
+    unsigned flight;
+    uint32_t loss;     /* share of its packets lost, in 2^-16 */
+    uint32_t base;     /* least (arrived - sent), by two clocks */
+    int64_t queue_us;  /* how much more it was lately */
     struct mono cut;   /* last halved */
     struct mono heard; /* something sent over this path arrived */
-    bool worked;
 };
 
 struct out_flow { /* one recipient (and one kind of route asked for) */
@@ -115,14 +136,19 @@ struct out_flow { /* one recipient (and one kind of route asked for) */
     bool running;
     struct node_id recipient;
     uint8_t relays_exact;
+    uint8_t shards_k, shards_m; /* 0, 0: as fits */
     bool strict;
     struct out_messages shorts, longs;
     size_t n_messages; /* those being stored included */
     struct out_parcels parcels;
     unsigned n_parcels, n_long;
+    size_t bytes, long_bytes; /* of parcels */
     bool long_turn;
-    struct out_slot slots[OUTBOX_SLOTS];
     int64_t srtt_us, rttvar_us; /* srtt < 0: unmeasured */
+    struct mono measured;
+    int64_t store_us;   /* how much longer than a round trip a completion takes */
+    uint32_t loss;      /* share of packets lost, in 2^-16 */
+    unsigned loss_seen; /* packets that it was measured by, as far as they count */
     bool keyed;
     int64_t epoch;
     uint64_t stamp; /* sequence of the descriptor that the keys are from */
@@ -133,6 +159,8 @@ struct out_flow { /* one recipient (and one kind of route asked for) */
     struct mono draw_after; /* a further path could not be had: not tried before */
     int64_t retry_us;
     struct mono idle_since;
+    unsigned n_slots;
+    struct out_slot slots[];
 };
 TAILQ_HEAD(out_flows, out_flow);
 

@@ -154,12 +154,12 @@ static void answer_routes(struct outbox *outbox, uint64_t client, const struct o
                           const struct out_parcel *parcel) {
     struct answer answer = {.client = client, .kind = ANSWER_ROUTES};
     struct route_report *routes =
-        effects_scratch(outbox->config.effects, OUTBOX_SLOTS * sizeof *routes);
+        effects_scratch(outbox->config.effects, flow->n_slots * sizeof *routes);
     if (!routes)
         return;
-    for (unsigned i = 0; i < OUTBOX_SLOTS; i++) {
+    for (unsigned i = 0; i < flow->n_slots; i++) {
         bool used = false;
-        for (unsigned j = 0; j < parcel->k && flow->slots[i].path; j++)
+        for (unsigned j = 0; j < parcel->fresh && flow->slots[i].path; j++)
             used = used ||
                    (parcel->shards[j].sends > 0 && parcel->shards[j].path == flow->slots[i].id);
         if (used)
