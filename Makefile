@@ -24,6 +24,7 @@ endif
 PKG_CONFIG ?= pkg-config
 FUZZ_SECONDS ?= 30
 CHECK_JOBS ?= 2
+KILLS ?= 1000
 WERROR ?= $(if $(SANITIZE),,$(filter true,$(CI)))
 comma := ,
 B := build/$(if $(SANITIZE),$(subst $(comma),-,$(SANITIZE)),release)$(if $(PORTABLE),-portable)
@@ -153,8 +154,10 @@ demo: all ## eight nodes on this machine, explained as they go
 check: all $(UNIT) $(FUZZ) $(if $(SIM),$(B)/sim) ## every test (SANITIZE=...: under sanitizers); ends in a sum
 	$(SUMMARY) $(B)/check $(foreach t,$(UNIT),'$(t:$(B)/tests/%=%)|300|$t') $(if $(SIM),'sim|500|$(B)/sim --check') \
 		$(E2E) $(foreach t,$(FUZZ),'$(t:$(B)/tests/%=%)|300|$t tests/fuzz/corpus/$(t:$(B)/tests/fuzz/fuzz_%=%)') $(STATIC)
-check-long: all $(if $(SIM),$(B)/sim) ## the tests that take longer than a coffee
-	$(SUMMARY) $(B)/check-long $(if $(SIM),'sim|7200|$(B)/sim --long')
+check-long: all $(if $(SIM),$(B)/sim) ## the tests that take longer than a coffee: KILLS=1000 SIM_SECONDS=1800
+	$(SUMMARY) $(B)/check-long $(if $(SIM),'sim|7200|$(B)/sim --long') \
+		'tests/e2e/crash.bats|7200|env CYCLES=$(KILLS) SEED=$$(date +%s) $(BATS) tests/e2e/crash.bats'
+	+$(Q)$(MAKE) fuzz
 sim: $(B)/sim ## one simulated network: SEED=N [NODES=N] [SCENARIO=NAME] (chaos of as many nodes as the seed says)
 	$(Q)$(B)/sim $(if $(SEED),-s $(SEED)) $(if $(NODES),-n $(NODES)) $(SCENARIO)
 bench: all $(BENCH) ## measure
