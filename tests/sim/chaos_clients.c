@@ -8,6 +8,7 @@
 
 #define PULLERS_FROM (UINT64_C(1) << 40) /* numbers of clients that pull */
 #define MARK_LEN 32
+#define EXPIRY_SLACK_US (4 * US_PER_MINUTE) /* it goes by wall clocks, which are set */
 
 struct puller {
     uint64_t client; /* 0: none */
@@ -192,7 +193,7 @@ unsigned clients_open(struct clients *clients, const bool *gone, bool print) {
         model_store_visit(sim->hosts[push->to].store, look_for, &search);
         bool over = push->state == MESSAGE_EXPIRED ||
                     sim->now_us - push->pushed_us >
-                        sim->hosts[push->from].config.delivery_expire_us + US_PER_MINUTE;
+                        sim->hosts[push->from].config.delivery_expire_us + EXPIRY_SLACK_US;
         if ((search.found || over) && (push->orphan || message_state_is_final(push->state)))
             continue;
         open++;
