@@ -14,7 +14,9 @@
 #define REJOIN_US (60 * US_PER_S)
 #define DELIVER_US (10 * US_PER_MINUTE) /* resending backs off to 5 min */
 #define EXPIRE_US                                                                                  \
-    (40 * US_PER_MINUTE) /* where somebody goes on dropping: everything has to be over then */
+    (40 * US_PER_MINUTE)   /* where somebody goes on dropping: everything has to be over then */
+#define ADVERSARIES_MAX 15 /* of 60: in larger networks they only take time */
+#define LARGE 60           /* nodes beyond which a second of mischief is dear */
 #define ASK_US (200 * US_PER_MS)
 
 enum mischief {
@@ -86,7 +88,8 @@ static void draw_boxes(struct chaos *chaos) {
 
 static void draw_adversaries(struct chaos *chaos) {
     struct sim *sim = chaos->sim;
-    unsigned n = sim_chance(sim, 0.6) ? (unsigned)sim_below(sim, sim->n_hosts / 4 + 1) : 0;
+    unsigned most = sim->n_hosts / 4 < ADVERSARIES_MAX ? sim->n_hosts / 4 : ADVERSARIES_MAX;
+    unsigned n = sim_chance(sim, 0.6) ? (unsigned)sim_below(sim, most + 1) : 0;
 
     if (n > 0 && sim_chance(sim, 0.3))
         chaos->kept = HABIT_DROPS_ALL | HABIT_DROPS_SOME | HABIT_LIES;
@@ -239,7 +242,8 @@ static void do_one(struct chaos *chaos, enum mischief mischief) {
 
 static void rage(struct chaos *chaos) {
     struct sim *sim = chaos->sim;
-    int64_t until = sim->now_us + (int64_t)(10 + sim_below(sim, 25)) * US_PER_S;
+    int64_t until = sim->now_us +
+                    (int64_t)(10 + sim_below(sim, 25)) * US_PER_S / (sim->n_hosts > LARGE ? 5 : 1);
     unsigned all = 0;
 
     for (unsigned i = 0; i < MISCHIEFS; i++)
