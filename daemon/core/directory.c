@@ -332,6 +332,28 @@ static enum drop refusal(const struct directory *directory, const struct descrip
     return DROP_NONE;
 }
 
+/* One of ours. A later one than we know of is of another life: its sequence was lost with the disk's last words, or our state is
+ * a copy of it. */
+static enum directory_outcome offer_self(struct directory *directory, const uint8_t *bytes,
+                                         size_t length, const struct descriptor *descriptor,
+                                         struct wall wall, enum drop *ret_drop) {
+    if (descriptor->sequence <= directory->self.sequence ||
+        descriptor->sequence <= directory->outbid)
+        return DIRECTORY_OLD;
+    enum drop drop =
+        is_ahead(descriptor, wall) ? DROP_TIME : descriptor_verify(bytes, length, &descriptor->id);
+    if (drop != DROP_NONE) {
+        *ret_drop = drop;
+        return DIRECTORY_BAD;
+    }
+    directory->outbid = descriptor->sequence;
+    return DIRECTORY_OLD;
+}
+
+uint64_t directory_outbid(const struct directory *directory) {
+    return directory->outbid;
+}
+
 enum directory_outcome directory_offer(struct directory *directory, const uint8_t *bytes,
                                        size_t length, struct mono now, struct wall wall,
                                        const struct directory_entry **ret_entry,
@@ -343,7 +365,7 @@ enum directory_outcome directory_offer(struct directory *directory, const uint8_
     if (drop == DROP_NONE) {
         record = find(directory, node_id_prefix(&descriptor.id));
         if (node_id_is_equal(&descriptor.id, &directory->id))
-            return DIRECTORY_OLD;
+            return offer_self(directory, bytes, length, &descriptor, wall, ret_drop);
         if (record && node_id_is_equal(&record->entry.id, &descriptor.id) &&
             descriptor.sequence <= record->entry.sequence)
             return DIRECTORY_OLD;

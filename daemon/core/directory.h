@@ -64,6 +64,9 @@ void directory_restore(struct directory *directory, const uint8_t *bytes, size_t
  * is first called. Bytes that do not decode change nothing. */
 void directory_set_self(struct directory *directory, const uint8_t *bytes, size_t length,
                         struct mono now);
+/* The highest sequence of a descriptor of ours that came back to us, if we never signed one so late in this life: until ours
+ * goes beyond it, the network holds to that one, whose routing keys nobody has any more. 0: none. */
+uint64_t directory_outbid(const struct directory *directory);
 /* Our own established links, as routes may use them (suspects left out), before any descriptor says so. */
 void directory_set_links(struct directory *directory, const uint64_t *prefixes, size_t n);
 

@@ -37,6 +37,7 @@ struct self {
 struct directory {
     struct node_id id;
     uint64_t prefix;
+    uint64_t outbid; /* see directory_outbid() */
     struct self self;
     size_t max;
     struct core_random random;

@@ -128,6 +128,7 @@ void node_sign(struct node *node) {
     struct descriptor descriptor = {.sequence = next_sequence(node)};
     uint8_t bytes[DESCRIPTOR_MAX];
 
+    identity_advance(node->identity, node->wall); /* the clock may just have left an epoch */
     describe(node, &descriptor);
     int length = descriptor_sign(&descriptor, node->identity, node->wall, bytes);
     if (length <
@@ -172,10 +173,20 @@ struct mono node_publish_next(const struct node *node) {
     return publication_due(node);
 }
 
+/* The network has a later descriptor of ours than we do: it takes none of ours until we go beyond that one. */
+static void follow_outbid(struct node *node) {
+    if (directory_outbid(node->directory) <= node->publisher.sequence)
+        return;
+    node->publisher.sequence = directory_outbid(node->directory);
+    node->publisher.dirty = node->publisher.lost_link =
+        true; /* rationed: a copy of us may do the same */
+}
+
 void node_publish(struct node *node) {
     struct publisher *publisher = &node->publisher;
     int64_t since = node->now.us - publisher->last.us;
 
+    follow_outbid(node);
     if (!mono_is_due(publication_due(node), node->now))
         return;
     if (!publisher->published || since > 2 * publisher->interval_us) {

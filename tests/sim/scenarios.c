@@ -263,6 +263,26 @@ static void run_store(struct sim *sim) {
     must_deliver(sim, 10 * DELIVER_US);
 }
 
+/* A node whose clock is ahead publishes, and its disk keeps nothing of it: in its next life, with a clock set right, it has to go beyond
+ * what the others hold of it. */
+static void run_forgetful(struct sim *sim) {
+    unsigned i = 1 + (unsigned)sim_below(sim, sim->n_hosts - 1), other = (i + 1) % sim->n_hosts;
+    sim->hosts[i].skew_us = (int64_t)(60 + sim_below(sim, 60)) * US_PER_S;
+    model_store_fail(sim->hosts[i].store, 0, UINT32_MAX, -EIO);
+    start_all(sim);
+    must_form(sim, FORM_US);
+    sim_run(sim, 5 * US_PER_S);
+    sim_crash(sim, i);
+    sim->hosts[i].skew_us = 0;
+    model_store_fail(sim->hosts[i].store, 0, 0, 0);
+    sim_start(sim, i, &sim->hosts[0].address, i > 0);
+    say(sim, "back, and it knows nothing of its former life");
+    sim_run(sim, 5 * US_PER_S);
+    push_random(sim, other, i, 2000);
+    push_random(sim, i, other, 2000);
+    must_deliver(sim, DELIVER_US);
+}
+
 /* A full network and newcomers one after the other: each is let in, nobody falls out. */
 static void run_join(struct sim *sim) {
     unsigned first = sim->n_hosts / 2;
@@ -373,6 +393,7 @@ const struct scenario scenarios[] = {
     {"step", "a running node's clock is set 5 h on, then 7 h back", run_step},
     {"offline", "messages for one who is away", run_offline},
     {"store", "disks that fail now and then", run_store},
+    {"forgetful", "a node that has forgotten what it published last", run_forgetful},
     {"join", "newcomers to a full network", run_join},
     {"determinism", "the same seed gives the same trace", run_determinism},
     {"replay", "a chaos twice: the same trace", run_replay},

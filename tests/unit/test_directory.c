@@ -200,6 +200,32 @@ static void test_ourselves_by_others_word(void **state) {
     assert_null(directory_find(f->directory, &f->self.id));
 }
 
+/* A descriptor of another life of ours: only one that is later than ours, ours by its signature, and not too far ahead, counts. */
+static void test_outbid(void **state) {
+    struct fixture *f = *state;
+    uint64_t now = (uint64_t)wall_ms(f->wall), most = now + DESCRIPTOR_AHEAD_US / US_PER_MS;
+
+    sign(f, &f->self);
+    directory_set_self(f->directory, f->self.bytes, f->self.length, f->now);
+    assert_int_equal(offer_bytes(f, f->self.bytes, f->self.length), DIRECTORY_OLD);
+    assert_int_equal(directory_outbid(f->directory), 0);
+    sign(f, &f->self);
+    f->self.bytes[0] ^= 1;
+    assert_int_equal(offer_bytes(f, f->self.bytes, f->self.length), DIRECTORY_BAD);
+    assert_int_equal(f->drop, DROP_AUTH);
+    assert_int_equal(directory_outbid(f->directory), 0);
+    f->self.bytes[0] ^= 1;
+    assert_int_equal(offer_bytes(f, f->self.bytes, f->self.length), DIRECTORY_OLD);
+    assert_int_equal(directory_outbid(f->directory), now + 1);
+    f->self.descriptor.sequence = most;
+    assert_int_equal(offer(f, &f->self), DIRECTORY_OLD);
+    assert_int_equal(directory_outbid(f->directory), most);
+    assert_int_equal(offer(f, &f->self), DIRECTORY_BAD);
+    assert_int_equal(f->drop, DROP_TIME);
+    assert_int_equal(directory_outbid(f->directory), most);
+    assert_null(directory_find(f->directory, &f->self.id));
+}
+
 /* Another id of the same first bytes, in an otherwise good descriptor. */
 static struct node_id make_twin(struct author *author) {
     size_t at = SIGNATURE_LEN;
@@ -735,6 +761,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         TEST(test_news_old_and_verbatim),
         TEST(test_forged_and_malformed),
+        TEST(test_outbid),
         TEST(test_ourselves_by_others_word),
         TEST(test_prefix_taken),
         TEST(test_ahead_of_the_clock),
