@@ -1,6 +1,7 @@
 /* Links and cells: which session speaks for which neighbour, what goes into a cell, who is alive. Threat: see link.h. */
 #include "daemon/core/link_private.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -23,6 +24,11 @@ struct links *links_new(const struct links_config *config) {
     if (!links)
         return NULL;
     memset(links, 0, sizeof *links);
+    links->events = calloc(LINK_EVENTS_MAX, sizeof *links->events);
+    if (!links->events) {
+        sodium_free(links);
+        return NULL;
+    }
     links->config = *config;
     guard_init(&links->guard, config->network_key, config->random, (struct mono){0});
     sodium_memzero(links->config.network_key, KEY_LEN);
@@ -61,15 +67,9 @@ void links_set_correction(struct links *links, int64_t correction_us) {
 
 struct link_event *link_emit(struct links *links, enum link_event_kind kind,
                              const struct link *link) {
-    if (links->n_events == links->events_capacity) {
-        size_t capacity = links->events_capacity ? links->events_capacity * 2 : 4;
-        struct link_event *larger = realloc(links->events, capacity * sizeof *larger);
-        if (!larger)
-            return NULL;
-        links->events = larger;
-        links->events_capacity = capacity;
-    }
-    struct link_event *event = &links->events[links->n_events++];
+    assert(links->n_events < LINK_EVENTS_MAX);
+    size_t place = (links->first_event + links->n_events++) % LINK_EVENTS_MAX;
+    struct link_event *event = &links->events[place];
     memset(event, 0, sizeof *event);
     event->kind = kind;
     if (link) {
@@ -80,11 +80,13 @@ struct link_event *link_emit(struct links *links, enum link_event_kind kind,
 }
 
 bool links_event(struct links *links, struct link_event *ret_event) {
-    if (links->first_event == links->n_events) {
-        links->first_event = links->n_events = 0;
+    if (links->n_events == 0) {
+        links->first_event = 0; /* so that few pages of the ring are ever touched */
         return false;
     }
-    *ret_event = links->events[links->first_event++];
+    *ret_event = links->events[links->first_event];
+    links->first_event = (links->first_event + 1) % LINK_EVENTS_MAX;
+    links->n_events--;
     return true;
 }
 
@@ -209,9 +211,7 @@ static void link_drop(struct links *links, struct link *link) {
 
 void link_end(struct links *links, struct link *link, enum link_close reason) {
     if (link->view.state != LINK_PROBATION) {
-        struct link_event *event = link_emit(links, LINK_EVENT_DOWN, link);
-        if (event)
-            event->close = reason;
+        link_emit(links, LINK_EVENT_DOWN, link)->close = reason;
     } else if (link->view.dialled) { /* no verdict, or none that makes sense */
         link_emit(links, LINK_EVENT_DIAL_FAILED, link);
     }
@@ -303,7 +303,7 @@ struct link *link_adopt(struct links *links, struct session *session, struct mon
     if (!link)
         link = link_new(links, session, now, wall);
     if (!link) {
-        session_free(links, session);
+        session_dropped(links, session);
         return NULL;
     }
     session->link = link->view.slot;
@@ -427,11 +427,9 @@ void link_take_verdict(struct links *links, struct link *link, const uint8_t *bo
         link_is_up(links, link, now);
     struct link_event *event =
         link_emit(links, refusal == LINK_ACCEPTED ? LINK_EVENT_UP : LINK_EVENT_REFUSED, link);
-    if (event) {
-        event->refusal = (enum link_refusal)refusal;
-        event->n_referrals = n;
-        memcpy(event->referrals, referrals, n * sizeof *referrals);
-    }
+    event->refusal = (enum link_refusal)refusal;
+    event->n_referrals = n;
+    memcpy(event->referrals, referrals, n * sizeof *referrals);
     if (refusal != LINK_ACCEPTED)
         link_drop(links, link);
 }
