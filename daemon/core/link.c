@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #define OLD_KEYS_US (30 * US_PER_S)
+#define PREVIOUS_LONGER_US (10 * US_PER_S) /* while the other end has not been heard on the new */
 #define REKEY_US (10 * US_PER_MINUTE)
 #define REKEY_CELLS (UINT64_C(1) << 32)
 #define SIMULTANEOUS_US (5 * US_PER_S)
@@ -244,6 +245,12 @@ static struct link *link_new(struct links *links, const struct session *session,
     return NULL;
 }
 
+static bool is_begun_by_smaller(const struct links *links, const struct session *session) {
+    bool we_are =
+        memcmp(identity_id(links->config.identity)->bytes, session->peer.bytes, NODE_ID_LEN) < 0;
+    return session->initiator == we_are;
+}
+
 /* Both dialled at once: the session begun by the smaller id speaks, the other only listens. */
 static bool current_wins(const struct links *links, const struct link *link,
                          const struct session *session, struct mono now) {
@@ -252,9 +259,7 @@ static bool current_wins(const struct links *links, const struct link *link,
         now.us - current->opened.us > SIMULTANEOUS_US ||
         current->peer_sequence != session->peer_sequence)
         return false;
-    bool ours_wins =
-        memcmp(identity_id(links->config.identity)->bytes, session->peer.bytes, NODE_ID_LEN) < 0;
-    return current->initiator == ours_wins;
+    return is_begun_by_smaller(links, current);
 }
 
 /* A second daemon with the same identity would take the link back and forth for ever: say so. Both sides log it: we here, the
@@ -474,23 +479,34 @@ static void ask_if_quiet(struct links *links, struct link *link, struct mono now
     }
 }
 
+/* The old session ends once the other end speaks on the new one. When both dialled at once they may have judged differently which
+ * counts (one has signed anew in between), and each hears the other on what it takes for the old one: then the end that does not
+ * speak on the session begun by the smaller id gives way, and the other waits for that. */
+static void end_previous(struct links *links, struct link *link, struct mono now) {
+    struct session *current = link->current, *previous = link->previous;
+    bool crossed = current && previous->heard.us > current->heard.us &&
+                   previous->heard.us > current->opened.us + SIMULTANEOUS_US;
+
+    if (crossed && current->initiator != previous->initiator &&
+        is_begun_by_smaller(links, previous)) {
+        link->current = previous;
+        link->previous = current;
+    } else if (current && (crossed || current->heard.us <= current->opened.us)) {
+        link->previous_until = mono_add(now, PREVIOUS_LONGER_US);
+        return;
+    }
+    session_free(links, link->previous);
+    link->previous = NULL;
+}
+
 static void link_tick(struct links *links, struct link *link, struct mono now, struct wall wall) {
     if (now.us - link->last_heard.us >= links->config.timeout_us ||
         (link->view.state == LINK_PROBATION && now.us - link->view.since.us >= LINGER_US)) {
         link_end(links, link, LINK_CLOSED_SILENT);
         return;
     }
-    if (link->previous && mono_is_due(link->previous_until, now)) {
-        /* Both dialled at once and judged differently which session counts: the one that the other end speaks on. */
-        if (link->current && link->current->heard.us == 0 && link->previous->heard.us > 0 &&
-            now.us - link->previous->heard.us < OLD_KEYS_US) {
-            struct session *swap = link->current;
-            link->current = link->previous;
-            link->previous = swap;
-        }
-        session_free(links, link->previous);
-        link->previous = NULL;
-    }
+    if (link->previous && mono_is_due(link->previous_until, now))
+        end_previous(links, link, now);
     if (link->current &&
         (mono_is_due(link->rekey_at, now) || link->current->counter >= REKEY_CELLS)) {
         dial(links, &link->view.address, &link->view.local, LINK_REKEY, now, wall);
