@@ -289,10 +289,10 @@ enum drop pool_introduced(struct pool *pool, const uint8_t *body, size_t length,
     wire_get_address(&r, &address);
     if (r.failed || wire_left(&r) != 0 || address.port == 0 || address_is_unspecified(&address))
         return DROP_MALFORMED;
-    if (pool->introduced_from.us >= now.us)
-        return DROP_LIMIT;
     if (pool->introduced_from.us < now.us - INTRODUCED_BURST * INTRODUCED_US)
         pool->introduced_from = mono_add(now, -INTRODUCED_BURST * INTRODUCED_US);
+    if (pool->introduced_from.us > now.us - INTRODUCED_US)
+        return DROP_LIMIT;
     pool->introduced_from = mono_add(pool->introduced_from, INTRODUCED_US);
     struct contact *contact = book_note(&pool->book, &address, CONTACT_INTRODUCED);
     if (contact && contact->failures == 0) {

@@ -55,6 +55,8 @@ struct contact *book_note(struct book *book, const struct address *address,
             contact->kind = kind;
         return contact;
     }
+    if (address->port == 0 || address_is_unspecified(address))
+        return NULL; /* nobody can be there, whoever says so */
     contact = book_slot(book, kind);
     if (contact)
         *contact = (struct contact){

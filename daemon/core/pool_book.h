@@ -34,7 +34,8 @@ struct book {
 
 void book_deinit(struct book *book);
 struct contact *book_find(struct book *book, const struct address *address);
-/* Find or make; a wanted kind replaces a less wanted one. NULL: out of memory, or full of better ones. */
+/* Find or make; a wanted kind replaces a less wanted one. NULL: out of memory, full of better ones, or no address
+ * that anybody can have (port 0). */
 struct contact *book_note(struct book *book, const struct address *address, enum contact_kind kind);
 /* A dial in vain: back off 1 s to 5 min with jitter; what was only told us is barred for an hour after three. */
 void book_failed(struct contact *contact, const struct core_random *random, struct mono now);
