@@ -164,7 +164,8 @@ static struct mono publication_due(const struct node *node) {
     if (!publisher->dirty)
         return MONO_NEVER;
     /* Losses at once, while the ration lasts: links that come and go must not set the whole network publishing. */
-    bool at_once = publisher->lost_link && publisher->losses_from.us <= node->now.us;
+    int64_t ration = LOSS_RATION * base_interval(node);
+    bool at_once = publisher->lost_link && publisher->losses_from.us <= node->now.us - ration;
     return mono_add(publisher->last, at_once ? LOSS_US : publisher->interval_us);
 }
 
