@@ -51,7 +51,7 @@ void pool_add_bootstrap(struct pool *pool, const struct address *address, struct
     struct address whole = *address;
     if (whole.port == 0)
         whole.port = ADDRESS_PORT_DEFAULT;
-    book_note(&pool->book, &whole, CONTACT_BOOTSTRAP);
+    book_configure(&pool->book, &whole);
     pool->next = now;
 }
 

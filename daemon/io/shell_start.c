@@ -227,6 +227,10 @@ int shell_open(struct shell **ret_shell, const struct options *options, struct c
         shell_close(shell);
         return r;
     }
+    /* Without it, links to where the network was are noticed when they fall silent. */
+    r = netwatch_open(&shell->netwatch, shell->loop, shell_network_changed, shell);
+    if (r < 0)
+        log_debug(&shell->log, "changes of the network cannot be watched: %s", strerror(-r));
     begin(shell);
     *ret_shell = shell;
     return 0;
@@ -248,6 +252,7 @@ static void log_counters(const struct shell *shell) {
 void shell_release(struct shell *shell) {
     if (!shell)
         return;
+    netwatch_close(shell->netwatch);
     resolve_free(shell->resolve);
     store_stop(shell->store);
     node_free(shell->node);
@@ -256,6 +261,7 @@ void shell_release(struct shell *shell) {
     udp_close(shell->udp);
     control_hide(shell->control);
     state_close(shell->state);
+    shell->netwatch = NULL;
     shell->resolve = NULL;
     shell->store = NULL;
     shell->node = NULL;

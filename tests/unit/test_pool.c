@@ -386,6 +386,28 @@ static void test_port_0_is_nobodys(void **state) {
     assert_null(book_note(&f.pool->book, &nobody, CONTACT_MANUAL));
 }
 
+/* Names are looked up again and again, and may lead elsewhere each time: the book keeps room for others. */
+static void test_configured_peers_are_bounded(void **state) {
+    struct address address;
+    unsigned configured = 0;
+    (void)state;
+    for (unsigned i = 0; i < BOOK_CONFIGURED_MAX; i++) {
+        address = address_of(i);
+        pool_add_bootstrap(f.pool, &address, f.now);
+    }
+    address = address_of(77);
+    book_find(&f.pool->book, &address)->failures = 3;
+    pool_add_bootstrap(f.pool, &address, f.now); /* one that is there already displaces nobody */
+    assert_int_equal(book_find(&f.pool->book, &address)->kind, CONTACT_BOOTSTRAP);
+    struct address last = address_of(5000);
+    pool_add_bootstrap(f.pool, &last, f.now);
+    assert_int_equal(book_find(&f.pool->book, &last)->kind, CONTACT_BOOTSTRAP);
+    assert_int_equal(book_find(&f.pool->book, &address)->kind, CONTACT_GOSSIPED);
+    for (size_t i = 0; i < f.pool->book.n; i++)
+        configured += book_is_configured(&f.pool->book.contacts[i]);
+    assert_int_equal(configured, BOOK_CONFIGURED_MAX);
+}
+
 int main(void) {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -400,6 +422,7 @@ int main(void) {
         TEST(test_duplicate_waits),
         TEST(test_ourselves_are_not_dialled_again),
         TEST(test_port_0_is_nobodys),
+        TEST(test_configured_peers_are_bounded),
     };
     if (sodium_init() < 0)
         return 1;
