@@ -15,6 +15,7 @@
 #define LOSS_BURST 4   /* losses published at once, after quiet */
 #define LOSS_RATION 10 /* and one more after so many shortest intervals */
 #define TELL_CORRECTION_US (30 * US_PER_S)
+#define TELL_RIVALS_US US_PER_MINUTE
 #define RESIGN_CORRECTION_US (30 * US_PER_S)
 
 /* ---- Clock ---- */
@@ -302,10 +303,28 @@ void node_drain_links(struct node *node) {
 
 /* ---- News ---- */
 
+/* Anybody can cause this line, so it is for those who look closely, and never more than one a minute. */
+static void tell_rivals(struct node *node) {
+    struct address address;
+    char text[ADDRESS_TEXT_MAX];
+    uint64_t rivals = directory_rivals(node->directory, &address);
+
+    if (rivals == node->rivals_told || !mono_is_due(node->rivals_quiet, node->now))
+        return;
+    address_format(&address, true, text);
+    core_log(&node->config.trace, TRACE_DEBUG,
+             "another node claims an address that one has already, last %s: %llu times since the "
+             "last such line, %llu in all",
+             text, (unsigned long long)(rivals - node->rivals_told), (unsigned long long)rivals);
+    node->rivals_told = rivals;
+    node->rivals_quiet = mono_add(node->now, TELL_RIVALS_US);
+}
+
 void node_news(struct node *node, const struct directory_entry *entry, uint64_t from) {
     const struct link_view *link = links_find(node->links, entry->prefix);
     struct node_id id = entry->id;
 
+    tell_rivals(node);
     gossip_offer_news(node->gossip, entry->prefix, from, node->now);
     if (entry->kept)
         node_store_entry(node, entry);

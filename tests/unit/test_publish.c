@@ -214,6 +214,55 @@ static void test_flapping_links_do_not_set_the_network_publishing(void **state) 
     assert_int_equal(f.published, 1);
 }
 
+/* ---- Rival claims ---- */
+
+static void count_line(void *context, enum trace_level level, const char *text) {
+    unsigned *lines = context;
+    assert_int_equal(level, TRACE_DEBUG);
+    assert_non_null(strstr(text, "192.0.2.1:4000"));
+    (*lines)++;
+}
+
+/* A node that claims an address comes to be known. */
+static void meet(uint8_t number, const char *claimed) {
+    uint8_t seed[32] = {9, number}, secret[32] = {8, number}, bytes[DESCRIPTOR_MAX];
+    struct identity *identity = identity_new(seed, secret, &f.node.config.random);
+    struct descriptor descriptor = {.sequence = (uint64_t)wall_ms(f.node.wall), .n_addresses = 1};
+    const struct directory_entry *entry;
+    enum drop drop;
+    assert_int_equal(address_parse(claimed, &descriptor.addresses[0]), 0);
+    identity_advance(identity, f.node.wall);
+    int length = descriptor_sign(&descriptor, identity, f.node.wall, bytes);
+    assert_true(length > 0);
+    identity_free(identity);
+    assert_int_equal(directory_offer(f.node.directory, bytes, (size_t)length, f.node.now,
+                                     f.node.wall, &entry, &drop),
+                     DIRECTORY_NEWS);
+    node_news(&f.node, entry, 0);
+}
+
+static void test_rivals_are_told_once_a_minute(void **state) {
+    unsigned lines = 0;
+    (void)state;
+    f.node.config.trace = (struct core_trace){TRACE_DEBUG, count_line, &lines};
+    meet(1, "192.0.2.1:4000");
+    meet(2, "192.0.2.1:4001"); /* two of one machine are no rivals */
+    assert_int_equal(lines, 0);
+    meet(3, "192.0.2.1:4000");
+    assert_int_equal(lines, 1);
+    meet(4, "192.0.2.1:4000");
+    set_time(f.node.now.us + US_PER_MINUTE - 1);
+    meet(5, "192.0.2.2:4000");
+    assert_int_equal(lines, 1);
+    set_time(f.node.now.us + 1);
+    meet(6, "192.0.2.3:4000"); /* what was not told is told with the next news */
+    assert_int_equal(lines, 2);
+    meet(7, "192.0.2.4:4000");
+    set_time(f.node.now.us + US_PER_HOUR);
+    meet(8, "192.0.2.5:4000");
+    assert_int_equal(lines, 2);
+}
+
 /* ---- Addresses ---- */
 
 static void test_port_0_is_not_published(void **state) {
@@ -249,6 +298,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_a_loss_is_published_within_a_second),
         TEST(test_flapping_links_do_not_set_the_network_publishing),
+        TEST(test_rivals_are_told_once_a_minute),
         TEST(test_port_0_is_not_published),
         TEST(test_port_0_has_no_vote),
     };
