@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #define CAPACITY_FIRST 32
+#define WORDS_SPARE 6 /* kept by a vertex that needs less: claims come and go by ones */
 
 /* ---- Map ---- */
 
@@ -20,38 +21,113 @@ static uint32_t map_home(const struct topology *topology, uint64_t prefix) {
     uint64_t x = prefix ^ (uint64_t)(uintptr_t)topology * UINT64_C(0x9e3779b97f4a7c15);
     x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
     x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    return (uint32_t)(x ^ x >> 31) & (2 * topology->capacity - 1);
+    return (uint32_t)(x ^ x >> 31) & (topology->n_map - 1);
 }
 
 /* The slot that holds the prefix, or the empty one where it would go. */
 static uint32_t map_slot_of(const struct topology *topology, uint64_t prefix) {
-    uint32_t mask = 2 * topology->capacity - 1, i = map_home(topology, prefix);
-    while (topology->map[i].number != 0 && topology->map[i].prefix != prefix)
+    uint32_t mask = topology->n_map - 1, i = map_home(topology, prefix);
+    while (topology->map[i] != 0 && topology->vertices[topology->map[i] - 1].prefix != prefix)
         i = (i + 1) & mask;
     return i;
 }
 
 uint32_t topology_find(const struct topology *topology, uint64_t prefix) {
-    uint32_t number = topology->map[map_slot_of(topology, prefix)].number;
+    uint32_t number = topology->map[map_slot_of(topology, prefix)];
     return number != 0 ? number - 1 : TOPOLOGY_NONE;
 }
 
-static void map_put(struct topology *topology, uint64_t prefix, uint32_t vertex) {
-    topology->map[map_slot_of(topology, prefix)] = (struct map_slot){prefix, vertex + 1};
+static void map_put(struct topology *topology, uint32_t vertex) {
+    topology->map[map_slot_of(topology, topology->vertices[vertex].prefix)] = vertex + 1;
 }
 
 /* Close the gap by moving back whatever had been pushed past it (Knuth 6.4 R): no tombstones, so
  * churn costs nothing. */
 static void map_delete(struct topology *topology, uint64_t prefix) {
-    uint32_t mask = 2 * topology->capacity - 1, gap = map_slot_of(topology, prefix);
-    for (uint32_t i = (gap + 1) & mask; topology->map[i].number != 0; i = (i + 1) & mask) {
-        uint32_t home = map_home(topology, topology->map[i].prefix);
+    uint32_t mask = topology->n_map - 1, gap = map_slot_of(topology, prefix);
+    for (uint32_t i = (gap + 1) & mask; topology->map[i] != 0; i = (i + 1) & mask) {
+        uint32_t home = map_home(topology, topology->vertices[topology->map[i] - 1].prefix);
         if (((i - home) & mask) >= ((i - gap) & mask)) {
             topology->map[gap] = topology->map[i];
             gap = i;
         }
     }
-    topology->map[gap] = (struct map_slot){0, 0};
+    topology->map[gap] = 0;
+}
+
+static int map_grow(struct topology *topology, uint32_t capacity) {
+    uint32_t n = topology->n_map != 0 ? topology->n_map : 1;
+    while (n < 2 * capacity)
+        n *= 2;
+    if (n == topology->n_map)
+        return 0;
+    uint32_t *old = topology->map, *map = calloc(n, sizeof *map), n_old = topology->n_map;
+    if (map == NULL)
+        return -ENOMEM;
+    topology->map = map;
+    topology->n_map = n;
+    for (uint32_t i = 0; i < n_old; i++)
+        if (old[i] != 0)
+            map_put(topology, old[i] - 1);
+    free(old);
+    return 0;
+}
+
+/* ---- Claims ---- */
+
+/* A vertex's, unpacked. */
+struct claims {
+    uint32_t links[TOPOLOGY_DEGREE_MAX];
+    uint64_t strangers[TOPOLOGY_DEGREE_MAX];
+    uint8_t n_links, n_strangers;
+};
+
+static uint64_t stranger_at(const struct vertex *vertex, unsigned i) {
+    uint64_t prefix;
+    memcpy(&prefix, vertex->links + vertex->n_links + 2 * i, sizeof prefix);
+    return prefix;
+}
+
+static void claims_read(const struct vertex *vertex, struct claims *ret) {
+    ret->n_links = vertex->n_links;
+    ret->n_strangers = vertex->n_strangers;
+    for (unsigned i = 0; i < vertex->n_links; i++)
+        ret->links[i] = vertex->links[i];
+    for (unsigned i = 0; i < vertex->n_strangers; i++)
+        ret->strangers[i] = stranger_at(vertex, i);
+}
+
+/* Room for so many words, and not much more. False: no memory for more than there is. */
+static bool vertex_reserve(struct vertex *vertex, unsigned words) {
+    if (words <= vertex->n_words && words + WORDS_SPARE > vertex->n_words)
+        return true;
+    uint32_t *links = realloc(vertex->links, (words + 1) * sizeof *links);
+    if (links != NULL) {
+        vertex->links = links;
+        vertex->n_words = (uint8_t)words;
+    }
+    return words <= vertex->n_words;
+}
+
+static bool claims_write(struct vertex *vertex, const struct claims *claims) {
+    if (!vertex_reserve(vertex, claims->n_links + 2u * claims->n_strangers))
+        return false;
+    vertex->n_links = claims->n_links;
+    vertex->n_strangers = claims->n_strangers;
+    if (vertex->links == NULL)
+        return true; /* nothing claimed, ever */
+    memcpy(vertex->links, claims->links, claims->n_links * sizeof *claims->links);
+    memcpy(vertex->links + claims->n_links, claims->strangers,
+           claims->n_strangers * sizeof *claims->strangers);
+    return true;
+}
+
+/* The claim of somebody who does not claim us, by its place, or -1. */
+static int find_stranger(const struct vertex *vertex, uint64_t prefix) {
+    for (unsigned i = 0; i < vertex->n_strangers; i++)
+        if (stranger_at(vertex, i) == prefix)
+            return (int)i;
+    return -1;
 }
 
 /* ---- Vertices ---- */
@@ -61,28 +137,19 @@ static int grow(struct topology *topology, uint32_t capacity) {
     if (vertices == NULL)
         return -ENOMEM;
     topology->vertices = vertices;
-    struct map_slot *map = calloc((size_t)2 * capacity, sizeof *map);
     uint32_t *weights = calloc((size_t)LEVELS * capacity, sizeof *weights);
     uint32_t *touched = calloc((size_t)LEVELS * capacity, sizeof *touched);
-    if (map == NULL || weights == NULL || touched == NULL) {
-        free(map);
+    if (weights == NULL || touched == NULL || map_grow(topology, capacity) != 0) {
         free(weights);
         free(touched);
         return -ENOMEM;
     }
-    struct map_slot *old = topology->map;
-    uint32_t n_old = 2 * topology->capacity;
     free(topology->weights);
     free(topology->touched);
-    topology->map = map;
     topology->weights = weights;
     topology->touched = touched;
     topology->n_levels = 0;
     topology->capacity = capacity;
-    for (uint32_t i = 0; i < n_old; i++)
-        if (old[i].number != 0)
-            map_put(topology, old[i].prefix, old[i].number - 1);
-    free(old);
     return 0;
 }
 
@@ -101,6 +168,8 @@ struct topology *topology_new(void) {
 void topology_free(struct topology *topology) {
     if (topology == NULL)
         return;
+    for (uint32_t i = 0; i < topology->n_used; i++)
+        free(topology->vertices[i].links);
     free(topology->vertices);
     free(topology->map);
     free(topology->weights);
@@ -108,29 +177,40 @@ void topology_free(struct topology *topology) {
     free(topology);
 }
 
-static bool has_claim(const struct vertex *vertex, uint64_t prefix) {
-    for (unsigned i = 0; i < vertex->n_claims; i++)
-        if (vertex->claims[i] == prefix)
-            return true;
-    return false;
+/* What was a claim alone becomes a link. It takes less room then. */
+static void link_add(struct topology *topology, uint32_t at, uint32_t other) {
+    struct vertex *vertex = &topology->vertices[at];
+    int stranger = find_stranger(vertex, topology->vertices[other].prefix);
+    struct claims claims;
+
+    assert(stranger >= 0); /* links are a subset of claims */
+    claims_read(vertex, &claims);
+    claims.strangers[stranger] = claims.strangers[--claims.n_strangers];
+    claims.links[claims.n_links++] = other;
+    (void)claims_write(vertex, &claims);
 }
 
-static void link_add(struct vertex *vertex, uint32_t other) {
-    assert(vertex->n_links < TOPOLOGY_DEGREE_MAX); /* links are a subset of claims */
-    vertex->links[vertex->n_links++] = other;
-}
+/* The claim stays, but where there is no memory for it. */
+static void link_drop(struct topology *topology, uint32_t at, uint32_t other) {
+    struct vertex *vertex = &topology->vertices[at];
+    struct claims claims;
 
-static void link_drop(struct vertex *vertex, uint32_t other) {
-    for (unsigned i = 0; i < vertex->n_links; i++)
-        if (vertex->links[i] == other) {
-            vertex->links[i] = vertex->links[--vertex->n_links];
+    claims_read(vertex, &claims);
+    for (unsigned i = 0; i < claims.n_links; i++)
+        if (claims.links[i] == other) {
+            claims.links[i] = claims.links[--claims.n_links];
+            claims.strangers[claims.n_strangers++] = topology->vertices[other].prefix;
+            if (claims_write(vertex, &claims))
+                return;
+            claims.n_strangers--;
+            (void)claims_write(vertex, &claims);
             return;
         }
 }
 
 static void part(struct topology *topology, uint32_t a, uint32_t b) {
-    link_drop(&topology->vertices[a], b);
-    link_drop(&topology->vertices[b], a);
+    link_drop(topology, a, b);
+    link_drop(topology, b, a);
     topology->generation++;
 }
 
@@ -138,42 +218,82 @@ static void part(struct topology *topology, uint32_t a, uint32_t b) {
 static uint32_t vertex_new(struct topology *topology, uint64_t prefix) {
     uint32_t v = topology->free;
     if (v != TOPOLOGY_NONE) {
-        topology->free = topology->vertices[v].links[0];
+        topology->free = (uint32_t)topology->vertices[v].prefix;
     } else {
-        if (topology->n_used == topology->capacity && grow(topology, 2 * topology->capacity) != 0)
+        if (topology->n_used == topology->capacity &&
+            grow(topology, topology->capacity + topology->capacity / 4) != 0)
             return TOPOLOGY_NONE;
         v = topology->n_used++;
     }
     topology->vertices[v] = (struct vertex){.prefix = prefix};
-    map_put(topology, prefix, v);
+    map_put(topology, v);
     topology->n_nodes++;
     topology->generation++;
-    if (topology->self != TOPOLOGY_NONE && has_claim(&topology->vertices[topology->self], prefix))
-        link_add(&topology->vertices[topology->self], v);
+    if (topology->self != TOPOLOGY_NONE &&
+        find_stranger(&topology->vertices[topology->self], prefix) >= 0)
+        link_add(topology, topology->self, v);
     return v;
 }
 
 static void vertex_free(struct topology *topology, uint32_t v) {
     struct vertex *vertex = &topology->vertices[v];
     map_delete(topology, vertex->prefix);
-    *vertex = (struct vertex){.links = {topology->free}};
+    free(vertex->links);
+    *vertex = (struct vertex){.prefix = topology->free};
     topology->free = v;
     topology->n_nodes--;
     topology->generation++;
 }
 
-/* Replace the claims, leaving out the node itself, repeats, and whatever exceeds the bound. */
-static void vertex_claim(struct vertex *vertex, const uint64_t *neighbours, size_t n) {
-    vertex->n_claims = 0;
-    for (size_t i = 0; i < n && vertex->n_claims < TOPOLOGY_DEGREE_MAX; i++)
-        if (neighbours[i] != vertex->prefix && !has_claim(vertex, neighbours[i]))
-            vertex->claims[vertex->n_claims++] = neighbours[i];
+static bool is_among(const uint64_t *prefixes, size_t n, uint64_t prefix) {
+    for (size_t i = 0; i < n; i++)
+        if (prefixes[i] == prefix)
+            return true;
+    return false;
+}
+
+/* What a node claims: without itself, repeats, and whatever exceeds the bound. */
+static size_t choose_claims(uint64_t self, const uint64_t *neighbours, size_t n,
+                            uint64_t ret_claims[TOPOLOGY_DEGREE_MAX]) {
+    size_t n_claims = 0;
+    for (size_t i = 0; i < n && n_claims < TOPOLOGY_DEGREE_MAX; i++)
+        if (neighbours[i] != self && !is_among(ret_claims, n_claims, neighbours[i]))
+            ret_claims[n_claims++] = neighbours[i];
+    return n_claims;
+}
+
+/* Replace the claims: links stay where both still say so, the rest are strangers. 0 or -ENOMEM, and nothing has changed. */
+static int vertex_claim(struct topology *topology, uint32_t v, const uint64_t *wanted, size_t n) {
+    struct vertex *vertex = &topology->vertices[v];
+    struct claims claims = {.n_links = 0};
+
+    if (!vertex_reserve(vertex, 2 * TOPOLOGY_DEGREE_MAX))
+        return -ENOMEM;
+    for (unsigned i = vertex->n_links; i-- > 0;)
+        if (!is_among(wanted, n, topology->vertices[vertex->links[i]].prefix)) {
+            link_drop(topology, vertex->links[i], v);
+            vertex->links[i] = TOPOLOGY_NONE;
+            topology->generation++;
+        }
+    for (unsigned i = 0; i < vertex->n_links; i++)
+        if (vertex->links[i] != TOPOLOGY_NONE)
+            claims.links[claims.n_links++] = vertex->links[i];
+    for (size_t i = 0; i < n; i++) {
+        bool linked = false;
+        for (unsigned j = 0; j < claims.n_links; j++)
+            linked |= topology->vertices[claims.links[j]].prefix == wanted[i];
+        if (!linked)
+            claims.strangers[claims.n_strangers++] = wanted[i];
+    }
+    (void)claims_write(vertex, &claims);
+    return 0;
 }
 
 /* A claim on a node not known yet needs no note: when that node comes, its own claims lead back
  * here. */
 int topology_set(struct topology *topology, uint64_t prefix, bool relay, const uint64_t *neighbours,
                  size_t n) {
+    uint64_t wanted[TOPOLOGY_DEGREE_MAX];
     uint32_t v = topology_find(topology, prefix);
     if (v == TOPOLOGY_NONE)
         v = vertex_new(topology, prefix);
@@ -185,17 +305,16 @@ int topology_set(struct topology *topology, uint64_t prefix, bool relay, const u
     if (vertex->relay != relay)
         topology->generation++;
     vertex->relay = relay;
-    vertex_claim(vertex, neighbours, n);
-    for (unsigned i = vertex->n_links; i-- > 0;)
-        if (!has_claim(vertex, topology->vertices[vertex->links[i]].prefix))
-            part(topology, v, vertex->links[i]);
-    for (unsigned i = 0; i < vertex->n_claims; i++) {
-        uint32_t u = topology_find(topology, vertex->claims[i]);
+    size_t n_wanted = choose_claims(prefix, neighbours, n, wanted);
+    if (vertex_claim(topology, v, wanted, n_wanted) != 0)
+        return -ENOMEM;
+    for (size_t i = 0; i < n_wanted; i++) {
+        uint32_t u = topology_find(topology, wanted[i]);
         if (u == TOPOLOGY_NONE || u == topology->self || vertex_has_link(vertex, u) ||
-            !has_claim(&topology->vertices[u], prefix))
+            find_stranger(&topology->vertices[u], prefix) < 0)
             continue;
-        link_add(vertex, u);
-        link_add(&topology->vertices[u], v);
+        link_add(topology, v, u);
+        link_add(topology, u, v);
         topology->generation++;
     }
     return 0;
@@ -208,7 +327,7 @@ void topology_remove(struct topology *topology, uint64_t prefix) {
     while (topology->vertices[v].n_links > 0)
         part(topology, v, topology->vertices[v].links[0]);
     if (topology->self != TOPOLOGY_NONE)
-        link_drop(&topology->vertices[topology->self], v);
+        link_drop(topology, topology->self, v);
     vertex_free(topology, v);
 }
 
@@ -231,18 +350,24 @@ static uint32_t self_vertex(struct topology *topology, uint64_t prefix) {
 int topology_set_self(struct topology *topology, uint64_t prefix, const uint64_t *neighbours,
                       size_t n) {
     uint32_t v = self_vertex(topology, prefix);
+    uint64_t wanted[TOPOLOGY_DEGREE_MAX];
+    struct claims old, claims = {.n_links = 0};
     if (v == TOPOLOGY_NONE)
         return -ENOMEM;
-    struct vertex *vertex = &topology->vertices[v], old = *vertex;
-    vertex_claim(vertex, neighbours, n);
-    vertex->n_links = 0;
-    for (unsigned i = 0; i < vertex->n_claims; i++) {
-        uint32_t u = topology_find(topology, vertex->claims[i]);
+    struct vertex *vertex = &topology->vertices[v];
+    claims_read(vertex, &old);
+    size_t n_wanted = choose_claims(prefix, neighbours, n, wanted);
+    for (size_t i = 0; i < n_wanted; i++) {
+        uint32_t u = topology_find(topology, wanted[i]);
         if (u != TOPOLOGY_NONE)
-            link_add(vertex, u);
+            claims.links[claims.n_links++] = u;
+        else
+            claims.strangers[claims.n_strangers++] = wanted[i];
     }
-    if (vertex->n_links != old.n_links ||
-        memcmp(vertex->links, old.links, old.n_links * sizeof old.links[0]) != 0)
+    if (!claims_write(vertex, &claims))
+        return -ENOMEM;
+    if (claims.n_links != old.n_links ||
+        memcmp(claims.links, old.links, old.n_links * sizeof old.links[0]) != 0)
         topology->generation++;
     return 0;
 }

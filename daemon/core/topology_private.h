@@ -10,32 +10,27 @@
  * target is visited. */
 #define LEVELS TOPOLOGY_RELAYS_MAX
 
+/* Some 24 bytes and 4 for a link: of all that a node costs, what it says of others is the most. */
 struct vertex {
-    uint64_t prefix;
-    uint64_t claims[TOPOLOGY_DEGREE_MAX];
-    /* Claimed by both ends. Links to ourselves stand at our own vertex alone: we are never inside a
-     * path, and so no other node can have more than it claims. For a vertex not in use, links[0] is
-     * the next such. */
-    uint32_t links[TOPOLOGY_DEGREE_MAX];
-    uint8_t n_claims, n_links;
+    uint64_t prefix; /* of a vertex not in use: the next such */
+    /* Claimed by both ends; behind them, two words each, the prefixes of those claimed that do not claim us or are not known. Links
+     * to ourselves stand at our own vertex alone: we are never inside a path, and so no other node can have more than it claims. */
+    uint32_t *links;
+    uint8_t n_links, n_strangers, n_words; /* n_words: room at `links` */
     bool relay;
-};
-
-struct map_slot {
-    uint64_t prefix;
-    uint32_t number; /* vertex + 1; 0 = empty */
 };
 
 struct topology {
     struct vertex *vertices;
-    struct map_slot *map; /* 2 * capacity slots, linear probing */
-    uint32_t *weights;    /* LEVELS rows of capacity: w_k(v) towards `target` */
-    uint32_t *touched;    /* LEVELS rows of capacity: which v have w_k(v) > 0 */
+    uint32_t *map; /* vertex + 1, 0 = empty; linear probing, a power of two, at most half full */
+    uint32_t n_map;
+    uint32_t *weights; /* LEVELS rows of capacity: w_k(v) towards `target` */
+    uint32_t *touched; /* LEVELS rows of capacity: which v have w_k(v) > 0 */
     uint32_t n_touched[LEVELS];
     uint32_t n_levels; /* rows that hold, if `weighed` is the present generation */
     uint32_t target;
-    uint32_t capacity; /* a power of two */
-    uint32_t n_used;   /* vertices ever taken: those beyond it are untouched */
+    uint32_t capacity;
+    uint32_t n_used; /* vertices ever taken: those beyond it are untouched */
     uint32_t n_nodes;
     uint32_t free; /* list of vertices given back */
     uint32_t self;
