@@ -6,7 +6,6 @@
 #include <assert.h>
 
 #define KEYS_HELD 256
-#define REMEMBER_MAX_US (INT64_C(366) * 24 * US_PER_HOUR)
 #define KEYS_CHECK_US (EPOCH_US / 4)
 
 void in_store(struct inbox *inbox, const struct store_op *operation, const struct in_op *op) {
@@ -94,6 +93,7 @@ static void parcel_free(struct inbox *inbox, struct in_parcel *parcel) {
     inbox->n_parcels--;
     sodium_memzero(parcel->bytes, parcel->room); /* plaintext, by now or soon */
     free(parcel->bytes);
+    free(parcel->file);
     free(parcel);
 }
 
@@ -124,7 +124,7 @@ static bool make_room(struct inbox *inbox, const struct node_id *id, size_t char
 
 static struct in_parcel *parcel_new(struct inbox *inbox, const struct node_id *from,
                                     const struct parcel_shard *shard, int64_t epoch) {
-    size_t room = shard->k * PARCEL_SHARD_DATA_MAX, charge = room + sizeof(struct in_parcel);
+    size_t room = (size_t)shard->k * shard->length, charge = room + sizeof(struct in_parcel);
     if (timers_reserve(&inbox->timers, inbox->n_parcels + 1) || !make_room(inbox, from, charge) ||
         !budget_take(inbox->config.budget, BUDGET_INBOX, charge))
         return NULL;
@@ -140,6 +140,8 @@ static struct in_parcel *parcel_new(struct inbox *inbox, const struct node_id *f
     parcel->op.kind = IN_OP_PARCEL;
     parcel->id = shard->id;
     parcel->k = shard->k;
+    parcel->m = shard->m;
+    parcel->length = shard->length;
     parcel->epoch = epoch;
     parcel->bytes = bytes;
     parcel->room = room;
@@ -155,101 +157,36 @@ static struct in_parcel *parcel_new(struct inbox *inbox, const struct node_id *f
 
 /* ---- Storing ---- */
 
-static struct wall wall_from_ms(uint64_t ms) {
-    return (struct wall){(int64_t)ms * US_PER_MS};
+/* The sealed parcel again, from whichever k shards there are; its length. 0: no memory. */
+static size_t parcel_rebuild(struct in_parcel *parcel) {
+    size_t length = (size_t)parcel->k * parcel->length;
+    if (shard_decode(parcel->k, parcel->m, parcel->length, parcel->index, parcel->bytes))
+        return 0;
+    if (parcel->k == 1)
+        return length;
+    shard_restore(parcel->bytes, length);
+    return length - SHARD_TRANSFORM_LEN;
 }
 
-/* One look at everything before anything is stored: a parcel is taken whole or refused whole. */
-static enum parcel_reason check_items(const struct inbox *inbox, const uint8_t *plain,
-                                      size_t length) {
-    struct wire_reader reader = wire_reader(plain, length);
-    struct node_id sender;
-    struct parcel_item item;
-    enum drop drop = parcel_get_head(&reader, &sender);
-    if (drop == DROP_NONE && wire_left(&reader) == 0)
-        drop = DROP_MALFORMED;
-    while (drop == DROP_NONE && wire_left(&reader) > 0) {
-        drop = parcel_get_item(&reader, &item);
-        if (drop == DROP_NONE && item.kind == 0)
-            break; /* padding */
-        if (drop == DROP_NONE && item.kind != KIND_MESSAGE)
-            return PARCEL_REASON_VERSION;
-        if (drop == DROP_NONE && item.total > inbox->config.message_max)
-            return PARCEL_REASON_TOO_LARGE;
-        if (drop == DROP_NONE && item.sent_ms > INT64_MAX / US_PER_MS)
-            drop = DROP_MALFORMED;
-    }
-    return drop == DROP_NONE      ? PARCEL_REASON_NONE
-           : drop == DROP_VERSION ? PARCEL_REASON_VERSION
-                                  : PARCEL_REASON_MALFORMED;
-}
-
-/* As long as its sender may try, and then some; but nobody makes us remember for more than a year. */
-static struct wall remember_until(const struct inbox *inbox, const struct parcel_item *item,
-                                  struct wall wall) {
-    struct wall latest = {wall.us + REMEMBER_MAX_US};
-    struct wall until = item->expires_ms < (uint64_t)(latest.us / US_PER_MS)
-                            ? wall_from_ms(item->expires_ms)
-                            : latest;
-    if (until.us < wall.us)
-        until = wall;
-    return (struct wall){until.us + inbox->config.tombstone_us};
-}
-
-static void put_item(struct inbox *inbox, const struct in_op *op, const struct node_id *sender,
-                     const struct address *address, const char *name,
-                     const struct parcel_item *item, struct wall wall) {
-    struct store_op operation = {.kind = STORE_IN_PUT};
-    operation.in_put.sender = *sender;
-    operation.in_put.sender_address = *address;
-    memcpy(operation.in_put.sender_name, name, strnlen(name, NODE_NAME_MAX));
-    operation.in_put.kind = item->kind;
-    operation.in_put.id = item->id;
-    operation.in_put.sequence = item->sequence;
-    operation.in_put.sent = wall_from_ms(item->sent_ms);
-    operation.in_put.received = wall;
-    operation.in_put.tombstone_until = remember_until(inbox, item, wall);
-    operation.in_put.total = item->total;
-    operation.in_put.offset = item->offset;
-    operation.in_put.length = item->length;
-    operation.in_put.bytes = item->bytes;
-    in_store(inbox, &operation, op);
-}
-
-static void put_items(struct inbox *inbox, struct in_parcel *parcel, size_t length,
-                      const struct directory_entry *entry, const struct descriptor *descriptor,
-                      struct wall wall) {
-    struct wire_reader reader = wire_reader(parcel->bytes, length);
-    struct address address = directory_address(inbox->config.directory, entry);
-    struct node_id sender;
-    struct parcel_item item;
-    parcel_get_head(&reader, &sender);
-    while (parcel_get_item(&reader, &item) == DROP_NONE && item.kind) {
-        parcel->puts++;
-        put_item(inbox, &parcel->op, &sender, &address, descriptor->name, &item, wall);
-        if (wire_left(&reader) == 0)
-            break;
-    }
-}
-
-/* Complete: open it, in place of its sealed form. 0, or why it went. The receipt's key is in
- * *ret_key. */
+/* Complete: open it, in place of its shards. 0, or why it went. The receipt's key is in *ret_key.
+ * What is charged besides serves the rebuilding first, then the plaintext. */
 static enum drop parcel_unseal(struct inbox *inbox, struct in_parcel *parcel,
                                const struct descriptor *descriptor, size_t *ret_length,
                                uint8_t ret_key[KEY_LEN]) {
-    size_t room = parcel->sealed_length;
+    size_t room = parcel->room;
     const struct noise_keypair *own = identity_epoch_key(inbox->config.identity, parcel->epoch);
     if (!own)
         return DROP_TIME;
     if (!budget_take(inbox->config.budget, BUDGET_INBOX, room))
         return DROP_LIMIT;
     account(parcel, parcel->charged + room);
-    uint8_t *plain = malloc(room);
+    size_t sealed = parcel_rebuild(parcel);
+    uint8_t *plain = sealed > 0 ? malloc(room) : NULL;
     if (!plain)
         return DROP_LIMIT;
     enum drop drop =
         parcel_open(own, &inbox->self, parcel->epoch, &parcel->sender->id, descriptor->link_key,
-                    parcel->bytes, parcel->sealed_length, plain, ret_length, ret_key);
+                    parcel->bytes, sealed, plain, ret_length, ret_key);
     free(parcel->bytes);
     parcel->bytes = plain;
     parcel->room = room;
@@ -278,54 +215,56 @@ static enum drop parcel_finish(struct inbox *inbox, struct in_parcel *parcel,
         parcel_free(inbox, parcel);
         return drop;
     }
-    enum parcel_reason reason = check_items(inbox, parcel->bytes, length);
-    struct parcel_receipt receipt = {.id = parcel->id,
-                                     .status = reason ? PARCEL_REFUSED : PARCEL_COMPLETE,
-                                     .reason = (uint8_t)reason};
-    struct wire_writer writer = wire_writer(parcel->receipt, sizeof parcel->receipt);
-    parcel_receipt_encode(&receipt, key, &writer);
+    enum parcel_reason reason = in_check_items(inbox, parcel, length);
+    in_verdicts_write(parcel, reason, key);
     sodium_memzero(key, sizeof key);
-    assert(!writer.failed && wire_room(&writer) == 0);
-    if (reason) {
-        in_receipt_final(inbox, &parcel->sender->id, parcel->receipt, now, wall);
-        parcel_free(inbox, parcel);
-    } else {
-        put_items(inbox, parcel, length, entry, &descriptor, wall);
-    }
-    return DROP_NONE;
+    if (!reason && in_put_items(inbox, parcel, length, entry, descriptor.name, wall) == 0)
+        return DROP_NONE;
+    if (reason)
+        in_conclude(inbox, parcel, reason, now, wall);
+    parcel_free(inbox, parcel);
+    return reason ? DROP_NONE : DROP_LIMIT;
 }
 
 /* ---- Shards ---- */
 
-static void note_path(struct in_parcel *parcel, const struct parcel_shard *shard) {
-    struct parcel_path *path = parcel->paths, *end = parcel->paths + parcel->n_paths;
-    while (path < end && path->path != shard->path)
-        path++;
-    if (path == end && parcel->n_paths == PARCEL_RECEIPT_PATHS_MAX) {
-        memmove(parcel->paths, parcel->paths + 1, sizeof parcel->paths - sizeof *parcel->paths);
-        path = parcel->paths + PARCEL_RECEIPT_PATHS_MAX - 1;
-        *path = (struct parcel_path){.path = shard->path};
-    } else if (path == end) {
+/* When that packet arrived: the paths of a parcel in the order in which they were heard last, and
+ * of too many the one that was silent longest goes. */
+static void note_path(struct in_parcel *parcel, const struct parcel_shard *shard,
+                      uint32_t arrived) {
+    unsigned at = 0;
+    while (at < parcel->n_paths && parcel->paths[at].path != shard->path)
+        at++;
+    struct parcel_path path = {.path = shard->path};
+    if (at < parcel->n_paths)
+        path = parcel->paths[at];
+    else if (parcel->n_paths < PARCEL_RECEIPT_PATHS_MAX)
         parcel->n_paths++;
-        *path = (struct parcel_path){.path = shard->path};
+    else
+        at = 0;
+    if (path.count == 0 || shard->packet > path.highest) {
+        path.highest = shard->packet;
+        path.arrived = arrived;
     }
-    if (shard->packet > path->highest)
-        path->highest = shard->packet;
-    path->count++;
+    if (path.count < UINT16_MAX)
+        path.count++;
+    unsigned last = parcel->n_paths - 1u;
+    memmove(parcel->paths + at, parcel->paths + at + 1, (last - at) * sizeof path);
+    parcel->paths[last] = path;
 }
 
 static enum drop parcel_place(struct inbox *inbox, struct in_parcel *parcel,
                               const struct directory_entry *entry, const struct parcel_shard *shard,
                               struct mono now, struct wall wall) {
     uint8_t bit = (uint8_t)(1 << shard->index % 8);
-    note_path(parcel, shard);
+    note_path(parcel, shard, inbox->clock_origin + (uint32_t)now.us);
     if (parcel->bitmap[shard->index / 8] & bit) {
         in_partial_note(inbox, parcel, true, now);
         return DROP_DUPLICATE;
     }
     parcel->bitmap[shard->index / 8] |= bit;
-    memcpy(parcel->bytes + shard->index * PARCEL_SHARD_DATA_MAX, shard->data, shard->length);
-    parcel->sealed_length += shard->length;
+    parcel->index[parcel->arrived] = shard->index;
+    memcpy(parcel->bytes + (size_t)parcel->arrived * parcel->length, shard->data, parcel->length);
     if (++parcel->arrived == parcel->k)
         return parcel_finish(inbox, parcel, entry, now, wall);
     in_partial_note(inbox, parcel, false, now);
@@ -348,13 +287,16 @@ enum drop inbox_shard(struct inbox *inbox, const uint8_t *payload, size_t length
     if (!secret || !parcel_shard_is_authentic(&shard, secret->shard_key))
         return DROP_AUTH;
     /* From here on the sender is proven. */
-    if (in_receipt_again(inbox, &entry->id, &shard.id, now, wall))
+    if (in_receipt_again(inbox, &entry->id, &shard, now, wall))
         return DROP_DUPLICATE;
     struct in_parcel *parcel = find_parcel(inbox, &entry->id, &shard.id);
-    if (parcel && (parcel->k != shard.k || parcel->epoch != epoch))
+    if (parcel && (parcel->k != shard.k || parcel->m != shard.m || parcel->length != shard.length ||
+                   parcel->epoch != epoch))
         return DROP_MALFORMED;
-    if (parcel && parcel->storing)
+    if (parcel && parcel->storing) {
+        parcel->bitmap[shard.index / 8] |= (uint8_t)(1 << shard.index % 8);
         return DROP_DUPLICATE;
+    }
     if (!parcel)
         parcel = parcel_new(inbox, &entry->id, &shard, epoch);
     if (!parcel)
@@ -371,13 +313,17 @@ int inbox_local(struct inbox *inbox, const struct parcel_item *item, const struc
         return -ENOMEM;
     local->op.kind = IN_OP_LOCAL;
     local->id = item->id;
+    local->kind = item->kind;
     local->length = item->length;
     if (item->length > 0)
         memcpy(local->bytes, item->bytes, item->length);
+    if (item->kind == KIND_FILE)
+        in_file_head(item, &local->file);
     TAILQ_INSERT_TAIL(&inbox->locals, local, link);
     struct parcel_item copy = *item;
     copy.bytes = local->bytes;
-    put_item(inbox, &local->op, &inbox->self, address, name, &copy, wall);
+    in_put_item(inbox, &local->op,
+                &(struct in_origin){&inbox->self, address, name, &local->file, true}, &copy, wall);
     return 0;
 }
 
@@ -394,31 +340,33 @@ bool inbox_local_done(struct inbox *inbox, struct message_id *ret_id, int *ret_e
 
 /* ---- Results ---- */
 
-static void note_outcome(struct inbox *inbox, const struct store_result *result) {
+static void note_outcome(struct inbox *inbox, const struct store_result *result, bool is_file) {
     if (result->error || result->in_outcome != STORE_IN_COMPLETE)
         return;
-    inbox->waiting++;
     inbox->counters.messages_received++;
+    if (is_file)
+        return;
+    inbox->waiting++;
     in_wake(inbox);
 }
 
 static void parcel_stored(struct inbox *inbox, struct in_parcel *parcel,
                           const struct store_result *result, struct mono now, struct wall wall) {
-    note_outcome(inbox, result);
-    if (result->error)
+    note_outcome(inbox, result, parcel->file != NULL);
+    if (result->error && !in_keeps_silent(parcel->error))
         parcel->error = result->error;
     if (--parcel->puts > 0)
         return;
     /* Nothing is said when the store failed: the sender comes again, and the disk may have room by
      * then. */
-    if (!parcel->error)
-        in_receipt_final(inbox, &parcel->sender->id, parcel->receipt, now, wall);
+    if (!in_keeps_silent(parcel->error))
+        in_conclude(inbox, parcel, in_reason_of(parcel->error), now, wall);
     parcel_free(inbox, parcel);
 }
 
 static void local_stored(struct inbox *inbox, struct in_local *local,
                          const struct store_result *result) {
-    note_outcome(inbox, result);
+    note_outcome(inbox, result, local->kind == KIND_FILE);
     local->done = true;
     local->error = result->error;
 }
@@ -452,6 +400,7 @@ struct inbox *inbox_new(const struct inbox_config *config) {
     inbox->self = *identity_id(config->identity);
     inbox->waiting = config->waiting;
     inbox->keys_check = MONO_NEVER;
+    random_fill(&config->random, &inbox->clock_origin, sizeof inbox->clock_origin);
     TAILQ_INIT(&inbox->unfinished);
     TAILQ_INIT(&inbox->storing);
     TAILQ_INIT(&inbox->wanting);
@@ -494,11 +443,8 @@ void inbox_free(struct inbox *inbox) {
     free(inbox);
 }
 
-void inbox_configure(struct inbox *inbox, size_t message_max, int64_t tombstone_us,
-                     int64_t retention_us) {
-    inbox->config.message_max = message_max;
-    inbox->config.tombstone_us = tombstone_us;
-    inbox->config.retention_us = retention_us;
+void inbox_configure(struct inbox *inbox, const struct inbox_limits *limits) {
+    inbox->config.limits = *limits;
 }
 
 /* Secrets and parcels of epochs whose keys are gone serve nobody. */

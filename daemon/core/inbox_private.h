@@ -1,4 +1,5 @@
-/* What inbox.c (shards, parcels, the store), inbox_receipt.c (receipts and their paths) and
+/* What inbox.c (shards, parcels, the store), inbox_item.c (what is in a parcel, and whether it is
+ * taken), inbox_receipt.c (receipts and their paths) and
  * inbox_pull.c (handing out) share. Nobody else includes it. */
 #ifndef P2PD_INBOX_PRIVATE_H
 #define P2PD_INBOX_PRIVATE_H
@@ -22,6 +23,10 @@ struct in_sender { /* who has parcels here that are not stored yet */
     unsigned n_parcels;
 };
 
+/* A receipt is keyed by a secret that goes with the plaintext: what may have to be said later is
+ * written before. FIRST: stored, or refused as it is. */
+enum in_verdict { IN_VERDICT_FIRST, IN_VERDICT_QUOTA, IN_VERDICT_DAMAGED, IN_VERDICTS };
+
 struct in_parcel {
     struct in_op op;
     struct table_link by_id;
@@ -33,17 +38,20 @@ struct in_parcel {
     int64_t epoch;
     bool storing;       /* complete: waits for the store, and is no longer evictable */
     bool wants_receipt; /* partial, at the end of this step: among `wanting` */
-    uint8_t k, arrived, since_receipt, quiet_receipts;
+    uint8_t k, m, arrived, since_receipt, quiet_receipts;
+    uint16_t length; /* of each shard */
     uint8_t bitmap[PARCEL_BITMAP_MAX];
+    uint8_t index[SHARD_COUNT_MAX]; /* which shard is in which place: they lie as they came */
     uint8_t n_paths;
-    struct parcel_path paths[PARCEL_RECEIPT_PATHS_MAX];
-    size_t sealed_length, charged;
-    uint8_t *bytes; /* sealed; once storing, the plaintext */
+    struct parcel_path paths[PARCEL_RECEIPT_PATHS_MAX]; /* the one heard last is the last */
+    size_t charged;
+    uint8_t *bytes; /* k shards; once storing, the plaintext */
     size_t room;    /* how many there is place for */
     /* Storing: */
     unsigned puts;
     int error;
-    uint8_t receipt[PARCEL_RECEIPT_FINAL_LEN]; /* ready for when it is stored */
+    struct file_head *file; /* the parcel holds a block of a file, alone */
+    uint8_t verdicts[IN_VERDICTS][PARCEL_RECEIPT_FINAL_LEN]; /* receipts, ready for what may come */
 };
 TAILQ_HEAD(in_parcels, in_parcel);
 
@@ -51,6 +59,7 @@ struct in_done { /* a finished parcel: its receipt, as often as it is asked for.
     struct table_link by_id;
     struct node_id sender;
     uint8_t receipt[PARCEL_RECEIPT_FINAL_LEN]; /* begins with the parcel's id */
+    uint8_t bitmap[PARCEL_BITMAP_MAX];         /* the shards that came, surplus ones too */
     struct mono receipted;
 };
 
@@ -58,6 +67,8 @@ struct in_local { /* a block for ourselves */
     struct in_op op;
     TAILQ_ENTRY(in_local) link;
     struct message_id id;
+    enum message_kind kind;
+    struct file_head file; /* KIND_FILE */
     bool done;
     int error;
     uint32_t length;
@@ -84,7 +95,10 @@ struct in_puller {
     bool peek, wait, follow, from_any;
     struct node_id from;
     uint32_t max, given;
-    int64_t after;                 /* looked at up to this row */
+    struct wall since;
+    bool since_message;
+    struct message_id since_id;
+    int64_t after;                 /* looked at up to this place */
     uint64_t generation;           /* of the inbox, when the fetch began */
     int64_t rows[INBOX_BATCH_MAX]; /* leased, ascending */
     size_t n_rows;
@@ -96,6 +110,7 @@ struct inbox {
     struct inbox_counters counters;
     struct node_id self;
     uint64_t waiting;
+    uint32_t clock_origin; /* of the arrival times in receipts: our uptime is nobody's business */
     struct parcel_keys *keys;
     struct mono keys_check;
     struct table parcels, senders, done;
@@ -119,18 +134,44 @@ const struct parcel_secret *in_secret(struct inbox *inbox, const struct director
                                       int64_t epoch, struct mono now);
 void in_store(struct inbox *inbox, const struct store_op *operation, const struct in_op *op);
 
+/* ---- inbox_item.c ---- */
+struct in_origin { /* whence an item came, for the store */
+    const struct node_id *sender;
+    const struct address *address;
+    const char *name;
+    const struct file_head *file; /* KIND_FILE: until the result */
+    bool is_self;                 /* no quota */
+};
+/* One look at everything before anything is stored: a parcel is taken whole or refused whole. */
+enum parcel_reason in_check_items(const struct inbox *inbox, const struct in_parcel *parcel,
+                                  size_t length);
+void in_file_head(const struct parcel_item *item, struct file_head *ret_head);
+void in_put_item(struct inbox *inbox, const struct in_op *op, const struct in_origin *origin,
+                 const struct parcel_item *item, struct wall wall);
+/* All of a parcel that was found good. 0 or -ENOMEM: nothing was put. */
+int in_put_items(struct inbox *inbox, struct in_parcel *parcel, size_t length,
+                 const struct directory_entry *entry, const char *name, struct wall wall);
+void in_verdicts_write(struct in_parcel *parcel, enum parcel_reason reason,
+                       const uint8_t key[KEY_LEN]);
+/* What a store's error is to a sender; and is it none of his business? */
+enum parcel_reason in_reason_of(int error);
+bool in_keeps_silent(int error);
+/* Say and count how it ended. */
+void in_conclude(struct inbox *inbox, struct in_parcel *parcel, enum parcel_reason reason,
+                 struct mono now, struct wall wall);
+
 /* ---- inbox_receipt.c ---- */
 /* Queue a receipt that is ready, for the end of this step. */
 void in_receipt_queue(struct inbox *inbox, const struct node_id *to, const uint8_t *receipt,
                       size_t length, struct mono now, struct wall wall);
 /* A parcel is finished: remember its receipt and queue it. */
-void in_receipt_final(struct inbox *inbox, const struct node_id *sender,
+void in_receipt_final(struct inbox *inbox, const struct in_parcel *parcel,
                       const uint8_t receipt[PARCEL_RECEIPT_FINAL_LEN], struct mono now,
                       struct wall wall);
-/* A shard of a finished parcel came again: so did its receipt not. False: no such parcel is
- * remembered. */
-bool in_receipt_again(struct inbox *inbox, const struct node_id *sender, const struct parcel_id *id,
-                      struct mono now, struct wall wall);
+/* A shard of a finished parcel came: if again, its receipt did not arrive; if for the first time,
+ * it may be mere surplus. False: no such parcel is remembered. */
+bool in_receipt_again(struct inbox *inbox, const struct node_id *sender,
+                      const struct parcel_shard *shard, struct mono now, struct wall wall);
 /* Something new came for an unfinished parcel (a duplicate: answered at once). */
 void in_partial_note(struct inbox *inbox, struct in_parcel *parcel, bool duplicate,
                      struct mono now);

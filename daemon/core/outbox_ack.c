@@ -251,8 +251,8 @@ static void apply_complete(struct outbox *outbox, struct out_parcel *parcel, str
     out_parcel_drop(outbox, parcel);
     flow_heard(outbox, flow, now);
     for (size_t i = 0; i < n; i++)
-        if (items[i].message && --items[i].message->blocks_left == 0)
-            out_finish(outbox, items[i].message, MESSAGE_DELIVERED, NULL, now, wall);
+        if (items[i].message)
+            out_confirm(outbox, items[i].message, items[i].length, now, wall);
     free(items);
 }
 
@@ -286,7 +286,7 @@ static enum drop apply_receipt(struct outbox *outbox, const struct parcel_receip
     sodium_memzero(key, sizeof key);
     if (!authentic)
         return DROP_AUTH;
-    if (partial && receipt->k != parcel->k)
+    if (partial && (receipt->k != parcel->k || receipt->m != 0))
         return DROP_MALFORMED;
     if (partial)
         apply_partial(outbox, parcel, receipt, now);

@@ -66,9 +66,7 @@ void out_flow_wake(struct outbox *outbox, struct out_flow *flow) {
 }
 
 void out_flow_enqueue(struct outbox *outbox, struct out_flow *flow, struct out_message *message) {
-    struct out_messages *queue = message->size > PARCEL_BLOCK_MAX ? &flow->longs : &flow->shorts;
-    message->queued = true;
-    TAILQ_INSERT_TAIL(queue, message, queue);
+    out_message_queue(out_is_long(message) ? &flow->longs : &flow->shorts, message);
     out_flow_wake(outbox, flow);
 }
 
@@ -326,15 +324,15 @@ static int shard_send(struct outbox *outbox, struct out_parcel *parcel, unsigned
     const struct parcel_secret *secret = out_flow_secret(outbox, flow, now);
     if (!secret)
         return -EINVAL;
+    size_t each = parcel->sealed_length / parcel->k;
     struct parcel_shard out = {.id = parcel->id,
                                .k = (uint8_t)parcel->k,
                                .index = (uint8_t)index,
-                               .length =
-                                   (uint16_t)parcel_shard_length(parcel->sealed_length, index),
+                               .length = (uint16_t)each,
                                .sender = node_id_prefix(&outbox->self),
                                .path = slot->id,
                                .packet = slot->packets++,
-                               .data = parcel->sealed + index * PARCEL_SHARD_DATA_MAX};
+                               .data = parcel->sealed + index * each};
     size_t length = parcel_shard_encode(&out, secret->shard_key, payload);
     path_seal(outbox->config.paths, slot->path, payload, length, packet);
     int error = links_send_onion(outbox->config.links, path_first(slot->path), packet, now);

@@ -5,10 +5,6 @@
 
 #include <assert.h>
 
-static bool is_long(const struct out_message *message) {
-    return message->size > PARCEL_BLOCK_MAX;
-}
-
 static struct out_parcel *parcel_new(struct out_flow *flow, size_t n_items) {
     struct out_parcel *parcel = calloc(1, sizeof *parcel);
     struct out_item *items = calloc(n_items, sizeof *items);
@@ -32,13 +28,14 @@ static struct out_parcel *gather_long(struct out_flow *flow) {
     struct out_parcel *parcel = parcel_new(flow, 1);
     if (!parcel)
         return NULL;
-    uint64_t offset = message->next_block * PARCEL_BLOCK_MAX, left = message->size - offset;
+    uint32_t block = out_block_size(message);
+    uint64_t offset = message->next_block * block, left = message->size - offset;
     parcel->is_long = true;
     flow->n_long++;
-    parcel->items[parcel->n_items++] = (struct out_item){
-        message, offset, left < PARCEL_BLOCK_MAX ? (uint32_t)left : PARCEL_BLOCK_MAX, 0};
+    parcel->items[parcel->n_items++] =
+        (struct out_item){message, offset, left < block ? (uint32_t)left : block, 0};
     message->next_block++;
-    if (left <= PARCEL_BLOCK_MAX) {
+    if (left <= block) {
         TAILQ_REMOVE(&flow->longs, message, queue);
         message->queued = false;
     }
@@ -51,7 +48,7 @@ static struct out_parcel *gather_shorts(struct out_flow *flow) {
     struct out_message *message;
     TAILQ_FOREACH(message, &flow->shorts, queue) {
         size_t more = PARCEL_ITEM_HEADER_LEN + message->size;
-        if (length + more > PARCEL_PLAIN_MAX || (message->alone && n > 0))
+        if (length + more > PARCEL_UNPADDED_MAX || (message->alone && n > 0))
             break;
         length += more;
         n++;
@@ -86,7 +83,7 @@ static size_t compact(struct out_parcel *parcel) {
     size_t n = 0, length = PARCEL_HEAD_LEN;
     for (size_t i = 0; i < parcel->n_items; i++)
         if (parcel->items[i].message) {
-            length += PARCEL_ITEM_HEADER_LEN + parcel->items[i].length;
+            length += out_item_length(parcel->items[i].message, parcel->items[i].length);
             parcel->items[n++] = parcel->items[i];
         }
     parcel->n_items = n;
@@ -116,28 +113,27 @@ static void write_items(struct outbox *outbox, struct out_parcel *parcel) {
     for (size_t i = 0; i < parcel->n_items; i++) {
         struct out_item *item = &parcel->items[i];
         const struct out_message *message = item->message;
-        struct parcel_item out = {.kind = message->kind,
-                                  .id = message->id,
-                                  .sequence = message->sequence,
-                                  .sent_ms = (uint64_t)wall_ms(message->created),
-                                  .expires_ms = (uint64_t)wall_ms(message->expires),
-                                  .total = message->size,
-                                  .offset = item->offset,
-                                  .length = item->length,
-                                  .bytes = message->body};
+        struct parcel_item out = out_item(message, item->offset, item->length);
         item->place = (uint32_t)(parcel_put_item(&writer, &out) - parcel->plain);
         if (!message->body && item->length > 0)
             read_item(outbox, parcel, i);
     }
-    assert(!writer.failed && wire_room(&writer) == 0);
+    size_t padding = wire_room(&writer);
+    uint8_t *zeros = wire_reserve(&writer, padding);
+    assert(zeros);
+    memset(zeros, 0, padding);
 }
 
 int out_parcel_fill(struct outbox *outbox, struct out_parcel *parcel) {
-    size_t length = compact(parcel);
-    if (length == 0) {
+    size_t items = compact(parcel), length, shard_length;
+    unsigned k;
+    if (items == 0) {
         out_parcel_drop(outbox, parcel);
         return -ENOENT;
     }
+    int error = parcel_cut(items, 0, &k, &shard_length, &length);
+    assert(!error);
+    (void)error;
     /* May give up kept bodies, so before any is looked at. */
     if (!budget_take(outbox->config.budget, BUDGET_OUTBOX, length))
         return -ENOMEM;
@@ -165,11 +161,11 @@ void out_parcel_read(struct outbox *outbox, struct out_op *op, const struct stor
         return;
     }
     struct out_flow *flow = parcel->flow;
+    const char *lost = item->message ? out_lost_words(item->message, result->error) : NULL;
     if (result->error == 0 && result->length == item->length)
         memcpy(parcel->plain + item->place, result->bytes, result->length);
-    else if (result->error == -ENOENT && item->message)
-        out_finish(outbox, item->message, MESSAGE_FAILED, "its body is gone from the store", now,
-                   wall);
+    else if (lost)
+        out_finish(outbox, item->message, MESSAGE_FAILED, lost, now, wall);
     else if (result->error != -ENOENT)
         parcel->read_error = result->error ? result->error : -EIO;
     out_flow_wake(outbox, flow);
@@ -187,9 +183,12 @@ static void drop_plain(struct outbox *outbox, struct out_parcel *parcel) {
 
 /* Memory and a receipt key's place for the sealed form. */
 static int make_room(struct outbox *outbox, struct out_parcel *parcel) {
-    size_t sealed = parcel->plain_length + PARCEL_OVERHEAD;
-    unsigned k = parcel_shard_count(sealed);
-    size_t charge = sealed + k * sizeof *parcel->shards;
+    size_t shard_length, padded;
+    unsigned k;
+    int error = parcel_cut(parcel->plain_length, 0, &k, &shard_length, &padded);
+    assert(!error && padded == parcel->plain_length); /* it was padded when it was put together */
+    (void)error;
+    size_t sealed = k * shard_length, charge = sealed + k * sizeof *parcel->shards;
     if (outbox->n_free_keys == 0 && !out_evict_sealed(outbox))
         return -ENOMEM;
     if (!budget_take(outbox->config.budget, BUDGET_OUTBOX, charge))
@@ -213,7 +212,7 @@ static int make_room(struct outbox *outbox, struct out_parcel *parcel) {
 
 static int seal(struct outbox *outbox, struct out_parcel *parcel) {
     const struct out_flow *flow = parcel->flow;
-    uint8_t ephemeral[32];
+    uint8_t ephemeral[32], transform_key[32];
     int error = make_room(outbox, parcel);
     if (error)
         return error;
@@ -223,7 +222,14 @@ static int seal(struct outbox *outbox, struct out_parcel *parcel) {
                     flow->epoch, ephemeral, parcel->plain, parcel->plain_length, parcel->sealed,
                     outbox->receipt_keys[parcel->key]);
     sodium_memzero(ephemeral, sizeof ephemeral);
-    return length > 0 ? 0 : -EINVAL;
+    if (length < 0)
+        return -EINVAL;
+    if (parcel->k > 1) {
+        random_fill(&outbox->config.random, transform_key, sizeof transform_key);
+        shard_transform(parcel->sealed, parcel->sealed_length, transform_key);
+        sodium_memzero(transform_key, sizeof transform_key);
+    }
+    return 0;
 }
 
 int out_parcel_finish(struct outbox *outbox, struct out_parcel *parcel) {
@@ -313,7 +319,7 @@ static bool forget_item(struct out_parcel *parcel, const struct out_message *mes
 void out_flow_forget(struct outbox *outbox, struct out_message *message) {
     struct out_flow *flow = message->flow;
     if (message->queued)
-        TAILQ_REMOVE(is_long(message) ? &flow->longs : &flow->shorts, message, queue);
+        TAILQ_REMOVE(out_is_long(message) ? &flow->longs : &flow->shorts, message, queue);
     message->queued = false;
     for (struct out_parcel *parcel = TAILQ_FIRST(&flow->parcels), *next; parcel; parcel = next) {
         next = TAILQ_NEXT(parcel, link);

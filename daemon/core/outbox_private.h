@@ -1,5 +1,6 @@
-/* What the outbox's files call of each other: outbox.c (requests and the store), outbox_message.c
- * (messages and how they end), outbox_parcel.c (parcels: gathered, read, sealed), outbox_flow.c
+/* What the outbox's files call of each other: outbox.c (requests and the store), outbox_put.c (what
+ * is accepted), outbox_batch.c (many at once), outbox_message.c (messages and how they end),
+ * outbox_watch.c (who waits for them), outbox_local.c (those to ourselves), outbox_parcel.c (parcels: gathered, read, sealed), outbox_flow.c
  * (per recipient: paths, keys, sending) and outbox_ack.c (receipts, windows, time-outs). Nobody
  * else includes it. */
 #ifndef P2PD_OUTBOX_PRIVATE_H
@@ -10,15 +11,65 @@
 /* ---- outbox.c ---- */
 /* An operation to be filled in, listed; NULL: no memory. */
 struct out_op *out_op_new(struct outbox *outbox, enum out_op_kind kind);
+void out_op_free(struct outbox *outbox, struct out_op *op);
 void out_store(struct outbox *outbox, const struct store_op *operation, const struct out_op *op);
+
+/* ---- outbox_put.c ---- */
+/* The words for a store's error. */
+struct out_refusal out_error_words(int error);
+/* The conversation with a recipient, made if need be. NULL: no memory, or too many. */
+struct out_conversation *out_conversation_get(struct outbox *outbox,
+                                              const struct node_id *recipient);
+struct out_conversation *out_conversation_find(const struct outbox *outbox,
+                                               const struct node_id *recipient);
+/* May this push be accepted, and its put be begun? False: *ret_refusal says why not. `batch` may be
+ * NULL; else it is told what became of it (out_batch_*), and no client. */
+bool out_put(struct outbox *outbox, const struct request *request, const struct node_id *recipient,
+             const char *notice, struct out_batch *batch, struct mono now, struct wall wall,
+             struct out_refusal *ret_refusal);
+void out_put_done(struct outbox *outbox, struct out_op *op, const struct store_result *result,
+                  struct mono now, struct wall wall);
+
+/* ---- outbox_batch.c ---- */
+/* Results of its puts, in order; after each out_batch_settled(). */
+void out_batch_accepted(struct outbox *outbox, struct out_batch *batch,
+                        struct out_message *message);
+/* One that was accepted before and is final (the record is the store's). */
+void out_batch_known(struct out_batch *batch, const struct out_record *record);
+void out_batch_refused(struct out_batch *batch, const struct out_refusal *refusal);
+void out_batch_settled(struct outbox *outbox, struct out_batch *batch);
+/* One that it watches became final; then, its watcher being gone, out_batch_unwatched(). */
+void out_batch_final(struct out_batch *batch, const struct out_message *message);
+void out_batch_unwatched(struct outbox *outbox, struct out_batch *batch);
+void out_batches_gone(struct outbox *outbox, uint64_t client);
+void out_batches_deinit(struct outbox *outbox);
 
 /* ---- outbox_message.c ---- */
 struct out_message *out_find(const struct outbox *outbox, const struct message_id *id);
 /* Not entered yet; NULL: no memory. */
-struct out_message *out_message_new(const struct out_record *record);
-/* From here on it is owed. Its flow has counted it already. */
-void out_message_enter(struct outbox *outbox, struct out_message *message, struct mono now,
-                       struct wall wall);
+struct out_message *out_message_new(struct outbox *outbox, const struct out_record *record,
+                                    struct out_conversation *conversation);
+/* One that never was entered; takes NULL. */
+void out_message_discard(struct outbox *outbox, struct out_message *message);
+/* How much of it goes into one parcel. */
+uint32_t out_block_size(const struct out_message *message);
+/* Does it go block by block, behind those that are sent whole? Files do whatever their size: a block
+ * of one is alone in its parcel. */
+bool out_is_long(const struct out_message *message);
+/* Put it where it belongs among those that wait: files behind long messages. */
+void out_message_queue(struct out_messages *queue, struct out_message *message);
+/* What an item of it takes in a parcel, with so many bytes; and its head. */
+size_t out_item_length(const struct out_message *message, uint32_t length);
+struct parcel_item out_item(const struct out_message *message, uint64_t offset, uint32_t length);
+/* Why a read failed for good; NULL: it may succeed later. */
+const char *out_lost_words(const struct out_message *message, int error);
+/* The recipient has one more block, of `length` bytes. May finish the message. */
+void out_confirm(struct outbox *outbox, struct out_message *message, uint32_t length,
+                 struct mono now, struct wall wall);
+/* From here on it is owed; the recipient has what lies below `progress`. Its flow has counted it
+ * already. */
+void out_message_enter(struct outbox *outbox, struct out_message *message, uint64_t progress,
+                       struct mono now, struct wall wall);
 void out_message_free(struct outbox *outbox, struct out_message *message);
 void out_set_state(struct out_message *message, enum message_state state);
 void out_drop_body(struct outbox *outbox, struct out_message *message);
@@ -28,10 +79,18 @@ void out_finish(struct outbox *outbox, struct out_message *message, enum message
 void out_state_done(struct outbox *outbox, struct out_message *message, int error, struct mono now);
 void out_retry_states(struct outbox *outbox, struct mono now);
 void out_expire(struct outbox *outbox, struct mono now, struct wall wall);
+
+/* ---- outbox_watch.c ---- */
 /* One more who waits; NULL after an answer that says why not. */
 struct out_watcher *out_watch(struct outbox *outbox, struct out_message *message, uint64_t client);
+void out_watch_for_batch(struct outbox *outbox, struct out_message *message,
+                         struct out_batch *batch);
+void out_watcher_free(struct outbox *outbox, struct out_watcher *watcher);
+/* It is final: tell them. */
+void out_watchers_answer(struct outbox *outbox, struct out_message *message);
 void out_watchers_gone(struct outbox *outbox, uint64_t client);
 struct message_report out_report(const struct out_message *message);
+struct message_report out_report_record(const struct out_record *record);
 enum answer_code out_state_code(enum message_state state);
 const char *out_state_word(enum message_state state);
 void out_answer(struct outbox *outbox, uint64_t client, enum answer_code code, bool end,
@@ -42,6 +101,7 @@ void out_trace_none(struct outbox *outbox, const struct out_flow *flow);
 void out_trace(struct outbox *outbox, struct out_message *message, const struct out_flow *flow,
                const struct out_parcel *parcel);
 
+/* ---- outbox_local.c ---- */
 /* Messages to ourselves: begin the next block; its read came back. */
 void out_local_start(struct outbox *outbox, struct mono now);
 void out_local_read(struct outbox *outbox, const struct store_result *result, struct mono now,

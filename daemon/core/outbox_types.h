@@ -26,6 +26,7 @@
 struct out_watcher {
     TAILQ_ENTRY(out_watcher) link, all;
     struct out_message *message;
+    struct out_batch *batch; /* it is one of this batch's, and in its memory */
     uint64_t client;
     bool trace;   /* wants the routes */
     bool wait;    /* wants the final state */
@@ -38,10 +39,14 @@ struct out_message {
     struct table_link by_id;
     TAILQ_ENTRY(out_message) all, queue, cached;
     struct message_id id;
-    struct out_flow *flow; /* NULL: to ourselves */
+    struct out_flow *flow; /* NULL: to ourselves, or final */
+    struct out_conversation *conversation;
     uint64_t sequence;
     struct wall created, expires, finished;
     uint64_t size, blocks_left, next_block;
+    uint64_t confirmed; /* bytes that the recipient has said to have */
+    uint64_t progress;  /* the store knows: all below this offset is confirmed */
+    struct mono progress_at;
     enum message_kind kind;
     enum message_state state;
     const char *reason;
@@ -50,8 +55,10 @@ struct out_message {
     bool alone;    /* was part of a refused parcel: goes in one of its own, to learn whether it was
                       meant */
     bool state_lost; /* its final state could not be stored: among `unstored` */
+    bool withdrawn;  /* nobody was told that it was accepted: the store forgets it */
     unsigned n_watchers;
     struct out_watchers watchers;
+    struct file_head file[]; /* KIND_FILE: one */
 };
 TAILQ_HEAD(out_messages, out_message);
 
@@ -79,8 +86,8 @@ struct out_parcel {
     struct out_item *items;
     size_t n_items;
     uint8_t *plain, *sealed;
-    size_t plain_length, sealed_length, charged;
-    unsigned reads; /* under way */
+    size_t plain_length, sealed_length, charged; /* sealed: k shards of one length */
+    unsigned reads;                              /* under way */
     int read_error;
     uint32_t key; /* place of its receipt key */
     struct out_shard *shards;
@@ -129,7 +136,14 @@ struct out_flow { /* one recipient (and one kind of route asked for) */
 };
 TAILQ_HEAD(out_flows, out_flow);
 
-enum out_op_kind { OUT_OP_PUT, OUT_OP_STATE, OUT_OP_READ, OUT_OP_READ_LOCAL, OUT_OP_FIND };
+enum out_op_kind {
+    OUT_OP_PUT,
+    OUT_OP_STATE,
+    OUT_OP_PROGRESS,
+    OUT_OP_READ,
+    OUT_OP_READ_LOCAL,
+    OUT_OP_FIND
+};
 struct out_op { /* a store operation under way; its address is the cookie */
     TAILQ_ENTRY(out_op) link;
     enum out_op_kind kind;
@@ -137,19 +151,40 @@ struct out_op { /* a store operation under way; its address is the cookie */
     uint64_t client;
     struct message_id id;
     struct out_message *message; /* PUT: made in advance; STATE */
-    struct node_id recipient;    /* PUT */
-    uint8_t *body;               /* PUT: charged to BUDGET_CLIENTS */
+    uint8_t *body;               /* PUT: `charged` to BUDGET_CLIENTS; NULL: a file */
+    size_t charged;              /* PUT */
     char *notice;                /* PUT */
+    struct out_batch *batch;     /* PUT: one of many */
     struct out_parcel *parcel;   /* READ */
     size_t item;                 /* READ */
 };
 TAILQ_HEAD(out_ops, out_op);
 
-struct out_conversation {
+struct out_conversation { /* never freed before the outbox */
     struct table_link by_recipient;
     struct node_id recipient;
-    uint64_t sequence;
+    uint64_t sequence; /* 0: nothing was ever written to it */
 };
+
+struct out_refusal { /* why something is not accepted */
+    enum answer_code code;
+    char text[192];
+};
+
+struct out_batch { /* a REQUEST_PUSH_MANY: its puts are under way, or its end is waited for */
+    TAILQ_ENTRY(out_batch) link;
+    uint64_t client;
+    bool gone, wait;
+    bool stopped; /* one was not even submitted */
+    bool broken;  /* one was refused, so none behind it is accepted */
+    size_t submitted, settled, watched, used;
+    struct many_report report;
+    struct out_refusal refusal;
+    char notice[128];
+    size_t charged;
+    struct out_watcher watchers[]; /* with wait: one each */
+};
+TAILQ_HEAD(out_batches, out_batch);
 enum out_local_stage { OUT_LOCAL_NONE = 0, OUT_LOCAL_READING, OUT_LOCAL_READY, OUT_LOCAL_HANDED };
 
 struct outbox {
@@ -158,7 +193,9 @@ struct outbox {
     struct node_id self;
     struct table messages, conversations, flows, parcels;
     struct out_messages all, cached, unstored, locals;
-    size_t n_messages, n_putting;
+    size_t n_messages, n_putting, n_files; /* files: those being put included */
+    struct out_batches batches;
+    size_t n_batches;
     uint64_t n_pending;
     struct out_flows all_flows, run;
     struct out_watchers all_watchers;

@@ -181,7 +181,7 @@ static void came_up(struct pool *pool, const struct link_event *event, struct mo
     }
     pool->refusals = pool->in_vain = 0;
     note_referrals(pool, event);
-    answer_waiting(pool, &event->link.address, true, "");
+    answer_waiting(pool, &event->link.address, true, "connected");
     plan_save(pool, now);
 }
 
@@ -395,7 +395,7 @@ void pool_disconnect(struct pool *pool, uint64_t client, const struct node_id *i
         contact->id = *id;
     }
     links_close(pool->config.links, link->slot, LINK_CLOSED_BYE, now);
-    effects_answer_text(pool->config.effects, client, ANSWER_OK, "%s", "");
+    effects_answer_text(pool->config.effects, client, ANSWER_OK, "disconnected for an hour");
 }
 
 void pool_client_gone(struct pool *pool, uint64_t client) {

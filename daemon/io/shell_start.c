@@ -47,6 +47,14 @@ void shell_node_config(struct shell *shell, struct node_config *ret_config) {
     ret_config->delivery_expire_us = c->delivery_expire_us;
     ret_config->store_retention_us = c->retention_us;
     ret_config->message_max = (size_t)c->message_max;
+    ret_config->inbox_accept = (enum inbox_accept)c->inbox_accept;
+    ret_config->files_accept = (enum files_accept)c->files_accept;
+    ret_config->inbox_quota = (uint64_t)c->inbox_quota;
+    ret_config->inbox_max = (uint64_t)c->inbox_max;
+    ret_config->files_quota = (uint64_t)c->files_quota;
+    ret_config->files_max = (uint64_t)c->files_max;
+    ret_config->mailbox_size = (uint64_t)c->mailbox_size;
+    ret_config->mailbox_use = (unsigned)c->mailbox_use;
     ret_config->random = (struct core_random){fill_random, NULL};
     ret_config->trace =
         (struct core_trace){(enum trace_level)c->log_level, trace_line, &shell->log};
@@ -121,7 +129,12 @@ static int open_keys(struct shell *shell, struct state_secrets *secrets, char er
 static int open_store(struct shell *shell, char error[FAILURE_MAX]) {
     char path[CONFIG_PATH_MAX + 16];
     snprintf(path, sizeof path, "%s/messages.db", shell->config->state);
-    return store_open(&shell->store, path, error);
+    struct store_config config = {path, shell->config->state, shell->config->files_directory};
+    int r = store_open(&shell->store, &config, error);
+    if (r < 0)
+        return r;
+    r = spool_init(&shell->spool, shell->config->state);
+    return r < 0 ? failure(error, r, "%s/spool: %s", shell->config->state, strerror(-r)) : 0;
 }
 
 static int new_node(struct shell *shell, const struct state_secrets *secrets,
@@ -207,12 +220,15 @@ int shell_open(struct shell **ret_shell, const struct options *options, struct c
         return failure(error, -ENOMEM, "out of memory");
     shell->options = options;
     shell->config = config;
+    shell->spool.folder = -1;
     log_open(&shell->log, (enum log_level)config->log_level, options->background);
     notify_init(&shell->notify);
     shell->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
     shell->resolve = resolve_new(shell_wake_resolved, shell);
-    int r =
-        shell->loop && shell->resolve ? 0 : failure(error, -ENOMEM, "cannot make an event loop");
+    shell->backup = backup_new(config->state, shell_wake_backed_up, shell);
+    int r = shell->loop && shell->resolve && shell->backup
+                ? 0
+                : failure(error, -ENOMEM, "cannot make an event loop");
     if (r == 0)
         r = state_open(&shell->state, config->state, error);
     if (r == 0)
@@ -254,15 +270,18 @@ void shell_release(struct shell *shell) {
         return;
     netwatch_close(shell->netwatch);
     resolve_free(shell->resolve);
+    backup_free(shell->backup);
     store_stop(shell->store);
     node_free(shell->node);
     if (shell->udp)
         log_counters(shell);
     udp_close(shell->udp);
     control_hide(shell->control);
+    spool_deinit(&shell->spool);
     state_close(shell->state);
     shell->netwatch = NULL;
     shell->resolve = NULL;
+    shell->backup = NULL;
     shell->store = NULL;
     shell->node = NULL;
     shell->udp = NULL;
@@ -310,12 +329,20 @@ static int64_t monotonic_us(void) {
     return now.tv_sec * US_PER_S + now.tv_nsec / 1000;
 }
 
+/* The log has every mistake, the client that asked for the reload the first one. */
+static int load_again(struct shell *shell, struct config *fresh, char error[FAILURE_MAX]) {
+    struct config_mistakes mistakes = {.n = 0};
+    int r = config_load(&shell->options->source, fresh, &mistakes);
+    for (size_t i = 1; r < 0 && i < mistakes.n; i++)
+        log_error(&shell->log, "%s", mistakes.v[i]);
+    return r < 0 ? failure(error, r, "%s", mistakes.v[0]) : 0;
+}
+
 int shell_reload(struct shell *shell, char error[FAILURE_MAX]) {
     struct config *fresh = malloc(sizeof *fresh);
     struct control_config control;
     notify_reloading(&shell->notify, monotonic_us());
-    int r = fresh ? config_load(&shell->options->source, fresh, error)
-                  : failure(error, -ENOMEM, "out of memory");
+    int r = fresh ? load_again(shell, fresh, error) : failure(error, -ENOMEM, "out of memory");
     if (r == 0)
         r = control_config_of(fresh, &control, error);
     if (r == 0) {

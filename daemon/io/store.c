@@ -1,7 +1,8 @@
 /* The store's thread: operations gather in a batch while the last one is being committed; a
  * batch is one transaction. */
 #include "daemon/io/store.h"
-#include "daemon/io/store_sql.h"
+#include "daemon/io/store_file.h"
+#include "daemon/io/store_private.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -36,7 +37,8 @@ struct store {
 };
 
 static bool is_read(enum store_kind kind) {
-    return kind == STORE_OUT_READ || kind == STORE_OUT_FIND || kind == STORE_IN_FETCH;
+    return kind == STORE_OUT_READ || kind == STORE_OUT_FIND || kind == STORE_IN_FETCH ||
+           kind == STORE_HISTORY || kind == STORE_CONVERSATIONS || kind == STORE_FILES;
 }
 
 static void batch_free(struct batch *batch) {
@@ -81,6 +83,25 @@ static void put_spares(struct store_db *db, const struct spare *spares, size_t n
     }
 }
 
+static void put_rule(struct store_db *db, const struct node_id *id, enum sender_rule rule) {
+    struct query query = query_begin(db, rule == RULE_NONE ? SQL_RULE_DELETE : SQL_RULE_PUT);
+    query_blob(&query, id->bytes, NODE_ID_LEN);
+    if (rule != RULE_NONE)
+        query_int(&query, rule);
+    query_run(&query);
+}
+
+/* SQLite's copies are in its pages, as the file is; what is deleted it overwrites. */
+static void put_mail_key(struct store_db *db, const struct store_op *op) {
+    struct query query = query_begin(db, SQL_MAIL_KEY_PUT);
+    query_int(&query, op->mail_key.day);
+    query_blob(&query, op->mail_key.secret, KEY_LEN);
+    query_run(&query);
+    query = query_begin(db, SQL_MAIL_KEYS_OVER);
+    query_int(&query, op->mail_key.oldest);
+    query_run(&query);
+}
+
 static int apply_message(struct store_db *db, const struct store_op *op,
                          struct store_result *result, struct store_arena *arena) {
     switch (op->kind) {
@@ -88,22 +109,37 @@ static int apply_message(struct store_db *db, const struct store_op *op,
         return store_out_put(db, op, result);
     case STORE_OUT_STATE:
         return store_out_state(db, op);
+    case STORE_OUT_PROGRESS:
+        return store_out_progress(db, op);
     case STORE_OUT_READ:
         return store_out_read(db, op, result, arena);
     case STORE_OUT_FIND:
-        return store_out_find(db, op, result);
+        return store_out_find(db, op, result, arena);
     case STORE_IN_PUT:
         return store_in_put(db, op, result);
     case STORE_IN_FETCH:
         return store_in_fetch(db, op, result, arena);
-    default:
+    case STORE_FILES:
+        return store_file_list(db, op, result, arena);
+    case STORE_FILE_TAKE:
+        return store_file_take(db, op);
+    case STORE_IN_TAKE:
         store_in_take(db, op);
         return 0;
+    case STORE_HISTORY:
+        return store_history(db, op, result, arena);
+    case STORE_CONVERSATIONS:
+        return store_conversations(db, op, result, arena);
+    case STORE_FORGET:
+        store_forget(db, op, result);
+        return 0;
+    default:
+        return -EOPNOTSUPP;
     }
 }
 
-static void apply(struct store_db *db, const struct store_op *op, struct store_result *result,
-                  struct store_arena *arena) {
+static void apply_any(struct store_db *db, const struct store_op *op, struct store_result *result,
+                      struct store_arena *arena) {
     *result = (struct store_result){.tag = op->tag, .kind = op->kind};
     switch (op->kind) {
     case STORE_NODE_PUT:
@@ -118,6 +154,12 @@ static void apply(struct store_db *db, const struct store_op *op, struct store_r
     case STORE_SEQUENCE:
         store_meta_raise(db, "sequence", (int64_t)op->sequence.sequence);
         break;
+    case STORE_RULE_PUT:
+        put_rule(db, &op->rule_put.id, op->rule_put.rule);
+        break;
+    case STORE_MAIL_KEY:
+        put_mail_key(db, op);
+        break;
     case STORE_SWEEP:
         db->sweep.now = op->sweep.now;
         db->sweep.retention_us = op->sweep.retention_us;
@@ -128,11 +170,31 @@ static void apply(struct store_db *db, const struct store_op *op, struct store_r
     }
 }
 
+/* A read that fails, on a damaged row or for want of memory, changed nothing: it alone is told,
+ * unless SQLite has given the whole transaction up. */
+static void apply(struct store_db *db, const struct store_op *op, struct store_result *result,
+                  struct store_arena *arena) {
+    apply_any(db, op, result, arena);
+    if (db->error && is_read(op->kind) && !sqlite3_get_autocommit(db->sqlite)) {
+        *result = (struct store_result){.tag = op->tag, .kind = op->kind, .error = db->error};
+        db->error = 0;
+    }
+}
+
 /* ---- Transactions ---- */
 
 static void run_simple(struct store_db *db, enum store_statement which) {
     struct query query = query_begin(db, which);
     query_run(&query);
+}
+
+static int commit(struct store_db *db) {
+    store_usage_flush(db);
+    store_files_sync(db);
+    run_simple(db, SQL_COMMIT);
+    if (!db->error)
+        store_files_commit(db);
+    return db->error;
 }
 
 /* Undo everything; what was numbered in memory, too. Returns why. */
@@ -142,6 +204,8 @@ static int roll_back(struct store_db *db, int64_t next_row, int64_t next_body) {
     db->next_row = next_row;
     db->next_body = next_body;
     db->sweep.is_left = false;
+    store_files_roll_back(db);
+    store_usage_drop(db);
     if (!sqlite3_get_autocommit(db->sqlite)) /* a full disk may have undone it by itself */
         run_simple(db, SQL_ROLLBACK);
     db->error = 0;
@@ -171,8 +235,7 @@ static void run_batch(struct store_db *db, struct batch *batch) {
     run_simple(db, SQL_BEGIN);
     for (size_t i = 0; i < batch->n && !db->error; i++)
         apply(db, &batch->ops[i], &batch->results[i], &batch->arena);
-    run_simple(db, SQL_COMMIT);
-    if (db->error)
+    if (commit(db))
         answer_failed(db, batch, roll_back(db, next_row, next_body));
 }
 
@@ -180,8 +243,7 @@ static void run_batch(struct store_db *db, struct batch *batch) {
 static void run_sweep(struct store_db *db) {
     run_simple(db, SQL_BEGIN);
     store_sweep(db);
-    run_simple(db, SQL_COMMIT);
-    if (db->error)
+    if (commit(db))
         roll_back(db, db->next_row, db->next_body);
 }
 
@@ -201,11 +263,16 @@ static void finish_batch(struct store *store, struct batch *batch) {
     store->last = batch;
 }
 
+/* Work that waits until nobody else does. */
+static bool has_left(const struct store_db *db) {
+    return db->sweep.is_left || (db->files && db->files->behind);
+}
+
 static void *run(void *context) {
     struct store *store = context;
     pthread_mutex_lock(&store->mutex);
     for (;;) {
-        while (!store->filling && !store->is_stopping && !store->db.sweep.is_left)
+        while (!store->filling && !store->is_stopping && !has_left(&store->db))
             pthread_cond_wait(&store->work, &store->mutex);
         struct batch *batch = store->filling;
         if (!batch && store->is_stopping)
@@ -220,8 +287,10 @@ static void *run(void *context) {
             set_limit(&store->db, pages);
         if (batch)
             run_batch(&store->db, batch);
-        else
+        else if (store->db.sweep.is_left)
             run_sweep(&store->db);
+        else
+            store_files_catch_up(&store->db);
         pthread_mutex_lock(&store->mutex);
         if (!batch)
             continue;
@@ -234,11 +303,14 @@ static void *run(void *context) {
     return NULL;
 }
 
-int store_open(struct store **ret_store, const char *path, char ret_error[FAILURE_MAX]) {
+int store_open(struct store **ret_store, const struct store_config *config,
+               char ret_error[FAILURE_MAX]) {
     struct store *store = calloc(1, sizeof *store);
     if (!store)
         return failure(ret_error, -ENOMEM, "out of memory");
-    int error = store_db_open(&store->db, path, ret_error);
+    int error = store_db_open(&store->db, config->path, ret_error);
+    if (!error && (error = store_files_open(&store->db, config, ret_error)))
+        store_db_close(&store->db);
     if (error) {
         free(store);
         return error;
@@ -251,6 +323,7 @@ int store_open(struct store **ret_store, const char *path, char ret_error[FAILUR
 }
 
 int store_load(struct store *store, struct node_boot *ret_boot) {
+    store->boot.is_secret = true; /* mail keys */
     int error = store_db_load(&store->db, &store->boot, ret_boot);
     if (error)
         store_arena_free(&store->boot);
@@ -360,6 +433,7 @@ void store_stop(struct store *store) {
         batch_free(batch);
     }
     store_arena_free(&store->boot);
+    store_files_close(&store->db);
     store_db_close(&store->db);
     pthread_cond_destroy(&store->room);
     pthread_cond_destroy(&store->work);

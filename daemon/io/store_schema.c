@@ -1,6 +1,7 @@
 /* The file itself: made, recognised, refused in words, brought to the present schema, and read
  * at start. */
-#include "daemon/io/store_sql.h"
+#include "daemon/io/store_file.h"
+#include "daemon/io/store_private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -55,6 +56,67 @@ static const char *const migrations[] = {
     " pin BLOB) STRICT;"
     "CREATE TABLE spare (place INTEGER PRIMARY KEY, address BLOB NOT NULL, id BLOB NOT NULL,"
     " anchor INTEGER NOT NULL) STRICT;",
+
+    "ALTER TABLE out_message ADD kind INTEGER NOT NULL DEFAULT 1;"
+    "ALTER TABLE out_message ADD progress INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE out_message ADD shards_k INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE out_message ADD shards_m INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX out_history ON out_message (recipient, created) WHERE kind < 3;"
+    "ALTER TABLE in_message ADD kind INTEGER NOT NULL DEFAULT 1;"
+    "ALTER TABLE in_message ADD place INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE in_message SET place = row << 20 WHERE state = 0;"
+    "DROP INDEX in_waiting;"
+    "DROP INDEX in_waiting_from;"
+    "CREATE INDEX in_waiting ON in_message (place) WHERE state = 0 AND kind = 1;"
+    /* With the sequence and what the condition names: it is looked up without the row. */
+    "CREATE INDEX in_waiting_from ON in_message (sender, place, sequence, state, kind)"
+    " WHERE state = 0 AND kind = 1;"
+    "CREATE INDEX in_history ON in_message (sender, received) WHERE state < 2;"
+    "ALTER TABLE in_part ADD kind INTEGER NOT NULL DEFAULT 1;"
+    /* Bytes of what waits or is unfinished, each message's size and 256; sender X'': of all. */
+    "CREATE TABLE usage (sender BLOB NOT NULL, kind INTEGER NOT NULL, bytes INTEGER NOT NULL,"
+    " PRIMARY KEY (sender, kind)) STRICT, WITHOUT ROWID;"
+    "INSERT INTO usage SELECT sender, 1, sum(size + 256) FROM (SELECT sender, size FROM in_message"
+    " WHERE state = 0 UNION ALL SELECT sender, total FROM in_part) GROUP BY sender;"
+    "INSERT INTO usage SELECT X'', kind, sum(bytes) FROM usage GROUP BY kind;"
+    "CREATE TABLE rule (id BLOB PRIMARY KEY, rule INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE mail_key (day INTEGER PRIMARY KEY, secret BLOB NOT NULL) STRICT;",
+    /* What a message of kind file has beside its row; its bytes are in the spool. */
+    "CREATE TABLE out_file (id BLOB PRIMARY KEY, digest BLOB NOT NULL, name TEXT NOT NULL)"
+    " STRICT, WITHOUT ROWID;"
+    "CREATE TRIGGER out_file_over AFTER DELETE ON out_message"
+    " BEGIN DELETE FROM out_file WHERE id = old.id; END;"
+    /* A file that we receive: state 1 partial, 2 waiting, 3 taken. path: of a part its name in the
+     * folder, then where the file lies. until: when its sender gives up. A complete one has a row
+     * in in_message beside it, of kind 2, which is its line in history and its tombstone. */
+    "CREATE TABLE file_in (row INTEGER PRIMARY KEY, sender BLOB NOT NULL, id BLOB NOT NULL,"
+    " sequence INTEGER NOT NULL, sent INTEGER NOT NULL, received INTEGER NOT NULL,"
+    " address BLOB, sender_name TEXT NOT NULL, digest BLOB NOT NULL, name TEXT NOT NULL,"
+    " total INTEGER NOT NULL, held INTEGER NOT NULL, state INTEGER NOT NULL, path TEXT NOT NULL,"
+    " until INTEGER NOT NULL, taken INTEGER NOT NULL, UNIQUE (id, sender)) STRICT;"
+    "CREATE INDEX file_open ON file_in (row) WHERE state < 3;"
+    "CREATE INDEX file_partial ON file_in (until) WHERE state = 1;"
+    "CREATE INDEX file_part ON file_in (path) WHERE state = 1;"
+    "CREATE INDEX file_waiting ON file_in (row) WHERE state = 2;"
+    "CREATE INDEX file_taken ON file_in (taken) WHERE state = 3;"
+    /* What of a partial file is on the disk: [start, stop), merged. */
+    "CREATE TABLE file_span (file INTEGER NOT NULL, start INTEGER NOT NULL, stop INTEGER NOT NULL,"
+    " PRIMARY KEY (file, start)) STRICT, WITHOUT ROWID;"
+    /* What partial and waiting files are charged to their senders, and x'' for all of them. */
+    "CREATE TABLE file_charge (sender BLOB PRIMARY KEY, bytes INTEGER NOT NULL,"
+    " files INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE TRIGGER file_charged AFTER INSERT ON file_in BEGIN"
+    " INSERT INTO file_charge VALUES (new.sender, new.total, 1), (x'', new.total, 1)"
+    " ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes, files = files + 1; END;"
+    "CREATE TRIGGER file_freed AFTER UPDATE OF state ON file_in"
+    " WHEN old.state < 3 AND new.state >= 3 BEGIN"
+    " UPDATE file_charge SET bytes = bytes - old.total, files = files - 1"
+    " WHERE sender IN (old.sender, x'');"
+    " DELETE FROM file_charge WHERE sender = old.sender AND files <= 0; END;"
+    "CREATE TRIGGER file_dropped AFTER DELETE ON file_in WHEN old.state < 3 BEGIN"
+    " UPDATE file_charge SET bytes = bytes - old.total, files = files - 1"
+    " WHERE sender IN (old.sender, x'');"
+    " DELETE FROM file_charge WHERE sender = old.sender AND files <= 0; END;",
 };
 #define SCHEMA_VERSION ((int)(sizeof migrations / sizeof migrations[0]))
 
@@ -194,7 +256,7 @@ static int load_counters(struct store_db *db) {
     struct query query = query_begin(db, SQL_COUNTERS);
     if (query_row(&query)) {
         int64_t row = query_get_int(&query), body = query_get_int(&query);
-        if (row > INT64_MAX / 2 || body > INT64_MAX / 2)
+        if (row > INT64_MAX >> (STORE_PLACE_BITS + 1) || body > INT64_MAX / 2)
             db->error = -EUCLEAN;
         else
             db->next_row = row + 1, db->next_body = body + 1;
@@ -272,8 +334,10 @@ static size_t load_rows(struct store_db *db, struct store_arena *arena, enum sto
 }
 
 static void read_pending(struct query *query, struct store_arena *arena, void *entry) {
-    (void)arena;
-    store_out_record(query, entry);
+    struct out_record *record = entry;
+    store_out_record(query, record);
+    if (record->kind == KIND_FILE)
+        record->file = store_file_head(query->db, arena, NULL, &record->id);
 }
 
 static void read_node(struct query *query, struct store_arena *arena, void *entry) {
@@ -307,6 +371,23 @@ static void read_conversation(struct query *query, struct store_arena *arena, vo
     conversation->sequence = (uint64_t)query_get_int(query);
 }
 
+static void read_rule(struct query *query, struct store_arena *arena, void *entry) {
+    (void)arena;
+    struct boot_rule *rule = entry;
+    query_get_exact(query, rule->id.bytes, NODE_ID_LEN);
+    int64_t number = query_get_int(query);
+    if (number != RULE_ALLOW && number != RULE_BLOCK)
+        query->db->error = -EUCLEAN;
+    rule->rule = (enum sender_rule)number;
+}
+
+static void read_mail_key(struct query *query, struct store_arena *arena, void *entry) {
+    (void)arena;
+    struct boot_mail_key *key = entry;
+    key->day = (uint32_t)query_get_int(query);
+    query_get_exact(query, key->secret, sizeof key->secret);
+}
+
 static int64_t load_number(struct store_db *db, enum store_statement which, int column) {
     int64_t number = 0;
     struct query query = query_begin(db, which);
@@ -318,17 +399,22 @@ static int64_t load_number(struct store_db *db, enum store_statement which, int 
 
 int store_db_load(struct store_db *db, struct store_arena *arena, struct node_boot *ret_boot) {
     struct node_boot boot = {0};
-    const void *pending = NULL, *nodes = NULL, *spares = NULL, *conversations = NULL;
+    const void *pending, *nodes, *spares, *conversations, *rules, *mail_keys;
     boot.n_pending =
         load_rows(db, arena, SQL_OUT_PENDING, sizeof(struct out_record), &pending, read_pending);
     boot.n_nodes = load_rows(db, arena, SQL_NODES, sizeof(struct boot_node), &nodes, read_node);
     boot.n_spares = load_rows(db, arena, SQL_SPARES, sizeof(struct spare), &spares, read_spare);
     boot.n_conversations = load_rows(db, arena, SQL_CONVERSATIONS, sizeof(struct boot_conversation),
                                      &conversations, read_conversation);
+    boot.n_rules = load_rows(db, arena, SQL_RULES, sizeof(struct boot_rule), &rules, read_rule);
+    boot.n_mail_keys = load_rows(db, arena, SQL_MAIL_KEYS, sizeof(struct boot_mail_key), &mail_keys,
+                                 read_mail_key);
     boot.pending = pending;
     boot.nodes = nodes;
     boot.spares = spares;
     boot.conversations = conversations;
+    boot.rules = rules;
+    boot.mail_keys = mail_keys;
     boot.sequence = (uint64_t)load_number(db, SQL_COUNTERS, 2);
     boot.inbox_waiting = (uint64_t)load_number(db, SQL_IN_COUNT, 0);
     int error = db->error;

@@ -30,7 +30,7 @@ void *model_grow(void *array, size_t n, size_t size) {
     return larger;
 }
 
-static void *piece(struct model_data *data, size_t size) {
+void *model_piece(struct model_data *data, size_t size) {
     data->pieces = model_grow(data->pieces, data->n_pieces, sizeof *data->pieces);
     data->pieces[data->n_pieces] = allocate(size);
     return data->pieces[data->n_pieces++];
@@ -42,15 +42,11 @@ static void copy_text(char *to, const char *from, size_t size) {
     memcpy(to, from, strnlen(from, size - 1));
 }
 
-static bool id_is_equal(const struct message_id *a, const struct message_id *b) {
-    return memcmp(a->bytes, b->bytes, MESSAGE_ID_LEN) == 0;
-}
-
 /* ---- Outbound ---- */
 
 static struct model_out *find_out(struct model_data *data, const struct message_id *id) {
     for (size_t i = data->n_outs; i-- > 0;)
-        if (id_is_equal(&data->outs[i].record.id, id))
+        if (model_id_is_equal(&data->outs[i].record.id, id))
             return &data->outs[i];
     return NULL;
 }
@@ -69,7 +65,7 @@ static size_t raise_conversation(struct boot_conversation *conversations, size_t
     return n;
 }
 
-static void forget_out(struct model_data *data, struct model_out *out) {
+void model_forget_out(struct model_data *data, struct model_out *out) {
     size_t behind = data->n_outs - (size_t)(out - data->outs) - 1;
     free(out->body);
     memmove(out, out + 1, behind * sizeof *out);
@@ -80,9 +76,12 @@ static int out_put(struct model_data *data, const struct store_op *op,
                    struct store_result *result) {
     const struct out_record *record = &op->out_put.record;
     struct model_out *known = find_out(data, &record->id);
+    enum message_kind kind = record->kind ? record->kind : KIND_MESSAGE;
+    if (kind == KIND_FILE || kind > KIND_MAIL || record->size > UINT32_MAX)
+        return -EINVAL;
     if (known) {
         bool same = node_id_is_equal(&known->record.recipient, &record->recipient) &&
-                    known->record.size == record->size &&
+                    known->record.size == record->size && known->record.kind == kind &&
                     (!record->size || memcmp(known->body, op->out_put.body, record->size) == 0);
         result->existed = same;
         if (same)
@@ -93,6 +92,8 @@ static int out_put(struct model_data *data, const struct store_op *op,
     struct model_out *out = &data->outs[data->n_outs++];
     *out = (struct model_out){*record, model_copy(op->out_put.body, record->size)};
     out->record.state = MESSAGE_QUEUED;
+    out->record.kind = kind;
+    out->record.progress = 0;
     out->record.finished.us = 0;
     memset(out->record.reason, 0, sizeof out->record.reason);
     result->record = out->record;
@@ -108,26 +109,40 @@ static int out_state(struct model_data *data, const struct store_op *op) {
     copy_text(out->record.reason, op->out_state.reason, MESSAGE_REASON_MAX);
     if (!message_state_is_final(out->record.state))
         return 0;
-    data->conversations =
-        model_grow(data->conversations, data->n_conversations, sizeof *data->conversations);
-    data->n_conversations =
-        raise_conversation(data->conversations, data->n_conversations, &out->record);
+    if (out->record.kind != KIND_MAIL) {
+        data->conversations =
+            model_grow(data->conversations, data->n_conversations, sizeof *data->conversations);
+        data->n_conversations =
+            raise_conversation(data->conversations, data->n_conversations, &out->record);
+    }
     if (op->out_state.forget)
-        forget_out(data, out);
+        model_forget_out(data, out);
+    return 0;
+}
+
+static int out_progress(struct model_data *data, const struct store_op *op) {
+    struct model_out *out = find_out(data, &op->out_progress.id);
+    uint64_t offset = op->out_progress.offset;
+    if (!out)
+        return -ENOENT;
+    offset = offset < out->record.size ? offset : out->record.size;
+    if (out->record.progress < offset)
+        out->record.progress = offset;
     return 0;
 }
 
 static int out_read(struct model_data *data, const struct store_op *op,
                     struct store_result *result) {
     const struct model_out *out = find_out(data, &op->out_read.id);
-    uint32_t offset = op->out_read.offset, length = op->out_read.length;
+    uint64_t offset = op->out_read.offset;
+    uint32_t length = op->out_read.length;
     if (!out)
         return -ENOENT;
     if (offset > out->record.size)
         return -EINVAL;
     if (length > out->record.size - offset)
-        length = out->record.size - offset;
-    uint8_t *bytes = piece(data, length);
+        length = (uint32_t)(out->record.size - offset);
+    uint8_t *bytes = model_piece(data, length);
     memcpy(bytes, out->body + offset, length);
     result->bytes = bytes;
     result->length = length;
@@ -147,7 +162,7 @@ static int out_find(struct model_data *data, const struct store_op *op,
 
 static bool is_known(const struct model_data *data, const struct store_op *op) {
     for (size_t i = data->n_ins; i-- > 0;)
-        if (id_is_equal(&data->ins[i].record.id, &op->in_put.id) &&
+        if (model_id_is_equal(&data->ins[i].record.id, &op->in_put.id) &&
             node_id_is_equal(&data->ins[i].record.sender, &op->in_put.sender))
             return true;
     return false;
@@ -155,7 +170,7 @@ static bool is_known(const struct model_data *data, const struct store_op *op) {
 
 static struct model_part *find_part(struct model_data *data, const struct store_op *op) {
     for (size_t i = 0; i < data->n_parts; i++)
-        if (id_is_equal(&data->parts[i].id, &op->in_put.id) &&
+        if (model_id_is_equal(&data->parts[i].id, &op->in_put.id) &&
             node_id_is_equal(&data->parts[i].sender, &op->in_put.sender))
             return &data->parts[i];
     return NULL;
@@ -169,7 +184,12 @@ static void forget_part(struct model_data *data, struct model_part *part) {
     data->n_parts--;
 }
 
+static enum message_kind kind_of(const struct store_op *op) {
+    return op->in_put.kind ? op->in_put.kind : KIND_MESSAGE;
+}
+
 static void enter(struct model_data *data, const struct store_op *op, const uint8_t *body) {
+    int64_t place = model_place(data, op);
     data->ins = model_grow(data->ins, data->n_ins, sizeof *data->ins);
     struct model_in *in = &data->ins[data->n_ins++];
     *in = (struct model_in){.record = {.row = data->next_row++,
@@ -179,10 +199,13 @@ static void enter(struct model_data *data, const struct store_op *op, const uint
                                        .sequence = op->in_put.sequence,
                                        .sent = op->in_put.sent,
                                        .received = op->in_put.received,
-                                       .size = op->in_put.total},
+                                       .place = place,
+                                       .size = (uint32_t)op->in_put.total},
+                            .kind = KIND_MESSAGE,
                             .body = model_copy(body, op->in_put.total),
                             .state = IN_WAITING,
                             .tombstone = op->in_put.tombstone_until};
+    in->record.place = in->record.row;
     copy_text(in->record.sender_name, op->in_put.sender_name, NODE_NAME_MAX + 1);
 }
 
@@ -191,6 +214,7 @@ static struct model_part *begin_part(struct model_data *data, const struct store
     struct model_part *part = &data->parts[data->n_parts++];
     *part = (struct model_part){.sender = op->in_put.sender,
                                 .id = op->in_put.id,
+                                .kind = kind_of(op),
                                 .total = op->in_put.total,
                                 .body = allocate(op->in_put.total),
                                 .until = op->in_put.tombstone_until};
@@ -217,9 +241,10 @@ static int add_block(struct model_part *part, const struct store_op *op) {
 }
 
 static bool is_sane(const struct store_op *op) {
-    uint64_t end = (uint64_t)op->in_put.offset + op->in_put.length;
-    return op->in_put.length <= BLOCK_MAX && end <= op->in_put.total &&
-           (op->in_put.length > 0 || op->in_put.total == 0);
+    uint64_t total = op->in_put.total, offset = op->in_put.offset;
+    uint32_t length = op->in_put.length;
+    return kind_of(op) == KIND_MESSAGE && total <= UINT32_MAX && length <= BLOCK_MAX &&
+           offset <= total && length <= total - offset && (length > 0 || total == 0);
 }
 
 static int in_put(struct model_data *data, const struct store_op *op, struct store_result *result) {
@@ -230,6 +255,8 @@ static int in_put(struct model_data *data, const struct store_op *op, struct sto
     struct model_part *part = find_part(data, op);
     if (!is_sane(op) || (part && part->total != op->in_put.total))
         return -EINVAL;
+    if (!part && model_is_over(data, op))
+        return -EDQUOT;
     if (!part && op->in_put.total == 0) {
         enter(data, op, NULL);
         result->in_outcome = STORE_IN_COMPLETE;
@@ -248,48 +275,10 @@ static int in_put(struct model_data *data, const struct store_op *op, struct sto
     return 0;
 }
 
-static void in_fetch(struct model_data *data, const struct store_op *op,
-                     struct store_result *result) {
-    struct in_record *messages = piece(data, data->n_ins * sizeof *messages);
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < data->n_ins && !result->more; i++) {
-        const struct model_in *in = &data->ins[i];
-        size_t n = result->n_messages;
-        if (in->state != IN_WAITING || in->record.row <= op->in_fetch.after)
-            continue;
-        if (!op->in_fetch.any_sender && !node_id_is_equal(&in->record.sender, &op->in_fetch.sender))
-            continue;
-        result->more =
-            n == op->in_fetch.limit || (n > 0 && bytes + in->record.size > op->in_fetch.bytes);
-        if (result->more)
-            break;
-        uint8_t *body = piece(data, in->record.size);
-        memcpy(body, in->body, in->record.size);
-        messages[n] = in->record;
-        messages[n].body = body;
-        bytes += in->record.size;
-        result->n_messages++;
-    }
-    result->messages = messages;
-}
-
-static void forget_in(struct model_in *in) {
+void model_forget_in(struct model_in *in) {
     free(in->body);
     in->body = NULL;
     in->state = IN_GONE;
-}
-
-static void in_take(struct model_data *data, const struct store_op *op) {
-    for (size_t k = 0; k < op->in_take.n; k++)
-        for (size_t i = 0; i < data->n_ins; i++) {
-            struct model_in *in = &data->ins[i];
-            if (in->record.row != op->in_take.rows[k] || in->state != IN_WAITING)
-                continue;
-            in->state = IN_TAKEN;
-            in->taken = op->in_take.now;
-            if (op->in_take.forget)
-                forget_in(in);
-        }
 }
 
 /* ---- The rest ---- */
@@ -322,30 +311,62 @@ static void node_unpin(struct model_data *data, const struct address *address) {
     }
 }
 
+static void rule_put(struct model_data *data, const struct store_op *op) {
+    size_t i = 0;
+    while (i < data->n_rules && !node_id_is_equal(&data->rules[i].id, &op->rule_put.id))
+        i++;
+    if (op->rule_put.rule == RULE_NONE) {
+        if (i < data->n_rules)
+            data->rules[i] = data->rules[--data->n_rules];
+        return;
+    }
+    if (i == data->n_rules)
+        data->rules = model_grow(data->rules, data->n_rules++, sizeof *data->rules);
+    data->rules[i] = (struct boot_rule){op->rule_put.id, op->rule_put.rule};
+}
+
+static void mail_key(struct model_data *data, const struct store_op *op) {
+    size_t kept = 0, at = 0;
+    data->mail_keys = model_grow(data->mail_keys, data->n_mail_keys, sizeof *data->mail_keys);
+    while (at < data->n_mail_keys && data->mail_keys[at].day < op->mail_key.day)
+        at++;
+    if (at == data->n_mail_keys || data->mail_keys[at].day != op->mail_key.day)
+        memmove(data->mail_keys + at + 1, data->mail_keys + at,
+                (data->n_mail_keys++ - at) * sizeof *data->mail_keys);
+    data->mail_keys[at].day = op->mail_key.day;
+    memcpy(data->mail_keys[at].secret, op->mail_key.secret, KEY_LEN);
+    for (size_t i = 0; i < data->n_mail_keys; i++)
+        if (data->mail_keys[i].day >= op->mail_key.oldest)
+            data->mail_keys[kept++] = data->mail_keys[i];
+    data->n_mail_keys = kept;
+}
+
 static void sweep(struct model_data *data, int64_t now, int64_t retention_us) {
     for (size_t i = data->n_ins; i-- > 0;) {
         struct model_in *in = &data->ins[i];
         if (in->state == IN_TAKEN && in->taken.us <= now - retention_us)
-            forget_in(in);
+            model_forget_in(in);
         if (in->state == IN_GONE && in->tombstone.us <= now)
             memmove(in, in + 1, (data->n_ins-- - i - 1) * sizeof *in);
     }
     for (size_t i = data->n_outs; i-- > 0;)
         if (message_state_is_final(data->outs[i].record.state) &&
             data->outs[i].record.finished.us <= now - retention_us)
-            forget_out(data, &data->outs[i]);
+            model_forget_out(data, &data->outs[i]);
     for (size_t i = data->n_parts; i-- > 0;)
         if (data->parts[i].until.us <= now)
             forget_part(data, &data->parts[i]);
 }
 
-int model_data_perform(struct model_data *data, const struct store_op *op,
-                       struct store_result *result) {
+static int perform_message(struct model_data *data, const struct store_op *op,
+                           struct store_result *result) {
     switch (op->kind) {
     case STORE_OUT_PUT:
         return out_put(data, op, result);
     case STORE_OUT_STATE:
         return out_state(data, op);
+    case STORE_OUT_PROGRESS:
+        return out_progress(data, op);
     case STORE_OUT_READ:
         return out_read(data, op, result);
     case STORE_OUT_FIND:
@@ -353,11 +374,25 @@ int model_data_perform(struct model_data *data, const struct store_op *op,
     case STORE_IN_PUT:
         return in_put(data, op, result);
     case STORE_IN_FETCH:
-        in_fetch(data, op, result);
-        break;
+        return model_in_fetch(data, op, result);
     case STORE_IN_TAKE:
-        in_take(data, op);
-        break;
+        model_in_take(data, op);
+        return 0;
+    case STORE_HISTORY:
+        return model_history(data, op, result);
+    case STORE_CONVERSATIONS:
+        return model_conversations(data, op, result);
+    case STORE_FORGET:
+        model_forget(data, op, result);
+        return 0;
+    default:
+        return -EOPNOTSUPP;
+    }
+}
+
+int model_data_perform(struct model_data *data, const struct store_op *op,
+                       struct store_result *result) {
+    switch (op->kind) {
     case STORE_NODE_PUT:
         node_put(data, op);
         break;
@@ -373,9 +408,17 @@ int model_data_perform(struct model_data *data, const struct store_op *op,
         if (data->sequence < op->sequence.sequence)
             data->sequence = op->sequence.sequence;
         break;
+    case STORE_RULE_PUT:
+        rule_put(data, op);
+        break;
+    case STORE_MAIL_KEY:
+        mail_key(data, op);
+        break;
     case STORE_SWEEP:
         sweep(data, op->sweep.now.us, op->sweep.retention_us);
         break;
+    default:
+        return perform_message(data, op, result);
     }
     return 0;
 }
@@ -392,14 +435,20 @@ static void boot_pending(struct model_data *data, struct node_boot *boot) {
         if (!message_state_is_final(data->outs[i].record.state)) {
             boot->pending = data->boot_pending;
             data->boot_pending[boot->n_pending++] = data->outs[i].record;
-            n = raise_conversation(data->boot_conversations, n, &data->outs[i].record);
+            if (data->outs[i].record.kind != KIND_MAIL)
+                n = raise_conversation(data->boot_conversations, n, &data->outs[i].record);
         }
     boot->conversations = data->boot_conversations;
     boot->n_conversations = n;
 }
 
 void model_data_boot(struct model_data *data, struct node_boot *ret_boot) {
-    *ret_boot = (struct node_boot){.spares = data->spares, .n_spares = data->n_spares};
+    *ret_boot = (struct node_boot){.spares = data->spares,
+                                   .n_spares = data->n_spares,
+                                   .rules = data->rules,
+                                   .n_rules = data->n_rules,
+                                   .mail_keys = data->mail_keys,
+                                   .n_mail_keys = data->n_mail_keys};
     boot_pending(data, ret_boot);
     free(data->boot_nodes);
     data->boot_nodes = allocate(data->n_nodes * sizeof *data->boot_nodes);
@@ -409,7 +458,8 @@ void model_data_boot(struct model_data *data, struct node_boot *ret_boot) {
     ret_boot->n_nodes = data->n_nodes;
     ret_boot->sequence = data->sequence;
     for (size_t i = 0; i < data->n_ins; i++)
-        ret_boot->inbox_waiting += data->ins[i].state == IN_WAITING;
+        ret_boot->inbox_waiting +=
+            data->ins[i].state == IN_WAITING && data->ins[i].kind == KIND_MESSAGE;
 }
 
 void model_data_init(struct model_data *data) {
@@ -426,7 +476,7 @@ void model_data_release(struct model_data *data) {
 void model_data_deinit(struct model_data *data) {
     model_data_release(data);
     while (data->n_outs)
-        forget_out(data, &data->outs[data->n_outs - 1]);
+        model_forget_out(data, &data->outs[data->n_outs - 1]);
     while (data->n_parts)
         forget_part(data, &data->parts[data->n_parts - 1]);
     while (data->n_ins)
@@ -439,6 +489,8 @@ void model_data_deinit(struct model_data *data) {
     free(data->nodes);
     free(data->spares);
     free(data->conversations);
+    free(data->rules);
+    free(data->mail_keys);
     free(data->boot_pending);
     free(data->boot_nodes);
     free(data->boot_conversations);

@@ -44,7 +44,8 @@ static void forget_queue(struct model_store *ms) {
 }
 
 static bool is_read(enum store_kind kind) {
-    return kind == STORE_OUT_READ || kind == STORE_OUT_FIND || kind == STORE_IN_FETCH;
+    return kind == STORE_OUT_READ || kind == STORE_OUT_FIND || kind == STORE_IN_FETCH ||
+           kind == STORE_HISTORY || kind == STORE_CONVERSATIONS || kind == STORE_FILES;
 }
 
 /* What the commit under way will fail with, by the knobs. Reads alone commit nothing. */
@@ -122,6 +123,11 @@ static void *copy_borrowed(struct store_op *op) {
     case STORE_SPARES_PUT: {
         struct spare *copy = model_copy(op->spares_put.spares, op->spares_put.n * sizeof *copy);
         op->spares_put.spares = copy;
+        return copy;
+    }
+    case STORE_MAIL_KEY: {
+        uint8_t *copy = model_copy(op->mail_key.secret, KEY_LEN);
+        op->mail_key.secret = copy;
         return copy;
     }
     default:

@@ -1,4 +1,4 @@
-/* link: daemon/core/outbox daemon/core/outbox_message daemon/core/outbox_parcel daemon/core/outbox_flow daemon/core/outbox_ack daemon/core/parcel daemon/core/noise */
+/* link: daemon/core/outbox daemon/core/outbox_put daemon/core/outbox_batch daemon/core/outbox_message daemon/core/outbox_watch daemon/core/outbox_local daemon/core/outbox_parcel daemon/core/outbox_flow daemon/core/outbox_ack daemon/core/parcel daemon/core/shard daemon/core/noise */
 /* The outbox alone: what it answers when, what it sends when nobody answers, what it believes. Node
  * 0 is ours, node 1 the recipient; the test is the store and the recipient. */
 #include "tests/unit/fake_delivery.h"
@@ -113,15 +113,20 @@ static struct parcel_shard shard_at(size_t i) {
     return shard;
 }
 static size_t open_parcel(const struct parcel_id *id, uint8_t *plain, uint8_t key[KEY_LEN]) {
-    static uint8_t sealed[PARCEL_SEALED_MAX];
+    static uint8_t sealed[PARCEL_SEALED_MAX + SHARD_TRANSFORM_LEN];
     size_t length = 0, plain_length = 0;
+    bool whole = true;
     for (size_t i = 0; i < fake_wire_n; i++) {
         struct parcel_shard shard = shard_at(i);
         if (memcmp(&shard.id, id, sizeof *id) != 0)
             continue;
-        memcpy(sealed + shard.index * PARCEL_SHARD_DATA_MAX, shard.data, shard.length);
-        if (shard.index * PARCEL_SHARD_DATA_MAX + shard.length > length)
-            length = shard.index * PARCEL_SHARD_DATA_MAX + shard.length;
+        memcpy(sealed + (size_t)shard.index * shard.length, shard.data, shard.length);
+        length = (size_t)shard.k * shard.length;
+        whole = shard.k == 1;
+    }
+    if (!whole) {
+        shard_restore(sealed, length);
+        length -= SHARD_TRANSFORM_LEN;
     }
     assert_int_equal(parcel_open(&fake_identities[1].routing[0], &fake_identities[1].id,
                                  epoch_now(), &fake_identities[0].id,
@@ -417,8 +422,12 @@ static void test_gathers(void **state) {
     outbox_tick(outbox, now, wall_now());
     struct parcel_shard shard = shard_at(0);
     size_t length = open_parcel(&shard.id, plain, key);
-    assert_int_equal(length, PARCEL_HEAD_LEN + 20 * (PARCEL_ITEM_HEADER_LEN + 30));
-    assert_int_equal(fake_wire_n, parcel_shard_count(length + PARCEL_OVERHEAD));
+    size_t items = PARCEL_HEAD_LEN + 20 * (PARCEL_ITEM_HEADER_LEN + 30), each, padded;
+    unsigned k;
+    assert_int_equal(parcel_cut(items, 0, &k, &each, &padded), 0);
+    assert_int_equal(length, padded);
+    assert_true(sodium_is_zero(plain + items, padded - items));
+    assert_int_equal(fake_wire_n, k);
     assert_int_equal(answer_final(&shard.id, PARCEL_COMPLETE, 0), DROP_NONE);
     give_all();
     assert_int_equal(outbox_pending(outbox), 0);
@@ -472,7 +481,7 @@ static void test_window_and_losses(void **state) {
     struct parcel_shard first = shard_at(0);
     struct parcel_receipt receipt = {
         .id = first.id, .status = PARCEL_PARTIAL, .k = first.k, .n_paths = 1};
-    receipt.paths[0] = (struct parcel_path){first.path, (uint16_t)(first.packet + 3), 4};
+    receipt.paths[0] = (struct parcel_path){first.path, (uint16_t)(first.packet + 3), 4, 0};
     unsigned arrived = 0;
     for (size_t i = 1; i < fake_wire_n; i++) {
         struct parcel_shard shard = shard_at(i);
@@ -623,6 +632,413 @@ static void test_cancel_while_being_read(void **state) {
     assert_memory_equal(plain + PARCEL_HEAD_LEN + PARCEL_ITEM_HEADER_LEN, body, 5000);
 }
 
+/* ---- Files ---- */
+
+static const struct file_head a_file = {.digest = {7, 7}, .name = "a file.txt"};
+
+static struct request request_file(uint64_t client, uint64_t size) {
+    struct request request = request_push(client, size);
+    request.push.body = NULL;
+    request.push.kind = KIND_FILE;
+    request.push.file = &a_file;
+    strcpy(request.push.spool, "upload.up");
+    return request;
+}
+/* What the last parcel on the wire holds. */
+static struct parcel_item last_item(void) {
+    static uint8_t plain[PARCEL_SEALED_MAX];
+    uint8_t key[KEY_LEN];
+    struct parcel_shard shard = shard_at(fake_wire_n - 1);
+    struct node_id sender;
+    struct parcel_item item;
+    struct wire_reader reader = wire_reader(plain, open_parcel(&shard.id, plain, key));
+    assert_int_equal(parcel_get_head(&reader, &sender), DROP_NONE);
+    assert_int_equal(parcel_get_item(&reader, &item), DROP_NONE);
+    return item;
+}
+
+static void test_file_is_read_from_the_spool(void **state) {
+    (void)state;
+    struct request request = request_file(1, UINT64_C(5) << 30); /* no bound by message_max */
+    push(&request);
+    const struct store_op *op = &effects.ops[0].op;
+    assert_int_equal(op->kind, STORE_OUT_PUT);
+    assert_null(op->out_put.body);
+    assert_string_equal(op->out_put.spool, "upload.up");
+    assert_int_equal(op->out_put.record.kind, KIND_FILE);
+    assert_true(op->out_put.record.file != &a_file); /* the client's is gone by then */
+    assert_memory_equal(op->out_put.record.file, &a_file, sizeof a_file);
+    assert_int_equal(budget.held[BUDGET_CLIENTS], 0);
+    give((struct store_result){0});
+    assert_int_equal(fake_answer(&effects, 1)->message.state, MESSAGE_QUEUED);
+    outbox_tick(outbox, now, wall_now());
+    assert_int_equal(effects.ops[0].op.kind, STORE_OUT_READ);
+}
+
+static void test_small_files_go_alone(void **state) {
+    (void)state;
+    struct request file = request_file(1, 20), message = request_push(2, 20);
+    push(&file);
+    push(&message);
+    give_all();
+    assert_int_equal(fake_wire_n, 2);
+    struct parcel_item item = last_item();
+    if (item.kind != KIND_FILE) { /* either order will do */
+        fake_wire_n--;
+        item = last_item();
+    }
+    assert_int_equal(item.kind, KIND_FILE);
+    assert_int_equal(item.total, 20);
+    assert_int_equal(item.name_length, strlen(a_file.name));
+    assert_memory_equal(item.name, a_file.name, item.name_length);
+    assert_memory_equal(item.digest, a_file.digest, FILE_DIGEST_LEN);
+    assert_memory_equal(item.bytes, body, 20);
+}
+
+static void test_empty_file(void **state) {
+    (void)state;
+    struct request file = request_file(1, 0);
+    file.push.wait = true;
+    push(&file);
+    give_all();
+    struct parcel_item item = last_item();
+    assert_int_equal(item.kind, KIND_FILE);
+    assert_int_equal(item.total, 0);
+    struct parcel_id id = shard_at(fake_wire_n - 1).id;
+    assert_int_equal(answer_final(&id, PARCEL_COMPLETE, 0), DROP_NONE);
+    assert_int_equal(fake_answer(&effects, 1)->message.state, MESSAGE_DELIVERED);
+}
+
+static void test_file_that_is_lost(void **state) {
+    (void)state;
+    static const struct {
+        int error;
+        const char *words;
+    } cases[] = {{-ENOENT, "its file is gone from the spool"},
+                 {-ESTALE, "its file was changed in the spool"}};
+    for (size_t i = 0; i < 2; i++) {
+        struct request request = request_file(1 + i, 300000);
+        request.push.wait = true;
+        push(&request);
+        give((struct store_result){0});
+        outbox_tick(outbox, now, wall_now());
+        give((struct store_result){.error = cases[i].error});
+        give_all();
+        assert_int_equal(fake_answer(&effects, 1 + i)->message.state, MESSAGE_FAILED);
+        assert_string_equal(fake_answer(&effects, 1 + i)->message.reason, cases[i].words);
+        assert_int_equal(outbox_pending(outbox), 0);
+    }
+}
+
+static void test_files_are_bounded(void **state) {
+    (void)state;
+    for (unsigned i = 0; i <= OUTBOX_FILES_MAX; i++) {
+        struct request request = request_file(i, 10);
+        push(&request);
+    }
+    const struct answer *answer = fake_answer(&effects, OUTBOX_FILES_MAX);
+    assert_non_null(answer);
+    assert_int_equal(answer->code, ANSWER_LIMIT);
+    assert_int_equal(effects.n_answers, 1);
+    assert_int_equal(effects.n_ops, OUTBOX_FILES_MAX);
+    give((struct store_result){.error = -ENOSPC}); /* one less */
+    struct request request = request_file(9999, 10);
+    push(&request);
+    assert_null(fake_answer(&effects, 9999));
+    struct request message = request_push(10000, 10); /* has its own bound */
+    push(&message);
+    assert_null(fake_answer(&effects, 10000));
+}
+
+static void test_file_needs_a_name(void **state) {
+    (void)state;
+    struct file_head nameless = {.digest = {1}}, endless = {.digest = {1}};
+    struct request request = request_file(1, 10);
+    memset(endless.name, 'x', sizeof endless.name);
+    request.push.file = &nameless;
+    push(&request);
+    assert_int_equal(fake_answer(&effects, 1)->code, ANSWER_USAGE);
+    request.client = 2;
+    request.push.file = &endless;
+    push(&request);
+    assert_int_equal(fake_answer(&effects, 2)->code, ANSWER_USAGE);
+    endless.name[FILE_NAME_MAX] = 0;
+    push(&request);
+    assert_int_equal(effects.n_ops, 1);
+}
+
+static void test_check_stores_nothing(void **state) {
+    (void)state;
+    struct request request = request_push(1, sizeof body);
+    request.push.check = true;
+    push(&request);
+    assert_int_equal(fake_answer(&effects, 1)->kind, ANSWER_TEXT);
+    assert_int_equal(fake_answer(&effects, 1)->code, ANSWER_OK);
+    request.push.size++;
+    request.client = 2;
+    push(&request);
+    assert_int_equal(fake_answer(&effects, 2)->code, ANSWER_LIMIT);
+    request = request_file(3, 0);
+    request.push.check = true;
+    request.push.file = NULL;
+    push(&request);
+    assert_int_equal(fake_answer(&effects, 3)->code, ANSWER_OK);
+    assert_int_equal(effects.n_ops, 0);
+    assert_int_equal(outbox_pending(outbox), 0);
+}
+
+/* ---- Progress ---- */
+
+#define LONG_FLIGHT 4 /* blocks of long messages under way */
+static void test_boot_goes_on_from_progress(void **state) {
+    (void)state;
+    const uint64_t block = PARCEL_BLOCK_MAX, size = 5 * block;
+    static const uint64_t at[] = {0, PARCEL_BLOCK_MAX - 1, 3 * PARCEL_BLOCK_MAX,
+                                  5 * PARCEL_BLOCK_MAX};
+    static const unsigned blocks[] = {5, 5, 2, 1};
+    for (unsigned i = 0; i < 4; i++) {
+        struct out_record record = {.recipient = fake_identities[1].id,
+                                    .sequence = 4,
+                                    .created = wall_now(),
+                                    .expires = {wall_now().us + US_PER_HOUR},
+                                    .size = size,
+                                    .kind = KIND_FILE,
+                                    .file = &a_file,
+                                    .progress = at[i],
+                                    .state = MESSAGE_SENT,
+                                    .relays_exact = RELAYS_DEFAULT};
+        struct node_boot boot = {.pending = &record, .n_pending = 1};
+        outbox_free(outbox);
+        fake_effects_deinit(&effects);
+        fake_wire_n = 0;
+        start(&boot, 0);
+        struct request status = {.client = 5, .kind = REQUEST_MESSAGE};
+        outbox_message(outbox, &status);
+        assert_int_equal(fake_answer(&effects, 5)->message.arrived,
+                         at[i] == size ? 4 * block : at[i] / block * block);
+        outbox_tick(outbox, now, wall_now());
+        assert_int_equal(effects.n_ops, blocks[i] < LONG_FLIGHT ? blocks[i] : LONG_FLIGHT);
+        for (size_t j = 0; j < effects.n_ops; j++) {
+            assert_int_equal(effects.ops[j].op.kind, STORE_OUT_READ);
+            assert_int_equal(effects.ops[j].op.out_read.offset, (5 - blocks[i] + j) * block);
+        }
+    }
+}
+
+/* ---- What is told of one ---- */
+
+static void test_status_is_full(void **state) {
+    (void)state;
+    struct request request = request_push(1, 50);
+    struct wall created = wall_now();
+    push(&request);
+    give_all();
+    struct request status = {.client = 2, .kind = REQUEST_MESSAGE};
+    status.message.id = request.push.id;
+    outbox_message(outbox, &status);
+    const struct message_report *report = &fake_answer(&effects, 2)->message;
+    assert_true(report->known);
+    assert_true(node_id_is_equal(&report->recipient, &fake_identities[1].id));
+    assert_int_equal(report->kind, KIND_MESSAGE);
+    assert_int_equal(report->size, 50);
+    assert_int_equal(report->arrived, 0);
+    assert_int_equal(report->created.us, created.us);
+    assert_int_equal(report->expires.us, created.us + US_PER_HOUR);
+    assert_int_equal(report->finished.us, 0);
+    /* From the store's record, when it is over. */
+    status.client = 3;
+    fake_fill(NULL, &status.message.id, sizeof status.message.id);
+    outbox_message(outbox, &status);
+    struct store_result result = {0};
+    result.record = (struct out_record){.id = status.message.id,
+                                        .recipient = fake_identities[2].id,
+                                        .size = 9,
+                                        .kind = KIND_FILE,
+                                        .state = MESSAGE_REFUSED,
+                                        .progress = 4,
+                                        .finished = {77},
+                                        .reason = "no"};
+    give(result);
+    report = &fake_answer(&effects, 3)->message;
+    assert_true(report->known);
+    assert_int_equal(report->kind, KIND_FILE);
+    assert_int_equal(report->arrived, 4);
+    assert_int_equal(report->finished.us, 77);
+    assert_string_equal(report->reason, "no");
+}
+
+/* ---- Many at once ---- */
+
+static struct push_item items[PUSH_MANY_MAX + 1];
+static struct request request_many(uint64_t client, size_t n, bool wait) {
+    struct request request = {.client = client, .kind = REQUEST_PUSH_MANY};
+    for (size_t i = 0; i < n; i++) {
+        fake_fill(NULL, &items[i].id, sizeof items[i].id);
+        items[i].body = body;
+        items[i].size = 10;
+    }
+    request.push_many.items = items;
+    request.push_many.n = n;
+    request.push_many.relays = RELAYS_DEFAULT;
+    request.push_many.wait = wait;
+    return request;
+}
+static void push_many(const struct request *request) {
+    outbox_push_many(outbox, request, &fake_identities[1].id, NULL, now, wall_now());
+}
+
+static void test_many(void **state) {
+    (void)state;
+    struct request request = request_many(1, PUSH_MANY_MAX, false);
+    push_many(&request);
+    assert_int_equal(effects.n_ops, PUSH_MANY_MAX);
+    for (unsigned i = 0; i < PUSH_MANY_MAX; i++) {
+        assert_int_equal(effects.n_answers, 0);
+        assert_int_equal(effects.ops[0].op.out_put.record.sequence, i + 1);
+        give((struct store_result){0});
+    }
+    const struct answer *answer = fake_answer(&effects, 1);
+    assert_int_equal(answer->kind, ANSWER_MANY);
+    assert_int_equal(answer->code, ANSWER_OK);
+    assert_true(answer->end);
+    assert_int_equal(answer->many.accepted, PUSH_MANY_MAX);
+    assert_int_equal(outbox_pending(outbox), PUSH_MANY_MAX);
+    request = request_many(2, PUSH_MANY_MAX + 1, false);
+    push_many(&request);
+    assert_int_equal(fake_answer(&effects, 2)->code, ANSWER_USAGE);
+    request = request_many(3, 0, false);
+    push_many(&request);
+    assert_int_equal(fake_answer(&effects, 3)->code, ANSWER_USAGE);
+}
+
+static void test_many_waits_for_the_end(void **state) {
+    (void)state;
+    struct request request = request_many(1, 3, true);
+    push_many(&request);
+    give_all();
+    const struct answer *answer = fake_answer(&effects, 1);
+    assert_int_equal(answer->many.accepted, 3);
+    assert_false(answer->end);
+    fake_effects_clear(&effects);
+    struct request cancel = {.client = 9, .kind = REQUEST_CANCEL, .message = {items[1].id, false}};
+    outbox_cancel(outbox, &cancel, now, wall_now());
+    give_all();
+    assert_null(fake_answer(&effects, 1));
+    struct parcel_id id = shard_at(fake_wire_n - 1).id;
+    assert_int_equal(answer_final(&id, PARCEL_COMPLETE, 0), DROP_NONE);
+    give_all();
+    answer = fake_answer(&effects, 1);
+    assert_true(answer && answer->end);
+    assert_int_equal(answer->code, ANSWER_FAILED);
+    assert_int_equal(answer->many.delivered, 2);
+    assert_int_equal(answer->many.failed, 1);
+    assert_string_equal(answer->many.reason, "cancelled");
+}
+
+/* The second is refused by the store: the third is not accepted, though the store had taken it. */
+static void test_many_stop_at_the_first_failure(void **state) {
+    (void)state;
+    struct request request = request_many(1, 3, true);
+    push_many(&request);
+    give((struct store_result){0});
+    give((struct store_result){.error = -EEXIST});
+    give((struct store_result){0});
+    const struct answer *answer = fake_answer(&effects, 1);
+    assert_int_equal(answer->kind, ANSWER_MANY);
+    assert_int_equal(answer->code, ANSWER_FAILED);
+    assert_string_equal(answer->text, "this id was used for another message");
+    assert_true(answer->end);
+    assert_int_equal(answer->many.accepted, 1);
+    assert_int_equal(outbox_pending(outbox), 1);
+    const struct store_op *op = &effects.ops[effects.n_ops - 1].op;
+    assert_int_equal(op->kind, STORE_OUT_STATE);
+    assert_memory_equal(&op->out_state.id, &items[2].id, MESSAGE_ID_LEN);
+    assert_int_equal(op->out_state.state, MESSAGE_FAILED);
+    assert_true(op->out_state.forget); /* its id is free again */
+}
+
+static void test_many_beyond_a_bound(void **state) {
+    (void)state;
+    struct request request = request_many(1, 3, false);
+    items[2].size = sizeof body + 1;
+    push_many(&request);
+    assert_int_equal(effects.n_ops, 2);
+    give_all();
+    const struct answer *answer = fake_answer(&effects, 1);
+    assert_int_equal(answer->code, ANSWER_LIMIT);
+    assert_int_equal(answer->many.accepted, 2);
+    request = request_many(2, 1, false);
+    items[0].size = sizeof body + 1;
+    push_many(&request);
+    assert_int_equal(fake_answer(&effects, 2)->many.accepted, 0);
+    assert_int_equal(fake_answer(&effects, 2)->code, ANSWER_LIMIT);
+    request = request_many(3, 3, true);
+    budget.max = budget.used + 4096;
+    items[1].size = 8192;
+    push_many(&request);
+    give_all();
+    assert_int_equal(fake_answer(&effects, 3)->many.accepted, 1);
+    assert_int_equal(fake_answer(&effects, 3)->code, ANSWER_LIMIT);
+    assert_true(fake_answer(&effects, 3)->end);
+}
+
+static void test_many_whose_client_goes(void **state) {
+    (void)state;
+    for (unsigned stage = 0; stage < 3; stage++) {
+        struct request request = request_many(1 + stage, 2, true);
+        push_many(&request);
+        if (stage > 0)
+            give((struct store_result){0});
+        if (stage > 1)
+            give((struct store_result){0});
+        fake_effects_clear(&effects);
+        outbox_client_gone(outbox, 1 + stage);
+        give_all();
+        assert_null(fake_answer(&effects, 1 + stage));
+        assert_int_equal(budget.held[BUDGET_CLIENTS], 0);
+        assert_int_equal(outbox_pending(outbox), 2 * (stage + 1)); /* accepted all the same */
+    }
+}
+
+static void test_batches_are_bounded(void **state) {
+    (void)state;
+    for (unsigned i = 0; i <= OUTBOX_BATCHES_MAX; i++) {
+        struct request request = request_many(i, 1, false);
+        push_many(&request);
+    }
+    assert_int_equal(effects.n_answers, 1);
+    assert_int_equal(fake_answer(&effects, OUTBOX_BATCHES_MAX)->code, ANSWER_LIMIT);
+    assert_int_equal(effects.n_ops, OUTBOX_BATCHES_MAX);
+}
+
+/* ---- Who is away ---- */
+
+static bool count_recipient(void *context, const struct node_id *recipient) {
+    (void)recipient;
+    ++*(unsigned *)context;
+    return true;
+}
+
+static void test_silence(void **state) {
+    (void)state;
+    struct outbox_silence silence;
+    unsigned recipients = 0;
+    struct wall created = wall_now();
+    assert_false(outbox_has_written(outbox, &fake_identities[1].id));
+    fake_path_outcome = PATH_NONE;
+    pushed(1, 10);
+    outbox_silence(outbox, &silence);
+    assert_int_equal(silence.recipients, 1);
+    assert_int_equal(silence.messages, 1);
+    assert_int_equal(silence.oldest.us, created.us);
+    assert_int_equal(outbox_pending_to(outbox, &fake_identities[1].id), 1);
+    assert_int_equal(outbox_pending_to(outbox, &fake_identities[2].id), 0);
+    assert_true(outbox_has_written(outbox, &fake_identities[1].id));
+    assert_false(outbox_has_written(outbox, &fake_identities[2].id));
+    outbox_visit(outbox, count_recipient, &recipients);
+    assert_int_equal(recipients, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(int argc, char **argv) {
     fake_arguments(argc, argv);
@@ -650,6 +1066,22 @@ int main(int argc, char **argv) {
         TEST(test_trace),
         TEST(test_lost_body),
         TEST(test_cancel_while_being_read),
+        TEST(test_file_is_read_from_the_spool),
+        TEST(test_small_files_go_alone),
+        TEST(test_empty_file),
+        TEST(test_file_that_is_lost),
+        TEST(test_files_are_bounded),
+        TEST(test_file_needs_a_name),
+        TEST(test_check_stores_nothing),
+        TEST(test_boot_goes_on_from_progress),
+        TEST(test_status_is_full),
+        TEST(test_many),
+        TEST(test_many_waits_for_the_end),
+        TEST(test_many_stop_at_the_first_failure),
+        TEST(test_many_beyond_a_bound),
+        TEST(test_many_whose_client_goes),
+        TEST(test_batches_are_bounded),
+        TEST(test_silence),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     free(fake_wire);
