@@ -24,11 +24,11 @@ struct
 #define SEEDS 200
 #endif
 static const struct plan check_plan[] = {
-    {"shrink", MANY, 1},    {"chaos", MANY, 1}, {"boot", 2, 2},      {"boot", 5, 3},
-    {"boot", 40, 2},        {"pushes", 12, 4},  {"lossy", 12, 6},    {"large", 6, 3},
-    {"partition", 16, 4},   {"crashes", 12, 8}, {"restart", 12, 3},  {"clock", 8, 4},
-    {"offline", 8, 3},      {"store", 8, 4},    {"step", 12, 3},     {"join", 24, 3},
-    {"determinism", 10, 2}, {"replay", 10, 2},  {"crossing", 10, 2}, {"chaos", 0, SEEDS},
+    {"shrink", MANY, 1},    {"chaos", MANY, 1}, {"boot", 2, 2},       {"boot", 5, 3},
+    {"boot", 40, 2},        {"pushes", 12, 4},  {"lossy", 12, 6},     {"large", 6, 3},
+    {"partition", 16, 4},   {"crashes", 12, 8}, {"restart", 12, 3},   {"clock", 8, 4},
+    {"offline", 8, 3},      {"store", 8, 4},    {"step", 12, 3},      {"join", 24, 3},
+    {"determinism", 10, 2}, {"replay", 10, 2},  {"crossing", 24, 10}, {"chaos", 0, SEEDS},
     {NULL, 0, 0},
 };
 static const struct plan long_plan[] = {

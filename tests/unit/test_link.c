@@ -303,6 +303,26 @@ static void test_two_winners_become_one(void **state) {
     assert_int_equal(differed, 1); /* whose id is the smaller decides */
 }
 
+/* Both dial at once, and one has a place for its own dial alone: the session that it refused carries nothing. */
+static void test_refused_while_linked(void **state) {
+    (void)state;
+    for (unsigned refuser = 0; refuser < 2; refuser++) {
+        tear_down(NULL);
+        set_up(NULL);
+        world.ends[refuser].verdict = LINK_FULL;
+        dial(refuser, 1 - refuser);
+        dial(1 - refuser, refuser);
+        run(2 * US_PER_MINUTE);
+        assert_int_equal(world.ends[refuser].asked, 1);
+        for (unsigned i = 0; i < 2; i++) {
+            assert_int_equal(links_count(world.ends[i].links, true), 1);
+            assert_int_equal(world.ends[i].downs + world.ends[i].suspects, 0);
+        }
+        assert_int_equal(current_of(0, false), current_of(1, true));
+        assert_int_equal(links_dials(world.ends[1 - refuser].links), 0);
+    }
+}
+
 /* All that can happen at once has its place beforehand: nothing is lost where memory is out. */
 static void test_every_event_has_its_place(void **state) {
     struct links *links = world.ends[0].links;
@@ -344,6 +364,7 @@ int main(void) {
         TEST(test_replay_window),
         TEST(test_second_address_is_no_second_link),
         TEST(test_two_winners_become_one),
+        TEST(test_refused_while_linked),
         TEST(test_every_event_has_its_place),
     };
     if (sodium_init() < 0)
