@@ -74,8 +74,8 @@ static void unmark(struct directory *directory, struct record *record) {
 }
 
 /* Bring the marks up to date. Most descriptors change neighbours and keys alone: then nothing is
- * touched. Without memory the entry has no marks, and is found by its id only. */
-static void mark(struct directory *directory, struct record *record,
+ * touched, and it is false. Without memory the entry has no marks, and is found by its id only. */
+static bool mark(struct directory *directory, struct record *record,
                  const struct descriptor *descriptor) {
     uint64_t hashes[MARKS_MAX];
     size_t n = mark_hashes(directory, &record->entry, descriptor, hashes), same = 0;
@@ -83,16 +83,17 @@ static void mark(struct directory *directory, struct record *record,
     while (same < n && same < record->n_marks && record->marks[same].link.hash == hashes[same])
         same++;
     if (same == n && n == record->n_marks)
-        return;
+        return false;
     unmark(directory, record);
     record->marks = n > 0 ? calloc(n, sizeof *record->marks) : NULL;
     if (!record->marks)
-        return;
+        return true;
     for (size_t i = 0; i < n; i++) {
         record->marks[i].owner = record;
         table_add(&directory->marks, &record->marks[i].link, hashes[i]);
     }
     record->n_marks = (uint8_t)n;
+    return true;
 }
 
 static void mark_again(struct directory *directory, struct record *record) {
@@ -251,7 +252,8 @@ static struct record *enter(struct directory *directory, const struct descriptor
         enliven(directory, record);
     if (record->entry.live)
         link_claims(directory, descriptor);
-    mark(directory, record, descriptor);
+    if (mark(directory, record, descriptor))
+        directory_note_rival(directory, record, descriptor);
     return record;
 }
 

@@ -99,6 +99,10 @@ bool directory_is_up(const struct directory *directory, const struct directory_e
 struct address directory_address(const struct directory *directory,
                                  const struct directory_entry *entry);
 
+/* Descriptors that came to claim an address which another live node claimed already: a machine installed anew, or a rival. How many so
+ * far; the address of the last in *ret_address, if any. */
+uint64_t directory_rivals(const struct directory *directory, struct address *ret_address);
+
 /* Keep an entry beyond its keys' end (a correspondent; at most directory.max, more are not kept); pin it at an address, as the user
  * typed it: port 0 = the IP alone. Unpin every pin that binds the address. Callers store the change. */
 void directory_keep(struct directory *directory, const struct node_id *id);

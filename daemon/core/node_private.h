@@ -75,6 +75,8 @@ struct node {
     struct inbox *inbox;
     struct policy *policy;
     struct publisher publisher;
+    uint64_t rivals_told; /* claims to an address that another has */
+    struct mono rivals_quiet;
     struct mono minute; /* next chores */
     struct mono kicked; /* when those who wait for a route were last tried, and for which graph */
     uint64_t kicked_generation;

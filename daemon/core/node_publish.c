@@ -15,6 +15,7 @@
 #define LOSS_BURST 4   /* losses published at once, after quiet */
 #define LOSS_RATION 10 /* and one more after so many shortest intervals */
 #define TELL_CORRECTION_US (30 * US_PER_S)
+#define TELL_RIVALS_US US_PER_MINUTE
 #define RESIGN_CORRECTION_US (30 * US_PER_S)
 
 /* ---- Clock ---- */
@@ -165,7 +166,8 @@ static struct mono publication_due(const struct node *node) {
     if (!publisher->dirty)
         return MONO_NEVER;
     /* Losses at once, while the ration lasts: links that come and go must not set the whole network publishing. */
-    bool at_once = publisher->lost_link && publisher->losses_from.us <= node->now.us;
+    int64_t ration = LOSS_RATION * base_interval(node);
+    bool at_once = publisher->lost_link && publisher->losses_from.us <= node->now.us - ration;
     return mono_add(publisher->last, at_once ? LOSS_US : publisher->interval_us);
 }
 
@@ -312,10 +314,28 @@ void node_drain_links(struct node *node) {
 
 /* ---- News ---- */
 
+/* Anybody can cause this line, so it is for those who look closely, and never more than one a minute. */
+static void tell_rivals(struct node *node) {
+    struct address address;
+    char text[ADDRESS_TEXT_MAX];
+    uint64_t rivals = directory_rivals(node->directory, &address);
+
+    if (rivals == node->rivals_told || !mono_is_due(node->rivals_quiet, node->now))
+        return;
+    address_format(&address, true, text);
+    core_log(&node->config.trace, TRACE_DEBUG,
+             "another node claims an address that one has already, last %s: %llu times since the "
+             "last such line, %llu in all",
+             text, (unsigned long long)(rivals - node->rivals_told), (unsigned long long)rivals);
+    node->rivals_told = rivals;
+    node->rivals_quiet = mono_add(node->now, TELL_RIVALS_US);
+}
+
 void node_news(struct node *node, const struct directory_entry *entry, uint64_t from) {
     const struct link_view *link = links_find(node->links, entry->prefix);
     struct node_id id = entry->id;
 
+    tell_rivals(node);
     gossip_offer_news(node->gossip, entry->prefix, from, node->now);
     if (entry->kept)
         node_store_entry(node, entry);

@@ -20,6 +20,7 @@
 #define RESULTS_A_TURN 64
 /* For what the kernel did not take at once when leaving. */
 #define FLUSH_S 0.5
+#define REFRESH_S (10 * 60.0) /* names are looked up again, while links are lacking */
 /* Of the 5 s within which SIGTERM ends us. */
 #define END_S 4
 
@@ -163,6 +164,15 @@ static void on_resolved(struct ev_loop *loop, ev_async *watcher, int events) {
         shell_step(shell, &event);
 }
 
+/* Names of peers may lead elsewhere by now: worth a question while links are lacking. */
+static void on_refresh(struct ev_loop *loop, ev_timer *watcher, int events) {
+    struct shell *shell = ev_userdata(loop);
+    uint64_t prefixes[TOPOLOGY_DEGREE_MAX + 2];
+    (void)watcher, (void)events;
+    if (node_neighbours(shell->node, prefixes) < (size_t)shell->config->pool_min)
+        resolve_refresh(shell->resolve);
+}
+
 static void on_backed_up(struct ev_loop *loop, ev_async *watcher, int events) {
     struct shell *shell = ev_userdata(loop);
     char error[FAILURE_MAX];
@@ -192,6 +202,15 @@ void shell_wake_stored(void *context) {
 void shell_wake_resolved(void *context) {
     struct shell *shell = context;
     ev_async_send(shell->loop, &shell->resolved);
+}
+
+void shell_network_changed(void *context) {
+    struct shell *shell = context;
+    if (shell->leaving)
+        return;
+    log_debug(&shell->log, "the network has changed: asking all neighbours");
+    shell_step(shell, &(struct node_event){.kind = EVENT_NETWORK_CHANGED});
+    resolve_refresh(shell->resolve);
 }
 
 void shell_wake_backed_up(void *context) {
@@ -324,6 +343,8 @@ void shell_watch(struct shell *shell) {
     }
     ev_timer_init(&shell->wake, on_wake, 0, 0);
     ev_timer_init(&shell->deadline, on_deadline, 0, 0);
+    ev_timer_init(&shell->refresh, on_refresh, REFRESH_S, REFRESH_S);
+    ev_timer_start(shell->loop, &shell->refresh);
     ev_async_init(&shell->stored, on_stored);
     ev_async_init(&shell->resolved, on_resolved);
     ev_async_start(shell->loop, &shell->stored);

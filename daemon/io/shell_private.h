@@ -6,6 +6,7 @@
 #include "daemon/core/node.h"
 #include "daemon/io/backup.h"
 #include "daemon/io/control.h"
+#include "daemon/io/netwatch.h"
 #include "daemon/io/notify.h"
 #include "daemon/io/resolve.h"
 #include "daemon/io/shell.h"
@@ -29,11 +30,12 @@ struct shell {
     struct control *control;
     struct spool spool; /* the control socket's; the store's thread has one of its own */
     struct resolve *resolve;
+    struct netwatch *netwatch; /* NULL: this system tells of no changes */
     struct backup *backup;
     struct node *node;
 
     ev_io readable[UDP_SOCKETS_MAX], writable[UDP_SOCKETS_MAX];
-    ev_timer wake, watchdog, deadline;
+    ev_timer wake, watchdog, deadline, refresh;
     ev_async stored, resolved, backed_up;
     ev_signal terminate, interrupt, hangup;
 
@@ -61,6 +63,7 @@ void shell_watch(struct shell *shell);
 void shell_unwatch(struct shell *shell);
 void shell_wake_stored(void *context);
 void shell_wake_resolved(void *context);
+void shell_network_changed(void *context);
 void shell_wake_backed_up(void *context);
 extern const struct control_sink shell_sink; /* its context is the shell's to fill in */
 

@@ -243,6 +243,10 @@ int shell_open(struct shell **ret_shell, const struct options *options, struct c
         shell_close(shell);
         return r;
     }
+    /* Without it, links to where the network was are noticed when they fall silent. */
+    r = netwatch_open(&shell->netwatch, shell->loop, shell_network_changed, shell);
+    if (r < 0)
+        log_debug(&shell->log, "changes of the network cannot be watched: %s", strerror(-r));
     begin(shell);
     *ret_shell = shell;
     return 0;
@@ -264,6 +268,7 @@ static void log_counters(const struct shell *shell) {
 void shell_release(struct shell *shell) {
     if (!shell)
         return;
+    netwatch_close(shell->netwatch);
     resolve_free(shell->resolve);
     backup_free(shell->backup);
     store_stop(shell->store);
@@ -274,6 +279,7 @@ void shell_release(struct shell *shell) {
     control_hide(shell->control);
     spool_deinit(&shell->spool);
     state_close(shell->state);
+    shell->netwatch = NULL;
     shell->resolve = NULL;
     shell->backup = NULL;
     shell->store = NULL;

@@ -30,8 +30,8 @@ static const struct plan check_plan[] = {
     {"bulk-clean", 12, 1},   {"partition", 16, 4},   {"crashes", 12, 8},
     {"restart", 12, 3},      {"clock", 8, 4},        {"offline", 8, 3},
     {"store", 8, 4},         {"step", 12, 3},        {"join", 24, 3},
-    {{"determinism", 10, 2}, {"replay", 10, 2},
-    {"forgetful", 8, 3},     {"chaos", 0, SEEDS},    {NULL, 0, 0},
+    {"determinism", 10, 2},  {"replay", 10, 2},      {"forgetful", 8, 3},
+    {"crossing", 24, 6},     {"chaos", 0, SEEDS},    {NULL, 0, 0},
 };
 static const struct plan long_plan[] = {
     {"boot", 60, 20},       {"pushes", 30, 50},   {"lossy", 30, 100},  {"large", 10, 30},

@@ -1,6 +1,7 @@
 #include "tests/sim/scenarios.h"
 
 #include "tests/sim/chaos.h"
+#include "tests/sim/scenario_links.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -398,6 +399,7 @@ const struct scenario scenarios[] = {
     {"determinism", "the same seed gives the same trace", run_determinism},
     {"replay", "a chaos twice: the same trace", run_replay},
     {"shrink", "half die, then nine tenths of the rest", run_shrink},
+    {"crossing", "pairs that dial each other at once", scenario_crossing},
     {"chaos", "all faults at once, and malicious nodes: drawn from the seed", chaos_run},
     {NULL, NULL, NULL},
 };

@@ -171,7 +171,7 @@ static void store_progress(struct store *store, const struct store_op *op) {
     struct stored_out *out = store_find(store, &op->out_progress.id);
     assert_non_null(out);
     assert_true(op->out_progress.offset >=
-                out->record.progress + 64 * out_block_max(out->record.shards_k, KIND_MESSAGE));
+                out->record.progress + 64 * (out->record.shards_k ? 1 : PARCEL_BLOCK_MAX));
     assert_true(op->out_progress.offset <= out->record.size);
     assert_true(now.us - out->progress_at.us >= US_PER_S);
     out->progress_at = now;

@@ -1,4 +1,4 @@
-/* link: daemon/core/directory daemon/core/directory_resolve daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/topology shared/address proto/wire.pb-c */
+/* link: daemon/core/directory daemon/core/directory_resolve daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/topology daemon/core/topology_draw shared/address proto/wire.pb-c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -756,6 +756,31 @@ static void test_resolve_self_by_address(void **state) {
     expect_at(f, "2.2.2.2:9", RESOLVE_ONE, &f->nodes[0], 1);
 }
 
+static void test_rival_claims_are_counted(void **state) {
+    struct fixture *f = *state;
+    struct address contested;
+
+    claim(&f->nodes[0], "1.1.1.1:5");
+    claim(&f->nodes[1], "1.1.1.1:6");
+    claim(&f->nodes[2], "2.2.2.2:5");
+    claim(&f->nodes[2], "1.1.1.1:6");
+    offer_all(f, 2);
+    assert_int_equal(directory_rivals(f->directory, &contested), 0);
+    assert_int_equal(offer(f, &f->nodes[2]), DIRECTORY_NEWS);
+    assert_int_equal(directory_rivals(f->directory, &contested), 1);
+    assert_true(address_is_equal(&contested, &f->nodes[1].descriptor.addresses[0]));
+    for (unsigned i = 0; i < 3; i++) /* a claim that stands is counted once */
+        assert_int_equal(offer(f, &f->nodes[i]), DIRECTORY_NEWS);
+    assert_int_equal(directory_rivals(f->directory, &contested), 1);
+    f->wall = at_minute(30 + 60 * 24 * 30); /* those that are no more have no rivals */
+    directory_expire(f->directory, f->wall);
+    identity_advance(f->nodes[3].identity, f->wall);
+    f->nodes[3].descriptor.sequence = (uint64_t)wall_ms(f->wall);
+    claim(&f->nodes[3], "1.1.1.1:5");
+    assert_int_equal(offer(f, &f->nodes[3]), DIRECTORY_NEWS);
+    assert_int_equal(directory_rivals(f->directory, &contested), 1);
+}
+
 int main(int argc, char **argv) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -786,6 +811,7 @@ int main(int argc, char **argv) {
         TEST(test_resolve_ids),
         TEST(test_resolve_names),
         TEST(test_resolve_self_by_address),
+        TEST(test_rival_claims_are_counted),
     };
 
     for (int option; (option = getopt(argc, argv, "s:")) != -1;)

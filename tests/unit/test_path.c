@@ -1,4 +1,4 @@
-/* link: daemon/core/path daemon/core/path_live daemon/core/onion daemon/core/topology */
+/* link: daemon/core/path daemon/core/path_live daemon/core/onion daemon/core/topology daemon/core/topology_draw */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
