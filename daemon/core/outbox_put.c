@@ -96,8 +96,8 @@ static bool is_acceptable(struct outbox *outbox, const struct request *request,
                           struct out_refusal *refusal) {
     int error = check_shape(outbox, request);
     bool is_file = request->push.kind == KIND_FILE;
-    struct out_refusal why = {
-        error == -EINVAL || error == -ERANGE ? ANSWER_USAGE : ANSWER_LIMIT, ""};
+    struct out_refusal why = {error == -EINVAL || error == -ERANGE ? ANSWER_USAGE : ANSWER_LIMIT,
+                              ""};
     if (error == -ERANGE) {
         snprintf(why.text, sizeof why.text, "--shards K+M: at most %d in all, and K at least 1",
                  OUTBOX_SLOTS_MAX);
