@@ -71,8 +71,7 @@ static struct in_parcel *find_parcel(const struct inbox *inbox, const struct nod
     return NULL;
 }
 
-/* Change what a parcel holds; the budget has been asked already. */
-static void account(struct in_parcel *parcel, size_t charged) {
+void in_account(struct in_parcel *parcel, size_t charged) {
     parcel->sender->bytes = parcel->sender->bytes - parcel->charged + charged;
     parcel->charged = charged;
 }
@@ -85,7 +84,8 @@ static void parcel_free(struct inbox *inbox, struct in_parcel *parcel) {
     timers_clear(&inbox->timers, &parcel->timer);
     table_remove(&inbox->parcels, &parcel->by_id);
     budget_give(inbox->config.budget, BUDGET_INBOX, parcel->charged);
-    account(parcel, 0);
+    in_account(parcel, 0);
+    in_mail_free(parcel);
     if (--sender->n_parcels == 0) {
         assert(sender->bytes == 0);
         table_remove(&inbox->senders, &sender->by_id);
@@ -145,7 +145,7 @@ static struct in_parcel *parcel_new(struct inbox *inbox, const struct node_id *f
     parcel->room = room;
     parcel->sender = sender;
     sender->n_parcels++;
-    account(parcel, charge);
+    in_account(parcel, charge);
     table_add(&inbox->parcels, &parcel->by_id,
               table_hash(&inbox->parcels, &parcel->id, sizeof parcel->id));
     TAILQ_INSERT_TAIL(&inbox->unfinished, parcel, link);
@@ -159,10 +159,18 @@ static struct wall wall_from_ms(uint64_t ms) {
     return (struct wall){(int64_t)ms * US_PER_MS};
 }
 
+enum parcel_reason in_item_check(const struct inbox *inbox, const struct parcel_item *item) {
+    if (item->kind != KIND_MESSAGE)
+        return PARCEL_REASON_VERSION;
+    if (item->total > inbox->config.message_max)
+        return PARCEL_REASON_TOO_LARGE;
+    return item->sent_ms > INT64_MAX / US_PER_MS ? PARCEL_REASON_MALFORMED : PARCEL_REASON_NONE;
+}
+
 /* One look at everything before anything is stored: a parcel is taken whole or refused whole. */
-static enum parcel_reason check_items(const struct inbox *inbox, const uint8_t *plain,
+static enum parcel_reason check_items(struct inbox *inbox, struct in_parcel *parcel,
                                       size_t length) {
-    struct wire_reader reader = wire_reader(plain, length);
+    struct wire_reader reader = wire_reader(parcel->bytes, length);
     struct node_id sender;
     struct parcel_item item;
     enum drop drop = parcel_get_head(&reader, &sender);
@@ -172,12 +180,12 @@ static enum parcel_reason check_items(const struct inbox *inbox, const uint8_t *
         drop = parcel_get_item(&reader, &item);
         if (drop == DROP_NONE && item.kind == 0)
             break; /* padding */
-        if (drop == DROP_NONE && item.kind != KIND_MESSAGE)
-            return PARCEL_REASON_VERSION;
-        if (drop == DROP_NONE && item.total > inbox->config.message_max)
-            return PARCEL_REASON_TOO_LARGE;
-        if (drop == DROP_NONE && item.sent_ms > INT64_MAX / US_PER_MS)
-            drop = DROP_MALFORMED;
+        if (drop != DROP_NONE)
+            break;
+        enum parcel_reason reason = item.kind == KIND_MAIL ? in_mail_open(inbox, parcel, &item)
+                                                           : in_item_check(inbox, &item);
+        if (reason)
+            return reason;
     }
     return drop == DROP_NONE      ? PARCEL_REASON_NONE
            : drop == DROP_VERSION ? PARCEL_REASON_VERSION
@@ -196,9 +204,9 @@ static struct wall remember_until(const struct inbox *inbox, const struct parcel
     return (struct wall){until.us + inbox->config.tombstone_us};
 }
 
-static void put_item(struct inbox *inbox, const struct in_op *op, const struct node_id *sender,
-                     const struct address *address, const char *name,
-                     const struct parcel_item *item, struct wall wall) {
+void in_put_item(struct inbox *inbox, const struct in_op *op, const struct node_id *sender,
+                 const struct address *address, const char *name, const struct parcel_item *item,
+                 struct wall wall) {
     struct store_op operation = {.kind = STORE_IN_PUT};
     operation.in_put.sender = *sender;
     operation.in_put.sender_address = *address;
@@ -225,11 +233,14 @@ static void put_items(struct inbox *inbox, struct in_parcel *parcel, size_t leng
     struct parcel_item item;
     parcel_get_head(&reader, &sender);
     while (parcel_get_item(&reader, &item) == DROP_NONE && item.kind) {
-        parcel->puts++;
-        put_item(inbox, &parcel->op, &sender, &address, descriptor->name, &item, wall);
+        if (item.kind != KIND_MAIL) {
+            parcel->puts++;
+            in_put_item(inbox, &parcel->op, &sender, &address, descriptor->name, &item, wall);
+        }
         if (wire_left(&reader) == 0)
             break;
     }
+    in_mail_put(inbox, parcel, wall);
 }
 
 /* Complete: open it, in place of its sealed form. 0, or why it went. The receipt's key is in
@@ -243,7 +254,7 @@ static enum drop parcel_unseal(struct inbox *inbox, struct in_parcel *parcel,
         return DROP_TIME;
     if (!budget_take(inbox->config.budget, BUDGET_INBOX, room))
         return DROP_LIMIT;
-    account(parcel, parcel->charged + room);
+    in_account(parcel, parcel->charged + room);
     uint8_t *plain = malloc(room);
     if (!plain)
         return DROP_LIMIT;
@@ -255,7 +266,7 @@ static enum drop parcel_unseal(struct inbox *inbox, struct in_parcel *parcel,
     parcel->room = room;
     size_t charge = room + sizeof *parcel;
     budget_give(inbox->config.budget, BUDGET_INBOX, parcel->charged - charge);
-    account(parcel, charge);
+    in_account(parcel, charge);
     return drop;
 }
 
@@ -278,7 +289,12 @@ static enum drop parcel_finish(struct inbox *inbox, struct in_parcel *parcel,
         parcel_free(inbox, parcel);
         return drop;
     }
-    enum parcel_reason reason = check_items(inbox, parcel->bytes, length);
+    enum parcel_reason reason = check_items(inbox, parcel, length);
+    if (parcel->error) { /* no memory for what is in it: the sender comes again */
+        sodium_memzero(key, sizeof key);
+        parcel_free(inbox, parcel);
+        return DROP_LIMIT;
+    }
     struct parcel_receipt receipt = {.id = parcel->id,
                                      .status = reason ? PARCEL_REFUSED : PARCEL_COMPLETE,
                                      .reason = (uint8_t)reason};
@@ -377,7 +393,7 @@ int inbox_local(struct inbox *inbox, const struct parcel_item *item, const struc
     TAILQ_INSERT_TAIL(&inbox->locals, local, link);
     struct parcel_item copy = *item;
     copy.bytes = local->bytes;
-    put_item(inbox, &local->op, &inbox->self, address, name, &copy, wall);
+    in_put_item(inbox, &local->op, &inbox->self, address, name, &copy, wall);
     return 0;
 }
 

@@ -1,9 +1,10 @@
-/* What inbox.c (shards, parcels, the store), inbox_receipt.c (receipts and their paths) and
- * inbox_pull.c (handing out) share. Nobody else includes it. */
+/* What inbox.c (shards, parcels, the store), inbox_mail.c (mail in parcels), inbox_receipt.c (receipts
+ * and their paths) and inbox_pull.c (handing out) share. Nobody else includes it. */
 #ifndef P2PD_INBOX_PRIVATE_H
 #define P2PD_INBOX_PRIVATE_H
 
 #include "daemon/core/inbox.h"
+#include "daemon/core/mail.h"
 #include "daemon/core/table.h"
 #include "daemon/core/timer.h"
 
@@ -20,6 +21,13 @@ struct in_sender { /* who has parcels here that are not stored yet */
     struct node_id id;
     size_t bytes;
     unsigned n_parcels;
+};
+
+struct in_mail { /* opened: somebody's messages that a mailbox kept for us */
+    struct in_mail *next;
+    struct descriptor sender;
+    size_t items, length; /* where they begin, and all of it */
+    uint8_t plain[];
 };
 
 struct in_parcel {
@@ -43,6 +51,7 @@ struct in_parcel {
     /* Storing: */
     unsigned puts;
     int error;
+    struct in_mail *mails;                     /* what was opened of the mail in it */
     uint8_t receipt[PARCEL_RECEIPT_FINAL_LEN]; /* ready for when it is stored */
 };
 TAILQ_HEAD(in_parcels, in_parcel);
@@ -118,6 +127,22 @@ struct inbox {
 const struct parcel_secret *in_secret(struct inbox *inbox, const struct directory_entry *sender,
                                       int64_t epoch, struct mono now);
 void in_store(struct inbox *inbox, const struct store_op *operation, const struct in_op *op);
+/* Change what a parcel holds; the budget has been asked already. */
+void in_account(struct in_parcel *parcel, size_t charged);
+/* May this item be stored, as far as it shows? */
+enum parcel_reason in_item_check(const struct inbox *inbox, const struct parcel_item *item);
+void in_put_item(struct inbox *inbox, const struct in_op *op, const struct node_id *sender,
+                 const struct address *address, const char *name, const struct parcel_item *item,
+                 struct wall wall);
+
+/* ---- inbox_mail.c ---- */
+/* Open an item of kind KIND_MAIL and look at all in it; it is kept at the parcel. Out of memory:
+ * PARCEL_REASON_NONE, and parcel->error. */
+enum parcel_reason in_mail_open(struct inbox *inbox, struct in_parcel *parcel,
+                                const struct parcel_item *item);
+/* Store the messages of all mail that was opened, as from their senders. */
+void in_mail_put(struct inbox *inbox, struct in_parcel *parcel, struct wall wall);
+void in_mail_free(struct in_parcel *parcel);
 
 /* ---- inbox_receipt.c ---- */
 /* Queue a receipt that is ready, for the end of this step. */

@@ -21,7 +21,7 @@ struct out_op *out_op_new(struct outbox *outbox, enum out_op_kind kind) {
     return op;
 }
 
-static void op_free(struct outbox *outbox, struct out_op *op) {
+void out_op_free(struct outbox *outbox, struct out_op *op) {
     TAILQ_REMOVE(&outbox->ops, op, link);
     free(op->notice);
     free(op);
@@ -174,7 +174,7 @@ void outbox_push(struct outbox *outbox, const struct request *request,
             answer_error(outbox, request->client, error);
         if (op) {
             free(op->message);
-            op_free(outbox, op);
+            out_op_free(outbox, op);
         }
         return;
     }
@@ -307,8 +307,14 @@ static void look_up(struct outbox *outbox, const struct request *request, bool i
     out_store(outbox, &operation, op);
 }
 
+/* Mail of others is nobody's here. */
+static struct out_message *find_own(const struct outbox *outbox, const struct message_id *id) {
+    struct out_message *message = out_find(outbox, id);
+    return message && message->kind == KIND_MAIL ? NULL : message;
+}
+
 void outbox_message(struct outbox *outbox, const struct request *request) {
-    struct out_message *message = out_find(outbox, &request->message.id);
+    struct out_message *message = find_own(outbox, &request->message.id);
     if (message)
         status(outbox, message, request->client, request->message.wait);
     else
@@ -317,7 +323,7 @@ void outbox_message(struct outbox *outbox, const struct request *request) {
 
 void outbox_cancel(struct outbox *outbox, const struct request *request, struct mono now,
                    struct wall wall) {
-    struct out_message *message = out_find(outbox, &request->message.id);
+    struct out_message *message = find_own(outbox, &request->message.id);
     if (message)
         cancel(outbox, message, request->client, now, wall);
     else
@@ -334,7 +340,7 @@ void outbox_client_gone(struct outbox *outbox, uint64_t client) {
 
 static void find_done(struct outbox *outbox, const struct out_op *op,
                       const struct store_result *result, struct mono now, struct wall wall) {
-    struct out_message *message = out_find(outbox, &op->id);
+    struct out_message *message = find_own(outbox, &op->id);
     struct message_report report = {.id = op->id, .state = result->record.state};
     memcpy(report.reason, result->record.reason, sizeof report.reason);
     if (op->client_gone)
@@ -343,7 +349,7 @@ static void find_done(struct outbox *outbox, const struct out_op *op,
         cancel(outbox, message, op->client, now, wall);
     else if (message)
         status(outbox, message, op->client, op->wait);
-    else if (result->error == -ENOENT)
+    else if (result->error == -ENOENT || (!result->error && result->record.kind == KIND_MAIL))
         effects_answer_text(outbox->config.effects, op->client, ANSWER_UNKNOWN,
                             "no message has this id");
     else if (result->error)
@@ -374,8 +380,14 @@ void outbox_stored(struct outbox *outbox, uint64_t cookie, const struct store_re
     case OUT_OP_FIND:
         find_done(outbox, op, result, now, wall);
         break;
+    case OUT_OP_READ_MAIL:
+        out_mail_read(outbox, op, result);
+        break;
+    case OUT_OP_DEPOSIT:
+        out_deposit_stored(outbox, op, result, now, wall);
+        return; /* told of later */
     }
-    op_free(outbox, op);
+    out_op_free(outbox, op);
 }
 
 /* ---- Life ---- */
@@ -397,13 +409,15 @@ static int init_tables(struct outbox *outbox) {
 /* One message that was owed when we stopped. */
 static int boot_message(struct outbox *outbox, const struct out_record *record, struct mono now,
                         struct wall wall) {
-    struct out_conversation *conversation = conversation_get(outbox, &record->recipient);
+    bool is_mail = record->kind == KIND_MAIL;
+    struct out_conversation *conversation =
+        is_mail ? NULL : conversation_get(outbox, &record->recipient);
     struct out_message *message = out_message_new(record);
-    if (!conversation || !message) {
+    if ((!conversation && !is_mail) || !message) {
         free(message);
         return -ENOMEM;
     }
-    if (conversation->sequence < record->sequence)
+    if (conversation && conversation->sequence < record->sequence)
         conversation->sequence = record->sequence;
     if (!node_id_is_equal(&record->recipient, &outbox->self)) {
         message->flow =
@@ -413,6 +427,8 @@ static int boot_message(struct outbox *outbox, const struct out_record *record, 
             return -ENOMEM;
         }
         message->flow->n_messages++;
+        if (is_mail)
+            out_kept_boot(outbox, message);
     }
     out_message_enter(outbox, message, now, wall);
     return 0;
@@ -450,9 +466,11 @@ struct outbox *outbox_new(const struct outbox_config *config, const struct node_
     TAILQ_INIT(&outbox->run);
     TAILQ_INIT(&outbox->all_watchers);
     TAILQ_INIT(&outbox->ops);
+    TAILQ_INIT(&outbox->deposits);
+    TAILQ_INIT(&outbox->deposited);
     outbox->expires_first = (struct wall){INT64_MAX};
     outbox->expiry_check = outbox->state_retry = outbox->keys_check = MONO_NEVER;
-    outbox->expiry_checked = outbox->local_retry = now;
+    outbox->expiry_checked = outbox->local_retry = outbox->mail_scan = now;
     outbox->state_retry_us = outbox->local_retry_us = US_PER_S;
     config->budget->evict[BUDGET_OUTBOX] = out_evict;
     config->budget->context[BUDGET_OUTBOX] = outbox;
@@ -473,7 +491,11 @@ static void free_ops(struct outbox *outbox) {
         }
         if (op->kind == OUT_OP_READ && --op->parcel->reads == 0 && !op->parcel->flow)
             out_parcel_drop(outbox, op->parcel);
-        op_free(outbox, op);
+        if (op->kind == OUT_OP_READ_MAIL)
+            out_mail_abandon_read(outbox, op);
+        if (op->kind == OUT_OP_DEPOSIT)
+            free(op->message);
+        out_op_free(outbox, op);
     }
 }
 
@@ -483,6 +505,7 @@ void outbox_free(struct outbox *outbox) {
     while (!TAILQ_EMPTY(&outbox->all_flows))
         out_flow_free(outbox, TAILQ_FIRST(&outbox->all_flows));
     free_ops(outbox);
+    out_deposits_deinit(outbox);
     while (!TAILQ_EMPTY(&outbox->all))
         out_message_free(outbox, TAILQ_FIRST(&outbox->all));
     for (size_t i = 0; outbox->conversations.slots && i < outbox->conversations.n_slots; i++)
@@ -528,6 +551,7 @@ void outbox_tick(struct outbox *outbox, struct mono now, struct wall wall) {
         expire_keys(outbox, now, wall);
     out_local_start(outbox, now);
     out_run(outbox, now, wall);
+    out_mail_tick(outbox, now, wall);
 }
 
 struct mono outbox_next(const struct outbox *outbox) {
@@ -535,6 +559,7 @@ struct mono outbox_next(const struct outbox *outbox) {
         return (struct mono){0}; /* at once */
     struct mono next = mono_min(timers_next(&outbox->timers), outbox->expiry_check);
     next = mono_min(next, mono_min(outbox->state_retry, outbox->keys_check));
+    next = mono_min(next, out_mail_next(outbox));
     if (outbox->local_stage == OUT_LOCAL_NONE && !TAILQ_EMPTY(&outbox->locals))
         next = mono_min(next, outbox->local_retry);
     return next;

@@ -31,6 +31,7 @@ struct out_flow *out_flow_get(struct outbox *outbox, const struct node_id *recip
     flow->relays_exact = relays_exact;
     flow->strict = strict;
     flow->srtt_us = -1;
+    flow->away_since = MONO_NEVER;
     flow->retry_us = OUTBOX_UNREACHABLE_MIN_US;
     flow->resume = flow->tried = flow->draw_after = flow->idle_since = (struct mono){INT64_MIN / 2};
     TAILQ_INIT(&flow->shorts);
@@ -45,6 +46,7 @@ struct out_flow *out_flow_get(struct outbox *outbox, const struct node_id *recip
 }
 
 void out_flow_free(struct outbox *outbox, struct out_flow *flow) {
+    out_mail_forget(outbox, flow);
     while (!TAILQ_EMPTY(&flow->parcels))
         out_parcel_drop(outbox, TAILQ_FIRST(&flow->parcels));
     for (unsigned i = 0; i < OUTBOX_SLOTS; i++)
@@ -314,7 +316,7 @@ static void mark_sent(struct outbox *outbox, struct out_parcel *parcel) {
         if (!message || message->state != MESSAGE_QUEUED)
             continue;
         out_set_state(message, MESSAGE_SENT);
-        outbox->counters.messages_sent++;
+        outbox->counters.messages_sent += message->kind != KIND_MAIL;
     }
 }
 

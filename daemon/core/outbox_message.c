@@ -70,7 +70,8 @@ void out_answer(struct outbox *outbox, uint64_t client, enum answer_code code, b
 }
 
 struct message_report out_report(const struct out_message *message) {
-    struct message_report report = {.id = message->id, .state = message->state};
+    struct message_report report = {
+        .id = message->id, .state = message->state, .mailboxes = out_mail_count(message)};
     if (message->reason)
         snprintf(report.reason, sizeof report.reason, "%s", message->reason);
     return report;
@@ -165,7 +166,7 @@ static void store_state(struct outbox *outbox, struct out_message *message, stru
     operation.out_state.id = message->id;
     operation.out_state.state = message->state;
     operation.out_state.finished = message->finished;
-    operation.out_state.forget = outbox->config.retention_us == 0;
+    operation.out_state.forget = outbox->config.retention_us == 0 || message->kind == KIND_MAIL;
     if (message->reason)
         snprintf(operation.out_state.reason, MESSAGE_REASON_MAX, "%s", message->reason);
     out_store(outbox, &operation, op);
@@ -177,6 +178,8 @@ void out_finish(struct outbox *outbox, struct out_message *message, enum message
     message->reason = reason;
     message->finished = wall;
     outbox->n_pending--;
+    if (message->kind == KIND_MAIL && message->flow)
+        out_kept_gone(outbox, message);
     if (message->flow)
         out_flow_forget(outbox, message);
     else if (message->queued)
@@ -188,7 +191,7 @@ void out_finish(struct outbox *outbox, struct out_message *message, enum message
     /* The receipt is proof enough for those who wait; a crash before the commit means one resend
      * that stores nothing. */
     if (state == MESSAGE_DELIVERED) {
-        outbox->counters.messages_delivered++;
+        outbox->counters.messages_delivered += message->kind != KIND_MAIL;
         answer_watchers(outbox, message);
     }
     store_state(outbox, message, now);

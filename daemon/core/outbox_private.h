@@ -1,7 +1,8 @@
 /* What the outbox's files call of each other: outbox.c (requests and the store), outbox_message.c
  * (messages and how they end), outbox_parcel.c (parcels: gathered, read, sealed), outbox_flow.c
- * (per recipient: paths, keys, sending) and outbox_ack.c (receipts, windows, time-outs). Nobody
- * else includes it. */
+ * (per recipient: paths, keys, sending), outbox_ack.c (receipts, windows, time-outs), outbox_mail.c
+ * (what is left in mailboxes) and outbox_deposit.c (what we keep as a mailbox). Nobody else includes
+ * it. */
 #ifndef P2PD_OUTBOX_PRIVATE_H
 #define P2PD_OUTBOX_PRIVATE_H
 
@@ -10,6 +11,7 @@
 /* ---- outbox.c ---- */
 /* An operation to be filled in, listed; NULL: no memory. */
 struct out_op *out_op_new(struct outbox *outbox, enum out_op_kind kind);
+void out_op_free(struct outbox *outbox, struct out_op *op);
 void out_store(struct outbox *outbox, const struct store_op *operation, const struct out_op *op);
 
 /* ---- outbox_message.c ---- */
@@ -89,5 +91,25 @@ int64_t out_timeout_us(const struct out_flow *flow);
 int64_t out_delay_us(struct outbox *outbox, const struct out_parcel *parcel);
 void out_slot_retire(struct out_slot *slot);
 void out_flow_time_out(struct outbox *outbox, struct out_flow *flow, struct mono now);
+
+/* ---- outbox_mail.c ---- */
+/* Leave what waits for those who are away with their mailboxes. */
+void out_mail_tick(struct outbox *outbox, struct mono now, struct wall wall);
+struct mono out_mail_next(const struct outbox *outbox);
+/* A read came back. */
+void out_mail_read(struct outbox *outbox, struct out_op *op, const struct store_result *result);
+void out_mail_abandon_read(struct outbox *outbox, struct out_op *op);
+/* The flow goes: so do its deposits. */
+void out_mail_forget(struct outbox *outbox, struct out_flow *flow);
+/* How many mailboxes have said that they keep it. */
+unsigned out_mail_count(const struct out_message *message);
+
+/* ---- outbox_deposit.c ---- */
+void out_deposit_stored(struct outbox *outbox, struct out_op *op, const struct store_result *result,
+                        struct mono now, struct wall wall);
+/* Mail that was there at start counts; what is final does not. */
+void out_kept_boot(struct outbox *outbox, const struct out_message *message);
+void out_kept_gone(struct outbox *outbox, const struct out_message *message);
+void out_deposits_deinit(struct outbox *outbox);
 
 #endif

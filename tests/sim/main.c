@@ -21,12 +21,13 @@ static const struct plan check_plan[] = {
     {"lossy", 12, 6},   {"large", 6, 3}, {"partition", 16, 4},   {"crashes", 12, 8},
     {"restart", 12, 3}, {"clock", 8, 4}, {"offline", 8, 3},      {"store", 8, 4},
     {"step", 12, 3},    {"join", 24, 3}, {"determinism", 10, 2}, {"shrink", MANY, 1},
+    {"mailbox", 16, 8},
 };
 static const struct plan long_plan[] = {
     {"boot", 60, 20},       {"pushes", 30, 50},   {"lossy", 30, 100},  {"large", 10, 30},
     {"partition", 40, 30},  {"crashes", 30, 100}, {"restart", 30, 30}, {"clock", 20, 30},
     {"offline", 20, 50},    {"store", 12, 50},    {"step", 20, 20},    {"join", 60, 20},
-    {"determinism", 20, 5}, {"shrink", 500, 3},
+    {"determinism", 20, 5}, {"shrink", 500, 3},   {"mailbox", 30, 60},
 };
 
 static double seconds(void) {

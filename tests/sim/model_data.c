@@ -60,6 +60,8 @@ static struct model_out *find_out(struct model_data *data, const struct message_
 static size_t raise_conversation(struct boot_conversation *conversations, size_t n,
                                  const struct out_record *record) {
     size_t i = 0;
+    if (record->kind == KIND_MAIL) /* somebody else's */
+        return n;
     while (i < n && !node_id_is_equal(&conversations[i].recipient, &record->recipient))
         i++;
     if (i == n)
@@ -322,6 +324,19 @@ static void node_unpin(struct model_data *data, const struct address *address) {
     }
 }
 
+static void mail_key(struct model_data *data, const struct store_op *op) {
+    size_t n = 0;
+    for (size_t i = 0; i < data->n_mail_keys; i++)
+        if (data->mail_keys[i].day >= op->mail_key.oldest &&
+            data->mail_keys[i].day != op->mail_key.day)
+            data->mail_keys[n++] = data->mail_keys[i];
+    data->mail_keys = realloc(data->mail_keys, (n + 1) * sizeof *data->mail_keys);
+    assert(data->mail_keys);
+    data->mail_keys[n].day = op->mail_key.day;
+    memcpy(data->mail_keys[n].secret, op->mail_key.secret, KEY_LEN);
+    data->n_mail_keys = n + 1;
+}
+
 static void sweep(struct model_data *data, int64_t now, int64_t retention_us) {
     for (size_t i = data->n_ins; i-- > 0;) {
         struct model_in *in = &data->ins[i];
@@ -373,6 +388,9 @@ int model_data_perform(struct model_data *data, const struct store_op *op,
         if (data->sequence < op->sequence.sequence)
             data->sequence = op->sequence.sequence;
         break;
+    case STORE_MAIL_KEY:
+        mail_key(data, op);
+        break;
     case STORE_SWEEP:
         sweep(data, op->sweep.now.us, op->sweep.retention_us);
         break;
@@ -408,6 +426,8 @@ void model_data_boot(struct model_data *data, struct node_boot *ret_boot) {
     ret_boot->nodes = data->boot_nodes;
     ret_boot->n_nodes = data->n_nodes;
     ret_boot->sequence = data->sequence;
+    ret_boot->mail_keys = data->mail_keys;
+    ret_boot->n_mail_keys = data->n_mail_keys;
     for (size_t i = 0; i < data->n_ins; i++)
         ret_boot->inbox_waiting += data->ins[i].state == IN_WAITING;
 }
@@ -438,6 +458,7 @@ void model_data_deinit(struct model_data *data) {
     free(data->ins);
     free(data->nodes);
     free(data->spares);
+    free(data->mail_keys);
     free(data->conversations);
     free(data->boot_pending);
     free(data->boot_nodes);

@@ -40,6 +40,8 @@ struct model_data {
     struct model_node *nodes;
     struct spare *spares;
     struct boot_conversation *conversations; /* of finished messages */
+    struct boot_mail_key *mail_keys;
+    size_t n_mail_keys;
     size_t n_outs, n_ins, n_parts, n_nodes, n_spares, n_conversations;
     uint64_t sequence;
     int64_t next_row;

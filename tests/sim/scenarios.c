@@ -354,6 +354,7 @@ const struct scenario scenarios[] = {
     {"store", "disks that fail now and then", run_store},
     {"join", "newcomers to a full network", run_join},
     {"determinism", "the same seed gives the same trace", run_determinism},
+    {"mailbox", "messages wait with third nodes while both ends are away", run_mailbox},
     {"shrink", "half die, then nine tenths of the rest", run_shrink},
     {NULL, NULL, NULL},
 };

@@ -8,6 +8,7 @@ struct scenario {
     const char *name, *says;
     void (*run)(struct sim *sim); /* failures go to sim_violation() */
 };
+void run_mailbox(struct sim *sim);
 extern const struct scenario scenarios[]; /* ends with a NULL name */
 
 #endif

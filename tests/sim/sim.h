@@ -25,6 +25,7 @@ struct sim_push { /* a message that a host's node accepted, and what became of i
     bool orphan;              /* its client's node died: nobody is told any more */
     enum message_state state; /* as last told to the waiting client */
     int64_t pushed_us, delivered_us;
+    unsigned mailboxes; /* that keep it, as told to sim_ask() */
 };
 struct sim_host {
     struct node *node; /* NULL: down */
@@ -72,6 +73,8 @@ bool sim_await(struct sim *sim, int64_t at_most_us, bool (*done)(struct sim *, v
 
 /* A client of host `from` pushes to host `to` (by id) and waits. Returns the number of the push. */
 size_t sim_push(struct sim *sim, unsigned from, unsigned to, const void *body, uint32_t size);
+/* Its client asks for the status of a push. */
+void sim_ask(struct sim *sim, size_t push);
 uint64_t sim_below(struct sim *sim, uint64_t bound);
 bool sim_chance(struct sim *sim, double probability);
 
