@@ -1,4 +1,4 @@
-/* link: daemon/core/outbox daemon/core/outbox_message daemon/core/outbox_parcel daemon/core/outbox_flow daemon/core/outbox_ack daemon/core/inbox daemon/core/inbox_receipt daemon/core/inbox_pull daemon/core/parcel daemon/core/noise */
+/* link: daemon/core/outbox daemon/core/outbox_message daemon/core/outbox_parcel daemon/core/outbox_flow daemon/core/outbox_ack daemon/core/outbox_mail daemon/core/outbox_deposit daemon/core/mail daemon/core/shard daemon/core/inbox daemon/core/inbox_receipt daemon/core/inbox_mail daemon/core/inbox_pull daemon/core/parcel daemon/core/noise */
 /* An outbox and an inbox wired back to back, over a network that loses, doubles and reorders, with
  * stores that are slow, full or forgotten. More objects than a unit test should have: the claim
  * tested, exactly once, belongs to both rooms together. */

@@ -1,4 +1,4 @@
-/* link: daemon/core/mail daemon/core/shard daemon/core/noise daemon/core/parcel */
+/* link: daemon/core/mail daemon/core/shard daemon/core/noise */
 /* The formats of mail: what was put in comes out, nothing else does. */
 #include <setjmp.h>
 #include <stdarg.h>
