@@ -13,7 +13,7 @@
 #define SMALL 12u
 #define LARGE 40000u
 #define ROOM (UINT64_C(1) << 20) /* mailbox.size */
-#define COST 1024u                 /* of a mail, beyond its bytes */
+#define COST 1024u               /* of a mail, beyond its bytes */
 
 static void say(const struct sim *sim, const char *what) {
     if (sim->verbose)
