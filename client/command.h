@@ -50,6 +50,18 @@ enum exit_code peers_run(struct context *context);
 enum exit_code nodes_run(struct context *context);
 enum exit_code route_run(struct context *context);
 enum exit_code ping_run(struct context *context);
+enum exit_code send_run(struct context *context);
+enum exit_code files_run(struct context *context);
+enum exit_code receive_run(struct context *context);
+enum exit_code conversations_run(struct context *context);
+enum exit_code history_run(struct context *context);
+enum exit_code forget_run(struct context *context);
+enum exit_code allow_run(struct context *context);
+enum exit_code block_run(struct context *context);
+enum exit_code unblock_run(struct context *context);
+enum exit_code rules_run(struct context *context);
+enum exit_code doctor_run(struct context *context);
+enum exit_code backup_run(struct context *context);
 enum exit_code cancel_run(struct context *context);
 enum exit_code connect_run(struct context *context);
 enum exit_code disconnect_run(struct context *context);
@@ -58,6 +70,7 @@ enum exit_code stop_run(struct context *context);
 enum exit_code reload_run(struct context *context);
 enum exit_code help_run(struct context *context);
 
-extern const struct option push_options[], pull_options[], status_options[], route_options[];
+extern const struct option push_options[], pull_options[], status_options[], route_options[],
+    send_options[], history_options[], backup_options[];
 
 #endif

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 const struct option options_common[] = {
     {"socket", 's', OPTION_TEXT, offsetof(struct options, socket), "SOCKET",
@@ -36,8 +37,7 @@ static const struct option *find(const struct option_sets *sets, const char *nam
 }
 
 static bool takes_value(const struct option *option) {
-    return option->kind == OPTION_TEXT || option->kind == OPTION_NUMBER ||
-           option->kind == OPTION_TIME;
+    return option->kind != OPTION_FLAG && option->kind != OPTION_TIME_MAYBE;
 }
 
 /* One argument that begins with a dash. */
@@ -63,6 +63,32 @@ static struct scanned scan_letters(const struct option_sets *sets, const char *l
     return scanned;
 }
 
+/* "4+2" or "4". The bounds are the daemon's to say, but for what cannot be meant. */
+static int set_shards(const char *value, struct option_shards *shards) {
+    char first[16];
+    uint64_t k, m = 0;
+    size_t length = strcspn(value, "+");
+    if (length >= sizeof first)
+        return -EINVAL;
+    memcpy(first, value, length);
+    first[length] = '\0';
+    if (text_parse_number(first, 128, &k) < 0 || k == 0 ||
+        (value[length] == '+' && text_parse_number(value + length + 1, 127, &m) < 0))
+        return -EINVAL;
+    *shards = (struct option_shards){(uint32_t)k, (uint32_t)m};
+    return 0;
+}
+
+static int set_when(const char *value, bool or_id, struct option_when *when) {
+    struct timespec now = {0};
+    clock_gettime(CLOCK_REALTIME, &now);
+    when->given = true;
+    when->is_id = or_id && text_unhex(value, when->id, sizeof when->id) == 0;
+    if (when->is_id)
+        return 0;
+    return text_parse_when(value, (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000, &when->us);
+}
+
 static int set_value(const struct option *option, const char *value, struct options *options) {
     char *at = (char *)options + option->offset;
     struct option_time *time = (struct option_time *)(void *)at;
@@ -84,6 +110,11 @@ static int set_value(const struct option *option, const char *value, struct opti
         time->given = true;
         time->timed = value != NULL;
         return value ? text_parse_duration(value, &time->us) : 0;
+    case OPTION_SHARDS:
+        return set_shards(value, (struct option_shards *)(void *)at);
+    case OPTION_WHEN:
+    case OPTION_WHEN_OR_ID:
+        return set_when(value, option->kind == OPTION_WHEN_OR_ID, (struct option_when *)(void *)at);
     }
     return -EINVAL;
 }

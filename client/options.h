@@ -13,6 +13,16 @@ struct option_time { /* --wait and --wait=TIME */
     int64_t us;
 };
 
+struct option_shards { /* K+M */
+    uint32_t k, m;
+};
+/* --since and --until: a time, or where allowed a message's id. */
+struct option_when {
+    bool given, is_id;
+    int64_t us;
+    uint8_t id[16];
+};
+
 struct options {
     /* every command's */
     const char *socket;
@@ -20,12 +30,23 @@ struct options {
     struct option_time timeout;
     /* some commands' */
     struct option_time wait, expire;
-    const char *id, *from;
+    const char *id, *from, *name, *passphrase_file;
     int64_t relays, count; /* -1: not given */
-    bool strict, trace, zero, peek, follow;
+    bool strict, trace, zero, peek, follow, lines;
+    struct option_shards shards;
+    struct option_when since, until;
 };
 
-enum option_kind { OPTION_FLAG, OPTION_TEXT, OPTION_NUMBER, OPTION_TIME, OPTION_TIME_MAYBE };
+enum option_kind {
+    OPTION_FLAG,
+    OPTION_TEXT,
+    OPTION_NUMBER,
+    OPTION_TIME,
+    OPTION_TIME_MAYBE,
+    OPTION_SHARDS,
+    OPTION_WHEN,
+    OPTION_WHEN_OR_ID,
+};
 struct option {
     const char *name; /* without the dashes; NULL ends a table */
     char letter;      /* or 0 */

@@ -60,6 +60,14 @@ void json_string(const char *string) {
         fputs("null", stdout);
 }
 
+void json_text(const char *string) {
+    json_bytes((const uint8_t *)string, strlen(string));
+}
+
+void json_text_bytes(const ProtobufCBinaryData *data) {
+    json_bytes(data->data, data->len);
+}
+
 void json_base64(const uint8_t *bytes, size_t length) {
     /* Whole groups of three, so that padding comes at the end alone. */
     char piece[sodium_base64_ENCODED_LEN(PIECE / 4 * 3, sodium_base64_VARIANT_ORIGINAL)];
@@ -132,6 +140,11 @@ void cell_address(const ProtobufCBinaryData *data, bool with_port, char ret_cell
 void cell_id(const ProtobufCBinaryData *id, char ret_cell[TEXT_CELL_MAX]) {
     size_t n = id->len < ID_DIGITS_SHOWN / 2 ? id->len : ID_DIGITS_SHOWN / 2;
     text_hex(id->data, n, ret_cell);
+}
+
+void cell_bytes(const ProtobufCBinaryData *data, char ret_cell[TEXT_CELL_MAX]) {
+    size_t used, n = text_escape(data->data, data->len, ret_cell, TEXT_CELL_MAX - 1, &used);
+    ret_cell[n] = '\0';
 }
 
 void cell_name(const char *name, char ret_cell[TEXT_CELL_MAX]) {

@@ -18,6 +18,9 @@ void output_escaped(const uint8_t *bytes, size_t length);
 /* JSON values. A NULL or empty string is null. */
 void json_string(const char *string);
 void json_bytes(const uint8_t *bytes, size_t length); /* a string; the bytes are UTF-8 */
+/* A string of whatever bytes: what is no UTF-8 becomes U+FFFD. Never null. */
+void json_text(const char *string);
+void json_text_bytes(const ProtobufCBinaryData *data);
 void json_base64(const uint8_t *bytes, size_t length);
 void json_hex(const ProtobufCBinaryData *data);
 void json_time(int64_t unix_us);
@@ -32,7 +35,8 @@ void json_port(const ProtobufCBinaryData *data);
 /* Forms for people; each writes a cell. */
 void cell_address(const ProtobufCBinaryData *data, bool with_port, char ret_cell[TEXT_CELL_MAX]);
 void cell_id(const ProtobufCBinaryData *id,
-             char ret_cell[TEXT_CELL_MAX]);                     /* 16 digits: enough to be a DEST */
+             char ret_cell[TEXT_CELL_MAX]); /* 16 digits: enough to be a DEST */
+void cell_bytes(const ProtobufCBinaryData *data, char ret_cell[TEXT_CELL_MAX]); /* escaped, cut */
 void cell_name(const char *name, char ret_cell[TEXT_CELL_MAX]); /* "-" without one */
 void cell_ms(int64_t us, char ret_cell[TEXT_CELL_MAX]);         /* negative: "-" */
 void cell_size(uint64_t bytes, char ret_cell[TEXT_CELL_MAX]);   /* 1.2M */

@@ -18,6 +18,8 @@ const struct option pull_options[] = {
      "wait until there is one (no TIME: for ever)"},
     {"follow", 'f', OPTION_FLAG, offsetof(struct options, follow), NULL, "go on waiting for more"},
     {"from", 0, OPTION_TEXT, offsetof(struct options, from), "DEST", "of this sender only"},
+    {"since", 0, OPTION_WHEN_OR_ID, offsetof(struct options, since), "TIME|ID",
+     "received at TIME or later, or after the message ID"},
     {"number", 'n', OPTION_NUMBER, offsetof(struct options, count), "MAX", "at most MAX messages"},
     {NULL, 0, OPTION_FLAG, 0, NULL, NULL}};
 
@@ -136,6 +138,11 @@ enum exit_code pull_run(struct context *context) {
     if (context->options.from)
         pull.from = (char *)context->options.from;
     pull.max = context->options.count > 0 ? (uint32_t)context->options.count : 0;
+    if (context->options.since.is_id)
+        pull.since_id =
+            (ProtobufCBinaryData){sizeof context->options.since.id, context->options.since.id};
+    else
+        pull.since_us = context->options.since.us;
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_PULL;
     request.pull = &pull;
     enum exit_code code = session_open(context, &client);

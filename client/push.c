@@ -1,5 +1,6 @@
 /* p2pctl push. The id of a message is made here, so that a push whose answer was lost can be
  * repeated without doubling it. */
+#include "client/push.h"
 #include "client/output.h"
 #include "client/route.h"
 #include "client/session.h"
@@ -26,6 +27,10 @@ const struct option push_options[] = {
      "fail rather than use fewer relays than configured"},
     {"expire", 0, OPTION_TIME, offsetof(struct options, expire), "TIME", "give up after TIME"},
     {"trace", 0, OPTION_FLAG, offsetof(struct options, trace), NULL, "print the relays chosen"},
+    {"shards", 0, OPTION_SHARDS, offsetof(struct options, shards), "K[+M]",
+     "K data and M parity shards, a path each"},
+    {"lines", 0, OPTION_FLAG, offsetof(struct options, lines), NULL,
+     "standard input, a message a line"},
     {"id", 0, OPTION_TEXT, offsetof(struct options, id), "ID",
      "repeat the push of that id: it is queued once"},
     {NULL, 0, OPTION_FLAG, 0, NULL, NULL}};
@@ -245,6 +250,8 @@ static enum exit_code push_body(struct context *context, const struct body *body
     push.trace = context->options.trace;
     push.wait = context->options.wait.given;
     push.expire_us = context->options.expire.us;
+    push.shards_k = context->options.shards.k;
+    push.shards_m = context->options.shards.m;
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_PUSH;
     request.push = &push;
     enum exit_code code = session_open(context, &client);
@@ -262,6 +269,13 @@ enum exit_code push_run(struct context *context) {
     struct body body = {NULL, 0};
     if (context->options.expire.given && context->options.expire.us == 0)
         return complain(context, CODE_USAGE, "--expire wants more than nothing");
+    if (context->options.lines) {
+        if (context->n_arguments > 1 || context->options.id || context->options.trace)
+            return complain(context, CODE_USAGE,
+                            "--lines reads standard input: it goes with no MESSAGE, --id or "
+                            "--trace");
+        return push_lines(context);
+    }
     enum exit_code code = make_id(context, id);
     if (code == CODE_DONE)
         code = read_body(context, &body);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 int64_t session_timeout_ms(const struct context *context) {
     return context->options.timeout.us / 1000;
@@ -94,11 +95,20 @@ static enum exit_code explain_answer(const struct context *context,
 
 enum exit_code session_next(const struct context *context, struct client *client,
                             P2pd__Control__Answer **ret_answer) {
+    int fd = -1;
+    enum exit_code code = session_next_fd(context, client, ret_answer, &fd);
+    if (fd >= 0)
+        close(fd);
+    return code;
+}
+
+enum exit_code session_next_fd(const struct context *context, struct client *client,
+                               P2pd__Control__Answer **ret_answer, int *ret_fd) {
     P2pd__Control__Answer *answer = NULL;
-    int error = client_receive(client, &answer);
+    int error = client_receive_fd(client, &answer, ret_fd);
     if (error < 0)
         return explain_loss(context, error);
-    if (answer->code != P2PD__CONTROL__CODE__OK && !answer->message) {
+    if (answer->code != P2PD__CONTROL__CODE__OK && !answer->message && !answer->many) {
         enum exit_code code = explain_answer(context, answer);
         client_answer_free(client, answer);
         return code;

@@ -15,6 +15,9 @@ enum exit_code session_send(const struct context *context, struct client *client
  * code. */
 enum exit_code session_next(const struct context *context, struct client *client,
                             P2pd__Control__Answer **ret_answer);
+/* The same; *ret_fd is the descriptor that came with it, or -1. */
+enum exit_code session_next_fd(const struct context *context, struct client *client,
+                               P2pd__Control__Answer **ret_answer, int *ret_fd);
 
 /* What the daemon adds to a success that the answer itself does not say, for people on standard
  * error (not with -q or --json) or as a further field of a JSON object. */

@@ -85,6 +85,39 @@ static void print_status_text(const P2pd__Control__StatusReport *status) {
         }
 }
 
+/* Who confirmed what, and when. */
+static void print_details(const P2pd__Control__MessageState *message) {
+    char cell[TEXT_CELL_MAX];
+    cell_id(&message->recipient, cell);
+    printf("%s to %s, %" PRIu64 " bytes", message->kind == 2 ? "file" : "message", cell,
+           message->size);
+    if (message->arrived > 0 && message->arrived < message->size)
+        printf(", %" PRIu64 " of them confirmed", message->arrived);
+    cell_time(message->created_us, cell);
+    printf("\nqueued   %s\n", cell);
+    cell_time(message->finished_us ? message->finished_us : message->expires_us, cell);
+    printf("%s  %s\n", message->finished_us ? "finished" : "expires ", cell);
+    if (message->mailboxes > 0)
+        printf("kept for it by %u mailbox%s\n", message->mailboxes,
+               message->mailboxes == 1 ? "" : "es");
+}
+
+static void print_details_json(const P2pd__Control__MessageState *message) {
+    printf(",\"recipient\":");
+    json_hex(&message->recipient);
+    printf(",\"kind\":\"%s\",\"size\":%" PRIu64 ",\"confirmed\":%" PRIu64 ",\"queued\":",
+           message->kind == 2 ? "file" : "message", message->size, message->arrived);
+    json_time(message->created_us);
+    printf(",\"expires\":");
+    json_time(message->expires_us);
+    printf(",\"finished\":");
+    if (message->finished_us)
+        json_time(message->finished_us);
+    else
+        printf("null");
+    printf(",\"mailboxes\":%u", message->mailboxes);
+}
+
 static void print_message(const struct context *context, const P2pd__Control__Answer *answer) {
     const P2pd__Control__MessageState *message = answer->message;
     const char *why = state_why(message->state, message->reason);
@@ -93,6 +126,8 @@ static void print_message(const struct context *context, const P2pd__Control__An
         json_hex(&message->id);
         printf(",\"state\":\"%s\",\"reason\":", state_word(message->state));
         json_string(message->reason);
+        if (message->known)
+            print_details_json(message);
         session_notice_json(answer);
         printf("}\n");
         return;
@@ -103,6 +138,8 @@ static void print_message(const struct context *context, const P2pd__Control__An
         output_escaped((const uint8_t *)why, strlen(why));
     }
     printf("\n");
+    if (message->known && !context->options.quiet)
+        print_details(message);
     session_notice(context, answer);
 }
 

@@ -19,16 +19,30 @@
 struct reader {
     const char *at, *end, *file;
     int line;
+    bool lost; /* below a section that does not exist: its keys are no mistakes of their own */
     struct config *config;
     int *lines;
-    char *error;
-    bool failed;
+    struct config_mistakes *mistakes;
 };
 
+static bool is_full(const struct config_mistakes *mistakes) {
+    return mistakes->n == CONFIG_MISTAKES_MAX;
+}
+
+/* Always -EINVAL. */
+static int __attribute__((format(printf, 2, 3)))
+note(struct config_mistakes *mistakes, const char *format, ...) {
+    va_list args;
+    if (is_full(mistakes))
+        return -EINVAL;
+    va_start(args, format);
+    vsnprintf(mistakes->v[mistakes->n++], FAILURE_MAX, format, args);
+    va_end(args);
+    return -EINVAL;
+}
+
 static bool refuse(struct reader *reader, const char *why) {
-    if (!reader->failed)
-        failure(reader->error, 0, "%s:%d: %s", reader->file, reader->line, why);
-    reader->failed = true;
+    note(reader->mistakes, "%s:%d: %s", reader->file, reader->line, why);
     return false;
 }
 
@@ -44,12 +58,14 @@ static bool is_section_known(const char *name, size_t length) {
 
 static bool check_section(struct reader *reader, const char *line, size_t length) {
     const char *close = memchr(line, ']', length);
+    reader->lost = true;
     if (!close)
         return refuse(reader, "a section's name ends in ']'");
     if (close + 1 != line + length)
         return refuse(reader, "nothing may follow a section's name on its line");
     if (!is_section_known(line + 1, (size_t)(close - line - 1)))
         return refuse(reader, "unknown section");
+    reader->lost = false;
     return true;
 }
 
@@ -64,14 +80,18 @@ static bool check_line(struct reader *reader, const char *line, size_t length) {
         return refuse(reader, "longer than 199 bytes");
     if (line[0] == ' ' || line[0] == '\t')
         return refuse(reader, "indented: a line must begin in the first column");
-    return line[0] != '[' || check_section(reader, line, length);
+    if (line[0] == '[')
+        return check_section(reader, line, length);
+    if (!memchr(line, '=', length) && !memchr(line, ':', length))
+        return refuse(reader, "neither a section nor 'key = value'");
+    return !reader->lost;
 }
 
 /* An ini_reader: one line, without its end, or NULL at the end of the file or of our patience.
- * Comments need not be passed on. */
+ * Comments need not be passed on, and what is wrong must not be. */
 static char *read_line(char *buffer, int size, void *context) {
     struct reader *reader = context;
-    if (reader->failed || reader->at == reader->end)
+    if (is_full(reader->mistakes) || reader->at == reader->end)
         return NULL;
     const char *line = reader->at;
     const char *newline = memchr(line, '\n', (size_t)(reader->end - line));
@@ -87,7 +107,7 @@ static char *read_line(char *buffer, int size, void *context) {
     if (indent == length || line[indent] == '#' || line[indent] == ';')
         return buffer;
     if (!check_line(reader, line, length) || length >= (size_t)size)
-        return NULL;
+        return buffer;
     memcpy(buffer, line, length);
     buffer[length] = '\0';
     return buffer;
@@ -100,17 +120,18 @@ static int take_value(void *context, const char *section, const char *name, cons
     if (!key) {
         failure(why, 0, *section ? "unknown key %s.%s" : "key %s%s outside any section", section,
                 name);
-        return refuse(reader, why);
-    }
-    if (config_set(reader->config, key, value, why) < 0)
-        return refuse(reader, why);
-    if (reader->lines)
+        refuse(reader, why);
+    } else if (config_set(reader->config, key, value, why) < 0) {
+        refuse(reader, why);
+    } else if (reader->lines) {
         reader->lines[key - config_keys] = reader->line;
+    }
     return 1;
 }
 
 int config_parse(struct config *config, const char *file, const char *bytes, size_t length,
-                 int *lines, char error[FAILURE_MAX]) {
+                 int *lines, struct config_mistakes *mistakes) {
+    const size_t before = mistakes->n;
     static const char mark[3] = "\xef\xbb\xbf"; /* some editors begin UTF-8 with it */
     if (length >= sizeof mark && memcmp(bytes, mark, sizeof mark) == 0) {
         bytes += sizeof mark;
@@ -121,11 +142,11 @@ int config_parse(struct config *config, const char *file, const char *bytes, siz
                             .file = file,
                             .config = config,
                             .lines = lines,
-                            .error = error};
+                            .mistakes = mistakes};
     int bad = ini_parse_stream(read_line, &reader, take_value, &reader);
-    if (!reader.failed && bad != 0)
-        failure(error, 0, "%s:%d: neither a section nor 'key = value'", file, bad);
-    return reader.failed || bad != 0 ? -EINVAL : 0;
+    if (bad != 0 && mistakes->n == before)
+        note(mistakes, "%s:%d: cannot be read", file, bad);
+    return mistakes->n > before ? -EINVAL : 0;
 }
 
 /* ---- Files ---- */
@@ -154,15 +175,17 @@ static int read_file(const char *path, char **ret_bytes, size_t *ret_length) {
 }
 
 static int load_file(const struct config_source *source, struct config *config, int *lines,
-                     char error[FAILURE_MAX]) {
+                     struct config_mistakes *mistakes) {
     char *bytes = NULL;
     size_t length = 0;
     int r = read_file(source->file, &bytes, &length);
     if (r == -ENOENT && source->file_may_be_missing)
         return 0;
-    if (r < 0)
-        return failure(error, r, "%s: %s", source->file, strerror(-r));
-    r = config_parse(config, source->file, bytes, length, lines, error);
+    if (r < 0) {
+        note(mistakes, "%s: %s", source->file, strerror(-r));
+        return r;
+    }
+    r = config_parse(config, source->file, bytes, length, lines, mistakes);
     free(bytes);
     return r;
 }
@@ -174,11 +197,12 @@ struct loading {
     struct config *config;
     int *lines; /* 0: not in the file */
     bool *overridden;
-    char *error;
+    struct config_mistakes *mistakes;
 };
 
 static int apply_overrides(struct loading *l) {
     char why[FAILURE_MAX];
+    int r = 0;
     for (size_t i = 0; i < l->source->n_overrides; i++) {
         const struct config_override *override = &l->source->overrides[i];
         bool *seen = &l->overridden[override->key - config_keys];
@@ -186,12 +210,12 @@ static int apply_overrides(struct loading *l) {
             config_clear(l->config, override->key);
         *seen = true;
         if (config_set(l->config, override->key, override->value, why) < 0)
-            return failure(l->error, -EINVAL, "%s", why);
+            r = note(l->mistakes, "%s", why);
     }
     for (size_t i = 0; i < l->source->n_peers; i++)
         if (config_set(l->config, config_find("network", "peer"), l->source->peers[i], why) < 0)
-            return failure(l->error, -EINVAL, "%s", why);
-    return 0;
+            r = note(l->mistakes, "%s", why);
+    return r;
 }
 
 /* Blame a pair of keys that do not go together on the one that was set last. */
@@ -207,8 +231,8 @@ static int blame(struct loading *l, const char *section1, const char *name1, con
     config_value_format(l->config, key2, 0, value2);
     if (!by_option && (line1 > 0 || line2 > 0))
         snprintf(where, sizeof where, "%s:%d: ", l->source->file, line1 > line2 ? line1 : line2);
-    return failure(l->error, -EINVAL, "%s%s.%s (%s) %s %s.%s (%s)", where, section1, name1, value1,
-                   relation, section2, name2, value2);
+    return note(l->mistakes, "%s%s.%s (%s) %s %s.%s (%s)", where, section1, name1, value1, relation,
+                section2, name2, value2);
 }
 
 static bool is_asked(const struct loading *l, const char *section, const char *name) {
@@ -231,24 +255,38 @@ static void adapt_defaults(struct loading *l) {
 
 static int check_relations(struct loading *l) {
     const struct config *c = l->config;
+    int r = 0;
     adapt_defaults(l);
     if (c->pool_min > c->pool_max)
-        return blame(l, "pool", "min", "pool", "max", "is greater than");
+        r = blame(l, "pool", "min", "pool", "max", "is greater than");
     if (c->link_heartbeat_us >= c->link_timeout_us)
-        return blame(l, "link", "heartbeat", "link", "timeout", "is not less than");
+        r = blame(l, "link", "heartbeat", "link", "timeout", "is not less than");
+    return r;
+}
+
+/* Where nothing is said: what `find` says; and what is said lasts. */
+static int finish_path(struct loading *l, char *path, int (*find)(char *, size_t), const char *what,
+                       const char *option) {
+    char why[FAILURE_MAX];
+    if (*path == '\0' && find(path, CONFIG_PATH_MAX) < 0) {
+        *path = '\0';
+        return note(l->mistakes, "no place for the %s: no home folder is known; give %s", what,
+                    option);
+    }
+    if (config_make_absolute(l->source->folder, path, why) < 0)
+        return note(l->mistakes, "%s", why);
     return 0;
 }
 
-static int find_path(char *path, int (*find)(char *, size_t), const char *what, const char *option,
-                     char error[FAILURE_MAX]) {
-    if (*path != '\0')
-        return 0;
-    int r = find(path, CONFIG_PATH_MAX);
-    if (r < 0) {
-        *path = '\0';
-        return failure(error, -EINVAL, "no place for the %s: no home folder is known; give %s",
-                       what, option);
-    }
+/* The state's own folder for files, unless another is given. */
+static int finish_files(struct loading *l) {
+    char why[FAILURE_MAX], *path = l->config->files_directory;
+    if (*path == '\0' &&
+        snprintf(path, CONFIG_PATH_MAX, "%s/files", l->config->state) >= CONFIG_PATH_MAX)
+        return note(l->mistakes, "files.directory: must be set, %s/files would be too long",
+                    l->config->state);
+    if (config_make_absolute(l->source->folder, path, why) < 0)
+        return note(l->mistakes, "%s", why);
     return 0;
 }
 
@@ -274,36 +312,33 @@ static void listen_everywhere(struct config *config) {
 
 static int finish(struct loading *l) {
     struct config *config = l->config;
-    const char *folder = l->source->folder;
+    char why[FAILURE_MAX];
     int r = check_relations(l);
-    if (r == 0)
-        r = find_path(config->state, paths_state, "state", "--state", l->error);
-    if (r == 0)
-        r = find_path(config->control_socket, paths_socket, "control socket", "--socket", l->error);
-    if (r == 0)
-        r = config_make_absolute(folder, config->state, l->error);
-    if (r == 0)
-        r = config_make_absolute(folder, config->control_socket, l->error);
-    if (r == 0)
-        r = config_make_absolute(folder, config->network_secret_file, l->error);
+    if (finish_path(l, config->control_socket, paths_socket, "control socket", "--socket") < 0)
+        r = -EINVAL;
+    if (config_make_absolute(l->source->folder, config->network_secret_file, why) < 0)
+        r = note(l->mistakes, "%s", why);
+    if (finish_path(l, config->state, paths_state, "state", "--state") < 0 || finish_files(l) < 0)
+        r = -EINVAL;
     listen_everywhere(config);
     return r;
 }
 
 int config_load(const struct config_source *source, struct config *ret_config,
-                char error[FAILURE_MAX]) {
+                struct config_mistakes *ret_mistakes) {
     struct config *config = malloc(sizeof *config);
     int *lines = calloc(config_n_keys, sizeof *lines);
     bool *overridden = calloc(config_n_keys, sizeof *overridden);
-    struct loading loading = {source, config, lines, overridden, error};
+    struct loading loading = {source, config, lines, overridden, ret_mistakes};
     int r = -ENOMEM;
+    ret_mistakes->n = 0;
     if (!config || !lines || !overridden) {
-        failure(error, 0, "out of memory");
+        note(ret_mistakes, "out of memory");
     } else {
         config_init(config);
-        r = *source->file ? load_file(source, config, lines, error) : 0;
-        if (r == 0)
-            r = apply_overrides(&loading);
+        r = *source->file ? load_file(source, config, lines, ret_mistakes) : 0;
+        if (apply_overrides(&loading) < 0 && r == 0)
+            r = -EINVAL;
         if (r == 0)
             r = finish(&loading);
         if (r == 0)

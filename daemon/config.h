@@ -38,7 +38,7 @@ struct config {
     int64_t pool_min, pool_max, pool_spare;
     int64_t link_heartbeat_us, link_timeout_us;
     int64_t route_relays, route_strict, route_guards;
-    int64_t relay_rate, relay_month;
+    int64_t relay_rate, relay_month, relay_paths;
     int64_t directory_max, memory_max;
     int64_t delivery_expire_us, message_max;
     int64_t droplist_entries, retention_us;
@@ -62,7 +62,7 @@ enum config_type {
     CONFIG_DURATION,
     CONFIG_MODE, /* octal */
     CONFIG_LEVEL,
-    CONFIG_CHOICE,    /* one of `choices`, numbered from 1 */
+    CONFIG_CHOICE,    /* one of the words behind the ": " of its doc, numbered from min */
     CONFIG_ADDRESSES, /* the repeatable ones append */
     CONFIG_HOSTS,
 };
@@ -70,29 +70,35 @@ struct config_key {
     const char *section, *name;
     enum config_type type;
     int64_t min, max;
-    const char
-        *initial; /* as it would be written; NULL: none, or found out (state, socket, listen) */
+    const char *initial; /* as it would be written; NULL: none, or found out (see config_init) */
     size_t offset, size; /* of the field in struct config */
     bool reloadable;
-    const char *option;  /* its own long option, or NULL */
-    const char *doc;     /* one line */
-    const char *choices; /* CONFIG_CHOICE: "all known allowed" */
+    const char *option; /* its own long option, or NULL */
+    const char *doc;    /* one line */
 };
 extern const struct config_key config_keys[];
 extern const size_t config_n_keys;
 
 /* The key called section.name, or NULL. */
 const struct config_key *config_find(const char *section, const char *name);
-/* Defaults. What is found out (state, socket, listen) stays empty until config_finish. */
+/* Defaults. What is found out (state, socket, listen, files.directory) stays empty until
+ * config_load. */
 void config_init(struct config *config);
 /* Set one key from text; repeatable ones append. 0, or -EINVAL and what is wrong with the value. */
 int config_set(struct config *config, const struct config_key *key, const char *value,
                char error[FAILURE_MAX]);
 void config_clear(struct config *config, const struct config_key *key);
+/* What is wrong, a line each: as many as a person mends at a time. */
+#define CONFIG_MISTAKES_MAX 20
+struct config_mistakes {
+    char v[CONFIG_MISTAKES_MAX][FAILURE_MAX];
+    size_t n;
+};
 /* Read a file's bytes. lines[] (config_n_keys, may be NULL) gets the line where each key was
- * set. 0, or -EINVAL and "file:line: message". */
+ * set. 0, or -EINVAL and "file:line: message" for every mistake, added to those that are there;
+ * reading ends when they are full. */
 int config_parse(struct config *config, const char *file, const char *bytes, size_t length,
-                 int *lines, char error[FAILURE_MAX]);
+                 int *lines, struct config_mistakes *mistakes);
 
 /* Everything a configuration comes from. It outlives the start: a reload reads it all again. */
 #define CONFIG_OVERRIDES_MAX 128
@@ -109,10 +115,11 @@ struct config_source {
     const char *const *peers; /* operands, added to network.peer */
     size_t n_peers;
 };
-/* Defaults, file, overrides, operands, then the relations between keys. 0, or negative errno and
- * a line for people; *ret_config is written on success only. */
+/* Defaults, file, overrides, operands, then (if all that is right) the relations between keys. 0,
+ * or negative errno and in ret_mistakes one line for people at least; *ret_config is written on
+ * success only. */
 int config_load(const struct config_source *source, struct config *ret_config,
-                char error[FAILURE_MAX]);
+                struct config_mistakes *ret_mistakes);
 
 /* Names what a reload cannot change and what differs: takes it over from `running` into `fresh`
  * and calls `tell` for each. */

@@ -77,6 +77,32 @@ static int parse_octal(const char *value, int64_t *ret_value) {
     return 0;
 }
 
+/* The words of a CONFIG_CHOICE, as its doc lists them. */
+static const char *choices_of(const struct config_key *key) {
+    return strrchr(key->doc, ':') + 2;
+}
+
+/* The word of that number: where it begins, and its length. */
+static const char *choice_word(const struct config_key *key, int64_t number, size_t *ret_length) {
+    const char *word = choices_of(key);
+    for (int64_t i = key->min; i < number; i++)
+        word += strcspn(word, ",") + 2;
+    *ret_length = strcspn(word, ",");
+    return word;
+}
+
+static int parse_choice(const struct config_key *key, const char *value, int64_t *ret_value) {
+    for (int64_t i = key->min; i <= key->max; i++) {
+        size_t length;
+        const char *word = choice_word(key, i, &length);
+        if (strlen(value) == length && memcmp(value, word, length) == 0) {
+            *ret_value = i;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
 static int parse_number(const struct config_key *key, const char *value, int64_t *ret_value) {
     uint64_t number = 0;
     enum log_level level;
@@ -86,6 +112,8 @@ static int parse_number(const struct config_key *key, const char *value, int64_t
         return parse_bool(value, ret_value);
     case CONFIG_MODE:
         return parse_octal(value, ret_value);
+    case CONFIG_CHOICE:
+        return parse_choice(key, value, ret_value);
     case CONFIG_DURATION:
         return text_parse_duration(value, ret_value);
     case CONFIG_LEVEL:
@@ -122,17 +150,20 @@ static const char *expectation(enum config_type type) {
     }
 }
 
-static void format_number(enum config_type type, int64_t number, char ret_text[CONFIG_VALUE_MAX]);
+static void format_number(const struct config_key *key, int64_t number,
+                          char ret_text[CONFIG_VALUE_MAX]);
 
 static int set_number(struct config *config, const struct config_key *key, const char *value,
                       char error[FAILURE_MAX]) {
     int64_t number;
+    if (parse_number(key, value, &number) < 0 && key->type == CONFIG_CHOICE)
+        return failure(error, -EINVAL, "'%s' is not one of %s", value, choices_of(key));
     if (parse_number(key, value, &number) < 0)
         return failure(error, -EINVAL, "'%s' is not %s", value, expectation(key->type));
     if (number < key->min || number > key->max) {
         char min[CONFIG_VALUE_MAX], max[CONFIG_VALUE_MAX];
-        format_number(key->type, key->min, min);
-        format_number(key->type, key->max, max);
+        format_number(key, key->min, min);
+        format_number(key, key->max, max);
         return failure(error, -EINVAL, "%s is out of range: %s to %s", value, min, max);
     }
     memcpy(field(config, key), &number, sizeof number);
@@ -243,7 +274,16 @@ static void format_size(int64_t bytes, char ret_text[CONFIG_VALUE_MAX]) {
     format_units(bytes, units, ret_text);
 }
 
-static void format_number(enum config_type type, int64_t number, char ret_text[CONFIG_VALUE_MAX]) {
+static void format_choice(const struct config_key *key, int64_t number,
+                          char ret_text[CONFIG_VALUE_MAX]) {
+    size_t length;
+    const char *word = choice_word(key, number, &length);
+    snprintf(ret_text, CONFIG_VALUE_MAX, "%.*s", (int)length, word);
+}
+
+static void format_number(const struct config_key *key, int64_t number,
+                          char ret_text[CONFIG_VALUE_MAX]) {
+    const enum config_type type = key->type;
     static const char *const levels[] = {"error", "warning", "info", "debug"};
     if (type == CONFIG_BOOL)
         snprintf(ret_text, CONFIG_VALUE_MAX, "%s", number ? "yes" : "no");
@@ -251,6 +291,8 @@ static void format_number(enum config_type type, int64_t number, char ret_text[C
         snprintf(ret_text, CONFIG_VALUE_MAX, "%04o", (unsigned)number);
     else if (type == CONFIG_LEVEL)
         snprintf(ret_text, CONFIG_VALUE_MAX, "%s", levels[number]);
+    else if (type == CONFIG_CHOICE)
+        format_choice(key, number, ret_text);
     else if (type == CONFIG_DURATION)
         format_duration(number, ret_text);
     else if (type == CONFIG_SIZE)
@@ -290,7 +332,7 @@ void config_value_format(const struct config *config, const struct config_key *k
     default: {
         int64_t number;
         memcpy(&number, value, sizeof number);
-        format_number(key->type, number, ret_text);
+        format_number(key, number, ret_text);
     }
     }
 }

@@ -2,6 +2,7 @@
 #include "daemon/io/process.h"
 #include "daemon/io/shell.h"
 #include "daemon/options.h"
+#include "daemon/restore.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -37,11 +38,12 @@ static int run(const struct options *options, struct config *config) {
     return code;
 }
 
-/* -t, --dump or the daemon itself. */
+/* -t, --dump, --restore or the daemon itself. */
 static int start(const struct options *options, struct config *config) {
-    char error[FAILURE_MAX];
-    if (config_load(&options->source, config, error) < 0) {
-        fprintf(stderr, "%s\n", error); /* file:line: message, as editors read it */
+    struct config_mistakes mistakes;
+    if (config_load(&options->source, config, &mistakes) < 0) {
+        for (size_t i = 0; i < mistakes.n; i++)
+            fprintf(stderr, "%s\n", mistakes.v[i]); /* file:line: message, as editors read it */
         return EXIT_CONFIG;
     }
     if (options->dump)
@@ -50,7 +52,7 @@ static int start(const struct options *options, struct config *config) {
         puts("the configuration is valid");
         return fflush(stdout) == 0 ? 0 : EXIT_FAILURE;
     }
-    return run(options, config);
+    return *options->restore ? restore_run(options, config) : run(options, config);
 }
 
 int main(int argc, char **argv) {

@@ -12,7 +12,16 @@
 #include <unistd.h>
 
 /* Values of long options without a letter; those of keys follow from OPTION_KEY on. */
-enum { OPTION_DUMP = 256, OPTION_PIDFILE, OPTION_CLOCK, OPTION_SET, OPTION_VERSION, OPTION_KEY };
+enum {
+    OPTION_DUMP = 256,
+    OPTION_PIDFILE,
+    OPTION_CLOCK,
+    OPTION_SET,
+    OPTION_VERSION,
+    OPTION_RESTORE,
+    OPTION_PASSPHRASE,
+    OPTION_KEY
+};
 #define LONG_MAX_COUNT 64
 #define CLOCK_OFFSET_MAX_S 1000000000
 
@@ -25,6 +34,8 @@ static const struct option fixed_options[] = {
     {"dump", no_argument, NULL, OPTION_DUMP},
     {"pidfile", required_argument, NULL, OPTION_PIDFILE},
     {"set", required_argument, NULL, OPTION_SET},
+    {"restore", required_argument, NULL, OPTION_RESTORE},
+    {"passphrase-file", required_argument, NULL, OPTION_PASSPHRASE},
     {"clock-offset", required_argument, NULL, OPTION_CLOCK},
 };
 #define N_FIXED (sizeof fixed_options / sizeof fixed_options[0])
@@ -54,6 +65,8 @@ static void print_help(void) {
          "      --dump                 print the effective configuration and exit\n"
          "      --set SECTION.KEY=VALUE\n"
          "                             override any key of p2pd.conf(5)\n"
+         "      --restore FILE         begin from a backup (p2pctl backup), and exit\n"
+         "      --passphrase-file FILE with --restore: where its passphrase stands\n"
          "  -h, --help                 this text\n"
          "      --version              print the version");
     for (size_t i = 0; i < config_n_keys; i++)
@@ -126,6 +139,10 @@ static int take_option(struct options *options, int option, char *value) {
         return 0;
     case OPTION_PIDFILE:
         return copy_path("--pidfile", value, options->pidfile);
+    case OPTION_RESTORE:
+        return copy_path("--restore", value, options->restore);
+    case OPTION_PASSPHRASE:
+        return copy_path("--passphrase-file", value, options->passphrase_file);
     case OPTION_CLOCK:
         return parse_offset(value, &options->clock_offset_us);
     case OPTION_SET:
@@ -158,6 +175,8 @@ static int fix_paths(struct options *options) {
     struct config_source *source = &options->source;
     if (!getcwd(source->folder, sizeof source->folder))
         source->folder[0] = '\0'; /* a folder that is gone is no reason not to run from "/" */
+    if (*options->passphrase_file && !*options->restore)
+        return complain("--passphrase-file is of use with --restore only");
     if (!options->background && *options->pidfile)
         return complain("--pidfile is of use with -b only");
     if (!options->background)

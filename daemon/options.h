@@ -7,8 +7,10 @@
 struct options {
     struct config_source source;
     bool check, dump, background;
-    char pidfile[CONFIG_PATH_MAX]; /* "": none */
-    int64_t clock_offset_us;       /* for tests: how wrong this machine's clock is to be */
+    char pidfile[CONFIG_PATH_MAX];         /* "": none */
+    char restore[CONFIG_PATH_MAX];         /* a backup to begin from, and no daemon; "": none */
+    char passphrase_file[CONFIG_PATH_MAX]; /* of it; "": asked for */
+    int64_t clock_offset_us;               /* for tests: how wrong this machine's clock is to be */
 };
 enum options_outcome {
     OPTIONS_RUN = 0,

@@ -1,5 +1,6 @@
 /* Threat: whatever listens at the path need not be our daemon: lengths are checked before they
- * are believed, trees are unpacked in bounded memory, and nothing is waited for without an end. */
+ * are believed, trees are unpacked in bounded memory, descriptors beyond the one that is expected
+ * are closed, and nothing is waited for without an end. */
 #include "shared/client.h"
 
 #include "shared/frame.h"
@@ -20,6 +21,7 @@
 
 struct client {
     int fd;
+    int carried; /* a descriptor that came with the answer that is being read, or -1 */
     uint64_t request_id;
     int64_t deadline_ms;              /* monotonic, or CLIENT_FOREVER */
     struct frame_allocator allocator; /* of the answer that the caller holds */
@@ -75,6 +77,7 @@ int client_open(struct client **ret_client, const char *path, int64_t timeout_ms
     if (!client)
         return -ENOMEM;
     client_set_timeout(client, timeout_ms);
+    client->carried = -1;
     client->fd = portable_unix_socket(true);
     int error = client->fd < 0 ? client->fd : connect_within(client->fd, &address, timeout_ms);
     if (error < 0) {
@@ -85,9 +88,16 @@ int client_open(struct client **ret_client, const char *path, int64_t timeout_ms
     return 0;
 }
 
+static void drop_carried(struct client *client) {
+    if (client->carried >= 0)
+        close(client->carried);
+    client->carried = -1;
+}
+
 void client_close(struct client *client) {
     if (!client)
         return;
+    drop_carried(client);
     if (client->fd >= 0)
         close(client->fd);
     free(client);
@@ -113,13 +123,19 @@ static int send_all(struct client *client, const uint8_t *bytes, size_t length) 
     return 0;
 }
 
+/* A confirmation belongs to the pull that began it all, a file to its Send: the answers go on
+ * carrying that one's number. */
+static bool goes_on(const P2pd__Control__Request *request) {
+    return request->command_case == P2PD__CONTROL__REQUEST__COMMAND_CONFIRM ||
+           request->command_case == P2PD__CONTROL__REQUEST__COMMAND_SEND_DONE;
+}
+
 int client_send(struct client *client, P2pd__Control__Request *request) {
     size_t length;
     request->version = CLIENT_PROTOCOL_VERSION;
-    request->request_id = ++client->request_id;
-    /* Confirmations belong to the pull that began it all; its answers go on carrying its number. */
-    if (request->command_case == P2PD__CONTROL__REQUEST__COMMAND_CONFIRM)
-        request->request_id = client->request_id = client->request_id - 1;
+    if (!goes_on(request))
+        client->request_id++;
+    request->request_id = client->request_id;
     if (protobuf_c_message_get_packed_size(&request->base) > UINT32_MAX / 2)
         return -EMSGSIZE;
     uint8_t *bytes = frame_pack(&request->base, &length);
@@ -130,10 +146,21 @@ int client_send(struct client *client, P2pd__Control__Request *request) {
     return error;
 }
 
+/* Bytes, and what comes with them. */
+static ssize_t receive_some(struct client *client, uint8_t *ret_bytes, size_t length) {
+    int fd;
+    ssize_t n = portable_receive_fd(client->fd, ret_bytes, length, MSG_DONTWAIT, &fd);
+    if (n >= 0 && fd >= 0) {
+        drop_carried(client);
+        client->carried = fd;
+    }
+    return n;
+}
+
 /* Exactly `length` bytes. -EPIPE: the stream ended before. */
 static int receive_all(struct client *client, uint8_t *ret_bytes, size_t length) {
     while (length > 0) {
-        ssize_t n = recv(client->fd, ret_bytes, length, MSG_DONTWAIT);
+        ssize_t n = receive_some(client, ret_bytes, length);
         if (n > 0) {
             ret_bytes += n;
             length -= (size_t)n;
@@ -158,7 +185,7 @@ static bool is_ours(const struct client *client, const P2pd__Control__Answer *an
             (answer->request_id == 0 && answer->code != P2PD__CONTROL__CODE__OK));
 }
 
-int client_receive(struct client *client, P2pd__Control__Answer **ret_answer) {
+static int receive_answer(struct client *client, P2pd__Control__Answer **ret_answer) {
     uint8_t header[FRAME_HEADER];
     int error = receive_all(client, header, sizeof header);
     if (error < 0)
@@ -181,6 +208,23 @@ int client_receive(struct client *client, P2pd__Control__Answer **ret_answer) {
         *ret_answer = answer;
     else
         client_answer_free(client, answer);
+    return error;
+}
+
+int client_receive_fd(struct client *client, P2pd__Control__Answer **ret_answer, int *ret_fd) {
+    int error = receive_answer(client, ret_answer);
+    if (error < 0) {
+        drop_carried(client);
+        return error;
+    }
+    *ret_fd = client->carried;
+    client->carried = -1;
+    return 0;
+}
+
+int client_receive(struct client *client, P2pd__Control__Answer **ret_answer) {
+    int error = receive_answer(client, ret_answer);
+    drop_carried(client);
     return error;
 }
 

@@ -23,7 +23,7 @@ void client_close(struct client *client); /* takes NULL */
 /* When the waits that follow end: timeout_ms from now, or CLIENT_FOREVER. */
 void client_set_timeout(struct client *client, int64_t timeout_ms);
 
-/* Send a request; sets its version and request_id. 0 also if the daemon has closed already: its
+/* Send a request, or what goes on with it (Confirm, SendDone); sets its version and request_id. 0 also if the daemon has closed already: its
  * answer is then to be received. -ETIMEDOUT, -EMSGSIZE (longer than any daemon takes), -ENOMEM,
  * or what send said. */
 int client_send(struct client *client, P2pd__Control__Request *request);
@@ -32,6 +32,9 @@ int client_send(struct client *client, P2pd__Control__Request *request);
  * closed without one; -EPROTO: what it sent is no answer of this protocol's version to this
  * request. */
 int client_receive(struct client *client, P2pd__Control__Answer **ret_answer);
+/* The same; *ret_fd is the descriptor that came with it, the caller's to close, or -1. One that
+ * nobody asks for is closed. */
+int client_receive_fd(struct client *client, P2pd__Control__Answer **ret_answer, int *ret_fd);
 void client_answer_free(struct client *client, P2pd__Control__Answer *answer); /* takes NULL */
 
 /* Wait until the daemon closes the connection. 0 or -ETIMEDOUT. */

@@ -3,6 +3,7 @@
  * limit, and the tree's memory is counted down. */
 #include "shared/frame.h"
 
+#include <sodium.h>
 #include <stdlib.h>
 
 void frame_put_length(uint8_t ret_header[FRAME_HEADER], uint32_t length) {
@@ -30,22 +31,36 @@ uint8_t *frame_pack(const ProtobufCMessage *message, size_t *ret_length) {
     return bytes;
 }
 
-/* What is freed is not given back: protobuf-c frees little while it unpacks, and a count that
- * only falls needs no sizes. */
+/* In front of each allocation, and as aligned as malloc's. */
+union prefix {
+    size_t size;
+    max_align_t align;
+};
+
+/* What is freed is not given back: protobuf-c frees little while it unpacks. */
 static void *count_alloc(void *context, size_t size) {
     struct frame_allocator *frame = context;
     if (size > frame->left)
         return NULL;
+    union prefix *prefix = malloc(sizeof *prefix + size);
+    if (!prefix)
+        return NULL;
     frame->left -= size;
-    return malloc(size);
+    prefix->size = size;
+    return prefix + 1;
 }
 
-static void count_free(void *context, void *pointer) {
+static void wipe_and_free(void *context, void *pointer) {
+    union prefix *prefix = pointer;
     (void)context;
-    free(pointer);
+    if (!prefix)
+        return;
+    prefix--;
+    sodium_memzero(prefix, sizeof *prefix + prefix->size);
+    free(prefix);
 }
 
 void frame_allocator_init(struct frame_allocator *frame, size_t frame_length) {
-    frame->allocator = (ProtobufCAllocator){count_alloc, count_free, frame};
-    frame->left = 2 * frame_length + FRAME_SLACK;
+    frame->allocator = (ProtobufCAllocator){count_alloc, wipe_and_free, frame};
+    frame->left = 2 * frame_length + FRAME_TREE_SLACK;
 }

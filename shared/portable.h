@@ -1,4 +1,4 @@
-/* Unix sockets as Linux, macOS and the BSDs all know them. A connection to the control socket is
+/* Unix sockets, and descriptors over them, as Linux, macOS and the BSDs all know them. A connection to the control socket is
  * rare enough to spend a system call more on it than SOCK_CLOEXEC and accept4 would. */
 #ifndef P2PD_PORTABLE_H
 #define P2PD_PORTABLE_H
@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -24,6 +25,11 @@ typedef gid_t portable_gid;
 /* Old macOS has the option SO_NOSIGPIPE in its place: see portable_socket_prepare. */
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0
+#endif
+
+/* Where it is missing, the flag is set a moment after. */
+#ifndef MSG_CMSG_CLOEXEC
+#define MSG_CMSG_CLOEXEC 0
 #endif
 
 /* Close on exec, no SIGPIPE, perhaps no blocking. Returns fd, or -errno with fd closed. */
@@ -69,6 +75,60 @@ static inline int portable_unread(int fd, int *ret_bytes) {
     *ret_bytes = 0;
     return 0;
 #endif
+}
+
+/* Room for the message that carries one descriptor, aligned as its header wants it. */
+union portable_rights {
+    struct cmsghdr align;
+    char bytes[CMSG_SPACE(sizeof(int))];
+};
+
+/* As send(2); `fd` goes with the first byte, and stays the caller's. */
+static inline ssize_t portable_send_fd(int socket, const void *bytes, size_t length, int flags,
+                                       int fd) {
+    union portable_rights rights = {.bytes = {0}};
+    struct iovec part = {.iov_base = (void *)bytes, .iov_len = length};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = rights.bytes,
+                             .msg_controllen = sizeof rights.bytes};
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof fd);
+    memcpy(CMSG_DATA(header), &fd, sizeof fd);
+    return sendmsg(socket, &message, flags);
+}
+
+/* As recv(2). *ret_fd is the descriptor that came with these bytes, to be closed by the caller, or
+ * -1. Of several the first one counts; the others are closed. */
+static inline ssize_t portable_receive_fd(int socket, void *buffer, size_t size, int flags,
+                                          int *ret_fd) {
+    union portable_rights rights = {.bytes = {0}};
+    struct iovec part = {.iov_base = buffer, .iov_len = size};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = rights.bytes,
+                             .msg_controllen = sizeof rights.bytes};
+    ssize_t n = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
+    *ret_fd = -1;
+    if (n < 0)
+        return n;
+    for (struct cmsghdr *at = CMSG_FIRSTHDR(&message); at; at = CMSG_NXTHDR(&message, at)) {
+        if (at->cmsg_level != SOL_SOCKET || at->cmsg_type != SCM_RIGHTS)
+            continue;
+        /* What aligns the room for one leaves room for two. */
+        size_t count = (at->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < count; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(at) + i * sizeof fd, sizeof fd);
+            if (*ret_fd >= 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+                close(fd);
+            else
+                *ret_fd = fd;
+        }
+    }
+    return n;
 }
 
 #endif

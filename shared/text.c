@@ -210,6 +210,79 @@ int text_parse_duration(const char *text, int64_t *ret_us) {
     return 0;
 }
 
+/* Days since 1970 of a date of the Gregorian calendar (Hinnant, "chrono-compatible low-level date
+ * algorithms"). */
+static int64_t days_of(int64_t year, int month, int day) {
+    year -= month <= 2;
+    int64_t era = year / 400, year_of_era = year - era * 400;
+    int64_t day_of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
+    return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year -
+           719468;
+}
+
+/* Exactly `digits` digits, and moves on. -1: they are not there. */
+static int take_digits(const char **text, unsigned digits) {
+    int value = 0;
+    for (unsigned i = 0; i < digits; i++, (*text)++) {
+        if (**text < '0' || **text > '9')
+            return -1;
+        value = value * 10 + (**text - '0');
+    }
+    return value;
+}
+
+static bool take_clock(const char **text, int64_t *ret_seconds) {
+    int hour = take_digits(text, 2), minute = -1, second = 0;
+    if (hour >= 0 && *(*text)++ == ':')
+        minute = take_digits(text, 2);
+    if (minute >= 0 && **text == ':') {
+        (*text)++;
+        second = take_digits(text, 2);
+    }
+    *ret_seconds = hour * 3600 + minute * 60 + second;
+    return hour >= 0 && hour < 24 && minute >= 0 && minute < 60 && second >= 0 && second < 61;
+}
+
+static int parse_date(const char *text, int64_t *ret_us) {
+    static const int days[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    int year = take_digits(&text, 4), month = -1, day = -1;
+    int64_t seconds = 0;
+    if (year >= 1970 && *text++ == '-')
+        month = take_digits(&text, 2);
+    if (month >= 1 && month <= 12 && *text++ == '-')
+        day = take_digits(&text, 2);
+    if (day < 1 || day > days[month - 1])
+        return -EINVAL;
+    if (*text == 'T' || *text == ' ') {
+        text++;
+        if (!take_clock(&text, &seconds))
+            return -EINVAL;
+    }
+    if (*text == 'Z')
+        text++;
+    if (*text != '\0')
+        return -EINVAL;
+    *ret_us = (days_of(year, month, day) * 86400 + seconds) * 1000000;
+    return 0;
+}
+
+int text_parse_when(const char *text, int64_t now_us, int64_t *ret_us) {
+    uint64_t seconds;
+    int64_t ago;
+    if (text[0] == '@') {
+        if (text_parse_number(text + 1, INT64_MAX / 1000000, &seconds) < 0)
+            return -EINVAL;
+        *ret_us = (int64_t)seconds * 1000000;
+        return 0;
+    }
+    if (parse_date(text, ret_us) == 0)
+        return 0;
+    if (text_parse_duration(text, &ago) < 0 || ago > now_us)
+        return -EINVAL;
+    *ret_us = now_us - ago;
+    return 0;
+}
+
 int text_parse_number(const char *text, uint64_t max, uint64_t *ret_number) {
     static const struct unit units[] = {{"", 1}, {NULL, 0}};
     return parse_with_unit(text, units, max, ret_number);

@@ -124,7 +124,7 @@ static bool make_room(struct inbox *inbox, const struct node_id *id, size_t char
 
 static struct in_parcel *parcel_new(struct inbox *inbox, const struct node_id *from,
                                     const struct parcel_shard *shard, int64_t epoch) {
-    size_t room = shard->k * PARCEL_SHARD_DATA_MAX, charge = room + sizeof(struct in_parcel);
+    size_t room = (size_t)shard->k * shard->length, charge = room + sizeof(struct in_parcel);
     if (timers_reserve(&inbox->timers, inbox->n_parcels + 1) || !make_room(inbox, from, charge) ||
         !budget_take(inbox->config.budget, BUDGET_INBOX, charge))
         return NULL;
@@ -140,6 +140,8 @@ static struct in_parcel *parcel_new(struct inbox *inbox, const struct node_id *f
     parcel->op.kind = IN_OP_PARCEL;
     parcel->id = shard->id;
     parcel->k = shard->k;
+    parcel->m = shard->m;
+    parcel->length = shard->length;
     parcel->epoch = epoch;
     parcel->bytes = bytes;
     parcel->room = room;
@@ -243,24 +245,36 @@ static void put_items(struct inbox *inbox, struct in_parcel *parcel, size_t leng
     in_mail_put(inbox, parcel, wall);
 }
 
-/* Complete: open it, in place of its sealed form. 0, or why it went. The receipt's key is in
- * *ret_key. */
+/* The sealed parcel again, from whichever k shards there are; its length. 0: no memory. */
+static size_t parcel_rebuild(struct in_parcel *parcel) {
+    size_t length = (size_t)parcel->k * parcel->length;
+    if (shard_decode(parcel->k, parcel->m, parcel->length, parcel->index, parcel->bytes))
+        return 0;
+    if (parcel->k == 1)
+        return length;
+    shard_restore(parcel->bytes, length);
+    return length - SHARD_TRANSFORM_LEN;
+}
+
+/* Complete: open it, in place of its shards. 0, or why it went. The receipt's key is in *ret_key.
+ * What is charged besides serves the rebuilding first, then the plaintext. */
 static enum drop parcel_unseal(struct inbox *inbox, struct in_parcel *parcel,
                                const struct descriptor *descriptor, size_t *ret_length,
                                uint8_t ret_key[KEY_LEN]) {
-    size_t room = parcel->sealed_length;
+    size_t room = parcel->room;
     const struct noise_keypair *own = identity_epoch_key(inbox->config.identity, parcel->epoch);
     if (!own)
         return DROP_TIME;
     if (!budget_take(inbox->config.budget, BUDGET_INBOX, room))
         return DROP_LIMIT;
     in_account(parcel, parcel->charged + room);
-    uint8_t *plain = malloc(room);
+    size_t sealed = parcel_rebuild(parcel);
+    uint8_t *plain = sealed > 0 ? malloc(room) : NULL;
     if (!plain)
         return DROP_LIMIT;
     enum drop drop =
         parcel_open(own, &inbox->self, parcel->epoch, &parcel->sender->id, descriptor->link_key,
-                    parcel->bytes, parcel->sealed_length, plain, ret_length, ret_key);
+                    parcel->bytes, sealed, plain, ret_length, ret_key);
     free(parcel->bytes);
     parcel->bytes = plain;
     parcel->room = room;
@@ -303,7 +317,7 @@ static enum drop parcel_finish(struct inbox *inbox, struct in_parcel *parcel,
     sodium_memzero(key, sizeof key);
     assert(!writer.failed && wire_room(&writer) == 0);
     if (reason) {
-        in_receipt_final(inbox, &parcel->sender->id, parcel->receipt, now, wall);
+        in_receipt_final(inbox, parcel, now, wall);
         parcel_free(inbox, parcel);
     } else {
         put_items(inbox, parcel, length, entry, &descriptor, wall);
@@ -313,35 +327,43 @@ static enum drop parcel_finish(struct inbox *inbox, struct in_parcel *parcel,
 
 /* ---- Shards ---- */
 
-static void note_path(struct in_parcel *parcel, const struct parcel_shard *shard) {
-    struct parcel_path *path = parcel->paths, *end = parcel->paths + parcel->n_paths;
-    while (path < end && path->path != shard->path)
-        path++;
-    if (path == end && parcel->n_paths == PARCEL_RECEIPT_PATHS_MAX) {
-        memmove(parcel->paths, parcel->paths + 1, sizeof parcel->paths - sizeof *parcel->paths);
-        path = parcel->paths + PARCEL_RECEIPT_PATHS_MAX - 1;
-        *path = (struct parcel_path){.path = shard->path};
-    } else if (path == end) {
+/* When that packet arrived: the paths of a parcel in the order in which they were heard last, and
+ * of too many the one that was silent longest goes. */
+static void note_path(struct in_parcel *parcel, const struct parcel_shard *shard,
+                      uint32_t arrived) {
+    unsigned at = 0;
+    while (at < parcel->n_paths && parcel->paths[at].path != shard->path)
+        at++;
+    struct parcel_path path = {.path = shard->path};
+    if (at < parcel->n_paths)
+        path = parcel->paths[at];
+    else if (parcel->n_paths < PARCEL_RECEIPT_PATHS_MAX)
         parcel->n_paths++;
-        *path = (struct parcel_path){.path = shard->path};
+    else
+        at = 0;
+    if (path.count == 0 || shard->packet > path.highest) {
+        path.highest = shard->packet;
+        path.arrived = arrived;
     }
-    if (shard->packet > path->highest)
-        path->highest = shard->packet;
-    path->count++;
+    if (path.count < UINT16_MAX)
+        path.count++;
+    unsigned last = parcel->n_paths - 1u;
+    memmove(parcel->paths + at, parcel->paths + at + 1, (last - at) * sizeof path);
+    parcel->paths[last] = path;
 }
 
 static enum drop parcel_place(struct inbox *inbox, struct in_parcel *parcel,
                               const struct directory_entry *entry, const struct parcel_shard *shard,
                               struct mono now, struct wall wall) {
     uint8_t bit = (uint8_t)(1 << shard->index % 8);
-    note_path(parcel, shard);
+    note_path(parcel, shard, inbox->clock_origin + (uint32_t)now.us);
     if (parcel->bitmap[shard->index / 8] & bit) {
         in_partial_note(inbox, parcel, true, now);
         return DROP_DUPLICATE;
     }
     parcel->bitmap[shard->index / 8] |= bit;
-    memcpy(parcel->bytes + shard->index * PARCEL_SHARD_DATA_MAX, shard->data, shard->length);
-    parcel->sealed_length += shard->length;
+    parcel->index[parcel->arrived] = shard->index;
+    memcpy(parcel->bytes + (size_t)parcel->arrived * parcel->length, shard->data, parcel->length);
     if (++parcel->arrived == parcel->k)
         return parcel_finish(inbox, parcel, entry, now, wall);
     in_partial_note(inbox, parcel, false, now);
@@ -364,13 +386,16 @@ enum drop inbox_shard(struct inbox *inbox, const uint8_t *payload, size_t length
     if (!secret || !parcel_shard_is_authentic(&shard, secret->shard_key))
         return DROP_AUTH;
     /* From here on the sender is proven. */
-    if (in_receipt_again(inbox, &entry->id, &shard.id, now, wall))
+    if (in_receipt_again(inbox, &entry->id, &shard, now, wall))
         return DROP_DUPLICATE;
     struct in_parcel *parcel = find_parcel(inbox, &entry->id, &shard.id);
-    if (parcel && (parcel->k != shard.k || parcel->epoch != epoch))
+    if (parcel && (parcel->k != shard.k || parcel->m != shard.m || parcel->length != shard.length ||
+                   parcel->epoch != epoch))
         return DROP_MALFORMED;
-    if (parcel && parcel->storing)
+    if (parcel && parcel->storing) {
+        parcel->bitmap[shard.index / 8] |= (uint8_t)(1 << shard.index % 8);
         return DROP_DUPLICATE;
+    }
     if (!parcel)
         parcel = parcel_new(inbox, &entry->id, &shard, epoch);
     if (!parcel)
@@ -428,7 +453,7 @@ static void parcel_stored(struct inbox *inbox, struct in_parcel *parcel,
     /* Nothing is said when the store failed: the sender comes again, and the disk may have room by
      * then. */
     if (!parcel->error)
-        in_receipt_final(inbox, &parcel->sender->id, parcel->receipt, now, wall);
+        in_receipt_final(inbox, parcel, now, wall);
     parcel_free(inbox, parcel);
 }
 
@@ -468,6 +493,7 @@ struct inbox *inbox_new(const struct inbox_config *config) {
     inbox->self = *identity_id(config->identity);
     inbox->waiting = config->waiting;
     inbox->keys_check = MONO_NEVER;
+    random_fill(&config->random, &inbox->clock_origin, sizeof inbox->clock_origin);
     TAILQ_INIT(&inbox->unfinished);
     TAILQ_INIT(&inbox->storing);
     TAILQ_INIT(&inbox->wanting);

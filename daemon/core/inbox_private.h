@@ -41,12 +41,14 @@ struct in_parcel {
     int64_t epoch;
     bool storing;       /* complete: waits for the store, and is no longer evictable */
     bool wants_receipt; /* partial, at the end of this step: among `wanting` */
-    uint8_t k, arrived, since_receipt, quiet_receipts;
+    uint8_t k, m, arrived, since_receipt, quiet_receipts;
+    uint16_t length; /* of each shard */
     uint8_t bitmap[PARCEL_BITMAP_MAX];
+    uint8_t index[SHARD_COUNT_MAX]; /* which shard is in which place: they lie as they came */
     uint8_t n_paths;
-    struct parcel_path paths[PARCEL_RECEIPT_PATHS_MAX];
-    size_t sealed_length, charged;
-    uint8_t *bytes; /* sealed; once storing, the plaintext */
+    struct parcel_path paths[PARCEL_RECEIPT_PATHS_MAX]; /* the one heard last is the last */
+    size_t charged;
+    uint8_t *bytes; /* k shards; once storing, the plaintext */
     size_t room;    /* how many there is place for */
     /* Storing: */
     unsigned puts;
@@ -60,6 +62,7 @@ struct in_done { /* a finished parcel: its receipt, as often as it is asked for.
     struct table_link by_id;
     struct node_id sender;
     uint8_t receipt[PARCEL_RECEIPT_FINAL_LEN]; /* begins with the parcel's id */
+    uint8_t bitmap[PARCEL_BITMAP_MAX];         /* the shards that came, surplus ones too */
     struct mono receipted;
 };
 
@@ -93,7 +96,7 @@ struct in_puller {
     bool peek, wait, follow, from_any;
     struct node_id from;
     uint32_t max, given;
-    int64_t after;                 /* looked at up to this row */
+    int64_t after;                 /* looked at up to this place */
     uint64_t generation;           /* of the inbox, when the fetch began */
     int64_t rows[INBOX_BATCH_MAX]; /* leased, ascending */
     size_t n_rows;
@@ -105,6 +108,7 @@ struct inbox {
     struct inbox_counters counters;
     struct node_id self;
     uint64_t waiting;
+    uint32_t clock_origin; /* of the arrival times in receipts: our uptime is nobody's business */
     struct parcel_keys *keys;
     struct mono keys_check;
     struct table parcels, senders, done;
@@ -149,13 +153,12 @@ void in_mail_free(struct in_parcel *parcel);
 void in_receipt_queue(struct inbox *inbox, const struct node_id *to, const uint8_t *receipt,
                       size_t length, struct mono now, struct wall wall);
 /* A parcel is finished: remember its receipt and queue it. */
-void in_receipt_final(struct inbox *inbox, const struct node_id *sender,
-                      const uint8_t receipt[PARCEL_RECEIPT_FINAL_LEN], struct mono now,
+void in_receipt_final(struct inbox *inbox, const struct in_parcel *parcel, struct mono now,
                       struct wall wall);
-/* A shard of a finished parcel came again: so did its receipt not. False: no such parcel is
- * remembered. */
-bool in_receipt_again(struct inbox *inbox, const struct node_id *sender, const struct parcel_id *id,
-                      struct mono now, struct wall wall);
+/* A shard of a finished parcel came: if again, its receipt did not arrive; if for the first time,
+ * it may be mere surplus. False: no such parcel is remembered. */
+bool in_receipt_again(struct inbox *inbox, const struct node_id *sender,
+                      const struct parcel_shard *shard, struct mono now, struct wall wall);
 /* Something new came for an unfinished parcel (a duplicate: answered at once). */
 void in_partial_note(struct inbox *inbox, struct in_parcel *parcel, bool duplicate,
                      struct mono now);

@@ -189,7 +189,7 @@ void in_fetched(struct inbox *inbox, struct in_puller *puller, const struct stor
         return;
     }
     for (size_t i = 0; i < result->n_messages && n < INBOX_BATCH_MAX; i++) {
-        puller->after = result->messages[i].row;
+        puller->after = result->messages[i].place;
         if (puller->peek || !is_leased(inbox, result->messages[i].row))
             free_ones[n++] = &result->messages[i];
     }

@@ -98,32 +98,36 @@ static void forget_done(struct inbox *inbox, struct in_done *done) {
     free(done);
 }
 
-void in_receipt_final(struct inbox *inbox, const struct node_id *sender,
-                      const uint8_t receipt[PARCEL_RECEIPT_FINAL_LEN], struct mono now,
+void in_receipt_final(struct inbox *inbox, const struct in_parcel *parcel, struct mono now,
                       struct wall wall) {
     struct in_done *done = calloc(1, sizeof *done);
-    in_receipt_queue(inbox, sender, receipt, PARCEL_RECEIPT_FINAL_LEN, now, wall);
+    in_receipt_queue(inbox, &parcel->sender->id, parcel->receipt, sizeof parcel->receipt, now,
+                     wall);
     if (!done)
         return;
-    done->sender = *sender;
+    done->sender = parcel->sender->id;
     done->receipted = now;
-    memcpy(done->receipt, receipt, sizeof done->receipt);
+    memcpy(done->receipt, parcel->receipt, sizeof done->receipt);
+    memcpy(done->bitmap, parcel->bitmap, sizeof done->bitmap);
     forget_done(inbox, inbox->done_ring[inbox->done_next]);
     inbox->done_ring[inbox->done_next] = done;
     inbox->done_next = (inbox->done_next + 1) % INBOX_DONE_MAX;
-    table_add(&inbox->done, &done->by_id, table_hash(&inbox->done, receipt, PARCEL_ID_LEN));
+    table_add(&inbox->done, &done->by_id, table_hash(&inbox->done, done->receipt, PARCEL_ID_LEN));
 }
 
-bool in_receipt_again(struct inbox *inbox, const struct node_id *sender, const struct parcel_id *id,
-                      struct mono now, struct wall wall) {
-    struct in_done *done = find_done(inbox, sender, id);
+bool in_receipt_again(struct inbox *inbox, const struct node_id *sender,
+                      const struct parcel_shard *shard, struct mono now, struct wall wall) {
+    struct in_done *done = find_done(inbox, sender, &shard->id);
     if (!done)
         return false;
+    uint8_t bit = (uint8_t)(1 << shard->index % 8), *at = &done->bitmap[shard->index / 8];
+    bool resent = *at & bit;
+    *at |= bit;
     if (now.us - done->receipted.us < AGAIN_US)
         return true;
     /* The receipt did not get there, it seems: let it take another way. */
     struct in_correspondent *correspondent = find_correspondent(inbox, sender);
-    if (correspondent && correspondent->drawn.us <= done->receipted.us) {
+    if (resent && correspondent && correspondent->drawn.us <= done->receipted.us) {
         path_free(correspondent->path);
         correspondent->path = NULL;
     }
@@ -170,8 +174,11 @@ static void send_partial(struct inbox *inbox, struct in_parcel *parcel, struct m
     uint8_t key[KEY_LEN], bytes[PARCEL_RECEIPT_MAX];
     if (!secret)
         return;
-    struct parcel_receipt receipt = {
-        .id = parcel->id, .status = PARCEL_PARTIAL, .k = parcel->k, .n_paths = parcel->n_paths};
+    struct parcel_receipt receipt = {.id = parcel->id,
+                                     .status = PARCEL_PARTIAL,
+                                     .k = parcel->k,
+                                     .m = parcel->m,
+                                     .n_paths = parcel->n_paths};
     memcpy(receipt.bitmap, parcel->bitmap, sizeof receipt.bitmap);
     memcpy(receipt.paths, parcel->paths, sizeof receipt.paths);
     struct wire_writer writer = wire_writer(bytes, sizeof bytes);

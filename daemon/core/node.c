@@ -18,6 +18,7 @@ void node_config_init(struct node_config *config) {
         .link_timeout_us = 30 * US_PER_S,
         .route_relays = 3,
         .route_guards = 3,
+        .relay_paths = 16000,
         .directory_max = 20000,
         .memory_max = 64u << 20,
         .droplist_entries = 1u << 20,
@@ -143,6 +144,7 @@ struct node *node_new(const struct node_config *config, const struct node_boot *
     node->started = node->publisher.started = node->minute = mono;
     node->publisher.sequence = boot->sequence;
     budget_init(&node->budget, config->memory_max);
+    share_init(&node->share, config->relay_paths);
     node->effects = effects_new();
     if (!node->effects || !make_low_rooms(node, config) ||
         !make_conversations(node, config, boot) || !make_pool(node, config, boot)) {
@@ -371,6 +373,7 @@ static void reconfigure(struct node *node, const struct node_config *config) {
     node->budget.max = config->memory_max;
     links_configure(node->links, config->link_heartbeat_us, config->link_timeout_us);
     paths_configure(node->paths, &paths);
+    share_configure(&node->share, config->relay_paths);
     relay_configure(node->relay, config->relay_rate, config->relay_month);
     outbox_configure(node->outbox, config->message_max, config->delivery_expire_us,
                      config->store_retention_us);

@@ -27,6 +27,7 @@ struct node_config {
     unsigned route_relays, route_guards;
     bool route_strict;
     uint64_t relay_rate, relay_month; /* bytes a second and a month; 0 = none */
+    uint32_t relay_paths;             /* new paths a second through or to us; 0 = none */
     size_t directory_max, memory_max, droplist_entries;
     int64_t delivery_expire_us, store_retention_us;
     size_t message_max;
@@ -106,7 +107,7 @@ struct node_event {
         } stored;
         struct address bootstrap;
         const struct node_config
-            *config; /* taken from it: relay_rate, relay_month, delivery_expire, store_retention,
+            *config; /* taken from it: relay_rate, relay_month, relay_paths, delivery_expire, store_retention,
                                              message_max, route_*, link_*, memory_max, trace.level, relay,
                                              inbox_*, files_*, mailbox_* */
     };

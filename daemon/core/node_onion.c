@@ -212,6 +212,8 @@ enum drop node_onion(struct node *node, unsigned slot, uint64_t from, const uint
     enum drop drop = droplist_find(node->droplist, onion_eph(packet), slot, &kept);
     if (drop == DROP_NONE && kept)
         memcpy(prk, kept, sizeof prk);
+    else if (drop == DROP_NONE && !share_take(&node->share, slot, node->now))
+        drop = DROP_LIMIT; /* it would cost a Diffie-Hellman */
     else if (drop == DROP_NONE)
         drop = onion_prk(onion_eph(packet), key->secret, key->public, prk);
     if (drop == DROP_NONE)

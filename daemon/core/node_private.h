@@ -17,6 +17,7 @@
 #include "daemon/core/path.h"
 #include "daemon/core/pool.h"
 #include "daemon/core/relay.h"
+#include "daemon/core/share.h"
 
 #define ADVERTISE_MAX DESCRIPTOR_ADDRESSES_MAX
 #define PINGS_MAX 32
@@ -61,6 +62,7 @@ struct node {
     struct pool *pool;
     struct gossip *gossip;
     struct relay *relay;
+    struct share share; /* of the public-key work that packets cost */
     struct outbox *outbox;
     struct inbox *inbox;
     struct mailbox *mailbox;

@@ -286,7 +286,7 @@ static enum drop apply_receipt(struct outbox *outbox, const struct parcel_receip
     sodium_memzero(key, sizeof key);
     if (!authentic)
         return DROP_AUTH;
-    if (partial && receipt->k != parcel->k)
+    if (partial && (receipt->k != parcel->k || receipt->m != 0))
         return DROP_MALFORMED;
     if (partial)
         apply_partial(outbox, parcel, receipt, now);

@@ -328,15 +328,15 @@ static int shard_send(struct outbox *outbox, struct out_parcel *parcel, unsigned
     const struct parcel_secret *secret = out_flow_secret(outbox, flow, now);
     if (!secret)
         return -EINVAL;
+    size_t each = parcel->sealed_length / parcel->k;
     struct parcel_shard out = {.id = parcel->id,
                                .k = (uint8_t)parcel->k,
                                .index = (uint8_t)index,
-                               .length =
-                                   (uint16_t)parcel_shard_length(parcel->sealed_length, index),
+                               .length = (uint16_t)each,
                                .sender = node_id_prefix(&outbox->self),
                                .path = slot->id,
                                .packet = slot->packets++,
-                               .data = parcel->sealed + index * PARCEL_SHARD_DATA_MAX};
+                               .data = parcel->sealed + index * each};
     size_t length = parcel_shard_encode(&out, secret->shard_key, payload);
     path_seal(outbox->config.paths, slot->path, payload, length, packet);
     int error = links_send_onion(outbox->config.links, path_first(slot->path), packet, now);

@@ -51,7 +51,7 @@ static struct out_parcel *gather_shorts(struct out_flow *flow) {
     struct out_message *message;
     TAILQ_FOREACH(message, &flow->shorts, queue) {
         size_t more = PARCEL_ITEM_HEADER_LEN + message->size;
-        if (length + more > PARCEL_PLAIN_MAX || (message->alone && n > 0))
+        if (length + more > PARCEL_UNPADDED_MAX || (message->alone && n > 0))
             break;
         length += more;
         n++;
@@ -129,15 +129,22 @@ static void write_items(struct outbox *outbox, struct out_parcel *parcel) {
         if (!message->body && item->length > 0)
             read_item(outbox, parcel, i);
     }
-    assert(!writer.failed && wire_room(&writer) == 0);
+    size_t padding = wire_room(&writer);
+    uint8_t *zeros = wire_reserve(&writer, padding);
+    assert(zeros);
+    memset(zeros, 0, padding);
 }
 
 int out_parcel_fill(struct outbox *outbox, struct out_parcel *parcel) {
-    size_t length = compact(parcel);
-    if (length == 0) {
+    size_t items = compact(parcel), length, shard_length;
+    unsigned k;
+    if (items == 0) {
         out_parcel_drop(outbox, parcel);
         return -ENOENT;
     }
+    int error = parcel_cut(items, 0, &k, &shard_length, &length);
+    assert(!error);
+    (void)error;
     /* May give up kept bodies, so before any is looked at. */
     if (!budget_take(outbox->config.budget, BUDGET_OUTBOX, length))
         return -ENOMEM;
@@ -187,9 +194,12 @@ static void drop_plain(struct outbox *outbox, struct out_parcel *parcel) {
 
 /* Memory and a receipt key's place for the sealed form. */
 static int make_room(struct outbox *outbox, struct out_parcel *parcel) {
-    size_t sealed = parcel->plain_length + PARCEL_OVERHEAD;
-    unsigned k = parcel_shard_count(sealed);
-    size_t charge = sealed + k * sizeof *parcel->shards;
+    size_t shard_length, padded;
+    unsigned k;
+    int error = parcel_cut(parcel->plain_length, 0, &k, &shard_length, &padded);
+    assert(!error && padded == parcel->plain_length); /* it was padded when it was put together */
+    (void)error;
+    size_t sealed = k * shard_length, charge = sealed + k * sizeof *parcel->shards;
     if (outbox->n_free_keys == 0 && !out_evict_sealed(outbox))
         return -ENOMEM;
     if (!budget_take(outbox->config.budget, BUDGET_OUTBOX, charge))
@@ -213,7 +223,7 @@ static int make_room(struct outbox *outbox, struct out_parcel *parcel) {
 
 static int seal(struct outbox *outbox, struct out_parcel *parcel) {
     const struct out_flow *flow = parcel->flow;
-    uint8_t ephemeral[32];
+    uint8_t ephemeral[32], transform_key[32];
     int error = make_room(outbox, parcel);
     if (error)
         return error;
@@ -223,7 +233,14 @@ static int seal(struct outbox *outbox, struct out_parcel *parcel) {
                     flow->epoch, ephemeral, parcel->plain, parcel->plain_length, parcel->sealed,
                     outbox->receipt_keys[parcel->key]);
     sodium_memzero(ephemeral, sizeof ephemeral);
-    return length > 0 ? 0 : -EINVAL;
+    if (length < 0)
+        return -EINVAL;
+    if (parcel->k > 1) {
+        random_fill(&outbox->config.random, transform_key, sizeof transform_key);
+        shard_transform(parcel->sealed, parcel->sealed_length, transform_key);
+        sodium_memzero(transform_key, sizeof transform_key);
+    }
+    return 0;
 }
 
 int out_parcel_finish(struct outbox *outbox, struct out_parcel *parcel) {

@@ -81,8 +81,8 @@ struct out_parcel {
     struct out_item *items;
     size_t n_items;
     uint8_t *plain, *sealed;
-    size_t plain_length, sealed_length, charged;
-    unsigned reads; /* under way */
+    size_t plain_length, sealed_length, charged; /* sealed: k shards of one length */
+    unsigned reads;                              /* under way */
     int read_error;
     uint32_t key; /* place of its receipt key */
     struct out_shard *shards;

@@ -160,13 +160,30 @@ enum drop parcel_open(const struct noise_keypair *routing_key, const struct node
     return drop;
 }
 
-unsigned parcel_shard_count(size_t sealed_length) {
-    return (unsigned)((sealed_length + PARCEL_SHARD_DATA_MAX - 1) / PARCEL_SHARD_DATA_MAX);
-}
-
-size_t parcel_shard_length(size_t sealed_length, unsigned index) {
-    size_t left = sealed_length - (size_t)index * PARCEL_SHARD_DATA_MAX;
-    return left < PARCEL_SHARD_DATA_MAX ? left : PARCEL_SHARD_DATA_MAX;
+int parcel_cut(size_t plain_length, unsigned k_wanted, unsigned *ret_k, size_t *ret_length,
+               size_t *ret_padded) {
+    size_t sealed = plain_length + PARCEL_OVERHEAD, whole = sealed + SHARD_TRANSFORM_LEN;
+    if (plain_length > PARCEL_PLAIN_MAX || k_wanted > SHARD_COUNT_MAX)
+        return -EMSGSIZE;
+    if (k_wanted <= 1 && sealed <= PARCEL_SHARD_DATA_MAX) {
+        *ret_k = 1;
+        *ret_length = sealed;
+        *ret_padded = plain_length;
+        return 0;
+    }
+    size_t k = k_wanted ? k_wanted : (whole + PARCEL_SHARD_DATA_MAX - 1) / PARCEL_SHARD_DATA_MAX;
+    if (k == 1 && !k_wanted) /* the transform alone does not fit */
+        k = 2;
+    size_t length = (whole + k - 1) / k;
+    if (length < SHARD_LENGTH_MIN)
+        length = SHARD_LENGTH_MIN;
+    size_t padded = k * length - SHARD_TRANSFORM_LEN - PARCEL_OVERHEAD;
+    if (k == 1 || length > PARCEL_SHARD_DATA_MAX || padded > PARCEL_PLAIN_MAX)
+        return -EMSGSIZE;
+    *ret_k = (unsigned)k;
+    *ret_length = length;
+    *ret_padded = padded;
+    return 0;
 }
 
 /* ---- Shards ---- */
@@ -189,7 +206,7 @@ size_t parcel_shard_encode(const struct parcel_shard *shard, const uint8_t key[K
     wire_put_uint(&writer, PAYLOAD_SHARD, 1);
     wire_put(&writer, shard->id.bytes, PARCEL_ID_LEN);
     wire_put_uint(&writer, shard->k, 1);
-    wire_put_uint(&writer, 0, 1); /* m: no parity yet */
+    wire_put_uint(&writer, shard->m, 1);
     wire_put_uint(&writer, shard->index, 1);
     wire_put_uint(&writer, shard->length, 2);
     wire_put_uint(&writer, shard->sender, 8);
@@ -211,7 +228,7 @@ enum drop parcel_shard_decode(const uint8_t *payload, size_t length,
     shard.header = reader.at;
     wire_get(&reader, shard.id.bytes, PARCEL_ID_LEN);
     shard.k = (uint8_t)wire_get_uint(&reader, 1);
-    uint64_t m = wire_get_uint(&reader, 1);
+    shard.m = (uint8_t)wire_get_uint(&reader, 1);
     shard.index = (uint8_t)wire_get_uint(&reader, 1);
     shard.length = (uint16_t)wire_get_uint(&reader, 2);
     shard.sender = wire_get_uint(&reader, 8);
@@ -221,12 +238,12 @@ enum drop parcel_shard_decode(const uint8_t *payload, size_t length,
     shard.data = wire_take(&reader, shard.length);
     if (reader.failed || wire_left(&reader) > 0 || kind != PAYLOAD_SHARD)
         return DROP_MALFORMED;
-    if (m != 0)
-        return DROP_VERSION;
-    /* All shards but the last are full: so each one's place is known without the others. */
-    bool last = shard.index + 1 == shard.k;
-    if (shard.k > PARCEL_SHARDS_MAX || shard.index >= shard.k || shard.length == 0 ||
-        shard.length > PARCEL_SHARD_DATA_MAX || (!last && shard.length != PARCEL_SHARD_DATA_MAX))
+    size_t overhead = shard.k > 1 ? SHARD_TRANSFORM_LEN : 0,
+           least = shard.k > 1 ? SHARD_LENGTH_MIN : 1;
+    if (shard.k == 0 || shard.k + shard.m > (int)SHARD_COUNT_MAX ||
+        shard.index >= shard.k + shard.m || shard.length < least ||
+        shard.length > PARCEL_SHARD_DATA_MAX ||
+        (size_t)shard.k * shard.length > PARCEL_SEALED_MAX + overhead)
         return DROP_MALFORMED;
     *ret_shard = shard;
     return DROP_NONE;
@@ -242,12 +259,14 @@ bool parcel_shard_is_authentic(const struct parcel_shard *shard, const uint8_t k
 
 static void put_partial(const struct parcel_receipt *receipt, struct wire_writer *writer) {
     wire_put_uint(writer, receipt->k, 1);
-    wire_put(writer, receipt->bitmap, (receipt->k + 7u) / 8);
+    wire_put_uint(writer, receipt->m, 1);
+    wire_put(writer, receipt->bitmap, (receipt->k + receipt->m + 7u) / 8);
     wire_put_uint(writer, receipt->n_paths, 1);
     for (unsigned i = 0; i < receipt->n_paths; i++) {
         wire_put_uint(writer, receipt->paths[i].path, 4);
         wire_put_uint(writer, receipt->paths[i].highest, 2);
         wire_put_uint(writer, receipt->paths[i].count, 2);
+        wire_put_uint(writer, receipt->paths[i].arrived, 4);
     }
 }
 
@@ -267,11 +286,12 @@ void parcel_receipt_encode(const struct parcel_receipt *receipt, const uint8_t k
 
 static void get_partial(struct wire_reader *reader, struct parcel_receipt *receipt) {
     receipt->k = (uint8_t)wire_get_uint(reader, 1);
-    if (receipt->k == 0 || receipt->k > PARCEL_SHARDS_MAX) {
+    receipt->m = (uint8_t)wire_get_uint(reader, 1);
+    if (receipt->k == 0 || receipt->k + receipt->m > (int)SHARD_COUNT_MAX) {
         reader->failed = true;
         return;
     }
-    wire_get(reader, receipt->bitmap, (receipt->k + 7u) / 8);
+    wire_get(reader, receipt->bitmap, (receipt->k + receipt->m + 7u) / 8);
     receipt->n_paths = (uint8_t)wire_get_uint(reader, 1);
     if (receipt->n_paths > PARCEL_RECEIPT_PATHS_MAX) {
         reader->failed = true;
@@ -281,6 +301,7 @@ static void get_partial(struct wire_reader *reader, struct parcel_receipt *recei
         receipt->paths[i].path = (uint32_t)wire_get_uint(reader, 4);
         receipt->paths[i].highest = (uint16_t)wire_get_uint(reader, 2);
         receipt->paths[i].count = (uint16_t)wire_get_uint(reader, 2);
+        receipt->paths[i].arrived = (uint32_t)wire_get_uint(reader, 4);
     }
 }
 
@@ -319,6 +340,12 @@ const char *parcel_reason_words(uint8_t reason) {
         return "the recipient does not speak our version";
     case PARCEL_REASON_MALFORMED:
         return "the recipient could not read it";
+    case PARCEL_REASON_UNKNOWN_SENDER:
+        return "the sender is not known to the recipient";
+    case PARCEL_REASON_NO_FILES:
+        return "the recipient takes no files";
+    case PARCEL_REASON_DAMAGED:
+        return "the file arrived damaged";
     case PARCEL_REASON_NONE:
         break;
     }

@@ -11,6 +11,7 @@
 #include "daemon/core/base.h"
 #include "daemon/core/noise.h"
 #include "daemon/core/onion.h"
+#include "daemon/core/shard.h"
 #include "daemon/core/wirebuf.h"
 
 /* The first byte of an onion's payload. */
@@ -25,17 +26,18 @@ enum payload_kind { PAYLOAD_SHARD = 1, PAYLOAD_RECEIPTS = 2 };
 #define PARCEL_FILE_HEADER_LEN                                                                     \
     (FILE_DIGEST_LEN + 1u + FILE_NAME_MAX) /* digest(32) name length(1) name; KIND_FILE, at most */
 #define PARCEL_HEAD_LEN (NODE_ID_LEN + 1u) /* sender id, version */
-#define PARCEL_PLAIN_MAX                                                                           \
+#define PARCEL_UNPADDED_MAX                                                                        \
     (PARCEL_HEAD_LEN + PARCEL_ITEM_HEADER_LEN + PARCEL_FILE_HEADER_LEN + PARCEL_BLOCK_MAX)
-#define PARCEL_OVERHEAD 96u /* Noise_X: e(32) s(48) tag(16) */
+#define PARCEL_PLAIN_MAX                                                                           \
+    (PARCEL_UNPADDED_MAX + SHARD_COUNT_MAX) /* that much padded: by less than a byte a shard */
+#define PARCEL_OVERHEAD 96u                 /* Noise_X: e(32) s(48) tag(16) */
 #define PARCEL_SEALED_MAX (PARCEL_PLAIN_MAX + PARCEL_OVERHEAD)
 #define PARCEL_SHARD_HEADER_LEN 51u
 #define PARCEL_SHARD_DATA_MAX (ONION_PAYLOAD_MAX - 1u - PARCEL_SHARD_HEADER_LEN)
-#define PARCEL_SHARDS_MAX ((PARCEL_SEALED_MAX + PARCEL_SHARD_DATA_MAX - 1) / PARCEL_SHARD_DATA_MAX)
-#define PARCEL_BITMAP_MAX ((PARCEL_SHARDS_MAX + 7) / 8)
+#define PARCEL_BITMAP_MAX ((SHARD_COUNT_MAX + 7) / 8)
 #define PARCEL_RECEIPT_PATHS_MAX 8
 #define PARCEL_RECEIPT_FINAL_LEN 34u /* a receipt that is not partial */
-#define PARCEL_RECEIPT_MAX (36u + PARCEL_BITMAP_MAX + 8u * PARCEL_RECEIPT_PATHS_MAX)
+#define PARCEL_RECEIPT_MAX (37u + PARCEL_BITMAP_MAX + 12u * PARCEL_RECEIPT_PATHS_MAX)
 
 struct parcel_id {
     uint8_t bytes[PARCEL_ID_LEN];
@@ -78,16 +80,18 @@ enum drop parcel_open(const struct noise_keypair *routing_key, const struct node
                       int64_t epoch, const struct node_id *sender,
                       const uint8_t sender_link_key[KEY_LEN], const uint8_t *sealed, size_t length,
                       uint8_t *plain, size_t *ret_length, uint8_t ret_receipt_key[KEY_LEN]);
-/* Into how many shards so many sealed bytes go, and how many bytes the shard `index` of them has.
- */
-unsigned parcel_shard_count(size_t sealed_length);
-size_t parcel_shard_length(size_t sealed_length, unsigned index);
+/* How a plaintext of so many bytes is cut: into k data shards (k_wanted if not 0, else as few as
+ * will do) of `length` bytes each, for which it is to be padded to *ret_padded bytes. k = 1: as it
+ * is. More: padded, sealed and SHARD_TRANSFORM_LEN are k * length bytes, to be transformed.
+ * -EMSGSIZE: so many shards do not hold it, or one parcel does not. */
+int parcel_cut(size_t plain_length, unsigned k_wanted, unsigned *ret_k, size_t *ret_length,
+               size_t *ret_padded);
 
 /* ---- Shards: kind(1) id(16) k(1) m(1) index(1) length(2) sender(8) path(4) packet(2) mac(16) data
  * ---- */
 struct parcel_shard {
     struct parcel_id id;
-    uint8_t k, index;
+    uint8_t k, m, index; /* index < k: data, else parity. All shards of a parcel have one length */
     uint16_t length;
     uint64_t sender;
     uint32_t path;
@@ -98,14 +102,15 @@ struct parcel_shard {
 /* Returns the length of the payload. Precondition: length 1..PARCEL_SHARD_DATA_MAX. */
 size_t parcel_shard_encode(const struct parcel_shard *shard, const uint8_t key[KEY_LEN],
                            uint8_t ret_payload[ONION_PAYLOAD_MAX]);
-/* Borrows from payload. 0; DROP_MALFORMED (a length or number that cannot be); DROP_VERSION
- * (parity, which this version lacks). */
+/* Borrows from payload. 0; DROP_MALFORMED (a length or number that cannot be: k = 0, k + m >
+ * SHARD_COUNT_MAX, index >= k + m, k > 1 with shards shorter than SHARD_LENGTH_MIN, k of them
+ * longer than a parcel). */
 enum drop parcel_shard_decode(const uint8_t *payload, size_t length,
                               struct parcel_shard *ret_shard);
 bool parcel_shard_is_authentic(const struct parcel_shard *shard, const uint8_t key[KEY_LEN]);
 
-/* ---- Receipts: kind(1) receipt*; receipt = id(16) status(1) reason(1) [partial: k(1) bitmap n(1)
- * (path 4, highest 2, count 2)*n] mac(16) ---- */
+/* ---- Receipts: kind(1) receipt*; receipt = id(16) status(1) reason(1) [partial: k(1) m(1)
+ * bitmap of k + m, n(1) (path 4, highest 2, count 2, arrived 4)*n] mac(16) ---- */
 enum parcel_status { PARCEL_COMPLETE = 1, PARCEL_PARTIAL = 2, PARCEL_REFUSED = 3 };
 enum parcel_reason {
     PARCEL_REASON_NONE = 0,
@@ -121,12 +126,15 @@ enum parcel_reason {
 struct parcel_path { /* what arrived over one path of the sender's */
     uint32_t path;
     uint16_t highest, count;
+    uint32_t
+        arrived; /* when `highest` did: microseconds of the recipient's clock, from an origin of
+                         its own, modulo 2^32. Differences alone mean something (one-way delay) */
 };
 struct parcel_receipt {
     struct parcel_id id;
     enum parcel_status status;
     uint8_t reason;
-    uint8_t k, n_paths; /* partial */
+    uint8_t k, m, n_paths; /* partial */
     uint8_t bitmap[PARCEL_BITMAP_MAX];
     struct parcel_path paths[PARCEL_RECEIPT_PATHS_MAX];
     const uint8_t *start, *mac; /* decoded ones: what the mac covers lies between */

@@ -396,8 +396,8 @@ struct counters { /* names as in status --json */
         duplicates_dropped, malformed_dropped, no_route_dropped, queue_dropped, handshakes,
         retransmissions;
     uint64_t drops[DROP_COUNT];
-    uint64_t cookies_sent, handshakes_refused, messages_sent, messages_delivered, messages_received,
-        receipts_sent, mail_refused;
+    uint64_t share_refused, cookies_sent, handshakes_refused, messages_sent, messages_delivered,
+        messages_received, receipts_sent, mail_refused;
 };
 struct status_report {
     struct node_id id;

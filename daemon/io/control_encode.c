@@ -189,6 +189,7 @@ static const struct {
     COUNTER(handshakes),
     COUNTER(retransmissions),
     COUNTER(cookies_sent),
+    COUNTER(share_refused),
     COUNTER(handshakes_refused),
     COUNTER(messages_sent),
     COUNTER(messages_delivered),

@@ -40,12 +40,21 @@ void shell_node_config(struct shell *shell, struct node_config *ret_config) {
     ret_config->route_strict = c->route_strict;
     ret_config->relay_rate = (uint64_t)c->relay_rate;
     ret_config->relay_month = (uint64_t)c->relay_month;
+    ret_config->relay_paths = (uint32_t)c->relay_paths;
     ret_config->directory_max = (size_t)c->directory_max;
     ret_config->memory_max = (size_t)c->memory_max;
     ret_config->droplist_entries = (size_t)c->droplist_entries;
     ret_config->delivery_expire_us = c->delivery_expire_us;
     ret_config->store_retention_us = c->retention_us;
     ret_config->message_max = (size_t)c->message_max;
+    ret_config->inbox_accept = (enum inbox_accept)c->inbox_accept;
+    ret_config->files_accept = (enum files_accept)c->files_accept;
+    ret_config->inbox_quota = (uint64_t)c->inbox_quota;
+    ret_config->inbox_max = (uint64_t)c->inbox_max;
+    ret_config->files_quota = (uint64_t)c->files_quota;
+    ret_config->files_max = (uint64_t)c->files_max;
+    ret_config->mailbox_size = (uint64_t)c->mailbox_size;
+    ret_config->mailbox_use = (unsigned)c->mailbox_use;
     ret_config->random = (struct core_random){fill_random, NULL};
     ret_config->trace =
         (struct core_trace){(enum trace_level)c->log_level, trace_line, &shell->log};
@@ -303,12 +312,20 @@ static int64_t monotonic_us(void) {
     return now.tv_sec * US_PER_S + now.tv_nsec / 1000;
 }
 
+/* The log has every mistake, the client that asked for the reload the first one. */
+static int load_again(struct shell *shell, struct config *fresh, char error[FAILURE_MAX]) {
+    struct config_mistakes mistakes;
+    int r = config_load(&shell->options->source, fresh, &mistakes);
+    for (size_t i = 1; r < 0 && i < mistakes.n; i++)
+        log_error(&shell->log, "%s", mistakes.v[i]);
+    return r < 0 ? failure(error, r, "%s", mistakes.v[0]) : 0;
+}
+
 int shell_reload(struct shell *shell, char error[FAILURE_MAX]) {
     struct config *fresh = malloc(sizeof *fresh);
     struct control_config control;
     notify_reloading(&shell->notify, monotonic_us());
-    int r = fresh ? config_load(&shell->options->source, fresh, error)
-                  : failure(error, -ENOMEM, "out of memory");
+    int r = fresh ? load_again(shell, fresh, error) : failure(error, -ENOMEM, "out of memory");
     if (r == 0)
         r = control_config_of(fresh, &control, error);
     if (r == 0) {

@@ -118,6 +118,10 @@ int state_open(struct state **ret_state, const char *path, char error[FAILURE_MA
     return r;
 }
 
+int state_folder(const struct state *state) {
+    return state->folder;
+}
+
 void state_close(struct state *state) {
     if (!state)
         return;

@@ -29,6 +29,7 @@ void state_secrets_free(struct state_secrets *secrets);
 /* Make the folder and its parents (0700) where they are missing, check it, and lock it: -EBUSY
  * if a daemon has it. */
 int state_open(struct state **ret_state, const char *path, char error[FAILURE_MAX]);
+int state_folder(const struct state *state); /* its descriptor, the state's own */
 /* Unlocks; takes NULL. */
 void state_close(struct state *state);
 

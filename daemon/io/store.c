@@ -1,7 +1,7 @@
 /* The store's thread: operations gather in a batch while the last one is being committed; a
  * batch is one transaction. */
 #include "daemon/io/store.h"
-#include "daemon/io/store_sql.h"
+#include "daemon/io/store_private.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -36,7 +36,8 @@ struct store {
 };
 
 static bool is_read(enum store_kind kind) {
-    return kind == STORE_OUT_READ || kind == STORE_OUT_FIND || kind == STORE_IN_FETCH;
+    return kind == STORE_OUT_READ || kind == STORE_OUT_FIND || kind == STORE_IN_FETCH ||
+           kind == STORE_HISTORY || kind == STORE_CONVERSATIONS || kind == STORE_FILES;
 }
 
 static void batch_free(struct batch *batch) {
@@ -81,6 +82,25 @@ static void put_spares(struct store_db *db, const struct spare *spares, size_t n
     }
 }
 
+static void put_rule(struct store_db *db, const struct node_id *id, enum sender_rule rule) {
+    struct query query = query_begin(db, rule == RULE_NONE ? SQL_RULE_DELETE : SQL_RULE_PUT);
+    query_blob(&query, id->bytes, NODE_ID_LEN);
+    if (rule != RULE_NONE)
+        query_int(&query, rule);
+    query_run(&query);
+}
+
+/* SQLite's copies are in its pages, as the file is; what is deleted it overwrites. */
+static void put_mail_key(struct store_db *db, const struct store_op *op) {
+    struct query query = query_begin(db, SQL_MAIL_KEY_PUT);
+    query_int(&query, op->mail_key.day);
+    query_blob(&query, op->mail_key.secret, KEY_LEN);
+    query_run(&query);
+    query = query_begin(db, SQL_MAIL_KEYS_OVER);
+    query_int(&query, op->mail_key.oldest);
+    query_run(&query);
+}
+
 static int apply_message(struct store_db *db, const struct store_op *op,
                          struct store_result *result, struct store_arena *arena) {
     switch (op->kind) {
@@ -88,6 +108,8 @@ static int apply_message(struct store_db *db, const struct store_op *op,
         return store_out_put(db, op, result);
     case STORE_OUT_STATE:
         return store_out_state(db, op);
+    case STORE_OUT_PROGRESS:
+        return store_out_progress(db, op);
     case STORE_OUT_READ:
         return store_out_read(db, op, result, arena);
     case STORE_OUT_FIND:
@@ -96,14 +118,23 @@ static int apply_message(struct store_db *db, const struct store_op *op,
         return store_in_put(db, op, result);
     case STORE_IN_FETCH:
         return store_in_fetch(db, op, result, arena);
-    default:
+    case STORE_IN_TAKE:
         store_in_take(db, op);
         return 0;
+    case STORE_HISTORY:
+        return store_history(db, op, result, arena);
+    case STORE_CONVERSATIONS:
+        return store_conversations(db, op, result, arena);
+    case STORE_FORGET:
+        store_forget(db, op, result);
+        return 0;
+    default:
+        return -EOPNOTSUPP;
     }
 }
 
-static void apply(struct store_db *db, const struct store_op *op, struct store_result *result,
-                  struct store_arena *arena) {
+static void apply_any(struct store_db *db, const struct store_op *op, struct store_result *result,
+                      struct store_arena *arena) {
     *result = (struct store_result){.tag = op->tag, .kind = op->kind};
     switch (op->kind) {
     case STORE_NODE_PUT:
@@ -118,6 +149,12 @@ static void apply(struct store_db *db, const struct store_op *op, struct store_r
     case STORE_SEQUENCE:
         store_meta_raise(db, "sequence", (int64_t)op->sequence.sequence);
         break;
+    case STORE_RULE_PUT:
+        put_rule(db, &op->rule_put.id, op->rule_put.rule);
+        break;
+    case STORE_MAIL_KEY:
+        put_mail_key(db, op);
+        break;
     case STORE_SWEEP:
         db->sweep.now = op->sweep.now;
         db->sweep.retention_us = op->sweep.retention_us;
@@ -125,6 +162,17 @@ static void apply(struct store_db *db, const struct store_op *op, struct store_r
         break;
     default:
         result->error = apply_message(db, op, result, arena);
+    }
+}
+
+/* A read that fails, on a damaged row or for want of memory, changed nothing: it alone is told,
+ * unless SQLite has given the whole transaction up. */
+static void apply(struct store_db *db, const struct store_op *op, struct store_result *result,
+                  struct store_arena *arena) {
+    apply_any(db, op, result, arena);
+    if (db->error && is_read(op->kind) && !sqlite3_get_autocommit(db->sqlite)) {
+        *result = (struct store_result){.tag = op->tag, .kind = op->kind, .error = db->error};
+        db->error = 0;
     }
 }
 
@@ -142,6 +190,7 @@ static int roll_back(struct store_db *db, int64_t next_row, int64_t next_body) {
     db->next_row = next_row;
     db->next_body = next_body;
     db->sweep.is_left = false;
+    store_usage_drop(db);
     if (!sqlite3_get_autocommit(db->sqlite)) /* a full disk may have undone it by itself */
         run_simple(db, SQL_ROLLBACK);
     db->error = 0;
@@ -171,6 +220,7 @@ static void run_batch(struct store_db *db, struct batch *batch) {
     run_simple(db, SQL_BEGIN);
     for (size_t i = 0; i < batch->n && !db->error; i++)
         apply(db, &batch->ops[i], &batch->results[i], &batch->arena);
+    store_usage_flush(db);
     run_simple(db, SQL_COMMIT);
     if (db->error)
         answer_failed(db, batch, roll_back(db, next_row, next_body));
@@ -180,6 +230,7 @@ static void run_batch(struct store_db *db, struct batch *batch) {
 static void run_sweep(struct store_db *db) {
     run_simple(db, SQL_BEGIN);
     store_sweep(db);
+    store_usage_flush(db);
     run_simple(db, SQL_COMMIT);
     if (db->error)
         roll_back(db, db->next_row, db->next_body);
@@ -251,6 +302,7 @@ int store_open(struct store **ret_store, const char *path, char ret_error[FAILUR
 }
 
 int store_load(struct store *store, struct node_boot *ret_boot) {
+    store->boot.is_secret = true; /* mail keys */
     int error = store_db_load(&store->db, &store->boot, ret_boot);
     if (error)
         store_arena_free(&store->boot);

@@ -1,6 +1,6 @@
 /* The file itself: made, recognised, refused in words, brought to the present schema, and read
  * at start. */
-#include "daemon/io/store_sql.h"
+#include "daemon/io/store_private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -55,6 +55,35 @@ static const char *const migrations[] = {
     " pin BLOB) STRICT;"
     "CREATE TABLE spare (place INTEGER PRIMARY KEY, address BLOB NOT NULL, id BLOB NOT NULL,"
     " anchor INTEGER NOT NULL) STRICT;",
+
+    "ALTER TABLE out_message ADD kind INTEGER NOT NULL DEFAULT 1;"
+    "ALTER TABLE out_message ADD progress INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE out_message ADD shards_k INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE out_message ADD shards_m INTEGER NOT NULL DEFAULT 0;"
+    /* By recipient: conversations count theirs, and only a start reads all. */
+    "DROP INDEX out_pending;"
+    "CREATE INDEX out_pending ON out_message (recipient, kind) WHERE state < 3;"
+    /* What an index's condition names is in it too, where it does not change: SQLite then counts
+     * and looks up without the rows. */
+    "CREATE INDEX out_history ON out_message (recipient, created, row, kind) WHERE kind < 3;"
+    "ALTER TABLE in_message ADD kind INTEGER NOT NULL DEFAULT 1;"
+    "ALTER TABLE in_message ADD place INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE in_message SET place = row << 20 WHERE state = 0;"
+    "DROP INDEX in_waiting;"
+    "DROP INDEX in_waiting_from;"
+    "CREATE INDEX in_waiting ON in_message (place, state, kind) WHERE state = 0 AND kind = 1;"
+    "CREATE INDEX in_waiting_from ON in_message (sender, place, sequence, state, kind)"
+    " WHERE state = 0 AND kind = 1;"
+    "CREATE INDEX in_history ON in_message (sender, received) WHERE state < 2;"
+    "ALTER TABLE in_part ADD kind INTEGER NOT NULL DEFAULT 1;"
+    /* Bytes of what waits or is unfinished, each message's size and 256; sender X'': of all. */
+    "CREATE TABLE usage (sender BLOB NOT NULL, kind INTEGER NOT NULL, bytes INTEGER NOT NULL,"
+    " PRIMARY KEY (sender, kind)) STRICT, WITHOUT ROWID;"
+    "INSERT INTO usage SELECT sender, 1, sum(size + 256) FROM (SELECT sender, size FROM in_message"
+    " WHERE state = 0 UNION ALL SELECT sender, total FROM in_part) GROUP BY sender;"
+    "INSERT INTO usage SELECT X'', kind, sum(bytes) FROM usage GROUP BY kind;"
+    "CREATE TABLE rule (id BLOB PRIMARY KEY, rule INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE mail_key (day INTEGER PRIMARY KEY, secret BLOB NOT NULL) STRICT;",
 };
 #define SCHEMA_VERSION ((int)(sizeof migrations / sizeof migrations[0]))
 
@@ -194,7 +223,7 @@ static int load_counters(struct store_db *db) {
     struct query query = query_begin(db, SQL_COUNTERS);
     if (query_row(&query)) {
         int64_t row = query_get_int(&query), body = query_get_int(&query);
-        if (row > INT64_MAX / 2 || body > INT64_MAX / 2)
+        if (row > INT64_MAX >> (STORE_PLACE_BITS + 1) || body > INT64_MAX / 2)
             db->error = -EUCLEAN;
         else
             db->next_row = row + 1, db->next_body = body + 1;
@@ -307,6 +336,23 @@ static void read_conversation(struct query *query, struct store_arena *arena, vo
     conversation->sequence = (uint64_t)query_get_int(query);
 }
 
+static void read_rule(struct query *query, struct store_arena *arena, void *entry) {
+    (void)arena;
+    struct boot_rule *rule = entry;
+    query_get_exact(query, rule->id.bytes, NODE_ID_LEN);
+    int64_t number = query_get_int(query);
+    if (number != RULE_ALLOW && number != RULE_BLOCK)
+        query->db->error = -EUCLEAN;
+    rule->rule = (enum sender_rule)number;
+}
+
+static void read_mail_key(struct query *query, struct store_arena *arena, void *entry) {
+    (void)arena;
+    struct boot_mail_key *key = entry;
+    key->day = (uint32_t)query_get_int(query);
+    query_get_exact(query, key->secret, sizeof key->secret);
+}
+
 static int64_t load_number(struct store_db *db, enum store_statement which, int column) {
     int64_t number = 0;
     struct query query = query_begin(db, which);
@@ -318,17 +364,22 @@ static int64_t load_number(struct store_db *db, enum store_statement which, int 
 
 int store_db_load(struct store_db *db, struct store_arena *arena, struct node_boot *ret_boot) {
     struct node_boot boot = {0};
-    const void *pending = NULL, *nodes = NULL, *spares = NULL, *conversations = NULL;
+    const void *pending, *nodes, *spares, *conversations, *rules, *mail_keys;
     boot.n_pending =
         load_rows(db, arena, SQL_OUT_PENDING, sizeof(struct out_record), &pending, read_pending);
     boot.n_nodes = load_rows(db, arena, SQL_NODES, sizeof(struct boot_node), &nodes, read_node);
     boot.n_spares = load_rows(db, arena, SQL_SPARES, sizeof(struct spare), &spares, read_spare);
     boot.n_conversations = load_rows(db, arena, SQL_CONVERSATIONS, sizeof(struct boot_conversation),
                                      &conversations, read_conversation);
+    boot.n_rules = load_rows(db, arena, SQL_RULES, sizeof(struct boot_rule), &rules, read_rule);
+    boot.n_mail_keys = load_rows(db, arena, SQL_MAIL_KEYS, sizeof(struct boot_mail_key), &mail_keys,
+                                 read_mail_key);
     boot.pending = pending;
     boot.nodes = nodes;
     boot.spares = spares;
     boot.conversations = conversations;
+    boot.rules = rules;
+    boot.mail_keys = mail_keys;
     boot.sequence = (uint64_t)load_number(db, SQL_COUNTERS, 2);
     boot.inbox_waiting = (uint64_t)load_number(db, SQL_IN_COUNT, 0);
     int error = db->error;

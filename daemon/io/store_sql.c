@@ -2,15 +2,21 @@
 #include "daemon/io/store_sql.h"
 
 #include <errno.h>
+#include <sodium.h>
 #include <stdlib.h>
 
 #define OUT_COLUMNS                                                                                \
-    "id, recipient, sequence, created, expires, finished, size, state, reason, relays, strict"
-#define IN_COLUMNS "row, sender, address, name, id, sequence, sent, received, size, blocks, body"
+    "id, recipient, sequence, created, expires, finished, size, kind, progress, state, reason,"    \
+    " relays, shards_k, shards_m, strict"
+#define IN_COLUMNS                                                                                 \
+    "row, sender, address, name, id, sequence, sent, received, place, size, blocks, body"
+/* What waits to be pulled; files wait for another command. */
+#define WAITING "state = 0 AND kind = 1"
 
 /* INDEXED BY: a partial index that the planner does not choose would be a scan of a million
  * rows, and here it is an error. States are literals, since a partial index cannot serve a bound
- * value: pending < 3 (MESSAGE_DELIVERED), waiting 0, taken 1, gone 2. */
+ * value: pending < 3 (MESSAGE_DELIVERED), waiting 0, taken 1, gone 2;
+ * kinds: 1 (KIND_MESSAGE), conversations < 3 (KIND_MAIL). */
 static const char *const statements[SQL_COUNT] = {
     [SQL_BEGIN] = "BEGIN",
     [SQL_COMMIT] = "COMMIT",
@@ -32,10 +38,13 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_BLOCK_DELETE] = "DELETE FROM block WHERE body = ?",
 
     [SQL_OUT_INSERT] = "INSERT INTO out_message (" OUT_COLUMNS ", blocks, body)"
-                       " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                       " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                       " ON CONFLICT DO NOTHING",
     [SQL_OUT_FIND] = "SELECT " OUT_COLUMNS " FROM out_message WHERE id = ?",
     [SQL_OUT_BODY] = "SELECT size, blocks, body FROM out_message WHERE id = ?",
     [SQL_OUT_STATE] = "UPDATE out_message SET state = ?2, reason = ?3, finished = ?4 WHERE id = ?1",
+    [SQL_OUT_PROGRESS] =
+        "UPDATE out_message SET progress = max(progress, min(?2, size)) WHERE id = ?1",
     [SQL_OUT_OVER] = "SELECT id, size, blocks FROM out_message INDEXED BY out_finished"
                      " WHERE state >= 3 AND finished <= ? ORDER BY finished LIMIT 1",
     [SQL_OUT_DELETE] = "DELETE FROM out_message WHERE id = ?",
@@ -43,21 +52,28 @@ static const char *const statements[SQL_COUNT] = {
                         " WHERE state < 3 ORDER BY row",
     [SQL_CONVERSATION_RAISE] =
         "INSERT INTO conversation SELECT recipient, sequence FROM out_message"
-        " WHERE id = ? ON CONFLICT DO UPDATE SET sequence = max(sequence, excluded.sequence)",
+        " WHERE id = ? AND kind < 3"
+        " ON CONFLICT DO UPDATE SET sequence = max(sequence, excluded.sequence)",
     [SQL_CONVERSATIONS] =
         "SELECT recipient, max(sequence) FROM (SELECT * FROM conversation UNION ALL"
         " SELECT recipient, sequence FROM out_message INDEXED BY out_pending"
-        " WHERE state < 3) GROUP BY recipient",
+        " WHERE state < 3 AND kind < 3) GROUP BY recipient",
 
-    [SQL_IN_INSERT] = "INSERT INTO in_message (" IN_COLUMNS ", state, taken, tombstone)"
-                      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?) ON CONFLICT DO NOTHING",
+    [SQL_IN_INSERT] = "INSERT INTO in_message (" IN_COLUMNS ", kind, state, taken, tombstone)"
+                      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?)"
+                      " ON CONFLICT DO NOTHING",
     [SQL_IN_KNOWN] = "SELECT 1 FROM in_message WHERE sender = ? AND id = ?",
-    [SQL_IN_WAITING] = "SELECT " IN_COLUMNS " FROM in_message INDEXED BY in_waiting"
-                       " WHERE state = 0 AND row > ? ORDER BY row",
-    [SQL_IN_WAITING_FROM] = "SELECT " IN_COLUMNS " FROM in_message INDEXED BY in_waiting_from"
-                            " WHERE state = 0 AND row > ? AND sender = ? ORDER BY row",
-    [SQL_IN_COUNT] = "SELECT count(*) FROM in_message INDEXED BY in_waiting WHERE state = 0",
-    [SQL_IN_BODY] = "SELECT blocks FROM in_message WHERE row = ? AND state = 0",
+    [SQL_IN_WAITING] = "SELECT " IN_COLUMNS " FROM in_message INDEXED BY in_waiting WHERE " WAITING
+                       " AND place > ? AND received >= ? AND row > ? ORDER BY place",
+    [SQL_IN_WAITING_FROM] =
+        "SELECT " IN_COLUMNS " FROM in_message INDEXED BY in_waiting_from WHERE " WAITING
+        " AND place > ? AND received >= ? AND row > ? AND sender = ? ORDER BY place",
+    [SQL_IN_COUNT] = "SELECT count(*) FROM in_message INDEXED BY in_waiting WHERE " WAITING,
+    [SQL_IN_BEFORE] = "SELECT place, sequence FROM in_message INDEXED BY in_waiting_from"
+                      " WHERE " WAITING " AND sender = ? AND place <= ?"
+                      " ORDER BY place DESC LIMIT 1",
+    [SQL_IN_ROW_OF] = "SELECT row FROM in_message WHERE id = ? ORDER BY row LIMIT 1",
+    [SQL_IN_HELD] = "SELECT sender, size, blocks FROM in_message WHERE row = ? AND " WAITING,
     [SQL_IN_TAKE] = "UPDATE in_message SET state = 1, taken = ?2 WHERE row = ?1 AND state = 0",
     [SQL_IN_FORGET] = "UPDATE in_message SET state = 2, blocks = NULL, body = NULL, name = '',"
                       " address = NULL WHERE row = ?",
@@ -67,13 +83,80 @@ static const char *const statements[SQL_COUNT] = {
                          " WHERE state = 2 AND tombstone <= ? ORDER BY tombstone LIMIT 1",
     [SQL_IN_DELETE] = "DELETE FROM in_message WHERE row = ?",
 
-    [SQL_PART_FIND] = "SELECT total, held, blocks FROM in_part WHERE sender = ? AND id = ?",
-    [SQL_PART_INSERT] = "INSERT INTO in_part VALUES (?, ?, ?, ?, ?, ?)",
+    [SQL_PART_FIND] = "SELECT total, held, blocks, kind FROM in_part WHERE sender = ? AND id = ?",
+    [SQL_PART_INSERT] = "INSERT INTO in_part (sender, id, total, held, blocks, until, kind)"
+                        " VALUES (?, ?, ?, ?, ?, ?, ?)",
     [SQL_PART_GROW] =
         "UPDATE in_part SET held = held + ?3, until = ?4 WHERE sender = ?1 AND id = ?2",
     [SQL_PART_DELETE] = "DELETE FROM in_part WHERE sender = ? AND id = ?",
-    [SQL_PART_OVER] = "SELECT sender, id, held, blocks FROM in_part INDEXED BY in_part_over"
-                      " WHERE until <= ? ORDER BY until LIMIT 1",
+    [SQL_PART_OVER] = "SELECT sender, id, total, held, blocks, kind FROM in_part"
+                      " INDEXED BY in_part_over WHERE until <= ? ORDER BY until LIMIT 1",
+
+    [SQL_USAGE_GET] = "SELECT bytes FROM usage WHERE sender = ? AND kind = ?",
+    [SQL_USAGE_PUT] = "INSERT INTO usage (sender, kind, bytes) VALUES (?, ?, ?)"
+                      " ON CONFLICT DO UPDATE SET bytes = excluded.bytes",
+    [SQL_USAGE_DELETE] = "DELETE FROM usage WHERE sender = ? AND kind = ?",
+
+    [SQL_HISTORY_IN] = "SELECT received, id, kind, sent, state, size, blocks, body FROM in_message"
+                       " INDEXED BY in_history WHERE state < 2 AND sender = ?"
+                       " AND received >= ? AND received < ? ORDER BY received, row",
+    [SQL_HISTORY_OUT] = "SELECT created, id, kind, finished, state, reason, size, blocks, body"
+                        " FROM out_message INDEXED BY out_history WHERE kind < 3"
+                        " AND recipient = ? AND created >= ? AND created < ?"
+                        " ORDER BY created, row",
+    /* Each peer by a leap over the index, and the time of its latest message by another: as many
+     * steps as there are peers, not messages. */
+    [SQL_PEERS] =
+        "WITH RECURSIVE sender(id) AS (SELECT (SELECT min(sender) FROM in_message"
+        " INDEXED BY in_history WHERE state < 2) UNION ALL SELECT (SELECT min(sender)"
+        " FROM in_message INDEXED BY in_history WHERE state < 2 AND sender > sender.id)"
+        " FROM sender WHERE id NOT NULL),"
+        " recipient(id) AS (SELECT (SELECT min(recipient) FROM out_message"
+        " INDEXED BY out_history WHERE kind < 3) UNION ALL SELECT (SELECT min(recipient)"
+        " FROM out_message INDEXED BY out_history WHERE kind < 3 AND recipient > recipient.id)"
+        " FROM recipient WHERE id NOT NULL),"
+        " peer(id) AS (SELECT id FROM sender WHERE id NOT NULL"
+        " UNION SELECT id FROM recipient WHERE id NOT NULL)"
+        " SELECT id, max(coalesce((SELECT max(received) FROM in_message INDEXED BY in_history"
+        " WHERE state < 2 AND sender = peer.id), -9223372036854775807),"
+        " coalesce((SELECT max(created) FROM out_message INDEXED BY out_history WHERE kind < 3"
+        " AND recipient = peer.id), -9223372036854775807)) AS last"
+        " FROM peer ORDER BY last DESC, id LIMIT ? OFFSET ?",
+    [SQL_PEER_COUNTS] =
+        "SELECT (SELECT count(*) FROM in_message INDEXED BY in_waiting_from"
+        " WHERE " WAITING " AND sender = ?1),"
+        " (SELECT count(*) FROM out_message INDEXED BY out_pending WHERE state < 3 AND kind < 3"
+        " AND recipient = ?1),"
+        " (SELECT count(*) FROM in_message INDEXED BY in_history WHERE state < 2 AND sender = ?1)"
+        " + (SELECT count(*) FROM out_message INDEXED BY out_history WHERE kind < 3"
+        " AND recipient = ?1)",
+    [SQL_PEER_LAST_IN] = "SELECT address, name, received, kind, size, blocks, body FROM in_message"
+                         " INDEXED BY in_history WHERE state < 2 AND sender = ?"
+                         " ORDER BY received DESC, row DESC LIMIT 1",
+    [SQL_PEER_LAST_OUT] = "SELECT created, kind, size, blocks, body FROM out_message"
+                          " INDEXED BY out_history WHERE kind < 3 AND recipient = ?"
+                          " ORDER BY created DESC, row DESC LIMIT 1",
+    [SQL_PEER_PIN] = "SELECT pin FROM node WHERE id = ? AND pin NOT NULL",
+    [SQL_FORGET_IN_BLOCKS] =
+        "DELETE FROM block WHERE body IN (SELECT blocks FROM in_message"
+        " INDEXED BY in_history WHERE state < 2 AND sender = ? AND state = 1 AND blocks NOT NULL)",
+    [SQL_FORGET_IN] = "UPDATE in_message INDEXED BY in_history SET state = 2, blocks = NULL,"
+                      " body = NULL, name = '', address = NULL"
+                      " WHERE state < 2 AND sender = ? AND state = 1",
+    [SQL_FORGET_OUT_BLOCKS] =
+        "DELETE FROM block WHERE body IN (SELECT blocks FROM out_message INDEXED BY out_history"
+        " WHERE kind < 3 AND recipient = ? AND state >= 3 AND blocks NOT NULL)",
+    [SQL_FORGET_OUT] = "DELETE FROM out_message INDEXED BY out_history"
+                       " WHERE kind < 3 AND recipient = ? AND state >= 3",
+
+    [SQL_RULE_PUT] = "INSERT INTO rule (id, rule) VALUES (?, ?)"
+                     " ON CONFLICT DO UPDATE SET rule = excluded.rule",
+    [SQL_RULE_DELETE] = "DELETE FROM rule WHERE id = ?",
+    [SQL_RULES] = "SELECT id, rule FROM rule ORDER BY id",
+    [SQL_MAIL_KEY_PUT] = "INSERT INTO mail_key (day, secret) VALUES (?, ?)"
+                         " ON CONFLICT DO UPDATE SET secret = excluded.secret",
+    [SQL_MAIL_KEYS_OVER] = "DELETE FROM mail_key WHERE day < ?",
+    [SQL_MAIL_KEYS] = "SELECT day, secret FROM mail_key ORDER BY day",
 
     [SQL_NODE_PUT] = "INSERT INTO node (id, bytes, pin) VALUES (?, ?, ?) ON CONFLICT (id)"
                      " DO UPDATE SET bytes = excluded.bytes, pin = excluded.pin",
@@ -89,6 +172,7 @@ static const char *const statements[SQL_COUNT] = {
 
 struct store_piece {
     struct store_piece *next;
+    size_t size;
     _Alignas(max_align_t) uint8_t bytes[];
 };
 
@@ -97,6 +181,7 @@ void *store_arena_alloc(struct store_arena *arena, size_t size) {
     if (!piece)
         return NULL;
     piece->next = arena->pieces;
+    piece->size = size;
     arena->pieces = piece;
     return piece->bytes;
 }
@@ -114,6 +199,8 @@ void store_arena_free(struct store_arena *arena) {
     while (arena->pieces) {
         struct store_piece *piece = arena->pieces;
         arena->pieces = piece->next;
+        if (arena->is_secret)
+            sodium_memzero(piece->bytes, piece->size);
         free(piece);
     }
 }
@@ -274,11 +361,11 @@ void store_meta_raise(struct store_db *db, const char *key, int64_t value) {
 
 /* ---- Bodies ---- */
 
-void store_body_put(struct store_db *db, int64_t body, uint32_t offset, const uint8_t *bytes,
+void store_body_put(struct store_db *db, int64_t body, uint64_t offset, const uint8_t *bytes,
                     uint32_t length) {
     struct query query = query_begin(db, SQL_BLOCK_INSERT);
     query_int(&query, body);
-    query_int(&query, offset);
+    query_int(&query, (int64_t)offset);
     query_blob(&query, bytes, length);
     query_run(&query);
 }
@@ -289,12 +376,12 @@ void store_body_delete(struct store_db *db, int64_t body) {
     query_run(&query);
 }
 
-void store_body_read(struct store_db *db, int64_t body, uint32_t offset, uint32_t length,
+void store_body_read(struct store_db *db, int64_t body, uint64_t offset, uint32_t length,
                      uint8_t *ret_bytes) {
-    uint64_t at = offset, end = (uint64_t)offset + length;
+    uint64_t at = offset, end = offset + length;
     struct query query = query_begin(db, SQL_BLOCK_READ);
     query_int(&query, body);
-    query_int(&query, offset);
+    query_int(&query, (int64_t)offset);
     query_int(&query, (int64_t)end);
     while (at < end && query_row(&query)) {
         size_t n;
@@ -309,4 +396,47 @@ void store_body_read(struct store_db *db, int64_t body, uint32_t offset, uint32_
     if (at < end)
         note_failure(&query, SQLITE_CORRUPT);
     query_end(&query);
+}
+
+/* Is there a body of this size? A damaged size must not make us ask for gigabytes. */
+static bool is_held(struct store_db *db, int64_t blocks, uint64_t size) {
+    uint64_t end = 0;
+    if (!blocks || size > UINT32_MAX)
+        return !blocks && size <= STORE_INLINE_MAX;
+    struct query query = query_begin(db, SQL_BLOCK_BEFORE);
+    query_int(&query, blocks);
+    query_int(&query, (int64_t)size);
+    if (query_row(&query)) {
+        end = (uint64_t)query_get_int(&query);
+        end += (uint64_t)query_get_int(&query);
+    }
+    query_end(&query);
+    return end == size;
+}
+
+/* The column is as long as the body, however little of it is wanted. */
+static void copy_inline(struct query *query, uint64_t size, uint64_t length, uint8_t *ret_bytes) {
+    size_t found;
+    const uint8_t *bytes = query_get_blob(query, &found);
+    if (found != size)
+        note_failure(query, SQLITE_CORRUPT);
+    else if (length)
+        memcpy(ret_bytes, bytes, (size_t)length);
+}
+
+const uint8_t *store_body_load(struct query *query, struct store_arena *arena, int64_t blocks,
+                               uint64_t size, uint64_t length) {
+    struct store_db *db = query->db;
+    if (!is_held(db, blocks, size))
+        note_failure(query, SQLITE_CORRUPT);
+    uint8_t *body = db->error ? NULL : store_arena_alloc(arena, (size_t)length);
+    if (!body) {
+        db->error = db->error ? db->error : -ENOMEM;
+        return NULL;
+    }
+    if (blocks)
+        store_body_read(db, blocks, 0, (uint32_t)length, body);
+    else
+        copy_inline(query, size, length, body);
+    return db->error ? NULL : body;
 }

@@ -1,6 +1,7 @@
 /* The store's inside: one SQLite connection with its prepared statements, used by one thread at
- * a time. store.c knows threads and transactions, store_schema.c the file, store_message.c the
- * messages; this is what they share.
+ * a time. store.c knows threads and transactions, store_schema.c the file, store_message.c how
+ * messages come in and go out, store_waiting.c those that wait, store_history.c what is behind us,
+ * store_sweep.c how it is forgotten; this is what they share.
  *
  * Two kinds of failure, never mixed. What an operation itself is to blame for (-ENOENT, -EEXIST,
  * -EINVAL) is found before anything is written and returned. What the disk is to blame for
@@ -32,6 +33,7 @@ enum store_statement {
     SQL_OUT_FIND,
     SQL_OUT_BODY,
     SQL_OUT_STATE,
+    SQL_OUT_PROGRESS,
     SQL_OUT_OVER,
     SQL_OUT_DELETE,
     SQL_OUT_PENDING,
@@ -42,7 +44,9 @@ enum store_statement {
     SQL_IN_WAITING,
     SQL_IN_WAITING_FROM,
     SQL_IN_COUNT,
-    SQL_IN_BODY,
+    SQL_IN_BEFORE,
+    SQL_IN_ROW_OF,
+    SQL_IN_HELD,
     SQL_IN_TAKE,
     SQL_IN_FORGET,
     SQL_IN_TAKEN_OVER,
@@ -53,6 +57,26 @@ enum store_statement {
     SQL_PART_GROW,
     SQL_PART_DELETE,
     SQL_PART_OVER,
+    SQL_USAGE_GET,
+    SQL_USAGE_PUT,
+    SQL_USAGE_DELETE,
+    SQL_HISTORY_IN,
+    SQL_HISTORY_OUT,
+    SQL_PEERS,
+    SQL_PEER_COUNTS,
+    SQL_PEER_LAST_IN,
+    SQL_PEER_LAST_OUT,
+    SQL_PEER_PIN,
+    SQL_FORGET_IN_BLOCKS,
+    SQL_FORGET_IN,
+    SQL_FORGET_OUT_BLOCKS,
+    SQL_FORGET_OUT,
+    SQL_RULE_PUT,
+    SQL_RULE_DELETE,
+    SQL_RULES,
+    SQL_MAIL_KEY_PUT,
+    SQL_MAIL_KEYS_OVER,
+    SQL_MAIL_KEYS,
     SQL_NODE_PUT,
     SQL_NODE_UNPIN,
     SQL_NODES,
@@ -65,12 +89,31 @@ enum store_statement {
 /* Memory for what results point to, given back at once. */
 struct store_arena {
     struct store_piece *pieces;
+    bool is_secret; /* wiped before it is given back */
 };
 void *store_arena_alloc(struct store_arena *arena, size_t size); /* NULL: out of memory */
 /* An array that grows by one, doubled at the powers of two; NULL: out of memory, the array
  * stays. */
 void *store_arena_grow(struct store_arena *arena, void *array, size_t n, size_t size);
 void store_arena_free(struct store_arena *arena);
+
+/* What a sender has waiting or unfinished is charged by its size and this, for its rows: a million
+ * empty messages are not free. */
+#define STORE_CHARGE_ROW 256
+
+/* The places of two messages that came one after the other are 2^20 apart: room for those that
+ * were sent between them and come later. */
+#define STORE_PLACE_BITS 20
+
+/* Bytes charged to a sender, or to all of them, as they will be when the transaction ends. */
+struct store_usage {
+    bool is_loaded, is_changed, is_total;
+    struct node_id sender;
+    enum message_kind kind;
+    int64_t bytes;
+};
+#define STORE_USAGES 64 /* senders of one batch, mostly; a collision costs a query */
+#define STORE_KINDS 3   /* KIND_MESSAGE and KIND_FILE are numbers into an array */
 
 struct store_db {
     sqlite3 *sqlite;
@@ -84,6 +127,8 @@ struct store_db {
         struct wall now;
         int64_t retention_us;
     } sweep;
+    struct store_usage usages[STORE_USAGES]; /* by the sender's first byte */
+    struct store_usage usage_totals[STORE_KINDS];
 };
 
 /* One use of a statement: bind in order, step, read columns in order, end. */
@@ -119,31 +164,16 @@ int store_errno(sqlite3 *sqlite, int code);
 void store_meta_raise(struct store_db *db, const char *key, int64_t value);
 
 /* Bodies in blocks. */
-void store_body_put(struct store_db *db, int64_t body, uint32_t offset, const uint8_t *bytes,
+void store_body_put(struct store_db *db, int64_t body, uint64_t offset, const uint8_t *bytes,
                     uint32_t length);
 void store_body_delete(struct store_db *db, int64_t body);
 /* Copy [offset, offset + length) of a body of blocks; one with holes is damage. */
-void store_body_read(struct store_db *db, int64_t body, uint32_t offset, uint32_t length,
+void store_body_read(struct store_db *db, int64_t body, uint64_t offset, uint32_t length,
                      uint8_t *ret_bytes);
-
-/* store_schema.c. On failure everything is closed again. */
-int store_db_open(struct store_db *db, const char *path, char ret_error[FAILURE_MAX]);
-void store_db_close(struct store_db *db);
-int store_db_load(struct store_db *db, struct store_arena *arena, struct node_boot *ret_boot);
-
-/* store_message.c: the operations. Their own failure is returned; the disk's is in db->error. */
-int store_out_put(struct store_db *db, const struct store_op *op, struct store_result *result);
-int store_out_state(struct store_db *db, const struct store_op *op);
-int store_out_read(struct store_db *db, const struct store_op *op, struct store_result *result,
-                   struct store_arena *arena);
-int store_out_find(struct store_db *db, const struct store_op *op, struct store_result *result);
-void store_out_record(struct query *query, struct out_record *ret_record);
-int store_in_put(struct store_db *db, const struct store_op *op, struct store_result *result);
-int store_in_fetch(struct store_db *db, const struct store_op *op, struct store_result *result,
-                   struct store_arena *arena);
-void store_in_take(struct store_db *db, const struct store_op *op);
-
-/* One slice of db->sweep; clears is_left when nothing is left. */
-void store_sweep(struct store_db *db);
+/* The beginning of a body, `length` of its `size` bytes: from its blocks or, if there are none
+ * (0), from the column that is next in the query. Damage, and want of memory, is in db->error;
+ * then NULL. */
+const uint8_t *store_body_load(struct query *query, struct store_arena *arena, int64_t blocks,
+                               uint64_t size, uint64_t length);
 
 #endif

@@ -156,8 +156,10 @@ static void send_onion(struct world *world, unsigned who, const uint8_t *payload
 }
 
 struct sealed {
-    uint8_t bytes[PARCEL_SEALED_MAX];
-    size_t length;
+    uint8_t
+        bytes[PARCEL_SEALED_MAX + SHARD_TRANSFORM_LEN + ONION_PAYLOAD_MAX]; /* and one of parity */
+    unsigned k;
+    size_t each;
     struct parcel_keys *keys;
     const struct parcel_secret *secret;
     struct parcel_id id;
@@ -165,23 +167,23 @@ struct sealed {
 
 static void send_shards(struct world *world, unsigned who, const struct sealed *sealed) {
     uint8_t payload[ONION_PAYLOAD_MAX];
-    unsigned k = parcel_shard_count(sealed->length);
-    size_t at = 0;
+    unsigned k = sealed->k;
 
-    for (unsigned i = 0; i < k; i++) {
+    /* The first one is lost, and the parity makes up for it. */
+    for (unsigned i = k > 1; i <= k; i++) {
         struct parcel_shard shard = {.id = sealed->id,
                                      .k = (uint8_t)k,
                                      .index = (uint8_t)i,
-                                     .length = (uint16_t)parcel_shard_length(sealed->length, i),
+                                     .m = 1,
+                                     .length = (uint16_t)sealed->each,
                                      .sender =
                                          node_id_prefix(identity_id(world->neighbour.identity)),
                                      .path = who >> 4,
                                      .packet = (uint16_t)(world->onions % ONION_INDEX_COUNT),
-                                     .data = sealed->bytes + at};
+                                     .data = sealed->bytes + i * sealed->each};
         size_t length = parcel_shard_encode(&shard, sealed->secret->shard_key, payload);
-        at += shard.length;
-        if ((who & 8) && i == k - 1)
-            return; /* one is missing */
+        if ((who & 8) && i == k)
+            return; /* one more is missing */
         send_onion(world, 1, payload, length);
     }
 }
@@ -192,8 +194,8 @@ static void send_parcel(struct world *world, unsigned who, const uint8_t *items,
     const struct node_id *self = identity_id(world->neighbour.identity);
     struct sealed *sealed = calloc(1, sizeof *sealed);
     struct onion_layer layer;
-    uint8_t plain[PARCEL_HEAD_LEN + 4096], ephemeral[32] = {3}, receipt_key[KEY_LEN];
-    struct wire_writer w = wire_writer(plain, sizeof plain);
+    uint8_t plain[PARCEL_HEAD_LEN + 4096 + 128] = {0}, ephemeral[32] = {3}, receipt_key[KEY_LEN];
+    struct wire_writer w = wire_writer(plain, PARCEL_HEAD_LEN + 4096);
     int64_t epoch;
 
     rig_check(sealed && (sealed->keys = parcel_keys_new(4)));
@@ -208,10 +210,15 @@ static void send_parcel(struct world *world, unsigned who, const uint8_t *items,
                                    .public_key = key,
                                    .secret = link_key->secret,
                                    .self = self};
+        size_t padded;
+        rig_check(parcel_cut(wire_length(&w), 0, &sealed->k, &sealed->each, &padded) == 0);
         int n = parcel_seal(link_key, &world->neighbour.met.id, key, epoch, ephemeral, plain,
-                            wire_length(&w), sealed->bytes, receipt_key);
+                            padded, sealed->bytes, receipt_key);
         rig_check(n > 0 && (sealed->secret = parcel_keys_add(sealed->keys, &peer)));
-        sealed->length = (size_t)n;
+        size_t data = sealed->k * sealed->each;
+        if (sealed->k > 1)
+            shard_transform(sealed->bytes, data, ephemeral);
+        shard_encode(sealed->k, 1, sealed->each, sealed->bytes, sealed->bytes + data);
         send_shards(world, who, sealed);
     }
     parcel_keys_free(sealed->keys);

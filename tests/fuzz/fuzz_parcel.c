@@ -1,4 +1,4 @@
-/* link: daemon/core/parcel daemon/core/noise */
+/* link: daemon/core/parcel daemon/core/shard daemon/core/noise */
 /* A parcel's plaintext, a shard and receipts of any bytes: refused, or within the bounds that
  * outbox and inbox count on; what is taken encodes to the same bytes. */
 #include "daemon/core/parcel.h"
@@ -19,8 +19,19 @@ static void fuzz_items(const uint8_t *data, size_t size) {
     if (parcel_get_head(&reader, &sender) != DROP_NONE)
         return;
     while (wire_left(&reader) > 0 && parcel_get_item(&reader, &item) == DROP_NONE) {
+        if (!item.kind) { /* padding, and nothing behind it */
+            check(wire_left(&reader) == 0);
+            return;
+        }
         check(item.bytes >= data && item.length <= (size_t)(data + size - item.bytes));
-        check((uint64_t)item.offset + item.length <= item.total);
+        check(item.length <= item.total && item.offset <= item.total - item.length);
+        check((item.kind == KIND_FILE) == (item.name != NULL));
+        if (item.name) {
+            check(item.name_length >= 1 && item.name_length <= FILE_NAME_MAX);
+            check(!memchr(item.name, 0, item.name_length));
+            check(item.digest + FILE_DIGEST_LEN + 1 == (const uint8_t *)item.name);
+            check((const uint8_t *)item.name + item.name_length == item.bytes);
+        }
     }
 }
 
@@ -30,7 +41,9 @@ static void fuzz_shard(const uint8_t *data, size_t size) {
     struct parcel_shard shard;
     if (parcel_shard_decode(data, size, &shard) != DROP_NONE)
         return;
-    check(shard.k >= 1 && shard.k <= PARCEL_SHARDS_MAX && shard.index < shard.k);
+    check(shard.k >= 1 && shard.k + shard.m <= (int)SHARD_COUNT_MAX);
+    check(shard.index < shard.k + shard.m);
+    check((size_t)shard.k * shard.length <= PARCEL_SEALED_MAX + SHARD_TRANSFORM_LEN);
     check(shard.length >= 1 && shard.length <= PARCEL_SHARD_DATA_MAX);
     bool authentic = parcel_shard_is_authentic(&shard, key);
     check(parcel_shard_encode(&shard, key, again) == size);
@@ -44,7 +57,8 @@ static void fuzz_receipts(const uint8_t *data, size_t size) {
     while (wire_left(&reader) > 0 && parcel_receipt_decode(&reader, &receipt) == DROP_NONE) {
         uint8_t again[PARCEL_RECEIPT_MAX];
         struct wire_writer writer = wire_writer(again, sizeof again);
-        check(receipt.k <= PARCEL_SHARDS_MAX && receipt.n_paths <= PARCEL_RECEIPT_PATHS_MAX);
+        check(receipt.k + receipt.m <= (int)SHARD_COUNT_MAX);
+        check(receipt.n_paths <= PARCEL_RECEIPT_PATHS_MAX);
         bool authentic = parcel_receipt_is_authentic(&receipt, key);
         parcel_receipt_encode(&receipt, key, &writer);
         size_t length = (size_t)(reader.at - receipt.start);

@@ -1,4 +1,8 @@
-/* sim: run scenarios by seed. `sim --check` is what make check runs; `sim -s SEED -n NODES SCENARIO` runs one and says what came of it. */
+/* sim: run scenarios by seed. `sim --check` is what make check runs, `sim --long` goes on for as long as it may (-t SECONDS);
+ * `sim -s SEED -n NODES SCENARIO` runs one and says what came of it. */
+#include "tests/sim/chaos.h"
+#include "tests/sim/jobs.h"
+#include "tests/sim/properties.h"
 #include "tests/sim/scenarios.h"
 
 #include <getopt.h>
@@ -7,28 +11,41 @@
 #include <stdlib.h>
 #include <time.h>
 
-struct plan { /* a row of the check */
+struct
+    plan { /* a row of the check: so many seeds, from the first on; 0 nodes: the seed says how many */
     const char *scenario;
     unsigned nodes, seeds;
 };
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define MANY 120 /* a sanitizer makes everything ten times as slow */
+#define SEEDS 30
 #else
 #define MANY 500
+#define SEEDS 200
 #endif
 static const struct plan check_plan[] = {
-    {"boot", 2, 2},     {"boot", 5, 3},  {"boot", 40, 2},        {"pushes", 12, 4},
-    {"lossy", 12, 6},   {"large", 6, 3}, {"partition", 16, 4},   {"crashes", 12, 8},
-    {"restart", 12, 3}, {"clock", 8, 4}, {"offline", 8, 3},      {"store", 8, 4},
-    {"step", 12, 3},    {"join", 24, 3}, {"determinism", 10, 2}, {"shrink", MANY, 1},
-    {"mailbox", 16, 8},
+    {"shrink", MANY, 1},    {"chaos", MANY, 1}, {"boot", 2, 2},      {"boot", 5, 3},
+    {"boot", 40, 2},        {"pushes", 12, 4},  {"lossy", 12, 6},    {"large", 6, 3},
+    {"partition", 16, 4},   {"crashes", 12, 8}, {"restart", 12, 3},  {"clock", 8, 4},
+    {"offline", 8, 3},      {"store", 8, 4},    {"step", 12, 3},     {"join", 24, 3},
+    {"determinism", 10, 2}, {"replay", 10, 2},  {"chaos", 0, SEEDS}, {"mailbox", 16, 8},
+    {NULL, 0, 0},
 };
 static const struct plan long_plan[] = {
     {"boot", 60, 20},       {"pushes", 30, 50},   {"lossy", 30, 100},  {"large", 10, 30},
     {"partition", 40, 30},  {"crashes", 30, 100}, {"restart", 30, 30}, {"clock", 20, 30},
     {"offline", 20, 50},    {"store", 12, 50},    {"step", 20, 20},    {"join", 60, 20},
-    {"determinism", 20, 5}, {"shrink", 500, 3},   {"mailbox", 30, 60},
+    {"determinism", 20, 5}, {"replay", 0, 20},    {"shrink", 500, 3},  {"mailbox", 30, 60},
+    {NULL, 0, 0},
 };
+#define LONG_S 1800
+/* Beyond its plan the long run is chaos, small networks mostly: the i-th of ten has so many nodes (0: as the seed says). */
+static const unsigned long_nodes[10] = {0, 0, 0, 0, 0, 0, 0, 120, 0, 0};
+#define LONG_EVERY 100 /* and one in so many is a network of 500 or of 1000 */
+
+static const struct plan *plan;
+static uint64_t first_seed = 1;
+static bool endless;
 
 static double seconds(void) {
     struct timespec t;
@@ -53,6 +70,8 @@ static bool run_one(const struct scenario *scenario, uint64_t seed, unsigned nod
                scenario->name, (unsigned long long)seed, nodes, (double)sim->now_us / 1e6,
                seconds() - began, (unsigned long long)sim->datagrams,
                (unsigned long long)sim->steps, sim->pool_most, (unsigned long long)sim->trace);
+    if (verbose)
+        properties_print(sim);
     if (!good)
         printf("# run it again: make sim SEED=%llu NODES=%u SCENARIO=%s\n",
                (unsigned long long)seed, nodes, scenario->name);
@@ -67,63 +86,78 @@ static const struct scenario *find_scenario(const char *name) {
     return NULL;
 }
 
-static int run_plan(const struct plan *plan, size_t n, uint64_t first_seed) {
-    unsigned passed = 0, failed = 0;
+static unsigned nodes_of(const struct job *job) {
+    return job->nodes > 0 ? job->nodes : chaos_nodes(job->seed);
+}
 
-    for (size_t i = 0; i < n; i++) {
-        const struct scenario *scenario = find_scenario(plan[i].scenario);
-        for (unsigned k = 0; k < plan[i].seeds; k++) {
-            bool good = run_one(scenario, first_seed + k, plan[i].nodes, false);
-            printf("%s %u - sim %s, %u nodes, seed %llu\n", good ? "ok" : "not ok",
-                   passed + failed + 1, scenario->name, plan[i].nodes,
-                   (unsigned long long)(first_seed + k));
-            fflush(stdout);
-            passed += good;
-            failed += !good;
+static bool next_job(size_t i, struct job *ret_job) {
+    for (const struct plan *row = plan; row->scenario; row++) {
+        if (i < row->seeds) {
+            *ret_job = (struct job){row->scenario, first_seed + i, row->nodes};
+            ret_job->nodes = nodes_of(ret_job);
+            return true;
         }
+        i -= row->seeds;
     }
-    printf("1..%u\n%u passed, %u failed\n", passed + failed, passed, failed);
-    return failed == 0 ? 0 : 1;
+    if (!endless)
+        return false;
+    /* Other seeds than the check's. */
+    *ret_job = (struct job){"chaos", first_seed + SEEDS + i, long_nodes[i % 10]};
+    if (i % LONG_EVERY == LONG_EVERY / 2)
+        ret_job->nodes = i / LONG_EVERY % 2 ? 1000 : 500;
+    ret_job->nodes = nodes_of(ret_job);
+    return true;
+}
+
+static bool run_job(const struct job *job) {
+    return run_one(find_scenario(job->scenario), job->seed, job->nodes, false);
 }
 
 static int usage(void) {
-    puts("usage: sim --check | --long [-s SEED]\n       sim [-s SEED] [-n NODES] SCENARIO");
+    puts("usage: sim --check | --long [-s SEED] [-t SECONDS]\n       sim [-s SEED] [-n NODES] "
+         "SCENARIO");
     for (const struct scenario *scenario = scenarios; scenario->name; scenario++)
         printf("  %-12s %s\n", scenario->name, scenario->says);
     return 2;
 }
 
+static int run_single(const char *name, uint64_t seed, unsigned nodes) {
+    const struct scenario *scenario = find_scenario(name);
+    struct job job = {name, seed, nodes};
+
+    if (!scenario || nodes_of(&job) < 2)
+        return usage();
+    bool good = run_one(scenario, seed, nodes_of(&job), true);
+    printf("%u passed, %u failed\n", good, !good);
+    return good ? 0 : 1;
+}
+
 int main(int argc, char **argv) {
-    static const struct option options[] = {{"check", no_argument, NULL, 'c'},
-                                            {"long", no_argument, NULL, 'l'},
-                                            {"seed", required_argument, NULL, 's'},
-                                            {"nodes", required_argument, NULL, 'n'},
-                                            {NULL, 0, NULL, 0}};
-    uint64_t seed = 1;
-    unsigned nodes = 12;
-    int mode = 0, option;
+    static const struct option options[] = {
+        {"check", no_argument, NULL, 'c'},         {"long", no_argument, NULL, 'l'},
+        {"seed", required_argument, NULL, 's'},    {"nodes", required_argument, NULL, 'n'},
+        {"seconds", required_argument, NULL, 't'}, {NULL, 0, NULL, 0}};
+    unsigned nodes = 0;
+    double at_most = 0;
+    int option;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (sodium_init() < 0)
         return 1;
-    while ((option = getopt_long(argc, argv, "s:n:", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "s:n:t:", options, NULL)) != -1) {
         if (option == 's')
-            seed = strtoull(optarg, NULL, 10);
+            first_seed = strtoull(optarg, NULL, 10);
         else if (option == 'n')
             nodes = (unsigned)strtoul(optarg, NULL, 10);
+        else if (option == 't')
+            at_most = strtod(optarg, NULL);
         else if (option == 'c' || option == 'l')
-            mode = option;
+            plan = option == 'c' ? check_plan : long_plan;
         else
             return usage();
     }
-    if (mode == 'c')
-        return run_plan(check_plan, sizeof check_plan / sizeof *check_plan, seed);
-    if (mode == 'l')
-        return run_plan(long_plan, sizeof long_plan / sizeof *long_plan, seed);
-    const struct scenario *scenario = optind < argc ? find_scenario(argv[optind]) : NULL;
-    if (!scenario || nodes < 2)
-        return usage();
-    bool good = run_one(scenario, seed, nodes, true);
-    printf("%u passed, %u failed\n", good, !good);
-    return good ? 0 : 1;
+    if (!plan)
+        return run_single(optind < argc ? argv[optind] : "chaos", first_seed, nodes);
+    endless = plan == long_plan;
+    return jobs_run(next_job, run_job, at_most > 0 ? at_most : LONG_S);
 }

@@ -30,7 +30,7 @@ void *model_grow(void *array, size_t n, size_t size) {
     return larger;
 }
 
-static void *piece(struct model_data *data, size_t size) {
+void *model_piece(struct model_data *data, size_t size) {
     data->pieces = model_grow(data->pieces, data->n_pieces, sizeof *data->pieces);
     data->pieces[data->n_pieces] = allocate(size);
     return data->pieces[data->n_pieces++];
@@ -71,7 +71,7 @@ static size_t raise_conversation(struct boot_conversation *conversations, size_t
     return n;
 }
 
-static void forget_out(struct model_data *data, struct model_out *out) {
+void model_forget_out(struct model_data *data, struct model_out *out) {
     size_t behind = data->n_outs - (size_t)(out - data->outs) - 1;
     free(out->body);
     memmove(out, out + 1, behind * sizeof *out);
@@ -82,9 +82,12 @@ static int out_put(struct model_data *data, const struct store_op *op,
                    struct store_result *result) {
     const struct out_record *record = &op->out_put.record;
     struct model_out *known = find_out(data, &record->id);
+    enum message_kind kind = record->kind ? record->kind : KIND_MESSAGE;
+    if (kind == KIND_FILE || kind > KIND_MAIL || record->size > UINT32_MAX)
+        return -EINVAL;
     if (known) {
         bool same = node_id_is_equal(&known->record.recipient, &record->recipient) &&
-                    known->record.size == record->size &&
+                    known->record.size == record->size && known->record.kind == kind &&
                     (!record->size || memcmp(known->body, op->out_put.body, record->size) == 0);
         result->existed = same;
         if (same)
@@ -95,6 +98,8 @@ static int out_put(struct model_data *data, const struct store_op *op,
     struct model_out *out = &data->outs[data->n_outs++];
     *out = (struct model_out){*record, model_copy(op->out_put.body, record->size)};
     out->record.state = MESSAGE_QUEUED;
+    out->record.kind = kind;
+    out->record.progress = 0;
     out->record.finished.us = 0;
     memset(out->record.reason, 0, sizeof out->record.reason);
     result->record = out->record;
@@ -110,26 +115,40 @@ static int out_state(struct model_data *data, const struct store_op *op) {
     copy_text(out->record.reason, op->out_state.reason, MESSAGE_REASON_MAX);
     if (!message_state_is_final(out->record.state))
         return 0;
-    data->conversations =
-        model_grow(data->conversations, data->n_conversations, sizeof *data->conversations);
-    data->n_conversations =
-        raise_conversation(data->conversations, data->n_conversations, &out->record);
+    if (out->record.kind != KIND_MAIL) {
+        data->conversations =
+            model_grow(data->conversations, data->n_conversations, sizeof *data->conversations);
+        data->n_conversations =
+            raise_conversation(data->conversations, data->n_conversations, &out->record);
+    }
     if (op->out_state.forget)
-        forget_out(data, out);
+        model_forget_out(data, out);
+    return 0;
+}
+
+static int out_progress(struct model_data *data, const struct store_op *op) {
+    struct model_out *out = find_out(data, &op->out_progress.id);
+    uint64_t offset = op->out_progress.offset;
+    if (!out)
+        return -ENOENT;
+    offset = offset < out->record.size ? offset : out->record.size;
+    if (out->record.progress < offset)
+        out->record.progress = offset;
     return 0;
 }
 
 static int out_read(struct model_data *data, const struct store_op *op,
                     struct store_result *result) {
     const struct model_out *out = find_out(data, &op->out_read.id);
-    uint32_t offset = op->out_read.offset, length = op->out_read.length;
+    uint64_t offset = op->out_read.offset;
+    uint32_t length = op->out_read.length;
     if (!out)
         return -ENOENT;
     if (offset > out->record.size)
         return -EINVAL;
     if (length > out->record.size - offset)
-        length = out->record.size - offset;
-    uint8_t *bytes = piece(data, length);
+        length = (uint32_t)(out->record.size - offset);
+    uint8_t *bytes = model_piece(data, length);
     memcpy(bytes, out->body + offset, length);
     result->bytes = bytes;
     result->length = length;
@@ -171,7 +190,76 @@ static void forget_part(struct model_data *data, struct model_part *part) {
     data->n_parts--;
 }
 
+static enum message_kind kind_of(const struct store_op *op) {
+    return op->in_put.kind ? op->in_put.kind : KIND_MESSAGE;
+}
+
+/* ---- Places and quotas ---- */
+
+#define PLACE_BITS 20
+#define CHARGE_ROW 256
+
+/* The sender's last waiting message at or before a place. */
+static const struct in_record *find_before(const struct model_data *data,
+                                           const struct node_id *sender, int64_t at) {
+    const struct in_record *found = NULL;
+    for (size_t i = 0; i < data->n_ins; i++) {
+        const struct in_record *record = &data->ins[i].record;
+        if (data->ins[i].state == IN_WAITING && record->place <= at &&
+            node_id_is_equal(&record->sender, sender) && (!found || record->place > found->place))
+            found = record;
+    }
+    return found;
+}
+
+/* As the store does it, step by step: with sequences that lie, no other way leads there. */
+static int64_t place_of(const struct model_data *data, const struct store_op *op) {
+    const struct node_id *sender = &op->in_put.sender;
+    uint64_t sequence = op->in_put.sequence;
+    int64_t end = data->next_row << PLACE_BITS, low = 0;
+    const struct in_record *after = find_before(data, sender, INT64_MAX), *found;
+    if (!after || after->sequence <= sequence)
+        return end;
+    while (low < after->place) {
+        int64_t middle = low + (after->place - 1 - low) / 2;
+        found = find_before(data, sender, middle);
+        if (found && found->sequence > sequence)
+            after = found;
+        else
+            low = middle + 1;
+    }
+    int64_t floor = (after->place - 1) >> PLACE_BITS << PLACE_BITS;
+    found = find_before(data, sender, after->place - 1);
+    if (found && found->place > floor)
+        floor = found->place;
+    int64_t room = after->place - floor;
+    if (after->sequence - sequence < (uint64_t)room)
+        return after->place - (int64_t)(after->sequence - sequence);
+    return room > 1 ? after->place - room / 2 : end;
+}
+
+/* Counted anew each time: what the store keeps in a table must come to the same. */
+static uint64_t usage(const struct model_data *data, const struct node_id *sender) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < data->n_ins; i++)
+        if (data->ins[i].state == IN_WAITING &&
+            (!sender || node_id_is_equal(&data->ins[i].record.sender, sender)))
+            bytes += data->ins[i].record.size + CHARGE_ROW;
+    for (size_t i = 0; i < data->n_parts; i++)
+        if (!sender || node_id_is_equal(&data->parts[i].sender, sender))
+            bytes += data->parts[i].total + CHARGE_ROW;
+    return bytes;
+}
+
+static bool is_over(const struct model_data *data, const struct store_op *op) {
+    uint64_t more = op->in_put.total + CHARGE_ROW, sender = op->in_put.quota_sender,
+             all = op->in_put.quota_all;
+    return (sender && usage(data, &op->in_put.sender) + more > sender) ||
+           (all && usage(data, NULL) + more > all);
+}
+
 static void enter(struct model_data *data, const struct store_op *op, const uint8_t *body) {
+    int64_t place = place_of(data, op);
     data->ins = model_grow(data->ins, data->n_ins, sizeof *data->ins);
     struct model_in *in = &data->ins[data->n_ins++];
     *in = (struct model_in){.record = {.row = data->next_row++,
@@ -181,7 +269,9 @@ static void enter(struct model_data *data, const struct store_op *op, const uint
                                        .sequence = op->in_put.sequence,
                                        .sent = op->in_put.sent,
                                        .received = op->in_put.received,
-                                       .size = op->in_put.total},
+                                       .place = place,
+                                       .size = (uint32_t)op->in_put.total},
+                            .kind = KIND_MESSAGE,
                             .body = model_copy(body, op->in_put.total),
                             .state = IN_WAITING,
                             .tombstone = op->in_put.tombstone_until};
@@ -193,6 +283,7 @@ static struct model_part *begin_part(struct model_data *data, const struct store
     struct model_part *part = &data->parts[data->n_parts++];
     *part = (struct model_part){.sender = op->in_put.sender,
                                 .id = op->in_put.id,
+                                .kind = kind_of(op),
                                 .total = op->in_put.total,
                                 .body = allocate(op->in_put.total),
                                 .until = op->in_put.tombstone_until};
@@ -219,9 +310,10 @@ static int add_block(struct model_part *part, const struct store_op *op) {
 }
 
 static bool is_sane(const struct store_op *op) {
-    uint64_t end = (uint64_t)op->in_put.offset + op->in_put.length;
-    return op->in_put.length <= BLOCK_MAX && end <= op->in_put.total &&
-           (op->in_put.length > 0 || op->in_put.total == 0);
+    uint64_t total = op->in_put.total, offset = op->in_put.offset;
+    uint32_t length = op->in_put.length;
+    return kind_of(op) == KIND_MESSAGE && total <= UINT32_MAX && length <= BLOCK_MAX &&
+           offset <= total && length <= total - offset && (length > 0 || total == 0);
 }
 
 static int in_put(struct model_data *data, const struct store_op *op, struct store_result *result) {
@@ -232,6 +324,8 @@ static int in_put(struct model_data *data, const struct store_op *op, struct sto
     struct model_part *part = find_part(data, op);
     if (!is_sane(op) || (part && part->total != op->in_put.total))
         return -EINVAL;
+    if (!part && is_over(data, op))
+        return -EDQUOT;
     if (!part && op->in_put.total == 0) {
         enter(data, op, NULL);
         result->in_outcome = STORE_IN_COMPLETE;
@@ -250,32 +344,58 @@ static int in_put(struct model_data *data, const struct store_op *op, struct sto
     return 0;
 }
 
-static void in_fetch(struct model_data *data, const struct store_op *op,
-                     struct store_result *result) {
-    struct in_record *messages = piece(data, data->n_ins * sizeof *messages);
+/* The row of the earliest message with this id; 0: none. */
+static int64_t row_of(const struct model_data *data, const struct message_id *id) {
+    for (size_t i = 0; i < data->n_ins; i++)
+        if (id_is_equal(&data->ins[i].record.id, id))
+            return data->ins[i].record.row;
+    return 0;
+}
+
+/* The next of those that are asked for behind a place. */
+static const struct model_in *next_waiting(const struct model_data *data, const struct store_op *op,
+                                           int64_t since_row, int64_t after) {
+    const struct model_in *next = NULL;
+    for (size_t i = 0; i < data->n_ins; i++) {
+        const struct in_record *record = &data->ins[i].record;
+        if (data->ins[i].state == IN_WAITING && data->ins[i].kind == KIND_MESSAGE &&
+            record->place > after && record->row > since_row &&
+            (op->in_fetch.since.us == 0 || record->received.us >= op->in_fetch.since.us) &&
+            (op->in_fetch.any_sender || node_id_is_equal(&record->sender, &op->in_fetch.sender)) &&
+            (!next || record->place < next->record.place))
+            next = &data->ins[i];
+    }
+    return next;
+}
+
+static int in_fetch(struct model_data *data, const struct store_op *op,
+                    struct store_result *result) {
+    struct in_record *messages = model_piece(data, data->n_ins * sizeof *messages);
+    const struct model_in *in;
     uint64_t bytes = 0;
-    for (size_t i = 0; i < data->n_ins && !result->more; i++) {
-        const struct model_in *in = &data->ins[i];
+    int64_t after = op->in_fetch.after;
+    int64_t since_row = op->in_fetch.since_message ? row_of(data, &op->in_fetch.since_id) : 0;
+    if (op->in_fetch.since_message && !since_row)
+        return -ENOENT;
+    while ((in = next_waiting(data, op, since_row, after))) {
         size_t n = result->n_messages;
-        if (in->state != IN_WAITING || in->record.row <= op->in_fetch.after)
-            continue;
-        if (!op->in_fetch.any_sender && !node_id_is_equal(&in->record.sender, &op->in_fetch.sender))
-            continue;
         result->more =
             n == op->in_fetch.limit || (n > 0 && bytes + in->record.size > op->in_fetch.bytes);
         if (result->more)
             break;
-        uint8_t *body = piece(data, in->record.size);
+        uint8_t *body = model_piece(data, in->record.size);
         memcpy(body, in->body, in->record.size);
         messages[n] = in->record;
         messages[n].body = body;
         bytes += in->record.size;
+        after = in->record.place;
         result->n_messages++;
     }
     result->messages = messages;
+    return 0;
 }
 
-static void forget_in(struct model_in *in) {
+void model_forget_in(struct model_in *in) {
     free(in->body);
     in->body = NULL;
     in->state = IN_GONE;
@@ -285,12 +405,13 @@ static void in_take(struct model_data *data, const struct store_op *op) {
     for (size_t k = 0; k < op->in_take.n; k++)
         for (size_t i = 0; i < data->n_ins; i++) {
             struct model_in *in = &data->ins[i];
-            if (in->record.row != op->in_take.rows[k] || in->state != IN_WAITING)
+            if (in->record.row != op->in_take.rows[k] || in->state != IN_WAITING ||
+                in->kind != KIND_MESSAGE)
                 continue;
             in->state = IN_TAKEN;
             in->taken = op->in_take.now;
             if (op->in_take.forget)
-                forget_in(in);
+                model_forget_in(in);
         }
 }
 
@@ -324,43 +445,62 @@ static void node_unpin(struct model_data *data, const struct address *address) {
     }
 }
 
+static void rule_put(struct model_data *data, const struct store_op *op) {
+    size_t i = 0;
+    while (i < data->n_rules && !node_id_is_equal(&data->rules[i].id, &op->rule_put.id))
+        i++;
+    if (op->rule_put.rule == RULE_NONE) {
+        if (i < data->n_rules)
+            data->rules[i] = data->rules[--data->n_rules];
+        return;
+    }
+    if (i == data->n_rules)
+        data->rules = model_grow(data->rules, data->n_rules++, sizeof *data->rules);
+    data->rules[i] = (struct boot_rule){op->rule_put.id, op->rule_put.rule};
+}
+
 static void mail_key(struct model_data *data, const struct store_op *op) {
-    size_t n = 0;
+    size_t kept = 0, at = 0;
+    data->mail_keys = model_grow(data->mail_keys, data->n_mail_keys, sizeof *data->mail_keys);
+    while (at < data->n_mail_keys && data->mail_keys[at].day < op->mail_key.day)
+        at++;
+    if (at == data->n_mail_keys || data->mail_keys[at].day != op->mail_key.day)
+        memmove(data->mail_keys + at + 1, data->mail_keys + at,
+                (data->n_mail_keys++ - at) * sizeof *data->mail_keys);
+    data->mail_keys[at].day = op->mail_key.day;
+    memcpy(data->mail_keys[at].secret, op->mail_key.secret, KEY_LEN);
     for (size_t i = 0; i < data->n_mail_keys; i++)
-        if (data->mail_keys[i].day >= op->mail_key.oldest &&
-            data->mail_keys[i].day != op->mail_key.day)
-            data->mail_keys[n++] = data->mail_keys[i];
-    data->mail_keys = realloc(data->mail_keys, (n + 1) * sizeof *data->mail_keys);
-    assert(data->mail_keys);
-    data->mail_keys[n].day = op->mail_key.day;
-    memcpy(data->mail_keys[n].secret, op->mail_key.secret, KEY_LEN);
-    data->n_mail_keys = n + 1;
+        if (data->mail_keys[i].day >= op->mail_key.oldest)
+            data->mail_keys[kept++] = data->mail_keys[i];
+    data->n_mail_keys = kept;
 }
 
 static void sweep(struct model_data *data, int64_t now, int64_t retention_us) {
     for (size_t i = data->n_ins; i-- > 0;) {
         struct model_in *in = &data->ins[i];
         if (in->state == IN_TAKEN && in->taken.us <= now - retention_us)
-            forget_in(in);
+            model_forget_in(in);
         if (in->state == IN_GONE && in->tombstone.us <= now)
             memmove(in, in + 1, (data->n_ins-- - i - 1) * sizeof *in);
     }
     for (size_t i = data->n_outs; i-- > 0;)
         if (message_state_is_final(data->outs[i].record.state) &&
             data->outs[i].record.finished.us <= now - retention_us)
-            forget_out(data, &data->outs[i]);
+            model_forget_out(data, &data->outs[i]);
     for (size_t i = data->n_parts; i-- > 0;)
         if (data->parts[i].until.us <= now)
             forget_part(data, &data->parts[i]);
 }
 
-int model_data_perform(struct model_data *data, const struct store_op *op,
-                       struct store_result *result) {
+static int perform_message(struct model_data *data, const struct store_op *op,
+                           struct store_result *result) {
     switch (op->kind) {
     case STORE_OUT_PUT:
         return out_put(data, op, result);
     case STORE_OUT_STATE:
         return out_state(data, op);
+    case STORE_OUT_PROGRESS:
+        return out_progress(data, op);
     case STORE_OUT_READ:
         return out_read(data, op, result);
     case STORE_OUT_FIND:
@@ -368,11 +508,25 @@ int model_data_perform(struct model_data *data, const struct store_op *op,
     case STORE_IN_PUT:
         return in_put(data, op, result);
     case STORE_IN_FETCH:
-        in_fetch(data, op, result);
-        break;
+        return in_fetch(data, op, result);
     case STORE_IN_TAKE:
         in_take(data, op);
-        break;
+        return 0;
+    case STORE_HISTORY:
+        return model_history(data, op, result);
+    case STORE_CONVERSATIONS:
+        return model_conversations(data, op, result);
+    case STORE_FORGET:
+        model_forget(data, op, result);
+        return 0;
+    default:
+        return -EOPNOTSUPP;
+    }
+}
+
+int model_data_perform(struct model_data *data, const struct store_op *op,
+                       struct store_result *result) {
+    switch (op->kind) {
     case STORE_NODE_PUT:
         node_put(data, op);
         break;
@@ -388,12 +542,17 @@ int model_data_perform(struct model_data *data, const struct store_op *op,
         if (data->sequence < op->sequence.sequence)
             data->sequence = op->sequence.sequence;
         break;
+    case STORE_RULE_PUT:
+        rule_put(data, op);
+        break;
     case STORE_MAIL_KEY:
         mail_key(data, op);
         break;
     case STORE_SWEEP:
         sweep(data, op->sweep.now.us, op->sweep.retention_us);
         break;
+    default:
+        return perform_message(data, op, result);
     }
     return 0;
 }
@@ -410,14 +569,20 @@ static void boot_pending(struct model_data *data, struct node_boot *boot) {
         if (!message_state_is_final(data->outs[i].record.state)) {
             boot->pending = data->boot_pending;
             data->boot_pending[boot->n_pending++] = data->outs[i].record;
-            n = raise_conversation(data->boot_conversations, n, &data->outs[i].record);
+            if (data->outs[i].record.kind != KIND_MAIL)
+                n = raise_conversation(data->boot_conversations, n, &data->outs[i].record);
         }
     boot->conversations = data->boot_conversations;
     boot->n_conversations = n;
 }
 
 void model_data_boot(struct model_data *data, struct node_boot *ret_boot) {
-    *ret_boot = (struct node_boot){.spares = data->spares, .n_spares = data->n_spares};
+    *ret_boot = (struct node_boot){.spares = data->spares,
+                                   .n_spares = data->n_spares,
+                                   .rules = data->rules,
+                                   .n_rules = data->n_rules,
+                                   .mail_keys = data->mail_keys,
+                                   .n_mail_keys = data->n_mail_keys};
     boot_pending(data, ret_boot);
     free(data->boot_nodes);
     data->boot_nodes = allocate(data->n_nodes * sizeof *data->boot_nodes);
@@ -426,10 +591,9 @@ void model_data_boot(struct model_data *data, struct node_boot *ret_boot) {
     ret_boot->nodes = data->boot_nodes;
     ret_boot->n_nodes = data->n_nodes;
     ret_boot->sequence = data->sequence;
-    ret_boot->mail_keys = data->mail_keys;
-    ret_boot->n_mail_keys = data->n_mail_keys;
     for (size_t i = 0; i < data->n_ins; i++)
-        ret_boot->inbox_waiting += data->ins[i].state == IN_WAITING;
+        ret_boot->inbox_waiting +=
+            data->ins[i].state == IN_WAITING && data->ins[i].kind == KIND_MESSAGE;
 }
 
 void model_data_init(struct model_data *data) {
@@ -446,7 +610,7 @@ void model_data_release(struct model_data *data) {
 void model_data_deinit(struct model_data *data) {
     model_data_release(data);
     while (data->n_outs)
-        forget_out(data, &data->outs[data->n_outs - 1]);
+        model_forget_out(data, &data->outs[data->n_outs - 1]);
     while (data->n_parts)
         forget_part(data, &data->parts[data->n_parts - 1]);
     while (data->n_ins)
@@ -458,8 +622,9 @@ void model_data_deinit(struct model_data *data) {
     free(data->ins);
     free(data->nodes);
     free(data->spares);
-    free(data->mail_keys);
     free(data->conversations);
+    free(data->rules);
+    free(data->mail_keys);
     free(data->boot_pending);
     free(data->boot_nodes);
     free(data->boot_conversations);

@@ -13,6 +13,7 @@ struct model_out {
 };
 struct model_in {
     struct in_record record;
+    enum message_kind kind;
     uint8_t *body;
     enum in_state state;
     struct wall taken, tombstone;
@@ -20,10 +21,12 @@ struct model_in {
 struct model_part {
     struct node_id sender;
     struct message_id id;
-    uint32_t total, held;
+    enum message_kind kind;
+    uint64_t total, held;
     uint8_t *body;
     struct {
-        uint32_t offset, length;
+        uint64_t offset;
+        uint32_t length;
     } * blocks;
     size_t n_blocks;
     struct wall until;
@@ -40,9 +43,9 @@ struct model_data {
     struct model_node *nodes;
     struct spare *spares;
     struct boot_conversation *conversations; /* of finished messages */
-    struct boot_mail_key *mail_keys;
-    size_t n_mail_keys;
-    size_t n_outs, n_ins, n_parts, n_nodes, n_spares, n_conversations;
+    struct boot_rule *rules;
+    struct boot_mail_key *mail_keys; /* by day */
+    size_t n_outs, n_ins, n_parts, n_nodes, n_spares, n_conversations, n_rules, n_mail_keys;
     uint64_t sequence;
     int64_t next_row;
     /* What results point to. */
@@ -60,11 +63,22 @@ void model_data_deinit(struct model_data *data);
 int model_data_perform(struct model_data *data, const struct store_op *op,
                        struct store_result *result);
 void model_data_release(struct model_data *data);
+/* Memory of a result. */
+void *model_piece(struct model_data *data, size_t size);
+/* The body of an inbound message goes, its tombstone stays; an outbound message goes altogether. */
+void model_forget_in(struct model_in *in);
+void model_forget_out(struct model_data *data, struct model_out *out);
 void model_data_boot(struct model_data *data, struct node_boot *ret_boot);
 
 /* Running out of memory ends the simulation. Room for one more in an array: doubled at the
  * powers of two. */
 void *model_copy(const void *bytes, size_t size);
 void *model_grow(void *array, size_t n, size_t size);
+
+/* model_history.c: HISTORY, CONVERSATIONS, FORGET. */
+int model_history(struct model_data *data, const struct store_op *op, struct store_result *result);
+int model_conversations(struct model_data *data, const struct store_op *op,
+                        struct store_result *result);
+void model_forget(struct model_data *data, const struct store_op *op, struct store_result *result);
 
 #endif

@@ -44,7 +44,8 @@ static void forget_queue(struct model_store *ms) {
 }
 
 static bool is_read(enum store_kind kind) {
-    return kind == STORE_OUT_READ || kind == STORE_OUT_FIND || kind == STORE_IN_FETCH;
+    return kind == STORE_OUT_READ || kind == STORE_OUT_FIND || kind == STORE_IN_FETCH ||
+           kind == STORE_HISTORY || kind == STORE_CONVERSATIONS || kind == STORE_FILES;
 }
 
 /* What the commit under way will fail with, by the knobs. Reads alone commit nothing. */

@@ -1,5 +1,7 @@
 #include "tests/sim/scenarios.h"
 
+#include "tests/sim/chaos.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -302,6 +304,22 @@ static void run_determinism(struct sim *sim) {
                       (unsigned long long)traces[0], (unsigned long long)traces[1]);
 }
 
+/* The same of a chaos: whatever it draws, it draws from its seed. */
+static void run_replay(struct sim *sim) {
+    uint64_t traces[2];
+    for (unsigned k = 0; k < 2; k++) {
+        struct sim *twin = sim_new(sim->seed, sim->n_hosts);
+        chaos_run(twin);
+        traces[k] = twin->trace;
+        sim->violations += twin->violations;
+        sim_free(twin);
+    }
+    sim->trace = traces[0];
+    if (traces[0] != traces[1])
+        sim_violation(sim, "the same seed gave two traces, %016llx and %016llx",
+                      (unsigned long long)traces[0], (unsigned long long)traces[1]);
+}
+
 static void kill_share(struct sim *sim, double share) {
     unsigned live = count_live(sim), kill = (unsigned)(share * live);
     for (; kill > 0; kill--)
@@ -355,6 +373,8 @@ const struct scenario scenarios[] = {
     {"join", "newcomers to a full network", run_join},
     {"determinism", "the same seed gives the same trace", run_determinism},
     {"mailbox", "messages wait with third nodes while both ends are away", run_mailbox},
+    {"replay", "a chaos twice: the same trace", run_replay},
     {"shrink", "half die, then nine tenths of the rest", run_shrink},
+    {"chaos", "all faults at once, and malicious nodes: drawn from the seed", chaos_run},
     {NULL, NULL, NULL},
 };

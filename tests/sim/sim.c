@@ -1,7 +1,11 @@
 #include "tests/sim/sim.h"
 
+#include "tests/sim/adversary.h"
+#include "tests/sim/nat.h"
+#include "tests/sim/properties.h"
+#include "tests/sim/watch.h"
+
 #include <sodium.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -52,6 +56,10 @@ static void random_bytes(void *context, void *buffer, size_t length) {
 uint64_t sim_below(struct sim *sim, uint64_t bound) {
     struct core_random random = {random_bytes, &sim->random};
     return random_below(&random, bound);
+}
+
+void sim_fill(struct sim *sim, void *buffer, size_t length) {
+    random_bytes(&sim->random, buffer, length);
 }
 
 bool sim_chance(struct sim *sim, double probability) {
@@ -137,11 +145,14 @@ void sim_free(struct sim *sim) {
     for (unsigned i = 0; i < sim->n_hosts; i++) {
         node_free(sim->hosts[i].node);
         model_store_free(sim->hosts[i].store);
+        adversary_free(sim->hosts[i].adversary);
     }
     for (size_t i = 0; i < sim->n_events; i++)
         free(sim->heap[i].bytes);
     for (size_t i = 0; i < sim->n_pushes; i++)
         free(sim->pushes[i].body);
+    watch_free(sim->watch);
+    nat_free(sim->nat);
     free(sim->pushes);
     free(sim->heap);
     free(sim->hosts);
@@ -152,17 +163,6 @@ struct sim_host *sim_host(struct sim *sim, unsigned host) {
     return &sim->hosts[host];
 }
 
-void sim_violation(struct sim *sim, const char *format, ...) {
-    va_list args;
-    sim->violations++;
-    printf("# VIOLATION at %.3f s (seed %llu): ", (double)sim->now_us / 1e6,
-           (unsigned long long)sim->seed);
-    va_start(args, format);
-    vprintf(format, args);
-    va_end(args);
-    putchar('\n');
-}
-
 static void mix(struct sim *sim, const void *bytes, size_t length) {
     const uint8_t *at = bytes;
     for (size_t i = 0; i < length; i++)
@@ -171,21 +171,13 @@ static void mix(struct sim *sim, const void *bytes, size_t length) {
 
 /* ---- The network ---- */
 
-static struct sim_host *find_host(struct sim *sim, const struct address *address) {
-    const uint8_t *ip = address->ip;
-    unsigned i = (unsigned)ip[13] << 16 | (unsigned)ip[14] << 8 | ip[15];
-    if (i >= sim->n_hosts || !address_is_equal(&sim->hosts[i].address, address))
-        return NULL;
-    return &sim->hosts[i];
-}
-
 static void send_copy(struct sim *sim, const struct sim_host *from, const struct sim_host *to,
                       const struct datagram *datagram) {
     const struct sim_network *network = &sim->network;
     uint64_t spread = (uint64_t)(network->delay_max_us - network->delay_min_us) + 1;
     struct sim_event event = {.kind = SIM_DATAGRAM,
                               .host = (unsigned)(to - sim->hosts),
-                              .remote = from->address,
+                              .remote = from->seen_as,
                               .length = (uint32_t)datagram->length};
 
     event.at_us = sim->now_us + network->delay_min_us + (int64_t)sim_below(sim, spread);
@@ -199,13 +191,12 @@ static void send_copy(struct sim *sim, const struct sim_host *from, const struct
 }
 
 static void transmit(struct sim *sim, struct sim_host *from, const struct datagram *datagram) {
-    struct sim_host *to = find_host(sim, &datagram->remote);
+    struct sim_host *to = nat_route(sim, from, &datagram->remote);
 
     sim->datagrams++;
     mix(sim, &sim->now_us, sizeof sim->now_us);
     mix(sim, datagram->bytes, 32);
-    if (datagram->length != DATAGRAM_LEN && datagram->length != 72)
-        sim_violation(sim, "a datagram of %zu bytes", datagram->length);
+    properties_datagram(sim, from, datagram);
     if (!to || to->side != from->side || to->deaf || from->deaf ||
         (sim->network.loss > 0 && sim_chance(sim, sim->network.loss)))
         return;
@@ -216,9 +207,12 @@ static void transmit(struct sim *sim, struct sim_host *from, const struct datagr
 
 /* ---- Stepping ---- */
 
-static void take_answer(struct sim *sim, const struct answer *answer) {
-    if (answer->client == 0 || answer->client > sim->n_pushes)
+static void take_answer(struct sim *sim, struct sim_host *host, const struct answer *answer) {
+    if (answer->client == 0 || answer->client > sim->n_pushes) {
+        if (sim->answered)
+            sim->answered(sim, host, answer);
         return;
+    }
     struct sim_push *push = &sim->pushes[answer->client - 1];
     push->answered = true;
     if (answer->kind != ANSWER_MESSAGE) {
@@ -256,24 +250,41 @@ static void schedule(struct sim *sim, struct sim_host *host, const struct node_u
 
 static void step(struct sim *sim, struct sim_host *host, struct node_event *event) {
     struct node_update update;
-    uint64_t neighbours[TOPOLOGY_DEGREE_MAX + 2];
 
     event->mono = (struct mono){sim->now_us};
     event->wall = (struct wall){START_WALL_US + sim->now_us + host->skew_us};
+    watch_enter(sim, host);
     node_step(host->node, event, &update);
+    watch_leave();
     sim->steps++;
     for (size_t i = 0; i < update.n_ops; i++)
         model_store_apply(host->store, &update.ops[i], event->mono);
     for (size_t i = 0; i < update.n_datagrams; i++)
-        transmit(sim, host, &update.datagrams[i]);
+        if (!host->adversary || adversary_lets_out(sim, host, &update.datagrams[i]))
+            transmit(sim, host, &update.datagrams[i]);
     for (size_t i = 0; i < update.n_answers; i++)
-        take_answer(sim, &update.answers[i]);
+        take_answer(sim, host, &update.answers[i]);
     schedule(sim, host, &update);
-    size_t n = node_neighbours(host->node, neighbours);
-    if (n > sim->pool_most)
-        sim->pool_most = (unsigned)n;
-    if (n > host->config.pool_max)
-        sim_violation(sim, "host %td has %zu neighbours", host - sim->hosts, n);
+    properties_step(sim, host);
+}
+
+void sim_poke(struct sim *sim, unsigned host) {
+    step(sim, &sim->hosts[host], &(struct node_event){.kind = EVENT_TIMER});
+}
+
+void sim_request(struct sim *sim, unsigned host, const struct request *request) {
+    step(sim, &sim->hosts[host], &(struct node_event){.kind = EVENT_REQUEST, .request = *request});
+}
+
+void sim_client_gone(struct sim *sim, unsigned host, uint64_t client) {
+    step(sim, &sim->hosts[host], &(struct node_event){.kind = EVENT_CLIENT_GONE, .client = client});
+}
+
+void sim_forge(struct sim *sim, const struct address *from, const struct address *to,
+               const uint8_t *bytes, size_t length) {
+    struct sim_host nobody = {.address = *from};
+    struct datagram datagram = {.remote = *to, .bytes = bytes, .length = length};
+    transmit(sim, &nobody, &datagram);
 }
 
 void sim_start(struct sim *sim, unsigned i, const struct address *bootstrap, size_t n) {
@@ -293,14 +304,22 @@ void sim_start(struct sim *sim, unsigned i, const struct address *bootstrap, siz
     step(sim, host, &(struct node_event){.kind = EVENT_TIMER});
 }
 
-void sim_crash(struct sim *sim, unsigned i) {
+/* Its clients are told nothing more. */
+static void bury(struct sim *sim, unsigned i) {
     struct sim_host *host = &sim->hosts[i];
     node_free(host->node);
     host->node = NULL;
     host->incarnation++;
-    model_store_crash(host->store);
-    for (size_t k = 0; k < sim->n_pushes; k++)
+    for (size_t k = 0; k < sim->n_pushes; k++) {
         sim->pushes[k].orphan |= sim->pushes[k].from == i;
+        if (sim->pushes[k].to == i)
+            sim->pushes[k].pulling = 0;
+    }
+}
+
+void sim_crash(struct sim *sim, unsigned i) {
+    bury(sim, i);
+    model_store_crash(sim->hosts[i].store);
 }
 
 void sim_leave(struct sim *sim, unsigned i) {
@@ -309,9 +328,7 @@ void sim_leave(struct sim *sim, unsigned i) {
     struct store_result results[RESULTS_MAX];
     while (model_store_next(host->store).us != INT64_MAX) /* it commits before it exits */
         model_store_collect(host->store, model_store_next(host->store), results, RESULTS_MAX);
-    node_free(host->node);
-    host->node = NULL;
-    host->incarnation++;
+    bury(sim, i);
 }
 
 static void run_store(struct sim *sim, struct sim_host *host) {
@@ -356,6 +373,7 @@ void sim_run(struct sim *sim, int64_t for_us) {
         sim->now_us = event.at_us > sim->now_us ? event.at_us : sim->now_us;
         run_event(sim, &event);
         free(event.bytes);
+        properties_look(sim);
     }
     sim->now_us = until;
 }
@@ -472,50 +490,4 @@ unsigned sim_components(struct sim *sim) {
         components += sim->hosts[i].node && root_of(parent, i) == i;
     free(parent);
     return components;
-}
-
-struct tally { /* of one host's inbox */
-    struct sim *sim;
-    unsigned host;
-    unsigned *arrived; /* by push */
-    unsigned strangers;
-};
-
-static void tally_message(void *context, const struct in_record *record) {
-    struct tally *tally = context;
-    for (size_t i = 0; i < tally->sim->n_pushes; i++) {
-        struct sim_push *push = &tally->sim->pushes[i];
-        if (push->to != tally->host || memcmp(&push->id, &record->id, sizeof push->id) != 0)
-            continue;
-        if (push->size == record->size && memcmp(push->body, record->body, push->size) == 0)
-            tally->arrived[i]++;
-        else
-            tally->strangers++;
-        return;
-    }
-    tally->strangers++;
-}
-
-unsigned sim_check_messages(struct sim *sim, bool complete) {
-    struct tally tally = {.sim = sim, .arrived = calloc(sim->n_pushes + 1, sizeof(unsigned))};
-    uint64_t before = sim->violations;
-
-    if (!tally.arrived)
-        abort();
-    for (tally.host = 0; tally.host < sim->n_hosts; tally.host++)
-        model_store_visit(sim->hosts[tally.host].store, tally_message, &tally);
-    if (tally.strangers > 0)
-        sim_violation(sim, "%u messages that nobody sent so", tally.strangers);
-    for (size_t i = 0; i < sim->n_pushes; i++) {
-        const struct sim_push *push = &sim->pushes[i];
-        if (tally.arrived[i] > 1)
-            sim_violation(sim, "message %zu arrived %u times", i, tally.arrived[i]);
-        if (push->state == MESSAGE_DELIVERED && tally.arrived[i] == 0)
-            sim_violation(sim, "message %zu said to be delivered, and is not", i);
-        if (complete && push->accepted && tally.arrived[i] == 0)
-            sim_violation(sim, "message %zu (%u to %u, %u bytes) was accepted and lost", i,
-                          push->from, push->to, push->size);
-    }
-    free(tally.arrived);
-    return (unsigned)(sim->violations - before);
 }

@@ -22,11 +22,33 @@ struct sim_push { /* a message that a host's node accepted, and what became of i
     uint8_t *body;
     uint32_t size;
     bool accepted, answered;
+    bool taken;               /* a client at the other end has confirmed it */
+    uint64_t pulling;         /* the client to which it was handed, until that */
     bool orphan;              /* its client's node died: nobody is told any more */
     enum message_state state; /* as last told to the waiting client */
     int64_t pushed_us, delivered_us;
     unsigned mailboxes; /* that keep it, as told to sim_ask() */
 };
+/* What must hold; properties.c says how each is checked. */
+enum sim_property {
+    PROPERTY_ONCE,      /* every message arrives once at most, unchanged */
+    PROPERTY_KEPT,      /* what was accepted stands in a store until it is final */
+    PROPERTY_HANDED,    /* a message whose taking was confirmed is not handed out again */
+    PROPERTY_BOUNDS,    /* pools, tables, queues and memory within their stated bounds */
+    PROPERTY_PLAINTEXT, /* no plaintext in any datagram, nor in anything that a relay peels */
+    PROPERTY_ENDS,      /* on paths of two or more relays none has both ends as its neighbours */
+    PROPERTY_JOINED,    /* faults over: one network within its time, as far as the graph can join */
+    PROPERTY_DELIVERED, /* faults over: all that was accepted arrives or expires */
+    PROPERTY_SCENARIO,  /* whatever else a scenario asks for */
+    PROPERTIES
+};
+struct sim_verdict {
+    uint64_t checks, broken;
+};
+struct adversary;
+struct nat;
+struct watch;
+
 struct sim_host {
     struct node *node; /* NULL: down */
     struct node_config config;
@@ -37,7 +59,10 @@ struct sim_host {
     int64_t skew_us;
     int64_t wake_us;
     bool store_scheduled;
-    bool deaf; /* what is sent to it is lost: a silent crash seen from outside */
+    bool deaf;                   /* what is sent to it is lost: a silent crash seen from outside */
+    unsigned box;                /* the address translator that it is behind, from 1; 0: none */
+    struct address seen_as;      /* where its latest datagram seems to come from */
+    struct adversary *adversary; /* it is malicious */
 };
 struct sim {
     uint64_t seed;
@@ -53,6 +78,14 @@ struct sim {
     size_t n_pushes, pushes_capacity;
     struct sim_push *watched; /* by client number, while it waits */
     uint64_t datagrams, steps, violations;
+    struct sim_verdict verdicts[PROPERTIES];
+    struct nat *nat;               /* NULL: nobody is behind a box */
+    struct watch *watch;           /* of the packets under way */
+    uint8_t marker[8];             /* stands in every body that is marked */
+    int64_t looked_us, counted_us; /* when hosts, and when messages, are checked next */
+    /* Answers to clients that are not pushes' (NULL: nobody waits for any). */
+    void (*answered)(struct sim *sim, struct sim_host *host, const struct answer *answer);
+    void *context;
     unsigned pool_most; /* the largest pool ever seen */
     bool verbose;
 };
@@ -75,7 +108,15 @@ bool sim_await(struct sim *sim, int64_t at_most_us, bool (*done)(struct sim *, v
 size_t sim_push(struct sim *sim, unsigned from, unsigned to, const void *body, uint32_t size);
 /* Its client asks for the status of a push. */
 void sim_ask(struct sim *sim, size_t push);
+/* A step without an event, as if its time had come; any other request of a client. */
+void sim_poke(struct sim *sim, unsigned host);
+void sim_request(struct sim *sim, unsigned host, const struct request *request);
+void sim_client_gone(struct sim *sim, unsigned host, uint64_t client);
+/* A datagram out of nowhere: from any address that its forger likes. */
+void sim_forge(struct sim *sim, const struct address *from, const struct address *to,
+               const uint8_t *bytes, size_t length);
 uint64_t sim_below(struct sim *sim, uint64_t bound);
+void sim_fill(struct sim *sim, void *buffer, size_t length);
 bool sim_chance(struct sim *sim, double probability);
 
 /* ---- Inspection ---- */

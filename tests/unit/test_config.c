@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "daemon/config.h"
+#include "daemon/core/node.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,7 +15,8 @@
 #include <unistd.h>
 
 static struct config *config;
-static char error[FAILURE_MAX];
+static struct config_mistakes mistakes;
+static char *const error = mistakes.v[0]; /* the first one */
 
 static int setup(void **state) {
     (void)state;
@@ -32,8 +34,8 @@ static int teardown(void **state) {
 
 static int parse(const char *text) {
     config_init(config);
-    error[0] = '\0';
-    return config_parse(config, "f", text, strlen(text), NULL, error);
+    mistakes.n = 0;
+    return config_parse(config, "f", text, strlen(text), NULL, &mistakes);
 }
 
 static void assert_refused(const char *text, const char *message) {
@@ -65,6 +67,15 @@ static void test_defaults(void **state) {
     assert_int_equal(config->message_max, 16 << 20);
     assert_int_equal(config->droplist_entries, 1048576);
     assert_int_equal(config->retention_us, 7 * 24 * US_PER_HOUR);
+    assert_int_equal(config->inbox_accept, INBOX_ALL);
+    assert_int_equal(config->inbox_quota, INT64_C(1) << 30);
+    assert_int_equal(config->inbox_max, INT64_C(8) << 30);
+    assert_int_equal(config->files_accept, FILES_ALL);
+    assert_int_equal(config->files_quota, INT64_C(16) << 30);
+    assert_int_equal(config->files_max, INT64_C(64) << 30);
+    assert_string_equal(config->files_directory, "");
+    assert_int_equal(config->mailbox_size, 0);
+    assert_int_equal(config->mailbox_use, 2);
     assert_int_equal(config->control_mode, 0600);
     assert_string_equal(config->control_group, "");
     assert_int_equal(config->log_level, TRACE_INFO);
@@ -87,6 +98,12 @@ static void test_table(void **state) {
         else
             assert_int_equal(key->size, sizeof(int64_t));
         assert_true(strlen(key->doc) > 0);
+        if (key->type == CONFIG_CHOICE) { /* as many words as numbers */
+            int64_t words = 1;
+            for (const char *at = strstr(key->doc, ": "); *at; at++)
+                words += *at == ',';
+            assert_int_equal(words, key->max - key->min + 1);
+        }
     }
     assert_null(config_find("node", "nam"));
     assert_null(config_find("pool", "name"));
@@ -154,6 +171,52 @@ static void test_errors_name_file_and_line(void **state) {
     assert_refused("[network]\npeer = two words\n", "is no peer");
 }
 
+static void test_choices(void **state) {
+    (void)state;
+    assert_int_equal(parse("[inbox]\naccept = all\n[files]\naccept = none\n"), 0);
+    assert_int_equal(config->inbox_accept, INBOX_ALL);
+    assert_int_equal(config->files_accept, FILES_NONE);
+    assert_int_equal(parse("[inbox]\naccept = known\n[files]\naccept = known\n"), 0);
+    assert_int_equal(config->inbox_accept, INBOX_KNOWN);
+    assert_int_equal(config->files_accept, FILES_KNOWN);
+    assert_int_equal(parse("[inbox]\naccept = allowed\n[files]\naccept = all\n"), 0);
+    assert_int_equal(config->inbox_accept, INBOX_ALLOWED);
+    assert_int_equal(config->files_accept, FILES_ALL);
+    assert_refused("[inbox]\naccept = some\n",
+                   "f:2: inbox.accept: 'some' is not one of all, known, allowed");
+    assert_refused("[inbox]\naccept = allow\n", "is not one of");
+    assert_refused("[inbox]\naccept = all, known\n", "is not one of");
+    assert_refused("[inbox]\naccept =\n", "is not one of");
+    assert_refused("[files]\naccept = 1\n", "is not one of none, known, all");
+}
+
+static void test_every_mistake_is_told(void **state) {
+    (void)state;
+    assert_int_equal(parse("[node]\nname = x y\nrelay\n[nodes]\nname = ignored\n indented\n"
+                           "[pool]\nmin = 0\nmax = 7\nmix = 1\n"),
+                     -EINVAL);
+    static const char *const want[] = {"f:2: node.name: ",     "f:3: neither",
+                                       "f:4: unknown section", "f:6: indented",
+                                       "f:8: pool.min: ",      "f:10: unknown key pool.mix"};
+    assert_int_equal(mistakes.n, sizeof want / sizeof *want);
+    for (size_t i = 0; i < mistakes.n; i++)
+        assert_memory_equal(mistakes.v[i], want[i], strlen(want[i]));
+    assert_int_equal(config->pool_max, 7);
+}
+
+static void test_mistakes_are_bounded(void **state) {
+    (void)state;
+    char text[4 * (CONFIG_MISTAKES_MAX + 1) + 1] = "";
+    for (int i = 0; i < CONFIG_MISTAKES_MAX; i++)
+        strcat(text, "x=1\n");
+    assert_int_equal(parse(text), -EINVAL);
+    assert_int_equal(mistakes.n, CONFIG_MISTAKES_MAX);
+    strcat(text, "x=1\n");
+    assert_int_equal(parse(text), -EINVAL);
+    assert_int_equal(mistakes.n, CONFIG_MISTAKES_MAX);
+    assert_memory_equal(mistakes.v[CONFIG_MISTAKES_MAX - 1], "f:20: ", 6);
+}
+
 /* What inih would cut, join or drop without a word. */
 static void test_lines_that_inih_would_mangle(void **state) {
     (void)state;
@@ -163,7 +226,8 @@ static void test_lines_that_inih_would_mangle(void **state) {
     assert_refused("[node]\n name = a\n", "f:2: indented");
     assert_refused("[node]\nname = a ;b\n", "f:2: a comment");
     assert_refused("[node]\nname = a\x01\n", "f:2: control character");
-    assert_int_equal(config_parse(config, "f", "[node]\nname = a\0b\n", 18, NULL, error), -EINVAL);
+    assert_int_equal(config_parse(config, "f", "[node]\nname = a\0b\n", 18, NULL, &mistakes),
+                     -EINVAL);
     assert_non_null(strstr(error, "f:2: control character"));
     memset(text + strlen(text), 'a', end - strlen(text));
     text[end] = '\0';
@@ -205,6 +269,10 @@ static void test_bounds(void **state) {
     set_both("directory", "max", "2", "1");
     set_both("control", "mode", "0777", "1000");
     set_both("relay", "rate", "0", "9999999999999999999999");
+    set_both("inbox", "quota", "1024G", "1025G");
+    set_both("files", "quota", "0", "-1");
+    set_both("mailbox", "size", "1024G", "1025G");
+    set_both("mailbox", "use", "4", "5");
 }
 
 static void test_names(void **state) {
@@ -275,7 +343,7 @@ static void test_load(void **state) {
     override(&source, "control", "socket", "s.sock");
     source.peers = peers;
     source.n_peers = 1;
-    assert_int_equal(config_load(&source, config, error), 0);
+    assert_int_equal(config_load(&source, config, &mistakes), 0);
     assert_int_equal(config->listen.n, 2);
     assert_int_equal(config->listen.v[0].port, 5);
     assert_int_equal(config->listen.v[1].port, 6);
@@ -283,15 +351,53 @@ static void test_load(void **state) {
     assert_string_equal(config->name, "from-option");
     assert_string_equal(config->state, "/base/relative/state");
     assert_string_equal(config->control_socket, "/base/s.sock");
+    assert_string_equal(config->files_directory, "/base/relative/state/files");
     assert_int_equal(config->peers.n, 2);
     assert_string_equal(config->peers.v[0], "a");
     assert_string_equal(config->peers.v[1], "10.0.0.9");
     unlink(source.file);
     strcpy(config->name, "kept");
-    assert_int_equal(config_load(&source, config, error), -ENOENT);
+    assert_int_equal(config_load(&source, config, &mistakes), -ENOENT);
     assert_string_equal(config->name, "kept");
     source.file_may_be_missing = true;
-    assert_int_equal(config_load(&source, config, error), 0);
+    assert_int_equal(config_load(&source, config, &mistakes), 0);
+}
+
+static void test_folder_of_files(void **state) {
+    (void)state;
+    struct config_source source = {.folder = "/base"};
+    char long_state[CONFIG_PATH_MAX] = "/";
+    override(&source, "control", "socket", "/c");
+    override(&source, "files", "directory", "incoming");
+    override(&source, "node", "state", long_state);
+    assert_int_equal(config_load(&source, config, &mistakes), 0);
+    assert_string_equal(config->files_directory, "/base/incoming");
+    source.overrides[1].value = "/srv/files";
+    assert_int_equal(config_load(&source, config, &mistakes), 0);
+    assert_string_equal(config->files_directory, "/srv/files");
+    /* STATE/files has to fit as the state does. */
+    source.overrides[1] = (struct config_override){config_find("node", "state"), long_state};
+    source.n_overrides = 2;
+    memset(long_state + 1, 's', CONFIG_PATH_MAX - sizeof "/files" - 1);
+    assert_int_equal(config_load(&source, config, &mistakes), 0);
+    assert_int_equal(strlen(config->files_directory), CONFIG_PATH_MAX - 1);
+    strcat(long_state, "s");
+    assert_int_equal(config_load(&source, config, &mistakes), -EINVAL);
+    assert_non_null(strstr(error, "files.directory: must be set"));
+}
+
+static void test_all_sources_tell_their_mistakes(void **state) {
+    (void)state;
+    struct config_source source;
+    source_with(&source, "[node]\nname = x y\n");
+    override(&source, "pool", "max", "17");
+    override(&source, "inbox", "accept", "nobody");
+    assert_int_equal(config_load(&source, config, &mistakes), -EINVAL);
+    assert_int_equal(mistakes.n, 3);
+    assert_non_null(strstr(mistakes.v[0], ":2: node.name"));
+    assert_non_null(strstr(mistakes.v[1], "pool.max"));
+    assert_non_null(strstr(mistakes.v[2], "inbox.accept"));
+    unlink(source.file);
 }
 
 static void test_listen_defaults(void **state) {
@@ -300,7 +406,7 @@ static void test_listen_defaults(void **state) {
     char text[ADDRESS_TEXT_MAX];
     override(&source, "node", "state", "/s");
     override(&source, "control", "socket", "/c");
-    assert_int_equal(config_load(&source, config, error), 0);
+    assert_int_equal(config_load(&source, config, &mistakes), 0);
     assert_true(config->listen_by_default);
     assert_int_equal(config->listen.n, 2);
     address_format(&config->listen.v[0], true, text);
@@ -314,20 +420,20 @@ static void test_relations(void **state) {
     struct config_source source;
     char where[2 * CONFIG_PATH_MAX];
     source_with(&source, "[pool]\nmin = 5\n\nmax = 4\n");
-    assert_int_equal(config_load(&source, config, error), -EINVAL);
+    assert_int_equal(config_load(&source, config, &mistakes), -EINVAL);
     snprintf(where, sizeof where, "%s:4: pool.min (5) is greater than pool.max (4)", source.file);
     assert_string_equal(error, where);
     override(&source, "pool", "max", "5");
     override(&source, "node", "state", "/s");
     override(&source, "control", "socket", "/c");
-    assert_int_equal(config_load(&source, config, error), 0);
+    assert_int_equal(config_load(&source, config, &mistakes), 0);
     assert_int_equal(config->pool_min, config->pool_max);
     override(&source, "link", "timeout", "10s");
     override(&source, "link", "heartbeat", "10s");
-    assert_int_equal(config_load(&source, config, error), -EINVAL);
+    assert_int_equal(config_load(&source, config, &mistakes), -EINVAL);
     assert_string_equal(error, "link.heartbeat (10s) is not less than link.timeout (10s)");
     source.overrides[source.n_overrides - 1].value = "9999ms";
-    assert_int_equal(config_load(&source, config, error), 0);
+    assert_int_equal(config_load(&source, config, &mistakes), 0);
     unlink(source.file);
 }
 
@@ -339,11 +445,11 @@ static void test_defaults_yield(void **state) {
     override(&source, "control", "socket", "/c");
     override(&source, "pool", "max", "2");
     override(&source, "link", "timeout", "3s");
-    assert_int_equal(config_load(&source, config, error), 0);
+    assert_int_equal(config_load(&source, config, &mistakes), 0);
     assert_int_equal(config->pool_min, 2);
     assert_int_equal(config->link_heartbeat_us, US_PER_S);
     source.overrides[3] = (struct config_override){config_find("link", "heartbeat"), "1m"};
-    assert_int_equal(config_load(&source, config, error), 0);
+    assert_int_equal(config_load(&source, config, &mistakes), 0);
     assert_int_equal(config->link_timeout_us, 180 * US_PER_S);
 }
 
@@ -357,14 +463,15 @@ static void test_dump_reads_back(void **state) {
         parse("[node]\nname = bob\nstate = /s\nrelay = off\n[network]\npeer = a:1\npeer = b\n"
               "listen = [::1]:3\nadvertise = 192.0.2.1:4\nsecret_file = /secret\n"
               "[link]\ntimeout = 1500ms\n[limits]\nmemory = 5000001\n[relay]\nrate = 3K\n"
-              "[store]\nretention = 0\n[control]\ngroup = adm\n[log]\nlevel = error\n"),
+              "[store]\nretention = 0\n[control]\ngroup = adm\n[log]\nlevel = error\n"
+              "[inbox]\naccept = allowed\nquota = 3M\n[files]\ndirectory = /f\naccept = known\n"),
         0);
     FILE *out = open_memstream(&text, &length);
     assert_int_equal(config_dump(config, out), 0);
     fclose(out);
     assert_non_null(strstr(text, "secret_file = /secret\n"));
     config_init(again);
-    assert_int_equal(config_parse(again, "dump", text, length, NULL, error), 0);
+    assert_int_equal(config_parse(again, "dump", text, length, NULL, &mistakes), 0);
     assert_memory_equal(again, config, sizeof *config);
     free(text);
     free(again);
@@ -403,12 +510,17 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_table, setup, teardown),
         cmocka_unit_test_setup_teardown(test_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_errors_name_file_and_line, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_choices, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_every_mistake_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_mistakes_are_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lines_that_inih_would_mangle, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bounds, setup, teardown),
         cmocka_unit_test_setup_teardown(test_names, setup, teardown),
         cmocka_unit_test_setup_teardown(test_advertised_addresses_are_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(test_number_of_addresses, setup, teardown),
         cmocka_unit_test_setup_teardown(test_load, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_folder_of_files, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_all_sources_tell_their_mistakes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_listen_defaults, setup, teardown),
         cmocka_unit_test_setup_teardown(test_relations, setup, teardown),
         cmocka_unit_test_setup_teardown(test_defaults_yield, setup, teardown),

@@ -14,7 +14,7 @@ struct stored_in {
     struct node_id sender;
     struct message_id id;
     uint64_t sequence;
-    uint32_t total, have;
+    uint64_t total, have;
     uint8_t *body, *seen;
     bool complete, taken;
     int64_t row;
@@ -90,7 +90,7 @@ static void store_in_put(struct store *store, const struct store_op *op,
         result->in_outcome = STORE_IN_DUPLICATE;
         return;
     }
-    for (uint32_t i = op->in_put.offset; i < op->in_put.offset + op->in_put.length; i++) {
+    for (uint64_t i = op->in_put.offset; i < op->in_put.offset + op->in_put.length; i++) {
         in->body[i] = op->in_put.bytes[i - op->in_put.offset];
         in->have += !in->seen[i];
         in->seen[i] = 1;
@@ -114,11 +114,12 @@ static void store_in_fetch(struct store *store, const struct store_op *op,
                 result->more = true;
             else
                 fetched[n++] = (struct in_record){.row = row,
+                                                  .place = row,
                                                   .sender = in->sender,
                                                   .id = in->id,
                                                   .sequence = in->sequence,
                                                   .body = in->body,
-                                                  .size = in->total};
+                                                  .size = (uint32_t)in->total};
         }
     result->messages = fetched;
     result->n_messages = n;

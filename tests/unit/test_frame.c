@@ -56,12 +56,12 @@ static void test_allocator_gives_its_bound_and_no_more(void **state) {
     (void)state;
     frame_allocator_init(&frame, 10);
     ProtobufCAllocator *allocator = &frame.allocator;
-    void *most = allocator->alloc(allocator->allocator_data, 20 + FRAME_SLACK);
+    void *most = allocator->alloc(allocator->allocator_data, 20 + FRAME_TREE_SLACK);
     assert_non_null(most);
     allocator->free(allocator->allocator_data, most);
     assert_null(allocator->alloc(allocator->allocator_data, 1));
     frame_allocator_init(&frame, 10);
-    assert_null(allocator->alloc(allocator->allocator_data, 21 + FRAME_SLACK));
+    assert_null(allocator->alloc(allocator->allocator_data, 21 + FRAME_TREE_SLACK));
 }
 
 /* Two bytes each on the wire, some hundred in memory. */

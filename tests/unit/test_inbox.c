@@ -40,15 +40,18 @@ static int teardown(void **state) {
 struct sent {
     unsigned from;
     struct parcel_id id;
-    uint8_t sealed[PARCEL_SEALED_MAX];
-    size_t length;
-    unsigned k;
+    uint8_t shards[SHARD_COUNT_MAX * PARCEL_SHARD_DATA_MAX];
+    size_t length; /* of each */
+    unsigned k, m;
     uint8_t receipt_key[KEY_LEN], shard_key[KEY_LEN], partial_key[KEY_LEN];
     uint32_t path;
     uint16_t packet;
 };
-static void seal_plain(struct sent *sent, unsigned from, const uint8_t *plain, size_t length) {
+static void seal_cut(struct sent *sent, unsigned from, const uint8_t *plain, size_t length,
+                     unsigned k, unsigned m) {
+    static uint8_t padded[PARCEL_PLAIN_MAX];
     uint8_t ephemeral[32];
+    size_t padded_length;
     struct parcel_keys *keys = parcel_keys_new(4);
     const struct noise_keypair *routing = &fake_identities[0].routing[0];
     memset(sent, 0, sizeof *sent);
@@ -56,12 +59,18 @@ static void seal_plain(struct sent *sent, unsigned from, const uint8_t *plain, s
     sent->path = 1;
     fake_fill(NULL, &sent->id, sizeof sent->id);
     fake_fill(NULL, ephemeral, sizeof ephemeral);
+    assert_int_equal(parcel_cut(length, k, &sent->k, &sent->length, &padded_length), 0);
+    memset(padded, 0, padded_length);
+    memcpy(padded, plain, length);
     int sealed =
         parcel_seal(&fake_identities[from].link, &fake_identities[0].id, routing->public,
-                    epoch_now(), ephemeral, plain, length, sent->sealed, sent->receipt_key);
+                    epoch_now(), ephemeral, padded, padded_length, sent->shards, sent->receipt_key);
     assert_true(sealed > 0);
-    sent->length = (size_t)sealed;
-    sent->k = parcel_shard_count(sent->length);
+    sent->m = m;
+    if (sent->k > 1)
+        shard_transform(sent->shards, sent->k * sent->length, ephemeral);
+    if (m > 0)
+        shard_encode(sent->k, m, sent->length, sent->shards, sent->shards + sent->k * sent->length);
     struct parcel_peer peer = {&fake_identities[0].id,
                                1,
                                epoch_now(),
@@ -75,8 +84,12 @@ static void seal_plain(struct sent *sent, unsigned from, const uint8_t *plain, s
     parcel_receipt_key(secret, &sent->id, sent->partial_key);
     parcel_keys_free(keys);
 }
-/* n messages of `size` bytes from sequence `first` on. */
-static void seal(struct sent *sent, unsigned from, uint64_t first, unsigned n, uint32_t size) {
+static void seal_plain(struct sent *sent, unsigned from, const uint8_t *plain, size_t length) {
+    seal_cut(sent, from, plain, length, 0, 0);
+}
+/* n messages of `size` bytes from sequence `first` on, in k + m shards. */
+static void seal_shards(struct sent *sent, unsigned from, uint64_t first, unsigned n, uint32_t size,
+                        unsigned k, unsigned m) {
     static uint8_t plain[PARCEL_PLAIN_MAX];
     struct wire_writer writer = wire_writer(plain, sizeof plain);
     parcel_put_head(&writer, &fake_identities[from].id);
@@ -90,18 +103,22 @@ static void seal(struct sent *sent, unsigned from, uint64_t first, unsigned n, u
         fake_fill(NULL, &item.id, sizeof item.id);
         assert_non_null(parcel_put_item(&writer, &item));
     }
-    seal_plain(sent, from, plain, wire_length(&writer));
+    seal_cut(sent, from, plain, wire_length(&writer), k, m);
+}
+static void seal(struct sent *sent, unsigned from, uint64_t first, unsigned n, uint32_t size) {
+    seal_shards(sent, from, first, n, size, 0, 0);
 }
 static enum drop send_shard(struct sent *sent, unsigned index) {
     uint8_t payload[ONION_PAYLOAD_MAX];
     struct parcel_shard shard = {.id = sent->id,
                                  .k = (uint8_t)sent->k,
                                  .index = (uint8_t)index,
-                                 .length = (uint16_t)parcel_shard_length(sent->length, index),
+                                 .m = (uint8_t)sent->m,
+                                 .length = (uint16_t)sent->length,
                                  .sender = fake_entries[sent->from].prefix,
                                  .path = sent->path,
                                  .packet = sent->packet++,
-                                 .data = sent->sealed + index * PARCEL_SHARD_DATA_MAX};
+                                 .data = sent->shards + index * sent->length};
     size_t length = parcel_shard_encode(&shard, sent->shard_key, payload);
     return inbox_shard(inbox, payload, length, epoch_now(), now, wall_now());
 }
@@ -225,9 +242,214 @@ static void test_partial_receipts(void **state) {
     assert_int_equal(receipt.status, PARCEL_COMPLETE);
 }
 
+/* ---- Data and parity ---- */
+
+/* Any k of k + m, in any order; what comes later is surplus and asks for nothing. */
+static void test_any_k_shards(void **state) {
+    (void)state;
+    static const struct {
+        unsigned k, m;
+    } cuts[] = {{1, 3}, {2, 1}, {5, 4}, {0, 6}, {64, 64}, {127, 1}, {128, 0}};
+    for (unsigned round = 0; round < 10 * sizeof cuts / sizeof *cuts; round++) {
+        static struct sent sent;
+        unsigned m = cuts[round / 10].m;
+        uint32_t size = cuts[round / 10].k == 1 ? 5 : 900 + (uint32_t)fake_below(300);
+        uint8_t order[SHARD_COUNT_MAX];
+        seal_shards(&sent, 1, round + 1, 1, size, cuts[round / 10].k, m);
+        for (unsigned i = 0; i < sent.k + m; i++)
+            order[i] = (uint8_t)i;
+        for (unsigned i = sent.k + m; i > 1; i--) {
+            unsigned j = (unsigned)fake_below(i);
+            uint8_t swap = order[i - 1];
+            order[i - 1] = order[j];
+            order[j] = swap;
+        }
+        for (unsigned i = 0; i < sent.k; i++) {
+            assert_int_equal(effects.n_ops, 0);
+            assert_int_equal(send_shard(&sent, order[i]), DROP_NONE);
+        }
+        assert_int_equal(effects.n_ops, 1);
+        assert_int_equal(effects.ops[0].op.in_put.length, size);
+        assert_memory_equal(effects.ops[0].op.in_put.bytes, body, size);
+        flush();
+        if (m > 1)
+            assert_int_equal(send_shard(&sent, order[sent.k]), DROP_DUPLICATE); /* while stored */
+        give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+        assert_int_equal(flush(), 1);
+        struct parcel_receipt receipt = last_receipt(0);
+        assert_int_equal(receipt.status, PARCEL_COMPLETE);
+        assert_true(parcel_receipt_is_authentic(&receipt, sent.receipt_key));
+        for (unsigned i = 0; i < m; i++)
+            assert_int_equal(send_shard(&sent, order[sent.k + i]), DROP_DUPLICATE);
+        assert_int_equal(flush(), 0);
+        assert_int_equal(budget.used, 0);
+    }
+}
+
+/* One shard too few, and the one that was sent instead: nothing is opened. */
+static void test_spoiled_shard(void **state) {
+    (void)state;
+    struct sent sent;
+    for (unsigned spoiled = 0; spoiled < 4; spoiled++) {
+        seal_shards(&sent, 1, 1, 1, 1200, 3, 2);
+        sent.shards[spoiled * sent.length + fake_below(sent.length)] ^= 1;
+        assert_int_equal(send_shard(&sent, spoiled), DROP_NONE);
+        assert_int_equal(send_shard(&sent, (spoiled + 1) % 4), DROP_NONE);
+        assert_int_equal(send_shard(&sent, 4), DROP_AUTH);
+        assert_int_equal(effects.n_ops, 0);
+        assert_int_equal(flush(), 0);
+        assert_int_equal(budget.used, 0);
+    }
+}
+
+static void test_shards_disagree(void **state) {
+    (void)state;
+    struct sent sent, other;
+    seal_shards(&sent, 1, 1, 1, 1200, 3, 2);
+    other = sent;
+    assert_int_equal(send_shard(&sent, 0), DROP_NONE);
+    size_t held = budget.used;
+    other.k++;
+    assert_int_equal(send_shard(&other, 1), DROP_MALFORMED);
+    other.k--;
+    other.m--;
+    assert_int_equal(send_shard(&other, 1), DROP_MALFORMED);
+    other.m++;
+    other.length--;
+    assert_int_equal(send_shard(&other, 1), DROP_MALFORMED);
+    assert_int_equal(send_shard(&sent, 0), DROP_DUPLICATE);
+    assert_int_equal(budget.used, held);
+    assert_true(held >= 3 * sent.length && held < 3 * sent.length + 1024); /* k of them, no more */
+    assert_int_equal(send_shard(&sent, 4), DROP_NONE);
+    assert_int_equal(send_shard(&sent, 2), DROP_NONE);
+    assert_int_equal(effects.n_ops, 1);
+    give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+}
+
+/* Surplus gets one receipt in 20 ms over the path that there is; what comes again, another path. */
+static void test_surplus_and_resent(void **state) {
+    (void)state;
+    struct sent sent;
+    seal_shards(&sent, 1, 1, 1, 1200, 3, 5);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(send_shard(&sent, i), DROP_NONE);
+    give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+    assert_int_equal(flush(), 1);
+    uint64_t serial = fake_wire[fake_wire_n - 1].serial;
+    for (unsigned i = 3; i < 8; i++) {
+        now = mono_add(now, 20 * US_PER_MS);
+        assert_int_equal(send_shard(&sent, i), DROP_DUPLICATE);
+        assert_int_equal(flush(), 1);
+        assert_int_equal(fake_wire[fake_wire_n - 1].serial, serial);
+        now = mono_add(now, 20 * US_PER_MS - 1);
+        assert_int_equal(send_shard(&sent, i), DROP_DUPLICATE);
+        assert_int_equal(flush(), 0);
+    }
+    now = mono_add(now, 20 * US_PER_MS);
+    assert_int_equal(send_shard(&sent, 7), DROP_DUPLICATE);
+    assert_int_equal(flush(), 1);
+    assert_int_not_equal(fake_wire[fake_wire_n - 1].serial, serial);
+}
+
+static const struct parcel_path *find_path(const struct parcel_receipt *receipt, uint32_t path) {
+    for (unsigned i = 0; i < receipt->n_paths; i++)
+        if (receipt->paths[i].path == path)
+            return &receipt->paths[i];
+    return NULL;
+}
+static enum drop send_over(struct sent *sent, unsigned index, uint32_t path, uint16_t packet) {
+    sent->path = path;
+    sent->packet = packet;
+    return send_shard(sent, index);
+}
+
+/* When the highest packet of each path arrived, not the last one, and of nine paths the one that
+ * was silent longest is left out. */
+static void test_arrivals(void **state) {
+    (void)state;
+    static struct sent sent;
+    seal_shards(&sent, 1, 1, 1, 20000, 100, 28);
+    struct mono begun = now;
+    assert_int_equal(send_over(&sent, 0, 50, 0), DROP_NONE); /* packet 0 counts too */
+    now = mono_add(begun, 1000);
+    assert_int_equal(send_over(&sent, 1, 51, 7), DROP_NONE);
+    now = mono_add(begun, 2500);
+    assert_int_equal(send_over(&sent, 2, 51, 6), DROP_NONE); /* overtaken */
+    now = mono_add(begun, 4000);
+    assert_int_equal(send_over(&sent, 127, 52, 9), DROP_NONE);
+    now = mono_add(begun, 4500);
+    assert_int_equal(send_over(&sent, 127, 52, 10), DROP_DUPLICATE);
+    assert_int_equal(flush(), 1);
+    struct parcel_receipt receipt = last_receipt(0);
+    assert_true(parcel_receipt_is_authentic(&receipt, sent.partial_key));
+    assert_int_equal(receipt.k, 100);
+    assert_int_equal(receipt.m, 28);
+    assert_int_equal(receipt.bitmap[0], 7);
+    assert_int_equal(receipt.bitmap[15], 0x80);
+    assert_int_equal(receipt.n_paths, 3);
+    const struct parcel_path *first = find_path(&receipt, 50), *second = find_path(&receipt, 51),
+                             *third = find_path(&receipt, 52);
+    assert_int_equal(first->count, 1);
+    assert_int_equal(second->highest, 7);
+    assert_int_equal(second->count, 2);
+    assert_int_equal((uint32_t)(second->arrived - first->arrived), 1000);
+    assert_int_equal(third->highest, 10);
+    assert_int_equal(third->count, 2);
+    assert_int_equal((uint32_t)(third->arrived - first->arrived), 4500);
+    assert_int_not_equal(first->arrived, (uint32_t)begun.us); /* our uptime is not told */
+    for (unsigned i = 0; i < 5; i++)
+        send_over(&sent, 10 + i, 60 + i, 1);
+    send_over(&sent, 20, 50, 1); /* the first is heard again: now 51 is the oldest of eight */
+    send_over(&sent, 21, 99, 1);
+    send_over(&sent, 21, 99, 1);
+    flush();
+    receipt = last_receipt(0);
+    assert_int_equal(receipt.n_paths, PARCEL_RECEIPT_PATHS_MAX);
+    assert_null(find_path(&receipt, 51));
+    assert_int_equal(find_path(&receipt, 50)->count, 2);
+    assert_int_equal(find_path(&receipt, 99)->count, 2);
+}
+
+static void test_arrivals_wrap(void **state) {
+    (void)state;
+    struct sent sent;
+    seal(&sent, 1, 1, 1, 20000);
+    send_over(&sent, 0, 1, 0);
+    now = mono_add(now, INT64_C(1) << 32);
+    wall_skew_us -= INT64_C(1) << 32; /* within the epoch */
+    send_over(&sent, 1, 2, 0);
+    send_over(&sent, 1, 2, 0);
+    flush();
+    struct parcel_receipt receipt = last_receipt(0);
+    assert_int_equal(find_path(&receipt, 1)->arrived, find_path(&receipt, 2)->arrived);
+}
+
+static void test_padding(void **state) {
+    (void)state;
+    static uint8_t plain[2000];
+    struct parcel_item item = {.kind = KIND_MESSAGE, .total = 10, .length = 10, .bytes = body};
+    for (unsigned dirty = 0; dirty < 2; dirty++) {
+        struct sent sent;
+        struct wire_writer writer = wire_writer(plain, sizeof plain);
+        parcel_put_head(&writer, &fake_identities[1].id);
+        parcel_put_item(&writer, &item);
+        memset(writer.at, 0, wire_room(&writer));
+        plain[1499] = (uint8_t)dirty;
+        seal_plain(&sent, 1, plain, 1500);
+        send_all(&sent);
+        assert_int_equal(effects.n_ops, !dirty);
+        if (!dirty)
+            give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+        assert_int_equal(flush(), 1);
+        struct parcel_receipt receipt = last_receipt(0);
+        assert_int_equal(receipt.status, dirty ? PARCEL_REFUSED : PARCEL_COMPLETE);
+        assert_int_equal(receipt.reason, dirty ? PARCEL_REASON_MALFORMED : 0);
+    }
+}
+
 static void test_receipts_share_an_onion(void **state) {
     (void)state;
-    struct sent sent[30];
+    static struct sent sent[30];
     for (unsigned i = 0; i < 30; i++) {
         seal(&sent[i], 1, i + 1, 1, 5);
         send_all(&sent[i]);
@@ -319,12 +541,14 @@ static void test_bounds_of_a_sender(void **state) {
     assert_int_equal(effects.n_ops, 2);
     assert_int_equal(send_shard(&sent[0], 1), DROP_NONE);
     assert_int_equal(effects.n_ops, 2);
-    /* By bytes: blocks of 60 KiB, of which 1 MiB holds fewer than 64. */
-    for (unsigned i = 0; i < 30; i++) {
+    /* By bytes: blocks of 60 KiB, of which 4 MiB hold fewer than 128. */
+    size_t others = budget.used;
+    for (unsigned i = 0; i < 100; i++) {
         seal(&sent[i], 3, 1, 1, 60000);
         assert_int_equal(send_shard(&sent[i], 0), DROP_NONE);
-        assert_true(budget.used <= 2 * INBOX_SENDER_BYTES_MAX);
+        assert_true(budget.used - others <= INBOX_SENDER_BYTES_MAX);
     }
+    assert_true(budget.used - others > INBOX_SENDER_BYTES_MAX - 64 * 1024);
 }
 
 static void test_memory_bound(void **state) {
@@ -405,7 +629,7 @@ static void fetch(size_t n) {
     assert_int_equal(op->kind, STORE_IN_FETCH);
     assert_int_equal(op->in_fetch.limit, INBOX_BATCH_MAX);
     for (size_t i = 0; i < n; i++) {
-        if (rows[i].row <= op->in_fetch.after)
+        if (rows[i].row == 0 || rows[i].place <= op->in_fetch.after)
             continue;
         if (result.n_messages == op->in_fetch.limit)
             result.more = true;
@@ -423,6 +647,7 @@ static void take(void) {
 static void fill_rows(size_t n) {
     for (size_t i = 0; i < n; i++)
         rows[i] = (struct in_record){.row = (int64_t)i + 1,
+                                     .place = (int64_t)i + 1,
                                      .sender = fake_identities[1].id,
                                      .sequence = i + 1,
                                      .body = body,
@@ -552,7 +777,8 @@ static void test_wait_and_follow(void **state) {
     fetch(1);
     assert_true(last_answer(1)->end); /* there was one: it is over */
     assert_int_equal(effects.n_ops, 0);
-    rows[1] = (struct in_record){.row = 2, .sender = fake_identities[1].id, .body = body};
+    rows[1] =
+        (struct in_record){.row = 2, .place = 2, .sender = fake_identities[1].id, .body = body};
     seal(&sent, 1, 2, 1, 1);
     send_all(&sent);
     give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
@@ -597,6 +823,13 @@ int main(int argc, char **argv) {
         TEST(test_stored_then_receipted),
         TEST(test_store_error_is_silence),
         TEST(test_partial_receipts),
+        TEST(test_any_k_shards),
+        TEST(test_spoiled_shard),
+        TEST(test_shards_disagree),
+        TEST(test_surplus_and_resent),
+        TEST(test_arrivals),
+        TEST(test_arrivals_wrap),
+        TEST(test_padding),
         TEST(test_receipts_share_an_onion),
         TEST(test_refusals),
         TEST(test_forgeries),

@@ -1,4 +1,4 @@
-/* link: daemon/core/parcel daemon/core/noise */
+/* link: daemon/core/parcel daemon/core/shard daemon/core/noise */
 /* The bytes of parcels, shards and receipts: there and back, at their bounds and past them, with
  * every bit flipped. */
 #include <setjmp.h>
@@ -10,6 +10,7 @@
 
 #include "daemon/core/parcel.h"
 
+#include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,14 +34,60 @@ static void test_sizes(void **state) {
     (void)state;
     assert_int_equal(PARCEL_SHARD_DATA_MAX, 775);
     assert_true(PARCEL_SEALED_MAX <= NOISE_MESSAGE_LEN_MAX);
-    assert_int_equal(parcel_shard_count(1), 1);
-    assert_int_equal(parcel_shard_count(775), 1);
-    assert_int_equal(parcel_shard_count(776), 2);
-    assert_int_equal(parcel_shard_length(776, 0), 775);
-    assert_int_equal(parcel_shard_length(776, 1), 1);
-    assert_int_equal(parcel_shard_length(775, 0), 775);
-    assert_int_equal(parcel_shard_count(PARCEL_SEALED_MAX), PARCEL_SHARDS_MAX);
     assert_true(PARCEL_RECEIPT_MAX + 1 <= ONION_PAYLOAD_MAX);
+}
+
+static void check_cut(size_t plain, unsigned wanted) {
+    unsigned k;
+    size_t length, padded;
+    size_t whole = plain + PARCEL_OVERHEAD + SHARD_TRANSFORM_LEN;
+    bool fits = wanted == 0   ? plain <= PARCEL_UNPADDED_MAX
+                : wanted == 1 ? plain + PARCEL_OVERHEAD <= PARCEL_SHARD_DATA_MAX
+                              : whole <= wanted * PARCEL_SHARD_DATA_MAX;
+    int error = parcel_cut(plain, wanted, &k, &length, &padded);
+    assert_int_equal(error, fits ? 0 : -EMSGSIZE);
+    if (error)
+        return;
+    assert_true(length >= 1 && length <= PARCEL_SHARD_DATA_MAX && k <= SHARD_COUNT_MAX);
+    assert_true(padded >= plain && padded <= PARCEL_PLAIN_MAX);
+    if (wanted > 0)
+        assert_int_equal(k, wanted);
+    if (k == 1) {
+        assert_int_equal(padded, plain);
+        assert_int_equal(length, plain + PARCEL_OVERHEAD);
+        return;
+    }
+    assert_int_equal(k * length, padded + PARCEL_OVERHEAD + SHARD_TRANSFORM_LEN);
+    assert_true(length >= SHARD_LENGTH_MIN);
+    assert_true(padded - plain < k || length == SHARD_LENGTH_MIN);
+    if (wanted == 0) { /* as few as will do */
+        assert_true(plain + PARCEL_OVERHEAD > PARCEL_SHARD_DATA_MAX);
+        assert_true(k == 2 || whole > (k - 1) * PARCEL_SHARD_DATA_MAX);
+    }
+}
+
+static void test_cut(void **state) {
+    (void)state;
+    for (size_t plain = PARCEL_HEAD_LEN; plain <= PARCEL_UNPADDED_MAX;
+         plain += plain < 2000 ? 1 : 61)
+        for (unsigned wanted = 0; wanted <= SHARD_COUNT_MAX; wanted++)
+            check_cut(plain, wanted);
+    check_cut(PARCEL_UNPADDED_MAX, 0);
+    unsigned k;
+    size_t length, padded;
+    assert_int_equal(parcel_cut(679, 0, &k, &length, &padded), 0);
+    assert_int_equal(k, 1);
+    assert_int_equal(parcel_cut(680, 0, &k, &length, &padded), 0); /* 776 sealed, 808 to cut */
+    assert_int_equal(k, 2);
+    assert_int_equal(length, 404);
+    assert_int_equal(padded, 680);
+    assert_int_equal(parcel_cut(PARCEL_UNPADDED_MAX, 0, &k, &length, &padded), 0);
+    assert_int_equal(k, 80);
+    assert_int_equal(parcel_cut(PARCEL_UNPADDED_MAX, SHARD_COUNT_MAX, &k, &length, &padded), 0);
+    assert_int_equal(parcel_cut(PARCEL_UNPADDED_MAX, SHARD_COUNT_MAX + 1, &k, &length, &padded),
+                     -EMSGSIZE);
+    assert_int_equal(parcel_cut(PARCEL_PLAIN_MAX + 1, 0, &k, &length, &padded), -EMSGSIZE);
+    assert_int_equal(parcel_cut(SIZE_MAX, 0, &k, &length, &padded), -EMSGSIZE);
 }
 
 /* ---- Items ---- */
@@ -58,11 +105,21 @@ static void test_items(void **state) {
     (void)state;
     uint8_t plain[256];
     struct node_id self = {{1}}, sender;
-    struct parcel_item item = {{{2}}, 3, 4, 9, 100, 10, 5, (const uint8_t *)"hello"}, read;
+    struct parcel_item item = {.kind = KIND_MESSAGE,
+                               .id = {{2}},
+                               .sequence = 3,
+                               .sent_ms = 4,
+                               .expires_ms = 9,
+                               .total = 100,
+                               .offset = 10,
+                               .length = 5,
+                               .bytes = (const uint8_t *)"hello"},
+                       read;
     struct wire_writer writer = wire_writer(plain, sizeof plain);
     parcel_put_head(&writer, &self);
     assert_non_null(parcel_put_item(&writer, &item));
-    item.total = item.length = item.offset = 0;
+    item.total = item.offset = 0;
+    item.length = 0;
     assert_non_null(parcel_put_item(&writer, &item));
     size_t length = wire_length(&writer);
     assert_int_equal(length, PARCEL_HEAD_LEN + 2 * PARCEL_ITEM_HEADER_LEN + 5);
@@ -90,19 +147,20 @@ static void test_items(void **state) {
 static void test_item_bounds(void **state) {
     (void)state;
     static const struct {
-        uint32_t total, offset;
+        uint64_t total, offset;
         enum drop drop;
     } cases[] = {{105, 100, DROP_NONE},
                  {104, 100, DROP_MALFORMED},
                  {5, 0, DROP_NONE},
                  {4, 0, DROP_MALFORMED},
                  {5, 1, DROP_MALFORMED},
-                 {3, UINT32_MAX, DROP_MALFORMED},
-                 {UINT32_MAX, UINT32_MAX - 5, DROP_NONE},
-                 {UINT32_MAX, UINT32_MAX - 4, DROP_MALFORMED}};
+                 {3, UINT64_MAX, DROP_MALFORMED},
+                 {UINT64_MAX, UINT64_MAX - 5, DROP_NONE},
+                 {UINT64_MAX, UINT64_MAX - 4, DROP_MALFORMED}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         uint8_t plain[128];
-        struct parcel_item item = {.total = cases[i].total,
+        struct parcel_item item = {.kind = KIND_MESSAGE,
+                                   .total = cases[i].total,
                                    .offset = cases[i].offset,
                                    .length = 5,
                                    .bytes = (const uint8_t *)"hello"};
@@ -112,7 +170,7 @@ static void test_item_bounds(void **state) {
         assert_int_equal(parcel_get_item(&reader, &item), cases[i].drop);
     }
     uint8_t plain[128];
-    struct parcel_item empty = {.total = 5};
+    struct parcel_item empty = {.kind = KIND_MESSAGE, .total = 5};
     struct wire_writer writer = wire_writer(plain, sizeof plain);
     parcel_put_item(&writer, &empty);
     struct wire_reader reader = wire_reader(plain, wire_length(&writer));
@@ -120,6 +178,86 @@ static void test_item_bounds(void **state) {
     plain[0] = 9;
     reader = wire_reader(plain, wire_length(&writer));
     assert_int_equal(parcel_get_item(&reader, &empty), DROP_VERSION);
+}
+
+static void test_item_layout(void **state) {
+    (void)state;
+    uint8_t plain[256];
+    static const uint8_t digest[FILE_DIGEST_LEN] = {0xd1, [31] = 0xd2};
+    struct parcel_item item = {.kind = KIND_FILE,
+                               .id = {{2, [15] = 5}},
+                               .sequence = 0x0102030405060708,
+                               .sent_ms = 0x11,
+                               .expires_ms = 0x22,
+                               .total = 0x3300000000,
+                               .offset = 0x44,
+                               .length = 2,
+                               .bytes = (const uint8_t *)"xy",
+                               .digest = digest,
+                               .name = "ab",
+                               .name_length = 2},
+                       read;
+    /* kind id sequence sent expires total offset length, digest name; then the bytes. */
+    static const uint8_t expected[98] = {
+        2,           2,           [16] = 5,    [17] = 1, 2,           3,
+        4,           5,           6,           7,        8,           [32] = 0x11,
+        [40] = 0x22, [44] = 0x33, [56] = 0x44, [60] = 2, [61] = 0xd1, [92] = 0xd2,
+        2,           'a',         'b',         'x',      'y'};
+    struct wire_writer writer = wire_writer(plain, sizeof plain);
+    assert_non_null(parcel_put_item(&writer, &item));
+    assert_int_equal(wire_length(&writer), sizeof expected);
+    assert_memory_equal(plain, expected, sizeof expected);
+    struct wire_reader reader = wire_reader(plain, sizeof expected);
+    assert_int_equal(parcel_get_item(&reader, &read), DROP_NONE);
+    assert_int_equal(read.kind, KIND_FILE);
+    assert_int_equal(read.total, item.total);
+    assert_memory_equal(read.digest, digest, sizeof digest);
+    assert_int_equal(read.name_length, 2);
+    assert_memory_equal(read.name, "ab", 2);
+    for (size_t cut = 1; cut < sizeof expected; cut++) {
+        reader = wire_reader(plain, cut);
+        assert_int_equal(parcel_get_item(&reader, &read), DROP_MALFORMED);
+    }
+}
+
+static void test_file_names(void **state) {
+    (void)state;
+    static const uint8_t digest[FILE_DIGEST_LEN];
+    char name[FILE_NAME_MAX + 1];
+    memset(name, 'n', sizeof name);
+    for (unsigned i = 0; i < 4; i++) {
+        uint8_t plain[512];
+        struct parcel_item item = {.kind = KIND_FILE, .digest = digest, .name = name}, read;
+        item.name_length = (uint8_t)(i == 0 ? 0 : i == 1 ? FILE_NAME_MAX + 1 : FILE_NAME_MAX);
+        name[7] = i == 2 ? '\0' : 'n';
+        struct wire_writer writer = wire_writer(plain, sizeof plain);
+        parcel_put_item(&writer, &item);
+        struct wire_reader reader = wire_reader(plain, wire_length(&writer));
+        assert_int_equal(parcel_get_item(&reader, &read), i < 3 ? DROP_MALFORMED : DROP_NONE);
+    }
+}
+
+static void test_padding(void **state) {
+    (void)state;
+    uint8_t plain[200];
+    struct node_id self = {{1}};
+    struct parcel_item item = {
+        .kind = KIND_MESSAGE, .total = 1, .length = 1, .bytes = (const uint8_t *)"x"};
+    struct wire_writer writer = wire_writer(plain, sizeof plain);
+    parcel_put_head(&writer, &self);
+    parcel_put_item(&writer, &item);
+    size_t items = wire_length(&writer);
+    memset(plain + items, 0, sizeof plain - items);
+    for (size_t padding = 1; padding <= sizeof plain - items; padding++) {
+        unsigned n;
+        assert_int_equal(read_items(plain, items + padding, &n), DROP_NONE);
+        assert_int_equal(n, 2); /* the item and the padding, all of it at once */
+        if (padding == 1)
+            continue;
+        plain[items + padding - 1] = 1;
+        assert_int_equal(read_items(plain, items + padding, &n), DROP_MALFORMED);
+        plain[items + padding - 1] = 0;
+    }
 }
 
 /* ---- Sealing ---- */
@@ -183,23 +321,27 @@ static void test_shards(void **state) {
     fill(data, sizeof data);
     struct parcel_shard shard = {.id = {{5}},
                                  .k = 3,
-                                 .index = 2,
-                                 .length = 20,
+                                 .m = 4,
+                                 .index = 6,
+                                 .length = 32,
                                  .sender = 0x1122334455667788,
                                  .path = 0x99aabbcc,
                                  .packet = 0xddee,
                                  .data = data};
     struct parcel_shard read;
     size_t length = parcel_shard_encode(&shard, key, payload);
-    assert_int_equal(length, 72);
+    assert_int_equal(length, 84);
     assert_int_equal(parcel_shard_decode(payload, length, &read), DROP_NONE);
     assert_true(parcel_shard_is_authentic(&read, key));
     assert_int_equal(read.sender, shard.sender);
     assert_int_equal(read.path, shard.path);
     assert_int_equal(read.packet, shard.packet);
-    assert_memory_equal(read.data, data, 20);
+    assert_int_equal(read.k, 3);
+    assert_int_equal(read.m, 4);
+    assert_int_equal(read.index, 6);
+    assert_memory_equal(read.data, data, 32);
     /* Exact to the byte: kind, id, k, m, index, length, sender, path, packet. */
-    static const uint8_t expected[36] = {1,    5,    [17] = 3, 0,    2,    0,    20,
+    static const uint8_t expected[36] = {1,    5,    [17] = 3, 4,    6,    0,    32,
                                          0x11, 0x22, 0x33,     0x44, 0x55, 0x66, 0x77,
                                          0x88, 0x99, 0xaa,     0xbb, 0xcc, 0xdd, 0xee};
     assert_memory_equal(payload, expected, sizeof expected);
@@ -219,30 +361,40 @@ static void test_shards(void **state) {
 static void test_shard_bounds(void **state) {
     (void)state;
     static const struct {
-        uint8_t k, index;
+        uint8_t k, m, index;
         uint16_t length;
         enum drop drop;
-    } cases[] = {{1, 0, 1, DROP_NONE},
-                 {1, 0, 775, DROP_NONE},
-                 {1, 1, 5, DROP_MALFORMED},
-                 {0, 0, 5, DROP_MALFORMED},
-                 {2, 0, 774, DROP_MALFORMED}, /* all but the last are full */
-                 {2, 0, 775, DROP_NONE},
-                 {2, 1, 774, DROP_NONE},
-                 {2, 2, 775, DROP_MALFORMED},
-                 {PARCEL_SHARDS_MAX, PARCEL_SHARDS_MAX - 1, 5, DROP_NONE},
-                 {PARCEL_SHARDS_MAX + 1, PARCEL_SHARDS_MAX, 5, DROP_MALFORMED}};
+    } cases[] = {{1, 0, 0, 1, DROP_NONE},
+                 {1, 0, 0, 775, DROP_NONE},
+                 {1, 0, 1, 5, DROP_MALFORMED},
+                 {1, 1, 1, 5, DROP_NONE},
+                 {1, 1, 2, 5, DROP_MALFORMED},
+                 {0, 0, 0, 5, DROP_MALFORMED},
+                 {0, 2, 1, 5, DROP_MALFORMED},
+                 {2, 0, 0, 31, DROP_MALFORMED}, /* less than the transform's own */
+                 {2, 0, 0, 32, DROP_NONE},
+                 {2, 0, 1, 775, DROP_NONE},
+                 {2, 0, 2, 775, DROP_MALFORMED},
+                 {80, 48, 127, 775, DROP_NONE},
+                 {80, 49, 127, 775, DROP_MALFORMED},
+                 {80, 48, 128, 775, DROP_MALFORMED},
+                 {81, 0, 0, 775, DROP_MALFORMED}, /* more than a parcel */
+                 {128, 0, 127, 484, DROP_NONE},
+                 {128, 0, 127, 485, DROP_MALFORMED},
+                 {128, 1, 0, 32, DROP_MALFORMED},
+                 {1, 127, 0, 32, DROP_NONE},
+                 {1, 128, 0, 32, DROP_MALFORMED},
+                 {255, 255, 3, 32, DROP_MALFORMED}};
     uint8_t key[32] = {0}, data[PARCEL_SHARD_DATA_MAX] = {0}, payload[ONION_PAYLOAD_MAX];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct parcel_shard shard = {.k = cases[i].k,
+                                     .m = cases[i].m,
                                      .index = cases[i].index,
                                      .length = cases[i].length,
                                      .data = data},
                             read;
         size_t length = parcel_shard_encode(&shard, key, payload);
         assert_int_equal(parcel_shard_decode(payload, length, &read), cases[i].drop);
-        payload[18] = 1; /* m */
-        assert_int_equal(parcel_shard_decode(payload, length, &read), DROP_VERSION);
     }
     static const uint8_t none[52] = {PAYLOAD_SHARD, [17] = 1};
     struct parcel_shard read;
@@ -281,7 +433,8 @@ static void test_receipts(void **state) {
     check_flips(bytes, wire_length(&writer), key);
     struct parcel_receipt partial = {.id = {{2}},
                                      .status = PARCEL_PARTIAL,
-                                     .k = PARCEL_SHARDS_MAX,
+                                     .k = 100,
+                                     .m = SHARD_COUNT_MAX - 100,
                                      .n_paths = PARCEL_RECEIPT_PATHS_MAX};
     fill(partial.bitmap, sizeof partial.bitmap);
     fill(partial.paths, sizeof partial.paths);
@@ -292,19 +445,50 @@ static void test_receipts(void **state) {
     struct wire_reader reader = wire_reader(bytes, wire_length(&writer));
     assert_int_equal(parcel_receipt_decode(&reader, &read), DROP_NONE);
     assert_true(parcel_receipt_is_authentic(&read, key));
+    assert_int_equal(read.k, 100);
+    assert_int_equal(read.m, 28);
     assert_memory_equal(read.bitmap, partial.bitmap, sizeof read.bitmap);
     assert_memory_equal(read.paths, partial.paths, sizeof read.paths);
     check_flips(bytes, wire_length(&writer), key);
-    bytes[18] = PARCEL_SHARDS_MAX + 1;
+    bytes[19]++;
     reader = wire_reader(bytes, sizeof bytes);
     assert_int_equal(parcel_receipt_decode(&reader, &read), DROP_MALFORMED);
-    bytes[18] = PARCEL_SHARDS_MAX;
-    bytes[19 + PARCEL_BITMAP_MAX] = PARCEL_RECEIPT_PATHS_MAX + 1;
+    bytes[19]--;
+    bytes[18] = 0;
+    reader = wire_reader(bytes, sizeof bytes);
+    assert_int_equal(parcel_receipt_decode(&reader, &read), DROP_MALFORMED);
+    bytes[18] = 100;
+    bytes[20 + PARCEL_BITMAP_MAX] = PARCEL_RECEIPT_PATHS_MAX + 1;
     reader = wire_reader(bytes, sizeof bytes);
     assert_int_equal(parcel_receipt_decode(&reader, &read), DROP_MALFORMED);
     assert_string_equal(parcel_reason_words(PARCEL_REASON_TOO_LARGE),
                         "too large for the recipient");
     assert_string_equal(parcel_reason_words(200), "refused");
+    for (uint8_t a = 0; a <= PARCEL_REASON_DAMAGED; a++) /* each has words of its own */
+        for (uint8_t b = 0; b < a; b++)
+            assert_string_not_equal(parcel_reason_words(a), parcel_reason_words(b));
+}
+
+static void test_receipt_layout(void **state) {
+    (void)state;
+    uint8_t bytes[PARCEL_RECEIPT_MAX], key[32] = {7}, mac[PARCEL_MAC_LEN];
+    struct parcel_receipt partial = {.id = {{9, [15] = 8}},
+                                     .status = PARCEL_PARTIAL,
+                                     .k = 6,
+                                     .m = 3,
+                                     .bitmap = {0xa5, 0x01},
+                                     .n_paths = 1,
+                                     .paths = {{0x11223344, 0x5566, 0x7788, 0x99aabbcc}}};
+    /* id status reason k m bitmap n (path highest count arrived) */
+    static const uint8_t expected[35] = {9,    [15] = 8, 2,    0,    6,    3,    0xa5,
+                                         0x01, 1,        0x11, 0x22, 0x33, 0x44, 0x55,
+                                         0x66, 0x77,     0x88, 0x99, 0xaa, 0xbb, 0xcc};
+    struct wire_writer writer = wire_writer(bytes, sizeof bytes);
+    parcel_receipt_encode(&partial, key, &writer);
+    assert_int_equal(wire_length(&writer), sizeof expected + PARCEL_MAC_LEN);
+    assert_memory_equal(bytes, expected, sizeof expected);
+    crypto_generichash(mac, sizeof mac, expected, sizeof expected, key, sizeof key);
+    assert_memory_equal(bytes + sizeof expected, mac, sizeof mac);
 }
 
 /* ---- Shared secrets ---- */
@@ -370,10 +554,19 @@ int main(int argc, char **argv) {
         seed = strtoull(argv[2], NULL, 10);
     printf("# seed %llu\n", (unsigned long long)seed);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes),       cmocka_unit_test(test_items),
-        cmocka_unit_test(test_item_bounds), cmocka_unit_test(test_sealing),
-        cmocka_unit_test(test_shards),      cmocka_unit_test(test_shard_bounds),
-        cmocka_unit_test(test_receipts),    cmocka_unit_test(test_both_sides_derive_the_same),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_items),
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_item_layout),
+        cmocka_unit_test(test_file_names),
+        cmocka_unit_test(test_padding),
+        cmocka_unit_test(test_receipt_layout),
+        cmocka_unit_test(test_item_bounds),
+        cmocka_unit_test(test_sealing),
+        cmocka_unit_test(test_shards),
+        cmocka_unit_test(test_shard_bounds),
+        cmocka_unit_test(test_receipts),
+        cmocka_unit_test(test_both_sides_derive_the_same),
         cmocka_unit_test(test_key_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message shared/address */
+/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep shared/address */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,206 +6,12 @@
 
 #include <cmocka.h>
 
-#include "daemon/io/store.h"
+#include "tests/unit/store_rig.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
-#include <sqlite3.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
-
-#define WAIT_S 60
-
-struct rig {
-    char folder[64], path[96];
-    struct store *store;
-    pthread_mutex_t mutex;
-    pthread_cond_t woken;
-    unsigned wakes;
-    uint64_t seed;
-};
-
-static uint64_t start_seed = 20240608;
-static const uint8_t text[] =
-    "a message of some length, which is enough for most of what is tested here";
-
-static uint32_t below(struct rig *rig, uint32_t bound) {
-    uint64_t z = rig->seed += UINT64_C(0x9e3779b97f4a7c15); /* splitmix64 */
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return (uint32_t)((z >> 32) % bound);
-}
-
-static void wake(void *context) {
-    struct rig *rig = context;
-    pthread_mutex_lock(&rig->mutex);
-    rig->wakes++;
-    pthread_cond_signal(&rig->woken);
-    pthread_mutex_unlock(&rig->mutex);
-}
-
-static void open_idle(struct rig *rig) {
-    char error[FAILURE_MAX] = "";
-    if (store_open(&rig->store, rig->path, error))
-        fail_msg("%s", error);
-}
-
-static void open_store(struct rig *rig) {
-    open_idle(rig);
-    assert_int_equal(store_start(rig->store, wake, rig), 0);
-}
-
-static void stop_store(struct rig *rig) {
-    store_stop(rig->store);
-    rig->store = NULL;
-}
-
-static void reopen(struct rig *rig) {
-    stop_store(rig);
-    open_store(rig);
-}
-
-static int setup(void **state) {
-    struct rig *rig = calloc(1, sizeof *rig);
-    assert_non_null(rig);
-    rig->seed = start_seed;
-    strcpy(rig->folder, "/tmp/p2pd-test-XXXXXX");
-    assert_non_null(mkdtemp(rig->folder));
-    snprintf(rig->path, sizeof rig->path, "%s/messages.db", rig->folder);
-    pthread_mutex_init(&rig->mutex, NULL);
-    pthread_cond_init(&rig->woken, NULL);
-    *state = rig;
-    return 0;
-}
-
-static int teardown(void **state) {
-    struct rig *rig = *state;
-    char path[128];
-    store_stop(rig->store);
-    unlink(rig->path);
-    snprintf(path, sizeof path, "%s-wal", rig->path);
-    unlink(path);
-    rmdir(rig->folder);
-    free(rig);
-    return 0;
-}
-
-/* Collect exactly n results, waiting for them. */
-static void collect(struct rig *rig, struct store_result *results, size_t n) {
-    struct timespec end;
-    clock_gettime(CLOCK_REALTIME, &end);
-    end.tv_sec += WAIT_S;
-    for (size_t got = 0; got < n;) {
-        got += store_collect(rig->store, results + got, n - got);
-        pthread_mutex_lock(&rig->mutex);
-        while (got < n && !rig->wakes)
-            assert_int_equal(pthread_cond_timedwait(&rig->woken, &rig->mutex, &end), 0);
-        rig->wakes = 0;
-        pthread_mutex_unlock(&rig->mutex);
-    }
-}
-
-static void run(struct rig *rig, const struct store_op *ops, size_t n,
-                struct store_result *results) {
-    assert_int_equal(store_submit(rig->store, ops, n), 0);
-    collect(rig, results, n);
-}
-
-static struct store_result run_one(struct rig *rig, struct store_op op) {
-    struct store_result result;
-    run(rig, &op, 1, &result);
-    assert_int_equal(result.kind, op.kind);
-    assert_int_equal(result.tag, op.tag);
-    return result;
-}
-
-static struct message_id id_of(uint32_t number) {
-    struct message_id id = {{0}};
-    memcpy(id.bytes, &number, sizeof number);
-    return id;
-}
-
-static struct store_op out_put(uint32_t number, const void *body, uint32_t size) {
-    struct store_op op = {.kind = STORE_OUT_PUT, .tag = number};
-    op.out_put.record.id = id_of(number);
-    op.out_put.record.size = size;
-    op.out_put.record.sequence = number;
-    op.out_put.body = body;
-    return op;
-}
-
-static struct store_op out_find(uint32_t number) {
-    return (struct store_op){
-        .kind = STORE_OUT_FIND, .tag = number, .out_find = {.id = id_of(number)}};
-}
-
-static struct store_op out_read(uint32_t number, uint32_t offset, uint32_t length) {
-    return (struct store_op){.kind = STORE_OUT_READ,
-                             .tag = number,
-                             .out_read = {.id = id_of(number), .offset = offset, .length = length}};
-}
-
-static struct store_op out_done(uint32_t number, int64_t finished, bool forget) {
-    struct store_op op = {.kind = STORE_OUT_STATE, .tag = number};
-    op.out_state.id = id_of(number);
-    op.out_state.state = MESSAGE_DELIVERED;
-    op.out_state.finished.us = finished;
-    op.out_state.forget = forget;
-    return op;
-}
-
-static struct store_op in_block(uint32_t number, uint32_t total, uint32_t offset, const void *bytes,
-                                uint32_t length) {
-    struct store_op op = {.kind = STORE_IN_PUT, .tag = number};
-    op.in_put.id = id_of(number);
-    op.in_put.total = total;
-    op.in_put.offset = offset;
-    op.in_put.length = length;
-    op.in_put.bytes = bytes;
-    op.in_put.tombstone_until.us = 1000;
-    return op;
-}
-
-static struct store_op in_put(uint32_t number, const void *body, uint32_t size) {
-    return in_block(number, size, 0, body, size);
-}
-
-static struct store_op in_fetch(int64_t after, uint32_t limit, uint64_t bytes) {
-    struct store_op op = {.kind = STORE_IN_FETCH};
-    op.in_fetch.after = after;
-    op.in_fetch.limit = limit;
-    op.in_fetch.bytes = bytes;
-    op.in_fetch.any_sender = true;
-    return op;
-}
-
-static struct store_op in_take(const int64_t *row, int64_t now, bool forget) {
-    return (struct store_op){.kind = STORE_IN_TAKE, .in_take = {row, 1, {now}, forget}};
-}
-
-static struct store_op sweep(int64_t now, int64_t retention_us) {
-    return (struct store_op){.kind = STORE_SWEEP, .sweep = {{now}, retention_us}};
-}
-
-static enum store_in_outcome outcome(struct rig *rig, struct store_op op) {
-    struct store_result result = run_one(rig, op);
-    assert_int_equal(result.error, 0);
-    return result.in_outcome;
-}
-
-static struct node_boot load(struct rig *rig) {
-    struct node_boot boot;
-    stop_store(rig);
-    open_idle(rig);
-    assert_int_equal(store_load(rig->store, &boot), 0);
-    return boot;
-}
 
 /* ---- The file ---- */
 
@@ -230,13 +36,6 @@ static void new_file_is_private(void **state) {
     assert_int_equal(chmod(rig->path, 0644), 0);
     open_store(rig);
     assert_int_equal(mode_of(rig->path), 0600);
-}
-
-static void run_sql(const struct rig *rig, const char *sql) {
-    sqlite3 *sqlite;
-    assert_int_equal(sqlite3_open(rig->path, &sqlite), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(sqlite, sql, NULL, NULL, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_close(sqlite), SQLITE_OK);
 }
 
 static uint8_t *read_file(const struct rig *rig, size_t *ret_size) {
@@ -286,12 +85,32 @@ static void damage(const struct rig *rig, off_t offset, size_t length) {
     close(fd);
 }
 
+static int schema_of(const struct rig *rig) {
+    sqlite3 *sqlite;
+    sqlite3_stmt *statement;
+    assert_int_equal(sqlite3_open(rig->path, &sqlite), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(sqlite, "PRAGMA user_version", -1, &statement, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    int version = sqlite3_column_int(statement, 0);
+    sqlite3_finalize(statement);
+    assert_int_equal(sqlite3_close(sqlite), SQLITE_OK);
+    return version;
+}
+
+static void set_schema(const struct rig *rig, int version) {
+    char sql[64];
+    snprintf(sql, sizeof sql, "PRAGMA user_version = %d", version);
+    run_sql(rig, sql);
+}
+
 static void newer_schema_is_refused(void **state) {
     struct rig *rig = *state;
     fill_file(rig);
-    run_sql(rig, "PRAGMA user_version = 2");
+    int version = schema_of(rig);
+    set_schema(rig, version + 1);
     assert_refused(rig, -EPROTO, "newer p2pd");
-    run_sql(rig, "PRAGMA user_version = 1");
+    set_schema(rig, version);
     open_store(rig);
     assert_int_equal(run_one(rig, out_find(7)).error, 0);
 }
@@ -639,7 +458,7 @@ static void fetch_keeps_its_bounds(void **state) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct store_result result =
-            run_one(rig, in_fetch(cases[i].after, cases[i].limit, cases[i].bytes));
+            run_one(rig, in_fetch(cases[i].after << 20, cases[i].limit, cases[i].bytes));
         assert_int_equal(result.n_messages, cases[i].n);
         assert_int_equal(result.more, cases[i].more);
         for (size_t k = 0; k < result.n_messages; k++)

@@ -1,4 +1,4 @@
-/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message shared/address tests/sim/model_store tests/sim/model_data */
+/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep shared/address tests/sim/model_store tests/sim/model_data tests/sim/model_history */
 /* The same random operations go to SQLite and to the simulator's model, and every result is
  * compared: whatever the simulator shows about losing and doubling is then worth as much as if a
  * disk had been there. */
@@ -37,7 +37,8 @@ struct pair {
     uint8_t *bodies; /* every body is a stretch of these */
     int64_t rows[BATCH_MAX][4];
     struct spare spares[BATCH_MAX][3];
-    unsigned seen[STORE_SWEEP + 1], failed, completed, duplicates;
+    int64_t history_next, conversations_next; /* cursors of the last pages */
+    unsigned seen[STORE_SWEEP + 1], failed, completed, duplicates, refused, late, lines, peers;
 };
 
 static uint64_t start_seed = 20240607;
@@ -134,7 +135,8 @@ static uint32_t size_of(const struct message_id *id) {
 static void draw_out_put(struct pair *pair, struct store_op *op) {
     struct out_record *record = &op->out_put.record;
     record->id = draw_id(pair);
-    record->recipient.bytes[3] = record->id.bytes[5] % 4;
+    record->recipient = (struct node_id){{2}}; /* somebody who sends, too */
+    record->recipient.bytes[9] = record->id.bytes[5] % 4;
     record->recipient.bytes[4] = below(pair, 20) == 0;
     record->sequence = below(pair, 1000);
     record->created = pair->wall;
@@ -143,6 +145,9 @@ static void draw_out_put(struct pair *pair, struct store_op *op) {
     record->state = MESSAGE_QUEUED;
     record->relays_exact = 0xff;
     record->strict = below(pair, 2);
+    record->kind = below(pair, 4) ? KIND_MESSAGE : below(pair, 2) ? KIND_MAIL : 0;
+    record->shards_k = (uint8_t)below(pair, 20);
+    record->shards_m = (uint8_t)below(pair, 20);
     op->out_put.body = pair->bodies + record->id.bytes[5] + (below(pair, 20) == 0);
 }
 
@@ -161,12 +166,28 @@ static void draw_out_read(struct pair *pair, struct store_op *op) {
     op->out_read.length = below(pair, 2) ? 65536 : below(pair, size + 2);
 }
 
+static void draw_out_progress(struct pair *pair, struct store_op *op) {
+    op->out_progress.id = draw_id(pair);
+    op->out_progress.offset = below(pair, size_of(&op->out_progress.id) + 3);
+    if (below(pair, 20) == 0)
+        op->out_progress.offset = UINT64_MAX;
+}
+
+/* A sequence that leaves no room, or none at all. */
+static uint64_t draw_far(struct pair *pair) {
+    static const uint64_t far[] = {0, 1u << 20, (1u << 20) + 1, UINT64_MAX, 1, UINT64_C(1) << 63};
+    return far[below(pair, 6)];
+}
+
 static void draw_in_put(struct pair *pair, struct store_op *op) {
     op->in_put.sender = draw_node(pair);
     op->in_put.sender_address = draw_address(pair);
     strcpy(op->in_put.sender_name, below(pair, 2) ? "nobody" : "");
     op->in_put.id = draw_id(pair);
-    op->in_put.sequence = below(pair, 1000);
+    op->in_put.sequence = below(pair, 50) ? pair->round + below(pair, 50) : draw_far(pair);
+    op->in_put.kind = below(pair, 2) ? KIND_MESSAGE : 0;
+    op->in_put.quota_sender = below(pair, 2) ? 0 : 1000 + below(pair, 400000);
+    op->in_put.quota_all = below(pair, 2) ? 0 : 100000 + below(pair, 1000000);
     op->in_put.sent.us = pair->wall.us - 1;
     op->in_put.received = pair->wall;
     op->in_put.tombstone_until.us = pair->wall.us + below(pair, 40) * US_PER_HOUR;
@@ -193,6 +214,9 @@ static void draw_in_put(struct pair *pair, struct store_op *op) {
     case 4:
         op->in_put.offset /= 2;
         break;
+    case 5:
+        op->in_put.kind = KIND_MAIL;
+        break;
     default:
         break;
     }
@@ -200,7 +224,10 @@ static void draw_in_put(struct pair *pair, struct store_op *op) {
 }
 
 static void draw_in_fetch(struct pair *pair, struct store_op *op) {
-    op->in_fetch.after = below(pair, 3) ? 0 : below(pair, 60);
+    op->in_fetch.after = below(pair, 3) ? 0 : (int64_t)below(pair, pair->round + 1) << 20;
+    op->in_fetch.since.us = below(pair, 3) ? 0 : pair->wall.us - below(pair, 20) * US_PER_HOUR;
+    op->in_fetch.since_message = below(pair, 4) == 0;
+    op->in_fetch.since_id = draw_id(pair);
     op->in_fetch.limit = below(pair, 6);
     op->in_fetch.bytes = below(pair, 100000);
     op->in_fetch.any_sender = below(pair, 2);
@@ -218,6 +245,30 @@ static void draw_in_take(struct pair *pair, struct store_op *op, int64_t rows[4]
     op->in_take.forget = below(pair, 3) == 0;
 }
 
+/* From the beginning, or on from the last page, whosever it was. */
+static void draw_history(struct pair *pair, struct store_op *op) {
+    op->history.peer = draw_node(pair);
+    op->history.since.us = below(pair, 3) ? 0 : pair->wall.us - below(pair, 20) * US_PER_HOUR;
+    op->history.until.us = below(pair, 3) ? 0 : pair->wall.us - below(pair, 10) * US_PER_HOUR;
+    op->history.after = below(pair, 3) ? pair->history_next : 0;
+    if (below(pair, 50) == 0)
+        op->history.after = -1;
+    op->history.limit = below(pair, 20);
+    op->history.bytes = below(pair, 400000);
+}
+
+static void draw_conversations(struct pair *pair, struct store_op *op) {
+    op->conversations.after = below(pair, 2) ? pair->conversations_next : below(pair, 3);
+    op->conversations.limit = below(pair, 4);
+}
+
+static void draw_mail_key(struct pair *pair, struct store_op *op) {
+    uint32_t today = (uint32_t)(pair->wall.us / (24 * US_PER_HOUR));
+    op->mail_key.day = today - below(pair, 4);
+    op->mail_key.secret = pair->bodies + below(pair, 1000);
+    op->mail_key.oldest = below(pair, 3) ? today - 3 : 0;
+}
+
 static void draw_node_put(struct pair *pair, struct store_op *op) {
     op->node_put.id = draw_node(pair);
     op->node_put.bytes = pair->bodies + below(pair, 1000);
@@ -233,6 +284,42 @@ static void draw_spares(struct pair *pair, struct store_op *op, struct spare spa
         spares[i] = (struct spare){draw_address(pair), draw_node(pair), below(pair, 2) == 0};
 }
 
+/* What is asked, decided or counted; false: another kind. */
+static bool draw_other(struct pair *pair, struct store_op *op) {
+    switch (op->kind) {
+    case STORE_HISTORY:
+        draw_history(pair, op);
+        return true;
+    case STORE_CONVERSATIONS:
+        draw_conversations(pair, op);
+        return true;
+    case STORE_FORGET:
+        op->forget.peer = draw_node(pair);
+        return true;
+    case STORE_RULE_PUT:
+        op->rule_put.id = draw_node(pair);
+        op->rule_put.rule = (enum sender_rule)below(pair, 3);
+        return true;
+    case STORE_MAIL_KEY:
+        draw_mail_key(pair, op);
+        return true;
+    case STORE_SEQUENCE:
+        op->sequence.sequence = below(pair, 100000);
+        return true;
+    case STORE_SWEEP:
+        op->sweep.now = pair->wall;
+        op->sweep.retention_us = 12 * US_PER_HOUR;
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Files are no business of the model. */
+static bool is_of_files(enum store_kind kind) {
+    return kind == STORE_FILES || kind == STORE_FILE_TAKE;
+}
+
 static struct store_op draw_op(struct pair *pair, size_t i) {
     static const enum store_kind often[] = {STORE_OUT_PUT, STORE_IN_PUT, STORE_IN_PUT,
                                             STORE_IN_PUT,  STORE_IN_PUT, STORE_IN_TAKE};
@@ -241,12 +328,17 @@ static struct store_op draw_op(struct pair *pair, size_t i) {
     op.tag = random_below(&pair->random, UINT64_MAX);
     op.kind = below(pair, 2) ? often[below(pair, sizeof often / sizeof often[0])]
                              : (enum store_kind)below(pair, STORE_SWEEP + 1);
+    if (is_of_files(op.kind))
+        op.kind = STORE_HISTORY;
     switch (op.kind) {
     case STORE_OUT_PUT:
         draw_out_put(pair, &op);
         break;
     case STORE_OUT_STATE:
         draw_out_state(pair, &op);
+        break;
+    case STORE_OUT_PROGRESS:
+        draw_out_progress(pair, &op);
         break;
     case STORE_OUT_READ:
         draw_out_read(pair, &op);
@@ -272,13 +364,8 @@ static struct store_op draw_op(struct pair *pair, size_t i) {
     case STORE_SPARES_PUT:
         draw_spares(pair, &op, pair->spares[i]);
         break;
-    case STORE_SEQUENCE:
-        op.sequence.sequence = below(pair, 100000);
-        break;
-    case STORE_SWEEP:
-        op.sweep.now = pair->wall;
-        op.sweep.retention_us = 12 * US_PER_HOUR;
-        break;
+    default:
+        assert_true(draw_other(pair, &op));
     }
     return op;
 }
@@ -297,6 +384,10 @@ static void compare_records(const struct out_record *a, const struct out_record 
     assert_string_equal(a->reason, b->reason);
     assert_int_equal(a->relays_exact, b->relays_exact);
     assert_int_equal(a->strict, b->strict);
+    assert_int_equal(a->kind, b->kind);
+    assert_int_equal(a->progress, b->progress);
+    assert_int_equal(a->shards_k, b->shards_k);
+    assert_int_equal(a->shards_m, b->shards_m);
 }
 
 static void compare_messages(const struct in_record *a, const struct in_record *b) {
@@ -308,8 +399,35 @@ static void compare_messages(const struct in_record *a, const struct in_record *
     assert_int_equal(a->sequence, b->sequence);
     assert_int_equal(a->sent.us, b->sent.us);
     assert_int_equal(a->received.us, b->received.us);
+    assert_int_equal(a->place, b->place);
     assert_int_equal(a->size, b->size);
     assert_memory_equal(a->body, b->body, a->size);
+}
+
+static void compare_lines(const struct history_record *a, const struct history_record *b) {
+    assert_int_equal(a->outgoing, b->outgoing);
+    assert_memory_equal(&a->id, &b->id, sizeof a->id);
+    assert_int_equal(a->kind, b->kind);
+    assert_int_equal(a->sent.us, b->sent.us);
+    assert_int_equal(a->done.us, b->done.us);
+    assert_int_equal(a->state, b->state);
+    assert_int_equal(a->taken, b->taken);
+    assert_string_equal(a->reason, b->reason);
+    assert_int_equal(a->size, b->size);
+    assert_memory_equal(a->body, b->body, a->size);
+}
+
+static void compare_conversations(const struct conversation_record *a,
+                                  const struct conversation_record *b) {
+    assert_memory_equal(&a->peer, &b->peer, sizeof a->peer);
+    assert_true(address_is_equal(&a->address, &b->address));
+    assert_string_equal(a->name, b->name);
+    assert_int_equal(a->waiting, b->waiting);
+    assert_int_equal(a->pending, b->pending);
+    assert_int_equal(a->messages, b->messages);
+    assert_int_equal(a->last.us, b->last.us);
+    assert_int_equal(a->last_outgoing, b->last_outgoing);
+    assert_memory_equal(a->last_text, b->last_text, sizeof a->last_text);
 }
 
 static void compare_results(const struct store_result *a, const struct store_result *b) {
@@ -326,6 +444,13 @@ static void compare_results(const struct store_result *a, const struct store_res
     assert_int_equal(a->n_messages, b->n_messages);
     for (size_t i = 0; i < a->n_messages; i++)
         compare_messages(&a->messages[i], &b->messages[i]);
+    assert_int_equal(a->next, b->next);
+    assert_int_equal(a->n_forgotten, b->n_forgotten);
+    assert_int_equal(a->n_records, b->n_records);
+    for (size_t i = 0; i < a->n_records && a->kind == STORE_HISTORY; i++)
+        compare_lines(&a->history[i], &b->history[i]);
+    for (size_t i = 0; i < a->n_records && a->kind == STORE_CONVERSATIONS; i++)
+        compare_conversations(&a->conversations[i], &b->conversations[i]);
 }
 
 static void compare_nodes(const struct node_boot *a, const struct node_boot *b) {
@@ -351,11 +476,28 @@ static uint64_t sequence_with(const struct node_boot *boot, const struct node_id
     return UINT64_MAX;
 }
 
+static void compare_secrets(const struct node_boot *a, const struct node_boot *b) {
+    assert_int_equal(a->n_rules, b->n_rules);
+    for (size_t i = 0; i < a->n_rules; i++) {
+        size_t k = 0;
+        while (k < b->n_rules && !node_id_is_equal(&a->rules[i].id, &b->rules[k].id))
+            k++;
+        assert_true(k < b->n_rules);
+        assert_int_equal(a->rules[i].rule, b->rules[k].rule);
+    }
+    assert_int_equal(a->n_mail_keys, b->n_mail_keys);
+    for (size_t i = 0; i < a->n_mail_keys; i++) {
+        assert_int_equal(a->mail_keys[i].day, b->mail_keys[i].day);
+        assert_memory_equal(a->mail_keys[i].secret, b->mail_keys[i].secret, KEY_LEN);
+    }
+}
+
 static void compare_boots(const struct node_boot *a, const struct node_boot *b) {
     assert_int_equal(a->n_pending, b->n_pending);
     for (size_t i = 0; i < a->n_pending; i++)
         compare_records(&a->pending[i], &b->pending[i]);
     compare_nodes(a, b);
+    compare_secrets(a, b);
     assert_int_equal(a->n_conversations, b->n_conversations);
     for (size_t i = 0; i < a->n_conversations; i++)
         assert_int_equal(a->conversations[i].sequence,
@@ -389,6 +531,22 @@ static void run_model(struct pair *pair, const struct store_op *ops, size_t n,
     pair->now = due;
 }
 
+static void count(struct pair *pair, const struct store_result *result) {
+    pair->seen[result->kind] += result->error == 0;
+    pair->completed += result->in_outcome == STORE_IN_COMPLETE;
+    pair->duplicates += result->in_outcome == STORE_IN_DUPLICATE;
+    pair->refused += result->error == -EDQUOT;
+    for (size_t i = 0; i < result->n_messages; i++)
+        pair->late += result->messages[i].place % (1 << 20) != 0;
+    if (result->kind == STORE_HISTORY) {
+        pair->lines += (unsigned)result->n_records;
+        pair->history_next = result->error ? 0 : result->next;
+    } else if (result->kind == STORE_CONVERSATIONS) {
+        pair->peers += (unsigned)result->n_records;
+        pair->conversations_next = result->more ? result->next : 0;
+    }
+}
+
 /* A batch on both. If the disk was full for the one, it is for the other. */
 static void run_batch(struct pair *pair, bool is_full) {
     struct store_op ops[BATCH_MAX];
@@ -408,9 +566,7 @@ static void run_batch(struct pair *pair, bool is_full) {
     run_model(pair, ops, n, modelled);
     for (size_t i = 0; i < n; i++) {
         compare_results(&real[i], &modelled[i]);
-        pair->seen[real[i].kind] += real[i].error == 0;
-        pair->completed += real[i].in_outcome == STORE_IN_COMPLETE;
-        pair->duplicates += real[i].in_outcome == STORE_IN_DUPLICATE;
+        count(pair, &real[i]);
     }
     store_release(pair->store);
 }
@@ -440,10 +596,14 @@ static void model_tells_what_sqlite_tells(void **state) {
     restart(pair);
     /* It would prove nothing if these had not happened. */
     for (size_t kind = 0; kind <= STORE_SWEEP; kind++)
-        assert_true(pair->seen[kind] > 20);
+        assert_true(pair->seen[kind] > 20 || is_of_files((enum store_kind)kind));
     assert_true(pair->failed > 20);
     assert_true(pair->completed > 100);
     assert_true(pair->duplicates > 100);
+    assert_true(pair->refused > 100);
+    assert_true(pair->late > 100);
+    assert_true(pair->lines > 100);
+    assert_true(pair->peers > 100);
 }
 
 /* ---- The model alone ---- */

@@ -153,6 +153,56 @@ static void test_durations_and_numbers(void **state) {
     assert_int_equal(text_parse_number("5s", 7, &number), -EINVAL);
 }
 
+static void test_points_in_time(void **state) {
+    static const struct {
+        const char *text;
+        int64_t seconds;
+    } good[] = {
+        {"1970-01-01", 0},
+        {"2026-11-21", 1795219200},
+        {"2000-02-29", 951782400},
+        {"2026-11-21T03:05", 1795230300},
+        {"2026-11-21 03:05:07", 1795230307},
+        {"2026-11-21T03:05:07Z", 1795230307},
+        {"9999-12-31T23:59:59Z", 253402300799},
+        {"@1795230000", 1795230000},
+        {"@0", 0},
+        {"2h", 1000000 - 7200},
+        {"30", 1000000 - 30},
+    };
+    static const char *const bad[] = {
+        "",
+        "now",
+        "1969-12-31",
+        "2026-13-01",
+        "2026-00-01",
+        "2026-11-32",
+        "2026-04-31",
+        "2026-11-21T",
+        "2026-11-21T3:05",
+        "2026-11-21T24:00",
+        "2026-11-21x",
+        "2026-1-1",
+        "2026-11-21T03:60",
+        "2026-11-21T03:05:",
+        "@",
+        "@-1",
+        "@99999999999999999999",
+        "1000001s",
+        "-2h",
+    };
+    int64_t us = -1;
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        assert_int_equal(text_parse_when(good[i].text, 1000000 * INT64_C(1000000), &us), 0);
+        assert_int_equal(us, good[i].seconds * 1000000);
+    }
+    us = -1;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_int_equal(text_parse_when(bad[i], 1000000 * INT64_C(1000000), &us), -EINVAL);
+    assert_int_equal(us, -1);
+}
+
 static void test_hex(void **state) {
     uint8_t bytes[2];
     char text[5];
@@ -175,6 +225,7 @@ int main(void) {
         cmocka_unit_test(test_times),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_durations_and_numbers),
+        cmocka_unit_test(test_points_in_time),
         cmocka_unit_test(test_hex),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,55 @@
+/* What the parts of the store do for each other: the operations, carried out within a transaction.
+ * Their own failure is returned; the disk's is in db->error (store_sql.h). */
+#ifndef P2PD_STORE_PRIVATE_H
+#define P2PD_STORE_PRIVATE_H
+
+#include "daemon/io/store_sql.h"
+
+/* store_schema.c. On failure everything is closed again. */
+int store_db_open(struct store_db *db, const char *path, char ret_error[FAILURE_MAX]);
+void store_db_close(struct store_db *db);
+int store_db_load(struct store_db *db, struct store_arena *arena, struct node_boot *ret_boot);
+
+/* store_message.c */
+int store_out_put(struct store_db *db, const struct store_op *op, struct store_result *result);
+int store_out_state(struct store_db *db, const struct store_op *op);
+int store_out_progress(struct store_db *db, const struct store_op *op);
+int store_out_read(struct store_db *db, const struct store_op *op, struct store_result *result,
+                   struct store_arena *arena);
+int store_out_find(struct store_db *db, const struct store_op *op, struct store_result *result);
+void store_out_record(struct query *query, struct out_record *ret_record);
+/* The row goes, with its body. False: there is none. */
+bool store_out_forget(struct store_db *db, const struct message_id *id);
+int store_in_put(struct store_db *db, const struct store_op *op, struct store_result *result);
+
+/* store_waiting.c */
+int store_in_fetch(struct store_db *db, const struct store_op *op, struct store_result *result,
+                   struct store_arena *arena);
+void store_in_take(struct store_db *db, const struct store_op *op);
+/* The body goes, the row stays as the tombstone. False: there is no such row. */
+bool store_in_forget(struct store_db *db, int64_t row, int64_t blocks);
+/* Where a message of this sequence stands among those of its sender that wait. */
+int64_t store_in_place(struct store_db *db, const struct node_id *sender, uint64_t sequence);
+/* May this many bytes more of a sender's be here? 0 or -EDQUOT; a quota of 0 is none. */
+int store_usage_check(struct store_db *db, const struct node_id *sender, enum message_kind kind,
+                      uint64_t size, uint64_t quota_sender, uint64_t quota_all);
+/* A message of this size is here from now on, or not any more. */
+void store_usage_add(struct store_db *db, const struct node_id *sender, enum message_kind kind,
+                     uint64_t size);
+void store_usage_remove(struct store_db *db, const struct node_id *sender, enum message_kind kind,
+                        uint64_t size);
+/* Before a commit: write what has changed. After a roll-back: what was counted is not so. */
+void store_usage_flush(struct store_db *db);
+void store_usage_drop(struct store_db *db);
+
+/* store_history.c */
+int store_history(struct store_db *db, const struct store_op *op, struct store_result *result,
+                  struct store_arena *arena);
+int store_conversations(struct store_db *db, const struct store_op *op, struct store_result *result,
+                        struct store_arena *arena);
+void store_forget(struct store_db *db, const struct store_op *op, struct store_result *result);
+
+/* store_sweep.c. One slice of db->sweep; clears is_left when nothing is left. */
+void store_sweep(struct store_db *db);
+
+#endif

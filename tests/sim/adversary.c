@@ -1,0 +1,255 @@
+#include "tests/sim/adversary.h"
+
+#include "daemon/core/link_private.h"
+#include "daemon/core/node_private.h"
+#include "tests/sim/watch.h"
+
+#include <stdlib.h>
+
+#define RECORDED 32
+#define BURST 24         /* datagrams or frames at a time */
+#define BURSTS_MAX 60    /* of each: a flood that lasts makes a simulation slow, and no worse */
+#define SOME_SHARE 0.3   /* of onion packets are dropped */
+#define TAMPER_SHARE 0.1 /* of what is sent */
+
+struct adversary {
+    struct sim *sim;
+    unsigned habits, bursts;
+    struct {
+        struct address remote;
+        size_t length;
+        uint8_t bytes[DATAGRAM_LEN];
+    } cells[RECORDED];
+    uint8_t onions[RECORDED][ONION_LEN];
+    unsigned n_cells, n_onions;
+    bool flooding; /* the step under way is for frames of its own */
+};
+
+struct adversary *adversary_new(struct sim *sim, unsigned habits) {
+    struct adversary *adversary = calloc(1, sizeof *adversary);
+    if (!adversary)
+        abort();
+    adversary->sim = sim;
+    adversary->habits = habits;
+    return adversary;
+}
+
+void adversary_free(struct adversary *adversary) {
+    free(adversary);
+}
+
+void adversary_keep(struct adversary *adversary, unsigned habits) {
+    adversary->habits &= habits;
+}
+
+unsigned adversary_habits(const struct adversary *adversary) {
+    return adversary->habits;
+}
+
+static bool has_habit(const struct sim_host *host, enum habit habit) {
+    return host && host->adversary && host->adversary->habits & habit;
+}
+
+/* ---- Datagrams ---- */
+
+static void tamper(struct sim *sim, uint8_t *bytes, size_t length) {
+    bytes[sim_below(sim, length)] ^= (uint8_t)(1 + sim_below(sim, 255));
+}
+
+bool adversary_lets_out(struct sim *sim, struct sim_host *host, const struct datagram *datagram) {
+    struct adversary *adversary = host->adversary;
+    unsigned i = adversary->n_cells++ % RECORDED;
+
+    memcpy(adversary->cells[i].bytes, datagram->bytes, datagram->length);
+    adversary->cells[i].length = datagram->length;
+    adversary->cells[i].remote = datagram->remote;
+    if (!has_habit(host, HABIT_TAMPERS) || !sim_chance(sim, TAMPER_SHARE))
+        return true;
+    uint8_t bent[DATAGRAM_LEN];
+    memcpy(bent, datagram->bytes, datagram->length);
+    tamper(sim, bent, datagram->length);
+    sim_forge(sim, &host->address, &datagram->remote, bent, datagram->length);
+    return false;
+}
+
+static const struct address *any_address(struct sim *sim) {
+    return &sim->hosts[sim_below(sim, sim->n_hosts)].address;
+}
+
+/* What it sent, again: as it was, to others, or as if from others. */
+static void replay_cell(struct sim *sim, struct sim_host *host) {
+    struct adversary *adversary = host->adversary;
+    unsigned n = adversary->n_cells < RECORDED ? adversary->n_cells : RECORDED;
+    if (n == 0)
+        return;
+    unsigned i = (unsigned)sim_below(sim, n);
+    const struct address *from = sim_chance(sim, 0.3) ? any_address(sim) : &host->address;
+    const struct address *to =
+        sim_chance(sim, 0.3) ? any_address(sim) : &adversary->cells[i].remote;
+    sim_forge(sim, from, to, adversary->cells[i].bytes, adversary->cells[i].length);
+}
+
+static void forge_garbage(struct sim *sim) {
+    uint8_t bytes[DATAGRAM_LEN];
+    size_t length = sim_chance(sim, 0.2) ? 72 : DATAGRAM_LEN;
+
+    sim_fill(sim, bytes, sizeof bytes);
+    if (sim_chance(sim, 0.8))
+        bytes[0] = (uint8_t)(1 + sim_below(sim, 5));
+    if (bytes[0] != TYPE_DATA && sim_chance(sim, 0.5))
+        bytes[1] = LINK_VERSION;
+    else
+        memset(bytes + 1, 0, 3);
+    sim_forge(sim, any_address(sim), any_address(sim), bytes, length);
+}
+
+/* Message 1 with a fresh ephemeral and a good mac: each costs its responder Diffie-Hellman, until it asks for cookies. */
+static void dial_blindly(struct sim *sim, struct sim_host *host, const struct address *victim) {
+    uint8_t bytes[DATAGRAM_LEN];
+    struct wire_writer w = wire_writer(bytes, sizeof bytes);
+
+    sim_fill(sim, bytes, sizeof bytes);
+    wire_put_uint(&w, TYPE_INIT, 1);
+    wire_put_uint(&w, LINK_VERSION, 1);
+    wire_put_uint(&w, 0, 2);
+    wire_put_uint(&w, sim_below(sim, UINT32_MAX), 4);
+    wire_put_uint(&w, (uint64_t)wall_minute(host->node->wall), 4);
+    guard_mac1(&host->node->links->guard, bytes, DATAGRAM_LEN - 2 * MAC_LEN,
+               bytes + DATAGRAM_LEN - 2 * MAC_LEN);
+    sim_forge(sim, sim_chance(sim, 0.5) ? any_address(sim) : &host->address, victim, bytes,
+              sizeof bytes);
+}
+
+void adversary_act(struct sim *sim, unsigned i) {
+    struct sim_host *host = &sim->hosts[i];
+    struct adversary *adversary = host->adversary;
+    const struct address *victim = any_address(sim);
+
+    if (adversary->bursts++ >= BURSTS_MAX)
+        return;
+    for (unsigned k = 0; k < BURST; k++) {
+        if (has_habit(host, HABIT_REPLAYS))
+            replay_cell(sim, host);
+        if (has_habit(host, HABIT_FORGES))
+            forge_garbage(sim);
+        if (has_habit(host, HABIT_DIALS))
+            dial_blindly(sim, host, victim);
+    }
+    if (adversary->habits & (HABIT_FLOODS | HABIT_REPLAYS)) {
+        adversary->flooding = true;
+        sim_poke(sim, i);
+        adversary->flooding = false;
+    }
+}
+
+/* ---- Onion packets ---- */
+
+bool adversary_takes_onion(struct adversary *adversary, struct node *node, const uint8_t *packet) {
+    (void)node;
+    memcpy(adversary->onions[adversary->n_onions++ % RECORDED], packet, ONION_LEN);
+    if (adversary->habits & HABIT_DROPS_ALL)
+        return false;
+    return !(adversary->habits & HABIT_DROPS_SOME) || !sim_chance(adversary->sim, SOME_SHARE);
+}
+
+__typeof__(relay_packet) __wrap_relay_packet, __real_relay_packet;
+enum drop __wrap_relay_packet(struct relay *relay, unsigned from, uint64_t to,
+                              const uint8_t packet[ONION_LEN], struct mono now, struct wall wall) {
+    struct sim_host *host = watch_host();
+    uint8_t bent[ONION_LEN];
+
+    if (!has_habit(host, HABIT_TAMPERS) || !sim_chance(watch_sim(), TAMPER_SHARE))
+        return __real_relay_packet(relay, from, to, packet, now, wall);
+    memcpy(bent, packet, sizeof bent);
+    tamper(watch_sim(), bent, sizeof bent);
+    return __real_relay_packet(relay, from, to, bent, now, wall);
+}
+
+/* ---- Frames over valid links ---- */
+
+/* A frame that is right in form: lists of nodes that do not exist, introductions to nowhere, digests of nothing. */
+static void flood_frame(struct sim *sim, struct node *node, uint64_t to) {
+    static const uint8_t types[] = {FRAME_PING,      FRAME_PONG,       FRAME_ONION,  FRAME_ANNOUNCE,
+                                    FRAME_WANT,      FRAME_DESCRIPTOR, FRAME_DIGEST, FRAME_VERDICT,
+                                    FRAME_INTRODUCE, FRAME_ANNOUNCE,   FRAME_WANT,   77};
+    static const size_t lengths[] = {8, 8, ONION_LEN, 14 * 80, 8 * 140, 700, 1024, 1, 50, 15, 3, 9};
+    size_t kind = (size_t)sim_below(sim, sizeof types);
+    uint8_t body[FRAME_BODY_MAX];
+
+    sim_fill(sim, body, sizeof body);
+    if (types[kind] == FRAME_INTRODUCE)
+        address_pack(any_address(sim), body + NODE_ID_LEN);
+    if (types[kind] == FRAME_ANNOUNCE) /* plausible sequences: about now */
+        for (size_t i = 0; i + 14 <= lengths[kind]; i += 14)
+            for (unsigned b = 0; b < 6; b++)
+                body[i + 8 + b] = (uint8_t)(wall_ms(node->wall) >> (40 - 8 * b));
+    if (types[kind] == FRAME_ONION)
+        body[0] = (uint8_t)wall_epoch(node->wall);
+    links_send_frame(node->links, to, types[kind], body, lengths[kind], node->now);
+}
+
+static void replay_onion(struct sim *sim, struct adversary *adversary, struct node *node,
+                         uint64_t to) {
+    unsigned n = adversary->n_onions < RECORDED ? adversary->n_onions : RECORDED;
+    if (n > 0)
+        links_send_onion(node->links, to, adversary->onions[sim_below(sim, n)], node->now);
+}
+
+__typeof__(links_flush) __wrap_links_flush, __real_links_flush;
+void __wrap_links_flush(struct links *links, struct mono now) {
+    struct sim_host *host = watch_host();
+    uint64_t prefixes[TOPOLOGY_DEGREE_MAX + 2];
+
+    if (host && host->node && host->adversary && host->adversary->flooding) {
+        size_t n = node_neighbours(host->node, prefixes);
+        for (unsigned k = 0; k < BURST && n > 0; k++) {
+            uint64_t to = prefixes[sim_below(watch_sim(), n)];
+            if (has_habit(host, HABIT_FLOODS))
+                flood_frame(watch_sim(), host->node, to);
+            if (has_habit(host, HABIT_REPLAYS))
+                replay_onion(watch_sim(), host->adversary, host->node, to);
+        }
+    }
+    __real_links_flush(links, now);
+}
+
+/* ---- Descriptors ---- */
+
+static uint64_t any_prefix(struct sim *sim) {
+    const struct sim_host *host = &sim->hosts[sim_below(sim, sim->n_hosts)];
+    return host->node ? node_id_prefix(node_id(host->node)) : sim_below(sim, UINT64_MAX);
+}
+
+static void lie(struct sim *sim, struct descriptor *descriptor) {
+    if (sim_chance(sim, 0.5)) { /* somebody else's address, or nobody's */
+        descriptor->n_addresses = 1 + (uint8_t)sim_below(sim, DESCRIPTOR_ADDRESSES_MAX);
+        for (unsigned i = 0; i < descriptor->n_addresses; i++) {
+            descriptor->addresses[i] = *any_address(sim);
+            if (sim_chance(sim, 0.5))
+                descriptor->addresses[i].port = (uint16_t)(1 + sim_below(sim, 65535));
+        }
+    }
+    if (sim_chance(sim, 0.7)) { /* links to everybody: routes would lead through it */
+        descriptor->n_neighbours = DESCRIPTOR_NEIGHBOURS_MAX;
+        for (unsigned i = 0; i < descriptor->n_neighbours; i++)
+            descriptor->neighbours[i] =
+                (struct descriptor_neighbour){any_prefix(sim), *any_address(sim)};
+    }
+    if (sim_chance(sim, 0.3))
+        descriptor->sequence += sim_below(sim, 10 * 60 * 1000);
+    if (sim_chance(sim, 0.1))
+        descriptor->sequence = DESCRIPTOR_SEQUENCE_MAX;
+}
+
+__typeof__(descriptor_sign) __wrap_descriptor_sign, __real_descriptor_sign;
+int __wrap_descriptor_sign(struct descriptor *descriptor, const struct identity *identity,
+                           struct wall now, uint8_t ret_bytes[DESCRIPTOR_MAX]) {
+    if (has_habit(watch_host(), HABIT_LIES)) {
+        struct descriptor false_one = *descriptor;
+        lie(watch_sim(), &false_one);
+        int length = __real_descriptor_sign(&false_one, identity, now, ret_bytes);
+        if (length > 0)
+            return length;
+    }
+    return __real_descriptor_sign(descriptor, identity, now, ret_bytes);
+}

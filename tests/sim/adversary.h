@@ -1,0 +1,35 @@
+/* Malicious nodes: real cores, members of the network, whose doings are bent on their way out. What each is up to is drawn from the
+ * seed. They know the network key and hold valid links; they do not hold anybody else's keys. */
+#ifndef P2PD_SIM_ADVERSARY_H
+#define P2PD_SIM_ADVERSARY_H
+
+#include "tests/sim/sim.h"
+
+enum habit {
+    HABIT_DROPS_ALL = 1 << 0,  /* every onion packet */
+    HABIT_DROPS_SOME = 1 << 1, /* a share of them */
+    HABIT_REPLAYS = 1 << 2,    /* datagrams and onion packets, later and to others */
+    HABIT_TAMPERS = 1 << 3,    /* with what it forwards and sends */
+    HABIT_FORGES = 1 << 4,     /* garbage, from anybody's address */
+    HABIT_DIALS = 1 << 5,      /* a flood of first handshake messages with good macs */
+    HABIT_FLOODS = 1 << 6,     /* frames of every type over its valid links */
+    HABIT_LIES = 1 << 7,       /* in the descriptors that it signs */
+    HABITS = 1 << 8
+};
+
+struct adversary;
+
+struct adversary *adversary_new(struct sim *sim, unsigned habits);
+void adversary_free(struct adversary *adversary);
+/* From now on it behaves, but for `habits`. */
+void adversary_keep(struct adversary *adversary, unsigned habits);
+unsigned adversary_habits(const struct adversary *adversary);
+
+/* A datagram that its core would send: does it go out? */
+bool adversary_lets_out(struct sim *sim, struct sim_host *host, const struct datagram *datagram);
+/* An onion packet that came: is it handled at all? */
+bool adversary_takes_onion(struct adversary *adversary, struct node *node, const uint8_t *packet);
+/* A burst of whatever it does of its own accord. */
+void adversary_act(struct sim *sim, unsigned host);
+
+#endif

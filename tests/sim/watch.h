@@ -1,0 +1,18 @@
+/* Looking over the nodes' shoulders: which host is stepping, which path each onion packet takes, and what every relay on it gets to
+ * see. The functions watched are wrapped when the simulator is linked (-Wl,--wrap); the core knows nothing of it. */
+#ifndef P2PD_SIM_WATCH_H
+#define P2PD_SIM_WATCH_H
+
+#include "tests/sim/sim.h"
+
+struct watch;
+
+void watch_free(struct watch *watch);
+/* All that the core does between the two, it does for `host`. */
+void watch_enter(struct sim *sim, struct sim_host *host);
+void watch_leave(void);
+/* For the wrapped functions: on whose stage they are called; NULL: outside of a step. */
+struct sim *watch_sim(void);
+struct sim_host *watch_host(void);
+
+#endif
