@@ -84,7 +84,7 @@ static size_t write_mail(const struct letter *letter, uint8_t *out) {
 static uint8_t receipt_key[KEY_LEN];
 
 static void deliver(const struct letter *letters, unsigned n, uint32_t missing) {
-    static uint8_t plain[PARCEL_PLAIN_MAX], sealed[PARCEL_SEALED_MAX];
+    static uint8_t plain[PARCEL_PLAIN_MAX], sealed[PARCEL_SEALED_MAX + SHARD_TRANSFORM_LEN];
     uint8_t ephemeral[32], payload[ONION_PAYLOAD_MAX];
     struct parcel_id id;
     struct wire_writer writer = wire_writer(plain, sizeof plain);
@@ -111,14 +111,13 @@ static void deliver(const struct letter *letters, unsigned n, uint32_t missing) 
         &fake_identities[1].id, false};
     const struct parcel_secret *secret = parcel_keys_add(keys, &peer);
     assert_non_null(secret);
-    unsigned k = parcel_shard_count((size_t)length);
     for (unsigned i = 0; i < k; i++) {
         struct parcel_shard shard = {.id = id,
                                      .k = (uint8_t)k,
                                      .index = (uint8_t)i,
-                                     .length = (uint16_t)parcel_shard_length((size_t)length, i),
+                                     .length = (uint16_t)size_each,
                                      .sender = fake_entries[1].prefix,
-                                     .data = sealed + i * PARCEL_SHARD_DATA_MAX};
+                                     .data = sealed + i * size_each};
         size_t size = parcel_shard_encode(&shard, secret->shard_key, payload);
         enum drop drop = inbox_shard(inbox, payload, size, epoch_now(), now, wall_now());
         assert_int_equal(drop, DROP_NONE);
