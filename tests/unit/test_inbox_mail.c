@@ -102,10 +102,15 @@ static void deliver(const struct letter *letters, unsigned n, uint32_t missing) 
     }
     fake_fill(NULL, &id, sizeof id);
     fake_fill(NULL, ephemeral, sizeof ephemeral);
-    int length =
-        parcel_seal(&fake_identities[1].link, &fake_identities[0].id, routing->public, epoch_now(),
-                    ephemeral, plain, wire_length(&writer), sealed, receipt_key);
+    unsigned k;
+    size_t size_each, padded;
+    assert_int_equal(parcel_cut(wire_length(&writer), 0, &k, &size_each, &padded), 0);
+    memset(writer.at, 0, padded - wire_length(&writer));
+    int length = parcel_seal(&fake_identities[1].link, &fake_identities[0].id, routing->public,
+                             epoch_now(), ephemeral, plain, padded, sealed, receipt_key);
     assert_true(length > 0);
+    if (k > 1)
+        shard_transform(sealed, k * size_each, ephemeral);
     struct parcel_peer peer = {
         &fake_identities[0].id, 1,    epoch_now(), routing->public, fake_identities[1].link.secret,
         &fake_identities[1].id, false};
