@@ -106,7 +106,7 @@ $(B)/libp2pd-core.a: $(CORE)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar rcs $@ $^
 # Signature checks are remembered, and packets watched where the core opens them: see tests/sim.
-WRAPPED := crypto_sign_verify_detached onion_build onion_peel node_onion relay_packet links_flush descriptor_sign
+WRAPPED := crypto_sign_verify_detached crypto_scalarmult crypto_scalarmult_base onion_build onion_peel node_onion relay_packet links_flush descriptor_sign
 $(B)/sim: $(SIM) $(B)/libp2pd-core.a $(B)/shared/address.o
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LINK) $(LDFLAGS) $(WRAPPED:%=-Wl$(comma)--wrap=%) -o $@ $^ $(LIBS)

@@ -103,7 +103,8 @@ enum exit_code backup_run(struct context *context) {
     const char *slash = strrchr(context->arguments[0], '/');
     if (slash ? slash[1] == '\0' : context->arguments[0][0] == '\0')
         return complain(context, CODE_USAGE, "backup wants the name of a file");
-    char *passphrase = sodium_malloc(PASSPHRASE_MAX);
+    /* Locked memory is not to be had before. */
+    char *passphrase = sodium_init() < 0 ? NULL : sodium_malloc(PASSPHRASE_MAX);
     if (!passphrase)
         return complain(context, CODE_FAILED, "out of locked memory: raise the limit (ulimit -l)");
     enum exit_code code = run(context, passphrase);

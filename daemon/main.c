@@ -40,7 +40,7 @@ static int run(const struct options *options, struct config *config) {
 
 /* -t, --dump, --restore or the daemon itself. */
 static int start(const struct options *options, struct config *config) {
-    struct config_mistakes mistakes;
+    struct config_mistakes mistakes = {.n = 0};
     if (config_load(&options->source, config, &mistakes) < 0) {
         for (size_t i = 0; i < mistakes.n; i++)
             fprintf(stderr, "%s\n", mistakes.v[i]); /* file:line: message, as editors read it */

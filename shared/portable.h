@@ -1,5 +1,6 @@
-/* Unix sockets, and descriptors over them, as Linux, macOS and the BSDs all know them. A connection to the control socket is
- * rare enough to spend a system call more on it than SOCK_CLOEXEC and accept4 would. */
+/* Unix sockets, descriptors over them, and files, as Linux, macOS and the BSDs all know them. A
+ * connection to the control socket is rare enough to spend a system call more on it than
+ * SOCK_CLOEXEC and accept4 would. */
 #ifndef P2PD_PORTABLE_H
 #define P2PD_PORTABLE_H
 
@@ -57,6 +58,20 @@ static inline int portable_unix_socket(bool blocking) {
 /* The next connection, which does not block. Its descriptor, or -errno. */
 static inline int portable_accept(int listener) {
     return portable_socket_prepare(accept(listener, NULL, NULL), false);
+}
+
+/* A file's bytes, and what is needed to find them again, on the disk. 0, or -errno. macOS's fsync
+ * stops at the drive's cache. */
+static inline int portable_sync_data(int fd) {
+#if defined(__APPLE__)
+    if (fcntl(fd, F_FULLFSYNC) == 0)
+        return 0;
+    return fsync(fd) < 0 ? -errno : 0; /* not every file system of theirs knows the other */
+#elif defined(_POSIX_SYNCHRONIZED_IO) && _POSIX_SYNCHRONIZED_IO > 0
+    return fdatasync(fd) < 0 ? -errno : 0;
+#else
+    return fsync(fd) < 0 ? -errno : 0;
+#endif
 }
 
 /* How many bytes sent on a Unix socket its peer has not read. 0, or -errno. On the BSDs and macOS

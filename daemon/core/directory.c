@@ -74,8 +74,8 @@ static void unmark(struct directory *directory, struct record *record) {
 }
 
 /* Bring the marks up to date. Most descriptors change neighbours and keys alone: then nothing is
- * touched. Without memory the entry has no marks, and is found by its id only. */
-static void mark(struct directory *directory, struct record *record,
+ * touched, and it is false. Without memory the entry has no marks, and is found by its id only. */
+static bool mark(struct directory *directory, struct record *record,
                  const struct descriptor *descriptor) {
     uint64_t hashes[MARKS_MAX];
     size_t n = mark_hashes(directory, &record->entry, descriptor, hashes), same = 0;
@@ -83,16 +83,17 @@ static void mark(struct directory *directory, struct record *record,
     while (same < n && same < record->n_marks && record->marks[same].link.hash == hashes[same])
         same++;
     if (same == n && n == record->n_marks)
-        return;
+        return false;
     unmark(directory, record);
     record->marks = n > 0 ? calloc(n, sizeof *record->marks) : NULL;
     if (!record->marks)
-        return;
+        return true;
     for (size_t i = 0; i < n; i++) {
         record->marks[i].owner = record;
         table_add(&directory->marks, &record->marks[i].link, hashes[i]);
     }
     record->n_marks = (uint8_t)n;
+    return true;
 }
 
 static void mark_again(struct directory *directory, struct record *record) {
@@ -252,7 +253,8 @@ static struct record *enter(struct directory *directory, const struct descriptor
         enliven(directory, record);
     if (record->entry.live)
         link_claims(directory, descriptor);
-    mark(directory, record, descriptor);
+    if (mark(directory, record, descriptor))
+        directory_note_rival(directory, record, descriptor);
     return record;
 }
 
@@ -333,6 +335,28 @@ static enum drop refusal(const struct directory *directory, const struct descrip
     return DROP_NONE;
 }
 
+/* One of ours. A later one than we know of is of another life: its sequence was lost with the disk's last words, or our state is
+ * a copy of it. */
+static enum directory_outcome offer_self(struct directory *directory, const uint8_t *bytes,
+                                         size_t length, const struct descriptor *descriptor,
+                                         struct wall wall, enum drop *ret_drop) {
+    if (descriptor->sequence <= directory->self.sequence ||
+        descriptor->sequence <= directory->outbid)
+        return DIRECTORY_OLD;
+    enum drop drop =
+        is_ahead(descriptor, wall) ? DROP_TIME : descriptor_verify(bytes, length, &descriptor->id);
+    if (drop != DROP_NONE) {
+        *ret_drop = drop;
+        return DIRECTORY_BAD;
+    }
+    directory->outbid = descriptor->sequence;
+    return DIRECTORY_OLD;
+}
+
+uint64_t directory_outbid(const struct directory *directory) {
+    return directory->outbid;
+}
+
 enum directory_outcome directory_offer(struct directory *directory, const uint8_t *bytes,
                                        size_t length, struct mono now, struct wall wall,
                                        const struct directory_entry **ret_entry,
@@ -344,7 +368,7 @@ enum directory_outcome directory_offer(struct directory *directory, const uint8_
     if (drop == DROP_NONE) {
         record = find(directory, node_id_prefix(&descriptor.id));
         if (node_id_is_equal(&descriptor.id, &directory->id))
-            return DIRECTORY_OLD;
+            return offer_self(directory, bytes, length, &descriptor, wall, ret_drop);
         if (record && node_id_is_equal(&record->entry.id, &descriptor.id) &&
             descriptor.sequence <= record->entry.sequence)
             return DIRECTORY_OLD;

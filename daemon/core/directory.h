@@ -64,6 +64,9 @@ void directory_restore(struct directory *directory, const uint8_t *bytes, size_t
  * is first called. Bytes that do not decode change nothing. */
 void directory_set_self(struct directory *directory, const uint8_t *bytes, size_t length,
                         struct mono now);
+/* The highest sequence of a descriptor of ours that came back to us, if we never signed one so late in this life: until ours
+ * goes beyond it, the network holds to that one, whose routing keys nobody has any more. 0: none. */
+uint64_t directory_outbid(const struct directory *directory);
 /* Our own established links, as routes may use them (suspects left out), before any descriptor says so. */
 void directory_set_links(struct directory *directory, const uint64_t *prefixes, size_t n);
 
@@ -95,6 +98,10 @@ bool directory_is_up(const struct directory *directory, const struct directory_e
 /* The address to show people for a node: a confirmed one first, else its first claim, else unspecified. */
 struct address directory_address(const struct directory *directory,
                                  const struct directory_entry *entry);
+
+/* Descriptors that came to claim an address which another live node claimed already: a machine installed anew, or a rival. How many so
+ * far; the address of the last in *ret_address, if any. */
+uint64_t directory_rivals(const struct directory *directory, struct address *ret_address);
 
 /* Keep an entry beyond its keys' end (a correspondent; at most directory.max, more are not kept); pin it at an address, as the user
  * typed it: port 0 = the IP alone. Unpin every pin that binds the address. Callers store the change. */

@@ -37,6 +37,7 @@ struct self {
 struct directory {
     struct node_id id;
     uint64_t prefix;
+    uint64_t outbid; /* see directory_outbid() */
     struct self self;
     size_t max;
     struct core_random random;
@@ -47,6 +48,8 @@ struct directory {
     struct record *buckets[DIRECTORY_BUCKETS];
     uint32_t digest[DIRECTORY_BUCKETS]; /* over everything live, and self */
     bool has_links;
+    uint64_t rivals;
+    struct address contested; /* by the last of them */
 };
 
 /* The records marked with an IP or name: pass the hash's first to walk on. Hashes may collide: the
@@ -56,6 +59,10 @@ uint64_t directory_mark_hash(const struct directory *directory, enum mark_kind k
 static inline struct mark *directory_mark(struct table_link *link) {
     return link ? table_entry(link, struct mark, link) : NULL;
 }
+
+/* Count it if another live entry claims one of this descriptor's addresses. */
+void directory_note_rival(struct directory *directory, const struct record *record,
+                          const struct descriptor *descriptor);
 
 /* Every address under which an entry may be asked for: its claims first, then the handshake's.
  * Returns how many. */

@@ -112,6 +112,50 @@ bool directory_is_up(const struct directory *directory, const struct directory_e
     return life_of(directory, entry) == LIFE_LINKS;
 }
 
+/* ---- Rivals ---- */
+
+/* Thousands may share an IP, or claim to: the look is worth no more than the signature was. */
+#define RIVALS_LOOKED_AT 16
+
+static bool claims(const struct directory_entry *entry, const struct address *address) {
+    struct descriptor descriptor;
+
+    directory_descriptor(entry, &descriptor);
+    for (size_t i = 0; i < descriptor.n_addresses; i++)
+        if (address_is_equal(&descriptor.addresses[i], address))
+            return true;
+    return false;
+}
+
+static bool is_contested(const struct directory *directory, const struct record *record,
+                         const struct address *address) {
+    uint64_t hash = directory_mark_hash(directory, MARK_IP, address->ip, sizeof address->ip);
+    struct table_link *link = table_first(&directory->marks, hash);
+
+    for (unsigned i = 0; link && i < RIVALS_LOOKED_AT; i++, link = table_next(link)) {
+        const struct record *other = directory_mark(link)->owner;
+        if (other != record && other->entry.live && claims(&other->entry, address))
+            return true;
+    }
+    return false;
+}
+
+void directory_note_rival(struct directory *directory, const struct record *record,
+                          const struct descriptor *descriptor) {
+    for (size_t i = 0; i < descriptor->n_addresses; i++)
+        if (is_contested(directory, record, &descriptor->addresses[i])) {
+            directory->rivals++;
+            directory->contested = descriptor->addresses[i];
+            return;
+        }
+}
+
+uint64_t directory_rivals(const struct directory *directory, struct address *ret_address) {
+    if (directory->rivals > 0)
+        *ret_address = directory->contested;
+    return directory->rivals;
+}
+
 /* ---- Candidates ---- */
 
 struct candidates {

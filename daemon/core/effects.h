@@ -19,7 +19,7 @@ uint8_t *effects_datagram(struct effects *effects, const struct address *remote,
 
 /* Queue a store operation for a room: copies the struct and numbers it. What the op points to must stay until its result, which the
  * node hands to `owner` together with `cookie` (the room's own word, opaque here). */
-enum store_owner { OWNER_NODE, OWNER_OUTBOX, OWNER_INBOX, OWNER_POOL };
+enum store_owner { OWNER_NODE, OWNER_OUTBOX, OWNER_INBOX, OWNER_POOL, OWNER_QUERY };
 void effects_store(struct effects *effects, const struct store_op *op, enum store_owner owner,
                    uint64_t cookie);
 /* A result came: whose it is. Results come in the order of their operations; false: no such operation is under way. */

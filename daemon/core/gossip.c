@@ -165,8 +165,8 @@ static enum drop take_announce(struct gossip *gossip, struct neighbour *from, co
     allowance_refill(&from->newcomers, GOSSIP_NEWCOMER_RATE, GOSSIP_NEWCOMER_BURST, now);
     while (wire_left(&r) > 0) {
         uint64_t prefix = wire_get_uint(&r, 8), sequence = wire_get_uint(&r, 6);
-        if (prefix == directory_self(gossip->directory) || want_is_held(gossip, prefix, sequence))
-            continue;
+        if (want_is_held(gossip, prefix, sequence))
+            continue; /* a later one of our own is of another life: the directory tells */
         if (want_note(gossip, from, prefix, sequence, now) != DROP_NONE)
             drop = DROP_LIMIT;
     }

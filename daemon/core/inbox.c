@@ -6,7 +6,6 @@
 #include <assert.h>
 
 #define KEYS_HELD 256
-#define REMEMBER_MAX_US (INT64_C(366) * 24 * US_PER_HOUR)
 #define KEYS_CHECK_US (EPOCH_US / 4)
 
 void in_store(struct inbox *inbox, const struct store_op *operation, const struct in_op *op) {
@@ -94,6 +93,7 @@ static void parcel_free(struct inbox *inbox, struct in_parcel *parcel) {
     inbox->n_parcels--;
     sodium_memzero(parcel->bytes, parcel->room); /* plaintext, by now or soon */
     free(parcel->bytes);
+    free(parcel->file);
     free(parcel);
 }
 
@@ -157,94 +157,6 @@ static struct in_parcel *parcel_new(struct inbox *inbox, const struct node_id *f
 
 /* ---- Storing ---- */
 
-static struct wall wall_from_ms(uint64_t ms) {
-    return (struct wall){(int64_t)ms * US_PER_MS};
-}
-
-enum parcel_reason in_item_check(const struct inbox *inbox, const struct parcel_item *item) {
-    if (item->kind != KIND_MESSAGE)
-        return PARCEL_REASON_VERSION;
-    if (item->total > inbox->config.message_max)
-        return PARCEL_REASON_TOO_LARGE;
-    return item->sent_ms > INT64_MAX / US_PER_MS ? PARCEL_REASON_MALFORMED : PARCEL_REASON_NONE;
-}
-
-/* One look at everything before anything is stored: a parcel is taken whole or refused whole. */
-static enum parcel_reason check_items(struct inbox *inbox, struct in_parcel *parcel,
-                                      size_t length) {
-    struct wire_reader reader = wire_reader(parcel->bytes, length);
-    struct node_id sender;
-    struct parcel_item item;
-    enum drop drop = parcel_get_head(&reader, &sender);
-    if (drop == DROP_NONE && wire_left(&reader) == 0)
-        drop = DROP_MALFORMED;
-    while (drop == DROP_NONE && wire_left(&reader) > 0) {
-        drop = parcel_get_item(&reader, &item);
-        if (drop == DROP_NONE && item.kind == 0)
-            break; /* padding */
-        if (drop != DROP_NONE)
-            break;
-        enum parcel_reason reason = item.kind == KIND_MAIL ? in_mail_open(inbox, parcel, &item)
-                                                           : in_item_check(inbox, &item);
-        if (reason)
-            return reason;
-    }
-    return drop == DROP_NONE      ? PARCEL_REASON_NONE
-           : drop == DROP_VERSION ? PARCEL_REASON_VERSION
-                                  : PARCEL_REASON_MALFORMED;
-}
-
-/* As long as its sender may try, and then some; but nobody makes us remember for more than a year. */
-static struct wall remember_until(const struct inbox *inbox, const struct parcel_item *item,
-                                  struct wall wall) {
-    struct wall latest = {wall.us + REMEMBER_MAX_US};
-    struct wall until = item->expires_ms < (uint64_t)(latest.us / US_PER_MS)
-                            ? wall_from_ms(item->expires_ms)
-                            : latest;
-    if (until.us < wall.us)
-        until = wall;
-    return (struct wall){until.us + inbox->config.tombstone_us};
-}
-
-void in_put_item(struct inbox *inbox, const struct in_op *op, const struct node_id *sender,
-                 const struct address *address, const char *name, const struct parcel_item *item,
-                 struct wall wall) {
-    struct store_op operation = {.kind = STORE_IN_PUT};
-    operation.in_put.sender = *sender;
-    operation.in_put.sender_address = *address;
-    memcpy(operation.in_put.sender_name, name, strnlen(name, NODE_NAME_MAX));
-    operation.in_put.kind = item->kind;
-    operation.in_put.id = item->id;
-    operation.in_put.sequence = item->sequence;
-    operation.in_put.sent = wall_from_ms(item->sent_ms);
-    operation.in_put.received = wall;
-    operation.in_put.tombstone_until = remember_until(inbox, item, wall);
-    operation.in_put.total = item->total;
-    operation.in_put.offset = item->offset;
-    operation.in_put.length = item->length;
-    operation.in_put.bytes = item->bytes;
-    in_store(inbox, &operation, op);
-}
-
-static void put_items(struct inbox *inbox, struct in_parcel *parcel, size_t length,
-                      const struct directory_entry *entry, const struct descriptor *descriptor,
-                      struct wall wall) {
-    struct wire_reader reader = wire_reader(parcel->bytes, length);
-    struct address address = directory_address(inbox->config.directory, entry);
-    struct node_id sender;
-    struct parcel_item item;
-    parcel_get_head(&reader, &sender);
-    while (parcel_get_item(&reader, &item) == DROP_NONE && item.kind) {
-        if (item.kind != KIND_MAIL) {
-            parcel->puts++;
-            in_put_item(inbox, &parcel->op, &sender, &address, descriptor->name, &item, wall);
-        }
-        if (wire_left(&reader) == 0)
-            break;
-    }
-    in_mail_put(inbox, parcel, wall);
-}
-
 /* The sealed parcel again, from whichever k shards there are; its length. 0: no memory. */
 static size_t parcel_rebuild(struct in_parcel *parcel) {
     size_t length = (size_t)parcel->k * parcel->length;
@@ -303,26 +215,20 @@ static enum drop parcel_finish(struct inbox *inbox, struct in_parcel *parcel,
         parcel_free(inbox, parcel);
         return drop;
     }
-    enum parcel_reason reason = check_items(inbox, parcel, length);
+    enum parcel_reason reason = in_check_items(inbox, parcel, length);
     if (parcel->error) { /* no memory for what is in it: the sender comes again */
         sodium_memzero(key, sizeof key);
         parcel_free(inbox, parcel);
         return DROP_LIMIT;
     }
-    struct parcel_receipt receipt = {.id = parcel->id,
-                                     .status = reason ? PARCEL_REFUSED : PARCEL_COMPLETE,
-                                     .reason = (uint8_t)reason};
-    struct wire_writer writer = wire_writer(parcel->receipt, sizeof parcel->receipt);
-    parcel_receipt_encode(&receipt, key, &writer);
+    in_verdicts_write(parcel, reason, key);
     sodium_memzero(key, sizeof key);
-    assert(!writer.failed && wire_room(&writer) == 0);
-    if (reason) {
-        in_receipt_final(inbox, parcel, now, wall);
-        parcel_free(inbox, parcel);
-    } else {
-        put_items(inbox, parcel, length, entry, &descriptor, wall);
-    }
-    return DROP_NONE;
+    if (!reason && in_put_items(inbox, parcel, length, entry, descriptor.name, wall) == 0)
+        return DROP_NONE;
+    if (reason)
+        in_conclude(inbox, parcel, reason, now, wall);
+    parcel_free(inbox, parcel);
+    return reason ? DROP_NONE : DROP_LIMIT;
 }
 
 /* ---- Shards ---- */
@@ -412,13 +318,17 @@ int inbox_local(struct inbox *inbox, const struct parcel_item *item, const struc
         return -ENOMEM;
     local->op.kind = IN_OP_LOCAL;
     local->id = item->id;
+    local->kind = item->kind;
     local->length = item->length;
     if (item->length > 0)
         memcpy(local->bytes, item->bytes, item->length);
+    if (item->kind == KIND_FILE)
+        in_file_head(item, &local->file);
     TAILQ_INSERT_TAIL(&inbox->locals, local, link);
     struct parcel_item copy = *item;
     copy.bytes = local->bytes;
-    in_put_item(inbox, &local->op, &inbox->self, address, name, &copy, wall);
+    in_put_item(inbox, &local->op,
+                &(struct in_origin){&inbox->self, address, name, &local->file, true}, &copy, wall);
     return 0;
 }
 
@@ -435,31 +345,33 @@ bool inbox_local_done(struct inbox *inbox, struct message_id *ret_id, int *ret_e
 
 /* ---- Results ---- */
 
-static void note_outcome(struct inbox *inbox, const struct store_result *result) {
+static void note_outcome(struct inbox *inbox, const struct store_result *result, bool is_file) {
     if (result->error || result->in_outcome != STORE_IN_COMPLETE)
         return;
-    inbox->waiting++;
     inbox->counters.messages_received++;
+    if (is_file)
+        return;
+    inbox->waiting++;
     in_wake(inbox);
 }
 
 static void parcel_stored(struct inbox *inbox, struct in_parcel *parcel,
                           const struct store_result *result, struct mono now, struct wall wall) {
-    note_outcome(inbox, result);
-    if (result->error)
+    note_outcome(inbox, result, parcel->file != NULL);
+    if (result->error && !in_keeps_silent(parcel->error))
         parcel->error = result->error;
     if (--parcel->puts > 0)
         return;
     /* Nothing is said when the store failed: the sender comes again, and the disk may have room by
      * then. */
-    if (!parcel->error)
-        in_receipt_final(inbox, parcel, now, wall);
+    if (!in_keeps_silent(parcel->error))
+        in_conclude(inbox, parcel, in_reason_of(parcel->error), now, wall);
     parcel_free(inbox, parcel);
 }
 
 static void local_stored(struct inbox *inbox, struct in_local *local,
                          const struct store_result *result) {
-    note_outcome(inbox, result);
+    note_outcome(inbox, result, local->kind == KIND_FILE);
     local->done = true;
     local->error = result->error;
 }
@@ -536,11 +448,8 @@ void inbox_free(struct inbox *inbox) {
     free(inbox);
 }
 
-void inbox_configure(struct inbox *inbox, size_t message_max, int64_t tombstone_us,
-                     int64_t retention_us) {
-    inbox->config.message_max = message_max;
-    inbox->config.tombstone_us = tombstone_us;
-    inbox->config.retention_us = retention_us;
+void inbox_configure(struct inbox *inbox, const struct inbox_limits *limits) {
+    inbox->config.limits = *limits;
 }
 
 /* Secrets and parcels of epochs whose keys are gone serve nobody. */

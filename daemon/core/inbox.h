@@ -14,6 +14,7 @@
 #include "daemon/core/link.h"
 #include "daemon/core/parcel.h"
 #include "daemon/core/path.h"
+#include "daemon/core/policy.h"
 
 #define INBOX_SENDER_PARCELS_MAX                                                                   \
     128 /* of one sender, not stored yet; beyond it its oldest unfinished one goes */
@@ -30,6 +31,13 @@
 #define INBOX_BATCH_BYTES (1024u * 1024u)
 
 struct inbox;
+struct inbox_limits {
+    size_t message_max;
+    int64_t tombstone_us; /* a message id is remembered so long beyond its expiry */
+    int64_t retention_us; /* 0: what is taken is forgotten at once */
+    uint64_t messages_sender, messages_all; /* bytes of messages not taken; 0: no bound */
+    uint64_t files_sender, files_all;       /* bytes of files: the same */
+};
 struct inbox_config {
     const struct identity *identity; /* the rooms are borrowed for the inbox's life */
     struct directory *directory;
@@ -38,13 +46,13 @@ struct inbox_config {
     struct effects *effects;
     struct budget *budget;
     struct core_random random;
-    size_t message_max;
-    int64_t tombstone_us; /* a message id is remembered so long beyond its expiry */
-    int64_t retention_us; /* 0: what is taken is forgotten at once */
-    uint64_t waiting;     /* from the store, at start */
+    const struct policy *policy; /* NULL: everybody may */
+    struct inbox_limits limits;
+    uint64_t waiting; /* from the store, at start */
 };
 struct inbox_counters {
-    uint64_t messages_received, receipts_sent, onions_sent;
+    uint64_t messages_received, receipts_sent, onions_sent; /* received: files too */
+    uint64_t refused_blocked, refused_unknown, refused_quota, refused_files; /* parcels */
 };
 
 /* NULL: no memory. It enters itself as BUDGET_INBOX's evictor. */
@@ -52,8 +60,7 @@ struct inbox *inbox_new(const struct inbox_config *config);
 void inbox_free(struct inbox *inbox);
 /* Our routing keys are new: what was derived from the old ones is wiped, unfinished parcels included. */
 void inbox_renew(struct inbox *inbox);
-void inbox_configure(struct inbox *inbox, size_t message_max, int64_t tombstone_us,
-                     int64_t retention_us);
+void inbox_configure(struct inbox *inbox, const struct inbox_limits *limits);
 
 /* An onion payload of kind PAYLOAD_SHARD (its kind byte included), peeled with our routing key of
  * `epoch`. */

@@ -35,7 +35,7 @@ static enum parcel_reason check_items(const struct inbox *inbox, const struct in
     size_t n = 0;
     while (wire_left(&reader) > 0 && (drop = parcel_get_item(&reader, &item)) == DROP_NONE &&
            item.kind) {
-        enum parcel_reason reason = in_item_check(inbox, &item);
+        enum parcel_reason reason = in_check_item(inbox, &mail->sender.id, &item, false);
         if (reason)
             return reason;
         /* Blocks would have to agree with those that the sender cuts when it sends directly. */
@@ -91,7 +91,9 @@ static void put(struct inbox *inbox, struct in_parcel *parcel, const struct in_m
     }
     while (wire_left(&reader) > 0 && parcel_get_item(&reader, &item) == DROP_NONE && item.kind) {
         parcel->puts++;
-        in_put_item(inbox, &parcel->op, &mail->sender.id, &address, sender.name, &item, wall);
+        in_put_item(inbox, &parcel->op,
+                    &(struct in_origin){&mail->sender.id, &address, sender.name, NULL, false},
+                    &item, wall);
     }
 }
 

@@ -1,5 +1,6 @@
-/* What inbox.c (shards, parcels, the store), inbox_mail.c (mail in parcels), inbox_receipt.c (receipts
- * and their paths) and inbox_pull.c (handing out) share. Nobody else includes it. */
+/* What inbox.c (shards, parcels, the store), inbox_item.c (what is in a parcel, and whether it is
+ * taken), inbox_mail.c (mail in parcels), inbox_receipt.c (receipts and their paths) and inbox_pull.c
+ * (handing out) share. Nobody else includes it. */
 #ifndef P2PD_INBOX_PRIVATE_H
 #define P2PD_INBOX_PRIVATE_H
 
@@ -30,6 +31,10 @@ struct in_mail { /* opened: somebody's messages that a mailbox kept for us */
     uint8_t plain[];
 };
 
+/* A receipt is keyed by a secret that goes with the plaintext: what may have to be said later is
+ * written before. FIRST: stored, or refused as it is. */
+enum in_verdict { IN_VERDICT_FIRST, IN_VERDICT_QUOTA, IN_VERDICT_DAMAGED, IN_VERDICTS };
+
 struct in_parcel {
     struct in_op op;
     struct table_link by_id;
@@ -53,8 +58,9 @@ struct in_parcel {
     /* Storing: */
     unsigned puts;
     int error;
-    struct in_mail *mails;                     /* what was opened of the mail in it */
-    uint8_t receipt[PARCEL_RECEIPT_FINAL_LEN]; /* ready for when it is stored */
+    struct in_mail *mails;  /* what was opened of the mail in it */
+    struct file_head *file; /* the parcel holds a block of a file, alone */
+    uint8_t verdicts[IN_VERDICTS][PARCEL_RECEIPT_FINAL_LEN]; /* receipts, ready for what may come */
 };
 TAILQ_HEAD(in_parcels, in_parcel);
 
@@ -70,6 +76,8 @@ struct in_local { /* a block for ourselves */
     struct in_op op;
     TAILQ_ENTRY(in_local) link;
     struct message_id id;
+    enum message_kind kind;
+    struct file_head file; /* KIND_FILE */
     bool done;
     int error;
     uint32_t length;
@@ -96,6 +104,9 @@ struct in_puller {
     bool peek, wait, follow, from_any;
     struct node_id from;
     uint32_t max, given;
+    struct wall since;
+    bool since_message;
+    struct message_id since_id;
     int64_t after;                 /* looked at up to this place */
     uint64_t generation;           /* of the inbox, when the fetch began */
     int64_t rows[INBOX_BATCH_MAX]; /* leased, ascending */
@@ -133,11 +144,6 @@ const struct parcel_secret *in_secret(struct inbox *inbox, const struct director
 void in_store(struct inbox *inbox, const struct store_op *operation, const struct in_op *op);
 /* Change what a parcel holds; the budget has been asked already. */
 void in_account(struct in_parcel *parcel, size_t charged);
-/* May this item be stored, as far as it shows? */
-enum parcel_reason in_item_check(const struct inbox *inbox, const struct parcel_item *item);
-void in_put_item(struct inbox *inbox, const struct in_op *op, const struct node_id *sender,
-                 const struct address *address, const char *name, const struct parcel_item *item,
-                 struct wall wall);
 
 /* ---- inbox_mail.c ---- */
 /* Open an item of kind KIND_MAIL and look at all in it; it is kept at the parcel. Out of memory:
@@ -148,12 +154,42 @@ enum parcel_reason in_mail_open(struct inbox *inbox, struct in_parcel *parcel,
 void in_mail_put(struct inbox *inbox, struct in_parcel *parcel, struct wall wall);
 void in_mail_free(struct in_parcel *parcel);
 
+/* ---- inbox_item.c ---- */
+struct in_origin { /* whence an item came, for the store */
+    const struct node_id *sender;
+    const struct address *address;
+    const char *name;
+    const struct file_head *file; /* KIND_FILE: until the result */
+    bool is_self;                 /* no quota */
+};
+/* One look at everything before anything is stored: a parcel is taken whole or refused whole. Out of
+ * memory for the mail in it: PARCEL_REASON_NONE, and parcel->error. */
+enum parcel_reason in_check_items(struct inbox *inbox, struct in_parcel *parcel, size_t length);
+/* May this item of a sender's be stored? A block of a file must be alone. */
+enum parcel_reason in_check_item(const struct inbox *inbox, const struct node_id *sender,
+                                 const struct parcel_item *item, bool is_alone);
+void in_file_head(const struct parcel_item *item, struct file_head *ret_head);
+void in_put_item(struct inbox *inbox, const struct in_op *op, const struct in_origin *origin,
+                 const struct parcel_item *item, struct wall wall);
+/* All of a parcel that was found good. 0 or -ENOMEM: nothing was put. */
+int in_put_items(struct inbox *inbox, struct in_parcel *parcel, size_t length,
+                 const struct directory_entry *entry, const char *name, struct wall wall);
+void in_verdicts_write(struct in_parcel *parcel, enum parcel_reason reason,
+                       const uint8_t key[KEY_LEN]);
+/* What a store's error is to a sender; and is it none of his business? */
+enum parcel_reason in_reason_of(int error);
+bool in_keeps_silent(int error);
+/* Say and count how it ended. */
+void in_conclude(struct inbox *inbox, struct in_parcel *parcel, enum parcel_reason reason,
+                 struct mono now, struct wall wall);
+
 /* ---- inbox_receipt.c ---- */
 /* Queue a receipt that is ready, for the end of this step. */
 void in_receipt_queue(struct inbox *inbox, const struct node_id *to, const uint8_t *receipt,
                       size_t length, struct mono now, struct wall wall);
 /* A parcel is finished: remember its receipt and queue it. */
-void in_receipt_final(struct inbox *inbox, const struct in_parcel *parcel, struct mono now,
+void in_receipt_final(struct inbox *inbox, const struct in_parcel *parcel,
+                      const uint8_t receipt[PARCEL_RECEIPT_FINAL_LEN], struct mono now,
                       struct wall wall);
 /* A shard of a finished parcel came: if again, its receipt did not arrive; if for the first time,
  * it may be mere surplus. False: no such parcel is remembered. */

@@ -24,6 +24,9 @@ static void fetch(struct inbox *inbox, struct in_puller *puller) {
     operation.in_fetch.bytes = INBOX_BATCH_BYTES;
     operation.in_fetch.any_sender = puller->from_any;
     operation.in_fetch.sender = puller->from;
+    operation.in_fetch.since = puller->since;
+    operation.in_fetch.since_message = puller->since_message;
+    operation.in_fetch.since_id = puller->since_id;
     puller->state = IN_FETCHING;
     puller->generation = inbox->generation;
     puller->op.kind = IN_OP_FETCH;
@@ -79,6 +82,9 @@ void inbox_pull(struct inbox *inbox, const struct request *request, const struct
     puller->wait = request->pull.wait;
     puller->follow = request->pull.follow;
     puller->max = request->pull.max;
+    puller->since = request->pull.since;
+    puller->since_message = request->pull.since_message;
+    puller->since_id = request->pull.since_id;
     puller->from_any = from == NULL;
     if (from)
         puller->from = *from;
@@ -107,23 +113,6 @@ static bool is_leased(const struct inbox *inbox, int64_t row) {
     if (holds_row(puller, row))
         return true;
     return false;
-}
-
-/* By sequence within each sender, who keeps the places that his messages had: a long message
- * completes after a short one that was sent later. Stable; an insertion sort, since they are nearly
- * in order. */
-static void sort_by_sender(const struct in_record **v, size_t n) {
-    for (size_t i = 1; i < n; i++)
-        for (size_t at = i, before = i; before-- > 0;) {
-            if (!node_id_is_equal(&v[before]->sender, &v[at]->sender))
-                continue;
-            if (v[before]->sequence <= v[at]->sequence)
-                break;
-            const struct in_record *later = v[before];
-            v[before] = v[at];
-            v[at] = later;
-            at = before;
-        }
 }
 
 static void lease(struct in_puller *puller, int64_t row) {
@@ -175,6 +164,16 @@ static void go_on(struct inbox *inbox, struct in_puller *puller) {
         fetch(inbox, puller);
 }
 
+static void fetch_failed(struct inbox *inbox, struct in_puller *puller, int error) {
+    if (error == -ENOENT && puller->since_message)
+        effects_answer_text(inbox->config.effects, puller->client, ANSWER_UNKNOWN,
+                            "no message that was received has the id given with since");
+    else
+        effects_answer_text(inbox->config.effects, puller->client, ANSWER_FAILED,
+                            "the store cannot be read (error %d)", -error);
+    puller_free(inbox, puller);
+}
+
 void in_fetched(struct inbox *inbox, struct in_puller *puller, const struct store_result *result) {
     const struct in_record *free_ones[INBOX_BATCH_MAX];
     size_t n = 0;
@@ -183,9 +182,7 @@ void in_fetched(struct inbox *inbox, struct in_puller *puller, const struct stor
         return;
     }
     if (result->error) {
-        effects_answer_text(inbox->config.effects, puller->client, ANSWER_FAILED,
-                            "the store cannot be read (error %d)", -result->error);
-        puller_free(inbox, puller);
+        fetch_failed(inbox, puller, result->error);
         return;
     }
     for (size_t i = 0; i < result->n_messages && n < INBOX_BATCH_MAX; i++) {
@@ -193,7 +190,6 @@ void in_fetched(struct inbox *inbox, struct in_puller *puller, const struct stor
         if (puller->peek || !is_leased(inbox, result->messages[i].row))
             free_ones[n++] = &result->messages[i];
     }
-    sort_by_sender(free_ones, n);
     if (puller->max > 0 && n > puller->max - puller->given)
         n = puller->max - puller->given;
     if (n > 0) {
@@ -221,7 +217,7 @@ void inbox_confirm(struct inbox *inbox, uint64_t client, struct wall wall) {
     operation.in_take.rows = puller->rows;
     operation.in_take.n = puller->n_rows;
     operation.in_take.now = wall;
-    operation.in_take.forget = inbox->config.retention_us == 0;
+    operation.in_take.forget = inbox->config.limits.retention_us == 0;
     puller->state = IN_TAKING;
     puller->op.kind = IN_OP_TAKE;
     in_store(inbox, &operation, &puller->op);

@@ -98,16 +98,16 @@ static void forget_done(struct inbox *inbox, struct in_done *done) {
     free(done);
 }
 
-void in_receipt_final(struct inbox *inbox, const struct in_parcel *parcel, struct mono now,
+void in_receipt_final(struct inbox *inbox, const struct in_parcel *parcel,
+                      const uint8_t receipt[PARCEL_RECEIPT_FINAL_LEN], struct mono now,
                       struct wall wall) {
     struct in_done *done = calloc(1, sizeof *done);
-    in_receipt_queue(inbox, &parcel->sender->id, parcel->receipt, sizeof parcel->receipt, now,
-                     wall);
+    in_receipt_queue(inbox, &parcel->sender->id, receipt, PARCEL_RECEIPT_FINAL_LEN, now, wall);
     if (!done)
         return;
     done->sender = parcel->sender->id;
     done->receipted = now;
-    memcpy(done->receipt, parcel->receipt, sizeof done->receipt);
+    memcpy(done->receipt, receipt, sizeof done->receipt);
     memcpy(done->bitmap, parcel->bitmap, sizeof done->bitmap);
     forget_done(inbox, inbox->done_ring[inbox->done_next]);
     inbox->done_ring[inbox->done_next] = done;

@@ -1,10 +1,12 @@
 /* Links and cells: which session speaks for which neighbour, what goes into a cell, who is alive. Threat: see link.h. */
 #include "daemon/core/link_private.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
 #define OLD_KEYS_US (30 * US_PER_S)
+#define PREVIOUS_LONGER_US (10 * US_PER_S) /* while the other end has not been heard on the new */
 #define REKEY_US (10 * US_PER_MINUTE)
 #define REKEY_CELLS (UINT64_C(1) << 32)
 #define SIMULTANEOUS_US (5 * US_PER_S)
@@ -23,6 +25,11 @@ struct links *links_new(const struct links_config *config) {
     if (!links)
         return NULL;
     memset(links, 0, sizeof *links);
+    links->events = calloc(LINK_EVENTS_MAX, sizeof *links->events);
+    if (!links->events) {
+        sodium_free(links);
+        return NULL;
+    }
     links->config = *config;
     guard_init(&links->guard, config->network_key, config->random, (struct mono){0});
     sodium_memzero(links->config.network_key, KEY_LEN);
@@ -61,15 +68,9 @@ void links_set_correction(struct links *links, int64_t correction_us) {
 
 struct link_event *link_emit(struct links *links, enum link_event_kind kind,
                              const struct link *link) {
-    if (links->n_events == links->events_capacity) {
-        size_t capacity = links->events_capacity ? links->events_capacity * 2 : 4;
-        struct link_event *larger = realloc(links->events, capacity * sizeof *larger);
-        if (!larger)
-            return NULL;
-        links->events = larger;
-        links->events_capacity = capacity;
-    }
-    struct link_event *event = &links->events[links->n_events++];
+    assert(links->n_events < LINK_EVENTS_MAX);
+    size_t place = (links->first_event + links->n_events++) % LINK_EVENTS_MAX;
+    struct link_event *event = &links->events[place];
     memset(event, 0, sizeof *event);
     event->kind = kind;
     if (link) {
@@ -80,11 +81,13 @@ struct link_event *link_emit(struct links *links, enum link_event_kind kind,
 }
 
 bool links_event(struct links *links, struct link_event *ret_event) {
-    if (links->first_event == links->n_events) {
-        links->first_event = links->n_events = 0;
+    if (links->n_events == 0) {
+        links->first_event = 0; /* so that few pages of the ring are ever touched */
         return false;
     }
-    *ret_event = links->events[links->first_event++];
+    *ret_event = links->events[links->first_event];
+    links->first_event = (links->first_event + 1) % LINK_EVENTS_MAX;
+    links->n_events--;
     return true;
 }
 
@@ -209,9 +212,7 @@ static void link_drop(struct links *links, struct link *link) {
 
 void link_end(struct links *links, struct link *link, enum link_close reason) {
     if (link->view.state != LINK_PROBATION) {
-        struct link_event *event = link_emit(links, LINK_EVENT_DOWN, link);
-        if (event)
-            event->close = reason;
+        link_emit(links, LINK_EVENT_DOWN, link)->close = reason;
     } else if (link->view.dialled) { /* no verdict, or none that makes sense */
         link_emit(links, LINK_EVENT_DIAL_FAILED, link);
     }
@@ -244,6 +245,12 @@ static struct link *link_new(struct links *links, const struct session *session,
     return NULL;
 }
 
+static bool is_begun_by_smaller(const struct links *links, const struct session *session) {
+    bool we_are =
+        memcmp(identity_id(links->config.identity)->bytes, session->peer.bytes, NODE_ID_LEN) < 0;
+    return session->initiator == we_are;
+}
+
 /* Both dialled at once: the session begun by the smaller id speaks, the other only listens. */
 static bool current_wins(const struct links *links, const struct link *link,
                          const struct session *session, struct mono now) {
@@ -252,9 +259,7 @@ static bool current_wins(const struct links *links, const struct link *link,
         now.us - current->opened.us > SIMULTANEOUS_US ||
         current->peer_sequence != session->peer_sequence)
         return false;
-    bool ours_wins =
-        memcmp(identity_id(links->config.identity)->bytes, session->peer.bytes, NODE_ID_LEN) < 0;
-    return current->initiator == ours_wins;
+    return is_begun_by_smaller(links, current);
 }
 
 /* A second daemon with the same identity would take the link back and forth for ever: say so. Both sides log it: we here, the
@@ -303,7 +308,7 @@ struct link *link_adopt(struct links *links, struct session *session, struct mon
     if (!link)
         link = link_new(links, session, now, wall);
     if (!link) {
-        session_free(links, session);
+        session_dropped(links, session);
         return NULL;
     }
     session->link = link->view.slot;
@@ -427,11 +432,9 @@ void link_take_verdict(struct links *links, struct link *link, const uint8_t *bo
         link_is_up(links, link, now);
     struct link_event *event =
         link_emit(links, refusal == LINK_ACCEPTED ? LINK_EVENT_UP : LINK_EVENT_REFUSED, link);
-    if (event) {
-        event->refusal = (enum link_refusal)refusal;
-        event->n_referrals = n;
-        memcpy(event->referrals, referrals, n * sizeof *referrals);
-    }
+    event->refusal = (enum link_refusal)refusal;
+    event->n_referrals = n;
+    memcpy(event->referrals, referrals, n * sizeof *referrals);
     if (refusal != LINK_ACCEPTED)
         link_drop(links, link);
 }
@@ -476,23 +479,34 @@ static void ask_if_quiet(struct links *links, struct link *link, struct mono now
     }
 }
 
+/* The old session ends once the other end speaks on the new one. When both dialled at once they may have judged differently which
+ * counts (one has signed anew in between), and each hears the other on what it takes for the old one: then the end that does not
+ * speak on the session begun by the smaller id gives way, and the other waits for that. */
+static void end_previous(struct links *links, struct link *link, struct mono now) {
+    struct session *current = link->current, *previous = link->previous;
+    bool crossed = current && previous->heard.us > current->heard.us &&
+                   previous->heard.us > current->opened.us + SIMULTANEOUS_US;
+
+    if (crossed && current->initiator != previous->initiator &&
+        is_begun_by_smaller(links, previous)) {
+        link->current = previous;
+        link->previous = current;
+    } else if (current && (crossed || current->heard.us <= current->opened.us)) {
+        link->previous_until = mono_add(now, PREVIOUS_LONGER_US);
+        return;
+    }
+    session_free(links, link->previous);
+    link->previous = NULL;
+}
+
 static void link_tick(struct links *links, struct link *link, struct mono now, struct wall wall) {
     if (now.us - link->last_heard.us >= links->config.timeout_us ||
         (link->view.state == LINK_PROBATION && now.us - link->view.since.us >= LINGER_US)) {
         link_end(links, link, LINK_CLOSED_SILENT);
         return;
     }
-    if (link->previous && mono_is_due(link->previous_until, now)) {
-        /* Both dialled at once and judged differently which session counts: the one that the other end speaks on. */
-        if (link->current && link->current->heard.us == 0 && link->previous->heard.us > 0 &&
-            now.us - link->previous->heard.us < OLD_KEYS_US) {
-            struct session *swap = link->current;
-            link->current = link->previous;
-            link->previous = swap;
-        }
-        session_free(links, link->previous);
-        link->previous = NULL;
-    }
+    if (link->previous && mono_is_due(link->previous_until, now))
+        end_previous(links, link, now);
     if (link->current &&
         (mono_is_due(link->rekey_at, now) || link->current->counter >= REKEY_CELLS)) {
         dial(links, &link->view.address, &link->view.local, LINK_REKEY, now, wall);

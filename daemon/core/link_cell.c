@@ -175,6 +175,21 @@ static enum drop open_cell(struct links *links, struct session *session,
     return DROP_NONE;
 }
 
+/* May the opened cell make this dialled session a link's? Whoever is our neighbour by another session need not wait for a verdict,
+ * and is not left by one that refuses: both dialled at once, and it had a place for its own dial alone. */
+static bool is_answer_to_dial(struct links *links, struct session *session) {
+    const struct link *neighbour = link_of(links, &session->peer);
+    const uint8_t *cell = links->opened;
+
+    if (!neighbour || neighbour->view.state == LINK_PROBATION)
+        /* Its verdict was lost or overtaken otherwise: message 3, repeated, brings it again. */
+        return cell[0] == FRAME_VERDICT || cell[0] == FRAME_CLOSE;
+    if (cell[0] != FRAME_VERDICT || cell[FRAME_HEADER_LEN] == LINK_ACCEPTED)
+        return true;
+    session_free(links, session);
+    return false;
+}
+
 static enum drop receive_data(struct links *links, const struct datagram *datagram, struct mono now,
                               struct wall wall, struct link_cell *ret_cell) {
     struct wire_reader r = wire_reader(datagram->bytes, DATA_HEADER_LEN);
@@ -189,13 +204,8 @@ static enum drop receive_data(struct links *links, const struct datagram *datagr
     enum drop drop = open_cell(links, session, datagram);
     if (drop != DROP_NONE)
         return drop;
-    if (session->state == SESSION_FINISHING && links->opened[0] != FRAME_VERDICT &&
-        links->opened[0] != FRAME_CLOSE) {
-        /* Its verdict was lost or overtaken: message 3, repeated, brings it again. Who is our neighbour already need not wait. */
-        const struct link *neighbour = link_of(links, &session->peer);
-        if (!neighbour || neighbour->view.state == LINK_PROBATION)
-            return DROP_NONE;
-    }
+    if (session->state == SESSION_FINISHING && !is_answer_to_dial(links, session))
+        return DROP_NONE;
     if (!session->peer_confirmed) {
         bool dialled = session->state == SESSION_FINISHING;
         session_confirmed(links, session);

@@ -130,6 +130,10 @@ struct link {
     bool cell_expects; /* more than a PONG is in it */
 };
 
+/* Room for all that can happen between two drains, so that no event is lost where memory is out: every dial ends, every link comes
+ * up, is suspected and goes. */
+#define LINK_EVENTS_MAX (LINK_DIALS_MAX + 3 * LINK_SLOTS)
+
 struct links {
     struct links_config config;
     struct guard guard;
@@ -141,9 +145,9 @@ struct links {
     unsigned n_half_open, n_dials;
     struct link *links[LINK_SLOTS];
     uint64_t serial;
-    struct mono next; /* no deadline is earlier; recomputed at each tick */
-    struct link_event *events;
-    size_t n_events, first_event, events_capacity;
+    struct mono next;          /* no deadline is earlier; recomputed at each tick */
+    struct link_event *events; /* a ring of LINK_EVENTS_MAX */
+    size_t first_event, n_events;
     struct links_counters counters;
     uint8_t opened[CELL_LEN]; /* the cell being read */
     struct address from;      /* where it came from */
@@ -168,6 +172,8 @@ void session_tick(struct links *links, struct session *session, struct mono now,
 enum drop session_handshake(struct links *links, const struct datagram *datagram, struct mono now,
                             struct wall wall);
 void session_repeat_finish(struct links *links, struct session *session);
+/* It comes to nothing for want of memory or room; whoever dialled is told. */
+void session_dropped(struct links *links, struct session *session);
 void session_confirmed(struct links *links, struct session *session);
 
 /* link.c */
@@ -182,6 +188,7 @@ void link_heard(struct links *links, struct link *link, struct mono now);
 void link_end(struct links *links, struct link *link, enum link_close reason);
 void link_take_verdict(struct links *links, struct link *link, const uint8_t *body, size_t length,
                        struct mono now);
+/* Add an event to fill in; never NULL. */
 struct link_event *link_emit(struct links *links, enum link_event_kind kind,
                              const struct link *link);
 

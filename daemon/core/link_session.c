@@ -285,8 +285,6 @@ static enum drop receive_init(struct links *links, const struct datagram *datagr
 }
 
 static void emit_descriptor(struct link_event *event, const struct introduction *introduction) {
-    if (!event)
-        return;
     memcpy(event->descriptor, introduction->descriptor, introduction->length);
     event->descriptor_length = introduction->length;
 }
@@ -316,10 +314,6 @@ static enum drop receive_response(struct links *links, const struct datagram *da
     session_move(links, session, SESSION_ANSWERED);
     session->retry = mono_add(now, HALF_OPEN_US);
     struct link_event *event = link_emit(links, LINK_EVENT_ANSWERED, NULL);
-    if (!event) {
-        session_free(links, session);
-        return DROP_LIMIT;
-    }
     event->session = session->local_index;
     event->address = session->remote;
     event->link.id = session->peer;
@@ -338,11 +332,9 @@ static void keep_keys(struct links *links, struct session *session) {
 /* The dialled one is ourselves, or a neighbour by another of its addresses: nothing to finish. */
 static void refuse(struct links *links, struct session *session, enum link_refusal refusal) {
     struct link_event *event = link_emit(links, LINK_EVENT_REFUSED, NULL);
-    if (event) {
-        event->address = session->remote;
-        event->link.id = session->peer;
-        event->refusal = refusal;
-    }
+    event->address = session->remote;
+    event->link.id = session->peer;
+    event->refusal = refusal;
     session_free(links, session);
 }
 
@@ -363,7 +355,7 @@ void links_finish(struct links *links, uint32_t index, struct mono now, struct w
     }
     session->finish = calloc(1, DATAGRAM_LEN);
     if (!session->finish) {
-        session_free(links, session);
+        session_dropped(links, session);
         return;
     }
     struct wire_writer w = wire_writer(session->finish, DATAGRAM_LEN);
@@ -374,7 +366,7 @@ void links_finish(struct links *links, uint32_t index, struct mono now, struct w
     put_payload(links, session, wall, payload, sizeof payload);
     if (noise_write(&session_secrets(links, session)->noise, NULL, payload, sizeof payload, w.at,
                     wire_room(&w)) < 0) {
-        session_free(links, session);
+        session_dropped(links, session);
         return;
     }
     guard_mac1(&links->guard, session->finish, DATAGRAM_LEN - MAC_LEN,
@@ -498,10 +490,9 @@ void session_confirmed(struct links *links, struct session *session) {
     }
 }
 
-static void dial_failed(struct links *links, struct session *session) {
-    struct link_event *event = link_emit(links, LINK_EVENT_DIAL_FAILED, NULL);
-    if (event)
-        event->address = session->remote;
+void session_dropped(struct links *links, struct session *session) {
+    if (session->initiator)
+        link_emit(links, LINK_EVENT_DIAL_FAILED, NULL)->address = session->remote;
     session_free(links, session);
 }
 
@@ -519,7 +510,7 @@ void session_tick(struct links *links, struct session *session, struct mono now,
         session->retry = mono_add(now, FINISH_RETRY_US << session->tries++);
         links_arm(links, session->retry);
     } else if (is_dial(session->state)) {
-        dial_failed(links, session);
+        session_dropped(links, session);
     } else {
         session_free(links, session); /* half open, or refused and lingering for a lost verdict */
     }

@@ -59,6 +59,33 @@ static bool make_low_rooms(struct node *node, const struct node_config *config) 
     return node->paths != NULL;
 }
 
+static struct inbox_limits limits_of(const struct node_config *config) {
+    return (struct inbox_limits){.message_max = config->message_max,
+                                 .tombstone_us = TOMBSTONE_US,
+                                 .retention_us = config->store_retention_us,
+                                 .messages_sender = config->inbox_quota,
+                                 .messages_all = config->inbox_max,
+                                 .files_sender = config->files_quota,
+                                 .files_all = config->files_max};
+}
+
+static bool has_written(const void *context, const struct node_id *id) {
+    const struct node *node = context;
+    return outbox_has_written(node->outbox, id);
+}
+
+static bool make_policy(struct node *node, const struct node_config *config,
+                        const struct node_boot *boot) {
+    struct policy_config policy = {.directory = node->directory,
+                                   .random = &node->config.random,
+                                   .has_written = has_written,
+                                   .context = node,
+                                   .inbox = config->inbox_accept,
+                                   .files = config->files_accept};
+    node->policy = policy_new(&policy, boot->rules, boot->n_rules);
+    return node->policy != NULL;
+}
+
 static bool make_conversations(struct node *node, const struct node_config *config,
                                const struct node_boot *boot) {
     struct outbox_config outbox = {.identity = node->identity,
@@ -79,9 +106,8 @@ static bool make_conversations(struct node *node, const struct node_config *conf
                                  .effects = node->effects,
                                  .budget = &node->budget,
                                  .random = config->random,
-                                 .message_max = config->message_max,
-                                 .tombstone_us = TOMBSTONE_US,
-                                 .retention_us = config->store_retention_us,
+                                 .policy = node->policy,
+                                 .limits = limits_of(config),
                                  .waiting = boot->inbox_waiting};
     node->outbox = outbox_new(&outbox, boot, node->now, node->wall);
     node->inbox = inbox_new(&inbox);
@@ -142,11 +168,14 @@ struct node *node_new(const struct node_config *config, const struct node_boot *
     sodium_memzero(node->config.network_key, sizeof node->config.network_key);
     set_time(node, mono, wall);
     node->started = node->publisher.started = node->minute = mono;
+    node->heard = mono;
+    node->has_peers = config->n_bootstrap > 0;
+    TAILQ_INIT(&node->queries);
     node->publisher.sequence = boot->sequence;
     budget_init(&node->budget, config->memory_max);
     share_init(&node->share, config->relay_paths);
     node->effects = effects_new();
-    if (!node->effects || !make_low_rooms(node, config) ||
+    if (!node->effects || !make_low_rooms(node, config) || !make_policy(node, config, boot) ||
         !make_conversations(node, config, boot) || !make_pool(node, config, boot)) {
         node_free(node);
         return NULL;
@@ -170,12 +199,14 @@ void node_free(struct node *node) {
     while (node->effects && effects_abandon(node->effects, &owner, &cookie))
         if (owner == OWNER_NODE)
             node_stored(node, cookie);
+    node_queries_deinit(node);
     pool_free(node->pool);
     relay_free(node->relay);
     gossip_free(node->gossip);
     inbox_free(node->inbox);
     outbox_free(node->outbox);
     mailbox_free(node->mailbox);
+    policy_free(node->policy);
     paths_free(node->paths);
     droplist_free(node->droplist);
     directory_free(node->directory);
@@ -235,6 +266,8 @@ static void take_datagram(struct node *node, const struct datagram *datagram) {
     enum drop drop = links_receive(node->links, datagram, node->now, node->machine, &cell);
 
     node->counters.datagrams_in++;
+    if (drop == DROP_NONE)
+        node->heard = node->now;
     node_count(node, drop);
     while (links_next_frame(node->links, &cell, node->now, &frame, &drop)) {
         node_count(node, take_frame(node, cell.slot, &frame));
@@ -252,6 +285,7 @@ static void take_result(struct node *node, const struct store_result *result) {
 
     if (!effects_stored(node->effects, result->tag, &owner, &cookie))
         return;
+    node_note_store(node, result);
     switch (owner) {
     case OWNER_OUTBOX:
         outbox_stored(node->outbox, cookie, result, node->now, node->wall);
@@ -261,6 +295,9 @@ static void take_result(struct node *node, const struct store_result *result) {
         break;
     case OWNER_POOL:
         pool_stored(node->pool, result, node->now);
+        break;
+    case OWNER_QUERY:
+        node_query_stored(node, cookie, result);
         break;
     case OWNER_NODE:
         if (result->kind == STORE_MAIL_KEY)
@@ -377,7 +414,9 @@ static void reconfigure(struct node *node, const struct node_config *config) {
     relay_configure(node->relay, config->relay_rate, config->relay_month);
     outbox_configure(node->outbox, config->message_max, config->delivery_expire_us,
                      config->store_retention_us);
-    inbox_configure(node->inbox, config->message_max, TOMBSTONE_US, config->store_retention_us);
+    struct inbox_limits limits = limits_of(config);
+    inbox_configure(node->inbox, &limits);
+    policy_configure(node->policy, config->inbox_accept, config->files_accept);
 }
 
 static void take_event(struct node *node, const struct node_event *event) {
@@ -399,6 +438,7 @@ static void take_event(struct node *node, const struct node_event *event) {
             take_result(node, &event->stored.v[i]);
         break;
     case EVENT_BOOTSTRAP:
+        node->has_peers = true;
         pool_add_bootstrap(node->pool, &event->bootstrap, node->now);
         break;
     case EVENT_RECONFIGURE:

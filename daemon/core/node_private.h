@@ -1,5 +1,6 @@
-/* The composition, shared by its four files: node.c (the step), node_publish.c (clock, own descriptor, what links mean for the
- * other rooms), node_onion.c (packets), node_request.c (clients). */
+/* The composition, shared by its files: node.c (the step), node_publish.c (clock, own descriptor, what links mean for the
+ * other rooms), node_onion.c (packets), node_request.c (clients), node_conversation.c (clients that ask the store),
+ * node_doctor.c (what may be wrong). */
 #ifndef P2PD_NODE_PRIVATE_H
 #define P2PD_NODE_PRIVATE_H
 
@@ -15,9 +16,14 @@
 #include "daemon/core/node.h"
 #include "daemon/core/outbox.h"
 #include "daemon/core/path.h"
+#include "daemon/core/policy.h"
 #include "daemon/core/pool.h"
 #include "daemon/core/relay.h"
 #include "daemon/core/share.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/queue.h>
 
 #define ADVERTISE_MAX DESCRIPTOR_ADDRESSES_MAX
 #define PINGS_MAX 32
@@ -44,6 +50,9 @@ struct publisher {               /* of our own descriptor */
     unsigned in_a_row;
     int64_t signed_correction_us;
 };
+struct node_query; /* a client's question to the store, under way */
+TAILQ_HEAD(node_queries, node_query);
+
 struct node {
     struct node_config config; /* keys wiped */
     struct address advertise[ADVERTISE_MAX];
@@ -67,13 +76,23 @@ struct node {
     struct inbox *inbox;
     struct mailbox *mailbox;
     uint32_t mail_day; /* of the key that is being stored */
+    struct policy *policy;
     struct publisher publisher;
+    uint64_t rivals_told; /* claims to an address that another has */
+    struct mono rivals_quiet;
     struct mono minute; /* next chores */
     struct mono kicked; /* when those who wait for a route were last tried, and for which graph */
     uint64_t kicked_generation;
     struct node_ping pings[PINGS_MAX];
     unsigned n_pings;
     struct mono pongs_from; /* answers to onion pings are rationed: a token bucket as a time */
+    struct node_queries queries;
+    size_t n_queries;
+    /* For the doctor: peers configured; the last good datagram; the disk. */
+    bool has_peers;
+    struct mono heard, store_failed;
+    int store_error;
+    bool store_recovered;
     struct counters counters;
 };
 
@@ -104,7 +123,23 @@ void node_ping(struct node *node, uint64_t client, const struct node_id *target)
 void node_ping_tick(struct node *node);
 struct mono node_ping_next(const struct node *node);
 
+/* node_conversation.c */
+/* HISTORY, CONVERSATIONS, FORGET, FILES, FILE_OPEN, FILE_TAKE, RULE. */
+void node_query(struct node *node, const struct request *request);
+void node_query_stored(struct node *node, uint64_t cookie, const struct store_result *result);
+void node_queries_gone(struct node *node, uint64_t client);
+void node_queries_deinit(struct node *node);
+void node_rules(struct node *node, uint64_t client);
+
+/* node_doctor.c */
+void node_doctor(struct node *node, uint64_t client);
+void node_note_store(struct node *node, const struct store_result *result);
+
 /* node_request.c */
+/* What one was asked for, or false: the client has been told why not. */
+bool node_resolve(struct node *node, uint64_t client, const struct destination *destination,
+                  struct node_id *ret_id);
+void node_answer_unknown(struct node *node, uint64_t client, const struct destination *destination);
 void node_request(struct node *node, const struct request *request);
 void node_client_gone(struct node *node, uint64_t client);
 void node_count(struct node *node, enum drop drop);

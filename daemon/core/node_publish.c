@@ -15,6 +15,7 @@
 #define LOSS_BURST 4   /* losses published at once, after quiet */
 #define LOSS_RATION 10 /* and one more after so many shortest intervals */
 #define TELL_CORRECTION_US (30 * US_PER_S)
+#define TELL_RIVALS_US US_PER_MINUTE
 #define RESIGN_CORRECTION_US (30 * US_PER_S)
 
 /* ---- Clock ---- */
@@ -130,6 +131,7 @@ void node_sign(struct node *node) {
     struct descriptor descriptor = {.sequence = next_sequence(node)};
     uint8_t bytes[DESCRIPTOR_MAX];
 
+    identity_advance(node->identity, node->wall); /* the clock may just have left an epoch */
     describe(node, &descriptor);
     int length = descriptor_sign(&descriptor, node->identity, node->wall, bytes);
     if (length <
@@ -186,7 +188,8 @@ static struct mono publication_due(const struct node *node) {
     if (!publisher->dirty)
         return MONO_NEVER;
     /* Losses at once, while the ration lasts: links that come and go must not set the whole network publishing. */
-    bool at_once = publisher->lost_link && publisher->losses_from.us <= node->now.us;
+    int64_t ration = LOSS_RATION * base_interval(node);
+    bool at_once = publisher->lost_link && publisher->losses_from.us <= node->now.us - ration;
     return mono_add(publisher->last, at_once ? LOSS_US : publisher->interval_us);
 }
 
@@ -194,10 +197,20 @@ struct mono node_publish_next(const struct node *node) {
     return publication_due(node);
 }
 
+/* The network has a later descriptor of ours than we do: it takes none of ours until we go beyond that one. */
+static void follow_outbid(struct node *node) {
+    if (directory_outbid(node->directory) <= node->publisher.sequence)
+        return;
+    node->publisher.sequence = directory_outbid(node->directory);
+    node->publisher.dirty = node->publisher.lost_link =
+        true; /* rationed: a copy of us may do the same */
+}
+
 void node_publish(struct node *node) {
     struct publisher *publisher = &node->publisher;
     int64_t since = node->now.us - publisher->last.us;
 
+    follow_outbid(node);
     if (!mono_is_due(publication_due(node), node->now))
         return;
     if (!publisher->published || since > 2 * publisher->interval_us) {
@@ -323,10 +336,28 @@ void node_drain_links(struct node *node) {
 
 /* ---- News ---- */
 
+/* Anybody can cause this line, so it is for those who look closely, and never more than one a minute. */
+static void tell_rivals(struct node *node) {
+    struct address address;
+    char text[ADDRESS_TEXT_MAX];
+    uint64_t rivals = directory_rivals(node->directory, &address);
+
+    if (rivals == node->rivals_told || !mono_is_due(node->rivals_quiet, node->now))
+        return;
+    address_format(&address, true, text);
+    core_log(&node->config.trace, TRACE_DEBUG,
+             "another node claims an address that one has already, last %s: %llu times since the "
+             "last such line, %llu in all",
+             text, (unsigned long long)(rivals - node->rivals_told), (unsigned long long)rivals);
+    node->rivals_told = rivals;
+    node->rivals_quiet = mono_add(node->now, TELL_RIVALS_US);
+}
+
 void node_news(struct node *node, const struct directory_entry *entry, uint64_t from) {
     const struct link_view *link = links_find(node->links, entry->prefix);
     struct node_id id = entry->id;
 
+    tell_rivals(node);
     gossip_offer_news(node->gossip, entry->prefix, from, node->now);
     if (entry->kept)
         node_store_entry(node, entry);

@@ -40,9 +40,48 @@ static void answer_candidates(struct node *node, uint64_t client, enum answer_co
     effects_answer(node->effects, &answer);
 }
 
-/* What one was asked for, or false: the client has been told why not. */
-static bool resolve(struct node *node, uint64_t client, const struct destination *destination,
-                    struct node_id *ret_id) {
+/* A name as it was typed, what is not plain ASCII as \xNN: terminals obey some of the rest. */
+static void escape_name(const char *name, char *text, size_t room) {
+    size_t n = 0;
+    for (const char *at = name; *at && n + 5 <= room; at++)
+        n += (size_t)snprintf(text + n, room - n, *at > ' ' && *at < 0x7f ? "%c" : "\\x%02x",
+                              (unsigned char)*at);
+    text[n < room ? n : room - 1] = 0;
+}
+
+static void describe_destination(const struct destination *destination, char text[160]) {
+    char address[ADDRESS_TEXT_MAX], name[4 * NODE_NAME_MAX + 1] = "";
+    switch (destination->kind) {
+    case DEST_ADDRESS:
+        address_format(&destination->address, true, address);
+        snprintf(text, 160, "at %s", address);
+        break;
+    case DEST_NAME:
+        escape_name(destination->name, name, sizeof name);
+        snprintf(text, 160, "named %s", name);
+        break;
+    case DEST_ID:
+    case DEST_PREFIX: {
+        char digits[2 * NODE_ID_LEN + 1];
+        size_t n = destination->kind == DEST_ID ? 2 * NODE_ID_LEN : destination->n_digits;
+        for (size_t i = 0; i < NODE_ID_LEN; i++)
+            snprintf(digits + 2 * i, 3, "%02x", destination->id[i]);
+        snprintf(text, 160, "with the id %.*s", (int)n, digits);
+        break;
+    }
+    }
+}
+
+void node_answer_unknown(struct node *node, uint64_t client,
+                         const struct destination *destination) {
+    char text[160];
+    describe_destination(destination, text);
+    effects_answer_text(node->effects, client, ANSWER_UNKNOWN,
+                        "no node %s is known (see p2pctl nodes)", text);
+}
+
+bool node_resolve(struct node *node, uint64_t client, const struct destination *destination,
+                  struct node_id *ret_id) {
     struct node_id ids[DIRECTORY_CANDIDATES_MAX];
     size_t n = 0;
 
@@ -54,8 +93,7 @@ static bool resolve(struct node *node, uint64_t client, const struct destination
         *ret_id = *node_id(node);
         return true;
     case RESOLVE_NONE:
-        effects_answer_text(node->effects, client, ANSWER_UNKNOWN,
-                            "no node of that address, id or name is known (see p2pctl nodes)");
+        node_answer_unknown(node, client, destination);
         return false;
     case RESOLVE_UNCONFIRMED:
         answer_candidates(node, client, ANSWER_UNKNOWN, ids, n,
@@ -91,20 +129,19 @@ static void remember(struct node *node, const struct destination *destination,
 
 /* In a small network routes are shorter than configured: whoever sends is told. Looked up only where that can be. */
 #define SMALL_NETWORK 32
-static const char *notice_of(struct node *node, const struct request *request,
+static const char *notice_of(struct node *node, uint8_t relays, bool strict,
                              const struct directory_entry *entry, char text[128]) {
     uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
     size_t n_hops;
     double choices;
-    struct path_wish wish = {.relays_exact = request->push.relays, .strict = request->push.strict};
+    struct path_wish wish = {.relays_exact = relays, .strict = strict};
 
     if (!entry)
         return NULL; /* to ourselves */
     if (!directory_is_up(node->directory, entry))
         return "the destination is offline: the message waits for it";
     wish.target = entry->id;
-    if (request->push.relays != RELAYS_DEFAULT ||
-        directory_count(node->directory) >= SMALL_NETWORK ||
+    if (relays != RELAYS_DEFAULT || directory_count(node->directory) >= SMALL_NETWORK ||
         path_sample(node->paths, &wish, node->now, hops, &n_hops, &choices) != PATH_OK ||
         n_hops > node->config.route_relays)
         return NULL;
@@ -117,19 +154,32 @@ static void request_push(struct node *node, const struct request *request) {
     struct node_id recipient;
     char text[128];
 
-    if (!resolve(node, request->client, &request->push.to, &recipient))
+    if (!node_resolve(node, request->client, &request->push.to, &recipient))
         return;
-    remember(node, &request->push.to, &recipient);
-    const char *notice =
-        notice_of(node, request, directory_find(node->directory, &recipient), text);
+    if (!request->push.check)
+        remember(node, &request->push.to, &recipient);
+    const char *notice = notice_of(node, request->push.relays, request->push.strict,
+                                   directory_find(node->directory, &recipient), text);
     outbox_push(node->outbox, request, &recipient, notice, node->now, node->wall);
+}
+
+static void request_push_many(struct node *node, const struct request *request) {
+    struct node_id recipient;
+    char text[128];
+
+    if (!node_resolve(node, request->client, &request->push_many.to, &recipient))
+        return;
+    remember(node, &request->push_many.to, &recipient);
+    const char *notice = notice_of(node, request->push_many.relays, request->push_many.strict,
+                                   directory_find(node->directory, &recipient), text);
+    outbox_push_many(node->outbox, request, &recipient, notice, node->now, node->wall);
 }
 
 static void request_pull(struct node *node, const struct request *request) {
     struct node_id from;
     if (request->pull.from_any)
         inbox_pull(node->inbox, request, NULL);
-    else if (resolve(node, request->client, &request->pull.from, &from))
+    else if (node_resolve(node, request->client, &request->pull.from, &from))
         inbox_pull(node->inbox, request, &from);
 }
 
@@ -149,11 +199,12 @@ static void request_trust(struct node *node, const struct request *request) {
         directory_unpin(node->directory, &to->address);
         struct store_op op = {.kind = STORE_NODE_UNPIN, .node_unpin = {to->address}};
         effects_store(node->effects, &op, OWNER_NODE, 0);
-    } else if (!resolve(node, request->client, to, &id)) {
+    } else if (!node_resolve(node, request->client, to, &id)) {
         return;
     }
     remember(node, to, &id);
-    answer_candidates(node, request->client, ANSWER_OK, &id, 1, "");
+    answer_candidates(node, request->client, ANSWER_OK, &id, 1,
+                      "trusted: this is who is meant by that address from now on");
 }
 
 /* ---- Reports ---- */
@@ -205,6 +256,10 @@ void node_status(const struct node *node, struct mono mono, struct status_report
     ret->counters.queue_dropped += relay_dropped(node->relay);
     ret->counters.messages_received = inbox_counters(node->inbox)->messages_received;
     ret->counters.receipts_sent = inbox_counters(node->inbox)->receipts_sent;
+    ret->counters.refused_blocked = inbox_counters(node->inbox)->refused_blocked;
+    ret->counters.refused_unknown = inbox_counters(node->inbox)->refused_unknown;
+    ret->counters.refused_quota = inbox_counters(node->inbox)->refused_quota;
+    ret->counters.refused_files = inbox_counters(node->inbox)->refused_files;
 }
 
 static void request_status(struct node *node, const struct request *request) {
@@ -306,7 +361,7 @@ static void request_route(struct node *node, const struct request *request) {
     uint32_t wanted = request->to.count < SAMPLES_MAX ? request->to.count : SAMPLES_MAX;
     struct route_report *routes = effects_scratch(node->effects, wanted * sizeof *routes);
 
-    if (!routes || !resolve(node, request->client, &request->to.to, &id))
+    if (!routes || !node_resolve(node, request->client, &request->to.to, &id))
         return;
     struct path_wish wish = {
         .target = id, .relays_exact = request->to.relays, .strict = request->to.strict};
@@ -335,7 +390,7 @@ static void request_route(struct node *node, const struct request *request) {
 
 static void request_ping(struct node *node, const struct request *request) {
     struct node_id id;
-    if (!resolve(node, request->client, &request->to.to, &id))
+    if (!node_resolve(node, request->client, &request->to.to, &id))
         return;
     if (node_id_is_equal(&id, node_id(node)))
         effects_answer_text(node->effects, request->client, ANSWER_FAILED,
@@ -346,7 +401,7 @@ static void request_ping(struct node *node, const struct request *request) {
 
 static void request_disconnect(struct node *node, const struct request *request) {
     struct node_id id;
-    if (resolve(node, request->client, &request->to.to, &id))
+    if (node_resolve(node, request->client, &request->to.to, &id))
         pool_disconnect(node->pool, request->client, &id, node->now);
 }
 
@@ -354,6 +409,9 @@ void node_request(struct node *node, const struct request *request) {
     switch (request->kind) {
     case REQUEST_PUSH:
         request_push(node, request);
+        break;
+    case REQUEST_PUSH_MANY:
+        request_push_many(node, request);
         break;
     case REQUEST_PULL:
         request_pull(node, request);
@@ -392,6 +450,21 @@ void node_request(struct node *node, const struct request *request) {
     case REQUEST_TRUST:
         request_trust(node, request);
         break;
+    case REQUEST_CONVERSATIONS:
+    case REQUEST_HISTORY:
+    case REQUEST_FORGET:
+    case REQUEST_FILES:
+    case REQUEST_FILE_OPEN:
+    case REQUEST_FILE_TAKE:
+    case REQUEST_RULE:
+        node_query(node, request);
+        break;
+    case REQUEST_RULES:
+        node_rules(node, request->client);
+        break;
+    case REQUEST_DOCTOR:
+        node_doctor(node, request->client);
+        break;
     }
 }
 
@@ -399,6 +472,7 @@ void node_client_gone(struct node *node, uint64_t client) {
     outbox_client_gone(node->outbox, client);
     inbox_client_gone(node->inbox, client);
     pool_client_gone(node->pool, client);
+    node_queries_gone(node, client);
     for (unsigned i = 0; i < node->n_pings;)
         if (node->pings[i].client == client)
             node->pings[i] = node->pings[--node->n_pings];

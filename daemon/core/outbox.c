@@ -6,10 +6,6 @@
 #include <assert.h>
 #include <stdio.h>
 
-/* Up to here a fresh body is kept until it is first sealed: a read from the store would cost more
- * than the copy. */
-#define BODY_KEPT_MAX 4096
-#define EXPIRE_MAX_US (INT64_C(365) * 24 * US_PER_HOUR)
 #define KEYS_HELD 128
 
 struct out_op *out_op_new(struct outbox *outbox, enum out_op_kind kind) {
@@ -32,234 +28,8 @@ void out_store(struct outbox *outbox, const struct store_op *operation, const st
 }
 
 static void answer_error(struct outbox *outbox, uint64_t client, int error) {
-    enum answer_code code = error == -ENOMEM ? ANSWER_LIMIT : ANSWER_FAILED;
-    const char *words = error == -ENOSPC   ? "the disk is full"
-                        : error == -EIO    ? "the disk does not work (input/output error)"
-                        : error == -EROFS  ? "the disk is read-only"
-                        : error == -ENOMEM ? "out of memory (limits.memory)"
-                        : error == -EEXIST ? "this id was used for another message"
-                                           : NULL;
-    if (words)
-        effects_answer_text(outbox->config.effects, client, code, "%s", words);
-    else
-        effects_answer_text(outbox->config.effects, client, code, "the store failed (error %d)",
-                            -error);
-}
-
-/* ---- Entering messages ---- */
-
-static struct out_conversation *conversation_get(struct outbox *outbox,
-                                                 const struct node_id *recipient) {
-    uint64_t hash = table_hash(&outbox->conversations, recipient, sizeof *recipient);
-    for (struct table_link *link = table_first(&outbox->conversations, hash); link;
-         link = table_next(link)) {
-        struct out_conversation *conversation =
-            table_entry(link, struct out_conversation, by_recipient);
-        if (node_id_is_equal(&conversation->recipient, recipient))
-            return conversation;
-    }
-    struct out_conversation *conversation = NULL;
-    if (outbox->conversations.used < OUTBOX_CONVERSATIONS_MAX)
-        conversation = calloc(1, sizeof *conversation);
-    if (!conversation)
-        return NULL;
-    conversation->recipient = *recipient;
-    table_add(&outbox->conversations, &conversation->by_recipient, hash);
-    return conversation;
-}
-
-static bool is_possible(struct outbox *outbox, const struct request *request,
-                        const struct node_id *recipient, struct mono now) {
-    uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
-    size_t n;
-    double choices;
-    struct path_wish wish = {
-        .target = *recipient, .relays_exact = request->push.relays, .strict = request->push.strict};
-    if ((!request->push.strict && request->push.relays == RELAYS_DEFAULT) ||
-        node_id_is_equal(recipient, &outbox->self))
-        return true;
-    return path_sample(outbox->config.paths, &wish, now, hops, &n, &choices) != PATH_STRICT;
-}
-
-/* May it be accepted? False after the answer that says why not. */
-static bool push_is_acceptable(struct outbox *outbox, const struct request *request,
-                               const struct node_id *recipient, struct mono now) {
-    struct effects *effects = outbox->config.effects;
-    if (request->push.size > outbox->config.message_max ||
-        request->push.size > UINT32_MAX - PARCEL_BLOCK_MAX) {
-        effects_answer_text(effects, request->client, ANSWER_LIMIT,
-                            "the message has %zu bytes, delivery.max_message allows %zu",
-                            request->push.size, outbox->config.message_max);
-        return false;
-    }
-    if (out_find(outbox, &request->push.id))
-        return true;
-    if (outbox->n_messages + outbox->n_putting >= outbox->config.messages_max) {
-        effects_answer_text(effects, request->client, ANSWER_LIMIT,
-                            "too many messages wait to be delivered (limit %zu)",
-                            outbox->config.messages_max);
-        return false;
-    }
-    if (!is_possible(outbox, request, recipient, now)) {
-        effects_answer_text(effects, request->client, ANSWER_FAILED,
-                            "no route with as many relays as asked for");
-        return false;
-    }
-    return true;
-}
-
-/* The operation with all that it will need once it is done, so that nothing can fail then. 0,
- * -ENOMEM, -EDQUOT (no more conversations). */
-static int put_prepare(struct outbox *outbox, struct out_op *op, const struct request *request,
-                       const struct node_id *recipient, const char *notice,
-                       struct out_record *record) {
-    size_t size = request->push.size;
-    struct out_message *known = out_find(outbox, &request->push.id);
-    struct out_conversation *conversation = conversation_get(outbox, recipient);
-    if (!conversation)
-        return -EDQUOT;
-    record->sequence = known ? known->sequence : conversation->sequence + 1;
-    op->message = out_message_new(record);
-    op->notice = notice ? strdup(notice) : NULL;
-    if (!op->message || (notice && !op->notice) ||
-        !budget_take(outbox->config.budget, BUDGET_CLIENTS, size))
-        return -ENOMEM;
-    op->body = malloc(size ? size : 1);
-    if (op->body && !node_id_is_equal(recipient, &outbox->self)) {
-        op->message->flow =
-            out_flow_get(outbox, recipient, request->push.relays, request->push.strict);
-        if (!op->message->flow) {
-            free(op->body);
-            op->body = NULL;
-        }
-    }
-    if (!op->body) {
-        budget_give(outbox->config.budget, BUDGET_CLIENTS, size);
-        return -ENOMEM;
-    }
-    if (size > 0)
-        memcpy(op->body, request->push.body, size);
-    conversation->sequence = known ? conversation->sequence : record->sequence;
-    if (op->message->flow)
-        op->message->flow->n_messages++;
-    return 0;
-}
-
-void outbox_push(struct outbox *outbox, const struct request *request,
-                 const struct node_id *recipient, const char *notice, struct mono now,
-                 struct wall wall) {
-    if (!push_is_acceptable(outbox, request, recipient, now))
-        return;
-    int64_t expire_us =
-        request->push.expire_us > 0 ? request->push.expire_us : outbox->config.expire_us;
-    if (expire_us > EXPIRE_MAX_US)
-        expire_us = EXPIRE_MAX_US;
-    struct store_op operation = {.kind = STORE_OUT_PUT};
-    struct out_record *record = &operation.out_put.record;
-    record->id = request->push.id;
-    record->recipient = *recipient;
-    record->created = wall;
-    record->expires = (struct wall){wall.us + expire_us};
-    record->size = (uint32_t)request->push.size;
-    record->state = MESSAGE_QUEUED;
-    record->relays_exact = request->push.relays;
-    record->strict = request->push.strict;
-    struct out_op *op = out_op_new(outbox, OUT_OP_PUT);
-    int error = op ? put_prepare(outbox, op, request, recipient, notice, record) : -ENOMEM;
-    if (error) {
-        if (error == -EDQUOT)
-            effects_answer_text(outbox->config.effects, request->client, ANSWER_LIMIT,
-                                "too many recipients (limit %d)", OUTBOX_CONVERSATIONS_MAX);
-        else
-            answer_error(outbox, request->client, error);
-        if (op) {
-            free(op->message);
-            out_op_free(outbox, op);
-        }
-        return;
-    }
-    op->id = record->id;
-    op->recipient = *recipient;
-    op->client = request->client;
-    op->wait = request->push.wait;
-    op->trace = request->push.trace;
-    operation.out_put.body = op->body;
-    outbox->n_putting++;
-    out_store(outbox, &operation, op);
-}
-
-/* ---- Results ---- */
-
-/* Answer for a message that is owed or just finished, and go on watching it if asked to. */
-static void answer_push(struct outbox *outbox, const struct out_op *op,
-                        struct out_message *message) {
-    bool final = message_state_is_final(message->state);
-    bool watch = !final && (op->wait || op->trace);
-    struct message_report report = out_report(message);
-    if (op->client_gone)
-        return;
-    if (watch) {
-        struct out_watcher *watcher = out_watch(outbox, message, op->client);
-        if (!watcher)
-            return;
-        watcher->wait = op->wait;
-        watcher->trace = op->trace;
-        watcher->by_code = true;
-    }
-    out_answer(outbox, op->client, out_state_code(message->state), !watch, &report, op->notice);
-}
-
-static void put_existed(struct outbox *outbox, const struct out_op *op,
-                        const struct store_result *result) {
-    struct out_message *known = out_find(outbox, &op->id);
-    if (known) {
-        answer_push(outbox, op, known);
-        return;
-    }
-    struct message_report report = {.id = op->id, .state = result->record.state};
-    memcpy(report.reason, result->record.reason, sizeof report.reason);
-    if (!op->client_gone)
-        out_answer(outbox, op->client, out_state_code(report.state), true, &report, op->notice);
-}
-
-static void put_accepted(struct outbox *outbox, struct out_op *op, struct mono now,
-                         struct wall wall) {
-    struct out_message *message = op->message;
-    if (message->size > 0 && message->size <= BODY_KEPT_MAX &&
-        budget_take(outbox->config.budget, BUDGET_OUTBOX, message->size)) {
-        message->body = op->body;
-        op->body = NULL;
-        TAILQ_INSERT_TAIL(&outbox->cached, message, cached);
-    }
-    op->message = NULL;
-    out_message_enter(outbox, message, now, wall);
-    answer_push(outbox, op, message);
-    if (!message->flow)
-        out_trace(outbox, message, NULL, NULL);
-}
-
-static void put_done(struct outbox *outbox, struct out_op *op, const struct store_result *result,
-                     struct mono now, struct wall wall) {
-    struct out_flow *flow = op->message->flow;
-    size_t size = op->message->size;
-    outbox->n_putting--;
-    budget_give(outbox->config.budget, BUDGET_CLIENTS, size);
-    if (result->error == 0 && !result->existed) {
-        put_accepted(outbox, op, now, wall);
-    } else {
-        if (flow) {
-            flow->n_messages--;
-            out_flow_wake(outbox, flow);
-        }
-        if (result->error == 0)
-            put_existed(outbox, op, result);
-        else if (!op->client_gone)
-            answer_error(outbox, op->client, result->error);
-    }
-    free(op->message);
-    if (op->body)
-        sodium_memzero(op->body, size);
-    free(op->body);
+    struct out_refusal refusal = out_error_words(error);
+    effects_answer_text(outbox->config.effects, client, refusal.code, "%s", refusal.text);
 }
 
 /* ---- Requests about messages ---- */
@@ -307,14 +77,8 @@ static void look_up(struct outbox *outbox, const struct request *request, bool i
     out_store(outbox, &operation, op);
 }
 
-/* Mail of others is nobody's here. */
-static struct out_message *find_own(const struct outbox *outbox, const struct message_id *id) {
-    struct out_message *message = out_find(outbox, id);
-    return message && message->kind == KIND_MAIL ? NULL : message;
-}
-
 void outbox_message(struct outbox *outbox, const struct request *request) {
-    struct out_message *message = find_own(outbox, &request->message.id);
+    struct out_message *message = out_find_own(outbox, &request->message.id);
     if (message)
         status(outbox, message, request->client, request->message.wait);
     else
@@ -323,7 +87,7 @@ void outbox_message(struct outbox *outbox, const struct request *request) {
 
 void outbox_cancel(struct outbox *outbox, const struct request *request, struct mono now,
                    struct wall wall) {
-    struct out_message *message = find_own(outbox, &request->message.id);
+    struct out_message *message = out_find_own(outbox, &request->message.id);
     if (message)
         cancel(outbox, message, request->client, now, wall);
     else
@@ -335,14 +99,15 @@ void outbox_client_gone(struct outbox *outbox, uint64_t client) {
     TAILQ_FOREACH(op, &outbox->ops, link)
     if (op->client == client)
         op->client_gone = true;
+    out_batches_gone(outbox, client);
     out_watchers_gone(outbox, client);
 }
 
 static void find_done(struct outbox *outbox, const struct out_op *op,
                       const struct store_result *result, struct mono now, struct wall wall) {
-    struct out_message *message = find_own(outbox, &op->id);
-    struct message_report report = {.id = op->id, .state = result->record.state};
-    memcpy(report.reason, result->record.reason, sizeof report.reason);
+    struct out_message *message = out_find_own(outbox, &op->id);
+    struct message_report report = out_report_record(&result->record);
+    report.id = op->id;
     if (op->client_gone)
         return;
     if (message && op->cancel)
@@ -366,11 +131,13 @@ void outbox_stored(struct outbox *outbox, uint64_t cookie, const struct store_re
     struct out_op *op = (struct out_op *)(uintptr_t)cookie;
     switch (op->kind) {
     case OUT_OP_PUT:
-        put_done(outbox, op, result, now, wall);
+        out_put_done(outbox, op, result, now, wall);
         break;
     case OUT_OP_STATE:
         out_state_done(outbox, op->message, result->error, now);
         break;
+    case OUT_OP_PROGRESS:
+        break; /* not stored: sent again after a restart, no more */
     case OUT_OP_READ:
         out_parcel_read(outbox, op, result, now, wall);
         break;
@@ -411,26 +178,25 @@ static int boot_message(struct outbox *outbox, const struct out_record *record, 
                         struct wall wall) {
     bool is_mail = record->kind == KIND_MAIL;
     struct out_conversation *conversation =
-        is_mail ? NULL : conversation_get(outbox, &record->recipient);
-    struct out_message *message = out_message_new(record);
-    if ((!conversation && !is_mail) || !message) {
-        free(message);
+        is_mail ? NULL : out_conversation_get(outbox, &record->recipient);
+    struct out_message *message =
+        conversation || is_mail ? out_message_new(outbox, record, conversation) : NULL;
+    if (!message)
         return -ENOMEM;
-    }
     if (conversation && conversation->sequence < record->sequence)
         conversation->sequence = record->sequence;
     if (!node_id_is_equal(&record->recipient, &outbox->self)) {
-        message->flow =
-            out_flow_get(outbox, &record->recipient, record->relays_exact, record->strict);
+        message->flow = out_flow_get(outbox, &record->recipient, record->relays_exact,
+                                     record->strict, record->shards_k, record->shards_m);
         if (!message->flow) {
-            free(message);
+            out_message_discard(outbox, message);
             return -ENOMEM;
         }
         message->flow->n_messages++;
         if (is_mail)
             out_kept_boot(outbox, message);
     }
-    out_message_enter(outbox, message, now, wall);
+    out_message_enter(outbox, message, record->progress, now, wall);
     return 0;
 }
 
@@ -438,7 +204,7 @@ static int boot_all(struct outbox *outbox, const struct node_boot *boot, struct 
                     struct wall wall) {
     for (size_t i = 0; i < boot->n_conversations; i++) {
         struct out_conversation *conversation =
-            conversation_get(outbox, &boot->conversations[i].recipient);
+            out_conversation_get(outbox, &boot->conversations[i].recipient);
         if (!conversation)
             return -ENOMEM;
         conversation->sequence = boot->conversations[i].sequence;
@@ -468,6 +234,7 @@ struct outbox *outbox_new(const struct outbox_config *config, const struct node_
     TAILQ_INIT(&outbox->ops);
     TAILQ_INIT(&outbox->deposits);
     TAILQ_INIT(&outbox->deposited);
+    TAILQ_INIT(&outbox->batches);
     outbox->expires_first = (struct wall){INT64_MAX};
     outbox->expiry_check = outbox->state_retry = outbox->keys_check = MONO_NEVER;
     outbox->expiry_checked = outbox->local_retry = outbox->mail_scan = now;
@@ -485,16 +252,16 @@ struct outbox *outbox_new(const struct outbox_config *config, const struct node_
 static void free_ops(struct outbox *outbox) {
     for (struct out_op *op; (op = TAILQ_FIRST(&outbox->ops));) {
         if (op->kind == OUT_OP_PUT) {
-            budget_give(outbox->config.budget, BUDGET_CLIENTS, op->message->size);
+            budget_give(outbox->config.budget, BUDGET_CLIENTS, op->charged);
             free(op->body);
-            free(op->message);
+            out_message_discard(outbox, op->message);
         }
         if (op->kind == OUT_OP_READ && --op->parcel->reads == 0 && !op->parcel->flow)
             out_parcel_drop(outbox, op->parcel);
         if (op->kind == OUT_OP_READ_MAIL)
             out_mail_abandon_read(outbox, op);
         if (op->kind == OUT_OP_DEPOSIT)
-            free(op->message);
+            out_message_discard(outbox, op->message);
         out_op_free(outbox, op);
     }
 }
@@ -508,6 +275,7 @@ void outbox_free(struct outbox *outbox) {
     out_deposits_deinit(outbox);
     while (!TAILQ_EMPTY(&outbox->all))
         out_message_free(outbox, TAILQ_FIRST(&outbox->all));
+    out_batches_deinit(outbox);
     for (size_t i = 0; outbox->conversations.slots && i < outbox->conversations.n_slots; i++)
         for (struct table_link *link = outbox->conversations.slots[i], *next; link; link = next) {
             next = link->next;
@@ -567,6 +335,47 @@ struct mono outbox_next(const struct outbox *outbox) {
 
 uint64_t outbox_pending(const struct outbox *outbox) {
     return outbox->n_pending;
+}
+
+uint64_t outbox_pending_to(const struct outbox *outbox, const struct node_id *recipient) {
+    const struct out_message *message;
+    uint64_t n = 0;
+    TAILQ_FOREACH(message, &outbox->all, all)
+    n += message->kind != KIND_MAIL && !message_state_is_final(message->state) &&
+         node_id_is_equal(&message->conversation->recipient, recipient);
+    return n;
+}
+
+bool outbox_has_written(const struct outbox *outbox, const struct node_id *recipient) {
+    const struct out_conversation *conversation = out_conversation_find(outbox, recipient);
+    return conversation && conversation->sequence > 0;
+}
+
+void outbox_visit(const struct outbox *outbox,
+                  bool (*visit)(void *context, const struct node_id *recipient), void *context) {
+    for (size_t i = 0; i < outbox->conversations.n_slots; i++)
+        for (struct table_link *link = outbox->conversations.slots[i]; link; link = link->next)
+            if (!visit(context,
+                       &table_entry(link, struct out_conversation, by_recipient)->recipient))
+                return;
+}
+
+void outbox_silence(const struct outbox *outbox, struct outbox_silence *ret_silence) {
+    struct outbox_silence silence = {0, 0, {INT64_MAX}};
+    const struct out_flow *flow;
+    const struct out_message *message;
+    TAILQ_FOREACH(flow, &outbox->all_flows, all)
+    silence.recipients +=
+        flow->n_messages > flow->n_kept && (flow->unreachable || out_flow_is_silent(flow));
+    TAILQ_FOREACH(message, &outbox->all, all) {
+        if (message->kind == KIND_MAIL || !message->flow ||
+            (!message->flow->unreachable && !out_flow_is_silent(message->flow)))
+            continue;
+        silence.messages++;
+        if (message->created.us < silence.oldest.us)
+            silence.oldest = message->created;
+    }
+    *ret_silence = silence;
 }
 
 const struct outbox_counters *outbox_counters(const struct outbox *outbox) {

@@ -20,11 +20,13 @@
 #define OUTBOX_MESSAGES_MAX                                                                        \
     262144 /* not final, about 250 bytes of memory each; bodies are on disk */
 #define OUTBOX_CONVERSATIONS_MAX                                                                   \
-    262144 /* recipients written to, ever: their sequence must not begin again */
+    262144                    /* recipients written to, ever: their sequence must not begin again */
+#define OUTBOX_FILES_MAX 4096 /* of the messages, files: their names are held in memory */
 #define OUTBOX_WATCHERS_MAX 16 /* clients that wait for one message */
 #define OUTBOX_MAIL_MAX 65536  /* mails kept for others, whatever their size */
 #define OUTBOX_MAIL_COST 1024u /* what a mail counts beyond its bytes: a row and our memory */
 #define OUTBOX_DEPOSITS_MAX 64 /* of ours under way to mailboxes, up to 60 KiB each */
+#define OUTBOX_BATCHES_MAX 256 /* pushes of many that are not answered to their end */
 
 struct outbox;
 struct node_boot;
@@ -57,10 +59,17 @@ void outbox_configure(struct outbox *outbox, size_t message_max, int64_t expire_
 /* A push to a resolved recipient (ourselves too). Refused at once (one final answer), or stored
  * first; then answered ANSWER_MESSAGE (end unless wait or trace), with trace ANSWER_ROUTES and,
  * without wait, a final ANSWER_MESSAGE behind it; with wait ANSWER_MESSAGE at the final state.
- * `notice` (may be NULL) goes into the first answer's text. */
+ * `notice` (may be NULL) goes into the first answer's text. With check nothing is stored: ANSWER_TEXT
+ * says whether it would be accepted. */
 void outbox_push(struct outbox *outbox, const struct request *request,
                  const struct node_id *recipient, const char *notice, struct mono now,
                  struct wall wall);
+/* The same for many, in order. Answered ANSWER_MANY once all are stored or one is refused: those
+ * before it are accepted, it and those behind it are not. With wait and all of them accepted, a
+ * second one when all are final. */
+void outbox_push_many(struct outbox *outbox, const struct request *request,
+                      const struct node_id *recipient, const char *notice, struct mono now,
+                      struct wall wall);
 void outbox_message(struct outbox *outbox, const struct request *request);
 void outbox_cancel(struct outbox *outbox, const struct request *request, struct mono now,
                    struct wall wall);
@@ -110,6 +119,17 @@ void outbox_tick(struct outbox *outbox, struct mono now, struct wall wall);
 struct mono outbox_next(const struct outbox *outbox);
 
 uint64_t outbox_pending(const struct outbox *outbox); /* messages not final */
+/* Of them, those to one recipient; was anything ever written to it? */
+uint64_t outbox_pending_to(const struct outbox *outbox, const struct node_id *recipient);
+bool outbox_has_written(const struct outbox *outbox, const struct node_id *recipient);
+/* Everybody written to, until visit returns false. */
+void outbox_visit(const struct outbox *outbox,
+                  bool (*visit)(void *context, const struct node_id *recipient), void *context);
+struct outbox_silence { /* recipients that are away though something waits for them */
+    size_t recipients, messages;
+    struct wall oldest; /* when the oldest of those messages was pushed */
+};
+void outbox_silence(const struct outbox *outbox, struct outbox_silence *ret_silence);
 const struct outbox_counters *outbox_counters(const struct outbox *outbox);
 
 #endif

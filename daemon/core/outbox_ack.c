@@ -1,44 +1,21 @@
-/* What is heard from a recipient, and what is not: receipts, round trips, windows, time-outs,
- * back-off. Threat: relays drop selectively, and anybody may invent receipts; none counts before
+/* What is heard from a recipient, and what is not: receipts, losses, time-outs, back-off. Threat: relays drop selectively, and anybody may invent receipts; none counts before
  * its mac is verified. What nobody answers is asked for ever less often, one shard at a time.
- * Round-trip estimate: RFC 6298, with Karn's rule (nothing that was sent twice is measured). */
+ * Nothing that was sent twice is measured (Karn's rule). */
 #include "daemon/core/outbox_private.h"
 
 #include <assert.h>
 
-#define WINDOW_MIN 2
-#define REORDER_MAX                                                                                \
-    3 /* so many later packets of its path arrived: lost, as in TCP's fast retransmit */
-#define RTO_UNMEASURED_US (300 * US_PER_MS)
-#define RTO_MIN_US (50 * US_PER_MS)
-#define RTO_MAX_US (60 * US_PER_S)
+/* So many later packets of its path arrived, and it had the time of most: lost, as in RACK (RFC
+ * 8985). */
+#define REORDER_MAX 3
 /* While routes to it exist the recipient is there, and what is lost is lost on the way (four links that lose 30% let one answer in
  * seventeen through): it is asked at least so often, for so many time-outs. */
 #define PATIENT_US (5 * US_PER_S)
 #define PATIENT_TIMEOUTS 60
 
-/* ---- Estimates ---- */
-
-static void measure(struct out_flow *flow, int64_t sample_us) {
-    if (flow->srtt_us < 0) {
-        flow->srtt_us = sample_us;
-        flow->rttvar_us = sample_us / 2;
-        return;
-    }
-    int64_t error =
-        sample_us > flow->srtt_us ? sample_us - flow->srtt_us : flow->srtt_us - sample_us;
-    flow->rttvar_us = (3 * flow->rttvar_us + error) / 4;
-    flow->srtt_us = (7 * flow->srtt_us + sample_us) / 8;
-}
-
-int64_t out_timeout_us(const struct out_flow *flow) {
-    int64_t rto = flow->srtt_us < 0 ? RTO_UNMEASURED_US : flow->srtt_us + 4 * flow->rttvar_us;
-    return rto < RTO_MIN_US ? RTO_MIN_US : rto > RTO_MAX_US ? RTO_MAX_US : rto;
-}
-
 /* How long to wait for an answer to what a parcel sends now. */
 int64_t out_delay_us(struct outbox *outbox, const struct out_parcel *parcel) {
-    int64_t delay = out_timeout_us(parcel->flow);
+    int64_t delay = out_timeout_us(parcel->flow) + parcel->flow->store_us;
     if (parcel->timeouts <= OUTBOX_FAST_RESENDS)
         return delay;
     for (unsigned i = OUTBOX_FAST_RESENDS; i < parcel->timeouts && delay < OUTBOX_BACKOFF_MAX_US;
@@ -51,35 +28,20 @@ int64_t out_delay_us(struct outbox *outbox, const struct out_parcel *parcel) {
     return delay - (int64_t)random_below(&outbox->config.random, (uint64_t)delay / 8);
 }
 
-void out_slot_retire(struct out_slot *slot) {
-    path_free(slot->path);
-    slot->path = NULL;
-}
-
-/* Halve, once a round trip: the losses of one burst are one sign. */
-static void slot_cut(const struct out_flow *flow, struct out_slot *slot, struct mono now) {
-    int64_t round_us = flow->srtt_us < 0 ? RTO_UNMEASURED_US : flow->srtt_us;
-    if (now.us - slot->cut.us < round_us)
-        return;
-    slot->cut = now;
-    slot->acked = 0;
-    slot->window = slot->window / 2 < WINDOW_MIN ? WINDOW_MIN : slot->window / 2;
-}
-
 static void shard_arrived(struct outbox *outbox, struct out_parcel *parcel, struct out_shard *shard,
                           struct mono now) {
-    struct out_slot *slot = &parcel->flow->slots[shard->slot];
-    if (shard->state == OUT_FLYING)
+    struct out_flow *flow = parcel->flow;
+    struct out_slot *slot = &flow->slots[shard->slot];
+    out_slot_grow(flow, slot);
+    if (shard->state == OUT_FLYING) {
         slot->flight--;
-    else if (shard->state == OUT_WAITING)
-        parcel->waiting--;
+        parcel->flying--;
+        out_slot_count(flow, slot, false, now);
+    } else {
+        out_slot_uncount(flow, slot);
+    }
     shard->state = OUT_ARRIVED;
     parcel->arrived++;
-    if (++slot->acked >= slot->window) {
-        slot->acked = 0;
-        if (slot->window < OUTBOX_WINDOW_MAX)
-            slot->window++;
-    }
     if (!slot->path || slot->id != shard->path)
         return;
     slot->heard = now;
@@ -92,34 +54,38 @@ static void shard_lost(struct out_parcel *parcel, struct out_shard *shard, struc
     struct out_slot *slot = &parcel->flow->slots[shard->slot];
     assert(shard->state == OUT_FLYING && slot->flight > 0);
     slot->flight--;
-    slot_cut(parcel->flow, slot, now);
+    parcel->flying--;
+    out_slot_count(parcel->flow, slot, true, now);
     shard->state = OUT_WAITING;
-    parcel->waiting++;
 }
 
 /* ---- Time-outs ---- */
+
+/* It had its time. Its path goes, if nothing was heard over it since. */
+static void shard_time_out(struct outbox *outbox, struct out_parcel *parcel,
+                           struct out_shard *shard, struct mono now) {
+    struct out_slot *slot = &parcel->flow->slots[shard->slot];
+    shard_lost(parcel, shard, now);
+    if (!slot->path || slot->id != shard->path || slot->heard.us >= shard->sent.us)
+        return;
+    if (!slot->worked)
+        path_failed(outbox->config.paths, slot->path, now);
+    out_slot_retire(slot);
+}
 
 /* Nothing was heard in time. All that flies is taken for lost, but little is sent until something
  * is heard: the receipt alone may have been lost, and one shard asks for it again. */
 static void parcel_time_out(struct outbox *outbox, struct out_parcel *parcel, struct mono now) {
     struct out_flow *flow = parcel->flow;
-    for (unsigned i = 0; i < parcel->k; i++) {
-        struct out_shard *shard = &parcel->shards[i];
-        struct out_slot *slot = &flow->slots[shard->slot];
-        if (shard->state != OUT_FLYING)
-            continue;
-        shard_lost(parcel, shard, now);
-        if (!slot->path || slot->id != shard->path || slot->heard.us >= shard->sent.us)
-            continue;
-        if (!slot->worked)
-            path_failed(outbox->config.paths, slot->path, now);
-        out_slot_retire(slot);
-    }
-    if (parcel->waiting == 0) { /* all arrived, and the word that it is stored did not */
-        parcel->shards[parcel->k - 1].state = OUT_WAITING;
-        parcel->arrived--;
-        parcel->waiting++;
-    }
+    for (unsigned i = 0; i < parcel->fresh; i++)
+        if (parcel->shards[i].state == OUT_FLYING)
+            shard_time_out(outbox, parcel, &parcel->shards[i], now);
+    /* All arrived, and the word that it is stored did not. */
+    for (unsigned i = parcel->fresh; i-- > 0 && parcel->arrived >= parcel->k;)
+        if (parcel->shards[i].state == OUT_ARRIVED) {
+            parcel->shards[i].state = OUT_WAITING;
+            parcel->arrived--;
+        }
     flow->tried = now;
     parcel->timeouts++;
     parcel->credit = parcel->timeouts <= OUTBOX_FAST_RESENDS ? 1u << (parcel->timeouts - 1) : 1;
@@ -131,8 +97,8 @@ void out_flow_time_out(struct outbox *outbox, struct out_flow *flow, struct mono
     TAILQ_FOREACH(parcel, &flow->parcels, link) {
         if (parcel->state != OUT_SEALED || !mono_is_due(parcel->deadline, now))
             continue;
-        bool flies = parcel->k > parcel->waiting + parcel->arrived;
-        if (!flies && parcel->waiting > 0) /* no window was open; that of others will be */
+        if (parcel->flying == 0 &&
+            parcel->arrived < parcel->k) /* no window was open; that of others will be */
             parcel->deadline = mono_add(now, out_timeout_us(flow));
         else
             parcel_time_out(outbox, parcel, now);
@@ -151,13 +117,16 @@ void out_flow_time_out(struct outbox *outbox, struct out_flow *flow, struct mono
 
 /* Somebody is there: everything resumes. */
 static void flow_heard(struct outbox *outbox, struct out_flow *flow, struct mono now) {
-    struct mono soon = mono_add(now, out_timeout_us(flow));
     struct out_parcel *parcel;
     TAILQ_FOREACH(parcel, &flow->parcels, link) {
+        bool asked = parcel->timeouts > 0;
         parcel->timeouts = 0;
         parcel->credit = OUTBOX_CREDIT_ALL;
-        parcel->deadline =
-            parcel->state == OUT_SEALED ? mono_min(parcel->deadline, soon) : MONO_NEVER;
+        if (parcel->state != OUT_SEALED)
+            parcel->deadline = MONO_NEVER;
+        else if (asked)
+            parcel->deadline =
+                mono_min(parcel->deadline, mono_add(now, out_delay_us(outbox, parcel)));
     }
     if (flow->unreachable)
         flow->resume = now;
@@ -179,62 +148,95 @@ static struct out_parcel *find_parcel(const struct outbox *outbox, const struct 
     return NULL;
 }
 
-/* What a receipt tells of a shard that it does not show: lost if enough later ones of its path are
- * there, or if it had its time. */
-static bool is_lost(const struct out_flow *flow, const struct out_shard *shard,
-                    const struct parcel_receipt *receipt, struct mono now) {
+static const struct parcel_path *find_path(const struct parcel_receipt *receipt, uint32_t path) {
     for (unsigned i = 0; i < receipt->n_paths; i++)
-        if (receipt->paths[i].path == shard->path &&
-            shard->packet + REORDER_MAX <= receipt->paths[i].highest)
-            return true;
-    return now.us - shard->sent.us >= out_timeout_us(flow);
+        if (receipt->paths[i].path == path)
+            return &receipt->paths[i];
+    return NULL;
+}
+
+/* What a receipt tells of a shard that it does not show. */
+static void shard_missing(struct outbox *outbox, struct out_parcel *parcel, struct out_shard *shard,
+                          const struct parcel_receipt *receipt, struct mono now) {
+    const struct parcel_path *path = find_path(receipt, shard->path);
+    int64_t age = now.us - shard->sent.us;
+    if (age >= out_timeout_us(parcel->flow))
+        shard_time_out(outbox, parcel, shard, now);
+    else if (path && shard->packet + REORDER_MAX <= path->highest &&
+             age >= out_reorder_us(parcel->flow))
+        shard_lost(parcel, shard, now);
 }
 
 /* It was there and is no longer: the recipient was restarted, short of memory, or its disk failed. A receipt that was merely
  * overtaken is older than a round trip at most. */
 static void shard_forgotten(struct out_parcel *parcel, struct out_shard *shard, struct mono now) {
-    if (shard->state != OUT_ARRIVED || now.us - shard->sent.us < out_timeout_us(parcel->flow))
+    if (now.us - shard->sent.us < out_timeout_us(parcel->flow))
         return;
     shard->state = OUT_WAITING;
     parcel->arrived--;
-    parcel->waiting++;
+}
+
+/* A shard that a receipt shows for the first time. The latest of each path tells of its delay; and of
+ * the round trip, so that what is measured has the paths' differences in it. */
+static void shard_shown(struct out_parcel *parcel, const struct out_shard *shard,
+                        const struct parcel_receipt *receipt, struct mono now) {
+    struct out_flow *flow = parcel->flow;
+    struct out_slot *slot = &flow->slots[shard->slot];
+    const struct parcel_path *path = find_path(receipt, shard->path);
+    if (!path || shard->packet != path->highest)
+        return;
+    if (shard->sends == 1)
+        out_flow_measure(flow, now.us - shard->sent.us, now);
+    if (slot->id == shard->path)
+        out_slot_delay(flow, slot, shard->sent, path->arrived);
 }
 
 static void apply_partial(struct outbox *outbox, struct out_parcel *parcel,
                           const struct parcel_receipt *receipt, struct mono now) {
-    struct out_flow *flow = parcel->flow;
-    int64_t sample_us = -1;
-    for (unsigned i = 0; i < parcel->k; i++) {
+    parcel->shown = true;
+    for (unsigned i = 0; i < parcel->fresh; i++) {
         struct out_shard *shard = &parcel->shards[i];
-        if (!(receipt->bitmap[i / 8] & 1 << i % 8)) {
+        bool there = receipt->bitmap[i / 8] & 1 << i % 8;
+        if (!there && shard->state == OUT_ARRIVED)
             shard_forgotten(parcel, shard, now);
+        if (!there || shard->state == OUT_ARRIVED)
             continue;
-        }
-        if (shard->state == OUT_ARRIVED)
-            continue;
-        if (shard->sends == 1 && (sample_us < 0 || now.us - shard->sent.us < sample_us))
-            sample_us = now.us - shard->sent.us;
+        shard_shown(parcel, shard, receipt, now);
         shard_arrived(outbox, parcel, shard, now);
     }
-    if (sample_us >= 0)
-        measure(flow, sample_us);
-    for (unsigned i = 0; i < parcel->k; i++)
-        if (parcel->shards[i].state == OUT_FLYING &&
-            is_lost(flow, &parcel->shards[i], receipt, now))
-            shard_lost(parcel, &parcel->shards[i], now);
-    flow_heard(outbox, flow, now);
+    for (unsigned i = 0; i < parcel->fresh; i++)
+        if (parcel->shards[i].state == OUT_FLYING)
+            shard_missing(outbox, parcel, &parcel->shards[i], receipt, now);
+    flow_heard(outbox, parcel->flow, now);
 }
 
-/* The answer to a whole parcel is the answer to what was sent last, if nothing was sent twice. */
+/* The answer to a whole parcel is the answer to what was sent last. If nothing was sent twice, and
+ * no other receipt was had, it is a round trip. */
 static void measure_parcel(struct out_parcel *parcel, struct mono now) {
     int64_t sample_us = INT64_MAX;
-    for (unsigned i = 0; i < parcel->k; i++) {
-        if (parcel->shards[i].sends != 1)
-            return;
+    bool again = false;
+    for (unsigned i = 0; i < parcel->fresh; i++) {
+        again = again || parcel->shards[i].sends > 1;
         if (now.us - parcel->shards[i].sent.us < sample_us)
             sample_us = now.us - parcel->shards[i].sent.us;
     }
-    measure(parcel->flow, sample_us);
+    if (parcel->shown)
+        out_flow_measure_store(parcel->flow, sample_us);
+    else if (!again)
+        out_flow_measure(parcel->flow, sample_us, now);
+}
+
+/* Where parity was sent nobody knows which arrived, but of that which was shown. */
+static void settle_shards(struct outbox *outbox, struct out_parcel *parcel, struct mono now) {
+    for (unsigned i = 0; i < parcel->fresh; i++) {
+        struct out_shard *shard = &parcel->shards[i];
+        if (shard->state == OUT_ARRIVED)
+            continue;
+        if (parcel->fresh <= parcel->k)
+            shard_arrived(outbox, parcel, shard, now);
+        else if (shard->state == OUT_FLYING)
+            out_slot_grow(parcel->flow, &parcel->flow->slots[shard->slot]);
+    }
 }
 
 static void apply_complete(struct outbox *outbox, struct out_parcel *parcel, struct mono now,
@@ -243,16 +245,14 @@ static void apply_complete(struct outbox *outbox, struct out_parcel *parcel, str
     struct out_item *items = parcel->items;
     size_t n = parcel->n_items;
     measure_parcel(parcel, now);
-    for (unsigned i = 0; i < parcel->k; i++)
-        if (parcel->shards[i].state != OUT_ARRIVED)
-            shard_arrived(outbox, parcel, &parcel->shards[i], now);
+    settle_shards(outbox, parcel, now);
     parcel->items = NULL;
     parcel->n_items = 0;
     out_parcel_drop(outbox, parcel);
     flow_heard(outbox, flow, now);
     for (size_t i = 0; i < n; i++)
-        if (items[i].message && --items[i].message->blocks_left == 0)
-            out_finish(outbox, items[i].message, MESSAGE_DELIVERED, NULL, now, wall);
+        if (items[i].message)
+            out_confirm(outbox, items[i].message, items[i].length, now, wall);
     free(items);
 }
 
@@ -286,7 +286,7 @@ static enum drop apply_receipt(struct outbox *outbox, const struct parcel_receip
     sodium_memzero(key, sizeof key);
     if (!authentic)
         return DROP_AUTH;
-    if (partial && (receipt->k != parcel->k || receipt->m != 0))
+    if (partial && (receipt->k != parcel->k || receipt->m != parcel->m))
         return DROP_MALFORMED;
     if (partial)
         apply_partial(outbox, parcel, receipt, now);

@@ -13,12 +13,14 @@ static uint64_t cost(uint64_t size) {
 static void charge(struct outbox *outbox, struct out_flow *flow, uint64_t size) {
     outbox->n_kept++;
     outbox->kept_bytes += cost(size);
+    flow->n_kept++;
     flow->kept_bytes += cost(size);
 }
 
 static void discharge(struct outbox *outbox, struct out_flow *flow, uint64_t size) {
     outbox->n_kept--;
     outbox->kept_bytes -= cost(size);
+    flow->n_kept--;
     flow->kept_bytes -= cost(size);
 }
 
@@ -42,12 +44,12 @@ static int put(struct outbox *outbox, struct out_op *op, const struct outbox_mai
                                   .kind = KIND_MAIL,
                                   .state = MESSAGE_QUEUED,
                                   .relays_exact = RELAYS_DEFAULT};
-    struct out_flow *flow = out_flow_get(outbox, &mail->recipient, RELAYS_DEFAULT, false);
+    struct out_flow *flow = out_flow_get(outbox, &mail->recipient, RELAYS_DEFAULT, false, 0, 0);
     if (!flow)
         return -ENOMEM;
     if (flow->kept_bytes + cost(mail->length) > quota / RECIPIENT_SHARE)
         return -EDQUOT;
-    op->message = out_message_new(record);
+    op->message = out_message_new(outbox, record, NULL);
     if (!op->message)
         return -ENOMEM;
     op->id = mail->id;
@@ -95,12 +97,12 @@ void out_deposit_stored(struct outbox *outbox, struct out_op *op, const struct s
     outbox->n_putting--;
     /* Two deposits of one mail may have been under way together. */
     if (result->error == 0 && !result->existed && !out_find(outbox, &op->id)) {
-        out_message_enter(outbox, message, now, wall);
+        out_message_enter(outbox, message, 0, now, wall);
     } else {
         discharge(outbox, message->flow, message->size);
         message->flow->n_messages--;
         out_flow_wake(outbox, message->flow);
-        free(message);
+        out_message_discard(outbox, message);
     }
     op->message = NULL;
     done(outbox, op, result->error);

@@ -1,10 +1,8 @@
-/* Per recipient: kept paths, keys, parcels on their way out, waiting. Threat: a recipient may be
- * away for days or come back with other keys; one busy recipient must not hold up the others; what
- * is resent goes by another path than before. */
+/* Per recipient: keys, parcels on their way out, turns, waiting. Threat: a recipient may be away for
+ * days or come back with other keys; one busy recipient must not hold up the others. */
 #include "daemon/core/outbox_private.h"
 
-#define KICK_US US_PER_S       /* a kicked recipient is tried at most so often */
-#define DRAW_AGAIN_US US_PER_S /* after a further path could not be had */
+#define KICK_US US_PER_S /* a kicked recipient is tried at most so often */
 #define EGRESS_PAUSE_US (10 * US_PER_MS)
 #define MEMORY_PAUSE_US (100 * US_PER_MS)
 #define IDLE_US (10 * US_PER_S) /* estimates are kept so long after the last message */
@@ -13,16 +11,20 @@
 /* ---- Making and finding ---- */
 
 struct out_flow *out_flow_get(struct outbox *outbox, const struct node_id *recipient,
-                              uint8_t relays_exact, bool strict) {
+                              uint8_t relays_exact, bool strict, uint8_t shards_k,
+                              uint8_t shards_m) {
     uint64_t hash = table_hash(&outbox->flows, recipient, sizeof *recipient);
     for (struct table_link *link = table_first(&outbox->flows, hash); link;
          link = table_next(link)) {
         struct out_flow *known = table_entry(link, struct out_flow, by_recipient);
         if (node_id_is_equal(&known->recipient, recipient) && known->relays_exact == relays_exact &&
-            known->strict == strict)
+            known->strict == strict && known->shards_k == shards_k && known->shards_m == shards_m)
             return known;
     }
-    struct out_flow *flow = calloc(1, sizeof *flow);
+    unsigned n_slots = shards_k == 0 ? OUTBOX_SLOTS : shards_k + shards_m;
+    if (n_slots > OUTBOX_SLOTS_MAX)
+        n_slots = OUTBOX_SLOTS_MAX;
+    struct out_flow *flow = calloc(1, sizeof *flow + n_slots * sizeof *flow->slots);
     if (!flow || timers_reserve(&outbox->timers, outbox->n_flows + 1)) {
         free(flow);
         return NULL;
@@ -30,6 +32,9 @@ struct out_flow *out_flow_get(struct outbox *outbox, const struct node_id *recip
     flow->recipient = *recipient;
     flow->relays_exact = relays_exact;
     flow->strict = strict;
+    flow->shards_k = shards_k;
+    flow->shards_m = shards_m;
+    flow->n_slots = n_slots;
     flow->srtt_us = -1;
     flow->away_since = MONO_NEVER;
     flow->retry_us = OUTBOX_UNREACHABLE_MIN_US;
@@ -37,8 +42,8 @@ struct out_flow *out_flow_get(struct outbox *outbox, const struct node_id *recip
     TAILQ_INIT(&flow->shorts);
     TAILQ_INIT(&flow->longs);
     TAILQ_INIT(&flow->parcels);
-    for (unsigned i = 0; i < OUTBOX_SLOTS; i++)
-        flow->slots[i] = (struct out_slot){.window = OUTBOX_WINDOW_MAX, .cut = {INT64_MIN / 2}};
+    for (unsigned i = 0; i < n_slots; i++)
+        out_slot_init(&flow->slots[i]);
     table_add(&outbox->flows, &flow->by_recipient, hash);
     TAILQ_INSERT_TAIL(&outbox->all_flows, flow, all);
     outbox->n_flows++;
@@ -49,7 +54,7 @@ void out_flow_free(struct outbox *outbox, struct out_flow *flow) {
     out_mail_forget(outbox, flow);
     while (!TAILQ_EMPTY(&flow->parcels))
         out_parcel_drop(outbox, TAILQ_FIRST(&flow->parcels));
-    for (unsigned i = 0; i < OUTBOX_SLOTS; i++)
+    for (unsigned i = 0; i < flow->n_slots; i++)
         path_free(flow->slots[i].path);
     if (flow->running)
         TAILQ_REMOVE(&outbox->run, flow, run);
@@ -68,9 +73,7 @@ void out_flow_wake(struct outbox *outbox, struct out_flow *flow) {
 }
 
 void out_flow_enqueue(struct outbox *outbox, struct out_flow *flow, struct out_message *message) {
-    struct out_messages *queue = message->size > PARCEL_BLOCK_MAX ? &flow->longs : &flow->shorts;
-    message->queued = true;
-    TAILQ_INSERT_TAIL(queue, message, queue);
+    out_message_queue(out_is_long(message) ? &flow->longs : &flow->shorts, message);
     out_flow_wake(outbox, flow);
 }
 
@@ -79,83 +82,12 @@ bool out_flow_is_silent(const struct out_flow *flow) {
     return first && first->timeouts > OUTBOX_FAST_RESENDS;
 }
 
-/* ---- Paths ---- */
-
-static size_t later_relays(const struct out_flow *flow, uint64_t *ret_relays) {
-    size_t n_relays = 0;
-    for (unsigned i = 0; i < OUTBOX_SLOTS; i++) {
-        uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
-        size_t n = flow->slots[i].path ? path_hops(flow->slots[i].path, hops) : 0;
-        for (size_t j = 1; j + 1 < n; j++)
-            ret_relays[n_relays++] = hops[j];
-    }
-    return n_relays;
-}
-
-static bool slot_draw(struct outbox *outbox, struct out_flow *flow, struct out_slot *slot,
-                      struct mono now, struct wall wall) {
-    uint64_t avoid[OUTBOX_SLOTS * TOPOLOGY_RELAYS_MAX];
-    struct path_wish wish = {.target = flow->recipient,
-                             .relays_exact = flow->relays_exact,
-                             .strict = flow->strict,
-                             .avoid = avoid,
-                             .n_avoid = later_relays(flow, avoid)};
-    bool fewer;
-    if (path_draw(outbox->config.paths, &wish, now, wall, &slot->path, &fewer) != PATH_OK)
-        return false;
-    slot->id = 1 + (uint32_t)random_below(&outbox->config.random, UINT32_MAX);
-    slot->packets = 0;
-    slot->worked = false;
-    slot->heard = (struct mono){INT64_MIN};
-    flow->unreachable = false;
-    flow->retry_us = OUTBOX_UNREACHABLE_MIN_US;
-    return true;
-}
-
-/* Where a shard of a parcel goes: another path than it took before, where there is room, fresh ones
- * for as many as it has shards. NULL: nowhere just now. */
-static struct out_slot *slot_choose(struct outbox *outbox, struct out_flow *flow, unsigned wanted,
-                                    uint32_t before, struct mono now, struct wall wall) {
-    struct out_slot *best = NULL, *same = NULL, *unused = NULL;
-    unsigned live = 0;
-    for (struct out_slot *slot = flow->slots; slot < flow->slots + OUTBOX_SLOTS; slot++) {
-        if (slot->path && !path_is_usable(outbox->config.paths, slot->path, now, wall))
-            out_slot_retire(slot);
-        live += slot->path != NULL;
-        if (slot->flight >= slot->window)
-            continue;
-        if (!slot->path)
-            unused = slot;
-        else if (slot->id == before)
-            same = slot;
-        else if (!best || slot->flight < best->flight)
-            best = slot;
-    }
-    if ((!best || live < wanted) && unused && mono_is_due(flow->draw_after, now)) {
-        if (slot_draw(outbox, flow, unused, now, wall))
-            return unused;
-        if (live > 0)
-            flow->draw_after = mono_add(now, DRAW_AGAIN_US);
-    }
-    return best ? best : live == 1 ? same : NULL;
-}
-
-static bool flow_has_path(struct outbox *outbox, struct out_flow *flow, struct mono now,
-                          struct wall wall) {
-    for (struct out_slot *slot = flow->slots; slot < flow->slots + OUTBOX_SLOTS; slot++)
-        if (slot->path && path_is_usable(outbox->config.paths, slot->path, now, wall))
-            return true;
-        else
-            out_slot_retire(slot);
-    return slot_draw(outbox, flow, &flow->slots[0], now, wall);
-}
-
 /* ---- The recipient's keys ---- */
 
 /* Everything sealed was for keys that are over: paths and parcels begin anew. */
 static void flow_rekey(struct outbox *outbox, struct out_flow *flow) {
     struct out_parcel *parcel;
-    for (unsigned i = 0; i < OUTBOX_SLOTS; i++)
+    for (unsigned i = 0; i < flow->n_slots; i++)
         out_slot_retire(&flow->slots[i]);
     TAILQ_FOREACH(parcel, &flow->parcels, link) {
         if (parcel->state == OUT_SEALED)
@@ -246,18 +178,26 @@ static bool parcel_may_fill(const struct out_flow *flow, const struct out_parcel
            (parcel->deadline.us == MONO_NEVER.us || mono_is_due(parcel->deadline, now));
 }
 
-static bool flow_has_work(const struct out_flow *flow, struct mono now) {
+/* One who is silent waits; and where many have much under way each may have little, so that clients
+ * can still push. */
+static bool flow_may_gather(const struct outbox *outbox, const struct out_flow *flow) {
+    const struct budget *budget = outbox->config.budget;
+    bool many = budget->held[BUDGET_OUTBOX] >= budget->max / 4;
+    return !out_flow_is_silent(flow) && (!many || flow->bytes < OUTBOX_FLIGHT_LEAST) &&
+           out_may_gather(flow);
+}
+
+static bool flow_has_work(const struct outbox *outbox, const struct out_flow *flow,
+                          struct mono now) {
     const struct out_parcel *parcel;
     TAILQ_FOREACH(parcel, &flow->parcels, link) {
-        if (parcel->state == OUT_SEALED && parcel->waiting > 0 && parcel->credit > 0)
+        if (out_parcel_is_due(parcel))
             return true;
         if (parcel_may_fill(flow, parcel, now) ||
             (parcel->state == OUT_READING && parcel->reads == 0))
             return true;
     }
-    return !out_flow_is_silent(flow) && flow->n_parcels < OUTBOX_FLIGHT &&
-           (!TAILQ_EMPTY(&flow->shorts) ||
-            (!TAILQ_EMPTY(&flow->longs) && flow->n_long < OUTBOX_LONG_FLIGHT));
+    return flow_may_gather(outbox, flow);
 }
 
 /* One step towards being sealed. 0, or an error that stops the flow for a while. */
@@ -287,7 +227,7 @@ static void flow_advance(struct outbox *outbox, struct out_flow *flow, struct mo
         next = TAILQ_NEXT(parcel, link);
         error = parcel_advance(outbox, parcel, now);
     }
-    while (!error && !out_flow_is_silent(flow)) {
+    while (!error && flow_may_gather(outbox, flow)) {
         struct out_parcel *parcel = out_parcel_gather(flow);
         if (!parcel)
             break;
@@ -299,113 +239,27 @@ static void flow_advance(struct outbox *outbox, struct out_flow *flow, struct mo
         flow_fail(outbox, flow, now);
 }
 
-/* Short messages and blocks of long ones take turns; within a kind the oldest parcel goes first. */
-static struct out_parcel *next_parcel(struct out_flow *flow) {
-    struct out_parcel *parcel, *found[2] = {NULL, NULL};
-    TAILQ_FOREACH(parcel, &flow->parcels, link)
-    if (parcel->state == OUT_SEALED && parcel->waiting > 0 && parcel->credit > 0 &&
-        !found[parcel->is_long])
-        found[parcel->is_long] = parcel;
-    parcel = found[flow->long_turn] ? found[flow->long_turn] : found[!flow->long_turn];
-    return parcel;
-}
-
-static void mark_sent(struct outbox *outbox, struct out_parcel *parcel) {
-    for (size_t i = 0; i < parcel->n_items; i++) {
-        struct out_message *message = parcel->items[i].message;
-        if (!message || message->state != MESSAGE_QUEUED)
-            continue;
-        out_set_state(message, MESSAGE_SENT);
-        outbox->counters.messages_sent += message->kind != KIND_MAIL;
-    }
-}
-
-static int shard_send(struct outbox *outbox, struct out_parcel *parcel, unsigned index,
-                      struct out_slot *slot, struct mono now) {
-    struct out_flow *flow = parcel->flow;
-    struct out_shard *shard = &parcel->shards[index];
-    uint8_t payload[ONION_PAYLOAD_MAX], packet[ONION_LEN];
-    const struct parcel_secret *secret = out_flow_secret(outbox, flow, now);
-    if (!secret)
-        return -EINVAL;
-    size_t each = parcel->sealed_length / parcel->k;
-    struct parcel_shard out = {.id = parcel->id,
-                               .k = (uint8_t)parcel->k,
-                               .index = (uint8_t)index,
-                               .length = (uint16_t)each,
-                               .sender = node_id_prefix(&outbox->self),
-                               .path = slot->id,
-                               .packet = slot->packets++,
-                               .data = parcel->sealed + index * each};
-    size_t length = parcel_shard_encode(&out, secret->shard_key, payload);
-    path_seal(outbox->config.paths, slot->path, payload, length, packet);
-    int error = links_send_onion(outbox->config.links, path_first(slot->path), packet, now);
-    if (error)
-        return error;
-    outbox->counters.onions_sent++;
-    outbox->counters.retransmissions += shard->sends > 0;
-    if (shard->sends < UINT8_MAX)
-        shard->sends++;
-    shard->state = OUT_FLYING;
-    shard->sent = now;
-    shard->path = slot->id;
-    shard->packet = out.packet;
-    shard->slot = (uint8_t)(slot - flow->slots);
-    slot->flight++;
-    return 0;
-}
-
-static unsigned next_waiting(const struct out_parcel *parcel) {
-    unsigned index = 0;
-    while (parcel->shards[index].state != OUT_WAITING)
-        index++;
-    return index;
-}
-
-static void flow_send(struct outbox *outbox, struct out_flow *flow, struct mono now,
-                      struct wall wall) {
-    struct out_parcel *parcel;
-    while (outbox->packets_left > 0 && (parcel = next_parcel(flow))) {
-        unsigned index = next_waiting(parcel);
-        const struct out_shard *shard = &parcel->shards[index];
-        unsigned wanted = parcel->k < OUTBOX_SLOTS ? parcel->k : OUTBOX_SLOTS;
-        struct out_slot *slot =
-            slot_choose(outbox, flow, wanted, shard->sends ? shard->path : 0, now, wall);
-        if (!slot)
-            return;
-        outbox->packets_left--;
-        int error = shard_send(outbox, parcel, index, slot, now);
-        if (error == -EINVAL) {
-            flow_fail(outbox, flow, now);
-            return;
-        }
-        if (error) {
-            if (error == -ENOTCONN)
-                out_slot_retire(slot);
-            flow_pause(flow, now, EGRESS_PAUSE_US);
-            return;
-        }
-        parcel->waiting--;
-        if (parcel->credit != OUTBOX_CREDIT_ALL)
-            parcel->credit--;
-        parcel->deadline = mono_add(now, out_delay_us(outbox, parcel));
-        flow->long_turn = !parcel->is_long;
-        mark_sent(outbox, parcel);
-    }
-    if (outbox->packets_left == 0)
-        out_flow_wake(outbox, flow);
-}
-
 static void flow_trace(struct outbox *outbox, struct out_flow *flow) {
     struct out_parcel *parcel;
     TAILQ_FOREACH(parcel, &flow->parcels, link) {
-        if (parcel->traced || parcel->state != OUT_SEALED || parcel->waiting == parcel->k)
+        if (parcel->traced || parcel->state != OUT_SEALED || parcel->fresh == 0)
             continue;
         parcel->traced = true;
         for (size_t i = 0; i < parcel->n_items; i++)
             if (parcel->items[i].message)
                 out_trace(outbox, parcel->items[i].message, flow, parcel);
     }
+}
+
+static void flow_send(struct outbox *outbox, struct out_flow *flow, struct mono now,
+                      struct wall wall) {
+    int error = out_flow_send(outbox, flow, now, wall);
+    if (!error)
+        out_flow_wake(outbox, flow);
+    else if (error == -EINVAL)
+        flow_fail(outbox, flow, now);
+    else if (error != -EAGAIN)
+        flow_pause(flow, now, error == -ENOMEM ? MEMORY_PAUSE_US : EGRESS_PAUSE_US);
 }
 
 static void flow_run(struct outbox *outbox, struct out_flow *flow, struct mono now,
@@ -421,7 +275,7 @@ static void flow_run(struct outbox *outbox, struct out_flow *flow, struct mono n
     if (mono_is_due(flow->resume, now)) {
         out_flow_time_out(outbox, flow, now);
         if (!flow_refresh_keys(outbox, flow, wall) ||
-            (flow_has_work(flow, now) && !flow_has_path(outbox, flow, now, wall))) {
+            (flow_has_work(outbox, flow, now) && !out_flow_has_path(outbox, flow, now, wall))) {
             flow_fail(outbox, flow, now);
         } else {
             flow->unreachable = false;
@@ -433,12 +287,9 @@ static void flow_run(struct outbox *outbox, struct out_flow *flow, struct mono n
     flow_set_timer(outbox, flow, now);
 }
 
-void out_run(struct outbox *outbox, struct mono now, struct wall wall) {
-    struct out_flow *last;
-    for (struct timer *timer; (timer = timers_take(&outbox->timers, now));)
-        out_flow_wake(outbox, table_entry(timer, struct out_flow, timer));
-    outbox->packets_left = PACKETS_A_TICK;
-    last = TAILQ_LAST(&outbox->run, out_flows);
+/* Each whose turn it is sends a quantum; then, while packets are left, each again. */
+static void run_round(struct outbox *outbox, struct mono now, struct wall wall) {
+    const struct out_flow *last = TAILQ_LAST(&outbox->run, out_flows);
     for (bool more = last != NULL; more && outbox->packets_left > 0;) {
         struct out_flow *flow = TAILQ_FIRST(&outbox->run);
         more = flow != last;
@@ -446,6 +297,14 @@ void out_run(struct outbox *outbox, struct mono now, struct wall wall) {
         flow->running = false;
         flow_run(outbox, flow, now, wall);
     }
+}
+
+void out_run(struct outbox *outbox, struct mono now, struct wall wall) {
+    for (struct timer *timer; (timer = timers_take(&outbox->timers, now));)
+        out_flow_wake(outbox, table_entry(timer, struct out_flow, timer));
+    outbox->packets_left = PACKETS_A_TICK;
+    for (unsigned round = 0; round < PACKETS_A_TICK / OUTBOX_QUANTUM; round++)
+        run_round(outbox, now, wall);
 }
 
 static void kick(struct outbox *outbox, struct out_flow *flow, bool always, struct mono now) {

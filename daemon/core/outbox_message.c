@@ -7,8 +7,10 @@
 
 #define STATE_RETRY_MIN_US US_PER_S
 #define STATE_RETRY_MAX_US US_PER_MINUTE
-#define LOCAL_RETRY_MAX_US US_PER_MINUTE
 #define STATE_RETRY_BATCH 64
+/* What a restart costs at most: a second's worth, or so many blocks again. */
+#define PROGRESS_US US_PER_S
+#define PROGRESS_BLOCKS 64
 #define EXPIRY_PERIOD_US US_PER_S      /* a scan of all messages at most so often */
 #define EXPIRY_WAIT_MAX_US US_PER_HOUR /* wall time may be corrected meanwhile */
 
@@ -36,86 +38,9 @@ struct out_message *out_find(const struct outbox *outbox, const struct message_i
     return NULL;
 }
 
-/* ---- Answers ---- */
-
-enum answer_code out_state_code(enum message_state state) {
-    return state <= MESSAGE_DELIVERED ? ANSWER_OK : ANSWER_FAILED;
-}
-
-const char *out_state_word(enum message_state state) {
-    switch (state) {
-    case MESSAGE_QUEUED:
-        return "queued";
-    case MESSAGE_SENT:
-        return "sent";
-    case MESSAGE_DELIVERED:
-        return "delivered";
-    case MESSAGE_EXPIRED:
-        return "expired";
-    case MESSAGE_FAILED:
-        return "failed";
-    case MESSAGE_REFUSED:
-        return "refused";
-    }
-    return "unknown";
-}
-
-void out_answer(struct outbox *outbox, uint64_t client, enum answer_code code, bool end,
-                const struct message_report *report, const char *text) {
-    struct answer answer = {.client = client, .kind = ANSWER_MESSAGE, .code = code, .end = end};
-    answer.message = *report;
-    if (text)
-        snprintf(answer.text, sizeof answer.text, "%s", text);
-    effects_answer(outbox->config.effects, &answer);
-}
-
-struct message_report out_report(const struct out_message *message) {
-    struct message_report report = {
-        .id = message->id, .state = message->state, .mailboxes = out_mail_count(message)};
-    if (message->reason)
-        snprintf(report.reason, sizeof report.reason, "%s", message->reason);
-    return report;
-}
-
-static void watcher_free(struct outbox *outbox, struct out_watcher *watcher) {
-    struct out_message *message = watcher->message;
-    TAILQ_REMOVE(&outbox->all_watchers, watcher, all);
-    TAILQ_REMOVE(&message->watchers, watcher, link);
-    message->n_watchers--;
-    free(watcher);
-}
-
-/* NULL after an answer that says why. */
-struct out_watcher *out_watch(struct outbox *outbox, struct out_message *message, uint64_t client) {
-    struct out_watcher *watcher = NULL;
-    if (message->n_watchers < OUTBOX_WATCHERS_MAX)
-        watcher = calloc(1, sizeof *watcher);
-    if (!watcher) {
-        effects_answer_text(outbox->config.effects, client, ANSWER_LIMIT,
-                            "too many clients wait for this message (limit %d)",
-                            OUTBOX_WATCHERS_MAX);
-        return NULL;
-    }
-    watcher->client = client;
-    watcher->message = message;
-    TAILQ_INSERT_TAIL(&outbox->all_watchers, watcher, all);
-    TAILQ_INSERT_TAIL(&message->watchers, watcher, link);
-    message->n_watchers++;
-    return watcher;
-}
-
-static void answer_watchers(struct outbox *outbox, struct out_message *message) {
-    const char *text = message->state == MESSAGE_DELIVERED ? NULL
-                       : message->state == MESSAGE_EXPIRED
-                           ? "expired: not confirmed, it may have arrived all the same"
-                           : message->reason;
-    struct message_report report = out_report(message);
-    for (struct out_watcher *watcher; (watcher = TAILQ_FIRST(&message->watchers));) {
-        enum answer_code code =
-            watcher->by_code && !watcher->cancel ? out_state_code(message->state) : ANSWER_OK;
-        out_answer(outbox, watcher->client, code, true, &report, text);
-        watcher_free(outbox, watcher);
-    }
+struct out_message *out_find_own(const struct outbox *outbox, const struct message_id *id) {
+    struct out_message *message = out_find(outbox, id);
+    return message && message->kind == KIND_MAIL ? NULL : message;
 }
 
 /* ---- Final states ---- */
@@ -123,7 +48,7 @@ static void answer_watchers(struct outbox *outbox, struct out_message *message) 
 void out_message_free(struct outbox *outbox, struct out_message *message) {
     out_drop_body(outbox, message);
     while (!TAILQ_EMPTY(&message->watchers))
-        watcher_free(outbox, TAILQ_FIRST(&message->watchers));
+        out_watcher_free(outbox, TAILQ_FIRST(&message->watchers));
     if (message->state_lost)
         TAILQ_REMOVE(&outbox->unstored, message, queue);
     TAILQ_REMOVE(&outbox->all, message, all);
@@ -131,7 +56,7 @@ void out_message_free(struct outbox *outbox, struct out_message *message) {
     outbox->n_messages--;
     if (!message_state_is_final(message->state))
         outbox->n_pending--;
-    free(message);
+    out_message_discard(outbox, message);
 }
 
 void out_drop_body(struct outbox *outbox, struct out_message *message) {
@@ -166,7 +91,8 @@ static void store_state(struct outbox *outbox, struct out_message *message, stru
     operation.out_state.id = message->id;
     operation.out_state.state = message->state;
     operation.out_state.finished = message->finished;
-    operation.out_state.forget = outbox->config.retention_us == 0 || message->kind == KIND_MAIL;
+    operation.out_state.forget =
+        outbox->config.retention_us == 0 || message->withdrawn || message->kind == KIND_MAIL;
     if (message->reason)
         snprintf(operation.out_state.reason, MESSAGE_REASON_MAX, "%s", message->reason);
     out_store(outbox, &operation, op);
@@ -192,7 +118,7 @@ void out_finish(struct outbox *outbox, struct out_message *message, enum message
      * that stores nothing. */
     if (state == MESSAGE_DELIVERED) {
         outbox->counters.messages_delivered += message->kind != KIND_MAIL;
-        answer_watchers(outbox, message);
+        out_watchers_answer(outbox, message);
     }
     store_state(outbox, message, now);
 }
@@ -206,7 +132,7 @@ void out_state_done(struct outbox *outbox, struct out_message *message, int erro
     outbox->state_retry_us = STATE_RETRY_MIN_US;
     if (!TAILQ_EMPTY(&outbox->unstored))
         outbox->state_retry = now;
-    answer_watchers(outbox, message);
+    out_watchers_answer(outbox, message);
     out_message_free(outbox, message);
 }
 
@@ -259,26 +185,73 @@ void out_expire(struct outbox *outbox, struct mono now, struct wall wall) {
         plan_expiry(outbox, first, now, wall);
 }
 
-struct out_message *out_message_new(const struct out_record *record) {
-    struct out_message *message = calloc(1, sizeof *message);
+/* ---- Making and entering ---- */
+
+uint32_t out_block_size(const struct out_message *message) {
+    return out_block_max(message->flow ? message->flow->shards_k : 0, message->kind);
+}
+
+bool out_is_long(const struct out_message *message) {
+    return message->kind == KIND_FILE || message->size > out_block_size(message);
+}
+
+struct out_message *out_message_new(struct outbox *outbox, const struct out_record *record,
+                                    struct out_conversation *conversation) {
+    bool is_file = record->kind == KIND_FILE && record->file;
+    struct out_message *message =
+        calloc(1, sizeof *message + (is_file ? sizeof *message->file : 0));
     if (!message)
         return NULL;
     message->id = record->id;
+    message->conversation = conversation;
     message->sequence = record->sequence;
     message->created = record->created;
     message->expires = record->expires;
     message->size = record->size;
     message->kind = record->kind ? record->kind : KIND_MESSAGE;
-    message->blocks_left =
-        record->size ? (record->size + PARCEL_BLOCK_MAX - 1) / PARCEL_BLOCK_MAX : 1;
+    if (is_file)
+        message->file[0] = *record->file;
     message->state = MESSAGE_QUEUED;
+    message->progress_at = (struct mono){INT64_MIN / 2};
     TAILQ_INIT(&message->watchers);
+    outbox->n_files += message->kind == KIND_FILE;
     return message;
 }
 
-/* From here on it is owed. The flow has counted it already. */
-void out_message_enter(struct outbox *outbox, struct out_message *message, struct mono now,
-                       struct wall wall) {
+/* What is left to send, once its flow is known: all, or what lies behind its progress. The last
+ * block is sent again if all was confirmed and only the final state was lost. */
+static void plan_blocks(struct out_message *message, uint64_t progress) {
+    uint32_t block = out_block_size(message);
+    uint64_t blocks = message->size ? (message->size - 1) / block + 1 : 1;
+    message->next_block = progress / block;
+    if (message->next_block >= blocks)
+        message->next_block = blocks - 1;
+    message->blocks_left = blocks - message->next_block;
+    message->progress = message->confirmed = message->next_block * block;
+}
+
+void out_message_discard(struct outbox *outbox, struct out_message *message) {
+    if (message)
+        outbox->n_files -= message->kind == KIND_FILE;
+    free(message);
+}
+
+void out_message_queue(struct out_messages *queue, struct out_message *message) {
+    struct out_message *file = NULL;
+    message->queued = true;
+    if (message->kind != KIND_FILE)
+        TAILQ_FOREACH(file, queue, queue)
+    if (file->kind == KIND_FILE)
+        break;
+    if (file)
+        TAILQ_INSERT_BEFORE(file, message, queue);
+    else
+        TAILQ_INSERT_TAIL(queue, message, queue);
+}
+
+void out_message_enter(struct outbox *outbox, struct out_message *message, uint64_t progress,
+                       struct mono now, struct wall wall) {
+    plan_blocks(message, progress);
     table_add(&outbox->messages, &message->by_id,
               table_hash(&outbox->messages, &message->id, sizeof message->id));
     TAILQ_INSERT_TAIL(&outbox->all, message, all);
@@ -293,183 +266,79 @@ void out_message_enter(struct outbox *outbox, struct out_message *message, struc
     }
 }
 
-/* ---- Routes for those who asked ---- */
+/* ---- Blocks ---- */
 
-static void add_route(const struct outbox *outbox, const struct path *path,
-                      struct route_report *route) {
-    uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
-    route->n_hops = path_hops(path, hops);
-    for (size_t i = 0; i < route->n_hops; i++) {
-        const struct directory_entry *entry =
-            directory_find_prefix(outbox->config.directory, hops[i]);
-        if (!entry)
-            continue;
-        struct descriptor descriptor;
-        directory_descriptor(entry, &descriptor);
-        route->hops[i].id = entry->id;
-        route->hops[i].address = directory_address(outbox->config.directory, entry);
-        memcpy(route->hops[i].name, descriptor.name, sizeof descriptor.name);
-    }
+size_t out_item_length(const struct out_message *message, uint32_t length) {
+    size_t head = PARCEL_ITEM_HEADER_LEN;
+    if (message->kind == KIND_FILE)
+        head += FILE_DIGEST_LEN + 1 + strlen(message->file->name);
+    return head + length;
 }
 
-static void answer_routes(struct outbox *outbox, uint64_t client, const struct out_flow *flow,
-                          const struct out_parcel *parcel) {
-    struct answer answer = {.client = client, .kind = ANSWER_ROUTES};
-    struct route_report *routes =
-        effects_scratch(outbox->config.effects, OUTBOX_SLOTS * sizeof *routes);
-    if (!routes)
+struct parcel_item out_item(const struct out_message *message, uint64_t offset, uint32_t length) {
+    struct parcel_item item = {.kind = message->kind,
+                               .id = message->id,
+                               .sequence = message->sequence,
+                               .sent_ms = (uint64_t)wall_ms(message->created),
+                               .expires_ms = (uint64_t)wall_ms(message->expires),
+                               .total = message->size,
+                               .offset = offset,
+                               .length = length,
+                               .bytes = message->body};
+    if (message->kind == KIND_FILE) {
+        item.digest = message->file->digest;
+        item.name = message->file->name;
+        item.name_length = (uint8_t)strlen(message->file->name);
+    }
+    return item;
+}
+
+const char *out_lost_words(const struct out_message *message, int error) {
+    bool is_file = message->kind == KIND_FILE;
+    if (error == -ENOENT)
+        return is_file ? "its file is gone from the spool" : "its body is gone from the store";
+    return error == -ESTALE ? "its file was changed in the spool" : NULL;
+}
+
+/* All below is confirmed: what flies and what was not gathered yet lies behind. */
+static uint64_t confirmed_below(const struct out_message *message) {
+    uint64_t lowest = message->next_block * out_block_size(message);
+    const struct out_parcel *parcel;
+    if (lowest > message->size)
+        lowest = message->size;
+    if (!message->flow)
+        return lowest;
+    TAILQ_FOREACH(parcel, &message->flow->parcels, link)
+    for (size_t i = 0; i < parcel->n_items; i++)
+        if (parcel->items[i].message == message && parcel->items[i].offset < lowest)
+            lowest = parcel->items[i].offset;
+    return lowest;
+}
+
+/* Losing the word costs a resend after the next restart, so nobody waits for it. */
+static void store_progress(struct outbox *outbox, struct out_message *message, struct mono now) {
+    uint64_t grown = (uint64_t)PROGRESS_BLOCKS * out_block_size(message);
+    if (message->confirmed < message->progress + grown ||
+        now.us - message->progress_at.us < PROGRESS_US)
         return;
-    for (unsigned i = 0; i < OUTBOX_SLOTS; i++) {
-        bool used = false;
-        for (unsigned j = 0; j < parcel->k && flow->slots[i].path; j++)
-            used = used ||
-                   (parcel->shards[j].sends > 0 && parcel->shards[j].path == flow->slots[i].id);
-        if (used)
-            add_route(outbox, flow->slots[i].path, &routes[answer.routes.n++]);
-    }
-    answer.routes.v = routes;
-    answer.routes.relays = routes[0].n_hops ? (unsigned)routes[0].n_hops - 1 : 0;
-    effects_answer(outbox->config.effects, &answer);
-}
-
-void out_trace(struct outbox *outbox, struct out_message *message, const struct out_flow *flow,
-               const struct out_parcel *parcel) {
-    struct message_report report = out_report(message);
-    for (struct out_watcher *watcher = TAILQ_FIRST(&message->watchers), *next; watcher;
-         watcher = next) {
-        next = TAILQ_NEXT(watcher, link);
-        if (!watcher->trace)
-            continue;
-        watcher->trace = false;
-        if (flow)
-            answer_routes(outbox, watcher->client, flow, parcel);
-        if (watcher->wait)
-            continue;
-        const char *text = flow            ? NULL
-                           : message->flow ? "no route just now"
-                                           : "to ourselves: no route";
-        out_answer(outbox, watcher->client, ANSWER_OK, true, &report, text);
-        watcher_free(outbox, watcher);
-    }
-}
-
-void out_trace_none(struct outbox *outbox, const struct out_flow *flow) {
-    for (struct out_watcher *watcher = TAILQ_FIRST(&outbox->all_watchers), *next; watcher;
-         watcher = next) {
-        next = TAILQ_NEXT(watcher, all);
-        if (!watcher->trace || watcher->message->flow != flow)
-            continue;
-        /* May free more than this one watcher of the message: begin again. */
-        out_trace(outbox, watcher->message, NULL, NULL);
-        next = TAILQ_FIRST(&outbox->all_watchers);
-    }
-}
-
-void out_watchers_gone(struct outbox *outbox, uint64_t client) {
-    for (struct out_watcher *watcher = TAILQ_FIRST(&outbox->all_watchers), *next; watcher;
-         watcher = next) {
-        next = TAILQ_NEXT(watcher, all);
-        if (watcher->client == client)
-            watcher_free(outbox, watcher);
-    }
-}
-
-/* ---- Messages to ourselves: block by block through the store ---- */
-
-static void local_ready(struct outbox *outbox, const uint8_t *bytes, uint32_t length) {
-    outbox->local_bytes = malloc(length ? length : 1);
-    if (outbox->local_bytes && length > 0)
-        memcpy(outbox->local_bytes, bytes, length);
-    outbox->local_stage = outbox->local_bytes ? OUT_LOCAL_READY : OUT_LOCAL_NONE;
-    outbox->local_length = length;
-}
-
-static void local_retry(struct outbox *outbox, struct mono now) {
-    outbox->local_retry = mono_add(now, outbox->local_retry_us);
-    outbox->local_retry_us = outbox->local_retry_us * 2 > LOCAL_RETRY_MAX_US
-                                 ? LOCAL_RETRY_MAX_US
-                                 : outbox->local_retry_us * 2;
-}
-
-void out_local_start(struct outbox *outbox, struct mono now) {
-    struct out_message *message = TAILQ_FIRST(&outbox->locals);
-    if (outbox->local_stage != OUT_LOCAL_NONE || !message || !mono_is_due(outbox->local_retry, now))
+    uint64_t below = confirmed_below(message);
+    struct out_op *op =
+        below >= message->progress + grown ? out_op_new(outbox, OUT_OP_PROGRESS) : NULL;
+    if (!op)
         return;
-    uint64_t offset = message->next_block * PARCEL_BLOCK_MAX, left = message->size - offset;
-    uint32_t length = left < PARCEL_BLOCK_MAX ? (uint32_t)left : PARCEL_BLOCK_MAX;
-    outbox->local = message;
-    outbox->local_id = message->id;
-    if (message->body || length == 0) {
-        local_ready(outbox, message->body, length);
-    } else {
-        struct out_op *op = out_op_new(outbox, OUT_OP_READ_LOCAL);
-        if (op) {
-            struct store_op operation = {.kind = STORE_OUT_READ};
-            operation.out_read.id = message->id;
-            operation.out_read.offset = offset;
-            operation.out_read.length = outbox->local_length = length;
-            outbox->local_stage = OUT_LOCAL_READING;
-            out_store(outbox, &operation, op);
-        }
-    }
-    if (outbox->local_stage == OUT_LOCAL_NONE)
-        local_retry(outbox, now);
+    message->progress = below;
+    message->progress_at = now;
+    struct store_op operation = {.kind = STORE_OUT_PROGRESS};
+    operation.out_progress.id = message->id;
+    operation.out_progress.offset = below;
+    out_store(outbox, &operation, op);
 }
 
-void out_local_read(struct outbox *outbox, const struct store_result *result, struct mono now,
-                    struct wall wall) {
-    outbox->local_stage = OUT_LOCAL_NONE;
-    if (outbox->local && result->error == 0 && result->length == outbox->local_length)
-        local_ready(outbox, result->bytes, result->length);
-    else if (outbox->local && result->error == -ENOENT)
-        out_finish(outbox, outbox->local, MESSAGE_FAILED, "its body is gone from the store", now,
-                   wall);
-    if (outbox->local_stage == OUT_LOCAL_NONE && outbox->local)
-        local_retry(outbox, now);
-}
-
-bool outbox_local(struct outbox *outbox, struct parcel_item *ret_item) {
-    if (outbox->local_stage != OUT_LOCAL_READY)
-        return false;
-    if (!outbox->local) {
-        free(outbox->local_bytes);
-        outbox->local_bytes = NULL;
-        outbox->local_stage = OUT_LOCAL_NONE;
-        return false;
-    }
-    struct out_message *message = outbox->local;
-    if (message->state == MESSAGE_QUEUED)
-        out_set_state(message, MESSAGE_SENT);
-    *ret_item = (struct parcel_item){.kind = message->kind,
-                                     .id = message->id,
-                                     .sequence = message->sequence,
-                                     .sent_ms = (uint64_t)wall_ms(message->created),
-                                     .expires_ms = (uint64_t)wall_ms(message->expires),
-                                     .total = message->size,
-                                     .offset = message->next_block * PARCEL_BLOCK_MAX,
-                                     .length = outbox->local_length,
-                                     .bytes = outbox->local_bytes};
-    outbox->local_stage = OUT_LOCAL_HANDED;
-    return true;
-}
-
-void outbox_local_done(struct outbox *outbox, const struct message_id *id, int error,
-                       struct mono now, struct wall wall) {
-    if (outbox->local_stage != OUT_LOCAL_HANDED || memcmp(id, &outbox->local_id, sizeof *id) != 0)
-        return;
-    struct out_message *message = outbox->local;
-    free(outbox->local_bytes);
-    outbox->local_bytes = NULL;
-    outbox->local_stage = OUT_LOCAL_NONE;
-    if (message && error == -EMSGSIZE) {
-        out_finish(outbox, message, MESSAGE_REFUSED, "too large", now, wall);
-    } else if (message && error) {
-        local_retry(outbox, now);
-    } else if (message) {
-        outbox->local_retry = now;
-        outbox->local_retry_us = US_PER_S;
-        message->next_block++;
-        if (--message->blocks_left == 0)
-            out_finish(outbox, message, MESSAGE_DELIVERED, NULL, now, wall);
-    }
+void out_confirm(struct outbox *outbox, struct out_message *message, uint32_t length,
+                 struct mono now, struct wall wall) {
+    message->confirmed += length;
+    if (--message->blocks_left == 0)
+        out_finish(outbox, message, MESSAGE_DELIVERED, NULL, now, wall);
+    else
+        store_progress(outbox, message, now);
 }

@@ -5,8 +5,19 @@
 
 #include <assert.h>
 
-static bool is_long(const struct out_message *message) {
-    return message->size > PARCEL_BLOCK_MAX;
+/* What a parcel of k shards has room for, beside its head; 0: as many as it takes. */
+static size_t items_max(unsigned k) {
+    size_t most = PARCEL_ITEM_HEADER_LEN + PARCEL_FILE_HEADER_LEN + PARCEL_BLOCK_MAX;
+    size_t room = k * PARCEL_SHARD_DATA_MAX - PARCEL_OVERHEAD - PARCEL_HEAD_LEN;
+    if (k > 1)
+        room -= SHARD_TRANSFORM_LEN;
+    return k == 0 || room > most ? most : room;
+}
+
+uint32_t out_block_max(unsigned k, enum message_kind kind) {
+    size_t header = PARCEL_ITEM_HEADER_LEN + (kind == KIND_FILE ? PARCEL_FILE_HEADER_LEN : 0);
+    size_t room = items_max(k) - header;
+    return (uint32_t)(room < PARCEL_BLOCK_MAX ? room : PARCEL_BLOCK_MAX);
 }
 
 static struct out_parcel *parcel_new(struct out_flow *flow, size_t n_items) {
@@ -27,18 +38,27 @@ static struct out_parcel *parcel_new(struct out_flow *flow, size_t n_items) {
     return parcel;
 }
 
+static void count_bytes(struct out_parcel *parcel, size_t size) {
+    parcel->size = size;
+    parcel->flow->bytes += size;
+    if (parcel->is_long)
+        parcel->flow->long_bytes += size;
+}
+
 static struct out_parcel *gather_long(struct out_flow *flow) {
     struct out_message *message = TAILQ_FIRST(&flow->longs);
     struct out_parcel *parcel = parcel_new(flow, 1);
     if (!parcel)
         return NULL;
-    uint64_t offset = message->next_block * PARCEL_BLOCK_MAX, left = message->size - offset;
+    uint32_t block = out_block_size(message);
+    uint64_t offset = message->next_block * block, left = message->size - offset;
     parcel->is_long = true;
     flow->n_long++;
-    parcel->items[parcel->n_items++] = (struct out_item){
-        message, offset, left < PARCEL_BLOCK_MAX ? (uint32_t)left : PARCEL_BLOCK_MAX, 0};
+    parcel->items[parcel->n_items++] =
+        (struct out_item){message, offset, left < block ? (uint32_t)left : block, 0};
+    count_bytes(parcel, parcel->items[0].length);
     message->next_block++;
-    if (left <= PARCEL_BLOCK_MAX) {
+    if (left <= block) {
         TAILQ_REMOVE(&flow->longs, message, queue);
         message->queued = false;
     }
@@ -47,11 +67,11 @@ static struct out_parcel *gather_long(struct out_flow *flow) {
 
 /* As many of the messages that wait, in order, as fit. */
 static struct out_parcel *gather_shorts(struct out_flow *flow) {
-    size_t n = 0, length = PARCEL_HEAD_LEN;
+    size_t n = 0, length = 0, most = items_max(flow->shards_k);
     struct out_message *message;
     TAILQ_FOREACH(message, &flow->shorts, queue) {
         size_t more = PARCEL_ITEM_HEADER_LEN + message->size;
-        if (length + more > PARCEL_UNPADDED_MAX || (message->alone && n > 0))
+        if (length + more > most || (message->alone && n > 0))
             break;
         length += more;
         n++;
@@ -65,15 +85,29 @@ static struct out_parcel *gather_shorts(struct out_flow *flow) {
         message->queued = false;
         parcel->items[parcel->n_items] = (struct out_item){message, 0, (uint32_t)message->size, 0};
     }
+    if (parcel)
+        count_bytes(parcel, length);
     return parcel;
+}
+
+static bool may_gather_any(const struct out_flow *flow) {
+    return flow->n_parcels < OUTBOX_PARCELS && flow->bytes < OUTBOX_FLIGHT_BYTES;
+}
+static bool may_gather_long(const struct out_flow *flow) {
+    return flow->n_long < OUTBOX_LONG_PARCELS && flow->long_bytes < OUTBOX_LONG_BYTES;
+}
+
+bool out_may_gather(const struct out_flow *flow) {
+    return may_gather_any(flow) &&
+           (!TAILQ_EMPTY(&flow->shorts) || (!TAILQ_EMPTY(&flow->longs) && may_gather_long(flow)));
 }
 
 struct out_parcel *out_parcel_gather(struct out_flow *flow) {
     const struct out_message *first = TAILQ_FIRST(&flow->shorts),
                              *first_long = TAILQ_FIRST(&flow->longs);
-    if (flow->n_parcels >= OUTBOX_FLIGHT)
+    if (!may_gather_any(flow))
         return NULL;
-    if (flow->n_long >= OUTBOX_LONG_FLIGHT)
+    if (!may_gather_long(flow))
         first_long = NULL;
     if (first && (!first_long || first->sequence < first_long->sequence))
         return gather_shorts(flow);
@@ -86,7 +120,7 @@ static size_t compact(struct out_parcel *parcel) {
     size_t n = 0, length = PARCEL_HEAD_LEN;
     for (size_t i = 0; i < parcel->n_items; i++)
         if (parcel->items[i].message) {
-            length += PARCEL_ITEM_HEADER_LEN + parcel->items[i].length;
+            length += out_item_length(parcel->items[i].message, parcel->items[i].length);
             parcel->items[n++] = parcel->items[i];
         }
     parcel->n_items = n;
@@ -116,44 +150,33 @@ static void write_items(struct outbox *outbox, struct out_parcel *parcel) {
     for (size_t i = 0; i < parcel->n_items; i++) {
         struct out_item *item = &parcel->items[i];
         const struct out_message *message = item->message;
-        struct parcel_item out = {.kind = message->kind,
-                                  .id = message->id,
-                                  .sequence = message->sequence,
-                                  .sent_ms = (uint64_t)wall_ms(message->created),
-                                  .expires_ms = (uint64_t)wall_ms(message->expires),
-                                  .total = message->size,
-                                  .offset = item->offset,
-                                  .length = item->length,
-                                  .bytes = message->body};
+        struct parcel_item out = out_item(message, item->offset, item->length);
         item->place = (uint32_t)(parcel_put_item(&writer, &out) - parcel->plain);
         if (!message->body && item->length > 0)
             read_item(outbox, parcel, i);
     }
-    size_t padding = wire_room(&writer);
-    uint8_t *zeros = wire_reserve(&writer, padding);
-    assert(zeros);
-    memset(zeros, 0, padding);
+    assert(!writer.failed && wire_room(&writer) == 0);
 }
 
 int out_parcel_fill(struct outbox *outbox, struct out_parcel *parcel) {
-    size_t items = compact(parcel), length, shard_length;
-    unsigned k;
-    if (items == 0) {
+    size_t length = compact(parcel), padded;
+    if (length == 0) {
         out_parcel_drop(outbox, parcel);
         return -ENOENT;
     }
-    int error = parcel_cut(items, 0, &k, &shard_length, &length);
-    assert(!error);
-    (void)error;
+    int error = parcel_cut(length, parcel->flow->shards_k, &parcel->k, &parcel->length, &padded);
+    assert(!error); /* what is gathered fits */
     /* May give up kept bodies, so before any is looked at. */
-    if (!budget_take(outbox->config.budget, BUDGET_OUTBOX, length))
+    if (!budget_take(outbox->config.budget, BUDGET_OUTBOX, padded))
         return -ENOMEM;
-    parcel->plain = malloc(length);
+    parcel->plain = malloc(padded);
     if (!parcel->plain) {
-        budget_give(outbox->config.budget, BUDGET_OUTBOX, length);
+        budget_give(outbox->config.budget, BUDGET_OUTBOX, padded);
         return -ENOMEM;
     }
-    parcel->plain_length = parcel->charged = length;
+    memset(parcel->plain + length, 0, padded - length);
+    parcel->plain_length = length;
+    parcel->padded_length = parcel->charged = padded;
     parcel->state = OUT_READING;
     parcel->spoiled = false;
     parcel->read_error = 0;
@@ -172,11 +195,11 @@ void out_parcel_read(struct outbox *outbox, struct out_op *op, const struct stor
         return;
     }
     struct out_flow *flow = parcel->flow;
+    const char *lost = item->message ? out_lost_words(item->message, result->error) : NULL;
     if (result->error == 0 && result->length == item->length)
         memcpy(parcel->plain + item->place, result->bytes, result->length);
-    else if (result->error == -ENOENT && item->message)
-        out_finish(outbox, item->message, MESSAGE_FAILED, "its body is gone from the store", now,
-                   wall);
+    else if (lost)
+        out_finish(outbox, item->message, MESSAGE_FAILED, lost, now, wall);
     else if (result->error != -ENOENT)
         parcel->read_error = result->error ? result->error : -EIO;
     out_flow_wake(outbox, flow);
@@ -188,24 +211,21 @@ static void drop_plain(struct outbox *outbox, struct out_parcel *parcel) {
     sodium_memzero(parcel->plain, parcel->plain_length);
     free(parcel->plain);
     parcel->plain = NULL;
-    budget_give(outbox->config.budget, BUDGET_OUTBOX, parcel->plain_length);
-    parcel->charged -= parcel->plain_length;
+    budget_give(outbox->config.budget, BUDGET_OUTBOX, parcel->padded_length);
+    parcel->charged -= parcel->padded_length;
 }
 
 /* Memory and a receipt key's place for the sealed form. */
 static int make_room(struct outbox *outbox, struct out_parcel *parcel) {
-    size_t shard_length, padded;
-    unsigned k;
-    int error = parcel_cut(parcel->plain_length, 0, &k, &shard_length, &padded);
-    assert(!error && padded == parcel->plain_length); /* it was padded when it was put together */
-    (void)error;
-    size_t sealed = k * shard_length, charge = sealed + k * sizeof *parcel->shards;
+    unsigned m = out_parity(parcel->flow, parcel->k);
+    size_t sealed = parcel->k * parcel->length;
+    size_t charge = sealed + (parcel->k + m) * sizeof *parcel->shards;
     if (outbox->n_free_keys == 0 && !out_evict_sealed(outbox))
         return -ENOMEM;
     if (!budget_take(outbox->config.budget, BUDGET_OUTBOX, charge))
         return -ENOMEM;
     parcel->sealed = malloc(sealed);
-    parcel->shards = calloc(k, sizeof *parcel->shards);
+    parcel->shards = calloc(parcel->k + m, sizeof *parcel->shards);
     if (!parcel->sealed || !parcel->shards) {
         free(parcel->sealed);
         free(parcel->shards);
@@ -215,32 +235,46 @@ static int make_room(struct outbox *outbox, struct out_parcel *parcel) {
         return -ENOMEM;
     }
     parcel->charged += charge;
-    parcel->sealed_length = sealed;
-    parcel->k = k;
+    parcel->m = m;
     parcel->key = outbox->free_keys[--outbox->n_free_keys];
     return 0;
 }
 
 static int seal(struct outbox *outbox, struct out_parcel *parcel) {
     const struct out_flow *flow = parcel->flow;
-    uint8_t ephemeral[32], transform_key[32];
+    struct {
+        uint8_t ephemeral[32], transform[32];
+    } s;
     int error = make_room(outbox, parcel);
     if (error)
         return error;
-    random_fill(&outbox->config.random, ephemeral, sizeof ephemeral);
+    random_fill(&outbox->config.random, &s, sizeof s);
     int length =
         parcel_seal(identity_link_key(outbox->config.identity), &flow->recipient, flow->routing_key,
-                    flow->epoch, ephemeral, parcel->plain, parcel->plain_length, parcel->sealed,
+                    flow->epoch, s.ephemeral, parcel->plain, parcel->padded_length, parcel->sealed,
                     outbox->receipt_keys[parcel->key]);
-    sodium_memzero(ephemeral, sizeof ephemeral);
-    if (length < 0)
-        return -EINVAL;
-    if (parcel->k > 1) {
-        random_fill(&outbox->config.random, transform_key, sizeof transform_key);
-        shard_transform(parcel->sealed, parcel->sealed_length, transform_key);
-        sodium_memzero(transform_key, sizeof transform_key);
+    if (length > 0 && parcel->k > 1)
+        shard_transform(parcel->sealed, parcel->k * parcel->length, s.transform);
+    sodium_memzero(&s, sizeof s);
+    return length > 0 ? 0 : -EINVAL;
+}
+
+const uint8_t *out_shard_data(struct outbox *outbox, struct out_parcel *parcel, unsigned index) {
+    size_t length = parcel->m * parcel->length;
+    if (index < parcel->k)
+        return parcel->sealed + index * parcel->length;
+    if (!parcel->parity) {
+        if (!budget_take(outbox->config.budget, BUDGET_OUTBOX, length))
+            return NULL;
+        parcel->parity = malloc(length);
+        if (!parcel->parity) {
+            budget_give(outbox->config.budget, BUDGET_OUTBOX, length);
+            return NULL;
+        }
+        parcel->charged += length;
+        shard_encode(parcel->k, parcel->m, parcel->length, parcel->sealed, parcel->parity);
     }
-    return 0;
+    return parcel->parity + (index - parcel->k) * parcel->length;
 }
 
 int out_parcel_finish(struct outbox *outbox, struct out_parcel *parcel) {
@@ -259,14 +293,13 @@ int out_parcel_finish(struct outbox *outbox, struct out_parcel *parcel) {
     table_add(&outbox->parcels, &parcel->by_id,
               table_hash(&outbox->parcels, &parcel->id, sizeof parcel->id));
     parcel->state = OUT_SEALED;
-    parcel->waiting = parcel->k;
-    parcel->arrived = 0;
+    parcel->fresh = parcel->arrived = parcel->flying = 0;
     return 0;
 }
 
 /* A shard that flies no more makes room in its path's window. */
 static void ground(struct out_parcel *parcel) {
-    for (unsigned i = 0; parcel->state == OUT_SEALED && i < parcel->k; i++)
+    for (unsigned i = 0; parcel->state == OUT_SEALED && i < parcel->fresh; i++)
         if (parcel->shards[i].state == OUT_FLYING)
             parcel->flow->slots[parcel->shards[i].slot].flight--;
 }
@@ -282,10 +315,12 @@ void out_parcel_empty(struct outbox *outbox, struct out_parcel *parcel) {
     parcel->state = OUT_EMPTY;
     drop_plain(outbox, parcel);
     free(parcel->sealed);
+    free(parcel->parity);
     free(parcel->shards);
-    parcel->sealed = NULL;
+    parcel->sealed = parcel->parity = NULL;
     parcel->shards = NULL;
-    parcel->k = parcel->waiting = parcel->arrived = 0;
+    parcel->k = parcel->m = parcel->fresh = parcel->arrived = parcel->flying = 0;
+    parcel->shown = false;
     budget_give(outbox->config.budget, BUDGET_OUTBOX, parcel->charged);
     parcel->charged = 0;
     if (parcel->key == OUTBOX_NO_KEY)
@@ -301,8 +336,11 @@ void out_parcel_drop(struct outbox *outbox, struct out_parcel *parcel) {
     if (flow) {
         TAILQ_REMOVE(&flow->parcels, parcel, link);
         flow->n_parcels--;
-        if (parcel->is_long)
+        flow->bytes -= parcel->size;
+        if (parcel->is_long) {
             flow->n_long--;
+            flow->long_bytes -= parcel->size;
+        }
         parcel->flow = NULL;
         out_flow_wake(outbox, flow);
     }
@@ -330,7 +368,7 @@ static bool forget_item(struct out_parcel *parcel, const struct out_message *mes
 void out_flow_forget(struct outbox *outbox, struct out_message *message) {
     struct out_flow *flow = message->flow;
     if (message->queued)
-        TAILQ_REMOVE(is_long(message) ? &flow->longs : &flow->shorts, message, queue);
+        TAILQ_REMOVE(out_is_long(message) ? &flow->longs : &flow->shorts, message, queue);
     message->queued = false;
     for (struct out_parcel *parcel = TAILQ_FIRST(&flow->parcels), *next; parcel; parcel = next) {
         next = TAILQ_NEXT(parcel, link);

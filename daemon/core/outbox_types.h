@@ -10,13 +10,23 @@
 
 #include <sys/queue.h>
 
-#define OUTBOX_WINDOW_MAX 16 /* packets under way on a path */
+/* Packets under way on a path. The least that a round trip can be measured with; what is sent
+ * before anything is known; 1024 is all that a path carries, and 12 Mbit/s each 1 s away. */
+#define OUTBOX_WINDOW_MIN 2u
+#define OUTBOX_WINDOW_FIRST 16u
+#define OUTBOX_WINDOW_MAX 1024u
+#define OUTBOX_WINDOW_UNIT 256u /* windows are kept in parts of a packet */
 #define OUTBOX_BACKOFF_MAX_US (5 * US_PER_MINUTE)
 #define OUTBOX_UNREACHABLE_MIN_US US_PER_S
-#define OUTBOX_SLOTS 4  /* kept paths a recipient */
-#define OUTBOX_FLIGHT 8 /* parcels of a recipient in memory */
-#define OUTBOX_LONG_FLIGHT                                                                         \
-    4 /* of them, blocks of long messages: a 1 GB file must not delay a message */
+#define OUTBOX_SLOTS 4      /* kept paths a recipient */
+#define OUTBOX_SLOTS_MAX 32 /* with explicit shards: one each */
+#define OUTBOX_FLIGHT_BYTES                                                                        \
+    (4u << 20) /* of a recipient in memory: 50 Mbit/s, three round trips of 200 ms */
+#define OUTBOX_FLIGHT_LEAST (512u << 10) /* each, where all of them have a quarter of the memory */
+#define OUTBOX_LONG_BYTES (OUTBOX_FLIGHT_BYTES / 4 * 3) /* of them, blocks of long messages */
+#define OUTBOX_PARCELS 128 /* of a recipient in memory, however small */
+#define OUTBOX_LONG_PARCELS (OUTBOX_PARCELS / 4 * 3)
+#define OUTBOX_QUANTUM 32     /* packets a recipient sends before the next one's turn */
 #define OUTBOX_FAST_RESENDS 3 /* time-outs without back-off */
 #define OUTBOX_SEALED_MAX                                                                          \
     1024 /* parcels sealed at once, over all recipients: their receipt keys are in locked memory   \
@@ -27,6 +37,7 @@
 struct out_watcher {
     TAILQ_ENTRY(out_watcher) link, all;
     struct out_message *message;
+    struct out_batch *batch; /* it is one of this batch's, and in its memory */
     uint64_t client;
     bool trace;   /* wants the routes */
     bool wait;    /* wants the final state */
@@ -39,10 +50,14 @@ struct out_message {
     struct table_link by_id;
     TAILQ_ENTRY(out_message) all, queue, cached;
     struct message_id id;
-    struct out_flow *flow; /* NULL: to ourselves */
+    struct out_flow *flow;                 /* NULL: to ourselves, or final */
+    struct out_conversation *conversation; /* NULL: KIND_MAIL */
     uint64_t sequence;
     struct wall created, expires, finished;
     uint64_t size, blocks_left, next_block;
+    uint64_t confirmed; /* bytes that the recipient has said to have */
+    uint64_t progress;  /* the store knows: all below this offset is confirmed */
+    struct mono progress_at;
     enum message_kind kind;
     enum message_state state;
     uint8_t mailed; /* bits: at which of its flow's mailboxes it is */
@@ -52,8 +67,10 @@ struct out_message {
     bool alone;    /* was part of a refused parcel: goes in one of its own, to learn whether it was
                       meant */
     bool state_lost; /* its final state could not be stored: among `unstored` */
+    bool withdrawn;  /* nobody was told that it was accepted: the store forgets it */
     unsigned n_watchers;
     struct out_watchers watchers;
+    struct file_head file[]; /* KIND_FILE: one */
 };
 TAILQ_HEAD(out_messages, out_message);
 
@@ -78,29 +95,40 @@ struct out_parcel {
     struct parcel_id id;
     enum out_parcel_state state;
     bool is_long, spoiled, traced;
+    bool shown; /* a partial receipt told of it */
     struct out_item *items;
     size_t n_items;
     uint8_t *plain, *sealed;
-    size_t plain_length, sealed_length, charged; /* sealed: k shards of one length */
-    unsigned reads;                              /* under way */
+    size_t size; /* of its items, for the bound of the flow */
+    size_t plain_length, padded_length, charged;
+    unsigned reads; /* under way */
     int read_error;
     uint32_t key; /* place of its receipt key */
     struct out_shard *shards;
-    unsigned k, waiting, arrived;
+    size_t length;        /* of a shard */
+    uint8_t *parity;      /* computed when the first of it is to be sent */
+    unsigned k, m, fresh; /* shards from `fresh` on were never sent */
+    unsigned arrived, flying;
     unsigned timeouts;    /* in a row, with nothing heard */
     uint32_t credit;      /* shards it may send before something is heard */
     struct mono deadline; /* of what flies */
 };
 TAILQ_HEAD(out_parcels, out_parcel);
 
-struct out_slot { /* a place for a kept path; its estimates outlive the path */
+struct out_slot { /* a place for a kept path; its window outlives the path */
     struct path *path;
     uint32_t id;
     uint16_t packets;
-    unsigned window, flight, acked;
+    bool worked;
+    bool starting;   /* slow start: doubles each round trip */
+    bool based;      /* `base` is known of this path */
+    uint32_t window; /* in OUTBOX_WINDOW_UNIT parts of a packet */
+    unsigned flight;
+    uint32_t loss;     /* share of its packets lost, in 2^-16 */
+    uint32_t base;     /* least (arrived - sent), by two clocks */
+    int64_t queue_us;  /* how much more it was lately */
     struct mono cut;   /* last halved */
     struct mono heard; /* something sent over this path arrived */
-    bool worked;
 };
 
 struct out_flow { /* one recipient (and one kind of route asked for) */
@@ -110,14 +138,19 @@ struct out_flow { /* one recipient (and one kind of route asked for) */
     bool running;
     struct node_id recipient;
     uint8_t relays_exact;
+    uint8_t shards_k, shards_m; /* 0, 0: as fits */
     bool strict;
     struct out_messages shorts, longs;
     size_t n_messages; /* those being stored included */
     struct out_parcels parcels;
     unsigned n_parcels, n_long;
+    size_t bytes, long_bytes; /* of parcels */
     bool long_turn;
-    struct out_slot slots[OUTBOX_SLOTS];
     int64_t srtt_us, rttvar_us; /* srtt < 0: unmeasured */
+    struct mono measured;
+    int64_t store_us;   /* how much longer than a round trip a completion takes */
+    uint32_t loss;      /* share of packets lost, in 2^-16 */
+    unsigned loss_seen; /* packets that it was measured by, as far as they count */
     bool keyed;
     int64_t epoch;
     uint64_t stamp; /* sequence of the descriptor that the keys are from */
@@ -130,7 +163,10 @@ struct out_flow { /* one recipient (and one kind of route asked for) */
     struct mono idle_since;
     struct mono away_since; /* MONO_NEVER: it is there */
     struct out_mail *mail;  /* NULL: nothing of it was to be left in mailboxes */
-    uint64_t kept_bytes;    /* mail of others that we keep for it */
+    size_t n_kept;          /* mails of others that we keep for it, and their bytes */
+    uint64_t kept_bytes;
+    unsigned n_slots;
+    struct out_slot slots[];
 };
 TAILQ_HEAD(out_flows, out_flow);
 
@@ -175,6 +211,7 @@ TAILQ_HEAD(out_deposits, out_deposit);
 enum out_op_kind {
     OUT_OP_PUT,
     OUT_OP_STATE,
+    OUT_OP_PROGRESS,
     OUT_OP_READ,
     OUT_OP_READ_LOCAL,
     OUT_OP_FIND,
@@ -188,9 +225,10 @@ struct out_op { /* a store operation under way; its address is the cookie */
     uint64_t client;
     struct message_id id;
     struct out_message *message; /* PUT: made in advance; STATE */
-    struct node_id recipient;    /* PUT */
-    uint8_t *body;               /* PUT: charged to BUDGET_CLIENTS */
+    uint8_t *body;               /* PUT: `charged` to BUDGET_CLIENTS; NULL: a file */
+    size_t charged;              /* PUT */
     char *notice;                /* PUT */
+    struct out_batch *batch;     /* PUT: one of many */
     struct out_parcel *parcel;   /* READ */
     size_t item;                 /* READ, READ_MAIL */
     struct out_deposit *deposit; /* READ_MAIL */
@@ -198,11 +236,31 @@ struct out_op { /* a store operation under way; its address is the cookie */
 };
 TAILQ_HEAD(out_ops, out_op);
 
-struct out_conversation {
+struct out_conversation { /* never freed before the outbox */
     struct table_link by_recipient;
     struct node_id recipient;
-    uint64_t sequence;
+    uint64_t sequence; /* 0: nothing was ever written to it */
 };
+
+struct out_refusal { /* why something is not accepted */
+    enum answer_code code;
+    char text[192];
+};
+
+struct out_batch { /* a REQUEST_PUSH_MANY: its puts are under way, or its end is waited for */
+    TAILQ_ENTRY(out_batch) link;
+    uint64_t client;
+    bool gone, wait;
+    bool stopped; /* one was not even submitted */
+    bool broken;  /* one was refused, so none behind it is accepted */
+    size_t submitted, settled, watched, used;
+    struct many_report report;
+    struct out_refusal refusal;
+    char notice[128];
+    size_t charged;
+    struct out_watcher watchers[]; /* with wait: one each */
+};
+TAILQ_HEAD(out_batches, out_batch);
 enum out_local_stage { OUT_LOCAL_NONE = 0, OUT_LOCAL_READING, OUT_LOCAL_READY, OUT_LOCAL_HANDED };
 
 struct outbox {
@@ -211,7 +269,9 @@ struct outbox {
     struct node_id self;
     struct table messages, conversations, flows, parcels;
     struct out_messages all, cached, unstored, locals;
-    size_t n_messages, n_putting;
+    size_t n_messages, n_putting, n_files; /* files: those being put included */
+    struct out_batches batches;
+    size_t n_batches;
     uint64_t n_pending;
     struct out_flows all_flows, run;
     struct out_watchers all_watchers;

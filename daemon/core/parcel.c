@@ -341,11 +341,11 @@ const char *parcel_reason_words(uint8_t reason) {
     case PARCEL_REASON_MALFORMED:
         return "the recipient could not read it";
     case PARCEL_REASON_UNKNOWN_SENDER:
-        return "the sender is not known to the recipient";
+        return "the recipient takes messages from known senders only";
     case PARCEL_REASON_NO_FILES:
-        return "the recipient takes no files";
+        return "the recipient takes no files from us";
     case PARCEL_REASON_DAMAGED:
-        return "the file arrived damaged";
+        return "it arrived damaged: its digest is wrong";
     case PARCEL_REASON_NONE:
         break;
     }

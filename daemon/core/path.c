@@ -5,17 +5,13 @@
  * paths that avoid him fail). Hence a guard's place is held for a while when it falls silent, a
  * thinned-out set of guards is used as it is rather than widened, and the record of failures moves
  * at most 4 redraws. */
-#include "daemon/core/path.h"
-
-#include "daemon/core/seam.h"
+#include "daemon/core/path_private.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
 
-#define NEIGHBOURS_MAX (TOPOLOGY_DEGREE_MAX + 2)
-#define HOPS_MAX (TOPOLOGY_RELAYS_MAX + 1)
-_Static_assert(HOPS_MAX == ONION_LAYERS_MAX, "a path has as many layers as hops");
 #define GUARD_AGE_US US_PER_HOUR
 /* A guard out of the neighbour set is dead after link.timeout's default, as its link would be: a
  * suspect that answers again within it was never gone, so disturbing a link for 2 s does not buy a
@@ -24,58 +20,14 @@ _Static_assert(HOPS_MAX == ONION_LAYERS_MAX, "a path has as many layers as hops"
 /* While no guard is up nothing can be sent, so then the wait is as short as a suspect needs to
  * answer a PING or three. */
 #define GUARD_ALONE_US (5 * US_PER_S)
-#define RECORDS_MAX 1024
 #define RECORD_US US_PER_MINUTE
-#define REDRAWS_MAX 4
 /* The sender in a record of links: its id is not this room's to know, and no node's prefix is 0 but
  * by a 2^-64 chance. */
 #define OURSELVES UINT64_C(0)
-/* Relays refuse a slot 3 min from their now; a minute is left for clocks and the way. */
-#define PATH_MINUTES_MAX 2
-/* Live paths at once: 1,024 in all, some for each of hundreds of recipients at 2 s a path. Grown a
- * chunk at a time, for most nodes never need a second one. */
-#define SLOTS_A_CHUNK 16
-#define CHUNKS_MAX 64
-#define INDEX_WORDS (ONION_INDEX_COUNT / 64)
-
-struct path {
-    struct paths *owner;
-    struct path *next_free;
-    struct onion_layer layers[HOPS_MAX];  /* secret; layers[i].hop is the i-th hop */
-    uint64_t used[HOPS_MAX][INDEX_WORDS]; /* bit per index that a hop has had */
-    size_t n_hops;
-    struct mono born;
-    int64_t minute;
-    uint16_t n_sealed;
-};
-
-struct guard {
-    uint64_t prefix;
-    struct mono missing; /* out of the neighbour set since; MONO_NEVER: it is in it, or we are cut
-                            off ourselves */
-};
-
-struct link_record {
-    uint64_t low, high;
-    struct mono failed, failed_before, worked; /* MONO_NEVER: it has not */
-    struct mono touched;
-};
-
-struct paths {
-    struct path_config config;
-    struct directory *directory;
-    struct core_random random;
-    struct path_neighbour neighbours[NEIGHBOURS_MAX];
-    size_t n_neighbours;
-    struct guard guards[NEIGHBOURS_MAX];
-    size_t n_guards;
-    struct link_record records[RECORDS_MAX];
-    size_t n_records;
-    struct path *chunks[CHUNKS_MAX]; /* locked memory: a page or two a chunk is lost to guards, not
-                                        to every path */
-    size_t n_chunks, n_live;
-    struct path *free;
-};
+/* A recipient that has just restarted has few links published: so long a full path is waited for. A
+ * shorter one would show more of who talks to whom than the user asked for. */
+#define SHORT_WAIT_US (3 * US_PER_S)
+#define SHARED_DRAWS 8 /* where relays must be shared */
 
 struct paths *paths_new(const struct path_config *config, struct directory *directory,
                         const struct core_random *random) {
@@ -106,7 +58,7 @@ void paths_configure(struct paths *paths, const struct path_config *config) {
 
 /* ---- Guards ---- */
 
-static const struct path_neighbour *find_neighbour(const struct paths *paths, uint64_t prefix) {
+const struct path_neighbour *path_neighbour(const struct paths *paths, uint64_t prefix) {
     for (size_t i = 0; i < paths->n_neighbours; i++)
         if (paths->neighbours[i].prefix == prefix)
             return &paths->neighbours[i];
@@ -114,7 +66,7 @@ static const struct path_neighbour *find_neighbour(const struct paths *paths, ui
 }
 
 static bool is_relaying_neighbour(const struct paths *paths, uint64_t prefix) {
-    const struct path_neighbour *neighbour = find_neighbour(paths, prefix);
+    const struct path_neighbour *neighbour = path_neighbour(paths, prefix);
     return neighbour != NULL && neighbour->relay;
 }
 
@@ -282,23 +234,14 @@ void path_failed(struct paths *paths, const struct path *path, struct mono now) 
 
 /* ---- Choosing ---- */
 
-struct choice {
-    struct topology *topology;
-    struct topology_query query; /* relays: the length settled on */
-    uint64_t firsts[NEIGHBOURS_MAX];
-    bool waiting; /* guards there are, but none is up just now */
-    bool fewer;
-    uint64_t hops[HOPS_MAX];
-};
-
 /* Simple paths with so many relays, as far as they are worth counting. */
-static uint64_t count_with(struct choice *choice, unsigned relays) {
+static uint64_t count_with(struct path_choice *choice, unsigned relays) {
     choice->query.relays = relays;
     return topology_count(choice->topology, &choice->query, PATH_CHOICES_WANTED);
 }
 
 /* Not as asked for: is there any at all? Then it is a matter of strictness. */
-static enum path_outcome refuse(struct choice *choice) {
+static enum path_outcome refuse(struct path_choice *choice) {
     if (choice->waiting)
         return PATH_NONE;
     for (unsigned relays = 0; relays <= TOPOLOGY_RELAYS_MAX; relays++)
@@ -308,18 +251,48 @@ static enum path_outcome refuse(struct choice *choice) {
 }
 
 /* r0 or r0 + 1, so that no relay knows its place. */
-static void settle_around(struct paths *paths, struct choice *choice, unsigned r0) {
+static void settle_around(struct paths *paths, struct path_choice *choice, unsigned r0) {
     bool longer = random_below(&paths->random, 2) == 1 && r0 < TOPOLOGY_RELAYS_MAX;
     if (!longer || count_with(choice, r0 + 1) == 0)
         choice->query.relays = r0;
 }
 
+static void forget_short(struct paths *paths, size_t i) {
+    memmove(&paths->shorts[i], &paths->shorts[i + 1],
+            (--paths->n_shorts - i) * sizeof *paths->shorts);
+}
+
+/* Is a longer path to be hoped for? Where there are not enough relays for one it is not; else for
+ * SHORT_WAIT_US from the first try, which is noted (in a full table in place of the oldest). */
+static bool short_must_wait(struct paths *paths, uint64_t target, struct mono now) {
+    if (directory_relays(paths->directory) < paths->config.relays + 2)
+        return false;
+    for (size_t i = 0; i < paths->n_shorts; i++)
+        if (paths->shorts[i].target == target)
+            return now.us - paths->shorts[i].first.us < SHORT_WAIT_US;
+    if (paths->n_shorts == SHORTS_MAX)
+        forget_short(paths, 0);
+    paths->shorts[paths->n_shorts++] = (struct short_try){target, now};
+    return true;
+}
+
+static void forget_target(struct paths *paths, uint64_t target) {
+    for (size_t i = 0; i < paths->n_shorts; i++)
+        if (paths->shorts[i].target == target) {
+            forget_short(paths, i);
+            return;
+        }
+}
+
 /* None with enough relays: the longest below, unless the user is strict. While guards are expected
  * back the direct link is no substitute: whoever disturbs them must not get to see us talk in the
  * open. */
-static enum path_outcome settle_below(struct paths *paths, struct choice *choice, bool strict) {
+static enum path_outcome settle_below(struct paths *paths, struct path_choice *choice, bool strict,
+                                      struct mono now) {
     if (strict || choice->waiting)
         return refuse(choice);
+    if (choice->may_wait && short_must_wait(paths, choice->query.target, now))
+        return PATH_NONE;
     for (unsigned relays = paths->config.relays; relays-- > 0;)
         if (count_with(choice, relays) > 0) {
             choice->fewer = true;
@@ -328,8 +301,8 @@ static enum path_outcome settle_below(struct paths *paths, struct choice *choice
     return PATH_NONE;
 }
 
-static enum path_outcome settle_length(struct paths *paths, struct choice *choice,
-                                       const struct path_wish *wish) {
+static enum path_outcome settle_length(struct paths *paths, struct path_choice *choice,
+                                       const struct path_wish *wish, struct mono now) {
     uint64_t most = 0;
     unsigned best = 0;
     if (wish->relays_exact != RELAYS_DEFAULT)
@@ -337,6 +310,7 @@ static enum path_outcome settle_length(struct paths *paths, struct choice *choic
     for (unsigned relays = paths->config.relays; relays <= TOPOLOGY_RELAYS_MAX; relays++) {
         uint64_t n = count_with(choice, relays);
         if (n >= PATH_CHOICES_WANTED) {
+            forget_target(paths, choice->query.target);
             settle_around(paths, choice, relays);
             return PATH_OK;
         }
@@ -346,34 +320,110 @@ static enum path_outcome settle_length(struct paths *paths, struct choice *choic
         }
     }
     if (most == 0)
-        return settle_below(paths, choice, wish->strict || paths->config.strict);
+        return settle_below(paths, choice, wish->strict || paths->config.strict, now);
+    forget_target(paths, choice->query.target);
     choice->query.relays = best;
     return PATH_OK;
 }
 
-/* One draw, past the wish's `avoid` if there is no other way. */
-static int draw_hops(struct paths *paths, struct choice *choice, const struct path_wish *wish) {
-    struct topology_query query = choice->query;
-    query.avoid = wish->avoid;
-    query.n_avoid = wish->n_avoid;
-    if (wish->n_avoid > 0 &&
-        topology_sample(choice->topology, &query, &paths->random, choice->hops) == 0)
-        return 0;
-    return topology_sample(choice->topology, &choice->query, &paths->random, choice->hops);
+static bool is_in(const uint64_t *prefixes, size_t n, uint64_t prefix) {
+    for (size_t i = 0; i < n; i++)
+        if (prefixes[i] == prefix)
+            return true;
+    return false;
 }
 
-static enum path_outcome choose(struct paths *paths, const struct path_wish *wish, struct mono now,
-                                struct choice *choice) {
+/* First relays for a path that is to share none: guards, then any relaying neighbours; those that
+ * the other paths pass nowhere, then those that they do not begin with. */
+static size_t list_apart(const struct paths *paths, const struct path_wish *wish, unsigned tier,
+                         uint64_t ret_firsts[NEIGHBOURS_MAX]) {
+    uint64_t target = node_id_prefix(&wish->target);
+    size_t n = 0;
+    for (size_t i = 0; i < paths->n_neighbours; i++) {
+        uint64_t prefix = paths->neighbours[i].prefix;
+        bool wanted = tier % 2 == 1 || paths_is_guard(paths, prefix);
+        bool taken = is_in(wish->firsts, wish->n_firsts, prefix) ||
+                     (tier < 2 && is_in(wish->avoid, wish->n_avoid, prefix));
+        if (paths->neighbours[i].relay && prefix != target && wanted && !taken)
+            ret_firsts[n++] = prefix;
+    }
+    return n;
+}
+
+/* As long as settled on, or longer if it has to be. None apart: as any other path. */
+static void settle_apart(const struct paths *paths, struct path_choice *choice,
+                         const struct path_wish *wish) {
+    struct topology_query shared = choice->query;
+    unsigned most =
+        wish->relays_exact == RELAYS_DEFAULT ? TOPOLOGY_RELAYS_MAX : choice->query.relays;
+    choice->query.firsts = choice->apart;
+    for (unsigned tier = 0; tier < 4; tier++) {
+        choice->query.n_firsts = list_apart(paths, wish, tier, choice->apart);
+        for (unsigned relays = shared.relays; choice->query.n_firsts > 0 && relays <= most;
+             relays++)
+            if (count_with(choice, relays) > 0)
+                return;
+    }
+    choice->query = shared;
+}
+
+static int draw_past(struct paths *paths, struct path_choice *choice, const uint64_t *avoid,
+                     size_t n) {
+    struct topology_query query = choice->query;
+    query.avoid = avoid;
+    query.n_avoid = n;
+    return topology_sample(choice->topology, &query, &paths->random, choice->hops);
+}
+
+/* Past the guards too, which the other paths are to begin with. */
+static int draw_past_guards(struct paths *paths, struct path_choice *choice,
+                            const struct path_wish *wish) {
+    uint64_t avoid[PATH_AVOID_MAX + NEIGHBOURS_MAX];
+    size_t n = wish->n_avoid < PATH_AVOID_MAX ? wish->n_avoid : PATH_AVOID_MAX;
+    if (n > 0)
+        memcpy(avoid, wish->avoid, n * sizeof *avoid);
+    for (size_t i = 0; i < paths->n_guards; i++)
+        avoid[n++] = paths->guards[i].prefix;
+    return draw_past(paths, choice, avoid, n);
+}
+
+/* One draw, past the wish's `avoid`, or as few of them as some draws find. */
+static int draw_hops(struct paths *paths, struct path_choice *choice,
+                     const struct path_wish *wish) {
+    uint64_t hops[HOPS_MAX];
+    size_t fewest = SIZE_MAX;
+    if (wish->apart && draw_past_guards(paths, choice, wish) == 0)
+        return 0;
+    if (wish->n_avoid > 0 && draw_past(paths, choice, wish->avoid, wish->n_avoid) == 0)
+        return 0;
+    for (unsigned draws = wish->n_avoid > 0 ? SHARED_DRAWS : 1; draws > 0 && fewest > 0; draws--) {
+        size_t shared = 0;
+        if (topology_sample(choice->topology, &choice->query, &paths->random, hops) != 0)
+            return -ENOENT;
+        for (unsigned i = 1; i < choice->query.relays; i++)
+            shared += is_in(wish->avoid, wish->n_avoid, hops[i]);
+        if (shared < fewest)
+            memcpy(choice->hops, hops, sizeof hops);
+        fewest = shared < fewest ? shared : fewest;
+    }
+    return 0;
+}
+
+enum path_outcome path_choose(struct paths *paths, const struct path_wish *wish, struct mono now,
+                              bool may_wait, struct path_choice *choice) {
     uint64_t target = node_id_prefix(&wish->target);
     guards_update(paths, now);
-    *choice = (struct choice){.topology = directory_topology(paths->directory),
-                              .waiting = paths->n_guards > 0 && guards_up(paths) == 0};
+    *choice = (struct path_choice){.topology = directory_topology(paths->directory),
+                                   .may_wait = may_wait,
+                                   .waiting = paths->n_guards > 0 && guards_up(paths) == 0};
     choice->query.target = target;
     choice->query.firsts = choice->firsts;
     choice->query.n_firsts = list_firsts(paths, target, choice->firsts);
-    enum path_outcome outcome = settle_length(paths, choice, wish);
+    enum path_outcome outcome = settle_length(paths, choice, wish, now);
     if (outcome != PATH_OK)
         return outcome;
+    if (wish->apart && choice->query.relays > 0)
+        settle_apart(paths, choice, wish);
     for (unsigned redraws = 0; redraws <= REDRAWS_MAX; redraws++) {
         if (draw_hops(paths, choice, wish) != 0)
             return PATH_NONE;
@@ -383,9 +433,7 @@ static enum path_outcome choose(struct paths *paths, const struct path_wish *wis
     return PATH_OK;
 }
 
-/* A prefix is what packets know; two ids that share one are told apart here. */
-static const struct directory_entry *find_target(const struct paths *paths,
-                                                 const struct node_id *target) {
+const struct directory_entry *path_target(const struct paths *paths, const struct node_id *target) {
     const struct directory_entry *entry =
         directory_find_prefix(paths->directory, node_id_prefix(target));
     return entry != NULL && node_id_is_equal(&entry->id, target) ? entry : NULL;
@@ -393,177 +441,14 @@ static const struct directory_entry *find_target(const struct paths *paths,
 
 enum path_outcome path_sample(struct paths *paths, const struct path_wish *wish, struct mono now,
                               uint64_t ret_hops[HOPS_MAX], size_t *ret_n, double *ret_choices) {
-    struct choice choice;
-    if (find_target(paths, &wish->target) == NULL)
+    struct path_choice choice;
+    if (path_target(paths, &wish->target) == NULL)
         return PATH_UNKNOWN;
-    enum path_outcome outcome = choose(paths, wish, now, &choice);
+    enum path_outcome outcome = path_choose(paths, wish, now, false, &choice);
     if (outcome != PATH_OK)
         return outcome;
     *ret_n = choice.query.relays + 1;
     memcpy(ret_hops, choice.hops, *ret_n * sizeof *ret_hops);
     *ret_choices = topology_estimate(choice.topology, &choice.query, &paths->random);
     return PATH_OK;
-}
-
-/* ---- Live paths ---- */
-
-static void slot_give(struct paths *paths, struct path *path) {
-    sodium_memzero(path, sizeof *path);
-    path->owner = paths;
-    path->next_free = paths->free;
-    paths->free = path;
-}
-
-static struct path *slot_take(struct paths *paths) {
-    if (paths->free == NULL && paths->n_chunks < CHUNKS_MAX) {
-        struct path *chunk = sodium_malloc(SLOTS_A_CHUNK * sizeof *chunk);
-        if (chunk == NULL)
-            return NULL;
-        paths->chunks[paths->n_chunks++] = chunk;
-        for (size_t i = SLOTS_A_CHUNK; i-- > 0;)
-            slot_give(paths, &chunk[i]);
-    }
-    struct path *path = paths->free;
-    if (path == NULL)
-        return NULL;
-    paths->free = path->next_free;
-    paths->n_live++;
-    return path;
-}
-
-void path_free(struct path *path) {
-    if (path == NULL)
-        return;
-    struct paths *paths = path->owner;
-    paths->n_live--;
-    slot_give(paths, path);
-}
-
-/* False: no descriptor, no routing key for the epoch, or one that yields zero. */
-static bool layer_key(struct paths *paths, uint64_t hop, struct wall wall,
-                      struct onion_layer *layer) {
-    struct {
-        uint8_t eph[KEY_LEN];
-    } s;
-    struct descriptor descriptor;
-    const struct directory_entry *entry = directory_find_prefix(paths->directory, hop);
-    if (entry == NULL)
-        return false;
-    directory_descriptor(entry, &descriptor);
-    const uint8_t *routing_public = descriptor_routing_key(&descriptor, wall_epoch(wall));
-    if (routing_public == NULL)
-        return false;
-    random_fill(&paths->random, s.eph, sizeof s.eph);
-    enum drop drop = onion_layer_key(layer, routing_public, s.eph);
-    sodium_memzero(&s, sizeof s);
-    layer->key_id = (uint8_t)(wall_epoch(wall) & 0xff);
-    layer->slot = (uint8_t)(wall_minute(wall) % 60);
-    layer->hop = hop;
-    return drop == DROP_NONE;
-}
-
-static bool path_key(struct paths *paths, struct path *path, const struct choice *choice,
-                     struct wall wall) {
-    path->n_hops = choice->query.relays + 1;
-    for (size_t i = 0; i < path->n_hops; i++)
-        if (!layer_key(paths, choice->hops[i], wall, &path->layers[i]))
-            return false;
-    return true;
-}
-
-/* The target's own key, looked at before anything is drawn: without it no draw can help. */
-static bool has_routing_key(const struct paths *paths, const struct node_id *target,
-                            struct wall wall) {
-    struct descriptor descriptor;
-    const struct directory_entry *entry = find_target(paths, target);
-    if (entry == NULL)
-        return false;
-    directory_descriptor(entry, &descriptor);
-    return descriptor_routing_key(&descriptor, wall_epoch(wall)) != NULL;
-}
-
-enum path_outcome path_draw(struct paths *paths, const struct path_wish *wish, struct mono now,
-                            struct wall wall, struct path **ret_path, bool *ret_fewer) {
-    struct choice choice;
-    enum path_outcome outcome = PATH_NONE;
-    if (!has_routing_key(paths, &wish->target, wall))
-        return PATH_UNKNOWN;
-    struct path *path = slot_take(paths);
-    if (path == NULL)
-        return PATH_NONE;
-    /* A relay between two epochs' descriptors, or with a worthless key, is drawn around. */
-    for (unsigned tries = 0; tries <= REDRAWS_MAX; tries++) {
-        outcome = choose(paths, wish, now, &choice);
-        if (outcome != PATH_OK)
-            break;
-        if (path_key(paths, path, &choice, wall)) {
-            path->born = now;
-            path->minute = wall_minute(wall);
-            *ret_path = path;
-            *ret_fewer = choice.fewer;
-            return PATH_OK;
-        }
-        outcome = PATH_NONE;
-    }
-    path_free(path);
-    return outcome;
-}
-
-bool path_is_usable(const struct paths *paths, const struct path *path, struct mono now,
-                    struct wall wall) {
-    int64_t minutes = wall_minute(wall) - path->minute;
-    if (now.us - path->born.us >= PATH_LIFE_US || path->n_sealed >= PATH_PACKETS_MAX)
-        return false;
-    if (minutes < -PATH_MINUTES_MAX || minutes > PATH_MINUTES_MAX ||
-        path->minute / 60 != wall_epoch(wall))
-        return false;
-    return find_neighbour(paths, path_first(path)) != NULL;
-}
-
-/* In parallel, halves first: the builtin would be a call into the compiler's library on a plain
- * x86-64. */
-static unsigned count_ones(uint64_t x) {
-    x -= x >> 1 & UINT64_C(0x5555555555555555);
-    x = (x & UINT64_C(0x3333333333333333)) + (x >> 2 & UINT64_C(0x3333333333333333));
-    x = (x + (x >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
-    return (unsigned)(x * UINT64_C(0x0101010101010101) >> 56);
-}
-
-/* A uniformly random index that this hop has not had: the next of a random permutation, without a
- * table of it. */
-static uint16_t take_index(struct paths *paths, struct path *path, size_t hop) {
-    uint64_t *used = path->used[hop];
-    unsigned skip =
-        (unsigned)random_below(&paths->random, (uint64_t)ONION_INDEX_COUNT - path->n_sealed);
-    unsigned word = 0;
-    for (unsigned free; (free = 64 - count_ones(used[word])) <= skip; word++)
-        skip -= free;
-    uint64_t unused = ~used[word];
-    while (skip-- > 0)
-        unused &= unused - 1; /* clears the lowest */
-    used[word] |= unused & (~unused + 1);
-    return (uint16_t)(word * 64 + (unsigned)__builtin_ctzll(unused));
-}
-
-uint16_t path_seal(struct paths *paths, struct path *path, const void *payload, size_t length,
-                   uint8_t ret_packet[ONION_LEN]) {
-    uint16_t indexes[HOPS_MAX];
-    uint8_t nonce[ONION_NONCE_LEN];
-    assert(path->n_sealed < PATH_PACKETS_MAX);
-    for (size_t i = 0; i < path->n_hops; i++)
-        indexes[i] = take_index(paths, path, i);
-    random_fill(&paths->random, nonce, sizeof nonce);
-    onion_build(path->layers, path->n_hops, indexes, nonce, payload, length, &paths->random,
-                ret_packet);
-    return path->n_sealed++;
-}
-
-uint64_t path_first(const struct path *path) {
-    return path->layers[0].hop;
-}
-
-size_t path_hops(const struct path *path, uint64_t ret_hops[HOPS_MAX]) {
-    for (size_t i = 0; i < path->n_hops; i++)
-        ret_hops[i] = path->layers[i].hop;
-    return path->n_hops;
 }

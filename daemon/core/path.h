@@ -16,6 +16,7 @@
 #define PATH_LIFE_US (2 * US_PER_S)
 #define PATH_PACKETS_MAX ONION_INDEX_COUNT
 #define PATH_CHOICES_WANTED 16
+#define PATH_AVOID_MAX 160 /* of a wish that is to be apart: 32 paths of 5 relays */
 
 struct paths; /* one a node: guards, memory of failed links */
 struct path;  /* one live path; secrets */
@@ -49,11 +50,17 @@ struct path_wish {
     bool strict;           /* or'ed with the configuration */
     const uint64_t *avoid; /* later relays of other paths: avoided where another choice exists */
     size_t n_avoid;
+    bool apart; /* shares its first relay with none of `firsts`, if need be by way of a neighbour
+                   that is no guard: for shards each of which is to fall with its own relays alone,
+                   at the price of showing more neighbours that we send */
+    const uint64_t *firsts; /* first relays of those other paths (`avoid` holds them too) */
+    size_t n_firsts;
 };
 enum path_outcome {
     PATH_OK = 0,
     PATH_UNKNOWN, /* no descriptor of the target, or no routing key for this epoch */
-    PATH_NONE,    /* no path just now (or guards expected back, 1,024 live paths, no memory) */
+    PATH_NONE,    /* no path just now (or guards expected back, or for 3 s none of full length where
+                     relays are enough for one; 1,024 live paths; no memory) */
     PATH_STRICT,  /* none as long as asked for (strict, relays_exact), though there are others */
 };
 /* Draw and key a path. `wall` is corrected time. *ret_fewer: fewer relays than configured (a notice

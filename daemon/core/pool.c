@@ -16,7 +16,6 @@
 #define INTRODUCED_BURST 16
 #define DUPLICATE_US (5 * US_PER_MINUTE) /* a neighbour's other address is left alone */
 #define STOOD_US US_PER_MINUTE
-#define INTRODUCE_LEN (NODE_ID_LEN + ADDRESS_WIRE_LEN)
 
 struct pool *pool_new(const struct pool_config *config, const struct node_boot *boot,
                       const struct address *bootstrap, size_t n_bootstrap, struct mono now) {
@@ -52,7 +51,7 @@ void pool_add_bootstrap(struct pool *pool, const struct address *address, struct
     struct address whole = *address;
     if (whole.port == 0)
         whole.port = ADDRESS_PORT_DEFAULT;
-    book_note(&pool->book, &whole, CONTACT_BOOTSTRAP);
+    book_configure(&pool->book, &whole);
     pool->next = now;
 }
 
@@ -122,146 +121,6 @@ bool pool_is_linked_to(const struct pool *pool, const struct address *address) {
     return false;
 }
 
-/* ---- Referrals ---- */
-
-static bool add_referral(struct address *referrals, size_t *n, const struct address *address,
-                         const struct address *not_this) {
-    if (address_is_unspecified(address) || address_is_same_ip(address, not_this))
-        return false;
-    for (size_t i = 0; i < *n; i++)
-        if (address_is_equal(&referrals[i], address))
-            return false;
-    referrals[(*n)++] = *address;
-    return true;
-}
-
-static size_t draw_referrals(const struct pool *pool, const struct address *asker,
-                             struct address referrals[LINK_REFERRALS_MAX]) {
-    size_t n = 0;
-    for (unsigned i = 0; i < 2 * LINK_REFERRALS_MAX && n < LINK_REFERRALS_MAX; i++) {
-        const struct directory_entry *entry = directory_random(pool->config.directory);
-        if (!entry)
-            break;
-        struct address address = directory_address(pool->config.directory, entry);
-        add_referral(referrals, &n, &address, asker);
-    }
-    for (unsigned slot = 0; slot < LINK_SLOTS && n < LINK_REFERRALS_MAX; slot++) {
-        const struct link_view *link = links_at(pool->config.links, slot);
-        if (link && link->state == LINK_UP)
-            add_referral(referrals, &n, &link->address, asker);
-    }
-    return n;
-}
-
-/* ---- Asked for a link ---- */
-
-static void introduce(struct pool *pool, const struct link_view *to, const struct link_view *whom,
-                      struct mono now) {
-    uint8_t body[INTRODUCE_LEN];
-    struct wire_writer w = wire_writer(body, sizeof body);
-
-    wire_put(&w, whom->id.bytes, NODE_ID_LEN);
-    wire_put_address(&w, &whom->address);
-    links_send_frame(pool->config.links, to->prefix, FRAME_INTRODUCE, body, sizeof body, now);
-}
-
-/* The youngest accepted link that nothing protects, or NULL. */
-static const struct link_view *splittable(const struct pool *pool) {
-    const struct link_view *youngest = NULL;
-    for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
-        const struct link_view *link = links_at(pool->config.links, slot);
-        if (!link || link->state == LINK_PROBATION || link->dialled || link->purpose == LINK_JOIN ||
-            pool_is_anchor(pool, link) || paths_is_guard(pool->config.paths, link->prefix))
-            continue;
-        if (!youngest || link->serial > youngest->serial)
-            youngest = link;
-    }
-    return youngest;
-}
-
-/* Links let in by JOIN fill at most a quarter of the pool. */
-static unsigned join_share(const struct pool *pool) {
-    return (pool->config.max + 3) / 4;
-}
-
-/* JOIN at a full node: the newcomer goes between us and one whom we accepted. False: no edge can be split. */
-static bool split_edge(struct pool *pool, const struct link_view *newcomer, struct mono now) {
-    struct census census = pool_census(pool);
-    const struct link_view *link = census.joined < join_share(pool) ? splittable(pool) : NULL;
-    if (!link)
-        return false;
-    struct link_view displaced = *link;
-    introduce(pool, &displaced, newcomer, now);
-    links_close(pool->config.links, displaced.slot, LINK_CLOSED_REPLACED, now);
-    links_verdict(pool->config.links, newcomer->slot, LINK_ACCEPTED, NULL, 0, now);
-    introduce(pool, newcomer, &displaced, now);
-    return true;
-}
-
-/* Is it true that this node, by the id that it has proved, was introduced to us, or is one that we have lost? */
-static bool is_expected(const struct pool *pool, const struct link_view *asker, struct mono now) {
-    for (size_t i = 0; i < pool->book.n; i++) {
-        const struct contact *contact = &pool->book.contacts[i];
-        if (!node_id_is_equal(&contact->id, &asker->id))
-            continue;
-        if (asker->purpose == LINK_INTRODUCED ? contact->kind == CONTACT_INTRODUCED
-                                              : book_is_lost(contact, now))
-            return true;
-    }
-    return false;
-}
-
-static bool is_barred(const struct pool *pool, const struct link_view *asker, struct mono now) {
-    for (size_t i = 0; i < pool->book.n; i++)
-        if (node_id_is_equal(&pool->book.contacts[i].id, &asker->id) &&
-            pool->book.contacts[i].barred.us > now.us)
-            return true;
-    return false;
-}
-
-static bool has_room(const struct pool *pool, const struct link_view *asker, struct mono now) {
-    if (is_barred(pool, asker, now))
-        return false;
-    struct census census = pool_census(pool);
-    unsigned aim = pool_aim(pool), most = pool->config.max;
-    unsigned lack = census.up < aim ? aim - census.up : 0;
-    unsigned dials = links_dials(pool->config.links);
-
-    /* What we dial ourselves has its place already, as far as it is wanted. */
-    if (census.all + (dials < lack ? dials : lack) >= most)
-        return false;
-    if (census.all >= pool->config.min && pool_network_is_full(pool, &asker->address, asker))
-        return false;
-    if (census.accepted < most - aim / 2)
-        return true;
-    /* Beyond that, only what we know to be true of it counts, not what it says. */
-    if (asker->purpose == LINK_JOIN)
-        return census.joined < join_share(pool);
-    return (asker->purpose == LINK_INTRODUCED || asker->purpose == LINK_HEAL) &&
-           is_expected(pool, asker, now);
-}
-
-/* An edge is split because there is no place, not because a network has its share. */
-static bool may_split(const struct pool *pool, const struct link_view *asker) {
-    return pool_census(pool).all >= pool->config.max &&
-           !pool_network_is_full(pool, &asker->address, asker);
-}
-
-static void asked(struct pool *pool, const struct link_event *event, struct mono now) {
-    struct address referrals[LINK_REFERRALS_MAX];
-    const struct link_view *asker = links_at(pool->config.links, event->link.slot);
-    size_t n;
-
-    if (!asker || asker->serial != event->link.serial)
-        return;
-    n = draw_referrals(pool, &asker->address, referrals);
-    if (has_room(pool, asker, now) && !pool->leaving)
-        links_verdict(pool->config.links, asker->slot, LINK_ACCEPTED, referrals, n, now);
-    else if (asker->purpose != LINK_JOIN || pool->leaving || !may_split(pool, asker) ||
-             !split_edge(pool, asker, now))
-        links_verdict(pool->config.links, asker->slot, LINK_FULL, referrals, n, now);
-}
-
 /* ---- What became of dials and links ---- */
 
 static void answer_waiting(struct pool *pool, const struct address *address, bool up,
@@ -322,7 +181,7 @@ static void came_up(struct pool *pool, const struct link_event *event, struct mo
     }
     pool->refusals = pool->in_vain = 0;
     note_referrals(pool, event);
-    answer_waiting(pool, &event->link.address, true, "");
+    answer_waiting(pool, &event->link.address, true, "connected");
     plan_save(pool, now);
 }
 
@@ -390,7 +249,7 @@ void pool_link_event(struct pool *pool, const struct link_event *event, struct m
 
     switch (event->kind) {
     case LINK_EVENT_ASKED:
-        asked(pool, event, now);
+        pool_asked(pool, event, now);
         break;
     case LINK_EVENT_UP:
         came_up(pool, event, now);
@@ -430,10 +289,10 @@ enum drop pool_introduced(struct pool *pool, const uint8_t *body, size_t length,
     wire_get_address(&r, &address);
     if (r.failed || wire_left(&r) != 0 || address.port == 0 || address_is_unspecified(&address))
         return DROP_MALFORMED;
-    if (pool->introduced_from.us >= now.us)
-        return DROP_LIMIT;
     if (pool->introduced_from.us < now.us - INTRODUCED_BURST * INTRODUCED_US)
         pool->introduced_from = mono_add(now, -INTRODUCED_BURST * INTRODUCED_US);
+    if (pool->introduced_from.us > now.us - INTRODUCED_US)
+        return DROP_LIMIT;
     pool->introduced_from = mono_add(pool->introduced_from, INTRODUCED_US);
     struct contact *contact = book_note(&pool->book, &address, CONTACT_INTRODUCED);
     if (contact && contact->failures == 0) {
@@ -536,7 +395,7 @@ void pool_disconnect(struct pool *pool, uint64_t client, const struct node_id *i
         contact->id = *id;
     }
     links_close(pool->config.links, link->slot, LINK_CLOSED_BYE, now);
-    effects_answer_text(pool->config.effects, client, ANSWER_OK, "%s", "");
+    effects_answer_text(pool->config.effects, client, ANSWER_OK, "disconnected for an hour");
 }
 
 void pool_client_gone(struct pool *pool, uint64_t client) {
@@ -559,7 +418,7 @@ void pool_leave(struct pool *pool, struct mono now) {
     }
     save(pool);
     for (unsigned i = 0; i < n && n > 1; i++)
-        introduce(pool, links[i], links[(i + 1) % n], now);
+        pool_introduce(pool, links[i], links[(i + 1) % n], now);
     for (unsigned slot = 0; slot < LINK_SLOTS; slot++)
         links_close(pool->config.links, slot, LINK_CLOSED_LEAVING, now);
 }

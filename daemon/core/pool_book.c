@@ -55,11 +55,29 @@ struct contact *book_note(struct book *book, const struct address *address,
             contact->kind = kind;
         return contact;
     }
+    if (address->port == 0 || address_is_unspecified(address))
+        return NULL; /* nobody can be there, whoever says so */
     contact = book_slot(book, kind);
     if (contact)
         *contact = (struct contact){
             .address = *address, .kind = kind, .until = MONO_NEVER, .barred = {INT64_MIN}};
     return contact;
+}
+
+void book_configure(struct book *book, const struct address *address) {
+    struct contact *failed = NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < book->n; i++) {
+        struct contact *contact = &book->contacts[i];
+        if (contact->kind != CONTACT_BOOTSTRAP || address_is_equal(&contact->address, address))
+            continue;
+        n++;
+        if (!failed || contact->failures > failed->failures)
+            failed = contact;
+    }
+    if (n >= BOOK_CONFIGURED_MAX)
+        failed->kind = CONTACT_GOSSIPED;
+    book_note(book, address, CONTACT_BOOTSTRAP);
 }
 
 bool book_is_lost(const struct contact *contact, struct mono now) {

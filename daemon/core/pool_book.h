@@ -5,6 +5,8 @@
 #include "daemon/core/base.h"
 
 #define BOOK_MAX 512 /* at the bound the least promising of the replaceable goes */
+#define BOOK_CONFIGURED_MAX                                                                        \
+    256 /* 64 peers of 4 addresses: what a name led to long ago must not fill it */
 
 enum contact_kind {                     /* the more wanted first */
                     CONTACT_MANUAL,     /* p2pctl connect */
@@ -34,12 +36,15 @@ struct book {
 
 void book_deinit(struct book *book);
 struct contact *book_find(struct book *book, const struct address *address);
-/* Find or make; a wanted kind replaces a less wanted one. NULL: out of memory, or full of better ones. */
+/* Find or make; a wanted kind replaces a less wanted one. NULL: out of memory, full of better ones, or no address
+ * that anybody can have (port 0). */
 struct contact *book_note(struct book *book, const struct address *address, enum contact_kind kind);
 /* A dial in vain: back off 1 s to 5 min with jitter; what was only told us is barred for an hour after three. */
 void book_failed(struct contact *contact, const struct core_random *random, struct mono now);
 /* Refused as full: ask others first. */
 void book_refused(struct contact *contact, const struct core_random *random, struct mono now);
+/* Note a configured peer; beyond BOOK_CONFIGURED_MAX the one that failed most is configured no more. */
+void book_configure(struct book *book, const struct address *address);
 bool book_is_configured(const struct contact *contact);
 /* Is it a neighbour lost to silence that is still looked for? */
 bool book_is_lost(const struct contact *contact, struct mono now);

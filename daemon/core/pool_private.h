@@ -1,5 +1,5 @@
-/* What the pool's two halves share: pool.c (who is let in, what became of links, what is kept on disk), pool_dial.c (whom we dial and
- * when). Nobody else includes it. */
+/* What the pool's files share: pool.c (what became of links, what is kept on disk), pool_ask.c (who is let in), pool_dial.c (whom we
+ * dial and when). Nobody else includes it. */
 #ifndef P2PD_POOL_PRIVATE_H
 #define P2PD_POOL_PRIVATE_H
 
@@ -43,6 +43,12 @@ bool pool_network_is_full(const struct pool *pool, const struct address *address
 bool pool_is_linked_to(const struct pool *pool, const struct address *address);
 /* Give up on a suspect that nothing protects: its place is wanted. False: there is none. */
 bool pool_close_suspect(struct pool *pool, struct mono now);
+
+/* pool_ask.c */
+void pool_asked(struct pool *pool, const struct link_event *event, struct mono now);
+/* Tell a neighbour to link to another node. */
+void pool_introduce(struct pool *pool, const struct link_view *to, const struct link_view *whom,
+                    struct mono now);
 
 /* pool_dial.c */
 bool pool_may_dial(const struct pool *pool, const struct contact *contact, struct mono now);

@@ -90,6 +90,8 @@ enum file_state {
     FILE_WAITING,      /* complete and verified: receive takes it */
     FILE_OUTGOING,     /* message_state says more */
 };
+/* A folder's configured 255, a name, a number, and room to resolve links. */
+#define FILE_PATH_MAX 480
 struct file_record {
     enum file_state state;
     struct message_id id;
@@ -97,7 +99,7 @@ struct file_record {
     struct address peer_address;
     char peer_name[NODE_NAME_MAX + 1];
     struct file_head head;
-    char path[256]; /* FILE_WAITING: where it lies, absolute */
+    char path[FILE_PATH_MAX]; /* FILE_WAITING: where it lies, absolute */
     uint64_t size,
         held; /* held: bytes here (incoming), bytes confirmed (outgoing, as last stored) */
     struct wall sent, received;       /* received: complete */
@@ -118,7 +120,9 @@ enum store_kind {
                          was accepted */
     STORE_OUT_FIND, /* the record of an id, or -ENOENT */
     STORE_IN_PUT, /* one block of a message or file, idempotent. Results: see store_in_outcome. -EDQUOT: over a quota, nothing of it
-                         is kept; -EBADMSG: the file is complete and its digest is wrong, it begins anew */
+                         is kept; -EBADMSG: the file is complete and its digest is wrong, or what was
+                         here is gone: it begins anew with its next block; -EAGAIN: all is here, but its digest is still being
+                         computed: the same block, put again, will tell */
     STORE_IN_FETCH, /* waiting messages (KIND_MESSAGE) with place > after, by place: at most limit, at most bytes of bodies (but one at
                          least); of those, the ones that `since` leaves */
     STORE_IN_TAKE, /* rows: from waiting to taken (history), or body deleted at once if `forget`; the tombstone stays */
@@ -150,8 +154,8 @@ struct store_op {
         struct {
             struct out_record record;
             const uint8_t *body;
-            char spool[SPOOL_NAME_MAX +
-                       1]; /* KIND_FILE: its name in the spool folder; the store takes it over */
+            /* KIND_FILE: its name in the spool folder; the store takes it over if the result is 0 */
+            char spool[SPOOL_NAME_MAX + 1];
         } out_put;
         struct {
             struct message_id id;
@@ -396,8 +400,9 @@ struct counters { /* names as in status --json */
         duplicates_dropped, malformed_dropped, no_route_dropped, queue_dropped, handshakes,
         retransmissions;
     uint64_t drops[DROP_COUNT];
-    uint64_t share_refused, cookies_sent, handshakes_refused, messages_sent, messages_delivered,
-        messages_received, receipts_sent, mail_refused;
+    uint64_t share_refused, cookies_sent, handshakes_refused, messages_sent, messages_delivered, messages_received,
+        receipts_sent, mail_refused;
+    uint64_t refused_blocked, refused_unknown, refused_quota, refused_files; /* parcels */
 };
 struct status_report {
     struct node_id id;

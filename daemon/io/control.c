@@ -40,6 +40,27 @@ void control_release(struct control *control, size_t bytes) {
             client_resume(client);
 }
 
+/* libev tells of what came while we were away in an order of its own, mostly the last first. So
+ * nothing is read when it is told; this comes after all such news, since its priority is lower. */
+static void on_serve(struct ev_loop *loop, ev_prepare *watcher, int events) {
+    struct control *control = watcher->data;
+    struct control_client *client = control->clients;
+    (void)loop, (void)events;
+    while (client) {
+        struct control_client *next = client->next; /* serving one drops no other */
+        if (client->ready) {
+            client->ready = false;
+            client_serve(client);
+        }
+        client = next;
+    }
+}
+
+void control_schedule(struct control *control, struct control_client *client) {
+    client->ready = true;
+    ev_feed_event(control->loop, &control->serve, EV_CUSTOM);
+}
+
 void control_client_left(struct control *control) {
     if (control->fd >= 0 && !ev_is_active(&control->again))
         ev_io_start(control->loop, &control->listen);
@@ -118,7 +139,9 @@ int control_open(struct control **ret_control, struct ev_loop *loop,
     control_reconfigure(control, config);
     ev_io_init(&control->listen, on_listen, fd, EV_READ);
     ev_timer_init(&control->again, on_again, ACCEPT_AGAIN_S, 0.);
-    control->listen.data = control->again.data = control;
+    ev_prepare_init(&control->serve, on_serve);
+    ev_set_priority(&control->serve, EV_MINPRI);
+    control->listen.data = control->again.data = control->serve.data = control;
     ev_io_start(loop, &control->listen);
     *ret_control = control;
     return 0;
@@ -143,19 +166,38 @@ static void trim_output(struct control *control) {
     }
 }
 
-void control_answer(struct control *control, const struct answer *answer) {
+/* NULL: it is gone. */
+static struct control_client *find_client(const struct control *control, uint64_t number) {
     struct control_client *client = control->clients;
-    while (client && client->number != answer->client)
+    while (client && client->number != number)
         client = client->next;
-    if (!client || client->dead)
+    return client && !client->dead ? client : NULL;
+}
+
+void control_answer(struct control *control, const struct answer *answer) {
+    struct control_client *client = find_client(control, answer->client);
+    if (!client)
         return;
     client_take_answer(client, answer);
     trim_output(control);
 }
 
+void control_answer_fd(struct control *control, uint64_t client, int fd, const char *text) {
+    struct control_client *reader = find_client(control, client);
+    struct answer answer = {.client = client, .kind = ANSWER_TEXT, .end = true};
+    answer.code = fd < 0 ? ANSWER_FAILED : ANSWER_OK;
+    snprintf(answer.text, sizeof answer.text, "%s", text);
+    if (reader)
+        client_answer_frames(reader, &answer, fd);
+    else if (fd >= 0)
+        close(fd);
+}
+
 void control_hide(struct control *control) {
     if (!control || control->fd < 0)
         return;
+    for (struct control_client *client = control->clients; client; client = client->next)
+        send_abandon(client);
     ev_io_stop(control->loop, &control->listen);
     ev_timer_stop(control->loop, &control->again);
     unlink(control->path);
@@ -167,6 +209,7 @@ void control_close(struct control *control) {
     if (!control)
         return;
     control_hide(control);
+    ev_clear_pending(control->loop, &control->serve);
     while (control->clients) {
         struct control_client *client = control->clients;
         control->clients = client->next;

@@ -2,7 +2,8 @@
  * text of the original proposal, and turns both into requests of the core. It decides who may talk
  * and how much may be held for them; nothing else.
  *
- * One request a connection. Everything that happens, happens on the loop's thread. */
+ * One request a connection; descriptors go out (of files), and none come in: we read without a
+ * place for them, so that the kernel closes what a client attaches. Everything that happens, happens on the loop's thread. */
 #ifndef P2PD_CONTROL_H
 #define P2PD_CONTROL_H
 
@@ -17,6 +18,9 @@ struct control;
 #define CONTROL_CLIENTS_MAX 128 /* connections in all: the next ones wait in the kernel's queue */
 #define CONTROL_CLIENTS_UID                                                                        \
     96 /* of one uid: the next ones are refused, so that no user shuts out root */
+/* Files on their way into the spool, in all and of one uid: each may take hours. */
+#define CONTROL_SENDS_MAX 32
+#define CONTROL_SENDS_UID 24
 #define CONTROL_GID_NONE ((gid_t)-1)
 
 struct control_peer {
@@ -35,7 +39,7 @@ struct control_config {
 };
 
 enum control_command { CONTROL_STOP, CONTROL_RELOAD };
-/* What is told to the caller. control_answer may be called from within any of these. */
+/* What is told to the caller. control_answer may be called from within any of the first four. */
 struct control_sink {
     void *context;
     /* A request of the core's; borrowed during the call. */
@@ -45,6 +49,15 @@ struct control_sink {
     /* To be answered by an ANSWER_TEXT. After CONTROL_STOP's the connection stays until
      * control_close, so that the client can see when we are down. */
     void (*command)(void *context, enum control_command command, uint64_t client);
+    /* NULL from here on: not offered, such requests are refused.
+     * To be answered by control_answer_fd, then or later. The passphrase is borrowed during the
+     * call, and wiped after it. */
+    void (*backup)(void *context, uint64_t client, const uint8_t *passphrase, size_t length);
+    /* A fresh file for a client to write to: its name in the spool and a descriptor, which is ours
+     * to close. 0 or -errno. */
+    int (*spool_create)(void *context, char ret_name[SPOOL_NAME_MAX + 1], int *ret_fd);
+    /* It has become no message, or its message has a file of its own: it may be gone already. */
+    void (*spool_remove)(void *context, const char *name);
 };
 
 /* Create the socket and serve. 0, or -errno with the reason in ret_error: -EADDRINUSE (another
@@ -57,11 +70,14 @@ int control_open(struct control **ret_control, struct ev_loop *loop,
 void control_reconfigure(struct control *control, const struct control_config *config);
 /* Deliver an answer of the core (copied). Answers for clients that are gone are dropped. */
 void control_answer(struct control *control, const struct answer *answer);
-/* Remove the socket; the connections that there are stay. From here on its place may be another
- * daemon's. Takes NULL. */
+/* Answer a backup: with a descriptor (taken, and closed if the client is gone) and ANSWER_OK, or,
+ * if `fd` is a negative errno, with ANSWER_FAILED. `text` is for people. */
+void control_answer_fd(struct control *control, uint64_t client, int fd, const char *text);
+/* Remove the socket; the connections that there are stay, but files that clients are still copying
+ * to the spool are given up. From here on its place may be another daemon's. Takes NULL. */
 void control_hide(struct control *control);
 /* The same, and close every connection: what is still unsent is tried once more, without waiting.
- * No client_gone is told. Takes NULL. */
+ * The sink is not called any more. Takes NULL. */
 void control_close(struct control *control);
 
 #endif

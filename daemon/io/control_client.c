@@ -18,7 +18,7 @@
 
 /* ---- Timers and memory ---- */
 
-static void set_timer(struct control_client *client, ev_timer *timer, double seconds) {
+void client_set_timer(struct control_client *client, ev_timer *timer, double seconds) {
     ev_timer_stop(client->control->loop, timer);
     if (seconds > 0) {
         ev_timer_set(timer, seconds, 0.);
@@ -26,161 +26,26 @@ static void set_timer(struct control_client *client, ev_timer *timer, double sec
     }
 }
 
-static void free_input(struct control_client *client) {
+void client_free_input(struct control_client *client) {
     size_t reserved = client->reserved;
+    if (client->input) /* a passphrase may have come in it */
+        sodium_memzero(client->input, client->have);
     free(client->input);
     client->input = NULL;
     client->have = client->room = client->reserved = 0;
     control_release(client->control, reserved);
 }
 
-static void free_output(struct control_client *client) {
-    while (client->head) {
-        struct chunk *chunk = client->head;
-        client->head = chunk->next;
-        free(chunk->bytes);
-        free(chunk);
-    }
-    client->tail = NULL;
-    client->control->output_bytes -= client->output_bytes;
-    client->output_bytes = 0;
-}
-
-/* Let the loop look at this client again, soon and not from here. */
-static void wake(struct control_client *client) {
-    ev_feed_event(client->control->loop, &client->write, EV_WRITE);
-}
-
-void client_discard_output(struct control_client *client) {
-    free_output(client);
-    client->dead = true;
-    wake(client);
-}
-
-/* ---- Output ---- */
-
-/* Takes `bytes`. Without memory the client cannot be told anything: it is dropped. */
-static bool queue(struct control_client *client, uint8_t *bytes, size_t length) {
-    struct chunk *chunk = bytes ? malloc(sizeof *chunk) : NULL;
-    if (!chunk) {
-        free(bytes);
-        client->dead = true;
-        wake(client);
-        return false;
-    }
-    *chunk = (struct chunk){.bytes = bytes, .length = length};
-    if (client->tail)
-        client->tail->next = chunk;
-    else
-        client->head = chunk;
-    client->tail = chunk;
-    if (client->output_bytes == 0)
-        set_timer(client, &client->deadline, CONTROL_STALL_S);
-    client->output_bytes += length;
-    client->control->output_bytes += length;
-    wake(client);
-    return true;
-}
-
-static bool queue_message(void *context, const P2pd__Control__Answer *message) {
-    size_t length = 0;
-    uint8_t *bytes = frame_pack(&message->base, &length);
-    return queue(context, bytes, length);
-}
-
-static bool queue_text(struct control_client *client, const char *text) {
-    uint8_t *bytes = (uint8_t *)strdup(text);
-    return queue(client, bytes, strlen(text));
-}
-
-/* Send what the kernel takes. 0: all is out; 1: some is left; or -errno. */
-static int send_output(struct control_client *client) {
-    while (client->head) {
-        struct chunk *chunk = client->head;
-        ssize_t n =
-            send(client->fd, chunk->bytes + chunk->sent, chunk->length - chunk->sent, MSG_NOSIGNAL);
-        if (n < 0)
-            return errno == EAGAIN || errno == EINTR ? 1 : -errno;
-        set_timer(client, &client->deadline, CONTROL_STALL_S);
-        chunk->sent += (size_t)n;
-        client->output_bytes -= (size_t)n;
-        client->control->output_bytes -= (size_t)n;
-        if (chunk->sent < chunk->length)
-            continue;
-        client->head = chunk->next;
-        if (!client->head)
-            client->tail = NULL;
-        free(chunk->bytes);
-        free(chunk);
-    }
-    return 0;
-}
-
-/* ---- Answers ---- */
-
-/* The end of a request that the core has never seen. */
-static void refuse(struct control_client *client, enum answer_code code, const char *text) {
-    struct control_emit emit = {queue_message, client};
-    struct answer answer = {.kind = ANSWER_TEXT, .code = code, .end = true};
-    client->phase = CLIENT_ENDED;
-    free_input(client);
-    snprintf(answer.text, sizeof answer.text, "%s", text);
-    if (client->tongue == TONGUE_TEXT)
-        queue_text(client, "FAIL\n");
-    else
-        control_encode(&answer, client->request_id, false, SIZE_MAX, &emit);
-}
-
-static void answer_text(struct control_client *client, const struct answer *answer) {
-    bool gives = client->pull && answer->kind == ANSWER_MESSAGES && answer->messages.n > 0;
-    if (client->phase == CLIENT_CONFIRMED) {
-        /* Any word of the core's comes after the confirmation was stored. */
-        client->dead = true;
-        wake(client);
-    } else if (client->phase != CLIENT_WAITING || client->confirm_due) {
-        return;
-    } else if (gives) {
-        size_t length = 0;
-        uint8_t *bytes = control_text_messages(answer->messages.v, answer->messages.n, &length);
-        client->confirm_due = queue(client, bytes, length);
-    } else {
-        queue_text(client, answer->code != ANSWER_OK ? "FAIL\n"
-                           : client->pull            ? "SUCCESS 0\n"
-                                                     : "SUCCESS\n");
-        client->phase = CLIENT_ENDED;
-    }
-}
-
-static void answer_frames(struct control_client *client, const struct answer *answer) {
-    struct control_emit emit = {queue_message, client};
-    bool confirm = !client->peek && answer->kind == ANSWER_MESSAGES && answer->messages.n > 0;
-    client->confirm_due = client->confirm_due || confirm;
-    if (!control_encode(answer, client->request_id, confirm, client->control->message_max, &emit)) {
-        client->dead = true;
-        wake(client);
-    } else if (answer->end && client->phase == CLIENT_WAITING && !client->confirm_due) {
-        client->phase = CLIENT_ENDED;
-    }
-}
-
-void client_take_answer(struct control_client *client, const struct answer *answer) {
-    if (answer->end)
-        client->in_core = false;
-    if (client->tongue == TONGUE_TEXT)
-        answer_text(client, answer);
-    else
-        answer_frames(client, answer);
-}
-
 /* ---- Requests ---- */
 
-static void give_to_core(struct control_client *client, struct request *request) {
+void client_give(struct control_client *client, struct request *request) {
     request->client = client->number;
     client->phase = CLIENT_WAITING;
     client->in_core = true;
     client->pull = request->kind == REQUEST_PULL;
     client->peek = client->pull && request->pull.peek;
-    set_timer(client, &client->deadline, 0);
+    client->opens_file = request->kind == REQUEST_FILE_OPEN;
+    client_set_timer(client, &client->deadline, 0);
     client->control->sink.request(client->control->sink.context, request);
 }
 
@@ -194,8 +59,53 @@ static void confirm(struct control_client *client) {
 
 static void give_command(struct control_client *client, enum control_command command) {
     client->phase = command == CONTROL_STOP ? CLIENT_HELD : CLIENT_WAITING;
-    set_timer(client, &client->deadline, 0);
+    client_set_timer(client, &client->deadline, 0);
     client->control->sink.command(client->control->sink.context, command, client->number);
+}
+
+static void give_backup(struct control_client *client, const struct control_decoded *decoded) {
+    if (!client->control->sink.backup) {
+        client_refuse(client, ANSWER_USAGE, "this daemon makes no backups");
+        return;
+    }
+    client->phase = CLIENT_WAITING;
+    client_set_timer(client, &client->deadline, 0);
+    client->control->sink.backup(client->control->sink.context, client->number,
+                                 decoded->passphrase.bytes, decoded->passphrase.length);
+}
+
+static void dispatch_first(struct control_client *client, struct control_decoded *decoded) {
+    switch (decoded->kind) {
+    case DECODED_COMMAND:
+        give_command(client, decoded->command);
+        break;
+    case DECODED_SEND:
+        send_begin(client, decoded);
+        break;
+    case DECODED_BACKUP:
+        give_backup(client, decoded);
+        break;
+    case DECODED_SEND_DONE:
+        client_refuse(client, ANSWER_USAGE, "no file was begun");
+        break;
+    case DECODED_REQUEST:
+        if (decoded->request.kind == REQUEST_CONFIRM)
+            client_refuse(client, ANSWER_USAGE, "nothing to confirm");
+        else
+            client_give(client, &decoded->request);
+    }
+}
+
+/* What goes on with the request that there is; anything else is a second one, or a confirmation of
+ * nothing. */
+static void dispatch_later(struct control_client *client, const struct control_decoded *decoded) {
+    bool confirms = decoded->kind == DECODED_REQUEST && decoded->request.kind == REQUEST_CONFIRM;
+    if (client->phase == CLIENT_SENDING && decoded->kind == DECODED_SEND_DONE)
+        send_finish(client, decoded);
+    else if (client->phase == CLIENT_WAITING && confirms && client->confirm_due)
+        confirm(client);
+    else
+        client->dead = true;
 }
 
 static void dispatch_frame(struct control_client *client) {
@@ -205,33 +115,26 @@ static void dispatch_frame(struct control_client *client) {
     enum answer_code code =
         control_decode(client->input + FRAME_HEADER, client->have - FRAME_HEADER,
                        client->control->message_max, &decoded, text);
-    free_input(client);
+    client_free_input(client);
     if (first)
         client->request_id = decoded.request_id;
     if (code != ANSWER_OK) {
-        refuse(client, code, text);
+        client_refuse(client, code, text);
         return;
     }
-    bool confirms = decoded.kind == DECODED_REQUEST && decoded.request.kind == REQUEST_CONFIRM;
-    if (first && confirms)
-        refuse(client, ANSWER_USAGE, "nothing to confirm");
-    else if (first && decoded.kind == DECODED_COMMAND)
-        give_command(client, decoded.command);
-    else if (first)
-        give_to_core(client, &decoded.request);
-    else if (confirms && client->confirm_due)
-        confirm(client);
+    if (first)
+        dispatch_first(client, &decoded);
     else
-        client->dead = true; /* a second request, or a confirmation of nothing */
+        dispatch_later(client, &decoded);
     control_decoded_free(&decoded);
 }
 
 static void dispatch_text(struct control_client *client) {
     struct request request = {.kind = REQUEST_PULL};
     struct control_text text = control_text_parse(client->input, client->have);
-    set_timer(client, &client->quiet, 0);
+    client_set_timer(client, &client->quiet, 0);
     if (text.kind == CONTROL_TEXT_MALFORMED || text.size > client->control->message_max) {
-        refuse(client, ANSWER_USAGE, "");
+        client_refuse(client, ANSWER_USAGE, "");
         return;
     }
     if (text.kind == CONTROL_TEXT_PULL) {
@@ -246,8 +149,8 @@ static void dispatch_text(struct control_client *client) {
         request.push.relays = RELAYS_DEFAULT;
         randombytes_buf(request.push.id.bytes, sizeof request.push.id.bytes);
     }
-    give_to_core(client, &request);
-    free_input(client);
+    client_give(client, &request);
+    client_free_input(client);
 }
 
 /* ---- Input ---- */
@@ -258,8 +161,8 @@ static bool make_room(struct control_client *client, size_t want) {
         if (!control_reserve(client->control, want - client->reserved)) {
             client->paused = true;
             ev_io_stop(client->control->loop, &client->read);
-            set_timer(client, &client->deadline, 0);
-            set_timer(client, &client->quiet, 0);
+            client_set_timer(client, &client->deadline, 0);
+            client_set_timer(client, &client->quiet, 0);
             return false;
         }
         client->reserved = want;
@@ -278,10 +181,10 @@ static bool make_room(struct control_client *client, size_t want) {
 
 void client_resume(struct control_client *client) {
     client->paused = false;
-    set_timer(client, &client->deadline, CONTROL_ARRIVE_S);
+    client_set_timer(client, &client->deadline, CONTROL_ARRIVE_S);
     /* A text may be complete already, with nothing to come that would start this. */
     if (client->tongue == TONGUE_TEXT)
-        set_timer(client, &client->quiet, CONTROL_QUIET_S);
+        client_set_timer(client, &client->quiet, CONTROL_QUIET_S);
     ev_io_start(client->control->loop, &client->read);
 }
 
@@ -292,13 +195,13 @@ static size_t frame_wanted(struct control_client *client) {
     if (client->have < FRAME_HEADER)
         return make_room(client, FRAME_HEADER) ? FRAME_HEADER - client->have : 0;
     size_t length = frame_get_length(client->input);
-    if (client->phase == CLIENT_WAITING)
+    if (client->phase != CLIENT_READING)
         largest = CONTROL_CONFIRM_MAX;
     if (length > largest) {
         char text[64];
         snprintf(text, sizeof text, "message too large: at most %zu bytes",
                  client->control->message_max);
-        refuse(client, ANSWER_LIMIT, text);
+        client_refuse(client, ANSWER_LIMIT, text);
         return 0;
     }
     return make_room(client, FRAME_HEADER + length) ? FRAME_HEADER + length - client->have : 0;
@@ -309,7 +212,7 @@ static size_t text_wanted(struct control_client *client) {
     if (client->have < client->room)
         return client->room - client->have;
     if (client->have >= largest) {
-        refuse(client, ANSWER_LIMIT, "");
+        client_refuse(client, ANSWER_LIMIT, "");
         return 0;
     }
     /* A text says no length: beyond what is free it reserves the most that it may become. */
@@ -333,7 +236,13 @@ static void choose_tongue(struct control_client *client) {
     /* A length's first byte is 0 or 1 (FRAME_MESSAGE_MAX); no text begins so. */
     client->tongue = client->input[0] < 2 ? TONGUE_FRAMES : TONGUE_TEXT;
     if (client->phase == CLIENT_REFUSED)
-        refuse(client, ANSWER_LIMIT, client->refusal);
+        client_refuse(client, ANSWER_LIMIT, client->refusal);
+}
+
+static bool is_listening(const struct control_client *client) {
+    return client->phase == CLIENT_REFUSED || client->phase == CLIENT_READING ||
+           client->phase == CLIENT_SENDING ||
+           (client->phase == CLIENT_WAITING && client->tongue == TONGUE_FRAMES);
 }
 
 /* `n` bytes have come behind client->have. */
@@ -342,13 +251,13 @@ static void take_input(struct control_client *client, size_t n) {
     client->have += n;
     if (client->tongue == TONGUE_UNKNOWN)
         choose_tongue(client);
-    if (client->phase != CLIENT_READING && client->phase != CLIENT_WAITING)
+    if (!is_listening(client))
         return;
     if (client->tongue == TONGUE_TEXT) {
         if (memchr(fresh, '\n', n))
             dispatch_text(client);
         else
-            set_timer(client, &client->quiet, CONTROL_QUIET_S);
+            client_set_timer(client, &client->quiet, CONTROL_QUIET_S);
     } else if (client->have >= FRAME_HEADER &&
                client->have == FRAME_HEADER + (size_t)frame_get_length(client->input)) {
         dispatch_frame(client);
@@ -374,7 +283,7 @@ static void take_eof(struct control_client *client) {
     /* Nothing would tell us when the other half ends too, so the core's answer has a time from
      * here on. */
     if (client->phase == CLIENT_WAITING && client->output_bytes == 0)
-        set_timer(client, &client->deadline, CONTROL_STALL_S);
+        client_set_timer(client, &client->deadline, CONTROL_STALL_S);
 }
 
 /* What follows a text request, or a request that was refused: unread, it would make our close a
@@ -391,11 +300,6 @@ static void swallow(struct control_client *client) {
         take_eof(client);
     else if (errno != EAGAIN && errno != EINTR)
         client->dead = true;
-}
-
-static bool is_listening(const struct control_client *client) {
-    return client->phase == CLIENT_REFUSED || client->phase == CLIENT_READING ||
-           (client->phase == CLIENT_WAITING && client->tongue == TONGUE_FRAMES);
 }
 
 static void read_input(struct control_client *client) {
@@ -437,19 +341,20 @@ static void settle(struct control_client *client) {
     if (client->phase == CLIENT_WAITING && client->tongue == TONGUE_TEXT && client->confirm_due) {
         shutdown(client->fd, SHUT_WR);
         client->phase = CLIENT_TAKEN;
-        set_timer(client, &client->deadline, client->eof ? CONTROL_STALL_S : CONTROL_TAKEN_S);
-        set_timer(client, &client->quiet, client->eof ? CONTROL_POLL_S : 0);
+        client_set_timer(client, &client->deadline,
+                         client->eof ? CONTROL_STALL_S : CONTROL_TAKEN_S);
+        client_set_timer(client, &client->quiet, client->eof ? CONTROL_POLL_S : 0);
     } else if (client->phase == CLIENT_ENDED) {
         swallow(client);
         client->dead = true;
     } else if (client->phase != CLIENT_READING && client->phase != CLIENT_REFUSED &&
                client->phase != CLIENT_TAKEN && client->phase != CLIENT_CONFIRMED) {
-        set_timer(client, &client->deadline, client->eof ? CONTROL_STALL_S : 0);
+        client_set_timer(client, &client->deadline, client->eof ? CONTROL_STALL_S : 0);
     }
 }
 
 static void turn(struct control_client *client) {
-    int left = client->dead ? 0 : send_output(client);
+    int left = client->dead ? 0 : client_send_output(client);
     if (left < 0)
         client->dead = true;
     else if (left > 0)
@@ -462,11 +367,15 @@ static void turn(struct control_client *client) {
         client_drop(client);
 }
 
+void client_serve(struct control_client *client) {
+    read_input(client);
+    turn(client);
+}
+
 static void on_read(struct ev_loop *loop, ev_io *watcher, int events) {
     struct control_client *client = watcher->data;
     (void)loop, (void)events;
-    read_input(client);
-    turn(client);
+    control_schedule(client->control, client);
 }
 
 static void on_write(struct ev_loop *loop, ev_io *watcher, int events) {
@@ -487,10 +396,10 @@ static void on_quiet(struct ev_loop *loop, ev_timer *watcher, int events) {
         dispatch_text(client);
     } else if (client->phase == CLIENT_TAKEN && is_read_by_client(client)) {
         client->phase = CLIENT_CONFIRMED;
-        set_timer(client, &client->deadline, CONTROL_ARRIVE_S);
+        client_set_timer(client, &client->deadline, CONTROL_ARRIVE_S);
         confirm(client);
     } else if (client->phase == CLIENT_TAKEN) {
-        set_timer(client, &client->quiet, CONTROL_POLL_S);
+        client_set_timer(client, &client->quiet, CONTROL_POLL_S);
     }
     turn(client);
 }
@@ -518,10 +427,12 @@ int client_start(struct control *control, int fd, uid_t uid, const char *refusal
     ev_timer_init(&client->deadline, on_deadline, CONTROL_ARRIVE_S, 0.);
     ev_timer_init(&client->quiet, on_quiet, CONTROL_QUIET_S, 0.);
     client->read.data = client->write.data = client->deadline.data = client->quiet.data = client;
-    client->next = control->clients;
-    control->clients = client;
+    struct control_client **at = &control->clients;
+    while (*at)
+        at = &(*at)->next;
+    *at = client;
     control->n_clients++;
-    set_timer(client, &client->deadline, CONTROL_ARRIVE_S);
+    client_set_timer(client, &client->deadline, CONTROL_ARRIVE_S);
     ev_io_start(control->loop, &client->read);
     return 0;
 }
@@ -529,13 +440,15 @@ int client_start(struct control *control, int fd, uid_t uid, const char *refusal
 void client_free(struct control_client *client) {
     struct ev_loop *loop = client->control->loop;
     if (!client->dead)
-        send_output(client);
+        client_send_output(client);
     ev_io_stop(loop, &client->read);
     ev_io_stop(loop, &client->write);
-    set_timer(client, &client->deadline, 0);
-    set_timer(client, &client->quiet, 0);
-    free_output(client);
-    free_input(client);
+    client_set_timer(client, &client->deadline, 0);
+    client_set_timer(client, &client->quiet, 0);
+    client_free_output(client);
+    client_free_input(client);
+    send_abandon(client);
+    free(client->send);
     close(client->fd);
     free(client);
 }

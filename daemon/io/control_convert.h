@@ -13,12 +13,30 @@
 /* Records in one answer: small enough that what a client's allocator allows is always enough. */
 #define CONTROL_RECORDS_MAX 128
 
-enum control_decoded_kind { DECODED_REQUEST, DECODED_COMMAND };
+#define CONTROL_PASSPHRASE_MAX 1024 /* bytes */
+
+enum control_decoded_kind {
+    DECODED_REQUEST,
+    DECODED_COMMAND,
+    DECODED_SEND,      /* request: the push of a file, to be checked; its name is in `file` */
+    DECODED_SEND_DONE, /* `done`, and the digest in `file` */
+    DECODED_BACKUP
+};
 struct control_decoded {
     enum control_decoded_kind kind;
     uint64_t request_id;
-    struct request request; /* client is 0; borrows from wire */
+    struct request request; /* client is 0; borrows from wire, items and file */
     enum control_command command;
+    struct file_head file;
+    struct {
+        uint64_t size;
+        bool wait;
+    } done;
+    struct {
+        const uint8_t *bytes; /* in wire, wiped with it */
+        size_t length;
+    } passphrase;
+    struct push_item *items;
     P2pd__Control__Request *wire;
     struct frame_allocator allocator;
 };
@@ -37,9 +55,9 @@ struct control_emit {
     void *context;
 };
 /* Convert an answer of the core into one or more answers of the protocol, each holding at most
- * CONTROL_RECORDS_MAX records and bytes_max of bodies (but one message at least). `end` and, if
- * `confirm`, the demand to confirm stand on the last. False if emit said so, or there is no
- * memory. */
+ * CONTROL_RECORDS_MAX records and bytes_max of bodies (but one message at least). `end`, the
+ * cursor and, if `confirm`, the demand to confirm stand on the last. What no frame can hold is an
+ * error in its place, and the end. False if emit said so, or there is no memory. */
 bool control_encode(const struct answer *answer, uint64_t request_id, bool confirm,
                     size_t bytes_max, const struct control_emit *emit);
 

@@ -199,6 +199,17 @@ int resolve_add(struct resolve *resolve, const char *text) {
     return r;
 }
 
+void resolve_refresh(struct resolve *resolve) {
+    pthread_mutex_lock(&resolve->lock);
+    for (size_t i = 0; i < resolve->n_hosts; i++) {
+        resolve->hosts[i].done = false;
+        resolve->hosts[i].pause_s = PAUSE_FIRST_S;
+        resolve->hosts[i].due = 0;
+    }
+    pthread_cond_signal(&resolve->changed);
+    pthread_mutex_unlock(&resolve->lock);
+}
+
 bool resolve_collect(struct resolve *resolve, struct address *ret_address) {
     pthread_mutex_lock(&resolve->lock);
     bool any = resolve->n_found > 0;

@@ -1,5 +1,5 @@
 /* Host names of configured peers, looked up on a thread so that a slow name server stalls
- * nothing, and again with growing pauses until there is an answer.
+ * nothing, and again with growing pauses until there is an answer; anew whenever the daemon asks.
  *
  * Threat: the DNS may lie. Its answers are addresses to dial, nothing more: who is there, the
  * handshake proves. */
@@ -19,6 +19,8 @@ void resolve_free(struct resolve *resolve);
 /* Look up HOST or HOST:PORT ("udp://" before it allowed), once for each name. 0, -EEXIST, or
  * negative errno. */
 int resolve_add(struct resolve *resolve, const char *text);
+/* Look up all names anew, and go on until each is answered: they may have moved. */
+void resolve_refresh(struct resolve *resolve);
 /* Take an address that was found; false: none now. */
 bool resolve_collect(struct resolve *resolve, struct address *ret_address);
 

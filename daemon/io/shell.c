@@ -10,6 +10,7 @@
 #include "daemon/io/shell_private.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
@@ -19,6 +20,7 @@
 #define RESULTS_A_TURN 64
 /* For what the kernel did not take at once when leaving. */
 #define FLUSH_S 0.5
+#define REFRESH_S (10 * 60.0) /* names are looked up again, while links are lacking */
 /* Of the 5 s within which SIGTERM ends us. */
 #define END_S 4
 
@@ -162,6 +164,25 @@ static void on_resolved(struct ev_loop *loop, ev_async *watcher, int events) {
         shell_step(shell, &event);
 }
 
+/* Names of peers may lead elsewhere by now: worth a question while links are lacking. */
+static void on_refresh(struct ev_loop *loop, ev_timer *watcher, int events) {
+    struct shell *shell = ev_userdata(loop);
+    uint64_t prefixes[TOPOLOGY_DEGREE_MAX + 2];
+    (void)watcher, (void)events;
+    if (node_neighbours(shell->node, prefixes) < (size_t)shell->config->pool_min)
+        resolve_refresh(shell->resolve);
+}
+
+static void on_backed_up(struct ev_loop *loop, ev_async *watcher, int events) {
+    struct shell *shell = ev_userdata(loop);
+    char error[FAILURE_MAX];
+    uint64_t client;
+    int fd;
+    (void)watcher, (void)events;
+    while (!shell->leaving && backup_collect(shell->backup, &client, &fd, error))
+        control_answer_fd(shell->control, client, fd, fd < 0 ? error : "");
+}
+
 static void on_watchdog(struct ev_loop *loop, ev_timer *watcher, int events) {
     struct shell *shell = ev_userdata(loop);
     (void)watcher, (void)events;
@@ -181,6 +202,20 @@ void shell_wake_stored(void *context) {
 void shell_wake_resolved(void *context) {
     struct shell *shell = context;
     ev_async_send(shell->loop, &shell->resolved);
+}
+
+void shell_network_changed(void *context) {
+    struct shell *shell = context;
+    if (shell->leaving)
+        return;
+    log_debug(&shell->log, "the network has changed: asking all neighbours");
+    shell_step(shell, &(struct node_event){.kind = EVENT_NETWORK_CHANGED});
+    resolve_refresh(shell->resolve);
+}
+
+void shell_wake_backed_up(void *context) {
+    struct shell *shell = context;
+    ev_async_send(shell->loop, &shell->backed_up);
 }
 
 /* ---- The control socket's side ---- */
@@ -237,8 +272,30 @@ static void on_command(void *context, enum control_command command, uint64_t cli
         leave(shell);
 }
 
-const struct control_sink shell_sink = {
-    .request = on_request, .client_gone = on_client_gone, .command = on_command};
+static void on_backup(void *context, uint64_t client, const uint8_t *passphrase, size_t length) {
+    struct shell *shell = context;
+    int r = shell->leaving ? -ECANCELED : backup_start(shell->backup, client, passphrase, length);
+    if (r < 0)
+        control_answer_fd(shell->control, client, r,
+                          r == -EBUSY ? "another backup is being made" : strerror(-r));
+}
+
+static int on_spool_create(void *context, char ret_name[SPOOL_NAME_MAX + 1], int *ret_fd) {
+    const struct shell *shell = context;
+    return spool_create(&shell->spool, ret_name, ret_fd);
+}
+
+static void on_spool_remove(void *context, const char *name) {
+    const struct shell *shell = context;
+    spool_remove(&shell->spool, name); /* what is left over goes at the next start */
+}
+
+const struct control_sink shell_sink = {.request = on_request,
+                                        .client_gone = on_client_gone,
+                                        .command = on_command,
+                                        .backup = on_backup,
+                                        .spool_create = on_spool_create,
+                                        .spool_remove = on_spool_remove};
 
 /* ---- Signals ---- */
 
@@ -286,10 +343,14 @@ void shell_watch(struct shell *shell) {
     }
     ev_timer_init(&shell->wake, on_wake, 0, 0);
     ev_timer_init(&shell->deadline, on_deadline, 0, 0);
+    ev_timer_init(&shell->refresh, on_refresh, REFRESH_S, REFRESH_S);
+    ev_timer_start(shell->loop, &shell->refresh);
     ev_async_init(&shell->stored, on_stored);
     ev_async_init(&shell->resolved, on_resolved);
     ev_async_start(shell->loop, &shell->stored);
     ev_async_start(shell->loop, &shell->resolved);
+    ev_async_init(&shell->backed_up, on_backed_up);
+    ev_async_start(shell->loop, &shell->backed_up);
     if (shell->notify.watchdog_us >
         0) { /* twice in the interval, as sd_watchdog_enabled(3) advises */
         double interval = (double)shell->notify.watchdog_us / (double)US_PER_S / 2;

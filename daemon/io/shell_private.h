@@ -4,10 +4,13 @@
 #define P2PD_SHELL_PRIVATE_H
 
 #include "daemon/core/node.h"
+#include "daemon/io/backup.h"
 #include "daemon/io/control.h"
+#include "daemon/io/netwatch.h"
 #include "daemon/io/notify.h"
 #include "daemon/io/resolve.h"
 #include "daemon/io/shell.h"
+#include "daemon/io/spool.h"
 #include "daemon/io/state.h"
 #include "daemon/io/store.h"
 #include "daemon/io/udp.h"
@@ -25,12 +28,15 @@ struct shell {
     struct udp *udp;
     struct store *store;
     struct control *control;
+    struct spool spool; /* the control socket's; the store's thread has one of its own */
     struct resolve *resolve;
+    struct netwatch *netwatch; /* NULL: this system tells of no changes */
+    struct backup *backup;
     struct node *node;
 
     ev_io readable[UDP_SOCKETS_MAX], writable[UDP_SOCKETS_MAX];
-    ev_timer wake, watchdog, deadline;
-    ev_async stored, resolved;
+    ev_timer wake, watchdog, deadline, refresh;
+    ev_async stored, resolved, backed_up;
     ev_signal terminate, interrupt, hangup;
 
     struct mono wake_at; /* for which `wake` is armed */
@@ -57,6 +63,8 @@ void shell_watch(struct shell *shell);
 void shell_unwatch(struct shell *shell);
 void shell_wake_stored(void *context);
 void shell_wake_resolved(void *context);
+void shell_network_changed(void *context);
+void shell_wake_backed_up(void *context);
 extern const struct control_sink shell_sink; /* its context is the shell's to fill in */
 
 #endif

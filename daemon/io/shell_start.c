@@ -129,7 +129,12 @@ static int open_keys(struct shell *shell, struct state_secrets *secrets, char er
 static int open_store(struct shell *shell, char error[FAILURE_MAX]) {
     char path[CONFIG_PATH_MAX + 16];
     snprintf(path, sizeof path, "%s/messages.db", shell->config->state);
-    return store_open(&shell->store, path, error);
+    struct store_config config = {path, shell->config->state, shell->config->files_directory};
+    int r = store_open(&shell->store, &config, error);
+    if (r < 0)
+        return r;
+    r = spool_init(&shell->spool, shell->config->state);
+    return r < 0 ? failure(error, r, "%s/spool: %s", shell->config->state, strerror(-r)) : 0;
 }
 
 static int new_node(struct shell *shell, const struct state_secrets *secrets,
@@ -215,12 +220,15 @@ int shell_open(struct shell **ret_shell, const struct options *options, struct c
         return failure(error, -ENOMEM, "out of memory");
     shell->options = options;
     shell->config = config;
+    shell->spool.folder = -1;
     log_open(&shell->log, (enum log_level)config->log_level, options->background);
     notify_init(&shell->notify);
     shell->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
     shell->resolve = resolve_new(shell_wake_resolved, shell);
-    int r =
-        shell->loop && shell->resolve ? 0 : failure(error, -ENOMEM, "cannot make an event loop");
+    shell->backup = backup_new(config->state, shell_wake_backed_up, shell);
+    int r = shell->loop && shell->resolve && shell->backup
+                ? 0
+                : failure(error, -ENOMEM, "cannot make an event loop");
     if (r == 0)
         r = state_open(&shell->state, config->state, error);
     if (r == 0)
@@ -235,6 +243,10 @@ int shell_open(struct shell **ret_shell, const struct options *options, struct c
         shell_close(shell);
         return r;
     }
+    /* Without it, links to where the network was are noticed when they fall silent. */
+    r = netwatch_open(&shell->netwatch, shell->loop, shell_network_changed, shell);
+    if (r < 0)
+        log_debug(&shell->log, "changes of the network cannot be watched: %s", strerror(-r));
     begin(shell);
     *ret_shell = shell;
     return 0;
@@ -256,15 +268,20 @@ static void log_counters(const struct shell *shell) {
 void shell_release(struct shell *shell) {
     if (!shell)
         return;
+    netwatch_close(shell->netwatch);
     resolve_free(shell->resolve);
+    backup_free(shell->backup);
     store_stop(shell->store);
     node_free(shell->node);
     if (shell->udp)
         log_counters(shell);
     udp_close(shell->udp);
     control_hide(shell->control);
+    spool_deinit(&shell->spool);
     state_close(shell->state);
+    shell->netwatch = NULL;
     shell->resolve = NULL;
+    shell->backup = NULL;
     shell->store = NULL;
     shell->node = NULL;
     shell->udp = NULL;
@@ -314,7 +331,7 @@ static int64_t monotonic_us(void) {
 
 /* The log has every mistake, the client that asked for the reload the first one. */
 static int load_again(struct shell *shell, struct config *fresh, char error[FAILURE_MAX]) {
-    struct config_mistakes mistakes;
+    struct config_mistakes mistakes = {.n = 0};
     int r = config_load(&shell->options->source, fresh, &mistakes);
     for (size_t i = 1; r < 0 && i < mistakes.n; i++)
         log_error(&shell->log, "%s", mistakes.v[i]);

@@ -1,6 +1,7 @@
 /* The store's thread: operations gather in a batch while the last one is being committed; a
  * batch is one transaction. */
 #include "daemon/io/store.h"
+#include "daemon/io/store_file.h"
 #include "daemon/io/store_private.h"
 
 #include <errno.h>
@@ -113,11 +114,15 @@ static int apply_message(struct store_db *db, const struct store_op *op,
     case STORE_OUT_READ:
         return store_out_read(db, op, result, arena);
     case STORE_OUT_FIND:
-        return store_out_find(db, op, result);
+        return store_out_find(db, op, result, arena);
     case STORE_IN_PUT:
         return store_in_put(db, op, result);
     case STORE_IN_FETCH:
         return store_in_fetch(db, op, result, arena);
+    case STORE_FILES:
+        return store_file_list(db, op, result, arena);
+    case STORE_FILE_TAKE:
+        return store_file_take(db, op);
     case STORE_IN_TAKE:
         store_in_take(db, op);
         return 0;
@@ -183,6 +188,15 @@ static void run_simple(struct store_db *db, enum store_statement which) {
     query_run(&query);
 }
 
+static int commit(struct store_db *db) {
+    store_usage_flush(db);
+    store_files_sync(db);
+    run_simple(db, SQL_COMMIT);
+    if (!db->error)
+        store_files_commit(db);
+    return db->error;
+}
+
 /* Undo everything; what was numbered in memory, too. Returns why. */
 static int roll_back(struct store_db *db, int64_t next_row, int64_t next_body) {
     int error = db->error;
@@ -190,6 +204,7 @@ static int roll_back(struct store_db *db, int64_t next_row, int64_t next_body) {
     db->next_row = next_row;
     db->next_body = next_body;
     db->sweep.is_left = false;
+    store_files_roll_back(db);
     store_usage_drop(db);
     if (!sqlite3_get_autocommit(db->sqlite)) /* a full disk may have undone it by itself */
         run_simple(db, SQL_ROLLBACK);
@@ -220,9 +235,7 @@ static void run_batch(struct store_db *db, struct batch *batch) {
     run_simple(db, SQL_BEGIN);
     for (size_t i = 0; i < batch->n && !db->error; i++)
         apply(db, &batch->ops[i], &batch->results[i], &batch->arena);
-    store_usage_flush(db);
-    run_simple(db, SQL_COMMIT);
-    if (db->error)
+    if (commit(db))
         answer_failed(db, batch, roll_back(db, next_row, next_body));
 }
 
@@ -230,9 +243,7 @@ static void run_batch(struct store_db *db, struct batch *batch) {
 static void run_sweep(struct store_db *db) {
     run_simple(db, SQL_BEGIN);
     store_sweep(db);
-    store_usage_flush(db);
-    run_simple(db, SQL_COMMIT);
-    if (db->error)
+    if (commit(db))
         roll_back(db, db->next_row, db->next_body);
 }
 
@@ -252,11 +263,16 @@ static void finish_batch(struct store *store, struct batch *batch) {
     store->last = batch;
 }
 
+/* Work that waits until nobody else does. */
+static bool has_left(const struct store_db *db) {
+    return db->sweep.is_left || (db->files && db->files->behind);
+}
+
 static void *run(void *context) {
     struct store *store = context;
     pthread_mutex_lock(&store->mutex);
     for (;;) {
-        while (!store->filling && !store->is_stopping && !store->db.sweep.is_left)
+        while (!store->filling && !store->is_stopping && !has_left(&store->db))
             pthread_cond_wait(&store->work, &store->mutex);
         struct batch *batch = store->filling;
         if (!batch && store->is_stopping)
@@ -271,8 +287,10 @@ static void *run(void *context) {
             set_limit(&store->db, pages);
         if (batch)
             run_batch(&store->db, batch);
-        else
+        else if (store->db.sweep.is_left)
             run_sweep(&store->db);
+        else
+            store_files_catch_up(&store->db);
         pthread_mutex_lock(&store->mutex);
         if (!batch)
             continue;
@@ -285,11 +303,14 @@ static void *run(void *context) {
     return NULL;
 }
 
-int store_open(struct store **ret_store, const char *path, char ret_error[FAILURE_MAX]) {
+int store_open(struct store **ret_store, const struct store_config *config,
+               char ret_error[FAILURE_MAX]) {
     struct store *store = calloc(1, sizeof *store);
     if (!store)
         return failure(ret_error, -ENOMEM, "out of memory");
-    int error = store_db_open(&store->db, path, ret_error);
+    int error = store_db_open(&store->db, config->path, ret_error);
+    if (!error && (error = store_files_open(&store->db, config, ret_error)))
+        store_db_close(&store->db);
     if (error) {
         free(store);
         return error;
@@ -412,6 +433,7 @@ void store_stop(struct store *store) {
         batch_free(batch);
     }
     store_arena_free(&store->boot);
+    store_files_close(&store->db);
     store_db_close(&store->db);
     pthread_cond_destroy(&store->room);
     pthread_cond_destroy(&store->work);

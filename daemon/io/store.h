@@ -21,10 +21,16 @@ struct store;
 #define STORE_QUEUE_MAX 4096
 #define STORE_BLOCK_MAX 65536u /* bytes in one IN_PUT; what a parcel can hold at most */
 
+struct store_config {
+    const char *path;  /* messages.db */
+    const char *state; /* the state folder: spool/ in it has the files that we send */
+    const char *files; /* files.directory: those that we receive; made when the first one comes */
+};
 /* Open or create the database (0600) in an existing private folder. 0, or -errno with the reason
  * in ret_error: -EUCLEAN damaged, -EPROTO by a newer p2pd or not ours, -EROFS, -EACCES, -EBUSY
  * in use, -EINVAL no regular file... */
-int store_open(struct store **ret_store, const char *path, char ret_error[FAILURE_MAX]);
+int store_open(struct store **ret_store, const struct store_config *config,
+               char ret_error[FAILURE_MAX]);
 
 /* Everything the node wants at start. Before store_start. The arrays are the store's until
  * store_load_free. 0 or -errno. */

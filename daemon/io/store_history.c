@@ -3,6 +3,7 @@
  * A conversation is in two tables, each with an index by peer and time; they are merged as they
  * are read. At the same microsecond what came in precedes what went out, and each keeps the order
  * in which it was entered. */
+#include "daemon/io/store_file.h"
 #include "daemon/io/store_private.h"
 
 #include <errno.h>
@@ -86,7 +87,8 @@ static bool is_full(const struct page *page, const struct store_op *op,
            (page->n > 0 && page->bytes + body_size(line) > op->history.bytes);
 }
 
-static void add_line(struct page *page, struct side *side, struct store_arena *arena) {
+static void add_line(struct page *page, struct side *side, const struct node_id *peer,
+                     struct store_arena *arena) {
     struct store_db *db = side->query.db;
     struct history_record *larger =
         store_arena_grow(arena, page->lines, page->n, sizeof *page->lines);
@@ -98,6 +100,8 @@ static void add_line(struct page *page, struct side *side, struct store_arena *a
     if (side->line.kind == KIND_MESSAGE)
         side->line.body =
             store_body_load(&side->query, arena, side->blocks, side->line.size, side->line.size);
+    if (side->line.kind == KIND_FILE)
+        side->line.file = store_file_head(db, arena, side->outgoing ? NULL : peer, &side->line.id);
     page->ties = page->time == side->time ? page->ties + 1 : 1;
     page->time = side->time;
     page->bytes += body_size(&side->line);
@@ -126,7 +130,7 @@ int store_history(struct store_db *db, const struct store_op *op, struct store_r
         }
         given -= is_given;
         if (!is_given)
-            add_line(&page, side, arena);
+            add_line(&page, side, &op->history.peer, arena);
         next_line(side);
     }
     query_end(&sides[0].query);
@@ -154,6 +158,10 @@ static void read_last(struct query *query, struct store_arena *arena,
     uint64_t size = (uint64_t)query_get_int(query), length = size < TEXT_MAX ? size : TEXT_MAX;
     int64_t blocks = query_get_int(query);
     memset(record->last_text, 0, sizeof record->last_text);
+    if (kind == KIND_FILE) { /* its name stands behind the body that it has not */
+        query->at++;
+        query_get_text(query, record->last_text, sizeof record->last_text);
+    }
     if (kind != KIND_MESSAGE)
         return;
     const uint8_t *text = store_body_load(query, arena, blocks, size, length);
@@ -187,10 +195,14 @@ static void read_peer(struct store_db *db, struct store_arena *arena,
 
 static void count_peer(struct store_db *db, struct conversation_record *record) {
     struct query query;
-    if (begin_peer(db, SQL_PEER_COUNTS, &record->peer, &query)) {
-        record->waiting = (uint64_t)query_get_int(&query);
-        record->pending = (uint64_t)query_get_int(&query);
+    if (begin_peer(db, SQL_PEER_COUNT_IN, &record->peer, &query)) {
         record->messages = (uint64_t)query_get_int(&query);
+        record->waiting = (uint64_t)query_get_int(&query);
+    }
+    query_end(&query);
+    if (begin_peer(db, SQL_PEER_COUNT_OUT, &record->peer, &query)) {
+        record->messages += (uint64_t)query_get_int(&query);
+        record->pending = (uint64_t)query_get_int(&query);
     }
     query_end(&query);
 }
@@ -242,6 +254,7 @@ void store_forget(struct store_db *db, const struct store_op *op, struct store_r
     const struct node_id *peer = &op->forget.peer;
     run_for(db, SQL_FORGET_IN_BLOCKS, peer);
     run_for(db, SQL_FORGET_OUT_BLOCKS, peer);
+    run_for(db, SQL_FILE_FORGET_PEER, peer);
     result->n_forgotten = (uint64_t)run_for(db, SQL_FORGET_IN, peer);
     result->n_forgotten += (uint64_t)run_for(db, SQL_FORGET_OUT, peer);
 }

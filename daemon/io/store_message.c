@@ -5,6 +5,7 @@
  * Threat: inbound blocks are what a proven but perhaps hostile sender says, in any order and as
  * often as it likes. A block that contradicts what is held (another total, an overlap) is
  * refused alone; what an honest sender repeats changes nothing. */
+#include "daemon/io/store_file.h"
 #include "daemon/io/store_private.h"
 
 #include <errno.h>
@@ -40,8 +41,8 @@ void store_out_record(struct query *query, struct out_record *ret_record) {
         query->db->error = -EUCLEAN;
 }
 
-static bool find_out(struct store_db *db, const struct message_id *id,
-                     struct out_record *ret_record) {
+bool store_out_find_id(struct store_db *db, const struct message_id *id,
+                       struct out_record *ret_record) {
     struct query query = query_begin(db, SQL_OUT_FIND);
     query_blob(&query, id->bytes, MESSAGE_ID_LEN);
     bool found = query_row(&query);
@@ -74,9 +75,13 @@ static bool insert_out(struct store_db *db, const struct out_record *record, int
         query_null(&query);
     } else {
         query_null(&query);
-        query_blob(&query, body, record->size);
+        query_blob(&query, body, body ? record->size : 0);
     }
     return query_run(&query) > 0;
+}
+
+void store_out_insert_file(struct store_db *db, const struct out_record *record) {
+    insert_out(db, record, 0, NULL);
 }
 
 /* Where a body is: in blocks (their number), or in the row (0, and up to STORE_INLINE_MAX bytes
@@ -125,6 +130,8 @@ static void put_blocks(struct store_db *db, int64_t blocks, const uint8_t *body,
 }
 
 int store_out_put(struct store_db *db, const struct store_op *op, struct store_result *result) {
+    if (op->out_put.record.kind == KIND_FILE)
+        return store_file_out_put(db, op, result);
     const uint8_t *body = op->out_put.body;
     struct out_record record = op->out_put.record, known;
     int64_t blocks = record.size > STORE_INLINE_MAX ? db->next_body : 0;
@@ -141,7 +148,7 @@ int store_out_put(struct store_db *db, const struct store_op *op, struct store_r
         result->record = record;
         return 0;
     }
-    if (!find_out(db, &record.id, &known))
+    if (!store_out_find_id(db, &record.id, &known))
         return db->error;
     if (!node_id_is_equal(&known.recipient, &record.recipient) || known.size != record.size ||
         known.kind != record.kind || !is_same_body(db, &record.id, body))
@@ -185,6 +192,7 @@ int store_out_state(struct store_db *db, const struct store_op *op) {
     query = query_begin(db, SQL_CONVERSATION_RAISE);
     query_blob(&query, id, MESSAGE_ID_LEN);
     query_run(&query);
+    store_file_out_final(db, &op->out_state.id);
     if (op->out_state.forget)
         store_out_forget(db, &op->out_state.id);
     return 0;
@@ -201,9 +209,14 @@ int store_out_progress(struct store_db *db, const struct store_op *op) {
 int store_out_read(struct store_db *db, const struct store_op *op, struct store_result *result,
                    struct store_arena *arena) {
     uint8_t inlined[STORE_INLINE_MAX];
+    struct out_record file;
     uint64_t size, offset = op->out_read.offset;
     uint32_t length = op->out_read.length;
     int64_t blocks;
+    if (store_file_out_is(db, &op->out_read.id))
+        return store_out_find_id(db, &op->out_read.id, &file)
+                   ? store_file_out_read(db, op, file.size, result, arena)
+                   : -ENOENT;
     if (!locate(db, &op->out_read.id, &size, &blocks, inlined))
         return -ENOENT;
     if (offset > size)
@@ -222,8 +235,13 @@ int store_out_read(struct store_db *db, const struct store_op *op, struct store_
     return 0;
 }
 
-int store_out_find(struct store_db *db, const struct store_op *op, struct store_result *result) {
-    return find_out(db, &op->out_find.id, &result->record) ? 0 : -ENOENT;
+int store_out_find(struct store_db *db, const struct store_op *op, struct store_result *result,
+                   struct store_arena *arena) {
+    if (!store_out_find_id(db, &op->out_find.id, &result->record))
+        return -ENOENT;
+    if (result->record.kind == KIND_FILE)
+        result->record.file = store_file_head(db, arena, NULL, &op->out_find.id);
+    return 0;
 }
 
 /* ---- Inbound ---- */
@@ -378,6 +396,8 @@ static bool is_sane(const struct store_op *op) {
 }
 
 int store_in_put(struct store_db *db, const struct store_op *op, struct store_result *result) {
+    if (op->in_put.kind == KIND_FILE)
+        return store_file_in_put(db, op, result);
     struct part part = find_part(db, op);
     if (is_sane(op) && !part.exists && op->in_put.length == op->in_put.total)
         return put_whole(db, op, result);

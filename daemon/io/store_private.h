@@ -5,6 +5,19 @@
 
 #include "daemon/io/store_sql.h"
 
+/* store_sql.c. Bodies in blocks. */
+void store_body_put(struct store_db *db, int64_t body, uint64_t offset, const uint8_t *bytes,
+                    uint32_t length);
+void store_body_delete(struct store_db *db, int64_t body);
+/* Copy [offset, offset + length) of a body of blocks; one with holes is damage. */
+void store_body_read(struct store_db *db, int64_t body, uint64_t offset, uint32_t length,
+                     uint8_t *ret_bytes);
+/* The beginning of a body, `length` of its `size` bytes: from its blocks or, if there are none
+ * (0), from the column that is next in the query. Damage, and want of memory, is in db->error;
+ * then NULL. */
+const uint8_t *store_body_load(struct query *query, struct store_arena *arena, int64_t blocks,
+                               uint64_t size, uint64_t length);
+
 /* store_schema.c. On failure everything is closed again. */
 int store_db_open(struct store_db *db, const char *path, char ret_error[FAILURE_MAX]);
 void store_db_close(struct store_db *db);
@@ -16,7 +29,12 @@ int store_out_state(struct store_db *db, const struct store_op *op);
 int store_out_progress(struct store_db *db, const struct store_op *op);
 int store_out_read(struct store_db *db, const struct store_op *op, struct store_result *result,
                    struct store_arena *arena);
-int store_out_find(struct store_db *db, const struct store_op *op, struct store_result *result);
+int store_out_find(struct store_db *db, const struct store_op *op, struct store_result *result,
+                   struct store_arena *arena);
+bool store_out_find_id(struct store_db *db, const struct message_id *id,
+                       struct out_record *ret_record);
+/* A row whose body is elsewhere. */
+void store_out_insert_file(struct store_db *db, const struct out_record *record);
 void store_out_record(struct query *query, struct out_record *ret_record);
 /* The row goes, with its body. False: there is none. */
 bool store_out_forget(struct store_db *db, const struct message_id *id);

@@ -1,5 +1,6 @@
 /* The file itself: made, recognised, refused in words, brought to the present schema, and read
  * at start. */
+#include "daemon/io/store_file.h"
 #include "daemon/io/store_private.h"
 
 #include <errno.h>
@@ -60,18 +61,14 @@ static const char *const migrations[] = {
     "ALTER TABLE out_message ADD progress INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE out_message ADD shards_k INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE out_message ADD shards_m INTEGER NOT NULL DEFAULT 0;"
-    /* By recipient: conversations count theirs, and only a start reads all. */
-    "DROP INDEX out_pending;"
-    "CREATE INDEX out_pending ON out_message (recipient, kind) WHERE state < 3;"
-    /* What an index's condition names is in it too, where it does not change: SQLite then counts
-     * and looks up without the rows. */
-    "CREATE INDEX out_history ON out_message (recipient, created, row, kind) WHERE kind < 3;"
+    "CREATE INDEX out_history ON out_message (recipient, created) WHERE kind < 3;"
     "ALTER TABLE in_message ADD kind INTEGER NOT NULL DEFAULT 1;"
     "ALTER TABLE in_message ADD place INTEGER NOT NULL DEFAULT 0;"
     "UPDATE in_message SET place = row << 20 WHERE state = 0;"
     "DROP INDEX in_waiting;"
     "DROP INDEX in_waiting_from;"
-    "CREATE INDEX in_waiting ON in_message (place, state, kind) WHERE state = 0 AND kind = 1;"
+    "CREATE INDEX in_waiting ON in_message (place) WHERE state = 0 AND kind = 1;"
+    /* With the sequence and what the condition names: it is looked up without the row. */
     "CREATE INDEX in_waiting_from ON in_message (sender, place, sequence, state, kind)"
     " WHERE state = 0 AND kind = 1;"
     "CREATE INDEX in_history ON in_message (sender, received) WHERE state < 2;"
@@ -84,6 +81,42 @@ static const char *const migrations[] = {
     "INSERT INTO usage SELECT X'', kind, sum(bytes) FROM usage GROUP BY kind;"
     "CREATE TABLE rule (id BLOB PRIMARY KEY, rule INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE TABLE mail_key (day INTEGER PRIMARY KEY, secret BLOB NOT NULL) STRICT;",
+    /* What a message of kind file has beside its row; its bytes are in the spool. */
+    "CREATE TABLE out_file (id BLOB PRIMARY KEY, digest BLOB NOT NULL, name TEXT NOT NULL)"
+    " STRICT, WITHOUT ROWID;"
+    "CREATE TRIGGER out_file_over AFTER DELETE ON out_message"
+    " BEGIN DELETE FROM out_file WHERE id = old.id; END;"
+    /* A file that we receive: state 1 partial, 2 waiting, 3 taken. path: of a part its name in the
+     * folder, then where the file lies. until: when its sender gives up. A complete one has a row
+     * in in_message beside it, of kind 2, which is its line in history and its tombstone. */
+    "CREATE TABLE file_in (row INTEGER PRIMARY KEY, sender BLOB NOT NULL, id BLOB NOT NULL,"
+    " sequence INTEGER NOT NULL, sent INTEGER NOT NULL, received INTEGER NOT NULL,"
+    " address BLOB, sender_name TEXT NOT NULL, digest BLOB NOT NULL, name TEXT NOT NULL,"
+    " total INTEGER NOT NULL, held INTEGER NOT NULL, state INTEGER NOT NULL, path TEXT NOT NULL,"
+    " until INTEGER NOT NULL, taken INTEGER NOT NULL, UNIQUE (id, sender)) STRICT;"
+    "CREATE INDEX file_open ON file_in (row) WHERE state < 3;"
+    "CREATE INDEX file_partial ON file_in (until) WHERE state = 1;"
+    "CREATE INDEX file_part ON file_in (path) WHERE state = 1;"
+    "CREATE INDEX file_waiting ON file_in (row) WHERE state = 2;"
+    "CREATE INDEX file_taken ON file_in (taken) WHERE state = 3;"
+    /* What of a partial file is on the disk: [start, stop), merged. */
+    "CREATE TABLE file_span (file INTEGER NOT NULL, start INTEGER NOT NULL, stop INTEGER NOT NULL,"
+    " PRIMARY KEY (file, start)) STRICT, WITHOUT ROWID;"
+    /* What partial and waiting files are charged to their senders, and x'' for all of them. */
+    "CREATE TABLE file_charge (sender BLOB PRIMARY KEY, bytes INTEGER NOT NULL,"
+    " files INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE TRIGGER file_charged AFTER INSERT ON file_in BEGIN"
+    " INSERT INTO file_charge VALUES (new.sender, new.total, 1), (x'', new.total, 1)"
+    " ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes, files = files + 1; END;"
+    "CREATE TRIGGER file_freed AFTER UPDATE OF state ON file_in"
+    " WHEN old.state < 3 AND new.state >= 3 BEGIN"
+    " UPDATE file_charge SET bytes = bytes - old.total, files = files - 1"
+    " WHERE sender IN (old.sender, x'');"
+    " DELETE FROM file_charge WHERE sender = old.sender AND files <= 0; END;"
+    "CREATE TRIGGER file_dropped AFTER DELETE ON file_in WHEN old.state < 3 BEGIN"
+    " UPDATE file_charge SET bytes = bytes - old.total, files = files - 1"
+    " WHERE sender IN (old.sender, x'');"
+    " DELETE FROM file_charge WHERE sender = old.sender AND files <= 0; END;",
 };
 #define SCHEMA_VERSION ((int)(sizeof migrations / sizeof migrations[0]))
 
@@ -301,8 +334,10 @@ static size_t load_rows(struct store_db *db, struct store_arena *arena, enum sto
 }
 
 static void read_pending(struct query *query, struct store_arena *arena, void *entry) {
-    (void)arena;
-    store_out_record(query, entry);
+    struct out_record *record = entry;
+    store_out_record(query, record);
+    if (record->kind == KIND_FILE)
+        record->file = store_file_head(query->db, arena, NULL, &record->id);
 }
 
 static void read_node(struct query *query, struct store_arena *arena, void *entry) {

@@ -1,5 +1,5 @@
 /* The statements, and what binding, stepping and failing have in common. */
-#include "daemon/io/store_sql.h"
+#include "daemon/io/store_private.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -12,6 +12,10 @@
     "row, sender, address, name, id, sequence, sent, received, place, size, blocks, body"
 /* What waits to be pulled; files wait for another command. */
 #define WAITING "state = 0 AND kind = 1"
+
+#define FILE_COLUMNS                                                                               \
+    "row, state, id, sender, address, sender_name, digest, name, path, total, held, sent, "        \
+    "received"
 
 /* INDEXED BY: a partial index that the planner does not choose would be a scan of a million
  * rows, and here it is an error. States are literals, since a partial index cannot serve a bound
@@ -122,18 +126,17 @@ static const char *const statements[SQL_COUNT] = {
         " coalesce((SELECT max(created) FROM out_message INDEXED BY out_history WHERE kind < 3"
         " AND recipient = peer.id), -9223372036854775807)) AS last"
         " FROM peer ORDER BY last DESC, id LIMIT ? OFFSET ?",
-    [SQL_PEER_COUNTS] =
-        "SELECT (SELECT count(*) FROM in_message INDEXED BY in_waiting_from"
-        " WHERE " WAITING " AND sender = ?1),"
-        " (SELECT count(*) FROM out_message INDEXED BY out_pending WHERE state < 3 AND kind < 3"
-        " AND recipient = ?1),"
-        " (SELECT count(*) FROM in_message INDEXED BY in_history WHERE state < 2 AND sender = ?1)"
-        " + (SELECT count(*) FROM out_message INDEXED BY out_history WHERE kind < 3"
-        " AND recipient = ?1)",
-    [SQL_PEER_LAST_IN] = "SELECT address, name, received, kind, size, blocks, body FROM in_message"
+    [SQL_PEER_COUNT_IN] = "SELECT count(*), count(*) FILTER (WHERE " WAITING ") FROM in_message"
+                          " INDEXED BY in_history WHERE state < 2 AND sender = ?",
+    [SQL_PEER_COUNT_OUT] = "SELECT count(*), count(*) FILTER (WHERE state < 3) FROM out_message"
+                           " INDEXED BY out_history WHERE kind < 3 AND recipient = ?",
+    [SQL_PEER_LAST_IN] = "SELECT address, name, received, kind, size, blocks, body, (SELECT"
+                         " f.name FROM file_in f WHERE f.id = m.id AND f.sender = m.sender)"
+                         " FROM in_message m"
                          " INDEXED BY in_history WHERE state < 2 AND sender = ?"
                          " ORDER BY received DESC, row DESC LIMIT 1",
-    [SQL_PEER_LAST_OUT] = "SELECT created, kind, size, blocks, body FROM out_message"
+    [SQL_PEER_LAST_OUT] = "SELECT created, kind, size, blocks, body, (SELECT f.name"
+                          " FROM out_file f WHERE f.id = m.id) FROM out_message m"
                           " INDEXED BY out_history WHERE kind < 3 AND recipient = ?"
                           " ORDER BY created DESC, row DESC LIMIT 1",
     [SQL_PEER_PIN] = "SELECT pin FROM node WHERE id = ? AND pin NOT NULL",
@@ -166,6 +169,56 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_SPARES_CLEAR] = "DELETE FROM spare",
     [SQL_SPARE_PUT] = "INSERT INTO spare (address, id, anchor) VALUES (?, ?, ?)",
     [SQL_SPARES] = "SELECT address, id, anchor FROM spare ORDER BY place",
+
+    /* Of files: 1 partial, 2 waiting, 3 taken (enum file_in_state). */
+    [SQL_OUT_IS_PENDING] = "SELECT 1 FROM out_message WHERE id = ? AND state < 3",
+    [SQL_FILE_OUT_INSERT] = "INSERT INTO out_file VALUES (?, ?, ?)",
+    [SQL_FILE_OUT_FIND] = "SELECT digest, name FROM out_file WHERE id = ?",
+    [SQL_FILE_OUT_LIST] = "SELECT row, id, recipient, digest, name, size, progress, created, state"
+                          " FROM out_message INDEXED BY out_pending JOIN out_file USING (id)"
+                          " WHERE state < 3 AND row > ? ORDER BY row",
+    [SQL_FILE_OUT_OF_ID] = "SELECT row, id, recipient, digest, name, size, progress, created, state"
+                           " FROM out_message JOIN out_file USING (id) WHERE id = ?",
+    [SQL_FILE_FIND] = "SELECT row, state, total, held, digest, path FROM file_in"
+                      " WHERE sender = ? AND id = ?",
+    [SQL_FILE_INSERT] = "INSERT INTO file_in (sender, id, sequence, sent, received, address,"
+                        " sender_name, digest, name, total, path, until, held, state, taken)"
+                        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 1, 0)",
+    [SQL_FILE_GROW] = "UPDATE file_in SET held = held + ?2, until = ?3 WHERE row = ?1",
+    [SQL_FILE_COMPLETE] = "UPDATE file_in SET state = 2, path = ?2, received = ?3 WHERE row = ?1",
+    [SQL_FILE_DELETE] = "DELETE FROM file_in WHERE row = ?",
+    [SQL_FILE_CHARGE] = "SELECT bytes, files FROM file_charge WHERE sender = ?",
+    [SQL_FILE_COMING] = "SELECT coalesce(sum(total - held), 0) FROM file_in INDEXED BY file_partial"
+                        " WHERE state = 1",
+    [SQL_FILE_PART_KNOWN] =
+        "SELECT 1 FROM file_in INDEXED BY file_part WHERE path = ? AND state = 1",
+    [SQL_FILE_LIST] = "SELECT " FILE_COLUMNS " FROM file_in INDEXED BY file_open"
+                      " WHERE state < 3 AND row > ? ORDER BY row",
+    [SQL_FILE_OF_ID] = "SELECT " FILE_COLUMNS " FROM file_in WHERE id = ? AND state < 3",
+    [SQL_FILE_WAITING] = "SELECT row, path FROM file_in WHERE sender = ? AND id = ? AND state = 2",
+    [SQL_FILE_WAITING_PAGE] = "SELECT row, path FROM file_in INDEXED BY file_waiting"
+                              " WHERE state = 2 AND row > ? ORDER BY row LIMIT ?",
+    [SQL_FILE_TAKE] = "UPDATE file_in SET state = 3, path = '', taken = ?2 WHERE row = ?1",
+    [SQL_FILE_ENTER] = "INSERT INTO in_message (row, sender, id, sequence, sent, received, address,"
+                       " name, size, tombstone, state, taken, kind)"
+                       " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 2) ON CONFLICT DO NOTHING",
+    [SQL_FILE_ENTER_TAKEN] =
+        "UPDATE in_message SET state = 1, taken = ?2 WHERE state = 0 AND kind = 2"
+        " AND (id, sender) = (SELECT id, sender FROM file_in WHERE row = ?1)",
+    [SQL_FILE_HEAD] = "SELECT digest, name FROM file_in WHERE sender = ? AND id = ?",
+    [SQL_FILE_FORGET_PEER] = "DELETE FROM file_in WHERE sender = ? AND state = 3",
+    [SQL_FILE_PART_OVER] = "SELECT row, path FROM file_in INDEXED BY file_partial"
+                           " WHERE state = 1 AND until <= ? ORDER BY until LIMIT 1",
+    [SQL_FILE_TAKEN_OVER] = "SELECT row FROM file_in INDEXED BY file_taken"
+                            " WHERE state = 3 AND taken <= ? ORDER BY taken LIMIT 1",
+    [SQL_SPAN_LAST] = "SELECT start, stop FROM file_span WHERE file = ? AND start < ?"
+                      " ORDER BY start DESC LIMIT 1",
+    [SQL_SPAN_AT] = "SELECT stop FROM file_span WHERE file = ? AND start = ?",
+    [SQL_SPAN_COUNT] = "SELECT count(*) FROM (SELECT 1 FROM file_span WHERE file = ? LIMIT ?)",
+    [SQL_SPAN_PUT] =
+        "INSERT INTO file_span VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET stop = excluded.stop",
+    [SQL_SPAN_DELETE] = "DELETE FROM file_span WHERE file = ? AND start = ?",
+    [SQL_SPAN_CLEAR] = "DELETE FROM file_span WHERE file = ?",
 };
 
 /* ---- Memory ---- */

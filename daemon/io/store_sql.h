@@ -63,7 +63,8 @@ enum store_statement {
     SQL_HISTORY_IN,
     SQL_HISTORY_OUT,
     SQL_PEERS,
-    SQL_PEER_COUNTS,
+    SQL_PEER_COUNT_IN,
+    SQL_PEER_COUNT_OUT,
     SQL_PEER_LAST_IN,
     SQL_PEER_LAST_OUT,
     SQL_PEER_PIN,
@@ -83,6 +84,36 @@ enum store_statement {
     SQL_SPARES_CLEAR,
     SQL_SPARE_PUT,
     SQL_SPARES,
+    SQL_OUT_IS_PENDING,
+    SQL_FILE_OUT_INSERT,
+    SQL_FILE_OUT_FIND,
+    SQL_FILE_OUT_LIST,
+    SQL_FILE_OUT_OF_ID,
+    SQL_FILE_FIND,
+    SQL_FILE_INSERT,
+    SQL_FILE_GROW,
+    SQL_FILE_COMPLETE,
+    SQL_FILE_DELETE,
+    SQL_FILE_CHARGE,
+    SQL_FILE_COMING,
+    SQL_FILE_PART_KNOWN,
+    SQL_FILE_LIST,
+    SQL_FILE_OF_ID,
+    SQL_FILE_WAITING,
+    SQL_FILE_WAITING_PAGE,
+    SQL_FILE_TAKE,
+    SQL_FILE_ENTER,
+    SQL_FILE_ENTER_TAKEN,
+    SQL_FILE_HEAD,
+    SQL_FILE_FORGET_PEER,
+    SQL_FILE_PART_OVER,
+    SQL_FILE_TAKEN_OVER,
+    SQL_SPAN_LAST,
+    SQL_SPAN_AT,
+    SQL_SPAN_COUNT,
+    SQL_SPAN_PUT,
+    SQL_SPAN_DELETE,
+    SQL_SPAN_CLEAR,
     SQL_COUNT
 };
 
@@ -121,6 +152,7 @@ struct store_db {
     int error;                           /* 0 or -errno of the first query that failed */
     int64_t next_row;  /* of in_message; a row is never used again, so that "after" means after */
     int64_t next_body; /* of block */
+    struct store_files *files; /* store_file.h; NULL: there are none to be had */
     /* A sweep that has more to do than one transaction should hold. */
     struct {
         bool is_left;
@@ -162,18 +194,5 @@ int store_errno(sqlite3 *sqlite, int code);
 
 /* meta.key = max(what is there, value): numbers that must not be used again. */
 void store_meta_raise(struct store_db *db, const char *key, int64_t value);
-
-/* Bodies in blocks. */
-void store_body_put(struct store_db *db, int64_t body, uint64_t offset, const uint8_t *bytes,
-                    uint32_t length);
-void store_body_delete(struct store_db *db, int64_t body);
-/* Copy [offset, offset + length) of a body of blocks; one with holes is damage. */
-void store_body_read(struct store_db *db, int64_t body, uint64_t offset, uint32_t length,
-                     uint8_t *ret_bytes);
-/* The beginning of a body, `length` of its `size` bytes: from its blocks or, if there are none
- * (0), from the column that is next in the query. Damage, and want of memory, is in db->error;
- * then NULL. */
-const uint8_t *store_body_load(struct query *query, struct store_arena *arena, int64_t blocks,
-                               uint64_t size, uint64_t length);
 
 #endif

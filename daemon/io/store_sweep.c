@@ -3,6 +3,7 @@
  *
  * Threat: an index that tells of a row which is not there. A step that changes nothing would be
  * taken again for ever: it is damage, and ends the sweep. */
+#include "daemon/io/store_file.h"
 #include "daemon/io/store_private.h"
 
 #include <errno.h>
@@ -114,8 +115,11 @@ void store_sweep(struct store_db *db) {
         {sweep_out, now - db->sweep.retention_us},
         {sweep_tombstone, now},
         {sweep_part, now}, /* its sender has given up */
+        {store_file_sweep_taken, now - db->sweep.retention_us},
+        {store_file_sweep_part, now},
     };
     int budget = SWEEP_ROWS;
+    store_file_sweep_missing(db);
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         while (budget > 0 && kinds[i].one(db, kinds[i].before, &budget))
             ;

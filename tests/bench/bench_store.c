@@ -1,10 +1,12 @@
-/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep shared/address */
+/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list shared/file_name daemon/io/spool shared/text shared/address */
 /* Durable messages a second, each 100 bytes, by operations a transaction; beside a bare SQLite
  * loop of one insert and one commit with the same settings, in turns on the same disk. Medians
  * of several rounds. Argument: the folder to write in (its disk is what is measured; default:
  * the present one), and how many messages are there already (default 0). */
+#include "daemon/io/spool.h"
 #include "daemon/io/store.h"
 
+#include <sodium.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,10 +72,8 @@ static struct store_op make_op(struct bench *bench, enum store_kind kind) {
 }
 
 /* One transaction of n operations, from submitting to the last result. */
-static void run_batch(struct bench *bench, enum store_kind kind, size_t n) {
+static void submit_all(struct bench *bench, size_t n) {
     char byte;
-    for (size_t i = 0; i < n; i++)
-        bench->ops[i] = make_op(bench, kind);
     if (store_submit(bench->store, bench->ops, n))
         die("submit");
     for (size_t got = 0; got < n;) {
@@ -85,6 +85,12 @@ static void run_batch(struct bench *bench, enum store_kind kind, size_t n) {
         if (bench->results[i].error)
             die("a result with an error");
     store_release(bench->store);
+}
+
+static void run_batch(struct bench *bench, enum store_kind kind, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        bench->ops[i] = make_op(bench, kind);
+    submit_all(bench, n);
 }
 
 static void run_bare(struct bench *bench, enum store_kind kind, size_t n) {
@@ -104,6 +110,91 @@ static void run_bare(struct bench *bench, enum store_kind kind, size_t n) {
         die("bare commit");
 }
 
+static int open_at(struct store **ret_store, const char *folder, const char *path,
+                   char error[FAILURE_MAX]) {
+    struct store_config config = {path, folder, folder};
+    return store_open(ret_store, &config, error);
+}
+
+/* ---- Files ---- */
+
+#define FILE_BLOCK 49152u /* about what a parcel of a long message holds */
+#define FILE_BLOCKS 4096u
+#define FILE_BATCH 32u
+
+static double cpu_s(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static struct store_op file_op(const struct file_head *head, const uint8_t *block, unsigned number,
+                               const struct message_id *id, bool in) {
+    struct store_op op = {.kind = in ? STORE_IN_PUT : STORE_OUT_READ};
+    if (in) {
+        op.in_put.id = *id;
+        op.in_put.kind = KIND_FILE;
+        op.in_put.file = head;
+        op.in_put.total = (uint64_t)FILE_BLOCKS * FILE_BLOCK;
+        op.in_put.offset = (uint64_t)number * FILE_BLOCK;
+        op.in_put.length = FILE_BLOCK;
+        op.in_put.bytes = block;
+        op.in_put.tombstone_until.us = INT64_MAX / 2;
+    } else {
+        op.out_read.id = *id;
+        op.out_read.offset = (uint64_t)number * FILE_BLOCK;
+        op.out_read.length = FILE_BLOCK;
+    }
+    return op;
+}
+
+/* All blocks of a file, some in each transaction. */
+static void run_file(struct bench *bench, const char *what, const struct file_head *head,
+                     const uint8_t *block, const struct message_id *id, bool in) {
+    double cpu = cpu_s(), megabytes = (double)FILE_BLOCKS * FILE_BLOCK / 1e6;
+    int64_t start = now_ns();
+    for (unsigned i = 0; i < FILE_BLOCKS; i += FILE_BATCH) {
+        for (unsigned j = 0; j < FILE_BATCH; j++)
+            bench->ops[j] = file_op(head, block, i + j, id, in);
+        submit_all(bench, FILE_BATCH);
+    }
+    double seconds = (double)(now_ns() - start) / 1e9;
+    printf("file blocks %-3s %8.0f MB/s, %.2f s of CPU per GB\n", what, megabytes / seconds,
+           (cpu_s() - cpu) * 1e3 / megabytes);
+}
+
+/* In, digest and all, and out again, of the spool. */
+static void bench_files(struct bench *bench, const char *folder) {
+    static uint8_t block[FILE_BLOCK];
+    static struct file_head head = {.name = "bench-file"};
+    struct message_id in = next_id(bench), out = next_id(bench);
+    struct spool spool;
+    struct store_op op = {.kind = STORE_OUT_PUT};
+    crypto_hash_sha256_state hash;
+    int fd;
+    crypto_hash_sha256_init(&hash);
+    if (spool_init(&spool, folder) || spool_create(&spool, op.out_put.spool, &fd))
+        die("spool");
+    for (unsigned i = 0; i < FILE_BLOCKS; i++) {
+        crypto_hash_sha256_update(&hash, block, sizeof block);
+        if (write(fd, block, sizeof block) != sizeof block)
+            die("spool file");
+    }
+    close(fd);
+    crypto_hash_sha256_final(&hash, head.digest);
+    run_file(bench, "in", &head, block, &in, true);
+    op.out_put.record = (struct out_record){
+        .id = out, .kind = KIND_FILE, .file = &head, .size = (uint64_t)FILE_BLOCKS * FILE_BLOCK};
+    bench->ops[0] = op;
+    submit_all(bench, 1);
+    run_file(bench, "out", &head, block, &out, false);
+    bench->ops[0] = (struct store_op){.kind = STORE_OUT_STATE,
+                                      .out_state = {.id = out, .state = MESSAGE_DELIVERED}};
+    bench->ops[1] = (struct store_op){.kind = STORE_FILE_TAKE, .file_take = {.id = in}};
+    submit_all(bench, 2);
+    spool_deinit(&spool);
+}
+
 static void open_all(struct bench *bench, const char *folder) {
     char error[FAILURE_MAX];
     snprintf(bench->path, sizeof bench->path, "%s/bench-messages.db", folder);
@@ -112,7 +203,7 @@ static void open_all(struct bench *bench, const char *folder) {
     unlink(bench->bare_path);
     if (pipe(bench->pipe))
         die("pipe");
-    if (store_open(&bench->store, bench->path, error))
+    if (open_at(&bench->store, folder, bench->path, error))
         die(error);
     if (store_start(bench->store, wake, bench))
         die("thread");
@@ -127,12 +218,15 @@ static void open_all(struct bench *bench, const char *folder) {
         die(sqlite3_errmsg(bench->bare));
 }
 
-static void close_all(struct bench *bench) {
+static void close_all(struct bench *bench, const char *folder) {
+    char spool[520];
+    snprintf(spool, sizeof spool, "%s/spool", folder);
     store_stop(bench->store);
     sqlite3_finalize(bench->insert);
     sqlite3_close(bench->bare);
     unlink(bench->path);
     unlink(bench->bare_path);
+    rmdir(spool);
 }
 
 static int compare_doubles(const void *a, const void *b) {
@@ -180,6 +274,7 @@ int main(int argc, char **argv) {
            "bare SQLite", "OUT_PUT", "IN_PUT");
     for (size_t i = 0; i < sizeof batches / sizeof batches[0]; i++)
         print_row(&bench, batches[i]);
-    close_all(&bench);
+    bench_files(&bench, argc > 1 ? argv[1] : ".");
+    close_all(&bench, argc > 1 ? argv[1] : ".");
     return 0;
 }

@@ -34,6 +34,24 @@ expect_complaint() { # LINE CONFIGURATION
     expect_complaint 1 $'relay = yes\n'
 }
 
+@test "all mistakes of a file at once, each with its line" {
+    expect_complaint 4 $'[node]\nname = x y\n[inbox]\naccept = some\n[pool]\nmax = 17\n'
+    [ "$(grep -cE 'p2pd.conf:[246]: ' <<<"$ERR")" = 3 ]
+    [[ $ERR == *"'some' is not one of all, known, allowed"* ]]
+    for _ in {1..30}; do echo wrong; done >"$DIR/p2pd.conf"
+    expect_exit 2 p2pd -t -c "$DIR/p2pd.conf"
+    [ "$(wc -l <<<"$ERR")" = 20 ]
+}
+
+@test "choices and the folder of files" {
+    expect_exit 0 p2pd --dump --set inbox.accept=known --set files.accept=none
+    grep -qE '^directory = .*/state/files$' "$DIR/out"
+    [ "$(grep -cE '^accept = (known|none)$' "$DIR/out")" = 2 ]
+    expect_exit 0 p2pd --dump --set files.directory=incoming
+    grep -qF "directory = $PWD/incoming" "$DIR/out"
+    expect_exit 2 p2pd -t --set inbox.accept=nobody
+}
+
 @test "a configuration that would be mangled is refused, not cut" {
     expect_complaint 2 "$(printf '[network]\npeer = %0300d\n' 0)"
     expect_complaint 1 "$(printf '[%0100d]\n' 0)"

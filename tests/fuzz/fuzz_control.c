@@ -9,6 +9,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define MESSAGE_MAX 4096
 
+static void check_many(const struct request *request) {
+    size_t bytes = 0;
+    assert(request->push_many.n >= 1 && request->push_many.n <= PUSH_MANY_MAX);
+    for (size_t i = 0; i < request->push_many.n; i++) {
+        const struct push_item *item = &request->push_many.items[i];
+        assert(item->size <= MESSAGE_MAX);
+        for (size_t j = 0; j < item->size; j++)
+            bytes += item->body[j];
+    }
+    assert(bytes <= PUSH_MANY_MAX * MESSAGE_MAX * (size_t)UINT8_MAX); /* and all can be read */
+}
+
 static void try_frame(const uint8_t *data, size_t size) {
     struct control_decoded decoded;
     char text[CONTROL_TEXT_MAX] = "";
@@ -20,6 +32,13 @@ static void try_frame(const uint8_t *data, size_t size) {
     }
     if (decoded.kind == DECODED_REQUEST && decoded.request.kind == REQUEST_PUSH)
         assert(decoded.request.push.size <= MESSAGE_MAX);
+    if (decoded.kind == DECODED_REQUEST && decoded.request.kind == REQUEST_PUSH_MANY)
+        check_many(&decoded.request);
+    if (decoded.kind == DECODED_SEND)
+        assert(decoded.file.name[0] && memchr(decoded.file.name, 0, sizeof decoded.file.name) &&
+               !strchr(decoded.file.name, '/'));
+    if (decoded.kind == DECODED_BACKUP)
+        assert(decoded.passphrase.length <= CONTROL_PASSPHRASE_MAX);
     control_decoded_free(&decoded);
 }
 

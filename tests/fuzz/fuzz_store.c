@@ -1,4 +1,4 @@
-/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep libp2pd-core.a shared/address */
+/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list shared/file_name daemon/io/spool shared/text libp2pd-core.a shared/address */
 /* A messages.db that is not as we left it: opened and loaded, or refused in words; whatever was loaded, a node starts from. The first
  * byte says what was done to a good one: 0, bytes of the file were changed (page 1, offset 2, length 1, bytes); 1, values (which
  * column 1, type 1, value 8 or bytes); 2, the input is the file. */
@@ -71,6 +71,7 @@ static void fill_store(struct store *store) {
     static uint8_t body[5000];
     static const struct spare spares[2] = {{.anchor = true, .id = {{1}}}, {.id = {{2}}}};
     static const int64_t row = 1;
+    static const uint8_t secret[32] = {1};
     const struct store_op ops[] = {
         out_op(1, 5, body),
         out_op(2, sizeof body, body),
@@ -86,6 +87,9 @@ static void fill_store(struct store *store) {
         {.kind = STORE_NODE_PUT, .node_put = {{{2}}, body, 0, false, {.port = 0}}},
         {.kind = STORE_SPARES_PUT, .spares_put = {spares, 2}},
         {.kind = STORE_SEQUENCE, .sequence = {77}},
+        {.kind = STORE_OUT_PROGRESS, .out_progress = {{{2}}, 1000}},
+        {.kind = STORE_RULE_PUT, .rule_put = {{{1}}, RULE_BLOCK}},
+        {.kind = STORE_MAIL_KEY, .mail_key = {20833, secret, 0}},
     };
     check(store_submit(store, ops, sizeof ops / sizeof ops[0]) == 0);
     check(store_start(store, wake, NULL) == 0);
@@ -131,7 +135,16 @@ static void list_columns(struct file *file) {
 static void clean_up(const struct file *file) {
     unlink(file->path);
     remove_log(file);
+    char spool[sizeof file->folder + 8];
+    snprintf(spool, sizeof spool, "%s/spool", file->folder);
+    rmdir(spool);
     rmdir(file->folder);
+}
+
+static int open_at(struct store **ret_store, const char *folder, const char *path,
+                   char error[FAILURE_MAX]) {
+    struct store_config config = {path, folder, folder};
+    return store_open(ret_store, &config, error);
 }
 
 static struct file *the_file(void) {
@@ -146,7 +159,7 @@ static struct file *the_file(void) {
                                            : "/tmp"); /* in memory, where that can be */
     check(sodium_init() >= 0 && mkdtemp(file.folder));
     snprintf(file.path, sizeof file.path, "%s/messages.db", file.folder);
-    check(store_open(&store, file.path, error) == 0);
+    check(open_at(&store, file.folder, file.path, error) == 0);
     fill_store(store);
     store_stop(store);
     file.bytes = read_whole(file.path, &file.size);
@@ -236,31 +249,85 @@ static void start_node(const struct node_boot *boot) {
     node_free(node);
 }
 
-/* Results are answers or errors; the disk's part of them is in db->error, and costs the transaction alone. */
-static void use(struct store_db *db) {
-    struct store_arena arena = {NULL};
+static void use_waiting(struct store_db *db, struct store_arena *arena) {
     struct store_op op = {.kind = STORE_IN_FETCH,
                           .in_fetch = {.limit = 10, .bytes = 1u << 20, .any_sender = true}};
     struct store_result result = {.tag = 0};
 
-    store_in_fetch(db, &op, &result, &arena);
+    store_in_fetch(db, &op, &result, arena);
     for (size_t i = 0; !db->error && i < result.n_messages; i++)
         check(memchr(result.messages[i].sender_name, 0, NODE_NAME_MAX + 1) != NULL);
-    for (uint8_t number = 1; number <= 3; number++) {
-        db->error = 0;
-        op = (struct store_op){.kind = STORE_OUT_READ, .out_read = {{{number}}, 0, 0}};
-        if (store_out_find(db, &op, &result) == 0 && !db->error) {
-            check(memchr(result.record.reason, 0, MESSAGE_REASON_MAX) != NULL);
-            op.out_read.length = result.record.size < READ_MAX ? result.record.size : READ_MAX;
-            store_out_read(db, &op, &result, &arena);
-        }
-    }
     db->error = 0;
     op = in_op(4, 5000, 100, (const uint8_t[100]){0});
+    op.in_put.quota_sender = op.in_put.quota_all = 1u << 20;
+    store_in_put(db, &op, &result);
+    store_usage_flush(db);
+    db->error = 0;
+    op = in_op(2, 5, 5, (const uint8_t[5]){0}); /* before what waits from there */
+    op.in_put.id.bytes[1] = 1;
+    op.in_put.sequence = 1;
     store_in_put(db, &op, &result);
     db->error = 0;
+    op = (struct store_op){.kind = STORE_IN_TAKE,
+                           .in_take = {(const int64_t[]){1, 2, 3}, 3, {NOW_US}, false}};
+    store_in_take(db, &op);
+    store_usage_flush(db);
+    db->error = 0;
+}
+
+static void use_sent(struct store_db *db, struct store_arena *arena) {
+    struct store_result result = {.tag = 0};
+    for (uint8_t number = 1; number <= 3; number++) {
+        struct store_op op = {.kind = STORE_OUT_READ, .out_read = {{{number}}, 0, 0}};
+        if (store_out_find(db, &op, &result, arena) == 0 && !db->error) {
+            check(memchr(result.record.reason, 0, MESSAGE_REASON_MAX) != NULL);
+            check(result.record.progress <= result.record.size);
+            op.out_read.length =
+                result.record.size < READ_MAX ? (uint32_t)result.record.size : READ_MAX;
+            store_out_read(db, &op, &result, arena);
+        }
+        db->error = 0;
+    }
+}
+
+static void use_histories(struct store_db *db, struct store_arena *arena) {
+    struct store_op op = {.kind = STORE_CONVERSATIONS, .conversations = {.limit = 10}};
+    struct store_result result = {.tag = 0};
+
+    store_conversations(db, &op, &result, arena);
+    for (size_t i = 0; !db->error && i < result.n_records; i++)
+        check(memchr(result.conversations[i].last_text, 0,
+                     sizeof result.conversations[i].last_text) != NULL);
+    for (uint8_t number = 0; number <= 4; number++) {
+        op = (struct store_op){.kind = STORE_HISTORY,
+                               .history = {.peer = {{number}}, .limit = 1, .bytes = 1u << 20}};
+        if (number == 0) /* whom we write to */
+            op.history.peer = (struct node_id){{1, 7}};
+        for (int page = 0; page < 3; page++) {
+            db->error = 0;
+            result = (struct store_result){.tag = 0};
+            check(store_history(db, &op, &result, arena) == 0 && result.next >= 0);
+            op.history.after = result.next;
+        }
+        db->error = 0;
+        op = (struct store_op){.kind = STORE_FORGET, .forget = {op.history.peer}};
+        store_forget(db, &op, &result);
+    }
+    db->error = 0;
+}
+
+/* Results are answers or errors; the disk's part of them is in db->error, and costs the
+ * transaction alone. */
+static void use(struct store_db *db) {
+    struct store_arena arena = {NULL, false};
+
+    sqlite3_exec(db->sqlite, "BEGIN", NULL, NULL, NULL); /* never committed: that is slow */
+    use_sent(db, &arena);
+    use_waiting(db, &arena);
+    use_histories(db, &arena);
     db->sweep.now.us = INT64_MAX / 2;
-    store_sweep(db);
+    for (int slice = 0; slice < 4; slice++)
+        store_sweep(db);
     store_arena_free(&arena);
 }
 
@@ -268,7 +335,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct file *file = the_file();
     struct wire_reader r = wire_reader(data, size);
     struct store_db db;
-    struct store_arena arena = {NULL};
+    struct store_arena arena = {NULL, true};
     struct node_boot boot;
     char error[FAILURE_MAX] = "";
     unsigned what = (unsigned)wire_get_uint(&r, 1) % 3;

@@ -8,7 +8,7 @@
 
 #define RECORDED 32
 #define BURST 24         /* datagrams or frames at a time */
-#define BURSTS_MAX 60    /* of each: a flood that lasts makes a simulation slow, and no worse */
+#define BURSTS_MAX 30    /* of each: a flood that lasts makes a simulation slow, and no worse */
 #define SOME_SHARE 0.3   /* of onion packets are dropped */
 #define TAMPER_SHARE 0.1 /* of what is sent */
 

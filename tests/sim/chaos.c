@@ -13,6 +13,10 @@
 #define SKEW_US (90 * US_PER_S)
 #define REJOIN_US (60 * US_PER_S)
 #define DELIVER_US (10 * US_PER_MINUTE) /* resending backs off to 5 min */
+#define EXPIRE_US                                                                                  \
+    (40 * US_PER_MINUTE)   /* where somebody goes on dropping: everything has to be over then */
+#define ADVERSARIES_MAX 15 /* of 60: in larger networks they only take time */
+#define LARGE 60           /* nodes beyond which a second of mischief is dear */
 #define ASK_US (200 * US_PER_MS)
 
 enum mischief {
@@ -36,13 +40,15 @@ struct chaos {
     struct clients *clients;
     bool *gone; /* for good */
     unsigned boxes;
+    unsigned kept; /* habits that adversaries keep when all else is calm */
     unsigned weights[MISCHIEFS];
     int64_t pause_us; /* between two of them, twice the mean */
     struct sim_network weather;
 };
 
 unsigned chaos_nodes(uint64_t seed) {
-    return 5 + (unsigned)((seed * UINT64_C(0x9e3779b97f4a7c15) >> 32) % 56);
+    uint64_t draw = (seed * UINT64_C(0x9e3779b97f4a7c15) >> 32) % 1000; /* small ones more often */
+    return 5 + (unsigned)(56 * draw * draw / 1000000);
 }
 
 static double fraction(struct sim *sim) {
@@ -82,8 +88,11 @@ static void draw_boxes(struct chaos *chaos) {
 
 static void draw_adversaries(struct chaos *chaos) {
     struct sim *sim = chaos->sim;
-    unsigned n = sim_chance(sim, 0.6) ? (unsigned)sim_below(sim, sim->n_hosts / 4 + 1) : 0;
+    unsigned most = sim->n_hosts / 4 < ADVERSARIES_MAX ? sim->n_hosts / 4 : ADVERSARIES_MAX;
+    unsigned n = sim_chance(sim, 0.6) ? (unsigned)sim_below(sim, most + 1) : 0;
 
+    if (n > 0 && sim_chance(sim, 0.3))
+        chaos->kept = HABIT_DROPS_ALL | HABIT_DROPS_SOME | HABIT_LIES;
     while (n > 0) {
         unsigned i = (unsigned)sim_below(sim, sim->n_hosts);
         if (i < PUBLIC_FIRST || sim->hosts[i].adversary)
@@ -96,6 +105,7 @@ static void draw_adversaries(struct chaos *chaos) {
 
 static void draw_hosts(struct chaos *chaos) {
     struct sim *sim = chaos->sim;
+    int64_t expire_us = chaos->kept ? EXPIRE_US : sim->hosts[0].config.delivery_expire_us;
     bool skewed = sim_chance(sim, 0.5), small = sim_chance(sim, 0.3), idle = sim_chance(sim, 0.3);
 
     for (unsigned i = 0; i < sim->n_hosts; i++) {
@@ -106,6 +116,7 @@ static void draw_hosts(struct chaos *chaos) {
             host->config.pool_max = 6 + (unsigned)sim_below(sim, 11);
         if (idle && i >= PUBLIC_FIRST)
             host->config.relay = !sim_chance(sim, 0.2);
+        host->config.delivery_expire_us = expire_us;
         host->config.memory_max = (size_t)(2 + sim_below(sim, 63)) << 20;
     }
 }
@@ -231,7 +242,8 @@ static void do_one(struct chaos *chaos, enum mischief mischief) {
 
 static void rage(struct chaos *chaos) {
     struct sim *sim = chaos->sim;
-    int64_t until = sim->now_us + (int64_t)(20 + sim_below(sim, 40)) * US_PER_S;
+    int64_t until = sim->now_us +
+                    (int64_t)(10 + sim_below(sim, 25)) * US_PER_S / (sim->n_hosts > LARGE ? 5 : 1);
     unsigned all = 0;
 
     for (unsigned i = 0; i < MISCHIEFS; i++)
@@ -249,7 +261,6 @@ static void rage(struct chaos *chaos) {
 
 static void calm(struct chaos *chaos) {
     struct sim *sim = chaos->sim;
-    unsigned kept = sim_chance(sim, 0.5) ? HABIT_DROPS_ALL | HABIT_DROPS_SOME | HABIT_LIES : 0;
     bool some_gone = sim_chance(sim, 0.3);
 
     sim->network.loss = sim->network.corrupt = sim->network.duplicate = 0;
@@ -258,13 +269,15 @@ static void calm(struct chaos *chaos) {
         host->side = 0;
         model_store_fail(host->store, 0, 0, 0);
         if (host->adversary)
-            adversary_keep(host->adversary, kept);
+            adversary_keep(host->adversary, chaos->kept);
         if (!host->node && i >= PUBLIC_FIRST && some_gone && sim_chance(sim, 0.3))
             chaos->gone[i] = true;
         else if (!host->node)
             start(chaos, i);
     }
     tell(sim, "peace; up:", count_up(sim));
+    if (chaos->kept)
+        tell(sim, "adversaries keep:", chaos->kept);
 }
 
 static void must_rejoin(struct chaos *chaos, const char *when) {
@@ -290,10 +303,11 @@ static void must_deliver(struct chaos *chaos) {
     unsigned open;
 
     property_holds(sim, PROPERTY_DELIVERED);
-    while ((open = clients_open(chaos->clients, chaos->gone)) > 0) {
-        if (sim->now_us - began > DELIVER_US) {
+    while ((open = clients_open(chaos->clients, chaos->gone, false)) > 0) {
+        if (sim->now_us - began > (chaos->kept ? EXPIRE_US : 0) + DELIVER_US) {
             property_breaks(sim, PROPERTY_DELIVERED, "%u of %zu messages have not arrived", open,
                             sim->n_pushes);
+            clients_open(chaos->clients, chaos->gone, true);
             return;
         }
         sim_run(sim, US_PER_S);
@@ -340,7 +354,7 @@ void chaos_run(struct sim *sim) {
         start(&chaos, i);
         sim_run(sim, (int64_t)sim_below(sim, 5 * US_PER_S / sim->n_hosts));
     }
-    sim_run(sim, 10 * US_PER_S);
+    sim_run(sim, 5 * US_PER_S);
     rage(&chaos);
     calm(&chaos);
     must_rejoin(&chaos, "faults over");

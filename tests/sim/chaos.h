@@ -17,7 +17,7 @@ void clients_push(struct clients *clients);
 /* A client pulls somewhere, or goes on with what it began: confirms, or goes away. */
 void clients_pull(struct clients *clients);
 /* Accepted, both ends honest and not gone for good, and not arrived or not told. */
-unsigned clients_open(struct clients *clients, const bool *gone);
+unsigned clients_open(struct clients *clients, const bool *gone, bool print);
 void clients_died(struct clients *clients, unsigned host);
 
 #endif

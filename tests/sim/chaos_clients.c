@@ -3,10 +3,12 @@
 #include "tests/sim/properties.h"
 
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define PULLERS_FROM (UINT64_C(1) << 40) /* numbers of clients that pull */
 #define MARK_LEN 32
+#define EXPIRY_SLACK_US (4 * US_PER_MINUTE) /* it goes by wall clocks, which are set */
 
 struct puller {
     uint64_t client; /* 0: none */
@@ -179,17 +181,26 @@ static void look_for(void *context, const struct in_record *record) {
     search->found |= memcmp(&record->id, &search->push->id, sizeof record->id) == 0;
 }
 
-unsigned clients_open(struct clients *clients, const bool *gone) {
+unsigned clients_open(struct clients *clients, const bool *gone, bool print) {
     struct sim *sim = clients->sim;
     unsigned open = 0;
 
     for (size_t i = 0; i < sim->n_pushes; i++) {
         struct search search = {.push = &sim->pushes[i]};
-        if (!search.push->accepted || gone[search.push->from] || gone[search.push->to])
+        const struct sim_push *push = search.push;
+        if (!push->accepted || gone[push->from] || gone[push->to])
             continue;
-        model_store_visit(sim->hosts[search.push->to].store, look_for, &search);
-        open +=
-            !search.found || (!search.push->orphan && !message_state_is_final(search.push->state));
+        model_store_visit(sim->hosts[push->to].store, look_for, &search);
+        bool over = push->state == MESSAGE_EXPIRED ||
+                    sim->now_us - push->pushed_us >
+                        sim->hosts[push->from].config.delivery_expire_us + EXPIRY_SLACK_US;
+        if ((search.found || over) && (push->orphan || message_state_is_final(push->state)))
+            continue;
+        open++;
+        if (print)
+            printf("# open: %u to %u, %u bytes, %s, state %d%s\n", push->from, push->to, push->size,
+                   search.found ? "arrived" : "not there", (int)push->state,
+                   push->orphan ? ", its client died" : "");
     }
     return open;
 }

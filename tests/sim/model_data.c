@@ -42,15 +42,11 @@ static void copy_text(char *to, const char *from, size_t size) {
     memcpy(to, from, strnlen(from, size - 1));
 }
 
-static bool id_is_equal(const struct message_id *a, const struct message_id *b) {
-    return memcmp(a->bytes, b->bytes, MESSAGE_ID_LEN) == 0;
-}
-
 /* ---- Outbound ---- */
 
 static struct model_out *find_out(struct model_data *data, const struct message_id *id) {
     for (size_t i = data->n_outs; i-- > 0;)
-        if (id_is_equal(&data->outs[i].record.id, id))
+        if (model_id_is_equal(&data->outs[i].record.id, id))
             return &data->outs[i];
     return NULL;
 }
@@ -168,7 +164,7 @@ static int out_find(struct model_data *data, const struct store_op *op,
 
 static bool is_known(const struct model_data *data, const struct store_op *op) {
     for (size_t i = data->n_ins; i-- > 0;)
-        if (id_is_equal(&data->ins[i].record.id, &op->in_put.id) &&
+        if (model_id_is_equal(&data->ins[i].record.id, &op->in_put.id) &&
             node_id_is_equal(&data->ins[i].record.sender, &op->in_put.sender))
             return true;
     return false;
@@ -176,7 +172,7 @@ static bool is_known(const struct model_data *data, const struct store_op *op) {
 
 static struct model_part *find_part(struct model_data *data, const struct store_op *op) {
     for (size_t i = 0; i < data->n_parts; i++)
-        if (id_is_equal(&data->parts[i].id, &op->in_put.id) &&
+        if (model_id_is_equal(&data->parts[i].id, &op->in_put.id) &&
             node_id_is_equal(&data->parts[i].sender, &op->in_put.sender))
             return &data->parts[i];
     return NULL;
@@ -194,72 +190,8 @@ static enum message_kind kind_of(const struct store_op *op) {
     return op->in_put.kind ? op->in_put.kind : KIND_MESSAGE;
 }
 
-/* ---- Places and quotas ---- */
-
-#define PLACE_BITS 20
-#define CHARGE_ROW 256
-
-/* The sender's last waiting message at or before a place. */
-static const struct in_record *find_before(const struct model_data *data,
-                                           const struct node_id *sender, int64_t at) {
-    const struct in_record *found = NULL;
-    for (size_t i = 0; i < data->n_ins; i++) {
-        const struct in_record *record = &data->ins[i].record;
-        if (data->ins[i].state == IN_WAITING && record->place <= at &&
-            node_id_is_equal(&record->sender, sender) && (!found || record->place > found->place))
-            found = record;
-    }
-    return found;
-}
-
-/* As the store does it, step by step: with sequences that lie, no other way leads there. */
-static int64_t place_of(const struct model_data *data, const struct store_op *op) {
-    const struct node_id *sender = &op->in_put.sender;
-    uint64_t sequence = op->in_put.sequence;
-    int64_t end = data->next_row << PLACE_BITS, low = 0;
-    const struct in_record *after = find_before(data, sender, INT64_MAX), *found;
-    if (!after || after->sequence <= sequence)
-        return end;
-    while (low < after->place) {
-        int64_t middle = low + (after->place - 1 - low) / 2;
-        found = find_before(data, sender, middle);
-        if (found && found->sequence > sequence)
-            after = found;
-        else
-            low = middle + 1;
-    }
-    int64_t floor = (after->place - 1) >> PLACE_BITS << PLACE_BITS;
-    found = find_before(data, sender, after->place - 1);
-    if (found && found->place > floor)
-        floor = found->place;
-    int64_t room = after->place - floor;
-    if (after->sequence - sequence < (uint64_t)room)
-        return after->place - (int64_t)(after->sequence - sequence);
-    return room > 1 ? after->place - room / 2 : end;
-}
-
-/* Counted anew each time: what the store keeps in a table must come to the same. */
-static uint64_t usage(const struct model_data *data, const struct node_id *sender) {
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < data->n_ins; i++)
-        if (data->ins[i].state == IN_WAITING &&
-            (!sender || node_id_is_equal(&data->ins[i].record.sender, sender)))
-            bytes += data->ins[i].record.size + CHARGE_ROW;
-    for (size_t i = 0; i < data->n_parts; i++)
-        if (!sender || node_id_is_equal(&data->parts[i].sender, sender))
-            bytes += data->parts[i].total + CHARGE_ROW;
-    return bytes;
-}
-
-static bool is_over(const struct model_data *data, const struct store_op *op) {
-    uint64_t more = op->in_put.total + CHARGE_ROW, sender = op->in_put.quota_sender,
-             all = op->in_put.quota_all;
-    return (sender && usage(data, &op->in_put.sender) + more > sender) ||
-           (all && usage(data, NULL) + more > all);
-}
-
 static void enter(struct model_data *data, const struct store_op *op, const uint8_t *body) {
-    int64_t place = place_of(data, op);
+    int64_t place = model_place(data, op);
     data->ins = model_grow(data->ins, data->n_ins, sizeof *data->ins);
     struct model_in *in = &data->ins[data->n_ins++];
     *in = (struct model_in){.record = {.row = data->next_row++,
@@ -275,6 +207,7 @@ static void enter(struct model_data *data, const struct store_op *op, const uint
                             .body = model_copy(body, op->in_put.total),
                             .state = IN_WAITING,
                             .tombstone = op->in_put.tombstone_until};
+    in->record.place = in->record.row;
     copy_text(in->record.sender_name, op->in_put.sender_name, NODE_NAME_MAX + 1);
 }
 
@@ -324,7 +257,7 @@ static int in_put(struct model_data *data, const struct store_op *op, struct sto
     struct model_part *part = find_part(data, op);
     if (!is_sane(op) || (part && part->total != op->in_put.total))
         return -EINVAL;
-    if (!part && is_over(data, op))
+    if (!part && model_is_over(data, op))
         return -EDQUOT;
     if (!part && op->in_put.total == 0) {
         enter(data, op, NULL);
@@ -344,75 +277,10 @@ static int in_put(struct model_data *data, const struct store_op *op, struct sto
     return 0;
 }
 
-/* The row of the earliest message with this id; 0: none. */
-static int64_t row_of(const struct model_data *data, const struct message_id *id) {
-    for (size_t i = 0; i < data->n_ins; i++)
-        if (id_is_equal(&data->ins[i].record.id, id))
-            return data->ins[i].record.row;
-    return 0;
-}
-
-/* The next of those that are asked for behind a place. */
-static const struct model_in *next_waiting(const struct model_data *data, const struct store_op *op,
-                                           int64_t since_row, int64_t after) {
-    const struct model_in *next = NULL;
-    for (size_t i = 0; i < data->n_ins; i++) {
-        const struct in_record *record = &data->ins[i].record;
-        if (data->ins[i].state == IN_WAITING && data->ins[i].kind == KIND_MESSAGE &&
-            record->place > after && record->row > since_row &&
-            (op->in_fetch.since.us == 0 || record->received.us >= op->in_fetch.since.us) &&
-            (op->in_fetch.any_sender || node_id_is_equal(&record->sender, &op->in_fetch.sender)) &&
-            (!next || record->place < next->record.place))
-            next = &data->ins[i];
-    }
-    return next;
-}
-
-static int in_fetch(struct model_data *data, const struct store_op *op,
-                    struct store_result *result) {
-    struct in_record *messages = model_piece(data, data->n_ins * sizeof *messages);
-    const struct model_in *in;
-    uint64_t bytes = 0;
-    int64_t after = op->in_fetch.after;
-    int64_t since_row = op->in_fetch.since_message ? row_of(data, &op->in_fetch.since_id) : 0;
-    if (op->in_fetch.since_message && !since_row)
-        return -ENOENT;
-    while ((in = next_waiting(data, op, since_row, after))) {
-        size_t n = result->n_messages;
-        result->more =
-            n == op->in_fetch.limit || (n > 0 && bytes + in->record.size > op->in_fetch.bytes);
-        if (result->more)
-            break;
-        uint8_t *body = model_piece(data, in->record.size);
-        memcpy(body, in->body, in->record.size);
-        messages[n] = in->record;
-        messages[n].body = body;
-        bytes += in->record.size;
-        after = in->record.place;
-        result->n_messages++;
-    }
-    result->messages = messages;
-    return 0;
-}
-
 void model_forget_in(struct model_in *in) {
     free(in->body);
     in->body = NULL;
     in->state = IN_GONE;
-}
-
-static void in_take(struct model_data *data, const struct store_op *op) {
-    for (size_t k = 0; k < op->in_take.n; k++)
-        for (size_t i = 0; i < data->n_ins; i++) {
-            struct model_in *in = &data->ins[i];
-            if (in->record.row != op->in_take.rows[k] || in->state != IN_WAITING ||
-                in->kind != KIND_MESSAGE)
-                continue;
-            in->state = IN_TAKEN;
-            in->taken = op->in_take.now;
-            if (op->in_take.forget)
-                model_forget_in(in);
-        }
 }
 
 /* ---- The rest ---- */
@@ -508,9 +376,9 @@ static int perform_message(struct model_data *data, const struct store_op *op,
     case STORE_IN_PUT:
         return in_put(data, op, result);
     case STORE_IN_FETCH:
-        return in_fetch(data, op, result);
+        return model_in_fetch(data, op, result);
     case STORE_IN_TAKE:
-        in_take(data, op);
+        model_in_take(data, op);
         return 0;
     case STORE_HISTORY:
         return model_history(data, op, result);

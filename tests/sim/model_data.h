@@ -75,6 +75,17 @@ void model_data_boot(struct model_data *data, struct node_boot *ret_boot);
 void *model_copy(const void *bytes, size_t size);
 void *model_grow(void *array, size_t n, size_t size);
 
+static inline bool model_id_is_equal(const struct message_id *a, const struct message_id *b) {
+    return memcmp(a->bytes, b->bytes, MESSAGE_ID_LEN) == 0;
+}
+
+/* model_waiting.c: the place of a message that is complete; would it exceed a quota; IN_FETCH and
+ * IN_TAKE. */
+int64_t model_place(const struct model_data *data, const struct store_op *op);
+bool model_is_over(const struct model_data *data, const struct store_op *op);
+int model_in_fetch(struct model_data *data, const struct store_op *op, struct store_result *result);
+void model_in_take(struct model_data *data, const struct store_op *op);
+
 /* model_history.c: HISTORY, CONVERSATIONS, FORGET. */
 int model_history(struct model_data *data, const struct store_op *op, struct store_result *result);
 int model_conversations(struct model_data *data, const struct store_op *op,

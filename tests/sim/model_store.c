@@ -213,6 +213,15 @@ uint64_t model_store_count(const struct model_store *ms) {
     return (uint64_t)ms->data.next_row - 1;
 }
 
+uint64_t model_store_held(const struct model_store *ms) {
+    uint64_t held = 0;
+    for (size_t i = 0; i < ms->data.n_ins; i++)
+        held += ms->data.ins[i].record.size;
+    for (size_t i = 0; i < ms->data.n_parts; i++)
+        held += ms->data.parts[i].held;
+    return held;
+}
+
 struct model_store *model_store_new(const struct core_random *random) {
     struct model_store *ms = calloc(1, sizeof *ms);
     assert(ms);

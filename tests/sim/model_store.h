@@ -43,5 +43,7 @@ void model_store_visit_outs(const struct model_store *ms,
                             void *context);
 /* How many messages were ever completed. */
 uint64_t model_store_count(const struct model_store *ms);
+/* Bytes of messages received, whole ones and parts. */
+uint64_t model_store_held(const struct model_store *ms);
 
 #endif

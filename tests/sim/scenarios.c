@@ -1,6 +1,7 @@
 #include "tests/sim/scenarios.h"
 
 #include "tests/sim/chaos.h"
+#include "tests/sim/scenario_links.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -263,6 +264,26 @@ static void run_store(struct sim *sim) {
     must_deliver(sim, 10 * DELIVER_US);
 }
 
+/* A node whose clock is ahead publishes, and its disk keeps nothing of it: in its next life, with a clock set right, it has to go beyond
+ * what the others hold of it. */
+static void run_forgetful(struct sim *sim) {
+    unsigned i = 1 + (unsigned)sim_below(sim, sim->n_hosts - 1), other = (i + 1) % sim->n_hosts;
+    sim->hosts[i].skew_us = (int64_t)(60 + sim_below(sim, 60)) * US_PER_S;
+    model_store_fail(sim->hosts[i].store, 0, UINT32_MAX, -EIO);
+    start_all(sim);
+    must_form(sim, FORM_US);
+    sim_run(sim, 5 * US_PER_S);
+    sim_crash(sim, i);
+    sim->hosts[i].skew_us = 0;
+    model_store_fail(sim->hosts[i].store, 0, 0, 0);
+    sim_start(sim, i, &sim->hosts[0].address, i > 0);
+    say(sim, "back, and it knows nothing of its former life");
+    sim_run(sim, 5 * US_PER_S);
+    push_random(sim, other, i, 2000);
+    push_random(sim, i, other, 2000);
+    must_deliver(sim, DELIVER_US);
+}
+
 /* A full network and newcomers one after the other: each is let in, nobody falls out. */
 static void run_join(struct sim *sim) {
     unsigned first = sim->n_hosts / 2;
@@ -363,6 +384,9 @@ const struct scenario scenarios[] = {
     {"pushes", "many messages between random pairs", run_pushes},
     {"lossy", "5 to 30% loss a hop, duplicates, reordering, corruption", run_lossy},
     {"large", "1 MiB and the sizes around a block, 2% loss", run_large},
+    {"bulk", "a long transfer over slow lines, and a short message meanwhile", scenario_bulk},
+    {"bulk-clean", "the same without loss", scenario_bulk_clean},
+    {"bulk-lossy", "the same with 5% loss a hop: figures alone", scenario_bulk_lossy},
     {"partition", "two halves for a minute, then one network again", run_partition},
     {"crashes", "kill -9 and restart under load", run_crashes},
     {"restart", "all stop; they find each other again by what is on disk", run_restart},
@@ -370,11 +394,13 @@ const struct scenario scenarios[] = {
     {"step", "a running node's clock is set 5 h on, then 7 h back", run_step},
     {"offline", "messages for one who is away", run_offline},
     {"store", "disks that fail now and then", run_store},
+    {"forgetful", "a node that has forgotten what it published last", run_forgetful},
     {"join", "newcomers to a full network", run_join},
     {"determinism", "the same seed gives the same trace", run_determinism},
     {"mailbox", "messages wait with third nodes while both ends are away", run_mailbox},
     {"replay", "a chaos twice: the same trace", run_replay},
     {"shrink", "half die, then nine tenths of the rest", run_shrink},
+    {"crossing", "pairs that dial each other at once", scenario_crossing},
     {"chaos", "all faults at once, and malicious nodes: drawn from the seed", chaos_run},
     {NULL, NULL, NULL},
 };

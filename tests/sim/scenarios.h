@@ -9,6 +9,9 @@ struct scenario {
     void (*run)(struct sim *sim); /* failures go to sim_violation() */
 };
 void run_mailbox(struct sim *sim);
+void scenario_bulk(struct sim *sim); /* scenario_bulk.c */
+void scenario_bulk_clean(struct sim *sim);
+void scenario_bulk_lossy(struct sim *sim);
 extern const struct scenario scenarios[]; /* ends with a NULL name */
 
 #endif

@@ -171,6 +171,24 @@ static void mix(struct sim *sim, const void *bytes, size_t length) {
 
 /* ---- The network ---- */
 
+/* Ethernet, IP and UDP around a datagram are not counted: the line is as fast as what it carries. */
+static bool uplink_take(struct sim *sim, struct sim_host *from, size_t length) {
+    const struct sim_network *network = &sim->network;
+    if (network->uplink_bytes == 0)
+        return true;
+    if (from->uplink_free_us < sim->now_us)
+        from->uplink_free_us = sim->now_us;
+    if (from->uplink_free_us - sim->now_us > network->uplink_queue_us) {
+        from->uplink_dropped++;
+        return false;
+    }
+    from->uplink_sent++;
+    from->uplink_rest += length * (uint64_t)US_PER_S;
+    from->uplink_free_us += (int64_t)(from->uplink_rest / network->uplink_bytes);
+    from->uplink_rest %= network->uplink_bytes;
+    return true;
+}
+
 static void send_copy(struct sim *sim, const struct sim_host *from, const struct sim_host *to,
                       const struct datagram *datagram) {
     const struct sim_network *network = &sim->network;
@@ -180,7 +198,8 @@ static void send_copy(struct sim *sim, const struct sim_host *from, const struct
                               .remote = from->seen_as,
                               .length = (uint32_t)datagram->length};
 
-    event.at_us = sim->now_us + network->delay_min_us + (int64_t)sim_below(sim, spread);
+    int64_t leaves_us = network->uplink_bytes ? from->uplink_free_us : sim->now_us;
+    event.at_us = leaves_us + network->delay_min_us + (int64_t)sim_below(sim, spread);
     event.bytes = malloc(datagram->length);
     if (!event.bytes)
         abort();
@@ -197,8 +216,8 @@ static void transmit(struct sim *sim, struct sim_host *from, const struct datagr
     mix(sim, &sim->now_us, sizeof sim->now_us);
     mix(sim, datagram->bytes, 32);
     properties_datagram(sim, from, datagram);
-    if (!to || to->side != from->side || to->deaf || from->deaf ||
-        (sim->network.loss > 0 && sim_chance(sim, sim->network.loss)))
+    if (!uplink_take(sim, from, datagram->length) || !to || to->side != from->side || to->deaf ||
+        from->deaf || (sim->network.loss > 0 && sim_chance(sim, sim->network.loss)))
         return;
     send_copy(sim, from, to, datagram);
     if (sim->network.duplicate > 0 && sim_chance(sim, sim->network.duplicate))

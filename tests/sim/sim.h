@@ -15,6 +15,10 @@ struct sim_random { /* a ChaCha20 stream */
 struct sim_network { /* what happens to a datagram; may be changed at any time */
     double loss, duplicate, corrupt;
     int64_t delay_min_us, delay_max_us; /* uniform: reorders when they differ */
+    /* What a host's line sends: one datagram after the other, what would wait longer than the bound
+     * is dropped. 0: as much as it likes. */
+    uint64_t uplink_bytes; /* a second */
+    int64_t uplink_queue_us;
 };
 struct sim_push { /* a message that a host's node accepted, and what became of it */
     struct message_id id;
@@ -59,6 +63,9 @@ struct sim_host {
     int64_t skew_us;
     int64_t wake_us;
     bool store_scheduled;
+    uint64_t uplink_rest;                 /* of a microsecond, in bytes * 10^6 */
+    int64_t uplink_free_us;               /* its line is busy until then */
+    uint64_t uplink_sent, uplink_dropped; /* datagrams, of those that a bounded line was given */
     bool deaf;                   /* what is sent to it is lost: a silent crash seen from outside */
     unsigned box;                /* the address translator that it is behind, from 1; 0: none */
     struct address seen_as;      /* where its latest datagram seems to come from */

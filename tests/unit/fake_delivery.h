@@ -161,6 +161,23 @@ static enum path_outcome fake_path_outcome;
 static unsigned fake_paths_drawn, fake_paths_live, fake_paths_worked, fake_paths_failed,
     fake_draws_left = UINT32_MAX;
 static bool fake_paths_down;
+#define FAKE_RELAYS 100              /* numbers 1000 to 1099 */
+static bool fake_dead[FAKE_RELAYS];  /* drop what passes them on paths that are apart */
+static uint64_t fake_apart[4096][3]; /* the relays of such paths, by serial */
+
+static inline bool fake_is_avoided(const struct path_wish *wish, uint64_t relay) {
+    for (size_t i = 0; i < wish->n_avoid; i++)
+        if (wish->avoid[i] == relay)
+            return true;
+    return false;
+}
+static inline uint64_t fake_relay(const struct path_wish *wish) {
+    uint64_t relay;
+    do
+        relay = 1000 + fake_u64() % FAKE_RELAYS;
+    while (wish->apart && fake_is_avoided(wish, relay));
+    return relay;
+}
 
 enum path_outcome path_draw(struct paths *paths, const struct path_wish *wish, struct mono at,
                             struct wall wall, struct path **ret_path, bool *ret_fewer) {
@@ -175,7 +192,11 @@ enum path_outcome path_draw(struct paths *paths, const struct path_wish *wish, s
     path->born = at;
     path->epoch = wall_epoch(wall);
     for (unsigned i = 0; i < 3; i++)
-        path->hops[i] = 1000 + fake_below(100);
+        path->hops[i] = fake_relay(wish);
+    if (wish->apart)
+        memcpy(fake_apart[path->serial % 4096], path->hops, sizeof *fake_apart);
+    else
+        memset(fake_apart[path->serial % 4096], 0, sizeof *fake_apart);
     path->hops[3] = path->target;
     fake_paths_live++;
     *ret_path = path;
@@ -263,12 +284,22 @@ static inline void fake_wire_add(const uint8_t *packet) {
     int64_t jitter = fake_jitter_us ? (int64_t)fake_below((uint64_t)fake_jitter_us) : 0;
     p->due = mono_add(now, fake_latency_us + jitter);
 }
+static inline bool fake_passes_dead(const uint8_t *packet) {
+    struct wire_reader reader = wire_reader(packet + 8, 8);
+    const uint64_t *relays = fake_apart[wire_get_uint(&reader, 8) % 4096];
+    for (unsigned i = 0; i < 3; i++)
+        if (relays[i] >= 1000 && fake_dead[relays[i] - 1000])
+            return true;
+    return false;
+}
 int links_send_onion(struct links *links, uint64_t prefix, const uint8_t packet[ONION_LEN],
                      struct mono at) {
     (void)links, (void)prefix, (void)at;
     if (fake_link_error)
         return fake_link_error;
     fake_sent++;
+    if (fake_passes_dead(packet))
+        return 0;
     if (fake_below(100) >= fake_loss_percent)
         fake_wire_add(packet);
     if (fake_below(100) < fake_duplicate_percent)

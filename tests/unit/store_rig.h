@@ -25,8 +25,7 @@ struct rig {
 };
 
 static uint64_t start_seed = 20240608;
-static const uint8_t text[] =
-    "a message of some length, which is enough for most of what is tested here";
+static const uint8_t text[] = "a message of some length: enough for most of what is tested here";
 
 static inline uint32_t below(struct rig *rig, uint32_t bound) {
     uint64_t z = rig->seed += UINT64_C(0x9e3779b97f4a7c15); /* splitmix64 */
@@ -43,9 +42,15 @@ static inline void wake(void *context) {
     pthread_mutex_unlock(&rig->mutex);
 }
 
+static inline int open_at(struct store **ret_store, const char *folder, const char *path,
+                          char error[FAILURE_MAX]) {
+    struct store_config config = {path, folder, folder};
+    return store_open(ret_store, &config, error);
+}
+
 static inline void open_idle(struct rig *rig) {
     char error[FAILURE_MAX] = "";
-    if (store_open(&rig->store, rig->path, error))
+    if (open_at(&rig->store, rig->folder, rig->path, error))
         fail_msg("%s", error);
 }
 
@@ -57,11 +62,6 @@ static inline void open_store(struct rig *rig) {
 static inline void stop_store(struct rig *rig) {
     store_stop(rig->store);
     rig->store = NULL;
-}
-
-static inline void reopen(struct rig *rig) {
-    stop_store(rig);
-    open_store(rig);
 }
 
 static inline int setup(void **state) {
@@ -84,6 +84,8 @@ static inline int teardown(void **state) {
     unlink(rig->path);
     snprintf(path, sizeof path, "%s-wal", rig->path);
     unlink(path);
+    snprintf(path, sizeof path, "%s/spool", rig->folder);
+    rmdir(path);
     rmdir(rig->folder);
     free(rig);
     return 0;

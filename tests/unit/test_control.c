@@ -1,4 +1,4 @@
-/* link: daemon/io/control daemon/io/control_client daemon/io/control_socket daemon/io/control_convert daemon/io/control_encode daemon/io/control_text daemon/io/dest shared/frame shared/text shared/address proto/control.pb-c */
+/* link: daemon/io/control daemon/io/control_client daemon/io/control_output daemon/io/control_send daemon/io/control_socket daemon/io/control_convert daemon/io/control_encode daemon/io/control_text daemon/io/dest shared/frame shared/text shared/address proto/control.pb-c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,289 +6,10 @@
 
 #include <cmocka.h>
 
-#include "daemon/io/control_private.h"
+#include "tests/unit/fake_control.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <stdlib.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
-
-/* The server is the real one, on a real socket and loop; the core behind it and the clients
- * before it are these. Its times are not waited for: a test feeds the timer's event. */
-#define MESSAGE_MAX 200000u
-#define LIMIT (MESSAGE_MAX + FRAME_SLACK)
-#define TURNS_MAX 400 /* of at most 50 ms: a test that hangs fails */
-#define MY_UID 4242
-#define MY_GID 4343
-
-struct fake {
-    char folder[32], path[64];
-    struct ev_loop *loop;
-    struct control *control;
-    struct control_peer peer; /* what the kernel would say */
-    struct request last;      /* without what it borrows */
-    uint8_t body[64];
-    size_t requests, confirms, gone;
-    bool stop, reload;
-    uint64_t client;
-    const struct answer *at_once; /* answered from within the request */
-};
-
-static void fake_request(void *context, const struct request *request) {
-    struct fake *fake = context;
-    if (request->kind == REQUEST_CONFIRM) {
-        fake->confirms++;
-        return;
-    }
-    fake->requests++;
-    fake->last = *request;
-    fake->client = request->client;
-    if (request->kind == REQUEST_PUSH && request->push.size <= sizeof fake->body)
-        memcpy(fake->body, request->push.body, request->push.size);
-    if (fake->at_once) {
-        struct answer answer = *fake->at_once;
-        answer.client = request->client;
-        control_answer(fake->control, &answer);
-    }
-}
-
-static void fake_gone(void *context, uint64_t client) {
-    struct fake *fake = context;
-    assert_true(client == fake->client);
-    fake->gone++;
-}
-
-static void fake_command(void *context, enum control_command command, uint64_t client) {
-    struct fake *fake = context;
-    fake->stop = fake->stop || command == CONTROL_STOP;
-    fake->reload = fake->reload || command == CONTROL_RELOAD;
-    fake->client = client;
-}
-
-static struct control_peer fake_peer;
-static int fake_credentials(int fd, struct control_peer *ret_peer) {
-    (void)fd;
-    *ret_peer = fake_peer;
-    return 0;
-}
-
-static struct control_config config_of(const struct fake *fake) {
-    return (struct control_config){.path = fake->path,
-                                   .gid = CONTROL_GID_NONE,
-                                   .message_max = MESSAGE_MAX,
-                                   .credentials = fake_credentials};
-}
-
-static int open_control(struct fake *fake, const struct control_config *config,
-                        char error[FAILURE_MAX]) {
-    struct control_sink sink = {fake, fake_request, fake_gone, fake_command};
-    return control_open(&fake->control, fake->loop, config, &sink, error);
-}
-
-static int setup(void **state) {
-    struct fake *fake = calloc(1, sizeof *fake);
-    char error[FAILURE_MAX];
-    assert_non_null(fake);
-    snprintf(fake->folder, sizeof fake->folder, "/tmp/test-control-XXXXXX");
-    assert_non_null(mkdtemp(fake->folder));
-    snprintf(fake->path, sizeof fake->path, "%s/s", fake->folder);
-    fake->loop = ev_loop_new(EVFLAG_AUTO);
-    fake_peer = (struct control_peer){geteuid(), getegid()};
-    struct control_config config = config_of(fake);
-    assert_int_equal(open_control(fake, &config, error), 0);
-    *state = fake;
-    return 0;
-}
-
-static int teardown(void **state) {
-    struct fake *fake = *state;
-    control_close(fake->control);
-    ev_loop_destroy(fake->loop);
-    unlink(fake->path);
-    assert_int_equal(rmdir(fake->folder), 0);
-    free(fake);
-    return 0;
-}
-
-/* ---- Clients ---- */
-
-static void on_tick(struct ev_loop *loop, ev_timer *timer, int events) {
-    (void)loop, (void)timer, (void)events;
-}
-
-static void turn(struct fake *fake) {
-    ev_timer tick;
-    ev_timer_init(&tick, on_tick, 0.05, 0.);
-    ev_timer_start(fake->loop, &tick);
-    ev_run(fake->loop, EVRUN_ONCE);
-    ev_timer_stop(fake->loop, &tick);
-}
-
-#define run_until(fake, condition)                                                                 \
-    do {                                                                                           \
-        for (int turns_ = 0; !(condition); turns_++) {                                             \
-            assert_true(turns_ < TURNS_MAX);                                                       \
-            turn(fake);                                                                            \
-        }                                                                                          \
-    } while (0)
-
-static int connect_to(const struct fake *fake) {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    assert_true(fd >= 0);
-    snprintf(address.sun_path, sizeof address.sun_path, "%s", fake->path);
-    assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof address), 0);
-    return fd;
-}
-
-/* Write all of it while the server reads. */
-static void write_bytes(struct fake *fake, int fd, const void *bytes, size_t length) {
-    const uint8_t *at = bytes;
-    int turns = 0;
-    while (length > 0) {
-        ssize_t n = send(fd, at, length, MSG_NOSIGNAL);
-        assert_true(n > 0 || errno == EAGAIN);
-        if (n > 0) {
-            at += n;
-            length -= (size_t)n;
-        } else {
-            assert_true(turns++ < TURNS_MAX);
-            turn(fake);
-        }
-    }
-}
-
-static void write_text(struct fake *fake, int fd, const char *text) {
-    write_bytes(fake, fd, text, strlen(text));
-}
-
-/* Read until the server closes (or shuts down) its side. Returns the length; NUL-terminated. */
-static size_t read_to_end(struct fake *fake, int fd, char *buffer, size_t size) {
-    size_t length = 0;
-    for (int turns = 0; turns < TURNS_MAX; turns++) {
-        ssize_t n = recv(fd, buffer + length, size - 1 - length, 0);
-        if (n == 0) {
-            buffer[length] = '\0';
-            return length;
-        }
-        if (n > 0)
-            length += (size_t)n;
-        else if (errno == EAGAIN)
-            turn(fake);
-        else
-            break;
-    }
-    fail_msg("no end of file: %s", strerror(errno));
-    return 0;
-}
-
-static void send_request(struct fake *fake, int fd, P2pd__Control__Request *request) {
-    size_t length;
-    request->version = CONTROL_VERSION;
-    request->request_id = 21;
-    uint8_t *frame = frame_pack(&request->base, &length);
-    assert_non_null(frame);
-    write_bytes(fake, fd, frame, length);
-    free(frame);
-}
-
-static void send_pull(struct fake *fake, int fd, bool peek) {
-    P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
-    P2pd__Control__Pull pull = P2PD__CONTROL__PULL__INIT;
-    pull.peek = peek;
-    request.command_case = P2PD__CONTROL__REQUEST__COMMAND_PULL;
-    request.pull = &pull;
-    send_request(fake, fd, &request);
-}
-
-static void send_confirm(struct fake *fake, int fd) {
-    P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
-    P2pd__Control__Confirm confirm = P2PD__CONTROL__CONFIRM__INIT;
-    request.command_case = P2PD__CONTROL__REQUEST__COMMAND_CONFIRM;
-    request.confirm = &confirm;
-    send_request(fake, fd, &request);
-}
-
-static void send_status(struct fake *fake, int fd) {
-    P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
-    P2pd__Control__Status status = P2PD__CONTROL__STATUS__INIT;
-    request.command_case = P2PD__CONTROL__REQUEST__COMMAND_STATUS;
-    request.status = &status;
-    send_request(fake, fd, &request);
-}
-
-static void send_push(struct fake *fake, int fd, size_t size) {
-    P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
-    P2pd__Control__Push push = P2PD__CONTROL__PUSH__INIT;
-    uint8_t id[MESSAGE_ID_LEN] = {1}, *body = calloc(1, size + 1);
-    assert_non_null(body);
-    push.to = (char *)"10.0.0.1";
-    push.id = (ProtobufCBinaryData){sizeof id, id};
-    push.body = (ProtobufCBinaryData){size, body};
-    request.command_case = P2PD__CONTROL__REQUEST__COMMAND_PUSH;
-    request.push = &push;
-    send_request(fake, fd, &request);
-    free(body);
-}
-
-/* One frame of an answer. */
-static P2pd__Control__Answer *read_answer(struct fake *fake, int fd) {
-    uint8_t header[FRAME_HEADER], bytes[4096];
-    run_until(fake, recv(fd, header, sizeof header, MSG_PEEK) == FRAME_HEADER);
-    size_t length = frame_get_length(header);
-    assert_true(length + FRAME_HEADER <= sizeof bytes);
-    run_until(fake,
-              recv(fd, bytes, FRAME_HEADER + length, MSG_PEEK) == (ssize_t)(FRAME_HEADER + length));
-    assert_true(recv(fd, bytes, FRAME_HEADER + length, 0) > 0);
-    P2pd__Control__Answer *answer =
-        p2pd__control__answer__unpack(NULL, length, bytes + FRAME_HEADER);
-    assert_non_null(answer);
-    return answer;
-}
-
-static void expect_refusal(struct fake *fake, int fd, int code, const char *part) {
-    char rest[8];
-    P2pd__Control__Answer *answer = read_answer(fake, fd);
-    assert_int_equal(answer->code, code);
-    assert_non_null(strstr(answer->text, part));
-    assert_true(answer->end);
-    p2pd__control__answer__free_unpacked(answer, NULL);
-    assert_int_equal(read_to_end(fake, fd, rest, sizeof rest), 0);
-    close(fd);
-    run_until(fake, fake->control->n_clients == 0);
-}
-
-static void expect_text(struct fake *fake, int fd, const char *want) {
-    char got[256];
-    read_to_end(fake, fd, got, sizeof got);
-    assert_string_equal(got, want);
-}
-
-static void answer_text(struct fake *fake, enum answer_code code) {
-    struct answer answer = {.client = fake->client, .kind = ANSWER_TEXT, .code = code, .end = true};
-    control_answer(fake->control, &answer);
-}
-
-static void answer_messages(struct fake *fake, size_t n) {
-    static const struct in_record records[2] = {{.body = (const uint8_t *)"one", .size = 3},
-                                                {.body = (const uint8_t *)"t\no", .size = 3}};
-    struct answer answer = {.client = fake->client, .kind = ANSWER_MESSAGES};
-    answer.messages.v = records;
-    answer.messages.n = n;
-    control_answer(fake->control, &answer);
-}
-
-/* The time of the only connection is over. */
-static void expire(struct fake *fake) {
-    assert_non_null(fake->control->clients);
-    assert_true(ev_is_active(&fake->control->clients->deadline));
-    ev_feed_event(fake->loop, &fake->control->clients->deadline, EV_TIMER);
-    run_until(fake, fake->control->n_clients == 0);
-}
 
 /* ---- Requests and answers ---- */
 
@@ -379,6 +100,45 @@ static void test_stop_is_held_until_we_are_down(void **state) {
     close(fd);
 }
 
+/* As after a SIGSTOP: everybody came and spoke before the daemon had a turn. */
+static void test_those_who_came_first_are_served_first(void **state) {
+    struct fake *fake = *state;
+    enum { N = 20 };
+    static const struct answer at_once = {.kind = ANSWER_TEXT, .end = true};
+    int fds[N];
+    fake->at_once = &at_once;
+    for (size_t i = 0; i < N; i++) {
+        fds[i] = connect_to(fake);
+        send_push(fake, fds[i], i);
+    }
+    run_until(fake, fake->requests == N);
+    for (size_t i = 0; i < N; i++) {
+        assert_int_equal(fake->sizes[i], i);
+        close(fds[i]);
+    }
+    run_until(fake, fake->control->n_clients == 0);
+}
+
+/* Those that were there before, and speak in another order: still by their coming. */
+static void test_old_connections_are_served_in_order(void **state) {
+    struct fake *fake = *state;
+    enum { N = 10 };
+    static const struct answer at_once = {.kind = ANSWER_TEXT, .end = true};
+    int fds[N];
+    fake->at_once = &at_once;
+    for (size_t i = 0; i < N; i++)
+        fds[i] = connect_to(fake);
+    run_until(fake, fake->control->n_clients == N);
+    for (size_t i = N; i-- > 0;)
+        send_push(fake, fds[i], i);
+    run_until(fake, fake->requests == N);
+    for (size_t i = 0; i < N; i++) {
+        assert_int_equal(fake->sizes[i], i);
+        close(fds[i]);
+    }
+    run_until(fake, fake->control->n_clients == 0);
+}
+
 /* ---- What is wrong with requests ---- */
 
 static void test_garbage(void **state) {
@@ -445,7 +205,7 @@ static void test_large_requests_wait_for_memory(void **state) {
     run_until(fake, fake->control->reserved == 2 * LIMIT);
     int third = connect_to(fake);
     write_bytes(fake, third, header, sizeof header);
-    run_until(fake, fake->control->clients->number == 3 && fake->control->clients->paused);
+    run_until(fake, newest(fake)->number == 3 && newest(fake)->paused);
     int small = connect_to(fake);
     send_push(fake, small, 5);
     run_until(fake, fake->requests == 1);
@@ -784,7 +544,7 @@ static void test_a_live_daemon_keeps_its_socket(void **state) {
     struct fake *fake = *state;
     struct control *other = NULL;
     struct control_config config = config_of(fake);
-    struct control_sink sink = {fake, fake_request, fake_gone, fake_command};
+    struct control_sink sink = sink_of(fake);
     char error[FAILURE_MAX];
     config.state_locked = true;
     assert_int_equal(control_open(&other, fake->loop, &config, &sink, error), -EADDRINUSE);
@@ -869,6 +629,8 @@ int main(void) {
         TEST(test_a_request_byte_by_byte),
         TEST(test_commands),
         TEST(test_stop_is_held_until_we_are_down),
+        TEST(test_those_who_came_first_are_served_first),
+        TEST(test_old_connections_are_served_in_order),
         TEST(test_garbage),
         TEST(test_half_a_request_has_a_time),
         TEST(test_length_at_its_limit_and_past_it),

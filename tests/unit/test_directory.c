@@ -1,4 +1,4 @@
-/* link: daemon/core/directory daemon/core/directory_resolve daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/topology shared/address proto/wire.pb-c */
+/* link: daemon/core/directory daemon/core/directory_resolve daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/topology daemon/core/topology_draw shared/address proto/wire.pb-c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -197,6 +197,32 @@ static void test_ourselves_by_others_word(void **state) {
     struct fixture *f = *state;
 
     assert_int_equal(offer(f, &f->self), DIRECTORY_OLD);
+    assert_null(directory_find(f->directory, &f->self.id));
+}
+
+/* A descriptor of another life of ours: only one that is later than ours, ours by its signature, and not too far ahead, counts. */
+static void test_outbid(void **state) {
+    struct fixture *f = *state;
+    uint64_t now = (uint64_t)wall_ms(f->wall), most = now + DESCRIPTOR_AHEAD_US / US_PER_MS;
+
+    sign(f, &f->self);
+    directory_set_self(f->directory, f->self.bytes, f->self.length, f->now);
+    assert_int_equal(offer_bytes(f, f->self.bytes, f->self.length), DIRECTORY_OLD);
+    assert_int_equal(directory_outbid(f->directory), 0);
+    sign(f, &f->self);
+    f->self.bytes[0] ^= 1;
+    assert_int_equal(offer_bytes(f, f->self.bytes, f->self.length), DIRECTORY_BAD);
+    assert_int_equal(f->drop, DROP_AUTH);
+    assert_int_equal(directory_outbid(f->directory), 0);
+    f->self.bytes[0] ^= 1;
+    assert_int_equal(offer_bytes(f, f->self.bytes, f->self.length), DIRECTORY_OLD);
+    assert_int_equal(directory_outbid(f->directory), now + 1);
+    f->self.descriptor.sequence = most;
+    assert_int_equal(offer(f, &f->self), DIRECTORY_OLD);
+    assert_int_equal(directory_outbid(f->directory), most);
+    assert_int_equal(offer(f, &f->self), DIRECTORY_BAD);
+    assert_int_equal(f->drop, DROP_TIME);
+    assert_int_equal(directory_outbid(f->directory), most);
     assert_null(directory_find(f->directory, &f->self.id));
 }
 
@@ -730,11 +756,37 @@ static void test_resolve_self_by_address(void **state) {
     expect_at(f, "2.2.2.2:9", RESOLVE_ONE, &f->nodes[0], 1);
 }
 
+static void test_rival_claims_are_counted(void **state) {
+    struct fixture *f = *state;
+    struct address contested;
+
+    claim(&f->nodes[0], "1.1.1.1:5");
+    claim(&f->nodes[1], "1.1.1.1:6");
+    claim(&f->nodes[2], "2.2.2.2:5");
+    claim(&f->nodes[2], "1.1.1.1:6");
+    offer_all(f, 2);
+    assert_int_equal(directory_rivals(f->directory, &contested), 0);
+    assert_int_equal(offer(f, &f->nodes[2]), DIRECTORY_NEWS);
+    assert_int_equal(directory_rivals(f->directory, &contested), 1);
+    assert_true(address_is_equal(&contested, &f->nodes[1].descriptor.addresses[0]));
+    for (unsigned i = 0; i < 3; i++) /* a claim that stands is counted once */
+        assert_int_equal(offer(f, &f->nodes[i]), DIRECTORY_NEWS);
+    assert_int_equal(directory_rivals(f->directory, &contested), 1);
+    f->wall = at_minute(30 + 60 * 24 * 30); /* those that are no more have no rivals */
+    directory_expire(f->directory, f->wall);
+    identity_advance(f->nodes[3].identity, f->wall);
+    f->nodes[3].descriptor.sequence = (uint64_t)wall_ms(f->wall);
+    claim(&f->nodes[3], "1.1.1.1:5");
+    assert_int_equal(offer(f, &f->nodes[3]), DIRECTORY_NEWS);
+    assert_int_equal(directory_rivals(f->directory, &contested), 1);
+}
+
 int main(int argc, char **argv) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_news_old_and_verbatim),
         TEST(test_forged_and_malformed),
+        TEST(test_outbid),
         TEST(test_ourselves_by_others_word),
         TEST(test_prefix_taken),
         TEST(test_ahead_of_the_clock),
@@ -759,6 +811,7 @@ int main(int argc, char **argv) {
         TEST(test_resolve_ids),
         TEST(test_resolve_names),
         TEST(test_resolve_self_by_address),
+        TEST(test_rival_claims_are_counted),
     };
 
     for (int option; (option = getopt(argc, argv, "s:")) != -1;)

@@ -1,4 +1,4 @@
-/* link: daemon/core/inbox daemon/core/inbox_receipt daemon/core/inbox_mail daemon/core/inbox_pull daemon/core/parcel daemon/core/noise daemon/core/mail daemon/core/shard */
+/* link: daemon/core/inbox daemon/core/inbox_item daemon/core/inbox_receipt daemon/core/inbox_pull daemon/core/policy daemon/core/parcel daemon/core/shard daemon/core/noise daemon/core/inbox_mail daemon/core/mail */
 /* The inbox alone: what it believes, holds, stores and receipts; leases. Node 0 is ours, nodes 1 to
  * 3 send; the test is the store. */
 #include "tests/unit/fake_delivery.h"
@@ -19,9 +19,9 @@ static int setup(void **state) {
                                   .effects = &effects,
                                   .budget = &budget,
                                   .random = fake_random,
-                                  .message_max = 100000,
-                                  .tombstone_us = US_PER_HOUR,
-                                  .retention_us = US_PER_HOUR};
+                                  .limits = {.message_max = 100000,
+                                             .tombstone_us = US_PER_HOUR,
+                                             .retention_us = US_PER_HOUR}};
     inbox = inbox_new(&config);
     assert_non_null(inbox);
     return 0;
@@ -715,21 +715,37 @@ static void test_leases(void **state) {
 
 static void test_pull_order(void **state) {
     (void)state;
-    static const uint64_t sequences[] = {2, 9, 1, 5, 3};
-    static const unsigned senders[] = {1, 2, 1, 2, 1};
-    static const int64_t expected[] = {3, 4, 1, 2, 5};
-    fill_rows(5);
-    for (unsigned i = 0; i < 5; i++) {
-        rows[i].sequence = sequences[i];
-        rows[i].sender = fake_identities[senders[i]].id;
-    }
-    pull(1, (struct request){0});
-    fetch(5);
+    static const int64_t order[] = {3, 4, 1, 2, 5};
+    fill_rows(6);
     for (unsigned i = 0; i < 5; i++)
-        assert_int_equal(last_answer(1)->messages.v[i].row, expected[i]);
+        rows[i].row = order[i];
+    rows[5].row = 0;
+    pull(1, (struct request){0});
+    fetch(6);
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(last_answer(1)->messages.v[i].row, order[i]);
     inbox_confirm(inbox, 1, wall_now());
     for (unsigned i = 0; i < 5; i++)
         assert_int_equal(effects.ops[0].op.in_take.rows[i], i + 1);
+    give((struct store_result){0});
+    assert_int_equal(effects.ops[0].op.in_fetch.after, 5); /* the place, not the row */
+}
+
+static void test_pull_since(void **state) {
+    (void)state;
+    struct request options = {.pull = {.since = {77}, .since_message = true}};
+    fake_fill(NULL, &options.pull.since_id, sizeof options.pull.since_id);
+    pull(1, options);
+    const struct store_op *op = &effects.ops[0].op;
+    assert_int_equal(op->in_fetch.since.us, 77);
+    assert_true(op->in_fetch.since_message);
+    assert_memory_equal(&op->in_fetch.since_id, &options.pull.since_id, MESSAGE_ID_LEN);
+    give((struct store_result){.error = -ENOENT});
+    assert_int_equal(last_answer(1)->code, ANSWER_UNKNOWN);
+    assert_true(last_answer(1)->end);
+    pull(1, (struct request){0});
+    give((struct store_result){.error = -ENOENT});
+    assert_int_equal(last_answer(1)->code, ANSWER_FAILED);
 }
 
 static void test_peek(void **state) {
@@ -808,12 +824,106 @@ static void test_pull_limits(void **state) {
 
 static void test_retention_zero_forgets(void **state) {
     (void)state;
-    inbox_configure(inbox, 1000, US_PER_HOUR, 0);
+    struct inbox_limits limits = {.message_max = 1000, .tombstone_us = US_PER_HOUR};
+    inbox_configure(inbox, &limits);
     fill_rows(1);
     pull(1, (struct request){0});
     fetch(1);
     inbox_confirm(inbox, 1, wall_now());
     assert_true(effects.ops[0].op.in_take.forget);
+}
+
+/* ---- Files and refusals ---- */
+
+/* One block of a file, and perhaps a message beside it. */
+static void seal_file(struct sent *sent, bool with_message) {
+    static uint8_t plain[PARCEL_PLAIN_MAX];
+    struct wire_writer writer = wire_writer(plain, sizeof plain);
+    static const uint8_t digest[FILE_DIGEST_LEN] = {9, 9};
+    struct parcel_item item = {.kind = KIND_FILE,
+                               .sequence = 1,
+                               .sent_ms = 5000,
+                               .total = UINT64_C(1) << 40, /* message_max is none of its business */
+                               .offset = UINT64_C(1) << 39,
+                               .length = 700,
+                               .bytes = body,
+                               .digest = digest,
+                               .name = "a.txt",
+                               .name_length = 5};
+    parcel_put_head(&writer, &fake_identities[1].id);
+    assert_non_null(parcel_put_item(&writer, &item));
+    if (with_message) {
+        item = (struct parcel_item){.kind = KIND_MESSAGE, .total = 1, .length = 1, .bytes = body};
+        assert_non_null(parcel_put_item(&writer, &item));
+    }
+    seal_plain(sent, 1, plain, wire_length(&writer));
+}
+
+static void test_file_block(void **state) {
+    (void)state;
+    struct sent sent;
+    struct inbox_limits limits = {.message_max = 100000,
+                                  .messages_sender = 1,
+                                  .messages_all = 2,
+                                  .files_sender = 3,
+                                  .files_all = 4};
+    inbox_configure(inbox, &limits);
+    seal_file(&sent, false);
+    send_all(&sent);
+    const struct store_op *op = &effects.ops[0].op;
+    assert_int_equal(op->in_put.kind, KIND_FILE);
+    assert_string_equal(op->in_put.file->name, "a.txt");
+    assert_int_equal(op->in_put.file->digest[1], 9);
+    assert_true(op->in_put.offset == UINT64_C(1) << 39 && op->in_put.total == UINT64_C(1) << 40);
+    assert_int_equal(op->in_put.quota_sender, 3);
+    assert_int_equal(op->in_put.quota_all, 4);
+    give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+    assert_int_equal(flush(), 1);
+    assert_int_equal(last_receipt(0).status, PARCEL_COMPLETE);
+    assert_int_equal(inbox_waiting(inbox), 0); /* nothing to pull */
+    assert_int_equal(inbox_counters(inbox)->messages_received, 1);
+}
+
+static void test_file_is_alone(void **state) {
+    (void)state;
+    struct sent sent;
+    seal_file(&sent, true);
+    send_all(&sent);
+    assert_int_equal(effects.n_ops, 0);
+    assert_int_equal(flush(), 1);
+    assert_int_equal(last_receipt(0).status, PARCEL_REFUSED);
+    assert_int_equal(last_receipt(0).reason, PARCEL_REASON_MALFORMED);
+}
+
+/* Three messages in a parcel, three results: what its sender is told. */
+static void test_errors_of_the_store(void **state) {
+    static const struct {
+        int errors[3];
+        int status; /* 0: nothing is said */
+        int reason;
+    } cases[] = {{{0, 0, 0}, PARCEL_COMPLETE, 0},
+                 {{0, -EDQUOT, 0}, PARCEL_REFUSED, PARCEL_REASON_QUOTA},
+                 {{-EDQUOT, 0, -EBADMSG}, PARCEL_REFUSED, PARCEL_REASON_DAMAGED},
+                 {{-EDQUOT, -ENOSPC, -EDQUOT}, 0, 0},
+                 {{-EIO, 0, 0}, 0, 0}};
+    (void)state;
+    uint64_t refused = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sent sent;
+        seal(&sent, 1, 1 + 3 * i, 3, 10);
+        send_all(&sent);
+        for (unsigned j = 0; j < 3; j++)
+            give((struct store_result){.error = cases[i].errors[j]});
+        assert_int_equal(flush(), cases[i].status != 0);
+        refused += cases[i].reason == PARCEL_REASON_QUOTA;
+        assert_int_equal(inbox_counters(inbox)->refused_quota, refused);
+        if (!cases[i].status)
+            continue;
+        assert_int_equal(last_receipt(0).status, cases[i].status);
+        assert_int_equal(last_receipt(0).reason, cases[i].reason);
+        struct parcel_receipt receipt = last_receipt(0);
+        assert_true(parcel_receipt_is_authentic(&receipt, sent.receipt_key));
+    }
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -840,10 +950,14 @@ int main(int argc, char **argv) {
         TEST(test_pull_batches),
         TEST(test_leases),
         TEST(test_pull_order),
+        TEST(test_pull_since),
         TEST(test_peek),
         TEST(test_wait_and_follow),
         TEST(test_pull_limits),
         TEST(test_retention_zero_forgets),
+        TEST(test_file_block),
+        TEST(test_file_is_alone),
+        TEST(test_errors_of_the_store),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     free(fake_wire);

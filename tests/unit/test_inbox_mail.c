@@ -1,4 +1,4 @@
-/* link: daemon/core/inbox daemon/core/inbox_receipt daemon/core/inbox_mail daemon/core/inbox_pull daemon/core/parcel daemon/core/noise daemon/core/mail daemon/core/shard */
+/* link: daemon/core/inbox daemon/core/inbox_item daemon/core/inbox_receipt daemon/core/inbox_pull daemon/core/policy daemon/core/parcel daemon/core/shard daemon/core/noise daemon/core/inbox_mail daemon/core/mail */
 /* Mail in a parcel: who is believed to have sent it, and when it is receipted. Node 0 is ours, node 1 a
  * mailbox, nodes 2 and 3 left mail with it; the test is the store. */
 #include "tests/unit/fake_delivery.h"
@@ -22,9 +22,9 @@ static int setup(void **state) {
                                   .effects = &effects,
                                   .budget = &budget,
                                   .random = fake_random,
-                                  .message_max = MESSAGE_MAX,
-                                  .tombstone_us = US_PER_HOUR,
-                                  .retention_us = US_PER_HOUR};
+                                  .limits = {.message_max = MESSAGE_MAX,
+                                             .tombstone_us = US_PER_HOUR,
+                                             .retention_us = US_PER_HOUR}};
     inbox = inbox_new(&config);
     assert_non_null(inbox);
     return 0;

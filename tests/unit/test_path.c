@@ -1,4 +1,4 @@
-/* link: daemon/core/path daemon/core/onion daemon/core/topology */
+/* link: daemon/core/path daemon/core/path_live daemon/core/onion daemon/core/topology daemon/core/topology_draw */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -51,6 +51,7 @@ struct directory {
     size_t n_links[NODES_MAX], n;
     enum fake_key keys[NODES_MAX];
     bool gone[NODES_MAX];
+    size_t n_relays; /* besides us; 0 unless a test says otherwise: no shorter path is put off */
 };
 
 #define FIRST_EPOCH 480000
@@ -76,6 +77,10 @@ const struct directory_entry *directory_find_prefix(const struct directory *dire
                                                     uint64_t prefix) {
     size_t node = node_of(prefix);
     return node < directory->n && !directory->gone[node] ? &directory->entries[node] : NULL;
+}
+
+size_t directory_relays(const struct directory *directory) {
+    return directory->n_relays;
 }
 
 /* The fake passes the kind of key on in what would be the bytes. */
@@ -247,6 +252,123 @@ static unsigned lengths(struct world *world, const struct path_wish *wish) {
         seen |= 1U << (s.n - 1);
     }
     return seen;
+}
+
+/* ---- Paths that share nothing ---- */
+
+static void apart_paths_share_no_relay(void **state) {
+    (void)state;
+    for (int round = 0; round < 20; round++) {
+        struct world *world = complete(17, 2, 2, false);
+        uint64_t avoid[4 * TOPOLOGY_RELAYS_MAX], firsts[4], hops[TOPOLOGY_RELAYS_MAX + 1];
+        struct path_wish wish = wish_for(16);
+        struct path *paths[4];
+        seed += (uint64_t)round;
+        publish(world, 2 * US_PER_HOUR); /* two guards of 15 relays */
+        wish.apart = true;
+        wish.avoid = avoid;
+        wish.firsts = firsts;
+        for (unsigned i = 0; i < 4; i++) {
+            paths[i] = draw(world, &wish);
+            size_t n = path_hops(paths[i], hops);
+            for (size_t j = 0; j + 1 < n; j++)
+                for (size_t k = 0; k < wish.n_avoid; k++)
+                    assert_true(hops[j] != avoid[k]);
+            /* Guards first, then others; the target may be a guard too. */
+            unsigned guards = 2 - paths_is_guard(world->paths, prefix_of(16));
+            assert_int_equal(paths_is_guard(world->paths, hops[0]), i < guards);
+            firsts[wish.n_firsts++] = hops[0];
+            for (size_t j = 0; j + 1 < n; j++)
+                avoid[wish.n_avoid++] = hops[j];
+        }
+        for (unsigned i = 0; i < 4; i++)
+            path_free(paths[i]);
+        world_free(world);
+    }
+}
+
+static void apart_paths_share_what_they_must(void **state) {
+    (void)state;
+    struct world *world = fan(3, 1, 3, false);
+    uint64_t used[] = {prefix_of(1), prefix_of(2), prefix_of(3)}, hops[TOPOLOGY_RELAYS_MAX + 1];
+    struct path_wish wish = wish_for(4);
+    publish(world, 0);
+    wish.apart = true;
+    wish.avoid = wish.firsts = used;
+    for (size_t n = 2; n <= 3; n++) {
+        wish.n_avoid = wish.n_firsts = n;
+        struct path *path = draw(world, &wish);
+        assert_int_equal(path_hops(path, hops), 2);
+        if (n == 2)
+            assert_int_equal(hops[0], used[2]);
+        path_free(path);
+    }
+    world_free(world);
+}
+
+/* ---- Short paths are put off ---- */
+
+static void short_paths_wait_where_relays_are_enough(void **state) {
+    (void)state;
+    struct world *world = fan(1, 3, 3, false);
+    publish(world, 0);
+    struct path_wish wish = wish_for(2);
+    world->directory.n_relays = 4; /* one too few for three relays */
+    expect_length(world, &wish, 1, true);
+    world->directory.n_relays = 5;
+    expect_refusal(world, &wish, PATH_NONE);
+    world->now = mono_add(world->now, 3 * US_PER_S - 1);
+    expect_refusal(world, &wish, PATH_NONE);
+    wish.strict = true;
+    expect_refusal(world, &wish, PATH_STRICT);
+    wish.strict = false;
+    wish.relays_exact = 1; /* as asked for */
+    expect_length(world, &wish, 1, false);
+    wish.relays_exact = RELAYS_DEFAULT;
+    world->now = mono_add(world->now, 1);
+    expect_length(world, &wish, 1, true);
+    world_free(world);
+}
+
+static void a_full_path_begins_the_wait_anew(void **state) {
+    (void)state;
+    struct world *world = fan(1, 2, 3, false);
+    struct path_wish wish = wish_for(2);
+    publish(world, 0);
+    world->directory.n_relays = 4;
+    expect_refusal(world, &wish, PATH_NONE);
+    world->now = mono_add(world->now, 3 * US_PER_S);
+    expect_length(world, &wish, 1, true);
+    struct path_config config = {.relays = 1, .guards = 3};
+    paths_configure(world->paths, &config); /* now one relay is full length */
+    expect_length(world, &wish, 1, false);
+    config.relays = 2;
+    paths_configure(world->paths, &config);
+    expect_refusal(world, &wish, PATH_NONE);
+    world_free(world);
+}
+
+#define SHORT_TARGETS 64 /* so many are remembered */
+static void waits_are_bounded(void **state) {
+    (void)state;
+    struct world *world = world_new(7 + SHORT_TARGETS + 1, 3, 3, false);
+    for (size_t i = 1; i <= 6; i++)
+        join(world, 0, i);
+    for (size_t i = 0; i <= SHORT_TARGETS; i++) /* each behind one of six relays */
+        join(world, 1 + i % 6, 7 + i);
+    publish(world, 0);
+    world->directory.n_relays = 6;
+    for (size_t i = 0; i < SHORT_TARGETS; i++) {
+        struct path_wish wish = wish_for(7 + i);
+        expect_refusal(world, &wish, PATH_NONE);
+    }
+    world->now = mono_add(world->now, 3 * US_PER_S);
+    struct path_wish first = wish_for(7), second = wish_for(8), last = wish_for(7 + SHORT_TARGETS);
+    expect_length(world, &first, 1, true);
+    expect_refusal(world, &last, PATH_NONE); /* in place of the first */
+    expect_length(world, &second, 1, true);
+    expect_refusal(world, &first, PATH_NONE);
+    world_free(world);
 }
 
 /* ---- Length ---- */
@@ -909,6 +1031,11 @@ int main(int argc, char **argv) {
         cmocka_unit_test(sixteen_is_the_bound),
         cmocka_unit_test(most_choices_where_none_has_enough),
         cmocka_unit_test(fewer_only_where_not_strict),
+        cmocka_unit_test(apart_paths_share_no_relay),
+        cmocka_unit_test(apart_paths_share_what_they_must),
+        cmocka_unit_test(short_paths_wait_where_relays_are_enough),
+        cmocka_unit_test(a_full_path_begins_the_wait_anew),
+        cmocka_unit_test(waits_are_bounded),
         cmocka_unit_test(direct_link_is_the_last_resort),
         cmocka_unit_test(exactly_means_exactly),
         cmocka_unit_test(unknown_targets),

@@ -1,4 +1,4 @@
-/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep shared/address */
+/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list shared/file_name daemon/io/spool shared/text shared/address */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -56,7 +56,7 @@ static void assert_refused(struct rig *rig, int code, const char *word) {
     struct store *store = NULL;
     size_t size, size_after;
     uint8_t *before = read_file(rig, &size);
-    assert_int_equal(store_open(&store, rig->path, error), code);
+    assert_int_equal(open_at(&store, rig->folder, rig->path, error), code);
     assert_null(store);
     if (!strstr(error, word) || !strstr(error, rig->path))
         fail_msg("%s", error);
@@ -174,7 +174,7 @@ static void folder_in_its_place_is_refused(void **state) {
     struct rig *rig = *state;
     char error[FAILURE_MAX] = "";
     assert_int_equal(mkdir(rig->path, 0700), 0);
-    assert_int_equal(store_open(&rig->store, rig->path, error), -EINVAL);
+    assert_int_equal(open_at(&rig->store, rig->folder, rig->path, error), -EINVAL);
     assert_non_null(strstr(error, "not a regular file"));
     rmdir(rig->path);
 }
@@ -183,7 +183,7 @@ static void missing_folder_is_named(void **state) {
     struct rig *rig = *state;
     char error[FAILURE_MAX] = "", path[128];
     snprintf(path, sizeof path, "%s/none/messages.db", rig->folder);
-    assert_int_equal(store_open(&rig->store, path, error), -ENOENT);
+    assert_int_equal(open_at(&rig->store, rig->folder, path, error), -ENOENT);
     assert_non_null(strstr(error, path));
 }
 
@@ -202,7 +202,7 @@ static int open_as_nobody(struct rig *rig) {
     char error[FAILURE_MAX] = "";
     if (geteuid() == 0 && setuid(65534) != 0)
         return 99;
-    return -store_open(&rig->store, rig->path, error);
+    return -open_at(&rig->store, rig->folder, rig->path, error);
 }
 
 static void read_only_file_is_refused(void **state) {
@@ -217,7 +217,7 @@ static void read_only_file_is_refused(void **state) {
 
 static int open_again(struct rig *rig) {
     char error[FAILURE_MAX] = "";
-    return -store_open(&rig->store, rig->path, error);
+    return -open_at(&rig->store, rig->folder, rig->path, error);
 }
 
 static void second_process_is_refused(void **state) {
@@ -429,8 +429,10 @@ static void blocks_come_in_any_order(void **state) {
         uint32_t offset = order[i] * block;
         uint32_t length = total - offset < block ? total - offset : block;
         struct store_op op = in_block(1, total, offset, body + offset, length);
-        if (i == n / 2)
-            reopen(rig);
+        if (i == n / 2) {
+            stop_store(rig);
+            open_store(rig);
+        }
         assert_int_equal(outcome(rig, op), i == n - 1 ? STORE_IN_COMPLETE : STORE_IN_PARTIAL);
         assert_int_equal(outcome(rig, op), i == n - 1 ? STORE_IN_DUPLICATE : STORE_IN_PARTIAL);
     }
@@ -498,7 +500,8 @@ static void rows_are_never_used_again(void **state) {
         assert_int_equal(result.messages[0].row, row);
         assert_int_equal(run_one(rig, in_take(&row, 1, true)).error, 0);
         assert_int_equal(run_one(rig, sweep(1000, 0)).error, 0);
-        reopen(rig);
+        stop_store(rig);
+        open_store(rig);
     }
 }
 
@@ -617,6 +620,23 @@ static void assert_survived(struct rig *rig, uint32_t reported) {
     assert_true(boot.n_pending >= (reported + 1) / 2);
 }
 
+/* What is charged is what waits: both were in the same transactions. */
+static void assert_charged(const struct rig *rig) {
+    sqlite3 *sqlite;
+    sqlite3_stmt *statement;
+    assert_int_equal(sqlite3_open(rig->path, &sqlite), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_prepare_v2(sqlite,
+                           "SELECT coalesce((SELECT bytes FROM usage WHERE sender = X''), 0),"
+                           " coalesce((SELECT sum(size + 256) FROM in_message WHERE state = 0), 0)",
+                           -1, &statement, NULL),
+        SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    assert_int_equal(sqlite3_column_int64(statement, 0), sqlite3_column_int64(statement, 1));
+    sqlite3_finalize(statement);
+    assert_int_equal(sqlite3_close(sqlite), SQLITE_OK);
+}
+
 static void killed_at_any_point_keeps_its_word(void **state) {
     struct rig *rig = *state;
     for (int round = 0; round < 12; round++) {
@@ -625,6 +645,7 @@ static void killed_at_any_point_keeps_its_word(void **state) {
         open_store(rig);
         assert_survived(rig, reported);
         stop_store(rig);
+        assert_charged(rig);
         assert_int_equal(unlink(rig->path), 0);
     }
 }

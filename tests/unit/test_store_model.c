@@ -1,4 +1,4 @@
-/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep shared/address tests/sim/model_store tests/sim/model_data tests/sim/model_history */
+/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list shared/file_name daemon/io/spool shared/text shared/address tests/sim/model_store tests/sim/model_data tests/sim/model_waiting tests/sim/model_history */
 /* The same random operations go to SQLite and to the simulator's model, and every result is
  * compared: whatever the simulator shows about losing and doubling is then worth as much as if a
  * disk had been there. */
@@ -66,9 +66,15 @@ static void wake(void *context) {
     pthread_mutex_unlock(&pair->mutex);
 }
 
+static int open_at(struct store **ret_store, const char *folder, const char *path,
+                   char error[FAILURE_MAX]) {
+    struct store_config config = {path, folder, folder};
+    return store_open(ret_store, &config, error);
+}
+
 static void open_store(struct pair *pair) {
     char error[FAILURE_MAX] = "";
-    if (store_open(&pair->store, pair->path, error))
+    if (open_at(&pair->store, pair->folder, pair->path, error))
         fail_msg("%s", error);
 }
 
@@ -97,7 +103,10 @@ static int teardown(void **state) {
     struct pair *pair = *state;
     store_stop(pair->store);
     model_store_free(pair->model);
+    char spool[128];
     unlink(pair->path);
+    snprintf(spool, sizeof spool, "%s/spool", pair->folder);
+    rmdir(spool);
     rmdir(pair->folder);
     free(pair->bodies);
     free(pair);

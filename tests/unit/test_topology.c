@@ -1,4 +1,4 @@
-/* link: daemon/core/topology */
+/* link: daemon/core/topology daemon/core/topology_draw */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,0 +1,236 @@
+/* A recipient's paths, and which shard goes over which. Threat: relays that die or drop. What is
+ * resent goes by another path than before; with explicit shards each has a path of its own, so that
+ * any m relays may fail and nothing has to be sent again; parity is computed when it is sent. */
+#include "daemon/core/outbox_private.h"
+
+#define DRAW_AGAIN_US US_PER_S /* after a further path could not be had */
+
+/* ---- Paths ---- */
+
+void out_slot_retire(struct out_slot *slot) {
+    path_free(slot->path);
+    slot->path = NULL;
+}
+
+/* Relays that the flow's paths pass, and those that they begin with. */
+struct passed {
+    uint64_t relays[OUTBOX_SLOTS_MAX * TOPOLOGY_RELAYS_MAX], firsts[OUTBOX_SLOTS_MAX];
+    size_t n_relays, n_firsts;
+};
+
+/* Guards are few: but for paths that are to share nothing, a first relay may be a later one. */
+static void list_passed(const struct out_flow *flow, bool apart, struct passed *ret_passed) {
+    ret_passed->n_relays = ret_passed->n_firsts = 0;
+    for (unsigned i = 0; i < flow->n_slots; i++) {
+        uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
+        size_t n = flow->slots[i].path ? path_hops(flow->slots[i].path, hops) : 0;
+        if (n > 1)
+            ret_passed->firsts[ret_passed->n_firsts++] = hops[0];
+        for (size_t j = apart ? 0 : 1; j + 1 < n; j++)
+            ret_passed->relays[ret_passed->n_relays++] = hops[j];
+    }
+}
+
+static bool slot_draw(struct outbox *outbox, struct out_flow *flow, struct out_slot *slot,
+                      struct mono now, struct wall wall) {
+    struct passed passed;
+    bool fewer, apart = flow->shards_k > 0;
+    list_passed(flow, apart, &passed);
+    struct path_wish wish = {.target = flow->recipient,
+                             .relays_exact = flow->relays_exact,
+                             .strict = flow->strict,
+                             .avoid = passed.relays,
+                             .n_avoid = passed.n_relays,
+                             .apart = apart,
+                             .firsts = passed.firsts,
+                             .n_firsts = passed.n_firsts};
+    if (path_draw(outbox->config.paths, &wish, now, wall, &slot->path, &fewer) != PATH_OK)
+        return false;
+    out_slot_renew(slot, 1 + (uint32_t)random_below(&outbox->config.random, UINT32_MAX));
+    flow->unreachable = false;
+    flow->retry_us = OUTBOX_UNREACHABLE_MIN_US;
+    return true;
+}
+
+static void slot_refresh(struct outbox *outbox, struct out_slot *slot, struct mono now,
+                         struct wall wall) {
+    if (slot->path && !path_is_usable(outbox->config.paths, slot->path, now, wall))
+        out_slot_retire(slot);
+}
+
+static bool is_emptier(const struct out_slot *slot, const struct out_slot *other) {
+    return (uint64_t)slot->flight * other->window < (uint64_t)other->flight * slot->window;
+}
+
+/* Any path with room but the one `before`, fresh ones for as many as are wanted. NULL: nowhere just
+ * now. */
+static struct out_slot *slot_any(struct outbox *outbox, struct out_flow *flow, unsigned wanted,
+                                 uint32_t before, struct mono now, struct wall wall) {
+    struct out_slot *best = NULL, *same = NULL, *unused = NULL;
+    unsigned live = 0;
+    for (struct out_slot *slot = flow->slots; slot < flow->slots + flow->n_slots; slot++) {
+        slot_refresh(outbox, slot, now, wall);
+        live += slot->path != NULL;
+        if (!out_slot_has_room(slot))
+            continue;
+        if (!slot->path)
+            unused = slot;
+        else if (slot->id == before)
+            same = slot;
+        else if (!best || is_emptier(slot, best))
+            best = slot;
+    }
+    if ((!best || live < wanted) && unused && mono_is_due(flow->draw_after, now)) {
+        if (slot_draw(outbox, flow, unused, now, wall))
+            return unused;
+        if (live > 0)
+            flow->draw_after = mono_add(now, DRAW_AGAIN_US);
+    }
+    return best ? best : live == 1 ? same : NULL;
+}
+
+/* Where a shard goes: explicit ones have a place each, the first time. */
+static struct out_slot *slot_choose(struct outbox *outbox, struct out_parcel *parcel,
+                                    unsigned index, struct mono now, struct wall wall) {
+    struct out_flow *flow = parcel->flow;
+    const struct out_shard *shard = &parcel->shards[index];
+    unsigned wanted = parcel->k < flow->n_slots ? parcel->k : flow->n_slots;
+    if (flow->shards_k == 0 || shard->sends > 0)
+        return slot_any(outbox, flow, wanted, shard->sends ? shard->path : 0, now, wall);
+    struct out_slot *own = &flow->slots[index % flow->n_slots];
+    slot_refresh(outbox, own, now, wall);
+    if (!out_slot_has_room(own))
+        return NULL;
+    if (own->path)
+        return own;
+    if (mono_is_due(flow->draw_after, now)) {
+        if (slot_draw(outbox, flow, own, now, wall))
+            return own;
+        flow->draw_after = mono_add(now, DRAW_AGAIN_US);
+    }
+    return slot_any(outbox, flow, 1, 0, now, wall);
+}
+
+bool out_flow_has_path(struct outbox *outbox, struct out_flow *flow, struct mono now,
+                       struct wall wall) {
+    bool any = false;
+    for (struct out_slot *slot = flow->slots; slot < flow->slots + flow->n_slots; slot++) {
+        slot_refresh(outbox, slot, now, wall);
+        any = any || slot->path;
+    }
+    return any || slot_draw(outbox, flow, &flow->slots[0], now, wall);
+}
+
+/* ---- Shards ---- */
+
+/* How many leave before anything is known: with parity if asked for, or if nothing waits behind the
+ * parcel. In a backlog a resend costs no idle round trip, and parity would only cost room. */
+static unsigned first_sending(const struct out_parcel *parcel) {
+    const struct out_flow *flow = parcel->flow;
+    bool last =
+        TAILQ_NEXT(parcel, link) == NULL && TAILQ_EMPTY(&flow->shorts) && TAILQ_EMPTY(&flow->longs);
+    return flow->shards_k > 0 || last ? parcel->k + parcel->m : parcel->k;
+}
+
+bool out_parcel_is_due(const struct out_parcel *parcel) {
+    if (parcel->state != OUT_SEALED || parcel->credit == 0)
+        return false;
+    return parcel->arrived + parcel->flying < parcel->k || parcel->fresh < first_sending(parcel);
+}
+
+/* Those that never were sent, then those that were lost. */
+static unsigned next_shard(const struct out_parcel *parcel) {
+    unsigned index = 0;
+    if (parcel->fresh < first_sending(parcel))
+        return parcel->fresh;
+    while (parcel->shards[index].state != OUT_WAITING)
+        index++;
+    return index;
+}
+
+/* Short messages and blocks of long ones take turns; within a kind the oldest parcel goes first. */
+static struct out_parcel *next_parcel(struct out_flow *flow) {
+    struct out_parcel *parcel, *found[2] = {NULL, NULL};
+    TAILQ_FOREACH(parcel, &flow->parcels, link) {
+        if (!found[parcel->is_long] && out_parcel_is_due(parcel))
+            found[parcel->is_long] = parcel;
+        if (found[0] && found[1])
+            break;
+    }
+    return found[flow->long_turn] ? found[flow->long_turn] : found[!flow->long_turn];
+}
+
+static void mark_sent(struct outbox *outbox, struct out_parcel *parcel) {
+    for (size_t i = 0; i < parcel->n_items; i++) {
+        struct out_message *message = parcel->items[i].message;
+        if (!message || message->state != MESSAGE_QUEUED)
+            continue;
+        out_set_state(message, MESSAGE_SENT);
+        outbox->counters.messages_sent += message->kind != KIND_MAIL;
+    }
+}
+
+static void note_sent(struct outbox *outbox, struct out_parcel *parcel, unsigned index,
+                      struct out_slot *slot, struct mono now) {
+    struct out_shard *shard = &parcel->shards[index];
+    outbox->counters.onions_sent++;
+    outbox->counters.retransmissions += shard->sends > 0;
+    if (shard->sends < UINT8_MAX)
+        shard->sends++;
+    shard->state = OUT_FLYING;
+    shard->sent = now;
+    shard->path = slot->id;
+    shard->packet = (uint16_t)(slot->packets - 1);
+    shard->slot = (uint8_t)(slot - parcel->flow->slots);
+    slot->flight++;
+    parcel->flying++;
+    parcel->fresh += index == parcel->fresh;
+    if (parcel->credit != OUTBOX_CREDIT_ALL)
+        parcel->credit--;
+    parcel->deadline = mono_add(now, out_delay_us(outbox, parcel));
+}
+
+static int shard_send(struct outbox *outbox, struct out_parcel *parcel, unsigned index,
+                      struct out_slot *slot, struct mono now) {
+    uint8_t payload[ONION_PAYLOAD_MAX], packet[ONION_LEN];
+    const struct parcel_secret *secret = out_flow_secret(outbox, parcel->flow, now);
+    const uint8_t *data = out_shard_data(outbox, parcel, index);
+    if (!secret || !data)
+        return secret ? -ENOMEM : -EINVAL;
+    struct parcel_shard out = {.id = parcel->id,
+                               .k = (uint8_t)parcel->k,
+                               .m = (uint8_t)parcel->m,
+                               .index = (uint8_t)index,
+                               .length = (uint16_t)parcel->length,
+                               .sender = node_id_prefix(&outbox->self),
+                               .path = slot->id,
+                               .packet = slot->packets++,
+                               .data = data};
+    size_t length = parcel_shard_encode(&out, secret->shard_key, payload);
+    path_seal(outbox->config.paths, slot->path, payload, length, packet);
+    int error = links_send_onion(outbox->config.links, path_first(slot->path), packet, now);
+    if (!error)
+        note_sent(outbox, parcel, index, slot, now);
+    else if (error == -ENOTCONN)
+        out_slot_retire(slot);
+    return error;
+}
+
+int out_flow_send(struct outbox *outbox, struct out_flow *flow, struct mono now, struct wall wall) {
+    for (unsigned left = OUTBOX_QUANTUM; left > 0 && outbox->packets_left > 0; left--) {
+        struct out_parcel *parcel = next_parcel(flow);
+        if (!parcel)
+            return -EAGAIN;
+        unsigned index = next_shard(parcel);
+        struct out_slot *slot = slot_choose(outbox, parcel, index, now, wall);
+        if (!slot)
+            return -EAGAIN;
+        outbox->packets_left--;
+        int error = shard_send(outbox, parcel, index, slot, now);
+        if (error)
+            return error;
+        flow->long_turn = !parcel->is_long;
+        mark_sent(outbox, parcel);
+    }
+    return 0;
+}

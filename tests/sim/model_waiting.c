@@ -1,0 +1,135 @@
+/* What waits in the model: places, quotas, handing out and taking. */
+#include "tests/sim/model_data.h"
+
+#include <errno.h>
+
+/* ---- Places and quotas ---- */
+
+#define PLACE_BITS 20
+#define CHARGE_ROW 256
+
+/* The sender's last waiting message at or before a place. */
+static const struct in_record *find_before(const struct model_data *data,
+                                           const struct node_id *sender, int64_t at) {
+    const struct in_record *found = NULL;
+    for (size_t i = 0; i < data->n_ins; i++) {
+        const struct in_record *record = &data->ins[i].record;
+        if (data->ins[i].state == IN_WAITING && record->place <= at &&
+            node_id_is_equal(&record->sender, sender) && (!found || record->place > found->place))
+            found = record;
+    }
+    return found;
+}
+
+/* As the store does it, step by step: with sequences that lie, no other way leads there. */
+int64_t model_place(const struct model_data *data, const struct store_op *op) {
+    const struct node_id *sender = &op->in_put.sender;
+    uint64_t sequence = op->in_put.sequence;
+    int64_t end = data->next_row << PLACE_BITS, low = 0;
+    const struct in_record *after = find_before(data, sender, INT64_MAX), *found;
+    if (!after || after->sequence <= sequence)
+        return end;
+    while (low < after->place) {
+        int64_t middle = low + (after->place - 1 - low) / 2;
+        found = find_before(data, sender, middle);
+        if (found && found->sequence > sequence)
+            after = found;
+        else
+            low = middle + 1;
+    }
+    int64_t floor = (after->place - 1) >> PLACE_BITS << PLACE_BITS;
+    found = find_before(data, sender, after->place - 1);
+    if (found && found->place > floor)
+        floor = found->place;
+    int64_t room = after->place - floor;
+    if (after->sequence - sequence < (uint64_t)room)
+        return after->place - (int64_t)(after->sequence - sequence);
+    return room > 1 ? after->place - room / 2 : end;
+}
+
+/* Counted anew each time: what the store keeps in a table must come to the same. */
+static uint64_t usage(const struct model_data *data, const struct node_id *sender) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < data->n_ins; i++)
+        if (data->ins[i].state == IN_WAITING &&
+            (!sender || node_id_is_equal(&data->ins[i].record.sender, sender)))
+            bytes += data->ins[i].record.size + CHARGE_ROW;
+    for (size_t i = 0; i < data->n_parts; i++)
+        if (!sender || node_id_is_equal(&data->parts[i].sender, sender))
+            bytes += data->parts[i].total + CHARGE_ROW;
+    return bytes;
+}
+
+bool model_is_over(const struct model_data *data, const struct store_op *op) {
+    uint64_t more = op->in_put.total + CHARGE_ROW, sender = op->in_put.quota_sender,
+             all = op->in_put.quota_all;
+    return (sender && usage(data, &op->in_put.sender) + more > sender) ||
+           (all && usage(data, NULL) + more > all);
+}
+
+/* ---- Handing out ---- */
+
+/* The row of the earliest message with this id; 0: none. */
+static int64_t row_of(const struct model_data *data, const struct message_id *id) {
+    for (size_t i = 0; i < data->n_ins; i++)
+        if (model_id_is_equal(&data->ins[i].record.id, id))
+            return data->ins[i].record.row;
+    return 0;
+}
+
+/* The next of those that are asked for behind a place. */
+static const struct model_in *next_waiting(const struct model_data *data, const struct store_op *op,
+                                           int64_t since_row, int64_t after) {
+    const struct model_in *next = NULL;
+    for (size_t i = 0; i < data->n_ins; i++) {
+        const struct in_record *record = &data->ins[i].record;
+        if (data->ins[i].state == IN_WAITING && data->ins[i].kind == KIND_MESSAGE &&
+            record->place > after && record->row > since_row &&
+            (op->in_fetch.since.us == 0 || record->received.us >= op->in_fetch.since.us) &&
+            (op->in_fetch.any_sender || node_id_is_equal(&record->sender, &op->in_fetch.sender)) &&
+            (!next || record->place < next->record.place))
+            next = &data->ins[i];
+    }
+    return next;
+}
+
+int model_in_fetch(struct model_data *data, const struct store_op *op,
+                   struct store_result *result) {
+    struct in_record *messages = model_piece(data, data->n_ins * sizeof *messages);
+    const struct model_in *in;
+    uint64_t bytes = 0;
+    int64_t after = op->in_fetch.after;
+    int64_t since_row = op->in_fetch.since_message ? row_of(data, &op->in_fetch.since_id) : 0;
+    if (op->in_fetch.since_message && !since_row)
+        return -ENOENT;
+    while ((in = next_waiting(data, op, since_row, after))) {
+        size_t n = result->n_messages;
+        result->more =
+            n == op->in_fetch.limit || (n > 0 && bytes + in->record.size > op->in_fetch.bytes);
+        if (result->more)
+            break;
+        uint8_t *body = model_piece(data, in->record.size);
+        memcpy(body, in->body, in->record.size);
+        messages[n] = in->record;
+        messages[n].body = body;
+        bytes += in->record.size;
+        after = in->record.place;
+        result->n_messages++;
+    }
+    result->messages = messages;
+    return 0;
+}
+
+void model_in_take(struct model_data *data, const struct store_op *op) {
+    for (size_t k = 0; k < op->in_take.n; k++)
+        for (size_t i = 0; i < data->n_ins; i++) {
+            struct model_in *in = &data->ins[i];
+            if (in->record.row != op->in_take.rows[k] || in->state != IN_WAITING ||
+                in->kind != KIND_MESSAGE)
+                continue;
+            in->state = IN_TAKEN;
+            in->taken = op->in_take.now;
+            if (op->in_take.forget)
+                model_forget_in(in);
+        }
+}

@@ -1,0 +1,288 @@
+/* link: daemon/core/link daemon/core/link_cell daemon/core/link_session daemon/core/link_guard daemon/core/effects daemon/core/noise daemon/core/identity daemon/core/descriptor daemon/core/base proto/wire.pb-c shared/address */
+/* Links among those who change, copy, flood and lie: more objects than seven, since a handshake is made of them. */
+#include "tests/unit/link_world.h"
+
+static void test_changed_handshakes_are_dropped(void **state) {
+    (void)state;
+    for (catch_type = TYPE_INIT; catch_type <= TYPE_FINISH; catch_type++) {
+        tear_down(NULL);
+        set_up(NULL);
+        world.filter = catch_one;
+        memset(&caught, 0, sizeof caught);
+        dial(0, 1);
+        /* Deliver up to the caught one, which is changed first, in every byte, and truncated. */
+        while (caught.length == 0 && world.n > 0) {
+            struct packet packet = world.queue[0];
+            memmove(&world.queue[0], &world.queue[1], --world.n * sizeof packet);
+            receive(&world.ends[address_is_equal(&packet.to, &world.ends[0].address) ? 0 : 1],
+                    &packet);
+        }
+        assert_true(caught.length == DATAGRAM_LEN);
+        struct end *end = &world.ends[address_is_equal(&caught.to, &world.ends[0].address) ? 0 : 1];
+        size_t vouched = catch_type == TYPE_INIT ? DATAGRAM_LEN - MAC_LEN : DATAGRAM_LEN;
+        for (size_t i = 0; i < vouched; i++) {
+            struct packet changed = caught;
+            changed.bytes[i] ^= (uint8_t)(1u << (i % 8));
+            assert_int_not_equal(receive(end, &changed), DROP_NONE);
+        }
+        for (size_t length = 0; length < DATAGRAM_LEN; length += 7) {
+            struct packet shorter = caught;
+            shorter.length = length;
+            assert_int_not_equal(receive(end, &shorter), DROP_NONE);
+        }
+        run(5 * US_PER_S); /* the true one does its work all the same */
+        assert_int_equal(world.ends[0].ups, 1);
+        assert_true(world.ends[1].ups >= 1);
+    }
+}
+
+static void test_changed_cells_are_dropped(void **state) {
+    (void)state;
+    link_up();
+    world.filter = catch_one;
+    catch_type = TYPE_DATA;
+    send_text(0, 1, "authentic");
+    unsigned before = world.ends[1].frames;
+    for (size_t i = 0; i < DATAGRAM_LEN; i++) {
+        struct packet changed = caught;
+        changed.bytes[i] ^= (uint8_t)(1u << (i % 8));
+        assert_int_not_equal(receive(&world.ends[1], &changed), DROP_NONE);
+    }
+    assert_int_equal(world.ends[1].frames, before);
+    run(US_PER_MS);
+    assert_int_equal(world.ends[1].frames, before + 1);
+    assert_int_equal(receive(&world.ends[1], &caught), DROP_REPLAY);
+    assert_int_equal(world.ends[1].frames, before + 1);
+}
+
+static void test_replayed_message_1_is_dropped(void **state) {
+    (void)state;
+    world.filter = catch_one;
+    catch_type = TYPE_INIT;
+    link_up();
+    uint64_t sent = world.sent;
+    assert_int_equal(receive(&world.ends[1], &caught), DROP_REPLAY);
+    assert_int_equal(world.sent, sent);
+    world.now_us += 5 * US_PER_MINUTE; /* and later its minute is over */
+    assert_int_equal(receive(&world.ends[1], &caught), DROP_TIME);
+}
+
+static unsigned cookie_answers, answers;
+static bool count_answers(struct packet *packet) {
+    cookie_answers += packet->bytes[0] == TYPE_COOKIE;
+    answers += packet->bytes[0] == TYPE_RESPONSE;
+    return packet->bytes[0] != TYPE_COOKIE || packet->to.ip[15] < 200;
+}
+/* A member floods message 1 from many addresses: cookies, bounded state, and those who return their cookie still get in. */
+static void test_flood_gets_cookies(void **state) {
+    (void)state;
+    dial(2, 1);
+    run(US_PER_S);
+    assert_int_equal(world.ends[2].ups, 1);
+    world.filter = count_answers;
+    cookie_answers = answers = 0;
+    for (unsigned k = 0; k < 1000; k++) {
+        struct session *session;
+        dial(0, 1);
+        struct packet init = world.queue[--world.n];
+        for (unsigned i = 0; i < SESSIONS_MAX; i++)
+            if ((session = world.ends[0].links->sessions[i]))
+                session_free(world.ends[0].links, session);
+        init.from.ip[14] = (uint8_t)(k >> 8);
+        init.from.ip[13] = 77;
+        init.from.ip[15] = (uint8_t)k;
+        receive(&world.ends[1], &init);
+        world.n = 0;
+    }
+    assert_true(answers <= 110);
+    assert_true(cookie_answers >= 880);
+    assert_true(world.ends[1].links->n_half_open <= 128);
+    assert_int_equal(links_count(world.ends[1].links, true), 1);
+    world.ends[0].ups = 0;
+    dial(0, 1); /* gets a cookie, comes back with it, is served */
+    run(US_PER_S);
+    assert_int_equal(world.ends[0].ups, 1);
+    send_text(2, 1, "still here");
+    run(US_PER_MS);
+    assert_memory_equal(world.ends[1].last_frame, "still here", 10);
+    run(20 * US_PER_S);
+    assert_int_equal(world.ends[1].links->n_half_open, 0);
+}
+
+/* `n` message 1, the k-th as if from `source(k)`; what came of them is counted. */
+static void flood(unsigned n, void (*source)(struct address *from, unsigned k)) {
+    world.filter = count_answers;
+    cookie_answers = answers = 0;
+    for (unsigned k = 0; k < n; k++) {
+        struct session *session;
+        dial(0, 1);
+        struct packet init = world.queue[--world.n];
+        for (unsigned i = 0; i < SESSIONS_MAX; i++)
+            if ((session = world.ends[0].links->sessions[i]))
+                session_free(world.ends[0].links, session);
+        source(&init.from, k);
+        receive(&world.ends[1], &init);
+        world.n = 0;
+    }
+}
+
+static void one_ipv4(struct address *from, unsigned k) {
+    from->port = (uint16_t)(1024 + k); /* a port costs nothing */
+}
+static void one_network(struct address *from, unsigned k) {
+    const uint8_t ip[16] = {0x20, 1, 0xd, 0xb8, 1, 2, 3, 4, (uint8_t)(k * 37), (uint8_t)k, 5};
+    memcpy(from->ip, ip, sizeof ip);
+    from->ip[15] = (uint8_t)(k + 1);
+}
+static void two_networks(struct address *from, unsigned k) {
+    one_network(from, k);
+    from->ip[7] = (uint8_t)(k % 2); /* the last byte that counts */
+}
+
+#define HELD 16     /* half open at once from one source */
+#define ADMITTED 20 /* of it without a cookie: its burst */
+static void test_one_source_gets_its_share_only(void **state) {
+    (void)state;
+    flood(100, one_ipv4);
+    assert_int_equal(answers, HELD);
+    assert_int_equal(cookie_answers, 100 - ADMITTED);
+    assert_int_equal(links_counters(world.ends[1].links)->half_open_refused, ADMITTED - HELD);
+}
+
+/* Of an IPv6 /64 anybody has every address. */
+static void test_ipv6_network_is_one_source(void **state) {
+    (void)state;
+    flood(100, one_network);
+    assert_int_equal(answers, HELD);
+    assert_int_equal(cookie_answers, 100 - ADMITTED);
+    assert_int_equal(links_counters(world.ends[1].links)->half_open_refused, ADMITTED - HELD);
+    dial(2, 1); /* elsewhere there is room */
+    run(US_PER_S);
+    assert_int_equal(world.ends[2].ups, 1);
+}
+
+static void test_two_networks_are_two_sources(void **state) {
+    (void)state;
+    flood(2 * HELD, two_networks);
+    assert_int_equal(answers, 2 * HELD);
+    flood(2, two_networks); /* one past its share, each */
+    assert_int_equal(answers, 0);
+    assert_int_equal(links_counters(world.ends[1].links)->half_open_refused, 2);
+}
+
+/* That it was ourselves, or that somebody fell silent, is our own finding: it would make us bar an address, or look for a neighbour
+ * that said goodbye. */
+static void test_our_own_findings_are_not_taken_from_the_wire(void **state) {
+    (void)state;
+    static const enum link_refusal claims[] = {LINK_SELF, LINK_DUPLICATE};
+    for (unsigned k = 0; k < 2; k++) {
+        world.ends[1].verdict = claims[k];
+        dial(0, 1);
+        run(20 * US_PER_S);
+        assert_int_equal(world.ends[0].refusals, 0);
+        assert_int_equal(world.ends[0].failures, k + 1);
+    }
+    world.ends[1].verdict = LINK_ACCEPTED;
+    dial(0, 1);
+    run(US_PER_S);
+    assert_int_equal(world.ends[0].ups, 1);
+    links_close(world.ends[1].links, links_find(world.ends[1].links, prefix_of(0))->slot,
+                LINK_CLOSED_SILENT, now());
+    settle(&world.ends[1]);
+    run(US_PER_S);
+    assert_int_equal(world.ends[0].downs, 1);
+    assert_int_equal(world.ends[0].last_close, LINK_CLOSED_BYE);
+}
+
+static void test_roaming_needs_an_answer(void **state) {
+    (void)state;
+    link_up();
+    world.filter = catch_one;
+    catch_type = TYPE_DATA;
+    send_text(0, 1, "copied");
+    struct packet copied = caught;
+    world.n = 0; /* a thief delays the true one and sends it from elsewhere */
+    copied.from.port = 4444;
+    receive(&world.ends[1], &copied);
+    run(US_PER_S);
+    const struct link_view *view = links_find(world.ends[1].links, prefix_of(0));
+    assert_int_equal(view->address.port, ADDRESS_PORT_DEFAULT);
+    assert_int_equal(world.ends[1].moved, 0);
+    world.ends[0].address.port = 5555; /* now it has really moved */
+    send_text(0, 1, "moved");
+    run(3 * US_PER_S);
+    send_text(0, 1, "moved");
+    run(3 * US_PER_S);
+    assert_int_equal(links_find(world.ends[1].links, prefix_of(0))->address.port, 5555);
+    assert_int_equal(world.ends[1].moved, 1);
+}
+
+/* End 0 and end 2, which have the same keys, take end 1's link from each other in turn. */
+static void take_over(unsigned copy) {
+    struct address address = world.ends[copy].address;
+    unmake_end(copy);
+    make_end(copy, 9, 1);
+    world.ends[copy].address = address;
+    dial(copy, 1);
+    run(2 * US_PER_S);
+}
+
+static void test_copies_of_an_identity_are_told(void **state) {
+    (void)state;
+    world.ends[2].address.port = 4711;
+    link_up();
+    warnings = 0;
+    take_over(2); /* it may have moved */
+    take_over(0); /* and back */
+    assert_int_equal(world.ends[1].downs, 0);
+    assert_int_equal(warnings, 0);
+    take_over(2); /* a third time within a minute */
+    assert_int_equal(world.ends[1].downs, 1);
+    assert_int_equal(world.ends[1].last_close, LINK_CLOSED_COPY);
+    assert_int_equal(world.ends[2].ups, 0);
+    assert_int_equal(warnings, 2); /* here, and there by the goodbye */
+}
+
+static void test_moving_now_and_then_is_no_copy(void **state) {
+    (void)state;
+    world.ends[2].address.port = 4711;
+    link_up();
+    warnings = 0;
+    for (unsigned k = 0; k < 6; k++) {
+        take_over(k % 2 ? 0 : 2);
+        run(31 * US_PER_S); /* less than twice a minute */
+    }
+    assert_int_equal(warnings, 0);
+    assert_int_equal(links_count(world.ends[1].links, true), 1);
+}
+
+static void test_restarts_in_place_are_no_copies(void **state) {
+    (void)state;
+    link_up();
+    warnings = 0;
+    for (unsigned k = 0; k < 6; k++)
+        take_over(0);
+    assert_int_equal(warnings, 0);
+    assert_int_equal(world.ends[1].downs, 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(test_changed_handshakes_are_dropped),
+        TEST(test_changed_cells_are_dropped),
+        TEST(test_replayed_message_1_is_dropped),
+        TEST(test_flood_gets_cookies),
+        TEST(test_one_source_gets_its_share_only),
+        TEST(test_ipv6_network_is_one_source),
+        TEST(test_two_networks_are_two_sources),
+        TEST(test_our_own_findings_are_not_taken_from_the_wire),
+        TEST(test_roaming_needs_an_answer),
+        TEST(test_copies_of_an_identity_are_told),
+        TEST(test_moving_now_and_then_is_no_copy),
+        TEST(test_restarts_in_place_are_no_copies),
+    };
+    if (sodium_init() < 0)
+        return 1;
+    test_random = (struct core_random){fill, NULL};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,308 @@
+/* link: daemon/core/node_publish daemon/core/directory daemon/core/directory_resolve daemon/core/topology daemon/core/topology_draw daemon/core/effects daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/base proto/wire.pb-c shared/address */
+/* When a node publishes its own descriptor and what stands in it. The rooms around it are a table of links here, and silence. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "daemon/core/node_private.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+
+#define START_WALL_US (INT64_C(500000) * EPOCH_US)
+#define STEP_US (100 * US_PER_MS)
+#define BURST 4 /* losses within a second each, after quiet */
+
+static struct fixture {
+    struct node node;
+    struct link_view views[LINK_SLOTS];
+    bool there[LINK_SLOTS];
+    unsigned published;
+    uint64_t stream;
+} f;
+
+/* ---- The other rooms ---- */
+
+const struct link_view *links_at(const struct links *links, unsigned slot) {
+    (void)links;
+    return f.there[slot] ? &f.views[slot] : NULL;
+}
+const struct link_view *links_find(const struct links *links, uint64_t prefix) {
+    (void)links, (void)prefix;
+    return NULL;
+}
+unsigned links_count(const struct links *links, bool established) {
+    unsigned n = 0;
+    (void)links, (void)established;
+    for (unsigned i = 0; i < LINK_SLOTS; i++)
+        n += f.there[i];
+    return n;
+}
+int64_t links_clock_offset(const struct links *links) {
+    (void)links;
+    return 0;
+}
+void links_set_correction(struct links *links, int64_t correction_us) {
+    (void)links, (void)correction_us;
+}
+void links_set_descriptor(struct links *links, const uint8_t *bytes, size_t length) {
+    (void)links, (void)bytes, (void)length;
+}
+void links_finish(struct links *links, uint32_t index, struct mono now, struct wall wall) {
+    (void)links, (void)index, (void)now, (void)wall;
+}
+bool links_event(struct links *links, struct link_event *ret_event) {
+    (void)links, (void)ret_event;
+    return false;
+}
+void gossip_link_up(struct gossip *gossip, uint64_t prefix, struct mono now) {
+    (void)gossip, (void)prefix, (void)now;
+}
+void gossip_link_down(struct gossip *gossip, uint64_t prefix) {
+    (void)gossip, (void)prefix;
+}
+void gossip_offer_news(struct gossip *gossip, uint64_t prefix, uint64_t from, struct mono now) {
+    (void)gossip, (void)prefix, (void)from, (void)now;
+    f.published++;
+}
+void paths_set_neighbours(struct paths *paths, const struct path_neighbour *neighbours, size_t n,
+                          struct mono now) {
+    (void)paths, (void)neighbours, (void)n, (void)now;
+}
+void pool_link_event(struct pool *pool, const struct link_event *event, struct mono now,
+                     struct wall wall) {
+    (void)pool, (void)event, (void)now, (void)wall;
+}
+void pool_news(struct pool *pool) {
+    (void)pool;
+}
+void outbox_kick(struct outbox *outbox, const struct node_id *recipient, struct mono now) {
+    (void)outbox, (void)recipient, (void)now;
+}
+void inbox_renew(struct inbox *inbox) {
+    (void)inbox;
+}
+struct droplist *droplist_new(size_t entries, const struct core_random *random) {
+    (void)entries, (void)random;
+    return NULL;
+}
+void droplist_free(struct droplist *droplist) {
+    (void)droplist;
+}
+void droplist_advance(struct droplist *droplist, int64_t minute, unsigned neighbours) {
+    (void)droplist, (void)minute, (void)neighbours;
+}
+void node_count(struct node *node, enum drop drop) {
+    (void)node, (void)drop;
+}
+const struct node_id *node_id(const struct node *node) {
+    return identity_id(node->identity);
+}
+
+/* ---- What the tests are written in ---- */
+
+static void fill(void *context, void *buffer, size_t length) {
+    uint8_t seed[randombytes_SEEDBYTES] = {5};
+    uint64_t *stream = context;
+    memcpy(seed + 1, stream, sizeof *stream);
+    (*stream)++;
+    randombytes_buf_deterministic(buffer, length, seed);
+}
+
+static void set_time(int64_t us) {
+    f.node.now.us = us;
+    f.node.machine.us = f.node.wall.us = START_WALL_US + us;
+}
+
+static int set_up(void **state) {
+    uint8_t seed[32] = {1}, secret[32] = {2};
+    (void)state;
+    memset(&f, 0, sizeof f);
+    struct node *node = &f.node;
+    node->config.random = (struct core_random){fill, &f.stream};
+    node->config.pool_min = 4;
+    node->config.relay = true;
+    set_time(US_PER_HOUR);
+    node->effects = effects_new();
+    node->identity = identity_new(seed, secret, &node->config.random);
+    identity_advance(node->identity, node->wall);
+    node->directory = directory_new(identity_id(node->identity), 10, &node->config.random);
+    node->publisher.started = node->now;
+    return node->effects && node->directory ? 0 : -1;
+}
+static int tear_down(void **state) {
+    (void)state;
+    directory_free(f.node.directory);
+    identity_free(f.node.identity);
+    effects_free(f.node.effects);
+    return 0;
+}
+
+#define PORT_0 ""
+static void add_link(unsigned slot, const char *seen_as) {
+    f.there[slot] = true;
+    f.views[slot] = (struct link_view){.slot = slot, .state = LINK_UP, .prefix = 1000 + slot};
+    f.views[slot].address =
+        (struct address){.ip = {[10] = 0xff, 0xff, 10, 0, 0, (uint8_t)(slot + 1)}, .port = 1};
+    if (address_parse(seen_as, &f.views[slot].seen_as) < 0) {
+        assert_int_equal(address_parse("192.0.2.7:1", &f.views[slot].seen_as), 0);
+        f.views[slot].seen_as.port = 0; /* which no text can say */
+    }
+}
+
+static void pass(int64_t for_us) {
+    for (int64_t until = f.node.now.us + for_us; f.node.now.us < until;) {
+        set_time(f.node.now.us + STEP_US);
+        effects_clear(f.node.effects);
+        node_publish(&f.node);
+    }
+}
+/* The first publication, and quiet after it. */
+static void settle(void) {
+    pass(20 * US_PER_MINUTE);
+    f.published = 0;
+}
+
+static struct descriptor own(void) {
+    struct descriptor descriptor;
+    size_t length;
+    uint64_t sequence;
+    const uint8_t *bytes =
+        directory_bytes(f.node.directory, node_id_prefix(node_id(&f.node)), &length, &sequence);
+    assert_non_null(bytes);
+    assert_int_equal(descriptor_open(bytes, length, &descriptor), DROP_NONE);
+    return descriptor;
+}
+
+/* ---- Losses ---- */
+
+static void test_a_loss_is_published_within_a_second(void **state) {
+    (void)state;
+    for (unsigned k = 0; k < 120; k++) { /* so much news that it is told at long intervals by now */
+        node_links_changed(&f.node, false);
+        pass(US_PER_S);
+    }
+    f.published = 0;
+    for (unsigned k = 0; k < BURST; k++) {
+        node_links_changed(&f.node, true);
+        pass(US_PER_S);
+        assert_int_equal(f.published, k + 1);
+    }
+    node_links_changed(&f.node, true);
+    pass(2 * US_PER_S);
+    assert_int_equal(f.published, BURST); /* now with all other news */
+    pass(10 * US_PER_MINUTE);
+    assert_int_equal(f.published, BURST + 1);
+}
+
+static void test_flapping_links_do_not_set_the_network_publishing(void **state) {
+    (void)state;
+    settle();
+    for (unsigned k = 0; k < 600; k++) {
+        node_links_changed(&f.node, k % 2 == 0);
+        pass(US_PER_S);
+    }
+    assert_in_range(f.published, BURST + 5, 30); /* 300 losses in 10 minutes */
+    /* After an hour's quiet the first are told at once again. */
+    pass(US_PER_HOUR);
+    f.published = 0;
+    node_links_changed(&f.node, true);
+    pass(US_PER_S);
+    assert_int_equal(f.published, 1);
+}
+
+/* ---- Rival claims ---- */
+
+static void count_line(void *context, enum trace_level level, const char *text) {
+    unsigned *lines = context;
+    assert_int_equal(level, TRACE_DEBUG);
+    assert_non_null(strstr(text, "192.0.2.1:4000"));
+    (*lines)++;
+}
+
+/* A node that claims an address comes to be known. */
+static void meet(uint8_t number, const char *claimed) {
+    uint8_t seed[32] = {9, number}, secret[32] = {8, number}, bytes[DESCRIPTOR_MAX];
+    struct identity *identity = identity_new(seed, secret, &f.node.config.random);
+    struct descriptor descriptor = {.sequence = (uint64_t)wall_ms(f.node.wall), .n_addresses = 1};
+    const struct directory_entry *entry;
+    enum drop drop;
+    assert_int_equal(address_parse(claimed, &descriptor.addresses[0]), 0);
+    identity_advance(identity, f.node.wall);
+    int length = descriptor_sign(&descriptor, identity, f.node.wall, bytes);
+    assert_true(length > 0);
+    identity_free(identity);
+    assert_int_equal(directory_offer(f.node.directory, bytes, (size_t)length, f.node.now,
+                                     f.node.wall, &entry, &drop),
+                     DIRECTORY_NEWS);
+    node_news(&f.node, entry, 0);
+}
+
+static void test_rivals_are_told_once_a_minute(void **state) {
+    unsigned lines = 0;
+    (void)state;
+    f.node.config.trace = (struct core_trace){TRACE_DEBUG, count_line, &lines};
+    meet(1, "192.0.2.1:4000");
+    meet(2, "192.0.2.1:4001"); /* two of one machine are no rivals */
+    assert_int_equal(lines, 0);
+    meet(3, "192.0.2.1:4000");
+    assert_int_equal(lines, 1);
+    meet(4, "192.0.2.1:4000");
+    set_time(f.node.now.us + US_PER_MINUTE - 1);
+    meet(5, "192.0.2.2:4000");
+    assert_int_equal(lines, 1);
+    set_time(f.node.now.us + 1);
+    meet(6, "192.0.2.3:4000"); /* what was not told is told with the next news */
+    assert_int_equal(lines, 2);
+    meet(7, "192.0.2.4:4000");
+    set_time(f.node.now.us + US_PER_HOUR);
+    meet(8, "192.0.2.5:4000");
+    assert_int_equal(lines, 2);
+}
+
+/* ---- Addresses ---- */
+
+static void test_port_0_is_not_published(void **state) {
+    (void)state;
+    for (unsigned i = 0; i < 4; i++)
+        add_link(i, PORT_0);
+    node_sign(&f.node);
+    assert_int_equal(own().n_addresses, 0);
+    assert_int_equal(own().n_neighbours, 4); /* the rest is said all the same */
+}
+
+static void test_port_0_has_no_vote(void **state) {
+    struct address expected;
+    (void)state;
+    add_link(0, PORT_0);
+    add_link(1, PORT_0);
+    add_link(2, PORT_0);
+    add_link(3, "192.0.2.8:4000");
+    node_sign(&f.node);
+    assert_int_equal(own().n_addresses, 1); /* one neighbour that tells, not one of four */
+    address_parse("192.0.2.8:4000", &expected);
+    assert_true(address_is_equal(&own().addresses[0], &expected));
+    add_link(4, "192.0.2.9:4000");
+    add_link(5, "192.0.2.9:4000");
+    node_sign(&f.node);
+    address_parse("192.0.2.9:4000", &expected);
+    assert_int_equal(own().n_addresses, 1);
+    assert_true(address_is_equal(&own().addresses[0], &expected));
+}
+
+int main(void) {
+#define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_loss_is_published_within_a_second),
+        TEST(test_flapping_links_do_not_set_the_network_publishing),
+        TEST(test_rivals_are_told_once_a_minute),
+        TEST(test_port_0_is_not_published),
+        TEST(test_port_0_has_no_vote),
+    };
+    if (sodium_init() < 0)
+        return 1;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
