@@ -400,8 +400,8 @@ struct counters { /* names as in status --json */
         duplicates_dropped, malformed_dropped, no_route_dropped, queue_dropped, handshakes,
         retransmissions;
     uint64_t drops[DROP_COUNT];
-    uint64_t share_refused, cookies_sent, handshakes_refused, messages_sent, messages_delivered, messages_received,
-        receipts_sent, mail_refused;
+    uint64_t share_refused, cookies_sent, handshakes_refused, messages_sent, messages_delivered,
+        messages_received, receipts_sent, mail_refused;
     uint64_t refused_blocked, refused_unknown, refused_quota, refused_files; /* parcels */
 };
 struct status_report {

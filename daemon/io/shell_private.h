@@ -65,6 +65,7 @@ void shell_wake_stored(void *context);
 void shell_wake_resolved(void *context);
 void shell_network_changed(void *context);
 void shell_wake_backed_up(void *context);
+int shell_snapshot(void *context, const char *path, char error[FAILURE_MAX]);
 extern const struct control_sink shell_sink; /* its context is the shell's to fill in */
 
 #endif

@@ -225,7 +225,7 @@ int shell_open(struct shell **ret_shell, const struct options *options, struct c
     notify_init(&shell->notify);
     shell->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
     shell->resolve = resolve_new(shell_wake_resolved, shell);
-    shell->backup = backup_new(config->state, shell_wake_backed_up, shell);
+    shell->backup = backup_new(config->state, shell_snapshot, shell_wake_backed_up, shell);
     int r = shell->loop && shell->resolve && shell->backup
                 ? 0
                 : failure(error, -ENOMEM, "cannot make an event loop");
@@ -270,6 +270,8 @@ void shell_release(struct shell *shell) {
         return;
     netwatch_close(shell->netwatch);
     resolve_free(shell->resolve);
+    if (shell->store)
+        store_snapshot_cancel(shell->store);
     backup_free(shell->backup);
     store_stop(shell->store);
     node_free(shell->node);

@@ -759,7 +759,8 @@ static void test_progress(void **state) {
         run_once();
     uint64_t progress = peers[0].store.out[0].record.progress;
     restart(0);
-    peers[0].store.out[0].progress_at = (struct mono){INT64_MIN / 2}; /* another life, another word */
+    peers[0].store.out[0].progress_at =
+        (struct mono){INT64_MIN / 2}; /* another life, another word */
     uint64_t before = fake_sent, shards = (size - progress) / PARCEL_SHARD_DATA_MAX;
     run_until_delivered();
     assert_exactly_once(&peers[0], &peers[1]);

@@ -1,4 +1,4 @@
-/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list shared/file_name daemon/io/spool shared/text shared/address tests/sim/model_store tests/sim/model_data tests/sim/model_waiting tests/sim/model_history */
+/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_copy daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list shared/file_name daemon/io/spool shared/text shared/address tests/sim/model_store tests/sim/model_data tests/sim/model_waiting tests/sim/model_history */
 /* The same random operations go to SQLite and to the simulator's model, and every result is
  * compared: whatever the simulator shows about losing and doubling is then worth as much as if a
  * disk had been there. */
