@@ -70,8 +70,7 @@ static struct in_parcel *find_parcel(const struct inbox *inbox, const struct nod
     return NULL;
 }
 
-/* Change what a parcel holds; the budget has been asked already. */
-static void account(struct in_parcel *parcel, size_t charged) {
+void in_account(struct in_parcel *parcel, size_t charged) {
     parcel->sender->bytes = parcel->sender->bytes - parcel->charged + charged;
     parcel->charged = charged;
 }
@@ -84,7 +83,8 @@ static void parcel_free(struct inbox *inbox, struct in_parcel *parcel) {
     timers_clear(&inbox->timers, &parcel->timer);
     table_remove(&inbox->parcels, &parcel->by_id);
     budget_give(inbox->config.budget, BUDGET_INBOX, parcel->charged);
-    account(parcel, 0);
+    in_account(parcel, 0);
+    in_mail_free(parcel);
     if (--sender->n_parcels == 0) {
         assert(sender->bytes == 0);
         table_remove(&inbox->senders, &sender->by_id);
@@ -147,7 +147,7 @@ static struct in_parcel *parcel_new(struct inbox *inbox, const struct node_id *f
     parcel->room = room;
     parcel->sender = sender;
     sender->n_parcels++;
-    account(parcel, charge);
+    in_account(parcel, charge);
     table_add(&inbox->parcels, &parcel->by_id,
               table_hash(&inbox->parcels, &parcel->id, sizeof parcel->id));
     TAILQ_INSERT_TAIL(&inbox->unfinished, parcel, link);
@@ -179,7 +179,7 @@ static enum drop parcel_unseal(struct inbox *inbox, struct in_parcel *parcel,
         return DROP_TIME;
     if (!budget_take(inbox->config.budget, BUDGET_INBOX, room))
         return DROP_LIMIT;
-    account(parcel, parcel->charged + room);
+    in_account(parcel, parcel->charged + room);
     size_t sealed = parcel_rebuild(parcel);
     uint8_t *plain = sealed > 0 ? malloc(room) : NULL;
     if (!plain)
@@ -192,7 +192,7 @@ static enum drop parcel_unseal(struct inbox *inbox, struct in_parcel *parcel,
     parcel->room = room;
     size_t charge = room + sizeof *parcel;
     budget_give(inbox->config.budget, BUDGET_INBOX, parcel->charged - charge);
-    account(parcel, charge);
+    in_account(parcel, charge);
     return drop;
 }
 
@@ -216,6 +216,11 @@ static enum drop parcel_finish(struct inbox *inbox, struct in_parcel *parcel,
         return drop;
     }
     enum parcel_reason reason = in_check_items(inbox, parcel, length);
+    if (parcel->error) { /* no memory for what is in it: the sender comes again */
+        sodium_memzero(key, sizeof key);
+        parcel_free(inbox, parcel);
+        return DROP_LIMIT;
+    }
     in_verdicts_write(parcel, reason, key);
     sodium_memzero(key, sizeof key);
     if (!reason && in_put_items(inbox, parcel, length, entry, descriptor.name, wall) == 0)

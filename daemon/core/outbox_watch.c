@@ -41,13 +41,15 @@ struct message_report out_report(const struct out_message *message) {
     struct message_report report = {.id = message->id,
                                     .state = message->state,
                                     .known = true,
-                                    .recipient = message->conversation->recipient,
                                     .kind = message->kind,
                                     .size = message->size,
                                     .arrived = message->confirmed,
                                     .created = message->created,
                                     .expires = message->expires,
-                                    .finished = message->finished};
+                                    .finished = message->finished,
+                                    .mailboxes = out_mail_count(message)};
+    if (message->conversation) /* mail of others belongs to none, and nobody is told of it */
+        report.recipient = message->conversation->recipient;
     if (message->reason)
         snprintf(report.reason, sizeof report.reason, "%s", message->reason);
     return report;

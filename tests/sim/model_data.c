@@ -56,6 +56,8 @@ static struct model_out *find_out(struct model_data *data, const struct message_
 static size_t raise_conversation(struct boot_conversation *conversations, size_t n,
                                  const struct out_record *record) {
     size_t i = 0;
+    if (record->kind == KIND_MAIL) /* somebody else's */
+        return n;
     while (i < n && !node_id_is_equal(&conversations[i].recipient, &record->recipient))
         i++;
     if (i == n)

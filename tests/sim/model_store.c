@@ -120,14 +120,14 @@ static void *copy_borrowed(struct store_op *op) {
         op->node_put.bytes = copy;
         return copy;
     }
-    case STORE_SPARES_PUT: {
-        struct spare *copy = model_copy(op->spares_put.spares, op->spares_put.n * sizeof *copy);
-        op->spares_put.spares = copy;
-        return copy;
-    }
     case STORE_MAIL_KEY: {
         uint8_t *copy = model_copy(op->mail_key.secret, KEY_LEN);
         op->mail_key.secret = copy;
+        return copy;
+    }
+    case STORE_SPARES_PUT: {
+        struct spare *copy = model_copy(op->spares_put.spares, op->spares_put.n * sizeof *copy);
+        op->spares_put.spares = copy;
         return copy;
     }
     default:
@@ -199,6 +199,14 @@ void model_store_visit(const struct model_store *ms,
         message.body = ms->data.ins[i].body;
         visit(context, &message);
     }
+}
+
+void model_store_visit_outs(const struct model_store *ms,
+                            void (*visit)(void *context, const struct out_record *record,
+                                          const uint8_t *body),
+                            void *context) {
+    for (size_t i = 0; i < ms->data.n_outs; i++)
+        visit(context, &ms->data.outs[i].record, ms->data.outs[i].body);
 }
 
 uint64_t model_store_count(const struct model_store *ms) {

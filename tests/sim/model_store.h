@@ -36,6 +36,11 @@ void model_store_boot(struct model_store *ms, struct node_boot *ret_boot);
 void model_store_visit(const struct model_store *ms,
                        void (*visit)(void *context, const struct in_record *message),
                        void *context);
+/* Every outbound message that is still held. */
+void model_store_visit_outs(const struct model_store *ms,
+                            void (*visit)(void *context, const struct out_record *record,
+                                          const uint8_t *body),
+                            void *context);
 /* How many messages were ever completed. */
 uint64_t model_store_count(const struct model_store *ms);
 /* Bytes of messages received, whole ones and parts. */

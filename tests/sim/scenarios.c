@@ -397,6 +397,7 @@ const struct scenario scenarios[] = {
     {"forgetful", "a node that has forgotten what it published last", run_forgetful},
     {"join", "newcomers to a full network", run_join},
     {"determinism", "the same seed gives the same trace", run_determinism},
+    {"mailbox", "messages wait with third nodes while both ends are away", run_mailbox},
     {"replay", "a chaos twice: the same trace", run_replay},
     {"shrink", "half die, then nine tenths of the rest", run_shrink},
     {"crossing", "pairs that dial each other at once", scenario_crossing},

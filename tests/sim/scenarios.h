@@ -8,6 +8,7 @@ struct scenario {
     const char *name, *says;
     void (*run)(struct sim *sim); /* failures go to sim_violation() */
 };
+void run_mailbox(struct sim *sim);
 void scenario_bulk(struct sim *sim); /* scenario_bulk.c */
 void scenario_bulk_clean(struct sim *sim);
 void scenario_bulk_lossy(struct sim *sim);

@@ -241,6 +241,7 @@ static void take_answer(struct sim *sim, struct sim_host *host, const struct ans
     }
     push->accepted = true;
     push->state = answer->message.state;
+    push->mailboxes = answer->message.mailboxes;
     if (push->state == MESSAGE_DELIVERED && push->delivered_us == 0)
         push->delivered_us = sim->now_us;
 }
@@ -437,6 +438,13 @@ size_t sim_push(struct sim *sim, unsigned from, unsigned to, const void *body, u
     event.request.push.wait = true;
     step(sim, host, &event);
     return sim->n_pushes - 1;
+}
+
+void sim_ask(struct sim *sim, size_t push) {
+    struct node_event event = {.kind = EVENT_REQUEST,
+                               .request = {.client = push + 1, .kind = REQUEST_MESSAGE}};
+    event.request.message.id = sim->pushes[push].id;
+    step(sim, &sim->hosts[sim->pushes[push].from], &event);
 }
 
 /* ---- Inspection ---- */
