@@ -94,7 +94,7 @@ static void print_details(const P2pd__Control__MessageState *message) {
     if (message->arrived > 0 && message->arrived < message->size)
         printf(", %" PRIu64 " of them confirmed", message->arrived);
     cell_time(message->created_us, cell);
-    printf("\nqueued   %s\n", cell);
+    printf("\nqueued    %s\n", cell);
     cell_time(message->finished_us ? message->finished_us : message->expires_us, cell);
     printf("%s  %s\n", message->finished_us ? "finished" : "expires ", cell);
     if (message->mailboxes > 0)
