@@ -205,7 +205,6 @@ static void enter(struct model_data *data, const struct store_op *op, const uint
                             .body = model_copy(body, op->in_put.total),
                             .state = IN_WAITING,
                             .tombstone = op->in_put.tombstone_until};
-    in->record.place = in->record.row;
     copy_text(in->record.sender_name, op->in_put.sender_name, NODE_NAME_MAX + 1);
 }
 
