@@ -175,13 +175,13 @@ struct tally { /* of one host's inbox */
     unsigned strangers;
 };
 
-static void tally_message(void *context, const struct in_record *record) {
+static void tally_message(void *context, enum message_kind kind, const struct in_record *record) {
     struct tally *tally = context;
     for (size_t i = 0; i < tally->sim->n_pushes; i++) {
         struct sim_push *push = &tally->sim->pushes[i];
         if (push->to != tally->host || memcmp(&push->id, &record->id, sizeof push->id) != 0)
             continue;
-        if (push->size == record->size &&
+        if (push->size == record->size && push->is_file == (kind == KIND_FILE) &&
             (!record->body || memcmp(push->body, record->body, push->size) == 0))
             tally->arrived[i]++;
         else

@@ -25,6 +25,7 @@ struct sim_push { /* a message that a host's node accepted, and what became of i
     unsigned from, to;
     uint8_t *body;
     uint32_t size;
+    bool is_file;
     bool accepted, answered;
     bool taken;               /* a client at the other end has confirmed it */
     uint64_t pulling;         /* the client to which it was handed, until that */
@@ -112,6 +113,9 @@ bool sim_await(struct sim *sim, int64_t at_most_us, bool (*done)(struct sim *, v
 
 /* A client of host `from` pushes to host `to` (by id) and waits. Returns the number of the push. */
 size_t sim_push(struct sim *sim, unsigned from, unsigned to, const void *body, uint32_t size);
+/* The same with a file: its upload lies in the spool of `from`. */
+size_t sim_send_file(struct sim *sim, unsigned from, unsigned to, const char *name,
+                     const void *bytes, uint32_t size);
 /* A step without an event, as if its time had come; any other request of a client. */
 void sim_poke(struct sim *sim, unsigned host);
 void sim_request(struct sim *sim, unsigned host, const struct request *request);
