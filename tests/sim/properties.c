@@ -199,7 +199,9 @@ static bool is_pending(const struct node_boot *boot, const struct message_id *id
 }
 
 static bool may_be_gone(const struct sim *sim, const struct sim_push *push) {
-    return push->state == MESSAGE_EXPIRED ||
+    bool has_failed = push->is_file && push->has_reason &&
+                      (push->state == MESSAGE_FAILED || push->state == MESSAGE_REFUSED);
+    return push->state == MESSAGE_EXPIRED || has_failed ||
            sim->now_us - push->pushed_us >
                sim->hosts[push->from].config.delivery_expire_us - CLOCKS_US;
 }

@@ -241,6 +241,7 @@ static void take_answer(struct sim *sim, struct sim_host *host, const struct ans
     }
     push->accepted = true;
     push->state = answer->message.state;
+    push->has_reason = answer->message.reason[0] != '\0';
     if (push->state == MESSAGE_DELIVERED && push->delivered_us == 0)
         push->delivered_us = sim->now_us;
 }

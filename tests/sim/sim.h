@@ -31,6 +31,7 @@ struct sim_push { /* a message that a host's node accepted, and what became of i
     uint64_t pulling;         /* the client to which it was handed, until that */
     bool orphan;              /* its client's node died: nobody is told any more */
     enum message_state state; /* as last told to the waiting client */
+    bool has_reason;          /* and it was told why */
     int64_t pushed_us, delivered_us;
 };
 /* What must hold; properties.c says how each is checked. */
