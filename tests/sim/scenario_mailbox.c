@@ -109,9 +109,9 @@ struct count {
     const struct sim *sim;
     size_t n;
 };
-static void count_arrived(void *context, const struct in_record *record) {
+static void count_arrived(void *context, enum message_kind kind, const struct in_record *record) {
     struct count *count = context;
-    (void)record;
+    (void)kind, (void)record;
     count->n++;
 }
 static bool all_arrived(struct sim *sim, void *unused) {

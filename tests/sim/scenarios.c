@@ -387,6 +387,7 @@ const struct scenario scenarios[] = {
     {"bulk", "a long transfer over slow lines, and a short message meanwhile", scenario_bulk},
     {"bulk-clean", "the same without loss", scenario_bulk_clean},
     {"bulk-lossy", "the same with 5% loss a hop: figures alone", scenario_bulk_lossy},
+    {"files", "files under 10% loss, crashes and failing disks", scenario_files},
     {"partition", "two halves for a minute, then one network again", run_partition},
     {"crashes", "kill -9 and restart under load", run_crashes},
     {"restart", "all stop; they find each other again by what is on disk", run_restart},
