@@ -119,7 +119,10 @@ void outbox_tick(struct outbox *outbox, struct mono now, struct wall wall);
 struct mono outbox_next(const struct outbox *outbox);
 
 uint64_t outbox_pending(const struct outbox *outbox); /* messages not final */
-/* Of them, those to one recipient; was anything ever written to it? */
+/* What is known of a message that is in memory: newer than what the store says. */
+bool outbox_look(const struct outbox *outbox, const struct message_id *id,
+                 struct message_report *ret_report);
+/* Of those pending, how many are to one recipient; was anything ever written to it? */
 uint64_t outbox_pending_to(const struct outbox *outbox, const struct node_id *recipient);
 bool outbox_has_written(const struct outbox *outbox, const struct node_id *recipient);
 /* Everybody written to, until visit returns false. */

@@ -124,11 +124,14 @@ struct out_slot { /* a place for a kept path; its window outlives the path */
     bool based;      /* `base` is known of this path */
     uint32_t window; /* in OUTBOX_WINDOW_UNIT parts of a packet */
     unsigned flight;
-    uint32_t loss;     /* share of its packets lost, in 2^-16 */
-    uint32_t base;     /* least (arrived - sent), by two clocks */
-    int64_t queue_us;  /* how much more it was lately */
-    struct mono cut;   /* last halved */
-    struct mono heard; /* something sent over this path arrived */
+    uint32_t loss;        /* share of its packets lost, in 2^-16 */
+    uint32_t base;        /* least (arrived - sent), by two clocks */
+    int64_t queue_us;     /* how much more it was lately */
+    uint32_t high_window; /* when the queue was found above what is aimed at; 0: it is not */
+    int64_t high_us;      /* the queue then */
+    struct mono high_at;  /* that was sent then */
+    struct mono cut;      /* last halved */
+    struct mono heard;    /* something sent over this path arrived */
 };
 
 struct out_flow { /* one recipient (and one kind of route asked for) */

@@ -55,6 +55,14 @@ struct message_report out_report(const struct out_message *message) {
     return report;
 }
 
+bool outbox_look(const struct outbox *outbox, const struct message_id *id,
+                 struct message_report *ret_report) {
+    const struct out_message *message = out_find(outbox, id);
+    if (message)
+        *ret_report = out_report(message);
+    return message != NULL;
+}
+
 struct message_report out_report_record(const struct out_record *record) {
     bool arrived = record->state == MESSAGE_DELIVERED;
     struct message_report report = {.id = record->id,

@@ -22,6 +22,7 @@
 #define TARGET_MAX_US (25 * US_PER_MS)
 /* No network queues for longer: the recipient's clock began anew, or its word is worth nothing. */
 #define QUEUE_MAX_US (10 * US_PER_S)
+#define HIGH_ROUNDS 4 /* round trips until what was yielded must show */
 #define LOSS_UNIT 65536u
 #define LOSS_UNMEASURED (LOSS_UNIT / 100)
 #define LOSS_COUNTS (LOSS_UNIT * 15 / 100)
@@ -69,6 +70,28 @@ static int64_t target_us(const struct out_flow *flow, const struct out_slot *slo
     return target < TARGET_MIN_US ? TARGET_MIN_US : target > TARGET_MAX_US ? TARGET_MAX_US : target;
 }
 
+/* What a new path takes for its queue may have been another's a moment before, and false bases are
+ * handed on. So where a quarter of the window is gone and the queue is not (were it ours alone, a
+ * quarter of it would be, and more), it counts for the path's own delay. To yield further could not
+ * make room, and would end at nothing. */
+static bool is_not_ours(const struct out_flow *flow, struct out_slot *slot, struct mono sent,
+                        int64_t queue) {
+    if (queue <= target_us(flow, slot)) {
+        slot->high_window = 0;
+        return false;
+    }
+    bool yielded = slot->window <= slot->high_window / 4 * 3 &&
+                   sent.us - slot->high_at.us >= HIGH_ROUNDS * flow->srtt_us;
+    if (yielded && queue >= slot->high_us * 7 / 8)
+        return true;
+    if (slot->high_window == 0 || yielded) {
+        slot->high_window = slot->window;
+        slot->high_us = queue;
+        slot->high_at = sent;
+    }
+    return false;
+}
+
 void out_slot_delay(struct out_flow *flow, struct out_slot *slot, struct mono sent,
                     uint32_t arrived) {
     uint32_t delay = arrived - (uint32_t)sent.us;
@@ -78,6 +101,11 @@ void out_slot_delay(struct out_flow *flow, struct out_slot *slot, struct mono se
         slot->base = delay - (uint32_t)queue;
         slot->based = true;
     } else if (queue < 0) {
+        slot->base = delay;
+        queue = 0;
+    }
+    if (is_not_ours(flow, slot, sent, queue)) {
+        slot->high_window = 0;
         slot->base = delay;
         queue = 0;
     }
@@ -126,6 +154,7 @@ static void slot_cut(const struct out_flow *flow, struct out_slot *slot, struct 
     slot->loss = LOSS_COUNTS / 2;
     slot->starting = false;
     slot->window /= 2;
+    slot->high_window = 0;
     if (slot->window < OUTBOX_WINDOW_MIN * OUTBOX_WINDOW_UNIT)
         slot->window = OUTBOX_WINDOW_MIN * OUTBOX_WINDOW_UNIT;
 }

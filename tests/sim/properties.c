@@ -302,6 +302,24 @@ static bool knows_way(const struct sim *sim, unsigned i, unsigned j) {
     return address_is_equal(&address, &to->address);
 }
 
+void sim_print_hosts(const struct sim *sim) {
+    for (unsigned i = 0; i < sim->n_hosts; i++) {
+        const struct sim_host *host = &sim->hosts[i];
+        if (!host->node)
+            continue;
+        const struct pool *pool = host->node->pool;
+        struct census census = pool_census(pool);
+        printf("# host %u%s box %u: %u links of %u to %u, %u dialled, %u joined; knows %zu, dials "
+               "%u; half open %u, refused so: %llu, beyond a limit: %llu\n",
+               i, host->adversary ? " (adversary)" : "", host->box, census.all, pool_aim(pool),
+               host->config.pool_max, census.dialled, census.joined,
+               directory_count(host->node->directory), links_dials(host->node->links),
+               host->node->links->n_half_open,
+               (unsigned long long)links_counters(host->node->links)->half_open_refused,
+               (unsigned long long)host->node->counters.drops[DROP_LIMIT]);
+    }
+}
+
 unsigned sim_joinable(struct sim *sim) {
     unsigned *parent = calloc(sim->n_hosts, sizeof *parent), pieces = 0;
 
