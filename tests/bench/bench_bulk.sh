@@ -147,9 +147,14 @@ done
 awk -v t="$((spent[sender] + spent[recipient] + spent[relays]))" -v hz="$tick" -v n="$size" -v s="$took" -v c="$(nproc)" 'BEGIN {
     printf "  CPU of all daemons %43.2f ms/MB, %.2f of %d cores\n", t / hz * 1e3 / (n / 1e6), t / hz / s, c}'
 for n in $from 4 $to; do
-    awk -v who="$(role $n)" -v n="$n" -v rss="$(awk '/^VmHWM/ {print $2}' "/proc/${pids[$n]}/status")" \
-        '$1 == n && $2 > most {most = $2} END {printf "  peak memory of %-43s RSS %d kB, PSS %d kB\n", who, rss, most}' who="$(role $n)" "$dir/pss"
+    awk -v who="$(role "$n")" -v n="$n" -v rss="$(awk '/^VmHWM/ {print $2}' "/proc/${pids[$n]}/status")" \
+        '$1 == n && $2 > most {most = $2} END {printf "  peak memory of %-43s RSS %d kB, PSS %d kB\n", who, rss, most}' who="$(role "$n")" "$dir/pss"
 done
+packets=$(ctl $from status --json | jq .counters.onion_sent)
+if [ -x "$bin/tests/bench/bench_relay" ]; then
+    bare=$("$bin/tests/bench/bench_relay" 2>/dev/null | awk '/^bare forwarder/ {print $(NF - 1)}')
+    rate "floor: $packets datagrams forwarded bare, thrice, by one core" "$(awk -v n="$packets" -v us="$bare" 'BEGIN {print n * 3 * us / 1e6}')"
+fi
 mkdir "$dir/received"
 rate 'p2pctl receive' "$(seconds "$bin/p2pctl" -s "$dir/$to.sock" receive "$dir/received")"
 cmp "$dir/file" "$dir/received/file"
