@@ -127,6 +127,7 @@ struct out_slot { /* a place for a kept path; its window outlives the path */
     uint32_t loss;        /* share of its packets lost, in 2^-16 */
     uint32_t base;        /* least (arrived - sent), by two clocks */
     int64_t queue_us;     /* how much more it was lately */
+    struct mono sampled;  /* what told so was sent then */
     uint32_t high_window; /* when the queue was found above what is aimed at; 0: it is not */
     int64_t high_us;      /* the queue then */
     struct mono high_at;  /* that was sent then */

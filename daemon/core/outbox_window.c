@@ -53,13 +53,21 @@ void out_slot_renew(struct out_slot *slot, uint32_t id) {
 
 /* ---- Delay ---- */
 
-/* What the other paths wait at least: they leave through the same door as this one. */
-static int64_t shared_queue(const struct out_flow *flow, const struct out_slot *except) {
+/* What the other paths waited at least, or would have, when this was sent: they leave through the
+ * same door. What is known of another time says little. */
+static int64_t shared_queue(const struct out_flow *flow, const struct out_slot *except,
+                            struct mono sent) {
     int64_t least = INT64_MAX;
     for (unsigned i = 0; i < flow->n_slots; i++) {
         const struct out_slot *slot = &flow->slots[i];
-        if (slot != except && slot->path && slot->based && slot->queue_us < least)
-            least = slot->queue_us;
+        if (slot == except || !slot->path || !slot->based)
+            continue;
+        int64_t apart = slot->sampled.us - sent.us;
+        int64_t queue = slot->queue_us - (apart < 0 ? -apart : apart);
+        if (queue < 0)
+            queue = 0;
+        if (queue < least)
+            least = queue;
     }
     return least == INT64_MAX ? except->queue_us : least;
 }
@@ -97,7 +105,7 @@ void out_slot_delay(struct out_flow *flow, struct out_slot *slot, struct mono se
     uint32_t delay = arrived - (uint32_t)sent.us;
     int64_t queue = (int32_t)(delay - slot->base);
     if (!slot->based || queue > QUEUE_MAX_US || queue < -QUEUE_MAX_US) {
-        queue = shared_queue(flow, slot);
+        queue = shared_queue(flow, slot, sent);
         slot->base = delay - (uint32_t)queue;
         slot->based = true;
     } else if (queue < 0) {
@@ -110,6 +118,7 @@ void out_slot_delay(struct out_flow *flow, struct out_slot *slot, struct mono se
         queue = 0;
     }
     slot->queue_us = queue;
+    slot->sampled = sent;
     if (queue > target_us(flow, slot) * 3 / 4)
         slot->starting = false;
 }
