@@ -17,9 +17,13 @@ struct in_op {
     enum in_op_kind kind;
 };
 
+TAILQ_HEAD(in_parcels, in_parcel);
+
 struct in_sender { /* who has parcels here that are not stored yet */
     struct table_link by_id;
     struct node_id id;
+    struct in_parcels unfinished; /* oldest first */
+    bool is_known;                /* when the first of them came */
     size_t bytes;
     unsigned n_parcels;
 };
@@ -39,6 +43,7 @@ struct in_parcel {
     struct in_op op;
     struct table_link by_id;
     TAILQ_ENTRY(in_parcel) link; /* among the unfinished ones, oldest first; or the storing ones */
+    TAILQ_ENTRY(in_parcel) own;  /* among its sender's unfinished ones */
     TAILQ_ENTRY(in_parcel) want;
     struct timer timer;
     struct in_sender *sender;
@@ -62,7 +67,6 @@ struct in_parcel {
     struct file_head *file; /* the parcel holds a block of a file, alone */
     uint8_t verdicts[IN_VERDICTS][PARCEL_RECEIPT_FINAL_LEN]; /* receipts, ready for what may come */
 };
-TAILQ_HEAD(in_parcels, in_parcel);
 
 struct in_done { /* a finished parcel: its receipt, as often as it is asked for. No secret */
     struct table_link by_id;

@@ -260,6 +260,9 @@ void node_status(const struct node *node, struct mono mono, struct status_report
     ret->counters.refused_unknown = inbox_counters(node->inbox)->refused_unknown;
     ret->counters.refused_quota = inbox_counters(node->inbox)->refused_quota;
     ret->counters.refused_files = inbox_counters(node->inbox)->refused_files;
+    for (int i = 0; i < BUDGET_HOLDERS; i++)
+        ret->counters.memory_evicted += node->budget.evicted[i];
+    ret->counters.memory_refused = node->budget.refused;
 }
 
 static void request_status(struct node *node, const struct request *request) {

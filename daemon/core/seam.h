@@ -403,6 +403,7 @@ struct counters { /* names as in status --json */
     uint64_t share_refused, cookies_sent, handshakes_refused, messages_sent, messages_delivered,
         messages_received, receipts_sent, mail_refused;
     uint64_t refused_blocked, refused_unknown, refused_quota, refused_files; /* parcels */
+    uint64_t memory_evicted, memory_refused; /* at limits.memory: what went, what was not taken */
 };
 struct status_report {
     struct node_id id;
