@@ -294,6 +294,9 @@ int out_parcel_finish(struct outbox *outbox, struct out_parcel *parcel) {
               table_hash(&outbox->parcels, &parcel->id, sizeof parcel->id));
     parcel->state = OUT_SEALED;
     parcel->fresh = parcel->arrived = parcel->flying = 0;
+    /* What it had asked with was given up: without credit it would never ask again. */
+    if (parcel->credit == 0)
+        parcel->credit = 1;
     return 0;
 }
 

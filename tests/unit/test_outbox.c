@@ -594,6 +594,27 @@ static void test_flight_is_bounded(void **state) {
     assert_in_range(budget.held[BUDGET_OUTBOX], 512 << 10, (512 << 10) + 2 * 64 * 1024);
 }
 
+static void evict_all(void) {
+    while (budget.evict[BUDGET_OUTBOX](budget.context[BUDGET_OUTBOX]))
+        ;
+}
+
+/* What asks a silent recipient has used its credit by the time that memory is short: it is given up,
+ * read again when its time comes, and asks on. */
+static void test_asks_on_after_eviction(void **state) {
+    (void)state;
+    pushed(1, 5);
+    while (fake_sent < 8)
+        pass();
+    evict_all();
+    assert_int_equal(budget.held[BUDGET_OUTBOX], 0);
+    uint64_t sent = fake_sent;
+    pass_until(mono_add(now, US_PER_MINUTE));
+    assert_true(fake_sent >= sent + 10);
+    struct parcel_shard shard = shard_at(fake_wire_n - 1);
+    assert_int_equal(answer_final(&shard.id, PARCEL_COMPLETE, 0), DROP_NONE);
+}
+
 /* Two recipients with much to send share what one step may. */
 static void test_recipients_take_turns(void **state) {
     (void)state;
@@ -1152,6 +1173,7 @@ int main(int argc, char **argv) {
         TEST(test_window_and_losses),
         TEST(test_window_follows_delay),
         TEST(test_flight_is_bounded),
+        TEST(test_asks_on_after_eviction),
         TEST(test_recipients_take_turns),
         TEST(test_unreachable_and_kick),
         TEST(test_unknown_recipient),
