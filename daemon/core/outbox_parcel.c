@@ -264,7 +264,10 @@ const uint8_t *out_shard_data(struct outbox *outbox, struct out_parcel *parcel, 
     if (index < parcel->k)
         return parcel->sealed + index * parcel->length;
     if (!parcel->parity) {
-        if (!budget_take(outbox->config.budget, BUDGET_OUTBOX, length))
+        outbox->sending = parcel; /* its own memory is no help */
+        bool has_room = budget_take(outbox->config.budget, BUDGET_OUTBOX, length);
+        outbox->sending = NULL;
+        if (!has_room)
             return NULL;
         parcel->parity = malloc(length);
         if (!parcel->parity) {
@@ -323,7 +326,7 @@ void out_parcel_empty(struct outbox *outbox, struct out_parcel *parcel) {
     parcel->sealed = parcel->parity = NULL;
     parcel->shards = NULL;
     parcel->k = parcel->m = parcel->fresh = parcel->arrived = parcel->flying = 0;
-    parcel->shown = false;
+    parcel->shown = parcel->bare = false;
     budget_give(outbox->config.budget, BUDGET_OUTBOX, parcel->charged);
     parcel->charged = 0;
     if (parcel->key == OUTBOX_NO_KEY)
@@ -402,7 +405,7 @@ bool out_evict_sealed(struct outbox *outbox) {
         if (!out_flow_is_silent(flow))
             continue;
         TAILQ_FOREACH(parcel, &flow->parcels, link)
-        if (parcel->state == OUT_SEALED) {
+        if (parcel->state == OUT_SEALED && parcel != outbox->sending) {
             out_parcel_empty(outbox, parcel);
             return true;
         }

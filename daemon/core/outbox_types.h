@@ -94,6 +94,7 @@ struct out_parcel {
     enum out_parcel_state state;
     bool is_long, spoiled, traced;
     bool shown; /* a partial receipt told of it */
+    bool bare;  /* there was no memory for its parity */
     struct out_item *items;
     size_t n_items;
     uint8_t *plain, *sealed;
@@ -239,7 +240,8 @@ struct outbox {
     uint8_t (*receipt_keys)[KEY_LEN]; /* locked */
     uint32_t *free_keys;
     uint32_t n_free_keys;
-    unsigned packets_left; /* in this tick */
+    unsigned packets_left;            /* in this tick */
+    const struct out_parcel *sending; /* is not given up just now */
     /* The block for ourselves that is on its way, one at a time. */
     enum out_local_stage local_stage;
     struct out_message *local; /* NULL though a stage runs: it was cancelled meanwhile */

@@ -615,6 +615,29 @@ static void test_asks_on_after_eviction(void **state) {
     assert_int_equal(answer_final(&shard.id, PARCEL_COMPLETE, 0), DROP_NONE);
 }
 
+/* The parity of what asks a silent recipient is wanted when there is no memory for it: the parcel
+ * itself is not what is given up, and goes on without. */
+static void test_no_memory_for_parity(void **state) {
+    (void)state;
+    struct request first = request_push(1, 40000), second = request_push(2, 40000);
+    push(&first);
+    push(&second);
+    give_all();
+    while (fake_sent < 120)
+        pass();
+    struct request request = {
+        .client = 3, .kind = REQUEST_CANCEL, .message = {.id = second.push.id}};
+    outbox_cancel(outbox, &request, now, wall_now());
+    give_all();
+    budget.max = budget.used;
+    uint64_t sent = fake_sent;
+    pass_until(mono_add(now, US_PER_MINUTE));
+    assert_true(fake_sent >= sent + 10);
+    struct parcel_shard shard = shard_at(fake_wire_n - 1);
+    assert_int_equal(answer_final(&shard.id, PARCEL_COMPLETE, 0), DROP_NONE);
+    assert_int_equal(fake_answer(&effects, 1)->code, ANSWER_OK);
+}
+
 /* Two recipients with much to send share what one step may. */
 static void test_recipients_take_turns(void **state) {
     (void)state;
@@ -1174,6 +1197,7 @@ int main(int argc, char **argv) {
         TEST(test_window_follows_delay),
         TEST(test_flight_is_bounded),
         TEST(test_asks_on_after_eviction),
+        TEST(test_no_memory_for_parity),
         TEST(test_recipients_take_turns),
         TEST(test_unreachable_and_kick),
         TEST(test_unknown_recipient),
