@@ -356,6 +356,13 @@ void out_parcel_drop(struct outbox *outbox, struct out_parcel *parcel) {
     free(parcel);
 }
 
+static bool holds(const struct out_parcel *parcel, const struct out_message *message) {
+    for (size_t i = 0; i < parcel->n_items; i++)
+        if (parcel->items[i].message == message)
+            return true;
+    return false;
+}
+
 /* Returns whether something is left in it. */
 static bool forget_item(struct out_parcel *parcel, const struct out_message *message) {
     bool left = false;
@@ -378,8 +385,11 @@ void out_flow_forget(struct outbox *outbox, struct out_message *message) {
     message->queued = false;
     for (struct out_parcel *parcel = TAILQ_FIRST(&flow->parcels), *next; parcel; parcel = next) {
         next = TAILQ_NEXT(parcel, link);
+        bool held = holds(parcel, message);
         if (!forget_item(parcel, message))
             out_parcel_drop(outbox, parcel);
+        else if (held && parcel->state == OUT_SEALED && parcel->timeouts > 0)
+            out_parcel_empty(outbox, parcel); /* what is over is not asked with for days */
     }
     flow->n_messages--;
     message->flow = NULL;

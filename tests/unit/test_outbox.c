@@ -638,6 +638,37 @@ static void test_no_memory_for_parity(void **state) {
     assert_int_equal(fake_answer(&effects, 1)->code, ANSWER_OK);
 }
 
+/* Of two in one parcel that nobody answers one is cancelled: it is not sent any more. */
+static void test_cancelled_while_nobody_answers(void **state) {
+    (void)state;
+    static uint8_t plain[PARCEL_SEALED_MAX];
+    uint8_t key[KEY_LEN];
+    struct request first = request_push(1, 5), second = request_push(2, 6);
+    push(&first);
+    push(&second);
+    give_all();
+    while (fake_sent < 8)
+        pass();
+    struct request request = {
+        .client = 3, .kind = REQUEST_CANCEL, .message = {.id = first.push.id}};
+    outbox_cancel(outbox, &request, now, wall_now());
+    uint64_t sent = fake_sent;
+    pass_until(mono_add(now, US_PER_MINUTE));
+    assert_true(fake_sent >= sent + 10);
+    struct parcel_shard shard = shard_at(fake_wire_n - 1);
+    size_t length = open_parcel(&shard.id, plain, key);
+    struct wire_reader reader = wire_reader(plain, length);
+    struct node_id sender;
+    struct parcel_item item;
+    assert_int_equal(parcel_get_head(&reader, &sender), DROP_NONE);
+    assert_int_equal(parcel_get_item(&reader, &item), DROP_NONE);
+    assert_memory_equal(&item.id, &second.push.id, sizeof item.id);
+    assert_true(wire_left(&reader) == 0 ||
+                (parcel_get_item(&reader, &item) == DROP_NONE && item.kind == 0));
+    assert_int_equal(answer_final(&shard.id, PARCEL_COMPLETE, 0), DROP_NONE);
+    assert_int_equal(outbox_pending(outbox), 0);
+}
+
 /* Two recipients with much to send share what one step may. */
 static void test_recipients_take_turns(void **state) {
     (void)state;
@@ -1198,6 +1229,7 @@ int main(int argc, char **argv) {
         TEST(test_flight_is_bounded),
         TEST(test_asks_on_after_eviction),
         TEST(test_no_memory_for_parity),
+        TEST(test_cancelled_while_nobody_answers),
         TEST(test_recipients_take_turns),
         TEST(test_unreachable_and_kick),
         TEST(test_unknown_recipient),
