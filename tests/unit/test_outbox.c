@@ -669,6 +669,34 @@ static void test_cancelled_while_nobody_answers(void **state) {
     assert_int_equal(outbox_pending(outbox), 0);
 }
 
+static struct message_id next_local(int error) {
+    struct parcel_item item;
+    while (!outbox_local(outbox, &item))
+        pass();
+    outbox_local_done(outbox, &item.id, error, now, wall_now());
+    return item.id;
+}
+
+/* Of those to ourselves neither a long one nor one that cannot be stored holds up the others. */
+static void test_locals_take_turns(void **state) {
+    (void)state;
+    struct request one = request_push(1, 200000), other = request_push(2, 5);
+    outbox_push(outbox, &one, &fake_identities[0].id, NULL, now, wall_now());
+    outbox_push(outbox, &other, &fake_identities[0].id, NULL, now, wall_now());
+    give_all();
+    struct message_id first = next_local(-ENOSPC), second = next_local(-ENOSPC);
+    assert_memory_equal(&first, &one.push.id, sizeof first);
+    assert_memory_equal(&second, &other.push.id, sizeof second);
+    first = next_local(0);
+    second = next_local(0);
+    assert_memory_equal(&first, &one.push.id, sizeof first);
+    assert_memory_equal(&second, &other.push.id, sizeof second);
+    for (unsigned i = 0; i < 3; i++)
+        next_local(0);
+    give_all();
+    assert_int_equal(outbox_pending(outbox), 0);
+}
+
 /* Two recipients with much to send share what one step may. */
 static void test_recipients_take_turns(void **state) {
     (void)state;
@@ -1230,6 +1258,7 @@ int main(int argc, char **argv) {
         TEST(test_asks_on_after_eviction),
         TEST(test_no_memory_for_parity),
         TEST(test_cancelled_while_nobody_answers),
+        TEST(test_locals_take_turns),
         TEST(test_recipients_take_turns),
         TEST(test_unreachable_and_kick),
         TEST(test_unknown_recipient),
