@@ -96,6 +96,7 @@ struct out_parcel {
     enum out_parcel_state state;
     bool is_long, spoiled, traced;
     bool shown; /* a partial receipt told of it */
+    bool bare;  /* there was no memory for its parity */
     struct out_item *items;
     size_t n_items;
     uint8_t *plain, *sealed;
@@ -291,7 +292,8 @@ struct outbox {
     uint8_t (*receipt_keys)[KEY_LEN]; /* locked */
     uint32_t *free_keys;
     uint32_t n_free_keys;
-    unsigned packets_left; /* in this tick */
+    unsigned packets_left;            /* in this tick */
+    const struct out_parcel *sending; /* is not given up just now */
     /* Mail: what we leave with others, and what we keep for them. */
     struct out_deposits deposits;
     unsigned n_deposits;
