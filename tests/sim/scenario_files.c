@@ -9,7 +9,7 @@
 #define FORM_US (240 * US_PER_S)
 #define LOSS 0.1
 #define ROUNDS 24
-#define MARK_EVERY 64 /* bytes: no shard is without one */
+#define MARK_EVERY 64                /* bytes: no shard is without one */
 #define DONE_US (20 * US_PER_MINUTE) /* resending backs off to 5 min */
 
 /* What is kept of a long file's progress is 64 blocks behind at most, and a second. */
