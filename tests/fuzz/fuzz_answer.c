@@ -16,7 +16,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-const unsigned replay_variants_max = 100; /* a connection each */
+unsigned replay_variants_max(void) {
+    return 100; /* a connection each */
+}
 
 #define INPUT_MAX 16384u /* what a socket takes at once */
 /* version = 1, request_id = 1: the later field counts, and these are the last. */

@@ -15,7 +15,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-const unsigned replay_variants_max = 60; /* files are made, synced and removed */
+unsigned replay_variants_max(void) {
+    return 60; /* files are made, synced and removed */
+}
 
 #define PASSPHRASE "passphrase"
 #define NOT_FINAL 1u /* flags of the first byte; the rest is the chunks' size */

@@ -6,6 +6,7 @@
 
 #include "daemon/core/node.h"
 #include "daemon/core/parcel.h"
+#include "tests/fuzz/replay.h"
 #include "tests/sim/model_store.h"
 
 #include <errno.h>
@@ -18,6 +19,10 @@
 #define LABEL "p2pd descriptor 1"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+unsigned replay_variants_max(void) {
+    return 300; /* each is a node's life */
+}
 
 struct world {
     struct rig rig;

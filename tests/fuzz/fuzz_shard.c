@@ -9,7 +9,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-const unsigned replay_variants_max = 300; /* up to 128 shards, coded twice */
+unsigned replay_variants_max(void) {
+    return 300; /* up to 128 shards, coded twice */
+}
 
 static void check(bool condition) {
     if (!condition)
