@@ -40,7 +40,7 @@ static bool sweep_taken(struct store_db *db, int64_t before, int *budget) {
 }
 
 static bool sweep_out(struct store_db *db, int64_t before, int *budget) {
-    struct message_id id;
+    struct message_id id = {{0}};
     struct query query = query_begin(db, SQL_OUT_OVER);
     query_int(&query, before);
     bool found = query_row(&query);
@@ -80,8 +80,8 @@ static bool delete_part(struct store_db *db, const struct node_id *sender,
 }
 
 static bool sweep_part(struct store_db *db, int64_t before, int *budget) {
-    struct node_id sender;
-    struct message_id id;
+    struct node_id sender = {{0}};
+    struct message_id id = {{0}};
     int64_t total = 0, blocks = 0, kind = 0;
     struct query query = query_begin(db, SQL_PART_OVER);
     query_int(&query, before);
