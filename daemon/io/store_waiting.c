@@ -254,7 +254,7 @@ bool store_in_forget(struct store_db *db, int64_t row, int64_t blocks) {
 }
 
 static void take_one(struct store_db *db, const struct store_op *op, int64_t row) {
-    struct node_id sender;
+    struct node_id sender = {{0}};
     int64_t size = 0, blocks = 0;
     struct query query = query_begin(db, SQL_IN_HELD);
     query_int(&query, row);
