@@ -204,7 +204,8 @@ static enum exit_code fetch(const struct receiving *receiving, const struct inco
     progress_start(&progress, context, shown, 0, incoming->size);
     error = copy_file(source, target->fd, &progress, &size, digest, &at_source);
     progress_end(&progress);
-    if (error == 0 && (size != incoming->size || memcmp(digest, incoming->digest, sizeof digest))) {
+    if (error == 0 &&
+        (size != incoming->size || memcmp(digest, incoming->digest, sizeof digest) != 0)) {
         copy_abandon(target);
         return complain(context, CODE_FAILED,
                         "%s: what is in the daemon's folder is not what was received (its digest "

@@ -159,7 +159,7 @@ static enum exit_code push_batch(struct context *context, struct lines *lines,
     snprintf(context->outcome, sizeof context->outcome,
              "outcome unknown: lines %llu to %llu may be queued",
              (unsigned long long)lines->accepted + 1,
-             (unsigned long long)(lines->accepted + batch->n));
+             (unsigned long long)lines->accepted + batch->n);
     enum exit_code code = session_open(context, &client);
     if (code == CODE_DONE)
         code = session_send(context, client, &request);
