@@ -347,7 +347,8 @@ static void file_found(struct node *node, struct node_query *query,
     size_t n = 0;
     for (size_t i = 0; i < result->n_records; i++) {
         const struct file_record *file = &result->files[i];
-        if (file->state == FILE_OUTGOING || memcmp(&file->id, &request->file.id, sizeof file->id) ||
+        if (file->state == FILE_OUTGOING ||
+            memcmp(&file->id, &request->file.id, sizeof file->id) != 0 ||
             (request->file.by_sender && !node_id_is_equal(&file->peer, &query->peer)))
             continue;
         found = file;
