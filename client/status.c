@@ -34,6 +34,8 @@ static void print_status_json(const P2pd__Control__StatusReport *status) {
            status->directory_relays);
     printf(",\"inbox\":{\"waiting\":%" PRIu64 "},\"outbox\":{\"pending\":%" PRIu64 "}",
            status->inbox_waiting, status->outbox_pending);
+    printf(",\"mail\":{\"held\":%" PRIu64 ",\"bytes\":%" PRIu64 "}", status->mail_held,
+           status->mail_bytes);
     printf(",\"clock_offset_ms\":%.3f", (double)status->clock_offset_us / 1e3);
     printf(",\"memory\":{\"used\":%" PRIu64 ",\"max\":%" PRIu64 "},\"droplist\":%" PRIu64,
            status->memory_used, status->memory_max, status->droplist_entries);
@@ -76,6 +78,10 @@ static void print_status_text(const P2pd__Control__StatusReport *status) {
            status->directory_relays);
     printf("inbox      %" PRIu64 " waiting\n", status->inbox_waiting);
     printf("outbox     %" PRIu64 " pending\n", status->outbox_pending);
+    if (status->mail_held > 0) {
+        cell_size(status->mail_bytes, name);
+        printf("mail       %" PRIu64 " kept for others, %s\n", status->mail_held, name);
+    }
     printf("memory     %s of %s\n", used, max);
     printf("clock      %+.3f s corrected\n", (double)status->clock_offset_us / 1e6);
     for (size_t i = 0; i < status->n_counters; i++)
@@ -85,23 +91,7 @@ static void print_status_text(const P2pd__Control__StatusReport *status) {
         }
 }
 
-/* Who confirmed what, and when. */
-static void print_details(const P2pd__Control__MessageState *message) {
-    char cell[TEXT_CELL_MAX];
-    cell_id(&message->recipient, cell);
-    printf("%s to %s, %" PRIu64 " bytes", message->kind == 2 ? "file" : "message", cell,
-           message->size);
-    if (message->arrived > 0 && message->arrived < message->size)
-        printf(", %" PRIu64 " of them confirmed", message->arrived);
-    cell_time(message->created_us, cell);
-    printf("\nqueued   %s\n", cell);
-    cell_time(message->finished_us ? message->finished_us : message->expires_us, cell);
-    printf("%s  %s\n", message->finished_us ? "finished" : "expires ", cell);
-    if (message->mailboxes > 0)
-        printf("kept for it by %u mailbox%s\n", message->mailboxes,
-               message->mailboxes == 1 ? "" : "es");
-}
-
+/* Who confirmed what, and when. As text there is the state alone, which scripts compare. */
 static void print_details_json(const P2pd__Control__MessageState *message) {
     printf(",\"recipient\":");
     json_hex(&message->recipient);
@@ -138,8 +128,6 @@ static void print_message(const struct context *context, const P2pd__Control__An
         output_escaped((const uint8_t *)why, strlen(why));
     }
     printf("\n");
-    if (message->known && !context->options.quiet)
-        print_details(message);
     session_notice(context, answer);
 }
 

@@ -106,8 +106,8 @@ struct node_event {
             size_t n;
         } stored;
         struct address bootstrap;
-        const struct node_config
-            *config; /* taken from it: relay_rate, relay_month, relay_paths, delivery_expire, store_retention,
+        const struct node_config *
+            config; /* taken from it: relay_rate, relay_month, relay_paths, delivery_expire, store_retention,
                                              message_max, route_*, link_*, memory_max, trace.level, relay,
                                              inbox_*, files_*, mailbox_* */
     };

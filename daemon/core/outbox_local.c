@@ -12,6 +12,12 @@ static void local_ready(struct outbox *outbox, const uint8_t *bytes, uint32_t le
     outbox->local_length = length;
 }
 
+/* Each block is a turn, so that a long message, or one that cannot be stored, holds up nobody. */
+static void end_turn(struct outbox *outbox, struct out_message *message) {
+    TAILQ_REMOVE(&outbox->locals, message, queue);
+    TAILQ_INSERT_TAIL(&outbox->locals, message, queue);
+}
+
 static void local_retry(struct outbox *outbox, struct mono now) {
     outbox->local_retry = mono_add(now, outbox->local_retry_us);
     outbox->local_retry_us = outbox->local_retry_us * 2 > LOCAL_RETRY_MAX_US
@@ -53,8 +59,10 @@ void out_local_read(struct outbox *outbox, const struct store_result *result, st
         local_ready(outbox, result->bytes, result->length);
     else if (lost)
         out_finish(outbox, outbox->local, MESSAGE_FAILED, lost, now, wall);
-    if (outbox->local_stage == OUT_LOCAL_NONE && outbox->local)
-        local_retry(outbox, now);
+    if (outbox->local_stage != OUT_LOCAL_NONE || !outbox->local)
+        return;
+    end_turn(outbox, outbox->local);
+    local_retry(outbox, now);
 }
 
 bool outbox_local(struct outbox *outbox, struct parcel_item *ret_item) {
@@ -92,8 +100,10 @@ void outbox_local_done(struct outbox *outbox, const struct message_id *id, int e
                                     : parcel_reason_words(PARCEL_REASON_DAMAGED),
                    now, wall);
     } else if (error) {
+        end_turn(outbox, message);
         local_retry(outbox, now);
     } else {
+        end_turn(outbox, message);
         outbox->local_retry = now;
         outbox->local_retry_us = US_PER_S;
         message->next_block++;

@@ -264,7 +264,10 @@ const uint8_t *out_shard_data(struct outbox *outbox, struct out_parcel *parcel, 
     if (index < parcel->k)
         return parcel->sealed + index * parcel->length;
     if (!parcel->parity) {
-        if (!budget_take(outbox->config.budget, BUDGET_OUTBOX, length))
+        outbox->sending = parcel; /* its own memory is no help */
+        bool has_room = budget_take(outbox->config.budget, BUDGET_OUTBOX, length);
+        outbox->sending = NULL;
+        if (!has_room)
             return NULL;
         parcel->parity = malloc(length);
         if (!parcel->parity) {
@@ -294,6 +297,9 @@ int out_parcel_finish(struct outbox *outbox, struct out_parcel *parcel) {
               table_hash(&outbox->parcels, &parcel->id, sizeof parcel->id));
     parcel->state = OUT_SEALED;
     parcel->fresh = parcel->arrived = parcel->flying = 0;
+    /* What it had asked with was given up: without credit it would never ask again. */
+    if (parcel->credit == 0)
+        parcel->credit = 1;
     return 0;
 }
 
@@ -320,7 +326,7 @@ void out_parcel_empty(struct outbox *outbox, struct out_parcel *parcel) {
     parcel->sealed = parcel->parity = NULL;
     parcel->shards = NULL;
     parcel->k = parcel->m = parcel->fresh = parcel->arrived = parcel->flying = 0;
-    parcel->shown = false;
+    parcel->shown = parcel->bare = false;
     budget_give(outbox->config.budget, BUDGET_OUTBOX, parcel->charged);
     parcel->charged = 0;
     if (parcel->key == OUTBOX_NO_KEY)
@@ -350,6 +356,13 @@ void out_parcel_drop(struct outbox *outbox, struct out_parcel *parcel) {
     free(parcel);
 }
 
+static bool holds(const struct out_parcel *parcel, const struct out_message *message) {
+    for (size_t i = 0; i < parcel->n_items; i++)
+        if (parcel->items[i].message == message)
+            return true;
+    return false;
+}
+
 /* Returns whether something is left in it. */
 static bool forget_item(struct out_parcel *parcel, const struct out_message *message) {
     bool left = false;
@@ -372,8 +385,11 @@ void out_flow_forget(struct outbox *outbox, struct out_message *message) {
     message->queued = false;
     for (struct out_parcel *parcel = TAILQ_FIRST(&flow->parcels), *next; parcel; parcel = next) {
         next = TAILQ_NEXT(parcel, link);
+        bool held = holds(parcel, message);
         if (!forget_item(parcel, message))
             out_parcel_drop(outbox, parcel);
+        else if (held && parcel->state == OUT_SEALED && parcel->timeouts > 0)
+            out_parcel_empty(outbox, parcel); /* what is over is not asked with for days */
     }
     flow->n_messages--;
     message->flow = NULL;
@@ -399,7 +415,7 @@ bool out_evict_sealed(struct outbox *outbox) {
         if (!out_flow_is_silent(flow))
             continue;
         TAILQ_FOREACH(parcel, &flow->parcels, link)
-        if (parcel->state == OUT_SEALED) {
+        if (parcel->state == OUT_SEALED && parcel != outbox->sending) {
             out_parcel_empty(outbox, parcel);
             return true;
         }

@@ -129,7 +129,7 @@ static unsigned first_sending(const struct out_parcel *parcel) {
     const struct out_flow *flow = parcel->flow;
     bool last =
         TAILQ_NEXT(parcel, link) == NULL && TAILQ_EMPTY(&flow->shorts) && TAILQ_EMPTY(&flow->longs);
-    return flow->shards_k > 0 || last ? parcel->k + parcel->m : parcel->k;
+    return !parcel->bare && (flow->shards_k > 0 || last) ? parcel->k + parcel->m : parcel->k;
 }
 
 bool out_parcel_is_due(const struct out_parcel *parcel) {
@@ -166,7 +166,7 @@ static void mark_sent(struct outbox *outbox, struct out_parcel *parcel) {
         if (!message || message->state != MESSAGE_QUEUED)
             continue;
         out_set_state(message, MESSAGE_SENT);
-        outbox->counters.messages_sent++;
+        outbox->counters.messages_sent += message->kind != KIND_MAIL;
     }
 }
 
@@ -194,9 +194,8 @@ static int shard_send(struct outbox *outbox, struct out_parcel *parcel, unsigned
                       struct out_slot *slot, struct mono now) {
     uint8_t payload[ONION_PAYLOAD_MAX], packet[ONION_LEN];
     const struct parcel_secret *secret = out_flow_secret(outbox, parcel->flow, now);
-    const uint8_t *data = out_shard_data(outbox, parcel, index);
-    if (!secret || !data)
-        return secret ? -ENOMEM : -EINVAL;
+    if (!secret)
+        return -EINVAL;
     struct parcel_shard out = {.id = parcel->id,
                                .k = (uint8_t)parcel->k,
                                .m = (uint8_t)parcel->m,
@@ -205,7 +204,7 @@ static int shard_send(struct outbox *outbox, struct out_parcel *parcel, unsigned
                                .sender = node_id_prefix(&outbox->self),
                                .path = slot->id,
                                .packet = slot->packets++,
-                               .data = data};
+                               .data = out_shard_data(outbox, parcel, index)};
     size_t length = parcel_shard_encode(&out, secret->shard_key, payload);
     path_seal(outbox->config.paths, slot->path, payload, length, packet);
     int error = links_send_onion(outbox->config.links, path_first(slot->path), packet, now);
@@ -222,6 +221,10 @@ int out_flow_send(struct outbox *outbox, struct out_flow *flow, struct mono now,
         if (!parcel)
             return -EAGAIN;
         unsigned index = next_shard(parcel);
+        if (!out_shard_data(outbox, parcel, index)) {
+            parcel->bare = true; /* parity only saves time: what was lost is sent again */
+            continue;
+        }
         struct out_slot *slot = slot_choose(outbox, parcel, index, now, wall);
         if (!slot)
             return -EAGAIN;

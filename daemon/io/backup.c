@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
-#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -23,6 +22,8 @@
 struct writer {
     int folder, out;
     const char *path;
+    backup_snapshot *snapshot;
+    void *context;
     struct backup_scratch *s;
 };
 
@@ -140,31 +141,12 @@ static int put_identity(struct writer *writer, char error[FAILURE_MAX]) {
     return r;
 }
 
-/* A copy of the database as it is at this instant, made by SQLite beside the running daemon. */
+/* The database as it is at some instant from now. */
 static int take_snapshot(const struct writer *writer, char error[FAILURE_MAX]) {
-    char database[PATH_MAX + 16], copy[PATH_MAX + 16];
-    sqlite3 *sqlite = NULL;
-    sqlite3_stmt *statement = NULL;
-    snprintf(database, sizeof database, "%s/" BACKUP_DATABASE, writer->path);
+    char copy[PATH_MAX + 16];
     snprintf(copy, sizeof copy, "%s/" SNAPSHOT, writer->path);
     unlinkat(writer->folder, SNAPSHOT, 0); /* of one that was killed */
-    int code = sqlite3_open_v2(database, &sqlite, SQLITE_OPEN_READWRITE, NULL);
-    if (code == SQLITE_OK) {
-        sqlite3_busy_timeout(sqlite, 10000);
-        code = sqlite3_prepare_v2(sqlite, "VACUUM INTO ?", -1, &statement, NULL);
-    }
-    if (code == SQLITE_OK)
-        code = sqlite3_bind_text(statement, 1, copy, -1, SQLITE_STATIC);
-    if (code == SQLITE_OK)
-        code = sqlite3_step(statement);
-    int r = 0;
-    if (code != SQLITE_DONE)
-        r = failure(error, code == SQLITE_FULL ? -ENOSPC : -EIO,
-                    "the messages cannot be copied (into the state folder, first): %s",
-                    sqlite ? sqlite3_errmsg(sqlite) : "out of memory");
-    sqlite3_finalize(statement);
-    sqlite3_close(sqlite);
-    return r;
+    return writer->snapshot(writer->context, copy, error);
 }
 
 static int put_file(struct writer *writer, int fd, uint64_t size) {
@@ -227,9 +209,10 @@ static int open_nameless(int folder) {
     return fd;
 }
 
-int backup_write(const char *state_folder, const uint8_t *passphrase, size_t length,
-                 char error[FAILURE_MAX]) {
-    struct writer writer = {.path = state_folder, .out = -1};
+int backup_write(const char *state_folder, backup_snapshot *snapshot, void *context,
+                 const uint8_t *passphrase, size_t length, char error[FAILURE_MAX]) {
+    struct writer writer = {
+        .path = state_folder, .out = -1, .snapshot = snapshot, .context = context};
     writer.folder = open(state_folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (writer.folder < 0)
         return failure(error, -errno, "state folder %s: %s", state_folder, strerror(errno));
@@ -256,7 +239,9 @@ int backup_write(const char *state_folder, const uint8_t *passphrase, size_t len
 /* Belongs to the loop and to the thread at once; whoever leaves last frees it. */
 struct backup {
     pthread_mutex_t lock;
-    bool is_running, is_done, closed;
+    pthread_cond_t copied;
+    bool is_running, is_copying, is_done, closed;
+    backup_snapshot *snapshot;
     void (*wake)(void *context);
     void *context;
     char folder[PATH_MAX];
@@ -267,11 +252,14 @@ struct backup {
     char error[FAILURE_MAX];
 };
 
-struct backup *backup_new(const char *state_folder, void (*wake)(void *context), void *context) {
+struct backup *backup_new(const char *state_folder, backup_snapshot *snapshot,
+                          void (*wake)(void *context), void *context) {
     struct backup *backup = calloc(1, sizeof *backup);
     if (!backup)
         return NULL;
     pthread_mutex_init(&backup->lock, NULL);
+    pthread_cond_init(&backup->copied, NULL);
+    backup->snapshot = snapshot;
     snprintf(backup->folder, sizeof backup->folder, "%s", state_folder);
     backup->wake = wake;
     backup->context = context;
@@ -282,6 +270,7 @@ static void destroy(struct backup *backup) {
     if (backup->is_done && backup->fd >= 0)
         close(backup->fd);
     sodium_free(backup->passphrase);
+    pthread_cond_destroy(&backup->copied);
     pthread_mutex_destroy(&backup->lock);
     free(backup);
 }
@@ -291,15 +280,35 @@ void backup_free(struct backup *backup) {
         return;
     pthread_mutex_lock(&backup->lock);
     backup->closed = true;
+    while (backup->is_copying)
+        pthread_cond_wait(&backup->copied, &backup->lock);
     bool last = !backup->is_running;
     pthread_mutex_unlock(&backup->lock);
     if (last)
         destroy(backup);
 }
 
+/* What the store is may be gone once we are closed. */
+static int guarded_snapshot(void *context, const char *path, char error[FAILURE_MAX]) {
+    struct backup *backup = context;
+    pthread_mutex_lock(&backup->lock);
+    backup->is_copying = !backup->closed;
+    bool go = backup->is_copying;
+    pthread_mutex_unlock(&backup->lock);
+    if (!go)
+        return failure(error, -ECANCELED, "the daemon is stopping");
+    int r = backup->snapshot(backup->context, path, error);
+    pthread_mutex_lock(&backup->lock);
+    backup->is_copying = false;
+    pthread_cond_broadcast(&backup->copied);
+    pthread_mutex_unlock(&backup->lock);
+    return r;
+}
+
 static void *run(void *context) {
     struct backup *backup = context;
-    int fd = backup_write(backup->folder, backup->passphrase, backup->length, backup->error);
+    int fd = backup_write(backup->folder, guarded_snapshot, backup, backup->passphrase,
+                          backup->length, backup->error);
     pthread_mutex_lock(&backup->lock);
     sodium_free(backup->passphrase);
     backup->passphrase = NULL;

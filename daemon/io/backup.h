@@ -16,17 +16,24 @@
 #define BACKUP_PASSPHRASE_MIN 8
 #define BACKUP_PASSPHRASE_MAX 1024
 
+/* Copies the database to a path where nothing is: store_snapshot, of the running daemon. 0, or
+ * negative errno and a line. */
+typedef int backup_snapshot(void *context, const char *path, char error[FAILURE_MAX]);
+
 /* Make a backup of the state folder: a private file in it that has no name any more, to be read
- * from its beginning. The daemon may be running: what is committed is in it. Takes a second and up
- * to 256 MiB of memory for the passphrase. The descriptor, or negative errno and a line. */
-int backup_write(const char *state_folder, const uint8_t *passphrase, size_t length,
-                 char error[FAILURE_MAX]);
+ * from its beginning. What is committed is in it. Takes a second and up to 256 MiB of memory for the
+ * passphrase. The descriptor, or negative errno and a line. */
+int backup_write(const char *state_folder, backup_snapshot *snapshot, void *context,
+                 const uint8_t *passphrase, size_t length, char error[FAILURE_MAX]);
 
 /* The same on a thread of its own; one at a time. */
 struct backup;
-/* `wake` is called from the thread when backup_collect has something; NULL: no memory. */
-struct backup *backup_new(const char *state_folder, void (*wake)(void *context), void *context);
-/* Lets a thread that is at work go: it takes what it made with it. Takes NULL. */
+/* `snapshot` and `wake` are called from the thread, the latter when backup_collect has something;
+ * NULL: no memory. */
+struct backup *backup_new(const char *state_folder, backup_snapshot *snapshot,
+                          void (*wake)(void *context), void *context);
+/* Lets a thread that is at work go, which then calls neither any more: it waits for a snapshot under
+ * way (cancel it first). Takes NULL. */
 void backup_free(struct backup *backup);
 /* The passphrase is copied into locked memory. 0; -EBUSY: one is being made; or negative errno. */
 int backup_start(struct backup *backup, uint64_t client, const uint8_t *passphrase, size_t length);

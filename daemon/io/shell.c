@@ -272,6 +272,12 @@ static void on_command(void *context, enum control_command command, uint64_t cli
         leave(shell);
 }
 
+/* On the backup's thread. */
+int shell_snapshot(void *context, const char *path, char error[FAILURE_MAX]) {
+    struct shell *shell = context;
+    return store_snapshot(shell->store, path, error);
+}
+
 static void on_backup(void *context, uint64_t client, const uint8_t *passphrase, size_t length) {
     struct shell *shell = context;
     int r = shell->leaving ? -ECANCELED : backup_start(shell->backup, client, passphrase, length);

@@ -18,7 +18,12 @@
 
 #include <ev.h>
 
+struct shell_random { /* bytes from the system that nobody had yet */
+    uint8_t bytes[1024];
+    size_t left;
+};
 struct shell {
+    struct shell_random random;
     const struct options *options;
     struct config *config;
     struct log log;
@@ -65,6 +70,7 @@ void shell_wake_stored(void *context);
 void shell_wake_resolved(void *context);
 void shell_network_changed(void *context);
 void shell_wake_backed_up(void *context);
+int shell_snapshot(void *context, const char *path, char error[FAILURE_MAX]);
 extern const struct control_sink shell_sink; /* its context is the shell's to fill in */
 
 #endif

@@ -34,6 +34,15 @@ struct store {
     bool is_stopping;
     bool has_limit;
     uint32_t limit_pages;
+    struct {
+        enum { SNAPSHOT_NONE, SNAPSHOT_WANTED, SNAPSHOT_DONE } state;
+        bool is_cancelled;
+        const char *path;
+        int error;
+        char text[FAILURE_MAX];
+        struct store_copy copy; /* the thread's */
+    } snapshot;
+    pthread_cond_t copied;
 };
 
 static bool is_read(enum store_kind kind) {
@@ -264,16 +273,36 @@ static void finish_batch(struct store *store, struct batch *batch) {
 }
 
 /* Work that waits until nobody else does. */
-static bool has_left(const struct store_db *db) {
-    return db->sweep.is_left || (db->files && db->files->behind);
+static bool has_left(const struct store *store) {
+    const struct store_db *db = &store->db;
+    return store->snapshot.state == SNAPSHOT_WANTED || db->sweep.is_left ||
+           (db->files && db->files->behind);
+}
+
+/* Some more of a snapshot, whether or not others want something: it is waited for. With the mutex,
+ * which it lets go of. */
+static void advance_snapshot(struct store *store) {
+    bool stop = store->snapshot.is_cancelled || store->is_stopping;
+    if (store->snapshot.state != SNAPSHOT_WANTED)
+        return;
+    pthread_mutex_unlock(&store->mutex);
+    int error = store_copy_step(&store->db, &store->snapshot.copy, store->snapshot.path, stop,
+                                store->snapshot.text);
+    pthread_mutex_lock(&store->mutex);
+    if (error == -EAGAIN)
+        return;
+    store->snapshot.error = error;
+    store->snapshot.state = SNAPSHOT_DONE;
+    pthread_cond_broadcast(&store->copied);
 }
 
 static void *run(void *context) {
     struct store *store = context;
     pthread_mutex_lock(&store->mutex);
     for (;;) {
-        while (!store->filling && !store->is_stopping && !has_left(&store->db))
+        while (!store->filling && !store->is_stopping && !has_left(store))
             pthread_cond_wait(&store->work, &store->mutex);
+        advance_snapshot(store);
         struct batch *batch = store->filling;
         if (!batch && store->is_stopping)
             break;
@@ -289,7 +318,7 @@ static void *run(void *context) {
             run_batch(&store->db, batch);
         else if (store->db.sweep.is_left)
             run_sweep(&store->db);
-        else
+        else if (store->db.files && store->db.files->behind)
             store_files_catch_up(&store->db);
         pthread_mutex_lock(&store->mutex);
         if (!batch)
@@ -318,6 +347,7 @@ int store_open(struct store **ret_store, const struct store_config *config,
     pthread_mutex_init(&store->mutex, NULL);
     pthread_cond_init(&store->work, NULL);
     pthread_cond_init(&store->room, NULL);
+    pthread_cond_init(&store->copied, NULL);
     *ret_store = store;
     return 0;
 }
@@ -416,6 +446,35 @@ void store_release(struct store *store) {
     pthread_mutex_unlock(&store->mutex);
 }
 
+int store_snapshot(struct store *store, const char *path, char ret_error[FAILURE_MAX]) {
+    int error = 0;
+    pthread_mutex_lock(&store->mutex);
+    if (store->snapshot.state != SNAPSHOT_NONE)
+        error = failure(ret_error, -EBUSY, "another copy is being made");
+    else if (store->snapshot.is_cancelled || !store->is_started)
+        error = failure(ret_error, -ECANCELED, "the daemon is stopping");
+    if (!error) {
+        store->snapshot.state = SNAPSHOT_WANTED;
+        store->snapshot.path = path;
+        pthread_cond_signal(&store->work);
+        while (store->snapshot.state != SNAPSHOT_DONE)
+            pthread_cond_wait(&store->copied, &store->mutex);
+        store->snapshot.state = SNAPSHOT_NONE;
+        error = store->snapshot.error;
+        if (error)
+            memcpy(ret_error, store->snapshot.text, FAILURE_MAX);
+    }
+    pthread_mutex_unlock(&store->mutex);
+    return error;
+}
+
+void store_snapshot_cancel(struct store *store) {
+    pthread_mutex_lock(&store->mutex);
+    store->snapshot.is_cancelled = true;
+    pthread_cond_signal(&store->work);
+    pthread_mutex_unlock(&store->mutex);
+}
+
 void store_stop(struct store *store) {
     if (!store)
         return;
@@ -435,6 +494,7 @@ void store_stop(struct store *store) {
     store_arena_free(&store->boot);
     store_files_close(&store->db);
     store_db_close(&store->db);
+    pthread_cond_destroy(&store->copied);
     pthread_cond_destroy(&store->room);
     pthread_cond_destroy(&store->work);
     pthread_mutex_destroy(&store->mutex);

@@ -51,6 +51,13 @@ int store_submit(struct store *store, const struct store_op *ops, size_t n);
 size_t store_collect(struct store *store, struct store_result *ret_results, size_t max);
 void store_release(struct store *store);
 
+/* Copy the database as it is at some instant from now into a new file, and wait until that is done:
+ * for a thread of the caller's, between store_start and store_stop, one at a time (-EBUSY). What is
+ * submitted meanwhile goes on. 0, or negative errno and a line; -ECANCELED after
+ * store_snapshot_cancel, from which on there is no other. */
+int store_snapshot(struct store *store, const char *path, char ret_error[FAILURE_MAX]);
+void store_snapshot_cancel(struct store *store);
+
 /* Finish what is queued, end the thread, checkpoint, close, free. Results not collected are lost
  * (not what they tell). Takes NULL. */
 void store_stop(struct store *store);

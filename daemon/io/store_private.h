@@ -70,4 +70,14 @@ void store_forget(struct store_db *db, const struct store_op *op, struct store_r
 /* store_sweep.c. One slice of db->sweep; clears is_left when nothing is left. */
 void store_sweep(struct store_db *db);
 
+/* store_copy.c: a copy of the database while it is in use, some pages a step. */
+struct store_copy {
+    sqlite3 *to;
+    sqlite3_backup *backup;
+};
+/* -EAGAIN: there is more to do. 0; or negative errno and a line (-ECANCELED if `stop`), and then no
+ * file is left. */
+int store_copy_step(struct store_db *db, struct store_copy *copy, const char *path, bool stop,
+                    char ret_error[FAILURE_MAX]);
+
 #endif

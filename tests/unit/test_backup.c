@@ -105,11 +105,24 @@ static void assert_nothing_restored(const struct fixture *f) {
     assert_false(exists(f->to, "restore.tmp"));
 }
 
+/* As the store does it, but here by a connection of its own. */
+static int snapshot(void *context, const char *path, char error[FAILURE_MAX]) {
+    struct fixture *f = context;
+    char from[128], sql[256];
+    sqlite3 *sqlite = NULL;
+    snprintf(from, sizeof from, "%s/messages.db", f->from);
+    snprintf(sql, sizeof sql, "VACUUM INTO '%s'", path);
+    bool ok = sqlite3_open_v2(from, &sqlite, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK &&
+              sqlite3_exec(sqlite, sql, NULL, NULL, NULL) == SQLITE_OK;
+    sqlite3_close(sqlite);
+    return ok ? 0 : failure(error, -EIO, "no snapshot");
+}
+
 static void test_round_trip(void **state) {
     struct fixture *f = *state;
     uint8_t bytes[64];
     sqlite3 *sqlite = make_database(f->from), *copy;
-    int fd = backup_write(f->from, PASSPHRASE, f->error);
+    int fd = backup_write(f->from, snapshot, f, PASSPHRASE, f->error);
     sqlite3_close(sqlite);
     assert_true(fd >= 0);
     assert_false(exists(f->from, "backup.tmp")); /* nothing is left in clear */
@@ -140,7 +153,7 @@ static void test_round_trip(void **state) {
 static void test_wrong_passphrase(void **state) {
     struct fixture *f = *state;
     sqlite3_close(make_database(f->from));
-    int fd = backup_write(f->from, PASSPHRASE, f->error);
+    int fd = backup_write(f->from, snapshot, f, PASSPHRASE, f->error);
     assert_true(fd >= 0);
     assert_int_equal(backup_restore(fd, f->to_fd, (const uint8_t *)"correct horsf", 13, f->error),
                      -EBADMSG);
@@ -152,7 +165,7 @@ static void test_wrong_passphrase(void **state) {
 static void test_full_folder(void **state) {
     struct fixture *f = *state;
     sqlite3_close(make_database(f->from));
-    int fd = backup_write(f->from, PASSPHRASE, f->error);
+    int fd = backup_write(f->from, snapshot, f, PASSPHRASE, f->error);
     write_file(f->to, "identity.key", "mine", 4, 0600);
     assert_int_equal(backup_restore(fd, f->to_fd, PASSPHRASE, f->error), -EEXIST);
     assert_false(exists(f->to, "messages.db"));
@@ -163,7 +176,7 @@ static void test_full_folder(void **state) {
 
 static void test_no_database(void **state) {
     struct fixture *f = *state;
-    assert_true(backup_write(f->from, PASSPHRASE, f->error) < 0);
+    assert_true(backup_write(f->from, snapshot, f, PASSPHRASE, f->error) < 0);
     assert_false(exists(f->from, "backup.tmp"));
 }
 
@@ -172,7 +185,7 @@ static void test_no_database(void **state) {
 static void test_damage(void **state) {
     struct fixture *f = *state;
     sqlite3_close(make_database(f->from));
-    int fd = backup_write(f->from, PASSPHRASE, f->error);
+    int fd = backup_write(f->from, snapshot, f, PASSPHRASE, f->error);
     struct stat st;
     assert_int_equal(fstat(fd, &st), 0);
     size_t size = (size_t)st.st_size;
@@ -213,31 +226,42 @@ static void test_damage(void **state) {
     free(bytes);
 }
 
+struct threaded {
+    struct fixture *f;
+    int ends[2];
+};
+
 static void wake(void *context) {
-    int *pipe_end = context;
-    assert_int_equal(write(*pipe_end, "x", 1), 1);
+    const struct threaded *threaded = context;
+    assert_int_equal(write(threaded->ends[1], "x", 1), 1);
+}
+
+static int thread_snapshot(void *context, const char *path, char error[FAILURE_MAX]) {
+    const struct threaded *threaded = context;
+    return snapshot(threaded->f, path, error);
 }
 
 static void test_thread(void **state) {
     struct fixture *f = *state;
-    int ends[2], fd = -1;
+    struct threaded threaded = {.f = f};
+    int fd = -1;
     uint64_t client = 0;
     char c;
     sqlite3_close(make_database(f->from));
-    assert_int_equal(pipe(ends), 0);
-    struct backup *backup = backup_new(f->from, wake, &ends[1]);
+    assert_int_equal(pipe(threaded.ends), 0);
+    struct backup *backup = backup_new(f->from, thread_snapshot, wake, &threaded);
     assert_false(backup_collect(backup, &client, &fd, f->error));
     assert_int_equal(backup_start(backup, 42, PASSPHRASE), 0);
     assert_int_equal(backup_start(backup, 43, PASSPHRASE), -EBUSY);
-    assert_int_equal(read(ends[0], &c, 1), 1);
+    assert_int_equal(read(threaded.ends[0], &c, 1), 1);
     assert_true(backup_collect(backup, &client, &fd, f->error));
     assert_int_equal(client, 42);
     assert_true(fd >= 0);
     assert_int_equal(backup_restore(fd, f->to_fd, PASSPHRASE, f->error), 0);
     close(fd);
     backup_free(backup);
-    close(ends[0]);
-    close(ends[1]);
+    close(threaded.ends[0]);
+    close(threaded.ends[1]);
 }
 
 int main(void) {

@@ -1,4 +1,4 @@
-/* link: daemon/core/outbox daemon/core/outbox_put daemon/core/outbox_batch daemon/core/outbox_message daemon/core/outbox_watch daemon/core/outbox_local daemon/core/outbox_parcel daemon/core/outbox_flow daemon/core/outbox_ack daemon/core/inbox daemon/core/inbox_item daemon/core/inbox_receipt daemon/core/inbox_pull daemon/core/policy daemon/core/parcel daemon/core/shard daemon/core/noise daemon/core/outbox_send daemon/core/outbox_window */
+/* link: daemon/core/outbox daemon/core/outbox_put daemon/core/outbox_batch daemon/core/outbox_message daemon/core/outbox_watch daemon/core/outbox_local daemon/core/outbox_parcel daemon/core/outbox_flow daemon/core/outbox_ack daemon/core/inbox daemon/core/inbox_item daemon/core/inbox_receipt daemon/core/inbox_pull daemon/core/policy daemon/core/parcel daemon/core/shard daemon/core/noise daemon/core/outbox_send daemon/core/outbox_window daemon/core/inbox_mail daemon/core/outbox_mail daemon/core/outbox_deposit daemon/core/mail */
 /* An outbox and an inbox wired back to back, over a network that loses, doubles and reorders, with
  * stores that are slow, full or forgotten. More objects than a unit test should have: the claim
  * tested, exactly once, belongs to both rooms together. */
@@ -759,7 +759,8 @@ static void test_progress(void **state) {
         run_once();
     uint64_t progress = peers[0].store.out[0].record.progress;
     restart(0);
-    peers[0].store.out[0].progress_at = (struct mono){INT64_MIN / 2}; /* another life, another word */
+    peers[0].store.out[0].progress_at =
+        (struct mono){INT64_MIN / 2}; /* another life, another word */
     uint64_t before = fake_sent, shards = (size - progress) / PARCEL_SHARD_DATA_MAX;
     run_until_delivered();
     assert_exactly_once(&peers[0], &peers[1]);

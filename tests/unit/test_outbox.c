@@ -1,4 +1,4 @@
-/* link: daemon/core/outbox daemon/core/outbox_put daemon/core/outbox_batch daemon/core/outbox_message daemon/core/outbox_watch daemon/core/outbox_local daemon/core/outbox_parcel daemon/core/outbox_flow daemon/core/outbox_ack daemon/core/parcel daemon/core/shard daemon/core/noise daemon/core/outbox_send daemon/core/outbox_window */
+/* link: daemon/core/outbox daemon/core/outbox_put daemon/core/outbox_batch daemon/core/outbox_message daemon/core/outbox_watch daemon/core/outbox_local daemon/core/outbox_parcel daemon/core/outbox_flow daemon/core/outbox_ack daemon/core/parcel daemon/core/shard daemon/core/noise daemon/core/outbox_send daemon/core/outbox_window daemon/core/outbox_mail daemon/core/outbox_deposit daemon/core/mail */
 /* The outbox alone: what it answers when, what it sends when nobody answers, what it believes. Node
  * 0 is ours, node 1 the recipient; the test is the store and the recipient. */
 #include "tests/unit/fake_delivery.h"
@@ -634,6 +634,109 @@ static void test_flight_is_bounded(void **state) {
     assert_in_range(budget.held[BUDGET_OUTBOX], 512 << 10, (512 << 10) + 2 * 64 * 1024);
 }
 
+static void evict_all(void) {
+    while (budget.evict[BUDGET_OUTBOX](budget.context[BUDGET_OUTBOX]))
+        ;
+}
+
+/* What asks a silent recipient has used its credit by the time that memory is short: it is given up,
+ * read again when its time comes, and asks on. */
+static void test_asks_on_after_eviction(void **state) {
+    (void)state;
+    pushed(1, 5);
+    while (fake_sent < 8)
+        pass();
+    evict_all();
+    assert_int_equal(budget.held[BUDGET_OUTBOX], 0);
+    uint64_t sent = fake_sent;
+    pass_until(mono_add(now, US_PER_MINUTE));
+    assert_true(fake_sent >= sent + 10);
+    struct parcel_shard shard = shard_at(fake_wire_n - 1);
+    assert_int_equal(answer_final(&shard.id, PARCEL_COMPLETE, 0), DROP_NONE);
+}
+
+/* The parity of what asks a silent recipient is wanted when there is no memory for it: the parcel
+ * itself is not what is given up, and goes on without. */
+static void test_no_memory_for_parity(void **state) {
+    (void)state;
+    struct request first = request_push(1, 40000), second = request_push(2, 40000);
+    push(&first);
+    push(&second);
+    give_all();
+    while (fake_sent < 120)
+        pass();
+    struct request request = {
+        .client = 3, .kind = REQUEST_CANCEL, .message = {.id = second.push.id}};
+    outbox_cancel(outbox, &request, now, wall_now());
+    give_all();
+    budget.max = budget.used;
+    uint64_t sent = fake_sent;
+    pass_until(mono_add(now, US_PER_MINUTE));
+    assert_true(fake_sent >= sent + 10);
+    struct parcel_shard shard = shard_at(fake_wire_n - 1);
+    assert_int_equal(answer_final(&shard.id, PARCEL_COMPLETE, 0), DROP_NONE);
+    assert_int_equal(fake_answer(&effects, 1)->code, ANSWER_OK);
+}
+
+/* Of two in one parcel that nobody answers one is cancelled: it is not sent any more. */
+static void test_cancelled_while_nobody_answers(void **state) {
+    (void)state;
+    static uint8_t plain[PARCEL_SEALED_MAX];
+    uint8_t key[KEY_LEN];
+    struct request first = request_push(1, 5), second = request_push(2, 6);
+    push(&first);
+    push(&second);
+    give_all();
+    while (fake_sent < 8)
+        pass();
+    struct request request = {
+        .client = 3, .kind = REQUEST_CANCEL, .message = {.id = first.push.id}};
+    outbox_cancel(outbox, &request, now, wall_now());
+    uint64_t sent = fake_sent;
+    pass_until(mono_add(now, US_PER_MINUTE));
+    assert_true(fake_sent >= sent + 10);
+    struct parcel_shard shard = shard_at(fake_wire_n - 1);
+    size_t length = open_parcel(&shard.id, plain, key);
+    struct wire_reader reader = wire_reader(plain, length);
+    struct node_id sender;
+    struct parcel_item item;
+    assert_int_equal(parcel_get_head(&reader, &sender), DROP_NONE);
+    assert_int_equal(parcel_get_item(&reader, &item), DROP_NONE);
+    assert_memory_equal(&item.id, &second.push.id, sizeof item.id);
+    assert_true(wire_left(&reader) == 0 ||
+                (parcel_get_item(&reader, &item) == DROP_NONE && item.kind == 0));
+    assert_int_equal(answer_final(&shard.id, PARCEL_COMPLETE, 0), DROP_NONE);
+    assert_int_equal(outbox_pending(outbox), 0);
+}
+
+static struct message_id next_local(int error) {
+    struct parcel_item item;
+    while (!outbox_local(outbox, &item))
+        pass();
+    outbox_local_done(outbox, &item.id, error, now, wall_now());
+    return item.id;
+}
+
+/* Of those to ourselves neither a long one nor one that cannot be stored holds up the others. */
+static void test_locals_take_turns(void **state) {
+    (void)state;
+    struct request one = request_push(1, 200000), other = request_push(2, 5);
+    outbox_push(outbox, &one, &fake_identities[0].id, NULL, now, wall_now());
+    outbox_push(outbox, &other, &fake_identities[0].id, NULL, now, wall_now());
+    give_all();
+    struct message_id first = next_local(-ENOSPC), second = next_local(-ENOSPC);
+    assert_memory_equal(&first, &one.push.id, sizeof first);
+    assert_memory_equal(&second, &other.push.id, sizeof second);
+    first = next_local(0);
+    second = next_local(0);
+    assert_memory_equal(&first, &one.push.id, sizeof first);
+    assert_memory_equal(&second, &other.push.id, sizeof second);
+    for (unsigned i = 0; i < 3; i++)
+        next_local(0);
+    give_all();
+    assert_int_equal(outbox_pending(outbox), 0);
+}
+
 /* Two recipients with much to send share what one step may. */
 static void test_recipients_take_turns(void **state) {
     (void)state;
@@ -1194,6 +1297,10 @@ int main(int argc, char **argv) {
         TEST(test_window_yields_to_no_false_base),
         TEST(test_outage_is_no_round_trip),
         TEST(test_flight_is_bounded),
+        TEST(test_asks_on_after_eviction),
+        TEST(test_no_memory_for_parity),
+        TEST(test_cancelled_while_nobody_answers),
+        TEST(test_locals_take_turns),
         TEST(test_recipients_take_turns),
         TEST(test_unreachable_and_kick),
         TEST(test_unknown_recipient),

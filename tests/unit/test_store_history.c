@@ -1,4 +1,4 @@
-/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list shared/file_name daemon/io/spool shared/text shared/address */
+/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_copy daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list shared/file_name daemon/io/spool shared/text shared/address */
 /* Order, quotas, histories, what is decided about senders, and files of an older schema. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -334,6 +334,10 @@ static void lines_say_what_became_of_them(void **state) {
     assert_int_equal(run_one(rig, op).n_records, 1);
     op.history.bytes = 20;
     assert_int_equal(run_one(rig, op).n_records, 2);
+    op.history.after = INT64_MAX; /* behind the end of time nothing begins again */
+    result = run_one(rig, op);
+    assert_int_equal(result.n_records, 0);
+    assert_true(result.next > 0);
     op.history.after = -1;
     assert_int_equal(run_one(rig, op).error, -EINVAL);
 }
