@@ -52,14 +52,19 @@ bool descriptor_name_is_valid(const char *name) {
     return address_parse(name, &address) < 0;
 }
 
+/* All are public, and looked at whenever a descriptor is read: no need for constant time. */
+static bool is_zero(const uint8_t key[KEY_LEN]) {
+    static const uint8_t none[KEY_LEN];
+    return memcmp(key, none, sizeof none) == 0;
+}
+
 static bool keys_are_valid(const struct descriptor *descriptor) {
-    if (sodium_is_zero(descriptor->id.bytes, NODE_ID_LEN) ||
-        sodium_is_zero(descriptor->link_key, KEY_LEN))
+    if (is_zero(descriptor->id.bytes) || is_zero(descriptor->link_key))
         return false;
     if (descriptor->n_epochs == 0 || descriptor->first_epoch > INT32_MAX - EPOCHS_PUBLISHED)
         return false;
     for (size_t i = 0; i < descriptor->n_epochs; i++)
-        if (sodium_is_zero(descriptor->routing_keys[i], KEY_LEN))
+        if (is_zero(descriptor->routing_keys[i]))
             return false;
     return true;
 }

@@ -12,6 +12,8 @@
  * seventeen through): it is asked at least so often, for so many time-outs. */
 #define PATIENT_US (5 * US_PER_S)
 #define PATIENT_TIMEOUTS 60
+/* Time-outs that a late answer counts for as a round trip, at most. */
+#define LATE_MAX 2
 
 /* How long to wait for an answer to what a parcel sends now. */
 int64_t out_delay_us(struct outbox *outbox, const struct out_parcel *parcel) {
@@ -176,6 +178,13 @@ static void shard_forgotten(struct out_parcel *parcel, struct out_shard *shard, 
     parcel->arrived--;
 }
 
+/* What is told of a shard that was given up may have waited for the next one to be asked for: an
+ * outage is no round trip. But one that has become longer than the time-out must be learnt. */
+static int64_t bound_late(const struct out_flow *flow, int64_t sample_us) {
+    int64_t most = LATE_MAX * out_timeout_us(flow);
+    return sample_us < most ? sample_us : most;
+}
+
 /* A shard that a receipt shows for the first time. The latest of each path tells of its delay; and of
  * the round trip, so that what is measured has the paths' differences in it. */
 static void shard_shown(struct out_parcel *parcel, const struct out_shard *shard,
@@ -185,8 +194,10 @@ static void shard_shown(struct out_parcel *parcel, const struct out_shard *shard
     const struct parcel_path *path = find_path(receipt, shard->path);
     if (!path || shard->packet != path->highest)
         return;
+    int64_t sample_us = now.us - shard->sent.us;
     if (shard->sends == 1)
-        out_flow_measure(flow, now.us - shard->sent.us, now);
+        out_flow_measure(flow, shard->state == OUT_FLYING ? sample_us : bound_late(flow, sample_us),
+                         now);
     if (slot->id == shard->path)
         out_slot_delay(flow, slot, shard->sent, path->arrived);
 }
@@ -214,16 +225,17 @@ static void apply_partial(struct outbox *outbox, struct out_parcel *parcel,
  * no other receipt was had, it is a round trip. */
 static void measure_parcel(struct out_parcel *parcel, struct mono now) {
     int64_t sample_us = INT64_MAX;
-    bool again = false;
+    bool again = false, late = false;
     for (unsigned i = 0; i < parcel->fresh; i++) {
         again = again || parcel->shards[i].sends > 1;
+        late = late || parcel->shards[i].state == OUT_WAITING;
         if (now.us - parcel->shards[i].sent.us < sample_us)
             sample_us = now.us - parcel->shards[i].sent.us;
     }
     if (parcel->shown)
         out_flow_measure_store(parcel->flow, sample_us);
     else if (!again)
-        out_flow_measure(parcel->flow, sample_us, now);
+        out_flow_measure(parcel->flow, late ? bound_late(parcel->flow, sample_us) : sample_us, now);
 }
 
 /* Where parity was sent nobody knows which arrived, but of that which was shown. */

@@ -530,34 +530,38 @@ static void test_window_and_losses(void **state) {
     assert_true(again);
 }
 
+/* Of this parcel all that is in the first n packets arrived, each `delay_us` after it was sent. */
+static void answer_parcel(const struct parcel_shard *one, size_t n, int64_t delay_us) {
+    struct parcel_receipt receipt = {
+        .id = one->id, .status = PARCEL_PARTIAL, .k = one->k, .m = one->m};
+    for (size_t j = 0; j < n; j++) {
+        struct parcel_shard shard = shard_at(j);
+        if (memcmp(&shard.id, &one->id, sizeof one->id) != 0)
+            continue;
+        receipt.bitmap[shard.index / 8] |= (uint8_t)(1 << shard.index % 8);
+        unsigned at = 0;
+        while (at < receipt.n_paths && receipt.paths[at].path != shard.path)
+            at++;
+        if (at == PARCEL_RECEIPT_PATHS_MAX)
+            continue;
+        receipt.n_paths = (uint8_t)(receipt.n_paths + (at == receipt.n_paths));
+        receipt.paths[at] = (struct parcel_path){
+            shard.path, shard.packet, 1,
+            (uint32_t)(fake_wire[j].due.us - fake_latency_us + delay_us + 123456)};
+    }
+    uint8_t key[KEY_LEN];
+    partial_key(&one->id, key);
+    assert_int_equal(answer_receipt(receipt, key), DROP_NONE);
+}
+
 /* All that was sent before this round arrived, `delay_us` later. Returns how much left then. */
 static size_t answer_round(int64_t delay_us) {
     size_t n = fake_wire_n;
     now = mono_add(now, 20 * US_PER_MS);
     for (size_t i = 0; i < n; i++) {
         struct parcel_shard one = shard_at(i);
-        struct parcel_receipt receipt = {
-            .id = one.id, .status = PARCEL_PARTIAL, .k = one.k, .m = one.m};
-        if (i > 0 && memcmp(shard_at(i - 1).id.bytes, one.id.bytes, PARCEL_ID_LEN) == 0)
-            continue;
-        for (size_t j = 0; j < n; j++) {
-            struct parcel_shard shard = shard_at(j);
-            if (memcmp(&shard.id, &one.id, sizeof one.id) != 0)
-                continue;
-            receipt.bitmap[shard.index / 8] |= (uint8_t)(1 << shard.index % 8);
-            unsigned at = 0;
-            while (at < receipt.n_paths && receipt.paths[at].path != shard.path)
-                at++;
-            if (at == PARCEL_RECEIPT_PATHS_MAX)
-                continue;
-            receipt.n_paths = (uint8_t)(receipt.n_paths + (at == receipt.n_paths));
-            receipt.paths[at] = (struct parcel_path){
-                shard.path, shard.packet, 1,
-                (uint32_t)(fake_wire[j].due.us - fake_latency_us + delay_us + 123456)};
-        }
-        uint8_t key[KEY_LEN];
-        partial_key(&one.id, key);
-        assert_int_equal(answer_receipt(receipt, key), DROP_NONE);
+        if (i == 0 || memcmp(shard_at(i - 1).id.bytes, one.id.bytes, PARCEL_ID_LEN) != 0)
+            answer_parcel(&one, n, delay_us);
     }
     give_all();
     return fake_wire_n - n;
@@ -579,6 +583,42 @@ static void test_window_follows_delay(void **state) {
     for (unsigned i = 0; i < 4; i++)
         sent = answer_round(10 * US_PER_MS);
     assert_true(sent > queueing);
+}
+
+/* However little is sent, the queue stays: it is none of ours, and no reason to end at nothing. */
+static void test_window_yields_to_no_false_base(void **state) {
+    (void)state;
+    for (unsigned i = 1; i <= 4; i++)
+        pushed(i, sizeof body);
+    for (unsigned i = 0; i < 3; i++)
+        answer_round(10 * US_PER_MS);
+    size_t least = SIZE_MAX, last = 0;
+    for (unsigned i = 0; i < 18; i++) {
+        last = answer_round(60 * US_PER_MS);
+        least = last < least ? last : least;
+    }
+    assert_true(last > 2 * least);
+}
+
+/* What was sent before an outage and is told of after it took no round trip of that length. */
+static void test_outage_is_no_round_trip(void **state) {
+    (void)state;
+    pushed(1, 40000); /* all of it leaves at once */
+    pass_until(mono_add(now, 30 * US_PER_S));
+    struct parcel_shard first = shard_at(0);
+    answer_parcel(&first, fake_wire_n, 10 * US_PER_MS);
+    give_all();
+    pushed(2, 5);
+    struct parcel_shard shard = shard_at(fake_wire_n - 1);
+    assert_int_equal(shard.k, 1);
+    struct mono before = now;
+    for (bool again = false; !again;) {
+        size_t n = fake_wire_n;
+        pass();
+        for (; n < fake_wire_n; n++)
+            again = again || memcmp(shard_at(n).id.bytes, shard.id.bytes, PARCEL_ID_LEN) == 0;
+    }
+    assert_in_range(now.us - before.us, 1, 3 * US_PER_S);
 }
 
 /* 4 MiB of a recipient, where there is memory for all; else little. */
@@ -1254,6 +1294,8 @@ int main(int argc, char **argv) {
         TEST(test_resends_elsewhere_and_backs_off),
         TEST(test_window_and_losses),
         TEST(test_window_follows_delay),
+        TEST(test_window_yields_to_no_false_base),
+        TEST(test_outage_is_no_round_trip),
         TEST(test_flight_is_bounded),
         TEST(test_asks_on_after_eviction),
         TEST(test_no_memory_for_parity),
