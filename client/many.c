@@ -165,6 +165,9 @@ static enum exit_code push_batch(struct context *context, struct lines *lines,
         code = session_send(context, client, &request);
     if (code == CODE_DONE)
         code = session_next(context, client, &answer);
+    if (code == CODE_LIMIT || (code == CODE_UNKNOWN && lines->accepted > 0))
+        complain(context, code, "line %llu was not accepted, nor what follows it",
+                 (unsigned long long)lines->accepted + 1);
     if (code == CODE_DONE) {
         bool end = answer->end;
         session_notice(context, answer);

@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 #define ID_LEN 16
+/* A small file is there at once; of a large one nobody looks more often. */
+#define LOOK_FIRST_MS 5
 #define LOOK_EVERY_MS 250
 
 const struct option send_options[] = {
@@ -171,14 +173,16 @@ static enum exit_code look(const struct context *context, struct sending *sendin
 /* Looks again and again instead of waiting on one connection: how far it is is wanted, too. */
 static enum exit_code await(const struct context *context, struct sending *sending) {
     const struct option_time *wait = &context->options.wait;
-    int64_t left_ms = wait->timed ? wait->us / 1000 : INT64_MAX;
+    int64_t left_ms = wait->timed ? wait->us / 1000 : INT64_MAX, pause_ms = LOOK_FIRST_MS;
     enum exit_code code = CODE_DONE;
     struct progress progress;
     progress_start(&progress, context, sending->shown, 0, sending->size);
     while (code == CODE_DONE && !is_final(sending) && left_ms > 0) {
-        int64_t pause_ms = left_ms < LOOK_EVERY_MS ? left_ms : LOOK_EVERY_MS;
+        if (pause_ms > left_ms)
+            pause_ms = left_ms;
         poll(NULL, 0, (int)pause_ms);
         left_ms -= pause_ms;
+        pause_ms = 2 * pause_ms < LOOK_EVERY_MS ? 2 * pause_ms : LOOK_EVERY_MS;
         code = look(context, sending, &progress);
     }
     progress_end(&progress);

@@ -34,6 +34,8 @@ static void print_status_json(const P2pd__Control__StatusReport *status) {
            status->directory_relays);
     printf(",\"inbox\":{\"waiting\":%" PRIu64 "},\"outbox\":{\"pending\":%" PRIu64 "}",
            status->inbox_waiting, status->outbox_pending);
+    printf(",\"mail\":{\"held\":%" PRIu64 ",\"bytes\":%" PRIu64 "}", status->mail_held,
+           status->mail_bytes);
     printf(",\"clock_offset_ms\":%.3f", (double)status->clock_offset_us / 1e3);
     printf(",\"memory\":{\"used\":%" PRIu64 ",\"max\":%" PRIu64 "},\"droplist\":%" PRIu64,
            status->memory_used, status->memory_max, status->droplist_entries);
@@ -76,6 +78,10 @@ static void print_status_text(const P2pd__Control__StatusReport *status) {
            status->directory_relays);
     printf("inbox      %" PRIu64 " waiting\n", status->inbox_waiting);
     printf("outbox     %" PRIu64 " pending\n", status->outbox_pending);
+    if (status->mail_held > 0) {
+        cell_size(status->mail_bytes, name);
+        printf("mail       %" PRIu64 " kept for others, %s\n", status->mail_held, name);
+    }
     printf("memory     %s of %s\n", used, max);
     printf("clock      %+.3f s corrected\n", (double)status->clock_offset_us / 1e6);
     for (size_t i = 0; i < status->n_counters; i++)

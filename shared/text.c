@@ -231,22 +231,37 @@ static int take_digits(const char **text, unsigned digits) {
     return value;
 }
 
-static bool take_clock(const char **text, int64_t *ret_seconds) {
+/* ".636" in microseconds, if it is there; more digits than six say nothing. -1: a point alone. */
+static int64_t take_fraction(const char **text) {
+    int64_t us = 0, unit = 1000000;
+    if (**text != '.')
+        return 0;
+    for ((*text)++; **text >= '0' && **text <= '9'; (*text)++) {
+        unit /= 10;
+        us += unit * (**text - '0');
+    }
+    return unit == 1000000 ? -1 : us;
+}
+
+static bool take_clock(const char **text, int64_t *ret_us) {
     int hour = take_digits(text, 2), minute = -1, second = 0;
+    int64_t fraction = 0;
     if (hour >= 0 && *(*text)++ == ':')
         minute = take_digits(text, 2);
     if (minute >= 0 && **text == ':') {
         (*text)++;
         second = take_digits(text, 2);
+        fraction = take_fraction(text);
     }
-    *ret_seconds = hour * 3600 + minute * 60 + second;
-    return hour >= 0 && hour < 24 && minute >= 0 && minute < 60 && second >= 0 && second < 61;
+    *ret_us = (hour * 3600 + minute * 60 + second) * INT64_C(1000000) + fraction;
+    return fraction >= 0 && hour >= 0 && hour < 24 && minute >= 0 && minute < 60 && second >= 0 &&
+           second < 61;
 }
 
 static int parse_date(const char *text, int64_t *ret_us) {
     static const int days[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     int year = take_digits(&text, 4), month = -1, day = -1;
-    int64_t seconds = 0;
+    int64_t clock_us = 0;
     if (year >= 1970 && *text++ == '-')
         month = take_digits(&text, 2);
     if (month >= 1 && month <= 12 && *text++ == '-')
@@ -255,14 +270,14 @@ static int parse_date(const char *text, int64_t *ret_us) {
         return -EINVAL;
     if (*text == 'T' || *text == ' ') {
         text++;
-        if (!take_clock(&text, &seconds))
+        if (!take_clock(&text, &clock_us))
             return -EINVAL;
     }
     if (*text == 'Z')
         text++;
     if (*text != '\0')
         return -EINVAL;
-    *ret_us = (days_of(year, month, day) * 86400 + seconds) * 1000000;
+    *ret_us = days_of(year, month, day) * 86400 * 1000000 + clock_us;
     return 0;
 }
 

@@ -5,7 +5,14 @@
 
 #include "daemon/core/base.h"
 
-enum budget_holder { BUDGET_EGRESS, BUDGET_OUTBOX, BUDGET_INBOX, BUDGET_CLIENTS, BUDGET_HOLDERS };
+enum budget_holder {
+    BUDGET_EGRESS,
+    BUDGET_OUTBOX,
+    BUDGET_INBOX,
+    BUDGET_CLIENTS,
+    BUDGET_MAILBOX,
+    BUDGET_HOLDERS
+};
 
 struct budget {
     size_t used, max;

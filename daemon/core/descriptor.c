@@ -11,7 +11,8 @@
 #include <sodium.h>
 #include <stdlib.h>
 
-#define NEIGHBOUR_WIRE_LEN (8 + ADDRESS_WIRE_LEN)
+#define PREFIX_LEN 8
+#define NEIGHBOUR_WIRE_LEN (PREFIX_LEN + ADDRESS_WIRE_LEN)
 #define BODY_MAX (DESCRIPTOR_MAX - SIGNATURE_LEN)
 #define ID_PREFIX_DIGITS_MIN 8
 
@@ -63,6 +64,17 @@ static bool keys_are_valid(const struct descriptor *descriptor) {
     return true;
 }
 
+/* A key and its day come together; nobody is a mailbox of his own. */
+static bool mail_is_valid(const struct descriptor *descriptor, uint64_t self) {
+    if (descriptor->mail_day > INT32_MAX ||
+        (descriptor->mail_day == 0) != sodium_is_zero(descriptor->mail_key, KEY_LEN))
+        return false;
+    for (size_t i = 0; i < descriptor->n_mailboxes; i++)
+        if (descriptor->mailboxes[i] == self)
+            return false;
+    return true;
+}
+
 /* What decoder and signer agree on; counts are within their arrays. An address at which nobody can
  * be is no claim. */
 static bool descriptor_is_valid(const struct descriptor *descriptor) {
@@ -80,7 +92,7 @@ static bool descriptor_is_valid(const struct descriptor *descriptor) {
     for (size_t i = 0; i < descriptor->n_neighbours; i++)
         if (descriptor->neighbours[i].prefix == self)
             return false;
-    return true;
+    return mail_is_valid(descriptor, self);
 }
 
 /* ---- Decoding ---- */
@@ -128,6 +140,14 @@ static bool take_keys(const body_t *body, struct descriptor *descriptor) {
     return true;
 }
 
+static uint64_t get_prefix(const uint8_t at[8]) {
+    uint64_t prefix = 0;
+
+    for (size_t byte = 0; byte < 8; byte++)
+        prefix = prefix << 8 | at[byte];
+    return prefix;
+}
+
 static bool take_places(const body_t *body, struct descriptor *descriptor) {
     size_t n = packed_count(&body->addresses, ADDRESS_WIRE_LEN, DESCRIPTOR_ADDRESSES_MAX);
     size_t m = packed_count(&body->neighbours, NEIGHBOUR_WIRE_LEN, DESCRIPTOR_NEIGHBOURS_MAX);
@@ -138,19 +158,33 @@ static bool take_places(const body_t *body, struct descriptor *descriptor) {
         address_unpack(body->addresses.data + i * ADDRESS_WIRE_LEN, &descriptor->addresses[i]);
     for (size_t i = 0; i < m; i++) {
         const uint8_t *at = body->neighbours.data + i * NEIGHBOUR_WIRE_LEN;
-        for (size_t byte = 0; byte < 8; byte++)
-            descriptor->neighbours[i].prefix = descriptor->neighbours[i].prefix << 8 | at[byte];
-        address_unpack(at + 8, &descriptor->neighbours[i].seen_at);
+        descriptor->neighbours[i].prefix = get_prefix(at);
+        address_unpack(at + PREFIX_LEN, &descriptor->neighbours[i].seen_at);
     }
     descriptor->n_addresses = (uint8_t)n;
     descriptor->n_neighbours = (uint8_t)m;
     return true;
 }
 
+static bool take_mail(const body_t *body, struct descriptor *descriptor) {
+    size_t n = packed_count(&body->mailboxes, PREFIX_LEN, DESCRIPTOR_MAILBOXES_MAX);
+
+    if (n == SIZE_MAX ||
+        (body->mail_key.len > 0 && !copy_fixed(descriptor->mail_key, KEY_LEN, &body->mail_key)))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        descriptor->mailboxes[i] = get_prefix(body->mailboxes.data + i * PREFIX_LEN);
+    descriptor->n_mailboxes = (uint8_t)n;
+    descriptor->mail_day = body->mail_day;
+    descriptor->mailbox = body->mailbox;
+    return true;
+}
+
 static enum drop take_body(const body_t *body, struct descriptor *descriptor) {
     if (body->version != DESCRIPTOR_VERSION)
         return DROP_VERSION;
-    if (!take_keys(body, descriptor) || !take_places(body, descriptor))
+    if (!take_keys(body, descriptor) || !take_places(body, descriptor) ||
+        !take_mail(body, descriptor))
         return DROP_MALFORMED;
     if (body->name.len > NODE_NAME_MAX)
         return DROP_MALFORMED;
@@ -207,26 +241,33 @@ enum drop descriptor_open(const uint8_t *bytes, size_t length, struct descriptor
 
 /* ---- Encoding ---- */
 
-static void put_places(const struct descriptor *descriptor, uint8_t *addresses,
-                       uint8_t *neighbours) {
+static void put_prefix(uint64_t prefix, uint8_t to[PREFIX_LEN]) {
+    for (size_t byte = 0; byte < PREFIX_LEN; byte++)
+        to[byte] = (uint8_t)(prefix >> (56 - 8 * byte));
+}
+
+static void put_places(const struct descriptor *descriptor, uint8_t *addresses, uint8_t *neighbours,
+                       uint8_t *mailboxes) {
     for (size_t i = 0; i < descriptor->n_addresses; i++)
         address_pack(&descriptor->addresses[i], addresses + i * ADDRESS_WIRE_LEN);
     for (size_t i = 0; i < descriptor->n_neighbours; i++) {
         uint8_t *to = neighbours + i * NEIGHBOUR_WIRE_LEN;
-        for (size_t byte = 0; byte < 8; byte++)
-            to[byte] = (uint8_t)(descriptor->neighbours[i].prefix >> (56 - 8 * byte));
-        address_pack(&descriptor->neighbours[i].seen_at, to + 8);
+        put_prefix(descriptor->neighbours[i].prefix, to);
+        address_pack(&descriptor->neighbours[i].seen_at, to + PREFIX_LEN);
     }
+    for (size_t i = 0; i < descriptor->n_mailboxes; i++)
+        put_prefix(descriptor->mailboxes[i], mailboxes + i * PREFIX_LEN);
 }
 
-/* Appends label || body to a message; with every count at its bound a body is below BODY_MAX by 60
+/* Appends label || body to a message; with every count at its bound a body is below BODY_MAX by 40
  * bytes or more. */
 static size_t encode(struct descriptor *descriptor, uint8_t message[LABEL_LEN + BODY_MAX]) {
     uint8_t addresses[DESCRIPTOR_ADDRESSES_MAX * ADDRESS_WIRE_LEN];
     uint8_t neighbours[DESCRIPTOR_NEIGHBOURS_MAX * NEIGHBOUR_WIRE_LEN];
+    uint8_t mailboxes[DESCRIPTOR_MAILBOXES_MAX * PREFIX_LEN];
     body_t body = P2PD__WIRE__DESCRIPTOR_BODY__INIT;
 
-    put_places(descriptor, addresses, neighbours);
+    put_places(descriptor, addresses, neighbours, mailboxes);
     body.version = DESCRIPTOR_VERSION;
     body.id = (ProtobufCBinaryData){NODE_ID_LEN, descriptor->id.bytes};
     body.link_key = (ProtobufCBinaryData){KEY_LEN, descriptor->link_key};
@@ -240,6 +281,11 @@ static size_t encode(struct descriptor *descriptor, uint8_t message[LABEL_LEN + 
     body.neighbours =
         (ProtobufCBinaryData){(size_t)descriptor->n_neighbours * NEIGHBOUR_WIRE_LEN, neighbours};
     body.sequence = descriptor->sequence;
+    if (descriptor->mail_day != 0)
+        body.mail_key = (ProtobufCBinaryData){KEY_LEN, descriptor->mail_key};
+    body.mail_day = descriptor->mail_day;
+    body.mailbox = descriptor->mailbox;
+    body.mailboxes = (ProtobufCBinaryData){(size_t)descriptor->n_mailboxes * PREFIX_LEN, mailboxes};
     memcpy(message, label, LABEL_LEN);
     return LABEL_LEN + p2pd__wire__descriptor_body__pack(&body, message + LABEL_LEN);
 }
@@ -256,6 +302,9 @@ static void fill_keys(struct descriptor *descriptor, const struct identity *iden
     while (descriptor->n_epochs < EPOCHS_PUBLISHED &&
            (key = identity_epoch_key(identity, first + descriptor->n_epochs)))
         memcpy(descriptor->routing_keys[descriptor->n_epochs++], key->public, KEY_LEN);
+    key = identity_mail_current(identity, now, &descriptor->mail_day);
+    if (key)
+        memcpy(descriptor->mail_key, key->public, KEY_LEN);
 }
 
 int descriptor_sign(struct descriptor *descriptor, const struct identity *identity, struct wall now,
@@ -263,7 +312,8 @@ int descriptor_sign(struct descriptor *descriptor, const struct identity *identi
     uint8_t message[LABEL_LEN + BODY_MAX];
 
     if (descriptor->n_addresses > DESCRIPTOR_ADDRESSES_MAX ||
-        descriptor->n_neighbours > DESCRIPTOR_NEIGHBOURS_MAX)
+        descriptor->n_neighbours > DESCRIPTOR_NEIGHBOURS_MAX ||
+        descriptor->n_mailboxes > DESCRIPTOR_MAILBOXES_MAX)
         return -EINVAL;
     fill_keys(descriptor, identity, now);
     if (!descriptor_is_valid(descriptor))

@@ -222,6 +222,7 @@ static void describe(struct record *record, const struct descriptor *descriptor,
     entry->sequence = descriptor->sequence;
     entry->received = now;
     entry->relay = descriptor->relay;
+    entry->mailbox = descriptor->mailbox;
     if (signed_at.us > entry->last_seen.us)
         entry->last_seen = signed_at;
     record->hash = digest_hash(entry->prefix, entry->sequence);

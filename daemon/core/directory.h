@@ -26,7 +26,7 @@ struct directory_entry {
         last_seen; /* wall time of the newest descriptor, or of its last sign of life as our neighbour */
     const uint8_t *bytes; /* verbatim */
     uint16_t length;
-    bool relay;
+    bool relay, mailbox;
     bool
         live; /* its keys hold: counts as a node of the network. Kept entries may have outlived theirs */
     bool kept;       /* pinned, corresponded with or queued for: stays when its keys end */

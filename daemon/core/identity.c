@@ -13,9 +13,18 @@
 #define RING 8
 static_assert(RING == EPOCHS_PUBLISHED + 1, "every epoch in use has a place of its own");
 
+#define MAIL_KEEP_DEFAULT 8 /* days: delivery.expire's default and one more */
+
 struct epoch_key {
     int64_t epoch;
     bool held;
+    struct noise_keypair keypair;
+};
+
+enum mail_state { MAIL_NONE = 0, MAIL_FRESH, MAIL_STORING, MAIL_DURABLE };
+struct mail_key { /* never moved: the store reads the secret from here */
+    enum mail_state state;
+    uint32_t day;
     struct noise_keypair keypair;
 };
 
@@ -24,6 +33,8 @@ struct identity {
     uint8_t sign_secret[crypto_sign_SECRETKEYBYTES];
     struct noise_keypair link;
     struct epoch_key ring[RING];
+    struct mail_key mail[MAIL_KEYS_MAX];
+    uint32_t mail_keep;
     struct core_random random;
 };
 
@@ -35,6 +46,7 @@ struct identity *identity_new(const uint8_t node_seed[32], const uint8_t link_se
         return NULL;
     memset(identity, 0, sizeof *identity);
     identity->random = *random;
+    identity->mail_keep = MAIL_KEEP_DEFAULT;
     crypto_sign_seed_keypair(identity->id.bytes, identity->sign_secret, node_seed);
     if (noise_keypair_init(&identity->link, link_secret) < 0) {
         identity_free(identity);
@@ -66,24 +78,141 @@ static struct epoch_key *place_of(struct identity *identity, int64_t epoch) {
     return &identity->ring[(uint64_t)epoch % RING];
 }
 
-static void make_key(struct identity *identity, struct epoch_key *key, int64_t epoch) {
+static void make_keypair(struct identity *identity, struct noise_keypair *keypair) {
     struct {
         uint8_t secret[NOISE_DH_LEN];
     } s;
 
-    sodium_memzero(key, sizeof *key);
     do
         random_fill(&identity->random, s.secret, sizeof s.secret);
-    while (noise_keypair_init(&key->keypair, s.secret) < 0);
-    key->epoch = epoch;
-    key->held = true;
+    while (noise_keypair_init(keypair, s.secret) < 0);
     sodium_memzero(&s, sizeof s);
 }
+
+static void make_key(struct identity *identity, struct epoch_key *key, int64_t epoch) {
+    sodium_memzero(key, sizeof *key);
+    make_keypair(identity, &key->keypair);
+    key->epoch = epoch;
+    key->held = true;
+}
+
+/* ---- Mail keys ---- */
+
+static struct mail_key *find_mail(struct identity *identity, uint32_t day) {
+    for (struct mail_key *key = identity->mail; key < identity->mail + MAIL_KEYS_MAX; key++)
+        if (key->state != MAIL_NONE && key->day == day)
+            return key;
+    return NULL;
+}
+
+/* A free place, else that of the oldest which the store does not read just now (one at a time is). */
+static struct mail_key *mail_place(struct identity *identity) {
+    struct mail_key *oldest = NULL;
+    for (struct mail_key *key = identity->mail; key < identity->mail + MAIL_KEYS_MAX; key++) {
+        if (key->state == MAIL_NONE)
+            return key;
+        if (key->state != MAIL_STORING && (!oldest || key->day < oldest->day))
+            oldest = key;
+    }
+    sodium_memzero(oldest, sizeof *oldest);
+    return oldest;
+}
+
+/* When was it replaced by a later one that is durable? 0: it was not. */
+static uint32_t replaced_on(const struct identity *identity, uint32_t day) {
+    uint32_t next = 0;
+    for (const struct mail_key *key = identity->mail; key < identity->mail + MAIL_KEYS_MAX; key++)
+        if (key->state == MAIL_DURABLE && key->day > day && (next == 0 || key->day < next))
+            next = key->day;
+    return next;
+}
+
+static void advance_mail(struct identity *identity, uint32_t today) {
+    struct mail_key *place;
+    if (today == 0)
+        return; /* no clock yet */
+    for (struct mail_key *key = identity->mail; key < identity->mail + MAIL_KEYS_MAX; key++) {
+        uint32_t replaced = replaced_on(identity, key->day);
+        if (key->state != MAIL_NONE && key->state != MAIL_STORING && replaced != 0 &&
+            replaced < today && today - replaced > identity->mail_keep)
+            sodium_memzero(key, sizeof *key);
+    }
+    if (find_mail(identity, today))
+        return;
+    place = mail_place(identity);
+    make_keypair(identity, &place->keypair);
+    place->day = today;
+    place->state = MAIL_FRESH;
+}
+
+void identity_mail_keep(struct identity *identity, uint32_t days) {
+    identity->mail_keep = days < MAIL_DAYS_MAX + 1 ? days : MAIL_DAYS_MAX + 1;
+}
+
+void identity_mail_load(struct identity *identity, uint32_t day, const uint8_t secret[KEY_LEN]) {
+    if (day == 0 || find_mail(identity, day))
+        return;
+    struct mail_key *place = mail_place(identity);
+    if (noise_keypair_init(&place->keypair, secret) < 0)
+        return;
+    place->day = day;
+    place->state = MAIL_DURABLE;
+}
+
+bool identity_mail_to_store(struct identity *identity, uint32_t *ret_day,
+                            const uint8_t **ret_secret, uint32_t *ret_oldest) {
+    struct mail_key *fresh = NULL;
+    uint32_t oldest = UINT32_MAX;
+    for (struct mail_key *key = identity->mail; key < identity->mail + MAIL_KEYS_MAX; key++) {
+        if (key->state == MAIL_STORING)
+            return false;
+        if (key->state == MAIL_FRESH && (!fresh || key->day > fresh->day))
+            fresh = key;
+        if (key->state != MAIL_NONE && key->day < oldest)
+            oldest = key->day;
+    }
+    if (!fresh)
+        return false;
+    fresh->state = MAIL_STORING;
+    *ret_day = fresh->day;
+    *ret_secret = fresh->keypair.secret;
+    *ret_oldest = oldest;
+    return true;
+}
+
+void identity_mail_stored(struct identity *identity, uint32_t day, bool durable) {
+    struct mail_key *key = find_mail(identity, day);
+    if (key && key->state == MAIL_STORING)
+        key->state = durable ? MAIL_DURABLE : MAIL_FRESH;
+}
+
+const struct noise_keypair *identity_mail_current(const struct identity *identity, struct wall now,
+                                                  uint32_t *ret_day) {
+    const struct mail_key *newest = NULL;
+    for (const struct mail_key *key = identity->mail; key < identity->mail + MAIL_KEYS_MAX; key++)
+        if (key->state == MAIL_DURABLE && key->day <= wall_day(now) &&
+            (!newest || key->day > newest->day))
+            newest = key;
+    if (!newest)
+        return NULL;
+    *ret_day = newest->day;
+    return &newest->keypair;
+}
+
+const struct noise_keypair *identity_mail_key(const struct identity *identity, uint32_t day) {
+    for (const struct mail_key *key = identity->mail; key < identity->mail + MAIL_KEYS_MAX; key++)
+        if (key->state != MAIL_NONE && key->day == day)
+            return &key->keypair;
+    return NULL;
+}
+
+/* ---- Time ---- */
 
 bool identity_advance(struct identity *identity, struct wall now) {
     int64_t current = wall_epoch(now);
     bool is_new = false;
 
+    advance_mail(identity, wall_day(now));
     for (size_t i = 0; i < RING; i++) {
         struct epoch_key *key = &identity->ring[i];
         if (key->held && (key->epoch + 1) * EPOCH_US + EPOCH_GRACE_US <= now.us)

@@ -7,6 +7,7 @@
 
 #define KEYS_HELD 256
 #define KEYS_CHECK_US (EPOCH_US / 4)
+#define EVICT_LOOKS 64 /* parcels compared before one of them goes */
 
 void in_store(struct inbox *inbox, const struct store_op *operation, const struct in_op *op) {
     effects_store(inbox->config.effects, operation, OWNER_INBOX, (uint64_t)(uintptr_t)op);
@@ -53,6 +54,8 @@ static struct in_sender *get_sender(struct inbox *inbox, const struct node_id *i
     if (!sender)
         return NULL;
     sender->id = *id;
+    sender->is_known = inbox->config.policy && policy_is_known(inbox->config.policy, id);
+    TAILQ_INIT(&sender->unfinished);
     table_add(&inbox->senders, &sender->by_id, table_hash(&inbox->senders, id, sizeof *id));
     return sender;
 }
@@ -70,8 +73,7 @@ static struct in_parcel *find_parcel(const struct inbox *inbox, const struct nod
     return NULL;
 }
 
-/* Change what a parcel holds; the budget has been asked already. */
-static void account(struct in_parcel *parcel, size_t charged) {
+void in_account(struct in_parcel *parcel, size_t charged) {
     parcel->sender->bytes = parcel->sender->bytes - parcel->charged + charged;
     parcel->charged = charged;
 }
@@ -79,12 +81,15 @@ static void account(struct in_parcel *parcel, size_t charged) {
 static void parcel_free(struct inbox *inbox, struct in_parcel *parcel) {
     struct in_sender *sender = parcel->sender;
     TAILQ_REMOVE(parcel->storing ? &inbox->storing : &inbox->unfinished, parcel, link);
+    if (!parcel->storing)
+        TAILQ_REMOVE(&sender->unfinished, parcel, own);
     if (parcel->wants_receipt)
         TAILQ_REMOVE(&inbox->wanting, parcel, want);
     timers_clear(&inbox->timers, &parcel->timer);
     table_remove(&inbox->parcels, &parcel->by_id);
     budget_give(inbox->config.budget, BUDGET_INBOX, parcel->charged);
-    account(parcel, 0);
+    in_account(parcel, 0);
+    in_mail_free(parcel);
     if (--sender->n_parcels == 0) {
         assert(sender->bytes == 0);
         table_remove(&inbox->senders, &sender->by_id);
@@ -97,28 +102,38 @@ static void parcel_free(struct inbox *inbox, struct in_parcel *parcel) {
     free(parcel);
 }
 
-/* The oldest unfinished parcel (of one sender, or of all) goes. False: there is none. */
-static bool evict_oldest(struct inbox *inbox, const struct in_sender *sender) {
-    struct in_parcel *parcel;
-    TAILQ_FOREACH(parcel, &inbox->unfinished, link)
-    if (!sender || parcel->sender == sender) {
-        parcel_free(inbox, parcel);
-        return true;
-    }
-    return false;
+/* Would it rather be this one that goes? */
+static bool is_sooner(const struct in_sender *sender, const struct in_sender *than) {
+    return sender->is_known != than->is_known ? !sender->is_known : sender->bytes > than->bytes;
 }
 
+/* One of the oldest unfinished parcels: a stranger's before a known node's, then of whoever holds
+ * most; or strangers, who are as many as they like, would drive everybody's parcels out before they
+ * are whole. False: there is none. */
 static bool evict(void *context) {
-    return evict_oldest(context, NULL);
+    struct inbox *inbox = context;
+    struct in_parcel *parcel, *chosen = TAILQ_FIRST(&inbox->unfinished);
+    unsigned looks = 0;
+    TAILQ_FOREACH(parcel, &inbox->unfinished, link) {
+        if (++looks > EVICT_LOOKS)
+            break;
+        if (is_sooner(parcel->sender, chosen->sender))
+            chosen = parcel;
+    }
+    if (chosen)
+        parcel_free(inbox, chosen);
+    return chosen;
 }
 
 /* Within what one sender may hold? */
 static bool make_room(struct inbox *inbox, const struct node_id *id, size_t charge) {
     const struct in_sender *sender;
     while ((sender = find_sender(inbox, id)) && (sender->n_parcels >= INBOX_SENDER_PARCELS_MAX ||
-                                                 sender->bytes + charge > INBOX_SENDER_BYTES_MAX))
-        if (!evict_oldest(inbox, sender))
+                                                 sender->bytes + charge > INBOX_SENDER_BYTES_MAX)) {
+        if (TAILQ_EMPTY(&sender->unfinished))
             return false;
+        parcel_free(inbox, TAILQ_FIRST(&sender->unfinished));
+    }
     return true;
 }
 
@@ -147,10 +162,11 @@ static struct in_parcel *parcel_new(struct inbox *inbox, const struct node_id *f
     parcel->room = room;
     parcel->sender = sender;
     sender->n_parcels++;
-    account(parcel, charge);
+    in_account(parcel, charge);
     table_add(&inbox->parcels, &parcel->by_id,
               table_hash(&inbox->parcels, &parcel->id, sizeof parcel->id));
     TAILQ_INSERT_TAIL(&inbox->unfinished, parcel, link);
+    TAILQ_INSERT_TAIL(&sender->unfinished, parcel, own);
     inbox->n_parcels++;
     return parcel;
 }
@@ -179,7 +195,7 @@ static enum drop parcel_unseal(struct inbox *inbox, struct in_parcel *parcel,
         return DROP_TIME;
     if (!budget_take(inbox->config.budget, BUDGET_INBOX, room))
         return DROP_LIMIT;
-    account(parcel, parcel->charged + room);
+    in_account(parcel, parcel->charged + room);
     size_t sealed = parcel_rebuild(parcel);
     uint8_t *plain = sealed > 0 ? malloc(room) : NULL;
     if (!plain)
@@ -192,7 +208,7 @@ static enum drop parcel_unseal(struct inbox *inbox, struct in_parcel *parcel,
     parcel->room = room;
     size_t charge = room + sizeof *parcel;
     budget_give(inbox->config.budget, BUDGET_INBOX, parcel->charged - charge);
-    account(parcel, charge);
+    in_account(parcel, charge);
     return drop;
 }
 
@@ -205,6 +221,7 @@ static enum drop parcel_finish(struct inbox *inbox, struct in_parcel *parcel,
     directory_descriptor(entry, &descriptor);
     timers_clear(&inbox->timers, &parcel->timer);
     TAILQ_REMOVE(&inbox->unfinished, parcel, link);
+    TAILQ_REMOVE(&parcel->sender->unfinished, parcel, own);
     TAILQ_INSERT_TAIL(&inbox->storing, parcel, link);
     parcel->storing = true;
     if (parcel->wants_receipt)
@@ -216,6 +233,11 @@ static enum drop parcel_finish(struct inbox *inbox, struct in_parcel *parcel,
         return drop;
     }
     enum parcel_reason reason = in_check_items(inbox, parcel, length);
+    if (parcel->error) { /* no memory for what is in it: the sender comes again */
+        sodium_memzero(key, sizeof key);
+        parcel_free(inbox, parcel);
+        return DROP_LIMIT;
+    }
     in_verdicts_write(parcel, reason, key);
     sodium_memzero(key, sizeof key);
     if (!reason && in_put_items(inbox, parcel, length, entry, descriptor.name, wall) == 0)

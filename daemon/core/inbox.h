@@ -19,9 +19,9 @@
 #define INBOX_SENDER_PARCELS_MAX                                                                   \
     128 /* of one sender, not stored yet; beyond it its oldest unfinished one goes */
 /* The same, by bytes: a sender may have 2 to 4 MB in flight. limits.memory (64 MiB unless set)
- * holds 15 senders that go so far, with little else in it; beyond it the oldest unfinished parcel
- * of anybody goes (counted as evicted), and its sender, told by the next partial receipt, sends it
- * again. So a low limits.memory costs throughput, never a message. */
+ * holds 15 senders that go so far, with little else in it; beyond it one of the oldest unfinished
+ * parcels goes (counted as evicted), strangers' and great holders' first, and its sender, told by the
+ * next partial receipt, sends it again. So a low limits.memory costs throughput, never a message. */
 #define INBOX_SENDER_BYTES_MAX (4096u * 1024u)
 #define INBOX_DONE_MAX                                                                             \
     4096 /* finished parcels remembered, oldest out: a duplicate is receipted again */

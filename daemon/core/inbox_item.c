@@ -13,17 +13,16 @@ static struct wall wall_from_ms(uint64_t ms) {
 
 /* ---- Looking at it ---- */
 
-static enum parcel_reason check_item(const struct inbox *inbox, const struct in_parcel *parcel,
-                                     const struct parcel_item *item, bool is_alone) {
+enum parcel_reason in_check_item(const struct inbox *inbox, const struct node_id *sender,
+                                 const struct parcel_item *item, bool is_alone) {
     if (item->kind != KIND_MESSAGE && item->kind != KIND_FILE)
         return PARCEL_REASON_VERSION;
     if (item->sent_ms > INT64_MAX / US_PER_MS || (item->kind == KIND_FILE && !is_alone))
         return PARCEL_REASON_MALFORMED;
     if (item->total > (item->kind == KIND_FILE ? INT64_MAX : inbox->config.limits.message_max))
         return PARCEL_REASON_TOO_LARGE;
-    return inbox->config.policy
-               ? policy_judge(inbox->config.policy, &parcel->sender->id, item->kind)
-               : PARCEL_REASON_NONE;
+    return inbox->config.policy ? policy_judge(inbox->config.policy, sender, item->kind)
+                                : PARCEL_REASON_NONE;
 }
 
 static bool is_at_end(const struct wire_reader *reader) {
@@ -33,8 +32,14 @@ static bool is_at_end(const struct wire_reader *reader) {
            (parcel_get_item(&ahead, &item) == DROP_NONE && item.kind == 0);
 }
 
-enum parcel_reason in_check_items(const struct inbox *inbox, const struct in_parcel *parcel,
-                                  size_t length) {
+/* A mailbox itself need not be known or allowed: those whose messages its mail holds must be. */
+static enum parcel_reason look_at(struct inbox *inbox, struct in_parcel *parcel,
+                                  const struct parcel_item *item, bool is_alone) {
+    return item->kind == KIND_MAIL ? in_mail_open(inbox, parcel, item)
+                                   : in_check_item(inbox, &parcel->sender->id, item, is_alone);
+}
+
+enum parcel_reason in_check_items(struct inbox *inbox, struct in_parcel *parcel, size_t length) {
     struct wire_reader reader = wire_reader(parcel->bytes, length);
     struct node_id sender;
     struct parcel_item item;
@@ -48,7 +53,7 @@ enum parcel_reason in_check_items(const struct inbox *inbox, const struct in_par
         if (drop == DROP_NONE && item.kind == 0)
             break; /* padding */
         if (drop == DROP_NONE)
-            reason = check_item(inbox, parcel, &item, n++ == 0 && is_at_end(&reader));
+            reason = look_at(inbox, parcel, &item, n++ == 0 && is_at_end(&reader));
     }
     return reason                 ? reason
            : drop == DROP_NONE    ? PARCEL_REASON_NONE
@@ -126,12 +131,16 @@ int in_put_items(struct inbox *inbox, struct in_parcel *parcel, size_t length,
     while (parcel_get_item(&reader, &item) == DROP_NONE && item.kind) {
         if (item.kind == KIND_FILE && hold_file_head(inbox, parcel, &item))
             return -ENOMEM;
-        parcel->puts++;
-        in_put_item(inbox, &parcel->op,
-                    &(struct in_origin){&sender, &address, name, parcel->file, false}, &item, wall);
+        if (item.kind != KIND_MAIL) {
+            parcel->puts++;
+            in_put_item(inbox, &parcel->op,
+                        &(struct in_origin){&sender, &address, name, parcel->file, false}, &item,
+                        wall);
+        }
         if (wire_left(&reader) == 0)
             break;
     }
+    in_mail_put(inbox, parcel, wall);
     return 0;
 }
 

@@ -1,10 +1,11 @@
 /* What inbox.c (shards, parcels, the store), inbox_item.c (what is in a parcel, and whether it is
- * taken), inbox_receipt.c (receipts and their paths) and
- * inbox_pull.c (handing out) share. Nobody else includes it. */
+ * taken), inbox_mail.c (mail in parcels), inbox_receipt.c (receipts and their paths) and inbox_pull.c
+ * (handing out) share. Nobody else includes it. */
 #ifndef P2PD_INBOX_PRIVATE_H
 #define P2PD_INBOX_PRIVATE_H
 
 #include "daemon/core/inbox.h"
+#include "daemon/core/mail.h"
 #include "daemon/core/table.h"
 #include "daemon/core/timer.h"
 
@@ -16,11 +17,22 @@ struct in_op {
     enum in_op_kind kind;
 };
 
+TAILQ_HEAD(in_parcels, in_parcel);
+
 struct in_sender { /* who has parcels here that are not stored yet */
     struct table_link by_id;
     struct node_id id;
+    struct in_parcels unfinished; /* oldest first */
+    bool is_known;                /* when the first of them came */
     size_t bytes;
     unsigned n_parcels;
+};
+
+struct in_mail { /* opened: somebody's messages that a mailbox kept for us */
+    struct in_mail *next;
+    struct descriptor sender;
+    size_t items, length; /* where they begin, and all of it */
+    uint8_t plain[];
 };
 
 /* A receipt is keyed by a secret that goes with the plaintext: what may have to be said later is
@@ -31,6 +43,7 @@ struct in_parcel {
     struct in_op op;
     struct table_link by_id;
     TAILQ_ENTRY(in_parcel) link; /* among the unfinished ones, oldest first; or the storing ones */
+    TAILQ_ENTRY(in_parcel) own;  /* among its sender's unfinished ones */
     TAILQ_ENTRY(in_parcel) want;
     struct timer timer;
     struct in_sender *sender;
@@ -50,10 +63,10 @@ struct in_parcel {
     /* Storing: */
     unsigned puts;
     int error;
+    struct in_mail *mails;  /* what was opened of the mail in it */
     struct file_head *file; /* the parcel holds a block of a file, alone */
     uint8_t verdicts[IN_VERDICTS][PARCEL_RECEIPT_FINAL_LEN]; /* receipts, ready for what may come */
 };
-TAILQ_HEAD(in_parcels, in_parcel);
 
 struct in_done { /* a finished parcel: its receipt, as often as it is asked for. No secret */
     struct table_link by_id;
@@ -133,6 +146,17 @@ struct inbox {
 const struct parcel_secret *in_secret(struct inbox *inbox, const struct directory_entry *sender,
                                       int64_t epoch, struct mono now);
 void in_store(struct inbox *inbox, const struct store_op *operation, const struct in_op *op);
+/* Change what a parcel holds; the budget has been asked already. */
+void in_account(struct in_parcel *parcel, size_t charged);
+
+/* ---- inbox_mail.c ---- */
+/* Open an item of kind KIND_MAIL and look at all in it; it is kept at the parcel. Out of memory:
+ * PARCEL_REASON_NONE, and parcel->error. */
+enum parcel_reason in_mail_open(struct inbox *inbox, struct in_parcel *parcel,
+                                const struct parcel_item *item);
+/* Store the messages of all mail that was opened, as from their senders. */
+void in_mail_put(struct inbox *inbox, struct in_parcel *parcel, struct wall wall);
+void in_mail_free(struct in_parcel *parcel);
 
 /* ---- inbox_item.c ---- */
 struct in_origin { /* whence an item came, for the store */
@@ -142,9 +166,12 @@ struct in_origin { /* whence an item came, for the store */
     const struct file_head *file; /* KIND_FILE: until the result */
     bool is_self;                 /* no quota */
 };
-/* One look at everything before anything is stored: a parcel is taken whole or refused whole. */
-enum parcel_reason in_check_items(const struct inbox *inbox, const struct in_parcel *parcel,
-                                  size_t length);
+/* One look at everything before anything is stored: a parcel is taken whole or refused whole. Out of
+ * memory for the mail in it: PARCEL_REASON_NONE, and parcel->error. */
+enum parcel_reason in_check_items(struct inbox *inbox, struct in_parcel *parcel, size_t length);
+/* May this item of a sender's be stored? A block of a file must be alone. */
+enum parcel_reason in_check_item(const struct inbox *inbox, const struct node_id *sender,
+                                 const struct parcel_item *item, bool is_alone);
 void in_file_head(const struct parcel_item *item, struct file_head *ret_head);
 void in_put_item(struct inbox *inbox, const struct in_op *op, const struct in_origin *origin,
                  const struct parcel_item *item, struct wall wall);

@@ -112,8 +112,16 @@ static bool make_conversations(struct node *node, const struct node_config *conf
     node->outbox = outbox_new(&outbox, boot, node->now, node->wall);
     node->inbox = inbox_new(&inbox);
     node->gossip = gossip_new(node->directory, node->links, &node->config.random);
+    struct mailbox_config mailbox = {.identity = node->identity,
+                                     .directory = node->directory,
+                                     .links = node->links,
+                                     .budget = &node->budget,
+                                     .random = config->random,
+                                     .size = config->mailbox_size,
+                                     .use = config->mailbox_use};
+    node->mailbox = mailbox_new(&mailbox);
     node->relay = relay_new(config->relay_rate, config->relay_month, node->links, &node->budget);
-    return node->outbox && node->inbox && node->gossip && node->relay;
+    return node->outbox && node->inbox && node->gossip && node->mailbox && node->relay;
 }
 
 static bool make_pool(struct node *node, const struct node_config *config,
@@ -130,6 +138,12 @@ static bool make_pool(struct node *node, const struct node_config *config,
                                .trace = &node->config.trace};
     node->pool = pool_new(&pool, boot, config->bootstrap, config->n_bootstrap, node->now);
     return node->pool != NULL;
+}
+
+/* How long a mail key is kept beyond the next one: as long as senders are taken to try, and a day. */
+static uint32_t mail_days(const struct node_config *config) {
+    int64_t day_us = 24 * US_PER_HOUR, days = (config->delivery_expire_us + day_us - 1) / day_us;
+    return days < MAIL_DAYS_MAX ? (uint32_t)days + 1 : MAIL_DAYS_MAX + 1;
 }
 
 static void set_time(struct node *node, struct mono mono, struct wall wall) {
@@ -169,6 +183,9 @@ struct node *node_new(const struct node_config *config, const struct node_boot *
     for (size_t i = 0; i < boot->n_nodes; i++)
         directory_restore(node->directory, boot->nodes[i].bytes, boot->nodes[i].length,
                           boot->nodes[i].pinned, &boot->nodes[i].pin, wall);
+    identity_mail_keep(node->identity, mail_days(config));
+    for (size_t i = 0; i < boot->n_mail_keys; i++)
+        identity_mail_load(node->identity, boot->mail_keys[i].day, boot->mail_keys[i].secret);
     identity_advance(node->identity, node->wall);
     return node;
 }
@@ -188,6 +205,7 @@ void node_free(struct node *node) {
     gossip_free(node->gossip);
     inbox_free(node->inbox);
     outbox_free(node->outbox);
+    mailbox_free(node->mailbox);
     policy_free(node->policy);
     paths_free(node->paths);
     droplist_free(node->droplist);
@@ -282,6 +300,8 @@ static void take_result(struct node *node, const struct store_result *result) {
         node_query_stored(node, cookie, result);
         break;
     case OWNER_NODE:
+        if (result->kind == STORE_MAIL_KEY)
+            node_mail_key_stored(node, result->error);
         node_stored(node, cookie);
         break;
     }
@@ -295,6 +315,7 @@ static void do_chores(struct node *node) {
     node->minute = mono_add(node->now, 30 * US_PER_S);
     if (identity_advance(node->identity, node->wall))
         node->publisher.dirty = true;
+    node_store_mail_key(node);
     droplist_advance(node->droplist, wall_minute(node->wall), links_count(node->links, true));
     if (directory_expire(node->directory, node->wall) > 0)
         pool_news(node->pool);
@@ -341,6 +362,9 @@ static void tick(struct node *node) {
     gossip_tick(node->gossip, node->now, node->wall);
     relay_tick(node->relay, node->now);
     node_ping_tick(node);
+    node_take_deposits(node);
+    if (mailbox_tick(node->mailbox, node->now))
+        node->publisher.dirty = true;
     kick_waiting(node);
     outbox_tick(node->outbox, node->now, node->wall);
     inbox_tick(node->inbox, node->now, node->wall);
@@ -359,6 +383,7 @@ static struct mono next_wake(const struct node *node) {
     next = mono_min(next, gossip_next(node->gossip));
     next = mono_min(next, relay_next(node->relay));
     next = mono_min(next, node_ping_next(node));
+    next = mono_min(next, mailbox_next(node->mailbox));
     next = mono_min(next, outbox_next(node->outbox));
     if (outbox_pending(node->outbox) > 0 &&
         node->kicked_generation != topology_generation(directory_topology(node->directory)))
@@ -377,6 +402,11 @@ static void reconfigure(struct node *node, const struct node_config *config) {
         node->config.relay = config->relay;
         node->publisher.dirty = true;
     }
+    if ((node->config.mailbox_size > 0) != (config->mailbox_size > 0))
+        node->publisher.dirty = true;
+    node->config.mailbox_size = config->mailbox_size;
+    mailbox_configure(node->mailbox, config->mailbox_size, config->mailbox_use);
+    identity_mail_keep(node->identity, mail_days(config));
     node->budget.max = config->memory_max;
     links_configure(node->links, config->link_heartbeat_us, config->link_timeout_us);
     paths_configure(node->paths, &paths);

@@ -215,6 +215,9 @@ static const struct history_record *copy_history(struct node *node,
         copy(node, result->history, result->n_records * sizeof *records);
     for (size_t i = 0; records && i < result->n_records; i++) {
         struct history_record *record = &records[i];
+        struct message_report report;
+        if (record->outgoing && outbox_look(node->outbox, &record->id, &report))
+            record->state = report.state;
         if (record->file)
             record->file = copy(node, record->file, sizeof *record->file);
         if (record->body)
@@ -223,6 +226,31 @@ static const struct history_record *copy_history(struct node *node,
             (result->history[i].body && !record->body))
             return NULL;
     }
+    return records;
+}
+
+/* Of an outgoing file the store knows neither where its recipient is nor what was confirmed just
+ * now. */
+static void complete_outgoing(const struct node *node, struct file_record *record) {
+    const struct directory_entry *entry = directory_find(node->directory, &record->peer);
+    struct message_report report;
+    struct descriptor descriptor;
+    if (outbox_look(node->outbox, &record->id, &report)) {
+        record->message_state = report.state;
+        record->held = report.arrived;
+    }
+    if (!entry)
+        return;
+    directory_descriptor(entry, &descriptor);
+    record->peer_address = directory_address(node->directory, entry);
+    memcpy(record->peer_name, descriptor.name, sizeof record->peer_name);
+}
+
+static const struct file_record *copy_files(struct node *node, const struct store_result *result) {
+    struct file_record *records = copy(node, result->files, result->n_records * sizeof *records);
+    for (size_t i = 0; records && i < result->n_records; i++)
+        if (records[i].state == FILE_OUTGOING)
+            complete_outgoing(node, &records[i]);
     return records;
 }
 
@@ -245,7 +273,7 @@ static void answer_page(struct node *node, const struct node_query *query,
         answer.conversations.more = result->more;
     } else {
         answer.kind = ANSWER_FILES;
-        answer.files.v = records = copy(node, result->files, n * sizeof *result->files);
+        answer.files.v = records = copy_files(node, result);
         answer.files.n = n;
         answer.files.next = result->next;
         answer.files.more = result->more;

@@ -2,6 +2,9 @@
 #include "daemon/core/doctor.h"
 #include "daemon/core/node_private.h"
 
+/* A disk at the brink fails and works many times a second: so often at most that is logged. */
+#define SAY_AGAIN_US (60 * US_PER_S)
+
 /* Each is resolved, which looks at all who claim its address: enough for anybody's address book. */
 #define PINS_MAX 4096
 
@@ -105,6 +108,11 @@ void node_note_store(struct node *node, const struct store_result *result) {
     case -EINVAL:
         break;
     default:
+        if (result->error != node->store_error ||
+            (node->store_recovered && node->now.us - node->store_failed.us > SAY_AGAIN_US))
+            core_log(&node->config.trace, TRACE_ERROR, "store: %s (error %d); p2pctl doctor",
+                     result->error == -ENOSPC ? "the disk is full" : "the disk failed",
+                     -result->error);
         node->store_error = result->error;
         node->store_failed = node->now;
         node->store_recovered = false;

@@ -150,7 +150,31 @@ struct mono node_ping_next(const struct node *node) {
 
 /* ---- Delivery ---- */
 
-static enum drop deliver(struct node *node, const struct onion_peeled *peeled, int64_t epoch) {
+/* Somebody leaves mail with us for a third. */
+static enum drop take_deposit(struct node *node, unsigned slot, const struct onion_peeled *peeled) {
+    struct mailbox_mail mail;
+    enum drop drop = mailbox_shard(node->mailbox, peeled->payload, peeled->payload_length, slot,
+                                   node->now, node->wall, &mail);
+    if (!mail.bytes)
+        return drop;
+    struct outbox_mail out = {mail.id, mail.recipient, mail.expires, mail.bytes, mail.length};
+    int error = outbox_deposit(node->outbox, &out, node->config.mailbox_size, node->wall);
+    if (error == 0)
+        return DROP_NONE;
+    mailbox_stored(node->mailbox, &mail.id, error, node->now);
+    return DROP_LIMIT;
+}
+
+void node_take_deposits(struct node *node) {
+    struct message_id id;
+    int error;
+
+    while (outbox_deposit_done(node->outbox, &id, &error))
+        mailbox_stored(node->mailbox, &id, error, node->now);
+}
+
+static enum drop deliver(struct node *node, unsigned slot, const struct onion_peeled *peeled,
+                         int64_t epoch) {
     if (peeled->payload_length == 0)
         return DROP_MALFORMED;
     node->counters.onion_delivered++;
@@ -165,6 +189,11 @@ static enum drop deliver(struct node *node, const struct onion_peeled *peeled, i
         return answer_ping(node, peeled->payload, peeled->payload_length);
     case PAYLOAD_PONG:
         return take_pong(node, peeled->payload, peeled->payload_length);
+    case PAYLOAD_DEPOSIT:
+        return take_deposit(node, slot, peeled);
+    case PAYLOAD_DEPOSITED:
+        return outbox_confirmation(node->outbox, peeled->payload, peeled->payload_length,
+                                   node->now);
     default:
         return DROP_VERSION;
     }
@@ -196,7 +225,7 @@ enum drop node_onion(struct node *node, unsigned slot, uint64_t from, const uint
     if (drop != DROP_NONE)
         return drop;
     drop = peeled.command == ONION_FORWARD ? forward(node, slot, from, &peeled, opened)
-                                           : deliver(node, &peeled, epoch);
+                                           : deliver(node, slot, &peeled, epoch);
     if (peeled.command == ONION_DELIVER)
         sodium_memzero(opened, sizeof opened);
     return drop;

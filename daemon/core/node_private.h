@@ -12,6 +12,7 @@
 #include "daemon/core/identity.h"
 #include "daemon/core/inbox.h"
 #include "daemon/core/link.h"
+#include "daemon/core/mailbox.h"
 #include "daemon/core/node.h"
 #include "daemon/core/outbox.h"
 #include "daemon/core/path.h"
@@ -73,6 +74,8 @@ struct node {
     struct share share; /* of the public-key work that packets cost */
     struct outbox *outbox;
     struct inbox *inbox;
+    struct mailbox *mailbox;
+    uint32_t mail_day; /* of the key that is being stored */
     struct policy *policy;
     struct publisher publisher;
     uint64_t rivals_told; /* claims to an address that another has */
@@ -108,9 +111,14 @@ void node_news(struct node *node, const struct directory_entry *entry, uint64_t 
 /* Store a kept node's descriptor and pin. */
 void node_store_entry(struct node *node, const struct directory_entry *entry);
 void node_stored(struct node *node, uint64_t cookie);
+/* A new mail key is stored before it is published. */
+void node_store_mail_key(struct node *node);
+void node_mail_key_stored(struct node *node, int error);
 
 /* node_onion.c */
 enum drop node_onion(struct node *node, unsigned slot, uint64_t from, const uint8_t *packet);
+/* What came of deposits. */
+void node_take_deposits(struct node *node);
 void node_ping(struct node *node, uint64_t client, const struct node_id *target);
 void node_ping_tick(struct node *node);
 struct mono node_ping_next(const struct node *node);

@@ -104,6 +104,8 @@ static void observe_addresses(const struct node *node, struct descriptor *descri
 static void describe(const struct node *node, struct descriptor *descriptor) {
     memcpy(descriptor->name, node->config.name, sizeof descriptor->name);
     descriptor->relay = node->config.relay;
+    descriptor->mailbox = node->config.mailbox_size > 0;
+    descriptor->n_mailboxes = (uint8_t)mailbox_chosen(node->mailbox, descriptor->mailboxes);
     for (size_t i = 0; i < node->config.n_advertise; i++)
         descriptor->addresses[descriptor->n_addresses++] = node->advertise[i];
     if (descriptor->n_addresses == 0)
@@ -150,6 +152,26 @@ void node_sign(struct node *node) {
     struct store_op op = {.kind = STORE_SEQUENCE, .sequence = {descriptor.sequence}};
     effects_store(node->effects, &op, OWNER_NODE, 0);
 }
+
+/* ---- Mail keys ---- */
+
+void node_store_mail_key(struct node *node) {
+    struct store_op op = {.kind = STORE_MAIL_KEY};
+
+    if (!identity_mail_to_store(node->identity, &op.mail_key.day, &op.mail_key.secret,
+                                &op.mail_key.oldest))
+        return;
+    node->mail_day = op.mail_key.day;
+    effects_store(node->effects, &op, OWNER_NODE, 0);
+}
+
+void node_mail_key_stored(struct node *node, int error) {
+    identity_mail_stored(node->identity, node->mail_day, error == 0);
+    if (error == 0)
+        node->publisher.dirty = true; /* else the next look stores it again */
+}
+
+/* ---- Publication ---- */
 
 static int64_t base_interval(const struct node *node) {
     int64_t interval = INTERVAL_NODE_US * (int64_t)directory_count(node->directory);

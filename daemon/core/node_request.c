@@ -234,6 +234,10 @@ void node_status(const struct node *node, struct mono mono, struct status_report
                                   .memory_used = node->budget.used,
                                   .memory_max = node->budget.max,
                                   .counters = node->counters};
+    ret->mail_held = outbox_mail_held(node->outbox, &ret->mail_held_bytes);
+    ret->outbox_pending -=
+        ret->mail_held < ret->outbox_pending ? ret->mail_held : ret->outbox_pending;
+    ret->counters.mail_refused = mailbox_refused(node->mailbox);
     memcpy(ret->name, node->config.name, sizeof ret->name);
     if (bytes && descriptor_decode(bytes, length, &self) == DROP_NONE) {
         ret->n_addresses = self.n_addresses;
@@ -256,6 +260,9 @@ void node_status(const struct node *node, struct mono mono, struct status_report
     ret->counters.refused_unknown = inbox_counters(node->inbox)->refused_unknown;
     ret->counters.refused_quota = inbox_counters(node->inbox)->refused_quota;
     ret->counters.refused_files = inbox_counters(node->inbox)->refused_files;
+    for (int i = 0; i < BUDGET_HOLDERS; i++)
+        ret->counters.memory_evicted += node->budget.evicted[i];
+    ret->counters.memory_refused = node->budget.refused;
 }
 
 static void request_status(struct node *node, const struct request *request) {

@@ -78,7 +78,7 @@ static void look_up(struct outbox *outbox, const struct request *request, bool i
 }
 
 void outbox_message(struct outbox *outbox, const struct request *request) {
-    struct out_message *message = out_find(outbox, &request->message.id);
+    struct out_message *message = out_find_own(outbox, &request->message.id);
     if (message)
         status(outbox, message, request->client, request->message.wait);
     else
@@ -87,7 +87,7 @@ void outbox_message(struct outbox *outbox, const struct request *request) {
 
 void outbox_cancel(struct outbox *outbox, const struct request *request, struct mono now,
                    struct wall wall) {
-    struct out_message *message = out_find(outbox, &request->message.id);
+    struct out_message *message = out_find_own(outbox, &request->message.id);
     if (message)
         cancel(outbox, message, request->client, now, wall);
     else
@@ -105,7 +105,7 @@ void outbox_client_gone(struct outbox *outbox, uint64_t client) {
 
 static void find_done(struct outbox *outbox, const struct out_op *op,
                       const struct store_result *result, struct mono now, struct wall wall) {
-    struct out_message *message = out_find(outbox, &op->id);
+    struct out_message *message = out_find_own(outbox, &op->id);
     struct message_report report = out_report_record(&result->record);
     report.id = op->id;
     if (op->client_gone)
@@ -114,7 +114,7 @@ static void find_done(struct outbox *outbox, const struct out_op *op,
         cancel(outbox, message, op->client, now, wall);
     else if (message)
         status(outbox, message, op->client, op->wait);
-    else if (result->error == -ENOENT)
+    else if (result->error == -ENOENT || (!result->error && result->record.kind == KIND_MAIL))
         effects_answer_text(outbox->config.effects, op->client, ANSWER_UNKNOWN,
                             "no message has this id");
     else if (result->error)
@@ -147,6 +147,12 @@ void outbox_stored(struct outbox *outbox, uint64_t cookie, const struct store_re
     case OUT_OP_FIND:
         find_done(outbox, op, result, now, wall);
         break;
+    case OUT_OP_READ_MAIL:
+        out_mail_read(outbox, op, result);
+        break;
+    case OUT_OP_DEPOSIT:
+        out_deposit_stored(outbox, op, result, now, wall);
+        return; /* told of later */
     }
     out_op_free(outbox, op);
 }
@@ -170,12 +176,14 @@ static int init_tables(struct outbox *outbox) {
 /* One message that was owed when we stopped. */
 static int boot_message(struct outbox *outbox, const struct out_record *record, struct mono now,
                         struct wall wall) {
-    struct out_conversation *conversation = out_conversation_get(outbox, &record->recipient);
+    bool is_mail = record->kind == KIND_MAIL;
+    struct out_conversation *conversation =
+        is_mail ? NULL : out_conversation_get(outbox, &record->recipient);
     struct out_message *message =
-        conversation ? out_message_new(outbox, record, conversation) : NULL;
+        conversation || is_mail ? out_message_new(outbox, record, conversation) : NULL;
     if (!message)
         return -ENOMEM;
-    if (conversation->sequence < record->sequence)
+    if (conversation && conversation->sequence < record->sequence)
         conversation->sequence = record->sequence;
     if (!node_id_is_equal(&record->recipient, &outbox->self)) {
         message->flow = out_flow_get(outbox, &record->recipient, record->relays_exact,
@@ -185,6 +193,8 @@ static int boot_message(struct outbox *outbox, const struct out_record *record, 
             return -ENOMEM;
         }
         message->flow->n_messages++;
+        if (is_mail)
+            out_kept_boot(outbox, message);
     }
     out_message_enter(outbox, message, record->progress, now, wall);
     return 0;
@@ -222,10 +232,12 @@ struct outbox *outbox_new(const struct outbox_config *config, const struct node_
     TAILQ_INIT(&outbox->run);
     TAILQ_INIT(&outbox->all_watchers);
     TAILQ_INIT(&outbox->ops);
+    TAILQ_INIT(&outbox->deposits);
+    TAILQ_INIT(&outbox->deposited);
     TAILQ_INIT(&outbox->batches);
     outbox->expires_first = (struct wall){INT64_MAX};
     outbox->expiry_check = outbox->state_retry = outbox->keys_check = MONO_NEVER;
-    outbox->expiry_checked = outbox->local_retry = now;
+    outbox->expiry_checked = outbox->local_retry = outbox->mail_scan = now;
     outbox->state_retry_us = outbox->local_retry_us = US_PER_S;
     config->budget->evict[BUDGET_OUTBOX] = out_evict;
     config->budget->context[BUDGET_OUTBOX] = outbox;
@@ -246,6 +258,10 @@ static void free_ops(struct outbox *outbox) {
         }
         if (op->kind == OUT_OP_READ && --op->parcel->reads == 0 && !op->parcel->flow)
             out_parcel_drop(outbox, op->parcel);
+        if (op->kind == OUT_OP_READ_MAIL)
+            out_mail_abandon_read(outbox, op);
+        if (op->kind == OUT_OP_DEPOSIT)
+            out_message_discard(outbox, op->message);
         out_op_free(outbox, op);
     }
 }
@@ -256,6 +272,7 @@ void outbox_free(struct outbox *outbox) {
     while (!TAILQ_EMPTY(&outbox->all_flows))
         out_flow_free(outbox, TAILQ_FIRST(&outbox->all_flows));
     free_ops(outbox);
+    out_deposits_deinit(outbox);
     while (!TAILQ_EMPTY(&outbox->all))
         out_message_free(outbox, TAILQ_FIRST(&outbox->all));
     out_batches_deinit(outbox);
@@ -302,6 +319,7 @@ void outbox_tick(struct outbox *outbox, struct mono now, struct wall wall) {
         expire_keys(outbox, now, wall);
     out_local_start(outbox, now);
     out_run(outbox, now, wall);
+    out_mail_tick(outbox, now, wall);
 }
 
 struct mono outbox_next(const struct outbox *outbox) {
@@ -309,6 +327,7 @@ struct mono outbox_next(const struct outbox *outbox) {
         return (struct mono){0}; /* at once */
     struct mono next = mono_min(timers_next(&outbox->timers), outbox->expiry_check);
     next = mono_min(next, mono_min(outbox->state_retry, outbox->keys_check));
+    next = mono_min(next, out_mail_next(outbox));
     if (outbox->local_stage == OUT_LOCAL_NONE && !TAILQ_EMPTY(&outbox->locals))
         next = mono_min(next, outbox->local_retry);
     return next;
@@ -322,7 +341,7 @@ uint64_t outbox_pending_to(const struct outbox *outbox, const struct node_id *re
     const struct out_message *message;
     uint64_t n = 0;
     TAILQ_FOREACH(message, &outbox->all, all)
-    n += !message_state_is_final(message->state) &&
+    n += message->kind != KIND_MAIL && !message_state_is_final(message->state) &&
          node_id_is_equal(&message->conversation->recipient, recipient);
     return n;
 }
@@ -346,9 +365,11 @@ void outbox_silence(const struct outbox *outbox, struct outbox_silence *ret_sile
     const struct out_flow *flow;
     const struct out_message *message;
     TAILQ_FOREACH(flow, &outbox->all_flows, all)
-    silence.recipients += flow->n_messages > 0 && (flow->unreachable || out_flow_is_silent(flow));
+    silence.recipients +=
+        flow->n_messages > flow->n_kept && (flow->unreachable || out_flow_is_silent(flow));
     TAILQ_FOREACH(message, &outbox->all, all) {
-        if (!message->flow || (!message->flow->unreachable && !out_flow_is_silent(message->flow)))
+        if (message->kind == KIND_MAIL || !message->flow ||
+            (!message->flow->unreachable && !out_flow_is_silent(message->flow)))
             continue;
         silence.messages++;
         if (message->created.us < silence.oldest.us)

@@ -23,6 +23,9 @@
     262144                    /* recipients written to, ever: their sequence must not begin again */
 #define OUTBOX_FILES_MAX 4096 /* of the messages, files: their names are held in memory */
 #define OUTBOX_WATCHERS_MAX 16 /* clients that wait for one message */
+#define OUTBOX_MAIL_MAX 65536  /* mails kept for others, whatever their size */
+#define OUTBOX_MAIL_COST 1024u /* what a mail counts beyond its bytes: a row and our memory */
+#define OUTBOX_DEPOSITS_MAX 64 /* of ours under way to mailboxes, up to 60 KiB each */
 #define OUTBOX_BATCHES_MAX 256 /* pushes of many that are not answered to their end */
 
 struct outbox;
@@ -89,6 +92,26 @@ bool outbox_local(struct outbox *outbox, struct parcel_item *ret_item);
 void outbox_local_done(struct outbox *outbox, const struct message_id *id, int error,
                        struct mono now, struct wall wall);
 
+/* Mail for somebody else, from mailbox_shard(): stored, and delivered when its recipient is there.
+ * `quota`: bytes of all the mail that we keep; a recipient has an eighth of it. 0: what came of it will
+ * be told by outbox_deposit_done(), the bytes are borrowed until then; -EDQUOT, -EEXIST, -ENOMEM. */
+struct outbox_mail {
+    struct message_id id;
+    struct node_id recipient;
+    struct wall expires;
+    const uint8_t *bytes;
+    size_t length;
+};
+int outbox_deposit(struct outbox *outbox, const struct outbox_mail *mail, uint64_t quota,
+                   struct wall wall);
+/* Until false, after each event: which mail is durable now, or why not. */
+bool outbox_deposit_done(struct outbox *outbox, struct message_id *ret_id, int *ret_error);
+/* How many mails we keep, and what they count towards the quota. */
+uint64_t outbox_mail_held(const struct outbox *outbox, uint64_t *ret_bytes);
+/* An onion payload of kind PAYLOAD_DEPOSITED (its kind byte included): a mailbox keeps what we left. */
+enum drop outbox_confirmation(struct outbox *outbox, const uint8_t *payload, size_t length,
+                              struct mono now);
+
 /* Do what is due: call it at the end of each step in which outbox_next() is not after now. Shards
  * leave from here alone, so that what is pushed in one step is gathered. Sends a bounded number;
  * outbox_next() then stays due. */
@@ -96,7 +119,10 @@ void outbox_tick(struct outbox *outbox, struct mono now, struct wall wall);
 struct mono outbox_next(const struct outbox *outbox);
 
 uint64_t outbox_pending(const struct outbox *outbox); /* messages not final */
-/* Of them, those to one recipient; was anything ever written to it? */
+/* What is known of a message that is in memory: newer than what the store says. */
+bool outbox_look(const struct outbox *outbox, const struct message_id *id,
+                 struct message_report *ret_report);
+/* Of those pending, how many are to one recipient; was anything ever written to it? */
 uint64_t outbox_pending_to(const struct outbox *outbox, const struct node_id *recipient);
 bool outbox_has_written(const struct outbox *outbox, const struct node_id *recipient);
 /* Everybody written to, until visit returns false. */

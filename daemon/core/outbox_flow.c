@@ -36,6 +36,7 @@ struct out_flow *out_flow_get(struct outbox *outbox, const struct node_id *recip
     flow->shards_m = shards_m;
     flow->n_slots = n_slots;
     flow->srtt_us = -1;
+    flow->away_since = MONO_NEVER;
     flow->retry_us = OUTBOX_UNREACHABLE_MIN_US;
     flow->resume = flow->tried = flow->draw_after = flow->idle_since = (struct mono){INT64_MIN / 2};
     TAILQ_INIT(&flow->shorts);
@@ -50,6 +51,7 @@ struct out_flow *out_flow_get(struct outbox *outbox, const struct node_id *recip
 }
 
 void out_flow_free(struct outbox *outbox, struct out_flow *flow) {
+    out_mail_forget(outbox, flow);
     while (!TAILQ_EMPTY(&flow->parcels))
         out_parcel_drop(outbox, TAILQ_FIRST(&flow->parcels));
     for (unsigned i = 0; i < flow->n_slots; i++)

@@ -38,6 +38,11 @@ struct out_message *out_find(const struct outbox *outbox, const struct message_i
     return NULL;
 }
 
+struct out_message *out_find_own(const struct outbox *outbox, const struct message_id *id) {
+    struct out_message *message = out_find(outbox, id);
+    return message && message->kind == KIND_MAIL ? NULL : message;
+}
+
 /* ---- Final states ---- */
 
 void out_message_free(struct outbox *outbox, struct out_message *message) {
@@ -86,7 +91,8 @@ static void store_state(struct outbox *outbox, struct out_message *message, stru
     operation.out_state.id = message->id;
     operation.out_state.state = message->state;
     operation.out_state.finished = message->finished;
-    operation.out_state.forget = outbox->config.retention_us == 0 || message->withdrawn;
+    operation.out_state.forget =
+        outbox->config.retention_us == 0 || message->withdrawn || message->kind == KIND_MAIL;
     if (message->reason)
         snprintf(operation.out_state.reason, MESSAGE_REASON_MAX, "%s", message->reason);
     out_store(outbox, &operation, op);
@@ -98,6 +104,8 @@ void out_finish(struct outbox *outbox, struct out_message *message, enum message
     message->reason = reason;
     message->finished = wall;
     outbox->n_pending--;
+    if (message->kind == KIND_MAIL && message->flow)
+        out_kept_gone(outbox, message);
     if (message->flow)
         out_flow_forget(outbox, message);
     else if (message->queued)
@@ -109,7 +117,7 @@ void out_finish(struct outbox *outbox, struct out_message *message, enum message
     /* The receipt is proof enough for those who wait; a crash before the commit means one resend
      * that stores nothing. */
     if (state == MESSAGE_DELIVERED) {
-        outbox->counters.messages_delivered++;
+        outbox->counters.messages_delivered += message->kind != KIND_MAIL;
         out_watchers_answer(outbox, message);
     }
     store_state(outbox, message, now);

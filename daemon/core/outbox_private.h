@@ -2,8 +2,9 @@
  * is accepted), outbox_batch.c (many at once), outbox_message.c (messages and how they end),
  * outbox_watch.c (who waits for them), outbox_local.c (those to ourselves), outbox_parcel.c (parcels:
  * gathered, read, sealed), outbox_flow.c (per recipient: keys, turns, waiting), outbox_send.c (its
- * paths, and what goes over which), outbox_window.c (estimates and windows) and outbox_ack.c
- * (receipts, time-outs). Nobody else includes it. */
+ * paths, and what goes over which), outbox_window.c (estimates and windows), outbox_ack.c
+ * (receipts, time-outs), outbox_mail.c (what is left in mailboxes) and outbox_deposit.c (what we keep
+ * as a mailbox). Nobody else includes it. */
 #ifndef P2PD_OUTBOX_PRIVATE_H
 #define P2PD_OUTBOX_PRIVATE_H
 
@@ -47,6 +48,8 @@ void out_batches_deinit(struct outbox *outbox);
 
 /* ---- outbox_message.c ---- */
 struct out_message *out_find(const struct outbox *outbox, const struct message_id *id);
+/* The same for clients: mail of others is nobody's here. */
+struct out_message *out_find_own(const struct outbox *outbox, const struct message_id *id);
 /* Not entered yet; NULL: no memory. */
 struct out_message *out_message_new(struct outbox *outbox, const struct out_record *record,
                                     struct out_conversation *conversation);
@@ -194,5 +197,25 @@ void out_flow_enqueue(struct outbox *outbox, struct out_flow *flow, struct out_m
 /* How long to wait for an answer to what a parcel sends now. */
 int64_t out_delay_us(struct outbox *outbox, const struct out_parcel *parcel);
 void out_flow_time_out(struct outbox *outbox, struct out_flow *flow, struct mono now);
+
+/* ---- outbox_mail.c ---- */
+/* Leave what waits for those who are away with their mailboxes. */
+void out_mail_tick(struct outbox *outbox, struct mono now, struct wall wall);
+struct mono out_mail_next(const struct outbox *outbox);
+/* A read came back. */
+void out_mail_read(struct outbox *outbox, struct out_op *op, const struct store_result *result);
+void out_mail_abandon_read(struct outbox *outbox, struct out_op *op);
+/* The flow goes: so do its deposits. */
+void out_mail_forget(struct outbox *outbox, struct out_flow *flow);
+/* How many mailboxes have said that they keep it. */
+unsigned out_mail_count(const struct out_message *message);
+
+/* ---- outbox_deposit.c ---- */
+void out_deposit_stored(struct outbox *outbox, struct out_op *op, const struct store_result *result,
+                        struct mono now, struct wall wall);
+/* Mail that was there at start counts; what is final does not. */
+void out_kept_boot(struct outbox *outbox, const struct out_message *message);
+void out_kept_gone(struct outbox *outbox, const struct out_message *message);
+void out_deposits_deinit(struct outbox *outbox);
 
 #endif

@@ -109,7 +109,7 @@ static bool is_acceptable(struct outbox *outbox, const struct request *request,
         snprintf(why.text, sizeof why.text,
                  "the message has %zu bytes, delivery.max_message allows %zu", request->push.size,
                  outbox->config.message_max);
-    } else if (out_find(outbox, &request->push.id)) {
+    } else if (out_find_own(outbox, &request->push.id)) {
         return true;
     } else if (outbox->n_messages + outbox->n_putting >= outbox->config.messages_max) {
         snprintf(why.text, sizeof why.text, "too many messages wait to be delivered (limit %zu)",
@@ -158,7 +158,7 @@ static void put_free(struct outbox *outbox, struct out_op *op) {
 static int put_prepare(struct outbox *outbox, struct out_op *op, const struct request *request,
                        const struct node_id *recipient, const char *notice,
                        struct out_record *record) {
-    struct out_message *known = out_find(outbox, &record->id);
+    struct out_message *known = out_find_own(outbox, &record->id);
     struct out_conversation *conversation = out_conversation_get(outbox, recipient);
     if (!conversation)
         return -EDQUOT;
@@ -276,7 +276,7 @@ static void answer_push(struct outbox *outbox, const struct out_op *op,
 
 static void put_existed(struct outbox *outbox, const struct out_op *op,
                         const struct store_result *result) {
-    struct out_message *known = out_find(outbox, &op->id);
+    struct out_message *known = out_find_own(outbox, &op->id);
     struct message_report report = out_report_record(&result->record);
     report.id = op->id;
     if (known)

@@ -166,7 +166,7 @@ static void mark_sent(struct outbox *outbox, struct out_parcel *parcel) {
         if (!message || message->state != MESSAGE_QUEUED)
             continue;
         out_set_state(message, MESSAGE_SENT);
-        outbox->counters.messages_sent++;
+        outbox->counters.messages_sent += message->kind != KIND_MAIL;
     }
 }
 

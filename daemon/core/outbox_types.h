@@ -3,6 +3,7 @@
 #ifndef P2PD_OUTBOX_TYPES_H
 #define P2PD_OUTBOX_TYPES_H
 
+#include "daemon/core/mail.h"
 #include "daemon/core/outbox.h"
 #include "daemon/core/table.h"
 #include "daemon/core/timer.h"
@@ -49,8 +50,8 @@ struct out_message {
     struct table_link by_id;
     TAILQ_ENTRY(out_message) all, queue, cached;
     struct message_id id;
-    struct out_flow *flow; /* NULL: to ourselves, or final */
-    struct out_conversation *conversation;
+    struct out_flow *flow;                 /* NULL: to ourselves, or final */
+    struct out_conversation *conversation; /* NULL: KIND_MAIL */
     uint64_t sequence;
     struct wall created, expires, finished;
     uint64_t size, blocks_left, next_block;
@@ -59,6 +60,7 @@ struct out_message {
     struct mono progress_at;
     enum message_kind kind;
     enum message_state state;
+    uint8_t mailed; /* bits: at which of its flow's mailboxes it is */
     const char *reason;
     uint8_t *body; /* kept copy of a small one, or NULL: to be read from the store */
     bool queued;   /* in its flow's queue, or among the local ones */
@@ -123,11 +125,15 @@ struct out_slot { /* a place for a kept path; its window outlives the path */
     bool based;      /* `base` is known of this path */
     uint32_t window; /* in OUTBOX_WINDOW_UNIT parts of a packet */
     unsigned flight;
-    uint32_t loss;     /* share of its packets lost, in 2^-16 */
-    uint32_t base;     /* least (arrived - sent), by two clocks */
-    int64_t queue_us;  /* how much more it was lately */
-    struct mono cut;   /* last halved */
-    struct mono heard; /* something sent over this path arrived */
+    uint32_t loss;        /* share of its packets lost, in 2^-16 */
+    uint32_t base;        /* least (arrived - sent), by two clocks */
+    int64_t queue_us;     /* how much more it was lately */
+    struct mono sampled;  /* what told so was sent then */
+    uint32_t high_window; /* when the queue was found above what is aimed at; 0: it is not */
+    int64_t high_us;      /* the queue then */
+    struct mono high_at;  /* that was sent then */
+    struct mono cut;      /* last halved */
+    struct mono heard;    /* something sent over this path arrived */
 };
 
 struct out_flow { /* one recipient (and one kind of route asked for) */
@@ -160,10 +166,52 @@ struct out_flow { /* one recipient (and one kind of route asked for) */
     struct mono draw_after; /* a further path could not be had: not tried before */
     int64_t retry_us;
     struct mono idle_since;
+    struct mono away_since; /* MONO_NEVER: it is there */
+    struct out_mail *mail;  /* NULL: nothing of it was to be left in mailboxes */
+    size_t n_kept;          /* mails of others that we keep for it, and their bytes */
+    uint64_t kept_bytes;
     unsigned n_slots;
     struct out_slot slots[];
 };
 TAILQ_HEAD(out_flows, out_flow);
+
+#define OUTBOX_TOKENS 16 /* confirmations remembered: each comes twice */
+struct out_box {         /* a mailbox of a recipient's */
+    uint64_t prefix;
+    struct mono due; /* not before */
+    unsigned tries;
+    struct out_deposit *deposit; /* under way; one at a time */
+};
+struct out_mail {
+    struct out_box boxes[DESCRIPTOR_MAILBOXES_MAX];
+    unsigned n;
+};
+enum out_deposit_state { OUT_MAIL_READING, OUT_MAIL_SEALED };
+struct out_deposit { /* messages on their way to a mailbox */
+    TAILQ_ENTRY(out_deposit) link;
+    struct out_flow *flow; /* NULL: dropped, waits for the last read */
+    struct out_box *box;
+    enum out_deposit_state state;
+    struct message_id *ids;
+    uint32_t *places, *lengths; /* in the plaintext, while it is read */
+    size_t n;
+    struct wall expires;
+    uint32_t day;
+    uint8_t key[KEY_LEN]; /* the recipient's mail key of that day */
+    uint8_t *bytes;       /* plaintext, then the mail */
+    size_t length, charged;
+    unsigned reads, tries;
+    bool spoiled;
+    uint8_t token[MAIL_TOKEN_LEN];
+    /* Being sent: */
+    uint8_t *shards; /* NULL: not just now */
+    struct mail_cut cut;
+    uint8_t id[PARCEL_ID_LEN];
+    unsigned next; /* shard */
+    struct path *paths[2];
+    struct mono send_at;
+};
+TAILQ_HEAD(out_deposits, out_deposit);
 
 enum out_op_kind {
     OUT_OP_PUT,
@@ -171,7 +219,9 @@ enum out_op_kind {
     OUT_OP_PROGRESS,
     OUT_OP_READ,
     OUT_OP_READ_LOCAL,
-    OUT_OP_FIND
+    OUT_OP_FIND,
+    OUT_OP_READ_MAIL,
+    OUT_OP_DEPOSIT
 };
 struct out_op { /* a store operation under way; its address is the cookie */
     TAILQ_ENTRY(out_op) link;
@@ -185,7 +235,9 @@ struct out_op { /* a store operation under way; its address is the cookie */
     char *notice;                /* PUT */
     struct out_batch *batch;     /* PUT: one of many */
     struct out_parcel *parcel;   /* READ */
-    size_t item;                 /* READ */
+    size_t item;                 /* READ, READ_MAIL */
+    struct out_deposit *deposit; /* READ_MAIL */
+    int error;                   /* DEPOSIT, once it is done */
 };
 TAILQ_HEAD(out_ops, out_op);
 
@@ -242,6 +294,14 @@ struct outbox {
     uint32_t n_free_keys;
     unsigned packets_left;            /* in this tick */
     const struct out_parcel *sending; /* is not given up just now */
+    /* Mail: what we leave with others, and what we keep for them. */
+    struct out_deposits deposits;
+    unsigned n_deposits;
+    struct mono mail_scan; /* when recipients are next looked through */
+    uint8_t tokens[OUTBOX_TOKENS][MAIL_TOKEN_LEN];
+    unsigned next_token;
+    struct out_ops deposited; /* to be told of */
+    uint64_t n_kept, kept_bytes;
     /* The block for ourselves that is on its way, one at a time. */
     enum out_local_stage local_stage;
     struct out_message *local; /* NULL though a stage runs: it was cancelled meanwhile */

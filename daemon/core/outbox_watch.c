@@ -41,16 +41,26 @@ struct message_report out_report(const struct out_message *message) {
     struct message_report report = {.id = message->id,
                                     .state = message->state,
                                     .known = true,
-                                    .recipient = message->conversation->recipient,
                                     .kind = message->kind,
                                     .size = message->size,
                                     .arrived = message->confirmed,
                                     .created = message->created,
                                     .expires = message->expires,
-                                    .finished = message->finished};
+                                    .finished = message->finished,
+                                    .mailboxes = out_mail_count(message)};
+    if (message->conversation) /* mail of others belongs to none, and nobody is told of it */
+        report.recipient = message->conversation->recipient;
     if (message->reason)
         snprintf(report.reason, sizeof report.reason, "%s", message->reason);
     return report;
+}
+
+bool outbox_look(const struct outbox *outbox, const struct message_id *id,
+                 struct message_report *ret_report) {
+    const struct out_message *message = out_find(outbox, id);
+    if (message)
+        *ret_report = out_report(message);
+    return message != NULL;
 }
 
 struct message_report out_report_record(const struct out_record *record) {

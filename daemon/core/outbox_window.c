@@ -22,6 +22,7 @@
 #define TARGET_MAX_US (25 * US_PER_MS)
 /* No network queues for longer: the recipient's clock began anew, or its word is worth nothing. */
 #define QUEUE_MAX_US (10 * US_PER_S)
+#define HIGH_ROUNDS 4 /* round trips until what was yielded must show */
 #define LOSS_UNIT 65536u
 #define LOSS_UNMEASURED (LOSS_UNIT / 100)
 #define LOSS_COUNTS (LOSS_UNIT * 15 / 100)
@@ -52,13 +53,21 @@ void out_slot_renew(struct out_slot *slot, uint32_t id) {
 
 /* ---- Delay ---- */
 
-/* What the other paths wait at least: they leave through the same door as this one. */
-static int64_t shared_queue(const struct out_flow *flow, const struct out_slot *except) {
+/* What the other paths waited at least, or would have, when this was sent: they leave through the
+ * same door. What is known of another time says little. */
+static int64_t shared_queue(const struct out_flow *flow, const struct out_slot *except,
+                            struct mono sent) {
     int64_t least = INT64_MAX;
     for (unsigned i = 0; i < flow->n_slots; i++) {
         const struct out_slot *slot = &flow->slots[i];
-        if (slot != except && slot->path && slot->based && slot->queue_us < least)
-            least = slot->queue_us;
+        if (slot == except || !slot->path || !slot->based)
+            continue;
+        int64_t apart = slot->sampled.us - sent.us;
+        int64_t queue = slot->queue_us - (apart < 0 ? -apart : apart);
+        if (queue < 0)
+            queue = 0;
+        if (queue < least)
+            least = queue;
     }
     return least == INT64_MAX ? except->queue_us : least;
 }
@@ -69,19 +78,47 @@ static int64_t target_us(const struct out_flow *flow, const struct out_slot *slo
     return target < TARGET_MIN_US ? TARGET_MIN_US : target > TARGET_MAX_US ? TARGET_MAX_US : target;
 }
 
+/* What a new path takes for its queue may have been another's a moment before, and false bases are
+ * handed on. So where a quarter of the window is gone and the queue is not (were it ours alone, a
+ * quarter of it would be, and more), it counts for the path's own delay. To yield further could not
+ * make room, and would end at nothing. */
+static bool is_not_ours(const struct out_flow *flow, struct out_slot *slot, struct mono sent,
+                        int64_t queue) {
+    if (queue <= target_us(flow, slot)) {
+        slot->high_window = 0;
+        return false;
+    }
+    bool yielded = slot->window <= slot->high_window / 4 * 3 &&
+                   sent.us - slot->high_at.us >= HIGH_ROUNDS * flow->srtt_us;
+    if (yielded && queue >= slot->high_us * 7 / 8)
+        return true;
+    if (slot->high_window == 0 || yielded) {
+        slot->high_window = slot->window;
+        slot->high_us = queue;
+        slot->high_at = sent;
+    }
+    return false;
+}
+
 void out_slot_delay(struct out_flow *flow, struct out_slot *slot, struct mono sent,
                     uint32_t arrived) {
     uint32_t delay = arrived - (uint32_t)sent.us;
     int64_t queue = (int32_t)(delay - slot->base);
     if (!slot->based || queue > QUEUE_MAX_US || queue < -QUEUE_MAX_US) {
-        queue = shared_queue(flow, slot);
+        queue = shared_queue(flow, slot, sent);
         slot->base = delay - (uint32_t)queue;
         slot->based = true;
     } else if (queue < 0) {
         slot->base = delay;
         queue = 0;
     }
+    if (is_not_ours(flow, slot, sent, queue)) {
+        slot->high_window = 0;
+        slot->base = delay;
+        queue = 0;
+    }
     slot->queue_us = queue;
+    slot->sampled = sent;
     if (queue > target_us(flow, slot) * 3 / 4)
         slot->starting = false;
 }
@@ -126,6 +163,7 @@ static void slot_cut(const struct out_flow *flow, struct out_slot *slot, struct 
     slot->loss = LOSS_COUNTS / 2;
     slot->starting = false;
     slot->window /= 2;
+    slot->high_window = 0;
     if (slot->window < OUTBOX_WINDOW_MIN * OUTBOX_WINDOW_UNIT)
         slot->window = OUTBOX_WINDOW_MIN * OUTBOX_WINDOW_UNIT;
 }

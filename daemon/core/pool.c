@@ -36,7 +36,7 @@ struct pool *pool_new(const struct pool_config *config, const struct node_boot *
     pool->redraw = mono_add(now, REDRAW_US);
     pool->save = MONO_NEVER;
     pool->heal = mono_add(now, HEAL_US);
-    pool->lost = pool->introduced_from = (struct mono){INT64_MIN / 2};
+    pool->lost = pool->introduced_from = pool->join = (struct mono){INT64_MIN / 2};
     return pool;
 }
 
@@ -179,7 +179,7 @@ static void came_up(struct pool *pool, const struct link_event *event, struct mo
             contact->kind = CONTACT_GOSSIPED;
         contact->until = MONO_NEVER;
     }
-    pool->refusals = pool->in_vain = 0;
+    pool->refusals = pool->in_vain = pool->joins = 0;
     note_referrals(pool, event);
     answer_waiting(pool, &event->link.address, true, "connected");
     plan_save(pool, now);
@@ -455,6 +455,8 @@ void pool_tick(struct pool *pool, struct mono now, struct wall wall) {
     if (mono_is_due(pool->save, now))
         save(pool);
     pool->next = next_contact(pool, now);
+    if (pool->refusals > 0 && pool->join.us > now.us)
+        pool->next = mono_min(pool->next, pool->join);
 }
 
 struct mono pool_next(const struct pool *pool) {

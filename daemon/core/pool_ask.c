@@ -4,6 +4,8 @@
 #include "daemon/core/wirebuf.h"
 
 #define INTRODUCE_LEN (NODE_ID_LEN + ADDRESS_WIRE_LEN)
+/* So long one who said JOIN keeps its place: enough to learn the directory, and to be known by its address in it. */
+#define TURN_US (3 * US_PER_S)
 
 /* ---- Referrals ---- */
 
@@ -48,18 +50,37 @@ void pool_introduce(struct pool *pool, const struct link_view *to, const struct 
     links_send_frame(pool->config.links, to->prefix, FRAME_INTRODUCE, body, sizeof body, now);
 }
 
+static bool is_replaceable(const struct pool *pool, const struct link_view *link) {
+    return link && link->state != LINK_PROBATION && !link->dialled && !pool_is_anchor(pool, link) &&
+           !paths_is_guard(pool->config.paths, link->prefix);
+}
+
 /* The youngest accepted link that nothing protects, or NULL. */
 static const struct link_view *splittable(const struct pool *pool) {
     const struct link_view *youngest = NULL;
     for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
         const struct link_view *link = links_at(pool->config.links, slot);
-        if (!link || link->state == LINK_PROBATION || link->dialled || link->purpose == LINK_JOIN ||
-            pool_is_anchor(pool, link) || paths_is_guard(pool->config.paths, link->prefix))
+        if (!is_replaceable(pool, link) || link->purpose == LINK_JOIN)
             continue;
         if (!youngest || link->serial > youngest->serial)
             youngest = link;
     }
     return youngest;
+}
+
+/* The share is used up: whoever said JOIN first has had its turn, or NULL. Else those who came first (behind translators, say, where
+ * nobody can dial them) would shut out all who come after. */
+static const struct link_view *served(const struct pool *pool, struct mono now) {
+    const struct link_view *oldest = NULL;
+    for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
+        const struct link_view *link = links_at(pool->config.links, slot);
+        if (!is_replaceable(pool, link) || link->purpose != LINK_JOIN ||
+            now.us - link->since.us < TURN_US)
+            continue;
+        if (!oldest || link->serial < oldest->serial)
+            oldest = link;
+    }
+    return oldest;
 }
 
 /* Links let in by JOIN fill at most a quarter of the pool. */
@@ -70,7 +91,8 @@ static unsigned join_share(const struct pool *pool) {
 /* JOIN at a full node: the newcomer goes between us and one whom we accepted. False: no edge can be split. */
 static bool split_edge(struct pool *pool, const struct link_view *newcomer, struct mono now) {
     struct census census = pool_census(pool);
-    const struct link_view *link = census.joined < join_share(pool) ? splittable(pool) : NULL;
+    const struct link_view *link =
+        census.joined < join_share(pool) ? splittable(pool) : served(pool, now);
     if (!link)
         return false;
     struct link_view displaced = *link;

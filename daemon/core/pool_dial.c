@@ -3,7 +3,10 @@
 #include "daemon/core/pool_private.h"
 
 #define DIALS_AT_ONCE 8
-#define JOIN_AFTER 8  /* refusals in a row after which a newcomer says JOIN */
+#define JOIN_AFTER 8 /* refusals in a row after which a newcomer says JOIN */
+/* Between two JOINs, half as much again at most: or newcomers who know two full nodes would dial them for ever. */
+#define JOIN_MIN_US (500 * US_PER_MS)
+#define JOIN_DOUBLINGS 3
 #define HEAL_PLACES 2 /* above the aim, for neighbours found again */
 #define PROBES_AT_ONCE 4
 #define HEAL_FAST_US (500 * US_PER_MS)
@@ -104,6 +107,18 @@ static struct contact *draw_contact(struct pool *pool, bool introduced, bool joi
     return contact;
 }
 
+static bool may_join(const struct pool *pool, const struct census *census, struct mono now) {
+    return census->up < pool->config.min && pool->refusals > 0 && mono_is_due(pool->join, now);
+}
+
+static void joined(struct pool *pool, struct mono now) {
+    int64_t wait = JOIN_MIN_US << (pool->joins < JOIN_DOUBLINGS ? pool->joins : JOIN_DOUBLINGS);
+    pool->joins++;
+    pool->refusals = 0;
+    pool->join =
+        mono_add(now, wait + (int64_t)random_below(pool->config.random, (uint64_t)wait / 2));
+}
+
 void pool_fill(struct pool *pool, struct mono now, struct wall wall) {
     struct census census = pool_census(pool);
     unsigned aim = pool_aim(pool), dials = links_dials(pool->config.links);
@@ -117,19 +132,19 @@ void pool_fill(struct pool *pool, struct mono now, struct wall wall) {
     if (lack > pool->config.max - census.all)
         lack = pool->config.max - census.all;
     bool introduced = census.up < aim && census.accepted < pool->config.max - aim / 2;
-    bool join = pool->refusals >= JOIN_AFTER && census.up < pool->config.min;
+    bool join = pool->refusals >= JOIN_AFTER && may_join(pool, &census, now);
     if (lack > 0 && pool->in_vain >= IN_VAIN)
         lack = DIALS_AT_ONCE; /* few will answer */
     for (; dials < lack && dials < DIALS_AT_ONCE; dials++) {
         struct contact *contact = draw_contact(pool, introduced, join, now);
-        if (!contact && census.up < pool->config.min && pool->refusals > 0 && !join) {
+        if (!contact && !join && may_join(pool, &census, now)) {
             join = true; /* everybody we know of is full */
             contact = draw_contact(pool, introduced, join, now);
         }
         if (!contact || !pool_try(pool, contact, join, now, wall))
             return;
         if (join) { /* one at a time: each splits an edge */
-            pool->refusals = 0;
+            joined(pool, now);
             return;
         }
     }

@@ -21,8 +21,10 @@ struct pool {
     struct pool_config config;
     struct book book;
     unsigned refusals; /* in a row since the last link */
+    unsigned joins;    /* JOINs in a row since the last link */
     unsigned in_vain;  /* dials in a row that nobody answered */
     struct mono next, redraw, save, heal;
+    struct mono join;            /* not before */
     struct mono lost;            /* when a neighbour last fell silent */
     struct mono introduced_from; /* a token bucket, as a time */
     bool saving, dirty, leaving;

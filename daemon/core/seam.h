@@ -401,8 +401,9 @@ struct counters { /* names as in status --json */
         retransmissions;
     uint64_t drops[DROP_COUNT];
     uint64_t share_refused, cookies_sent, handshakes_refused, messages_sent, messages_delivered,
-        messages_received, receipts_sent;
+        messages_received, receipts_sent, mail_refused;
     uint64_t refused_blocked, refused_unknown, refused_quota, refused_files; /* parcels */
+    uint64_t memory_evicted, memory_refused; /* at limits.memory: what went, what was not taken */
 };
 struct status_report {
     struct node_id id;
@@ -413,7 +414,8 @@ struct status_report {
     unsigned pool_neighbours, pool_min, pool_max, pool_spare;
     size_t directory_nodes, directory_relays; /* ourselves included */
     uint64_t inbox_waiting, outbox_pending;
-    int64_t clock_offset_us; /* the correction in force */
+    uint64_t mail_held, mail_held_bytes; /* kept for others; not among outbox_pending */
+    int64_t clock_offset_us;             /* the correction in force */
     size_t memory_used, memory_max, droplist_entries;
     struct counters counters;
 };

@@ -103,7 +103,8 @@ static enum answer_code take_push(const P2pd__Control__Push *wire, size_t messag
     return code ? code : take_destination(wire->to, &request->push.to, ret_text);
 }
 
-static enum answer_code take_items(const P2pd__Control__PushMany *wire, size_t message_max,
+/* How long each may be is the core's to say: what comes before one that is too long is accepted. */
+static enum answer_code take_items(const P2pd__Control__PushMany *wire,
                                    struct control_decoded *decoded,
                                    char ret_text[CONTROL_TEXT_MAX]) {
     const size_t n = wire->n_ids;
@@ -119,9 +120,7 @@ static enum answer_code take_items(const P2pd__Control__PushMany *wire, size_t m
     }
     for (size_t i = 0; i < n; i++) {
         struct push_item *item = &decoded->items[i];
-        enum answer_code code = check_size(wire->bodies[i].len, message_max, ret_text);
-        if (code == ANSWER_OK)
-            code = take_id(&wire->ids[i], &item->id, ret_text);
+        enum answer_code code = take_id(&wire->ids[i], &item->id, ret_text);
         if (code != ANSWER_OK)
             return code;
         item->body = wire->bodies[i].data;
@@ -132,14 +131,14 @@ static enum answer_code take_items(const P2pd__Control__PushMany *wire, size_t m
     return ANSWER_OK;
 }
 
-static enum answer_code take_push_many(const P2pd__Control__PushMany *wire, size_t message_max,
+static enum answer_code take_push_many(const P2pd__Control__PushMany *wire,
                                        struct control_decoded *decoded,
                                        char ret_text[CONTROL_TEXT_MAX]) {
     struct request *request = &decoded->request;
     request->kind = REQUEST_PUSH_MANY;
     request->push_many.strict = wire->strict;
     request->push_many.wait = wire->wait;
-    enum answer_code code = take_items(wire, message_max, decoded, ret_text);
+    enum answer_code code = take_items(wire, decoded, ret_text);
     if (code == ANSWER_OK)
         code = take_expiry(wire->expire_us, &request->push_many.expire_us, ret_text);
     if (code == ANSWER_OK)
@@ -366,7 +365,7 @@ static enum answer_code take_messages(const P2pd__Control__Request *wire, size_t
     case P2PD__CONTROL__REQUEST__COMMAND_PUSH:
         return take_push(wire->push, message_max, request, ret_text);
     case P2PD__CONTROL__REQUEST__COMMAND_PUSH_MANY:
-        return take_push_many(wire->push_many, message_max, decoded, ret_text);
+        return take_push_many(wire->push_many, decoded, ret_text);
     case P2PD__CONTROL__REQUEST__COMMAND_SEND:
         return take_send(wire->send, decoded, ret_text);
     case P2PD__CONTROL__REQUEST__COMMAND_SEND_DONE:

@@ -357,11 +357,14 @@ static const struct {
     COUNTER(refused_unknown),
     COUNTER(refused_quota),
     COUNTER(refused_files),
+    COUNTER(memory_evicted),
+    COUNTER(memory_refused),
     COUNTER(handshakes_refused),
     COUNTER(messages_sent),
     COUNTER(messages_delivered),
     COUNTER(messages_received),
     COUNTER(receipts_sent),
+    COUNTER(mail_refused),
     DROPS("drop_malformed", DROP_MALFORMED),
     DROPS("drop_version", DROP_VERSION),
     DROPS("drop_mac", DROP_MAC),
@@ -411,6 +414,8 @@ static bool encode_status(struct encoder *encoder, const struct status_report *r
     status.directory_relays = report->directory_relays;
     status.inbox_waiting = report->inbox_waiting;
     status.outbox_pending = report->outbox_pending;
+    status.mail_held = report->mail_held;
+    status.mail_bytes = report->mail_held_bytes;
     status.clock_offset_us = report->clock_offset_us;
     status.memory_used = report->memory_used;
     status.memory_max = report->memory_max;

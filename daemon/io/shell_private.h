@@ -18,7 +18,12 @@
 
 #include <ev.h>
 
+struct shell_random { /* bytes from the system that nobody had yet */
+    uint8_t bytes[1024];
+    size_t left;
+};
 struct shell {
+    struct shell_random random;
     const struct options *options;
     struct config *config;
     struct log log;

@@ -100,7 +100,7 @@ static void sync_slot(struct store_db *db, struct file_slot *slot) {
 
 struct file_slot *store_files_slot(struct store_db *db, int64_t row) {
     struct store_files *files = db->files;
-    struct file_slot *oldest = &files->slots[0];
+    struct file_slot *oldest = NULL;
     files->clock++;
     for (size_t i = 0; i < FILE_SLOTS; i++) {
         struct file_slot *slot = &files->slots[i];
@@ -108,7 +108,8 @@ struct file_slot *store_files_slot(struct store_db *db, int64_t row) {
             slot->used = files->clock;
             return slot;
         }
-        if (slot->used < oldest->used)
+        bool is_kept = slot->row && slot->row == files->behind;
+        if (!is_kept && (!oldest || slot->used < oldest->used))
             oldest = slot;
     }
     sync_slot(db, oldest);
@@ -169,6 +170,9 @@ void store_files_commit(struct store_db *db) {
         return;
     for (size_t i = 0; i < files->n_deeds; i++)
         settle(files, &files->deeds[i]);
+    for (size_t i = 0; i < FILE_SLOTS; i++)
+        if (files->slots[i].is_over)
+            store_files_drop_slot(&files->slots[i]);
     files->n_deeds = 0;
     files->transaction++;
 }

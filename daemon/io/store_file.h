@@ -40,6 +40,7 @@ struct file_slot {
     uint64_t used;    /* as files->clock was */
     uint64_t checked; /* the transaction in which it was compared with what we had left */
     bool is_dirty;
+    bool is_over; /* complete: closed after the commit, or its space would outlive it */
     crypto_hash_sha256_state hash;
     uint64_t hashed; /* all below this is in `hash` */
     struct timespec changed;
@@ -70,7 +71,9 @@ struct store_files {
     struct file_deed *deeds;
     size_t n_deeds, deeds_room;
     int64_t looked; /* the row up to which the sweep has looked for files that are gone */
-    int64_t behind; /* a complete file whose digest is being computed while the queue is empty; 0 */
+    /* A complete file whose digest is being computed while the queue is empty; 0. Its slot is not
+     * given to another, or whoever touches many files would keep it from ever being done. */
+    int64_t behind;
     uint8_t buffer[65536];
 };
 

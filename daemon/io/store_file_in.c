@@ -412,6 +412,7 @@ static int complete(struct store_db *db, const struct store_op *op, const struct
     query_int(&query, part->row);
     query_run(&query);
     enter(db, op);
+    slot->is_over = true;
     store_files_note(db->files, DEED_DROP_PART, NULL, part->path);
     return 0;
 }
@@ -424,7 +425,8 @@ static int finish(struct store_db *db, const struct store_op *op, const struct p
     if (r < 0)
         return r == -ESTALE ? begin_anew(db, part, slot) : r;
     if (slot->hashed < part->total) {
-        db->files->behind = part->row;
+        if (!db->files->behind) /* one after the other: each of them ends */
+            db->files->behind = part->row;
         return -EAGAIN;
     }
     crypto_hash_sha256_state state = slot->hash;

@@ -109,7 +109,7 @@ static void add_line(struct page *page, struct side *side, const struct node_id 
 }
 
 static int64_t cursor_of(const struct page *page) {
-    if (page->ties < TIES_MAX)
+    if (page->ties < TIES_MAX || page->time + 1 == TIME_MAX)
         return page->time << TIE_BITS | page->ties;
     return (page->time + 1) << TIE_BITS;
 }

@@ -197,7 +197,7 @@ END
     expect_exit 1 ctl 2 push --id "$id" "$NET.15" text
     [[ $ERR == *'p2pctl: push: expired: not confirmed, it may have arrived all the same' ]]
     expect_exit 0 ctl 2 status "$id"
-    [ "$OUT" = expired ]
+    [ "${OUT%%$'\n'*}" = expired ]
     # Two nodes and no third: there is no route over three relays.
     expect_exit 1 ctl 2 push --strict --relays 3 --wait=5s "$NET.3" text
     id=$(push_wait 2 3 text | grep -oE '[0-9a-f]{32}' | head -n 1)

@@ -3,8 +3,10 @@
  * byte says what was done to a good one: 0, bytes of the file were changed (page 1, offset 2, length 1, bytes); 1, values (which
  * column 1, type 1, value 8 or bytes); 2, the input is the file. */
 #include "daemon/core/wirebuf.h"
-#include "daemon/io/store_private.h"
+#include "daemon/io/store_file.h"
+#include "tests/fuzz/replay.h"
 
+#include <dirent.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -16,6 +18,8 @@
 #define NOW_US (INT64_C(1800000000) * US_PER_S)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+const unsigned replay_variants_max = 60; /* a database is written, opened and checked */
 
 struct file {
     char folder[64], path[96];
@@ -67,7 +71,31 @@ static struct store_op in_op(uint8_t number, uint32_t total, uint32_t length, co
     return op;
 }
 
-static void fill_store(struct store *store) {
+static struct store_op file_op(uint8_t number, uint32_t total, uint32_t length, const uint8_t *body,
+                               struct file_head *ret_head) {
+    struct store_op op = in_op(number, total, length, body);
+    op.in_put.kind = KIND_FILE;
+    crypto_hash_sha256(ret_head->digest, body, total);
+    op.in_put.file = ret_head;
+    return op;
+}
+
+/* A file of ours, from its upload on. */
+static struct store_op out_file_op(const char *folder, const struct file_head *head) {
+    struct store_op op = out_op(4, 3, NULL);
+    struct spool spool;
+    int fd;
+    op.out_put.record.kind = KIND_FILE;
+    op.out_put.record.file = head;
+    check(spool_init(&spool, folder) == 0);
+    check(spool_create(&spool, op.out_put.spool, &fd) == 0 && write(fd, "abc", 3) == 3);
+    close(fd);
+    spool_deinit(&spool);
+    return op;
+}
+
+static void fill_store(struct store *store, const char *folder) {
+    struct file_head whole = {.name = "whole"}, part = {.name = "part"}, ours = {.name = "ours"};
     static uint8_t body[5000];
     static const struct spare spares[2] = {{.anchor = true, .id = {{1}}}, {.id = {{2}}}};
     static const int64_t row = 1;
@@ -90,9 +118,13 @@ static void fill_store(struct store *store) {
         {.kind = STORE_OUT_PROGRESS, .out_progress = {{{2}}, 1000}},
         {.kind = STORE_RULE_PUT, .rule_put = {{{1}}, RULE_BLOCK}},
         {.kind = STORE_MAIL_KEY, .mail_key = {20833, secret, 0}},
+        file_op(5, 5, 5, body, &whole),
+        file_op(6, sizeof body, 100, body, &part),
+        out_file_op(folder, &ours),
     };
     check(store_submit(store, ops, sizeof ops / sizeof ops[0]) == 0);
     check(store_start(store, wake, NULL) == 0);
+    store_stop(store); /* what it borrows is ours */
 }
 
 static uint8_t *read_whole(const char *path, size_t *ret_size) {
@@ -131,19 +163,31 @@ static void list_columns(struct file *file) {
     sqlite3_close(sqlite);
 }
 
+static void remove_folder(const struct file *file, const char *name) {
+    char path[sizeof file->folder + 8];
+    snprintf(path, sizeof path, "%s/%s", file->folder, name);
+    DIR *folder = opendir(path);
+    for (const struct dirent *entry; folder && (entry = readdir(folder));)
+        unlinkat(dirfd(folder), entry->d_name, 0);
+    if (folder)
+        closedir(folder);
+    rmdir(path);
+}
+
 /* Between inputs nothing stays behind: a fuzzer ends as it likes. */
 static void clean_up(const struct file *file) {
     unlink(file->path);
     remove_log(file);
-    char spool[sizeof file->folder + 8];
-    snprintf(spool, sizeof spool, "%s/spool", file->folder);
-    rmdir(spool);
+    remove_folder(file, "spool");
+    remove_folder(file, "files");
     rmdir(file->folder);
 }
 
 static int open_at(struct store **ret_store, const char *folder, const char *path,
                    char error[FAILURE_MAX]) {
-    struct store_config config = {path, folder, folder};
+    char files[80];
+    snprintf(files, sizeof files, "%s/files", folder);
+    struct store_config config = {path, folder, files};
     return store_open(ret_store, &config, error);
 }
 
@@ -160,8 +204,7 @@ static struct file *the_file(void) {
     check(sodium_init() >= 0 && mkdtemp(file.folder));
     snprintf(file.path, sizeof file.path, "%s/messages.db", file.folder);
     check(open_at(&store, file.folder, file.path, error) == 0);
-    fill_store(store);
-    store_stop(store);
+    fill_store(store, file.folder);
     file.bytes = read_whole(file.path, &file.size);
     list_columns(&file);
     clean_up(&file);
@@ -277,7 +320,7 @@ static void use_waiting(struct store_db *db, struct store_arena *arena) {
 
 static void use_sent(struct store_db *db, struct store_arena *arena) {
     struct store_result result = {.tag = 0};
-    for (uint8_t number = 1; number <= 3; number++) {
+    for (uint8_t number = 1; number <= 4; number++) {
         struct store_op op = {.kind = STORE_OUT_READ, .out_read = {{{number}}, 0, 0}};
         if (store_out_find(db, &op, &result, arena) == 0 && !db->error) {
             check(memchr(result.record.reason, 0, MESSAGE_REASON_MAX) != NULL);
@@ -316,6 +359,29 @@ static void use_histories(struct store_db *db, struct store_arena *arena) {
     db->error = 0;
 }
 
+static bool is_text(const char *text, size_t room) {
+    return memchr(text, 0, room) != NULL;
+}
+
+/* Without the folders: what a path from a damaged database leads to is not to be touched. */
+static void use_files(struct store_db *db, struct store_arena *arena) {
+    struct store_op op = {.kind = STORE_FILES, .files = {.limit = 2}};
+    for (int page = 0; page < 3; page++) {
+        struct store_result result = {.tag = 0};
+        store_file_list(db, &op, &result, arena);
+        for (size_t i = 0; !db->error && i < result.n_records; i++) {
+            const struct file_record *file = &result.files[i];
+            check(is_text(file->head.name, sizeof file->head.name));
+            check(is_text(file->path, sizeof file->path));
+            check(is_text(file->peer_name, sizeof file->peer_name));
+        }
+        db->error = 0;
+        op.files.after = result.next;
+        op.files.one = page == 1;
+        op.files.id.bytes[0] = 5;
+    }
+}
+
 /* Results are answers or errors; the disk's part of them is in db->error, and costs the
  * transaction alone. */
 static void use(struct store_db *db) {
@@ -323,6 +389,7 @@ static void use(struct store_db *db) {
 
     sqlite3_exec(db->sqlite, "BEGIN", NULL, NULL, NULL); /* never committed: that is slow */
     use_sent(db, &arena);
+    use_files(db, &arena);
     use_waiting(db, &arena);
     use_histories(db, &arena);
     db->sweep.now.us = INT64_MAX / 2;

@@ -290,6 +290,8 @@ static void must_rejoin(struct chaos *chaos, const char *when) {
             property_breaks(sim, PROPERTY_JOINED, "%s: %u pieces, %u at best, all %s all", when,
                             sim_components(sim), sim_joinable(sim),
                             sim_honest_know(sim) ? "know" : "do not know");
+            if (sim->verbose)
+                sim_print_hosts(sim);
             return;
         }
         sim_run(sim, ASK_US);

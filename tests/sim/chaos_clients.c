@@ -176,8 +176,9 @@ struct search {
     bool found;
 };
 
-static void look_for(void *context, const struct in_record *record) {
+static void look_for(void *context, enum message_kind kind, const struct in_record *record) {
     struct search *search = context;
+    (void)kind;
     search->found |= memcmp(&record->id, &search->push->id, sizeof record->id) == 0;
 }
 

@@ -29,13 +29,15 @@ static const struct plan check_plan[] = {
     {"bulk", 12, 1},         {"bulk-clean", 12, 1}, {"partition", 16, 4},   {"crashes", 12, 8},
     {"restart", 12, 3},      {"clock", 8, 4},       {"offline", 8, 3},      {"store", 8, 4},
     {"step", 12, 3},         {"join", 24, 3},       {"determinism", 10, 2}, {"replay", 10, 2},
-    {"forgetful", 8, 3},     {"crossing", 24, 6},   {"chaos", 0, SEEDS},    {NULL, 0, 0},
+    {"forgetful", 8, 3},     {"crossing", 24, 6},   {"mailbox", 12, 2},     {"files", 12, 2},
+    {"chaos", 0, SEEDS},     {NULL, 0, 0},
 };
 static const struct plan long_plan[] = {
     {"boot", 60, 20},       {"pushes", 30, 50},   {"lossy", 30, 100},  {"large", 10, 30},
     {"partition", 40, 30},  {"crashes", 30, 100}, {"restart", 30, 30}, {"clock", 20, 30},
     {"offline", 20, 50},    {"store", 12, 50},    {"step", 20, 20},    {"join", 60, 20},
-    {"determinism", 20, 5}, {"replay", 0, 20},    {"shrink", 500, 3},  {NULL, 0, 0},
+    {"determinism", 20, 5}, {"replay", 0, 20},    {"shrink", 500, 3},  {"mailbox", 30, 60},
+    {"files", 12, 40},      {NULL, 0, 0},
 };
 #define LONG_S 1800
 /* Beyond its plan the long run is chaos, small networks mostly: the i-th of ten has so many nodes (0: as the seed says). */

@@ -44,7 +44,7 @@ static void copy_text(char *to, const char *from, size_t size) {
 
 /* ---- Outbound ---- */
 
-static struct model_out *find_out(struct model_data *data, const struct message_id *id) {
+struct model_out *model_find_out(struct model_data *data, const struct message_id *id) {
     for (size_t i = data->n_outs; i-- > 0;)
         if (model_id_is_equal(&data->outs[i].record.id, id))
             return &data->outs[i];
@@ -56,6 +56,8 @@ static struct model_out *find_out(struct model_data *data, const struct message_
 static size_t raise_conversation(struct boot_conversation *conversations, size_t n,
                                  const struct out_record *record) {
     size_t i = 0;
+    if (record->kind == KIND_MAIL) /* somebody else's */
+        return n;
     while (i < n && !node_id_is_equal(&conversations[i].recipient, &record->recipient))
         i++;
     if (i == n)
@@ -68,16 +70,32 @@ static size_t raise_conversation(struct boot_conversation *conversations, size_t
 void model_forget_out(struct model_data *data, struct model_out *out) {
     size_t behind = data->n_outs - (size_t)(out - data->outs) - 1;
     free(out->body);
+    free(out->head);
     memmove(out, out + 1, behind * sizeof *out);
     data->n_outs--;
+}
+
+struct model_out *model_add_out(struct model_data *data, const struct out_record *record,
+                                uint8_t *body) {
+    int64_t row = data->n_outs ? data->outs[data->n_outs - 1].row + 1 : 1;
+    data->outs = model_grow(data->outs, data->n_outs, sizeof *data->outs);
+    struct model_out *out = &data->outs[data->n_outs++];
+    *out = (struct model_out){.record = *record, .row = row, .body = body};
+    out->record.state = MESSAGE_QUEUED;
+    out->record.progress = 0;
+    out->record.finished.us = 0;
+    memset(out->record.reason, 0, sizeof out->record.reason);
+    return out;
 }
 
 static int out_put(struct model_data *data, const struct store_op *op,
                    struct store_result *result) {
     const struct out_record *record = &op->out_put.record;
-    struct model_out *known = find_out(data, &record->id);
+    struct model_out *known = model_find_out(data, &record->id);
     enum message_kind kind = record->kind ? record->kind : KIND_MESSAGE;
-    if (kind == KIND_FILE || kind > KIND_MAIL || record->size > UINT32_MAX)
+    if (kind == KIND_FILE)
+        return model_file_out_put(data, op, result);
+    if (kind > KIND_MAIL || record->size > UINT32_MAX)
         return -EINVAL;
     if (known) {
         bool same = node_id_is_equal(&known->record.recipient, &record->recipient) &&
@@ -88,20 +106,14 @@ static int out_put(struct model_data *data, const struct store_op *op,
             result->record = known->record;
         return same ? 0 : -EEXIST;
     }
-    data->outs = model_grow(data->outs, data->n_outs, sizeof *data->outs);
-    struct model_out *out = &data->outs[data->n_outs++];
-    *out = (struct model_out){*record, model_copy(op->out_put.body, record->size)};
-    out->record.state = MESSAGE_QUEUED;
+    struct model_out *out = model_add_out(data, record, model_copy(op->out_put.body, record->size));
     out->record.kind = kind;
-    out->record.progress = 0;
-    out->record.finished.us = 0;
-    memset(out->record.reason, 0, sizeof out->record.reason);
     result->record = out->record;
     return 0;
 }
 
 static int out_state(struct model_data *data, const struct store_op *op) {
-    struct model_out *out = find_out(data, &op->out_state.id);
+    struct model_out *out = model_find_out(data, &op->out_state.id);
     if (!out)
         return -ENOENT;
     out->record.state = op->out_state.state;
@@ -115,13 +127,14 @@ static int out_state(struct model_data *data, const struct store_op *op) {
         data->n_conversations =
             raise_conversation(data->conversations, data->n_conversations, &out->record);
     }
+    model_file_out_final(data, out);
     if (op->out_state.forget)
         model_forget_out(data, out);
     return 0;
 }
 
 static int out_progress(struct model_data *data, const struct store_op *op) {
-    struct model_out *out = find_out(data, &op->out_progress.id);
+    struct model_out *out = model_find_out(data, &op->out_progress.id);
     uint64_t offset = op->out_progress.offset;
     if (!out)
         return -ENOENT;
@@ -133,7 +146,7 @@ static int out_progress(struct model_data *data, const struct store_op *op) {
 
 static int out_read(struct model_data *data, const struct store_op *op,
                     struct store_result *result) {
-    const struct model_out *out = find_out(data, &op->out_read.id);
+    const struct model_out *out = model_find_out(data, &op->out_read.id);
     uint64_t offset = op->out_read.offset;
     uint32_t length = op->out_read.length;
     if (!out)
@@ -142,6 +155,10 @@ static int out_read(struct model_data *data, const struct store_op *op,
         return -EINVAL;
     if (length > out->record.size - offset)
         length = (uint32_t)(out->record.size - offset);
+    if (!out->body)
+        return -ENOENT;
+    if (out->head)
+        data->read += length;
     uint8_t *bytes = model_piece(data, length);
     memcpy(bytes, out->body + offset, length);
     result->bytes = bytes;
@@ -151,16 +168,19 @@ static int out_read(struct model_data *data, const struct store_op *op,
 
 static int out_find(struct model_data *data, const struct store_op *op,
                     struct store_result *result) {
-    const struct model_out *out = find_out(data, &op->out_find.id);
+    const struct model_out *out = model_find_out(data, &op->out_find.id);
     if (!out)
         return -ENOENT;
     result->record = out->record;
+    if (out->head)
+        result->record.file =
+            memcpy(model_piece(data, sizeof *out->head), out->head, sizeof *out->head);
     return 0;
 }
 
 /* ---- Inbound ---- */
 
-static bool is_known(const struct model_data *data, const struct store_op *op) {
+bool model_is_known(const struct model_data *data, const struct store_op *op) {
     for (size_t i = data->n_ins; i-- > 0;)
         if (model_id_is_equal(&data->ins[i].record.id, &op->in_put.id) &&
             node_id_is_equal(&data->ins[i].record.sender, &op->in_put.sender))
@@ -188,8 +208,9 @@ static enum message_kind kind_of(const struct store_op *op) {
     return op->in_put.kind ? op->in_put.kind : KIND_MESSAGE;
 }
 
-static void enter(struct model_data *data, const struct store_op *op, const uint8_t *body) {
-    int64_t place = model_place(data, op);
+struct model_in *model_enter(struct model_data *data, const struct store_op *op,
+                             enum message_kind kind, const uint8_t *body) {
+    int64_t place = kind == KIND_MESSAGE ? model_place(data, op) : 0;
     data->ins = model_grow(data->ins, data->n_ins, sizeof *data->ins);
     struct model_in *in = &data->ins[data->n_ins++];
     *in = (struct model_in){.record = {.row = data->next_row++,
@@ -201,12 +222,12 @@ static void enter(struct model_data *data, const struct store_op *op, const uint
                                        .received = op->in_put.received,
                                        .place = place,
                                        .size = (uint32_t)op->in_put.total},
-                            .kind = KIND_MESSAGE,
-                            .body = model_copy(body, op->in_put.total),
+                            .kind = kind,
+                            .body = body ? model_copy(body, op->in_put.total) : NULL,
                             .state = IN_WAITING,
                             .tombstone = op->in_put.tombstone_until};
-    in->record.place = in->record.row;
     copy_text(in->record.sender_name, op->in_put.sender_name, NODE_NAME_MAX + 1);
+    return in;
 }
 
 static struct model_part *begin_part(struct model_data *data, const struct store_op *op) {
@@ -248,7 +269,9 @@ static bool is_sane(const struct store_op *op) {
 }
 
 static int in_put(struct model_data *data, const struct store_op *op, struct store_result *result) {
-    if (is_known(data, op)) {
+    if (kind_of(op) == KIND_FILE)
+        return model_file_in_put(data, op, result);
+    if (model_is_known(data, op)) {
         result->in_outcome = STORE_IN_DUPLICATE;
         return 0;
     }
@@ -258,7 +281,7 @@ static int in_put(struct model_data *data, const struct store_op *op, struct sto
     if (!part && model_is_over(data, op))
         return -EDQUOT;
     if (!part && op->in_put.total == 0) {
-        enter(data, op, NULL);
+        model_enter(data, op, KIND_MESSAGE, (const uint8_t *)"");
         result->in_outcome = STORE_IN_COMPLETE;
         return 0;
     }
@@ -268,7 +291,7 @@ static int in_put(struct model_data *data, const struct store_op *op, struct sto
     if (error == -EINVAL)
         return error;
     if (part->held == part->total) {
-        enter(data, op, part->body);
+        model_enter(data, op, KIND_MESSAGE, part->body);
         forget_part(data, part);
         result->in_outcome = STORE_IN_COMPLETE;
     }
@@ -356,6 +379,7 @@ static void sweep(struct model_data *data, int64_t now, int64_t retention_us) {
     for (size_t i = data->n_parts; i-- > 0;)
         if (data->parts[i].until.us <= now)
             forget_part(data, &data->parts[i]);
+    model_file_sweep(data, now, retention_us);
 }
 
 static int perform_message(struct model_data *data, const struct store_op *op,
@@ -385,6 +409,10 @@ static int perform_message(struct model_data *data, const struct store_op *op,
     case STORE_FORGET:
         model_forget(data, op, result);
         return 0;
+    case STORE_FILES:
+        return model_file_list(data, op, result);
+    case STORE_FILE_TAKE:
+        return model_file_take(data, op);
     default:
         return -EOPNOTSUPP;
     }
@@ -473,8 +501,13 @@ void model_data_release(struct model_data *data) {
     data->pieces = NULL;
 }
 
+void model_data_commit(struct model_data *data) {
+    model_file_commit(data);
+}
+
 void model_data_deinit(struct model_data *data) {
     model_data_release(data);
+    model_file_deinit(data);
     while (data->n_outs)
         model_forget_out(data, &data->outs[data->n_outs - 1]);
     while (data->n_parts)

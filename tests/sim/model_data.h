@@ -9,7 +9,27 @@ enum in_state { IN_WAITING, IN_TAKEN, IN_GONE };
 
 struct model_out {
     struct out_record record;
-    uint8_t *body;
+    int64_t row;
+    uint8_t *body;          /* of a file: what is in the spool; NULL when it is deleted */
+    struct file_head *head; /* KIND_FILE */
+};
+struct model_upload { /* a file that a client has left in the spool */
+    char name[SPOOL_NAME_MAX + 1];
+    uint8_t *bytes;
+    uint64_t size;
+    bool is_dropped; /* with the commit */
+};
+enum model_file_state { MODEL_FILE_PARTIAL, MODEL_FILE_WAITING, MODEL_FILE_TAKEN };
+struct model_file {            /* one that we receive */
+    struct file_record record; /* as it is listed; its path once it waits */
+    int64_t row;
+    enum model_file_state state;
+    uint8_t *bytes;
+    struct model_span {
+        uint64_t start, end;
+    } * spans; /* by start, merged */
+    size_t n_spans;
+    struct wall until, taken;
 };
 struct model_in {
     struct in_record record;
@@ -41,11 +61,16 @@ struct model_data {
     struct model_in *ins;
     struct model_part *parts;
     struct model_node *nodes;
+    struct model_upload *uploads;
+    struct model_file *files;    /* by row */
+    struct message_id *dropping; /* files that we sent, over with the commit */
     struct spare *spares;
     struct boot_conversation *conversations; /* of finished messages */
     struct boot_rule *rules;
     struct boot_mail_key *mail_keys; /* by day */
-    size_t n_outs, n_ins, n_parts, n_nodes, n_spares, n_conversations, n_rules, n_mail_keys;
+    size_t n_outs, n_ins, n_parts, n_nodes, n_spares, n_conversations, n_rules, n_mail_keys,
+        n_uploads, n_files, n_dropping;
+    uint64_t read; /* bytes of files that OUT_READ gave */
     uint64_t sequence;
     int64_t next_row;
     /* What results point to. */
@@ -63,6 +88,8 @@ void model_data_deinit(struct model_data *data);
 int model_data_perform(struct model_data *data, const struct store_op *op,
                        struct store_result *result);
 void model_data_release(struct model_data *data);
+/* What was performed so far is durable: files that are over go. */
+void model_data_commit(struct model_data *data);
 /* Memory of a result. */
 void *model_piece(struct model_data *data, size_t size);
 /* The body of an inbound message goes, its tombstone stays; an outbound message goes altogether. */
@@ -85,6 +112,33 @@ int64_t model_place(const struct model_data *data, const struct store_op *op);
 bool model_is_over(const struct model_data *data, const struct store_op *op);
 int model_in_fetch(struct model_data *data, const struct store_op *op, struct store_result *result);
 void model_in_take(struct model_data *data, const struct store_op *op);
+
+/* model_file.c: the same of files; whatever files have beside that. */
+int model_file_out_put(struct model_data *data, const struct store_op *op,
+                       struct store_result *result);
+void model_file_out_final(struct model_data *data, const struct model_out *out);
+int model_file_in_put(struct model_data *data, const struct store_op *op,
+                      struct store_result *result);
+int model_file_list(struct model_data *data, const struct store_op *op,
+                    struct store_result *result);
+int model_file_take(struct model_data *data, const struct store_op *op);
+void model_file_sweep(struct model_data *data, int64_t now, int64_t retention_us);
+void model_file_forget(struct model_data *data, const struct node_id *peer);
+void model_file_commit(struct model_data *data);
+/* A start clears away what clients had left. */
+void model_file_drop_uploads(struct model_data *data);
+void model_file_deinit(struct model_data *data);
+/* NULL: there is none of that sender and id. */
+const struct model_file *model_file_find(const struct model_data *data,
+                                         const struct node_id *sender, const struct message_id *id);
+/* model_data.c. */
+struct model_out *model_find_out(struct model_data *data, const struct message_id *id);
+/* A row of a message or file that is complete; the body is copied. */
+struct model_in *model_enter(struct model_data *data, const struct store_op *op,
+                             enum message_kind kind, const uint8_t *body);
+bool model_is_known(const struct model_data *data, const struct store_op *op);
+struct model_out *model_add_out(struct model_data *data, const struct out_record *record,
+                                uint8_t *body);
 
 /* model_history.c: HISTORY, CONVERSATIONS, FORGET. */
 int model_history(struct model_data *data, const struct store_op *op, struct store_result *result);

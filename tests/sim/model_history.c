@@ -61,12 +61,18 @@ static struct history_record read_line(const struct model_data *data, const stru
         record.done = out->record.finished;
         record.state = out->record.state;
         memcpy(record.reason, out->record.reason, sizeof record.reason);
-        record.body = out->body;
+        record.file = out->head;
+        record.body = out->head ? NULL : out->body;
         record.size = out->record.size;
     } else {
         const struct model_in *in = &data->ins[line->at];
         record.id = in->record.id;
         record.kind = in->kind;
+        if (in->kind == KIND_FILE) {
+            const struct model_file *file =
+                model_file_find(data, &in->record.sender, &in->record.id);
+            record.file = file ? &file->record.head : NULL;
+        }
         record.sent = in->record.sent;
         record.done = in->record.received;
         record.taken = in->state == IN_TAKEN;
@@ -81,6 +87,24 @@ static bool is_asked_for(const struct store_op *op, int64_t time) {
         op->history.until.us && op->history.until.us < TIME_MAX ? op->history.until.us : TIME_MAX;
     return time >= 0 && time >= op->history.since.us && time >= op->history.after >> TIE_BITS &&
            time < until;
+}
+
+static uint64_t body_size(const struct history_record *record) {
+    return record->kind == KIND_FILE ? 0 : record->size;
+}
+
+/* What a line points to, until the results are released. */
+static void keep_line(struct model_data *data, struct history_record *record) {
+    if (record->kind != KIND_FILE) {
+        uint8_t *body = model_piece(data, record->size);
+        if (record->size)
+            memcpy(body, record->body, record->size);
+        record->body = body;
+    } else if (record->file) {
+        struct file_head *head = model_piece(data, sizeof *head);
+        *head = *record->file;
+        record->file = head;
+    }
 }
 
 int model_history(struct model_data *data, const struct store_op *op, struct store_result *result) {
@@ -101,14 +125,11 @@ int model_history(struct model_data *data, const struct store_op *op, struct sto
         }
         struct history_record record = read_line(data, &lines[i]);
         result->more = result->n_records == op->history.limit ||
-                       (result->n_records > 0 && bytes + record.size > op->history.bytes);
+                       (result->n_records > 0 && bytes + body_size(&record) > op->history.bytes);
         if (result->more)
             break;
-        uint8_t *body = model_piece(data, record.size);
-        if (record.size)
-            memcpy(body, record.body, record.size);
-        record.body = body;
-        bytes += record.size;
+        keep_line(data, &record);
+        bytes += body_size(&record);
         ties = lines[i].time == time ? ties + 1 : 1;
         time = lines[i].time;
         records[result->n_records++] = record;
@@ -135,14 +156,17 @@ static void read_peer(const struct model_data *data, struct conversation_record 
     record->messages = n;
     for (size_t i = 0; i < n; i++) {
         struct history_record line = read_line(data, &lines[i]);
-        size_t length = line.size < TEXT_MAX ? (size_t)line.size : TEXT_MAX;
+        const void *text =
+            line.kind == KIND_FILE && line.file ? line.file->name : (const void *)line.body;
+        size_t size = line.kind == KIND_FILE ? line.file ? strlen(line.file->name) : 0 : line.size;
+        size_t length = size < TEXT_MAX ? size : TEXT_MAX;
         record->waiting += !line.outgoing && !line.taken && line.kind == KIND_MESSAGE;
         record->pending += line.outgoing && !message_state_is_final(line.state);
         record->last.us = lines[i].time;
         record->last_outgoing = line.outgoing;
         memset(record->last_text, 0, sizeof record->last_text);
         if (length)
-            memcpy(record->last_text, line.body, length);
+            memcpy(record->last_text, text, length);
         if (line.outgoing)
             continue;
         has_in = true;
@@ -192,6 +216,7 @@ int model_conversations(struct model_data *data, const struct store_op *op,
 /* ---- Forgetting ---- */
 
 void model_forget(struct model_data *data, const struct store_op *op, struct store_result *result) {
+    model_file_forget(data, &op->forget.peer);
     for (size_t i = 0; i < data->n_ins; i++)
         if (data->ins[i].state == IN_TAKEN &&
             node_id_is_equal(&data->ins[i].record.sender, &op->forget.peer)) {

@@ -87,6 +87,7 @@ static void end_commit(struct model_store *ms) {
             fault && !is_read(op->kind) ? fault : model_data_perform(&ms->data, op, result);
         free(ms->queue[i].copy);
     }
+    model_data_commit(&ms->data);
     ms->n_queue -= n;
     memmove(ms->queue, ms->queue + n, ms->n_queue * sizeof *ms->queue);
     struct model_op *queue = realloc(ms->queue, (ms->n_queue ? ms->n_queue : 1) * sizeof *queue);
@@ -101,13 +102,25 @@ static void end_commit(struct model_store *ms) {
 static void *copy_borrowed(struct store_op *op) {
     switch (op->kind) {
     case STORE_OUT_PUT: {
+        if (op->out_put.record.kind == KIND_FILE && !op->out_put.record.file)
+            return NULL;
+        if (op->out_put.record.kind == KIND_FILE) {
+            struct file_head *head = model_copy(op->out_put.record.file, sizeof *head);
+            op->out_put.record.file = head;
+            return head;
+        }
         uint8_t *copy = model_copy(op->out_put.body, op->out_put.record.size);
         op->out_put.body = copy;
         return copy;
     }
     case STORE_IN_PUT: {
-        uint8_t *copy = model_copy(op->in_put.bytes, op->in_put.length);
-        op->in_put.bytes = copy;
+        uint8_t *copy = malloc(sizeof *op->in_put.file + op->in_put.length);
+        assert(copy);
+        if (op->in_put.file)
+            op->in_put.file = memcpy(copy, op->in_put.file, sizeof *op->in_put.file);
+        if (op->in_put.length)
+            op->in_put.bytes =
+                memcpy(copy + sizeof *op->in_put.file, op->in_put.bytes, op->in_put.length);
         return copy;
     }
     case STORE_IN_TAKE: {
@@ -120,14 +133,14 @@ static void *copy_borrowed(struct store_op *op) {
         op->node_put.bytes = copy;
         return copy;
     }
-    case STORE_SPARES_PUT: {
-        struct spare *copy = model_copy(op->spares_put.spares, op->spares_put.n * sizeof *copy);
-        op->spares_put.spares = copy;
-        return copy;
-    }
     case STORE_MAIL_KEY: {
         uint8_t *copy = model_copy(op->mail_key.secret, KEY_LEN);
         op->mail_key.secret = copy;
+        return copy;
+    }
+    case STORE_SPARES_PUT: {
+        struct spare *copy = model_copy(op->spares_put.spares, op->spares_put.n * sizeof *copy);
+        op->spares_put.spares = copy;
         return copy;
     }
     default:
@@ -183,6 +196,7 @@ void model_store_crash(struct model_store *ms) {
     }
     forget_queue(ms);
     forget_results(ms);
+    model_file_drop_uploads(&ms->data);
 }
 
 /* ---- Looking in ---- */
@@ -192,13 +206,25 @@ void model_store_boot(struct model_store *ms, struct node_boot *ret_boot) {
 }
 
 void model_store_visit(const struct model_store *ms,
-                       void (*visit)(void *context, const struct in_record *message),
+                       void (*visit)(void *context, enum message_kind kind,
+                                     const struct in_record *message),
                        void *context) {
     for (size_t i = 0; i < ms->data.n_ins; i++) {
-        struct in_record message = ms->data.ins[i].record;
-        message.body = ms->data.ins[i].body;
-        visit(context, &message);
+        const struct model_in *in = &ms->data.ins[i];
+        struct in_record message = in->record;
+        const struct model_file *file =
+            in->kind == KIND_FILE ? model_file_find(&ms->data, &message.sender, &message.id) : NULL;
+        message.body = file ? file->bytes : in->body;
+        visit(context, in->kind, &message);
     }
+}
+
+void model_store_visit_outs(const struct model_store *ms,
+                            void (*visit)(void *context, const struct out_record *record,
+                                          const uint8_t *body),
+                            void *context) {
+    for (size_t i = 0; i < ms->data.n_outs; i++)
+        visit(context, &ms->data.outs[i].record, ms->data.outs[i].body);
 }
 
 uint64_t model_store_count(const struct model_store *ms) {
@@ -211,7 +237,23 @@ uint64_t model_store_held(const struct model_store *ms) {
         held += ms->data.ins[i].record.size;
     for (size_t i = 0; i < ms->data.n_parts; i++)
         held += ms->data.parts[i].held;
+    for (size_t i = 0; i < ms->data.n_files; i++)
+        if (ms->data.files[i].state == MODEL_FILE_PARTIAL)
+            held += ms->data.files[i].record.held;
     return held;
+}
+
+uint64_t model_store_read(const struct model_store *ms) {
+    return ms->data.read;
+}
+
+void model_spool_put(struct model_store *ms, const char *name, const void *bytes, uint64_t size) {
+    struct model_data *data = &ms->data;
+    data->uploads = model_grow(data->uploads, data->n_uploads, sizeof *data->uploads);
+    struct model_upload *upload = &data->uploads[data->n_uploads++];
+    *upload = (struct model_upload){.bytes = model_copy(bytes, size), .size = size};
+    assert(strlen(name) < sizeof upload->name);
+    memcpy(upload->name, name, strlen(name));
 }
 
 struct model_store *model_store_new(const struct core_random *random) {

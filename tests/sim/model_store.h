@@ -31,14 +31,26 @@ void model_store_crash(struct model_store *ms);
 /* What a node finds at its start; borrowed until the next boot or free. */
 void model_store_boot(struct model_store *ms, struct node_boot *ret_boot);
 
-/* Every message ever completed and not swept, in order of completion; body is NULL where only
- * the tombstone is left. */
+/* A client's upload: a file of this name in the spool, until a message takes it over. A crash
+ * clears it away. */
+void model_spool_put(struct model_store *ms, const char *name, const void *bytes, uint64_t size);
+
+/* Every message and file ever completed and not swept, in order of completion; body is NULL where
+ * only the tombstone is left. */
 void model_store_visit(const struct model_store *ms,
-                       void (*visit)(void *context, const struct in_record *message),
+                       void (*visit)(void *context, enum message_kind kind,
+                                     const struct in_record *message),
                        void *context);
+/* Every outbound message that is still held. */
+void model_store_visit_outs(const struct model_store *ms,
+                            void (*visit)(void *context, const struct out_record *record,
+                                          const uint8_t *body),
+                            void *context);
 /* How many messages were ever completed. */
 uint64_t model_store_count(const struct model_store *ms);
 /* Bytes of messages received, whole ones and parts. */
 uint64_t model_store_held(const struct model_store *ms);
+/* Bytes of files that were read for sending. */
+uint64_t model_store_read(const struct model_store *ms);
 
 #endif

@@ -14,8 +14,9 @@ static const struct in_record *find_before(const struct model_data *data,
     const struct in_record *found = NULL;
     for (size_t i = 0; i < data->n_ins; i++) {
         const struct in_record *record = &data->ins[i].record;
-        if (data->ins[i].state == IN_WAITING && record->place <= at &&
-            node_id_is_equal(&record->sender, sender) && (!found || record->place > found->place))
+        if (data->ins[i].state == IN_WAITING && data->ins[i].kind == KIND_MESSAGE &&
+            record->place <= at && node_id_is_equal(&record->sender, sender) &&
+            (!found || record->place > found->place))
             found = record;
     }
     return found;
@@ -51,7 +52,7 @@ int64_t model_place(const struct model_data *data, const struct store_op *op) {
 static uint64_t usage(const struct model_data *data, const struct node_id *sender) {
     uint64_t bytes = 0;
     for (size_t i = 0; i < data->n_ins; i++)
-        if (data->ins[i].state == IN_WAITING &&
+        if (data->ins[i].state == IN_WAITING && data->ins[i].kind == KIND_MESSAGE &&
             (!sender || node_id_is_equal(&data->ins[i].record.sender, sender)))
             bytes += data->ins[i].record.size + CHARGE_ROW;
     for (size_t i = 0; i < data->n_parts; i++)

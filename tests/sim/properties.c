@@ -175,13 +175,13 @@ struct tally { /* of one host's inbox */
     unsigned strangers;
 };
 
-static void tally_message(void *context, const struct in_record *record) {
+static void tally_message(void *context, enum message_kind kind, const struct in_record *record) {
     struct tally *tally = context;
     for (size_t i = 0; i < tally->sim->n_pushes; i++) {
         struct sim_push *push = &tally->sim->pushes[i];
         if (push->to != tally->host || memcmp(&push->id, &record->id, sizeof push->id) != 0)
             continue;
-        if (push->size == record->size &&
+        if (push->size == record->size && push->is_file == (kind == KIND_FILE) &&
             (!record->body || memcmp(push->body, record->body, push->size) == 0))
             tally->arrived[i]++;
         else
@@ -199,7 +199,9 @@ static bool is_pending(const struct node_boot *boot, const struct message_id *id
 }
 
 static bool may_be_gone(const struct sim *sim, const struct sim_push *push) {
-    return push->state == MESSAGE_EXPIRED ||
+    bool has_failed = push->is_file && push->has_reason &&
+                      (push->state == MESSAGE_FAILED || push->state == MESSAGE_REFUSED);
+    return push->state == MESSAGE_EXPIRED || has_failed ||
            sim->now_us - push->pushed_us >
                sim->hosts[push->from].config.delivery_expire_us - CLOCKS_US;
 }
@@ -300,6 +302,24 @@ static bool knows_way(const struct sim *sim, unsigned i, unsigned j) {
     if (entry)
         address = directory_address(node->directory, entry);
     return address_is_equal(&address, &to->address);
+}
+
+void sim_print_hosts(const struct sim *sim) {
+    for (unsigned i = 0; i < sim->n_hosts; i++) {
+        const struct sim_host *host = &sim->hosts[i];
+        if (!host->node)
+            continue;
+        const struct pool *pool = host->node->pool;
+        struct census census = pool_census(pool);
+        printf("# host %u%s box %u: %u links of %u to %u, %u dialled, %u joined; knows %zu, dials "
+               "%u; half open %u, refused so: %llu, beyond a limit: %llu\n",
+               i, host->adversary ? " (adversary)" : "", host->box, census.all, pool_aim(pool),
+               host->config.pool_max, census.dialled, census.joined,
+               directory_count(host->node->directory), links_dials(host->node->links),
+               host->node->links->n_half_open,
+               (unsigned long long)links_counters(host->node->links)->half_open_refused,
+               (unsigned long long)host->node->counters.drops[DROP_LIMIT]);
+    }
 }
 
 unsigned sim_joinable(struct sim *sim) {

@@ -32,4 +32,7 @@ bool sim_honest_know(struct sim *sim);
 /* As many pieces as there must be, and all know all. */
 bool sim_is_rejoined(struct sim *sim, void *unused);
 
+/* Every host's pool and what it refused: for whoever looks into a failure. */
+void sim_print_hosts(const struct sim *sim);
+
 #endif

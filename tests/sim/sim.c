@@ -241,6 +241,8 @@ static void take_answer(struct sim *sim, struct sim_host *host, const struct ans
     }
     push->accepted = true;
     push->state = answer->message.state;
+    push->mailboxes = answer->message.mailboxes;
+    push->has_reason = answer->message.reason[0] != '\0';
     if (push->state == MESSAGE_DELIVERED && push->delivered_us == 0)
         push->delivered_us = sim->now_us;
 }
@@ -409,7 +411,8 @@ bool sim_await(struct sim *sim, int64_t at_most_us, bool (*done)(struct sim *, v
 
 /* ---- Clients ---- */
 
-size_t sim_push(struct sim *sim, unsigned from, unsigned to, const void *body, uint32_t size) {
+static struct sim_push *add_push(struct sim *sim, unsigned from, unsigned to, const void *body,
+                                 uint32_t size) {
     if (sim->n_pushes == sim->pushes_capacity) {
         sim->pushes_capacity = sim->pushes_capacity ? sim->pushes_capacity * 2 : 64;
         sim->pushes = realloc(sim->pushes, sim->pushes_capacity * sizeof *sim->pushes);
@@ -424,19 +427,51 @@ size_t sim_push(struct sim *sim, unsigned from, unsigned to, const void *body, u
     if (size > 0)
         memcpy(push->body, body, size);
     random_bytes(&sim->random, push->id.bytes, MESSAGE_ID_LEN);
-    struct sim_host *host = &sim->hosts[from];
+    return push;
+}
+
+static struct node_event push_event(const struct sim *sim, const struct sim_push *push) {
     struct node_event event = {.kind = EVENT_REQUEST,
                                .request = {.client = sim->n_pushes, .kind = REQUEST_PUSH}};
     event.request.push.to.kind = DEST_ID;
     crypto_sign_seed_keypair(event.request.push.to.id, (uint8_t[64]){0},
-                             sim->hosts[to].config.node_seed);
+                             sim->hosts[push->to].config.node_seed);
     event.request.push.id = push->id;
-    event.request.push.body = push->body;
-    event.request.push.size = size;
+    event.request.push.size = push->size;
     event.request.push.relays = RELAYS_DEFAULT;
     event.request.push.wait = true;
-    step(sim, host, &event);
+    return event;
+}
+
+size_t sim_push(struct sim *sim, unsigned from, unsigned to, const void *body, uint32_t size) {
+    struct sim_push *push = add_push(sim, from, to, body, size);
+    struct node_event event = push_event(sim, push);
+    event.request.push.body = push->body;
+    step(sim, &sim->hosts[from], &event);
     return sim->n_pushes - 1;
+}
+
+size_t sim_send_file(struct sim *sim, unsigned from, unsigned to, const char *name,
+                     const void *bytes, uint32_t size) {
+    struct sim_push *push = add_push(sim, from, to, bytes, size);
+    struct node_event event = push_event(sim, push);
+    struct file_head head = {.name = ""};
+    push->is_file = true;
+    snprintf(head.name, sizeof head.name, "%s", name);
+    crypto_hash_sha256(head.digest, bytes, size);
+    event.request.push.kind = KIND_FILE;
+    event.request.push.file = &head;
+    snprintf(event.request.push.spool, sizeof event.request.push.spool, "%zu.up", sim->n_pushes);
+    model_spool_put(sim->hosts[from].store, event.request.push.spool, bytes, size);
+    step(sim, &sim->hosts[from], &event);
+    return sim->n_pushes - 1;
+}
+
+void sim_ask(struct sim *sim, size_t push) {
+    struct node_event event = {.kind = EVENT_REQUEST,
+                               .request = {.client = push + 1, .kind = REQUEST_MESSAGE}};
+    event.request.message.id = sim->pushes[push].id;
+    step(sim, &sim->hosts[sim->pushes[push].from], &event);
 }
 
 /* ---- Inspection ---- */

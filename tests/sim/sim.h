@@ -25,12 +25,15 @@ struct sim_push { /* a message that a host's node accepted, and what became of i
     unsigned from, to;
     uint8_t *body;
     uint32_t size;
+    bool is_file;
     bool accepted, answered;
     bool taken;               /* a client at the other end has confirmed it */
     uint64_t pulling;         /* the client to which it was handed, until that */
     bool orphan;              /* its client's node died: nobody is told any more */
     enum message_state state; /* as last told to the waiting client */
+    bool has_reason;          /* and it was told why */
     int64_t pushed_us, delivered_us;
+    unsigned mailboxes; /* that keep it, as told to sim_ask() */
 };
 /* What must hold; properties.c says how each is checked. */
 enum sim_property {
@@ -112,6 +115,11 @@ bool sim_await(struct sim *sim, int64_t at_most_us, bool (*done)(struct sim *, v
 
 /* A client of host `from` pushes to host `to` (by id) and waits. Returns the number of the push. */
 size_t sim_push(struct sim *sim, unsigned from, unsigned to, const void *body, uint32_t size);
+/* Its client asks for the status of a push. */
+void sim_ask(struct sim *sim, size_t push);
+/* The same with a file: its upload lies in the spool of `from`. */
+size_t sim_send_file(struct sim *sim, unsigned from, unsigned to, const char *name,
+                     const void *bytes, uint32_t size);
 /* A step without an event, as if its time had come; any other request of a client. */
 void sim_poke(struct sim *sim, unsigned host);
 void sim_request(struct sim *sim, unsigned host, const struct request *request);

@@ -96,6 +96,8 @@ const struct noise_keypair *identity_epoch_key(const struct identity *identity, 
            : epoch == identity->epoch - 1 ? &identity->routing[1]
                                           : NULL;
 }
+#include "tests/unit/fake_mail.h"
+
 /* The hour turned: the key before stays for a while. */
 static inline void fake_epochs(void) {
     for (unsigned i = 0; i < FAKE_NODES; i++)
@@ -131,6 +133,7 @@ void directory_descriptor(const struct directory_entry *entry, struct descriptor
     ret_descriptor->first_epoch = (uint32_t)identity->epoch;
     ret_descriptor->n_epochs = 1;
     memcpy(ret_descriptor->name, "somebody", 9);
+    fake_mail_describe((size_t)(entry - fake_entries), ret_descriptor);
 }
 const uint8_t *descriptor_routing_key(const struct descriptor *descriptor, int64_t epoch) {
     return epoch == descriptor->first_epoch ? descriptor->routing_keys[0] : NULL;

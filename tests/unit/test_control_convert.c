@@ -211,9 +211,12 @@ static void test_push_many_bounds(void **state) {
     make_many(&fixture, 3, 1);
     fixture.ids[2].len = MESSAGE_ID_LEN - 1;
     assert_int_equal(decode(&fixture.request, &decoded, text), ANSWER_USAGE);
+    /* One that is too long is the core's to refuse, and no reason to refuse those before it. */
     make_many(&fixture, 3, 1);
     fixture.bodies[2].len = MESSAGE_MAX + 1;
-    assert_int_equal(decode(&fixture.request, &decoded, text), ANSWER_LIMIT);
+    assert_int_equal(decode(&fixture.request, &decoded, text), ANSWER_OK);
+    assert_true(decoded.request.push_many.items[2].size == MESSAGE_MAX + 1);
+    control_decoded_free(&decoded);
     make_many(&fixture, 3, 1);
     fixture.many.expire_us = -1;
     assert_int_equal(decode(&fixture.request, &decoded, text), ANSWER_USAGE);
@@ -683,6 +686,8 @@ static void test_status_names_every_counter(void **state) {
     (void)state;
     report.counters.datagrams_in = 11;
     report.counters.retransmissions = 12;
+    report.counters.memory_evicted = 14;
+    report.counters.memory_refused = 15;
     report.counters.drops[DROP_NOT_RELAY] = 13;
     assert_true(control_encode(&answer, 1, false, MESSAGE_MAX, &emit));
     const P2pd__Control__StatusReport *status = collected.pieces[0]->status;
@@ -695,6 +700,13 @@ static void test_status_names_every_counter(void **state) {
     assert_string_equal(status->counters[10]->name, "retransmissions");
     assert_true(status->counters[10]->value == 12);
     assert_true(status->counters[status->n_counters - 1]->value == 13);
+    for (uint64_t value = 14; value <= 15; value++) {
+        const char *name = value == 14 ? "memory_evicted" : "memory_refused";
+        size_t at = 0;
+        while (at < status->n_counters && strcmp(status->counters[at]->name, name) != 0)
+            at++;
+        assert_true(at < status->n_counters && status->counters[at]->value == value);
+    }
     forget(&collected);
 }
 

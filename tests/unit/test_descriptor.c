@@ -28,7 +28,8 @@ struct fixture {
     struct core_random random;
     struct identity *identity;
     body_t body;
-    uint8_t id[33], link_key[33], keys[8 * 32], addresses[5 * 18], name[40], neighbours[17 * 26];
+    uint8_t id[33], link_key[33], keys[8 * 32], addresses[5 * 18], name[40], neighbours[17 * 26],
+        mail_key[33], mailboxes[5 * 8];
     uint8_t bytes[4096];
     size_t length;
 };
@@ -48,6 +49,8 @@ static void fill_body(struct fixture *f) {
     random_fill(&f->random, f->keys, sizeof f->keys);
     random_fill(&f->random, f->addresses, sizeof f->addresses);
     random_fill(&f->random, f->neighbours, sizeof f->neighbours);
+    random_fill(&f->random, f->mail_key, sizeof f->mail_key);
+    random_fill(&f->random, f->mailboxes, sizeof f->mailboxes);
     memcpy(f->id, identity_id(f->identity)->bytes, 32);
     memcpy(f->name, "alice-alice-alice-alice-alice-alice-", 36);
     f->body.version = 1;
@@ -59,6 +62,8 @@ static void fill_body(struct fixture *f) {
     f->body.name = (ProtobufCBinaryData){0, f->name};
     f->body.neighbours = (ProtobufCBinaryData){0, f->neighbours};
     f->body.sequence = 1;
+    f->body.mail_key = (ProtobufCBinaryData){0, f->mail_key};
+    f->body.mailboxes = (ProtobufCBinaryData){0, f->mailboxes};
 }
 
 static int setup(void **state) {
@@ -122,16 +127,29 @@ static struct descriptor full_descriptor(void) {
         d.neighbours[i].prefix = UINT64_MAX - i;
         d.neighbours[i].seen_at = d.addresses[i % 4];
     }
+    d.mailbox = true;
+    d.n_mailboxes = DESCRIPTOR_MAILBOXES_MAX;
+    for (size_t i = 0; i < d.n_mailboxes; i++)
+        d.mailboxes[i] = UINT64_MAX - 100 - i;
     return d;
+}
+
+/* Today's mail key is where a crash cannot take it. */
+static void store_mail_key(struct fixture *f) {
+    const uint8_t *secret;
+    uint32_t day, oldest;
+    assert_true(identity_mail_to_store(f->identity, &day, &secret, &oldest));
+    identity_mail_stored(f->identity, day, true);
 }
 
 static void test_round_trip_of_the_largest(void **state) {
     struct fixture *f = *state;
     struct descriptor made = full_descriptor(), got;
     uint8_t bytes[DESCRIPTOR_MAX];
+    store_mail_key(f);
     int length = descriptor_sign(&made, f->identity, NOW, bytes);
 
-    assert_in_range(length, 800, DESCRIPTOR_MAX - 60); /* room for a mail key, at least */
+    assert_in_range(length, 900, DESCRIPTOR_MAX - 40);
     assert_int_equal(descriptor_open(bytes, (size_t)length, &got), DROP_NONE);
     assert_memory_equal(&got.id, identity_id(f->identity), 32);
     assert_memory_equal(got.link_key, identity_link_key(f->identity)->public, 32);
@@ -153,6 +171,23 @@ static void test_round_trip_of_the_largest(void **state) {
                             identity_epoch_key(f->identity, EPOCH + i)->public, 32);
     assert_null(descriptor_routing_key(&got, EPOCH - 1));
     assert_null(descriptor_routing_key(&got, EPOCH + EPOCHS_PUBLISHED));
+    assert_int_equal(got.mail_day, wall_day(NOW));
+    assert_memory_equal(got.mail_key, identity_mail_key(f->identity, got.mail_day)->public, 32);
+    assert_true(got.mailbox);
+    assert_int_equal(got.n_mailboxes, 4);
+    assert_memory_equal(got.mailboxes, made.mailboxes, sizeof got.mailboxes);
+}
+
+static void test_mail_key_is_published_once_durable(void **state) {
+    struct fixture *f = *state;
+    struct descriptor made = {.sequence = 7};
+    uint8_t bytes[DESCRIPTOR_MAX];
+
+    assert_true(descriptor_sign(&made, f->identity, NOW, bytes) > 0);
+    assert_int_equal(made.mail_day, 0);
+    store_mail_key(f);
+    assert_true(descriptor_sign(&made, f->identity, NOW, bytes) > 0);
+    assert_int_equal(made.mail_day, wall_day(NOW));
 }
 
 static void test_every_flip_and_cut_is_dropped(void **state) {
@@ -186,6 +221,8 @@ static void test_sign_refuses_what_others_would(void **state) {
     bad = good, bad.n_addresses = 5;
     assert_int_equal(descriptor_sign(&bad, f->identity, NOW, bytes), -EINVAL);
     bad = good, bad.n_neighbours = 17;
+    assert_int_equal(descriptor_sign(&bad, f->identity, NOW, bytes), -EINVAL);
+    bad = good, bad.n_mailboxes = 5;
     assert_int_equal(descriptor_sign(&bad, f->identity, NOW, bytes), -EINVAL);
     bad = good, bad.n_addresses = 1; /* 0.0.0.0 */
     assert_int_equal(descriptor_sign(&bad, f->identity, NOW, bytes), -EINVAL);
@@ -230,6 +267,7 @@ static void test_packed_fields_at_and_past_their_bounds(void **state) {
     check_bound(f, &f->body.routing_keys, 32, 7, false);
     check_bound(f, &f->body.addresses, 18, 4, true);
     check_bound(f, &f->body.neighbours, 26, 16, true);
+    check_bound(f, &f->body.mailboxes, 8, 4, true);
     for (size_t n = 31; n <= 33; n++) {
         f->body.id.len = n;
         assert_int_equal(open_forged(f), n == 32 ? DROP_NONE : DROP_MALFORMED);
@@ -269,6 +307,36 @@ static void test_numbers_at_and_past_their_bounds(void **state) {
     f->body.first_epoch = INT32_MAX - EPOCHS_PUBLISHED;
     assert_int_equal(open_forged(f), DROP_NONE);
     f->body.first_epoch++;
+    assert_int_equal(open_forged(f), DROP_MALFORMED);
+}
+
+static void test_mail_key_and_day(void **state) {
+    struct fixture *f = *state;
+
+    f->body.mail_day = 1;
+    assert_int_equal(open_forged(f), DROP_MALFORMED); /* a day without a key */
+    for (size_t n = 31; n <= 33; n++) {
+        f->body.mail_key.len = n;
+        assert_int_equal(open_forged(f), n == 32 ? DROP_NONE : DROP_MALFORMED);
+    }
+    f->body.mail_key.len = 32;
+    f->body.mail_day = 0; /* a key without a day */
+    assert_int_equal(open_forged(f), DROP_MALFORMED);
+    f->body.mail_day = INT32_MAX;
+    assert_int_equal(open_forged(f), DROP_NONE);
+    f->body.mail_day++;
+    assert_int_equal(open_forged(f), DROP_MALFORMED);
+    f->body.mail_day = 1;
+    memset(f->mail_key, 0, 32);
+    assert_int_equal(open_forged(f), DROP_MALFORMED);
+}
+
+static void test_mailbox_of_its_own(void **state) {
+    struct fixture *f = *state;
+
+    f->body.mailboxes.len = 4 * 8;
+    assert_int_equal(open_forged(f), DROP_NONE);
+    memcpy(f->mailboxes + 3 * 8, f->id, 8);
     assert_int_equal(open_forged(f), DROP_MALFORMED);
 }
 
@@ -319,7 +387,7 @@ static void test_names(void **state) {
 static void test_unknown_fields_are_ignored(void **state) {
     struct fixture *f = *state;
     struct descriptor descriptor;
-    static const uint8_t unknown[] = {0x5a, 3, 'x', 'y', 'z', 0xa0, 0x06, 1};
+    static const uint8_t unknown[] = {0x7a, 3, 'x', 'y', 'z', 0xa0, 0x06, 1};
 
     forge(f, unknown, sizeof unknown);
     assert_int_equal(descriptor_open(f->bytes, f->length, &descriptor), DROP_NONE);
@@ -328,7 +396,7 @@ static void test_unknown_fields_are_ignored(void **state) {
 static void test_length_at_and_past_the_bound(void **state) {
     struct fixture *f = *state;
     struct descriptor descriptor;
-    uint8_t filler[DESCRIPTOR_MAX + 1] = {0x5a}; /* field 11, bytes */
+    uint8_t filler[DESCRIPTOR_MAX + 1] = {0x7a}; /* field 15, bytes */
 
     forge(f, NULL, 0);
     size_t room = DESCRIPTOR_MAX - f->length;
@@ -353,7 +421,7 @@ static void test_many_fields(void **state) {
     forge(f, NULL, 0);
     size_t room = (DESCRIPTOR_MAX - f->length) / 2 * 2;
     for (size_t i = 0; i < room; i += 2)
-        memcpy(filler + i, "\x5a", 2); /* field 11, empty */
+        memcpy(filler + i, "\x7a", 2); /* field 15, empty */
     forge(f, filler, room);
     assert_int_equal(descriptor_open(f->bytes, f->length, &descriptor), DROP_NONE);
 }
@@ -369,6 +437,9 @@ int main(int argc, char **argv) {
         TEST(test_packed_fields_at_and_past_their_bounds),
         TEST(test_zero_keys),
         TEST(test_numbers_at_and_past_their_bounds),
+        TEST(test_mail_key_is_published_once_durable),
+        TEST(test_mail_key_and_day),
+        TEST(test_mailbox_of_its_own),
         TEST(test_neighbour_of_itself),
         TEST(test_address_of_nobody),
         TEST(test_names),

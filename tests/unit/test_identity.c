@@ -185,6 +185,78 @@ static void test_routing_key_holds_with_its_grace(void **state) {
     assert_null(routing_key(f, EPOCH - 1, 0)); /* in its grace, but never made */
 }
 
+/* ---- Mail keys ---- */
+
+#define DAY_US (24 * US_PER_HOUR)
+#define TODAY ((uint32_t)(EPOCH / 24))
+
+static bool store(struct fixture *f, uint32_t *ret_oldest) {
+    const uint8_t *secret;
+    uint32_t day;
+    if (!identity_mail_to_store(f->identity, &day, &secret, ret_oldest))
+        return false;
+    assert_memory_equal(secret, identity_mail_key(f->identity, day)->secret, KEY_LEN);
+    identity_mail_stored(f->identity, day, true);
+    return true;
+}
+
+static void test_mail_key_counts_once_durable(void **state) {
+    struct fixture *f = *state;
+    const uint8_t *secret;
+    uint32_t day = 0, oldest = 0;
+
+    assert_false(store(f, &oldest));
+    identity_advance(f->identity, START);
+    assert_null(identity_mail_current(f->identity, START, &day));
+    assert_true(identity_mail_to_store(f->identity, &day, &secret, &oldest));
+    assert_int_equal(day, TODAY);
+    assert_int_equal(oldest, TODAY);
+    assert_false(identity_mail_to_store(f->identity, &day, &secret, &oldest)); /* one at a time */
+    identity_mail_stored(f->identity, TODAY, false);
+    assert_null(identity_mail_current(f->identity, START, &day));
+    assert_true(store(f, &oldest)); /* tried again */
+    assert_non_null(identity_mail_current(f->identity, START, &day));
+    assert_int_equal(day, TODAY);
+    identity_advance(f->identity, START);
+    assert_false(store(f, &oldest));
+    assert_null(identity_mail_current(f->identity, after(-DAY_US), &day)); /* not yet */
+}
+
+static void test_mail_keys_go_days_after_they_were_replaced(void **state) {
+    struct fixture *f = *state;
+    uint32_t oldest = 0;
+
+    identity_mail_keep(f->identity, 3);
+    identity_advance(f->identity, START);
+    assert_true(store(f, &oldest));
+    /* Away for twenty days: the key of the first was good all the while. */
+    identity_advance(f->identity, after(20 * DAY_US));
+    assert_true(store(f, &oldest));
+    assert_int_equal(oldest, TODAY);
+    identity_advance(f->identity, after(23 * DAY_US));
+    assert_non_null(identity_mail_key(f->identity, TODAY));
+    identity_advance(f->identity, after(24 * DAY_US));
+    assert_null(identity_mail_key(f->identity, TODAY));
+    assert_non_null(identity_mail_key(f->identity, TODAY + 20));
+}
+
+static void test_mail_keys_are_bounded(void **state) {
+    struct fixture *f = *state;
+    uint32_t oldest = 0;
+    uint8_t secret[KEY_LEN] = {1};
+
+    identity_mail_keep(f->identity, 1000);
+    for (uint32_t i = 0; i < MAIL_KEYS_MAX; i++, secret[1]++)
+        identity_mail_load(f->identity, TODAY - MAIL_KEYS_MAX + i, secret);
+    identity_mail_load(f->identity, 0, secret); /* no day */
+    assert_non_null(identity_mail_key(f->identity, TODAY - MAIL_KEYS_MAX));
+    identity_advance(f->identity, START); /* one past the bound */
+    assert_null(identity_mail_key(f->identity, TODAY - MAIL_KEYS_MAX));
+    assert_non_null(identity_mail_key(f->identity, TODAY - MAIL_KEYS_MAX + 1));
+    assert_true(store(f, &oldest));
+    assert_int_equal(oldest, TODAY - MAIL_KEYS_MAX + 1);
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_keys_follow_from_seeds, setup, teardown),
@@ -195,6 +267,10 @@ int main(int argc, char **argv) {
         cmocka_unit_test_setup_teardown(test_all_wiped_after_a_long_sleep, setup, teardown),
         cmocka_unit_test_setup_teardown(test_clock_set_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_routing_key_holds_with_its_grace, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_mail_key_counts_once_durable, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_mail_keys_go_days_after_they_were_replaced, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_mail_keys_are_bounded, setup, teardown),
     };
 
     for (int option; (option = getopt(argc, argv, "s:")) != -1;)

@@ -1,4 +1,4 @@
-/* link: daemon/core/inbox daemon/core/inbox_item daemon/core/inbox_receipt daemon/core/inbox_pull daemon/core/policy daemon/core/parcel daemon/core/shard daemon/core/noise */
+/* link: daemon/core/inbox daemon/core/inbox_item daemon/core/inbox_receipt daemon/core/inbox_pull daemon/core/policy daemon/core/parcel daemon/core/shard daemon/core/noise daemon/core/inbox_mail daemon/core/mail */
 /* The inbox alone: what it believes, holds, stores and receipts; leases. Node 0 is ours, nodes 1 to
  * 3 send; the test is the store. */
 #include "tests/unit/fake_delivery.h"
@@ -569,6 +569,23 @@ static void test_memory_bound(void **state) {
     assert_int_equal(send_shard(&last, 0), DROP_LIMIT);
 }
 
+/* Who floods us drives his own parcels out, not those of whoever sends one now and then. */
+static void test_flood_evicts_its_own(void **state) {
+    (void)state;
+    static struct sent honest, flood[60];
+    seal(&honest, 1, 1, 1, 60000);
+    send_shard(&honest, 0);
+    budget.max = 20 * budget.used;
+    for (unsigned i = 0; i < 60; i++) {
+        seal(&flood[i], 2 + i % 2, 1, 1, 60000);
+        assert_int_equal(send_shard(&flood[i], 0), DROP_NONE);
+    }
+    assert_true(budget.evicted[BUDGET_INBOX] >= 40);
+    for (unsigned i = 1; i < honest.k; i++)
+        assert_int_equal(send_shard(&honest, i), DROP_NONE);
+    assert_int_equal(effects.n_ops, 1);
+}
+
 static void test_done_memory_is_bounded(void **state) {
     (void)state;
     static struct sent first, second, other;
@@ -945,6 +962,7 @@ int main(int argc, char **argv) {
         TEST(test_forgeries),
         TEST(test_bounds_of_a_sender),
         TEST(test_memory_bound),
+        TEST(test_flood_evicts_its_own),
         TEST(test_done_memory_is_bounded),
         TEST(test_local),
         TEST(test_pull_batches),

@@ -132,7 +132,8 @@ static struct link_view *add_link(unsigned i, enum link_state state, bool dialle
                                              .prefix = node_id_prefix(&id),
                                              .address = address_of(i),
                                              .dialled = dialled,
-                                             .purpose = purpose};
+                                             .purpose = purpose,
+                                             .since = f.now};
     return &f.links.views[slot];
 }
 /* n links that others began, the last `joined` of them by JOIN. */
@@ -245,12 +246,21 @@ static void test_join_splits_an_edge_of_a_full_pool(void **state) {
     assert_int_equal(pool_census(f.pool).all, MAX);
 }
 
-static void test_join_beyond_its_quarter_splits_nothing(void **state) {
+/* Its quarter is taken: whoever came first by JOIN goes, once it has had its turn. */
+static void test_join_beyond_its_quarter_takes_turns(void **state) {
     (void)state;
     add_accepted(MAX, JOINED_MAX, LINK_UP);
+    f.now.us += 3 * US_PER_S - 1;
     assert_int_equal(ask(100, LINK_JOIN), LINK_FULL);
     assert_int_equal(f.links.closed[LINK_CLOSED_REPLACED], 0);
     assert_int_equal(f.links.introduced, 0);
+    f.now.us++;
+    assert_int_equal(ask(101, LINK_JOIN), LINK_ACCEPTED);
+    assert_int_equal(f.links.closed[LINK_CLOSED_REPLACED], 1);
+    assert_false(f.links.there[MAX - JOINED_MAX]);
+    assert_int_equal(f.links.introduced, 2);
+    assert_int_equal(pool_census(f.pool).all, MAX);
+    assert_int_equal(pool_census(f.pool).joined, JOINED_MAX);
 }
 
 static void test_join_splits_no_link_that_we_chose(void **state) {
@@ -413,7 +423,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_join_gets_a_quarter),
         TEST(test_join_splits_an_edge_of_a_full_pool),
-        TEST(test_join_beyond_its_quarter_splits_nothing),
+        TEST(test_join_beyond_its_quarter_takes_turns),
         TEST(test_join_splits_no_link_that_we_chose),
         TEST(test_introductions_are_rationed),
         TEST(test_introductions_stay_within_the_accepted_share),

@@ -283,6 +283,55 @@ static int take(struct rig *rig, const struct incoming *file) {
     return run_one(rig, op).error;
 }
 
+static unsigned count_descriptors(void) {
+    unsigned n = 0;
+    for (int fd = 0; fd < 1024; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
+/* Held open, its space would not come back when the user has taken it. */
+static void complete_file_is_closed(void **state) {
+    struct rig *rig = *state;
+    struct incoming first = make_file(1, "first", BLOCK),
+                    second = make_file(2, "second", 2 * BLOCK);
+    assert_int_equal(put_all(rig, &first).error, 0);
+    unsigned before = count_descriptors();
+    assert_int_equal(put(rig, &second, 0, BLOCK).error, 0);
+    assert_int_equal(count_descriptors(), before + 1);
+    assert_int_equal(put(rig, &second, BLOCK, BLOCK).in_outcome, STORE_IN_COMPLETE);
+    assert_int_equal(count_descriptors(), before);
+}
+
+/* Whose digest takes several puts gets there, whatever else is received in between. */
+static void digest_is_not_kept_from_its_end(void **state) {
+    enum { OTHERS = 64, ROUNDS = 5, N = (OTHERS + 1) * ROUNDS };
+    static struct incoming others[OTHERS];
+    static struct store_op ops[N];
+    static struct store_result results[N];
+    static uint8_t last[BLOCK], bytes[OTHERS];
+    struct rig *rig = *state;
+    struct incoming file = make_file(200, "long", 240 * BLOCK);
+    assert_int_equal(put_range(rig, &file, 0, file.size - BLOCK).error, 0);
+    reopen(rig); /* the digest of what is held is lost */
+    fill(&file, file.size - BLOCK, last, BLOCK);
+    for (unsigned i = 0; i < N; i++) {
+        unsigned number = i % (OTHERS + 1);
+        if (number == OTHERS) {
+            ops[i] = block_op(&file, file.size - BLOCK, BLOCK, last);
+            continue;
+        }
+        others[number] = make_file((uint8_t)number, "other", 2);
+        fill(&others[number], 0, &bytes[number], 1);
+        ops[i] = block_op(&others[number], 0, 1, &bytes[number]);
+    }
+    run(rig, ops, N, results);
+    assert_int_equal(results[OTHERS].error, -EAGAIN);
+    assert_int_equal(results[N - 1].error, 0);
+    assert_true(holds(named(rig, "long"), &file));
+    store_release(rig->store);
+}
+
 static void sweep(struct rig *rig, int64_t now) {
     struct store_op op = {.kind = STORE_SWEEP};
     op.sweep.now.us = now;
@@ -1147,6 +1196,8 @@ int main(int argc, char **argv) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(file_arrives_in_order),
         TEST(file_arrives_in_any_order),
+        TEST(complete_file_is_closed),
+        TEST(digest_is_not_kept_from_its_end),
         TEST(spans_are_merged),
         TEST(insane_blocks_are_refused),
         TEST(gigabytes_are_counted_right),

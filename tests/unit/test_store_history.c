@@ -334,6 +334,10 @@ static void lines_say_what_became_of_them(void **state) {
     assert_int_equal(run_one(rig, op).n_records, 1);
     op.history.bytes = 20;
     assert_int_equal(run_one(rig, op).n_records, 2);
+    op.history.after = INT64_MAX; /* behind the end of time nothing begins again */
+    result = run_one(rig, op);
+    assert_int_equal(result.n_records, 0);
+    assert_true(result.next > 0);
     op.history.after = -1;
     assert_int_equal(run_one(rig, op).error, -EINVAL);
 }

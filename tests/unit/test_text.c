@@ -185,6 +185,9 @@ static void test_points_in_time(void **state) {
         "2026-1-1",
         "2026-11-21T03:60",
         "2026-11-21T03:05:",
+        "2026-11-21T03:05:06.",
+        "2026-11-21T03:05:06.Z",
+        "2026-11-21T03:05.5",
         "@",
         "@-1",
         "@99999999999999999999",
@@ -197,6 +200,10 @@ static void test_points_in_time(void **state) {
         assert_int_equal(text_parse_when(good[i].text, 1000000 * INT64_C(1000000), &us), 0);
         assert_int_equal(us, good[i].seconds * 1000000);
     }
+    assert_int_equal(text_parse_when("1970-01-01T00:00:01.25Z", 0, &us), 0);
+    assert_int_equal(us, 1250000);
+    assert_int_equal(text_parse_when("1970-01-01T00:00:00.1234567", 0, &us), 0);
+    assert_int_equal(us, 123456);
     us = -1;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_int_equal(text_parse_when(bad[i], 1000000 * INT64_C(1000000), &us), -EINVAL);

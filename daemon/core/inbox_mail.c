@@ -1,0 +1,103 @@
+/* Mail: what a mailbox kept for us, opened with the mail key of its day. Threat: the mailbox is a
+ * stranger, and so may be whoever left it there. The sender is whom the descriptor inside names, if its
+ * signature is good and Noise proved its link key; that its keys may be over is what mail is for. It is
+ * taken whole or refused whole, as any parcel. */
+#include "daemon/core/inbox_private.h"
+
+#include <errno.h>
+
+void in_mail_free(struct in_parcel *parcel) {
+    for (struct in_mail *mail; (mail = parcel->mails);) {
+        parcel->mails = mail->next;
+        sodium_memzero(mail->plain, mail->length);
+        free(mail);
+    }
+}
+
+/* Who sent it, and where the items begin. */
+static enum drop check_sender(struct in_mail *mail, const uint8_t link_key[KEY_LEN]) {
+    struct wire_reader reader = wire_reader(mail->plain, mail->length);
+    struct mail_head head;
+    enum drop drop = mail_get_head(&reader, &head);
+    if (drop == DROP_NONE)
+        drop = descriptor_open(head.descriptor, head.descriptor_length, &mail->sender);
+    if (drop == DROP_NONE && (!node_id_is_equal(&mail->sender.id, &head.sender) ||
+                              memcmp(mail->sender.link_key, link_key, KEY_LEN) != 0))
+        drop = DROP_AUTH;
+    mail->items = (size_t)(reader.at - mail->plain);
+    return drop;
+}
+
+static enum parcel_reason check_items(const struct inbox *inbox, const struct in_mail *mail) {
+    struct wire_reader reader = wire_reader(mail->plain + mail->items, mail->length - mail->items);
+    struct parcel_item item;
+    enum drop drop = DROP_NONE;
+    size_t n = 0;
+    while (wire_left(&reader) > 0 && (drop = parcel_get_item(&reader, &item)) == DROP_NONE &&
+           item.kind) {
+        enum parcel_reason reason = in_check_item(inbox, &mail->sender.id, &item, false);
+        if (reason)
+            return reason;
+        /* Blocks would have to agree with those that the sender cuts when it sends directly. */
+        if (item.length != item.total)
+            return PARCEL_REASON_MALFORMED;
+        n++;
+    }
+    return drop == DROP_VERSION          ? PARCEL_REASON_VERSION
+           : drop != DROP_NONE || n == 0 ? PARCEL_REASON_MALFORMED
+                                         : PARCEL_REASON_NONE;
+}
+
+enum parcel_reason in_mail_open(struct inbox *inbox, struct in_parcel *parcel,
+                                const struct parcel_item *item) {
+    const struct noise_keypair *key =
+        identity_mail_key(inbox->config.identity, mail_day(item->bytes, item->length));
+    uint8_t link_key[KEY_LEN];
+    if (!key || item->length != item->total || item->length < MAIL_BLOB_MIN ||
+        item->length > MAIL_BLOB_MAX)
+        return PARCEL_REASON_MALFORMED;
+    struct in_mail *mail = NULL;
+    if (budget_take(inbox->config.budget, BUDGET_INBOX, item->length)) {
+        in_account(parcel, parcel->charged + item->length);
+        mail = calloc(1, sizeof *mail + item->length);
+    }
+    if (!mail) {
+        parcel->error = -ENOMEM;
+        return PARCEL_REASON_NONE;
+    }
+    mail->next = parcel->mails;
+    parcel->mails = mail;
+    enum drop drop = mail_open(key, &inbox->self, item->bytes, item->length, mail->plain,
+                               &mail->length, link_key);
+    if (drop == DROP_NONE)
+        drop = check_sender(mail, link_key);
+    if (drop == DROP_VERSION)
+        return PARCEL_REASON_VERSION;
+    return drop == DROP_NONE ? check_items(inbox, mail) : PARCEL_REASON_MALFORMED;
+}
+
+static void put(struct inbox *inbox, struct in_parcel *parcel, const struct in_mail *mail,
+                struct wall wall) {
+    struct wire_reader reader = wire_reader(mail->plain + mail->items, mail->length - mail->items);
+    const struct directory_entry *entry = directory_find(inbox->config.directory, &mail->sender.id);
+    struct descriptor sender = mail->sender;
+    struct address address = {.port = 0};
+    struct parcel_item item;
+    if (sender.n_addresses > 0)
+        address = sender.addresses[0];
+    if (entry) { /* what we know of it ourselves is better */
+        directory_descriptor(entry, &sender);
+        address = directory_address(inbox->config.directory, entry);
+    }
+    while (wire_left(&reader) > 0 && parcel_get_item(&reader, &item) == DROP_NONE && item.kind) {
+        parcel->puts++;
+        in_put_item(inbox, &parcel->op,
+                    &(struct in_origin){&mail->sender.id, &address, sender.name, NULL, false},
+                    &item, wall);
+    }
+}
+
+void in_mail_put(struct inbox *inbox, struct in_parcel *parcel, struct wall wall) {
+    for (const struct in_mail *mail = parcel->mails; mail; mail = mail->next)
+        put(inbox, parcel, mail, wall);
+}

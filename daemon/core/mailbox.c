@@ -1,0 +1,270 @@
+/* Deposits: see mailbox.h. */
+#include "daemon/core/mailbox_private.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#define UNFINISHED_US (2 * US_PER_MINUTE) /* its replies are as old: no relay takes them any more */
+#define EXPIRE_MAX_US (INT64_C(24) * MAIL_DAYS_MAX * US_PER_HOUR)
+
+/* ---- Deposits ---- */
+
+static void deposit_free(struct mailbox *mailbox, struct box_deposit *deposit) {
+    TAILQ_REMOVE(deposit->storing ? &mailbox->storing : &mailbox->unfinished, deposit, link);
+    mailbox->n_deposits--;
+    mailbox->bytes -= deposit->room;
+    budget_give(mailbox->config.budget, BUDGET_MAILBOX, deposit->room);
+    free(deposit->bytes);
+    free(deposit);
+}
+
+/* The oldest unfinished one goes, of one neighbour or (slot < 0) of all. False: there is none. */
+static bool evict_oldest(struct mailbox *mailbox, int slot) {
+    struct box_deposit *deposit;
+    TAILQ_FOREACH(deposit, &mailbox->unfinished, link)
+    if (slot < 0 || deposit->slot == (unsigned)slot) {
+        deposit_free(mailbox, deposit);
+        return true;
+    }
+    return false;
+}
+
+static bool evict(void *context) {
+    return evict_oldest(context, -1);
+}
+
+static void count_slot(const struct mailbox *mailbox, unsigned slot, unsigned *ret_n,
+                       size_t *ret_bytes) {
+    const struct box_deposit *deposit;
+    *ret_n = 0;
+    *ret_bytes = 0;
+    TAILQ_FOREACH(deposit, &mailbox->unfinished, link)
+    if (deposit->slot == slot) {
+        ++*ret_n;
+        *ret_bytes += deposit->room;
+    }
+}
+
+static bool make_room(struct mailbox *mailbox, unsigned slot, size_t room) {
+    unsigned n;
+    size_t bytes;
+    count_slot(mailbox, slot, &n, &bytes);
+    while (n > 0 && (n >= MAILBOX_DEPOSITS_MAX / MAILBOX_SHARE ||
+                     bytes + room > MAILBOX_BYTES_MAX / MAILBOX_SHARE)) {
+        evict_oldest(mailbox, (int)slot);
+        count_slot(mailbox, slot, &n, &bytes);
+    }
+    while (mailbox->n_deposits >= MAILBOX_DEPOSITS_MAX || mailbox->bytes + room > MAILBOX_BYTES_MAX)
+        if (!evict_oldest(mailbox, -1))
+            return false;
+    return budget_take(mailbox->config.budget, BUDGET_MAILBOX, room);
+}
+
+static struct box_deposit *deposit_new(struct mailbox *mailbox, const struct mail_shard *shard,
+                                       unsigned slot, struct mono now) {
+    size_t room = (size_t)shard->cut.k * shard->cut.length;
+    if (!make_room(mailbox, slot, room))
+        return NULL;
+    struct box_deposit *deposit = calloc(1, sizeof *deposit);
+    uint8_t *bytes = malloc(room);
+    if (!deposit || !bytes) {
+        free(deposit);
+        free(bytes);
+        budget_give(mailbox->config.budget, BUDGET_MAILBOX, room);
+        return NULL;
+    }
+    memcpy(deposit->id, shard->id, sizeof deposit->id);
+    deposit->cut = shard->cut;
+    deposit->slot = slot;
+    deposit->born = now;
+    deposit->bytes = bytes;
+    deposit->room = room;
+    TAILQ_INSERT_TAIL(&mailbox->unfinished, deposit, link);
+    mailbox->n_deposits++;
+    mailbox->bytes += room;
+    return deposit;
+}
+
+static struct box_deposit *find(const struct mailbox *mailbox, const uint8_t id[PARCEL_ID_LEN]) {
+    struct box_deposit *deposit;
+    TAILQ_FOREACH(deposit, &mailbox->unfinished, link)
+    if (memcmp(deposit->id, id, PARCEL_ID_LEN) == 0)
+        return deposit;
+    return NULL;
+}
+
+/* Parity of what is complete already comes late: no new deposit. */
+static bool is_done(const struct mailbox *mailbox, const uint8_t id[PARCEL_ID_LEN]) {
+    for (unsigned i = 0; i < BOX_DONE; i++)
+        if (memcmp(mailbox->done[i], id, PARCEL_ID_LEN) == 0)
+            return true;
+    return false;
+}
+
+/* ---- Judging ---- */
+
+static bool names_us(const struct mailbox *mailbox, const struct descriptor *recipient) {
+    for (unsigned i = 0; i < recipient->n_mailboxes; i++)
+        if (recipient->mailboxes[i] == mailbox->self)
+            return true;
+    return false;
+}
+
+/* By the newer of the descriptor that we hold and the one brought along. 0, DROP_MALFORMED, DROP_AUTH,
+ * DROP_UNKNOWN (it names others). */
+static enum drop judge_recipient(const struct mailbox *mailbox,
+                                 const struct mail_deposit *deposit) {
+    const struct directory_entry *entry =
+        directory_find(mailbox->config.directory, &deposit->recipient);
+    struct descriptor held = {.sequence = 0}, brought = {.sequence = 0};
+    if (entry)
+        directory_descriptor(entry, &held);
+    if (deposit->descriptor_length > 0) {
+        enum drop drop =
+            descriptor_decode(deposit->descriptor, deposit->descriptor_length, &brought);
+        if (drop != DROP_NONE)
+            return drop;
+        if (!node_id_is_equal(&brought.id, &deposit->recipient))
+            return DROP_MALFORMED;
+    }
+    if (held.sequence >= brought.sequence)
+        return entry && names_us(mailbox, &held) ? DROP_NONE : DROP_UNKNOWN;
+    if (!names_us(mailbox, &brought))
+        return DROP_UNKNOWN;
+    return descriptor_verify(deposit->descriptor, deposit->descriptor_length, &brought.id);
+}
+
+static enum drop judge(struct mailbox *mailbox, struct box_deposit *deposit, struct wall wall,
+                       struct mailbox_mail *ret_mail) {
+    int length = mail_restore(&deposit->cut, deposit->index, deposit->bytes);
+    if (length < 0)
+        return DROP_LIMIT;
+    struct mail_deposit *content = &deposit->content;
+    enum drop drop = mail_deposit_decode(deposit->bytes, (size_t)length, content);
+    if (drop == DROP_NONE)
+        drop = judge_recipient(mailbox, content);
+    if (drop == DROP_NONE && content->expires_ms <= (uint64_t)wall_ms(wall))
+        drop = DROP_TIME;
+    if (drop != DROP_NONE)
+        return drop;
+    struct wall latest = {wall.us + EXPIRE_MAX_US};
+    *ret_mail = (struct mailbox_mail){.id = mail_id(content->blob, content->blob_length),
+                                      .recipient = content->recipient,
+                                      .expires = latest,
+                                      .bytes = content->blob,
+                                      .length = content->blob_length};
+    if (content->expires_ms < (uint64_t)wall_ms(latest))
+        ret_mail->expires.us = (int64_t)content->expires_ms * US_PER_MS;
+    return DROP_NONE;
+}
+
+static enum drop complete(struct mailbox *mailbox, struct box_deposit *deposit, struct wall wall,
+                          struct mailbox_mail *ret_mail) {
+    memcpy(mailbox->done[mailbox->next_done], deposit->id, PARCEL_ID_LEN);
+    mailbox->next_done = (mailbox->next_done + 1) % BOX_DONE;
+    TAILQ_REMOVE(&mailbox->unfinished, deposit, link);
+    TAILQ_INSERT_TAIL(&mailbox->storing, deposit, link);
+    deposit->storing = true;
+    enum drop drop = judge(mailbox, deposit, wall, ret_mail);
+    if (drop == DROP_NONE) {
+        deposit->mail = ret_mail->id;
+        return DROP_NONE;
+    }
+    mailbox->refused++;
+    deposit_free(mailbox, deposit);
+    return drop;
+}
+
+enum drop mailbox_shard(struct mailbox *mailbox, const uint8_t *payload, size_t length,
+                        unsigned slot, struct mono now, struct wall wall,
+                        struct mailbox_mail *ret_mail) {
+    struct mail_shard shard;
+    ret_mail->bytes = NULL;
+    if (mailbox->config.size == 0)
+        return DROP_UNKNOWN;
+    enum drop drop = mail_shard_decode(payload, length, &shard);
+    if (drop != DROP_NONE)
+        return drop;
+    if (is_done(mailbox, shard.id))
+        return DROP_NONE;
+    struct box_deposit *deposit = find(mailbox, shard.id);
+    if (deposit && (deposit->cut.k != shard.cut.k || deposit->cut.m != shard.cut.m ||
+                    deposit->cut.length != shard.cut.length))
+        return DROP_MALFORMED;
+    if (!deposit)
+        deposit = deposit_new(mailbox, &shard, slot, now);
+    if (!deposit)
+        return DROP_LIMIT;
+    if (memchr(deposit->index, shard.index, deposit->arrived))
+        return DROP_DUPLICATE;
+    memcpy(deposit->bytes + (size_t)deposit->arrived * shard.cut.length, shard.data,
+           shard.cut.length);
+    deposit->index[deposit->arrived++] = shard.index;
+    return deposit->arrived == shard.cut.k ? complete(mailbox, deposit, wall, ret_mail) : DROP_NONE;
+}
+
+/* ---- Confirming ---- */
+
+void mailbox_stored(struct mailbox *mailbox, const struct message_id *id, int error,
+                    struct mono now) {
+    for (struct box_deposit *deposit = TAILQ_FIRST(&mailbox->storing), *next; deposit;
+         deposit = next) {
+        next = TAILQ_NEXT(deposit, link);
+        if (memcmp(&deposit->mail, id, sizeof *id) != 0)
+            continue;
+        mailbox->refused += error != 0;
+        for (unsigned i = 0; error == 0 && i < deposit->content.n_replies; i++)
+            (void)links_send_onion(mailbox->config.links, deposit->content.replies[i].first,
+                                   deposit->content.replies[i].packet, now);
+        deposit_free(mailbox, deposit);
+        return;
+    }
+}
+
+uint64_t mailbox_refused(const struct mailbox *mailbox) {
+    return mailbox->refused;
+}
+
+void box_expire(struct mailbox *mailbox, struct mono now) {
+    struct box_deposit *deposit;
+    while ((deposit = TAILQ_FIRST(&mailbox->unfinished)) &&
+           now.us - deposit->born.us >= UNFINISHED_US)
+        deposit_free(mailbox, deposit);
+}
+
+/* ---- Life ---- */
+
+struct mailbox *mailbox_new(const struct mailbox_config *config) {
+    struct mailbox *mailbox = calloc(1, sizeof *mailbox);
+    if (!mailbox)
+        return NULL;
+    mailbox->config = *config;
+    mailbox_configure(mailbox, config->size, config->use);
+    mailbox->self = node_id_prefix(identity_id(config->identity));
+    TAILQ_INIT(&mailbox->unfinished);
+    TAILQ_INIT(&mailbox->storing);
+    box_choice_init(mailbox);
+    config->budget->evict[BUDGET_MAILBOX] = evict;
+    config->budget->context[BUDGET_MAILBOX] = mailbox;
+    return mailbox;
+}
+
+void mailbox_free(struct mailbox *mailbox) {
+    if (!mailbox)
+        return;
+    while (evict_oldest(mailbox, -1))
+        continue;
+    while (!TAILQ_EMPTY(&mailbox->storing))
+        deposit_free(mailbox, TAILQ_FIRST(&mailbox->storing));
+    assert(mailbox->n_deposits == 0 && mailbox->bytes == 0);
+    mailbox->config.budget->evict[BUDGET_MAILBOX] = NULL;
+    sodium_memzero(mailbox, sizeof *mailbox); /* the secret of the choice */
+    free(mailbox);
+}
+
+void mailbox_configure(struct mailbox *mailbox, uint64_t size, unsigned use) {
+    mailbox->config.size = size;
+    mailbox->config.use = use < DESCRIPTOR_MAILBOXES_MAX ? use : DESCRIPTOR_MAILBOXES_MAX;
+    mailbox->look = (struct mono){INT64_MIN};
+}
