@@ -639,8 +639,8 @@ static void evict_all(void) {
         ;
 }
 
-/* What asks a silent recipient has used its credit by the time that memory is short: it is given up,
- * read again when its time comes, and asks on. */
+/* What asks a silent recipient has used its credit by the time that memory is short: it is given
+ * up, read again when its time comes, and asks on. */
 static void test_asks_on_after_eviction(void **state) {
     (void)state;
     pushed(1, 5);
