@@ -111,9 +111,6 @@ void out_local_start(struct outbox *outbox, struct mono now);
 void out_local_read(struct outbox *outbox, const struct store_result *result, struct mono now,
                     struct wall wall);
 
-/* How much of the message goes into one parcel. */
-uint32_t out_block_size(const struct out_message *message);
-
 /* ---- outbox_parcel.c ---- */
 /* The largest block that k shards hold (0: as many as it takes); the same for ever, or a restart
  * would cut a message anew. */
