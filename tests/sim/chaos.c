@@ -354,7 +354,7 @@ void chaos_run(struct sim *sim) {
     chaos.clients = clients_new(sim);
     for (unsigned i = 0; i < sim->n_hosts; i++) {
         start(&chaos, i);
-        sim_run(sim, (int64_t)sim_below(sim, 5 * US_PER_S / sim->n_hosts));
+        sim_run(sim, (int64_t)sim_below(sim, (uint64_t)(5 * US_PER_S) / sim->n_hosts));
     }
     sim_run(sim, 5 * US_PER_S);
     rage(&chaos);
