@@ -80,6 +80,11 @@ static enum exit_code keep(const struct context *context, int fd) {
 }
 
 static enum exit_code run(const struct context *context, char passphrase[PASSPHRASE_MAX]) {
+    struct stat st;
+    if (lstat(context->arguments[0], &st) == 0)
+        return complain(context, CODE_FAILED,
+                        "%s: is there already: a backup is never written over",
+                        context->arguments[0]);
     char error[PASSPHRASE_ERROR_MAX];
     const char *file = context->options.passphrase_file;
     ssize_t length =

@@ -71,7 +71,7 @@ static void file_row(struct table *table, const P2pd__Control__File *file) {
     table_cell(table, file->held < file->size ? both : cell);
     cell_time(file->received_us ? file->received_us : file->sent_us, cell);
     table_cell(table, cell);
-    cell_id(&file->id, cell);
+    text_hex(file->id.data, file->id.len < 16 ? file->id.len : 16, cell); /* whole: for cancel */
     table_cell(table, cell);
 }
 

@@ -66,7 +66,9 @@ int main(int argc, char **argv) {
     int n = 0;
     enum exit_code code;
     if (context.name && !command) {
-        code = usage_error(&context, "no such command");
+        complain(&context, CODE_USAGE, "no such command");
+        fputs("try: p2pctl help\n", stderr);
+        code = CODE_USAGE;
     } else if (options_parse(&sets, argc, argv, &context.options, words, &n, error) < 0) {
         code = usage_error(&context, error);
     } else {

@@ -50,7 +50,7 @@ static enum exit_code open_source(const struct context *context, struct sending 
     if (is_stdin && !context->options.name)
         return complain(context, CODE_USAGE, "standard input has no name: give one with --name");
     sending->source =
-        is_stdin ? STDIN_FILENO : open(sending->file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        is_stdin ? STDIN_FILENO : open(sending->file, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (sending->source < 0)
         return complain(context, CODE_FAILED, "%s: %s", sending->file, strerror(errno));
     if (fstat(sending->source, &st) == 0 && S_ISDIR(st.st_mode))
@@ -58,6 +58,11 @@ static enum exit_code open_source(const struct context *context, struct sending 
                         "%s: a folder: send an archive, as in tar c %s | p2pctl send DEST - "
                         "--name %s.tar",
                         sending->file, sending->file, slash && slash[1] ? slash + 1 : "folder");
+    /* A FIFO would hang, a device has no end. Standard input is whatever the user has put there. */
+    if (!is_stdin && !S_ISREG(st.st_mode))
+        return complain(context, CODE_FAILED,
+                        "%s: not a regular file: send what it gives with - and --name",
+                        sending->file);
     sending->size = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
     sending->name = context->options.name ? context->options.name
                     : slash               ? slash + 1

@@ -23,7 +23,8 @@ static enum exit_code explain_open(const struct context *context, const char *pa
     case -ENOENT:
     case -ECONNREFUSED:
     case -ENOTDIR:
-        return complain(context, CODE_NO_DAEMON, "no daemon at %s", path);
+        return complain(context, CODE_NO_DAEMON,
+                        "no daemon at %s: start p2pd, or name its socket with -s", path);
     case -ETIMEDOUT:
         return complain(context, CODE_TIMEOUT, "the daemon at %s does not take connections", path);
     case -EACCES:

@@ -32,7 +32,7 @@ void policy_configure(struct policy *policy, enum inbox_accept inbox, enum files
 
 /* 0; -ENOSPC: the table is full (a rule that exists may be changed all the same); -ENOMEM. RULE_NONE
  * forgets. */
-int policy_set(struct policy *policy, const struct node_id *id, enum sender_rule rule);
+int policy_set(struct policy *policy, const struct node_id *id, enum sender_rule wanted);
 enum sender_rule policy_get(const struct policy *policy, const struct node_id *id);
 bool policy_has_room(const struct policy *policy, const struct node_id *id);
 size_t policy_count(const struct policy *policy);

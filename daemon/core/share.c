@@ -33,6 +33,7 @@ bool share_take(struct share *share, unsigned neighbour, struct mono now) {
     unsigned n = 0;
     for (uint64_t those = share->wanting | share->wanted; those; those &= those - 1)
         n++;
+    assert(n > 0); /* this one wants */
     uint32_t part = share->window_max / n;
     /* A part is there for everybody who wants one, even if somebody alone took more before. Over all
      * that is at most twice the bound in a window, and the bound from the next one on. */

@@ -348,8 +348,7 @@ static int try_name(struct store_files *files, const struct file_slot *slot, con
                        ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;
         return is_ours ? 0 : -EEXIST;
     }
-    if (error != EPERM && error != ENOTSUP && error != EOPNOTSUPP && error != ENOSYS &&
-        error != EMLINK)
+    if (error != EPERM && error != EOPNOTSUPP && error != ENOSYS && error != EMLINK)
         return -error;
     /* A file system without second names (FAT): what the rename overwrites is ours. */
     int fd =

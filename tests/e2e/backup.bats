@@ -45,10 +45,11 @@ restore() { # N FILE PASSPHRASE-FILE
     wait_until has_route 2 3
     for i in 1 2 3 4 5; do
         seq "$((i * 200))" "$((i * 200 + 199))" | ctl 2 push -q --lines "$NET.3" &
-        ctl 2 backup "$DIR/b" --passphrase-file "$DIR/passphrase" 2>/dev/null
+        ctl 2 backup "$DIR/b.$i" --passphrase-file "$DIR/passphrase"
         wait $!
     done
-    ls "$DIR/b" "$DIR/b.1" "$DIR/b.4"
+    expect_exit 1 ctl 2 backup "$DIR/b.1" --passphrase-file "$DIR/passphrase"
+    [[ $ERR == *"never written over"* ]]
     wait_until waiting 3 1000
     ctl 3 pull | cut -f2 | sort -n | diff - <(seq 200 1199)
     restore 5 "$DIR/b.4" "$DIR/passphrase"
