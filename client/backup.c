@@ -9,6 +9,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -108,6 +109,8 @@ enum exit_code backup_run(struct context *context) {
     const char *slash = strrchr(context->arguments[0], '/');
     if (slash ? slash[1] == '\0' : context->arguments[0][0] == '\0')
         return complain(context, CODE_USAGE, "backup wants the name of a file");
+    /* Neither the passphrase nor the frame that carries it goes into a core. */
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     /* Locked memory is not to be had before. */
     char *passphrase = sodium_init() < 0 ? NULL : sodium_malloc(PASSPHRASE_MAX);
     if (!passphrase)

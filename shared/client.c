@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sodium.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,6 +143,7 @@ int client_send(struct client *client, P2pd__Control__Request *request) {
     if (!bytes)
         return -ENOMEM;
     int error = send_all(client, bytes, length);
+    sodium_memzero(bytes, length); /* it may hold the passphrase of a backup */
     free(bytes);
     return error;
 }

@@ -1,5 +1,6 @@
 /* Threat: a file's name is its sender's to choose, and it is used with the rights of whoever runs
- * p2pd and shown on terminals. So: no way out of the folder, no hidden file, no escape sequence, no
+ * p2pd and shown on terminals. So: no way out of the folder, no hidden file, nothing that a command
+ * takes for an option, no escape sequence, nothing invisible, no
  * "gpj.exe" made to look like "exe.jpg" by writing backwards, and none of the names under which
  * unfinished files are kept. */
 #include "shared/file_name.h"
@@ -39,7 +40,9 @@ static bool is_unsafe(uint32_t point) {
                         (point >= 0x202a && point <= 0x202e) ||
                         (point >= 0x2066 && point <= 0x2069);
     bool is_line = point == 0x2028 || point == 0x2029;
-    return is_control || is_direction || is_line;
+    bool is_invisible = (point >= 0x200b && point <= 0x200d) || point == 0x2060 ||
+                        point == 0xfeff || (point >= 0xe0000 && point <= 0xe007f);
+    return is_control || is_direction || is_line || is_invisible;
 }
 
 void file_name_make_safe(const char *name, char ret_name[FILE_NAME_SAFE_MAX + 1]) {
@@ -47,7 +50,8 @@ void file_name_make_safe(const char *name, char ret_name[FILE_NAME_SAFE_MAX + 1]
     const uint8_t *at = (const uint8_t *)last_component(name, &left);
     for (; left > 0; at += length, left -= length) {
         length = text_utf8_length(at, left);
-        bool replace = length == 0 || is_unsafe(decode(at, length)) || (n == 0 && *at == '.');
+        bool replace =
+            length == 0 || is_unsafe(decode(at, length)) || (n == 0 && (*at == '.' || *at == '-'));
         size_t written = replace ? 1 : length;
         if (length == 0)
             length = 1;

@@ -74,6 +74,16 @@ static inline int portable_sync_data(int fd) {
 #endif
 }
 
+/* Have the disk begin with what was written, without waiting and without any promise: only
+ * portable_sync_data tells. */
+static inline void portable_start_writing(int fd) {
+#ifdef SYNC_FILE_RANGE_WRITE
+    sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+#else
+    (void)fd;
+#endif
+}
+
 /* How many bytes sent on a Unix socket its peer has not read. 0, or -errno. On the BSDs and macOS
  * they are in the peer's own buffer at once and the count is zero: there a peer that closes without
  * reading cannot be told from one that has read. */

@@ -162,11 +162,13 @@ void in_verdicts_write(struct in_parcel *parcel, enum parcel_reason reason,
     write_verdict(parcel, IN_VERDICT_FIRST, reason, key);
     write_verdict(parcel, IN_VERDICT_QUOTA, PARCEL_REASON_QUOTA, key);
     write_verdict(parcel, IN_VERDICT_DAMAGED, PARCEL_REASON_DAMAGED, key);
+    write_verdict(parcel, IN_VERDICT_MALFORMED, PARCEL_REASON_MALFORMED, key);
 }
 
 enum parcel_reason in_reason_of(int error) {
     return error == -EDQUOT    ? PARCEL_REASON_QUOTA
            : error == -EBADMSG ? PARCEL_REASON_DAMAGED
+           : error == -EINVAL  ? PARCEL_REASON_MALFORMED /* it contradicts what is held */
                                : PARCEL_REASON_NONE;
 }
 
@@ -177,9 +179,10 @@ bool in_keeps_silent(int error) {
 void in_conclude(struct inbox *inbox, struct in_parcel *parcel, enum parcel_reason reason,
                  struct mono now, struct wall wall) {
     struct inbox_counters *counters = &inbox->counters;
-    enum in_verdict verdict = reason == PARCEL_REASON_QUOTA     ? IN_VERDICT_QUOTA
-                              : reason == PARCEL_REASON_DAMAGED ? IN_VERDICT_DAMAGED
-                                                                : IN_VERDICT_FIRST;
+    enum in_verdict verdict = reason == PARCEL_REASON_QUOTA       ? IN_VERDICT_QUOTA
+                              : reason == PARCEL_REASON_DAMAGED   ? IN_VERDICT_DAMAGED
+                              : reason == PARCEL_REASON_MALFORMED ? IN_VERDICT_MALFORMED
+                                                                  : IN_VERDICT_FIRST;
     counters->refused_blocked += reason == PARCEL_REASON_BLOCKED;
     counters->refused_unknown += reason == PARCEL_REASON_UNKNOWN_SENDER;
     counters->refused_quota += reason == PARCEL_REASON_QUOTA;

@@ -37,7 +37,13 @@ struct in_mail { /* opened: somebody's messages that a mailbox kept for us */
 
 /* A receipt is keyed by a secret that goes with the plaintext: what may have to be said later is
  * written before. FIRST: stored, or refused as it is. */
-enum in_verdict { IN_VERDICT_FIRST, IN_VERDICT_QUOTA, IN_VERDICT_DAMAGED, IN_VERDICTS };
+enum in_verdict {
+    IN_VERDICT_FIRST,
+    IN_VERDICT_QUOTA,
+    IN_VERDICT_DAMAGED,
+    IN_VERDICT_MALFORMED,
+    IN_VERDICTS
+};
 
 struct in_parcel {
     struct in_op op;

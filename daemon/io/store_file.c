@@ -109,10 +109,11 @@ struct file_slot *store_files_slot(struct store_db *db, int64_t row) {
             return slot;
         }
         bool is_kept = slot->row && slot->row == files->behind;
-        if (!is_kept && (!oldest || slot->used < oldest->used))
+        if (!is_kept && !slot->is_dirty && (!oldest || slot->used < oldest->used))
             oldest = slot;
     }
-    sync_slot(db, oldest);
+    if (!oldest)
+        return NULL;
     store_files_drop_slot(oldest);
     oldest->used = files->clock;
     return oldest;
@@ -157,6 +158,10 @@ void store_files_sync(struct store_db *db) {
     struct store_files *files = db->files;
     if (!files)
         return;
+    /* All are on their way before one is waited for: a journal takes them together. */
+    for (size_t i = 0; i < FILE_SLOTS; i++)
+        if (files->slots[i].is_dirty)
+            portable_start_writing(files->slots[i].fd);
     for (size_t i = 0; i < FILE_SLOTS && !db->error; i++)
         sync_slot(db, &files->slots[i]);
     if (files->is_folder_dirty && !db->error && fsync(files->folder) < 0)

@@ -18,8 +18,10 @@
 #include <time.h>
 
 /* Inbound files that are open at once, with the digest of what they have so far. One more, and the
- * one that rested longest is closed; what it had is read again when it goes on. */
-#define FILE_SLOTS 64
+ * one that rested longest is closed; what it had is read again when it goes on. What was written in
+ * this transaction stays open until its commit, so that a file costs one sync however many others
+ * there are: these are also all that one transaction touches, and what it waits for the disk. */
+#define FILE_SLOTS 256
 #define FILE_READERS                                                                               \
     8 /* outbound ones: as many conversations send a file at once without reopening */
 /* What one put may read again to bring a digest up: some 10 ms of work. */
@@ -96,7 +98,8 @@ void store_files_note(struct store_files *files, enum file_deed_kind kind,
 
 /* files.directory, made (0700) if it is missing. Its descriptor, or -errno. */
 int store_files_folder(struct store_files *files);
-/* The slot of a row, or the one that is to be used for it (row 0, fd -1). */
+/* The slot of a row, or the one that is to be used for it (row 0, fd -1). NULL: all are of this
+ * transaction. */
 struct file_slot *store_files_slot(struct store_db *db, int64_t row);
 void store_files_drop_slot(struct file_slot *slot);
 void store_files_drop_row(struct store_files *files, int64_t row);

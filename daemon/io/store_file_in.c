@@ -2,8 +2,8 @@
  * are held, and a complete file whose digest is right gets a name of its own.
  *
  * Threat: a proven but perhaps hostile sender says blocks in any order, as often as it likes, and
- * of as many files as it likes: quotas count a file whole from its first block, spans and files
- * are bounded in number, and digests are computed in slices. Beside that, whoever may write to the
+ * of as many files as it likes: quotas count a file whole from its first block; spans, files, and
+ * files touched in one transaction are bounded in number; and digests are computed in slices. Beside that, whoever may write to the
  * folder may move, cut, replace or plant files there at any time. A part is never opened through a
  * symbolic link, is looked at again in every transaction, and is taken for complete by its digest
  * alone. */
@@ -21,9 +21,12 @@
 /* Incomplete and waiting files: a row each, however small they are. A folder of photos fits. */
 #define FILES_SENDER_MAX 8192
 #define FILES_ALL_MAX 32768
-/* Of a sender that sends in order and loses some, a few; of one that sends every second block, as
- * many as it likes, and each costs a row. */
-#define SPANS_MAX 4096
+/* Of a sender that sends in order and loses some, as many as it has parcels on their way (a
+ * hundred, of one file or of as many); of one that sends every second block, or every file's first,
+ * as many as it likes. Each costs a row, and each partial file a name on the disk: some 65,000 and
+ * 256 a sender. */
+#define SPANS_MAX 256
+#define PARTIAL_SENDER_MAX 256
 /* What must stay free for everybody else, messages.db included. */
 #define DISK_RESERVE (64u << 20)
 /* name, name.1 ... name.999; then random numbers, since each try is a system call. */
@@ -111,6 +114,18 @@ static bool is_disk_full(struct store_db *db, uint64_t more) {
            available - DISK_RESERVE - coming < more;
 }
 
+/* One that comes whole in its first block is none. */
+static bool has_many_partial(struct store_db *db, const struct store_op *op) {
+    if (op->in_put.length == op->in_put.total)
+        return false;
+    struct query query = query_begin(db, SQL_FILE_HAS_PARTIAL);
+    query_blob(&query, op->in_put.sender.bytes, NODE_ID_LEN);
+    query_int(&query, PARTIAL_SENDER_MAX - 1);
+    bool found = query_row(&query);
+    query_end(&query);
+    return found;
+}
+
 static int admit(struct store_db *db, const struct store_op *op) {
     uint64_t total = op->in_put.total;
     int folder = store_files_folder(db->files);
@@ -118,7 +133,8 @@ static int admit(struct store_db *db, const struct store_op *op) {
         return folder;
     if (is_over(db, op->in_put.sender.bytes, NODE_ID_LEN, total, op->in_put.quota_sender,
                 FILES_SENDER_MAX) ||
-        is_over(db, "", 0, total, op->in_put.quota_all, FILES_ALL_MAX) || is_disk_full(db, total))
+        is_over(db, "", 0, total, op->in_put.quota_all, FILES_ALL_MAX) ||
+        has_many_partial(db, op) || is_disk_full(db, total))
         return -EDQUOT;
     return 0;
 }
@@ -195,12 +211,15 @@ static bool check_slot(struct store_db *db, const struct part *part, struct file
     return true;
 }
 
-/* 0, -errno, or -ENOENT: what the rows say is not there (any more). */
+/* 0, -errno, -EAGAIN: too many in this transaction, or -ENOENT: what the rows say is not there (any
+ * more). */
 static int open_part(struct store_db *db, const struct part *part, struct file_slot **ret_slot) {
     int folder = store_files_folder(db->files);
     if (folder < 0)
         return folder;
     struct file_slot *slot = store_files_slot(db, part->row);
+    if (!slot)
+        return -EAGAIN;
     *ret_slot = slot;
     if (slot->row && slot->checked == db->files->transaction)
         return 0;
@@ -285,7 +304,7 @@ static int add_span(struct store_db *db, int64_t row, const struct store_op *op,
     int64_t behind_end = select_number(db, SQL_SPAN_AT, row, end, -1);
     if (!joins && behind_end < 0 &&
         select_number(db, SQL_SPAN_COUNT, row, SPANS_MAX, 0) >= SPANS_MAX)
-        return -EINVAL;
+        return -EAGAIN; /* what fills its gaps is still welcome */
     if (behind_end >= 0) {
         struct query query = query_begin(db, SQL_SPAN_DELETE);
         query_int(&query, row);
@@ -455,13 +474,16 @@ static int begin_part(struct store_db *db, const struct store_op *op, struct par
     int r = admit(db, op);
     if (r < 0)
         return r;
+    struct file_slot *slot = store_files_slot(db, 0);
+    if (!slot)
+        return -EAGAIN;
     memcpy(part.digest, op->in_put.file->digest, FILE_DIGEST_LEN);
     make_part_name(op, part.path);
     int fd = create_part(db->files, part.path);
     if (fd < 0)
         return fd;
-    *ret_slot = store_files_slot(db, 0);
-    use_slot(db->files, *ret_slot, fd);
+    use_slot(db->files, slot, fd);
+    *ret_slot = slot;
     *ret_part = part;
     return 0;
 }

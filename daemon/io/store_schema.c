@@ -117,6 +117,7 @@ static const char *const migrations[] = {
     " UPDATE file_charge SET bytes = bytes - old.total, files = files - 1"
     " WHERE sender IN (old.sender, x'');"
     " DELETE FROM file_charge WHERE sender = old.sender AND files <= 0; END;",
+    "CREATE INDEX file_partial_from ON file_in (sender) WHERE state = 1;",
 };
 #define SCHEMA_VERSION ((int)(sizeof migrations / sizeof migrations[0]))
 

@@ -190,6 +190,8 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_FILE_CHARGE] = "SELECT bytes, files FROM file_charge WHERE sender = ?",
     [SQL_FILE_COMING] = "SELECT coalesce(sum(total - held), 0) FROM file_in INDEXED BY file_partial"
                         " WHERE state = 1",
+    [SQL_FILE_HAS_PARTIAL] = "SELECT 1 FROM file_in INDEXED BY file_partial_from"
+                             " WHERE state = 1 AND sender = ? LIMIT 1 OFFSET ?",
     [SQL_FILE_PART_KNOWN] =
         "SELECT 1 FROM file_in INDEXED BY file_part WHERE path = ? AND state = 1",
     [SQL_FILE_LIST] = "SELECT " FILE_COLUMNS " FROM file_in INDEXED BY file_open"

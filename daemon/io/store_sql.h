@@ -96,6 +96,7 @@ enum store_statement {
     SQL_FILE_DELETE,
     SQL_FILE_CHARGE,
     SQL_FILE_COMING,
+    SQL_FILE_HAS_PARTIAL,
     SQL_FILE_PART_KNOWN,
     SQL_FILE_LIST,
     SQL_FILE_OF_ID,

@@ -921,7 +921,9 @@ static void test_errors_of_the_store(void **state) {
     } cases[] = {{{0, 0, 0}, PARCEL_COMPLETE, 0},
                  {{0, -EDQUOT, 0}, PARCEL_REFUSED, PARCEL_REASON_QUOTA},
                  {{-EDQUOT, 0, -EBADMSG}, PARCEL_REFUSED, PARCEL_REASON_DAMAGED},
+                 {{-EINVAL, 0, 0}, PARCEL_REFUSED, PARCEL_REASON_MALFORMED},
                  {{-EDQUOT, -ENOSPC, -EDQUOT}, 0, 0},
+                 {{-EINVAL, -EAGAIN, 0}, 0, 0},
                  {{-EIO, 0, 0}, 0, 0}};
     (void)state;
     uint64_t refused = 0;

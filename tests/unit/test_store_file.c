@@ -434,6 +434,67 @@ static void insane_blocks_are_refused(void **state) {
     assert_int_equal(list(rig, 0, 10).n_records, 1);
 }
 
+/* What is in the way of one file's many gaps may pass: it is not told to be wrong. */
+static void gaps_of_a_file_are_bounded(void **state) {
+    enum { SPANS = 256 };
+    struct rig *rig = *state;
+    struct incoming file = make_file(1, "a", 2 * SPANS + 4);
+    static struct store_op ops[SPANS + 2];
+    static struct store_result results[SPANS + 2];
+    uint8_t bytes[2 * SPANS + 4];
+    fill(&file, 0, bytes, sizeof bytes);
+    for (unsigned i = 0; i < SPANS + 1; i++)
+        ops[i] = block_op(&file, 2 * i, 1, bytes + 2 * i);
+    ops[SPANS + 1] = block_op(&file, 1, 1, bytes + 1);
+    run(rig, ops, SPANS + 2, results);
+    assert_int_equal(results[SPANS - 1].error, 0);
+    assert_int_equal(results[SPANS].error, -EAGAIN);
+    assert_int_equal(results[SPANS + 1].error, 0); /* it fills one */
+    assert_int_equal(put(rig, &file, 2 * SPANS, 1).error, 0);
+    store_release(rig->store);
+}
+
+/* Each of them costs a sync: a transaction has so many and no more, and so has a sender. */
+static void files_of_a_transaction_are_bounded(void **state) {
+    enum { FILES = 256 };
+    struct rig *rig = *state;
+    static struct incoming files[2 * FILES];
+    static struct store_op ops[2 * FILES];
+    static struct store_result results[2 * FILES];
+    uint8_t byte = 0;
+    for (unsigned i = 0; i < 2 * FILES; i++) {
+        files[i] = (struct incoming){.sender = (uint8_t)(1 + i / 200), .size = 2};
+        files[i].id = (uint8_t)(i % 200);
+        strcpy(files[i].head.name, "a");
+        ops[i] = block_op(&files[i], 0, 1, &byte);
+    }
+    run(rig, ops, 2 * FILES, results);
+    for (unsigned i = 0; i < 2 * FILES; i++)
+        assert_int_equal(results[i].error, i < FILES ? 0 : -EAGAIN);
+    assert_int_equal(count_names(rig->files, ".part"), FILES);
+    store_release(rig->store);
+    assert_int_equal(run_one(rig, ops[FILES]).error, 0);
+}
+
+static void partial_files_of_a_sender_are_bounded(void **state) {
+    enum { FILES = 256 };
+    struct rig *rig = *state;
+    struct incoming file = {.sender = 1, .size = 2}, whole;
+    uint8_t byte = 0;
+    strcpy(file.head.name, "a");
+    for (unsigned i = 0; i <= FILES; i++) {
+        struct store_op op = block_op(&file, 0, 1, &byte);
+        op.in_put.id.bytes[1] = (uint8_t)i;
+        op.in_put.id.bytes[2] = (uint8_t)(i >> 8);
+        assert_int_equal(run_one(rig, op).error, i < FILES ? 0 : -EDQUOT);
+        store_release(rig->store);
+    }
+    whole = make_file(9, "whole", 5);
+    assert_int_equal(put(rig, &whole, 0, 5).in_outcome, STORE_IN_COMPLETE);
+    file.sender = 2;
+    assert_int_equal(put(rig, &file, 0, 1).error, 0);
+}
+
 /* Nothing but arithmetic: the disk need not have room for what is sparse. */
 static void gigabytes_are_counted_right(void **state) {
     struct rig *rig = *state;
@@ -1155,6 +1216,10 @@ static void names_are_made_safe(void **state) {
         {"..", "_."},
         {".", "_"},
         {".bashrc", "_bashrc"},
+        {"-rf", "_rf"},
+        {"a-b", "a-b"},
+        {"a\xe2\x80\x8b\xe2\x80\x8c\xe2\x80\x8d\xe2\x81\xa0\xef\xbb\xbf", "a_____"},
+        {"\xf3\xa0\x80\x80x\xf3\xa0\x81\xbf\xf3\xa0\x82\x80", "_x_\xf3\xa0\x82\x80"},
         {"a\nb\x1b[2Jc\x7f", "a_b_[2Jc_"},
         {"\xc2\x85x\xc2\xa0", "_x\xc2\xa0"},
         {"gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f"},
@@ -1200,6 +1265,9 @@ int main(int argc, char **argv) {
         TEST(digest_is_not_kept_from_its_end),
         TEST(spans_are_merged),
         TEST(insane_blocks_are_refused),
+        TEST(gaps_of_a_file_are_bounded),
+        TEST(files_of_a_transaction_are_bounded),
+        TEST(partial_files_of_a_sender_are_bounded),
         TEST(gigabytes_are_counted_right),
         TEST(wrong_digest_begins_anew),
         TEST(same_names_never_meet),
