@@ -497,6 +497,26 @@ static void test_refusals(void **state) {
     }
 }
 
+/* As many items as there is room for are taken; with one more it is no parcel. */
+static void test_items_are_bounded(void **state) {
+    (void)state;
+    static struct sent sent;
+    unsigned k, most = (PARCEL_UNPADDED_MAX - PARCEL_HEAD_LEN) / PARCEL_ITEM_HEADER_LEN;
+    size_t each, padded;
+    seal(&sent, 1, 1, most, 0);
+    send_all(&sent);
+    assert_int_equal(effects.n_ops, most);
+    while (effects.n_ops > 0)
+        give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+    assert_int_equal(flush(), 1);
+    assert_int_equal(last_receipt(0).status, PARCEL_COMPLETE);
+    most = (PARCEL_PLAIN_MAX - PARCEL_HEAD_LEN) / PARCEL_ITEM_HEADER_LEN;
+    assert_true(most < PARCEL_ITEMS_MAX);
+    assert_int_not_equal(
+        parcel_cut(PARCEL_HEAD_LEN + (most + 1) * PARCEL_ITEM_HEADER_LEN, 0, &k, &each, &padded),
+        0);
+}
+
 static void test_forgeries(void **state) {
     (void)state;
     struct sent sent;
@@ -1006,6 +1026,7 @@ int main(int argc, char **argv) {
         TEST(test_padding),
         TEST(test_receipts_share_an_onion),
         TEST(test_refusals),
+        TEST(test_items_are_bounded),
         TEST(test_forgeries),
         TEST(test_bounds_of_a_sender),
         TEST(test_memory_bound),
