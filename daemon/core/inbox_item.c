@@ -7,6 +7,10 @@
 
 #define REMEMBER_MAX_US (INT64_C(366) * 24 * US_PER_HOUR)
 
+/* Each item costs the store a row, however small it is: the least one bounds how many there are. */
+_Static_assert((PARCEL_PLAIN_MAX - PARCEL_HEAD_LEN) / PARCEL_ITEM_HEADER_LEN < PARCEL_ITEMS_MAX,
+               "no parcel that can be opened holds more");
+
 static struct wall wall_from_ms(uint64_t ms) {
     return (struct wall){(int64_t)ms * US_PER_MS};
 }

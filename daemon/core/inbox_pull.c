@@ -51,10 +51,10 @@ void in_wake(struct inbox *inbox) {
 /* Nothing more to hand out for now: wait for something or end. */
 static void exhausted(struct inbox *inbox, struct in_puller *puller) {
     bool stays = puller->follow || (puller->wait && puller->given == 0);
-    /* Rows that were leased to others lie behind us and may have become free; a peek must not show
-     * anything twice. */
-    if (!puller->peek)
-        puller->after = 0;
+    /* Rows that were leased to others lie behind us and may have become free, and what came late has
+     * a place before what was seen; but a peek shows nothing twice, and rows only grow. */
+    puller->after = 0;
+    puller->shown = puller->highest;
     if (!stays)
         finish(inbox, puller);
     else if (puller->generation != inbox->generation)
@@ -186,9 +186,12 @@ void in_fetched(struct inbox *inbox, struct in_puller *puller, const struct stor
         return;
     }
     for (size_t i = 0; i < result->n_messages && n < INBOX_BATCH_MAX; i++) {
-        puller->after = result->messages[i].place;
-        if (puller->peek || !is_leased(inbox, result->messages[i].row))
-            free_ones[n++] = &result->messages[i];
+        const struct in_record *record = &result->messages[i];
+        puller->after = record->place;
+        if (puller->peek && record->row > puller->highest)
+            puller->highest = record->row;
+        if (puller->peek ? record->row > puller->shown : !is_leased(inbox, record->row))
+            free_ones[n++] = record;
     }
     if (puller->max > 0 && n > puller->max - puller->given)
         n = puller->max - puller->given;

@@ -138,14 +138,17 @@ bool out_parcel_is_due(const struct out_parcel *parcel) {
     return parcel->arrived + parcel->flying < parcel->k || parcel->fresh < first_sending(parcel);
 }
 
-/* Those that never were sent, then those that were lost. */
+/* Those that never were sent, then of those that were lost the one sent least: where answers are
+ * what is lost, asking with ever the same shard would never complete the parcel. */
 static unsigned next_shard(const struct out_parcel *parcel) {
-    unsigned index = 0;
+    unsigned best = parcel->fresh;
     if (parcel->fresh < first_sending(parcel))
         return parcel->fresh;
-    while (parcel->shards[index].state != OUT_WAITING)
-        index++;
-    return index;
+    for (unsigned i = 0; i < parcel->fresh; i++)
+        if (parcel->shards[i].state == OUT_WAITING &&
+            (best == parcel->fresh || parcel->shards[i].sends < parcel->shards[best].sends))
+            best = i;
+    return best;
 }
 
 /* Short messages and blocks of long ones take turns; within a kind the oldest parcel goes first. */

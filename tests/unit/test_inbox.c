@@ -497,6 +497,26 @@ static void test_refusals(void **state) {
     }
 }
 
+/* As many items as there is room for are taken; with one more it is no parcel. */
+static void test_items_are_bounded(void **state) {
+    (void)state;
+    static struct sent sent;
+    unsigned k, most = (PARCEL_UNPADDED_MAX - PARCEL_HEAD_LEN) / PARCEL_ITEM_HEADER_LEN;
+    size_t each, padded;
+    seal(&sent, 1, 1, most, 0);
+    send_all(&sent);
+    assert_int_equal(effects.n_ops, most);
+    while (effects.n_ops > 0)
+        give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+    assert_int_equal(flush(), 1);
+    assert_int_equal(last_receipt(0).status, PARCEL_COMPLETE);
+    most = (PARCEL_PLAIN_MAX - PARCEL_HEAD_LEN) / PARCEL_ITEM_HEADER_LEN;
+    assert_true(most < PARCEL_ITEMS_MAX);
+    assert_int_not_equal(
+        parcel_cut(PARCEL_HEAD_LEN + (most + 1) * PARCEL_ITEM_HEADER_LEN, 0, &k, &each, &padded),
+        0);
+}
+
 static void test_forgeries(void **state) {
     (void)state;
     struct sent sent;
@@ -783,6 +803,53 @@ static void test_peek(void **state) {
     assert_int_equal(last_answer(2)->messages.v[0].row, 1);
 }
 
+static void arrive(uint64_t sequence) {
+    struct sent sent;
+    seal(&sent, 1, sequence, 1, 1);
+    send_all(&sent);
+    give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+}
+
+/* What comes late takes a place before what was shown: it is shown all the same, and nothing
+ * twice, over as many pages as there are. */
+static void test_peek_follows_late_ones(void **state) {
+    (void)state;
+    enum { N = INBOX_BATCH_MAX + 4 };
+    size_t seen = 0;
+    fill_rows(N);
+    memmove(rows + 1, rows, N * sizeof *rows);
+    rows[0] = (struct in_record){.row = 0};
+    pull(1, (struct request){.pull = {.peek = true, .follow = true}});
+    while (effects.n_ops > 0) {
+        fake_effects_clear(&effects);
+        fetch(N + 1);
+        seen += fake_answer(&effects, 1) ? last_answer(1)->messages.n : 0;
+    }
+    assert_int_equal(seen, N);
+    rows[0] =
+        (struct in_record){.row = N + 1, .place = 0, .sender = fake_identities[1].id, .body = body};
+    for (size_t i = 0; i <= N; i++)
+        rows[i].place++;
+    fake_effects_clear(&effects);
+    arrive(1);
+    seen = 0;
+    while (effects.n_ops > 0) {
+        fake_effects_clear(&effects);
+        fetch(N + 1);
+        const struct answer *answer = fake_answer(&effects, 1);
+        seen += answer ? answer->messages.n : 0;
+        if (answer)
+            assert_int_equal(answer->messages.v[0].row, N + 1);
+    }
+    assert_int_equal(seen, 1);
+    fake_effects_clear(&effects);
+    arrive(2); /* already taken by somebody else: nothing new is shown */
+    while (effects.n_ops > 0)
+        fetch(N + 1);
+    assert_null(fake_answer(&effects, 1));
+    inbox_client_gone(inbox, 1);
+}
+
 static void test_wait_and_follow(void **state) {
     (void)state;
     struct sent sent;
@@ -961,6 +1028,7 @@ int main(int argc, char **argv) {
         TEST(test_padding),
         TEST(test_receipts_share_an_onion),
         TEST(test_refusals),
+        TEST(test_items_are_bounded),
         TEST(test_forgeries),
         TEST(test_bounds_of_a_sender),
         TEST(test_memory_bound),
@@ -972,6 +1040,7 @@ int main(int argc, char **argv) {
         TEST(test_pull_order),
         TEST(test_pull_since),
         TEST(test_peek),
+        TEST(test_peek_follows_late_ones),
         TEST(test_wait_and_follow),
         TEST(test_pull_limits),
         TEST(test_retention_zero_forgets),
