@@ -155,7 +155,8 @@ static void damage_inside_is_told(void **state) {
     assert_int_equal(run_one(rig, out_put(1, text, 10)).error, 0);
     assert_int_equal(run_one(rig, out_put(2, body, size)).error, 0);
     stop_store(rig);
-    damage(rig, 20 << 20, 4096);
+    damage(rig, (20 << 20) + 5 * 4096,
+           4096); /* in the midst of a body, not where its blocks are listed */
     open_store(rig);
     int damaged = 0;
     for (uint32_t at = 0; at < size; at += STORE_BLOCK_MAX) {
