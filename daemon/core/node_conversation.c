@@ -21,6 +21,7 @@ struct node_query {
     bool gone;
     enum query_stage stage;
     struct node_id peer;
+    uint64_t n_forgotten; /* in the slices before */
     size_t n_found;
     struct node_report found[DIRECTORY_CANDIDATES_MAX];
 };
@@ -284,8 +285,7 @@ static void answer_page(struct node *node, const struct node_query *query,
         effects_answer_text(node->effects, query->request.client, ANSWER_LIMIT, "out of memory");
 }
 
-static void answer_forgotten(struct node *node, const struct node_query *query,
-                             const struct store_result *result) {
+static void answer_forgotten(struct node *node, const struct node_query *query) {
     unsigned long long pending = outbox_pending_to(node->outbox, &query->peer);
     char stays[96] = "";
     if (pending > 0)
@@ -293,7 +293,7 @@ static void answer_forgotten(struct node *node, const struct node_query *query,
                  pending == 1 ? "is" : "are", pending == 1 ? "s" : "");
     effects_answer_text(node->effects, query->request.client, ANSWER_OK,
                         "%llu forgotten%s; what waits to be pulled or received stays",
-                        (unsigned long long)result->n_forgotten, stays);
+                        (unsigned long long)query->n_forgotten, stays);
 }
 
 static void answer_rule(struct node *node, const struct node_query *query) {
@@ -314,7 +314,7 @@ static void answer_last(struct node *node, const struct node_query *query,
                         const struct store_result *result) {
     switch (query->request.kind) {
     case REQUEST_FORGET:
-        answer_forgotten(node, query, result);
+        answer_forgotten(node, query);
         break;
     case REQUEST_RULE:
         answer_rule(node, query);
@@ -413,9 +413,13 @@ void node_query_stored(struct node *node, uint64_t cookie, const struct store_re
         query_fail(node, query, ANSWER_FAILED, text);
     } else if (query->stage == QUERY_PEER) {
         peers_found(node, query, result);
+    } else if (query->request.kind == REQUEST_FORGET && result->more) {
+        query->n_forgotten += result->n_forgotten;
+        ask(node, query); /* though who asked may be gone */
     } else if (query->stage == QUERY_FILE) {
         file_found(node, query, result);
     } else {
+        query->n_forgotten += result->n_forgotten;
         /* A rule holds though who made it is gone. */
         if (!query->gone || query->request.kind == REQUEST_RULE)
             answer_last(node, query, result);

@@ -132,7 +132,7 @@ enum store_kind {
     STORE_SEQUENCE,      /* our descriptor's sequence: never to be reused */
     STORE_HISTORY,       /* both directions of one conversation, by time, from a cursor */
     STORE_CONVERSATIONS, /* a page of them, latest first */
-    STORE_FORGET, /* of one peer: taken messages and finished sends, received files' entries (the files stay); tombstones stay */
+    STORE_FORGET, /* of one peer: taken messages and finished sends, received files' entries (the files stay); tombstones stay. A slice: `more` wants it again */
     STORE_FILES,  /* a page of files, incoming, waiting, outgoing; or the one of an id */
     STORE_FILE_TAKE, /* the client has its copy: delete ours, keep the tombstone. -ENOENT */
     STORE_RULE_PUT,  /* what holds for a sender; RULE_NONE deletes it */
@@ -275,7 +275,7 @@ struct store_result {
     uint32_t length;
     const struct in_record *messages; /* IN_FETCH, borrowed during the event */
     size_t n_messages;
-    bool more;    /* IN_FETCH, HISTORY, CONVERSATIONS, FILES: there are further ones behind */
+    bool more;    /* IN_FETCH, HISTORY, CONVERSATIONS, FILES, FORGET: there are further ones */
     int64_t next; /* HISTORY, CONVERSATIONS, FILES: the cursor to go on from */
     const struct history_record *history;
     const struct conversation_record *conversations;

@@ -78,8 +78,7 @@ static bool is_being_dropped(const struct store_files *files, const struct messa
     return false;
 }
 
-int store_file_out_put(struct store_db *db, const struct store_op *op,
-                       struct store_result *result) {
+static int put_file(struct store_db *db, const struct store_op *op, struct store_result *result) {
     struct out_record record = op->out_put.record, known;
     if (!db->files || !record.file || record.size > INT64_MAX)
         return db->files ? -EINVAL : -ENOTSUP;
@@ -102,6 +101,15 @@ int store_file_out_put(struct store_db *db, const struct store_op *op,
     insert_head(db, &record);
     result->record = record;
     return 0;
+}
+
+/* What is refused leaves no upload: the client that began it may be gone. */
+int store_file_out_put(struct store_db *db, const struct store_op *op,
+                       struct store_result *result) {
+    int r = put_file(db, op, result);
+    if (r < 0 && db->files)
+        store_files_note(db->files, DEED_DROP_UPLOAD, NULL, op->out_put.spool);
+    return r;
 }
 
 void store_file_out_final(struct store_db *db, const struct message_id *id) {

@@ -13,6 +13,14 @@
 /* What waits to be pulled; files wait for another command. */
 #define WAITING "state = 0 AND kind = 1"
 
+/* A slice of what is over: the same rows for the bodies as for what they belong to. */
+#define FORGOTTEN_IN                                                                               \
+    "SELECT row, blocks FROM in_message INDEXED BY in_history WHERE state < 2 AND sender = ?1"     \
+    " AND state = 1 ORDER BY received, row LIMIT ?2"
+#define FORGOTTEN_OUT                                                                              \
+    "SELECT row, blocks FROM out_message INDEXED BY out_history WHERE kind < 3"                    \
+    " AND recipient = ?1 AND state >= 3 ORDER BY created, row LIMIT ?2"
+
 #define FILE_COLUMNS                                                                               \
     "row, state, id, sender, address, sender_name, digest, name, path, total, held, sent, "        \
     "received"
@@ -141,16 +149,15 @@ static const char *const statements[SQL_COUNT] = {
                           " ORDER BY created DESC, row DESC LIMIT 1",
     [SQL_PEER_PIN] = "SELECT pin FROM node WHERE id = ? AND pin NOT NULL",
     [SQL_FORGET_IN_BLOCKS] =
-        "DELETE FROM block WHERE body IN (SELECT blocks FROM in_message"
-        " INDEXED BY in_history WHERE state < 2 AND sender = ? AND state = 1 AND blocks NOT NULL)",
-    [SQL_FORGET_IN] = "UPDATE in_message INDEXED BY in_history SET state = 2, blocks = NULL,"
-                      " body = NULL, name = '', address = NULL"
-                      " WHERE state < 2 AND sender = ? AND state = 1",
+        "DELETE FROM block WHERE body IN (SELECT blocks FROM (" FORGOTTEN_IN ") WHERE blocks"
+        " NOT NULL)",
+    [SQL_FORGET_IN] = "UPDATE in_message SET state = 2, blocks = NULL, body = NULL, name = '',"
+                      " address = NULL WHERE row IN (SELECT row FROM (" FORGOTTEN_IN "))",
     [SQL_FORGET_OUT_BLOCKS] =
-        "DELETE FROM block WHERE body IN (SELECT blocks FROM out_message INDEXED BY out_history"
-        " WHERE kind < 3 AND recipient = ? AND state >= 3 AND blocks NOT NULL)",
-    [SQL_FORGET_OUT] = "DELETE FROM out_message INDEXED BY out_history"
-                       " WHERE kind < 3 AND recipient = ? AND state >= 3",
+        "DELETE FROM block WHERE body IN (SELECT blocks FROM (" FORGOTTEN_OUT ") WHERE blocks"
+        " NOT NULL)",
+    [SQL_FORGET_OUT] =
+        "DELETE FROM out_message WHERE row IN (SELECT row FROM (" FORGOTTEN_OUT "))",
 
     [SQL_RULE_PUT] = "INSERT INTO rule (id, rule) VALUES (?, ?)"
                      " ON CONFLICT DO UPDATE SET rule = excluded.rule",
@@ -208,7 +215,8 @@ static const char *const statements[SQL_COUNT] = {
         "UPDATE in_message SET state = 1, taken = ?2 WHERE state = 0 AND kind = 2"
         " AND (id, sender) = (SELECT id, sender FROM file_in WHERE row = ?1)",
     [SQL_FILE_HEAD] = "SELECT digest, name FROM file_in WHERE sender = ? AND id = ?",
-    [SQL_FILE_FORGET_PEER] = "DELETE FROM file_in WHERE sender = ? AND state = 3",
+    [SQL_FILE_FORGET_PEER] = "DELETE FROM file_in WHERE row IN (SELECT row FROM file_in"
+                             " WHERE sender = ?1 AND state = 3 LIMIT ?2)",
     [SQL_FILE_PART_OVER] = "SELECT row, path FROM file_in INDEXED BY file_partial"
                            " WHERE state = 1 AND until <= ? ORDER BY until LIMIT 1",
     [SQL_FILE_TAKEN_OVER] = "SELECT row FROM file_in INDEXED BY file_taken"

@@ -177,7 +177,9 @@ static void test_names_of_long_ago(void **state) {
     give(STORE_CONVERSATIONS, pages[1]);
     struct node_id ann = id_of(4);
     assert_true(node_id_is_equal(&under_way(STORE_FORGET)->forget.peer, &ann));
-    give(STORE_FORGET, (struct store_result){.n_forgotten = 12});
+    give(STORE_FORGET, (struct store_result){.n_forgotten = 5, .more = true});
+    assert_true(node_id_is_equal(&under_way(STORE_FORGET)->forget.peer, &ann));
+    give(STORE_FORGET, (struct store_result){.n_forgotten = 7});
     assert_int_equal(answered(1)->code, ANSWER_OK);
     assert_non_null(strstr(answered(1)->text, "12 forgotten"));
     request.client = 2;

@@ -1055,6 +1055,8 @@ static void bad_uploads_are_refused(void **state) {
     }
     assert_int_equal(run_one(rig, out_op(1, &head, 11, "none.up")).error, -ENOENT);
     assert_int_equal(run_one(rig, out_op(1, &head, 12, name)).error, -ESTALE);
+    assert_int_equal(count_names(spool_path(rig), ".up"), 0); /* what is refused leaves nothing */
+    make_upload(rig, "hello world", name);
     snprintf(path, sizeof path, "%s/link.up", spool_path(rig));
     assert_int_equal(symlink(rig->path, path), 0);
     assert_int_equal(run_one(rig, out_op(1, &head, 11, "link.up")).error, -ESTALE);
@@ -1070,7 +1072,8 @@ static void same_file_exists_or_conflicts(void **state) {
     assert_int_equal(run_one(rig, out_op(1, &head, 11, name)).error, 0);
     make_upload(rig, "hello world", name);
     assert_int_equal(run_one(rig, out_op(1, &other, 11, name)).error, -EEXIST);
-    assert_int_equal(count_names(spool_path(rig), ".up"), 1);
+    assert_int_equal(count_names(spool_path(rig), ".up"), 0);
+    make_upload(rig, "hello world", name);
     struct store_result result = run_one(rig, out_op(1, &head, 11, name));
     assert_int_equal(result.error, 0);
     assert_true(result.existed);

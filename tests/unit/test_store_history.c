@@ -448,6 +448,30 @@ static uint64_t forget(struct rig *rig, uint8_t peer) {
     return result.n_forgotten;
 }
 
+/* A slice a transaction, and all in the end. */
+static void forgetting_is_sliced(void **state) {
+    enum { SLICE = 2048, N = SLICE + 3 };
+    struct rig *rig = *state;
+    static struct store_op ops[2 * N];
+    static struct store_result results[2 * N];
+    static int64_t rows[N];
+    struct store_op op = {.kind = STORE_FORGET, .forget = {peer_of(1)}};
+    open_store(rig);
+    for (unsigned i = 0; i < N; i++) {
+        rows[i] = i + 1;
+        ops[i] = from(1, i + 1, i + 1);
+        ops[N + i] = in_take(&rows[i], 8, false);
+    }
+    run(rig, ops, 2 * N, results);
+    struct store_result result = run_one(rig, op);
+    assert_true(result.more);
+    assert_int_equal(result.n_forgotten, SLICE);
+    result = run_one(rig, op);
+    assert_false(result.more);
+    assert_int_equal(result.n_forgotten, N - SLICE);
+    assert_int_equal(run_one(rig, history(1, 0)).n_records, 0);
+}
+
 static void forgetting_spares_what_is_not_over(void **state) {
     struct rig *rig = *state;
     static uint8_t body[5000];
@@ -686,6 +710,7 @@ int main(int argc, char **argv) {
         TEST(conversations_are_listed_latest_first),
         TEST(last_text_is_cut),
         TEST(forgetting_spares_what_is_not_over),
+        TEST(forgetting_is_sliced),
         TEST(rules_are_kept),
         TEST(mail_keys_are_kept_and_deleted),
         TEST(damaged_row_fails_who_reads_it),
