@@ -5,6 +5,7 @@
 #define KICK_US US_PER_S /* a kicked recipient is tried at most so often */
 #define EGRESS_PAUSE_US (10 * US_PER_MS)
 #define MEMORY_PAUSE_US (100 * US_PER_MS)
+#define SPIN_US US_PER_MS
 #define IDLE_US (10 * US_PER_S) /* estimates are kept so long after the last message */
 #define PACKETS_A_TICK 256      /* 3 ms of sealing: others must get their turn */
 
@@ -159,9 +160,13 @@ static void flow_set_timer(struct outbox *outbox, struct out_flow *flow, struct 
     struct mono due = MONO_NEVER;
     const struct out_parcel *parcel;
     TAILQ_FOREACH(parcel, &flow->parcels, link)
-    due = mono_min(due, parcel->deadline);
+    if (parcel->reads == 0) /* else the store's answer wakes us, whenever that comes */
+        due = mono_min(due, parcel->deadline);
     if (!mono_is_due(flow->resume, now))
         due = flow->resume;
+    /* What was due has been done; were anything left undone, it would be no sooner for spinning. */
+    if (mono_is_due(due, now))
+        due = mono_add(now, SPIN_US);
     timers_set(&outbox->timers, &flow->timer, due);
 }
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define SPINS_MAX 100000 /* steps at one instant: far more than a burst of datagrams takes */
 #define START_WALL_US (INT64_C(1800000000) * US_PER_S) /* some day in 2027 */
 #define RESULTS_MAX 64
 
@@ -268,6 +269,19 @@ static void schedule(struct sim *sim, struct sim_host *host, const struct node_u
     }
 }
 
+/* A node that wants to be woken at once for ever would stand still here, and burn a core elsewhere. */
+static void check_spin(struct sim *sim, struct sim_host *host, struct node_update *update) {
+    host->spins = host->spun_us == sim->now_us ? host->spins + 1 : 0;
+    host->spun_us = sim->now_us;
+    if (host->spins < SPINS_MAX)
+        return;
+    if (host->spins == SPINS_MAX)
+        sim_violation(sim, "host %u wants to be woken at once, again and again",
+                      (unsigned)(host - sim->hosts));
+    if (update->wake.us <= sim->now_us)
+        update->wake.us = sim->now_us + US_PER_MS;
+}
+
 static void step(struct sim *sim, struct sim_host *host, struct node_event *event) {
     struct node_update update;
 
@@ -277,6 +291,7 @@ static void step(struct sim *sim, struct sim_host *host, struct node_event *even
     node_step(host->node, event, &update);
     watch_leave();
     sim->steps++;
+    check_spin(sim, host, &update);
     for (size_t i = 0; i < update.n_ops; i++)
         model_store_apply(host->store, &update.ops[i], event->mono);
     for (size_t i = 0; i < update.n_datagrams; i++)

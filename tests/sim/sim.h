@@ -64,6 +64,8 @@ struct sim_host {
     unsigned incarnation, side; /* hosts of different sides do not hear each other */
     int64_t skew_us;
     int64_t wake_us;
+    int64_t spun_us; /* the instant of its last step, and how many before it were at the same */
+    unsigned spins;
     bool store_scheduled;
     uint64_t uplink_rest;                 /* of a microsecond, in bytes * 10^6 */
     int64_t uplink_free_us;               /* its line is busy until then */
