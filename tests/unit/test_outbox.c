@@ -639,6 +639,21 @@ static void evict_all(void) {
         ;
 }
 
+/* While it is being read again nobody asks to be woken at once: the store's answer will do that. */
+static void test_does_not_spin_while_reading(void **state) {
+    (void)state;
+    pushed(1, 5);
+    while (fake_sent < 8)
+        pass();
+    evict_all();
+    while (effects.n_ops == 0 || effects.ops[effects.n_ops - 1].op.kind != STORE_OUT_READ) {
+        now = outbox_next(outbox);
+        outbox_tick(outbox, now, wall_now());
+    }
+    outbox_tick(outbox, now, wall_now());
+    assert_true(outbox_next(outbox).us > now.us);
+}
+
 /* What asks a silent recipient has used its credit by the time that memory is short: it is given
  * up, read again when its time comes, and asks on. */
 static void test_asks_on_after_eviction(void **state) {
@@ -1313,6 +1328,7 @@ int main(int argc, char **argv) {
         TEST(test_window_yields_to_no_false_base),
         TEST(test_outage_is_no_round_trip),
         TEST(test_flight_is_bounded),
+        TEST(test_does_not_spin_while_reading),
         TEST(test_asks_on_after_eviction),
         TEST(test_no_memory_for_parity),
         TEST(test_asks_with_every_shard),
