@@ -117,9 +117,9 @@ struct in_puller {
     struct wall since;
     bool since_message;
     struct message_id since_id;
-    int64_t after;                 /* looked at up to this place */
-    int64_t shown, highest;        /* a peek: rows up to `shown` are not shown again; the latest seen */
-    uint64_t generation;           /* of the inbox, when the fetch began */
+    int64_t after;          /* looked at up to this place */
+    int64_t shown, highest; /* a peek: rows up to `shown` are not shown again; the latest seen */
+    uint64_t generation;    /* of the inbox, when the fetch began */
     int64_t rows[INBOX_BATCH_MAX]; /* leased, ascending */
     size_t n_rows;
 };

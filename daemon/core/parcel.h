@@ -26,7 +26,7 @@ enum payload_kind { PAYLOAD_SHARD = 1, PAYLOAD_RECEIPTS = 2 };
 #define PARCEL_FILE_HEADER_LEN                                                                     \
     (FILE_DIGEST_LEN + 1u + FILE_NAME_MAX) /* digest(32) name length(1) name; KIND_FILE, at most */
 #define PARCEL_HEAD_LEN (NODE_ID_LEN + 1u) /* sender id, version */
-#define PARCEL_ITEMS_MAX 1024u /* follows from what a parcel has room for; asserted */
+#define PARCEL_ITEMS_MAX 1024u             /* follows from what a parcel has room for; asserted */
 #define PARCEL_UNPADDED_MAX                                                                        \
     (PARCEL_HEAD_LEN + PARCEL_ITEM_HEADER_LEN + PARCEL_FILE_HEADER_LEN + PARCEL_BLOCK_MAX)
 #define PARCEL_PLAIN_MAX                                                                           \

@@ -156,8 +156,7 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_FORGET_OUT_BLOCKS] =
         "DELETE FROM block WHERE body IN (SELECT blocks FROM (" FORGOTTEN_OUT ") WHERE blocks"
         " NOT NULL)",
-    [SQL_FORGET_OUT] =
-        "DELETE FROM out_message WHERE row IN (SELECT row FROM (" FORGOTTEN_OUT "))",
+    [SQL_FORGET_OUT] = "DELETE FROM out_message WHERE row IN (SELECT row FROM (" FORGOTTEN_OUT "))",
 
     [SQL_RULE_PUT] = "INSERT INTO rule (id, rule) VALUES (?, ?)"
                      " ON CONFLICT DO UPDATE SET rule = excluded.rule",
