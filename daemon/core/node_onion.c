@@ -7,7 +7,7 @@
 #define PONG_EVERY_US (500 * US_PER_MS) /* onion pings answered: two a second, eight at once */
 #define PONG_BURST 8
 #define PING_RETRY_US (700 * US_PER_MS)
-#define PING_TRIES 4
+#define PING_TRIES 6 /* over 4 s: a route shorter than configured is put off for 3 (path.h) */
 
 static enum drop forward(struct node *node, unsigned slot, uint64_t from,
                          const struct onion_peeled *peeled, const uint8_t *packet) {
@@ -100,7 +100,9 @@ static enum path_outcome ask(struct node *node, struct node_ping *ping) {
     ping->sent = node->now;
     ping->due = mono_add(node->now, PING_RETRY_US);
     ping->tries++;
-    return send_alone(node, &ping->target, payload, sizeof payload);
+    enum path_outcome outcome = send_alone(node, &ping->target, payload, sizeof payload);
+    ping->no_route = outcome == PATH_NONE;
+    return outcome;
 }
 
 void node_ping(struct node *node, uint64_t client, const struct node_id *target) {
@@ -112,13 +114,11 @@ void node_ping(struct node *node, uint64_t client, const struct node_id *target)
     *ping = (struct node_ping){.client = client, .target = *target};
     switch (ask(node, ping)) {
     case PATH_OK:
+    case PATH_NONE: /* perhaps soon */
         return;
     case PATH_UNKNOWN:
         finish_ping(node, node->n_pings - 1, ANSWER_FAILED,
                     "that node is not in the network just now");
-        return;
-    case PATH_NONE:
-        finish_ping(node, node->n_pings - 1, ANSWER_FAILED, "there is no route to it just now");
         return;
     case PATH_STRICT:
         finish_ping(node, node->n_pings - 1, ANSWER_FAILED,
@@ -132,8 +132,10 @@ void node_ping_tick(struct node *node) {
         struct node_ping *ping = &node->pings[i];
         if (!mono_is_due(ping->due, node->now))
             i++;
+        else if (ping->tries == PING_TRIES && ping->no_route)
+            finish_ping(node, i, ANSWER_FAILED, "there is no route to it just now");
         else if (ping->tries == PING_TRIES)
-            finish_ping(node, i, ANSWER_TIMEOUT, "no answer over four routes");
+            finish_ping(node, i, ANSWER_TIMEOUT, "no answer over six routes");
         else {
             ask(node, ping);
             i++;

@@ -39,6 +39,7 @@ struct node_ping { /* a client that waits for an answer over onion paths */
     struct node_id target;
     struct mono sent, due;
     unsigned tries;
+    bool no_route; /* at the last try */
 };
 struct publisher {               /* of our own descriptor */
     uint64_t sequence;           /* of the last one signed */
