@@ -1,4 +1,4 @@
-/* What every room of the core speaks: time, identifiers, the two capabilities handed in at creation, and the reasons for
+/* What every room of the core speaks: time, identifiers, the three capabilities handed in at creation, and the reasons for
  * which untrusted input is dropped. No room of its own; it implements nothing. */
 #ifndef P2PD_BASE_H
 #define P2PD_BASE_H
@@ -84,6 +84,24 @@ struct core_trace {
 /* Format (at most 255 bytes) and emit a line, if the sink wants that level. */
 void core_log(const struct core_trace *trace, enum trace_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Leaf capability 3: other processors. `each` calls work(item) once for each of n items of `size` bytes, in any order and on any
+ * threads, and returns when all are done; NULL: there are none to help. item_ns is about what an item takes. The work is a pure
+ * function of its item, which no other item's work looks at, so that nobody can tell how many threads there were: no lock, and
+ * one outcome. */
+struct core_compute {
+    void (*each)(void *context, void (*work)(void *item), void *items, size_t size, size_t n,
+                 unsigned item_ns);
+    void *context;
+};
+static inline void compute_each(const struct core_compute *compute, void (*work)(void *item),
+                                void *items, size_t size, size_t n, unsigned item_ns) {
+    if (compute->each && n > 1)
+        compute->each(compute->context, work, items, size, n, item_ns);
+    else
+        for (size_t i = 0; i < n; i++)
+            work((uint8_t *)items + i * size);
+}
 
 /* Why bytes from outside changed nothing. One counter each; all are reported, none is an error of ours. */
 enum drop {

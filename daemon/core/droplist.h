@@ -24,7 +24,7 @@ struct droplist *droplist_new(size_t entries_max, const struct core_random *rand
 void droplist_free(struct droplist *list);
 
 /* Before the Diffie-Hellman. Returns 0 with *ret_prk = NULL (never seen) or the kept prk (borrowed
- * until the next call); DROP_DUPLICATE: an evicted eph, all under it is refused; DROP_LIMIT: new,
+ * until something is entered or forgotten); DROP_DUPLICATE: an evicted eph, all under it is refused; DROP_LIMIT: new,
  * but the table or the neighbour's share is full. */
 enum drop droplist_find(struct droplist *list, const uint8_t eph[32], unsigned neighbour,
                         const uint8_t **ret_prk);

@@ -5,8 +5,12 @@
 #include <stdlib.h>
 
 #define SCRATCH_CHUNK 16384
-/* Datagram buffers are kept from step to step up to this many; a burst's surplus is given back. */
-#define DATAGRAMS_KEPT 128
+/* Buffers stay where they are while others are added, hence the chunks. After a burst they are given back by and by: a
+ * sixteenth of what a step left over. */
+#define CHUNK_BUFFERS 32
+#define CHUNKS_MAX (EFFECTS_DATAGRAMS_MAX / CHUNK_BUFFERS)
+#define SURPLUS_SHARE 16
+#define DATAGRAMS_KEPT 256 /* their list */
 
 struct scratch {
     struct scratch *next;
@@ -19,8 +23,11 @@ struct outstanding {
 };
 struct effects {
     struct datagram *datagrams;
-    uint8_t (*buffers)[DATAGRAM_LEN];
     size_t n_datagrams, datagrams_capacity;
+    uint8_t (*chunks[CHUNKS_MAX])[DATAGRAM_LEN];
+    size_t n_chunks, n_buffers; /* n_buffers: used in this step */
+    uint8_t *spare;             /* given back; each begins with a pointer to the next */
+    size_t kept;                /* buffers worth keeping */
     struct store_op *ops;
     size_t n_ops, ops_capacity;
     struct answer *answers;
@@ -51,7 +58,8 @@ void effects_free(struct effects *effects) {
     if (!effects)
         return;
     free(effects->datagrams);
-    free(effects->buffers);
+    for (size_t i = 0; i < effects->n_chunks; i++)
+        free(effects->chunks[i]);
     free(effects->ops);
     free(effects->answers);
     free(effects->outstanding);
@@ -59,14 +67,24 @@ void effects_free(struct effects *effects) {
     free(effects);
 }
 
-void effects_clear(struct effects *effects) {
-    if (effects->datagrams_capacity > DATAGRAMS_KEPT && effects->n_datagrams <= DATAGRAMS_KEPT) {
+static void shrink(struct effects *effects) {
+    if (effects->n_buffers >= effects->kept)
+        effects->kept = effects->n_buffers;
+    else
+        effects->kept -= (effects->kept - effects->n_buffers + SURPLUS_SHARE - 1) / SURPLUS_SHARE;
+    while (effects->n_chunks > 1 && (effects->n_chunks - 1) * CHUNK_BUFFERS >= effects->kept)
+        free(effects->chunks[--effects->n_chunks]);
+    if (effects->datagrams_capacity > DATAGRAMS_KEPT && effects->kept <= DATAGRAMS_KEPT) {
         free(effects->datagrams);
-        free(effects->buffers);
         effects->datagrams = NULL;
-        effects->buffers = NULL;
         effects->datagrams_capacity = 0;
     }
+    effects->n_buffers = 0;
+    effects->spare = NULL;
+}
+
+void effects_clear(struct effects *effects) {
+    shrink(effects);
     effects->n_datagrams = effects->n_ops = effects->n_answers = 0;
     scratch_free(effects->scratch);
     effects->scratch = NULL;
@@ -85,30 +103,44 @@ static bool grow(void **array, size_t *capacity, size_t n, size_t size) {
     return true;
 }
 
-static bool grow_datagrams(struct effects *effects) {
-    if (effects->n_datagrams < effects->datagrams_capacity)
-        return true;
-    size_t capacity = effects->datagrams_capacity;
-    if (!grow((void **)&effects->datagrams, &capacity, effects->n_datagrams,
+/* A place in the list of datagrams is had together with the buffer, so that effects_send() cannot fail. */
+uint8_t *effects_buffer(struct effects *effects) {
+    uint8_t *buffer = effects->spare;
+    if (buffer) {
+        memcpy(&effects->spare, buffer, sizeof effects->spare);
+        return buffer;
+    }
+    size_t n = effects->n_buffers;
+    if (n == EFFECTS_DATAGRAMS_MAX ||
+        !grow((void **)&effects->datagrams, &effects->datagrams_capacity, n,
               sizeof *effects->datagrams))
-        return false;
-    void *larger = realloc(effects->buffers, capacity * sizeof *effects->buffers);
-    if (!larger)
-        return false; /* datagrams is larger than its capacity says: harmless */
-    effects->buffers = larger;
-    effects->datagrams_capacity = capacity;
-    for (size_t i = 0; i < effects->n_datagrams; i++)
-        effects->datagrams[i].bytes = effects->buffers[i];
-    return true;
+        return NULL;
+    uint8_t(**chunk)[DATAGRAM_LEN] = &effects->chunks[n / CHUNK_BUFFERS];
+    if (n / CHUNK_BUFFERS == effects->n_chunks) {
+        if (!(*chunk = malloc(CHUNK_BUFFERS * sizeof **chunk)))
+            return NULL;
+        effects->n_chunks++;
+    }
+    effects->n_buffers++;
+    return (*chunk)[n % CHUNK_BUFFERS];
+}
+
+void effects_buffer_back(struct effects *effects, uint8_t *buffer) {
+    memcpy(buffer, &effects->spare, sizeof effects->spare);
+    effects->spare = buffer;
+}
+
+void effects_send(struct effects *effects, uint8_t *buffer, const struct address *remote,
+                  const struct address *local, size_t length) {
+    effects->datagrams[effects->n_datagrams++] =
+        (struct datagram){.remote = *remote, .local = *local, .bytes = buffer, .length = length};
 }
 
 uint8_t *effects_datagram(struct effects *effects, const struct address *remote,
                           const struct address *local, size_t length) {
-    if (effects->n_datagrams >= EFFECTS_DATAGRAMS_MAX || !grow_datagrams(effects))
-        return NULL;
-    uint8_t *buffer = effects->buffers[effects->n_datagrams];
-    effects->datagrams[effects->n_datagrams++] =
-        (struct datagram){.remote = *remote, .local = *local, .bytes = buffer, .length = length};
+    uint8_t *buffer = effects_buffer(effects);
+    if (buffer)
+        effects_send(effects, buffer, remote, local, length);
     return buffer;
 }
 

@@ -11,9 +11,16 @@ void effects_free(struct effects *effects);
 /* Begin a step: what the last one put out is gone, scratch memory included. */
 void effects_clear(struct effects *effects);
 
-/* A buffer of DATAGRAM_LEN bytes to fill, which goes out to `remote` from `local` at the end of the step. NULL: too many this step
- * (EFFECTS_DATAGRAMS_MAX); the caller drops and counts. */
+/* A buffer of DATAGRAM_LEN bytes for a datagram that may go out: it is queued by effects_send(), or given back by
+ * effects_buffer_back(); what is neither goes with the step. NULL: too many this step (EFFECTS_DATAGRAMS_MAX), or no memory;
+ * the caller drops and counts. */
 #define EFFECTS_DATAGRAMS_MAX 4096
+uint8_t *effects_buffer(struct effects *effects);
+void effects_buffer_back(struct effects *effects, uint8_t *buffer);
+/* It goes out to `remote` from `local` at the end of the step, behind those queued before; until then it may be written to. */
+void effects_send(struct effects *effects, uint8_t *buffer, const struct address *remote,
+                  const struct address *local, size_t length);
+/* Both at once: a buffer, queued, to fill. NULL: as above. */
 uint8_t *effects_datagram(struct effects *effects, const struct address *remote,
                           const struct address *local, size_t length);
 

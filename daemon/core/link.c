@@ -47,6 +47,7 @@ void links_free(struct links *links) {
     for (unsigned i = 0; i < LINK_SLOTS; i++)
         free(links->links[i]);
     free(links->events);
+    free(links->sealings);
     sodium_free(links); /* wipes */
 }
 
@@ -99,7 +100,7 @@ const struct link_view *links_at(const struct links *links, unsigned slot) {
 
 struct link *link_find(const struct links *links, uint64_t prefix) {
     for (unsigned i = 0; i < LINK_SLOTS; i++)
-        if (links->links[i] && links->links[i]->view.prefix == prefix)
+        if (links->prefixes[i] == prefix && links->links[i])
             return links->links[i];
     return NULL;
 }
@@ -240,6 +241,7 @@ static struct link *link_new(struct links *links, const struct session *session,
         link->unanswered_since = link->next_ping = MONO_NEVER;
         link->replacements_since = now;
         links->links[slot] = link;
+        links->prefixes[slot] = link->view.prefix;
         return link;
     }
     return NULL;
@@ -367,6 +369,7 @@ static void send_verdict(struct links *links, struct link *link, struct session 
     memset(out + DATA_HEADER_LEN + link->cell_used, 0, CELL_LEN - link->cell_used);
     link->cell_used = 0;
     link_seal_cell(links, session, out);
+    links_seal(links); /* what is kept is what goes out */
     link_sent(links, link, true, now);
     if (!session->initiator && !session->finish && (session->finish = malloc(DATAGRAM_LEN)))
         memcpy(session->finish, out, DATAGRAM_LEN);

@@ -71,6 +71,7 @@ struct links_config {
     struct effects *effects;
     const struct core_random *random;
     const struct core_trace *trace;
+    struct core_compute compute; /* zero: none */
 };
 struct links *links_new(const struct links_config *config);
 void links_free(struct links *links);
@@ -99,7 +100,19 @@ struct link_frame {
     const uint8_t *body;
     size_t length;
 };
-/* Take a datagram in. On DROP_NONE with ret_cell->slot != LINK_NONE there are frames to read (valid until the next call). */
+struct link_opening {   /* a cell's, worked out ahead of its turn */
+    uint8_t *bytes;     /* the datagram's */
+    const uint8_t *key; /* of the session that it names; NULL: none just now */
+    bool is_good;
+};
+/* Open the cells of many datagrams at once, in place, on as many processors as there are: nothing else changes. Each datagram is
+ * then to be given to links_receive_opened() with its opening, in order and before the links are used otherwise. */
+void links_open(struct links *links, const struct datagram *datagrams, size_t n,
+                struct link_opening *ret_openings);
+enum drop links_receive_opened(struct links *links, const struct datagram *datagram,
+                               struct link_opening *opening, struct mono now, struct wall wall,
+                               struct link_cell *ret_cell);
+/* Take a datagram in, opening it in place. On DROP_NONE with ret_cell->slot != LINK_NONE there are frames to read, in the datagram's bytes. */
 enum drop links_receive(struct links *links, const struct datagram *datagram, struct mono now,
                         struct wall wall, struct link_cell *ret_cell);
 /* The next frame that is not the link's own business; false at the end. *ret_drop says if the rest was malformed. */
@@ -159,7 +172,14 @@ int links_send_frame(struct links *links, uint64_t prefix, uint8_t type, const v
 /* Send an onion packet to the established neighbour `prefix`. 0; -ENOTCONN: no such link is up; -ENOBUFS: queue full. */
 int links_send_onion(struct links *links, uint64_t prefix, const uint8_t packet[ONION_LEN],
                      struct mono now);
-/* Everything gathered goes out. Once at the end of each step. */
+/* The same without a copy: begin gives the room for ONION_LEN bytes, in the cell that will carry them (NULL: too many in this step);
+ * sending takes it back, whatever it returns, as cancelling does. What is sent must be whole by links_seal(). */
+uint8_t *links_onion_begin(struct links *links);
+int links_onion_send(struct links *links, uint64_t prefix, uint8_t *onion, struct mono now);
+void links_onion_cancel(struct links *links, uint8_t *onion);
+/* Seal the cells that go out in this step. links_flush() does. */
+void links_seal(struct links *links);
+/* Everything gathered goes out, sealed. Once at the end of each step. */
 void links_flush(struct links *links, struct mono now);
 
 void links_tick(struct links *links, struct mono now, struct wall wall);

@@ -3,26 +3,60 @@
 #include "daemon/core/link_private.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #define CHALLENGE_US US_PER_S
+#define CELL_NS 1000 /* to seal or open one takes about so long */
 
 /* ---- Cells out ---- */
 
-/* Seal 1200 bytes at out + DATA_HEADER_LEN in place. */
-void link_seal_cell(struct links *links, struct session *session, uint8_t *out) {
-    uint8_t nonce[crypto_aead_chacha20poly1305_ietf_NPUBBYTES] = {0};
-    uint64_t counter = session->counter++;
-    struct wire_writer w = wire_writer(out + 4, DATA_HEADER_LEN - 4);
-
-    memset(out, 0, 4);
-    out[0] = TYPE_DATA;
-    wire_put_uint(&w, session->remote_index, 4);
-    wire_put_uint(&w, counter, 8);
-    for (unsigned i = 0; i < 8; i++) /* Noise: little-endian */
+/* Noise: four zero bytes, then the counter, little-endian. */
+static void put_nonce(uint64_t counter,
+                      uint8_t nonce[crypto_aead_chacha20poly1305_ietf_NPUBBYTES]) {
+    memset(nonce, 0, 4);
+    for (unsigned i = 0; i < 8; i++)
         nonce[4 + i] = (uint8_t)(counter >> (8 * i));
+}
+
+static void seal(void *item) {
+    const struct sealing *sealing = item;
+    uint8_t nonce[crypto_aead_chacha20poly1305_ietf_NPUBBYTES], *out = sealing->out;
+
+    put_nonce(sealing->counter, nonce);
     crypto_aead_chacha20poly1305_ietf_encrypt(out + DATA_HEADER_LEN, NULL, out + DATA_HEADER_LEN,
                                               CELL_LEN, out, DATA_HEADER_LEN, NULL, nonce,
-                                              session_secrets(links, session)->send);
+                                              sealing->key);
+}
+
+void links_seal(struct links *links) {
+    compute_each(&links->config.compute, seal, links->sealings, sizeof *links->sealings,
+                 links->n_sealings, CELL_NS);
+    links->n_sealings = 0;
+}
+
+static bool sealings_grow(struct links *links) {
+    if (links->n_sealings < links->sealings_capacity)
+        return true;
+    size_t capacity = links->sealings_capacity ? links->sealings_capacity * 2 : 64;
+    struct sealing *larger = realloc(links->sealings, capacity * sizeof *larger);
+    if (!larger)
+        return false;
+    links->sealings = larger;
+    links->sealings_capacity = capacity;
+    return true;
+}
+
+void link_seal_cell(struct links *links, struct session *session, uint8_t *out) {
+    struct sealing sealing = {session_secrets(links, session)->send, session->counter++, out};
+    struct wire_writer w = wire_writer(out, DATA_HEADER_LEN);
+
+    wire_put_uint(&w, (uint64_t)TYPE_DATA << 24, 4);
+    wire_put_uint(&w, session->remote_index, 4);
+    wire_put_uint(&w, sealing.counter, 8);
+    if (sealings_grow(links))
+        links->sealings[links->n_sealings++] = sealing;
+    else
+        seal(&sealing);
 }
 
 /* A cell went out. Whatever it says calls for a sign of life, but a PONG alone: or two idle ends would never be quiet. */
@@ -76,27 +110,47 @@ int links_send_frame(struct links *links, uint64_t prefix, uint8_t type, const v
     return link_put_frame(links, link, type, body, length, now);
 }
 
-int links_send_onion(struct links *links, uint64_t prefix, const uint8_t packet[ONION_LEN],
-                     struct mono now) {
+#define ONION_AT (DATA_HEADER_LEN + FRAME_HEADER_LEN)
+
+uint8_t *links_onion_begin(struct links *links) {
+    uint8_t *out = effects_buffer(links->config.effects);
+    return out ? out + ONION_AT : NULL;
+}
+
+void links_onion_cancel(struct links *links, uint8_t *onion) {
+    effects_buffer_back(links->config.effects, onion - ONION_AT);
+}
+
+int links_onion_send(struct links *links, uint64_t prefix, uint8_t *onion, struct mono now) {
     struct link *link = link_find(links, prefix);
-    if (!link || link->view.state == LINK_PROBATION)
+    if (!link || link->view.state == LINK_PROBATION) {
+        links_onion_cancel(links, onion);
         return -ENOTCONN;
-    uint8_t *out = link_cell_datagram(links, link);
-    if (!out)
-        return -ENOBUFS;
-    struct wire_writer w = wire_writer(out + DATA_HEADER_LEN, CELL_LEN);
+    }
+    uint8_t *out = onion - ONION_AT;
+    struct wire_writer w = wire_writer(out + DATA_HEADER_LEN, FRAME_HEADER_LEN);
     wire_put_uint(&w, FRAME_ONION, 1);
     wire_put_uint(&w, ONION_LEN, 2);
-    wire_put(&w, packet, ONION_LEN);
+    effects_send(links->config.effects, out, &link->view.address, &link->view.local, DATAGRAM_LEN);
     link_seal_cell(links, link->current, out);
     link_sent(links, link, true, now);
     return 0;
+}
+
+int links_send_onion(struct links *links, uint64_t prefix, const uint8_t packet[ONION_LEN],
+                     struct mono now) {
+    uint8_t *onion = links_onion_begin(links);
+    if (!onion)
+        return -ENOBUFS;
+    memcpy(onion, packet, ONION_LEN);
+    return links_onion_send(links, prefix, onion, now);
 }
 
 void links_flush(struct links *links, struct mono now) {
     for (unsigned i = 0; i < LINK_SLOTS; i++)
         if (links->links[i] && links->links[i]->cell_used > 0)
             link_send_cell(links, links->links[i], now);
+    links_seal(links);
 }
 
 void link_ping(struct links *links, struct link *link, struct mono now) {
@@ -155,31 +209,61 @@ static void receive_pong(struct links *links, struct link *link, const uint8_t *
     }
 }
 
-static enum drop open_cell(struct links *links, struct session *session,
-                           const struct datagram *datagram) {
-    uint8_t nonce[crypto_aead_chacha20poly1305_ietf_NPUBBYTES] = {0};
-    struct wire_reader r = wire_reader(datagram->bytes + 8, 8);
-    uint64_t counter = wire_get_uint(&r, 8);
+/* Is it a cell of a session that we know, with a counter that may be new? What a step's earlier datagrams bring about is not
+ * known yet: whoever takes it looks again. */
+static struct session *cell_session(struct links *links, const struct datagram *datagram,
+                                    enum drop *ret_drop) {
+    struct wire_reader r = wire_reader(datagram->bytes, DATA_HEADER_LEN);
 
-    if (counter == UINT64_MAX || !replay_is_new(&session->window, counter))
-        return DROP_REPLAY;
-    for (unsigned i = 0; i < 8; i++)
-        nonce[4 + i] = (uint8_t)(counter >> (8 * i));
-    if (crypto_aead_chacha20poly1305_ietf_decrypt(
-            links->opened, NULL, NULL, datagram->bytes + DATA_HEADER_LEN,
-            DATAGRAM_LEN - DATA_HEADER_LEN, datagram->bytes, DATA_HEADER_LEN, nonce,
-            session_secrets(links, session)->receive) != 0)
-        return DROP_AUTH;
-    replay_enter(&session->window, counter);
-    session->heard = links->read_at;
-    return DROP_NONE;
+    if (datagram->length != DATAGRAM_LEN || wire_get_uint(&r, 4) != (uint64_t)TYPE_DATA << 24) {
+        *ret_drop = DROP_MALFORMED;
+        return NULL;
+    }
+    struct session *session = session_find(links, (uint32_t)wire_get_uint(&r, 4));
+    uint64_t counter = wire_get_uint(&r, 8);
+    *ret_drop = DROP_UNKNOWN;
+    if (!session || (session->state != SESSION_OPEN && session->state != SESSION_FINISHING))
+        return NULL;
+    *ret_drop = counter == UINT64_MAX || !replay_is_new(&session->window, counter) ? DROP_REPLAY
+                                                                                   : DROP_NONE;
+    return *ret_drop == DROP_NONE ? session : NULL;
+}
+
+static uint64_t cell_counter(const uint8_t *datagram) {
+    struct wire_reader r = wire_reader(datagram + 8, 8);
+    return wire_get_uint(&r, 8);
+}
+
+static void open_cell(void *item) {
+    struct link_opening *opening = item;
+    uint8_t nonce[crypto_aead_chacha20poly1305_ietf_NPUBBYTES], *cell;
+
+    if (!opening->key)
+        return;
+    cell = opening->bytes + DATA_HEADER_LEN;
+    put_nonce(cell_counter(opening->bytes), nonce);
+    opening->is_good = crypto_aead_chacha20poly1305_ietf_decrypt(
+                           cell, NULL, NULL, cell, DATAGRAM_LEN - DATA_HEADER_LEN, opening->bytes,
+                           DATA_HEADER_LEN, nonce, opening->key) == 0;
+}
+
+void links_open(struct links *links, const struct datagram *datagrams, size_t n,
+                struct link_opening *ret_openings) {
+    enum drop drop;
+
+    for (size_t i = 0; i < n; i++) {
+        const struct session *session = cell_session(links, &datagrams[i], &drop);
+        ret_openings[i] = (struct link_opening){.bytes = datagrams[i].bytes};
+        if (session)
+            ret_openings[i].key = session_secrets(links, session)->receive;
+    }
+    compute_each(&links->config.compute, open_cell, ret_openings, sizeof *ret_openings, n, CELL_NS);
 }
 
 /* May the opened cell make this dialled session a link's? Whoever is our neighbour by another session need not wait for a verdict,
  * and is not left by one that refuses: both dialled at once, and it had a place for its own dial alone. */
-static bool is_answer_to_dial(struct links *links, struct session *session) {
+static bool is_answer_to_dial(struct links *links, struct session *session, const uint8_t *cell) {
     const struct link *neighbour = link_of(links, &session->peer);
-    const uint8_t *cell = links->opened;
 
     if (!neighbour || neighbour->view.state == LINK_PROBATION)
         /* Its verdict was lost or overtaken otherwise: message 3, repeated, brings it again. */
@@ -190,21 +274,28 @@ static bool is_answer_to_dial(struct links *links, struct session *session) {
     return false;
 }
 
-static enum drop receive_data(struct links *links, const struct datagram *datagram, struct mono now,
-                              struct wall wall, struct link_cell *ret_cell) {
-    struct wire_reader r = wire_reader(datagram->bytes, DATA_HEADER_LEN);
+/* An opening made before earlier datagrams of the step were taken holds if the session is the same: keys are never replaced
+ * in one. */
+static enum drop receive_data(struct links *links, const struct datagram *datagram,
+                              struct link_opening *opening, struct mono now, struct wall wall,
+                              struct link_cell *ret_cell) {
+    enum drop drop;
+    struct session *session = cell_session(links, datagram, &drop);
+    const uint8_t *cell = datagram->bytes + DATA_HEADER_LEN;
 
-    wire_get_uint(&r, 1);
-    if (datagram->length != DATAGRAM_LEN || wire_get_uint(&r, 3) != 0)
-        return DROP_MALFORMED;
-    struct session *session = session_find(links, (uint32_t)wire_get_uint(&r, 4));
-    if (!session || (session->state != SESSION_OPEN && session->state != SESSION_FINISHING))
-        return DROP_UNKNOWN;
-    links->read_at = now;
-    enum drop drop = open_cell(links, session, datagram);
-    if (drop != DROP_NONE)
+    if (!session)
         return drop;
-    if (session->state == SESSION_FINISHING && !is_answer_to_dial(links, session))
+    const uint8_t *key = session_secrets(links, session)->receive;
+    if (!opening->key) {
+        opening->key = key;
+        open_cell(opening);
+    }
+    if (opening->key != key || !opening->is_good)
+        return DROP_AUTH;
+    links->read_at = now;
+    replay_enter(&session->window, cell_counter(datagram->bytes));
+    session->heard = now;
+    if (session->state == SESSION_FINISHING && !is_answer_to_dial(links, session, cell))
         return DROP_NONE;
     if (!session->peer_confirmed) {
         bool dialled = session->state == SESSION_FINISHING;
@@ -220,18 +311,25 @@ static enum drop receive_data(struct links *links, const struct datagram *datagr
     link_heard(links, link, now);
     if (session == link->current && !address_is_equal(&datagram->remote, &link->view.address))
         challenge(links, link, datagram, now);
-    *ret_cell = (struct link_cell){session->link, links->opened, links->opened + CELL_LEN};
+    *ret_cell = (struct link_cell){session->link, cell, cell + CELL_LEN};
     return DROP_NONE;
 }
 
-enum drop links_receive(struct links *links, const struct datagram *datagram, struct mono now,
-                        struct wall wall, struct link_cell *ret_cell) {
+enum drop links_receive_opened(struct links *links, const struct datagram *datagram,
+                               struct link_opening *opening, struct mono now, struct wall wall,
+                               struct link_cell *ret_cell) {
     ret_cell->slot = LINK_NONE;
     if (datagram->length < COOKIE_ANSWER_LEN)
         return DROP_MALFORMED;
     if (datagram->bytes[0] == TYPE_DATA)
-        return receive_data(links, datagram, now, wall, ret_cell);
+        return receive_data(links, datagram, opening, now, wall, ret_cell);
     return session_handshake(links, datagram, now, wall);
+}
+
+enum drop links_receive(struct links *links, const struct datagram *datagram, struct mono now,
+                        struct wall wall, struct link_cell *ret_cell) {
+    struct link_opening opening = {.bytes = datagram->bytes};
+    return links_receive_opened(links, datagram, &opening, now, wall, ret_cell);
 }
 
 /* The link's own frames. Returns false if this ended the link. */

@@ -134,6 +134,12 @@ struct link {
  * up, is suspected and goes. */
 #define LINK_EVENTS_MAX (LINK_DIALS_MAX + 3 * LINK_SLOTS)
 
+struct sealing {        /* a cell on its way out, filled, its header written */
+    const uint8_t *key; /* its session's: in locked memory */
+    uint64_t counter;
+    uint8_t *out;
+};
+
 struct links {
     struct links_config config;
     struct guard guard;
@@ -144,14 +150,16 @@ struct links {
     struct session_secrets *secrets[SESSIONS_MAX / SESSION_SLOTS_CHUNK];
     unsigned n_half_open, n_dials;
     struct link *links[LINK_SLOTS];
+    uint64_t prefixes[LINK_SLOTS]; /* theirs, together: every packet's next hop is looked for */
     uint64_t serial;
     struct mono next;          /* no deadline is earlier; recomputed at each tick */
     struct link_event *events; /* a ring of LINK_EVENTS_MAX */
     size_t first_event, n_events;
     struct links_counters counters;
-    uint8_t opened[CELL_LEN]; /* the cell being read */
-    struct address from;      /* where it came from */
+    struct address from; /* where the cell being read came from */
     struct mono read_at;
+    struct sealing *sealings; /* of this step, in order; EFFECTS_DATAGRAMS_MAX at most */
+    size_t n_sealings, sealings_capacity;
 };
 
 static inline struct wall links_corrected(const struct links *links, struct wall wall) {
@@ -195,7 +203,8 @@ struct link_event *link_emit(struct links *links, enum link_event_kind kind,
 /* link_cell.c */
 /* A datagram whose cell is yet to be filled and sealed; NULL when the step has too many. */
 uint8_t *link_cell_datagram(struct links *links, const struct link *link);
-/* Seal the 1200 bytes behind the header of a datagram, in place. */
+/* Write the header of a datagram and have the 1200 bytes behind it sealed in place: together with all others of the step, or
+ * where there is no memory to note that, at once. */
 void link_seal_cell(struct links *links, struct session *session, uint8_t *out);
 void link_sent(struct links *links, struct link *link, bool expects, struct mono now);
 void link_send_cell(struct links *links, struct link *link, struct mono now);

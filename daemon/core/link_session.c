@@ -81,6 +81,7 @@ void session_free(struct links *links, struct session *session) {
     if (!session)
         return;
     session_move(links, session, SESSION_FREE);
+    links_seal(links); /* cells of its own may be waiting for its key */
     sodium_memzero(session_secrets(links, session), sizeof(struct session_secrets));
     links->sessions[session->local_index & 0xff] = NULL;
     free(session->finish);

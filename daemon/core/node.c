@@ -40,7 +40,8 @@ static bool make_low_rooms(struct node *node, const struct node_config *config) 
                                  .timeout_us = config->link_timeout_us,
                                  .effects = node->effects,
                                  .random = &node->config.random,
-                                 .trace = &node->config.trace};
+                                 .trace = &node->config.trace,
+                                 .compute = config->compute};
     struct path_config paths = {config->route_relays, config->route_guards, config->route_strict};
 
     node->identity = identity_new(config->node_seed, config->link_secret, &node->config.random);
@@ -175,8 +176,10 @@ struct node *node_new(const struct node_config *config, const struct node_boot *
     budget_init(&node->budget, config->memory_max);
     share_init(&node->share, config->relay_paths);
     node->effects = effects_new();
-    if (!node->effects || !make_low_rooms(node, config) || !make_policy(node, config, boot) ||
-        !make_conversations(node, config, boot) || !make_pool(node, config, boot)) {
+    node->peelings = sodium_malloc(NODE_BATCH * sizeof *node->peelings);
+    if (!node->effects || !node->peelings || !make_low_rooms(node, config) ||
+        !make_policy(node, config, boot) || !make_conversations(node, config, boot) ||
+        !make_pool(node, config, boot)) {
         node_free(node);
         return NULL;
     }
@@ -212,6 +215,7 @@ void node_free(struct node *node) {
     directory_free(node->directory);
     links_free(node->links);
     identity_free(node->identity);
+    sodium_free(node->peelings);
     effects_free(node->effects);
     free(node);
 }
@@ -260,10 +264,12 @@ void node_count(struct node *node, enum drop drop) {
     counters->queue_dropped += drop == DROP_QUEUE || drop == DROP_LIMIT;
 }
 
-static void take_datagram(struct node *node, const struct datagram *datagram) {
+static void take_datagram(struct node *node, const struct datagram *datagram,
+                          struct link_opening *opening) {
     struct link_cell cell;
     struct link_frame frame;
-    enum drop drop = links_receive(node->links, datagram, node->now, node->machine, &cell);
+    enum drop drop =
+        links_receive_opened(node->links, datagram, opening, node->now, node->machine, &cell);
 
     node->counters.datagrams_in++;
     if (drop == DROP_NONE)
@@ -275,6 +281,21 @@ static void take_datagram(struct node *node, const struct datagram *datagram) {
     }
     node_count(node, drop);
     node_drain_links(node);
+}
+
+/* What can be computed for all of a batch is, in three goes: cells opened, onions peeled, and at the end of the step cells
+ * sealed. Between them each datagram has its turn, in order. */
+static void take_datagrams(struct node *node, const struct datagram *datagrams, size_t n) {
+    struct link_opening openings[NODE_BATCH];
+
+    for (size_t done = 0, batch; done < n; done += batch) {
+        batch = n - done < NODE_BATCH ? n - done : NODE_BATCH;
+        links_open(node->links, datagrams + done, batch, openings);
+        for (size_t i = 0; i < batch; i++)
+            take_datagram(node, &datagrams[done + i], &openings[i]);
+        node_peel(node);
+        node_drain_links(node);
+    }
 }
 
 /* ---- Results of the store ---- */
@@ -424,8 +445,7 @@ static void take_event(struct node *node, const struct node_event *event) {
     case EVENT_TIMER:
         break;
     case EVENT_DATAGRAMS:
-        for (size_t i = 0; i < event->datagrams.n; i++)
-            take_datagram(node, &event->datagrams.v[i]);
+        take_datagrams(node, event->datagrams.v, event->datagrams.n);
         break;
     case EVENT_REQUEST:
         node_request(node, &event->request);

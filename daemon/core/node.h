@@ -39,6 +39,7 @@ struct node_config {
     unsigned mailbox_use;            /* how many mailboxes we ask others to use for us; 0: none */
     struct core_random random;
     struct core_trace trace;
+    struct core_compute compute; /* zero: all is computed by whoever steps */
 };
 /* Sane defaults as p2pd.conf(5) has them; keys zero. */
 void node_config_init(struct node_config *config);
@@ -131,7 +132,7 @@ struct node *node_new(const struct node_config *config, const struct node_boot *
 /* Wipes and frees everything; takes NULL. */
 void node_free(struct node *node);
 
-/* Advance by one event. `event` is borrowed for the call; what `update` points to is the node's and stays valid until the next call.
+/* Advance by one event. `event` is borrowed for the call (the bytes of datagrams are opened in place); what `update` points to is the node's and stays valid until the next call.
  * A message is acknowledged to its client, and receipted to its sender, only in a step that was given the result of its store
  * operation. */
 void node_step(struct node *node, const struct node_event *event, struct node_update *update);

@@ -1,5 +1,4 @@
-/* Onion packets: peel, look up, forward or deliver. This is the relay's whole work; nothing is stored. Threat: see onion.h and
- * droplist.h. Order matters: the drop list is asked before the public-key work and told only after the tag has verified. */
+/* What onions bring to us, and onion pings. Threat: anybody may send payloads of any kind; each room checks its own. */
 #include "daemon/core/node_private.h"
 
 #include <sodium.h>
@@ -8,17 +7,6 @@
 #define PONG_BURST 8
 #define PING_RETRY_US (700 * US_PER_MS)
 #define PING_TRIES 6 /* over 4 s: a route shorter than configured is put off for 3 (path.h) */
-
-static enum drop forward(struct node *node, unsigned slot, uint64_t from,
-                         const struct onion_peeled *peeled, const uint8_t *packet) {
-    if (!node->config.relay)
-        return DROP_NOT_RELAY;
-    if (peeled->next == from)
-        return DROP_NO_ROUTE;
-    enum drop drop = relay_packet(node->relay, slot, peeled->next, packet, node->now, node->wall);
-    node->counters.onion_relayed += drop == DROP_NONE;
-    return drop;
-}
 
 /* ---- Onion pings ---- */
 
@@ -175,8 +163,8 @@ void node_take_deposits(struct node *node) {
         mailbox_stored(node->mailbox, &id, error, node->now);
 }
 
-static enum drop deliver(struct node *node, unsigned slot, const struct onion_peeled *peeled,
-                         int64_t epoch) {
+enum drop node_deliver(struct node *node, unsigned slot, const struct onion_peeled *peeled,
+                       int64_t epoch) {
     if (peeled->payload_length == 0)
         return DROP_MALFORMED;
     node->counters.onion_delivered++;
@@ -199,36 +187,4 @@ static enum drop deliver(struct node *node, unsigned slot, const struct onion_pe
     default:
         return DROP_VERSION;
     }
-}
-
-enum drop node_onion(struct node *node, unsigned slot, uint64_t from, const uint8_t *packet) {
-    uint8_t opened[ONION_LEN], prk[ONION_PRK_LEN];
-    struct onion_peeled peeled;
-    const uint8_t *kept = NULL;
-    int64_t epoch;
-    const struct noise_keypair *key =
-        identity_routing_key(node->identity, packet[0], node->wall, &epoch);
-
-    if (!key)
-        return DROP_TIME;
-    enum drop drop = droplist_find(node->droplist, onion_eph(packet), slot, &kept);
-    if (drop == DROP_NONE && kept)
-        memcpy(prk, kept, sizeof prk);
-    else if (drop == DROP_NONE && !share_take(&node->share, slot, node->now))
-        drop = DROP_LIMIT; /* it would cost a Diffie-Hellman */
-    else if (drop == DROP_NONE)
-        drop = onion_prk(onion_eph(packet), key->secret, key->public, prk);
-    if (drop == DROP_NONE)
-        drop = onion_peel(packet, prk, opened, &peeled);
-    if (drop == DROP_NONE)
-        drop = droplist_enter(node->droplist, onion_eph(packet), prk,
-                              epoch * (EPOCH_US / US_PER_MINUTE) + peeled.slot, peeled.index, slot);
-    sodium_memzero(prk, sizeof prk);
-    if (drop != DROP_NONE)
-        return drop;
-    drop = peeled.command == ONION_FORWARD ? forward(node, slot, from, &peeled, opened)
-                                           : deliver(node, slot, &peeled, epoch);
-    if (peeled.command == ONION_DELIVER)
-        sodium_memzero(opened, sizeof opened);
-    return drop;
 }

@@ -54,6 +54,22 @@ struct publisher {               /* of our own descriptor */
 struct node_query; /* a client's question to the store, under way */
 TAILQ_HEAD(node_queries, node_query);
 
+/* Datagrams taken together: enough for a few processors, and their bytes stay in a cache of 1 MB. */
+#define NODE_BATCH 128
+struct peeling {                       /* an onion packet to be opened */
+    const uint8_t *packet;             /* in its datagram */
+    uint8_t *out;                      /* in the cell that may carry it on */
+    const uint8_t *prk;                /* the drop list's, or that of a peeling of this batch */
+    const struct peeling *first;       /* that one, if it is another */
+    const struct noise_keypair *fresh; /* the exchange is to be done, by this key */
+    uint8_t own_prk[ONION_PRK_LEN];
+    struct onion_peeled peeled;
+    uint64_t from;
+    int64_t epoch;
+    unsigned slot;
+    enum drop drop;
+};
+
 struct node {
     struct node_config config; /* keys wiped */
     struct address advertise[ADVERTISE_MAX];
@@ -72,7 +88,9 @@ struct node {
     struct pool *pool;
     struct gossip *gossip;
     struct relay *relay;
-    struct share share; /* of the public-key work that packets cost */
+    struct share share;       /* of the public-key work that packets cost */
+    struct peeling *peelings; /* NODE_BATCH, in locked memory */
+    size_t n_peelings, n_fresh;
     struct outbox *outbox;
     struct inbox *inbox;
     struct mailbox *mailbox;
@@ -116,8 +134,17 @@ void node_stored(struct node *node, uint64_t cookie);
 void node_store_mail_key(struct node *node);
 void node_mail_key_stored(struct node *node, int error);
 
-/* node_onion.c */
+/* node_peel.c */
+/* An onion packet came over a link: it is looked up, and peeled by the next node_peel(), which counts what it drops. Its bytes stay
+ * until then. */
 enum drop node_onion(struct node *node, unsigned slot, uint64_t from, const uint8_t *packet);
+/* Peel those that wait and send each where it goes. Before the drop list or our keys change. */
+void node_peel(struct node *node);
+
+/* node_onion.c */
+/* A payload for ourselves. */
+enum drop node_deliver(struct node *node, unsigned slot, const struct onion_peeled *peeled,
+                       int64_t epoch);
 /* What came of deposits. */
 void node_take_deposits(struct node *node);
 void node_ping(struct node *node, uint64_t client, const struct node_id *target);

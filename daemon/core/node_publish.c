@@ -330,8 +330,10 @@ static void take_link_event(struct node *node, const struct link_event *event) {
 void node_drain_links(struct node *node) {
     struct link_event event;
 
-    while (links_event(node->links, &event))
+    while (links_event(node->links, &event)) {
+        node_peel(node); /* by the keys and the drop list that they were looked up with */
         take_link_event(node, &event);
+    }
 }
 
 /* ---- News ---- */

@@ -109,26 +109,14 @@ static bool month_allows(struct relay *relay, struct wall wall) {
     return true;
 }
 
-static enum drop send_now(struct relay *relay, uint64_t to, const uint8_t *packet,
-                          struct mono now) {
-    switch (links_send_onion(relay->links, to, packet, now)) {
-    case 0:
-        return DROP_NONE;
-    case -ENOTCONN:
-        return DROP_NO_ROUTE;
-    default:
-        return DROP_QUEUE;
-    }
+static enum drop drop_of(int error) {
+    return error == 0 ? DROP_NONE : error == -ENOTCONN ? DROP_NO_ROUTE : DROP_QUEUE;
 }
 
-enum drop relay_packet(struct relay *relay, unsigned from, uint64_t to,
-                       const uint8_t packet[ONION_LEN], struct mono now, struct wall wall) {
+static enum drop put_off(struct relay *relay, unsigned from, uint64_t to,
+                         const uint8_t packet[ONION_LEN]) {
     struct relay_queue *queue = &relay->queues[from];
 
-    if (!month_allows(relay, wall))
-        return DROP_LIMIT;
-    if (relay->n == 0 && may_send(relay, now))
-        return send_now(relay, to, packet, now);
     /* A second of the rate may wait: longer, and its sender has sent it again. */
     if (relay->n * DATAGRAM_LEN >= relay->rate && !evict(relay))
         return DROP_QUEUE;
@@ -149,13 +137,26 @@ enum drop relay_packet(struct relay *relay, unsigned from, uint64_t to,
     return DROP_NONE;
 }
 
+enum drop relay_packet(struct relay *relay, unsigned from, uint64_t to, uint8_t *onion,
+                       struct mono now, struct wall wall) {
+    enum drop drop = DROP_LIMIT;
+
+    if (month_allows(relay, wall)) {
+        if (relay->n == 0 && may_send(relay, now))
+            return drop_of(links_onion_send(relay->links, to, onion, now));
+        drop = put_off(relay, from, to, onion);
+    }
+    links_onion_cancel(relay->links, onion);
+    return drop;
+}
+
 void relay_tick(struct relay *relay, struct mono now) {
     while (relay->n > 0 && may_send(relay, now)) {
         do
             relay->turn = (relay->turn + 1) % LINK_SLOTS;
         while (relay->queues[relay->turn].n == 0);
         struct waiting_packet *packet = queue_pop(relay, &relay->queues[relay->turn]);
-        if (send_now(relay, packet->to, packet->packet, now) != DROP_NONE)
+        if (links_send_onion(relay->links, packet->to, packet->packet, now) != 0)
             relay->dropped++;
         free(packet);
     }

@@ -16,10 +16,11 @@ struct relay *relay_new(uint64_t rate, uint64_t month, struct links *links, stru
 void relay_free(struct relay *relay);
 void relay_configure(struct relay *relay, uint64_t rate, uint64_t month);
 
-/* Forward a packet that came over link slot `from` to the neighbour `to`: now, or when the rate allows.
- * DROP_NONE, DROP_NO_ROUTE, DROP_QUEUE (its budget is spent). */
-enum drop relay_packet(struct relay *relay, unsigned from, uint64_t to,
-                       const uint8_t packet[ONION_LEN], struct mono now, struct wall wall);
+/* Forward a packet that came over link slot `from` to the neighbour `to`: now, or when the rate allows. `onion` is from
+ * links_onion_begin(), and taken whatever comes of it. DROP_NONE, DROP_NO_ROUTE, DROP_QUEUE (its budget is spent), DROP_LIMIT (of
+ * the month). */
+enum drop relay_packet(struct relay *relay, unsigned from, uint64_t to, uint8_t *onion,
+                       struct mono now, struct wall wall);
 void relay_tick(struct relay *relay, struct mono now);
 struct mono relay_next(const struct relay *relay);
 uint64_t relay_dropped(const struct relay *relay); /* from the queues */

@@ -15,7 +15,7 @@
 struct datagram {
     struct address remote;
     struct address local; /* the address it came to, and answers leave from; unspecified = any */
-    const uint8_t *bytes;
+    uint8_t *bytes;       /* of one that came: the node opens it in place, so they are not kept */
     size_t length;
 };
 

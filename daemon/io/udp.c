@@ -423,7 +423,7 @@ void udp_flush(struct udp *udp, size_t socket) {
     while (s->waiting > 0) {
         size_t n = s->waiting < UDP_BATCH ? s->waiting : UDP_BATCH;
         for (size_t i = 0; i < n; i++) {
-            const struct queued *entry = &s->queue[(s->first + i) % QUEUE_MAX];
+            struct queued *entry = &s->queue[(s->first + i) % QUEUE_MAX];
             struct datagram datagram = {entry->remote, entry->local, entry->bytes, entry->length};
             batch_put(&udp->out, i, s, &datagram);
         }

@@ -377,7 +377,9 @@ static void step(struct world *world, struct wire_reader *r) {
     }
     length %= 4096;
     const uint8_t *bytes = rig_bytes(r, &length);
-    struct datagram datagram = {rig_address(1 + who % 3), world->address, bytes, length};
+    uint8_t copy[4096]; /* it is opened in place */
+    struct datagram datagram = {rig_address(1 + who % 3), world->address, copy, length};
+    memcpy(copy, bytes, length);
     if (what % 8 == 1)
         run(world, &(struct node_event){.kind = EVENT_DATAGRAMS, .datagrams = {&datagram, 1}});
     else if (what % 8 == 2)

@@ -153,16 +153,11 @@ bool adversary_takes_onion(struct adversary *adversary, struct node *node, const
 }
 
 __typeof__(relay_packet) __wrap_relay_packet, __real_relay_packet;
-enum drop __wrap_relay_packet(struct relay *relay, unsigned from, uint64_t to,
-                              const uint8_t packet[ONION_LEN], struct mono now, struct wall wall) {
-    struct sim_host *host = watch_host();
-    uint8_t bent[ONION_LEN];
-
-    if (!has_habit(host, HABIT_TAMPERS) || !sim_chance(watch_sim(), TAMPER_SHARE))
-        return __real_relay_packet(relay, from, to, packet, now, wall);
-    memcpy(bent, packet, sizeof bent);
-    tamper(watch_sim(), bent, sizeof bent);
-    return __real_relay_packet(relay, from, to, bent, now, wall);
+enum drop __wrap_relay_packet(struct relay *relay, unsigned from, uint64_t to, uint8_t *onion,
+                              struct mono now, struct wall wall) {
+    if (has_habit(watch_host(), HABIT_TAMPERS) && sim_chance(watch_sim(), TAMPER_SHARE))
+        tamper(watch_sim(), onion, ONION_LEN);
+    return __real_relay_packet(relay, from, to, onion, now, wall);
 }
 
 /* ---- Frames over valid links ---- */

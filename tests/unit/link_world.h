@@ -128,6 +128,7 @@ static inline int tear_down(void **state) {
 /* What an end has put out goes into the queue. */
 static inline void collect(struct end *end) {
     size_t n;
+    links_seal(end->links);
     const struct datagram *datagrams = effects_datagrams(end->effects, &n);
     for (size_t i = 0; i < n && world.n < QUEUE_MAX; i++) {
         struct packet *packet = &world.queue[world.n];
@@ -185,9 +186,11 @@ static inline void settle(struct end *end) {
 }
 
 static inline enum drop receive(struct end *end, const struct packet *packet) {
-    struct datagram datagram = {packet->from, packet->to, packet->bytes, packet->length};
+    uint8_t bytes[sizeof packet->bytes]; /* opened in place, and the packet may come again */
+    struct datagram datagram = {packet->from, packet->to, bytes, packet->length};
     struct link_cell cell;
     struct link_frame frame;
+    memcpy(bytes, packet->bytes, packet->length);
     enum drop rest, drop = links_receive(end->links, &datagram, now(), wall_of(end), &cell);
     end->drops[drop]++;
     while (links_next_frame(end->links, &cell, now(), &frame, &rest)) {

@@ -64,6 +64,9 @@ bool links_event(struct links *links, struct link_event *ret_event) {
     (void)links, (void)ret_event;
     return false;
 }
+void node_peel(struct node *node) {
+    (void)node;
+}
 void gossip_link_up(struct gossip *gossip, uint64_t prefix, struct mono now) {
     (void)gossip, (void)prefix, (void)now;
 }

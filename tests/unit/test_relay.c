@@ -10,11 +10,19 @@
 
 #include <errno.h>
 
-/* Stands for the link room: counts what is sent to whom. */
+/* Stands for the link room: counts what is sent to whom, and what was given back. */
 static struct {
-    uint64_t sent, sent_to[8];
+    uint64_t sent, sent_to[8], cancelled;
     int answer;
 } fake;
+int links_onion_send(struct links *links, uint64_t prefix, uint8_t *onion, struct mono now) {
+    return links_send_onion(links, prefix, onion, now);
+}
+void links_onion_cancel(struct links *links, uint8_t *onion) {
+    (void)links;
+    (void)onion;
+    fake.cancelled++;
+}
 int links_send_onion(struct links *links, uint64_t prefix, const uint8_t packet[ONION_LEN],
                      struct mono now) {
     (void)links;
@@ -44,6 +52,7 @@ static void test_without_a_rate_nothing_waits(void **state) {
         assert_int_equal(relay_packet(relay, i % 3, 1, packet, (struct mono){5}, some_day),
                          DROP_NONE);
     assert_int_equal(fake.sent, 1000);
+    assert_int_equal(fake.cancelled, 0);
     assert_int_equal(relay_next(relay).us, INT64_MAX);
     fake.answer = -ENOTCONN;
     assert_int_equal(relay_packet(relay, 0, 1, packet, (struct mono){5}, some_day), DROP_NO_ROUTE);

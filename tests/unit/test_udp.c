@@ -51,7 +51,7 @@ static size_t receive(struct udp *udp, size_t socket, struct datagram *datagrams
 static void send_text(struct udp *udp, const struct address *to, const struct address *from,
                       const char *text) {
     struct datagram datagram = {
-        .remote = *to, .bytes = (const uint8_t *)text, .length = strlen(text)};
+        .remote = *to, .bytes = (uint8_t *)(uintptr_t)text, .length = strlen(text)};
     if (from)
         datagram.local = *from;
     udp_send(udp, &datagram, 1);
@@ -177,9 +177,9 @@ static void test_refused_datagram_is_counted(void **state) {
     struct datagram got[UDP_BATCH];
     static uint8_t huge[70000];
     struct datagram out[3] = {
-        {.remote = *udp_bound(server, 0), .bytes = (const uint8_t *)"a", .length = 1},
+        {.remote = *udp_bound(server, 0), .bytes = (uint8_t *)(uintptr_t) "a", .length = 1},
         {.remote = *udp_bound(server, 0), .bytes = huge, .length = sizeof huge},
-        {.remote = *udp_bound(server, 0), .bytes = (const uint8_t *)"b", .length = 1},
+        {.remote = *udp_bound(server, 0), .bytes = (uint8_t *)(uintptr_t) "b", .length = 1},
     };
     udp_send(client, out, 3);
     size_t n = 0;

@@ -1,0 +1,127 @@
+/* Onion packets: look up, peel, forward or deliver. This is the relay's whole work; nothing is stored. Threat: see onion.h and
+ * droplist.h. Order matters: the drop list is asked before the public-key work and told only after the tag has verified.
+ *
+ * The packets of a batch are looked up one by one, opened all together on whatever processors there are, each into the cell
+ * that may carry it on, and then have their turns in the order in which they came. */
+#include "daemon/core/node_private.h"
+
+#include <assert.h>
+#include <sodium.h>
+
+/* What they take, about. */
+#define EXCHANGE_NS 32000u
+#define PEEL_NS 1500
+
+/* ---- Looking up ---- */
+
+/* A new path's packets come in a row: the exchange is done for the first of them. */
+static struct peeling *find_fresh(const struct node *node, const uint8_t *packet,
+                                  const struct noise_keypair *key) {
+    for (size_t i = node->n_fresh > 0 ? 0 : node->n_peelings; i < node->n_peelings; i++) {
+        struct peeling *peeling = &node->peelings[i];
+        if (peeling->fresh == key &&
+            memcmp(onion_eph(peeling->packet), onion_eph(packet), KEY_LEN) == 0)
+            return peeling;
+    }
+    return NULL;
+}
+
+enum drop node_onion(struct node *node, unsigned slot, uint64_t from, const uint8_t *packet) {
+    struct peeling peeling = {.packet = packet, .from = from, .slot = slot};
+    const struct noise_keypair *key =
+        identity_routing_key(node->identity, packet[0], node->wall, &peeling.epoch);
+
+    if (!key)
+        return DROP_TIME;
+    enum drop drop = droplist_find(node->droplist, onion_eph(packet), slot, &peeling.prk);
+    if (drop != DROP_NONE)
+        return drop;
+    peeling.first = peeling.prk ? NULL : find_fresh(node, packet, key);
+    if (peeling.first)
+        peeling.prk = peeling.first->own_prk;
+    else if (!peeling.prk && !share_take(&node->share, slot, node->now))
+        return DROP_LIMIT; /* it would cost a Diffie-Hellman */
+    peeling.out = links_onion_begin(node->links);
+    if (!peeling.out)
+        return DROP_QUEUE;
+    assert(node->n_peelings < NODE_BATCH); /* no cell has room for two */
+    struct peeling *place = &node->peelings[node->n_peelings++];
+    *place = peeling;
+    if (!peeling.prk) {
+        place->fresh = key;
+        place->prk = place->own_prk;
+        node->n_fresh++;
+    }
+    return DROP_NONE;
+}
+
+/* ---- Computing ---- */
+
+static void exchange(void *item) {
+    struct peeling *peeling = item;
+    if (peeling->fresh)
+        peeling->drop = onion_prk(onion_eph(peeling->packet), peeling->fresh->secret,
+                                  peeling->fresh->public, peeling->own_prk);
+}
+
+/* Where the exchange failed there is no prk, nor for those behind it. */
+static void follow_first(struct node *node) {
+    for (size_t i = 0; i < node->n_peelings; i++)
+        if (node->peelings[i].first)
+            node->peelings[i].drop = node->peelings[i].first->drop;
+}
+
+static void peel(void *item) {
+    struct peeling *peeling = item;
+    if (peeling->drop == DROP_NONE)
+        peeling->drop = onion_peel(peeling->packet, peeling->prk, peeling->out, &peeling->peeled);
+}
+
+/* ---- Sending on ---- */
+
+static enum drop forward(struct node *node, const struct peeling *peeling) {
+    if (!node->config.relay || peeling->peeled.next == peeling->from) {
+        links_onion_cancel(node->links, peeling->out);
+        return node->config.relay ? DROP_NO_ROUTE : DROP_NOT_RELAY;
+    }
+    enum drop drop = relay_packet(node->relay, peeling->slot, peeling->peeled.next, peeling->out,
+                                  node->now, node->wall);
+    node->counters.onion_relayed += drop == DROP_NONE;
+    return drop;
+}
+
+static enum drop finish(struct node *node, const struct peeling *peeling) {
+    const struct onion_peeled *peeled = &peeling->peeled;
+    enum drop drop = peeling->drop;
+
+    if (drop == DROP_NONE)
+        drop = droplist_enter(node->droplist, onion_eph(peeling->packet), peeling->prk,
+                              peeling->epoch * (EPOCH_US / US_PER_MINUTE) + peeled->slot,
+                              peeled->index, peeling->slot);
+    if (drop == DROP_NONE && peeled->command == ONION_FORWARD)
+        return forward(node, peeling);
+    if (drop == DROP_NONE) {
+        drop = node_deliver(node, peeling->slot, peeled, peeling->epoch);
+        sodium_memzero(peeling->out, ONION_LEN);
+    }
+    links_onion_cancel(node->links, peeling->out);
+    return drop;
+}
+
+void node_peel(struct node *node) {
+    size_t n = node->n_peelings;
+
+    if (n == 0)
+        return;
+    if (node->n_fresh > 0) {
+        compute_each(&node->config.compute, exchange, node->peelings, sizeof *node->peelings, n,
+                     (unsigned)(EXCHANGE_NS * node->n_fresh / n));
+        follow_first(node);
+    }
+    compute_each(&node->config.compute, peel, node->peelings, sizeof *node->peelings, n, PEEL_NS);
+    for (size_t i = 0; i < n; i++)
+        node_count(node, finish(node, &node->peelings[i]));
+    if (node->n_fresh > 0)
+        sodium_memzero(node->peelings, n * sizeof *node->peelings);
+    node->n_peelings = node->n_fresh = 0;
+}
