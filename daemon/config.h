@@ -41,7 +41,7 @@ struct config {
     int64_t relay_rate, relay_month, relay_paths;
     int64_t directory_max, memory_max;
     int64_t delivery_expire_us, message_max;
-    int64_t droplist_entries, retention_us;
+    int64_t droplist_entries, retention_us, threads;
     int64_t inbox_accept, files_accept; /* enum inbox_accept, files_accept (core/node.h) */
     int64_t inbox_quota, inbox_max, files_quota, files_max;
     char files_directory[CONFIG_PATH_MAX];

@@ -2,6 +2,7 @@
 #include "daemon/config.h"
 
 #include "daemon/core/topology.h"
+#include "daemon/io/workers.h"
 #include "shared/frame.h"
 
 #define FIELD(f) offsetof(struct config, f), sizeof(((struct config *)NULL)->f)
@@ -64,6 +65,8 @@ const struct config_key config_keys[] = {
      "known nodes at most"},
     {"limits", "memory", CONFIG_SIZE, 4 * M, 64 * G, "64M", FIELD(memory_max), RELOAD, NULL,
      "one budget over all queues and tables"},
+    {"daemon", "threads", CONFIG_COUNT, 0, WORKERS_MAX, "0", FIELD(threads), FIXED, NULL,
+     "threads that peel and encrypt; 0 = as many as processors, at most 8"},
     {"delivery", "expire", CONFIG_DURATION, SECOND, 365 * DAY, "7d",
      FIELD(delivery_expire_us), RELOAD, NULL,
      "when an undelivered message is given up"},

@@ -14,6 +14,7 @@
 #include "daemon/io/state.h"
 #include "daemon/io/store.h"
 #include "daemon/io/udp.h"
+#include "daemon/io/workers.h"
 #include "shared/log.h"
 
 #include <ev.h>
@@ -37,6 +38,7 @@ struct shell {
     struct resolve *resolve;
     struct netwatch *netwatch; /* NULL: this system tells of no changes */
     struct backup *backup;
+    struct workers *workers; /* the node's other processors */
     struct node *node;
 
     ev_io readable[UDP_SOCKETS_MAX], writable[UDP_SOCKETS_MAX];

@@ -154,6 +154,10 @@ static int new_node(struct shell *shell, const struct state_secrets *secrets,
     struct node_boot boot = {0};
     struct address bootstrap[CONFIG_HOSTS_MAX];
     const struct config_hosts *peers = &shell->config->peers;
+    int64_t threads = shell->config->threads;
+    shell->workers = workers_new(threads > 0 ? (unsigned)threads : workers_default());
+    if (!shell->workers)
+        return failure(error, -ENOMEM, "out of memory for threads");
     int r = store_load(shell->store, &boot);
     if (r < 0)
         return failure(error, r, "%s/messages.db: %s", shell->config->state, strerror(-r));
@@ -161,6 +165,7 @@ static int new_node(struct shell *shell, const struct state_secrets *secrets,
     memcpy(config->node_seed, secrets->node_seed, KEY_LEN);
     memcpy(config->link_secret, secrets->link_secret, KEY_LEN);
     memcpy(config->network_key, secrets->network_key, KEY_LEN);
+    config->compute = workers_compute(shell->workers);
     config->bootstrap = bootstrap;
     for (size_t i = 0; i < peers->n; i++)
         config->n_bootstrap += peer_address(peers->v[i], &bootstrap[config->n_bootstrap]);
@@ -287,6 +292,7 @@ void shell_release(struct shell *shell) {
     backup_free(shell->backup);
     store_stop(shell->store);
     node_free(shell->node);
+    workers_free(shell->workers);
     if (shell->udp)
         log_counters(shell);
     udp_close(shell->udp);
@@ -298,6 +304,7 @@ void shell_release(struct shell *shell) {
     shell->backup = NULL;
     shell->store = NULL;
     shell->node = NULL;
+    shell->workers = NULL;
     shell->udp = NULL;
     shell->state = NULL;
 }

@@ -1,0 +1,282 @@
+/* One computation at a time: its generation and the first item that nobody has claimed are one word, so that whoever claims by
+ * compare-and-swap knows that what it read of the computation still holds. Who has nothing to do watches that word for a short
+ * while, as long as that has paid lately, and sleeps. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "daemon/io/workers.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define STACK_BYTES (256u << 10)
+/* A computation shorter than this is not worth another processor's attention, or a system call to get it. */
+#define SHARED_NS 15000
+#define WOKEN_NS 50000
+/* How long to watch for work: from one computation of a batch to the next, and the system calls between two batches. */
+#define WATCH_MIN_NS 1000
+#define WATCH_MAX_NS 60000
+#define WATCH_LOOKS 32 /* between two looks at the clock */
+/* Who was woken in vain is left alone for twice as many computations, up to this. */
+#define LEFT_ALONE_MAX 256
+#define CLAIM_MAX 8
+
+struct workers {
+    unsigned n; /* threads besides the caller */
+    pthread_t threads[WORKERS_MAX];
+    /* The computation; written by the caller before the generation in `claim` tells of it. */
+    _Atomic(void (*)(void *)) work;
+    _Atomic(uint8_t *) items;
+    atomic_size_t size, n_items, portion;
+    atomic_uint_fast64_t claim; /* generation << 32 | first item not claimed */
+    atomic_size_t done;
+    atomic_bool stop;
+    atomic_uint asleep;
+    pthread_mutex_t mutex;
+    pthread_cond_t called, finished;
+    bool caller_waits; /* with the mutex */
+    /* The caller's own. */
+    uint32_t generation;
+    unsigned left_alone, leave_alone;
+    struct workers_counters counters;
+};
+
+static int64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static void relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* Claim and do what is left of the present computation; returns how many items. */
+static size_t take_part(struct workers *workers) {
+    size_t mine = 0;
+    uint_fast64_t claim = atomic_load_explicit(&workers->claim, memory_order_acquire);
+
+    for (;;) {
+        size_t n = atomic_load_explicit(&workers->n_items, memory_order_relaxed);
+        size_t size = atomic_load_explicit(&workers->size, memory_order_relaxed);
+        size_t portion = atomic_load_explicit(&workers->portion, memory_order_relaxed);
+        uint8_t *items = atomic_load_explicit(&workers->items, memory_order_relaxed);
+        void (*work)(void *) = atomic_load_explicit(&workers->work, memory_order_relaxed);
+        size_t first = (uint32_t)claim, last = first + portion < n ? first + portion : n;
+
+        if (first >= n)
+            return mine;
+        /* It fails where another was faster, or where all of the above is of another computation. */
+        if (!atomic_compare_exchange_weak_explicit(&workers->claim, &claim, claim + (last - first),
+                                                   memory_order_acq_rel, memory_order_acquire))
+            continue;
+        for (size_t i = first; i < last; i++)
+            work(items + i * size);
+        mine += last - first;
+        atomic_fetch_add_explicit(&workers->done, last - first, memory_order_acq_rel);
+        claim = atomic_load_explicit(&workers->claim, memory_order_acquire);
+    }
+}
+
+/* ---- The threads ---- */
+
+static uint32_t generation_of(const struct workers *workers) {
+    return (uint32_t)(atomic_load_explicit(&workers->claim, memory_order_acquire) >> 32);
+}
+
+/* True: there is a computation after `seen`. */
+static bool watch(struct workers *workers, uint32_t seen, int64_t for_ns) {
+    int64_t until = now_ns() + for_ns;
+    do
+        for (unsigned i = 0; i < WATCH_LOOKS; i++) {
+            if (generation_of(workers) != seen || atomic_load(&workers->stop))
+                return true;
+            relax();
+        }
+    while (now_ns() < until);
+    return false;
+}
+
+static void sleep_until_called(struct workers *workers, uint32_t seen) {
+    pthread_mutex_lock(&workers->mutex);
+    atomic_fetch_add(&workers->asleep, 1);
+    while (generation_of(workers) == seen && !atomic_load(&workers->stop))
+        pthread_cond_wait(&workers->called, &workers->mutex);
+    atomic_fetch_sub(&workers->asleep, 1);
+    pthread_mutex_unlock(&workers->mutex);
+}
+
+static void tell_caller(struct workers *workers) {
+    if (atomic_load(&workers->done) < atomic_load(&workers->n_items))
+        return;
+    pthread_mutex_lock(&workers->mutex);
+    if (workers->caller_waits)
+        pthread_cond_signal(&workers->finished);
+    pthread_mutex_unlock(&workers->mutex);
+}
+
+static void *run(void *context) {
+    struct workers *workers = context;
+    int64_t watch_ns = WATCH_MIN_NS;
+    uint32_t seen = 0;
+
+    while (!atomic_load(&workers->stop)) {
+        if (watch(workers, seen, watch_ns)) {
+            watch_ns = watch_ns * 2 < WATCH_MAX_NS ? watch_ns * 2 : WATCH_MAX_NS;
+        } else {
+            watch_ns = watch_ns / 2 > WATCH_MIN_NS ? watch_ns / 2 : WATCH_MIN_NS;
+            sleep_until_called(workers, seen);
+        }
+        seen = generation_of(workers);
+        size_t mine = take_part(workers);
+        if (mine > 0)
+            tell_caller(workers);
+    }
+    return NULL;
+}
+
+/* ---- The caller ---- */
+
+/* Those who sleep are woken if it pays: not where they came too late before. */
+static bool call_sleepers(struct workers *workers, uint64_t cost_ns) {
+    unsigned asleep = atomic_load(&workers->asleep);
+    if (asleep == 0 || cost_ns < WOKEN_NS)
+        return false;
+    if (workers->left_alone > 0) {
+        workers->left_alone--;
+        return false;
+    }
+    pthread_mutex_lock(&workers->mutex);
+    if (asleep > 1 && cost_ns >= 2 * WOKEN_NS)
+        pthread_cond_broadcast(&workers->called);
+    else
+        pthread_cond_signal(&workers->called);
+    pthread_mutex_unlock(&workers->mutex);
+    workers->counters.wakes += asleep;
+    return true;
+}
+
+/* What others have begun takes them a few microseconds, unless they lost their processor meanwhile. */
+static void await_others(struct workers *workers, size_t n) {
+    for (unsigned i = 0; i < 4096; i++) {
+        if (atomic_load_explicit(&workers->done, memory_order_acquire) == n)
+            return;
+        relax();
+    }
+    pthread_mutex_lock(&workers->mutex);
+    workers->caller_waits = true;
+    while (atomic_load_explicit(&workers->done, memory_order_acquire) < n)
+        pthread_cond_wait(&workers->finished, &workers->mutex);
+    workers->caller_waits = false;
+    pthread_mutex_unlock(&workers->mutex);
+}
+
+/* A new generation, of which nothing is claimed. Before it is described nothing can be claimed any more: somebody who still looks
+ * at the last one must not take a part of the next for its own. */
+static void publish(struct workers *workers, void (*work)(void *item), void *items, size_t size,
+                    size_t n) {
+    size_t portion = n / ((size_t)(workers->n + 1) * 4);
+
+    portion = portion < 1 ? 1 : portion > CLAIM_MAX ? CLAIM_MAX : portion;
+    atomic_store(&workers->claim, (uint_fast64_t)workers->generation << 32 | UINT32_MAX);
+    atomic_store_explicit(&workers->done, 0, memory_order_relaxed);
+    atomic_store_explicit(&workers->work, work, memory_order_relaxed);
+    atomic_store_explicit(&workers->items, items, memory_order_relaxed);
+    atomic_store_explicit(&workers->size, size, memory_order_relaxed);
+    atomic_store_explicit(&workers->portion, portion, memory_order_relaxed);
+    atomic_store_explicit(&workers->n_items, n, memory_order_relaxed);
+    atomic_store(&workers->claim, (uint_fast64_t)++workers->generation << 32);
+}
+
+static void each(void *context, void (*work)(void *item), void *items, size_t size, size_t n,
+                 unsigned item_ns) {
+    struct workers *workers = context;
+    uint64_t cost_ns = (uint64_t)n * item_ns;
+
+    if (cost_ns < SHARED_NS || n >= UINT32_MAX) {
+        for (size_t i = 0; i < n; i++)
+            work((uint8_t *)items + i * size);
+        return;
+    }
+    publish(workers, work, items, size, n);
+    bool woken = call_sleepers(workers, cost_ns);
+    size_t mine = take_part(workers);
+    await_others(workers, n);
+    workers->counters.calls++;
+    workers->counters.shared += mine < n;
+    if (mine < n) {
+        workers->leave_alone = 0;
+    } else if (woken) {
+        unsigned more = workers->leave_alone * 2 + 1;
+        workers->leave_alone = more < LEFT_ALONE_MAX ? more : LEFT_ALONE_MAX;
+        workers->left_alone = workers->leave_alone;
+    }
+}
+
+struct workers *workers_new(unsigned threads) {
+    struct workers *workers = calloc(1, sizeof *workers);
+    sigset_t all, before;
+    pthread_attr_t attributes;
+
+    if (!workers)
+        return NULL;
+    pthread_mutex_init(&workers->mutex, NULL);
+    pthread_cond_init(&workers->called, NULL);
+    pthread_cond_init(&workers->finished, NULL);
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* they inherit it: signals are the loop's */
+    while (workers->n + 1 < threads && workers->n + 1 < WORKERS_MAX &&
+           pthread_create(&workers->threads[workers->n], &attributes, run, workers) == 0)
+        workers->n++;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return workers;
+}
+
+void workers_free(struct workers *workers) {
+    if (!workers)
+        return;
+    pthread_mutex_lock(&workers->mutex);
+    atomic_store(&workers->stop, true);
+    pthread_cond_broadcast(&workers->called);
+    pthread_mutex_unlock(&workers->mutex);
+    for (unsigned i = 0; i < workers->n; i++)
+        pthread_join(workers->threads[i], NULL);
+    pthread_cond_destroy(&workers->called);
+    pthread_cond_destroy(&workers->finished);
+    pthread_mutex_destroy(&workers->mutex);
+    free(workers);
+}
+
+unsigned workers_count(const struct workers *workers) {
+    return workers->n + 1;
+}
+
+struct core_compute workers_compute(struct workers *workers) {
+    return workers->n > 0 ? (struct core_compute){each, workers} : (struct core_compute){0};
+}
+
+unsigned workers_default(void) {
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+#ifdef CPU_COUNT
+    cpu_set_t mine;
+    if (sched_getaffinity(0, sizeof mine, &mine) == 0)
+        n = CPU_COUNT(&mine);
+#endif
+    return n < 1 ? 1 : n > 8 ? 8 : (unsigned)n;
+}
+
+void workers_counters(const struct workers *workers, struct workers_counters *ret_counters) {
+    *ret_counters = workers->counters;
+}
