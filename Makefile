@@ -107,7 +107,7 @@ $(B)/libp2pd-core.a: $(CORE)
 	$(Q)rm -f $@ && ar rcs $@ $^
 # Signature checks are remembered, and packets watched where the core opens them: see tests/sim.
 WRAPPED := crypto_sign_verify_detached crypto_scalarmult crypto_scalarmult_base onion_build onion_peel node_onion relay_packet links_flush descriptor_sign
-$(B)/sim: $(SIM) $(B)/libp2pd-core.a $(call objects,shared/address.c shared/file_name.c shared/text.c)
+$(B)/sim: $(SIM) $(B)/libp2pd-core.a $(call objects,daemon/io/workers.c shared/address.c shared/file_name.c shared/text.c)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LINK) $(LDFLAGS) $(WRAPPED:%=-Wl$(comma)--wrap=%) -o $@ $^ $(LIBS)
 

@@ -71,6 +71,7 @@ static void draw_weather(struct chaos *chaos) {
     network->corrupt = sim_chance(sim, 0.5) ? 0.02 * fraction(sim) : 0;
     network->delay_min_us = 200 + (int64_t)sim_below(sim, 20 * US_PER_MS);
     network->delay_max_us = network->delay_min_us + (int64_t)sim_below(sim, 150 * US_PER_MS);
+    network->gather_us = sim_chance(sim, 0.5) ? 1 + (int64_t)sim_below(sim, 5 * US_PER_MS) : 0;
 }
 
 static void draw_boxes(struct chaos *chaos) {

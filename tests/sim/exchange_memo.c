@@ -1,5 +1,6 @@
 /* A network of hundreds does both halves of each Diffie-Hellman exchange, 30 us each, and they have the same result: the second to ask is
  * given the first one's. Linked with -Wl,--wrap, as verify_memo.c is; what is remembered is found by a hash of both public keys. */
+#include <pthread.h>
 #include <sodium.h>
 #include <string.h>
 
@@ -19,7 +20,7 @@ static unsigned slot_of(const unsigned char bytes[32]) { /* not the first ones: 
     return slot % SLOTS;
 }
 
-int __wrap_crypto_scalarmult_base(unsigned char *q, const unsigned char *n) {
+static int multiply_base(unsigned char *q, const unsigned char *n) {
     unsigned slot = slot_of(n);
 
     if (memcmp(pairs[slot].secret, n, 32) != 0) {
@@ -31,7 +32,7 @@ int __wrap_crypto_scalarmult_base(unsigned char *q, const unsigned char *n) {
     return 0;
 }
 
-int __wrap_crypto_scalarmult(unsigned char *q, const unsigned char *n, const unsigned char *p) {
+static int multiply(unsigned char *q, const unsigned char *n, const unsigned char *p) {
     unsigned char both[64], hash[32];
     unsigned slot = slot_of(n);
 
@@ -51,4 +52,21 @@ int __wrap_crypto_scalarmult(unsigned char *q, const unsigned char *n, const uns
     memcpy(exchanges[slot].hash, hash, sizeof hash);
     memcpy(exchanges[slot].shared, q, 32);
     return 0;
+}
+
+/* A scenario may give its nodes threads. */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+
+int __wrap_crypto_scalarmult_base(unsigned char *q, const unsigned char *n) {
+    pthread_mutex_lock(&mutex);
+    int r = multiply_base(q, n);
+    pthread_mutex_unlock(&mutex);
+    return r;
+}
+
+int __wrap_crypto_scalarmult(unsigned char *q, const unsigned char *n, const unsigned char *p) {
+    pthread_mutex_lock(&mutex);
+    int r = multiply(q, n, p);
+    pthread_mutex_unlock(&mutex);
+    return r;
 }

@@ -1,5 +1,6 @@
 #include "tests/sim/scenarios.h"
 
+#include "daemon/io/workers.h"
 #include "tests/sim/chaos.h"
 #include "tests/sim/scenario_links.h"
 
@@ -325,6 +326,37 @@ static void run_determinism(struct sim *sim) {
                       (unsigned long long)traces[0], (unsigned long long)traces[1]);
 }
 
+/* However many threads a node has, it does the same: bursts of traffic, computed by one and by four. */
+static void run_threads(struct sim *sim) {
+    struct workers *workers = workers_new(4);
+    struct workers_counters counters;
+    uint64_t traces[2];
+    for (unsigned k = 0; k < 2; k++) {
+        struct sim *twin = sim_new(sim->seed, sim->n_hosts);
+        twin->network.loss = 0.02;
+        twin->network.gather_us = 5 * US_PER_MS;
+        for (unsigned i = 0; k > 0 && i < twin->n_hosts; i++)
+            twin->hosts[i].config.compute = workers_compute(workers);
+        start_all(twin);
+        sim_run(twin, 10 * US_PER_S);
+        for (unsigned i = 0; i < 8; i++)
+            push_random(twin, live_host(twin), live_host(twin), 300000);
+        push_between_live(twin, 20, 2000);
+        must_deliver(twin, DELIVER_US);
+        traces[k] = twin->trace;
+        sim->datagrams += twin->datagrams;
+        sim->violations += twin->violations;
+        sim_free(twin);
+    }
+    workers_counters(workers, &counters);
+    workers_free(workers);
+    if (traces[0] != traces[1])
+        sim_violation(sim, "one thread gave the trace %016llx, four %016llx",
+                      (unsigned long long)traces[0], (unsigned long long)traces[1]);
+    if (counters.calls == 0)
+        sim_violation(sim, "nothing was ever shared among the threads");
+}
+
 /* The same of a chaos: whatever it draws, it draws from its seed. */
 static void run_replay(struct sim *sim) {
     uint64_t traces[2];
@@ -398,6 +430,7 @@ const struct scenario scenarios[] = {
     {"forgetful", "a node that has forgotten what it published last", run_forgetful},
     {"join", "newcomers to a full network", run_join},
     {"determinism", "the same seed gives the same trace", run_determinism},
+    {"threads", "four threads give the trace that one does", run_threads},
     {"mailbox", "messages wait with third nodes while both ends are away", run_mailbox},
     {"replay", "a chaos twice: the same trace", run_replay},
     {"shrink", "half die, then nine tenths of the rest", run_shrink},

@@ -13,7 +13,7 @@
 #define START_WALL_US (INT64_C(1800000000) * US_PER_S) /* some day in 2027 */
 #define RESULTS_MAX 64
 
-enum sim_event_kind { SIM_DATAGRAM, SIM_WAKE, SIM_STORE };
+enum sim_event_kind { SIM_DATAGRAM, SIM_GATHERED, SIM_WAKE, SIM_STORE };
 struct sim_event {
     int64_t at_us;
     uint64_t order;
@@ -142,11 +142,18 @@ struct sim *sim_new(uint64_t seed, unsigned hosts) {
     return sim;
 }
 
+static void forget_gathered(struct sim_host *host) {
+    while (host->n_gathered > 0)
+        free(host->gathered[--host->n_gathered].bytes);
+}
+
 void sim_free(struct sim *sim) {
     for (unsigned i = 0; i < sim->n_hosts; i++) {
         node_free(sim->hosts[i].node);
         model_store_free(sim->hosts[i].store);
         adversary_free(sim->hosts[i].adversary);
+        forget_gathered(&sim->hosts[i]);
+        free(sim->hosts[i].gathered);
     }
     for (size_t i = 0; i < sim->n_events; i++)
         free(sim->heap[i].bytes);
@@ -318,7 +325,8 @@ void sim_client_gone(struct sim *sim, unsigned host, uint64_t client) {
 void sim_forge(struct sim *sim, const struct address *from, const struct address *to,
                const uint8_t *bytes, size_t length) {
     struct sim_host nobody = {.address = *from};
-    struct datagram datagram = {.remote = *to, .bytes = bytes, .length = length};
+    struct datagram datagram = {
+        .remote = *to, .bytes = (uint8_t *)(uintptr_t)bytes, .length = length};
     transmit(sim, &nobody, &datagram);
 }
 
@@ -343,6 +351,7 @@ void sim_start(struct sim *sim, unsigned i, const struct address *bootstrap, siz
 static void bury(struct sim *sim, unsigned i) {
     struct sim_host *host = &sim->hosts[i];
     node_free(host->node);
+    forget_gathered(host);
     host->node = NULL;
     host->incarnation++;
     for (size_t k = 0; k < sim->n_pushes; k++) {
@@ -378,17 +387,60 @@ static void run_store(struct sim *sim, struct sim_host *host) {
     }
 }
 
-static void run_event(struct sim *sim, const struct sim_event *event) {
+/* The network's own: the node opens its datagrams in place. */
+static void deliver(struct sim *sim, struct sim_host *host, const struct sim_event *events,
+                    unsigned n) {
+    struct datagram datagrams[SIM_GATHERED_MAX];
+
+    for (unsigned i = 0; i < n; i++)
+        datagrams[i] =
+            (struct datagram){events[i].remote, host->address, events[i].bytes, events[i].length};
+    if (!host->deaf)
+        step(sim, host, &(struct node_event){.kind = EVENT_DATAGRAMS, .datagrams = {datagrams, n}});
+}
+
+static void deliver_gathered(struct sim *sim, struct sim_host *host) {
+    struct sim_event events[SIM_GATHERED_MAX];
+    unsigned n = host->n_gathered;
+
+    if (n == 0)
+        return;
+    memcpy(events, host->gathered, n * sizeof *events);
+    host->n_gathered = 0;
+    deliver(sim, host, events, n);
+    while (n > 0)
+        free(events[--n].bytes);
+}
+
+static void gather(struct sim *sim, struct sim_host *host, struct sim_event *event) {
+    if (host->n_gathered == SIM_GATHERED_MAX)
+        deliver_gathered(sim, host);
+    if (!host->gathered && !(host->gathered = malloc(SIM_GATHERED_MAX * sizeof *host->gathered)))
+        abort();
+    if (host->n_gathered == 0)
+        event_push(sim, (struct sim_event){.at_us = sim->now_us + sim->network.gather_us,
+                                           .kind = SIM_GATHERED,
+                                           .host = event->host,
+                                           .incarnation = host->incarnation});
+    host->gathered[host->n_gathered++] = *event;
+    event->bytes = NULL;
+}
+
+static void run_event(struct sim *sim, struct sim_event *event) {
     struct sim_host *host = &sim->hosts[event->host];
-    struct datagram datagram = {event->remote, host->address, event->bytes, event->length};
 
     if (!host->node)
         return;
     switch (event->kind) {
     case SIM_DATAGRAM:
-        if (!host->deaf)
-            step(sim, host,
-                 &(struct node_event){.kind = EVENT_DATAGRAMS, .datagrams = {&datagram, 1}});
+        if (sim->network.gather_us > 0)
+            gather(sim, host, event);
+        else
+            deliver(sim, host, event, 1);
+        break;
+    case SIM_GATHERED:
+        if (event->incarnation == host->incarnation)
+            deliver_gathered(sim, host);
         break;
     case SIM_WAKE:
         if (event->incarnation == host->incarnation && event->at_us >= host->wake_us)

@@ -12,13 +12,17 @@ struct sim_random { /* a ChaCha20 stream */
     uint8_t buffer[512];
     size_t used;
 };
-struct sim_network { /* what happens to a datagram; may be changed at any time */
+struct sim_event;
+#define SIM_GATHERED_MAX 300 /* more than the core takes at a time */
+struct sim_network {         /* what happens to a datagram; may be changed at any time */
     double loss, duplicate, corrupt;
     int64_t delay_min_us, delay_max_us; /* uniform: reorders when they differ */
     /* What a host's line sends: one datagram after the other, what would wait longer than the bound
      * is dropped. 0: as much as it likes. */
     uint64_t uplink_bytes; /* a second */
     int64_t uplink_queue_us;
+    /* What comes to a host within so long is given to it together, as a busy machine's kernel does. 0: one by one. */
+    int64_t gather_us;
 };
 struct sim_push { /* a message that a host's node accepted, and what became of it */
     struct message_id id;
@@ -70,6 +74,8 @@ struct sim_host {
     uint64_t uplink_rest;                 /* of a microsecond, in bytes * 10^6 */
     int64_t uplink_free_us;               /* its line is busy until then */
     uint64_t uplink_sent, uplink_dropped; /* datagrams, of those that a bounded line was given */
+    struct sim_event *gathered;           /* datagrams, SIM_GATHERED_MAX at most; see sim.c */
+    unsigned n_gathered;
     bool deaf;                   /* what is sent to it is lost: a silent crash seen from outside */
     unsigned box;                /* the address translator that it is behind, from 1; 0: none */
     struct address seen_as;      /* where its latest datagram seems to come from */

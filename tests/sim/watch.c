@@ -4,6 +4,7 @@
 #include "tests/sim/adversary.h"
 #include "tests/sim/properties.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #define FLIGHTS (1u << 15) /* packets under way at once, by far */
@@ -11,6 +12,7 @@
 struct flight {        /* a packet on its way, as it looks on the next link */
     uint64_t key;      /* of its eph and nonce */
     uint64_t from, to; /* who made it, and for whom: prefixes */
+    uint64_t last;     /* the neighbour that it came from, where it is being opened */
     unsigned relays;   /* on the whole path */
 };
 struct watch {
@@ -20,8 +22,9 @@ struct watch {
 static struct {
     struct sim *sim;
     struct sim_host *host;
-    uint64_t from; /* the neighbour whose packet is being opened */
 } stage;
+/* Packets are peeled on whatever threads a scenario gives its nodes. */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
 /* ---- The stage ---- */
 
@@ -30,7 +33,6 @@ void watch_enter(struct sim *sim, struct sim_host *host) {
         abort();
     stage.sim = sim;
     stage.host = host;
-    stage.from = 0;
 }
 
 void watch_leave(void) {
@@ -67,7 +69,7 @@ static void check_relay(const struct flight *flight, const struct onion_peeled *
     if (flight->relays < 2)
         return;
     property_holds(stage.sim, PROPERTY_ENDS);
-    if (stage.from == flight->from && peeled->next == flight->to)
+    if (flight->last == flight->from && peeled->next == flight->to)
         property_breaks(stage.sim, PROPERTY_ENDS,
                         "host %td stands between both ends of a path of %u relays",
                         stage.host - stage.sim->hosts, flight->relays);
@@ -113,8 +115,11 @@ __typeof__(onion_peel) __wrap_onion_peel, __real_onion_peel;
 enum drop __wrap_onion_peel(const uint8_t packet[ONION_LEN], const uint8_t prk[ONION_PRK_LEN],
                             uint8_t ret_packet[ONION_LEN], struct onion_peeled *ret_peeled) {
     enum drop drop = __real_onion_peel(packet, prk, ret_packet, ret_peeled);
-    if (drop == DROP_NONE && stage.host)
+    if (drop == DROP_NONE && stage.host) {
+        pthread_mutex_lock(&mutex);
         peeled_here(packet, ret_packet, ret_peeled);
+        pthread_mutex_unlock(&mutex);
+    }
     return drop;
 }
 
@@ -124,6 +129,10 @@ enum drop __wrap_node_onion(struct node *node, unsigned slot, uint64_t from,
     if (stage.host && stage.host->adversary &&
         !adversary_takes_onion(stage.host->adversary, node, packet))
         return DROP_NONE;
-    stage.from = from;
+    if (stage.host) {
+        struct flight *flight = flight_of(key_of(packet));
+        if (flight->key == key_of(packet))
+            flight->last = from;
+    }
     return __real_node_onion(node, slot, from, packet);
 }
