@@ -110,12 +110,12 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events) {
     size_t socket = (size_t)(watcher - shell->readable);
     struct datagram datagrams[UDP_BATCH];
     (void)events;
-    for (int i = 0; i < BATCHES_A_TURN; i++) {
+    for (int i = 0; i < BATCHES_A_TURN || udp_is_holding(shell->udp, socket); i++) {
         size_t n = udp_receive(shell->udp, socket, datagrams);
         if (n > 0)
             shell_step(shell, &(struct node_event){.kind = EVENT_DATAGRAMS,
                                                    .datagrams = {.v = datagrams, .n = n}});
-        if (n < UDP_BATCH)
+        if (!udp_may_have_more(shell->udp, socket))
             return;
     }
 }

@@ -275,9 +275,9 @@ static void log_counters(const struct shell *shell) {
     log_info(&shell->log,
              "datagrams: %" PRIu64 " received, %" PRIu64 " sent, %" PRIu64 " deferred, %" PRIu64
              " dropped, %" PRIu64 " refused on sending, %" PRIu64 " on receiving, %" PRIu64
-             " without a socket",
+             " without a socket, %" PRIu64 " segmented, %" PRIu64 " gathered",
              c.received, c.sent, c.deferred, c.dropped, c.send_errors, c.receive_errors,
-             c.no_socket);
+             c.no_socket, c.segmented, c.gathered);
 }
 
 /* The store first: it is what must not be cut short. The socket's name goes before the lock, or

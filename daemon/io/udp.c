@@ -4,59 +4,21 @@
 #define _GNU_SOURCE
 #endif
 #define __APPLE_USE_RFC_3542
-#include "daemon/io/udp.h"
 #include "daemon/io/udp_private.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* A burst of a full window towards several neighbours fits the kernel's buffers. */
 #define BUFFER_WANTED (4 * 1024 * 1024)
-/* What waits beyond the kernel's own buffer: 0.6 MB, allocated only while something waits. */
-#define QUEUE_MAX 512
-
-union socket_address {
-    struct sockaddr any;
-    struct sockaddr_in ipv4;
-    struct sockaddr_in6 ipv6;
-};
-union control {
-    struct cmsghdr align;
-    uint8_t bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
-};
-struct queued {
-    struct address remote, local;
-    size_t length;
-    uint8_t bytes[DATAGRAM_LEN];
-};
-struct udp_socket {
-    int fd;
-    struct address bound;
-    bool ipv4;
-    struct queued *queue; /* ring of QUEUE_MAX, NULL while nothing waits */
-    size_t first, waiting;
-};
-/* Everything that one batch of system calls points to. */
-struct batch {
-    struct udp_message messages[UDP_BATCH];
-    struct iovec parts[UDP_BATCH];
-    union socket_address names[UDP_BATCH];
-    union control controls[UDP_BATCH];
-};
-struct udp {
-    struct udp_socket sockets[UDP_SOCKETS_MAX];
-    size_t n;
-    struct udp_counters counters;
-    struct batch in, out;
-    uint8_t buffers[UDP_BATCH][DATAGRAM_LEN + 1];
-};
+#define PAGE 4096 /* or a part of one: more than an alignment it is not */
 
 static const uint8_t ipv4_mapped[12] = {[10] = 0xff, [11] = 0xff};
 
-static socklen_t to_system(const struct address *address, union socket_address *ret_name) {
+socklen_t udp_to_system(const struct address *address, union udp_name *ret_name) {
     memset(ret_name, 0, sizeof *ret_name);
     if (address_is_ipv4(address)) {
         ret_name->ipv4.sin_family = AF_INET;
@@ -75,7 +37,7 @@ static void set_ipv4(struct address *address, const void *ip) {
     memcpy(address->ip + 12, ip, 4);
 }
 
-static void from_system(const union socket_address *name, struct address *ret_address) {
+static void from_system(const union udp_name *name, struct address *ret_address) {
     if (name->any.sa_family == AF_INET) {
         set_ipv4(ret_address, &name->ipv4.sin_addr);
         ret_address->port = ntohs(name->ipv4.sin_port);
@@ -136,9 +98,43 @@ static int require_options(int fd, bool ipv4) {
     return r;
 }
 
+/* The pointers between the parts of an inbox never change. Where a message may hold many
+ * datagrams its buffer takes the longest; a huge page would make it resident at once. */
+static struct udp_inbox *inbox_new(bool gathered) {
+    struct udp_inbox *in = calloc(1, sizeof *in);
+    if (!in)
+        return NULL;
+    in->n = gathered ? UDP_READ_GATHERED : UDP_READ_PLAIN;
+    in->stride = gathered ? UDP_MESSAGE_MAX : DATAGRAM_LEN + 1;
+    in->wanted = in->n;
+    void *buffers = NULL;
+    if (posix_memalign(&buffers, PAGE, in->n * in->stride) != 0) {
+        free(in);
+        return NULL;
+    }
+#ifdef MADV_NOHUGEPAGE
+    madvise(buffers, in->n * in->stride, MADV_NOHUGEPAGE);
+#endif
+    in->buffers = buffers;
+    for (size_t i = 0; i < in->n; i++) {
+        in->parts[i] = (struct iovec){in->buffers + i * in->stride, in->stride};
+        in->messages[i].header =
+            (struct msghdr){.msg_name = &in->names[i], .msg_iov = &in->parts[i], .msg_iovlen = 1};
+    }
+    return in;
+}
+
+static void socket_close(struct udp_socket *s) {
+    close(s->fd);
+    if (s->inbox)
+        free(s->inbox->buffers);
+    free(s->inbox);
+    free(s->queue);
+}
+
 static int socket_open(struct udp_socket *s, const struct address *address) {
-    union socket_address name;
-    socklen_t length = to_system(address, &name);
+    union udp_name name;
+    socklen_t length = udp_to_system(address, &name);
     *s = (struct udp_socket){.fd = -1, .ipv4 = address_is_ipv4(address)};
     int fd = socket(name.any.sa_family, SOCK_DGRAM, IPPROTO_UDP);
     if (fd < 0)
@@ -155,21 +151,16 @@ static int socket_open(struct udp_socket *s, const struct address *address) {
     ask_for_wishes(fd, s->ipv4);
     from_system(&name, &s->bound);
     s->fd = fd;
-    return 0;
+    s->segments_max = udp_system_segments(fd);
+    s->inbox = inbox_new(udp_system_gather(fd));
+    if (s->inbox)
+        return 0;
+    socket_close(s);
+    return -ENOMEM;
 }
 
 static bool is_missing_family(int r) {
     return r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL || r == -EPROTONOSUPPORT;
-}
-
-/* The pointers between the parts of a batch never change. */
-static void batch_init(struct batch *batch) {
-    for (size_t i = 0; i < UDP_BATCH; i++)
-        batch->messages[i].header = (struct msghdr){
-            .msg_name = &batch->names[i],
-            .msg_iov = &batch->parts[i],
-            .msg_iovlen = 1,
-        };
 }
 
 int udp_open(struct udp **ret_udp, const struct address *listen, size_t n, bool lenient,
@@ -191,8 +182,6 @@ int udp_open(struct udp **ret_udp, const struct address *listen, size_t n, bool 
             return failure(error, r, "cannot listen on %s: %s", text, strerror(-r));
         }
     }
-    batch_init(&udp->in);
-    batch_init(&udp->out);
     *ret_udp = udp;
     return 0;
 }
@@ -200,10 +189,8 @@ int udp_open(struct udp **ret_udp, const struct address *listen, size_t n, bool 
 void udp_close(struct udp *udp) {
     if (!udp)
         return;
-    for (size_t i = 0; i < udp->n; i++) {
-        close(udp->sockets[i].fd);
-        free(udp->sockets[i].queue);
-    }
+    for (size_t i = 0; i < udp->n; i++)
+        socket_close(&udp->sockets[i]);
     free(udp);
 }
 
@@ -249,190 +236,77 @@ static void learn_local(const struct udp_socket *s, struct msghdr *header,
     }
 }
 
-size_t udp_receive(struct udp *udp, size_t socket, struct datagram ret_datagrams[UDP_BATCH]) {
-    struct udp_socket *s = &udp->sockets[socket];
-    struct batch *in = &udp->in;
-    for (size_t i = 0; i < UDP_BATCH; i++) {
-        in->parts[i] = (struct iovec){udp->buffers[i], sizeof udp->buffers[i]};
+/* Read what waits into an empty inbox. As many messages as `wanted` fill one answer, so that
+ * little is held over and the buffers in use stay few, and in the cache. */
+static void inbox_fill(struct udp *udp, struct udp_socket *s) {
+    struct udp_inbox *in = s->inbox;
+    size_t datagrams = 0;
+    in->asked = in->wanted;
+    in->wanted = in->n;
+    in->got = in->message = in->offset = 0;
+    for (size_t i = 0; i < in->asked; i++) {
         in->messages[i].header.msg_namelen = sizeof in->names[i];
         in->messages[i].header.msg_control = &in->controls[i];
         in->messages[i].header.msg_controllen = sizeof in->controls[i];
     }
-    int n = udp_system_receive(s->fd, in->messages, UDP_BATCH);
-    if (n < 0) {
+    int n = udp_system_receive(s->fd, in->messages, (unsigned int)in->asked);
+    if (n <= 0) {
         udp->counters.receive_errors += n != -EAGAIN && n != -EWOULDBLOCK;
-        return 0;
-    }
-    for (int i = 0; i < n; i++) {
-        struct datagram *datagram = &ret_datagrams[i];
-        from_system(&in->names[i], &datagram->remote);
-        learn_local(s, &in->messages[i].header, &datagram->local);
-        datagram->bytes = udp->buffers[i];
-        datagram->length = in->messages[i].length;
-    }
-    udp->counters.received += (uint64_t)n;
-    return (size_t)n;
-}
-
-/* ---- Sending ---- */
-
-static bool is_loopback(const struct address *address) {
-    static const uint8_t ipv6_loopback[16] = {[15] = 1};
-    return address_is_ipv4(address) ? address->ip[12] == 127
-                                    : memcmp(address->ip, ipv6_loopback, 16) == 0;
-}
-
-/* How well a socket suits a datagram; 0: not at all. The address asked decides, then a wildcard;
- * a socket bound to loopback reaches nobody else. */
-static int suitability(const struct udp_socket *s, const struct datagram *datagram) {
-    if (s->ipv4 != address_is_ipv4(&datagram->remote))
-        return 0;
-    bool wildcard = address_is_unspecified(&s->bound);
-    bool asked = !address_is_unspecified(&datagram->local);
-    int score = 1;
-    if (asked && datagram->local.port == s->bound.port)
-        score += 4;
-    if (asked && address_is_same_ip(&s->bound, &datagram->local))
-        score += 16;
-    else if (wildcard)
-        score += 8;
-    else if (is_loopback(&s->bound) == is_loopback(&datagram->remote))
-        score += 2;
-    return score;
-}
-
-static struct udp_socket *choose_socket(struct udp *udp, const struct datagram *datagram) {
-    struct udp_socket *best = NULL;
-    int best_score = 0;
-    for (size_t i = 0; i < udp->n; i++) {
-        int score = suitability(&udp->sockets[i], datagram);
-        if (score > best_score) {
-            best = &udp->sockets[i];
-            best_score = score;
-        }
-    }
-    return best;
-}
-
-/* Name the source address, or leave the choice to the kernel. */
-static void set_source(const struct udp_socket *s, const struct address *local,
-                       union control *control, struct msghdr *header) {
-    header->msg_control = NULL;
-    header->msg_controllen = 0;
-    if (address_is_unspecified(local) || !address_is_unspecified(&s->bound) ||
-        address_is_ipv4(local) != s->ipv4)
-        return;
-    memset(control, 0, sizeof *control);
-    control->align.cmsg_level = s->ipv4 ? IPPROTO_IP : IPPROTO_IPV6;
-    size_t length;
-    if (s->ipv4) {
-#ifdef IP_PKTINFO
-        struct in_pktinfo info = {0};
-        memcpy(&info.ipi_spec_dst, local->ip + 12, 4);
-        control->align.cmsg_type = IP_PKTINFO;
-        length = sizeof info;
-        memcpy(CMSG_DATA(&control->align), &info, length);
-#else
-        control->align.cmsg_type = IP_SENDSRCADDR;
-        length = 4;
-        memcpy(CMSG_DATA(&control->align), local->ip + 12, length);
-#endif
-    } else {
-        struct in6_pktinfo info = {0};
-        memcpy(&info.ipi6_addr, local->ip, 16);
-        control->align.cmsg_type = IPV6_PKTINFO;
-        length = sizeof info;
-        memcpy(CMSG_DATA(&control->align), &info, length);
-    }
-    control->align.cmsg_len = CMSG_LEN(length);
-    header->msg_control = control;
-    header->msg_controllen = CMSG_SPACE(length);
-}
-
-static void batch_put(struct batch *batch, size_t i, const struct udp_socket *s,
-                      const struct datagram *datagram) {
-    batch->parts[i] = (struct iovec){(void *)(uintptr_t)datagram->bytes, datagram->length};
-    batch->messages[i].header.msg_namelen = to_system(&datagram->remote, &batch->names[i]);
-    set_source(s, &datagram->local, &batch->controls[i], &batch->messages[i].header);
-}
-
-/* Send the first `n` of the batch; returns how many are dealt with, fewer only if the kernel has
- * no room. An error is of one datagram (no route, refused by ICMP, filtered): it is counted and
- * the next one gets its chance. */
-static size_t batch_send(struct udp *udp, const struct udp_socket *s, size_t n) {
-    size_t done = 0;
-    while (done < n) {
-        int r = udp_system_send(s->fd, udp->out.messages + done, (unsigned int)(n - done));
-        if (r == -EAGAIN || r == -EWOULDBLOCK)
-            break;
-        if (r < 0)
-            udp->counters.send_errors++;
-        else
-            udp->counters.sent += (uint64_t)r;
-        done += r < 0 ? 1 : (size_t)r;
-    }
-    return done;
-}
-
-static void enqueue(struct udp *udp, struct udp_socket *s, const struct datagram *datagram) {
-    if (!s->queue)
-        s->queue = malloc(QUEUE_MAX * sizeof *s->queue);
-    if (!s->queue || s->waiting == QUEUE_MAX || datagram->length > DATAGRAM_LEN) {
-        udp->counters.dropped++;
         return;
     }
-    struct queued *entry = &s->queue[(s->first + s->waiting++) % QUEUE_MAX];
-    entry->remote = datagram->remote;
-    entry->local = datagram->local;
-    entry->length = datagram->length;
-    memcpy(entry->bytes, datagram->bytes, datagram->length);
-    udp->counters.deferred++;
-}
-
-/* One socket's run of datagrams: behind those that wait already, nothing overtakes. */
-static void send_run(struct udp *udp, struct udp_socket *s, const struct datagram *run, size_t n) {
-    size_t done = 0;
-    if (s->waiting == 0) {
-        for (size_t i = 0; i < n; i++)
-            batch_put(&udp->out, i, s, &run[i]);
-        done = batch_send(udp, s, n);
+    in->got = (size_t)n;
+    for (size_t i = 0; i < in->got; i++) {
+        size_t length = in->messages[i].length;
+        size_t segment = udp_system_get_segment(&in->messages[i].header);
+        in->segments[i] = segment > 0 && segment < length ? segment : length;
+        datagrams += length > 0 ? (length + in->segments[i] - 1) / in->segments[i] : 1;
     }
-    for (; done < n; done++)
-        enqueue(udp, s, &run[done]);
+    size_t fit = UDP_BATCH * in->got / datagrams;
+    if (fit < in->n)
+        in->wanted = fit > 0 ? fit : 1;
 }
 
-void udp_send(struct udp *udp, const struct datagram *datagrams, size_t n) {
-    for (size_t i = 0, run; i < n; i += run) {
-        struct udp_socket *s = choose_socket(udp, &datagrams[i]);
-        run = 1;
-        while (run < UDP_BATCH && i + run < n && choose_socket(udp, &datagrams[i + run]) == s)
-            run++;
-        if (s)
-            send_run(udp, s, &datagrams[i], run);
-        else
-            udp->counters.no_socket += run;
+/* Hand out as many as `room` datagrams of the message that is next; returns how many. */
+static size_t inbox_take(struct udp *udp, struct udp_socket *s, struct datagram *ret, size_t room) {
+    struct udp_inbox *in = s->inbox;
+    struct udp_message *message = &in->messages[in->message];
+    size_t length = message->length, segment = in->segments[in->message], n = 0;
+    struct datagram datagram;
+    from_system(&in->names[in->message], &datagram.remote);
+    learn_local(s, &message->header, &datagram.local);
+    do {
+        size_t left = length - in->offset, part = segment < left ? segment : left;
+        datagram.bytes = in->buffers + in->message * in->stride + in->offset;
+        datagram.length = part > DATAGRAM_LEN ? DATAGRAM_LEN + 1 : part;
+        ret[n++] = datagram;
+        in->offset += part;
+    } while (in->offset < length && n < room);
+    if (segment < length)
+        udp->counters.gathered += n;
+    if (in->offset == length) {
+        in->message++;
+        in->offset = 0;
     }
+    return n;
 }
 
-bool udp_wants_write(const struct udp *udp, size_t socket) {
-    return udp->sockets[socket].waiting > 0;
+bool udp_is_holding(const struct udp *udp, size_t socket) {
+    const struct udp_inbox *in = udp->sockets[socket].inbox;
+    return in->message < in->got;
 }
 
-void udp_flush(struct udp *udp, size_t socket) {
+bool udp_may_have_more(const struct udp *udp, size_t socket) {
+    const struct udp_inbox *in = udp->sockets[socket].inbox;
+    return in->message < in->got || in->got == in->asked;
+}
+
+size_t udp_receive(struct udp *udp, size_t socket, struct datagram ret_datagrams[UDP_BATCH]) {
     struct udp_socket *s = &udp->sockets[socket];
-    while (s->waiting > 0) {
-        size_t n = s->waiting < UDP_BATCH ? s->waiting : UDP_BATCH;
-        for (size_t i = 0; i < n; i++) {
-            struct queued *entry = &s->queue[(s->first + i) % QUEUE_MAX];
-            struct datagram datagram = {entry->remote, entry->local, entry->bytes, entry->length};
-            batch_put(&udp->out, i, s, &datagram);
-        }
-        size_t done = batch_send(udp, s, n);
-        s->first = (s->first + done) % QUEUE_MAX;
-        s->waiting -= done;
-        if (done < n)
-            return;
-    }
-    free(s->queue);
-    s->queue = NULL;
+    size_t n = 0;
+    if (!udp_is_holding(udp, socket))
+        inbox_fill(udp, s);
+    while (n < UDP_BATCH && udp_is_holding(udp, socket))
+        n += inbox_take(udp, s, &ret_datagrams[n], UDP_BATCH - n);
+    udp->counters.received += n;
+    return n;
 }

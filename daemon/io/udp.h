@@ -10,7 +10,9 @@
 #include "daemon/core/seam.h"
 #include "daemon/io/failure.h"
 
-#define UDP_BATCH 64
+/* What one call of udp_receive may hand out: two full messages of gathered datagrams. More would
+ * cost the first of them latency, and gain next to nothing. */
+#define UDP_BATCH 128
 #define UDP_SOCKETS_MAX 16
 
 struct udp;
@@ -22,6 +24,8 @@ struct udp_counters {
     uint64_t send_errors;    /* refused by the kernel or by ICMP */
     uint64_t receive_errors; /* the same, on reading */
     uint64_t no_socket;      /* to an address family on which we do not listen */
+    uint64_t segmented;      /* of those sent: in a message of several, which the kernel cut up */
+    uint64_t gathered;       /* of those received: in a message of several, likewise */
 };
 
 /* Open and bind a socket for each address (port 0: any free one); IPv6 ones are IPv6 only. With
@@ -37,13 +41,19 @@ int udp_fd(const struct udp *udp, size_t socket);
 /* The address as bound, with the port that the system chose. */
 const struct address *udp_bound(const struct udp *udp, size_t socket);
 
-/* Read up to UDP_BATCH datagrams from a socket; returns how many, 0 if none wait. What they
- * point to is valid until the next call. One longer than DATAGRAM_LEN arrives as DATAGRAM_LEN +
- * 1 bytes, which no format of ours has. */
+/* Hand out up to UDP_BATCH datagrams of a socket, reading if none are held from the reading
+ * before; returns how many, 0 if none wait. What they point to may be written to, no two share a
+ * byte, and it is valid until the next call for this socket. One longer than DATAGRAM_LEN arrives
+ * as DATAGRAM_LEN + 1 bytes, which no format of ours has. */
 size_t udp_receive(struct udp *udp, size_t socket, struct datagram ret_datagrams[UDP_BATCH]);
+/* Does the last reading hold more than was handed out? No poll tells of these: call udp_receive
+ * until it is false. */
+bool udp_is_holding(const struct udp *udp, size_t socket);
+/* That, or may more wait in the kernel, as far as the last reading knows? */
+bool udp_may_have_more(const struct udp *udp, size_t socket);
 
-/* Send all, in order a socket; copies what the kernel does not take yet. Failures are counted,
- * never returned: a datagram may be lost anyway. */
+/* Send all, those to one destination in their order; copies what the kernel does not take yet.
+ * Failures are counted, never returned: a datagram may be lost anyway. */
 void udp_send(struct udp *udp, const struct datagram *datagrams, size_t n);
 /* Does this socket hold datagrams that wait for room? Then watch it for writing and call
  * udp_flush. */

@@ -1,6 +1,6 @@
 /* Datagrams one by one, for systems without recvmmsg, and to keep the batched way honest (build
  * with -DP2PD_PORTABLE). */
-#include "daemon/io/udp_private.h"
+#include "daemon/io/udp_system.h"
 
 #if !UDP_BATCHED
 
@@ -30,6 +30,30 @@ int udp_system_send(int fd, struct udp_message *messages, unsigned int n) {
         messages[moved++].length = (unsigned int)length;
     }
     return (int)moved;
+}
+
+size_t udp_system_segments(int fd) {
+    (void)fd;
+    return 1;
+}
+
+void udp_system_put_segment(struct cmsghdr *control, uint16_t length) {
+    (void)control, (void)length; /* nobody asks: a message is one segment */
+}
+
+bool udp_system_doubts_segments(int r) {
+    (void)r;
+    return false;
+}
+
+bool udp_system_gather(int fd) {
+    (void)fd;
+    return false;
+}
+
+size_t udp_system_get_segment(struct msghdr *header) {
+    (void)header;
+    return 0;
 }
 
 #endif

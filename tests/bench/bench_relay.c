@@ -1,4 +1,4 @@
-/* link: libp2pd-core.a daemon/io/udp daemon/io/udp_linux shared/address */
+/* link: libp2pd-core.a daemon/io/udp daemon/io/udp_send daemon/io/udp_linux shared/address */
 /* One relay's whole work, over real sockets on loopback: receive, open the cell, peel the onion, look it up, seal the next cell, send.
  * Beside it, in the same run: a bare forwarder (recvmmsg, sendmmsg) and the bare libsodium calls that a packet needs. */
 #define _GNU_SOURCE

@@ -1,4 +1,4 @@
-/* link: daemon/io/udp shared/address */
+/* link: daemon/io/udp daemon/io/udp_send shared/address */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,44 +6,9 @@
 
 #include <cmocka.h>
 
-#include "daemon/io/udp.h"
-#include "daemon/io/udp_private.h"
-
-#include <errno.h>
+#include "tests/unit/fake_udp.h"
 
 #define QUEUE_MAX 512
-
-/* The system's side, played here: takes `room` datagrams, then says -EAGAIN; `refuse` names one
- * that fails instead. */
-static struct {
-    size_t room, taken, calls;
-    int refuse, refuse_error;
-    int numbers[4096];
-} kernel;
-
-static int number_of(const struct udp_message *message) {
-    int number;
-    memcpy(&number, message->header.msg_iov[0].iov_base, sizeof number);
-    return number;
-}
-
-int udp_system_send(int fd, struct udp_message *messages, unsigned int n) {
-    (void)fd;
-    kernel.calls++;
-    int moved = 0;
-    while (moved < (int)n && kernel.room > 0 && number_of(&messages[moved]) != kernel.refuse) {
-        kernel.numbers[kernel.taken++] = number_of(&messages[moved++]);
-        kernel.room--;
-    }
-    if (moved > 0)
-        return moved;
-    return kernel.room == 0 ? -EAGAIN : kernel.refuse_error;
-}
-
-int udp_system_receive(int fd, struct udp_message *messages, unsigned int n) {
-    (void)fd, (void)messages, (void)n;
-    return -ECONNREFUSED;
-}
 
 static int numbers[1024];
 
@@ -51,8 +16,7 @@ static struct udp *setup(struct datagram *out, size_t n) {
     struct address address;
     struct udp *udp = NULL;
     char error[FAILURE_MAX];
-    memset(&kernel, 0, sizeof kernel);
-    kernel.refuse = -1;
+    fake_reset();
     assert_int_equal(address_parse("127.0.0.1", &address), 0);
     assert_int_equal(udp_open(&udp, &address, 1, false, error), 0);
     address.port = 9;
