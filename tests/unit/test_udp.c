@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "daemon/io/udp.h"
+#include "daemon/io/udp_system.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -143,7 +144,12 @@ static void test_longest_and_one_more(void **state) {
     udp_close(server);
 }
 
-/* 200 datagrams are four batches; all arrive, in order. */
+static bool has_segments(const struct udp *udp) {
+    return udp_system_segments(udp_fd(udp, 0)) > 1;
+}
+
+/* 200 datagrams to one destination are more than a message takes, and than a call hands out; all
+ * arrive, in order. */
 static void test_batches_keep_their_order(void **state) {
     (void)state;
     struct udp *server = open_one("127.0.0.1"), *client = open_one("127.0.0.1");
@@ -165,10 +171,141 @@ static void test_batches_keep_their_order(void **state) {
     struct udp_counters counters;
     udp_counters(client, &counters);
     assert_int_equal(counters.sent, 200);
+    assert_int_equal(counters.segmented, has_segments(client) ? 200 : 0);
     udp_counters(server, &counters);
     assert_int_equal(counters.received, 200);
+    assert_int_equal(counters.gathered, has_segments(client) ? 200 : 0);
     udp_close(client);
     udp_close(server);
+}
+
+#define SERVERS 3
+#define EACH 100 /* what the smallest receive buffer takes */
+
+/* Lengths as a link has them: nearly all the longest, now and then another, now and then none. */
+static size_t length_of(size_t i) {
+    return i % 41 == 40 ? 0 : i % 17 == 3 ? 1 + i % 1000 : DATAGRAM_LEN;
+}
+
+static uint8_t byte_of(size_t server, size_t i, size_t at) {
+    return (uint8_t)(server * 89 + i * 7 + at * 13 + i / 256);
+}
+
+/* All of one server's, exactly and in order; each is overwritten once it is checked, which must
+ * not show in any other. */
+static void assert_all_arrive(struct udp *udp, size_t server, const struct address *from) {
+    struct datagram got[UDP_BATCH];
+    for (size_t next = 0; next < EACH;) {
+        size_t n = receive(udp, 0, got);
+        for (size_t i = 0; i < n; i++, next++) {
+            assert_true(address_is_equal(&got[i].remote, from));
+            assert_int_equal(got[i].length, length_of(next));
+            for (size_t k = 0; k < got[i].length; k++)
+                assert_int_equal(got[i].bytes[k], byte_of(server, next, k));
+            memset((void *)(uintptr_t)got[i].bytes, 0xee, got[i].length);
+        }
+    }
+    assert_int_equal(udp_receive(udp, 0, got), 0);
+}
+
+/* Servers at `ip` take turns in one call, which leaves from `asked`. */
+static void interleave(const char *ip, const char *listen, const char *asked) {
+    static uint8_t bytes[EACH * SERVERS][DATAGRAM_LEN];
+    static struct datagram out[EACH * SERVERS];
+    struct udp *servers[SERVERS], *client = open_one(listen);
+    struct address from = at(asked);
+    from.port = udp_bound(client, 0)->port;
+    for (size_t k = 0; k < SERVERS; k++)
+        servers[k] = open_one(ip);
+    for (size_t i = 0; i < EACH * SERVERS; i++) {
+        size_t k = i % SERVERS, number = i / SERVERS;
+        for (size_t b = 0; b < length_of(number); b++)
+            bytes[i][b] = byte_of(k, number, b);
+        out[i] = (struct datagram){.remote = *udp_bound(servers[k], 0),
+                                   .local = from,
+                                   .bytes = bytes[i],
+                                   .length = length_of(number)};
+    }
+    udp_send(client, out, EACH * SERVERS);
+    struct udp_counters counters;
+    udp_counters(client, &counters);
+    assert_int_equal(counters.sent, EACH * SERVERS);
+    assert_true(!has_segments(client) || counters.segmented > EACH * SERVERS / 2);
+    for (size_t k = 0; k < SERVERS; k++) {
+        assert_all_arrive(servers[k], k, &from);
+        udp_close(servers[k]);
+    }
+    udp_close(client);
+}
+
+static void test_destinations_take_turns(void **state) {
+    (void)state;
+    interleave("127.0.0.1", "127.0.0.1", "127.0.0.1");
+    interleave("127.0.0.1", "0.0.0.0", "127.0.0.7");
+    if (!has_ipv6())
+        return;
+    interleave("::1", "::1", "::1");
+    interleave("::1", "::", "::1");
+}
+
+/* Two of our addresses talk to one of theirs: what lies together in a message has one source. */
+static void test_sources_take_turns(void **state) {
+    (void)state;
+    struct udp *server = open_one("127.0.0.1"), *client = open_one("0.0.0.0");
+    struct address sources[2] = {at("127.0.0.7"), at("127.0.0.8")};
+    struct datagram out[100], got[UDP_BATCH];
+    uint8_t numbers[100];
+    for (size_t i = 0; i < 100; i++) {
+        numbers[i] = (uint8_t)i;
+        out[i] = (struct datagram){.remote = *udp_bound(server, 0),
+                                   .local = sources[i % 2],
+                                   .bytes = &numbers[i],
+                                   .length = 1};
+    }
+    udp_send(client, out, 100);
+    size_t next[2] = {0, 1};
+    while (next[0] + next[1] < 201) {
+        size_t n = receive(server, 0, got);
+        for (size_t i = 0; i < n; i++) {
+            size_t k = address_is_same_ip(&got[i].remote, &sources[1]);
+            assert_true(address_is_same_ip(&got[i].remote, &sources[k]));
+            assert_int_equal(got[i].bytes[0], next[k]);
+            next[k] += 2;
+        }
+    }
+    udp_close(client);
+    udp_close(server);
+}
+
+/* Datagrams of one call leave by the sockets of their families; each of them in messages of its
+ * own. */
+static void test_two_families_in_one_call(void **state) {
+    (void)state;
+    if (!has_ipv6())
+        skip();
+    struct address listen[2] = {at("127.0.0.1"), at("::1")};
+    struct udp *client = NULL, *four = open_one("127.0.0.1"), *six = open_one("::1");
+    char error[FAILURE_MAX];
+    assert_int_equal(udp_open(&client, listen, 2, false, error), 0);
+    struct datagram out[100], got[UDP_BATCH];
+    uint8_t numbers[100];
+    for (size_t i = 0; i < 100; i++) {
+        numbers[i] = (uint8_t)i;
+        out[i] = (struct datagram){
+            .remote = *udp_bound(i % 2 ? six : four, 0), .bytes = &numbers[i], .length = 1};
+    }
+    udp_send(client, out, 100);
+    for (size_t k = 0; k < 2; k++)
+        for (size_t next = 0; next < 50;) {
+            size_t n = receive(k ? six : four, 0, got);
+            for (size_t i = 0; i < n; i++, next++) {
+                assert_int_equal(got[i].bytes[0], 2 * next + k);
+                assert_true(address_is_equal(&got[i].remote, udp_bound(client, k)));
+            }
+        }
+    udp_close(client);
+    udp_close(four);
+    udp_close(six);
 }
 
 /* One datagram that the kernel refuses takes nothing else with it. */
@@ -261,6 +398,9 @@ int main(void) {
         cmocka_unit_test(test_both_families_on_one_port),
         cmocka_unit_test(test_longest_and_one_more),
         cmocka_unit_test(test_batches_keep_their_order),
+        cmocka_unit_test(test_destinations_take_turns),
+        cmocka_unit_test(test_sources_take_turns),
+        cmocka_unit_test(test_two_families_in_one_call),
         cmocka_unit_test(test_refused_datagram_is_counted),
         cmocka_unit_test(test_family_without_a_socket),
         cmocka_unit_test(test_icmp_is_ignored),
