@@ -27,7 +27,8 @@
 #define CLAIM_MAX 8
 
 struct workers {
-    unsigned n; /* threads besides the caller */
+    unsigned wanted; /* threads in all, the caller's included */
+    unsigned n;      /* those besides the caller's; made when there is work for them */
     pthread_t threads[WORKERS_MAX];
     /* The computation; written by the caller before the generation in `claim` tells of it. */
     _Atomic(void (*)(void *)) work;
@@ -197,12 +198,31 @@ static void publish(struct workers *workers, void (*work)(void *item), void *ite
     atomic_store(&workers->claim, (uint_fast64_t)++workers->generation << 32);
 }
 
+/* Most daemons never see a burst, and have no further threads. One that cannot be had is not asked for again. */
+static void make_threads(struct workers *workers) {
+    sigset_t all, before;
+    pthread_attr_t attributes;
+
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* they inherit it: signals are the loop's */
+    while (workers->n + 1 < workers->wanted &&
+           pthread_create(&workers->threads[workers->n], &attributes, run, workers) == 0)
+        workers->n++;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    workers->wanted = workers->n + 1;
+}
+
 static void each(void *context, void (*work)(void *item), void *items, size_t size, size_t n,
                  unsigned item_ns) {
     struct workers *workers = context;
     uint64_t cost_ns = (uint64_t)n * item_ns;
 
-    if (cost_ns < SHARED_NS || n >= UINT32_MAX) {
+    if (cost_ns >= WOKEN_NS && workers->n + 1 < workers->wanted)
+        make_threads(workers);
+    if (workers->n == 0 || cost_ns < SHARED_NS || n >= UINT32_MAX) {
         for (size_t i = 0; i < n; i++)
             work((uint8_t *)items + i * size);
         return;
@@ -224,23 +244,12 @@ static void each(void *context, void (*work)(void *item), void *items, size_t si
 
 struct workers *workers_new(unsigned threads) {
     struct workers *workers = calloc(1, sizeof *workers);
-    sigset_t all, before;
-    pthread_attr_t attributes;
-
     if (!workers)
         return NULL;
+    workers->wanted = threads < 1 ? 1 : threads > WORKERS_MAX ? WORKERS_MAX : threads;
     pthread_mutex_init(&workers->mutex, NULL);
     pthread_cond_init(&workers->called, NULL);
     pthread_cond_init(&workers->finished, NULL);
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* they inherit it: signals are the loop's */
-    while (workers->n + 1 < threads && workers->n + 1 < WORKERS_MAX &&
-           pthread_create(&workers->threads[workers->n], &attributes, run, workers) == 0)
-        workers->n++;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
     return workers;
 }
 
@@ -260,11 +269,11 @@ void workers_free(struct workers *workers) {
 }
 
 unsigned workers_count(const struct workers *workers) {
-    return workers->n + 1;
+    return workers->wanted;
 }
 
 struct core_compute workers_compute(struct workers *workers) {
-    return workers->n > 0 ? (struct core_compute){each, workers} : (struct core_compute){0};
+    return workers->wanted > 1 ? (struct core_compute){each, workers} : (struct core_compute){0};
 }
 
 unsigned workers_default(void) {

@@ -13,7 +13,8 @@
 
 struct workers;
 
-/* `threads` in all, the caller's included: 1 makes none. NULL: no memory. Where a thread cannot be had there are fewer. */
+/* `threads` in all, the caller's included, made when there is enough to do for the first time. NULL: no memory. Where a thread
+ * cannot be had there are fewer. */
 struct workers *workers_new(unsigned threads);
 /* Takes NULL. */
 void workers_free(struct workers *workers);
