@@ -80,7 +80,11 @@ static void peeled_here(const uint8_t *packet, const uint8_t *opened,
     uint64_t key = key_of(packet);
     struct flight *flight = flight_of(key), known = *flight;
 
-    property_plaintext(stage.sim, stage.host, opened, ONION_LEN, "what it peeled");
+    if (peeled->command == ONION_FORWARD)
+        property_plaintext(stage.sim, stage.host, opened, ONION_LEN, "what it peeled");
+    else
+        property_plaintext(stage.sim, stage.host, peeled->payload, peeled->payload_length,
+                           "what it was given");
     if (known.key != key)
         return; /* its place was needed, or it is an adversary's own */
     if (peeled->command == ONION_DELIVER) {
