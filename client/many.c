@@ -4,11 +4,11 @@
 #include "client/push.h"
 #include "client/session.h"
 #include "shared/frame.h"
+#include "shared/message_id.h"
 #include "shared/text.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +69,8 @@ static bool has_input(void) {
  * newline. */
 static void gather(struct lines *lines, struct batch *batch) {
     size_t bytes = 0;
+    uint8_t id[ID_LEN];
+    message_id_make(id);
     batch->n = 0;
     while (batch->n < LINES_MAX && lines->used < lines->length) {
         uint8_t *line = lines->bytes + lines->used;
@@ -80,7 +82,8 @@ static void gather(struct lines *lines, struct batch *batch) {
         if (batch->n > 0 && bytes + length > BYTES_MAX)
             break;
         bytes += length;
-        randombytes_buf(batch->id_bytes[batch->n], ID_LEN);
+        memcpy(batch->id_bytes[batch->n], id, ID_LEN);
+        message_id_next(id);
         batch->ids[batch->n] = (ProtobufCBinaryData){ID_LEN, batch->id_bytes[batch->n]};
         batch->bodies[batch->n++] = (ProtobufCBinaryData){length, line};
         lines->used += length + (newline != NULL);

@@ -5,10 +5,10 @@
 #include "client/route.h"
 #include "client/session.h"
 #include "shared/frame.h"
+#include "shared/message_id.h"
 #include "shared/text.h"
 
 #include <errno.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,7 +99,7 @@ static enum exit_code read_body(const struct context *context, struct body *ret_
 static enum exit_code make_id(struct context *context, uint8_t ret_id[ID_LEN]) {
     char hex[2 * ID_LEN + 1];
     if (!context->options.id)
-        randombytes_buf(ret_id, ID_LEN);
+        message_id_make(ret_id);
     else if (text_unhex(context->options.id, ret_id, ID_LEN) < 0)
         return complain(context, CODE_USAGE, "--id wants %d hex digits", 2 * ID_LEN);
     text_hex(ret_id, ID_LEN, hex);

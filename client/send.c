@@ -3,12 +3,12 @@
 #include "client/copy.h"
 #include "client/output.h"
 #include "client/session.h"
+#include "shared/message_id.h"
 #include "shared/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -249,7 +249,7 @@ static enum exit_code send_opened(struct context *context, struct sending *sendi
 
 static enum exit_code send_one(struct context *context, const char *file) {
     struct sending sending = {.file = file, .source = -1};
-    randombytes_buf(sending.id, ID_LEN);
+    message_id_make(sending.id);
     text_hex(sending.id, ID_LEN, sending.hex);
     enum exit_code code = open_source(context, &sending);
     if (code == CODE_DONE)

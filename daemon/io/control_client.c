@@ -7,6 +7,7 @@
  * the loop's next turn sends, settles and drops. */
 #include "daemon/io/control_private.h"
 #include "daemon/io/control_text.h"
+#include "shared/message_id.h"
 #include "shared/portable.h"
 
 #include <errno.h>
@@ -147,7 +148,7 @@ static void dispatch_text(struct control_client *client) {
         request.push.body = text.body;
         request.push.size = text.size;
         request.push.relays = RELAYS_DEFAULT;
-        randombytes_buf(request.push.id.bytes, sizeof request.push.id.bytes);
+        message_id_make(request.push.id.bytes);
     }
     client_give(client, &request);
     client_free_input(client);
