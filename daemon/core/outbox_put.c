@@ -91,9 +91,10 @@ static int check_shape(const struct outbox *outbox, const struct request *reques
     return size > INT64_MAX ? -EMSGSIZE : 0;
 }
 
+/* Of a batch the first one tells whether there is a route: the others want the same, now. */
 static bool is_acceptable(struct outbox *outbox, const struct request *request,
-                          const struct node_id *recipient, struct mono now,
-                          struct out_refusal *refusal) {
+                          const struct node_id *recipient, const struct out_batch *batch,
+                          struct mono now, struct out_refusal *refusal) {
     int error = check_shape(outbox, request);
     bool is_file = request->push.kind == KIND_FILE;
     struct out_refusal why = {error == -EINVAL || error == -ERANGE ? ANSWER_USAGE : ANSWER_LIMIT,
@@ -117,7 +118,7 @@ static bool is_acceptable(struct outbox *outbox, const struct request *request,
     } else if (is_file && outbox->n_files >= OUTBOX_FILES_MAX) {
         snprintf(why.text, sizeof why.text, "too many files wait to be delivered (limit %d)",
                  OUTBOX_FILES_MAX);
-    } else if (!is_possible(outbox, request, recipient, now)) {
+    } else if ((!batch || batch->submitted == 0) && !is_possible(outbox, request, recipient, now)) {
         why.code = ANSWER_FAILED;
         snprintf(why.text, sizeof why.text, "no route with as many relays as asked for");
     } else {
@@ -207,7 +208,7 @@ static struct out_record record_of(const struct outbox *outbox, const struct req
 bool out_put(struct outbox *outbox, const struct request *request, const struct node_id *recipient,
              const char *notice, struct out_batch *batch, struct mono now, struct wall wall,
              struct out_refusal *ret_refusal) {
-    if (!is_acceptable(outbox, request, recipient, now, ret_refusal))
+    if (!is_acceptable(outbox, request, recipient, batch, now, ret_refusal))
         return false;
     struct store_op operation = {.kind = STORE_OUT_PUT};
     operation.out_put.record = record_of(outbox, request, recipient, wall);
@@ -239,7 +240,7 @@ void outbox_push(struct outbox *outbox, const struct request *request,
                  struct wall wall) {
     struct out_refusal refusal = {ANSWER_OK, ""};
     bool good = request->push.check
-                    ? is_acceptable(outbox, request, recipient, now, &refusal)
+                    ? is_acceptable(outbox, request, recipient, NULL, now, &refusal)
                     : out_put(outbox, request, recipient, notice, NULL, now, wall, &refusal);
     if (!good)
         effects_answer_text(outbox->config.effects, request->client, refusal.code, "%s",
@@ -256,13 +257,13 @@ static void answer_push(struct outbox *outbox, const struct out_op *op,
                         struct out_message *message) {
     bool final = message_state_is_final(message->state);
     bool watch = !final && (op->wait || op->trace);
-    struct message_report report = out_report(message);
     if (op->batch) {
         out_batch_accepted(outbox, op->batch, message);
         return;
     }
     if (op->client_gone)
         return;
+    struct message_report report = out_report(message);
     if (watch) {
         struct out_watcher *watcher = out_watch(outbox, message, op->client);
         if (!watcher)
@@ -277,14 +278,15 @@ static void answer_push(struct outbox *outbox, const struct out_op *op,
 static void put_existed(struct outbox *outbox, const struct out_op *op,
                         const struct store_result *result) {
     struct out_message *known = out_find_own(outbox, &op->id);
-    struct message_report report = out_report_record(&result->record);
-    report.id = op->id;
     if (known)
         answer_push(outbox, op, known);
     else if (op->batch)
         out_batch_known(op->batch, &result->record);
-    else if (!op->client_gone)
-        out_answer(outbox, op->client, out_state_code(report.state), true, &report, op->notice);
+    if (known || op->batch || op->client_gone)
+        return;
+    struct message_report report = out_report_record(&result->record);
+    report.id = op->id;
+    out_answer(outbox, op->client, out_state_code(report.state), true, &report, op->notice);
 }
 
 static void put_accepted(struct outbox *outbox, struct out_op *op, struct mono now,

@@ -256,6 +256,7 @@ struct out_batch { /* a REQUEST_PUSH_MANY: its puts are under way, or its end is
     TAILQ_ENTRY(out_batch) link;
     uint64_t client;
     bool gone, wait;
+    bool routed;  /* there was a route for one of them: the others want the same, now */
     bool stopped; /* one was not even submitted */
     bool broken;  /* one was refused, so none behind it is accepted */
     size_t submitted, settled, watched, used;

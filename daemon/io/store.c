@@ -19,6 +19,8 @@ struct batch {
     struct store_arena arena;
 };
 
+#define BATCH_KEPT 1024 /* operations: half a megabyte */
+
 struct store {
     struct store_db db; /* the thread's, once it runs */
     struct store_arena boot;
@@ -30,6 +32,7 @@ struct store {
     pthread_mutex_t mutex; /* over all below */
     pthread_cond_t work, room;
     struct batch *filling;         /* takes what is submitted; NULL = empty */
+    struct batch *spare;           /* one that was answered: the next one's memory */
     struct batch *finished, *last; /* in order */
     bool is_stopping;
     bool has_limit;
@@ -57,6 +60,25 @@ static void batch_free(struct batch *batch) {
     free(batch->ops);
     free(batch->results);
     free(batch);
+}
+
+/* Fresh memory for a thousand operations each time would cost more page faults than all else that
+ * is done here. */
+static void batch_recycle(struct store *store, struct batch *batch) {
+    store_arena_free(&batch->arena);
+    if (store->spare || batch->capacity > BATCH_KEPT) {
+        batch_free(batch);
+        return;
+    }
+    batch->next = NULL;
+    batch->n = batch->collected = 0;
+    store->spare = batch;
+}
+
+static struct batch *batch_new(struct store *store) {
+    struct batch *batch = store->spare;
+    store->spare = NULL;
+    return batch ? batch : calloc(1, sizeof *batch);
 }
 
 /* ---- Operations ---- */
@@ -199,6 +221,7 @@ static void run_simple(struct store_db *db, enum store_statement which) {
 
 static int commit(struct store_db *db) {
     store_usage_flush(db);
+    store_raises_flush(db);
     store_files_sync(db);
     run_simple(db, SQL_COMMIT);
     if (!db->error)
@@ -215,6 +238,7 @@ static int roll_back(struct store_db *db, int64_t next_row, int64_t next_body) {
     db->sweep.is_left = false;
     store_files_roll_back(db);
     store_usage_drop(db);
+    store_raises_drop(db);
     if (!sqlite3_get_autocommit(db->sqlite)) /* a full disk may have undone it by itself */
         run_simple(db, SQL_ROLLBACK);
     db->error = 0;
@@ -242,6 +266,7 @@ static void answer_failed(struct store_db *db, struct batch *batch, int error) {
 static void run_batch(struct store_db *db, struct batch *batch) {
     int64_t next_row = db->next_row, next_body = db->next_body;
     run_simple(db, SQL_BEGIN);
+    store_parts_look(db);
     for (size_t i = 0; i < batch->n && !db->error; i++)
         apply(db, &batch->ops[i], &batch->results[i], &batch->arena);
     if (commit(db))
@@ -396,7 +421,7 @@ static int reserve(struct batch *batch, size_t n) {
 }
 
 static int append(struct store *store, const struct store_op *ops, size_t n) {
-    struct batch *batch = store->filling ? store->filling : calloc(1, sizeof *batch);
+    struct batch *batch = store->filling ? store->filling : batch_new(store);
     int error = batch ? reserve(batch, n) : -ENOMEM;
     if (error) {
         if (batch != store->filling)
@@ -441,7 +466,7 @@ void store_release(struct store *store) {
         store->finished = batch->next;
         if (!store->finished)
             store->last = NULL;
-        batch_free(batch);
+        batch_recycle(store, batch);
     }
     pthread_mutex_unlock(&store->mutex);
 }
@@ -486,6 +511,7 @@ void store_stop(struct store *store) {
         pthread_join(store->thread, NULL);
     }
     batch_free(store->filling);
+    batch_free(store->spare);
     while (store->finished) {
         struct batch *batch = store->finished;
         store->finished = batch->next;

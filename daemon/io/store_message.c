@@ -174,25 +174,78 @@ bool store_out_forget(struct store_db *db, const struct message_id *id) {
     return query_run(&query) > 0;
 }
 
+/* ---- Sequences ----
+ * While a message is pending it tells its sequence itself, which saves every push a write; of those
+ * that become final in one transaction, the highest is written once. */
+
+static void write_raise(struct store_db *db, struct store_raise *raise) {
+    if (!raise->is_changed)
+        return;
+    struct query query = query_begin(db, SQL_CONVERSATION_RAISE);
+    query_blob(&query, raise->recipient.bytes, NODE_ID_LEN);
+    query_int(&query, raise->sequence);
+    query_run(&query);
+    raise->is_changed = false;
+}
+
+static void raise_sequence(struct store_db *db, const struct node_id *recipient, int64_t sequence) {
+    struct store_raise *raise = &db->raises[recipient->bytes[0] % STORE_RAISES];
+    if (!raise->is_changed || !node_id_is_equal(&raise->recipient, recipient)) {
+        write_raise(db, raise);
+        *raise = (struct store_raise){true, *recipient, sequence};
+    } else if (sequence > raise->sequence) {
+        raise->sequence = sequence;
+    }
+}
+
+void store_raises_flush(struct store_db *db) {
+    for (size_t i = 0; i < STORE_RAISES; i++)
+        write_raise(db, &db->raises[i]);
+}
+
+void store_raises_drop(struct store_db *db) {
+    memset(db->raises, 0, sizeof db->raises);
+}
+
+/* What has to be known of a message whose state changes. */
+struct owed {
+    int64_t row, sequence, kind;
+    struct node_id recipient;
+};
+
+static bool find_owed(struct store_db *db, const struct message_id *id, struct owed *ret_owed) {
+    struct query query = query_begin(db, SQL_OUT_OWED);
+    query_blob(&query, id->bytes, MESSAGE_ID_LEN);
+    bool found = query_row(&query);
+    if (found) {
+        ret_owed->row = query_get_int(&query);
+        query_get_exact(&query, ret_owed->recipient.bytes, NODE_ID_LEN);
+        ret_owed->sequence = query_get_int(&query);
+        ret_owed->kind = query_get_int(&query);
+    }
+    query_end(&query);
+    return found && !db->error;
+}
+
 int store_out_state(struct store_db *db, const struct store_op *op) {
-    const uint8_t *id = op->out_state.id.bytes;
     char reason[MESSAGE_REASON_MAX];
+    struct owed owed;
+    if (!find_owed(db, &op->out_state.id, &owed))
+        return -ENOENT;
     memcpy(reason, op->out_state.reason, sizeof reason);
     reason[sizeof reason - 1] = 0;
     struct query query = query_begin(db, SQL_OUT_STATE);
-    query_blob(&query, id, MESSAGE_ID_LEN);
+    query_int(&query, owed.row);
     query_int(&query, op->out_state.state);
     query_text(&query, reason);
     query_int(&query, op->out_state.finished.us);
-    if (query_run(&query) == 0)
-        return -ENOENT;
+    query_run(&query);
     if (!message_state_is_final(op->out_state.state))
         return 0;
-    /* While a message is pending it tells its sequence itself, which saves every push a write. */
-    query = query_begin(db, SQL_CONVERSATION_RAISE);
-    query_blob(&query, id, MESSAGE_ID_LEN);
-    query_run(&query);
-    store_file_out_final(db, &op->out_state.id);
+    if (owed.kind < KIND_MAIL)
+        raise_sequence(db, &owed.recipient, owed.sequence);
+    if (owed.kind == KIND_FILE)
+        store_file_out_final(db, &op->out_state.id);
     if (op->out_state.forget)
         store_out_forget(db, &op->out_state.id);
     return 0;
@@ -270,8 +323,17 @@ static bool is_known(struct store_db *db, const struct store_op *op) {
     return known;
 }
 
+/* Mostly nothing is unfinished, and then nobody need look for it message by message. */
+void store_parts_look(struct store_db *db) {
+    struct query query = query_begin(db, SQL_PART_ANY);
+    db->has_parts = query_row(&query);
+    query_end(&query);
+}
+
 static struct part find_part(struct store_db *db, const struct store_op *op) {
     struct part part = {0};
+    if (!db->has_parts)
+        return part;
     struct query query = query_begin(db, SQL_PART_FIND);
     query_key(&query, op);
     part.exists = query_row(&query);
@@ -361,6 +423,7 @@ static enum place find_place(struct store_db *db, const struct part *part,
 
 static void begin_part(struct store_db *db, const struct store_op *op, struct part *part) {
     *part = (struct part){true, op->in_put.total, 0, db->next_body++, kind_of(op)};
+    db->has_parts = true;
     store_usage_add(db, &op->in_put.sender, part->kind, part->total);
     struct query query = query_begin(db, SQL_PART_INSERT);
     query_key(&query, op);

@@ -39,6 +39,11 @@ void store_out_record(struct query *query, struct out_record *ret_record);
 /* The row goes, with its body. False: there is none. */
 bool store_out_forget(struct store_db *db, const struct message_id *id);
 int store_in_put(struct store_db *db, const struct store_op *op, struct store_result *result);
+/* Before a commit, and after a roll-back: the sequences of what became final. */
+void store_raises_flush(struct store_db *db);
+void store_raises_drop(struct store_db *db);
+/* At the beginning of a transaction. */
+void store_parts_look(struct store_db *db);
 
 /* store_waiting.c */
 int store_in_fetch(struct store_db *db, const struct store_op *op, struct store_result *result,

@@ -234,7 +234,7 @@ static int migrate(struct store_db *db, int64_t version) {
     return code;
 }
 
-/* Settings of the connection. FULL: a commit is on the disk before it is told. 1 MB of cache:
+/* Settings of the connection. FULL: a commit is on the disk before it is told. 2 MB of cache:
  * the kernel has the rest. The write-ahead log is carried over every 8 MB, since each time costs
  * two more fsyncs, and cut back when it was larger. secure_delete: what is forgotten is
  * overwritten. */
@@ -244,7 +244,7 @@ static int configure(struct store_db *db) {
     if (code)
         return code;
     return sqlite3_exec(db->sqlite,
-                        "PRAGMA synchronous = FULL; PRAGMA cache_size = -1024;"
+                        "PRAGMA synchronous = FULL; PRAGMA cache_size = -2048;"
                         "PRAGMA wal_autocheckpoint = 2048; PRAGMA journal_size_limit = 16777216;"
                         "PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0;"
                         "PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF",
@@ -294,6 +294,9 @@ static int open_connection(struct store_db *db, const char *path, char ret_error
 
 int store_db_open(struct store_db *db, const char *path, char ret_error[FAILURE_MAX]) {
     *db = (struct store_db){0};
+    /* Before SQLite is used for the first time, or it has no effect: counting what is allocated
+     * costs a lock each time. */
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     int error = prepare_file(path, ret_error);
     if (!error)
         error = open_connection(db, path, ret_error);

@@ -54,7 +54,9 @@ static const char *const statements[SQL_COUNT] = {
                        " ON CONFLICT DO NOTHING",
     [SQL_OUT_FIND] = "SELECT " OUT_COLUMNS " FROM out_message WHERE id = ?",
     [SQL_OUT_BODY] = "SELECT size, blocks, body FROM out_message WHERE id = ?",
-    [SQL_OUT_STATE] = "UPDATE out_message SET state = ?2, reason = ?3, finished = ?4 WHERE id = ?1",
+    [SQL_OUT_OWED] = "SELECT row, recipient, sequence, kind FROM out_message WHERE id = ?",
+    [SQL_OUT_STATE] =
+        "UPDATE out_message SET state = ?2, reason = ?3, finished = ?4 WHERE row = ?1",
     [SQL_OUT_PROGRESS] =
         "UPDATE out_message SET progress = max(progress, min(?2, size)) WHERE id = ?1",
     [SQL_OUT_OVER] = "SELECT id, size, blocks FROM out_message INDEXED BY out_finished"
@@ -63,8 +65,7 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_OUT_PENDING] = "SELECT " OUT_COLUMNS " FROM out_message INDEXED BY out_pending"
                         " WHERE state < 3 ORDER BY row",
     [SQL_CONVERSATION_RAISE] =
-        "INSERT INTO conversation SELECT recipient, sequence FROM out_message"
-        " WHERE id = ? AND kind < 3"
+        "INSERT INTO conversation VALUES (?, ?)"
         " ON CONFLICT DO UPDATE SET sequence = max(sequence, excluded.sequence)",
     [SQL_CONVERSATIONS] =
         "SELECT recipient, max(sequence) FROM (SELECT * FROM conversation UNION ALL"
@@ -95,6 +96,7 @@ static const char *const statements[SQL_COUNT] = {
                          " WHERE state = 2 AND tombstone <= ? ORDER BY tombstone LIMIT 1",
     [SQL_IN_DELETE] = "DELETE FROM in_message WHERE row = ?",
 
+    [SQL_PART_ANY] = "SELECT 1 FROM in_part LIMIT 1",
     [SQL_PART_FIND] = "SELECT total, held, blocks, kind FROM in_part WHERE sender = ? AND id = ?",
     [SQL_PART_INSERT] = "INSERT INTO in_part (sender, id, total, held, blocks, until, kind)"
                         " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -347,12 +349,11 @@ void query_text(struct query *query, const char *text) {
 }
 
 void query_address(struct query *query, const struct address *address) {
-    uint8_t wire[ADDRESS_WIRE_LEN];
     if (!query->statement)
         return;
-    address_pack(address, wire);
-    int code =
-        sqlite3_bind_blob(query->statement, ++query->at, wire, sizeof wire, SQLITE_TRANSIENT);
+    address_pack(address, query->address);
+    int code = sqlite3_bind_blob(query->statement, ++query->at, query->address,
+                                 sizeof query->address, SQLITE_STATIC);
     if (code)
         note_failure(query, code);
 }

@@ -32,6 +32,7 @@ enum store_statement {
     SQL_OUT_INSERT,
     SQL_OUT_FIND,
     SQL_OUT_BODY,
+    SQL_OUT_OWED,
     SQL_OUT_STATE,
     SQL_OUT_PROGRESS,
     SQL_OUT_OVER,
@@ -52,6 +53,7 @@ enum store_statement {
     SQL_IN_TAKEN_OVER,
     SQL_IN_GONE_OVER,
     SQL_IN_DELETE,
+    SQL_PART_ANY,
     SQL_PART_FIND,
     SQL_PART_INSERT,
     SQL_PART_GROW,
@@ -143,9 +145,18 @@ struct store_usage {
     struct node_id sender;
     enum message_kind kind;
     int64_t bytes;
+    uint64_t placed; /* a sequence that was given a place at the end; 0: none is known */
 };
 #define STORE_USAGES 64 /* senders of one batch, mostly; a collision costs a query */
 #define STORE_KINDS 3   /* KIND_MESSAGE and KIND_FILE are numbers into an array */
+
+/* The highest sequence of what is final to a recipient, as it will be when the transaction ends. */
+struct store_raise {
+    bool is_changed;
+    struct node_id recipient;
+    int64_t sequence;
+};
+#define STORE_RAISES 64 /* as the usages */
 
 struct store_db {
     sqlite3 *sqlite;
@@ -162,6 +173,8 @@ struct store_db {
     } sweep;
     struct store_usage usages[STORE_USAGES]; /* by the sender's first byte */
     struct store_usage usage_totals[STORE_KINDS];
+    struct store_raise raises[STORE_RAISES]; /* by the recipient's first byte */
+    bool has_parts;                          /* in_part may have rows: asked once a transaction */
 };
 
 /* One use of a statement: bind in order, step, read columns in order, end. */
@@ -169,6 +182,7 @@ struct query {
     struct store_db *db;
     sqlite3_stmt *statement;
     int at;
+    uint8_t address[ADDRESS_WIRE_LEN]; /* bound by query_address */
 };
 struct query query_begin(struct store_db *db, enum store_statement which);
 void query_int(struct query *query, int64_t value);
@@ -176,6 +190,7 @@ void query_blob(struct query *query, const void *bytes,
                 size_t length); /* borrowed until the query's end; never NULL */
 void query_null(struct query *query);
 void query_text(struct query *query, const char *text); /* borrowed until the query's end */
+/* Once a query; it stays where it is until its end. */
 void query_address(struct query *query, const struct address *address);
 bool query_row(struct query *query);
 int64_t query_get_int(struct query *query);

@@ -12,62 +12,6 @@
 
 #include <errno.h>
 
-/* ---- Order ---- */
-
-struct place {
-    int64_t place;
-    uint64_t sequence;
-};
-
-/* The sender's last waiting message at or before a place. */
-static bool find_before(struct store_db *db, const struct node_id *sender, int64_t at,
-                        struct place *ret_found) {
-    struct query query = query_begin(db, SQL_IN_BEFORE);
-    query_blob(&query, sender->bytes, NODE_ID_LEN);
-    query_int(&query, at);
-    bool found = query_row(&query);
-    if (found) {
-        ret_found->place = query_get_int(&query);
-        ret_found->sequence = (uint64_t)query_get_int(&query);
-        if (ret_found->place <= 0 || ret_found->place > db->next_row << STORE_PLACE_BITS)
-            db->error = -EUCLEAN;
-    }
-    query_end(&query);
-    return found && !db->error;
-}
-
-/* Halve the places up to `after`, whose sequence is greater, for the first of which that is so:
- * sequences grow with the places, and a walk would be as long as a liar likes. */
-static void find_first_after(struct store_db *db, const struct node_id *sender, uint64_t sequence,
-                             struct place *after) {
-    int64_t low = 0;
-    while (low < after->place && !db->error) {
-        struct place found;
-        int64_t middle = low + (after->place - 1 - low) / 2;
-        if (find_before(db, sender, middle, &found) && found.sequence > sequence)
-            *after = found;
-        else
-            low = middle + 1;
-    }
-}
-
-/* As far below the one after it as their sequences are apart, so that those which come in between
- * have their places; where that is taken, half-way; where there is none, at the end. */
-int64_t store_in_place(struct store_db *db, const struct node_id *sender, uint64_t sequence) {
-    int64_t end = db->next_row << STORE_PLACE_BITS;
-    struct place after, before;
-    if (!find_before(db, sender, INT64_MAX, &after) || after.sequence <= sequence)
-        return end;
-    find_first_after(db, sender, sequence, &after);
-    int64_t floor = (after.place - 1) >> STORE_PLACE_BITS << STORE_PLACE_BITS;
-    if (find_before(db, sender, after.place - 1, &before) && before.place > floor)
-        floor = before.place;
-    int64_t room = after.place - floor;
-    if (after.sequence - sequence < (uint64_t)room)
-        return after.place - (int64_t)(after.sequence - sequence);
-    return room > 1 ? after.place - room / 2 : end;
-}
-
 /* ---- Bytes ---- */
 
 #define USAGE_MAX (INT64_MAX / 4) /* so that sums do not overflow, whatever is claimed */
@@ -162,6 +106,70 @@ void store_usage_flush(struct store_db *db) {
 void store_usage_drop(struct store_db *db) {
     memset(db->usages, 0, sizeof db->usages);
     memset(db->usage_totals, 0, sizeof db->usage_totals);
+}
+
+/* ---- Order ---- */
+
+struct place {
+    int64_t place;
+    uint64_t sequence;
+};
+
+/* The sender's last waiting message at or before a place. */
+static bool find_before(struct store_db *db, const struct node_id *sender, int64_t at,
+                        struct place *ret_found) {
+    struct query query = query_begin(db, SQL_IN_BEFORE);
+    query_blob(&query, sender->bytes, NODE_ID_LEN);
+    query_int(&query, at);
+    bool found = query_row(&query);
+    if (found) {
+        ret_found->place = query_get_int(&query);
+        ret_found->sequence = (uint64_t)query_get_int(&query);
+        if (ret_found->place <= 0 || ret_found->place > db->next_row << STORE_PLACE_BITS)
+            db->error = -EUCLEAN;
+    }
+    query_end(&query);
+    return found && !db->error;
+}
+
+/* Halve the places up to `after`, whose sequence is greater, for the first of which that is so:
+ * sequences grow with the places, and a walk would be as long as a liar likes. */
+static void find_first_after(struct store_db *db, const struct node_id *sender, uint64_t sequence,
+                             struct place *after) {
+    int64_t low = 0;
+    while (low < after->place && !db->error) {
+        struct place found;
+        int64_t middle = low + (after->place - 1 - low) / 2;
+        if (find_before(db, sender, middle, &found) && found.sequence > sequence)
+            *after = found;
+        else
+            low = middle + 1;
+    }
+}
+
+/* As far below the one after it as their sequences are apart, so that those which come in between
+ * have their places; where that is taken, half-way; where there is none, at the end. */
+int64_t store_in_place(struct store_db *db, const struct node_id *sender, uint64_t sequence) {
+    int64_t end = db->next_row << STORE_PLACE_BITS;
+    struct place after, before;
+    struct store_usage *known = usage_of(db, sender, KIND_MESSAGE);
+    /* Behind one that was put at the end: whatever is taken meanwhile, none that waits is later. */
+    if (known->placed && known->placed <= sequence) {
+        known->placed = sequence;
+        return end;
+    }
+    if (!find_before(db, sender, INT64_MAX, &after) || after.sequence <= sequence) {
+        known->placed = sequence;
+        return end;
+    }
+    find_first_after(db, sender, sequence, &after);
+    int64_t floor = (after.place - 1) >> STORE_PLACE_BITS << STORE_PLACE_BITS;
+    if (find_before(db, sender, after.place - 1, &before) && before.place > floor)
+        floor = before.place;
+    int64_t room = after.place - floor;
+    if (after.sequence - sequence < (uint64_t)room)
+        return after.place - (int64_t)(after.sequence - sequence);
+    return room > 1 ? after.place - room / 2 : end;
 }
 
 /* ---- Fetching ---- */
