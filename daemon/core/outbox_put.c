@@ -91,10 +91,9 @@ static int check_shape(const struct outbox *outbox, const struct request *reques
     return size > INT64_MAX ? -EMSGSIZE : 0;
 }
 
-/* Of a batch the first one tells whether there is a route: the others want the same, now. */
 static bool is_acceptable(struct outbox *outbox, const struct request *request,
-                          const struct node_id *recipient, const struct out_batch *batch,
-                          struct mono now, struct out_refusal *refusal) {
+                          const struct node_id *recipient, struct out_batch *batch, struct mono now,
+                          struct out_refusal *refusal) {
     int error = check_shape(outbox, request);
     bool is_file = request->push.kind == KIND_FILE;
     struct out_refusal why = {error == -EINVAL || error == -ERANGE ? ANSWER_USAGE : ANSWER_LIMIT,
@@ -118,10 +117,12 @@ static bool is_acceptable(struct outbox *outbox, const struct request *request,
     } else if (is_file && outbox->n_files >= OUTBOX_FILES_MAX) {
         snprintf(why.text, sizeof why.text, "too many files wait to be delivered (limit %d)",
                  OUTBOX_FILES_MAX);
-    } else if ((!batch || batch->submitted == 0) && !is_possible(outbox, request, recipient, now)) {
+    } else if (!(batch && batch->routed) && !is_possible(outbox, request, recipient, now)) {
         why.code = ANSWER_FAILED;
         snprintf(why.text, sizeof why.text, "no route with as many relays as asked for");
     } else {
+        if (batch)
+            batch->routed = true;
         return true;
     }
     *refusal = why;
