@@ -236,17 +236,16 @@ void out_message_discard(struct outbox *outbox, struct out_message *message) {
     free(message);
 }
 
+/* From the end, where the files are: they are few, and what waits may be a hundred thousand. */
 void out_message_queue(struct out_messages *queue, struct out_message *message) {
-    struct out_message *file = NULL;
+    struct out_message *last = TAILQ_LAST(queue, out_messages);
     message->queued = true;
-    if (message->kind != KIND_FILE)
-        TAILQ_FOREACH(file, queue, queue)
-    if (file->kind == KIND_FILE)
-        break;
-    if (file)
-        TAILQ_INSERT_BEFORE(file, message, queue);
+    while (message->kind != KIND_FILE && last && last->kind == KIND_FILE)
+        last = TAILQ_PREV(last, out_messages, queue);
+    if (last)
+        TAILQ_INSERT_AFTER(queue, last, message, queue);
     else
-        TAILQ_INSERT_TAIL(queue, message, queue);
+        TAILQ_INSERT_HEAD(queue, message, queue);
 }
 
 void out_message_enter(struct outbox *outbox, struct out_message *message, uint64_t progress,
