@@ -187,7 +187,8 @@ static size_t parcel_rebuild(struct in_parcel *parcel) {
 /* Complete: open it, in place of its shards. 0, or why it went. The receipt's key is in *ret_key.
  * What is charged besides serves the rebuilding first, then the plaintext. */
 static enum drop parcel_unseal(struct inbox *inbox, struct in_parcel *parcel,
-                               const struct descriptor *descriptor, size_t *ret_length,
+                               const struct descriptor *descriptor,
+                               const struct parcel_secret *secret, size_t *ret_length,
                                uint8_t ret_key[KEY_LEN]) {
     size_t room = parcel->room;
     const struct noise_keypair *own = identity_epoch_key(inbox->config.identity, parcel->epoch);
@@ -202,7 +203,7 @@ static enum drop parcel_unseal(struct inbox *inbox, struct in_parcel *parcel,
         return DROP_LIMIT;
     enum drop drop =
         parcel_open(own, &inbox->self, parcel->epoch, &parcel->sender->id, descriptor->link_key,
-                    parcel->bytes, sealed, plain, ret_length, ret_key);
+                    &secret->known, parcel->bytes, sealed, plain, ret_length, ret_key);
     free(parcel->bytes);
     parcel->bytes = plain;
     parcel->room = room;
@@ -218,6 +219,7 @@ static enum drop parcel_finish(struct inbox *inbox, struct in_parcel *parcel,
     struct descriptor descriptor;
     size_t length = 0;
     uint8_t key[KEY_LEN];
+    const struct parcel_secret *secret = in_secret(inbox, entry, parcel->epoch, now);
     directory_descriptor(entry, &descriptor);
     timers_clear(&inbox->timers, &parcel->timer);
     TAILQ_REMOVE(&inbox->unfinished, parcel, link);
@@ -227,7 +229,8 @@ static enum drop parcel_finish(struct inbox *inbox, struct in_parcel *parcel,
     if (parcel->wants_receipt)
         TAILQ_REMOVE(&inbox->wanting, parcel, want);
     parcel->wants_receipt = false;
-    enum drop drop = parcel_unseal(inbox, parcel, &descriptor, &length, key);
+    enum drop drop =
+        secret ? parcel_unseal(inbox, parcel, &descriptor, secret, &length, key) : DROP_AUTH;
     if (drop != DROP_NONE) {
         parcel_free(inbox, parcel);
         return drop;
@@ -240,8 +243,10 @@ static enum drop parcel_finish(struct inbox *inbox, struct in_parcel *parcel,
     }
     in_verdicts_write(parcel, reason, key);
     sodium_memzero(key, sizeof key);
-    if (!reason && in_put_items(inbox, parcel, length, entry, descriptor.name, wall) == 0)
+    if (!reason && in_put_items(inbox, parcel, length, entry, descriptor.name, wall) == 0) {
+        in_receipt_expect(inbox, &entry->id, now, wall);
         return DROP_NONE;
+    }
     if (reason)
         in_conclude(inbox, parcel, reason, now, wall);
     parcel_free(inbox, parcel);

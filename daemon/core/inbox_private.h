@@ -198,6 +198,9 @@ void in_conclude(struct inbox *inbox, struct in_parcel *parcel, enum parcel_reas
 /* Queue a receipt that is ready, for the end of this step. */
 void in_receipt_queue(struct inbox *inbox, const struct node_id *to, const uint8_t *receipt,
                       size_t length, struct mono now, struct wall wall);
+/* There will be one to him, once the store has what he sent: have a path ready by then. */
+void in_receipt_expect(struct inbox *inbox, const struct node_id *to, struct mono now,
+                       struct wall wall);
 /* A parcel is finished: remember its receipt and queue it. */
 void in_receipt_final(struct inbox *inbox, const struct in_parcel *parcel,
                       const uint8_t receipt[PARCEL_RECEIPT_FINAL_LEN], struct mono now,

@@ -14,9 +14,13 @@
 
 /* ---- Correspondents ---- */
 
+static struct path_wish wish_to(const struct node_id *id) {
+    return (struct path_wish){.target = *id, .relays_exact = RELAYS_DEFAULT, .again = true};
+}
+
 static void correspondent_send(struct inbox *inbox, struct in_correspondent *to, struct mono now,
                                struct wall wall) {
-    struct path_wish wish = {.target = to->id, .relays_exact = RELAYS_DEFAULT};
+    struct path_wish wish = wish_to(&to->id);
     uint8_t packet[ONION_LEN];
     bool fewer;
     size_t length = to->length;
@@ -76,6 +80,14 @@ void in_receipt_queue(struct inbox *inbox, const struct node_id *to, const uint8
     correspondent->length += length;
     correspondent->last = now;
     inbox->counters.receipts_sent++;
+}
+
+void in_receipt_expect(struct inbox *inbox, const struct node_id *to, struct mono now,
+                       struct wall wall) {
+    const struct in_correspondent *known = find_correspondent(inbox, to);
+    struct path_wish wish = wish_to(to);
+    if (!known || !known->path || !path_is_usable(inbox->config.paths, known->path, now, wall))
+        paths_expect(inbox->config.paths, &wish, now);
 }
 
 /* ---- Of finished parcels ---- */

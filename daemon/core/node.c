@@ -42,7 +42,8 @@ static bool make_low_rooms(struct node *node, const struct node_config *config) 
                                  .random = &node->config.random,
                                  .trace = &node->config.trace,
                                  .compute = config->compute};
-    struct path_config paths = {config->route_relays, config->route_guards, config->route_strict};
+    struct path_config paths = {config->route_relays, config->route_guards, config->route_strict,
+                                false};
 
     node->identity = identity_new(config->node_seed, config->link_secret, &node->config.random);
     if (!node->identity)
@@ -413,7 +414,8 @@ static struct mono next_wake(const struct node *node) {
 }
 
 static void reconfigure(struct node *node, const struct node_config *config) {
-    struct path_config paths = {config->route_relays, config->route_guards, config->route_strict};
+    struct path_config paths = {config->route_relays, config->route_guards, config->route_strict,
+                                false};
 
     node->config.trace.level = config->trace.level;
     node->config.store_retention_us = config->store_retention_us;

@@ -208,9 +208,20 @@ static enum drop mix_dh(struct noise_handshake *h, const struct noise_keypair *o
     return drop;
 }
 
+/* With what was computed before, if it was. */
+static enum drop mix_known(struct noise_handshake *h, const uint8_t *shared) {
+    mix_key(h, shared);
+    return DROP_NONE;
+}
+
 /* The tokens that mean the same to writer and reader. The first letter is the initiator's key, the
  * second the responder's. */
 static enum drop mix_token(struct noise_handshake *h, enum noise_token token) {
+    const struct noise_known *known = h->known;
+    if (known != NULL && token == NOISE_SS && known->has_ss)
+        return mix_known(h, known->ss);
+    if (known != NULL && token == NOISE_ES && known->has_es && h->initiator)
+        return mix_known(h, known->es);
     switch (token) {
     case NOISE_EE:
         return mix_dh(h, &h->local_ephemeral, h->remote_ephemeral);
@@ -248,7 +259,9 @@ static int write_tokens(struct noise_handshake *h, const uint8_t *ephemeral, uin
     for (const enum noise_token *token = h->pattern->tokens[h->message]; *token != NOISE_END;
          token++) {
         if (*token == NOISE_E) {
-            if (ephemeral == NULL || noise_keypair_init(&h->local_ephemeral, ephemeral) < 0)
+            if (h->known != NULL && h->known->has_es)
+                memcpy(h->local_ephemeral.public, h->known->ephemeral, NOISE_DH_LEN);
+            else if (ephemeral == NULL || noise_keypair_init(&h->local_ephemeral, ephemeral) < 0)
                 return -EINVAL;
             memcpy(*out, h->local_ephemeral.public, NOISE_DH_LEN);
             mix_ephemeral(h, *out);

@@ -54,6 +54,16 @@ struct noise_handshake {
     uint8_t psk[32];
     struct noise_keypair local_static, local_ephemeral;
     uint8_t remote_static[NOISE_DH_LEN], remote_ephemeral[NOISE_DH_LEN];
+    const struct noise_known *known; /* borrowed; set after noise_init. NULL: nothing is */
+};
+
+/* Exchanges that were done before. Where they are known no other is done: it is the caller's word that
+ * they are of these keys. With a wrong one the message does not open. */
+struct noise_known {
+    bool has_ss, has_es;
+    uint8_t ss[NOISE_DH_LEN];        /* secret */
+    uint8_t ephemeral[NOISE_DH_LEN]; /* the public one that the next message begins with, */
+    uint8_t es[NOISE_DH_LEN]; /* and its secret with the responder's key: for a writer, once */
 };
 
 /* Begin. local_static may be NULL where the pattern sends none (responder of X needs it);
@@ -64,7 +74,7 @@ void noise_init(struct noise_handshake *handshake, const struct noise_pattern *p
                 const uint8_t *psk);
 
 /* Write the next message: `ephemeral` is the secret for an e token (NULL where the message has
- * none). out must hold noise_overhead() + payload. Returns its length, or -EINVAL (out of turn, bad
+ * none, or it is known). out must hold noise_overhead() + payload. Returns its length, or -EINVAL (out of turn, bad
  * key, no room, longer than NOISE_MESSAGE_LEN_MAX); then the state is as before, out is undefined.
  * payload must not overlap out. */
 int noise_write(struct noise_handshake *handshake, const uint8_t *ephemeral, const void *payload,

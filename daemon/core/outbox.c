@@ -230,6 +230,7 @@ struct outbox *outbox_new(const struct outbox_config *config, const struct node_
     TAILQ_INIT(&outbox->locals);
     TAILQ_INIT(&outbox->all_flows);
     TAILQ_INIT(&outbox->run);
+    TAILQ_INIT(&outbox->unready);
     TAILQ_INIT(&outbox->all_watchers);
     TAILQ_INIT(&outbox->ops);
     TAILQ_INIT(&outbox->deposits);
@@ -320,12 +321,14 @@ void outbox_tick(struct outbox *outbox, struct mono now, struct wall wall) {
     out_local_start(outbox, now);
     out_run(outbox, now, wall);
     out_mail_tick(outbox, now, wall);
+    out_make_ready(outbox, now, wall);
 }
 
 struct mono outbox_next(const struct outbox *outbox) {
-    if (!TAILQ_EMPTY(&outbox->run))
+    if (!TAILQ_EMPTY(&outbox->run) || !TAILQ_EMPTY(&outbox->unready))
         return (struct mono){0}; /* at once */
     struct mono next = mono_min(timers_next(&outbox->timers), outbox->expiry_check);
+    next = mono_min(next, paths_next(outbox->config.paths));
     next = mono_min(next, mono_min(outbox->state_retry, outbox->keys_check));
     next = mono_min(next, out_mail_next(outbox));
     if (outbox->local_stage == OUT_LOCAL_NONE && !TAILQ_EMPTY(&outbox->locals))

@@ -19,8 +19,11 @@ struct out_flow *out_flow_get(struct outbox *outbox, const struct node_id *recip
          link = table_next(link)) {
         struct out_flow *known = table_entry(link, struct out_flow, by_recipient);
         if (node_id_is_equal(&known->recipient, recipient) && known->relays_exact == relays_exact &&
-            known->strict == strict && known->shards_k == shards_k && known->shards_m == shards_m)
+            known->strict == strict && known->shards_k == shards_k && known->shards_m == shards_m) {
+            if (TAILQ_EMPTY(&known->parcels))
+                out_flow_expect(outbox, known);
             return known;
+        }
     }
     unsigned n_slots = shards_k == 0 ? OUTBOX_SLOTS : shards_k + shards_m;
     if (n_slots > OUTBOX_SLOTS_MAX)
@@ -48,6 +51,7 @@ struct out_flow *out_flow_get(struct outbox *outbox, const struct node_id *recip
     table_add(&outbox->flows, &flow->by_recipient, hash);
     TAILQ_INSERT_TAIL(&outbox->all_flows, flow, all);
     outbox->n_flows++;
+    out_flow_expect(outbox, flow);
     return flow;
 }
 
@@ -59,6 +63,8 @@ void out_flow_free(struct outbox *outbox, struct out_flow *flow) {
         path_free(flow->slots[i].path);
     if (flow->running)
         TAILQ_REMOVE(&outbox->run, flow, run);
+    if (flow->is_unready)
+        TAILQ_REMOVE(&outbox->unready, flow, unready);
     timers_clear(&outbox->timers, &flow->timer);
     table_remove(&outbox->flows, &flow->by_recipient);
     TAILQ_REMOVE(&outbox->all_flows, flow, all);
@@ -122,9 +128,9 @@ static bool flow_refresh_keys(struct outbox *outbox, struct out_flow *flow, stru
     return true;
 }
 
-const struct parcel_secret *out_flow_secret(struct outbox *outbox, const struct out_flow *flow,
-                                            struct mono now) {
-    const struct parcel_secret *secret =
+struct parcel_secret *out_flow_secret(struct outbox *outbox, const struct out_flow *flow,
+                                      struct mono now) {
+    struct parcel_secret *secret =
         parcel_keys_find(outbox->keys, &flow->recipient, flow->stamp, flow->epoch);
     if (secret)
         return secret;
@@ -137,6 +143,49 @@ const struct parcel_secret *out_flow_secret(struct outbox *outbox, const struct 
                                .is_sender = false};
     outbox->keys_check = mono_min(outbox->keys_check, mono_add(now, EPOCH_US / 4));
     return parcel_keys_add(outbox->keys, &peer);
+}
+
+/* ---- Made ahead ---- */
+
+void out_flow_expect(struct outbox *outbox, struct out_flow *flow) {
+    outbox->unready_now = true;
+    if (flow->is_unready)
+        return;
+    flow->is_unready = true;
+    TAILQ_INSERT_TAIL(&outbox->unready, flow, unready);
+}
+
+/* The exchanges that the next parcel begins with, and a path for it. While the first message is being
+ * committed there is nothing better to do. */
+static void flow_make_ready(struct outbox *outbox, struct out_flow *flow, struct mono now,
+                            struct wall wall) {
+    uint8_t ephemeral[KEY_LEN];
+    if (!flow_refresh_keys(outbox, flow, wall))
+        return;
+    struct path_wish wish = out_flow_wish(flow);
+    if (!out_flow_has_kept_path(outbox, flow, now, wall))
+        paths_expect(outbox->config.paths, &wish, now);
+    struct parcel_secret *secret = out_flow_secret(outbox, flow, now);
+    if (!secret || secret->known.has_es)
+        return;
+    random_fill(&outbox->config.random, ephemeral, sizeof ephemeral);
+    parcel_secret_prepare(secret, flow->routing_key, ephemeral);
+    sodium_memzero(ephemeral, sizeof ephemeral);
+}
+
+void out_make_ready(struct outbox *outbox, struct mono now, struct wall wall) {
+    struct out_flow *flow = TAILQ_FIRST(&outbox->unready);
+    bool is_busy = outbox->unready_now || !TAILQ_EMPTY(&outbox->run);
+    outbox->unready_now = false;
+    if (is_busy)
+        return;
+    if (!flow) {
+        paths_prepare(outbox->config.paths, now, wall);
+        return;
+    }
+    TAILQ_REMOVE(&outbox->unready, flow, unready);
+    flow->is_unready = false;
+    flow_make_ready(outbox, flow, now, wall);
 }
 
 /* ---- Waiting ---- */
@@ -209,7 +258,7 @@ static bool flow_has_work(const struct outbox *outbox, const struct out_flow *fl
 static int parcel_advance(struct outbox *outbox, struct out_parcel *parcel, struct mono now) {
     int error = 0;
     if (parcel->state == OUT_READING && parcel->reads == 0) {
-        error = out_parcel_finish(outbox, parcel);
+        error = out_parcel_finish(outbox, parcel, now);
         if (error == -EAGAIN)
             error = 0;
         else if (!error)

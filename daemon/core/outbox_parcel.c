@@ -240,19 +240,22 @@ static int make_room(struct outbox *outbox, struct out_parcel *parcel) {
     return 0;
 }
 
-static int seal(struct outbox *outbox, struct out_parcel *parcel) {
-    const struct out_flow *flow = parcel->flow;
+static int seal(struct outbox *outbox, struct out_parcel *parcel, struct mono now) {
+    struct out_flow *flow = parcel->flow;
     struct {
         uint8_t ephemeral[32], transform[32];
     } s;
-    int error = make_room(outbox, parcel);
+    struct parcel_secret *secret = out_flow_secret(outbox, flow, now);
+    int error = secret ? make_room(outbox, parcel) : -EINVAL;
     if (error)
         return error;
     random_fill(&outbox->config.random, &s, sizeof s);
     int length =
         parcel_seal(identity_link_key(outbox->config.identity), &flow->recipient, flow->routing_key,
-                    flow->epoch, s.ephemeral, parcel->plain, parcel->padded_length, parcel->sealed,
-                    outbox->receipt_keys[parcel->key]);
+                    flow->epoch, s.ephemeral, &secret->known, parcel->plain, parcel->padded_length,
+                    parcel->sealed, outbox->receipt_keys[parcel->key]);
+    parcel_secret_spend(secret);
+    out_flow_expect(outbox, flow);
     if (length > 0 && parcel->k > 1)
         shard_transform(parcel->sealed, parcel->k * parcel->length, s.transform);
     sodium_memzero(&s, sizeof s);
@@ -280,10 +283,10 @@ const uint8_t *out_shard_data(struct outbox *outbox, struct out_parcel *parcel, 
     return parcel->parity + (index - parcel->k) * parcel->length;
 }
 
-int out_parcel_finish(struct outbox *outbox, struct out_parcel *parcel) {
+int out_parcel_finish(struct outbox *outbox, struct out_parcel *parcel, struct mono now) {
     int error = parcel->spoiled ? -EAGAIN : parcel->read_error;
     if (!error)
-        error = seal(outbox, parcel);
+        error = seal(outbox, parcel, now);
     if (error) {
         out_parcel_empty(outbox, parcel);
         return error;

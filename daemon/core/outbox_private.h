@@ -126,7 +126,7 @@ void out_parcel_read(struct outbox *outbox, struct out_op *op, const struct stor
                      struct mono now, struct wall wall);
 /* All is read: seal it, with the flow's keys. 0, -ENOMEM, -EINVAL (the recipient's key is none),
  * -EAGAIN (to be read again), or the error of a read; then it is empty again. */
-int out_parcel_finish(struct outbox *outbox, struct out_parcel *parcel);
+int out_parcel_finish(struct outbox *outbox, struct out_parcel *parcel, struct mono now);
 /* Back to a list of items: unsealed, to be read again. While reading it is spoiled instead. */
 void out_parcel_empty(struct outbox *outbox, struct out_parcel *parcel);
 void out_parcel_drop(struct outbox *outbox, struct out_parcel *parcel);
@@ -145,6 +145,11 @@ const uint8_t *out_shard_data(struct outbox *outbox, struct out_parcel *parcel, 
 /* Is there a path, or can one be drawn? */
 bool out_flow_has_path(struct outbox *outbox, struct out_flow *flow, struct mono now,
                        struct wall wall);
+/* Is there one now? */
+bool out_flow_has_kept_path(struct outbox *outbox, struct out_flow *flow, struct mono now,
+                            struct wall wall);
+/* The route that the flow's paths are drawn by. */
+struct path_wish out_flow_wish(const struct out_flow *flow);
 /* Has it a shard to send, if a window is open? */
 bool out_parcel_is_due(const struct out_parcel *parcel);
 /* Send a quantum, as far as windows and this tick allow. 0; -EAGAIN: no more just now;
@@ -186,8 +191,12 @@ void out_flow_free(struct outbox *outbox, struct out_flow *flow);
 /* Have it run in the next tick. */
 void out_flow_wake(struct outbox *outbox, struct out_flow *flow);
 bool out_flow_is_silent(const struct out_flow *flow);
-const struct parcel_secret *out_flow_secret(struct outbox *outbox, const struct out_flow *flow,
-                                            struct mono now);
+struct parcel_secret *out_flow_secret(struct outbox *outbox, const struct out_flow *flow,
+                                      struct mono now);
+/* Something will be sent to this recipient: what can be computed ahead is, in idle time. */
+void out_flow_expect(struct outbox *outbox, struct out_flow *flow);
+/* Do a piece of that, if this step has nothing else to do. */
+void out_make_ready(struct outbox *outbox, struct mono now, struct wall wall);
 void out_flow_enqueue(struct outbox *outbox, struct out_flow *flow, struct out_message *message);
 
 /* ---- outbox_ack.c ---- */

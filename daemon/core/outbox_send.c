@@ -4,6 +4,7 @@
 #include "daemon/core/outbox_private.h"
 
 #define DRAW_AGAIN_US US_PER_S /* after a further path could not be had */
+#define DRAW_PACKETS 16u /* keying a path takes as long as sealing so many packets: it counts so */
 
 /* ---- Paths ---- */
 
@@ -31,21 +32,29 @@ static void list_passed(const struct out_flow *flow, bool apart, struct passed *
     }
 }
 
+struct path_wish out_flow_wish(const struct out_flow *flow) {
+    return (struct path_wish){.target = flow->recipient,
+                              .relays_exact = flow->relays_exact,
+                              .strict = flow->strict,
+                              .apart = flow->shards_k > 0,
+                              .again = flow->shards_k == 0};
+}
+
 static bool slot_draw(struct outbox *outbox, struct out_flow *flow, struct out_slot *slot,
                       struct mono now, struct wall wall) {
     struct passed passed;
-    bool fewer, apart = flow->shards_k > 0;
-    list_passed(flow, apart, &passed);
-    struct path_wish wish = {.target = flow->recipient,
-                             .relays_exact = flow->relays_exact,
-                             .strict = flow->strict,
-                             .avoid = passed.relays,
-                             .n_avoid = passed.n_relays,
-                             .apart = apart,
-                             .firsts = passed.firsts,
-                             .n_firsts = passed.n_firsts};
+    struct path_wish wish = out_flow_wish(flow);
+    bool fewer;
+    list_passed(flow, wish.apart, &passed);
+    wish.avoid = passed.relays;
+    wish.n_avoid = passed.n_relays;
+    wish.firsts = passed.firsts;
+    wish.n_firsts = passed.n_firsts;
     if (path_draw(outbox->config.paths, &wish, now, wall, &slot->path, &fewer) != PATH_OK)
         return false;
+    if (!paths_reuse(outbox->config.paths))
+        outbox->packets_left -=
+            outbox->packets_left < DRAW_PACKETS ? outbox->packets_left : DRAW_PACKETS;
     out_slot_renew(slot, 1 + (uint32_t)random_below(&outbox->config.random, UINT32_MAX));
     flow->unreachable = false;
     flow->retry_us = OUTBOX_UNREACHABLE_MIN_US;
@@ -95,6 +104,8 @@ static struct out_slot *slot_choose(struct outbox *outbox, struct out_parcel *pa
     struct out_flow *flow = parcel->flow;
     const struct out_shard *shard = &parcel->shards[index];
     unsigned wanted = parcel->k < flow->n_slots ? parcel->k : flow->n_slots;
+    if (!paths_reuse(outbox->config.paths))
+        wanted = 1; /* each has a fresh one anyway */
     if (flow->shards_k == 0 || shard->sends > 0)
         return slot_any(outbox, flow, wanted, shard->sends ? shard->path : 0, now, wall);
     struct out_slot *own = &flow->slots[index % flow->n_slots];
@@ -111,14 +122,20 @@ static struct out_slot *slot_choose(struct outbox *outbox, struct out_parcel *pa
     return slot_any(outbox, flow, 1, 0, now, wall);
 }
 
-bool out_flow_has_path(struct outbox *outbox, struct out_flow *flow, struct mono now,
-                       struct wall wall) {
+bool out_flow_has_kept_path(struct outbox *outbox, struct out_flow *flow, struct mono now,
+                            struct wall wall) {
     bool any = false;
     for (struct out_slot *slot = flow->slots; slot < flow->slots + flow->n_slots; slot++) {
         slot_refresh(outbox, slot, now, wall);
         any = any || slot->path;
     }
-    return any || slot_draw(outbox, flow, &flow->slots[0], now, wall);
+    return any;
+}
+
+bool out_flow_has_path(struct outbox *outbox, struct out_flow *flow, struct mono now,
+                       struct wall wall) {
+    return out_flow_has_kept_path(outbox, flow, now, wall) ||
+           slot_draw(outbox, flow, &flow->slots[0], now, wall);
 }
 
 /* ---- Shards ---- */
@@ -231,7 +248,7 @@ int out_flow_send(struct outbox *outbox, struct out_flow *flow, struct mono now,
         struct out_slot *slot = slot_choose(outbox, parcel, index, now, wall);
         if (!slot)
             return -EAGAIN;
-        outbox->packets_left--;
+        outbox->packets_left -= outbox->packets_left > 0;
         int error = shard_send(outbox, parcel, index, slot, now);
         if (error)
             return error;

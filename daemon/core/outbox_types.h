@@ -138,9 +138,10 @@ struct out_slot { /* a place for a kept path; its window outlives the path */
 
 struct out_flow { /* one recipient (and one kind of route asked for) */
     struct table_link by_recipient;
-    TAILQ_ENTRY(out_flow) all, run;
+    TAILQ_ENTRY(out_flow) all, run, unready;
     struct timer timer;
     bool running;
+    bool is_unready; /* among those that something is to be made ahead for */
     struct node_id recipient;
     uint8_t relays_exact;
     uint8_t shards_k, shards_m; /* 0, 0: as fits */
@@ -279,7 +280,8 @@ struct outbox {
     struct out_batches batches;
     size_t n_batches;
     uint64_t n_pending;
-    struct out_flows all_flows, run;
+    struct out_flows all_flows, run, unready;
+    bool unready_now; /* one became so in this step: what the step is for goes first */
     struct out_watchers all_watchers;
     struct timers timers;
     size_t n_flows;

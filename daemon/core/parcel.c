@@ -109,7 +109,7 @@ static size_t write_prologue(uint8_t out[64], const struct node_id *recipient, i
 
 int parcel_seal(const struct noise_keypair *link_key, const struct node_id *recipient,
                 const uint8_t routing_key[KEY_LEN], int64_t epoch, const uint8_t ephemeral[32],
-                const uint8_t *plain, size_t length, uint8_t *out,
+                const struct noise_known *known, const uint8_t *plain, size_t length, uint8_t *out,
                 uint8_t ret_receipt_key[KEY_LEN]) {
     struct {
         struct noise_handshake noise;
@@ -118,6 +118,7 @@ int parcel_seal(const struct noise_keypair *link_key, const struct node_id *reci
     uint8_t prologue[64];
     size_t prologue_length = write_prologue(prologue, recipient, epoch);
     noise_init(&s.noise, &noise_x, true, prologue, prologue_length, link_key, routing_key, NULL);
+    s.noise.known = known;
     int sealed = noise_write(&s.noise, ephemeral, plain, length, out, length + PARCEL_OVERHEAD);
     if (sealed > 0) {
         noise_split(&s.noise, s.first, s.second);
@@ -130,8 +131,9 @@ int parcel_seal(const struct noise_keypair *link_key, const struct node_id *reci
 
 enum drop parcel_open(const struct noise_keypair *routing_key, const struct node_id *recipient,
                       int64_t epoch, const struct node_id *sender,
-                      const uint8_t sender_link_key[KEY_LEN], const uint8_t *sealed, size_t length,
-                      uint8_t *plain, size_t *ret_length, uint8_t ret_receipt_key[KEY_LEN]) {
+                      const uint8_t sender_link_key[KEY_LEN], const struct noise_known *known,
+                      const uint8_t *sealed, size_t length, uint8_t *plain, size_t *ret_length,
+                      uint8_t ret_receipt_key[KEY_LEN]) {
     struct {
         struct noise_handshake noise;
         uint8_t first[32], second[32];
@@ -141,6 +143,7 @@ enum drop parcel_open(const struct noise_keypair *routing_key, const struct node
     if (length < PARCEL_OVERHEAD + PARCEL_HEAD_LEN || length > PARCEL_SEALED_MAX)
         return DROP_MALFORMED;
     noise_init(&s.noise, &noise_x, false, prologue, prologue_length, routing_key, NULL, NULL);
+    s.noise.known = known;
     enum drop drop = noise_read(&s.noise, sealed, length, plain, &plain_length);
     /* The claim inside must be the identity that was proven, or a parcel could be passed off as
      * another's. */
@@ -391,8 +394,8 @@ static struct key_entry *key_set(struct parcel_keys *keys, const struct node_id 
     return &keys->entries[set * WAYS];
 }
 
-const struct parcel_secret *parcel_keys_find(struct parcel_keys *keys, const struct node_id *peer,
-                                             uint64_t stamp, int64_t epoch) {
+struct parcel_secret *parcel_keys_find(struct parcel_keys *keys, const struct node_id *peer,
+                                       uint64_t stamp, int64_t epoch) {
     struct key_entry *set = key_set(keys, peer, epoch);
     for (struct key_entry *entry = set; entry < set + WAYS; entry++)
         if (entry->used && entry->epoch == epoch && entry->stamp == stamp &&
@@ -412,7 +415,7 @@ static void derive_shard_key(struct parcel_secret *secret, const struct parcel_p
     const struct node_id *recipient = peer->is_sender ? peer->self : peer->id;
     crypto_generichash_init(&state, NULL, 0, sizeof secret->shard_key);
     crypto_generichash_update(&state, (const uint8_t *)"p2pd shard", 10);
-    crypto_generichash_update(&state, secret->ss, sizeof secret->ss);
+    crypto_generichash_update(&state, secret->known.ss, sizeof secret->known.ss);
     crypto_generichash_update(&state, sender->bytes, NODE_ID_LEN);
     crypto_generichash_update(&state, recipient->bytes, NODE_ID_LEN);
     crypto_generichash_update(&state, epoch, sizeof epoch);
@@ -425,7 +428,7 @@ void parcel_receipt_key(const struct parcel_secret *secret, const struct parcel_
     crypto_generichash_state state;
     crypto_generichash_init(&state, NULL, 0, KEY_LEN);
     crypto_generichash_update(&state, (const uint8_t *)"p2pd receipt", 12);
-    crypto_generichash_update(&state, secret->ss, sizeof secret->ss);
+    crypto_generichash_update(&state, secret->known.ss, sizeof secret->known.ss);
     crypto_generichash_update(&state, id->bytes, PARCEL_ID_LEN);
     crypto_generichash_final(&state, ret_key, KEY_LEN);
     sodium_memzero(&state, sizeof state);
@@ -442,19 +445,19 @@ static struct key_entry *choose_entry(struct key_entry *set, const struct parcel
     return oldest;
 }
 
-const struct parcel_secret *parcel_keys_add(struct parcel_keys *keys,
-                                            const struct parcel_peer *peer) {
+struct parcel_secret *parcel_keys_add(struct parcel_keys *keys, const struct parcel_peer *peer) {
     struct key_entry *entry = choose_entry(key_set(keys, peer->id, peer->epoch), peer);
     bool same = entry->used && entry->epoch == peer->epoch &&
                 node_id_is_equal(&entry->peer, peer->id) &&
                 memcmp(entry->public_key, peer->public_key, KEY_LEN) == 0;
     if (!same) {
         entry->used = false;
-        if (crypto_scalarmult(entry->secret.ss, peer->secret, peer->public_key) != 0) {
+        parcel_secret_spend(&entry->secret);
+        if (crypto_scalarmult(entry->secret.known.ss, peer->secret, peer->public_key) != 0) {
             sodium_memzero(&entry->secret, sizeof entry->secret);
             return NULL;
         }
-        entry->used = true;
+        entry->used = entry->secret.known.has_ss = true;
         entry->peer = *peer->id;
         entry->epoch = peer->epoch;
         memcpy(entry->public_key, peer->public_key, KEY_LEN);
@@ -463,6 +466,21 @@ const struct parcel_secret *parcel_keys_add(struct parcel_keys *keys,
     entry->stamp = peer->stamp;
     entry->tick = ++keys->tick;
     return &entry->secret;
+}
+
+int parcel_secret_prepare(struct parcel_secret *secret, const uint8_t routing_key[KEY_LEN],
+                          const uint8_t ephemeral[32]) {
+    struct noise_known *known = &secret->known;
+    if (crypto_scalarmult_base(known->ephemeral, ephemeral) != 0 ||
+        crypto_scalarmult(known->es, ephemeral, routing_key) != 0)
+        return -EINVAL;
+    known->has_es = true;
+    return 0;
+}
+
+void parcel_secret_spend(struct parcel_secret *secret) {
+    sodium_memzero(secret->known.es, sizeof secret->known.es);
+    secret->known.has_es = false;
 }
 
 size_t parcel_keys_expire(struct parcel_keys *keys, int64_t oldest) {

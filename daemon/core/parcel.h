@@ -67,20 +67,22 @@ enum drop parcel_get_head(struct wire_reader *reader, struct node_id *ret_sender
 enum drop parcel_get_item(struct wire_reader *reader, struct parcel_item *ret_item);
 
 /* ---- Sealing ---- */
-/* Seal for recipient's routing key of `epoch`. out holds length + PARCEL_OVERHEAD. Returns the
+/* Seal for recipient's routing key of `epoch`. `known` (may be NULL): what was exchanged with that
+ * key before; its ephemeral serves once. out holds length + PARCEL_OVERHEAD. Returns the
  * sealed length, or -EINVAL (a key that yields zero). ret_receipt_key is what the final receipt
  * will be keyed by. */
 int parcel_seal(const struct noise_keypair *link_key, const struct node_id *recipient,
                 const uint8_t routing_key[KEY_LEN], int64_t epoch, const uint8_t ephemeral[32],
-                const uint8_t *plain, size_t length, uint8_t *out,
+                const struct noise_known *known, const uint8_t *plain, size_t length, uint8_t *out,
                 uint8_t ret_receipt_key[KEY_LEN]);
 /* Open, and hold the sender named inside and the link key proven by Noise against the expected
  * ones. plain holds length - PARCEL_OVERHEAD and is undefined on failure. 0, DROP_MALFORMED,
  * DROP_AUTH. */
 enum drop parcel_open(const struct noise_keypair *routing_key, const struct node_id *recipient,
                       int64_t epoch, const struct node_id *sender,
-                      const uint8_t sender_link_key[KEY_LEN], const uint8_t *sealed, size_t length,
-                      uint8_t *plain, size_t *ret_length, uint8_t ret_receipt_key[KEY_LEN]);
+                      const uint8_t sender_link_key[KEY_LEN], const struct noise_known *known,
+                      const uint8_t *sealed, size_t length, uint8_t *plain, size_t *ret_length,
+                      uint8_t ret_receipt_key[KEY_LEN]);
 /* How a plaintext of so many bytes is cut: into k data shards (k_wanted if not 0, else as few as
  * will do) of `length` bytes each, for which it is to be padded to *ret_padded bytes. k = 1: as it
  * is. More: padded, sealed and SHARD_TRANSFORM_LEN are k * length bytes, to be transformed.
@@ -151,8 +153,9 @@ const char *parcel_reason_words(uint8_t reason);
 
 /* ---- Shared secrets ---- */
 struct parcel_secret {
-    uint8_t ss[32];        /* X25519(sender's link key, recipient's routing key) */
-    uint8_t shard_key[32]; /* H-256("p2pd shard" || ss || sender id || recipient id || epoch) */
+    struct noise_known known; /* ss = X25519(sender's link key, recipient's routing key); and, if it
+                                 was prepared, the ephemeral that the next parcel begins with */
+    uint8_t shard_key[32];    /* H-256("p2pd shard" || ss || sender id || recipient id || epoch) */
 };
 void parcel_receipt_key(const struct parcel_secret *secret, const struct parcel_id *id,
                         uint8_t ret_key[KEY_LEN]); /* of a partial receipt */
@@ -165,8 +168,8 @@ struct parcel_keys *parcel_keys_new(size_t count);
 void parcel_keys_free(struct parcel_keys *keys); /* wipes; takes NULL */
 /* `stamp` is the sequence of the peer's descriptor whose key was used: a newer one misses. Valid
  * until the next call. NULL: not held. */
-const struct parcel_secret *parcel_keys_find(struct parcel_keys *keys, const struct node_id *peer,
-                                             uint64_t stamp, int64_t epoch);
+struct parcel_secret *parcel_keys_find(struct parcel_keys *keys, const struct node_id *peer,
+                                       uint64_t stamp, int64_t epoch);
 struct parcel_peer {
     const struct node_id *id;
     uint64_t stamp;
@@ -178,8 +181,13 @@ struct parcel_peer {
     bool is_sender; /* the peer sends */
 };
 /* Compute and enter. NULL: the exchange yields zero. */
-const struct parcel_secret *parcel_keys_add(struct parcel_keys *keys,
-                                            const struct parcel_peer *peer);
+struct parcel_secret *parcel_keys_add(struct parcel_keys *keys, const struct parcel_peer *peer);
+/* Have the ephemeral of the next parcel to the peer ready, from a fresh secret; 0, or -EINVAL (a worthless
+ * key; precondition: is_sender is false and the secret is held). It serves once: then
+ * parcel_secret_spend(). */
+int parcel_secret_prepare(struct parcel_secret *secret, const uint8_t routing_key[KEY_LEN],
+                          const uint8_t ephemeral[32]);
+void parcel_secret_spend(struct parcel_secret *secret);
 /* Wipe what belongs to epochs before `oldest`. Returns how many are left. */
 size_t parcel_keys_expire(struct parcel_keys *keys, int64_t oldest);
 

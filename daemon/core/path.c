@@ -36,6 +36,7 @@ struct paths *paths_new(const struct path_config *config, struct directory *dire
         return NULL;
     paths->directory = directory;
     paths->random = *random;
+    paths->prepare = paths->check = MONO_NEVER;
     paths_configure(paths, config);
     return paths;
 }
@@ -43,6 +44,7 @@ struct paths *paths_new(const struct path_config *config, struct directory *dire
 void paths_free(struct paths *paths) {
     if (paths == NULL)
         return;
+    path_spares_drop(paths);
     assert(paths->n_live == 0);
     for (size_t i = 0; i < paths->n_chunks; i++)
         sodium_free(paths->chunks[i]);
@@ -51,9 +53,14 @@ void paths_free(struct paths *paths) {
 }
 
 void paths_configure(struct paths *paths, const struct path_config *config) {
+    path_spares_drop(paths); /* drawn by other rules */
     paths->config = *config;
     if (paths->config.relays > TOPOLOGY_RELAYS_MAX)
         paths->config.relays = TOPOLOGY_RELAYS_MAX;
+}
+
+bool paths_reuse(const struct paths *paths) {
+    return !paths->config.once;
 }
 
 /* ---- Guards ---- */
@@ -385,6 +392,19 @@ static int draw_past_guards(struct paths *paths, struct path_choice *choice,
     for (size_t i = 0; i < paths->n_guards; i++)
         avoid[n++] = paths->guards[i].prefix;
     return draw_past(paths, choice, avoid, n);
+}
+
+bool path_is_sound(struct paths *paths, const uint64_t *hops, size_t n, struct mono now) {
+    const struct topology *topology = directory_topology(paths->directory);
+    uint64_t firsts[NEIGHBOURS_MAX];
+    if (n == 1 && path_neighbour(paths, hops[0]) == NULL)
+        return false;
+    if (n > 1 && !is_in(firsts, list_firsts(paths, hops[n - 1], firsts), hops[0]))
+        return false;
+    for (size_t i = 1; i < n; i++)
+        if (!topology_has_link(topology, hops[i - 1], hops[i]))
+            return false;
+    return !has_bad_link(paths, hops, n, now);
 }
 
 /* One draw, past the wish's `avoid`, or as few of them as some draws find. */

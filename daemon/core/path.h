@@ -16,6 +16,10 @@
 #define PATH_LIFE_US (2 * US_PER_S)
 #define PATH_PACKETS_MAX ONION_INDEX_COUNT
 #define PATH_CHOICES_WANTED 16
+/* To how many recipients paths are kept ready, how many each at most, and for how long. */
+#define PATH_EXPECTED_MAX 64
+#define PATH_SPARES_EACH 4
+#define PATH_SPARE_LIFE_US (30 * US_PER_S)
 #define PATH_AVOID_MAX 160 /* of a wish that is to be apart: 32 paths of 5 relays */
 
 struct paths; /* one a node: guards, memory of failed links */
@@ -24,6 +28,7 @@ struct path;  /* one live path; secrets */
 struct path_config {
     unsigned relays, guards;
     bool strict;
+    bool once; /* a path serves one packet (route.reuse = no) */
 };
 struct paths *paths_new(const struct path_config *config, struct directory *directory,
                         const struct core_random *random);
@@ -55,6 +60,7 @@ struct path_wish {
                    at the price of showing more neighbours that we send */
     const uint64_t *firsts; /* first relays of those other paths (`avoid` holds them too) */
     size_t n_firsts;
+    bool again; /* more draws of the kind will follow: some are made ahead. Not with `apart` */
 };
 enum path_outcome {
     PATH_OK = 0,
@@ -67,6 +73,21 @@ enum path_outcome {
  * is due). */
 enum path_outcome path_draw(struct paths *paths, const struct path_wish *wish, struct mono now,
                             struct wall wall, struct path **ret_path, bool *ret_fewer);
+/* ---- Paths made ahead: without them a path's first packet waits for two exchanges a hop ---- */
+
+/* Somebody is about to be written to: paths to him are drawn and keyed in idle time from now on,
+ * until he was not for a minute. At most PATH_EXPECTED_MAX are remembered; then the one not written
+ * to for longest goes. A draw with `again` says the same. */
+void paths_expect(struct paths *paths, const struct path_wish *wish, struct mono now);
+/* Do some of that work, if it is due: no more than one draw or the keying of one hop. */
+void paths_prepare(struct paths *paths, struct mono now, struct wall wall);
+/* When there will be some. Never at the very time of a call that made for it: who has more to do in
+ * that step does it first. */
+struct mono paths_next(const struct paths *paths);
+
+/* Does a path serve more than one packet (route.reuse)? */
+bool paths_reuse(const struct paths *paths);
+
 /* Draw only, for `route` and `ping`: ret_hops gets relays then target; *ret_n hops; *ret_choices as
  * topology_estimate/count. */
 enum path_outcome path_sample(struct paths *paths, const struct path_wish *wish, struct mono now,
@@ -74,7 +95,8 @@ enum path_outcome path_sample(struct paths *paths, const struct path_wish *wish,
                               double *ret_choices);
 void path_free(struct path *path); /* wipes; takes NULL */
 
-/* May another packet go over it: young enough, packets left, first link up, epoch still good? */
+/* May another packet go over it: young enough, packets left (one, where paths are not used again),
+ * first link up, epoch still good? */
 bool path_is_usable(const struct paths *paths, const struct path *path, struct mono now,
                     struct wall wall);
 /* Wrap a payload (<= ONION_PAYLOAD_MAX). Precondition: fewer than PATH_PACKETS_MAX so far. Returns

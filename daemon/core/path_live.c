@@ -27,9 +27,9 @@ static struct path *slot_take(struct paths *paths) {
         for (size_t i = SLOTS_A_CHUNK; i-- > 0;)
             slot_give(paths, &chunk[i]);
     }
-    struct path *path = paths->free;
-    if (path == NULL)
+    if (paths->free == NULL && !path_spare_yield(paths))
         return NULL;
+    struct path *path = paths->free;
     paths->free = path->next_free;
     paths->n_live++;
     return path;
@@ -43,35 +43,52 @@ void path_free(struct path *path) {
     slot_give(paths, path);
 }
 
+/* The key of a hop for the epoch, borrowed from *descriptor. NULL: none. */
+static const uint8_t *hop_key(const struct paths *paths, uint64_t hop, int64_t epoch,
+                              struct descriptor *descriptor) {
+    const struct directory_entry *entry = directory_find_prefix(paths->directory, hop);
+    if (entry == NULL)
+        return NULL;
+    directory_descriptor(entry, descriptor);
+    return descriptor_routing_key(descriptor, epoch);
+}
+
 /* False: no descriptor, no routing key for the epoch, or one that yields zero. */
-static bool layer_key(struct paths *paths, uint64_t hop, struct wall wall,
-                      struct onion_layer *layer) {
+static bool key_hop(struct paths *paths, struct path *path, size_t i) {
     struct {
         uint8_t eph[KEY_LEN];
     } s;
     struct descriptor descriptor;
-    const struct directory_entry *entry = directory_find_prefix(paths->directory, hop);
-    if (entry == NULL)
-        return false;
-    directory_descriptor(entry, &descriptor);
-    const uint8_t *routing_public = descriptor_routing_key(&descriptor, wall_epoch(wall));
+    struct onion_layer *layer = &path->layers[i];
+    const uint8_t *routing_public = hop_key(paths, layer->hop, path->epoch, &descriptor);
     if (routing_public == NULL)
         return false;
     random_fill(&paths->random, s.eph, sizeof s.eph);
     enum drop drop = onion_layer_key(layer, routing_public, s.eph);
     sodium_memzero(&s, sizeof s);
-    layer->key_id = (uint8_t)(wall_epoch(wall) & 0xff);
-    layer->slot = (uint8_t)(wall_minute(wall) % 60);
-    layer->hop = hop;
+    layer->key_id = (uint8_t)(path->epoch & 0xff);
+    memcpy(path->keys[i], routing_public, KEY_LEN);
     return drop == DROP_NONE;
 }
 
-static bool path_key(struct paths *paths, struct path *path, const struct path_choice *choice,
-                     struct wall wall) {
-    path->n_hops = choice->query.relays + 1;
-    for (size_t i = 0; i < path->n_hops; i++)
-        if (!layer_key(paths, choice->hops[i], wall, &path->layers[i]))
+bool path_key(struct paths *paths, struct path *path, struct wall wall, size_t most) {
+    if (path->epoch != wall_epoch(wall))
+        return false;
+    for (; most > 0 && path->n_keyed < path->n_hops; most--, path->n_keyed++)
+        if (!key_hop(paths, path, path->n_keyed))
             return false;
+    return true;
+}
+
+bool path_has_good_keys(const struct paths *paths, const struct path *path, struct wall wall) {
+    struct descriptor descriptor;
+    if (path->epoch != wall_epoch(wall))
+        return false;
+    for (size_t i = 0; i < path->n_keyed; i++) {
+        const uint8_t *key = hop_key(paths, path->layers[i].hop, path->epoch, &descriptor);
+        if (key == NULL || memcmp(key, path->keys[i], KEY_LEN) != 0)
+            return false;
+    }
     return true;
 }
 
@@ -79,44 +96,68 @@ static bool path_key(struct paths *paths, struct path *path, const struct path_c
 static bool has_routing_key(const struct paths *paths, const struct node_id *target,
                             struct wall wall) {
     struct descriptor descriptor;
-    const struct directory_entry *entry = path_target(paths, target);
-    if (entry == NULL)
-        return false;
-    directory_descriptor(entry, &descriptor);
-    return descriptor_routing_key(&descriptor, wall_epoch(wall)) != NULL;
+    return path_target(paths, target) != NULL &&
+           hop_key(paths, node_id_prefix(target), wall_epoch(wall), &descriptor) != NULL;
 }
 
-enum path_outcome path_draw(struct paths *paths, const struct path_wish *wish, struct mono now,
-                            struct wall wall, struct path **ret_path, bool *ret_fewer) {
+enum path_outcome path_lay(struct paths *paths, const struct path_wish *wish, struct mono now,
+                           struct wall wall, struct path **ret_path) {
     struct path_choice choice;
-    enum path_outcome outcome = PATH_NONE;
     if (!has_routing_key(paths, &wish->target, wall))
         return PATH_UNKNOWN;
     struct path *path = slot_take(paths);
     if (path == NULL)
         return PATH_NONE;
+    enum path_outcome outcome = path_choose(paths, wish, now, true, &choice);
+    if (outcome != PATH_OK) {
+        path_free(path);
+        return outcome;
+    }
+    path->n_hops = choice.query.relays + 1;
+    for (size_t i = 0; i < path->n_hops; i++)
+        path->layers[i].hop = choice.hops[i];
+    path->epoch = wall_epoch(wall);
+    path->generation = topology_generation(choice.topology);
+    path->fewer = choice.fewer;
+    path->made = now;
+    *ret_path = path;
+    return PATH_OK;
+}
+
+/* The minute that relays are shown is that of the first use: when a path was made is our business
+ * alone. */
+static void path_begin(struct path *path, struct mono now, struct wall wall) {
+    path->born = now;
+    path->minute = wall_minute(wall);
+    for (size_t i = 0; i < path->n_hops; i++)
+        path->layers[i].slot = (uint8_t)(path->minute % 60);
+}
+
+enum path_outcome path_draw(struct paths *paths, const struct path_wish *wish, struct mono now,
+                            struct wall wall, struct path **ret_path, bool *ret_fewer) {
+    enum path_outcome outcome = PATH_OK;
+    struct path *path = wish->again ? path_spare_take(paths, wish, now, wall) : NULL;
     /* A relay between two epochs' descriptors, or with a worthless key, is drawn around. */
     for (unsigned tries = 0; tries <= REDRAWS_MAX; tries++) {
-        outcome = path_choose(paths, wish, now, true, &choice);
-        if (outcome != PATH_OK)
-            break;
-        if (path_key(paths, path, &choice, wall)) {
-            path->born = now;
-            path->minute = wall_minute(wall);
+        if (path == NULL && (outcome = path_lay(paths, wish, now, wall, &path)) != PATH_OK)
+            return outcome;
+        if (path_key(paths, path, wall, HOPS_MAX)) {
+            path_begin(path, now, wall);
             *ret_path = path;
-            *ret_fewer = choice.fewer;
+            *ret_fewer = path->fewer;
             return PATH_OK;
         }
-        outcome = PATH_NONE;
+        path_free(path);
+        path = NULL;
     }
-    path_free(path);
-    return outcome;
+    return PATH_NONE;
 }
 
 bool path_is_usable(const struct paths *paths, const struct path *path, struct mono now,
                     struct wall wall) {
     int64_t minutes = wall_minute(wall) - path->minute;
-    if (now.us - path->born.us >= PATH_LIFE_US || path->n_sealed >= PATH_PACKETS_MAX)
+    unsigned most = paths->config.once ? 1 : PATH_PACKETS_MAX;
+    if (now.us - path->born.us >= PATH_LIFE_US || path->n_sealed >= most)
         return false;
     if (minutes < -PATH_MINUTES_MAX || minutes > PATH_MINUTES_MAX ||
         path->minute / 60 != wall_epoch(wall))

@@ -1,5 +1,5 @@
-/* What path.c (guards, records of links, choosing) and path_live.c (live paths and their keys) call
- * of each other. Nobody else includes it. */
+/* What path.c (guards, records of links, choosing), path_live.c (live paths and their keys) and
+ * path_spare.c (paths made ahead) call of each other. Nobody else includes it. */
 #ifndef P2PD_PATH_PRIVATE_H
 #define P2PD_PATH_PRIVATE_H
 
@@ -14,6 +14,7 @@ _Static_assert(HOPS_MAX == ONION_LAYERS_MAX, "a path has as many layers as hops"
 #define SHORTS_MAX 64
 /* Live paths at once: 1,024 in all, some for each of hundreds of recipients at 2 s a path. Grown a
  * chunk at a time, for most nodes never need a second one. */
+#define SPARES_MAX 64 /* paths made ahead, of all live ones */
 #define SLOTS_A_CHUNK 16
 #define CHUNKS_MAX 64
 #define INDEX_WORDS (ONION_INDEX_COUNT / 64)
@@ -23,10 +24,30 @@ struct path {
     struct path *next_free;
     struct onion_layer layers[HOPS_MAX];  /* secret; layers[i].hop is the i-th hop */
     uint64_t used[HOPS_MAX][INDEX_WORDS]; /* bit per index that a hop has had */
-    size_t n_hops;
+    uint8_t keys[HOPS_MAX][KEY_LEN];      /* public: what each layer is keyed for */
+    size_t n_hops, n_keyed;
+    int64_t epoch;       /* of the keys */
+    uint64_t generation; /* of the topology it was drawn in */
+    bool fewer;
+    struct mono made;
+    /* From its first use on: */
     struct mono born;
     int64_t minute;
     uint16_t n_sealed;
+};
+
+struct expected { /* somebody to whom paths are kept ready */
+    bool used;
+    struct node_id target;
+    uint8_t relays_exact;
+    bool strict;
+    struct mono noted; /* last written to */
+    struct mono retry; /* none could be drawn: not before */
+    struct mono burst; /* draws are counted from here, for a path's life */
+    unsigned draws;
+    unsigned wanted;
+    unsigned n; /* spares: all keyed but the last, which may be so in part */
+    struct path *spares[PATH_SPARES_EACH];
 };
 
 struct guard {
@@ -62,6 +83,9 @@ struct paths {
                                         to every path */
     size_t n_chunks, n_live;
     struct path *free;
+    struct expected expected[PATH_EXPECTED_MAX];
+    unsigned n_spares;
+    struct mono prepare, check; /* when there is something to do for them; to look at all of them */
 };
 
 struct path_choice {
@@ -82,5 +106,26 @@ const struct directory_entry *path_target(const struct paths *paths, const struc
 /* Settle on a length and draw the hops. may_wait: PATH_NONE where a longer path is hoped for. */
 enum path_outcome path_choose(struct paths *paths, const struct path_wish *wish, struct mono now,
                               bool may_wait, struct path_choice *choice);
+
+/* Is a path over these hops, drawn a while ago, still one that could be drawn: its first relay one that
+ * may be, its links there, and none of them bad of late? */
+bool path_is_sound(struct paths *paths, const uint64_t *hops, size_t n, struct mono now);
+
+/* ---- path_live.c ---- */
+/* A path drawn, no hop keyed yet. */
+enum path_outcome path_lay(struct paths *paths, const struct path_wish *wish, struct mono now,
+                           struct wall wall, struct path **ret_path);
+/* Key so many more of its hops. False: one has no key for now, or a worthless one. */
+bool path_key(struct paths *paths, struct path *path, struct wall wall, size_t most);
+/* Are the keys those that the hops have now? */
+bool path_has_good_keys(const struct paths *paths, const struct path *path, struct wall wall);
+
+/* ---- path_spare.c ---- */
+/* One that was made ahead, perhaps not keyed to its end. NULL: none fits. */
+struct path *path_spare_take(struct paths *paths, const struct path_wish *wish, struct mono now,
+                             struct wall wall);
+/* All places are taken: one of ours goes. False: we have none. */
+bool path_spare_yield(struct paths *paths);
+void path_spares_drop(struct paths *paths);
 
 #endif

@@ -217,7 +217,7 @@ static void send_parcel(struct world *world, unsigned who, const uint8_t *items,
                                    .self = self};
         size_t padded;
         rig_check(parcel_cut(wire_length(&w), 0, &sealed->k, &sealed->each, &padded) == 0);
-        int n = parcel_seal(link_key, &world->neighbour.met.id, key, epoch, ephemeral, plain,
+        int n = parcel_seal(link_key, &world->neighbour.met.id, key, epoch, ephemeral, NULL, plain,
                             padded, sealed->bytes, receipt_key);
         rig_check(n > 0 && (sealed->secret = parcel_keys_add(sealed->keys, &peer)));
         size_t data = sealed->k * sealed->each;

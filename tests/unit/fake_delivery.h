@@ -216,16 +216,17 @@ void path_free(struct path *path) {
     fake_paths_live -= path != NULL;
     free(path);
 }
+static bool fake_once; /* a path serves one packet */
 bool path_is_usable(const struct paths *paths, const struct path *path, struct mono at,
                     struct wall wall) {
     (void)paths;
-    return !fake_paths_down && at.us - path->born.us < PATH_LIFE_US && path->n < PATH_PACKETS_MAX &&
-           path->epoch == wall_epoch(wall);
+    return !fake_paths_down && at.us - path->born.us < PATH_LIFE_US &&
+           path->n < (fake_once ? 1 : PATH_PACKETS_MAX) && path->epoch == wall_epoch(wall);
 }
 uint16_t path_seal(struct paths *paths, struct path *path, const void *payload, size_t length,
                    uint8_t ret_packet[ONION_LEN]) {
     (void)paths;
-    assert_true(length <= ONION_PAYLOAD_MAX && path->n < PATH_PACKETS_MAX);
+    assert_true(length <= ONION_PAYLOAD_MAX && path->n < (fake_once ? 1 : PATH_PACKETS_MAX));
     struct wire_writer writer = wire_writer(ret_packet, ONION_LEN);
     wire_put_uint(&writer, path->target, 8);
     wire_put_uint(&writer, path->serial, 8);
@@ -248,6 +249,23 @@ void path_worked(struct paths *paths, const struct path *path, struct mono at) {
 void path_failed(struct paths *paths, const struct path *path, struct mono at) {
     (void)paths, (void)path, (void)at;
     fake_paths_failed++;
+}
+
+static unsigned fake_expected;
+bool paths_reuse(const struct paths *paths) {
+    (void)paths;
+    return !fake_once;
+}
+void paths_expect(struct paths *paths, const struct path_wish *wish, struct mono at) {
+    (void)paths, (void)wish, (void)at;
+    fake_expected++;
+}
+void paths_prepare(struct paths *paths, struct mono at, struct wall wall) {
+    (void)paths, (void)at, (void)wall;
+}
+struct mono paths_next(const struct paths *paths) {
+    (void)paths;
+    return MONO_NEVER;
 }
 
 /* ---- The network ---- */

@@ -378,6 +378,7 @@ static int setup(void **state) {
     fake_latency_us = 10 * US_PER_MS;
     fake_jitter_us = 0;
     fake_link_error = 0;
+    fake_once = false;
     fake_path_outcome = PATH_OK;
     memset(peers, 0, sizeof peers);
     for (unsigned i = 0; i < 2; i++) {
@@ -457,6 +458,27 @@ static void test_one_message(void **state) {
     assert_int_equal(outbox_counters(peers[0].outbox)->messages_delivered, 1);
 }
 
+/* While a disk is waited for, the path that comes next is made: at the sender's, then at the
+ * recipient's. */
+static void test_paths_are_expected(void **state) {
+    (void)state;
+    peers[0].effects.store_us = peers[1].effects.store_us = 3 * US_PER_MS;
+    unsigned before = fake_expected;
+    uint64_t sent = fake_sent;
+    push_to(&peers[0], 1, 5);
+    run_for(2 * US_PER_MS);
+    assert_int_equal(fake_sent, sent);
+    assert_int_equal(fake_expected, before + 1);
+    run_for(12 * US_PER_MS);
+    assert_int_equal(fake_sent, sent + 1);
+    assert_int_equal(fake_expected, before + 2);
+    run_until_delivered();
+    assert_exactly_once(&peers[0], &peers[1]);
+    push_to(&peers[0], 1, 5); /* over paths that are kept: nobody needs any */
+    run_until_delivered();
+    assert_int_equal(fake_expected, before + 2);
+}
+
 static void push_mixture(struct peer *peer, unsigned to, unsigned count) {
     static const size_t sizes[] = {0,
                                    1,
@@ -485,6 +507,18 @@ static void test_losses(void **state) {
     run_until_delivered();
     assert_exactly_once(&peers[0], &peers[1]);
     assert_true(outbox_counters(peers[0].outbox)->retransmissions > 0);
+}
+
+/* route.reuse = no; path_seal() asserts that no path carries two packets. */
+static void test_paths_of_one_use(void **state) {
+    (void)state;
+    fake_once = true;
+    fake_loss_percent = 20;
+    fake_duplicate_percent = 10;
+    fake_jitter_us = 30 * US_PER_MS;
+    push_mixture(&peers[0], 1, 80);
+    run_until_delivered();
+    assert_exactly_once(&peers[0], &peers[1]);
 }
 
 static void test_heavy_losses(void **state) {
@@ -920,6 +954,8 @@ int main(int argc, char **argv) {
     fake_arguments(argc, argv);
     const struct CMUnitTest tests[] = {
         TEST(test_one_message),
+        TEST(test_paths_are_expected),
+        TEST(test_paths_of_one_use),
         TEST(test_losses),
         TEST(test_heavy_losses),
         TEST(test_both_ways),

@@ -62,9 +62,9 @@ static void seal_cut(struct sent *sent, unsigned from, const uint8_t *plain, siz
     assert_int_equal(parcel_cut(length, k, &sent->k, &sent->length, &padded_length), 0);
     memset(padded, 0, padded_length);
     memcpy(padded, plain, length);
-    int sealed =
-        parcel_seal(&fake_identities[from].link, &fake_identities[0].id, routing->public,
-                    epoch_now(), ephemeral, padded, padded_length, sent->shards, sent->receipt_key);
+    int sealed = parcel_seal(&fake_identities[from].link, &fake_identities[0].id, routing->public,
+                             epoch_now(), ephemeral, NULL, padded, padded_length, sent->shards,
+                             sent->receipt_key);
     assert_true(sealed > 0);
     sent->m = m;
     if (sent->k > 1)

@@ -107,7 +107,7 @@ static void deliver(const struct letter *letters, unsigned n, uint32_t missing) 
     assert_int_equal(parcel_cut(wire_length(&writer), 0, &k, &size_each, &padded), 0);
     memset(writer.at, 0, padded - wire_length(&writer));
     int length = parcel_seal(&fake_identities[1].link, &fake_identities[0].id, routing->public,
-                             epoch_now(), ephemeral, plain, padded, sealed, receipt_key);
+                             epoch_now(), ephemeral, NULL, plain, padded, sealed, receipt_key);
     assert_true(length > 0);
     if (k > 1)
         shard_transform(sealed, k * size_each, ephemeral);

@@ -132,7 +132,7 @@ static size_t open_parcel(const struct parcel_id *id, uint8_t *plain, uint8_t ke
     }
     assert_int_equal(parcel_open(&fake_identities[1].routing[0], &fake_identities[1].id,
                                  epoch_now(), &fake_identities[0].id,
-                                 fake_identities[0].link.public, sealed, length, plain,
+                                 fake_identities[0].link.public, NULL, sealed, length, plain,
                                  &plain_length, key),
                      DROP_NONE);
     return plain_length;
@@ -154,7 +154,7 @@ static enum drop answer_final(const struct parcel_id *id, enum parcel_status sta
 }
 static void partial_key(const struct parcel_id *id, uint8_t key[KEY_LEN]) {
     struct parcel_secret secret;
-    assert_int_equal(crypto_scalarmult(secret.ss, fake_identities[0].link.secret,
+    assert_int_equal(crypto_scalarmult(secret.known.ss, fake_identities[0].link.secret,
                                        fake_identities[1].routing[0].public),
                      0);
     parcel_receipt_key(&secret, id, key);

@@ -273,44 +273,95 @@ static void test_sealing(void **state) {
     fill(ephemeral, sizeof ephemeral);
     fill(plain, sizeof plain);
     memcpy(plain, &sender, sizeof sender);
-    assert_int_equal(
-        parcel_seal(&link, &recipient, routing.public, 7, ephemeral, plain, 100, sealed, sent_key),
-        100 + PARCEL_OVERHEAD);
-    assert_int_equal(parcel_open(&routing, &recipient, 7, &sender, link.public, sealed,
+    assert_int_equal(parcel_seal(&link, &recipient, routing.public, 7, ephemeral, NULL, plain, 100,
+                                 sealed, sent_key),
+                     100 + PARCEL_OVERHEAD);
+    assert_int_equal(parcel_open(&routing, &recipient, 7, &sender, link.public, NULL, sealed,
                                  sizeof sealed, opened, &length, got_key),
                      DROP_NONE);
     assert_int_equal(length, 100);
     assert_memory_equal(opened, plain, 100);
     assert_memory_equal(sent_key, got_key, 32);
     /* Bound to epoch, recipient, the sender's key and his name. */
-    assert_int_equal(parcel_open(&routing, &recipient, 8, &sender, link.public, sealed,
+    assert_int_equal(parcel_open(&routing, &recipient, 8, &sender, link.public, NULL, sealed,
                                  sizeof sealed, opened, &length, got_key),
                      DROP_AUTH);
-    assert_int_equal(parcel_open(&routing, &sender, 7, &sender, link.public, sealed, sizeof sealed,
-                                 opened, &length, got_key),
-                     DROP_AUTH);
-    assert_int_equal(parcel_open(&routing, &recipient, 7, &sender, other.public, sealed,
+    assert_int_equal(parcel_open(&routing, &sender, 7, &sender, link.public, NULL, sealed,
                                  sizeof sealed, opened, &length, got_key),
                      DROP_AUTH);
-    assert_int_equal(parcel_open(&routing, &recipient, 7, &recipient, link.public, sealed,
+    assert_int_equal(parcel_open(&routing, &recipient, 7, &sender, other.public, NULL, sealed,
                                  sizeof sealed, opened, &length, got_key),
                      DROP_AUTH);
-    assert_int_equal(parcel_open(&other, &recipient, 7, &sender, link.public, sealed, sizeof sealed,
-                                 opened, &length, got_key),
+    assert_int_equal(parcel_open(&routing, &recipient, 7, &recipient, link.public, NULL, sealed,
+                                 sizeof sealed, opened, &length, got_key),
                      DROP_AUTH);
-    assert_int_equal(parcel_open(&routing, &recipient, 7, &sender, link.public, sealed,
+    assert_int_equal(parcel_open(&other, &recipient, 7, &sender, link.public, NULL, sealed,
+                                 sizeof sealed, opened, &length, got_key),
+                     DROP_AUTH);
+    assert_int_equal(parcel_open(&routing, &recipient, 7, &sender, link.public, NULL, sealed,
                                  PARCEL_OVERHEAD + PARCEL_HEAD_LEN - 1, opened, &length, got_key),
                      DROP_MALFORMED);
     for (size_t i = 0; i < sizeof sealed; i++) {
         sealed[i] ^= 1;
-        assert_int_not_equal(parcel_open(&routing, &recipient, 7, &sender, link.public, sealed,
-                                         sizeof sealed, opened, &length, got_key),
+        assert_int_not_equal(parcel_open(&routing, &recipient, 7, &sender, link.public, NULL,
+                                         sealed, sizeof sealed, opened, &length, got_key),
                              DROP_NONE);
         sealed[i] ^= 1;
     }
     static const uint8_t zero[32];
-    assert_true(parcel_seal(&link, &recipient, zero, 7, ephemeral, plain, 100, sealed, sent_key) <
-                0);
+    assert_true(
+        parcel_seal(&link, &recipient, zero, 7, ephemeral, NULL, plain, 100, sealed, sent_key) < 0);
+}
+
+/* What was exchanged before is not exchanged again, and the bytes are the same. */
+static void test_sealing_with_known_exchanges(void **state) {
+    (void)state;
+    struct noise_keypair link = keypair(), routing = keypair(), other = keypair();
+    struct node_id sender, recipient;
+    uint8_t ephemeral[32], plain[100], opened[100], sealed[2][100 + PARCEL_OVERHEAD], key[2][32];
+    size_t length;
+    struct parcel_secret secret = {0}, theirs = {0};
+    fill(&sender, sizeof sender);
+    fill(&recipient, sizeof recipient);
+    fill(ephemeral, sizeof ephemeral);
+    fill(plain, sizeof plain);
+    memcpy(plain, &sender, sizeof sender);
+    secret.known.has_ss = theirs.known.has_ss = true;
+    assert_int_equal(crypto_scalarmult(secret.known.ss, link.secret, routing.public), 0);
+    assert_int_equal(crypto_scalarmult(theirs.known.ss, routing.secret, link.public), 0);
+    assert_int_equal(parcel_secret_prepare(&secret, routing.public, ephemeral), 0);
+    assert_true(parcel_seal(&link, &recipient, routing.public, 7, ephemeral, NULL, plain, 100,
+                            sealed[0], key[0]) > 0);
+    assert_true(parcel_seal(&link, &recipient, routing.public, 7, NULL, &secret.known, plain, 100,
+                            sealed[1], key[1]) > 0);
+    assert_memory_equal(sealed[0], sealed[1], sizeof sealed[0]);
+    assert_memory_equal(key[0], key[1], sizeof key[0]);
+    assert_int_equal(parcel_open(&routing, &recipient, 7, &sender, link.public, &theirs.known,
+                                 sealed[1], sizeof sealed[1], opened, &length, key[1]),
+                     DROP_NONE);
+    assert_memory_equal(opened, plain, 100);
+    assert_memory_equal(key[0], key[1], sizeof key[0]);
+    /* An ephemeral serves once. */
+    parcel_secret_spend(&secret);
+    assert_false(secret.known.has_es);
+    assert_true(sodium_is_zero(secret.known.es, sizeof secret.known.es));
+    assert_true(parcel_seal(&link, &recipient, routing.public, 7, NULL, &secret.known, plain, 100,
+                            sealed[1], key[1]) < 0);
+    /* With another's secret nothing opens, and nobody passes for one whose secret it is. */
+    assert_int_equal(crypto_scalarmult(theirs.known.ss, routing.secret, other.public), 0);
+    assert_int_equal(parcel_open(&routing, &recipient, 7, &sender, link.public, &theirs.known,
+                                 sealed[0], sizeof sealed[0], opened, &length, key[1]),
+                     DROP_AUTH);
+    secret.known.has_ss = true;
+    assert_int_equal(crypto_scalarmult(secret.known.ss, other.secret, routing.public), 0);
+    assert_true(parcel_seal(&link, &recipient, routing.public, 7, ephemeral, &secret.known, plain,
+                            100, sealed[0], key[0]) > 0);
+    assert_int_equal(parcel_open(&routing, &recipient, 7, &sender, other.public, &theirs.known,
+                                 sealed[0], sizeof sealed[0], opened, &length, key[1]),
+                     DROP_AUTH); /* it opens, but names a key that is not the secret's */
+    static const uint8_t zero[32];
+    assert_true(parcel_secret_prepare(&secret, zero, ephemeral) < 0);
+    assert_false(secret.known.has_es);
 }
 
 /* ---- Shards ---- */
@@ -562,6 +613,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_padding),
         cmocka_unit_test(test_receipt_layout),
         cmocka_unit_test(test_item_bounds),
+        cmocka_unit_test(test_sealing_with_known_exchanges),
         cmocka_unit_test(test_sealing),
         cmocka_unit_test(test_shards),
         cmocka_unit_test(test_shard_bounds),

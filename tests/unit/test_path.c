@@ -1,4 +1,4 @@
-/* link: daemon/core/path daemon/core/path_live daemon/core/onion daemon/core/topology daemon/core/topology_draw */
+/* link: daemon/core/path daemon/core/path_live daemon/core/path_spare daemon/core/onion daemon/core/topology daemon/core/topology_draw */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -1022,6 +1022,276 @@ static void live_paths_are_bounded(void **state) {
     world_free(world);
 }
 
+static void a_path_of_one_use(void **state) {
+    (void)state;
+    struct world *world = complete(12, 2, 3, false);
+    struct path_config once = {.relays = 2, .guards = 3, .once = true};
+    struct path_wish wish = wish_for(11);
+    assert_true(paths_reuse(world->paths));
+    paths_configure(world->paths, &once);
+    assert_false(paths_reuse(world->paths));
+    struct path *path = draw(world, &wish);
+    struct receiver receiver = {.minute = 17};
+    receiver.n = path_hops(path, receiver.hops);
+    assert_true(path_is_usable(world->paths, path, world->now, world->wall));
+    carry(world, path, &receiver, 0, "x");
+    assert_false(path_is_usable(world->paths, path, world->now, world->wall));
+    path_free(path);
+    world_free(world);
+}
+
+/* ---- Paths made ahead ---- */
+
+/* All that is due now. Returns in how many pieces. */
+static unsigned prepare(struct world *world) {
+    unsigned n = 0;
+    while (paths_next(world->paths).us <= world->now.us + 1) {
+        world->now.us++;
+        paths_prepare(world->paths, world->now, world->wall);
+        assert_true(++n < 1000);
+    }
+    return n;
+}
+
+static struct path_wish expect(struct world *world, size_t target) {
+    struct path_wish wish = wish_for(target);
+    wish.again = true;
+    paths_expect(world->paths, &wish, world->now);
+    return wish;
+}
+
+/* Keys are made of randomness: a path that was keyed before takes none. */
+static bool draws_a_spare(struct world *world, const struct path_wish *wish,
+                          struct path **ret_path) {
+    uint64_t before = world->stream.state;
+    *ret_path = draw(world, wish);
+    return world->stream.state == before;
+}
+
+static void spares_are_ready_when_wanted(void **state) {
+    (void)state;
+    struct world *world = complete(12, 2, 3, false);
+    struct path *path;
+    assert_int_equal(paths_next(world->paths).us, MONO_NEVER.us);
+    struct path_wish wish = expect(world, 11);
+    assert_true(paths_next(world->paths).us > world->now.us); /* not in this step */
+    /* A draw, a hop each, and one look that finds nothing more. */
+    assert_in_range(prepare(world), 1 + 3 + 1, 1 + 4 + 1);
+    world->now.us += 20 * US_PER_S;
+    world->wall.us += US_PER_MINUTE;
+    assert_true(draws_a_spare(world, &wish, &path));
+    /* The relays see the minute of the use. */
+    struct receiver receiver = {.minute = 18};
+    receiver.n = path_hops(path, receiver.hops);
+    carry(world, path, &receiver, 0, "made ahead");
+    assert_true(
+        path_is_usable(world->paths, path, mono_add(world->now, PATH_LIFE_US - 1), world->wall));
+    path_free(path);
+    /* The next one is made at once; who draws without the word gets none. */
+    prepare(world);
+    wish.again = false;
+    assert_false(draws_a_spare(world, &wish, &path));
+    path_free(path);
+    wish.again = true;
+    assert_true(draws_a_spare(world, &wish, &path));
+    path_free(path);
+    world_free(world);
+}
+
+static void a_spare_in_part_is_finished(void **state) {
+    (void)state;
+    struct world *world = complete(12, 2, 3, false);
+    struct path_wish wish = expect(world, 11);
+    for (int i = 0; i < 2; i++) {
+        world->now.us++;
+        paths_prepare(world->paths, world->now, world->wall);
+    }
+    struct path *path = draw(world, &wish);
+    struct receiver receiver = {.minute = 17};
+    receiver.n = path_hops(path, receiver.hops);
+    carry(world, path, &receiver, 0, "half made ahead");
+    path_free(path);
+    world_free(world);
+}
+
+/* As many as were drawn together, and they pass different relays. */
+static void spares_follow_what_is_drawn(void **state) {
+    (void)state;
+    struct world *world = complete(12, 2, 3, false);
+    struct path_wish wish = wish_for(11);
+    struct path *path[PATH_SPARES_EACH + 1];
+    uint64_t relays[PATH_SPARES_EACH * TOPOLOGY_RELAYS_MAX];
+    wish.again = true;
+    for (unsigned i = 0; i <= PATH_SPARES_EACH; i++) {
+        path[i] = draw(world, &wish);
+        path_free(path[i]);
+    }
+    prepare(world);
+    wish.avoid = relays;
+    for (unsigned i = 0; i < PATH_SPARES_EACH; i++) {
+        uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
+        assert_true(draws_a_spare(world, &wish, &path[i]));
+        size_t n = path_hops(path[i], hops);
+        for (size_t j = 1; j + 1 < n; j++) {
+            for (size_t k = 0; k < wish.n_avoid; k++)
+                assert_int_not_equal(relays[k], hops[j]);
+            relays[wish.n_avoid++] = hops[j];
+        }
+    }
+    assert_false(draws_a_spare(world, &wish, &path[PATH_SPARES_EACH]));
+    for (unsigned i = 0; i <= PATH_SPARES_EACH; i++)
+        path_free(path[i]);
+    world_free(world);
+}
+
+enum spoiling {
+    SPOIL_NOTHING,
+    SPOIL_AGE,
+    SPOIL_KEY,
+    SPOIL_LINK,
+    SPOIL_NEIGHBOUR,
+    SPOIL_RULES,
+    SPOIL_EPOCH,
+    SPOIL_END
+};
+
+/* One path there is: ourselves, 1, 2, 3; and later another by way of 4. */
+static void spoil(struct world *world, enum spoiling how) {
+    struct path_config config = {.relays = 2, .guards = 3};
+    switch (how) {
+    case SPOIL_AGE:
+        world->now.us += PATH_SPARE_LIFE_US;
+        break;
+    case SPOIL_KEY:
+        set_key(world, 2, KEY_NONE);
+        break;
+    case SPOIL_LINK:
+        topology_set(world->directory.topology, prefix_of(2), true, NULL, 0);
+        break;
+    case SPOIL_NEIGHBOUR:
+        paths_set_neighbours(world->paths, NULL, 0, world->now);
+        break;
+    case SPOIL_RULES:
+        paths_configure(world->paths, &config);
+        break;
+    case SPOIL_EPOCH:
+        world->wall.us += EPOCH_US;
+        break;
+    default:
+        break;
+    }
+}
+
+static void spares_that_are_no_good_go(void **state) {
+    (void)state;
+    for (enum spoiling how = SPOIL_NOTHING; how < SPOIL_END; how++) {
+        struct world *world = world_new(4, 2, 3, true);
+        struct path *path = NULL;
+        bool fewer;
+        for (size_t i = 0; i < 3; i++)
+            join(world, i, i + 1);
+        publish(world, 0);
+        struct path_wish wish = expect(world, 3);
+        prepare(world);
+        spoil(world, how);
+        uint64_t before = world->stream.state;
+        enum path_outcome outcome =
+            path_draw(world->paths, &wish, world->now, world->wall, &path, &fewer);
+        bool is_dead = how == SPOIL_KEY || how == SPOIL_LINK || how == SPOIL_NEIGHBOUR;
+        assert_int_equal(outcome == PATH_OK, !is_dead);
+        assert_int_equal(world->stream.state == before && !is_dead, how == SPOIL_NOTHING);
+        path_free(path);
+        world_free(world);
+    }
+}
+
+static void spares_past_bad_links(void **state) {
+    (void)state;
+    struct world *world = fan(2, 1, 3, false);
+    publish(world, 0);
+    struct path_wish wish = expect(world, 3);
+    struct path *path;
+    prepare(world);
+    assert_true(draws_a_spare(world, &wish, &path));
+    uint64_t first = path_first(path);
+    path_free(path);
+    for (unsigned i = 0; i < 64; i++) { /* until the spare goes the same way */
+        prepare(world);
+        path = draw(world, &wish);
+        if (path_first(path) == first)
+            break;
+        path_free(path);
+    }
+    prepare(world);
+    path_failed(world->paths, path, world->now);
+    path_failed(world->paths, path, world->now);
+    path_free(path);
+    unsigned same = 0;
+    for (unsigned i = 0; i < 64; i++) {
+        prepare(world);
+        path = draw(world, &wish);
+        same += path_first(path) == first;
+        path_free(path);
+    }
+    assert_true(same < 16); /* five draws in a row: 2 expected; 32 without the record */
+    world_free(world);
+}
+
+static void spares_end_with_the_talk(void **state) {
+    (void)state;
+    struct world *world = complete(12, 2, 3, false);
+    struct path_wish wish = expect(world, 11);
+    struct path *path;
+    int64_t began = world->now.us;
+    prepare(world);
+    while (paths_next(world->paths).us != MONO_NEVER.us) {
+        world->now = paths_next(world->paths);
+        prepare(world);
+        assert_true(world->now.us - began < 2 * US_PER_MINUTE);
+    }
+    assert_true(world->now.us - began >= US_PER_MINUTE);
+    assert_false(draws_a_spare(world, &wish, &path));
+    path_free(path);
+    world_free(world);
+}
+
+static void spares_are_bounded(void **state) {
+    (void)state;
+    enum { TARGETS = PATH_EXPECTED_MAX + 1 };
+    struct world *world = world_new(TARGETS + 1, 0, 3, false);
+    static struct path *paths[LIVE_MAX];
+    struct path_wish wish;
+    for (size_t i = 1; i <= TARGETS; i++)
+        half_link(world, i, 0);
+    struct path_neighbour neighbours[1] = {{prefix_of(1), true, world->now}};
+    uint64_t self[] = {prefix_of(1)};
+    for (size_t i = 2; i <= TARGETS; i++) { /* all linked to 1, who is linked to as many as fit */
+        uint64_t one = prefix_of(1);
+        topology_set(world->directory.topology, prefix_of(i), true, &one, 1);
+    }
+    topology_set_self(world->directory.topology, prefix_of(0), self, 1);
+    uint64_t us = prefix_of(0);
+    topology_set(world->directory.topology, prefix_of(1), true, &us, 1);
+    paths_set_neighbours(world->paths, neighbours, 1, world->now);
+    /* Who was expected first is forgotten for the last. */
+    struct path_wish first = expect(world, 1);
+    prepare(world);
+    for (size_t i = 2; i <= TARGETS; i++) {
+        world->now.us++;
+        wish = expect(world, i);
+    }
+    prepare(world);
+    assert_false(draws_a_spare(world, &first, &paths[0]));
+    /* All places are for those that are used: spares give way. */
+    for (int i = 1; i < LIVE_MAX; i++)
+        paths[i] = draw(world, &first);
+    expect_refusal(world, &first, PATH_NONE);
+    for (int i = 0; i < LIVE_MAX; i++)
+        path_free(paths[i]);
+    (void)wish;
+    world_free(world);
+}
+
 int main(int argc, char **argv) {
     if (argc == 3 && strcmp(argv[1], "-s") == 0)
         seed = strtoull(argv[2], NULL, 0);
@@ -1058,6 +1328,14 @@ int main(int argc, char **argv) {
         cmocka_unit_test(each_hop_sees_every_index_once),
         cmocka_unit_test(usable_while_young_and_linked),
         cmocka_unit_test(live_paths_are_bounded),
+        cmocka_unit_test(a_path_of_one_use),
+        cmocka_unit_test(spares_are_ready_when_wanted),
+        cmocka_unit_test(a_spare_in_part_is_finished),
+        cmocka_unit_test(spares_follow_what_is_drawn),
+        cmocka_unit_test(spares_that_are_no_good_go),
+        cmocka_unit_test(spares_past_bad_links),
+        cmocka_unit_test(spares_end_with_the_talk),
+        cmocka_unit_test(spares_are_bounded),
     };
     if (sodium_init() < 0)
         return 1;

@@ -1,4 +1,4 @@
-/* link: daemon/core/pool daemon/core/pool_ask daemon/core/pool_book daemon/core/pool_dial daemon/core/path daemon/core/path_live daemon/core/directory daemon/core/directory_resolve daemon/core/topology daemon/core/topology_draw daemon/core/effects daemon/core/onion daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/base proto/wire.pb-c shared/address */
+/* link: daemon/core/pool daemon/core/pool_ask daemon/core/pool_book daemon/core/pool_dial daemon/core/path daemon/core/path_live daemon/core/path_spare daemon/core/directory daemon/core/directory_resolve daemon/core/topology daemon/core/topology_draw daemon/core/effects daemon/core/onion daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/base proto/wire.pb-c shared/address */
 /* The pool over links that are a table here: what it lets in, whom it dials and whom it leaves alone. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -204,7 +204,7 @@ static void make_pool(const struct node_boot *boot, const struct address *bootst
 static int set_up(void **state) {
     struct node_id self = {{9}};
     struct node_boot boot = {0};
-    struct path_config paths = {3, 3, false};
+    struct path_config paths = {.relays = 3, .guards = 3};
     (void)state;
     memset(&f, 0, sizeof f);
     f.now.us = US_PER_HOUR;

@@ -200,7 +200,7 @@ static void world_init(struct world *world, unsigned k, unsigned m) {
     assert_true(padded <= sizeof world->plain);
     assert_true((k + m) * world->length <= sizeof world->sealed);
     assert_int_equal(parcel_seal(&world->link, &world->recipient, world->routing.public, 7,
-                                 ephemeral, world->plain, padded, world->sealed, receipt_key),
+                                 ephemeral, NULL, world->plain, padded, world->sealed, receipt_key),
                      k * world->length - SHARD_TRANSFORM_LEN);
     fill(secret, sizeof secret);
     shard_transform(world->sealed, k * world->length, secret);
@@ -212,7 +212,7 @@ static enum drop world_open(const struct world *world, uint8_t *shards) {
     size_t n;
     shard_restore(shards, world->k * world->length);
     return parcel_open(&world->routing, &world->recipient, 7, &world->sender, world->link.public,
-                       shards, world->k * world->length - SHARD_TRANSFORM_LEN, plain, &n,
+                       NULL, shards, world->k * world->length - SHARD_TRANSFORM_LEN, plain, &n,
                        receipt_key);
 }
 
