@@ -37,7 +37,7 @@ struct config {
     struct config_hosts peers;
     int64_t pool_min, pool_max, pool_spare;
     int64_t link_heartbeat_us, link_timeout_us;
-    int64_t route_relays, route_strict, route_guards;
+    int64_t route_relays, route_strict, route_guards, route_reuse;
     int64_t relay_rate, relay_month, relay_paths;
     int64_t directory_max, memory_max;
     int64_t delivery_expire_us, message_max;

@@ -55,6 +55,8 @@ const struct config_key config_keys[] = {
     {"route", "guards", CONFIG_COUNT, 1, TOPOLOGY_DEGREE_MAX, "3",
      FIELD(route_guards), RELOAD, NULL,
      "neighbours that serve as first relay"},
+    {"route", "reuse", CONFIG_BOOL, 0, 1, "yes", FIELD(route_reuse), RELOAD, NULL,
+     "packets of one path for 2 s; no: every packet takes a fresh path"},
     {"relay", "rate", CONFIG_SIZE, 0, 1024 * G, "0", FIELD(relay_rate), RELOAD, NULL,
      "relayed bytes a second at most; 0 = no bound"},
     {"relay", "month", CONFIG_SIZE, 0, 1024 * 1024 * G, "0", FIELD(relay_month), RELOAD, NULL,

@@ -18,6 +18,7 @@ void node_config_init(struct node_config *config) {
         .link_timeout_us = 30 * US_PER_S,
         .route_relays = 3,
         .route_guards = 3,
+        .route_reuse = true,
         .relay_paths = 16000,
         .directory_max = 20000,
         .memory_max = 64u << 20,
@@ -43,7 +44,7 @@ static bool make_low_rooms(struct node *node, const struct node_config *config) 
                                  .trace = &node->config.trace,
                                  .compute = config->compute};
     struct path_config paths = {config->route_relays, config->route_guards, config->route_strict,
-                                false};
+                                !config->route_reuse};
 
     node->identity = identity_new(config->node_seed, config->link_secret, &node->config.random);
     if (!node->identity)
@@ -415,7 +416,7 @@ static struct mono next_wake(const struct node *node) {
 
 static void reconfigure(struct node *node, const struct node_config *config) {
     struct path_config paths = {config->route_relays, config->route_guards, config->route_strict,
-                                false};
+                                !config->route_reuse};
 
     node->config.trace.level = config->trace.level;
     node->config.store_retention_us = config->store_retention_us;

@@ -26,6 +26,7 @@ struct node_config {
     int64_t link_heartbeat_us, link_timeout_us;
     unsigned route_relays, route_guards;
     bool route_strict;
+    bool route_reuse;
     uint64_t relay_rate, relay_month; /* bytes a second and a month; 0 = none */
     uint32_t relay_paths;             /* new paths a second through or to us; 0 = none */
     size_t directory_max, memory_max, droplist_entries;

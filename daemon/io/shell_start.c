@@ -50,6 +50,7 @@ void shell_node_config(struct shell *shell, struct node_config *ret_config) {
     ret_config->route_relays = (unsigned)c->route_relays;
     ret_config->route_guards = (unsigned)c->route_guards;
     ret_config->route_strict = c->route_strict;
+    ret_config->route_reuse = c->route_reuse;
     ret_config->relay_rate = (uint64_t)c->relay_rate;
     ret_config->relay_month = (uint64_t)c->relay_month;
     ret_config->relay_paths = (uint32_t)c->relay_paths;

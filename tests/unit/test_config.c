@@ -59,6 +59,7 @@ static void test_defaults(void **state) {
     assert_int_equal(config->route_relays, 3);
     assert_int_equal(config->route_strict, 0);
     assert_int_equal(config->route_guards, 3);
+    assert_int_equal(config->route_reuse, 1);
     assert_int_equal(config->relay_rate, 0);
     assert_int_equal(config->relay_month, 0);
     assert_int_equal(config->directory_max, 20000);
