@@ -24,13 +24,13 @@ struct
 #define SEEDS 200
 #endif
 static const struct plan check_plan[] = {
-    {"shrink", MANY / 3, 1}, {"chaos", MANY, 1},    {"boot", 2, 2},         {"boot", 5, 3},
-    {"boot", 40, 2},         {"pushes", 12, 4},     {"lossy", 12, 6},       {"large", 6, 3},
-    {"bulk", 12, 1},         {"bulk-clean", 12, 1}, {"partition", 16, 4},   {"crashes", 12, 8},
-    {"restart", 12, 3},      {"clock", 8, 4},       {"offline", 8, 3},      {"store", 8, 4},
-    {"step", 12, 3},         {"join", 24, 3},       {"determinism", 10, 2}, {"threads", 10, 3},
-    {"replay", 10, 2},       {"forgetful", 8, 3},   {"crossing", 24, 6},    {"mailbox", 12, 2},
-    {"files", 12, 2},        {"chaos", 0, SEEDS},   {NULL, 0, 0},
+    {"shrink", MANY / 3, 1}, {"chaos", MANY, 1}, {"boot", 2, 2},        {"boot", 5, 3},
+    {"boot", 40, 2},         {"pushes", 12, 4},  {"lossy", 12, 6},      {"large", 6, 3},
+    {"fresh", 12, 2},        {"bulk", 12, 1},    {"bulk-clean", 12, 1}, {"partition", 16, 4},
+    {"crashes", 12, 8},      {"restart", 12, 3}, {"clock", 8, 4},       {"offline", 8, 3},
+    {"store", 8, 4},         {"step", 12, 3},    {"join", 24, 3},       {"determinism", 10, 2},
+    {"threads", 10, 3},      {"replay", 10, 2},  {"forgetful", 8, 3},   {"crossing", 24, 6},
+    {"mailbox", 12, 2},      {"files", 12, 2},   {"chaos", 0, SEEDS},   {NULL, 0, 0},
 };
 static const struct plan long_plan[] = {
     {"boot", 60, 20},       {"pushes", 30, 50},   {"lossy", 30, 100},  {"large", 10, 30},

@@ -121,6 +121,19 @@ static void run_lossy(struct sim *sim) {
     must_deliver(sim, 10 * DELIVER_US);
 }
 
+/* Nobody uses a path again, which the watch sees to. */
+static void run_fresh(struct sim *sim) {
+    static const uint8_t body[200000];
+    for (unsigned i = 0; i < sim->n_hosts; i++)
+        sim->hosts[i].config.route_reuse = false;
+    sim->network.loss = 0.01;
+    start_all(sim);
+    must_form(sim, FORM_US);
+    sim_push(sim, 1, 0, body, sizeof body);
+    push_between_live(sim, 100, 3000);
+    must_deliver(sim, 2 * DELIVER_US);
+}
+
 static void run_large(struct sim *sim) {
     sim->network.loss = 0.02;
     start_all(sim);
@@ -415,6 +428,7 @@ const struct scenario scenarios[] = {
     {"boot", "all start at once from one address; messages between all", run_boot},
     {"pushes", "many messages between random pairs", run_pushes},
     {"lossy", "5 to 30% loss a hop, duplicates, reordering, corruption", run_lossy},
+    {"fresh", "a fresh path for every packet", run_fresh},
     {"large", "1 MiB and the sizes around a block, 2% loss", run_large},
     {"bulk", "a long transfer over slow lines, and a short message meanwhile", scenario_bulk},
     {"bulk-clean", "the same without loss", scenario_bulk_clean},

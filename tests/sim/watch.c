@@ -17,6 +17,7 @@ struct flight {        /* a packet on its way, as it looks on the next link */
 };
 struct watch {
     struct flight flights[FLIGHTS];
+    uint64_t begun[FLIGHTS]; /* ephs with which paths of one use began, lately */
 };
 /* A wrapped function is called with what the core gives it: who calls can only stand here. */
 static struct {
@@ -65,6 +66,19 @@ static struct flight *flight_of(uint64_t key) {
     return &stage.sim->watch->flights[key % FLIGHTS];
 }
 
+/* route.reuse = no: no two packets of one path. */
+static void check_begun(const uint8_t *packet) {
+    uint64_t eph;
+    if (stage.host->config.route_reuse)
+        return;
+    memcpy(&eph, onion_eph(packet), sizeof eph);
+    property_holds(stage.sim, PROPERTY_SCENARIO);
+    if (stage.sim->watch->begun[eph % FLIGHTS] == eph)
+        property_breaks(stage.sim, PROPERTY_SCENARIO, "host %td used a path again",
+                        stage.host - stage.sim->hosts);
+    stage.sim->watch->begun[eph % FLIGHTS] = eph;
+}
+
 static void check_relay(const struct flight *flight, const struct onion_peeled *peeled) {
     if (flight->relays < 2)
         return;
@@ -109,6 +123,7 @@ void __wrap_onion_build(const struct onion_layer *layers, size_t n, const uint16
     if (!stage.host)
         return;
     uint64_t key = key_of(ret_packet);
+    check_begun(ret_packet);
     *flight_of(key) = (struct flight){.key = key,
                                       .from = node_id_prefix(node_id(stage.host->node)),
                                       .to = layers[n - 1].hop,
