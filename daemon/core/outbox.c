@@ -237,7 +237,7 @@ struct outbox *outbox_new(const struct outbox_config *config, const struct node_
     TAILQ_INIT(&outbox->deposited);
     TAILQ_INIT(&outbox->batches);
     outbox->expires_first = (struct wall){INT64_MAX};
-    outbox->expiry_check = outbox->state_retry = outbox->keys_check = MONO_NEVER;
+    outbox->ready_at = outbox->expiry_check = outbox->state_retry = outbox->keys_check = MONO_NEVER;
     outbox->expiry_checked = outbox->local_retry = outbox->mail_scan = now;
     outbox->state_retry_us = outbox->local_retry_us = US_PER_S;
     config->budget->evict[BUDGET_OUTBOX] = out_evict;
@@ -325,10 +325,10 @@ void outbox_tick(struct outbox *outbox, struct mono now, struct wall wall) {
 }
 
 struct mono outbox_next(const struct outbox *outbox) {
-    if (!TAILQ_EMPTY(&outbox->run) || !TAILQ_EMPTY(&outbox->unready))
+    if (!TAILQ_EMPTY(&outbox->run))
         return (struct mono){0}; /* at once */
     struct mono next = mono_min(timers_next(&outbox->timers), outbox->expiry_check);
-    next = mono_min(next, paths_next(outbox->config.paths));
+    next = mono_min(next, mono_min(outbox->ready_at, paths_next(outbox->config.paths)));
     next = mono_min(next, mono_min(outbox->state_retry, outbox->keys_check));
     next = mono_min(next, out_mail_next(outbox));
     if (outbox->local_stage == OUT_LOCAL_NONE && !TAILQ_EMPTY(&outbox->locals))

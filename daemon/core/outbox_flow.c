@@ -9,6 +9,8 @@
 #define IDLE_US (10 * US_PER_S) /* estimates are kept so long after the last message */
 #define PACKETS_A_TICK 256      /* 3 ms of sealing: others must get their turn */
 
+static const struct mono AT_ONCE = {0};
+
 /* ---- Making and finding ---- */
 
 struct out_flow *out_flow_get(struct outbox *outbox, const struct node_id *recipient,
@@ -21,7 +23,7 @@ struct out_flow *out_flow_get(struct outbox *outbox, const struct node_id *recip
         if (node_id_is_equal(&known->recipient, recipient) && known->relays_exact == relays_exact &&
             known->strict == strict && known->shards_k == shards_k && known->shards_m == shards_m) {
             if (TAILQ_EMPTY(&known->parcels))
-                out_flow_expect(outbox, known);
+                out_flow_expect(outbox, known, AT_ONCE);
             return known;
         }
     }
@@ -51,7 +53,7 @@ struct out_flow *out_flow_get(struct outbox *outbox, const struct node_id *recip
     table_add(&outbox->flows, &flow->by_recipient, hash);
     TAILQ_INSERT_TAIL(&outbox->all_flows, flow, all);
     outbox->n_flows++;
-    out_flow_expect(outbox, flow);
+    out_flow_expect(outbox, flow, AT_ONCE);
     return flow;
 }
 
@@ -65,6 +67,8 @@ void out_flow_free(struct outbox *outbox, struct out_flow *flow) {
         TAILQ_REMOVE(&outbox->run, flow, run);
     if (flow->is_unready)
         TAILQ_REMOVE(&outbox->unready, flow, unready);
+    if (TAILQ_EMPTY(&outbox->unready))
+        outbox->ready_at = MONO_NEVER;
     timers_clear(&outbox->timers, &flow->timer);
     table_remove(&outbox->flows, &flow->by_recipient);
     TAILQ_REMOVE(&outbox->all_flows, flow, all);
@@ -147,8 +151,9 @@ struct parcel_secret *out_flow_secret(struct outbox *outbox, const struct out_fl
 
 /* ---- Made ahead ---- */
 
-void out_flow_expect(struct outbox *outbox, struct out_flow *flow) {
-    outbox->unready_now = true;
+void out_flow_expect(struct outbox *outbox, struct out_flow *flow, struct mono at) {
+    outbox->ready_at = mono_min(outbox->ready_at, at);
+    outbox->is_expected_now = outbox->is_expected_now || at.us == AT_ONCE.us;
     if (flow->is_unready)
         return;
     flow->is_unready = true;
@@ -175,16 +180,18 @@ static void flow_make_ready(struct outbox *outbox, struct out_flow *flow, struct
 
 void out_make_ready(struct outbox *outbox, struct mono now, struct wall wall) {
     struct out_flow *flow = TAILQ_FIRST(&outbox->unready);
-    bool is_busy = outbox->unready_now || !TAILQ_EMPTY(&outbox->run);
-    outbox->unready_now = false;
+    bool is_busy = outbox->is_expected_now || !TAILQ_EMPTY(&outbox->run);
+    outbox->is_expected_now = false;
     if (is_busy)
         return;
-    if (!flow) {
+    if (!flow || !mono_is_due(outbox->ready_at, now)) {
         paths_prepare(outbox->config.paths, now, wall);
         return;
     }
     TAILQ_REMOVE(&outbox->unready, flow, unready);
     flow->is_unready = false;
+    if (TAILQ_EMPTY(&outbox->unready))
+        outbox->ready_at = MONO_NEVER;
     flow_make_ready(outbox, flow, now, wall);
 }
 

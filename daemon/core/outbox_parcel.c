@@ -5,6 +5,8 @@
 
 #include <assert.h>
 
+#define REST_US (2 * US_PER_MS)
+
 /* What a parcel of k shards has room for, beside its head; 0: as many as it takes. */
 static size_t items_max(unsigned k) {
     size_t most = PARCEL_ITEM_HEADER_LEN + PARCEL_FILE_HEADER_LEN + PARCEL_BLOCK_MAX;
@@ -255,7 +257,8 @@ static int seal(struct outbox *outbox, struct out_parcel *parcel, struct mono no
                     flow->epoch, s.ephemeral, &secret->known, parcel->plain, parcel->padded_length,
                     parcel->sealed, outbox->receipt_keys[parcel->key]);
     parcel_secret_spend(secret);
-    out_flow_expect(outbox, flow);
+    /* Not at once: what was just sent is on its way, perhaps through this very machine. */
+    out_flow_expect(outbox, flow, mono_add(now, REST_US));
     if (length > 0 && parcel->k > 1)
         shard_transform(parcel->sealed, parcel->k * parcel->length, s.transform);
     sodium_memzero(&s, sizeof s);

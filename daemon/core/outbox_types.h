@@ -281,7 +281,8 @@ struct outbox {
     size_t n_batches;
     uint64_t n_pending;
     struct out_flows all_flows, run, unready;
-    bool unready_now; /* one became so in this step: what the step is for goes first */
+    struct mono ready_at; /* when to do something for them */
+    bool is_expected_now; /* one of them in this step: what the step is for goes first */
     struct out_watchers all_watchers;
     struct timers timers;
     size_t n_flows;

@@ -13,6 +13,7 @@
 #include <sodium.h>
 
 #define LIKELY_US US_PER_MINUTE /* after the last that was written to him */
+#define REST_US (2 * US_PER_MS) /* after a use: what it was used for goes first, here and there */
 #define CHECK_US (5 * US_PER_S) /* spares that are no good any more give way to others */
 #define RETRY_US (5 * US_PER_S) /* after a draw in vain */
 
@@ -58,7 +59,8 @@ bool path_spare_yield(struct paths *paths) {
 
 /* ---- Who is expected ---- */
 
-static struct expected *note(struct paths *paths, const struct path_wish *wish, struct mono now) {
+static struct expected *note(struct paths *paths, const struct path_wish *wish, struct mono now,
+                             int64_t delay_us) {
     struct expected *oldest = paths->expected, *found = NULL;
     for (size_t i = 0; i < PATH_EXPECTED_MAX && !found; i++) {
         struct expected *expected = &paths->expected[i];
@@ -79,14 +81,14 @@ static struct expected *note(struct paths *paths, const struct path_wish *wish, 
         found = oldest;
     }
     found->noted = now;
-    paths->prepare = mono_min(paths->prepare, mono_add(now, 1));
+    paths->prepare = mono_min(paths->prepare, mono_add(now, delay_us));
     paths->check = mono_min(paths->check, mono_add(now, CHECK_US));
     return found;
 }
 
 void paths_expect(struct paths *paths, const struct path_wish *wish, struct mono now) {
     if (!wish->apart)
-        note(paths, wish, now);
+        note(paths, wish, now, 1);
 }
 
 /* As many as he took within the life of a path: a backlog goes over several. */
@@ -135,7 +137,7 @@ struct path *path_spare_take(struct paths *paths, const struct path_wish *wish, 
                              struct wall wall) {
     if (wish->apart)
         return NULL;
-    struct expected *expected = note(paths, wish, now);
+    struct expected *expected = note(paths, wish, now, REST_US);
     count_draw(expected, now);
     drop_bad(paths, expected, now, wall);
     for (unsigned i = 0; i < expected->n; i++)

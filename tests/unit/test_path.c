@@ -1045,8 +1045,8 @@ static void a_path_of_one_use(void **state) {
 /* All that is due now. Returns in how many pieces. */
 static unsigned prepare(struct world *world) {
     unsigned n = 0;
-    while (paths_next(world->paths).us <= world->now.us + 1) {
-        world->now.us++;
+    while (paths_next(world->paths).us <= world->now.us + 2 * US_PER_MS) {
+        world->now = paths_next(world->paths);
         paths_prepare(world->paths, world->now, world->wall);
         assert_true(++n < 1000);
     }
