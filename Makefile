@@ -87,7 +87,7 @@ DAEMON := $(call objects,$(filter-out $(UDP_OTHER),$(wildcard daemon/*.c daemon/
 CLIENT := $(call objects,$(wildcard client/*.c))
 SIM := $(call objects,$(wildcard tests/sim/*.c))
 UNIT := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/test_*.c))
-BENCH := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/bench_*.c))
+BENCHES := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/bench_*.c))
 FUZZ := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
 INITS := $(patsubst daemon/init/%,$(B)/init/%,$(wildcard daemon/init/*))
 PROGRAMS := $(B)/p2pd $(B)/p2pctl
@@ -116,7 +116,7 @@ linked = $(patsubst %.a.o,%.a,$(patsubst %,$(B)/%.o,$(shell sed -n '1s,^/\* link
 $(UNIT): $(B)/%: $(B)/%.o $$(call linked,$$*.c)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LINK) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
-$(BENCH): $(B)/%: $(B)/%.o $$(call linked,$$*.c)
+$(BENCHES): $(B)/%: $(B)/%.o $$(call linked,$$*.c)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBS)
 FUZZ_MAIN := $(if $(filter fuzzer%,$(SANITIZE)),-fsanitize=fuzzer,$(B)/tests/fuzz/replay.o)
@@ -160,9 +160,10 @@ check-long: all $(if $(SIM),$(B)/sim) ## the tests that take longer than a coffe
 	+$(Q)$(MAKE) fuzz
 sim: $(B)/sim ## one simulated network: SEED=N [NODES=N] [SCENARIO=NAME] (chaos of as many nodes as the seed says)
 	$(Q)$(B)/sim $(if $(SEED),-s $(SEED)) $(if $(NODES),-n $(NODES)) $(SCENARIO)
-bench: all $(BENCH) ## measure
-	$(Q)set -e; for b in $(BENCH); do $$b; done; \
-		for b in $(wildcard tests/bench/*.sh); do $(NETNS) env P2PD_BIN=$(CURDIR)/$(B) $$b; done
+bench: all $(BENCHES) $(if $(SIM),$(B)/sim) ## measure, each figure beside its floor: BENCH=relay,latency SCALE="8 64 256 1000" (see tests/bench/run.sh)
+	$(Q)$(NETNS) env P2PD_BIN=$(CURDIR)/$(B) $(foreach v,BENCH SCALE SIZE BENCH_TMP,$(if $($v),$v='$($v)')) tests/bench/run.sh
+bench-compare: ## OLD=build/old.json: the ratios of build/bench.json to an older one
+	$(Q)tests/bench/compare.sh $(OLD) $(or $(NEW),build/bench.json)
 fuzz: ## every decoder under libFuzzer, FUZZ_SECONDS=30 each
 	+$(Q)$(MAKE) CC=clang SANITIZE=fuzzer,address,undefined fuzz-run
 fuzz-run: $(FUZZ)
@@ -190,4 +191,4 @@ uninstall: ## take away what install put there
 clean: ## away with build/
 	rm -rf build
 FORCE:
-.PHONY: help all deps demo check check-long sim bench fuzz fuzz-run lint format install uninstall clean
+.PHONY: help all deps demo check check-long sim bench bench-compare fuzz fuzz-run lint format install uninstall clean

@@ -1,0 +1,122 @@
+# What the sections share; they source it. Daemons are numbers: N listens at 127.0.0.N, its socket, log and state are $dir/N.sock,
+# $dir/N.log and $dir/N. Nothing sleeps for an effect: it awaits a condition. Whatever a section started ends with it, by pid.
+# shellcheck shell=bash
+set -euo pipefail
+bin=${P2PD_BIN:?the folder of p2pd and p2pctl} # the programs
+bench=$bin/tests/bench
+section=$(basename "$0" .sh)
+section=${section#section_}
+dir=$(mktemp -d "${BENCH_DIR:-/tmp}/$section.XXXX")
+declare -A pids=()
+others=()
+trap 'end_all' EXIT
+trap 'exit 1' INT TERM
+
+end_all() {
+    stop_all
+    if ((${#others[@]})); then
+        kill "${others[@]}" 2>/dev/null || true
+        wait "${others[@]}" 2>/dev/null || true
+    fi
+    rm -rf "$dir"
+}
+say() {
+    echo "$section: $*" >&2
+}
+# A line of JSON to the driver: NAME UNIT VALUE FLOOR lower|higher NOTE; - for no floor.
+figure() {
+    jq -nc --arg section "$section" --arg name "$1" --arg unit "$2" --arg value "$3" --arg floor "$4" --arg better "$5" --arg note "${6:-}" \
+        '{$section, $name, $unit, value: ($value | tonumber? // null), floor: ($floor | tonumber? // null), $better, $note}'
+}
+calc() { # EXPRESSION of awk
+    awk "BEGIN {printf \"%.6g\", $1}"
+}
+ctl() { # NODE ARGUMENT...
+    local n=$1
+    shift
+    "$bin/p2pctl" -s "$dir/$n.sock" "$@"
+}
+client() {
+    "$bench/bench_client" "$@"
+}
+
+# ---- Daemons ----
+has_key() { # SECTION.KEY=VALUE: does this p2pd have such a key?
+    "$bin/p2pd" -t --set "$1" >/dev/null 2>&1
+}
+spawn() { # NODE [OPTION...]: without waiting for it
+    local n=$1
+    shift
+    "$bin/p2pd" --listen "127.0.0.$n" --state "${states:-$dir}/$n" --socket "$dir/$n.sock" --set log.level=warning "$@" \
+        </dev/null >>"$dir/$n.log" 2>&1 &
+    pids[$n]=$!
+}
+# A network of daemons 2 to LAST, each of which knows all, and LAST of which has a path of so many relays from 2.
+start_network() { # LAST RELAYS [OPTION...]
+    local last=$1 relays=$2 n until=$((SECONDS + 60)) sockets=()
+    shift 2
+    spawn 2 "$@"
+    for ((n = 3; n <= last; n++)); do
+        spawn "$n" --peer 127.0.0.2 "$@"
+    done
+    for ((n = 2; n <= last; n++)); do
+        sockets+=("$dir/$n.sock")
+    done
+    client nodes $((last - 1)) 60 "${sockets[@]}" >/dev/null
+    until ctl 2 route --relays "$relays" "127.0.0.$last" -n 1 >/dev/null 2>&1 && ctl "$last" route --relays "$relays" 127.0.0.2 -n 1 >/dev/null 2>&1; do
+        ((SECONDS < until)) || { say "no path of $relays relays came about"; return 1; }
+        sleep 0.05
+    done
+    ctl 2 push -q --wait=30s "127.0.0.$last" warm
+    ctl "$last" pull >/dev/null
+}
+stop_all() {
+    ((${#pids[@]})) || return 0
+    kill "${pids[@]}" 2>/dev/null || true
+    wait "${pids[@]}" 2>/dev/null || true
+    pids=()
+}
+
+# ---- What they use ----
+# Microseconds of CPU of processes so far, with all threads that live (to the nanosecond; where the kernel counts ticks alone, ticks).
+cpu_us() { # PID...
+    local pid files=()
+    if [ -r /proc/self/schedstat ]; then
+        for pid in "$@"; do
+            files+=("/proc/$pid/task/"*/schedstat)
+        done
+        cat "${files[@]}" 2>/dev/null | awk '{sum += $1} END {printf "%.0f\n", sum / 1000}'
+    else
+        files=("${@/#//proc/}")
+        cat "${files[@]/%//stat}" 2>/dev/null |
+            awk -v hz="$(getconf CLK_TCK)" '{sub(/.*\) /, ""); sum += $12 + $13} END {printf "%.0f\n", sum / hz * 1e6}'
+    fi
+}
+pss_kb() { # PID
+    awk '/^Pss:/ {print $2}' "/proc/$1/smaps_rollup" 2>/dev/null
+}
+
+# ---- Floors ----
+# What this machine does without us: a JSON object of bench_floor's, measured now, on the disk of $dir.
+floors() {
+    "$bench/bench_floor" "$dir"
+}
+# bench_relay's text, once a run: the bare forwarder, the bare calls, and the core's relay in one process.
+relay_text() {
+    local kept="${BENCH_DIR:-$dir}/relay.txt"
+    if [ ! -s "$kept" ]; then
+        "$bench/bench_relay" >"$kept.new" 2>>"$dir/bench_relay.log"
+        mv "$kept.new" "$kept"
+    fi
+    cat "$kept"
+}
+# Microseconds a packet, of a row that begins with WORDS below the heading "kept eph" or "fresh eph".
+relay_us() { # kept|fresh WORDS
+    relay_text | awk -v head="$1 eph" -v words="$2" '
+        index($0, head) == 1 {on = 1; next}
+        /^[^ ]/ {on = 0}
+        on && index($0, "  " words) == 1 {
+            rest = substr($0, length(words) + 3)
+            while (match(rest, /[0-9]+\.[0-9]+/)) {print substr(rest, RSTART, RLENGTH); exit}
+        }'
+}
