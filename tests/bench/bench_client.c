@@ -2,7 +2,7 @@
 /* Clients of daemons, many in one process, so that what is timed is the daemon and not the start of a program.
  *   bench_client push [-n MESSAGES] [-c CLIENTS] [-r RATE] [-t SECONDS] [-R RELAYS] [-b BODY] [-a] SOCKET DEST [SOCKET DEST...]
  *     push messages, by the pairs in turn, and wait for their delivery (-a: for their acceptance alone); at RATE a second in all
- *     (a latency then counts from when its turn came, late or not), or as fast as CLIENTS go one by one
+ *     (a latency then counts from when its turn came, late or not), or as fast as CLIENTS go one by one; the first failure is told
  *   bench_client nodes N SECONDS SOCKET...: until each daemon knows N nodes
  *   bench_client waiting N SECONDS SOCKET: until N messages wait in its inbox
  *   bench_client counter NAME SOCKET...: the sum of a counter of theirs
@@ -10,6 +10,7 @@
 #include "shared/client.h"
 #include "tests/bench/figure.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <pthread.h>
 #include <sodium.h>
@@ -68,9 +69,12 @@ static int follow(struct client *client, int64_t *ret_accepted) {
         end = answer->end || run.acceptance;
         good = answer->code == P2PD__CONTROL__CODE__OK && answer->message &&
                (run.acceptance || answer->message->state == P2PD__CONTROL__STATE__DELIVERED);
+        if (end && !good && run.failed == 0)
+            fprintf(stderr, "bench_client: not delivered: %s%s\n", answer->text,
+                    answer->message ? answer->message->reason : "");
         client_answer_free(client, answer);
     }
-    return good ? 0 : -1;
+    return good ? 0 : -EPROTO;
 }
 
 static void push_one(size_t i) {
@@ -204,7 +208,7 @@ static int push_main(int argc, char **argv) {
         die("memory", 0);
     memset(run.body, 'x', sizeof run.body);
     push_run();
-    return run.failed > 0 ? 1 : 0;
+    return run.failed == run.total ? 1 : 0;
 }
 
 /* ---- Asking ---- */
