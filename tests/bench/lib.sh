@@ -97,9 +97,10 @@ pss_kb() { # PID
 }
 
 # ---- Floors ----
-# What this machine does without us: a JSON object of bench_floor's, measured now, on the disk of $dir.
-floors() {
-    "$bench/bench_floor" "$dir"
+# What this machine does without us: a JSON object of bench_floor's, measured now, on the disk of $dir (it is the more
+# like what a figure met, the nearer to it it is measured).
+floors() { # [hop|commit|rows|calls|spawn...]
+    "$bench/bench_floor" "$dir" "$@"
 }
 # bench_relay's text, once a run: the bare forwarder, the bare calls, and the core's relay in one process.
 relay_text() {

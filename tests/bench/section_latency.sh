@@ -24,7 +24,6 @@ set_relays() { # RELAYS
 }
 set_relays 3
 start_network $last 5 -c "$dir/p2pd.conf" --set pool.min=$((last - 2)) # each a neighbour of all: 0 relays have to do
-floors=$(floors)
 # The least that it takes: a commit at either end, each hop's share of a chain of bare processes there and back; with fresh keys each
 # hop's exchange too, which nobody can do ahead.
 floor() { # RELAYS fresh|kept
@@ -52,6 +51,7 @@ meet() { # RELAYS
 }
 for relays in 0 1 3 5; do
     set_relays $relays
+    floors=$(floors hop commit calls)
     meet $relays
     sleep 2.1 # no path of those lives longer
     fresh=$(client push -c 8 -r "$rate" -n 1000000 -t "$seconds" -R $relays "${pairs[@]}")
@@ -61,6 +61,7 @@ for relays in 0 1 3 5; do
     if ((relays == 3)); then
         figure 'accepted: on our disk, and the client told' ms "$(ms "$kept" .accepted)" "$(jq .commit_us/1000 <<<"$floors")" lower 'floor: a commit'
         most=$(client push -c 50 -n 1000000 -t 3 -R 3 "$dir/2.sock" "127.0.0.$last")
+        floors=$(floors hop commit calls)
         half=$(client push -c 60 -r "$(jq .rate/2 <<<"$most")" -n 1000000 -t 4 -R 3 "$dir/2.sock" "127.0.0.$last")
         report "3 relays, at half of the maximal rate" "$(floor 3 kept)" "; $(jq '.rate | round' <<<"$half") messages/s, 50 clients make $(jq '.rate | round' <<<"$most")" "$half"
     fi

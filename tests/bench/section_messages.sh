@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 from=2 to=6 to_address=127.0.0.6
 start_network $to 3
-floors=$(floors)
+floors=$(floors rows)
 waiting=0 # in the inbox
 
 # How many a second the machine can make durable twice, once at either end, both on one disk, at 1,024 rows a commit.
