@@ -29,7 +29,7 @@ figure() {
         '{$section, $name, $unit, value: ($value | tonumber? // null), floor: ($floor | tonumber? // null), $better, $note}'
 }
 calc() { # EXPRESSION of awk
-    awk "BEGIN {printf \"%.6g\", $1}"
+    awk "BEGIN {printf \"%.6g\", ($1)}"
 }
 ctl() { # NODE ARGUMENT...
     local n=$1
