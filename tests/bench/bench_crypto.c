@@ -1,14 +1,12 @@
 /* link: daemon/core/droplist daemon/core/onion */
 /* What one packet costs: nanoseconds an operation, beside the bare libsodium calls that nothing
  * built on them can beat. Medians of several rounds of one run, so that a busy machine slows both
- * columns alike. */
+ * alike. Lines of JSON, as run.sh takes them. */
 #include "daemon/core/droplist.h"
 #include "daemon/core/onion.h"
+#include "tests/bench/figure.h"
 
 #include <sodium.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
 
 #define ROUNDS 9
 #define BATCH_NS INT64_C(20000000) /* a round lasts about so long */
@@ -26,13 +24,6 @@ struct bench {
     struct droplist *list;
     uint64_t count;
 };
-
-static int64_t now_ns(void) {
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 static void system_fill(void *context, void *buffer, size_t length) {
     (void)context;
@@ -95,6 +86,10 @@ static void do_x25519(struct bench *b) {
     check(crypto_scalarmult(b->out, b->secret, b->public) == 0);
 }
 
+static void do_base(struct bench *b) {
+    check(crypto_scalarmult_base(b->out, b->secret) == 0);
+}
+
 static void do_seal(struct bench *b) {
     const uint8_t zero[12] = {0};
 
@@ -115,12 +110,6 @@ static void do_blake2b(struct bench *b) {
 
 /* ---- Measuring ---- */
 
-static int compare(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 static double measure(struct bench *b, void (*operation)(struct bench *)) {
     double rounds[ROUNDS];
 
@@ -136,12 +125,15 @@ static double measure(struct bench *b, void (*operation)(struct bench *)) {
         } while (elapsed < BATCH_NS);
         rounds[i] = (double)elapsed / (double)n;
     }
-    qsort(rounds, ROUNDS, sizeof *rounds, compare);
-    return rounds[ROUNDS / 2];
+    return median(rounds, ROUNDS);
 }
 
-static void row(struct bench *b, const char *name, void (*operation)(struct bench *)) {
-    printf("%-44s %10.0f\n", name, measure(b, operation));
+static double row(struct bench *b, const char *name, double least,
+                  void (*operation)(struct bench *)) {
+    double ns = measure(b, operation);
+    figure("core", name, "ns", ns, least, "lower", "%s",
+           isfinite(least) ? "floor: the bare calls" : "");
+    return ns;
 }
 
 static void list_renew(struct bench *b) {
@@ -169,27 +161,27 @@ int main(void) {
     if (sodium_init() < 0)
         return 1;
     bench_init(&b);
-    printf("%-44s %10s\n", "operation", "ns");
-    row(&b, "bare: X25519", do_x25519);
-    row(&b, "bare: ChaCha20-Poly1305-IETF seal, 1132", do_seal);
-    do_seal(&b);
-    row(&b, "bare: ChaCha20-Poly1305-IETF open, 1132 + 16", do_open);
-    row(&b, "bare: BLAKE2b-512 keyed, 16", do_blake2b);
-    row(&b, "onion_layer_key", do_layer_key);
-    row(&b, "onion_prk", do_prk);
-    for (b.n_layers = 1; b.n_layers <= ONION_LAYERS_MAX; b.n_layers++) {
+    double exchange = row(&b, "bare: X25519", NO_FLOOR, do_x25519);
+    double seal = row(&b, "bare: ChaCha20-Poly1305-IETF seal, 1132", NO_FLOOR, do_seal);
+    do_seal(&b); /* `out` has changed since */
+    double open = row(&b, "bare: ChaCha20-Poly1305-IETF open, 1132 + 16", NO_FLOOR, do_open);
+    double hash = row(&b, "bare: BLAKE2b-512 keyed, 16", NO_FLOOR, do_blake2b);
+    double base = row(&b, "bare: X25519 of the base point", NO_FLOOR, do_base);
+    row(&b, "onion_layer_key", base + exchange + hash, do_layer_key);
+    row(&b, "onion_prk", exchange + hash, do_prk);
+    for (b.n_layers = 2; b.n_layers <= ONION_LAYERS_MAX; b.n_layers += 2) {
         char name[64];
 
         snprintf(name, sizeof name, "onion_build, %zu layers, keyed", b.n_layers);
-        row(&b, name, do_build);
+        row(&b, name, (double)b.n_layers * (seal + hash), do_build);
     }
     b.n_layers = 4;
     do_build(&b);
-    row(&b, "onion_peel, prk kept", do_peel);
+    row(&b, "onion_peel, prk kept", open + hash, do_peel);
     list_renew(&b);
-    row(&b, "droplist find + enter, kept", do_droplist_kept);
+    row(&b, "droplist find + enter, kept", NO_FLOOR, do_droplist_kept);
     list_renew(&b);
-    row(&b, "droplist find + enter, fresh", do_droplist_fresh);
+    row(&b, "droplist find + enter, fresh", NO_FLOOR, do_droplist_fresh);
     droplist_free(b.list);
     return 0;
 }
