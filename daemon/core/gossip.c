@@ -75,27 +75,63 @@ static void flush_announcements(struct gossip *gossip, struct neighbour *neighbo
     neighbour->announce_due = MONO_NEVER;
 }
 
+static void drain_news(struct gossip *gossip, struct mono now) {
+    int64_t elapsed = now.us - gossip->news.at.us;
+
+    gossip->news.at = now;
+    gossip->news.level =
+        elapsed < US_PER_S ? gossip->news.level - gossip->news.level * elapsed / US_PER_S : 0;
+}
+
+static void note_news(struct gossip *gossip, struct mono now) {
+    drain_news(gossip, now);
+    gossip->news.level += 1000;
+}
+
+/* The more there is to tell, the longer: a cell holds 85, and costs the same with one. */
+static int64_t gather_time(struct gossip *gossip) {
+    int64_t more = gossip->news.level * (GOSSIP_GATHER_NEWS_US / 1000);
+
+    return GOSSIP_GATHER_MIN_US +
+           (int64_t)random_below(&gossip->random, GOSSIP_GATHER_MAX_US - GOSSIP_GATHER_MIN_US) +
+           (more < GOSSIP_GATHER_MORE_US ? more : GOSSIP_GATHER_MORE_US);
+}
+
 static void announce(struct gossip *gossip, struct neighbour *neighbour, uint64_t prefix,
                      struct mono now) {
     for (size_t i = 0; i < neighbour->n_announce; i++)
         if (neighbour->announce[i] == prefix)
             return; /* the sequence is looked up when it goes */
     if (neighbour->n_announce == 0)
-        neighbour->announce_due =
-            mono_add(now, GOSSIP_GATHER_MIN_US +
-                              (int64_t)random_below(&gossip->random,
-                                                    GOSSIP_GATHER_MAX_US - GOSSIP_GATHER_MIN_US));
+        neighbour->announce_due = mono_add(now, gather_time(gossip));
     neighbour->announce[neighbour->n_announce++] = prefix;
     if (neighbour->n_announce == GOSSIP_ANNOUNCE_ITEMS)
         flush_announcements(gossip, neighbour, now);
 }
 
+/* It has told us of the version that we were going to tell it of. */
+static void unannounce(struct neighbour *neighbour, uint64_t prefix) {
+    for (size_t i = 0; i < neighbour->n_announce; i++)
+        if (neighbour->announce[i] == prefix) {
+            neighbour->announce[i] = neighbour->announce[--neighbour->n_announce];
+            break;
+        }
+    if (neighbour->n_announce == 0)
+        neighbour->announce_due = MONO_NEVER;
+}
+
+/* Whoever announced this version has it. */
 void gossip_offer_news(struct gossip *gossip, uint64_t prefix, uint64_t from, struct mono now) {
+    note_news(gossip, now);
+    uint32_t known = gossip->heard.prefix == prefix ? gossip->heard.holders : 0;
+
     for (size_t i = 0; i < LINK_SLOTS; i++) {
         struct neighbour *neighbour = &gossip->neighbours[i];
-        if (neighbour->up && neighbour->prefix != from && neighbour->prefix != prefix)
+        if (neighbour->up && neighbour->prefix != from && neighbour->prefix != prefix &&
+            !(known & bit_of(i)))
             announce(gossip, neighbour, prefix, now);
     }
+    gossip->heard.holders = 0;
 }
 
 struct page {
@@ -167,7 +203,12 @@ static enum drop take_announce(struct gossip *gossip, struct neighbour *from, co
     allowance_refill(&from->newcomers, GOSSIP_NEWCOMER_RATE, GOSSIP_NEWCOMER_BURST, now);
     while (wire_left(&r) > 0) {
         uint64_t prefix = wire_get_uint(&r, 8), sequence = wire_get_uint(&r, 6);
-        if (want_is_held(gossip, prefix, sequence))
+        size_t held_length;
+        uint64_t held;
+        const uint8_t *bytes = directory_bytes(gossip->directory, prefix, &held_length, &held);
+        if (bytes && held == sequence)
+            unannounce(from, prefix);
+        if (bytes && held >= sequence)
             continue; /* a later one of our own is of another life: the directory tells */
         if (want_note(gossip, from, prefix, sequence, now) != DROP_NONE)
             drop = DROP_LIMIT;
@@ -238,13 +279,15 @@ static enum drop take_descriptor(struct gossip *gossip, struct neighbour *from, 
             directory_offer(gossip->directory, body, length, now, wall, ret_news, &drop);
         if (outcome != DIRECTORY_BAD)
             drop = DROP_NONE;
+        gossip->heard.prefix = want->prefix;
+        gossip->heard.holders = descriptor.sequence <= want->sequence ? want->holders : 0;
     }
     if (drop == DROP_MALFORMED || drop == DROP_AUTH)
         from->barred_until = mono_add(now, GOSSIP_BARRED_US);
     if (want)
         want_strike(gossip, want, i);
     if (from->n_waiting > 0)
-        want_ask(gossip, from, now);
+        from->ask_due = mono_min(from->ask_due, mono_add(now, GOSSIP_ASK_GATHER_US));
     return drop;
 }
 
@@ -349,6 +392,7 @@ static void begin_slot(struct neighbour *slot, uint64_t prefix, struct mono now)
 }
 
 void gossip_link_up(struct gossip *gossip, uint64_t prefix, struct mono now) {
+    gossip->now = now;
     gossip_link_down(gossip, prefix);
     struct neighbour *slot = choose_slot(gossip, prefix);
     if (!slot)
@@ -381,6 +425,7 @@ enum drop gossip_frame(struct gossip *gossip, uint64_t from, uint8_t type, const
                        const struct directory_entry **ret_news) {
     struct neighbour *neighbour = find_neighbour(gossip, from);
 
+    gossip->now = now;
     if (!neighbour)
         return DROP_UNKNOWN;
     switch (type) {
@@ -413,6 +458,7 @@ static void tick(struct gossip *gossip, struct neighbour *neighbour, struct mono
 
 void gossip_tick(struct gossip *gossip, struct mono now, struct wall wall) {
     (void)wall; /* epochs are the directory's concern */
+    gossip->now = now;
     for (size_t i = 0; i < LINK_SLOTS; i++)
         if (gossip->neighbours[i].up)
             tick(gossip, &gossip->neighbours[i], now);

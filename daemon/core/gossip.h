@@ -19,7 +19,13 @@
 /* Announcements are gathered for so long, at random between the two. */
 #define GOSSIP_GATHER_MIN_US (50 * US_PER_MS)
 #define GOSSIP_GATHER_MAX_US (200 * US_PER_MS)
+/* And for so much longer for each piece of news of the last second, at most so much in all: the descriptors of a thousand nodes that
+ * start at once fill their cells. */
+#define GOSSIP_GATHER_NEWS_US (10 * US_PER_MS)
+#define GOSSIP_GATHER_MORE_US US_PER_S
 #define GOSSIP_ASK_US (2 * US_PER_S) /* the next announcer is asked after this */
+/* What another announcer is asked for, and what waits for room in the window, waits so long for more of the kind. */
+#define GOSSIP_ASK_GATHER_US (50 * US_PER_MS)
 #define GOSSIP_ROUNDS 3 /* times that all announcers are asked; then the next digest's turn */
 #define GOSSIP_DIGEST_US US_PER_MINUTE
 #define GOSSIP_DIGEST_AGE_US US_PER_MINUTE /* what is younger is still under way */

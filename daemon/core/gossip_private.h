@@ -38,6 +38,7 @@ struct want {
     uint64_t prefix, sequence; /* the highest announced */
     struct mono due;           /* asked: when its holder has had its time */
     uint32_t announcers, untried;
+    uint32_t holders; /* of the announcers: those who announced this very version */
     uint8_t holder, rounds;
     bool asked;
 };
@@ -74,6 +75,17 @@ struct gossip {
     struct table wants;
     size_t n_wants;
     uint64_t ended;
+    struct mono now; /* of the last call that said */
+    /* The descriptor that came last, and who has it beside its bearer: they need not be told. */
+    struct {
+        uint64_t prefix;
+        uint32_t holders;
+    } heard;
+    /* News of late, in thousandths: falls to nothing within a second in which there is none. */
+    struct {
+        int64_t level;
+        struct mono at;
+    } news;
     struct neighbour neighbours[LINK_SLOTS];
 };
 

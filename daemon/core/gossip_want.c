@@ -56,7 +56,7 @@ static void list_waiting(struct gossip *gossip, struct want *want, size_t holder
     want->asked = false;
     TAILQ_INSERT_TAIL(&neighbour->waiting, want, entry);
     neighbour->n_waiting++;
-    neighbour->ask_due = (struct mono){0};
+    neighbour->ask_due = mono_min(neighbour->ask_due, mono_add(gossip->now, GOSSIP_ASK_GATHER_US));
 }
 
 /* In the order of time-outs. Most belong at the end. */
@@ -102,6 +102,7 @@ static void want_pass_on(struct gossip *gossip, struct want *want) {
 void want_strike(struct gossip *gossip, struct want *want, size_t announcer) {
     want->announcers &= ~bit_of(announcer);
     want->untried &= ~bit_of(announcer);
+    want->holders &= ~bit_of(announcer);
     if (want_is_held(gossip, want->prefix, want->sequence) || want->announcers == 0) {
         want_free(gossip, want);
     } else if (want->holder == announcer) {
@@ -155,9 +156,9 @@ void want_time_out(struct gossip *gossip, struct neighbour *neighbour, struct mo
     while ((want = TAILQ_FIRST(&neighbour->asked)) && mono_is_due(want->due, now)) {
         want_unlist(gossip, want);
         want_pass_on(gossip, want);
-        if (neighbour->n_waiting > 0)
-            neighbour->ask_due = now;
     }
+    if (neighbour->n_waiting > 0) /* the window has room again */
+        neighbour->ask_due = mono_min(neighbour->ask_due, mono_add(now, GOSSIP_ASK_GATHER_US));
 }
 
 /* Refuse what cannot be, hold back what comes too fast, note the rest. */
@@ -177,7 +178,7 @@ static enum drop note_first(struct gossip *gossip, struct neighbour *from, uint6
         return DROP_LIMIT;
     want->prefix = prefix;
     want->sequence = sequence;
-    want->announcers = want->untried = bit_of(i);
+    want->announcers = want->untried = want->holders = bit_of(i);
     want->holder = (uint8_t)i;
     table_add(&gossip->wants, &want->link, want_hash(gossip, prefix));
     gossip->n_wants++;
@@ -195,8 +196,12 @@ static void note_again(struct gossip *gossip, struct want *want, struct neighbou
     size_t i = index_of(gossip, from);
     const struct neighbour *holder = &gossip->neighbours[want->holder];
 
-    if (sequence > want->sequence)
+    if (sequence > want->sequence) {
         want->sequence = sequence;
+        want->holders = 0;
+    }
+    if (sequence == want->sequence)
+        want->holders |= bit_of(i);
     if (want->announcers & bit_of(i))
         return;
     want->announcers |= bit_of(i);

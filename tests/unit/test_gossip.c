@@ -430,9 +430,12 @@ static void test_one_announcer_then_the_next(void **state) {
     pass(world, GOSSIP_ASK_US - 1);
     assert_int_equal(world->sent[FRAME_WANT], 1);
     pass(world, 1);
+    pass(world, GOSSIP_ASK_GATHER_US);
     assert_int_equal(world->sent[FRAME_WANT], 2);
-    for (int i = 0; i < 20; i++)
+    for (int i = 0; i < 20; i++) {
         pass(world, GOSSIP_ASK_US);
+        pass(world, GOSSIP_ASK_GATHER_US);
+    }
     assert_int_equal(world->sent[FRAME_WANT], 2 * GOSSIP_ROUNDS); /* then it is given up */
 }
 
@@ -443,8 +446,8 @@ static void test_lost_announcer_is_replaced(void **state) {
     announce_author(world, 1, &world->authors[0]);
     announce_author(world, 2, &world->authors[0]);
     gossip_link_down(peer->gossip, world->peers[1].author.prefix);
-    assert_true(gossip_next(peer->gossip).us <= world->now.us);
-    pass(world, 0);
+    assert_true(gossip_next(peer->gossip).us <= world->now.us + GOSSIP_ASK_GATHER_US);
+    pass(world, GOSSIP_ASK_GATHER_US);
     assert_int_equal(world->sent[FRAME_WANT], 2);
     gossip_link_down(peer->gossip, world->peers[2].author.prefix);
     assert_int_equal(gossip_next(peer->gossip).us, MONO_NEVER.us);
@@ -478,6 +481,7 @@ static void test_false_sequence_does_not_starve(void **state) {
     announce(world, 1, author->prefix, DESCRIPTOR_SEQUENCE_MAX);
     announce_author(world, 2, author);
     pass(world, GOSSIP_ASK_US);
+    pass(world, GOSSIP_ASK_GATHER_US);
     assert_int_equal(world->sent[FRAME_WANT], 2);
     assert_int_equal(say(world, 2, FRAME_DESCRIPTOR, bytes, length), DROP_NONE);
     assert_int_equal(directory_count(peer->directory), 1);
@@ -493,12 +497,12 @@ static void test_forger_is_barred(void **state) {
     announce_author(world, 2, &world->authors[0]);
     bytes[0] ^= 1;
     assert_int_equal(say(world, 1, FRAME_DESCRIPTOR, bytes, length), DROP_AUTH);
-    pass(world, 0);
-    assert_int_equal(world->sent[FRAME_WANT], 2); /* the other one, at once */
+    pass(world, GOSSIP_ASK_GATHER_US);
+    assert_int_equal(world->sent[FRAME_WANT], 2); /* the other one */
     assert_int_equal(announce_author(world, 1, &world->authors[1]), DROP_LIMIT);
     gossip_link_down(world->peers[0].gossip, world->peers[1].author.prefix);
     gossip_link_up(world->peers[0].gossip, world->peers[1].author.prefix, world->now);
-    pass(world, GOSSIP_BARRED_US - 1);
+    pass(world, GOSSIP_BARRED_US - GOSSIP_ASK_GATHER_US - 1);
     assert_int_equal(announce_author(world, 1, &world->authors[1]), DROP_LIMIT);
     pass(world, 1);
     assert_int_equal(announce_author(world, 1, &world->authors[1]), DROP_NONE);
@@ -518,6 +522,7 @@ static void test_two_versions_within_the_pace(void **state) {
     assert_int_equal(world->sent[FRAME_WANT], 1);
     assert_int_equal(gossip_next(peer->gossip).us, world->now.us + 1);
     pass(world, 1);
+    pass(world, GOSSIP_ASK_GATHER_US);
     assert_int_equal(world->sent[FRAME_WANT], 2);
     publish(world, 0, &world->authors[1]);
     world->now.us += GOSSIP_PACE_US;
@@ -560,6 +565,7 @@ static void test_window(void **state) {
     world->authors[0].sequence--;
     size_t length = sign(world, &world->authors[0], bytes);
     assert_int_equal(say(world, 1, FRAME_DESCRIPTOR, bytes, length), DROP_NONE);
+    pass(world, GOSSIP_ASK_GATHER_US);
     assert_int_equal(world->sent[FRAME_WANT], GOSSIP_WINDOW + 1); /* an answer makes room */
 }
 
@@ -706,12 +712,38 @@ static void test_announcements_are_gathered(void **state) {
     publish(world, 0, &world->authors[0]); /* there already */
     assert_int_equal(world->sent[FRAME_ANNOUNCE], 0);
     struct mono due = gossip_next(peer->gossip);
-    assert_in_range(due.us - world->now.us, GOSSIP_GATHER_MIN_US, GOSSIP_GATHER_MAX_US);
+    assert_in_range(due.us - world->now.us, GOSSIP_GATHER_MIN_US,
+                    GOSSIP_GATHER_MAX_US + GOSSIP_GATHER_NEWS_US);
     publish(world, 0, &world->authors[GOSSIP_ANNOUNCE_ITEMS]); /* that fills a frame */
     assert_int_equal(world->sent[FRAME_ANNOUNCE], 1);
     publish(world, 0, &world->authors[1]);
-    pass(world, GOSSIP_GATHER_MAX_US);
+    due = gossip_next(peer->gossip); /* after so much news it waits for more of it */
+    assert_in_range(due.us - world->now.us, GOSSIP_GATHER_MIN_US + 80 * GOSSIP_GATHER_NEWS_US,
+                    GOSSIP_GATHER_MAX_US + GOSSIP_GATHER_MORE_US);
+    pass(world, due.us - world->now.us);
     assert_int_equal(world->sent[FRAME_ANNOUNCE], 2);
+    pass(world, US_PER_S); /* quiet */
+    publish(world, 0, &world->authors[2]);
+    due = gossip_next(peer->gossip);
+    assert_in_range(due.us - world->now.us, GOSSIP_GATHER_MIN_US,
+                    GOSSIP_GATHER_MAX_US + GOSSIP_GATHER_NEWS_US);
+}
+
+/* News goes to those alone who have not told of it themselves. */
+static void test_who_announced_it_is_not_told(void **state) {
+    struct world *world = *state;
+    struct author *author = &world->authors[0];
+    uint8_t bytes[DESCRIPTOR_MAX];
+    size_t length = sign(world, author, bytes);
+
+    alone(world, 4);
+    announce_author(world, 1, author);
+    announce_author(world, 2, author);                        /* has the same one */
+    announce(world, 3, author->prefix, author->sequence - 1); /* an older one */
+    assert_int_equal(say(world, 1, FRAME_DESCRIPTOR, bytes, length), DROP_NONE);
+    announce_author(world, 4, author); /* tells us before we tell it */
+    pass(world, GOSSIP_GATHER_MAX_US + GOSSIP_GATHER_NEWS_US);
+    assert_int_equal(world->sent[FRAME_ANNOUNCE], 1);
 }
 
 static void test_digest_every_minute(void **state) {
@@ -766,6 +798,7 @@ int main(int argc, char **argv) {
         TEST(test_digests_at_a_rate),
         TEST(test_digest_of_either_age),
         TEST(test_announcements_are_gathered),
+        TEST(test_who_announced_it_is_not_told),
         TEST(test_digest_every_minute),
         TEST(test_slots),
     };
