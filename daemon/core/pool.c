@@ -36,7 +36,7 @@ struct pool *pool_new(const struct pool_config *config, const struct node_boot *
     pool->redraw = mono_add(now, REDRAW_US);
     pool->save = MONO_NEVER;
     pool->heal = mono_add(now, HEAL_US);
-    pool->lost = pool->introduced_from = pool->join = (struct mono){INT64_MIN / 2};
+    pool->lost = pool->introduced_from = pool->join = pool->more = (struct mono){INT64_MIN / 2};
     return pool;
 }
 
@@ -457,6 +457,8 @@ void pool_tick(struct pool *pool, struct mono now, struct wall wall) {
     pool->next = next_contact(pool, now);
     if (pool->refusals > 0 && pool->join.us > now.us)
         pool->next = mono_min(pool->next, pool->join);
+    if (pool->more.us > now.us && pool_census(pool).up < pool_aim(pool))
+        pool->next = mono_min(pool->next, pool->more);
 }
 
 struct mono pool_next(const struct pool *pool) {

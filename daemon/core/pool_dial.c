@@ -11,10 +11,11 @@
 #define PROBES_AT_ONCE 4
 #define HEAL_FAST_US (500 * US_PER_MS)
 #define HEAL_LOST_US (5 * US_PER_MINUTE)
-#define HEAL_SHARE 4      /* fast, if more than one in so many cannot be reached */
-#define RETRY_US US_PER_S /* a dial under way is looked at again no sooner */
-#define DRAWS 16          /* from the directory until one fits */
-#define IN_VAIN 4         /* dials in a row without any answer: many are dead */
+#define HEAL_SHARE 4              /* fast, if more than one in so many cannot be reached */
+#define RETRY_US US_PER_S         /* a dial under way is looked at again no sooner */
+#define MORE_US (500 * US_PER_MS) /* on average, between dials beyond our own half of the links */
+#define DRAWS 16                  /* from the directory until one fits */
+#define IN_VAIN 4                 /* dials in a row without any answer: many are dead */
 
 static bool is_neighbour(const struct pool *pool, const struct node_id *id) {
     const struct link_view *link = links_find(pool->config.links, node_id_prefix(id));
@@ -119,6 +120,21 @@ static void joined(struct pool *pool, struct mono now) {
         mono_add(now, wait + (int64_t)random_below(pool->config.random, (uint64_t)wait / 2));
 }
 
+/* Our own half of the links at once; what lacks then, one after the other: others dial too, and where all start at once everybody would
+ * end with as many links as he takes, and refuse whoever comes after. */
+static unsigned paced(struct pool *pool, unsigned lack, const struct census *census, unsigned own,
+                      struct mono now) {
+    unsigned dials = links_dials(pool->config.links);
+    unsigned freely = census->dialled < own ? own - census->dialled : 0;
+
+    if (lack <= freely)
+        return lack;
+    if (dials > freely || !mono_is_due(pool->more, now))
+        return freely;
+    pool->more = mono_add(now, MORE_US / 2 + (int64_t)random_below(pool->config.random, MORE_US));
+    return freely + 1;
+}
+
 void pool_fill(struct pool *pool, struct mono now, struct wall wall) {
     struct census census = pool_census(pool);
     unsigned aim = pool_aim(pool), dials = links_dials(pool->config.links);
@@ -133,6 +149,7 @@ void pool_fill(struct pool *pool, struct mono now, struct wall wall) {
         lack = pool->config.max - census.all;
     bool introduced = census.up < aim && census.accepted < pool->config.max - aim / 2;
     bool join = pool->refusals >= JOIN_AFTER && may_join(pool, &census, now);
+    lack = paced(pool, lack, &census, own, now);
     if (lack > 0 && pool->in_vain >= IN_VAIN)
         lack = DIALS_AT_ONCE; /* few will answer */
     for (; dials < lack && dials < DIALS_AT_ONCE; dials++) {

@@ -25,6 +25,7 @@ struct pool {
     unsigned in_vain;  /* dials in a row that nobody answered */
     struct mono next, redraw, save, heal;
     struct mono join;            /* not before */
+    struct mono more;            /* no dial beyond our own half of the links before */
     struct mono lost;            /* when a neighbour last fell silent */
     struct mono introduced_from; /* a token bucket, as a time */
     bool saving, dirty, leaving;

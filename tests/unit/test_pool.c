@@ -418,6 +418,30 @@ static void test_configured_peers_are_bounded(void **state) {
     assert_int_equal(configured, BOOK_CONFIGURED_MAX);
 }
 
+/* ---- How fast ---- */
+
+/* Our own half of the links at once, what lacks beyond it one after the other. */
+static void test_others_may_dial_too(void **state) {
+    (void)state;
+    for (unsigned i = 0; i < 10; i++) {
+        struct address address = address_of(i);
+        pool_add_bootstrap(f.pool, &address, f.now);
+    }
+    pool_tick(f.pool, f.now, wall);
+    assert_int_equal(f.links.n_dialled, AIM / 2 + 1);
+    for (unsigned i = 0; i < AIM / 2; i++)
+        add_link(i + 100, LINK_UP, true, LINK_WANTED);
+    memset(f.links.under_way, 0, sizeof f.links.under_way); /* they came up, the one more did not */
+    f.pool->next = f.now;
+    pool_tick(f.pool, f.now, wall);
+    assert_int_equal(f.links.n_dialled, AIM / 2 + 1);
+    struct mono next = pool_next(f.pool);
+    assert_in_range(next.us - f.now.us, 1, US_PER_S);
+    f.now = next;
+    pool_tick(f.pool, f.now, wall);
+    assert_int_equal(f.links.n_dialled, AIM / 2 + 2);
+}
+
 int main(void) {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -433,6 +457,7 @@ int main(void) {
         TEST(test_ourselves_are_not_dialled_again),
         TEST(test_port_0_is_nobodys),
         TEST(test_configured_peers_are_bounded),
+        TEST(test_others_may_dial_too),
     };
     if (sodium_init() < 0)
         return 1;
