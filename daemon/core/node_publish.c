@@ -266,6 +266,55 @@ void node_links_changed(struct node *node, bool lost) {
     outbox_kick(node->outbox, NULL, node->now);
 }
 
+/* ---- News ---- */
+
+/* Anybody can cause this line, so it is for those who look closely, and never more than one a minute. */
+static void tell_rivals(struct node *node) {
+    struct address address;
+    char text[ADDRESS_TEXT_MAX];
+    uint64_t rivals = directory_rivals(node->directory, &address);
+
+    if (rivals == node->rivals_told || !mono_is_due(node->rivals_quiet, node->now))
+        return;
+    address_format(&address, true, text);
+    core_log(&node->config.trace, TRACE_DEBUG,
+             "another node claims an address that one has already, last %s: %llu times since the "
+             "last such line, %llu in all",
+             text, (unsigned long long)(rivals - node->rivals_told), (unsigned long long)rivals);
+    node->rivals_told = rivals;
+    node->rivals_quiet = mono_add(node->now, TELL_RIVALS_US);
+}
+
+static void take_news(struct node *node, const struct directory_entry *entry, uint64_t from,
+                      bool spread) {
+    const struct link_view *link = links_find(node->links, entry->prefix);
+    struct node_id id = entry->id;
+
+    tell_rivals(node);
+    if (spread)
+        gossip_offer_news(node->gossip, entry->prefix, from, node->now);
+    if (entry->kept)
+        node_store_entry(node, entry);
+    if (link && link->state == LINK_UP)
+        refresh_routes(node); /* whether it relays may be what is new */
+    outbox_kick(node->outbox, &id, node->now);
+    pool_news(node->pool);
+}
+
+void node_news(struct node *node, const struct directory_entry *entry, uint64_t from) {
+    take_news(node, entry, from, true);
+}
+
+/* Does it name no neighbour? Whoever has just started shakes hands with such a one, and follows it within seconds by one that leads to
+ * it: the whole network need not check both. Digests spread it, should the second never come. */
+static bool is_unlinked(const struct directory_entry *entry) {
+    struct descriptor descriptor;
+    directory_descriptor(entry, &descriptor);
+    return descriptor.n_neighbours == 0;
+}
+
+/* ---- What links say ---- */
+
 static void take_descriptor(struct node *node, const struct link_event *event) {
     const struct directory_entry *entry = NULL;
     enum drop drop;
@@ -276,7 +325,7 @@ static void take_descriptor(struct node *node, const struct link_event *event) {
         directory_offer(node->directory, event->descriptor, event->descriptor_length, node->now,
                         node->wall, &entry, &drop);
     if (outcome == DIRECTORY_NEWS)
-        node_news(node, entry, 0);
+        take_news(node, entry, 0, !is_unlinked(entry));
     else if (outcome == DIRECTORY_BAD)
         node_count(node, drop);
 }
@@ -336,38 +385,7 @@ void node_drain_links(struct node *node) {
     }
 }
 
-/* ---- News ---- */
-
-/* Anybody can cause this line, so it is for those who look closely, and never more than one a minute. */
-static void tell_rivals(struct node *node) {
-    struct address address;
-    char text[ADDRESS_TEXT_MAX];
-    uint64_t rivals = directory_rivals(node->directory, &address);
-
-    if (rivals == node->rivals_told || !mono_is_due(node->rivals_quiet, node->now))
-        return;
-    address_format(&address, true, text);
-    core_log(&node->config.trace, TRACE_DEBUG,
-             "another node claims an address that one has already, last %s: %llu times since the "
-             "last such line, %llu in all",
-             text, (unsigned long long)(rivals - node->rivals_told), (unsigned long long)rivals);
-    node->rivals_told = rivals;
-    node->rivals_quiet = mono_add(node->now, TELL_RIVALS_US);
-}
-
-void node_news(struct node *node, const struct directory_entry *entry, uint64_t from) {
-    const struct link_view *link = links_find(node->links, entry->prefix);
-    struct node_id id = entry->id;
-
-    tell_rivals(node);
-    gossip_offer_news(node->gossip, entry->prefix, from, node->now);
-    if (entry->kept)
-        node_store_entry(node, entry);
-    if (link && link->state == LINK_UP)
-        refresh_routes(node); /* whether it relays may be what is new */
-    outbox_kick(node->outbox, &id, node->now);
-    pool_news(node->pool);
-}
+/* ---- What the store keeps ---- */
 
 void node_store_entry(struct node *node, const struct directory_entry *entry) {
     uint8_t *bytes = malloc(entry->length); /* the entry may be replaced before the store is done */

@@ -22,6 +22,7 @@ static struct fixture {
     bool there[LINK_SLOTS];
     unsigned published;
     uint64_t stream;
+    const struct link_event *event; /* the next one of the links */
 } f;
 
 /* ---- The other rooms ---- */
@@ -61,8 +62,12 @@ void links_finish(struct links *links, uint32_t index, struct mono now, struct w
     (void)links, (void)index, (void)now, (void)wall;
 }
 bool links_event(struct links *links, struct link_event *ret_event) {
-    (void)links, (void)ret_event;
-    return false;
+    (void)links;
+    bool there = f.event != NULL;
+    if (there)
+        *ret_event = *f.event;
+    f.event = NULL;
+    return there;
 }
 void node_peel(struct node *node) {
     (void)node;
@@ -272,6 +277,36 @@ static void test_rivals_are_told_once_a_minute(void **state) {
     assert_int_equal(lines, 2);
 }
 
+/* ---- Handshakes ---- */
+
+/* Somebody whose descriptor names so many neighbours asks for a link: does the network hear of him? */
+static bool is_spread(uint8_t seed_byte, uint8_t neighbours) {
+    uint8_t seed[32] = {seed_byte}, secret[32] = {seed_byte};
+    struct identity *identity = identity_new(seed, secret, &f.node.config.random);
+    struct descriptor descriptor = {.sequence = (uint64_t)wall_ms(f.node.wall),
+                                    .n_neighbours = neighbours};
+    struct link_event event = {.kind = LINK_EVENT_ASKED};
+
+    for (uint8_t i = 0; i < neighbours; i++)
+        descriptor.neighbours[i].prefix = 1000 + i;
+    identity_advance(identity, f.node.wall);
+    int length = descriptor_sign(&descriptor, identity, f.node.wall, event.descriptor);
+    assert_true(length > 0);
+    event.descriptor_length = (size_t)length;
+    f.published = 0;
+    f.event = &event;
+    node_drain_links(&f.node);
+    assert_non_null(directory_find(f.node.directory, identity_id(identity)));
+    identity_free(identity);
+    return f.published > 0;
+}
+
+static void test_the_unlinked_are_not_news_yet(void **state) {
+    (void)state;
+    assert_false(is_spread(11, 0));
+    assert_true(is_spread(12, 1));
+}
+
 /* ---- Addresses ---- */
 
 static void test_port_0_is_not_published(void **state) {
@@ -308,6 +343,7 @@ int main(void) {
         TEST(test_a_loss_is_published_within_a_second),
         TEST(test_flapping_links_do_not_set_the_network_publishing),
         TEST(test_rivals_are_told_once_a_minute),
+        TEST(test_the_unlinked_are_not_news_yet),
         TEST(test_port_0_is_not_published),
         TEST(test_port_0_has_no_vote),
     };
