@@ -214,17 +214,34 @@ static enum drop send_response(struct links *links, struct session *session, str
     return DROP_NONE;
 }
 
+static bool is_lingering(const struct session *session) {
+    return session && !session->initiator && session->state == SESSION_OPEN &&
+           session->link == LINK_NONE;
+}
+
 /* Sessions that others made us hold and that are no link: half open, or refused and lingering. From one source, or (NULL) from all. */
 static unsigned held_for(const struct links *links, const struct address *source) {
     unsigned n = 0;
     for (unsigned i = 0; i < SESSIONS_MAX; i++) {
         const struct session *session = links->sessions[i];
-        bool held = session && !session->initiator &&
-                    (session->state == SESSION_RESPONDED ||
-                     (session->state == SESSION_OPEN && session->link == LINK_NONE));
+        bool held = is_lingering(session) || (session && session->state == SESSION_RESPONDED);
         n += held && (!source || guard_is_same_source(&session->remote, source));
     }
     return n;
+}
+
+/* The refused wait for a message 3 that is repeated if our verdict was lost, which is seldom: whoever knocks now comes first, or a node
+ * that all of a network dial at once would turn most away unheard. The oldest goes. */
+static void end_lingering(struct links *links) {
+    struct session *oldest = NULL;
+
+    for (unsigned i = 0; i < SESSIONS_MAX; i++) {
+        struct session *session = links->sessions[i];
+        if (is_lingering(session) && (!oldest || session->retry.us < oldest->retry.us))
+            oldest = session;
+    }
+    if (oldest)
+        session_free(links, oldest);
 }
 
 static enum drop admit(struct links *links, const struct datagram *datagram, uint32_t minute,
@@ -246,6 +263,8 @@ static enum drop admit(struct links *links, const struct datagram *datagram, uin
     }
     if (guard_is_replay(&links->guard, datagram->bytes + INIT_HEADER_LEN, minute))
         return DROP_REPLAY;
+    if (held_for(links, NULL) >= HALF_OPEN_MAX)
+        end_lingering(links);
     if (held_for(links, NULL) >= HALF_OPEN_MAX ||
         held_for(links, &datagram->remote) >= HALF_OPEN_SOURCE_MAX) {
         links->counters.half_open_refused++;
