@@ -443,6 +443,7 @@ const struct scenario scenarios[] = {
     {"store", "disks that fail now and then", run_store},
     {"forgetful", "a node that has forgotten what it published last", run_forgetful},
     {"join", "newcomers to a full network", run_join},
+    {"growth", "what a network costs to form, to keep and to join", scenario_growth},
     {"determinism", "the same seed gives the same trace", run_determinism},
     {"threads", "four threads give the trace that one does", run_threads},
     {"mailbox", "messages wait with third nodes while both ends are away", run_mailbox},

@@ -221,6 +221,8 @@ static void transmit(struct sim *sim, struct sim_host *from, const struct datagr
     struct sim_host *to = nat_route(sim, from, &datagram->remote);
 
     sim->datagrams++;
+    from->traffic.datagrams++;
+    from->traffic.bytes += datagram->length;
     mix(sim, &sim->now_us, sizeof sim->now_us);
     mix(sim, datagram->bytes, 32);
     properties_datagram(sim, from, datagram);
@@ -294,9 +296,11 @@ static void step(struct sim *sim, struct sim_host *host, struct node_event *even
 
     event->mono = (struct mono){sim->now_us};
     event->wall = (struct wall){START_WALL_US + sim->now_us + host->skew_us};
+    uint64_t checks = sim_checks();
     watch_enter(sim, host);
     node_step(host->node, event, &update);
     watch_leave();
+    host->traffic.checks += sim_checks() - checks;
     sim->steps++;
     check_spin(sim, host, &update);
     for (size_t i = 0; i < update.n_ops; i++)
@@ -443,8 +447,10 @@ static void run_event(struct sim *sim, struct sim_event *event) {
             deliver_gathered(sim, host);
         break;
     case SIM_WAKE:
-        if (event->incarnation == host->incarnation && event->at_us >= host->wake_us)
-            step(sim, host, &(struct node_event){.kind = EVENT_TIMER});
+        if (event->incarnation != host->incarnation || event->at_us < host->wake_us)
+            break;
+        host->traffic.wakes++;
+        step(sim, host, &(struct node_event){.kind = EVENT_TIMER});
         break;
     case SIM_STORE:
         if (event->incarnation == host->incarnation)

@@ -55,6 +55,10 @@ enum sim_property {
 struct sim_verdict {
     uint64_t checks, broken;
 };
+/* What a host cost: both directions, what was lost under way on the sender's side alone. */
+struct sim_traffic {
+    uint64_t datagrams, bytes, checks, wakes; /* signature checks; steps that no datagram caused */
+};
 struct adversary;
 struct nat;
 struct watch;
@@ -76,6 +80,7 @@ struct sim_host {
     uint64_t uplink_sent, uplink_dropped; /* datagrams, of those that a bounded line was given */
     struct sim_event *gathered;           /* datagrams, SIM_GATHERED_MAX at most; see sim.c */
     unsigned n_gathered;
+    struct sim_traffic traffic;           /* in all its lives */
     bool deaf;                   /* what is sent to it is lost: a silent crash seen from outside */
     unsigned box;                /* the address translator that it is behind, from 1; 0: none */
     struct address seen_as;      /* where its latest datagram seems to come from */
@@ -138,6 +143,8 @@ void sim_forge(struct sim *sim, const struct address *from, const struct address
 uint64_t sim_below(struct sim *sim, uint64_t bound);
 void sim_fill(struct sim *sim, void *buffer, size_t length);
 bool sim_chance(struct sim *sim, double probability);
+/* Signature checks asked for in this process, remembered or not: verify_memo.c. */
+uint64_t sim_checks(void);
 
 /* ---- Inspection ---- */
 bool sim_all_know_all(struct sim *sim,
