@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #define CAPACITY_FIRST 32
-#define WORDS_SPARE 6 /* kept by a vertex that needs less: claims come and go by ones */
+#define WORDS_SPARE 3 /* kept by a vertex that needs less: claims come and go by ones */
 
 /* ---- Map ---- */
 
@@ -57,7 +57,7 @@ static void map_delete(struct topology *topology, uint64_t prefix) {
 
 static int map_grow(struct topology *topology, uint32_t capacity) {
     uint32_t n = topology->n_map != 0 ? topology->n_map : 1;
-    while (n < 2 * capacity)
+    while (2 * (uint64_t)n < 3 * (uint64_t)capacity)
         n *= 2;
     if (n == topology->n_map)
         return 0;
@@ -137,18 +137,8 @@ static int grow(struct topology *topology, uint32_t capacity) {
     if (vertices == NULL)
         return -ENOMEM;
     topology->vertices = vertices;
-    uint32_t *weights = calloc((size_t)LEVELS * capacity, sizeof *weights);
-    uint32_t *touched = calloc((size_t)LEVELS * capacity, sizeof *touched);
-    if (weights == NULL || touched == NULL || map_grow(topology, capacity) != 0) {
-        free(weights);
-        free(touched);
+    if (map_grow(topology, capacity) != 0)
         return -ENOMEM;
-    }
-    free(topology->weights);
-    free(topology->touched);
-    topology->weights = weights;
-    topology->touched = touched;
-    topology->n_levels = 0;
     topology->capacity = capacity;
     return 0;
 }
@@ -172,8 +162,7 @@ void topology_free(struct topology *topology) {
         free(topology->vertices[i].links);
     free(topology->vertices);
     free(topology->map);
-    free(topology->weights);
-    free(topology->touched);
+    free(topology->ball);
     free(topology);
 }
 

@@ -3,6 +3,7 @@
 #include "daemon/core/topology_private.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 /* Draws before looking exhaustively. Walks number at most 16^6, so if fewer than one in 4,096 is
  * simple there are some thousands of paths at most, and listing them is affordable. */
@@ -11,8 +12,33 @@
 
 /* ---- Walk counts ---- */
 
-static uint32_t *row(uint32_t *rows, const struct topology *topology, uint32_t level) {
-    return rows + (size_t)level * topology->capacity;
+#define BALL_FIRST 64
+
+/* Where a vertex stands in the ball, or NULL. What vertices remember may be of another target: the ball decides. */
+static struct weight *weight_find(const struct topology *topology, uint32_t v) {
+    uint32_t at = topology->vertices[v].weighed;
+    return at < topology->n_ball && topology->ball[at].vertex == v ? &topology->ball[at] : NULL;
+}
+
+static uint32_t walks_of(const struct topology *topology, uint32_t v, uint32_t level) {
+    const struct weight *weight = weight_find(topology, v);
+    return weight != NULL ? weight->walks[level] : 0;
+}
+
+/* May move the ball. NULL: no memory. */
+static struct weight *weight_enter(struct topology *topology, uint32_t v) {
+    if (topology->n_ball == topology->ball_capacity) {
+        uint32_t capacity = topology->ball_capacity + topology->ball_capacity / 4 + BALL_FIRST;
+        struct weight *ball = reallocarray(topology->ball, capacity, sizeof *ball);
+        if (ball == NULL)
+            return NULL;
+        topology->ball = ball;
+        topology->ball_capacity = capacity;
+    }
+    topology->vertices[v].weighed = topology->n_ball;
+    struct weight *weight = &topology->ball[topology->n_ball++];
+    *weight = (struct weight){.vertex = v};
+    return weight;
 }
 
 /* Relays alone are inside a path, and neither end is: settled here, in the counts, it need not be
@@ -21,58 +47,69 @@ static bool is_interior(const struct topology *topology, uint32_t v) {
     return topology->vertices[v].relay && v != topology->self && v != topology->target;
 }
 
-static void weights_begin(struct topology *topology, uint32_t target) {
-    for (uint32_t k = 0; k < topology->n_levels; k++)
-        for (uint32_t i = 0; i < topology->n_touched[k]; i++)
-            row(topology->weights, topology, k)[row(topology->touched, topology, k)[i]] = 0;
+static bool weights_begin(struct topology *topology, uint32_t target) {
+    topology->n_ball = topology->n_levels = 0;
+    struct weight *weight = weight_enter(topology, target);
+    if (weight == NULL)
+        return false;
+    weight->walks[0] = 1;
     topology->target = target;
     topology->weighed = topology->generation;
     topology->n_levels = 1;
-    topology->weights[target] = 1;
-    topology->touched[0] = target;
-    topology->n_touched[0] = 1;
+    return true;
+}
+
+/* Add `walks` walks of k links from every vertex beside this one. */
+static bool weights_spread(struct topology *topology, const struct vertex *vertex, uint32_t k,
+                           uint32_t walks) {
+    for (unsigned j = 0; j < vertex->n_links; j++) {
+        uint32_t v = vertex->links[j];
+        if (!is_interior(topology, v))
+            continue;
+        struct weight *weight = weight_find(topology, v);
+        if (weight == NULL && (weight = weight_enter(topology, v)) == NULL)
+            return false;
+        weight->walks[k] += walks;
+    }
+    return true;
 }
 
 /* w_k from w_{k-1}, pushed outwards from those that have any: the cost is that of the ball, not of
  * the network. */
-static void weights_extend(struct topology *topology) {
-    uint32_t k = topology->n_levels++, n = 0;
-    const uint32_t *inner = row(topology->weights, topology, k - 1);
-    const uint32_t *inner_touched = row(topology->touched, topology, k - 1);
-    uint32_t *outer = row(topology->weights, topology, k);
-    uint32_t *outer_touched = row(topology->touched, topology, k);
-    for (uint32_t i = 0; i < topology->n_touched[k - 1]; i++) {
-        const struct vertex *vertex = &topology->vertices[inner_touched[i]];
-        for (unsigned j = 0; j < vertex->n_links; j++) {
-            uint32_t v = vertex->links[j];
-            if (!is_interior(topology, v))
-                continue;
-            if (outer[v] == 0)
-                outer_touched[n++] = v;
-            outer[v] += inner[inner_touched[i]];
+static bool weights_extend(struct topology *topology) {
+    uint32_t k = topology->n_levels, inner = topology->n_ball;
+    for (uint32_t i = 0; i < inner; i++) {
+        uint32_t walks = topology->ball[i].walks[k - 1];
+        if (walks > 0 &&
+            !weights_spread(topology, &topology->vertices[topology->ball[i].vertex], k, walks)) {
+            topology->n_levels = 0; /* half done: anew, when there is memory */
+            return false;
         }
     }
-    topology->n_touched[k] = n;
+    topology->n_levels++;
+    return true;
 }
 
-/* Make rows 0..level hold for this target. One target is kept: paths are drawn for one recipient at
- * a time. */
-static void weights_ensure(struct topology *topology, uint32_t target, uint32_t level) {
-    if (topology->n_levels == 0 || topology->weighed != topology->generation ||
-        topology->target != target)
-        weights_begin(topology, target);
+/* Make levels 0..level hold for this target. One target is kept: paths are drawn for one recipient at
+ * a time. False: no memory. */
+static bool weights_ensure(struct topology *topology, uint32_t target, uint32_t level) {
+    if ((topology->n_levels == 0 || topology->weighed != topology->generation ||
+         topology->target != target) &&
+        !weights_begin(topology, target))
+        return false;
     while (topology->n_levels <= level)
-        weights_extend(topology);
+        if (!weights_extend(topology))
+            return false;
+    return true;
 }
 
 /* How many walks lead from v to the target by way of a neighbour with `level` links to go. At most
  * 16^5. */
-static uint32_t walks_from(struct topology *topology, uint32_t v, uint32_t level) {
+static uint32_t walks_from(const struct topology *topology, uint32_t v, uint32_t level) {
     const struct vertex *vertex = &topology->vertices[v];
-    const uint32_t *weights = row(topology->weights, topology, level);
     uint32_t sum = 0;
     for (unsigned i = 0; i < vertex->n_links; i++)
-        sum += weights[vertex->links[i]];
+        sum += walks_of(topology, vertex->links[i], level);
     return sum;
 }
 
@@ -108,7 +145,8 @@ static bool draw_init(struct draw *draw, struct topology *topology,
         draw->walks = vertex_has_link(self, target) ? 1 : 0;
         return draw->walks > 0;
     }
-    weights_ensure(topology, target, query->relays - 1);
+    if (!weights_ensure(topology, target, query->relays - 1))
+        return false;
     for (unsigned i = 0; i < self->n_links; i++) {
         uint32_t v = self->links[i];
         if (!is_interior(topology, v) ||
@@ -140,11 +178,10 @@ static uint32_t draw_first(const struct draw *draw, const struct core_random *ra
 
 static uint32_t draw_next(const struct draw *draw, uint32_t v, uint32_t level,
                           const struct core_random *random) {
-    const uint32_t *weights = row(draw->topology->weights, draw->topology, level);
     const uint32_t *link = draw->topology->vertices[v].links;
     uint64_t x = random_below(random, walks_from(draw->topology, v, level));
-    while (x >= weights[*link])
-        x -= weights[*link++];
+    for (uint32_t walks; x >= (walks = walks_of(draw->topology, *link, level)); link++)
+        x -= walks;
     return *link;
 }
 
@@ -183,10 +220,9 @@ static void list_from(struct listing *listing, unsigned depth) {
         return;
     }
     const struct vertex *vertex = &draw->topology->vertices[draw->path[depth - 1]];
-    const uint32_t *weights = row(draw->topology->weights, draw->topology, relays - depth);
     for (unsigned i = 0; i < vertex->n_links && listing->found < listing->cap; i++) {
         uint32_t u = vertex->links[i];
-        if (weights[u] == 0 || !is_allowed(draw, depth, u))
+        if (walks_of(draw->topology, u, relays - depth) == 0 || !is_allowed(draw, depth, u))
             continue;
         draw->path[depth] = u;
         list_from(listing, depth + 1);

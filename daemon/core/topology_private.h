@@ -10,24 +10,30 @@
  * target is visited. */
 #define LEVELS TOPOLOGY_RELAYS_MAX
 
-/* Some 24 bytes and 4 for a link: of all that a node costs, what it says of others is the most. */
+/* 24 bytes and 4 for a link: of all that a node costs, what it says of others is the most. */
 struct vertex {
     uint64_t prefix; /* of a vertex not in use: the next such */
     /* Claimed by both ends; behind them, two words each, the prefixes of those claimed that do not claim us or are not known. Links
      * to ourselves stand at our own vertex alone: we are never inside a path, and so no other node can have more than it claims. */
     uint32_t *links;
+    uint32_t weighed; /* where in `ball` it would stand; any value if it is not there */
     uint8_t n_links, n_strangers, n_words; /* n_words: room at `links` */
     bool relay;
 };
 
+/* A vertex from which walks lead to the target: w_k of each length. */
+struct weight {
+    uint32_t vertex;
+    uint32_t walks[LEVELS];
+};
+
 struct topology {
     struct vertex *vertices;
-    uint32_t *map; /* vertex + 1, 0 = empty; linear probing, a power of two, at most half full */
+    uint32_t *map; /* vertex + 1, 0 = empty; linear probing, a power of two, at most 2/3 full */
     uint32_t n_map;
-    uint32_t *weights; /* LEVELS rows of capacity: w_k(v) towards `target` */
-    uint32_t *touched; /* LEVELS rows of capacity: which v have w_k(v) > 0 */
-    uint32_t n_touched[LEVELS];
-    uint32_t n_levels; /* rows that hold, if `weighed` is the present generation */
+    struct weight *ball; /* around `target`: as large as walks reach, not as the network */
+    uint32_t n_ball, ball_capacity;
+    uint32_t n_levels; /* lengths that hold, if `weighed` is the present generation */
     uint32_t target;
     uint32_t capacity;
     uint32_t n_used; /* vertices ever taken: those beyond it are untouched */
