@@ -1,4 +1,4 @@
-/* The entries: what enters, what is refused, what goes; the indexes; digests.
+/* The entries: what enters, what is refused, what goes; digests.
  *
  * Threat: most of this is chosen by strangers. Ids can be ground to share a bucket or a prefix, any
  * address and name can be claimed by thousands: tables are keyed, an entry's cost is fixed,
@@ -26,116 +26,26 @@ static uint32_t digest_hash(uint64_t prefix, uint64_t sequence) {
     return (uint32_t)out[0] << 24 | (uint32_t)out[1] << 16 | (uint32_t)out[2] << 8 | out[3];
 }
 
-/* ---- Marks: looking up by address and name ---- */
+/* ---- Records ---- */
 
-uint64_t directory_mark_hash(const struct directory *directory, enum mark_kind kind,
-                             const void *bytes, size_t length) {
-    uint8_t key[1 + NODE_NAME_MAX];
+static struct record *find_id(const struct directory *directory, const struct node_id *id) {
+    struct record *record = directory_record(directory, node_id_prefix(id));
 
-    assert(length <= NODE_NAME_MAX);
-    key[0] = (uint8_t)kind;
-    memcpy(key + 1, bytes, length);
-    return table_hash(&directory->marks, key, 1 + length);
-}
-
-static void add_hash(uint64_t hashes[MARKS_MAX], size_t *n, uint64_t hash) {
-    for (size_t i = 0; i < *n; i++)
-        if (hashes[i] == hash)
-            return;
-    hashes[(*n)++] = hash;
-}
-
-static size_t mark_hashes(const struct directory *directory, const struct directory_entry *entry,
-                          const struct descriptor *descriptor, uint64_t hashes[MARKS_MAX]) {
-    struct address addresses[MARKS_MAX];
-    size_t n = 0, n_addresses = descriptor->n_addresses;
-
-    memcpy(addresses, descriptor->addresses, sizeof descriptor->addresses);
-    if (entry->handshaken)
-        addresses[n_addresses++] = entry->handshake_address;
-    if (entry->pinned)
-        addresses[n_addresses++] = entry->pin;
-    for (size_t i = 0; i < n_addresses; i++)
-        add_hash(hashes, &n,
-                 directory_mark_hash(directory, MARK_IP, addresses[i].ip, sizeof addresses[i].ip));
-    if (descriptor->name[0] != '\0')
-        add_hash(
-            hashes, &n,
-            directory_mark_hash(directory, MARK_NAME, descriptor->name, strlen(descriptor->name)));
-    return n;
-}
-
-static void unmark(struct directory *directory, struct record *record) {
-    for (size_t i = 0; i < record->n_marks; i++)
-        table_remove(&directory->marks, &record->marks[i].link);
-    free(record->marks);
-    record->marks = NULL;
-    record->n_marks = 0;
-}
-
-/* Bring the marks up to date. Most descriptors change neighbours and keys alone: then nothing is
- * touched, and it is false. Without memory the entry has no marks, and is found by its id only. */
-static bool mark(struct directory *directory, struct record *record,
-                 const struct descriptor *descriptor) {
-    uint64_t hashes[MARKS_MAX];
-    size_t n = mark_hashes(directory, &record->entry, descriptor, hashes), same = 0;
-
-    while (same < n && same < record->n_marks && record->marks[same].link.hash == hashes[same])
-        same++;
-    if (same == n && n == record->n_marks)
-        return false;
-    unmark(directory, record);
-    record->marks = n > 0 ? calloc(n, sizeof *record->marks) : NULL;
-    if (!record->marks)
-        return true;
-    for (size_t i = 0; i < n; i++) {
-        record->marks[i].owner = record;
-        table_add(&directory->marks, &record->marks[i].link, hashes[i]);
-    }
-    record->n_marks = (uint8_t)n;
-    return true;
+    return record && node_id_is_equal(&record->entry.id, id) ? record : NULL;
 }
 
 static void mark_again(struct directory *directory, struct record *record) {
     struct descriptor descriptor;
 
     directory_descriptor(&record->entry, &descriptor);
-    mark(directory, record, &descriptor);
+    directory_mark(directory, record, &descriptor);
 }
 
-/* ---- Records ---- */
-
-static uint64_t prefix_hash(const struct directory *directory, uint64_t prefix) {
-    return table_hash(&directory->prefixes, &prefix, sizeof prefix);
-}
-
-static struct record *find(const struct directory *directory, uint64_t prefix) {
-    struct table_link *link = table_first(&directory->prefixes, prefix_hash(directory, prefix));
-
-    for (; link; link = table_next(link)) {
-        struct record *record = table_entry(link, struct record, by_prefix);
-        if (record->entry.prefix == prefix)
-            return record;
-    }
-    return NULL;
-}
-
-static struct record *find_id(const struct directory *directory, const struct node_id *id) {
-    struct record *record = find(directory, node_id_prefix(id));
-
-    return record && node_id_is_equal(&record->entry.id, id) ? record : NULL;
-}
-
-static void put_at(struct directory *directory, struct record *record, size_t position) {
-    directory->records[position] = record;
-    record->position = (uint32_t)position;
-}
-
-static void swap(struct directory *directory, size_t a, size_t b) {
-    struct record *at_a = directory->records[a];
-
-    put_at(directory, directory->records[b], a);
-    put_at(directory, at_a, b);
+/* NULL: no memory. */
+static struct acquaintance *acquaintance_of(struct record *record) {
+    if (!record->entry.acquaintance)
+        record->entry.acquaintance = calloc(1, sizeof *record->entry.acquaintance);
+    return (struct acquaintance *)record->entry.acquaintance;
 }
 
 /* A live entry's part in the sums: added and taken away by the same act, the one as it is, the
@@ -149,29 +59,29 @@ static void count(struct directory *directory, const struct record *record, bool
 static void enliven(struct directory *directory, struct record *record) {
     struct record **head = &directory->buckets[bucket_of(record->entry.prefix)];
 
-    swap(directory, record->position, directory->n_live++);
+    directory_swap(directory, record->position, directory->n_live++);
     record->bucket_next = *head;
-    record->bucket_at = head;
-    if (*head)
-        (*head)->bucket_at = &record->bucket_next;
     *head = record;
     record->entry.live = true;
     count(directory, record, true);
 }
 
+/* A bucket holds a 256th of the network: walking it costs less than every node's keeping the way back. */
 static void retire(struct directory *directory, struct record *record) {
+    struct record **at = &directory->buckets[bucket_of(record->entry.prefix)];
+
     count(directory, record, false);
     record->entry.live = false;
-    *record->bucket_at = record->bucket_next;
-    if (record->bucket_next)
-        record->bucket_next->bucket_at = record->bucket_at;
-    swap(directory, record->position, --directory->n_live);
+    while (*at != record)
+        at = &(*at)->bucket_next;
+    *at = record->bucket_next;
+    directory_swap(directory, record->position, --directory->n_live);
     topology_remove(directory->topology, record->entry.prefix);
 }
 
 static struct record *record_new(struct directory *directory, const struct node_id *id) {
     if (directory->n_records == directory->capacity) {
-        size_t capacity = directory->capacity ? directory->capacity * 2 : 16;
+        size_t capacity = directory->capacity + directory->capacity / 4 + 16;
         struct record **records =
             reallocarray(directory->records, capacity, sizeof(struct record *));
         if (!records)
@@ -179,14 +89,14 @@ static struct record *record_new(struct directory *directory, const struct node_
         directory->records = records;
         directory->capacity = capacity;
     }
-    struct record *record = calloc(1, sizeof *record);
+    struct record *record = directory_map_reserve(directory) ? calloc(1, sizeof *record) : NULL;
     if (!record)
         return NULL;
     record->entry.id = *id;
     record->entry.prefix = node_id_prefix(id);
-    put_at(directory, record, directory->n_records++);
-    table_add(&directory->prefixes, &record->by_prefix,
-              prefix_hash(directory, record->entry.prefix));
+    record->position = (uint32_t)directory->n_records++;
+    directory->records[record->position] = record;
+    directory_map_add(directory, record);
     return record;
 }
 
@@ -194,10 +104,12 @@ static void record_free(struct directory *directory, struct record *record) {
     if (record->entry.live)
         retire(directory, record);
     directory->n_kept -= record->entry.kept;
-    swap(directory, record->position, --directory->n_records);
-    table_remove(&directory->prefixes, &record->by_prefix);
-    unmark(directory, record);
+    directory_swap(directory, record->position, directory->n_records - 1);
+    directory_map_delete(directory, record);
+    directory->n_records--;
+    directory_unmark(directory, record);
     free((uint8_t *)record->entry.bytes);
+    free((struct acquaintance *)record->entry.acquaintance);
     free(record);
 }
 
@@ -253,7 +165,7 @@ static struct record *enter(struct directory *directory, const struct descriptor
         enliven(directory, record);
     if (record->entry.live)
         link_claims(directory, descriptor);
-    if (mark(directory, record, descriptor))
+    if (directory_mark(directory, record, descriptor))
         directory_note_rival(directory, record, descriptor);
     return record;
 }
@@ -271,8 +183,8 @@ struct directory *directory_new(const struct node_id *self, size_t max,
     directory->max = max;
     directory->random = *random;
     directory->topology = topology_new();
-    if (!directory->topology || table_init(&directory->prefixes, random) < 0 ||
-        table_init(&directory->marks, random) < 0) {
+    if (!directory->topology || table_init(&directory->ips, random) < 0 ||
+        table_init(&directory->names, random) < 0) {
         directory_free(directory);
         return NULL;
     }
@@ -285,8 +197,9 @@ void directory_free(struct directory *directory) {
     while (directory->n_records > 0)
         record_free(directory, directory->records[directory->n_records - 1]);
     free(directory->records);
-    table_deinit(&directory->prefixes);
-    table_deinit(&directory->marks);
+    free(directory->map);
+    table_deinit(&directory->ips);
+    table_deinit(&directory->names);
     topology_free(directory->topology);
     free(directory);
 }
@@ -366,7 +279,7 @@ enum directory_outcome directory_offer(struct directory *directory, const uint8_
     struct record *record = NULL;
 
     if (drop == DROP_NONE) {
-        record = find(directory, node_id_prefix(&descriptor.id));
+        record = directory_record(directory, node_id_prefix(&descriptor.id));
         if (node_id_is_equal(&descriptor.id, &directory->id))
             return offer_self(directory, bytes, length, &descriptor, wall, ret_drop);
         if (record && node_id_is_equal(&record->entry.id, &descriptor.id) &&
@@ -395,7 +308,7 @@ void directory_restore(struct directory *directory, const uint8_t *bytes, size_t
 
     if (descriptor_decode(bytes, length, &descriptor) != DROP_NONE)
         return;
-    struct record *record = find(directory, node_id_prefix(&descriptor.id));
+    struct record *record = directory_record(directory, node_id_prefix(&descriptor.id));
     if (node_id_prefix(&descriptor.id) == directory->prefix || record)
         return; /* ours, or held already: the store has one of each */
     bool live = is_current(&descriptor, wall) && !is_ahead(&descriptor, wall) &&
@@ -465,7 +378,7 @@ const struct directory_entry *directory_find(const struct directory *directory,
 
 const struct directory_entry *directory_find_prefix(const struct directory *directory,
                                                     uint64_t prefix) {
-    const struct record *record = find(directory, prefix);
+    const struct record *record = directory_record(directory, prefix);
 
     return record ? &record->entry : NULL;
 }
@@ -500,11 +413,12 @@ const struct directory_entry *directory_random(const struct directory *directory
 void directory_handshaken(struct directory *directory, const struct node_id *id,
                           const struct address *address, struct wall now) {
     struct record *record = find_id(directory, id);
+    struct acquaintance *acquaintance = record ? acquaintance_of(record) : NULL;
 
-    if (!record)
+    if (!acquaintance)
         return;
-    record->entry.handshaken = true;
-    record->entry.handshake_address = *address;
+    acquaintance->handshaken = true;
+    acquaintance->handshake_address = *address;
     if (now.us > record->entry.last_seen.us)
         record->entry.last_seen = now;
     mark_again(directory, record);
@@ -523,12 +437,13 @@ void directory_keep(struct directory *directory, const struct node_id *id) {
 void directory_pin(struct directory *directory, const struct node_id *id,
                    const struct address *address) {
     struct record *record = find_id(directory, id);
+    struct acquaintance *acquaintance = record ? acquaintance_of(record) : NULL;
 
-    if (!record)
+    if (!acquaintance)
         return;
     directory_keep(directory, id);
     record->entry.pinned = true;
-    record->entry.pin = *address;
+    acquaintance->pin = *address;
     mark_again(directory, record);
 }
 
@@ -540,13 +455,12 @@ static bool pin_binds(const struct address *pin, const struct address *address) 
 }
 
 void directory_unpin(struct directory *directory, const struct address *address) {
-    uint64_t hash = directory_mark_hash(directory, MARK_IP, address->ip, sizeof address->ip);
-    struct table_link *link = table_first(&directory->marks, hash);
+    struct table_link *link = table_first(&directory->ips, directory_ip_hash(directory, address));
 
     while (link) {
-        struct record *record = directory_mark(link)->owner;
+        struct record *record = directory_owner(link);
         link = table_next(link);
-        if (!record->entry.pinned || !pin_binds(&record->entry.pin, address))
+        if (!record->entry.pinned || !pin_binds(&record->entry.acquaintance->pin, address))
             continue;
         record->entry.pinned = false;
         mark_again(directory, record); /* frees this record's marks alone: the next is another's */
@@ -583,7 +497,7 @@ void directory_visit_bucket(const struct directory *directory, unsigned bucket,
 
 const uint8_t *directory_bytes(const struct directory *directory, uint64_t prefix,
                                size_t *ret_length, uint64_t *ret_sequence) {
-    const struct record *record = find(directory, prefix);
+    const struct record *record = directory_record(directory, prefix);
 
     if (prefix == directory->prefix && directory->self.length > 0) {
         *ret_length = directory->self.length;

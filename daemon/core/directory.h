@@ -16,6 +16,13 @@
 
 struct directory;
 
+/* What the few have of whom we know more than their word: we hold or held a link to it at one address, users pinned it at another. */
+struct acquaintance {
+    bool handshaken;
+    struct address handshake_address;
+    struct address pin; /* if the entry is pinned */
+};
+
 /* What is held of a node. Borrowed; valid until the next directory_offer/expire/remove. */
 struct directory_entry {
     struct node_id id;
@@ -24,16 +31,14 @@ struct directory_entry {
     struct mono received; /* when this version came */
     struct wall
         last_seen; /* wall time of the newest descriptor, or of its last sign of life as our neighbour */
-    const uint8_t *bytes; /* verbatim */
+    const uint8_t *bytes;                    /* verbatim */
+    const struct acquaintance *acquaintance; /* NULL: known by its descriptor alone */
     uint16_t length;
     bool relay, mailbox;
     bool
         live; /* its keys hold: counts as a node of the network. Kept entries may have outlived theirs */
-    bool kept;       /* pinned, corresponded with or queued for: stays when its keys end */
-    bool handshaken; /* we hold or held a link to it at `handshake_address` */
-    struct address handshake_address;
-    bool pinned;
-    struct address pin; /* the address at which users pinned it */
+    bool kept;   /* pinned, corresponded with or queued for: stays when its keys end */
+    bool pinned; /* has an acquaintance that says where */
 };
 
 /* self: our own id; never entered by others' word. max counts live entries (a kept one that comes back is

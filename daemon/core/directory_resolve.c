@@ -8,6 +8,11 @@
 
 /* ---- Does an address count? ---- */
 
+/* Do we know from a handshake where it is? */
+static bool is_met(const struct directory_entry *entry) {
+    return entry->acquaintance && entry->acquaintance->handshaken;
+}
+
 size_t directory_entry_addresses(const struct directory_entry *entry,
                                  struct address ret_addresses[ENTRY_ADDRESSES_MAX]) {
     struct descriptor descriptor;
@@ -16,8 +21,8 @@ size_t directory_entry_addresses(const struct directory_entry *entry,
     directory_descriptor(entry, &descriptor);
     n = descriptor.n_addresses;
     memcpy(ret_addresses, descriptor.addresses, sizeof descriptor.addresses);
-    if (entry->handshaken)
-        ret_addresses[n++] = entry->handshake_address;
+    if (is_met(entry))
+        ret_addresses[n++] = entry->acquaintance->handshake_address;
     return n;
 }
 
@@ -31,12 +36,12 @@ struct witness {
 static struct witness question(const struct directory_entry *neighbour, uint64_t prefix,
                                const struct address *address) {
     struct descriptor descriptor;
-    struct address place = neighbour->handshake_address;
     struct witness witness = {0, false};
 
     directory_descriptor(neighbour, &descriptor);
-    if (!neighbour->handshaken)
-        place = descriptor.addresses[0]; /* unspecified if it claims none */
+    struct address place = is_met(neighbour)
+                               ? neighbour->acquaintance->handshake_address
+                               : descriptor.addresses[0]; /* unspecified if it claims none */
     if (!address_is_private(&place) && !address_is_unspecified(&place))
         witness.network = address_network(&place);
     for (size_t i = 0; i < descriptor.n_neighbours; i++)
@@ -71,7 +76,7 @@ bool directory_address_counts(const struct directory *directory,
     struct witness witnesses[TOPOLOGY_DEGREE_MAX];
     size_t n = 0;
 
-    if (entry->handshaken && address_is_equal(&entry->handshake_address, address))
+    if (is_met(entry) && address_is_equal(&entry->acquaintance->handshake_address, address))
         return true;
     size_t n_prefixes = topology_neighbours(directory->topology, entry->prefix, prefixes);
     for (size_t i = 0; i < n_prefixes; i++) {
@@ -129,11 +134,10 @@ static bool claims(const struct directory_entry *entry, const struct address *ad
 
 static bool is_contested(const struct directory *directory, const struct record *record,
                          const struct address *address) {
-    uint64_t hash = directory_mark_hash(directory, MARK_IP, address->ip, sizeof address->ip);
-    struct table_link *link = table_first(&directory->marks, hash);
+    struct table_link *link = table_first(&directory->ips, directory_ip_hash(directory, address));
 
     for (unsigned i = 0; link && i < RIVALS_LOOKED_AT; i++, link = table_next(link)) {
-        const struct record *other = directory_mark(link)->owner;
+        const struct record *other = directory_owner(link);
         if (other != record && other->entry.live && claims(&other->entry, address))
             return true;
     }
@@ -232,13 +236,11 @@ static enum resolve_outcome resolve_name(const struct directory *directory,
 
     if (!descriptor_name_is_valid(destination->name))
         return RESOLVE_NONE;
-    uint64_t hash =
-        directory_mark_hash(directory, MARK_NAME, destination->name, strlen(destination->name));
     if (self_descriptor(directory, &descriptor) && strcmp(descriptor.name, destination->name) == 0)
         list(candidates, &directory->id);
-    for (struct table_link *link = table_first(&directory->marks, hash); link;
+    for (struct table_link *link = directory_by_name(directory, destination->name); link;
          link = table_next(link)) {
-        const struct directory_entry *entry = &directory_mark(link)->owner->entry;
+        const struct directory_entry *entry = &directory_named(link)->entry;
         directory_descriptor(entry, &descriptor);
         enum sign_of_life life = life_of(directory, entry);
         if (strcmp(descriptor.name, destination->name) != 0 || life < most)
@@ -263,11 +265,11 @@ static bool matches(const struct address *address, const struct address *asked) 
 static bool is_pinned_at(const struct directory_entry *entry, const struct address *asked) {
     struct address addresses[ENTRY_ADDRESSES_MAX];
 
-    if (!entry->pinned || !address_is_same_ip(&entry->pin, asked))
+    if (!entry->pinned || !address_is_same_ip(&entry->acquaintance->pin, asked))
         return false;
-    if (entry->pin.port == asked->port)
+    if (entry->acquaintance->pin.port == asked->port)
         return true;
-    if (entry->pin.port != 0)
+    if (entry->acquaintance->pin.port != 0)
         return false;
     size_t n = directory_entry_addresses(entry, addresses);
     for (size_t i = 0; i < n; i++)
@@ -322,8 +324,9 @@ static void weigh(const struct directory *directory, const struct directory_entr
     }
     /* Pinned at a port of the IP that was asked for: it is one of those there, known or not to be
      * up. */
-    if (entry->pinned && entry->pin.port != 0 && matches(&entry->pin, asked))
-        note_confirmed(found, &entry->id, entry->pin.port, life);
+    if (entry->pinned && entry->acquaintance->pin.port != 0 &&
+        matches(&entry->acquaintance->pin, asked))
+        note_confirmed(found, &entry->id, entry->acquaintance->pin.port, life);
     size_t n = directory_entry_addresses(entry, addresses);
     for (size_t i = 0; i < n; i++) {
         if (!matches(&addresses[i], asked))
@@ -337,7 +340,7 @@ static void weigh(const struct directory *directory, const struct directory_entr
 
 static void look(const struct directory *directory, const struct address *asked,
                  struct found *found) {
-    uint64_t hash = directory_mark_hash(directory, MARK_IP, asked->ip, sizeof asked->ip);
+    struct table_link *link = table_first(&directory->ips, directory_ip_hash(directory, asked));
     struct descriptor self;
 
     found_init(found);
@@ -345,9 +348,8 @@ static void look(const struct directory *directory, const struct address *asked,
         for (size_t i = 0; i < self.n_addresses; i++)
             if (matches(&self.addresses[i], asked))
                 note_confirmed(found, &directory->id, self.addresses[i].port, LIFE_LINKS);
-    for (struct table_link *link = table_first(&directory->marks, hash); link;
-         link = table_next(link))
-        weigh(directory, &directory_mark(link)->owner->entry, asked, found);
+    for (; link; link = table_next(link))
+        weigh(directory, &directory_owner(link)->entry, asked, found);
 }
 
 static enum resolve_outcome answer(const struct directory *directory, struct candidates *result,

@@ -21,7 +21,7 @@ static bool look_at_pin(void *context, const struct node_id *recipient) {
     size_t n = 0;
     if (!entry || !entry->pinned)
         return true;
-    struct destination at = {.kind = DEST_ADDRESS, .address = entry->pin};
+    struct destination at = {.kind = DEST_ADDRESS, .address = entry->acquaintance->pin};
     walk->changed += directory_resolve(directory, &at, ids, &n) == RESOLVE_KEY_CHANGED;
     return ++walk->looked < PINS_MAX;
 }

@@ -393,7 +393,9 @@ void node_store_entry(struct node *node, const struct directory_entry *entry) {
         return;
     memcpy(bytes, entry->bytes, entry->length);
     struct store_op op = {.kind = STORE_NODE_PUT,
-                          .node_put = {entry->id, bytes, entry->length, entry->pinned, entry->pin}};
+                          .node_put = {entry->id, bytes, entry->length, entry->pinned, {{0}, 0}}};
+    if (entry->pinned)
+        op.node_put.pin = entry->acquaintance->pin;
     effects_store(node->effects, &op, OWNER_NODE, (uint64_t)(uintptr_t)bytes);
 }
 

@@ -80,7 +80,7 @@ struct sim_host {
     uint64_t uplink_sent, uplink_dropped; /* datagrams, of those that a bounded line was given */
     struct sim_event *gathered;           /* datagrams, SIM_GATHERED_MAX at most; see sim.c */
     unsigned n_gathered;
-    struct sim_traffic traffic;           /* in all its lives */
+    struct sim_traffic traffic;  /* in all its lives */
     bool deaf;                   /* what is sent to it is lost: a silent crash seen from outside */
     unsigned box;                /* the address translator that it is behind, from 1; 0: none */
     struct address seen_as;      /* where its latest datagram seems to come from */

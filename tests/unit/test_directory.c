@@ -1,4 +1,4 @@
-/* link: daemon/core/directory daemon/core/directory_resolve daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/topology daemon/core/topology_draw shared/address proto/wire.pb-c */
+/* link: daemon/core/directory daemon/core/directory_index daemon/core/directory_resolve daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/topology daemon/core/topology_draw shared/address proto/wire.pb-c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -364,7 +364,7 @@ static void test_restore(void **state) {
     directory_restore(f->directory, (const uint8_t *)"rubbish", 7, false, NULL, f->wall);
     const struct directory_entry *a = directory_find(f->directory, &f->nodes[0].id);
     const struct directory_entry *b = directory_find(f->directory, &f->nodes[1].id);
-    assert_true(a->live && a->kept && a->pinned && address_is_equal(&a->pin, &pin));
+    assert_true(a->live && a->kept && a->pinned && address_is_equal(&a->acquaintance->pin, &pin));
     assert_true(!b->live && b->kept && !b->pinned);
     assert_null(directory_find(f->directory, &f->self.id));
     assert_int_equal(directory_count(f->directory), 1);
