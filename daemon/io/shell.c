@@ -15,8 +15,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* Batches a socket may deliver before clients, store and timers have their turn again. */
-#define BATCHES_A_TURN 4
+/* Datagrams a socket may deliver, to a batch more, before clients, store and timers have their turn
+ * again. */
+#define DATAGRAMS_A_TURN 256
 #define RESULTS_A_TURN 64
 /* For what the kernel did not take at once when leaving. */
 #define FLUSH_S 0.5
@@ -109,9 +110,10 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events) {
     struct shell *shell = ev_userdata(loop);
     size_t socket = (size_t)(watcher - shell->readable);
     struct datagram datagrams[UDP_BATCH];
+    size_t n;
     (void)events;
-    for (int i = 0; i < BATCHES_A_TURN || udp_is_holding(shell->udp, socket); i++) {
-        size_t n = udp_receive(shell->udp, socket, datagrams);
+    for (size_t i = 0; i < DATAGRAMS_A_TURN || udp_is_holding(shell->udp, socket); i += n) {
+        n = udp_receive(shell->udp, socket, datagrams);
         if (n > 0)
             shell_step(shell, &(struct node_event){.kind = EVENT_DATAGRAMS,
                                                    .datagrams = {.v = datagrams, .n = n}});

@@ -14,6 +14,8 @@
 
 /* A burst of a full window towards several neighbours fits the kernel's buffers. */
 #define BUFFER_WANTED (4 * 1024 * 1024)
+/* Messages of the first reading where each may be many datagrams. */
+#define WANTED_AT_FIRST 4
 #define PAGE 4096 /* or a part of one: more than an alignment it is not */
 
 static const uint8_t ipv4_mapped[12] = {[10] = 0xff, [11] = 0xff};
@@ -106,7 +108,7 @@ static struct udp_inbox *inbox_new(bool gathered) {
         return NULL;
     in->n = gathered ? UDP_READ_GATHERED : UDP_READ_PLAIN;
     in->stride = gathered ? UDP_MESSAGE_MAX : DATAGRAM_LEN + 1;
-    in->wanted = in->n;
+    in->wanted = gathered ? WANTED_AT_FIRST : in->n;
     void *buffers = NULL;
     if (posix_memalign(&buffers, PAGE, in->n * in->stride) != 0) {
         free(in);
@@ -236,13 +238,21 @@ static void learn_local(const struct udp_socket *s, struct msghdr *header,
     }
 }
 
-/* Read what waits into an empty inbox. As many messages as `wanted` fill one answer, so that
- * little is held over and the buffers in use stay few, and in the cache. */
+/* As many messages as fill one answer, so that little is held over and the buffers in use are few:
+ * in the cache, and in memory. More than before only where all that were asked for came. */
+static void adapt(struct udp_inbox *in, size_t datagrams) {
+    size_t fit = UDP_BATCH * in->got / datagrams;
+    if (in->got == in->asked && in->wanted < in->n)
+        in->wanted = 2 * in->wanted < in->n ? 2 * in->wanted : in->n;
+    if (fit < in->wanted)
+        in->wanted = fit > 0 ? fit : 1;
+}
+
+/* Read what waits into an empty inbox. */
 static void inbox_fill(struct udp *udp, struct udp_socket *s) {
     struct udp_inbox *in = s->inbox;
     size_t datagrams = 0;
     in->asked = in->wanted;
-    in->wanted = in->n;
     in->got = in->message = in->offset = 0;
     for (size_t i = 0; i < in->asked; i++) {
         in->messages[i].header.msg_namelen = sizeof in->names[i];
@@ -261,9 +271,7 @@ static void inbox_fill(struct udp *udp, struct udp_socket *s) {
         in->segments[i] = segment > 0 && segment < length ? segment : length;
         datagrams += length > 0 ? (length + in->segments[i] - 1) / in->segments[i] : 1;
     }
-    size_t fit = UDP_BATCH * in->got / datagrams;
-    if (fit < in->n)
-        in->wanted = fit > 0 ? fit : 1;
+    adapt(in, datagrams);
 }
 
 /* Hand out as many as `room` datagrams of the message that is next; returns how many. */

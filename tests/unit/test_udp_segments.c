@@ -318,12 +318,15 @@ static void test_reading_grows_again(void **state) {
     script(64 * 100, 100);
     assert_int_equal(udp_receive(udp, 0, got), 64);
     assert_false(udp_may_have_more(udp, 0));
-    for (size_t i = 0; i < 6; i++)
+    for (size_t i = 0; i < 7; i++)
         script(200, 0);
     assert_int_equal(udp_receive(udp, 0, got), 2);
     assert_true(udp_may_have_more(udp, 0));
     assert_false(udp_is_holding(udp, 0));
     assert_int_equal(udp_receive(udp, 0, got), 4);
+    assert_true(udp_may_have_more(udp, 0));
+    assert_int_equal(udp_receive(udp, 0, got), 1);
+    assert_int_equal(kernel.asked, 8);
     assert_false(udp_may_have_more(udp, 0));
     assert_int_equal(counters_of(udp).gathered, 64);
     udp_close(udp);
@@ -341,16 +344,35 @@ static void test_odd_messages(void **state) {
     script(2 * (DATAGRAM_LEN + 5), DATAGRAM_LEN + 5);
     script(10, 10);
     script(10, 20);
-    assert_int_equal(udp_receive(udp, 0, got), 8);
+    assert_int_equal(udp_receive(udp, 0, got), 4);
     assert_part(&got[0], 0, 0, DATAGRAM_LEN);
     assert_part(&got[1], 1, 0, 0);
     assert_part(&got[2], 2, 0, DATAGRAM_LEN + 1);
     assert_part(&got[3], 3, 0, DATAGRAM_LEN + 1);
-    assert_part(&got[4], 4, 0, DATAGRAM_LEN + 1);
-    assert_part(&got[5], 4, DATAGRAM_LEN + 5, DATAGRAM_LEN + 1);
-    assert_part(&got[6], 5, 0, 10);
-    assert_part(&got[7], 6, 0, 10);
+    assert_int_equal(udp_receive(udp, 0, got), 4);
+    assert_part(&got[0], 4, 0, DATAGRAM_LEN + 1);
+    assert_part(&got[1], 4, DATAGRAM_LEN + 5, DATAGRAM_LEN + 1);
+    assert_part(&got[2], 5, 0, 10);
+    assert_part(&got[3], 6, 0, 10);
     assert_int_equal(counters_of(udp).gathered, 2);
+    udp_close(udp);
+}
+
+/* Where all that was asked for comes and each is alone, a reading grows to all its buffers, and no
+ * further. */
+static void test_reading_at_its_bound(void **state) {
+    (void)state;
+    struct udp *udp = open_fake(64);
+    struct datagram got[UDP_BATCH];
+    size_t n = 0, k;
+    for (size_t i = 0; i < 64; i++)
+        script(200, 0);
+    for (size_t asked = 4; (k = udp_receive(udp, 0, got)) > 0; asked = asked < 32 ? 2 * asked : 32)
+        for (size_t i = 0; i < k; i++) {
+            assert_int_equal(kernel.asked, asked);
+            assert_part(&got[i], n++, 0, 200);
+        }
+    assert_int_equal(n, 64);
     udp_close(udp);
 }
 
@@ -370,6 +392,7 @@ int main(void) {
         cmocka_unit_test(test_error_of_a_destination),
         cmocka_unit_test(test_more_than_a_call_hands_out),
         cmocka_unit_test(test_reading_grows_again),
+        cmocka_unit_test(test_reading_at_its_bound),
         cmocka_unit_test(test_odd_messages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
