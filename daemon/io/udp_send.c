@@ -1,7 +1,7 @@
 /* Sending: see udp.h. A lot of datagrams is put in the order of sockets and destinations, since
  * nothing but the order to one destination matters to anybody; what then lies together and has one
- * length leaves as one message that the kernel, or the device, cuts up (UDP_SEGMENT). Way through
- * the kernel, which costs more than the sealing of a datagram, is thus paid once for fifty.
+ * length leaves as one message that the kernel, or the device, cuts up (UDP_SEGMENT). The way
+ * through the kernel, which costs more than sealing a datagram, is thus paid once for fifty.
  *
  * A kernel, device or path that can't do so says so, and then the socket goes on without. */
 #ifndef _GNU_SOURCE
@@ -291,7 +291,7 @@ static void send_part(struct udp *udp, struct udp_socket *s, size_t from, size_t
 
 static void send_lot(struct udp *udp, const struct datagram *datagrams, size_t n) {
     struct udp_outbox *out = &udp->out;
-    size_t ends[UDP_SOCKETS_MAX], end = 0;
+    size_t ends[UDP_SOCKETS_MAX] = {0}, end = 0, from = 0;
     for (size_t k = 0; k < udp->n; k++)
         end = ends[k] = arrange(udp, &udp->sockets[k], end);
     for (size_t i = 0; i < n; i++) {
@@ -301,8 +301,8 @@ static void send_lot(struct udp *udp, const struct datagram *datagrams, size_t n
         out->order[to->next] = &datagrams[i];
         out->order_to[to->next++] = out->to[i];
     }
-    for (size_t k = 0; k < udp->n; k++)
-        send_part(udp, &udp->sockets[k], k > 0 ? ends[k - 1] : 0, ends[k]);
+    for (size_t k = 0; k < udp->n; from = ends[k++])
+        send_part(udp, &udp->sockets[k], from, ends[k]);
 }
 
 void udp_send(struct udp *udp, const struct datagram *datagrams, size_t n) {
