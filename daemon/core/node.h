@@ -67,6 +67,10 @@ struct boot_mail_key {
 struct node_boot {
     const struct out_record *pending; /* not final, oldest first */
     size_t n_pending;
+    /* So many more are there, in (after, until]: read by STORE_OUT_PENDING once the node runs, since a
+     * hundred thousand would keep it from starting. */
+    size_t n_unread;
+    int64_t unread_after, unread_until;
     const struct boot_node *nodes;
     size_t n_nodes;
     const struct spare *spares;

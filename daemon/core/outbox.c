@@ -108,6 +108,8 @@ static void find_done(struct outbox *outbox, const struct out_op *op,
     struct out_message *message = out_find_own(outbox, &op->id);
     struct message_report report = out_report_record(&result->record);
     report.id = op->id;
+    if (!message && !result->error)
+        message = out_load_one(outbox, &result->record, now, wall);
     if (op->client_gone)
         return;
     if (message && op->cancel)
@@ -147,6 +149,9 @@ void outbox_stored(struct outbox *outbox, uint64_t cookie, const struct store_re
     case OUT_OP_FIND:
         find_done(outbox, op, result, now, wall);
         break;
+    case OUT_OP_LOAD:
+        out_load_done(outbox, result, now, wall);
+        break;
     case OUT_OP_READ_MAIL:
         out_mail_read(outbox, op, result);
         break;
@@ -173,48 +178,6 @@ static int init_tables(struct outbox *outbox) {
     return 0;
 }
 
-/* One message that was owed when we stopped. */
-static int boot_message(struct outbox *outbox, const struct out_record *record, struct mono now,
-                        struct wall wall) {
-    bool is_mail = record->kind == KIND_MAIL;
-    struct out_conversation *conversation =
-        is_mail ? NULL : out_conversation_get(outbox, &record->recipient);
-    struct out_message *message =
-        conversation || is_mail ? out_message_new(outbox, record, conversation) : NULL;
-    if (!message)
-        return -ENOMEM;
-    if (conversation && conversation->sequence < record->sequence)
-        conversation->sequence = record->sequence;
-    if (!node_id_is_equal(&record->recipient, &outbox->self)) {
-        message->flow = out_flow_get(outbox, &record->recipient, record->relays_exact,
-                                     record->strict, record->shards_k, record->shards_m);
-        if (!message->flow) {
-            out_message_discard(outbox, message);
-            return -ENOMEM;
-        }
-        message->flow->n_messages++;
-        if (is_mail)
-            out_kept_boot(outbox, message);
-    }
-    out_message_enter(outbox, message, record->progress, now, wall);
-    return 0;
-}
-
-static int boot_all(struct outbox *outbox, const struct node_boot *boot, struct mono now,
-                    struct wall wall) {
-    for (size_t i = 0; i < boot->n_conversations; i++) {
-        struct out_conversation *conversation =
-            out_conversation_get(outbox, &boot->conversations[i].recipient);
-        if (!conversation)
-            return -ENOMEM;
-        conversation->sequence = boot->conversations[i].sequence;
-    }
-    for (size_t i = 0; i < boot->n_pending; i++)
-        if (boot_message(outbox, &boot->pending[i], now, wall))
-            return -ENOMEM;
-    return 0;
-}
-
 struct outbox *outbox_new(const struct outbox_config *config, const struct node_boot *boot,
                           struct mono now, struct wall wall) {
     struct outbox *outbox = calloc(1, sizeof *outbox);
@@ -228,6 +191,7 @@ struct outbox *outbox_new(const struct outbox_config *config, const struct node_
     TAILQ_INIT(&outbox->cached);
     TAILQ_INIT(&outbox->unstored);
     TAILQ_INIT(&outbox->locals);
+    TAILQ_INIT(&outbox->load.late);
     TAILQ_INIT(&outbox->all_flows);
     TAILQ_INIT(&outbox->run);
     TAILQ_INIT(&outbox->unready);
@@ -242,7 +206,7 @@ struct outbox *outbox_new(const struct outbox_config *config, const struct node_
     outbox->state_retry_us = outbox->local_retry_us = US_PER_S;
     config->budget->evict[BUDGET_OUTBOX] = out_evict;
     config->budget->context[BUDGET_OUTBOX] = outbox;
-    if (init_tables(outbox) || boot_all(outbox, boot, now, wall)) {
+    if (init_tables(outbox) || out_load_boot(outbox, boot, now, wall)) {
         outbox_free(outbox);
         return NULL;
     }
@@ -318,6 +282,7 @@ void outbox_tick(struct outbox *outbox, struct mono now, struct wall wall) {
         out_retry_states(outbox, now);
     if (mono_is_due(outbox->keys_check, now))
         expire_keys(outbox, now, wall);
+    out_load_tick(outbox, now);
     out_local_start(outbox, now);
     out_run(outbox, now, wall);
     out_mail_tick(outbox, now, wall);
@@ -330,14 +295,14 @@ struct mono outbox_next(const struct outbox *outbox) {
     struct mono next = mono_min(timers_next(&outbox->timers), outbox->expiry_check);
     next = mono_min(next, mono_min(outbox->ready_at, paths_next(outbox->config.paths)));
     next = mono_min(next, mono_min(outbox->state_retry, outbox->keys_check));
-    next = mono_min(next, out_mail_next(outbox));
+    next = mono_min(next, mono_min(out_mail_next(outbox), out_load_next(outbox)));
     if (outbox->local_stage == OUT_LOCAL_NONE && !TAILQ_EMPTY(&outbox->locals))
         next = mono_min(next, outbox->local_retry);
     return next;
 }
 
 uint64_t outbox_pending(const struct outbox *outbox) {
-    return outbox->n_pending;
+    return outbox->n_pending + outbox->load.left;
 }
 
 uint64_t outbox_pending_to(const struct outbox *outbox, const struct node_id *recipient) {

@@ -71,6 +71,8 @@ static void done(struct outbox *outbox, struct out_op *op, int error) {
 int outbox_deposit(struct outbox *outbox, const struct outbox_mail *mail, uint64_t quota,
                    struct wall wall) {
     struct out_message *known = out_find(outbox, &mail->id);
+    if (outbox->load.is_needed) /* how much we keep is not known yet */
+        return -ENOMEM;
     if (known && (known->kind != KIND_MAIL || known->size != mail->length))
         return -EEXIST;
     if (!known &&

@@ -106,6 +106,9 @@ void out_finish(struct outbox *outbox, struct out_message *message, enum message
     outbox->n_pending--;
     if (message->kind == KIND_MAIL && message->flow)
         out_kept_gone(outbox, message);
+    if (message->late)
+        TAILQ_REMOVE(&outbox->load.late, message, queue);
+    message->late = false;
     if (message->flow)
         out_flow_forget(outbox, message);
     else if (message->queued)
@@ -248,6 +251,15 @@ void out_message_queue(struct out_messages *queue, struct out_message *message) 
         TAILQ_INSERT_HEAD(queue, message, queue);
 }
 
+void out_message_enqueue(struct outbox *outbox, struct out_message *message) {
+    if (message->flow) {
+        out_flow_enqueue(outbox, message->flow, message);
+    } else {
+        message->queued = true;
+        TAILQ_INSERT_TAIL(&outbox->locals, message, queue);
+    }
+}
+
 void out_message_enter(struct outbox *outbox, struct out_message *message, uint64_t progress,
                        struct mono now, struct wall wall) {
     plan_blocks(message, progress);
@@ -257,12 +269,11 @@ void out_message_enter(struct outbox *outbox, struct out_message *message, uint6
     outbox->n_messages++;
     outbox->n_pending++;
     plan_expiry(outbox, message->expires, now, wall);
-    if (message->flow) {
-        out_flow_enqueue(outbox, message->flow, message);
-    } else {
-        message->queued = true;
-        TAILQ_INSERT_TAIL(&outbox->locals, message, queue);
-    }
+    message->late = outbox->load.is_needed && !message->owed;
+    if (message->late)
+        TAILQ_INSERT_TAIL(&outbox->load.late, message, queue);
+    else
+        out_message_enqueue(outbox, message);
 }
 
 /* ---- Blocks ---- */

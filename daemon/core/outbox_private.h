@@ -1,4 +1,5 @@
-/* What the outbox's files call of each other: outbox.c (requests and the store), outbox_put.c (what
+/* What the outbox's files call of each other: outbox.c (requests and the store), outbox_load.c (what
+ * was owed when we stopped), outbox_put.c (what
  * is accepted), outbox_batch.c (many at once), outbox_message.c (messages and how they end),
  * outbox_watch.c (who waits for them), outbox_local.c (those to ourselves), outbox_parcel.c (parcels:
  * gathered, read, sealed), outbox_flow.c (per recipient: keys, turns, waiting), outbox_send.c (its
@@ -15,6 +16,20 @@
 struct out_op *out_op_new(struct outbox *outbox, enum out_op_kind kind);
 void out_op_free(struct outbox *outbox, struct out_op *op);
 void out_store(struct outbox *outbox, const struct store_op *operation, const struct out_op *op);
+
+/* ---- outbox_load.c ---- */
+/* What was owed when we stopped, as far as boot has it. 0 or -ENOMEM. */
+int out_load_boot(struct outbox *outbox, const struct node_boot *boot, struct mono now,
+                  struct wall wall);
+/* Ask for the next page of the rest, if one is due; its result. */
+void out_load_tick(struct outbox *outbox, struct mono now);
+struct mono out_load_next(const struct outbox *outbox);
+void out_load_done(struct outbox *outbox, const struct store_result *result, struct mono now,
+                   struct wall wall);
+/* One that somebody asks for and that was not read yet, from its record. NULL: it is none, or there is
+ * no memory. */
+struct out_message *out_load_one(struct outbox *outbox, const struct out_record *record,
+                                 struct mono now, struct wall wall);
 
 /* ---- outbox_put.c ---- */
 /* The words for a store's error. */
@@ -60,6 +75,8 @@ uint32_t out_block_size(const struct out_message *message);
 /* Does it go block by block, behind those that are sent whole? Files do whatever their size: a block
  * of one is alone in its parcel. */
 bool out_is_long(const struct out_message *message);
+/* It is for its flow to send, or for ourselves. */
+void out_message_enqueue(struct outbox *outbox, struct out_message *message);
 /* Put it where it belongs among those that wait: files behind long messages. */
 void out_message_queue(struct out_messages *queue, struct out_message *message);
 /* What an item of it takes in a parcel, with so many bytes; and its head. */

@@ -111,7 +111,8 @@ static bool is_acceptable(struct outbox *outbox, const struct request *request,
                  outbox->config.message_max);
     } else if (out_find_own(outbox, &request->push.id)) {
         return true;
-    } else if (outbox->n_messages + outbox->n_putting >= outbox->config.messages_max) {
+    } else if (outbox->n_messages + outbox->n_putting + outbox->load.left >=
+               outbox->config.messages_max) {
         snprintf(why.text, sizeof why.text, "too many messages wait to be delivered (limit %zu)",
                  outbox->config.messages_max);
     } else if (is_file && outbox->n_files >= OUTBOX_FILES_MAX) {
@@ -277,8 +278,10 @@ static void answer_push(struct outbox *outbox, const struct out_op *op,
 }
 
 static void put_existed(struct outbox *outbox, const struct out_op *op,
-                        const struct store_result *result) {
+                        const struct store_result *result, struct mono now, struct wall wall) {
     struct out_message *known = out_find_own(outbox, &op->id);
+    if (!known)
+        known = out_load_one(outbox, &result->record, now, wall);
     if (known)
         answer_push(outbox, op, known);
     else if (op->batch)
@@ -324,7 +327,7 @@ void out_put_done(struct outbox *outbox, struct out_op *op, const struct store_r
             out_flow_wake(outbox, flow);
         }
         if (result->error == 0)
-            put_existed(outbox, op, result);
+            put_existed(outbox, op, result, now, wall);
         else if (op->batch)
             out_batch_refused(op->batch, &refusal);
         else if (!op->client_gone)

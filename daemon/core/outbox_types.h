@@ -64,6 +64,8 @@ struct out_message {
     const char *reason;
     uint8_t *body; /* kept copy of a small one, or NULL: to be read from the store */
     bool queued;   /* in its flow's queue, or among the local ones */
+    bool owed;     /* was so when we stopped */
+    bool late;     /* among those that were pushed before all these were read */
     bool alone;    /* was part of a refused parcel: goes in one of its own, to learn whether it was
                       meant */
     bool state_lost; /* its final state could not be stored: among `unstored` */
@@ -222,7 +224,8 @@ enum out_op_kind {
     OUT_OP_READ_LOCAL,
     OUT_OP_FIND,
     OUT_OP_READ_MAIL,
-    OUT_OP_DEPOSIT
+    OUT_OP_DEPOSIT,
+    OUT_OP_LOAD
 };
 struct out_op { /* a store operation under way; its address is the cookie */
     TAILQ_ENTRY(out_op) link;
@@ -276,6 +279,14 @@ struct outbox {
     struct node_id self;
     struct table messages, conversations, flows, parcels;
     struct out_messages all, cached, unstored, locals;
+    /* What was owed when we stopped and is not read yet; meanwhile what is pushed waits, being younger. */
+    struct {
+        bool is_needed, is_under_way;
+        int64_t after, until;
+        uint64_t left;
+        struct mono due;
+        struct out_messages late;
+    } load;
     size_t n_messages, n_putting, n_files; /* files: those being put included */
     struct out_batches batches;
     size_t n_batches;

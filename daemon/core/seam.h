@@ -119,6 +119,7 @@ enum store_kind {
     STORE_OUT_READ, /* read body[offset, offset + length); -ENOENT: the message, or its file, is gone; -ESTALE: the file is not what
                          was accepted */
     STORE_OUT_FIND, /* the record of an id, or -ENOENT */
+    STORE_OUT_PENDING, /* a page of what is not final, oldest first: see node_boot */
     STORE_IN_PUT, /* one block of a message or file, idempotent. Results: see store_in_outcome. -EDQUOT: over a quota, nothing of it
                          is kept; -EBADMSG: the file is complete and its digest is wrong, or what was
                          here is gone: it begins anew with its next block; -EAGAIN: all is here, but its digest is still being
@@ -176,6 +177,10 @@ struct store_op {
         struct {
             struct message_id id;
         } out_find;
+        struct {
+            int64_t after, until; /* cursors */
+            uint32_t limit;
+        } out_pending;
         struct {
             struct node_id sender;
             struct address sender_address;
@@ -275,8 +280,9 @@ struct store_result {
     uint32_t length;
     const struct in_record *messages; /* IN_FETCH, borrowed during the event */
     size_t n_messages;
-    bool more;    /* IN_FETCH, HISTORY, CONVERSATIONS, FILES, FORGET: there are further ones */
-    int64_t next; /* HISTORY, CONVERSATIONS, FILES: the cursor to go on from */
+    bool more;    /* OUT_PENDING, IN_FETCH, HISTORY, CONVERSATIONS, FILES, FORGET: there are further ones */
+    int64_t next; /* HISTORY, CONVERSATIONS, FILES, OUT_PENDING: the cursor to go on from */
+    const struct out_record *pending; /* OUT_PENDING */
     const struct history_record *history;
     const struct conversation_record *conversations;
     const struct file_record *files;

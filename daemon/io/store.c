@@ -49,8 +49,9 @@ struct store {
 };
 
 static bool is_read(enum store_kind kind) {
-    return kind == STORE_OUT_READ || kind == STORE_OUT_FIND || kind == STORE_IN_FETCH ||
-           kind == STORE_HISTORY || kind == STORE_CONVERSATIONS || kind == STORE_FILES;
+    return kind == STORE_OUT_READ || kind == STORE_OUT_FIND || kind == STORE_OUT_PENDING ||
+           kind == STORE_IN_FETCH || kind == STORE_HISTORY || kind == STORE_CONVERSATIONS ||
+           kind == STORE_FILES;
 }
 
 static void batch_free(struct batch *batch) {
@@ -146,6 +147,8 @@ static int apply_message(struct store_db *db, const struct store_op *op,
         return store_out_read(db, op, result, arena);
     case STORE_OUT_FIND:
         return store_out_find(db, op, result, arena);
+    case STORE_OUT_PENDING:
+        return store_out_pending(db, op, result, arena);
     case STORE_IN_PUT:
         return store_in_put(db, op, result);
     case STORE_IN_FETCH:
@@ -266,7 +269,7 @@ static void answer_failed(struct store_db *db, struct batch *batch, int error) {
 static void run_batch(struct store_db *db, struct batch *batch) {
     int64_t next_row = db->next_row, next_body = db->next_body;
     run_simple(db, SQL_BEGIN);
-    store_parts_look(db);
+    store_rest_look(db);
     for (size_t i = 0; i < batch->n && !db->error; i++)
         apply(db, &batch->ops[i], &batch->results[i], &batch->arena);
     if (commit(db))

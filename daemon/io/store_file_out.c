@@ -99,6 +99,7 @@ static int put_file(struct store_db *db, const struct store_op *op, struct store
     memset(record.reason, 0, sizeof record.reason);
     store_out_insert_file(db, &record);
     insert_head(db, &record);
+    db->has_files = true;
     result->record = record;
     return 0;
 }

@@ -52,6 +52,41 @@ bool store_out_find_id(struct store_db *db, const struct message_id *id,
     return found;
 }
 
+/* ---- Sequences ----
+ * None may be used again, whatever becomes of its message. Of those that are pushed to one recipient
+ * in one transaction the last is written. */
+
+static void write_raise(struct store_db *db, struct store_raise *raise) {
+    if (!raise->is_changed)
+        return;
+    struct query query = query_begin(db, SQL_CONVERSATION_RAISE);
+    query_blob(&query, raise->recipient.bytes, NODE_ID_LEN);
+    query_int(&query, raise->sequence);
+    query_run(&query);
+    raise->is_changed = false;
+}
+
+static void raise_sequence(struct store_db *db, const struct node_id *recipient, int64_t sequence) {
+    struct store_raise *raise = &db->raises[recipient->bytes[0] % STORE_RAISES];
+    if (!raise->is_changed || !node_id_is_equal(&raise->recipient, recipient)) {
+        write_raise(db, raise);
+        *raise = (struct store_raise){true, *recipient, sequence};
+    } else if (sequence > raise->sequence) {
+        raise->sequence = sequence;
+    }
+}
+
+void store_raises_flush(struct store_db *db) {
+    for (size_t i = 0; i < STORE_RAISES; i++)
+        write_raise(db, &db->raises[i]);
+}
+
+void store_raises_drop(struct store_db *db) {
+    memset(db->raises, 0, sizeof db->raises);
+}
+
+/* ---- Putting ---- */
+
 static bool insert_out(struct store_db *db, const struct out_record *record, int64_t blocks,
                        const uint8_t *body) {
     struct query query = query_begin(db, SQL_OUT_INSERT);
@@ -77,7 +112,11 @@ static bool insert_out(struct store_db *db, const struct out_record *record, int
         query_null(&query);
         query_blob(&query, body, body ? record->size : 0);
     }
-    return query_run(&query) > 0;
+    if (query_run(&query) == 0)
+        return false;
+    if (record->kind < KIND_MAIL)
+        raise_sequence(db, &record->recipient, (int64_t)record->sequence);
+    return true;
 }
 
 void store_out_insert_file(struct store_db *db, const struct out_record *record) {
@@ -174,77 +213,20 @@ bool store_out_forget(struct store_db *db, const struct message_id *id) {
     return query_run(&query) > 0;
 }
 
-/* ---- Sequences ----
- * While a message is pending it tells its sequence itself, which saves every push a write; of those
- * that become final in one transaction, the highest is written once. */
-
-static void write_raise(struct store_db *db, struct store_raise *raise) {
-    if (!raise->is_changed)
-        return;
-    struct query query = query_begin(db, SQL_CONVERSATION_RAISE);
-    query_blob(&query, raise->recipient.bytes, NODE_ID_LEN);
-    query_int(&query, raise->sequence);
-    query_run(&query);
-    raise->is_changed = false;
-}
-
-static void raise_sequence(struct store_db *db, const struct node_id *recipient, int64_t sequence) {
-    struct store_raise *raise = &db->raises[recipient->bytes[0] % STORE_RAISES];
-    if (!raise->is_changed || !node_id_is_equal(&raise->recipient, recipient)) {
-        write_raise(db, raise);
-        *raise = (struct store_raise){true, *recipient, sequence};
-    } else if (sequence > raise->sequence) {
-        raise->sequence = sequence;
-    }
-}
-
-void store_raises_flush(struct store_db *db) {
-    for (size_t i = 0; i < STORE_RAISES; i++)
-        write_raise(db, &db->raises[i]);
-}
-
-void store_raises_drop(struct store_db *db) {
-    memset(db->raises, 0, sizeof db->raises);
-}
-
-/* What has to be known of a message whose state changes. */
-struct owed {
-    int64_t row, sequence, kind;
-    struct node_id recipient;
-};
-
-static bool find_owed(struct store_db *db, const struct message_id *id, struct owed *ret_owed) {
-    struct query query = query_begin(db, SQL_OUT_OWED);
-    query_blob(&query, id->bytes, MESSAGE_ID_LEN);
-    bool found = query_row(&query);
-    if (found) {
-        ret_owed->row = query_get_int(&query);
-        query_get_exact(&query, ret_owed->recipient.bytes, NODE_ID_LEN);
-        ret_owed->sequence = query_get_int(&query);
-        ret_owed->kind = query_get_int(&query);
-    }
-    query_end(&query);
-    return found && !db->error;
-}
-
 int store_out_state(struct store_db *db, const struct store_op *op) {
     char reason[MESSAGE_REASON_MAX];
-    struct owed owed;
-    if (!find_owed(db, &op->out_state.id, &owed))
-        return -ENOENT;
     memcpy(reason, op->out_state.reason, sizeof reason);
     reason[sizeof reason - 1] = 0;
     struct query query = query_begin(db, SQL_OUT_STATE);
-    query_int(&query, owed.row);
+    query_blob(&query, op->out_state.id.bytes, MESSAGE_ID_LEN);
     query_int(&query, op->out_state.state);
     query_text(&query, reason);
     query_int(&query, op->out_state.finished.us);
-    query_run(&query);
+    if (query_run(&query) == 0)
+        return -ENOENT;
     if (!message_state_is_final(op->out_state.state))
         return 0;
-    if (owed.kind < KIND_MAIL)
-        raise_sequence(db, &owed.recipient, owed.sequence);
-    if (owed.kind == KIND_FILE)
+    if (db->has_files)
         store_file_out_final(db, &op->out_state.id);
     if (op->out_state.forget)
         store_out_forget(db, &op->out_state.id);
@@ -288,6 +270,35 @@ int store_out_read(struct store_db *db, const struct store_op *op, struct store_
     return 0;
 }
 
+int store_out_pending(struct store_db *db, const struct store_op *op, struct store_result *result,
+                      struct store_arena *arena) {
+    struct out_record *records = NULL;
+    size_t n = 0, limit = op->out_pending.limit;
+    struct query query = query_begin(db, SQL_OUT_PENDING);
+    query_int(&query, op->out_pending.after);
+    query_int(&query, op->out_pending.until);
+    query_int(&query, (int64_t)limit + 1);
+    result->next = op->out_pending.after;
+    while (n <= limit && query_row(&query)) {
+        struct out_record *larger = store_arena_grow(arena, records, n, sizeof *records);
+        result->more = n == limit;
+        if (!larger)
+            db->error = -ENOMEM;
+        if (!larger || result->more)
+            break;
+        records = larger;
+        store_out_record(&query, &records[n]);
+        result->next = query_get_int(&query);
+        if (records[n].kind == KIND_FILE)
+            records[n].file = store_file_head(db, arena, NULL, &records[n].id);
+        n++;
+    }
+    query_end(&query);
+    result->pending = records;
+    result->n_records = n;
+    return 0;
+}
+
 int store_out_find(struct store_db *db, const struct store_op *op, struct store_result *result,
                    struct store_arena *arena) {
     if (!store_out_find_id(db, &op->out_find.id, &result->record))
@@ -323,10 +334,13 @@ static bool is_known(struct store_db *db, const struct store_op *op) {
     return known;
 }
 
-/* Mostly nothing is unfinished, and then nobody need look for it message by message. */
-void store_parts_look(struct store_db *db) {
+/* Mostly there are none, and then nobody need look for them message by message. */
+void store_rest_look(struct store_db *db) {
     struct query query = query_begin(db, SQL_PART_ANY);
     db->has_parts = query_row(&query);
+    query_end(&query);
+    query = query_begin(db, SQL_OUT_FILES);
+    db->has_files = query_row(&query);
     query_end(&query);
 }
 

@@ -29,6 +29,8 @@ int store_out_state(struct store_db *db, const struct store_op *op);
 int store_out_progress(struct store_db *db, const struct store_op *op);
 int store_out_read(struct store_db *db, const struct store_op *op, struct store_result *result,
                    struct store_arena *arena);
+int store_out_pending(struct store_db *db, const struct store_op *op, struct store_result *result,
+                      struct store_arena *arena);
 int store_out_find(struct store_db *db, const struct store_op *op, struct store_result *result,
                    struct store_arena *arena);
 bool store_out_find_id(struct store_db *db, const struct message_id *id,
@@ -39,11 +41,11 @@ void store_out_record(struct query *query, struct out_record *ret_record);
 /* The row goes, with its body. False: there is none. */
 bool store_out_forget(struct store_db *db, const struct message_id *id);
 int store_in_put(struct store_db *db, const struct store_op *op, struct store_result *result);
-/* Before a commit, and after a roll-back: the sequences of what became final. */
+/* Before a commit, and after a roll-back: the sequences of what was pushed. */
 void store_raises_flush(struct store_db *db);
 void store_raises_drop(struct store_db *db);
 /* At the beginning of a transaction. */
-void store_parts_look(struct store_db *db);
+void store_rest_look(struct store_db *db);
 
 /* store_waiting.c */
 int store_in_fetch(struct store_db *db, const struct store_op *op, struct store_result *result,

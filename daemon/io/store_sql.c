@@ -54,23 +54,21 @@ static const char *const statements[SQL_COUNT] = {
                        " ON CONFLICT DO NOTHING",
     [SQL_OUT_FIND] = "SELECT " OUT_COLUMNS " FROM out_message WHERE id = ?",
     [SQL_OUT_BODY] = "SELECT size, blocks, body FROM out_message WHERE id = ?",
-    [SQL_OUT_OWED] = "SELECT row, recipient, sequence, kind FROM out_message WHERE id = ?",
-    [SQL_OUT_STATE] =
-        "UPDATE out_message SET state = ?2, reason = ?3, finished = ?4 WHERE row = ?1",
+    [SQL_OUT_STATE] = "UPDATE out_message SET state = ?2, reason = ?3, finished = ?4 WHERE id = ?1",
     [SQL_OUT_PROGRESS] =
         "UPDATE out_message SET progress = max(progress, min(?2, size)) WHERE id = ?1",
     [SQL_OUT_OVER] = "SELECT id, size, blocks FROM out_message INDEXED BY out_finished"
                      " WHERE state >= 3 AND finished <= ? ORDER BY finished LIMIT 1",
     [SQL_OUT_DELETE] = "DELETE FROM out_message WHERE id = ?",
-    [SQL_OUT_PENDING] = "SELECT " OUT_COLUMNS " FROM out_message INDEXED BY out_pending"
-                        " WHERE state < 3 ORDER BY row",
+    [SQL_OUT_PENDING] = "SELECT " OUT_COLUMNS ", row FROM out_message INDEXED BY out_pending"
+                        " WHERE state < 3 AND row > ? AND row <= ? ORDER BY row LIMIT ?",
+    [SQL_OUT_UNREAD] = "SELECT count(*), max(row) FROM out_message INDEXED BY out_pending"
+                       " WHERE state < 3 AND row > ?",
+    [SQL_OUT_FILES] = "SELECT 1 FROM out_file LIMIT 1",
     [SQL_CONVERSATION_RAISE] =
         "INSERT INTO conversation VALUES (?, ?)"
         " ON CONFLICT DO UPDATE SET sequence = max(sequence, excluded.sequence)",
-    [SQL_CONVERSATIONS] =
-        "SELECT recipient, max(sequence) FROM (SELECT * FROM conversation UNION ALL"
-        " SELECT recipient, sequence FROM out_message INDEXED BY out_pending"
-        " WHERE state < 3 AND kind < 3) GROUP BY recipient",
+    [SQL_CONVERSATIONS] = "SELECT recipient, sequence FROM conversation",
 
     [SQL_IN_INSERT] = "INSERT INTO in_message (" IN_COLUMNS ", kind, state, taken, tombstone)"
                       " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?)"

@@ -32,12 +32,13 @@ enum store_statement {
     SQL_OUT_INSERT,
     SQL_OUT_FIND,
     SQL_OUT_BODY,
-    SQL_OUT_OWED,
     SQL_OUT_STATE,
     SQL_OUT_PROGRESS,
     SQL_OUT_OVER,
     SQL_OUT_DELETE,
     SQL_OUT_PENDING,
+    SQL_OUT_UNREAD,
+    SQL_OUT_FILES,
     SQL_CONVERSATION_RAISE,
     SQL_CONVERSATIONS,
     SQL_IN_INSERT,
@@ -150,7 +151,7 @@ struct store_usage {
 #define STORE_USAGES 64 /* senders of one batch, mostly; a collision costs a query */
 #define STORE_KINDS 3   /* KIND_MESSAGE and KIND_FILE are numbers into an array */
 
-/* The highest sequence of what is final to a recipient, as it will be when the transaction ends. */
+/* The highest sequence of what was pushed to a recipient, as it will be when the transaction ends. */
 struct store_raise {
     bool is_changed;
     struct node_id recipient;
@@ -174,7 +175,7 @@ struct store_db {
     struct store_usage usages[STORE_USAGES]; /* by the sender's first byte */
     struct store_usage usage_totals[STORE_KINDS];
     struct store_raise raises[STORE_RAISES]; /* by the recipient's first byte */
-    bool has_parts;                          /* in_part may have rows: asked once a transaction */
+    bool has_parts, has_files; /* in_part, out_file may have rows: asked once a transaction */
 };
 
 /* One use of a statement: bind in order, step, read columns in order, end. */

@@ -166,6 +166,29 @@ static int out_read(struct model_data *data, const struct store_op *op,
     return 0;
 }
 
+static int out_pending(struct model_data *data, const struct store_op *op,
+                       struct store_result *result) {
+    struct out_record *records = model_piece(data, data->n_outs * sizeof *records);
+    result->pending = records;
+    result->next = op->out_pending.after;
+    for (size_t i = 0; i < data->n_outs && !result->more; i++) {
+        const struct model_out *out = &data->outs[i];
+        if (message_state_is_final(out->record.state) || out->row <= op->out_pending.after ||
+            out->row > op->out_pending.until)
+            continue;
+        result->more = result->n_records == op->out_pending.limit;
+        if (result->more)
+            break;
+        records[result->n_records] = out->record;
+        if (out->head)
+            records[result->n_records].file =
+                memcpy(model_piece(data, sizeof *out->head), out->head, sizeof *out->head);
+        result->n_records++;
+        result->next = out->row;
+    }
+    return 0;
+}
+
 static int out_find(struct model_data *data, const struct store_op *op,
                     struct store_result *result) {
     const struct model_out *out = model_find_out(data, &op->out_find.id);
@@ -395,6 +418,8 @@ static int perform_message(struct model_data *data, const struct store_op *op,
         return out_read(data, op, result);
     case STORE_OUT_FIND:
         return out_find(data, op, result);
+    case STORE_OUT_PENDING:
+        return out_pending(data, op, result);
     case STORE_IN_PUT:
         return in_put(data, op, result);
     case STORE_IN_FETCH:
@@ -492,6 +517,15 @@ void model_data_boot(struct model_data *data, struct node_boot *ret_boot) {
 
 void model_data_init(struct model_data *data) {
     *data = (struct model_data){.next_row = 1};
+}
+
+void model_data_boot_first(struct model_data *data, size_t n, struct node_boot *boot) {
+    if (boot->n_pending <= n)
+        return;
+    boot->n_unread = boot->n_pending - n;
+    boot->unread_after = model_find_out(data, &boot->pending[n - 1].id)->row;
+    boot->unread_until = model_find_out(data, &boot->pending[boot->n_pending - 1].id)->row;
+    boot->n_pending = n;
 }
 
 void model_data_release(struct model_data *data) {

@@ -96,6 +96,7 @@ void *model_piece(struct model_data *data, size_t size);
 void model_forget_in(struct model_in *in);
 void model_forget_out(struct model_data *data, struct model_out *out);
 void model_data_boot(struct model_data *data, struct node_boot *ret_boot);
+void model_data_boot_first(struct model_data *data, size_t n, struct node_boot *boot);
 
 /* Running out of memory ends the simulation. Room for one more in an array: doubled at the
  * powers of two. */

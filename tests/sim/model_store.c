@@ -44,8 +44,9 @@ static void forget_queue(struct model_store *ms) {
 }
 
 static bool is_read(enum store_kind kind) {
-    return kind == STORE_OUT_READ || kind == STORE_OUT_FIND || kind == STORE_IN_FETCH ||
-           kind == STORE_HISTORY || kind == STORE_CONVERSATIONS || kind == STORE_FILES;
+    return kind == STORE_OUT_READ || kind == STORE_OUT_FIND || kind == STORE_OUT_PENDING ||
+           kind == STORE_IN_FETCH || kind == STORE_HISTORY || kind == STORE_CONVERSATIONS ||
+           kind == STORE_FILES;
 }
 
 /* What the commit under way will fail with, by the knobs. Reads alone commit nothing. */
@@ -203,6 +204,11 @@ void model_store_crash(struct model_store *ms) {
 
 void model_store_boot(struct model_store *ms, struct node_boot *ret_boot) {
     model_data_boot(&ms->data, ret_boot);
+}
+
+void model_store_boot_first(struct model_store *ms, size_t n, struct node_boot *ret_boot) {
+    model_data_boot(&ms->data, ret_boot);
+    model_data_boot_first(&ms->data, n, ret_boot);
 }
 
 void model_store_visit(const struct model_store *ms,

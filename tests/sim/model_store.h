@@ -30,6 +30,8 @@ void model_store_fail(struct model_store *ms, unsigned skip, unsigned n, int err
 void model_store_crash(struct model_store *ms);
 /* What a node finds at its start; borrowed until the next boot or free. */
 void model_store_boot(struct model_store *ms, struct node_boot *ret_boot);
+/* The same with n (1 or more) of the messages that are owed: the rest is to be asked for. */
+void model_store_boot_first(struct model_store *ms, size_t n, struct node_boot *ret_boot);
 
 /* A client's upload: a file of this name in the spool, until a message takes it over. A crash
  * clears it away. */

@@ -338,7 +338,7 @@ void sim_start(struct sim *sim, unsigned i, const struct address *bootstrap, siz
     struct sim_host *host = &sim->hosts[i];
     struct node_boot boot;
 
-    model_store_boot(host->store, &boot);
+    model_store_boot_first(host->store, 1, &boot);
     host->incarnation++;
     random_seed(&host->random, sim->seed, i, host->incarnation);
     host->config.bootstrap = bootstrap;

@@ -461,6 +461,11 @@ static struct store_op draw_op(struct pair *pair, size_t i) {
     case STORE_OUT_FIND:
         op.out_find.id = draw_any_id(pair);
         break;
+    case STORE_OUT_PENDING:
+        op.out_pending.after = below(pair, 20);
+        op.out_pending.until = op.out_pending.after + below(pair, 200);
+        op.out_pending.limit = below(pair, 30);
+        break;
     case STORE_IN_PUT:
         draw_in_put(pair, &op, i);
         break;
@@ -590,6 +595,8 @@ static void compare_results(const struct store_result *a, const struct store_res
     assert_int_equal(a->next, b->next);
     assert_int_equal(a->n_forgotten, b->n_forgotten);
     assert_int_equal(a->n_records, b->n_records);
+    for (size_t i = 0; i < a->n_records && a->kind == STORE_OUT_PENDING; i++)
+        compare_records(&a->pending[i], &b->pending[i]);
     for (size_t i = 0; i < a->n_records && a->kind == STORE_HISTORY; i++)
         compare_lines(&a->history[i], &b->history[i]);
     for (size_t i = 0; i < a->n_records && a->kind == STORE_CONVERSATIONS; i++)
