@@ -266,9 +266,12 @@ static void answer_page(struct node *node, const struct node_query *query,
         answer.history.next = result->next;
         answer.history.more = result->more;
     } else if (query->request.kind == REQUEST_CONVERSATIONS) {
-        answer.kind = ANSWER_CONVERSATIONS;
-        answer.conversations.v = records =
+        struct conversation_record *page =
             copy(node, result->conversations, n * sizeof *result->conversations);
+        for (size_t i = 0; page && i < n; i++)
+            page[i].pending = outbox_pending_to(node->outbox, &page[i].peer);
+        answer.kind = ANSWER_CONVERSATIONS;
+        answer.conversations.v = records = page;
         answer.conversations.n = n;
         answer.conversations.next = result->next;
         answer.conversations.more = result->more;

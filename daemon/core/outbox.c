@@ -306,12 +306,8 @@ uint64_t outbox_pending(const struct outbox *outbox) {
 }
 
 uint64_t outbox_pending_to(const struct outbox *outbox, const struct node_id *recipient) {
-    const struct out_message *message;
-    uint64_t n = 0;
-    TAILQ_FOREACH(message, &outbox->all, all)
-    n += message->kind != KIND_MAIL && !message_state_is_final(message->state) &&
-         node_id_is_equal(&message->conversation->recipient, recipient);
-    return n;
+    const struct out_conversation *conversation = out_conversation_find(outbox, recipient);
+    return conversation ? conversation->n_pending : 0;
 }
 
 bool outbox_has_written(const struct outbox *outbox, const struct node_id *recipient) {

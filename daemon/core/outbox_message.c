@@ -43,6 +43,12 @@ struct out_message *out_find_own(const struct outbox *outbox, const struct messa
     return message && message->kind == KIND_MAIL ? NULL : message;
 }
 
+static void count_pending(struct outbox *outbox, const struct out_message *message, int by) {
+    outbox->n_pending += (uint64_t)by;
+    if (message->conversation)
+        message->conversation->n_pending += (uint64_t)by;
+}
+
 /* ---- Final states ---- */
 
 void out_message_free(struct outbox *outbox, struct out_message *message) {
@@ -55,7 +61,7 @@ void out_message_free(struct outbox *outbox, struct out_message *message) {
     table_remove(&outbox->messages, &message->by_id);
     outbox->n_messages--;
     if (!message_state_is_final(message->state))
-        outbox->n_pending--;
+        count_pending(outbox, message, -1);
     out_message_discard(outbox, message);
 }
 
@@ -103,7 +109,7 @@ void out_finish(struct outbox *outbox, struct out_message *message, enum message
     out_set_state(message, state);
     message->reason = reason;
     message->finished = wall;
-    outbox->n_pending--;
+    count_pending(outbox, message, -1);
     if (message->kind == KIND_MAIL && message->flow)
         out_kept_gone(outbox, message);
     if (message->late)
@@ -267,7 +273,7 @@ void out_message_enter(struct outbox *outbox, struct out_message *message, uint6
               table_hash(&outbox->messages, &message->id, sizeof message->id));
     TAILQ_INSERT_TAIL(&outbox->all, message, all);
     outbox->n_messages++;
-    outbox->n_pending++;
+    count_pending(outbox, message, 1);
     plan_expiry(outbox, message->expires, now, wall);
     message->late = outbox->load.is_needed && !message->owed;
     if (message->late)

@@ -249,6 +249,7 @@ struct out_conversation { /* never freed before the outbox */
     struct table_link by_recipient;
     struct node_id recipient;
     uint64_t sequence; /* 0: nothing was ever written to it */
+    uint64_t n_pending;
 };
 
 struct out_refusal { /* why something is not accepted */

@@ -79,7 +79,8 @@ struct conversation_record {
     struct node_id peer;
     struct address address; /* last known; unspecified: none */
     char name[NODE_NAME_MAX + 1];
-    uint64_t waiting, pending; /* messages from it not taken, to it not final */
+    uint64_t waiting; /* messages from it not taken */
+    uint64_t pending; /* to it not final; the store leaves this to the node, which has them */
     uint64_t messages;         /* that history has, both directions */
     struct wall last;          /* when the latest of them was sent or received */
     bool last_outgoing;

@@ -193,18 +193,12 @@ static void read_peer(struct store_db *db, struct store_arena *arena,
         query_end(&query);
 }
 
-static void count_peer(struct store_db *db, struct conversation_record *record) {
+static uint64_t count_of(struct store_db *db, enum store_statement which,
+                         const struct node_id *peer) {
     struct query query;
-    if (begin_peer(db, SQL_PEER_COUNT_IN, &record->peer, &query)) {
-        record->messages = (uint64_t)query_get_int(&query);
-        record->waiting = (uint64_t)query_get_int(&query);
-    }
+    uint64_t n = begin_peer(db, which, peer, &query) ? (uint64_t)query_get_int(&query) : 0;
     query_end(&query);
-    if (begin_peer(db, SQL_PEER_COUNT_OUT, &record->peer, &query)) {
-        record->messages += (uint64_t)query_get_int(&query);
-        record->pending = (uint64_t)query_get_int(&query);
-    }
-    query_end(&query);
+    return n;
 }
 
 /* The cursor is how many were given before. What comes in between moves to the front: a line may
@@ -233,7 +227,10 @@ int store_conversations(struct store_db *db, const struct store_op *op, struct s
         records[n] = (struct conversation_record){.messages = 0};
         query_get_exact(&query, records[n].peer.bytes, NODE_ID_LEN);
         read_peer(db, arena, &records[n]);
-        count_peer(db, &records[n++]);
+        records[n].waiting = count_of(db, SQL_PEER_COUNT_WAITING, &records[n].peer);
+        records[n].messages = count_of(db, SQL_PEER_COUNT_IN, &records[n].peer) +
+                              count_of(db, SQL_PEER_COUNT_OUT, &records[n].peer);
+        n++;
     }
     query_end(&query);
     result->conversations = records;

@@ -124,7 +124,19 @@ static const char *const migrations[] = {
      * read before the next one is pushed. */
     "INSERT INTO conversation SELECT recipient, max(sequence) FROM out_message"
     " INDEXED BY out_pending WHERE state < 3 AND kind < 3 GROUP BY recipient"
-    " ON CONFLICT DO UPDATE SET sequence = max(sequence, excluded.sequence);",
+    " ON CONFLICT DO UPDATE SET sequence = max(sequence, excluded.sequence);"
+    /* Each index with what its condition names, or counting would read every row. kept: not gone;
+     * unlike the state it does not change when a message is taken, nor does the index then. */
+    "ALTER TABLE in_message ADD kept INTEGER NOT NULL DEFAULT 1;"
+    "UPDATE in_message SET kept = 0 WHERE state = 2;"
+    "DROP INDEX in_history;"
+    "CREATE INDEX in_history ON in_message (sender, received, kept) WHERE kept = 1;"
+    "DROP INDEX in_waiting;"
+    "CREATE INDEX in_waiting ON in_message (place, state, kind) WHERE state = 0 AND kind = 1;"
+    "DROP INDEX out_history;"
+    "CREATE INDEX out_history ON out_message (recipient, created, kind) WHERE kind < 3;"
+    "DROP INDEX out_pending;"
+    "CREATE INDEX out_pending ON out_message (row, state) WHERE state < 3;",
 };
 #define SCHEMA_VERSION ((int)(sizeof migrations / sizeof migrations[0]))
 

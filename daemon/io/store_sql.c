@@ -15,7 +15,7 @@
 
 /* A slice of what is over: the same rows for the bodies as for what they belong to. */
 #define FORGOTTEN_IN                                                                               \
-    "SELECT row, blocks FROM in_message INDEXED BY in_history WHERE state < 2 AND sender = ?1"     \
+    "SELECT row, blocks FROM in_message INDEXED BY in_history WHERE kept = 1 AND sender = ?1"      \
     " AND state = 1 ORDER BY received, row LIMIT ?2"
 #define FORGOTTEN_OUT                                                                              \
     "SELECT row, blocks FROM out_message INDEXED BY out_history WHERE kind < 3"                    \
@@ -86,8 +86,9 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_IN_ROW_OF] = "SELECT row FROM in_message WHERE id = ? ORDER BY row LIMIT 1",
     [SQL_IN_HELD] = "SELECT sender, size, blocks FROM in_message WHERE row = ? AND " WAITING,
     [SQL_IN_TAKE] = "UPDATE in_message SET state = 1, taken = ?2 WHERE row = ?1 AND state = 0",
-    [SQL_IN_FORGET] = "UPDATE in_message SET state = 2, blocks = NULL, body = NULL, name = '',"
-                      " address = NULL WHERE row = ?",
+    [SQL_IN_FORGET] =
+        "UPDATE in_message SET state = 2, kept = 0, blocks = NULL, body = NULL, name = '',"
+        " address = NULL WHERE row = ?",
     [SQL_IN_TAKEN_OVER] = "SELECT row, size, blocks FROM in_message INDEXED BY in_taken"
                           " WHERE state = 1 AND taken <= ? ORDER BY taken LIMIT 1",
     [SQL_IN_GONE_OVER] = "SELECT row FROM in_message INDEXED BY in_gone"
@@ -110,7 +111,7 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_USAGE_DELETE] = "DELETE FROM usage WHERE sender = ? AND kind = ?",
 
     [SQL_HISTORY_IN] = "SELECT received, id, kind, sent, state, size, blocks, body FROM in_message"
-                       " INDEXED BY in_history WHERE state < 2 AND sender = ?"
+                       " INDEXED BY in_history WHERE kept = 1 AND sender = ?"
                        " AND received >= ? AND received < ? ORDER BY received, row",
     [SQL_HISTORY_OUT] = "SELECT created, id, kind, finished, state, reason, size, blocks, body"
                         " FROM out_message INDEXED BY out_history WHERE kind < 3"
@@ -120,8 +121,8 @@ static const char *const statements[SQL_COUNT] = {
      * steps as there are peers, not messages. */
     [SQL_PEERS] =
         "WITH RECURSIVE sender(id) AS (SELECT (SELECT min(sender) FROM in_message"
-        " INDEXED BY in_history WHERE state < 2) UNION ALL SELECT (SELECT min(sender)"
-        " FROM in_message INDEXED BY in_history WHERE state < 2 AND sender > sender.id)"
+        " INDEXED BY in_history WHERE kept = 1) UNION ALL SELECT (SELECT min(sender)"
+        " FROM in_message INDEXED BY in_history WHERE kept = 1 AND sender > sender.id)"
         " FROM sender WHERE id NOT NULL),"
         " recipient(id) AS (SELECT (SELECT min(recipient) FROM out_message"
         " INDEXED BY out_history WHERE kind < 3) UNION ALL SELECT (SELECT min(recipient)"
@@ -130,18 +131,20 @@ static const char *const statements[SQL_COUNT] = {
         " peer(id) AS (SELECT id FROM sender WHERE id NOT NULL"
         " UNION SELECT id FROM recipient WHERE id NOT NULL)"
         " SELECT id, max(coalesce((SELECT max(received) FROM in_message INDEXED BY in_history"
-        " WHERE state < 2 AND sender = peer.id), -9223372036854775807),"
+        " WHERE kept = 1 AND sender = peer.id), -9223372036854775807),"
         " coalesce((SELECT max(created) FROM out_message INDEXED BY out_history WHERE kind < 3"
         " AND recipient = peer.id), -9223372036854775807)) AS last"
         " FROM peer ORDER BY last DESC, id LIMIT ? OFFSET ?",
-    [SQL_PEER_COUNT_IN] = "SELECT count(*), count(*) FILTER (WHERE " WAITING ") FROM in_message"
-                          " INDEXED BY in_history WHERE state < 2 AND sender = ?",
-    [SQL_PEER_COUNT_OUT] = "SELECT count(*), count(*) FILTER (WHERE state < 3) FROM out_message"
-                           " INDEXED BY out_history WHERE kind < 3 AND recipient = ?",
+    [SQL_PEER_COUNT_IN] = "SELECT count(*) FROM in_message INDEXED BY in_history"
+                          " WHERE kept = 1 AND sender = ?",
+    [SQL_PEER_COUNT_WAITING] = "SELECT count(*) FROM in_message INDEXED BY in_waiting_from"
+                               " WHERE " WAITING " AND sender = ?",
+    [SQL_PEER_COUNT_OUT] = "SELECT count(*) FROM out_message INDEXED BY out_history"
+                           " WHERE kind < 3 AND recipient = ?",
     [SQL_PEER_LAST_IN] = "SELECT address, name, received, kind, size, blocks, body, (SELECT"
                          " f.name FROM file_in f WHERE f.id = m.id AND f.sender = m.sender)"
                          " FROM in_message m"
-                         " INDEXED BY in_history WHERE state < 2 AND sender = ?"
+                         " INDEXED BY in_history WHERE kept = 1 AND sender = ?"
                          " ORDER BY received DESC, row DESC LIMIT 1",
     [SQL_PEER_LAST_OUT] = "SELECT created, kind, size, blocks, body, (SELECT f.name"
                           " FROM out_file f WHERE f.id = m.id) FROM out_message m"
@@ -151,8 +154,9 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_FORGET_IN_BLOCKS] =
         "DELETE FROM block WHERE body IN (SELECT blocks FROM (" FORGOTTEN_IN ") WHERE blocks"
         " NOT NULL)",
-    [SQL_FORGET_IN] = "UPDATE in_message SET state = 2, blocks = NULL, body = NULL, name = '',"
-                      " address = NULL WHERE row IN (SELECT row FROM (" FORGOTTEN_IN "))",
+    [SQL_FORGET_IN] =
+        "UPDATE in_message SET state = 2, kept = 0, blocks = NULL, body = NULL, name = '',"
+        " address = NULL WHERE row IN (SELECT row FROM (" FORGOTTEN_IN "))",
     [SQL_FORGET_OUT_BLOCKS] =
         "DELETE FROM block WHERE body IN (SELECT blocks FROM (" FORGOTTEN_OUT ") WHERE blocks"
         " NOT NULL)",

@@ -67,6 +67,7 @@ enum store_statement {
     SQL_HISTORY_OUT,
     SQL_PEERS,
     SQL_PEER_COUNT_IN,
+    SQL_PEER_COUNT_WAITING,
     SQL_PEER_COUNT_OUT,
     SQL_PEER_LAST_IN,
     SQL_PEER_LAST_OUT,

@@ -161,7 +161,6 @@ static void read_peer(const struct model_data *data, struct conversation_record 
         size_t size = line.kind == KIND_FILE ? line.file ? strlen(line.file->name) : 0 : line.size;
         size_t length = size < TEXT_MAX ? size : TEXT_MAX;
         record->waiting += !line.outgoing && !line.taken && line.kind == KIND_MESSAGE;
-        record->pending += line.outgoing && !message_state_is_final(line.state);
         record->last.us = lines[i].time;
         record->last_outgoing = line.outgoing;
         memset(record->last_text, 0, sizeof record->last_text);
