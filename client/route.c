@@ -50,12 +50,27 @@ void routes_print_json_paths(const P2pd__Control__Routes *routes) {
     printf("]");
 }
 
+/* To more digits than are shown. frexp() is the C library's; log2() would have every p2pctl load the
+ * mathematical one, a tenth of what a push costs. */
+static double binary_logarithm(double x) {
+    int whole;
+    double fraction = 0, mantissa = 2 * frexp(x, &whole); /* 1 to 2 */
+    for (double digit = 0.5; digit > 1e-6; digit /= 2) {
+        mantissa *= mantissa;
+        if (mantissa >= 2) {
+            mantissa /= 2;
+            fraction += digit;
+        }
+    }
+    return whole - 1 + fraction;
+}
+
 static void print_route(void *state, const P2pd__Control__Answer *answer) {
     const struct context *context = state;
     const P2pd__Control__Routes *routes = answer->routes;
     if (!routes)
         return;
-    double bits = routes->count > 0 ? log2(routes->count) : 0;
+    double bits = routes->count >= 1 ? binary_logarithm(routes->count) : 0;
     if (context->options.json) {
         printf("{\"relays\":%u,\"paths\":%.0f,\"log2\":%.2f,\"samples\":", routes->relays,
                routes->count, bits);
