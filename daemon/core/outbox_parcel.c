@@ -369,19 +369,22 @@ static bool holds(const struct out_parcel *parcel, const struct out_message *mes
     return false;
 }
 
-/* Returns whether something is left in it. */
+/* Returns whether something is left in it: looked for from the end, since receipts empty it from the
+ * beginning. */
 static bool forget_item(struct out_parcel *parcel, const struct out_message *message) {
-    bool left = false;
-    for (size_t i = 0; i < parcel->n_items; i++) {
+    size_t left = parcel->n_items;
+    for (size_t i = 0; i < parcel->n_items; i++)
         if (parcel->items[i].message == message) {
             parcel->items[i].message = NULL;
             /* Its body may never be read now: what is being put together would have a hole. */
             if (parcel->state == OUT_READING)
                 parcel->spoiled = true;
+            if (!out_is_long(message))
+                break;
         }
-        left = left || parcel->items[i].message;
-    }
-    return left;
+    while (left > 0 && !parcel->items[left - 1].message)
+        left--;
+    return left > 0;
 }
 
 void out_flow_forget(struct outbox *outbox, struct out_message *message) {
@@ -390,11 +393,14 @@ void out_flow_forget(struct outbox *outbox, struct out_message *message) {
         TAILQ_REMOVE(out_is_long(message) ? &flow->longs : &flow->shorts, message, queue);
     message->queued = false;
     for (struct out_parcel *parcel = TAILQ_FIRST(&flow->parcels), *next; parcel; parcel = next) {
-        next = TAILQ_NEXT(parcel, link);
-        bool held = holds(parcel, message);
+        next = out_is_long(message) ? TAILQ_NEXT(parcel, link) : NULL;
+        if (!holds(parcel, message)) {
+            next = TAILQ_NEXT(parcel, link);
+            continue;
+        }
         if (!forget_item(parcel, message))
             out_parcel_drop(outbox, parcel);
-        else if (held && parcel->state == OUT_SEALED && parcel->timeouts > 0)
+        else if (parcel->state == OUT_SEALED && parcel->timeouts > 0)
             out_parcel_empty(outbox, parcel); /* what is over is not asked with for days */
     }
     flow->n_messages--;
