@@ -18,7 +18,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 : "${P2PD_BIN:?the folder of p2pd and p2pctl}"
 export P2PD_BIN SCALE="${SCALE:-8 64}" SIZE="${SIZE:-64M}"
 out=${BENCH_JSON:-build/bench.json}
-all=(relay latency messages bulk local scale core)
+all=(relay latency messages bulk local scale core store)
 IFS=', ' read -r -a wanted <<<"${BENCH:-${all[*]}}"
 for name in "${wanted[@]}"; do
     [ -x "$here/section_$name.sh" ] || { echo "bench: no section $name; there are: ${all[*]}" >&2; exit 2; }
