@@ -1,4 +1,4 @@
-/* link: libp2pd-core.a daemon/io/udp daemon/io/udp_linux shared/address */
+/* link: libp2pd-core.a daemon/io/udp daemon/io/udp_send daemon/io/udp_linux shared/address */
 /* Load for one real daemon: two neighbours of it, one that sends onion packets to be relayed to the other, which counts what comes.
  *   bench_load [-f] [-r ROUNDS] [-n PACKETS] [-w WINDOW] ADDRESS PID
  * Packets are built before a round begins and, with the system's help, handed over some fifty at a time, so that the sender costs less

@@ -4,6 +4,14 @@
 . "$(dirname "$0")/lib.sh"
 "$bench/bench_store" "$dir"
 
+# What an operation costs the store's thread when much is there already, beside a store of two thousand messages.
+present=${STORED:-100000}
+"$bench/bench_stored" "$present" "$dir" | awk '/^[0-9]+ messages$/ {round++} match($0, / +[0-9]+ +[0-9.]+$/) && round {
+    name = substr($0, 1, RSTART - 1); if (round == 1) few[name] = $NF; else printf "%s\t%s\t%s\n", name, $NF, few[name]}' |
+    while IFS=$'\t' read -r name much few; do
+        figure "with $present messages: $name" 'us CPU' "$much" "$few" lower 'among many; floor: with 2,048 messages'
+    done
+
 # Milliseconds until the first answer and until the end: STATE.
 life() {
     "$bench/bench_process" daemon 5 "$dir/1.sock" "$bin/p2pd" --listen 127.0.0.1 --state "$1" --socket "$dir/1.sock" --set log.level=warning
@@ -22,4 +30,4 @@ row() { # NAME IN OUT
     rm -rf "$dir/filled"
 }
 row "${STORED:-100000} messages in its inbox" "${STORED:-100000}" 0
-row "${PENDING:-10000} messages to be sent" 0 "${PENDING:-10000}"
+row "${PENDING:-100000} messages to be sent" 0 "${PENDING:-100000}"
