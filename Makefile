@@ -145,7 +145,7 @@ $(B)/init/%: daemon/init/% FORCE # PREFIX may be another one than last time
 NETNS := $(if $(filter check check-long demo bench,$(GOALS)),$(shell tests/tools/private-net.sh true 2>/dev/null && echo tests/tools/private-net.sh))
 BATS = $(NETNS) env P2PD_BIN=$(CURDIR)/$(B) bats --tap
 E2E = $(if $(NETNS),$(foreach f,$(wildcard tests/e2e/*.bats),'$f|400|$(BATS) $f'),'tests/e2e|1500|$(BATS) tests/e2e')
-STATIC := $(if $(SANITIZE),,'pure|60|tests/tools/check-pure.sh $(B)' 'manual|60|tests/tools/check-manual.sh $(B)')
+STATIC := $(if $(SANITIZE),,'pure|60|tests/tools/check-pure.sh $(B)' 'manual|60|tests/tools/check-manual.sh $(B)' 'bench|60|tests/bench/check.sh')
 SUMMARY = $(Q)CHECK_JOBS=$(CHECK_JOBS) tests/tools/summary.sh
 
 deps: ## install what building and testing need (apt, dnf, pacman, brew or pkg)
@@ -176,7 +176,7 @@ lint: all ## what reads the sources instead of running them
 	$(SUMMARY) $(B)/lint 'format|60|clang-format --dry-run -Werror $(C_FILES)' 'includes|60|tests/tools/check-includes.sh' \
 		'pure|60|tests/tools/check-pure.sh $(B)' 'tidy|1200|tests/tools/tidy.sh $(CPPFLAGS_ALL)' \
 		'cppcheck|600|cppcheck -q --std=c11 --enable=warning,portability,performance --inline-suppr --suppress=uninitvar --suppress=legacyUninitvar --include=tests/tools/cppcheck.h --suppress=nullPointer --error-exitcode=1 -I. -Ibuild daemon client shared' \
-		'shell|60|shellcheck -x .ci/run tests/tools/*.sh tests/e2e/*.sh'
+		'shell|60|shellcheck -x -P tests/bench .ci/run tests/tools/*.sh tests/e2e/*.sh tests/bench/*.sh'
 format: ## clang-format in place
 	$(Q)clang-format -i $(C_FILES)
 

@@ -39,22 +39,10 @@ machine() {
 load() {
     cut -d' ' -f1 /proc/loadavg 2>/dev/null || echo unknown
 }
-heading() {
-    printf '%-9s %-58s %10s %-9s %10s %6s  %s\n' section figure value unit floor share note
-}
-rows() { # < lines of JSON
-    jq -r '[.section, .name, (.value // "-" | tostring), .unit, (.floor // "-" | tostring),
-            (if .floor and .value and .value != 0 and .floor != 0
-             then (if .better == "lower" then .floor / .value else .value / .floor end) * 100 | round | tostring + "%" else "" end),
-            .note] | @tsv' |
-        awk -F'\t' 'function short(v) {return v == "-" ? v : sprintf(v + 0 >= 10000 ? "%.0f" : "%.4g", v)}
-            {printf "%-9s %-58s %10s %-9s %10s %6s  %s\n", $1, $2, short($3), $4, short($5), $6, $7}'
-}
-
 began=$SECONDS
 load=$(load)
 echo "$(machine); load before: $load"
-heading
+"$here/table.sh" heading
 failed=()
 for name in "${wanted[@]}"; do
     "$here/section_$name.sh" >"$BENCH_DIR/$name.json" &
@@ -62,7 +50,7 @@ for name in "${wanted[@]}"; do
     since=$SECONDS
     wait "$running" || failed+=("$name")
     running=
-    rows <"$BENCH_DIR/$name.json"
+    "$here/table.sh" rows <"$BENCH_DIR/$name.json"
     echo "$name: $((SECONDS - since)) s" >>"$BENCH_DIR/times"
     cat "$BENCH_DIR/$name.json" >>"$BENCH_DIR/figures"
 done

@@ -17,14 +17,14 @@ draw_pairs() { # N COUNT
     awk -v n="$1" -v count="$2" -v seed="$1" 'BEGIN {srand(seed); while (count-- > 0) {a = int(rand() * n); do b = int(rand() * n); while (b == a); print a, b}}'
 }
 scale() { # N
-    local n=$1 i began first known took before after spent pss pushed a b sockets=() pairs=()
+    local n=$1 i began first=() known took before after spent pss pushed a b sockets=() pairs=()
     # A secret needs no Argon2id where there is none; nothing else is set: what is measured is the default.
-    first=$(address 0)
     began=$EPOCHREALTIME
     for ((i = 0; i < n; i++)); do
         "$bin/p2pd" --listen "$(address "$i")" --state "$dir/$i" --socket "$dir/$i.sock" --set log.level=warning \
-            $( ((i == 0)) || echo --peer "$first") </dev/null >/dev/null 2>>"$dir/log" &
+            "${first[@]}" </dev/null >/dev/null 2>>"$dir/log" &
         pids[$i]=$!
+        first=(--peer "$(address 0)")
         sockets+=("$dir/$i.sock")
     done
     known=$(client nodes "$n" 300 "${sockets[@]}")
