@@ -50,6 +50,10 @@ struct publisher {               /* of our own descriptor */
     int64_t interval_us;     /* until the next, doubling while things keep changing */
     unsigned in_a_row;
     int64_t signed_correction_us;
+    unsigned n_named;   /* neighbours in the last one */
+    struct mono linked; /* when there was a link for the first time since there was none */
+    unsigned young; /* descriptors that were signed just before they came: halved every second */
+    struct mono young_at;
 };
 struct node_query; /* a client's question to the store, under way */
 TAILQ_HEAD(node_queries, node_query);

@@ -10,6 +10,15 @@
 #define INTERVAL_NODE_US                                                                           \
     (40 * US_PER_MS) /* a known node: so that all news together stay within a link's means */
 #define INTERVAL_MAX_US (10 * US_PER_MINUTE)
+/* A network forms, not only our part in it, while so many descriptors of the last seconds were signed just before they came. */
+#define FORMING 32
+#define YOUNG_US (10 * US_PER_S)
+#define YOUNG_HALVES_US US_PER_S
+#define FORMING_NODE_US                                                                            \
+    (10 * US_PER_MS) /* a known node: so long the first one waits for links then */
+/* What only adds to enough named neighbours may wait for more of the kind, where it costs thousands of checks. */
+#define GAINS_WAIT 4
+#define GAINS_NODES 128
 #define FREELY 4 /* publications at the first interval, before it begins to double */
 #define LOSS_US US_PER_S
 #define LOSS_BURST 4   /* losses published at once, after quiet */
@@ -147,6 +156,7 @@ void node_sign(struct node *node) {
     node->publisher.signed_once = true;
     node->publisher.sequence = descriptor.sequence;
     node->publisher.signed_correction_us = node->correction_us;
+    node->publisher.n_named = descriptor.n_neighbours;
     directory_set_self(node->directory, bytes, (size_t)length, node->now);
     links_set_descriptor(node->links, bytes, (size_t)length);
     struct store_op op = {.kind = STORE_SEQUENCE, .sequence = {descriptor.sequence}};
@@ -179,18 +189,64 @@ static int64_t base_interval(const struct node *node) {
     return interval > least ? interval : least;
 }
 
+static unsigned count_young(const struct node *node) {
+    int64_t halvings = (node->now.us - node->publisher.young_at.us) / YOUNG_HALVES_US;
+    return halvings < 32 ? node->publisher.young >> halvings : 0;
+}
+
+/* Each descriptor that comes tells by its age whether others publish as we do. */
+static void note_age(struct node *node, const struct directory_entry *entry) {
+    struct publisher *publisher = &node->publisher;
+
+    if (node->wall.us - (int64_t)entry->sequence * US_PER_MS > YOUNG_US)
+        return;
+    publisher->young = count_young(node) + 1;
+    if (node->now.us - publisher->young_at.us >= YOUNG_HALVES_US)
+        publisher->young_at = node->now;
+}
+
+/* The sooner the first, the sooner we can be written to. But where a thousand start at once, each with links to come, everybody checks
+ * every version of everybody: there it waits until the links that we aim at stand. */
+static struct mono first_due(const struct node *node) {
+    const struct publisher *publisher = &node->publisher;
+    unsigned links = links_count(node->links, true);
+    bool forming = count_young(node) >= FORMING;
+    int64_t wait = FORMING_NODE_US * (int64_t)directory_count(node->directory);
+
+    if (links >= node->config.pool_min && (!forming || links >= pool_aim(node->pool)))
+        return node->now;
+    if (links == 0 || !forming || wait < FIRST_US)
+        return mono_add(publisher->started, FIRST_US);
+    return mono_add(publisher->linked, wait);
+}
+
+/* As many nodes as there are now: at the last publication it may have been a hundredth of them. */
+static int64_t interval(const struct node *node) {
+    const struct publisher *publisher = &node->publisher;
+    int64_t base = base_interval(node);
+
+    if (directory_count(node->directory) >= GAINS_NODES && !publisher->lost_link &&
+        publisher->n_named >= pool_aim(node->pool))
+        base *= GAINS_WAIT;
+    return publisher->interval_us > base ? publisher->interval_us : base;
+}
+
 static struct mono publication_due(const struct node *node) {
     const struct publisher *publisher = &node->publisher;
-    bool enough = links_count(node->links, true) >= node->config.pool_min;
 
     if (!publisher->published)
-        return enough ? node->now : mono_add(publisher->started, FIRST_US);
+        return first_due(node);
     if (!publisher->dirty)
         return MONO_NEVER;
+    if (publisher->n_named == 0) { /* the last one told nobody of anything */
+        struct mono first = first_due(node),
+                    next = mono_add(publisher->last, publisher->interval_us);
+        return first.us > next.us ? first : next;
+    }
     /* Losses at once, while the ration lasts: links that come and go must not set the whole network publishing. */
     int64_t ration = LOSS_RATION * base_interval(node);
     bool at_once = publisher->lost_link && publisher->losses_from.us <= node->now.us - ration;
-    return mono_add(publisher->last, at_once ? LOSS_US : publisher->interval_us);
+    return mono_add(publisher->last, at_once ? LOSS_US : interval(node));
 }
 
 struct mono node_publish_next(const struct node *node) {
@@ -291,6 +347,7 @@ static void take_news(struct node *node, const struct directory_entry *entry, ui
     struct node_id id = entry->id;
 
     tell_rivals(node);
+    note_age(node, entry);
     if (spread)
         gossip_offer_news(node->gossip, entry->prefix, from, node->now);
     if (entry->kept)
@@ -333,6 +390,8 @@ static void take_descriptor(struct node *node, const struct link_event *event) {
 static void take_up(struct node *node, const struct link_event *event) {
     directory_handshaken(node->directory, &event->link.id, &event->link.address, node->wall);
     droplist_advance(node->droplist, wall_minute(node->wall), links_count(node->links, true));
+    if (links_count(node->links, true) == 1)
+        node->publisher.linked = node->now;
     node_links_changed(node, false);
     gossip_link_up(node->gossip, event->link.prefix, node->now);
 }

@@ -14,6 +14,7 @@
 
 #define START_WALL_US (INT64_C(500000) * EPOCH_US)
 #define STEP_US (100 * US_PER_MS)
+#define AIM 8
 #define BURST 4 /* losses within a second each, after quiet */
 
 static struct fixture {
@@ -90,6 +91,10 @@ void pool_link_event(struct pool *pool, const struct link_event *event, struct m
                      struct wall wall) {
     (void)pool, (void)event, (void)now, (void)wall;
 }
+unsigned pool_aim(const struct pool *pool) {
+    (void)pool;
+    return AIM;
+}
 void pool_news(struct pool *pool) {
     (void)pool;
 }
@@ -143,7 +148,7 @@ static int set_up(void **state) {
     node->effects = effects_new();
     node->identity = identity_new(seed, secret, &node->config.random);
     identity_advance(node->identity, node->wall);
-    node->directory = directory_new(identity_id(node->identity), 10, &node->config.random);
+    node->directory = directory_new(identity_id(node->identity), 100, &node->config.random);
     node->publisher.started = node->now;
     return node->effects && node->directory ? 0 : -1;
 }
@@ -195,6 +200,7 @@ static struct descriptor own(void) {
 
 static void test_a_loss_is_published_within_a_second(void **state) {
     (void)state;
+    add_link(0, "192.0.2.8:4000");
     for (unsigned k = 0; k < 120; k++) { /* so much news that it is told at long intervals by now */
         node_links_changed(&f.node, false);
         pass(US_PER_S);
@@ -214,6 +220,7 @@ static void test_a_loss_is_published_within_a_second(void **state) {
 
 static void test_flapping_links_do_not_set_the_network_publishing(void **state) {
     (void)state;
+    add_link(0, "192.0.2.8:4000");
     settle();
     for (unsigned k = 0; k < 600; k++) {
         node_links_changed(&f.node, k % 2 == 0);
@@ -275,6 +282,65 @@ static void test_rivals_are_told_once_a_minute(void **state) {
     set_time(f.node.now.us + US_PER_HOUR);
     meet(8, "192.0.2.5:4000");
     assert_int_equal(lines, 2);
+}
+
+/* ---- The first one ---- */
+
+/* Others whose descriptors were signed so long ago become known. */
+static void hear_of(uint8_t from, uint8_t n, int64_t age_us) {
+    for (uint8_t i = from; i < from + n; i++) {
+        uint8_t seed[32] = {i}, secret[32] = {i}, bytes[DESCRIPTOR_MAX];
+        struct identity *identity = identity_new(seed, secret, &f.node.config.random);
+        struct descriptor descriptor = {.sequence =
+                                            (uint64_t)(f.node.wall.us - age_us) / US_PER_MS};
+        const struct directory_entry *entry;
+        enum drop drop;
+
+        identity_advance(identity, f.node.wall);
+        int length = descriptor_sign(&descriptor, identity, f.node.wall, bytes);
+        assert_int_equal(directory_offer(f.node.directory, bytes, (size_t)length, f.node.now,
+                                         f.node.wall, &entry, &drop),
+                         DIRECTORY_NEWS);
+        identity_free(identity);
+        node_news(&f.node, entry, 1);
+    }
+    f.published = 0;
+}
+static void link_up_to(unsigned n) {
+    for (unsigned i = 0; i < n; i++)
+        if (!f.there[i])
+            add_link(i, "192.0.2.8:4000");
+    if (f.node.publisher.linked.us == 0)
+        f.node.publisher.linked = f.node.now;
+    node_links_changed(&f.node, false);
+}
+
+static void test_the_first_in_a_network_that_stands(void **state) {
+    (void)state;
+    hear_of(20, 60, US_PER_HOUR / 2);
+    link_up_to(4);
+    pass(STEP_US);
+    assert_int_equal(f.published, 1); /* pool.min is enough */
+}
+
+static void test_the_first_in_a_network_that_forms(void **state) {
+    (void)state;
+    hear_of(20, 60, US_PER_S);
+    link_up_to(4);
+    pass(STEP_US);
+    assert_int_equal(f.published, 0);
+    link_up_to(AIM);
+    pass(STEP_US);
+    assert_int_equal(f.published, 1);
+}
+
+/* Not for ever: others may be short of links as well. */
+static void test_the_first_comes_with_fewer_links(void **state) {
+    (void)state;
+    hear_of(20, 60, US_PER_S);
+    link_up_to(4);
+    pass(2 * US_PER_S + STEP_US);
+    assert_int_equal(f.published, 1);
 }
 
 /* ---- Handshakes ---- */
@@ -343,6 +409,9 @@ int main(void) {
         TEST(test_a_loss_is_published_within_a_second),
         TEST(test_flapping_links_do_not_set_the_network_publishing),
         TEST(test_rivals_are_told_once_a_minute),
+        TEST(test_the_first_in_a_network_that_stands),
+        TEST(test_the_first_in_a_network_that_forms),
+        TEST(test_the_first_comes_with_fewer_links),
         TEST(test_the_unlinked_are_not_news_yet),
         TEST(test_port_0_is_not_published),
         TEST(test_port_0_has_no_vote),
