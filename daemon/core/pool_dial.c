@@ -122,17 +122,15 @@ static void joined(struct pool *pool, struct mono now) {
 
 /* Our own half of the links at once; what lacks then, one after the other: others dial too, and where all start at once everybody would
  * end with as many links as he takes, and refuse whoever comes after. */
-static unsigned paced(struct pool *pool, unsigned lack, const struct census *census, unsigned own,
-                      struct mono now) {
-    unsigned dials = links_dials(pool->config.links);
-    unsigned freely = census->dialled < own ? own - census->dialled : 0;
-
+static unsigned paced(const struct pool *pool, unsigned lack, unsigned freely, struct mono now) {
     if (lack <= freely)
         return lack;
-    if (dials > freely || !mono_is_due(pool->more, now))
-        return freely;
-    pool->more = mono_add(now, MORE_US / 2 + (int64_t)random_below(pool->config.random, MORE_US));
-    return freely + 1;
+    return links_dials(pool->config.links) <= freely && mono_is_due(pool->more, now) ? freely + 1
+                                                                                     : freely;
+}
+
+static int64_t draw_pace(const struct pool *pool) {
+    return MORE_US / 2 + (int64_t)random_below(pool->config.random, MORE_US);
 }
 
 void pool_fill(struct pool *pool, struct mono now, struct wall wall) {
@@ -149,7 +147,8 @@ void pool_fill(struct pool *pool, struct mono now, struct wall wall) {
         lack = pool->config.max - census.all;
     bool introduced = census.up < aim && census.accepted < pool->config.max - aim / 2;
     bool join = pool->refusals >= JOIN_AFTER && may_join(pool, &census, now);
-    lack = paced(pool, lack, &census, own, now);
+    unsigned freely = census.dialled < own ? own - census.dialled : 0;
+    lack = paced(pool, lack, freely, now);
     if (lack > 0 && pool->in_vain >= IN_VAIN)
         lack = DIALS_AT_ONCE; /* few will answer */
     for (; dials < lack && dials < DIALS_AT_ONCE; dials++) {
@@ -160,6 +159,8 @@ void pool_fill(struct pool *pool, struct mono now, struct wall wall) {
         }
         if (!contact || !pool_try(pool, contact, join, now, wall))
             return;
+        if (dials >= freely)
+            pool->more = mono_add(now, draw_pace(pool));
         if (join) { /* one at a time: each splits an edge */
             joined(pool, now);
             return;
