@@ -7,6 +7,12 @@
 #define SETTLE_US (5 * US_PER_MINUTE) /* links are redrawn and told of until about then */
 #define IDLE_US (4 * US_PER_MINUTE)
 #define JOINED_US (20 * US_PER_S) /* a newcomer's links are told of, its mailboxes chosen */
+/* Bounds. A version of everybody's descriptor and for some a second; a handshake checks one at either end. */
+#define FORM_CHECKS(n) (2.0 * (n) + 100)
+/* 16 links, a PING and a PONG in ten seconds and a digest each way in a minute: whatever the size of the network. */
+#define IDLE_DATAGRAMS 4.0
+/* A cell for each descriptor, and what finding links and comparing takes: 1.5 MB where a thousand are known. */
+#define JOIN_BYTES(n) (1350.0 * (n) + 150000)
 
 struct bill {
     double datagrams, bytes, checks, wakes;
@@ -49,6 +55,9 @@ static void form(struct sim *sim, unsigned n) {
         sim_violation(sim, "%u nodes do not know each other in time", n);
     struct bill bill = since(sim, &before, n);
     tell(sim, "a node, until all know all", &bill);
+    if (bill.checks > FORM_CHECKS(n))
+        sim_violation(sim, "each of %u nodes checked %.0f signatures to know the others", n,
+                      bill.checks);
     sim_run(sim, SETTLE_US - (sim->now_us - began));
     bill = since(sim, &before, n);
     tell(sim, "a node, until all is quiet", &bill);
@@ -63,6 +72,8 @@ static void idle(struct sim *sim, unsigned n) {
     bill = (struct bill){bill.datagrams / seconds, bill.bytes / seconds, bill.checks / seconds,
                          bill.wakes / seconds};
     tell(sim, "a node a second when idle", &bill);
+    if (bill.datagrams > IDLE_DATAGRAMS)
+        sim_violation(sim, "an idle node of %u has %.2f datagrams a second", n, bill.datagrams);
 }
 
 static bool knows_all(struct sim *sim, void *context) {
@@ -80,6 +91,8 @@ static void join(struct sim *sim, unsigned newcomer) {
     struct bill bill = {(double)paid->datagrams, (double)paid->bytes, (double)paid->checks,
                         (double)paid->wakes};
     tell(sim, "a newcomer, until it knows all", &bill);
+    if (bill.bytes > JOIN_BYTES(newcomer))
+        sim_violation(sim, "joining %u nodes moved %.0f bytes", newcomer, bill.bytes);
     sim_run(sim, JOINED_US);
     bill = (struct bill){(double)paid->datagrams, (double)paid->bytes, (double)paid->checks,
                          (double)paid->wakes};
