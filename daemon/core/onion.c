@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <sodium.h>
+#include <stddef.h>
 
 #define LABEL "p2pd onion 1"
 
@@ -93,35 +94,41 @@ enum drop onion_prk(const uint8_t eph[32], const uint8_t routing_secret[32],
 
 /* ---- Building ---- */
 
-/* xor `data`, which stands at `offset` of a body, with the keystream that the AEAD uses there (RFC
- * 8439: the body's blocks count from 1; block 0 is the tag's key). */
-static void xor_body_stream(const uint8_t k[32], size_t offset, uint8_t *data, size_t length) {
-    uint8_t block[FILLER_MAX + CHACHA_BLOCK_LEN];
-    const size_t lead = offset % CHACHA_BLOCK_LEN;
+/* The keystream of a layer's AEAD (RFC 8439: the first 32 bytes of block 0 are the tag's key, the body's
+ * blocks count from 1), once for the body and for what the hops before appended to it. In whole
+ * blocks of the fastest kind: libsodium computes 256 bytes sooner than the last 44 of these. */
+#define STREAM_LEN 1280
+static_assert(CHACHA_BLOCK_LEN + ONION_BODY_LEN <= STREAM_LEN && STREAM_LEN % 256 == 0,
+              "a stream covers a body");
 
-    memcpy(block + lead, data, length);
-    memset(block, 0, lead);
-    crypto_stream_chacha20_ietf_xor_ic(block, block, lead + length, NONCE_BODY,
-                                       (uint32_t)(1 + offset / CHACHA_BLOCK_LEN), k);
-    memcpy(data, block + lead, length);
-    sodium_memzero(block, lead); /* bare keystream */
+/* Two loops of constant length, the first of which a compiler makes vectors of. */
+static void xor_body(uint8_t *restrict out, const uint8_t *restrict in,
+                     const uint8_t *restrict stream) {
+    const size_t whole = ONION_BODY_LEN / 32 * 32;
+    for (size_t i = 0; i < whole; i++)
+        out[i] = in[i] ^ stream[i];
+    for (size_t i = whole; i < ONION_BODY_LEN; i++)
+        out[i] = in[i] ^ stream[i];
 }
 
 /* What the hops before the last will have appended when the packet gets there, as the last hop's
  * plaintext shows it: each hop opens what it received, moves everything up by 60 bytes, and appends
  * 60 of its own. */
-static void build_filler(const struct layer_keys *keys, size_t n, uint8_t ret_filler[FILLER_MAX]) {
+static void build_filler(const struct layer_keys *keys, uint8_t streams[][STREAM_LEN], size_t n,
+                         uint8_t ret_filler[FILLER_MAX]) {
     size_t length = 0;
 
-    for (size_t i = 0; i < n; i++) {
-        if (length > 0)
-            xor_body_stream(keys[i].k, ONION_BODY_LEN - length, ret_filler, length);
-        if (i + 1 < n) {
-            crypto_stream_chacha20_ietf(ret_filler + length, ONION_FORWARD_LEN, NONCE_FILLER,
-                                        keys[i].k);
-            length += ONION_FORWARD_LEN;
-        }
+    for (size_t i = 0; i + 1 < n; i++) {
+        const uint8_t *end = streams[i] + CHACHA_BLOCK_LEN + ONION_BODY_LEN;
+
+        for (size_t j = 0; j < length; j++)
+            ret_filler[j] ^= (end - length)[j];
+        crypto_stream_chacha20_ietf(ret_filler + length, ONION_FORWARD_LEN, NONCE_FILLER,
+                                    keys[i].k);
+        length += ONION_FORWARD_LEN;
     }
+    for (size_t j = 0; j < length; j++)
+        ret_filler[j] ^= (streams[n - 1] + CHACHA_BLOCK_LEN + ONION_BODY_LEN - length)[j];
 }
 
 static void put_u16(uint8_t *out, size_t value) {
@@ -139,21 +146,19 @@ static void put_command(uint8_t *plain, enum onion_command command, const struct
 /* The last hop's plaintext. Bytes between payload and filler are random, or the recipient would
  * read the number of relays off the zeros; and from a seed that the packet does not hold, or it
  * could compute where they end. */
-static void put_deliver(uint8_t *plain, const struct layer_keys *keys, size_t n,
+static void put_deliver(uint8_t *plain, const uint8_t *filler, size_t filler_length,
                         const void *payload, size_t payload_length,
                         const struct core_random *random) {
-    const size_t filler_length = (n - 1) * ONION_FORWARD_LEN;
     uint8_t *const padding = plain + DELIVER_PAYLOAD_AT + payload_length;
     const size_t padding_length =
         ONION_BODY_LEN - DELIVER_PAYLOAD_AT - payload_length - filler_length;
-    uint8_t filler[FILLER_MAX], seed[32];
+    uint8_t seed[32];
 
     put_u16(plain + DELIVER_LENGTH_AT, payload_length);
     if (payload_length > 0)
         memcpy(plain + DELIVER_PAYLOAD_AT, payload, payload_length);
     random_fill(random, seed, sizeof seed);
     crypto_stream_chacha20_ietf(padding, padding_length, NONCE_BODY, seed);
-    build_filler(keys, n, filler);
     memcpy(padding + padding_length, filler, filler_length);
     sodium_memzero(seed, sizeof seed);
 }
@@ -165,15 +170,32 @@ static void put_forward(uint8_t *plain, const struct onion_layer *next) {
     memcpy(plain + NEXT_EPH_AT, next->eph, sizeof next->eph);
 }
 
+/* As crypto_aead_chacha20poly1305_ietf_encrypt_detached() with nonce 0 and the 49 bytes before the tag
+ * as additional data, but for the keystream, which is there. onion_peel() opens it with the AEAD. */
+static void seal_body(const uint8_t *stream, const uint8_t *plain, uint8_t *out) {
+    static const uint8_t zeros[16] = {0};
+    static const uint8_t lengths[16] = {
+        TAG_AT, 0, 0, 0, 0, 0, 0, 0, ONION_BODY_LEN & 0xff, ONION_BODY_LEN >> 8};
+    crypto_onetimeauth_poly1305_state tag;
+
+    xor_body(out + ONION_HEADER_LEN, plain, stream + CHACHA_BLOCK_LEN);
+    crypto_onetimeauth_poly1305_init(&tag, stream);
+    crypto_onetimeauth_poly1305_update(&tag, out, TAG_AT);
+    crypto_onetimeauth_poly1305_update(&tag, zeros, 15 - (TAG_AT + 15) % 16);
+    crypto_onetimeauth_poly1305_update(&tag, out + ONION_HEADER_LEN, ONION_BODY_LEN);
+    crypto_onetimeauth_poly1305_update(&tag, zeros, 15 - (ONION_BODY_LEN + 15) % 16);
+    crypto_onetimeauth_poly1305_update(&tag, lengths, sizeof lengths);
+    crypto_onetimeauth_poly1305_final(&tag, out + TAG_AT);
+    sodium_memzero(&tag, sizeof tag);
+}
+
 /* Seal the layer from `plain` into `out`, a packet: its body behind a header of its own. */
-static void seal_layer(const struct onion_layer *layer, const struct layer_keys *keys,
+static void seal_layer(const struct onion_layer *layer, const uint8_t *stream,
                        const uint8_t nonce[ONION_NONCE_LEN], const uint8_t *plain, uint8_t *out) {
     out[0] = layer->key_id;
     memcpy(out + EPH_AT, layer->eph, sizeof layer->eph);
     memcpy(out + NONCE_AT, nonce, ONION_NONCE_LEN);
-    crypto_aead_chacha20poly1305_ietf_encrypt_detached(out + ONION_HEADER_LEN, out + TAG_AT, NULL,
-                                                       plain, ONION_BODY_LEN, out, TAG_AT, NULL,
-                                                       NONCE_BODY, keys->k);
+    seal_body(stream, plain, out);
 }
 
 /* Two packets take turns: layer i is sealed into one, and the header that layer i - 1 puts before
@@ -185,26 +207,32 @@ void onion_build(const struct onion_layer *layers, size_t n, const uint16_t *ind
     struct {
         struct layer_keys keys[ONION_LAYERS_MAX];
         uint8_t scratch[ONION_LEN];
+        uint8_t filler[FILLER_MAX];
+        uint8_t streams[ONION_LAYERS_MAX][STREAM_LEN]; /* the last: only n are used, and wiped */
     } s;
     uint8_t *const turns[2] = {ret_packet, s.scratch};
 
     assert(n >= 1 && n <= ONION_LAYERS_MAX && payload_length <= ONION_PAYLOAD_MAX);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         derive_keys(layers[i].prk, i == 0 ? nonce : s.keys[i - 1].next_nonce, &s.keys[i]);
+        crypto_stream_chacha20_ietf(s.streams[i], STREAM_LEN, NONCE_BODY, s.keys[i].k);
+    }
+    build_filler(s.keys, s.streams, n, s.filler);
     for (size_t i = n; i-- > 0;) {
         uint8_t *const plain = turns[(i + 1) % 2] + PLAIN_AT;
 
         if (i + 1 == n) {
             put_command(plain, ONION_DELIVER, &layers[i], indexes[i]);
-            put_deliver(plain, s.keys, n, payload, payload_length, random);
+            put_deliver(plain, s.filler, (n - 1) * ONION_FORWARD_LEN, payload, payload_length,
+                        random);
         } else { /* the tag of layer i + 1 is in its place already */
             put_command(plain, ONION_FORWARD, &layers[i], indexes[i]);
             put_forward(plain, &layers[i + 1]);
         }
-        seal_layer(&layers[i], &s.keys[i], i == 0 ? nonce : s.keys[i - 1].next_nonce, plain,
+        seal_layer(&layers[i], s.streams[i], i == 0 ? nonce : s.keys[i - 1].next_nonce, plain,
                    turns[i % 2]);
     }
-    sodium_memzero(&s, sizeof s);
+    sodium_memzero(&s, offsetof(__typeof__(s), streams) + n * STREAM_LEN);
 }
 
 /* ---- Peeling ---- */
