@@ -158,6 +158,7 @@ static struct in_parcel *parcel_new(struct inbox *inbox, const struct node_id *f
     parcel->m = shard->m;
     parcel->length = shard->length;
     parcel->epoch = epoch;
+    memset(parcel->index, IN_NO_SHARD, sizeof parcel->index);
     parcel->bytes = bytes;
     parcel->room = room;
     parcel->sender = sender;
@@ -280,6 +281,17 @@ static void note_path(struct in_parcel *parcel, const struct parcel_shard *shard
     parcel->paths[last] = path;
 }
 
+/* Data lie where they belong, if the place is free, or the decoder would have to move them; parity from
+ * the end on, where data come last. */
+static unsigned place_for(const struct in_parcel *parcel, unsigned index) {
+    if (index < parcel->k && parcel->index[index] == IN_NO_SHARD)
+        return index;
+    unsigned place = parcel->k - 1u;
+    while (parcel->index[place] != IN_NO_SHARD)
+        place--;
+    return place;
+}
+
 static enum drop parcel_place(struct inbox *inbox, struct in_parcel *parcel,
                               const struct directory_entry *entry, const struct parcel_shard *shard,
                               struct mono now, struct wall wall) {
@@ -290,8 +302,9 @@ static enum drop parcel_place(struct inbox *inbox, struct in_parcel *parcel,
         return DROP_DUPLICATE;
     }
     parcel->bitmap[shard->index / 8] |= bit;
-    parcel->index[parcel->arrived] = shard->index;
-    memcpy(parcel->bytes + (size_t)parcel->arrived * parcel->length, shard->data, parcel->length);
+    unsigned place = place_for(parcel, shard->index);
+    parcel->index[place] = shard->index;
+    memcpy(parcel->bytes + (size_t)place * parcel->length, shard->data, parcel->length);
     if (++parcel->arrived == parcel->k)
         return parcel_finish(inbox, parcel, entry, now, wall);
     in_partial_note(inbox, parcel, false, now);

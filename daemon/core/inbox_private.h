@@ -45,6 +45,8 @@ enum in_verdict {
     IN_VERDICTS
 };
 
+#define IN_NO_SHARD 0xff
+
 struct in_parcel {
     struct in_op op;
     struct table_link by_id;
@@ -60,7 +62,7 @@ struct in_parcel {
     uint8_t k, m, arrived, since_receipt, quiet_receipts;
     uint16_t length; /* of each shard */
     uint8_t bitmap[PARCEL_BITMAP_MAX];
-    uint8_t index[SHARD_COUNT_MAX]; /* which shard is in which place: they lie as they came */
+    uint8_t index[SHARD_COUNT_MAX]; /* which shard is in which place, or IN_NO_SHARD */
     uint8_t n_paths;
     struct parcel_path paths[PARCEL_RECEIPT_PATHS_MAX]; /* the one heard last is the last */
     size_t charged;

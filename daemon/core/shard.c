@@ -86,10 +86,12 @@ void shard_encode(unsigned k, unsigned m, size_t length, const uint8_t *data, ui
 }
 
 static void swap(uint8_t *a, uint8_t *b, size_t length) {
-    for (size_t i = 0; i < length; i++) {
-        uint8_t byte = a[i];
-        a[i] = b[i];
-        b[i] = byte;
+    uint8_t part[256];
+    for (size_t i = 0; i < length; i += sizeof part) {
+        size_t n = length - i < sizeof part ? length - i : sizeof part;
+        memcpy(part, a + i, n);
+        memcpy(a + i, b + i, n);
+        memcpy(b + i, part, n);
     }
 }
 
