@@ -33,6 +33,37 @@ static void test_datagrams_up_to_the_limit(void **state) {
     effects_free(effects);
 }
 
+/* Begun in one order and sent in another, some given back: what is queued is what was sent, and a place given back is had again. */
+static void test_buffers_given_back(void **state) {
+    struct effects *effects = effects_new();
+    struct address to = {.port = 7};
+    uint8_t *buffers[100];
+    size_t n;
+    (void)state;
+    for (unsigned round = 0; round < 50; round++) { /* more in all than a step may have */
+        for (unsigned i = 0; i < 100; i++) {
+            assert_non_null(buffers[i] = effects_buffer(effects));
+            memset(buffers[i], (int)i, DATAGRAM_LEN);
+        }
+        for (unsigned i = 100; i-- > 0;)
+            if (i % 50 == 0)
+                effects_send(effects, buffers[i], &to, &to, DATAGRAM_LEN);
+            else
+                effects_buffer_back(effects, buffers[i]);
+    }
+    const struct datagram *datagrams = effects_datagrams(effects, &n);
+    assert_int_equal(n, 100);
+    for (unsigned i = 0; i < n; i++) {
+        assert_int_equal(datagrams[i].bytes[0], i % 2 ? 0 : 50);
+        assert_int_equal(datagrams[i].bytes[DATAGRAM_LEN - 1], i % 2 ? 0 : 50);
+    }
+    effects_clear(effects);
+    for (unsigned i = 0; i < EFFECTS_DATAGRAMS_MAX; i++) /* none is lost for the next step */
+        assert_non_null(effects_buffer(effects));
+    assert_null(effects_buffer(effects));
+    effects_free(effects);
+}
+
 static void test_results_find_their_owner_in_order(void **state) {
     struct effects *effects = effects_new();
     struct store_op op = {.kind = STORE_SEQUENCE};
@@ -93,6 +124,7 @@ static void test_scratch_and_answers(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_datagrams_up_to_the_limit),
+        cmocka_unit_test(test_buffers_given_back),
         cmocka_unit_test(test_results_find_their_owner_in_order),
         cmocka_unit_test(test_scratch_and_answers),
     };

@@ -1,0 +1,269 @@
+/* link: daemon/core/node_peel daemon/core/identity daemon/core/noise daemon/core/onion daemon/core/droplist daemon/core/share daemon/core/base shared/address */
+/* Packets peeled together: each has the fate that it would have alone, in the order in which they came, and every cell that was begun is
+ * sent or given back. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "daemon/core/node_private.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+
+#define WALL_US (INT64_C(500000) * EPOCH_US + 5 * US_PER_MINUTE)
+#define NEXT 0x1122334455667788u
+#define FROM 0x0102030405060708u
+
+static struct fixture {
+    struct node node;
+    uint8_t cells[NODE_BATCH][ONION_LEN];
+    unsigned begun, sent, cancelled, delivered, begun_max;
+    uint8_t forwarded[NODE_BATCH][ONION_LEN];
+    uint64_t to[NODE_BATCH];
+    uint8_t payload[NODE_BATCH][ONION_PAYLOAD_MAX];
+    uint64_t drops[DROP_COUNT];
+    unsigned computations;
+} f;
+
+/* ---- The rooms around ---- */
+
+uint8_t *links_onion_begin(struct links *links) {
+    (void)links;
+    return f.begun < f.begun_max ? f.cells[f.begun++] : NULL;
+}
+void links_onion_cancel(struct links *links, uint8_t *onion) {
+    (void)links, (void)onion;
+    f.cancelled++;
+}
+enum drop relay_packet(struct relay *relay, unsigned from, uint64_t to, uint8_t *onion,
+                       struct mono now, struct wall wall) {
+    (void)relay, (void)from, (void)now, (void)wall;
+    memcpy(f.forwarded[f.sent], onion, ONION_LEN);
+    f.to[f.sent++] = to;
+    return DROP_NONE;
+}
+enum drop node_deliver(struct node *node, unsigned slot, const struct onion_peeled *peeled,
+                       int64_t epoch) {
+    (void)node, (void)slot, (void)epoch;
+    memcpy(f.payload[f.delivered++], peeled->payload, peeled->payload_length);
+    return DROP_NONE;
+}
+void node_count(struct node *node, enum drop drop) {
+    (void)node;
+    f.drops[drop]++;
+}
+
+static void fill(void *context, void *buffer, size_t length) {
+    (void)context;
+    randombytes_buf(buffer, length);
+}
+static const struct core_random source = {fill, NULL};
+
+/* Last first, as threads might. */
+static void backwards(void *context, void (*work)(void *item), void *items, size_t size, size_t n,
+                      unsigned item_ns) {
+    (void)context, (void)item_ns;
+    f.computations++;
+    while (n-- > 0)
+        work((uint8_t *)items + n * size);
+}
+
+static int set_up(void **state) {
+    uint8_t seeds[2][32] = {{1}, {2}};
+    (void)state;
+    memset(&f, 0, sizeof f);
+    f.begun_max = NODE_BATCH;
+    f.node.wall = f.node.machine = (struct wall){WALL_US};
+    f.node.now = (struct mono){US_PER_S};
+    f.node.config.relay = true;
+    f.node.config.random = source;
+    f.node.config.compute = (struct core_compute){backwards, NULL};
+    f.node.identity = identity_new(seeds[0], seeds[1], &f.node.config.random);
+    identity_advance(f.node.identity, f.node.wall);
+    f.node.droplist = droplist_new(1000, &f.node.config.random);
+    droplist_advance(f.node.droplist, wall_minute(f.node.wall), 1);
+    f.node.peelings = sodium_malloc(NODE_BATCH * sizeof *f.node.peelings);
+    share_init(&f.node.share, 1000000);
+    return 0;
+}
+static int tear_down(void **state) {
+    (void)state;
+    assert_int_equal(f.begun, f.sent + f.cancelled);
+    identity_free(f.node.identity);
+    droplist_free(f.node.droplist);
+    sodium_free(f.node.peelings);
+    return 0;
+}
+
+/* ---- Packets ---- */
+
+static void key_layer(struct onion_layer *layer, const uint8_t routing_public[32], uint64_t hop) {
+    uint8_t secret[32];
+    randombytes_buf(secret, sizeof secret);
+    assert_int_equal(onion_layer_key(layer, routing_public, secret), DROP_NONE);
+    layer->key_id = (uint8_t)wall_epoch(f.node.wall);
+    layer->slot = (uint8_t)(wall_minute(f.node.wall) % 60);
+    layer->hop = hop;
+}
+
+/* A path by way of us to somebody, or to us alone. */
+static void key_path(struct onion_layer layers[2]) {
+    uint8_t other[32], secret[32];
+    int64_t epoch;
+    const struct noise_keypair *own = identity_routing_key(
+        f.node.identity, (uint8_t)wall_epoch(f.node.wall), f.node.wall, &epoch);
+    randombytes_buf(secret, sizeof secret);
+    crypto_scalarmult_base(other, secret);
+    key_layer(&layers[0], own->public, 1);
+    key_layer(&layers[1], other, NEXT);
+}
+
+static void build(const struct onion_layer *layers, size_t n, uint16_t index, const char *text,
+                  uint8_t packet[ONION_LEN]) {
+    uint16_t indexes[2] = {index, index};
+    uint8_t nonce[ONION_NONCE_LEN];
+    randombytes_buf(nonce, sizeof nonce);
+    onion_build(layers, n, indexes, nonce, text, strlen(text) + 1, &source, packet);
+}
+
+static void test_one_exchange_for_a_path(void **state) {
+    struct onion_layer layers[2];
+    static uint8_t packets[40][ONION_LEN];
+    (void)state;
+    share_init(&f.node.share, 10); /* one in a window */
+    key_path(layers);
+    for (uint16_t i = 0; i < 40; i++) {
+        build(layers, 2, i, "x", packets[i]);
+        assert_int_equal(node_onion(&f.node, 3, FROM, packets[i]), DROP_NONE);
+    }
+    assert_int_equal(f.sent, 0); /* nothing before its turn */
+    node_peel(&f.node);
+    assert_int_equal(f.sent, 40);
+    assert_int_equal(f.drops[DROP_NONE], 40);
+    assert_int_equal(f.computations, 2);
+    for (unsigned i = 0; i < 40; i++) { /* as alone, and in order */
+        uint8_t alone[ONION_LEN];
+        struct onion_peeled peeled;
+        assert_int_equal(onion_peel(packets[i], layers[0].prk, alone, &peeled), DROP_NONE);
+        assert_memory_equal(f.forwarded[i], alone, ONION_LEN);
+        assert_true(f.to[i] == NEXT);
+    }
+    for (size_t i = 0; i < sizeof f.node.peelings[0].own_prk; i++)
+        assert_int_equal(f.node.peelings[0].own_prk[i], 0);
+}
+
+static void test_the_second_of_two_alike_goes(void **state) {
+    struct onion_layer layers[2];
+    uint8_t packet[ONION_LEN], again[ONION_LEN];
+    (void)state;
+    key_path(layers);
+    build(layers, 2, 7, "x", packet);
+    memcpy(again, packet, sizeof again);
+    node_onion(&f.node, 0, FROM, packet);
+    node_onion(&f.node, 0, FROM, again);
+    node_peel(&f.node);
+    assert_int_equal(f.sent, 1);
+    assert_int_equal(f.drops[DROP_DUPLICATE], 1);
+    node_onion(&f.node, 0, FROM, again); /* and in a later batch, by the key that is kept */
+    node_peel(&f.node);
+    assert_int_equal(f.sent, 1);
+    assert_int_equal(f.drops[DROP_DUPLICATE], 2);
+}
+
+static void test_a_forged_first_harms_nobody(void **state) {
+    struct onion_layer layers[2];
+    uint8_t forged[ONION_LEN], good[ONION_LEN];
+    (void)state;
+    key_path(layers);
+    build(layers, 2, 1, "x", good);
+    memcpy(forged, good, sizeof forged);
+    forged[700] ^= 1;
+    node_onion(&f.node, 0, FROM, forged);
+    node_onion(&f.node, 0, FROM, good);
+    node_peel(&f.node);
+    assert_int_equal(f.drops[DROP_AUTH], 1);
+    assert_int_equal(f.sent, 1);
+}
+
+/* An eph of small order has no exchange; whoever comes behind it must not be opened by zeros, which anybody could seal with. */
+static void test_no_key_for_those_behind_a_worthless_eph(void **state) {
+    struct onion_layer layers[2];
+    uint8_t packets[3][ONION_LEN];
+    (void)state;
+    key_path(layers);
+    memset(layers[0].eph, 0, sizeof layers[0].eph);
+    memset(layers[0].prk, 0, sizeof layers[0].prk);
+    for (uint16_t i = 0; i < 3; i++) {
+        build(layers, 2, i, "x", packets[i]);
+        node_onion(&f.node, 0, FROM, packets[i]);
+    }
+    node_peel(&f.node);
+    assert_int_equal(f.drops[DROP_AUTH], 3);
+    assert_int_equal(f.sent, 0);
+}
+
+static void test_what_is_ours_and_what_is_refused(void **state) {
+    struct onion_layer layers[2];
+    uint8_t packets[3][ONION_LEN];
+    (void)state;
+    key_path(layers);
+    build(layers, 1, 0, "for us", packets[0]);
+    build(layers, 2, 1, "on", packets[1]);
+    node_onion(&f.node, 0, FROM, packets[0]);
+    node_onion(&f.node, 0, NEXT, packets[1]); /* back to where it came from */
+    node_peel(&f.node);
+    assert_int_equal(f.delivered, 1);
+    assert_string_equal((const char *)f.payload[0], "for us");
+    for (size_t i = 0; i < ONION_LEN; i++)
+        assert_int_equal(f.cells[0][i], 0); /* the plaintext is wiped */
+    assert_int_equal(f.drops[DROP_NO_ROUTE], 1);
+    f.node.config.relay = false;
+    build(layers, 2, 2, "on", packets[2]);
+    node_onion(&f.node, 0, FROM, packets[2]);
+    node_peel(&f.node);
+    assert_int_equal(f.drops[DROP_NOT_RELAY], 1);
+    assert_int_equal(f.sent, 0);
+}
+
+static void test_limits(void **state) {
+    struct onion_layer layers[3][2];
+    uint8_t packets[3][ONION_LEN];
+    (void)state;
+    share_init(&f.node.share, 20); /* two in a window */
+    f.begun_max = 2;
+    for (unsigned i = 0; i < 3; i++) {
+        key_path(layers[i]);
+        build(layers[i], 2, 0, "x", packets[i]);
+    }
+    assert_int_equal(node_onion(&f.node, 0, FROM, packets[0]), DROP_NONE);
+    assert_int_equal(node_onion(&f.node, 0, FROM, packets[1]), DROP_NONE);
+    assert_int_equal(node_onion(&f.node, 0, FROM, packets[2]), DROP_LIMIT); /* another exchange */
+    assert_int_equal(node_onion(&f.node, 0, FROM, packets[0]), DROP_QUEUE); /* another cell */
+    packets[0][0]++;
+    packets[0][0]++; /* an epoch far from now */
+    packets[0][0]++;
+    assert_int_equal(node_onion(&f.node, 0, FROM, packets[0]), DROP_TIME);
+    packets[0][0] = (uint8_t)(packets[0][0] - 3);
+    node_peel(&f.node);
+    assert_int_equal(f.sent, 2);
+    node_peel(&f.node); /* nothing waits any more */
+    assert_int_equal(f.sent, 2);
+}
+
+int main(void) {
+    if (sodium_init() < 0)
+        return 1;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_one_exchange_for_a_path, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_the_second_of_two_alike_goes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_forged_first_harms_nobody, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_no_key_for_those_behind_a_worthless_eph, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_what_is_ours_and_what_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_limits, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
