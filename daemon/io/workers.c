@@ -20,7 +20,7 @@
 #define WOKEN_NS 50000
 /* How long to watch for work: from one computation of a batch to the next, and the system calls between two batches. */
 #define WATCH_MIN_NS 1000
-#define WATCH_MAX_NS 60000
+#define WATCH_MAX_NS 200000
 #define WATCH_LOOKS 32 /* between two looks at the clock */
 /* Who was woken in vain is left alone for twice as many computations, up to this. */
 #define LEFT_ALONE_MAX 256
