@@ -19,8 +19,8 @@
 #include <sys/socket.h>
 
 #define PATHS 64
-#define GATHERED_MAX 48            /* datagrams of a send: 59,136 bytes */
-#define LOST_NS INT64_C(100000000) /* nothing came for so long: what is missing is lost */
+#define GATHERED_MAX 48             /* datagrams of a send: 59,136 bytes */
+#define LOST_NS INT64_C(1000000000) /* nothing came for so long: what is missing is lost */
 #define ALIVE_NS INT64_C(300000000)
 #define UP_NS INT64_C(10000000000)
 #define ROUNDS_MAX 64

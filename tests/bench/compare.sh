@@ -19,8 +19,8 @@ jq -nr --slurpfile old "$1" --slurpfile new "$2" '
         elif (.value > $before.value) == (.better == "higher") then "better" else "worse" end)]
     | @tsv' |
     awk -F'\t' 'function short(v) {return v == "-" ? v : sprintf(v + 0 >= 1000 ? "%.0f" : "%.4g", v)}
-        BEGIN {printf "%-9s %-58s %-9s %10s %10s %7s\n", "section", "figure", "unit", "old", "new", "ratio"}
-        {printf "%-9s %-58s %-9s %10s %10s %7s %s\n", $1, $2, $3, short($4), short($5), $6 == "-" ? "-" : sprintf("%.2f", $6), $7}'
+        BEGIN {printf "%-9s %-62s %-10s %10s %10s %7s\n", "section", "figure", "unit", "old", "new", "ratio"}
+        {printf "%-9s %-62s %-10s %10s %10s %7s %s\n", $1, $2, $3, short($4), short($5), $6 == "-" ? "-" : sprintf("%.2f", $6), $7}'
 jq -nr --slurpfile old "$1" --slurpfile new "$2" '
     ($new[0].figures | map(.section + " " + .name)) as $now
     | ($new[0].figures | map(.section)) as $ran

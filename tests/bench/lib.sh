@@ -102,22 +102,12 @@ pss_kb() { # PID
 floors() { # [hop|commit|rows|calls|spawn...]
     "$bench/bench_floor" "$dir" "$@"
 }
-# bench_relay's text, once a run: the bare forwarder, the bare calls, and the core's relay in one process.
-relay_text() {
-    local kept="${BENCH_DIR:-$dir}/relay.txt"
+# Microseconds of CPU that a relay needs at least for a packet, measured once a run: the cheaper bare forwarder and the bare calls.
+relay_floor() { # kept|fresh
+    local kept="${BENCH_DIR:-$dir}/forward.json"
     if [ ! -s "$kept" ]; then
-        "$bench/bench_relay" >"$kept.new" 2>>"$dir/bench_relay.log"
+        "$bench/bench_forward" >"$kept.new"
         mv "$kept.new" "$kept"
     fi
-    cat "$kept"
-}
-# Microseconds a packet, of a row that begins with WORDS below the heading "kept eph" or "fresh eph".
-relay_us() { # kept|fresh WORDS
-    relay_text | awk -v head="$1 eph" -v words="$2" '
-        index($0, head) == 1 {on = 1; next}
-        /^[^ ]/ {on = 0}
-        on && index($0, "  " words) == 1 {
-            rest = substr($0, length(words) + 3)
-            while (match(rest, /[0-9]+\.[0-9]+/)) {print substr(rest, RSTART, RLENGTH); exit}
-        }'
+    jq "([.forward_us, .segments_us] | map(select(.)) | min) + .$1_us" "$kept"
 }

@@ -8,7 +8,7 @@ start_network $to 3
 head -c "$size" /dev/urandom >"$dir/file"
 
 # The floor: each packet of 827 bytes is forwarded and peeled four times, and all cores do nothing else.
-packet=$(relay_us kept floor)
+packet=$(relay_floor kept)
 floor=$(calc "827 * $(nproc) / (4 * $packet)")
 # Peak PSS of sender, a relay and recipient until the file `stop` is there.
 sample() {

@@ -3,11 +3,15 @@
 # The figure that counts is CPU a packet: load and relay share the machine, so packets a second are those of this machine with both.
 . "$(dirname "$0")/lib.sh"
 
-bare=$(relay_text | awk '/^bare forwarder/ {for (i = NF; i > 1; i--) if ($i ~ /^[0-9]+\.[0-9]+$/) {if (!least || $i < least) least = $i; break}} END {print least}')
-figure 'bare forwarder, the cheaper kind' us/packet "$bare" - lower "$(relay_text | grep -c '^bare forwarder') kinds measured"
+forward=$("$bench/bench_forward")
+for row in 'forward_us|bare forwarder, one by one' 'segments_us|bare forwarder, joined and cut up by the kernel' \
+    'kept_us|bare calls of a packet, kept eph' 'fresh_us|bare calls of a packet, fresh eph'; do
+    figure "${row#*|}" us/packet "$(jq ".${row%%|*}" <<<"$forward")" - lower 'CPU'
+done
+"$bench/bench_relay" >"$dir/relay" 2>>"$dir/relay.log"
 for kind in kept fresh; do
-    floor=$(relay_us $kind floor)
-    figure "core in one process, $kind eph" us/packet "$(relay_us $kind relay)" "$floor" lower 'floor: forwarder and bare calls'
+    figure "core in one process, $kind eph" us/packet "$(awk -v head="$kind eph" 'index($0, head) == 1 {on = 1} on && $1 == "relay" {print $2; exit}' "$dir/relay")" \
+        "$(relay_floor $kind)" lower 'wall time; floor: CPU of the cheaper forwarder and the calls'
 done
 
 # Room for every fresh eph of the run: a refused one would cost less than a relayed one.
@@ -19,11 +23,11 @@ measure() { # NAME [OPTION...]
     for kind in kept fresh; do
         flags=()
         [ $kind = kept ] || flags=(-f -n 12000 -r 3)
-        floor=$(relay_us $kind floor)
+        floor=$(relay_floor $kind)
         load=$("$bench/bench_load" "${flags[@]}" 127.0.0.2:58008 "${pids[2]}")
         figure "daemon$name, $kind eph: CPU" us/packet "$(jq .cpu_us <<<"$load")" "$floor" lower \
             "$(jq -r '"\(.packets) packets in \(.rounds) rounds, \(.lost) lost"' <<<"$load")"
-        figure "daemon$name, $kind eph" packets/s "$(jq .rate <<<"$load")" "$(calc "1e6 / $floor")" higher 'floor: one thread'
+        figure "daemon$name, $kind eph" packets/s "$(jq .rate <<<"$load")" "$(calc "1e6 / $floor")" higher 'floor: one thread that has a core to itself'
         [ $kind = fresh ] || figure "daemon$name, $kind eph: CPU a kB of payload" us/kB "$(jq '.cpu_us / 0.827' <<<"$load")" \
             "$(calc "$floor / 0.827")" lower '827 bytes a packet'
     done

@@ -17,8 +17,9 @@ draw_pairs() { # N COUNT
     awk -v n="$1" -v count="$2" -v seed="$1" 'BEGIN {srand(seed); while (count-- > 0) {a = int(rand() * n); do b = int(rand() * n); while (b == a); print a, b}}'
 }
 scale() { # N
-    local n=$1 i began first=() known took before after spent pss pushed a b sockets=() pairs=()
+    local n=$1 i began first=() known took spent pss pushed a b before=() after=() sockets=() pairs=()
     # A secret needs no Argon2id where there is none; nothing else is set: what is measured is the default.
+    read -r -a before <<<"$(traffic)"
     began=$EPOCHREALTIME
     for ((i = 0; i < n; i++)); do
         "$bin/p2pd" --listen "$(address "$i")" --state "$dir/$i" --socket "$dir/$i.sock" --set log.level=warning \
@@ -33,8 +34,8 @@ scale() { # N
     figure "$n daemons: until all know all" s "$took" "$(calc "$n * $n * $verify_us / 1e6 / $(nproc)")" lower \
         "half of them after $(jq "(.half - $began) * 10 | round / 10" <<<"$known") s; floor: $((n * n)) signatures checked on $(nproc) cores"
     figure "$n daemons: CPU of joining, each" ms "$(calc "$spent / 1000 / $n")" "$(calc "$n * $verify_us / 1000")" lower "floor: $n signatures checked"
-    read -r _ after <<<"$(traffic)"
-    figure "$n daemons: bytes of joining, each" kB "$(calc "$after / 1000 / $n")" - lower 'UDP and its headers'
+    read -r -a after <<<"$(traffic)"
+    figure "$n daemons: bytes of joining, each" kB "$(calc "(${after[1]} - ${before[1]}) / 1000 / $n")" - lower 'UDP and its headers'
 
     pss=$(for i in $(seq 0 $((n > 40 ? n / 40 : 1)) $((n - 1))); do pss_kb "${pids[$i]}"; done | sort -n | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)] / 1024, v[NR] / 1024, NR}')
     figure "$n daemons: memory, each" 'MB PSS' "${pss%% *}" - lower "$(awk '{print "of " $3 " looked at; most " $2}' <<<"$pss")"

@@ -3,7 +3,7 @@
 # a figure is, 100% being as near as can be, whichever way is better.
 set -euo pipefail
 heading() {
-    printf '%-9s %-58s %10s %-9s %10s %6s  %s\n' section figure value unit floor share note
+    printf '%-9s %-62s %10s %-10s %10s %6s  %s\n' section figure value unit floor share note
 }
 rows() {
     jq -r '[.section, .name, (.value // "-" | tostring), .unit, (.floor // "-" | tostring),
@@ -11,7 +11,7 @@ rows() {
              then (if .better == "lower" then .floor / .value else .value / .floor end) * 100 | round | tostring + "%" else "" end),
             .note] | @tsv' |
         awk -F'\t' 'function short(v) {return v == "-" ? v : sprintf(v + 0 >= 10000 ? "%.0f" : "%.4g", v)}
-            {printf "%-9s %-58s %10s %-9s %10s %6s  %s\n", $1, $2, short($3), $4, short($5), $6, $7}'
+            {printf "%-9s %-62s %10s %-10s %10s %6s  %s\n", $1, $2, short($3), $4, short($5), $6, $7}'
 }
 case ${1:-} in
 heading) heading ;;
