@@ -102,6 +102,15 @@ pss_kb() { # PID
 floors() { # [hop|commit|rows|calls|spawn...]
     "$bench/bench_floor" "$dir" "$@"
 }
+# The same, kept in $least: the best of each that this run has seen. A disk has moods, and others use the machine.
+least='{}'
+look_for_floors() { # [hop|commit|rows|calls|spawn...]
+    local kept="${BENCH_DIR:-$dir}/least.json"
+    [ ! -s "$kept" ] || least=$(cat "$kept")
+    least=$(floors "$@" | jq --argjson before "$least" '$before + with_entries(
+        .key as $key | .value = ([.value, $before[$key] // .value] | if $key | startswith("rows") then max else min end))')
+    echo "$least" >"$kept"
+}
 # Microseconds of CPU that a relay needs at least for a packet, measured once a run: the cheaper bare forwarder and the bare calls.
 relay_floor() { # kept|fresh
     local kept="${BENCH_DIR:-$dir}/forward.json"

@@ -8,12 +8,12 @@ export P2PD_SOCKET=$dir/2.sock
 
 # Wall time and CPU of a command: NAME FLOOR ITS-NAME COMMAND..., the floor an expression over what bench_floor says.
 whole() {
-    local name=$1 floor=$2 says=$3 took floors
+    local name=$1 floor=$2 says=$3 took
     shift 3
-    floors=$(floors commit spawn hop)
+    look_for_floors commit spawn hop
     took=$("$process" run $rounds "$@")
-    figure "$name" ms "$(jq '.wall_us / 1000' <<<"$took")" "$(jq "($floor) / 1000" <<<"$floors")" lower "n=$(jq .n <<<"$took"); floor: $says"
-    figure "$name: CPU of the process" ms "$(jq '.cpu_us / 1000' <<<"$took")" "$(jq '.spawn_cpu_us / 1000' <<<"$floors")" lower 'floor: /bin/true'
+    figure "$name" ms "$(jq '.wall_us / 1000' <<<"$took")" "$(jq "($floor) / 1000" <<<"$least")" lower "n=$(jq .n <<<"$took"); floor: $says"
+    figure "$name: CPU of the process" ms "$(jq '.cpu_us / 1000' <<<"$took")" "$(jq '.spawn_cpu_us / 1000' <<<"$least")" lower 'floor: /bin/true'
 }
 whole 'p2pctl --version' .spawn_us /bin/true "$bin/p2pctl" --version
 whole 'p2pctl push' '.spawn_us + .commit_us' '/bin/true, a commit' "$bin/p2pctl" push -q 127.0.0.6 'a message of some twenty bytes'

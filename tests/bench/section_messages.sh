@@ -4,11 +4,11 @@
 . "$(dirname "$0")/lib.sh"
 from=2 to=6 to_address=127.0.0.6
 start_network $to 3
-floors=$(floors rows)
+look_for_floors rows
 waiting=0 # in the inbox
 
 # How many a second the machine can make durable twice, once at either end, both on one disk, at 1,024 rows a commit.
-twice=$(jq '.rows_1024 / 2' <<<"$floors")
+twice=$(jq '.rows_1024 / 2' <<<"$least")
 # Run a command that pushes COUNT messages; messages a second until all are there, and until the command was done, as "DELIVERED ACCEPTED".
 rates() { # COUNT COMMAND...
     local count=$1 began=$EPOCHREALTIME pushed all

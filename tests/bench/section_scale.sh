@@ -63,7 +63,8 @@ scale() { # N
     stop_all
     rm -rf "${dir:?}"/[0-9]*
 }
-verify_us=$(floors calls | jq .verify_us)
+look_for_floors calls
+verify_us=$(jq .verify_us <<<"$least")
 limit=$(ulimit -u)
 for n in ${SCALE:-8 64}; do
     if [ "$limit" != unlimited ] && ((limit < 6 * n)); then # threads count
