@@ -1,11 +1,14 @@
-/* One computation at a time: its generation and the first item that nobody has claimed are one word, so that whoever claims by
- * compare-and-swap knows that what it read of the computation still holds. Who has nothing to do watches that word for a short
- * while, as long as that has paid lately, and sleeps. */
+/* One computation at a time. Its items are dealt out in as many runs as there are threads; each begins with its own run, which is the
+ * same from one computation of a batch to the next, so that a packet stays in one processor's cache, and then helps with the
+ * others'. A run's generation and its first item that nobody has claimed are one word, so that whoever claims by
+ * compare-and-swap knows that what it read of the computation still holds. Who has nothing to do watches for the next
+ * generation for a short while, as long as that has paid lately, and sleeps. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
 #include "daemon/io/workers.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -25,16 +28,24 @@
 /* Who was woken in vain is left alone for twice as many computations, up to this. */
 #define LEFT_ALONE_MAX 256
 #define CLAIM_MAX 8
+#define CACHE_LINE 64
+
+struct run {
+    _Alignas(CACHE_LINE) atomic_uint_fast64_t claim; /* generation << 32 | first item not claimed */
+    atomic_size_t end;
+};
 
 struct workers {
     unsigned wanted; /* threads in all, the caller's included */
     unsigned n;      /* those besides the caller's; made when there is work for them */
     pthread_t threads[WORKERS_MAX];
-    /* The computation; written by the caller before the generation in `claim` tells of it. */
+    /* The computation; written by the caller before the generations tell of it. */
     _Atomic(void (*)(void *)) work;
     _Atomic(uint8_t *) items;
-    atomic_size_t size, n_items, portion;
-    atomic_uint_fast64_t claim; /* generation << 32 | first item not claimed */
+    atomic_size_t size, n_items;
+    atomic_uint n_runs;
+    struct run *runs; /* WORKERS_MAX */
+    atomic_uint_fast32_t generation;
     atomic_size_t done;
     atomic_bool stop;
     atomic_uint asleep;
@@ -42,7 +53,6 @@ struct workers {
     pthread_cond_t called, finished;
     bool caller_waits; /* with the mutex */
     /* The caller's own. */
-    uint32_t generation;
     unsigned left_alone, leave_alone;
     struct workers_counters counters;
 };
@@ -61,37 +71,44 @@ static void relax(void) {
 #endif
 }
 
-/* Claim and do what is left of the present computation; returns how many items. */
-static size_t take_part(struct workers *workers) {
+/* Claim and do what is left of a run; returns how many items. */
+static size_t take_run(struct workers *workers, struct run *run) {
+    uint_fast64_t claim = atomic_load_explicit(&run->claim, memory_order_acquire);
     size_t mine = 0;
-    uint_fast64_t claim = atomic_load_explicit(&workers->claim, memory_order_acquire);
 
     for (;;) {
-        size_t n = atomic_load_explicit(&workers->n_items, memory_order_relaxed);
+        size_t end = atomic_load_explicit(&run->end, memory_order_relaxed);
         size_t size = atomic_load_explicit(&workers->size, memory_order_relaxed);
-        size_t portion = atomic_load_explicit(&workers->portion, memory_order_relaxed);
         uint8_t *items = atomic_load_explicit(&workers->items, memory_order_relaxed);
         void (*work)(void *) = atomic_load_explicit(&workers->work, memory_order_relaxed);
-        size_t first = (uint32_t)claim, last = first + portion < n ? first + portion : n;
+        size_t first = (uint32_t)claim, last = first + CLAIM_MAX < end ? first + CLAIM_MAX : end;
 
-        if (first >= n)
+        if (first >= end)
             return mine;
         /* It fails where another was faster, or where all of the above is of another computation. */
-        if (!atomic_compare_exchange_weak_explicit(&workers->claim, &claim, claim + (last - first),
+        if (!atomic_compare_exchange_weak_explicit(&run->claim, &claim, claim + (last - first),
                                                    memory_order_acq_rel, memory_order_acquire))
             continue;
         for (size_t i = first; i < last; i++)
             work(items + i * size);
         mine += last - first;
         atomic_fetch_add_explicit(&workers->done, last - first, memory_order_acq_rel);
-        claim = atomic_load_explicit(&workers->claim, memory_order_acquire);
+        claim = atomic_load_explicit(&run->claim, memory_order_acquire);
     }
+}
+
+static size_t take_part(struct workers *workers, unsigned number) {
+    unsigned n = atomic_load_explicit(&workers->n_runs, memory_order_acquire);
+    size_t mine = 0;
+    for (unsigned i = 0; i < n; i++)
+        mine += take_run(workers, &workers->runs[(number + i) % n]);
+    return mine;
 }
 
 /* ---- The threads ---- */
 
 static uint32_t generation_of(const struct workers *workers) {
-    return (uint32_t)(atomic_load_explicit(&workers->claim, memory_order_acquire) >> 32);
+    return (uint32_t)atomic_load_explicit(&workers->generation, memory_order_acquire);
 }
 
 /* True: there is a computation after `seen`. */
@@ -125,11 +142,18 @@ static void tell_caller(struct workers *workers) {
     pthread_mutex_unlock(&workers->mutex);
 }
 
+struct start { /* of a thread */
+    struct workers *workers;
+    unsigned number;
+};
+
 static void *run(void *context) {
-    struct workers *workers = context;
+    struct start start = *(struct start *)context;
+    struct workers *workers = start.workers;
     int64_t watch_ns = WATCH_MIN_NS;
     uint32_t seen = 0;
 
+    free(context);
     while (!atomic_load(&workers->stop)) {
         if (watch(workers, seen, watch_ns)) {
             watch_ns = watch_ns * 2 < WATCH_MAX_NS ? watch_ns * 2 : WATCH_MAX_NS;
@@ -138,7 +162,7 @@ static void *run(void *context) {
             sleep_until_called(workers, seen);
         }
         seen = generation_of(workers);
-        size_t mine = take_part(workers);
+        size_t mine = take_part(workers, start.number);
         if (mine > 0)
             tell_caller(workers);
     }
@@ -185,17 +209,33 @@ static void await_others(struct workers *workers, size_t n) {
  * at the last one must not take a part of the next for its own. */
 static void publish(struct workers *workers, void (*work)(void *item), void *items, size_t size,
                     size_t n) {
-    size_t portion = n / ((size_t)(workers->n + 1) * 4);
+    uint32_t generation = generation_of(workers) + 1;
+    unsigned runs = workers->n + 1;
 
-    portion = portion < 1 ? 1 : portion > CLAIM_MAX ? CLAIM_MAX : portion;
-    atomic_store(&workers->claim, (uint_fast64_t)workers->generation << 32 | UINT32_MAX);
+    for (unsigned i = 0; i < runs; i++)
+        atomic_store(&workers->runs[i].claim, (uint_fast64_t)(generation - 1) << 32 | UINT32_MAX);
     atomic_store_explicit(&workers->done, 0, memory_order_relaxed);
     atomic_store_explicit(&workers->work, work, memory_order_relaxed);
     atomic_store_explicit(&workers->items, items, memory_order_relaxed);
     atomic_store_explicit(&workers->size, size, memory_order_relaxed);
-    atomic_store_explicit(&workers->portion, portion, memory_order_relaxed);
     atomic_store_explicit(&workers->n_items, n, memory_order_relaxed);
-    atomic_store(&workers->claim, (uint_fast64_t)++workers->generation << 32);
+    atomic_store_explicit(&workers->n_runs, runs, memory_order_relaxed);
+    for (unsigned i = 0; i < runs; i++) {
+        atomic_store_explicit(&workers->runs[i].end, n * (i + 1) / runs, memory_order_relaxed);
+        atomic_store(&workers->runs[i].claim, (uint_fast64_t)generation << 32 | n * i / runs);
+    }
+    atomic_store(&workers->generation, generation);
+}
+
+static int start_thread(struct workers *workers, const pthread_attr_t *attributes) {
+    struct start *start = malloc(sizeof *start);
+    if (!start)
+        return -ENOMEM;
+    *start = (struct start){workers, workers->n + 1};
+    int r = pthread_create(&workers->threads[workers->n], attributes, run, start);
+    if (r != 0)
+        free(start);
+    return -r;
 }
 
 /* Most daemons never see a burst, and have no further threads. One that cannot be had is not asked for again. */
@@ -207,8 +247,7 @@ static void make_threads(struct workers *workers) {
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* they inherit it: signals are the loop's */
-    while (workers->n + 1 < workers->wanted &&
-           pthread_create(&workers->threads[workers->n], &attributes, run, workers) == 0)
+    while (workers->n + 1 < workers->wanted && start_thread(workers, &attributes) == 0)
         workers->n++;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
@@ -229,7 +268,7 @@ static void each(void *context, void (*work)(void *item), void *items, size_t si
     }
     publish(workers, work, items, size, n);
     bool woken = call_sleepers(workers, cost_ns);
-    size_t mine = take_part(workers);
+    size_t mine = take_part(workers, 0);
     await_others(workers, n);
     workers->counters.calls++;
     workers->counters.shared += mine < n;
@@ -246,6 +285,12 @@ struct workers *workers_new(unsigned threads) {
     struct workers *workers = calloc(1, sizeof *workers);
     if (!workers)
         return NULL;
+    workers->runs = aligned_alloc(CACHE_LINE, WORKERS_MAX * sizeof *workers->runs);
+    if (!workers->runs) {
+        free(workers);
+        return NULL;
+    }
+    memset(workers->runs, 0, WORKERS_MAX * sizeof *workers->runs);
     workers->wanted = threads < 1 ? 1 : threads > WORKERS_MAX ? WORKERS_MAX : threads;
     pthread_mutex_init(&workers->mutex, NULL);
     pthread_cond_init(&workers->called, NULL);
@@ -265,6 +310,7 @@ void workers_free(struct workers *workers) {
     pthread_cond_destroy(&workers->called);
     pthread_cond_destroy(&workers->finished);
     pthread_mutex_destroy(&workers->mutex);
+    free(workers->runs);
     free(workers);
 }
 

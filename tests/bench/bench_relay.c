@@ -1,4 +1,4 @@
-/* link: libp2pd-core.a daemon/io/udp daemon/io/udp_send daemon/io/udp_linux shared/address */
+/* link: libp2pd-core.a daemon/io/workers daemon/io/udp daemon/io/udp_send daemon/io/udp_linux shared/address */
 /* One relay's whole work, over real sockets on loopback: receive, open the cell, peel the onion, look it up, seal the next cell, send.
  * Beside it, in the same run: a bare forwarder (recvmmsg, sendmmsg; with GSO and GRO and without) and the bare libsodium calls that a
  * packet needs. */
@@ -6,6 +6,7 @@
 #include "daemon/core/link.h"
 #include "daemon/core/node.h"
 #include "daemon/io/udp.h"
+#include "daemon/io/workers.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -20,6 +21,7 @@
 #define BATCH UDP_BATCH
 #define ROUNDS 9
 #define BATCHES 64 /* a round */
+#define BURST 8 /* batches that wait when the clock begins: a busy relay's socket is never empty */
 
 static void sodium_fill(void *context, void *buffer, size_t length) {
     (void)context;
@@ -65,6 +67,7 @@ static struct bench {
     struct end ends[2];
     struct node *relay;
     struct udp *udp;
+    struct workers *workers;
     struct address address;
     uint8_t routing_key[KEY_LEN];
     uint64_t relay_prefix;
@@ -169,6 +172,7 @@ static void set_up(void) {
     randombytes_buf(config.node_seed, 32);
     randombytes_buf(config.link_secret, 32);
     config.random = random_source;
+    config.compute = workers_compute(bench.workers);
     config.droplist_entries = 16u << 20;    /* fresh ephs, more than a relay sees in a minute */
     config.link_heartbeat_us = US_PER_HOUR; /* the ends are drained unread, and never answer */
     config.link_timeout_us = US_PER_HOUR;
@@ -242,11 +246,12 @@ static double run_relay(bool fresh) {
     int64_t spent = 0;
 
     node_status(bench.relay, mono(), &before);
-    for (unsigned b = 0; b < BATCHES; b++) {
+    for (unsigned b = 0; b < BATCHES; b += BURST) {
         size_t done = 0;
-        send_batch(fresh, layers, &index);
+        for (unsigned i = 0; i < BURST; i++)
+            send_batch(fresh, layers, &index);
         int64_t began = now_ns();
-        while (done < BATCH) {
+        while (done < BURST * BATCH) {
             size_t n = relay_turn();
             done += n;
             if (n == 0)
@@ -396,11 +401,13 @@ static double run_crypto(bool fresh) {
     return (double)(now_ns() - began) / n;
 }
 
-int main(void) {
+/* Argument: the relay's threads (1). */
+int main(int argc, char **argv) {
     double forwarders[2][ROUNDS], crypto[2][ROUNDS], relay[2][ROUNDS];
 
     if (sodium_init() < 0)
         return 1;
+    bench.workers = workers_new(argc > 1 ? (unsigned)atoi(argv[1]) : 1);
     set_up();
     run_relay(false);
     for (unsigned i = 0; i < ROUNDS; i++) {
@@ -414,8 +421,8 @@ int main(void) {
     }
     double plain = median(forwarders[0], ROUNDS), gathered = median(forwarders[1], ROUNDS);
     double bare = plain < gathered ? plain : gathered;
-    printf("%-44s %10s %12s\n", "one relay, one thread, loopback (medians)", "us/packet",
-           "packets/s");
+    printf("one relay, %u thread%-24s %10s %12s\n", workers_count(bench.workers),
+           workers_count(bench.workers) > 1 ? "s" : "", "us/packet", "packets/s");
     printf("%-44s %10.2f %12.0f\n", "bare forwarder (recvmmsg, sendmmsg)", plain / 1e3,
            1e9 / plain);
     printf("%-44s %10.2f %12.0f\n", "bare forwarder (the same, with GSO and GRO)", gathered / 1e3,
