@@ -72,10 +72,12 @@ static void ask_rule(struct node *node, struct node_query *query) {
                           .rule_put = {query->peer, query->request.rule.rule}};
     if (node_id_is_equal(&query->peer, node_id(node)))
         query_fail(node, query, ANSWER_USAGE, "that is this node itself");
-    else if (op.rule_put.rule != RULE_NONE && !policy_has_room(node->policy, &query->peer))
+    else if (op.rule_put.rule != RULE_NONE && !policy_has_room(node->policy, &query->peer)) {
+        node->counters.rules_refused++;
         query_fail(node, query, ANSWER_LIMIT, "too many rules: take some back first");
-    else
+    } else {
         query_store(node, query, op);
+    }
 }
 
 static void ask_file(struct node *node, struct node_query *query) {

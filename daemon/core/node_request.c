@@ -253,6 +253,7 @@ void node_status(const struct node *node, struct mono mono, struct status_report
     ret->counters.messages_sent = outbox->messages_sent;
     ret->counters.messages_delivered = outbox->messages_delivered;
     ret->counters.retransmissions = outbox->retransmissions;
+    ret->counters.pushes_refused = outbox->pushes_refused;
     ret->counters.queue_dropped += relay_dropped(node->relay);
     ret->counters.messages_received = inbox_counters(node->inbox)->messages_received;
     ret->counters.receipts_sent = inbox_counters(node->inbox)->receipts_sent;

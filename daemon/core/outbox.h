@@ -46,6 +46,7 @@ struct outbox_config {
 };
 struct outbox_counters {
     uint64_t messages_sent, messages_delivered, retransmissions, onions_sent;
+    uint64_t pushes_refused; /* at one of the bounds, or for want of memory */
 };
 
 /* Takes what boot says of pending messages and conversations. NULL: no memory. It enters itself as

@@ -89,6 +89,7 @@ void outbox_push_many(struct outbox *outbox, const struct request *request,
     }
     struct out_batch *batch = batch_new(outbox, request, notice);
     if (!batch) {
+        outbox->counters.pushes_refused++;
         effects_answer_text(outbox->config.effects, request->client, ANSWER_LIMIT,
                             "too many are being pushed at once, or out of memory (limits.memory)");
         return;
@@ -98,6 +99,7 @@ void outbox_push_many(struct outbox *outbox, const struct request *request,
         batch->stopped = !out_put(outbox, &one, recipient, NULL, batch, now, wall, &batch->refusal);
         batch->submitted += !batch->stopped;
     }
+    outbox->counters.pushes_refused += batch->stopped && batch->refusal.code == ANSWER_LIMIT;
     if (batch->submitted == 0) {
         batch->broken = true;
         batch_conclude(outbox, batch);

@@ -244,6 +244,7 @@ void outbox_push(struct outbox *outbox, const struct request *request,
     bool good = request->push.check
                     ? is_acceptable(outbox, request, recipient, NULL, now, &refusal)
                     : out_put(outbox, request, recipient, notice, NULL, now, wall, &refusal);
+    outbox->counters.pushes_refused += !good && refusal.code == ANSWER_LIMIT;
     if (!good)
         effects_answer_text(outbox->config.effects, request->client, refusal.code, "%s",
                             refusal.text);

@@ -79,10 +79,10 @@ struct conversation_record {
     struct node_id peer;
     struct address address; /* last known; unspecified: none */
     char name[NODE_NAME_MAX + 1];
-    uint64_t waiting; /* messages from it not taken */
-    uint64_t pending; /* to it not final; the store leaves this to the node, which has them */
-    uint64_t messages;         /* that history has, both directions */
-    struct wall last;          /* when the latest of them was sent or received */
+    uint64_t waiting;  /* messages from it not taken */
+    uint64_t pending;  /* to it not final; the store leaves this to the node, which has them */
+    uint64_t messages; /* that history has, both directions */
+    struct wall last;  /* when the latest of them was sent or received */
     bool last_outgoing;
     char last_text[81]; /* the beginning of its body, raw bytes, or its file's name; 0-terminated */
 };
@@ -281,7 +281,8 @@ struct store_result {
     uint32_t length;
     const struct in_record *messages; /* IN_FETCH, borrowed during the event */
     size_t n_messages;
-    bool more;    /* OUT_PENDING, IN_FETCH, HISTORY, CONVERSATIONS, FILES, FORGET: there are further ones */
+    bool
+        more; /* OUT_PENDING, IN_FETCH, HISTORY, CONVERSATIONS, FILES, FORGET: there are further ones */
     int64_t next; /* HISTORY, CONVERSATIONS, FILES, OUT_PENDING: the cursor to go on from */
     const struct out_record *pending; /* OUT_PENDING */
     const struct history_record *history;
@@ -410,6 +411,7 @@ struct counters { /* names as in status --json */
     uint64_t share_refused, cookies_sent, handshakes_refused, messages_sent, messages_delivered,
         messages_received, receipts_sent, mail_refused;
     uint64_t refused_blocked, refused_unknown, refused_quota, refused_files; /* parcels */
+    uint64_t pushes_refused, rules_refused;                                  /* at a bound */
     uint64_t memory_evicted, memory_refused; /* at limits.memory: what went, what was not taken */
 };
 struct status_report {

@@ -357,6 +357,8 @@ static const struct {
     COUNTER(refused_unknown),
     COUNTER(refused_quota),
     COUNTER(refused_files),
+    COUNTER(pushes_refused),
+    COUNTER(rules_refused),
     COUNTER(memory_evicted),
     COUNTER(memory_refused),
     COUNTER(handshakes_refused),

@@ -233,6 +233,7 @@ static void test_limits(void **state) {
     request = request_push(6, 101);
     push(&request);
     assert_int_equal(fake_answer(&effects, 6)->code, ANSWER_LIMIT);
+    assert_int_equal(outbox_counters(outbox)->pushes_refused, 3);
 }
 
 static void test_out_of_memory(void **state) {
