@@ -48,12 +48,23 @@ static void on_serve(struct ev_loop *loop, ev_prepare *watcher, int events) {
     (void)loop, (void)events;
     while (client) {
         struct control_client *next = client->next; /* serving one drops no other */
-        if (client->ready) {
+        if (client->ready && control->is_held) {
+            client_hold(client);
+        } else if (client->ready) {
             client->ready = false;
             client_serve(client);
         }
         client = next;
     }
+}
+
+void control_hold(struct control *control, bool hold) {
+    if (control->is_held == hold)
+        return;
+    control->is_held = hold;
+    for (struct control_client *client = control->clients; client && !hold; client = client->next)
+        if (client->held)
+            client_go_on(client);
 }
 
 void control_schedule(struct control *control, struct control_client *client) {

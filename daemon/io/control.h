@@ -68,6 +68,9 @@ int control_open(struct control **ret_control, struct ev_loop *loop,
                  char ret_error[FAILURE_MAX]);
 /* Take over what a reload may change: gid and message_max. */
 void control_reconfigure(struct control *control, const struct control_config *config);
+/* From here on nothing that clients ask is read, or it is again. For a caller that is behind with what
+ * was asked: others than clients need not wait then. May be called from within a request. */
+void control_hold(struct control *control, bool hold);
 /* Deliver an answer of the core (copied). Answers for clients that are gone are dropped. */
 void control_answer(struct control *control, const struct answer *answer);
 /* Answer a backup: with a descriptor (taken, and closed if the client is gone) and ANSWER_OK, or,

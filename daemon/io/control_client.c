@@ -189,6 +189,22 @@ void client_resume(struct control_client *client) {
     ev_io_start(client->control->loop, &client->read);
 }
 
+/* It is not late while it is we who let it wait. */
+void client_hold(struct control_client *client) {
+    client->held = true;
+    ev_io_stop(client->control->loop, &client->read);
+    if (client->phase == CLIENT_READING)
+        client_set_timer(client, &client->deadline, 0);
+}
+
+void client_go_on(struct control_client *client) {
+    client->held = false;
+    if (client->phase == CLIENT_READING)
+        client_set_timer(client, &client->deadline, CONTROL_ARRIVE_S);
+    ev_io_start(client->control->loop, &client->read);
+    control_schedule(client->control, client);
+}
+
 /* How many bytes to ask the kernel for now; 0: stop reading. A frame's exactly, so that nothing
  * is read beyond it. */
 static size_t frame_wanted(struct control_client *client) {

@@ -68,6 +68,7 @@ struct control_client {
     bool opens_file;           /* ... a FileOpen: the answer's file is to be opened */
     struct control_send *send; /* ... a Send; else NULL */
     bool ready;                /* has something to read, waits for its turn */
+    bool held;                 /* and nobody has a turn just now */
     bool confirm_due;          /* messages are out that want a Confirm */
     bool eof;                  /* its half of the stream is over */
     bool dead;                 /* to be dropped at the next turn of the loop */
@@ -83,7 +84,8 @@ struct control {
     size_t message_max;
     int fd;
     ev_io listen;
-    ev_timer again;                 /* after a lack of file descriptors */
+    ev_timer again; /* after a lack of file descriptors */
+    bool is_held;
     ev_prepare serve;               /* fed, never started: clients that are ready, in order */
     struct control_client *clients; /* in the order of their coming */
     size_t n_clients;
@@ -110,6 +112,9 @@ void client_free(struct control_client *client);
 void client_serve(struct control_client *client);
 /* Room for a large request has become free. */
 void client_resume(struct control_client *client);
+/* It is ready, and its turn is put off; it has it. */
+void client_hold(struct control_client *client);
+void client_go_on(struct control_client *client);
 /* Hand a request to the core. */
 void client_give(struct control_client *client, struct request *request);
 void client_free_input(struct control_client *client);

@@ -81,6 +81,8 @@ static void carry_out(struct shell *shell, const struct node_update *update) {
     /* Without its operations the core would wait for ever; what it promised so far is on disk. */
     if (update->n_ops > 0 && store_submit(shell->store, update->ops, update->n_ops) < 0)
         fail(shell, "out of memory for the store: stopping");
+    if (update->n_ops > 0 && shell->control)
+        control_hold(shell->control, store_is_full(shell->store));
     for (size_t i = 0; i < update->n_answers; i++)
         control_answer(shell->control, &update->answers[i]);
     arm_wake(shell, update->wake);
@@ -156,6 +158,8 @@ static void on_stored(struct ev_loop *loop, ev_async *watcher, int events) {
                    &(struct node_event){.kind = EVENT_STORED, .stored = {.v = results, .n = n}});
         store_release(shell->store);
     }
+    if (!shell->leaving)
+        control_hold(shell->control, store_is_full(shell->store));
 }
 
 static void on_resolved(struct ev_loop *loop, ev_async *watcher, int events) {

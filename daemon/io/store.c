@@ -449,6 +449,13 @@ int store_submit(struct store *store, const struct store_op *ops, size_t n) {
     return error;
 }
 
+bool store_is_full(struct store *store) {
+    pthread_mutex_lock(&store->mutex);
+    bool is_full = store->filling && store->filling->n >= STORE_QUEUE_FULL;
+    pthread_mutex_unlock(&store->mutex);
+    return is_full;
+}
+
 size_t store_collect(struct store *store, struct store_result *ret_results, size_t max) {
     size_t n = 0;
     pthread_mutex_lock(&store->mutex);

@@ -45,6 +45,10 @@ int store_start(struct store *store, void (*wake)(void *context), void *context)
  * while STORE_QUEUE_MAX are waiting. 0, or -ENOMEM: none was queued. */
 int store_submit(struct store *store, const struct store_op *ops, size_t n);
 
+/* So much is queued that no more should be asked for: another call or two might have to wait. */
+#define STORE_QUEUE_FULL (STORE_QUEUE_MAX / 2)
+bool store_is_full(struct store *store);
+
 /* Take up to `max` results, in the order of their operations; returns how many. What they point
  * to stays until store_release, which gives back all that was collected so far. Call until it
  * returns 0 after every wake. */

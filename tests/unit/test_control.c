@@ -141,6 +141,37 @@ static void test_old_connections_are_served_in_order(void **state) {
 
 /* ---- What is wrong with requests ---- */
 
+/* Nothing is read while we are behind, and nothing is lost or late; then all have their turn. */
+static void test_held_clients_wait(void **state) {
+    struct fake *fake = *state;
+    enum { N = 5 };
+    static const struct answer at_once = {.kind = ANSWER_TEXT, .end = true};
+    int fds[N];
+    fake->at_once = &at_once;
+    control_hold(fake->control, true);
+    for (size_t i = 0; i < N; i++) {
+        fds[i] = connect_to(fake);
+        send_push(fake, fds[i], i);
+    }
+    run_until(fake, fake->control->n_clients == N && fake->control->clients->held);
+    for (size_t i = 0; i < N; i++)
+        turn(fake);
+    for (const struct control_client *client = fake->control->clients; client;
+         client = client->next) {
+        assert_true(client->held);
+        assert_false(ev_is_active(&client->read)); /* or the loop would spin */
+        assert_false(ev_is_active(&client->deadline));
+    }
+    assert_int_equal(fake->requests, 0);
+    control_hold(fake->control, false);
+    run_until(fake, fake->requests == N);
+    for (size_t i = 0; i < N; i++) {
+        assert_int_equal(fake->sizes[i], i);
+        close(fds[i]);
+    }
+    run_until(fake, fake->control->n_clients == 0);
+}
+
 static void test_garbage(void **state) {
     struct fake *fake = *state;
     int fd = connect_to(fake);
@@ -631,6 +662,7 @@ int main(void) {
         TEST(test_stop_is_held_until_we_are_down),
         TEST(test_those_who_came_first_are_served_first),
         TEST(test_old_connections_are_served_in_order),
+        TEST(test_held_clients_wait),
         TEST(test_garbage),
         TEST(test_half_a_request_has_a_time),
         TEST(test_length_at_its_limit_and_past_it),
