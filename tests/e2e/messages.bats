@@ -231,3 +231,21 @@ expect_same() { # FILE
     ctl 3 push --wait=60s "$NET.3" 'note to self'
     [ "$(ctl 3 pull)" = "$(line_from 3 'note to self')" ]
 }
+
+# More than a start reads before it is ready.
+@test "thousands that wait outlive a restart, and what is pushed at once after it comes behind them" {
+    seq 5000 >"$DIR/lines"
+    stop_node 3
+    ctl 2 push -q --lines "$NET.3" <"$DIR/lines"
+    stop_node 2
+    start_node 2
+    [ "$(field 2 .outbox.pending)" -eq 5000 ]
+    id=$(ctl 2 push "$NET.3" last)
+    [ "$(field 2 .outbox.pending)" -eq 5001 ]
+    start_node 3 --peer "$NET.2"
+    wait_until waiting 3 5001
+    { cat "$DIR/lines" && echo last; } >"$DIR/expected"
+    ctl 3 pull -n 5001 | cut -f 2 | cmp - "$DIR/expected"
+    wait_until state_is 2 "$id" delivered
+    [ "$(field 2 .outbox.pending)" -eq 0 ]
+}
