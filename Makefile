@@ -162,7 +162,7 @@ check-long: all $(if $(SIM),$(B)/sim) ## the tests that take longer than a coffe
 sim: $(B)/sim ## one simulated network: SEED=N [NODES=N] [SCENARIO=NAME] (chaos of as many nodes as the seed says)
 	$(Q)$(B)/sim $(if $(SEED),-s $(SEED)) $(if $(NODES),-n $(NODES)) $(SCENARIO)
 bench: all $(BENCHES) $(if $(SIM),$(B)/sim) ## measure, each figure beside its floor: BENCH=relay,latency SCALE="8 64 256 1000" (see tests/bench/run.sh)
-	$(Q)$(NETNS) env P2PD_BIN=$(CURDIR)/$(B) $(foreach v,BENCH SCALE SIZE BENCH_TMP,$(if $($v),$v='$($v)')) tests/bench/run.sh
+	$(Q)$(NETNS) env P2PD_BIN=$(CURDIR)/$(B) tests/bench/run.sh
 bench-compare: ## OLD=build/old.json: the ratios of build/bench.json to an older one
 	$(Q)tests/bench/compare.sh $(OLD) $(or $(NEW),build/bench.json)
 fuzz: ## every decoder under libFuzzer, FUZZ_SECONDS=30 each

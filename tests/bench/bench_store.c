@@ -134,7 +134,7 @@ static int open_at(struct store **ret_store, const char *folder, const char *pat
 /* ---- Files ---- */
 
 #define FILE_BLOCK 49152u /* about what a parcel of a long message holds */
-#define FILE_BLOCKS 4096u
+#define FILE_BLOCKS 1024u
 #define FILE_BATCH 32u
 
 static double cpu_s(void) {

@@ -7,11 +7,13 @@
 #   BENCH=relay,latency  these sections alone (default: all of those below)
 #   SCALE="8 64"         sizes of the networks of `scale` ("8 64 256 1000" takes some minutes and 10 GB of memory)
 #   SIZE=64M             the file that `bulk` sends
+#   STORED=100000 PENDING=100000 DESCRIPTORS="10000 100000"  what `store` finds there already, and how many nodes `core` knows
 #   BENCH_TMP=/var/tmp   where states lie (short: sockets lie there too); its disk is what is measured
 #
 # A section is a script section_NAME.sh. It starts what it needs, prints a line of JSON a figure (section, name, unit, value, floor or
 # null, better: lower or higher, note) and ends what it started. lib.sh is what they share, bench_*.c the programs that they call.
-# Medians wherever something is measured more than once; n is the number of samples. The share says how near the floor a figure is:
+# Medians wherever something is measured more than once; n is the number of samples. Computation is counted in CPU time, which others on
+# the machine change little; what waits for a disk or for another process in wall time, which they do: then the load before tells. The share says how near the floor a figure is:
 # 100% cannot be beaten by a program that does the same work; a floor that is shared by several processes says so in the note.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)

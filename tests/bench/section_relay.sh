@@ -22,7 +22,7 @@ measure() { # NAME [OPTION...]
     spawn 2 "${options[@]}" "$@"
     for kind in kept fresh; do
         flags=()
-        [ $kind = kept ] || flags=(-f -n 12000 -r 3)
+        [ $kind = kept ] || flags=(-f -n 8000 -r 3)
         floor=$(relay_floor $kind)
         load=$("$bench/bench_load" "${flags[@]}" 127.0.0.2:58008 "${pids[2]}")
         figure "daemon$name, $kind eph: CPU" us/packet "$(jq .cpu_us <<<"$load")" "$floor" lower \
