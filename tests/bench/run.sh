@@ -13,8 +13,9 @@
 # A section is a script section_NAME.sh. It starts what it needs, prints a line of JSON a figure (section, name, unit, value, floor or
 # null, better: lower or higher, note) and ends what it started. lib.sh is what they share, bench_*.c the programs that they call.
 # Medians wherever something is measured more than once; n is the number of samples. Computation is counted in CPU time, which others on
-# the machine change little; what waits for a disk or for another process in wall time, which they do: then the load before tells. The share says how near the floor a figure is:
-# 100% cannot be beaten by a program that does the same work; a floor that is shared by several processes says so in the note.
+# the machine change little; what waits for a disk or for another process in wall time, which they do: then the load before tells.
+# The share says how near the floor a figure is: 100% cannot be beaten by a program that does the same work; a floor that is shared by
+# several processes says so in the note.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 : "${P2PD_BIN:?the folder of p2pd and p2pctl}"
