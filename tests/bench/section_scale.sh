@@ -60,7 +60,7 @@ scale() { # N
     pushed=$(client push -n 100 -t 60 "${pairs[@]}")
     figure "$n daemons: push to delivery, pairs at random" ms "$(jq '.median / 1000' <<<"$pushed")" - lower \
         "n=$(jq .n <<<"$pushed"), $(jq .failed <<<"$pushed") failed; most $(jq '.most / 1000 | round' <<<"$pushed") ms"
-    stop_all
+    stop_all KILL # a thousand that take their leave of each other would take their time
     rm -rf "${dir:?}"/[0-9]*
 }
 look_for_floors calls
