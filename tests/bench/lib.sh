@@ -70,9 +70,9 @@ start_network() { # LAST RELAYS [OPTION...]
     ctl 2 push -q --wait=30s "127.0.0.$last" warm
     ctl "$last" pull >/dev/null
 }
-stop_all() { # [SIGNAL]
+stop_all() {
     ((${#pids[@]})) || return 0
-    kill -"${1:-TERM}" "${pids[@]}" 2>/dev/null || true
+    kill -"${farewell:-TERM}" "${pids[@]}" 2>/dev/null || true
     wait "${pids[@]}" 2>/dev/null || true
     pids=()
 }

@@ -2,6 +2,8 @@
 # For each N of SCALE: N daemons at addresses of their own on loopback, started at once, all but the first with it for a bootstrap. How long
 # until all know all, what an idle one sends, uses and holds, and how long a message takes between two of them drawn at random.
 . "$(dirname "$0")/lib.sh"
+# shellcheck disable=SC2034 # lib.sh ends them by it: a thousand that took their leave of each other would take their time
+farewell=KILL
 idle_s=${IDLE_S:-10} # link.heartbeat: all started at once, and their PINGs come together
 
 address() { # INDEX from 0
@@ -60,7 +62,7 @@ scale() { # N
     pushed=$(client push -n 100 -t 60 "${pairs[@]}")
     figure "$n daemons: push to delivery, pairs at random" ms "$(jq '.median / 1000' <<<"$pushed")" - lower \
         "n=$(jq .n <<<"$pushed"), $(jq .failed <<<"$pushed") failed; most $(jq '.most / 1000 | round' <<<"$pushed") ms"
-    stop_all KILL # a thousand that take their leave of each other would take their time
+    stop_all
     rm -rf "${dir:?}"/[0-9]*
 }
 look_for_floors calls
