@@ -39,9 +39,9 @@ static void shard_arrived(struct outbox *outbox, struct out_parcel *parcel, stru
     if (shard->state == OUT_FLYING) {
         slot->flight--;
         parcel->flying--;
-        out_slot_count(flow, slot, false, now);
+        out_slot_count(flow, slot, false, shard->sent, now);
     } else {
-        out_slot_uncount(flow, slot);
+        out_slot_uncount(flow, slot, shard->sent);
     }
     shard->state = OUT_ARRIVED;
     parcel->arrived++;
@@ -58,7 +58,7 @@ static void shard_lost(struct out_parcel *parcel, struct out_shard *shard, struc
     assert(shard->state == OUT_FLYING && slot->flight > 0);
     slot->flight--;
     parcel->flying--;
-    out_slot_count(parcel->flow, slot, true, now);
+    out_slot_count(parcel->flow, slot, true, shard->sent, now);
     shard->state = OUT_WAITING;
 }
 

@@ -188,9 +188,10 @@ void out_slot_delay(struct out_flow *flow, struct out_slot *slot, struct mono se
                     uint32_t arrived);
 void out_flow_measure(struct out_flow *flow, int64_t sample_us, struct mono now);
 void out_flow_measure_store(struct out_flow *flow, int64_t sample_us);
-/* One more packet of the slot was lost, or arrived; one taken for lost had arrived. */
-void out_slot_count(struct out_flow *flow, struct out_slot *slot, bool lost, struct mono now);
-void out_slot_uncount(struct out_flow *flow, struct out_slot *slot);
+/* One more packet of the slot, sent then, was lost, or arrived; one taken for lost had arrived. */
+void out_slot_count(struct out_flow *flow, struct out_slot *slot, bool lost, struct mono sent,
+                    struct mono now);
+void out_slot_uncount(struct out_flow *flow, struct out_slot *slot, struct mono sent);
 int64_t out_timeout_us(const struct out_flow *flow);
 /* Overtaken by others and older than this: lost. */
 int64_t out_reorder_us(const struct out_flow *flow);

@@ -138,6 +138,15 @@ struct out_slot { /* a place for a kept path; its window outlives the path */
     struct mono heard;    /* something sent over this path arrived */
 };
 
+enum out_trial_stage { OUT_TRIAL_NONE = 0, OUT_TRIAL_WHOLE, OUT_TRIAL_HALF };
+struct out_trial { /* is less lost over windows that are half as large? */
+    enum out_trial_stage stage;
+    struct mono from, until; /* what is sent in between counts, */
+    struct mono end;         /* by when all of it has arrived or is taken for lost */
+    unsigned seen, lost;
+    uint32_t before; /* the share lost over whole windows */
+};
+
 struct out_flow { /* one recipient (and one kind of route asked for) */
     struct table_link by_recipient;
     TAILQ_ENTRY(out_flow) all, run, unready;
@@ -156,9 +165,12 @@ struct out_flow { /* one recipient (and one kind of route asked for) */
     bool long_turn;
     int64_t srtt_us, rttvar_us; /* srtt < 0: unmeasured */
     struct mono measured;
-    int64_t store_us;   /* how much longer than a round trip a completion takes */
-    uint32_t loss;      /* share of packets lost, in 2^-16 */
-    unsigned loss_seen; /* packets that it was measured by, as far as they count */
+    int64_t store_us;    /* how much longer than a round trip a completion takes */
+    uint32_t loss;       /* share of packets lost, in 2^-16 */
+    unsigned loss_seen;  /* packets that it was measured by, as far as they count */
+    uint32_t loss_long;  /* the same, over more of them */
+    uint32_t loss_floor; /* of it, what is none of our doing */
+    struct out_trial trial;
     bool keyed;
     int64_t epoch;
     uint64_t stamp; /* sequence of the descriptor that the keys are from */

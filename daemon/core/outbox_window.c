@@ -6,7 +6,8 @@
  *
  * The window follows one-way queueing delay, so that what others send over the same links, and our
  * own short messages, wait little (LEDBAT, RFC 6817, for the measuring; FAST TCP, Wei et al. 2006,
- * for the law). Loss says little where four lossy links are normal: it counts above 15%. */
+ * for the law). Loss says little where four lossy links are normal: it counts where sending less
+ * makes less of it. */
 #include "daemon/core/outbox_private.h"
 
 #include <math.h>
@@ -27,9 +28,12 @@
 #define LOSS_UNMEASURED (LOSS_UNIT / 100)
 #define LOSS_COUNTS (LOSS_UNIT * 15 / 100)
 #define LOSS_LIMITER (LOSS_UNIT * 35 / 100)
+#define TRIAL_PACKETS 256u                /* tell a share lost from three quarters of it, mostly */
+#define LOSS_HOPELESS (LOSS_UNIT / 4 * 3) /* no links, or nobody there */
 #define LOSS_SEEN_FIRST 64 /* so many packets weigh as much as the guess made before the first */
 #define LOSS_SEEN_SLOT 256
-#define LOSS_SEEN_MAX 512 /* the share is known to one in a hundred, and follows in a second */
+#define LOSS_SEEN_MAX 512    /* the share is known to one in a hundred, and follows in a second */
+#define LOSS_SEEN_LONG 2048u /* losses come to light in lumps: before it is acted on */
 
 /* An onion of receipts tells of so many shards at once: so far below its window is a path that is
  * full. */
@@ -143,7 +147,8 @@ void out_slot_grow(const struct out_flow *flow, struct out_slot *slot) {
     else
         window += unit * (target - queue) / (2 * round_us);
     int64_t most = slot->based ? OUTBOX_WINDOW_MAX * unit : OUTBOX_WINDOW_FIRST * unit;
-    if (window > slot->window && (!used || slot->window >= most))
+    if (window > slot->window &&
+        (!used || slot->window >= most || flow->trial.stage != OUT_TRIAL_NONE))
         return;
     if (window > most && slot->window <= most)
         window = most;
@@ -151,21 +156,115 @@ void out_slot_grow(const struct out_flow *flow, struct out_slot *slot) {
                                                      : (uint32_t)window;
 }
 
-/* Halve, once a round trip: the losses of one burst are one sign. Loss without a queue says that
- * links are bad rather than full, up to where it must be a limiter's. That the half is too much as
- * well has to be seen anew. */
-static void slot_cut(const struct out_flow *flow, struct out_slot *slot, struct mono now) {
-    int64_t round_us = flow->srtt_us < 0 ? RTO_UNMEASURED_US : flow->srtt_us;
-    bool queues = slot->queue_us >= target_us(flow, slot) * 3 / 4;
-    if (slot->loss <= (queues ? LOSS_COUNTS : LOSS_LIMITER) || now.us - slot->cut.us < round_us)
-        return;
+static void slot_halve(struct out_slot *slot, struct mono now) {
     slot->cut = now;
-    slot->loss = LOSS_COUNTS / 2;
-    slot->starting = false;
     slot->window /= 2;
     slot->high_window = 0;
     if (slot->window < OUTBOX_WINDOW_MIN * OUTBOX_WINDOW_UNIT)
         slot->window = OUTBOX_WINDOW_MIN * OUTBOX_WINDOW_UNIT;
+}
+
+/* Halve, once a round trip: the losses of one burst are one sign. Loss without a queue says that
+ * links are bad rather than full, up to where it must be a limiter's of this path. That the half is
+ * too much as well has to be seen anew. */
+static void slot_cut(const struct out_flow *flow, struct out_slot *slot, struct mono now) {
+    int64_t round_us = flow->srtt_us < 0 ? RTO_UNMEASURED_US : flow->srtt_us;
+    bool queues = slot->queue_us >= target_us(flow, slot) * 3 / 4;
+    if (slot->loss <= flow->loss_floor + (queues ? LOSS_COUNTS : LOSS_LIMITER) ||
+        now.us - slot->cut.us < round_us)
+        return;
+    slot_halve(slot, now);
+    slot->starting = false;
+    slot->loss = flow->loss_floor + LOSS_COUNTS / 2;
+}
+
+/* ---- Is it our doing? ----
+ * A limiter drops what is beyond its rate, so that half as much loses far less; of what bad links
+ * lose half as much loses the same share. Windows stand still meanwhile. */
+
+static void trial_begin(struct out_flow *flow, enum out_trial_stage stage, uint32_t before,
+                        struct mono now) {
+    int64_t round_us = flow->srtt_us < 0 ? RTO_UNMEASURED_US : flow->srtt_us;
+    uint64_t window = 1;
+    for (unsigned i = 0; i < flow->n_slots; i++)
+        window += flow->slots[i].path ? flow->slots[i].window / OUTBOX_WINDOW_UNIT : 0;
+    /* Losses are found later than arrivals: to stop at a number of either would be unfair. */
+    struct mono until = mono_add(now, round_us + round_us * TRIAL_PACKETS / (int64_t)window);
+    flow->trial = (struct out_trial){.stage = stage,
+                                     .from = now,
+                                     .until = until,
+                                     .end = mono_add(until, round_us / 2 + out_timeout_us(flow)),
+                                     .before = before};
+}
+
+static void trial_halve(struct out_flow *flow, uint32_t before, struct mono now) {
+    for (unsigned i = 0; i < flow->n_slots; i++)
+        slot_halve(&flow->slots[i], now);
+    trial_begin(flow, OUT_TRIAL_HALF, before, now);
+}
+
+/* What lost as much is not, unless next to nothing arrives: then the windows are again as they were, and what is lost so is lost
+ * whatever we do. If it is, they stay at three quarters, or at the half if that lost much as well. */
+static void trial_judge(struct out_flow *flow, uint32_t after, struct mono now) {
+    uint32_t floor = flow->loss_floor, before = flow->trial.before;
+    bool is_less = after < floor + (before - floor) / 4 * 3;
+    /* As much passes as did of twice as much: a limiter's, by far exceeded. */
+    bool is_even = LOSS_UNIT - after > (LOSS_UNIT - before) / 5 * 7;
+    bool is_ours = is_less || is_even || after > LOSS_HOPELESS;
+    uint32_t halves = !is_ours ? 2 : after > floor + LOSS_COUNTS / 2 ? 0 : 1;
+    flow->loss_floor = is_ours ? floor : after;
+    for (unsigned i = 0; i < flow->n_slots; i++) {
+        struct out_slot *slot = &flow->slots[i];
+        slot->loss = after;
+        slot->cut = now;
+        slot->starting = slot->starting && !is_ours;
+        slot->window += slot->window / 2 * halves;
+        if (slot->window > OUTBOX_WINDOW_MAX * OUTBOX_WINDOW_UNIT)
+            slot->window = OUTBOX_WINDOW_MAX * OUTBOX_WINDOW_UNIT;
+    }
+}
+
+/* One stage is over. A suspicion that the first does not confirm is dropped. */
+static void trial_advance(struct out_flow *flow, struct mono now) {
+    struct out_trial trial = flow->trial;
+    flow->trial.stage = OUT_TRIAL_NONE;
+    if (trial.seen == 0)
+        return;
+    uint32_t share = (uint32_t)((uint64_t)trial.lost * LOSS_UNIT / trial.seen);
+    flow->loss = flow->loss_long = share;
+    if (trial.stage == OUT_TRIAL_HALF)
+        trial_judge(flow, share, now);
+    else if (share > flow->loss_floor + LOSS_COUNTS / 2)
+        trial_halve(flow, share, now);
+}
+
+static bool is_tried(const struct out_trial *trial, struct mono sent) {
+    return trial->stage != OUT_TRIAL_NONE && sent.us >= trial->from.us && sent.us < trial->until.us;
+}
+
+/* Is more lost than bad links account for? Beside a queue sooner than without one; and what doubles
+ * each round trip has to be noticed soon. */
+static bool is_suspect(const struct out_flow *flow) {
+    bool queues = false, starting = false;
+    for (unsigned i = 0; i < flow->n_slots; i++) {
+        const struct out_slot *slot = &flow->slots[i];
+        queues = queues || (slot->path && slot->queue_us >= target_us(flow, slot) * 3 / 4);
+        starting = starting || (slot->path && slot->starting);
+    }
+    uint32_t loss = starting ? flow->loss : flow->loss_long;
+    return loss > flow->loss_floor + (queues ? LOSS_COUNTS : LOSS_LIMITER);
+}
+
+static void trial_count(struct out_flow *flow, bool lost, struct mono sent, struct mono now) {
+    struct out_trial *trial = &flow->trial;
+    if (is_tried(trial, sent)) {
+        trial->seen++;
+        trial->lost += lost;
+    }
+    if (trial->stage != OUT_TRIAL_NONE && mono_is_due(trial->end, now))
+        trial_advance(flow, now);
+    else if (trial->stage == OUT_TRIAL_NONE && lost && is_suspect(flow))
+        trial_begin(flow, OUT_TRIAL_WHOLE, 0, now);
 }
 
 /* ---- Loss ---- */
@@ -175,16 +274,25 @@ static uint32_t approach(uint32_t share, bool lost, unsigned seen) {
     return (uint32_t)((int64_t)share + error / (int64_t)seen);
 }
 
-void out_slot_count(struct out_flow *flow, struct out_slot *slot, bool lost, struct mono now) {
+static unsigned seen_of(const struct out_flow *flow) {
+    return flow->loss_seen < LOSS_SEEN_MAX ? flow->loss_seen : LOSS_SEEN_MAX;
+}
+
+void out_slot_count(struct out_flow *flow, struct out_slot *slot, bool lost, struct mono sent,
+                    struct mono now) {
     if (flow->loss_seen == 0) {
         flow->loss_seen = LOSS_SEEN_FIRST;
-        flow->loss = LOSS_UNMEASURED;
+        flow->loss = flow->loss_long = LOSS_UNMEASURED;
     }
-    if (flow->loss_seen < LOSS_SEEN_MAX)
+    if (flow->loss_seen < LOSS_SEEN_LONG)
         flow->loss_seen++;
-    flow->loss = approach(flow->loss, lost, flow->loss_seen);
+    flow->loss = approach(flow->loss, lost, seen_of(flow));
+    flow->loss_long = approach(flow->loss_long, lost, flow->loss_seen);
     slot->loss = approach(slot->loss, lost, LOSS_SEEN_SLOT);
-    if (lost)
+    if (flow->loss_floor > flow->loss_long)
+        flow->loss_floor -= (flow->loss_floor - flow->loss_long) / LOSS_SEEN_LONG;
+    trial_count(flow, lost, sent, now);
+    if (lost && flow->trial.stage == OUT_TRIAL_NONE)
         slot_cut(flow, slot, now);
 }
 
@@ -192,10 +300,14 @@ static uint32_t less_one(uint32_t share, unsigned seen) {
     return share > LOSS_UNIT / seen ? share - LOSS_UNIT / seen : 0;
 }
 
-void out_slot_uncount(struct out_flow *flow, struct out_slot *slot) {
-    if (flow->loss_seen > 0)
-        flow->loss = less_one(flow->loss, flow->loss_seen);
+void out_slot_uncount(struct out_flow *flow, struct out_slot *slot, struct mono sent) {
+    if (flow->loss_seen > 0) {
+        flow->loss = less_one(flow->loss, seen_of(flow));
+        flow->loss_long = less_one(flow->loss_long, flow->loss_seen);
+    }
     slot->loss = less_one(slot->loss, LOSS_SEEN_SLOT);
+    if (is_tried(&flow->trial, sent) && flow->trial.lost > 0)
+        flow->trial.lost--;
 }
 
 unsigned out_parity(const struct out_flow *flow, unsigned k) {

@@ -12,6 +12,8 @@ void run_mailbox(struct sim *sim);
 void scenario_bulk(struct sim *sim); /* scenario_bulk.c */
 void scenario_bulk_clean(struct sim *sim);
 void scenario_bulk_lossy(struct sim *sim);
+void scenario_bulk_bad(struct sim *sim);
+void scenario_bulk_limiter(struct sim *sim);
 void scenario_files(struct sim *sim);     /* scenario_files.c */
 void scenario_growth(struct sim *sim);    /* scenario_growth.c */
 extern const struct scenario scenarios[]; /* ends with a NULL name */
