@@ -188,10 +188,12 @@ static void trial_begin(struct out_flow *flow, enum out_trial_stage stage, uint3
     uint64_t window = 1;
     for (unsigned i = 0; i < flow->n_slots; i++)
         window += flow->slots[i].path ? flow->slots[i].window / OUTBOX_WINDOW_UNIT : 0;
-    /* Losses are found later than arrivals: to stop at a number of either would be unfair. */
-    struct mono until = mono_add(now, round_us + round_us * TRIAL_PACKETS / (int64_t)window);
+    /* What a window that was just halved sends first it sends in bursts, which lose more. And losses
+     * are found later than arrivals: to stop at a number of either would be unfair. */
+    struct mono from = mono_add(now, stage == OUT_TRIAL_HALF ? round_us : 0);
+    struct mono until = mono_add(from, round_us + round_us * TRIAL_PACKETS / (int64_t)window);
     flow->trial = (struct out_trial){.stage = stage,
-                                     .from = now,
+                                     .from = from,
                                      .until = until,
                                      .end = mono_add(until, round_us / 2 + out_timeout_us(flow)),
                                      .before = before};
