@@ -444,8 +444,8 @@ int store_submit(struct store *store, const struct store_op *ops, size_t n) {
     while (store->is_started && store->filling && store->filling->n >= STORE_QUEUE_MAX)
         pthread_cond_wait(&store->room, &store->mutex);
     int error = append(store, ops, n);
-    pthread_cond_signal(&store->work);
     pthread_mutex_unlock(&store->mutex);
+    pthread_cond_signal(&store->work); /* woken before, the thread would wait for the mutex */
     return error;
 }
 
