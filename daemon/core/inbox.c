@@ -281,8 +281,8 @@ static void note_path(struct in_parcel *parcel, const struct parcel_shard *shard
     parcel->paths[last] = path;
 }
 
-/* Data lie where they belong, if the place is free, or the decoder would have to move them; parity from
- * the end on, where data come last. */
+/* Data lie where they belong, if the place is free, or the decoder would have to move them; parity
+ * from the end on, where data come last. */
 static unsigned place_for(const struct in_parcel *parcel, unsigned index) {
     if (index < parcel->k && parcel->index[index] == IN_NO_SHARD)
         return index;

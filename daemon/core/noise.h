@@ -57,8 +57,8 @@ struct noise_handshake {
     const struct noise_known *known; /* borrowed; set after noise_init. NULL: nothing is */
 };
 
-/* Exchanges that were done before. Where they are known no other is done: it is the caller's word that
- * they are of these keys. With a wrong one the message does not open. */
+/* Exchanges that were done before. Where they are known no other is done: it is the caller's word
+ * that they are of these keys. With a wrong one the message does not open. */
 struct noise_known {
     bool has_ss, has_es;
     uint8_t ss[NOISE_DH_LEN];        /* secret */
@@ -74,9 +74,9 @@ void noise_init(struct noise_handshake *handshake, const struct noise_pattern *p
                 const uint8_t *psk);
 
 /* Write the next message: `ephemeral` is the secret for an e token (NULL where the message has
- * none, or it is known). out must hold noise_overhead() + payload. Returns its length, or -EINVAL (out of turn, bad
- * key, no room, longer than NOISE_MESSAGE_LEN_MAX); then the state is as before, out is undefined.
- * payload must not overlap out. */
+ * none, or it is known). out must hold noise_overhead() + payload. Returns its length, or -EINVAL
+ * (out of turn, bad key, no room, longer than NOISE_MESSAGE_LEN_MAX); then the state is as before,
+ * out is undefined. payload must not overlap out. */
 int noise_write(struct noise_handshake *handshake, const uint8_t *ephemeral, const void *payload,
                 size_t payload_length, uint8_t *out, size_t out_capacity);
 

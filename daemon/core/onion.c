@@ -94,8 +94,8 @@ enum drop onion_prk(const uint8_t eph[32], const uint8_t routing_secret[32],
 
 /* ---- Building ---- */
 
-/* The keystream of a layer's AEAD (RFC 8439: the first 32 bytes of block 0 are the tag's key, the body's
- * blocks count from 1), once for the body and for what the hops before appended to it. In whole
+/* The keystream of a layer's AEAD (RFC 8439: the first 32 bytes of block 0 are the tag's key, the
+ * body's blocks count from 1), once for the body and for what the hops before appended to it. In whole
  * blocks of the fastest kind: libsodium computes 256 bytes sooner than the last 44 of these. */
 #define STREAM_LEN 1280
 static_assert(CHACHA_BLOCK_LEN + ONION_BODY_LEN <= STREAM_LEN && STREAM_LEN % 256 == 0,
@@ -170,8 +170,9 @@ static void put_forward(uint8_t *plain, const struct onion_layer *next) {
     memcpy(plain + NEXT_EPH_AT, next->eph, sizeof next->eph);
 }
 
-/* As crypto_aead_chacha20poly1305_ietf_encrypt_detached() with nonce 0 and the 49 bytes before the tag
- * as additional data, but for the keystream, which is there. onion_peel() opens it with the AEAD. */
+/* As crypto_aead_chacha20poly1305_ietf_encrypt_detached() with nonce 0 and the 49 bytes before the
+ * tag as additional data, but for the keystream, which is there. onion_peel() opens it with the
+ * AEAD. */
 static void seal_body(const uint8_t *stream, const uint8_t *plain, uint8_t *out) {
     static const uint8_t zeros[16] = {0};
     static const uint8_t lengths[16] = {

@@ -160,8 +160,8 @@ void out_flow_expect(struct outbox *outbox, struct out_flow *flow, struct mono a
     TAILQ_INSERT_TAIL(&outbox->unready, flow, unready);
 }
 
-/* The exchanges that the next parcel begins with, and a path for it. While the first message is being
- * committed there is nothing better to do. */
+/* The exchanges that the next parcel begins with, and a path for it. While the first message is
+ * being committed there is nothing better to do. */
 static void flow_make_ready(struct outbox *outbox, struct out_flow *flow, struct mono now,
                             struct wall wall) {
     uint8_t ephemeral[KEY_LEN];

@@ -211,8 +211,8 @@ void out_flow_wake(struct outbox *outbox, struct out_flow *flow);
 bool out_flow_is_silent(const struct out_flow *flow);
 struct parcel_secret *out_flow_secret(struct outbox *outbox, const struct out_flow *flow,
                                       struct mono now);
-/* Something will be sent to this recipient: what can be computed ahead is, in idle time from `at` on; 0:
- * from the next step on. */
+/* Something will be sent to this recipient: what can be computed ahead is, in idle time from `at`
+ * on; 0: from the next step on. */
 void out_flow_expect(struct outbox *outbox, struct out_flow *flow, struct mono at);
 /* Do a piece of that, if this step has nothing else to do. */
 void out_make_ready(struct outbox *outbox, struct mono now, struct wall wall);

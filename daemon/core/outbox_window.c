@@ -188,8 +188,8 @@ static void trial_begin(struct out_flow *flow, enum out_trial_stage stage, uint3
     uint64_t window = 1;
     for (unsigned i = 0; i < flow->n_slots; i++)
         window += flow->slots[i].path ? flow->slots[i].window / OUTBOX_WINDOW_UNIT : 0;
-    /* What a window that was just halved sends first it sends in bursts, which lose more. And losses
-     * are found later than arrivals: to stop at a number of either would be unfair. */
+    /* What a window that was just halved sends first it sends in bursts, which lose more. And
+     * losses are found later than arrivals: to stop at a number of either would be unfair. */
     struct mono from = mono_add(now, stage == OUT_TRIAL_HALF ? round_us : 0);
     struct mono until = mono_add(from, round_us + round_us * TRIAL_PACKETS / (int64_t)window);
     flow->trial = (struct out_trial){.stage = stage,
@@ -205,8 +205,9 @@ static void trial_halve(struct out_flow *flow, uint32_t before, struct mono now)
     trial_begin(flow, OUT_TRIAL_HALF, before, now);
 }
 
-/* What lost as much is not, unless next to nothing arrives: then the windows are again as they were, and what is lost so is lost
- * whatever we do. If it is, they stay at three quarters, or at the half if that lost much as well. */
+/* What lost as much is not, unless next to nothing arrives: then the windows are again as they
+ * were, and what is lost so is lost whatever we do. If it is, they stay at three quarters, or at
+ * the half if that lost much as well. */
 static void trial_judge(struct out_flow *flow, uint32_t after, struct mono now) {
     uint32_t floor = flow->loss_floor, before = flow->trial.before;
     bool is_less = after < floor + (before - floor) / 4 * 3;

@@ -182,8 +182,8 @@ struct parcel_peer {
 };
 /* Compute and enter. NULL: the exchange yields zero. */
 struct parcel_secret *parcel_keys_add(struct parcel_keys *keys, const struct parcel_peer *peer);
-/* Have the ephemeral of the next parcel to the peer ready, from a fresh secret; 0, or -EINVAL (a worthless
- * key; precondition: is_sender is false and the secret is held). It serves once: then
+/* Have the ephemeral of the next parcel to the peer ready, from a fresh secret; 0, or -EINVAL (a
+ * worthless key; precondition: is_sender is false and the secret is held). It serves once: then
  * parcel_secret_spend(). */
 int parcel_secret_prepare(struct parcel_secret *secret, const uint8_t routing_key[KEY_LEN],
                           const uint8_t ephemeral[32]);

@@ -107,8 +107,8 @@ const struct directory_entry *path_target(const struct paths *paths, const struc
 enum path_outcome path_choose(struct paths *paths, const struct path_wish *wish, struct mono now,
                               bool may_wait, struct path_choice *choice);
 
-/* Is a path over these hops, drawn a while ago, still one that could be drawn: its first relay one that
- * may be, its links there, and none of them bad of late? */
+/* Is a path over these hops, drawn a while ago, still one that could be drawn: its first relay one
+ * that may be, its links there, and none of them bad of late? */
 bool path_is_sound(struct paths *paths, const uint64_t *hops, size_t n, struct mono now);
 
 /* ---- path_live.c ---- */

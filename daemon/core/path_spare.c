@@ -2,11 +2,11 @@
  * while nothing else is to be done, a fresh path's first packet leaves as soon as one of a kept
  * path's.
  *
- * Threat: a spare is drawn as any path is, by the same rules and for one use, so that it says no more
- * than one drawn in the moment: the minute that relays are shown is that of the use, and where the
- * network has changed meanwhile (a link, a guard, a key, a record of failures) it is thrown away
- * rather than preferred. To whom we keep some is whom we wrote to in the last minute; it is in our
- * memory alone, and wiped with the paths. */
+ * Threat: a spare is drawn as any path is, by the same rules and for one use, so that it says no
+ * more than one drawn in the moment: the minute that relays are shown is that of the use, and where
+ * the network has changed meanwhile (a link, a guard, a key, a record of failures) it is thrown
+ * away rather than preferred. To whom we keep some is whom we wrote to in the last minute; it is in
+ * our memory alone, and wiped with the paths. */
 #include "daemon/core/path_private.h"
 
 #include <assert.h>
