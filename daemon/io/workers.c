@@ -77,10 +77,10 @@ static size_t take_run(struct workers *workers, struct run *run) {
     size_t mine = 0;
 
     for (;;) {
-        size_t end = atomic_load_explicit(&run->end, memory_order_relaxed);
-        size_t size = atomic_load_explicit(&workers->size, memory_order_relaxed);
-        uint8_t *items = atomic_load_explicit(&workers->items, memory_order_relaxed);
-        void (*work)(void *) = atomic_load_explicit(&workers->work, memory_order_relaxed);
+        size_t end = atomic_load_explicit(&run->end, memory_order_acquire);
+        size_t size = atomic_load_explicit(&workers->size, memory_order_acquire);
+        uint8_t *items = atomic_load_explicit(&workers->items, memory_order_acquire);
+        void (*work)(void *) = atomic_load_explicit(&workers->work, memory_order_acquire);
         size_t first = (uint32_t)claim, last = first + CLAIM_MAX < end ? first + CLAIM_MAX : end;
 
         if (first >= end)
@@ -206,7 +206,8 @@ static void await_others(struct workers *workers, size_t n) {
 }
 
 /* A new generation, of which nothing is claimed. Before it is described nothing can be claimed any more: somebody who still looks
- * at the last one must not take a part of the next for its own. */
+ * at the last one must not take a part of the next for its own. So each word of the description is released: whoever has read
+ * one of them sees that the old claims are closed. */
 static void publish(struct workers *workers, void (*work)(void *item), void *items, size_t size,
                     size_t n) {
     uint32_t generation = generation_of(workers) + 1;
@@ -214,14 +215,14 @@ static void publish(struct workers *workers, void (*work)(void *item), void *ite
 
     for (unsigned i = 0; i < runs; i++)
         atomic_store(&workers->runs[i].claim, (uint_fast64_t)(generation - 1) << 32 | UINT32_MAX);
-    atomic_store_explicit(&workers->done, 0, memory_order_relaxed);
-    atomic_store_explicit(&workers->work, work, memory_order_relaxed);
-    atomic_store_explicit(&workers->items, items, memory_order_relaxed);
-    atomic_store_explicit(&workers->size, size, memory_order_relaxed);
-    atomic_store_explicit(&workers->n_items, n, memory_order_relaxed);
-    atomic_store_explicit(&workers->n_runs, runs, memory_order_relaxed);
+    atomic_store_explicit(&workers->done, 0, memory_order_release);
+    atomic_store_explicit(&workers->work, work, memory_order_release);
+    atomic_store_explicit(&workers->items, items, memory_order_release);
+    atomic_store_explicit(&workers->size, size, memory_order_release);
+    atomic_store_explicit(&workers->n_items, n, memory_order_release);
+    atomic_store_explicit(&workers->n_runs, runs, memory_order_release);
     for (unsigned i = 0; i < runs; i++) {
-        atomic_store_explicit(&workers->runs[i].end, n * (i + 1) / runs, memory_order_relaxed);
+        atomic_store_explicit(&workers->runs[i].end, n * (i + 1) / runs, memory_order_release);
         atomic_store(&workers->runs[i].claim, (uint_fast64_t)generation << 32 | n * i / runs);
     }
     atomic_store(&workers->generation, generation);
