@@ -402,7 +402,8 @@ bool path_is_sound(struct paths *paths, const uint64_t *hops, size_t n, struct m
     if (n > 1 && !is_in(firsts, list_firsts(paths, hops[n - 1], firsts), hops[0]))
         return false;
     for (size_t i = 1; i < n; i++)
-        if (!topology_has_link(topology, hops[i - 1], hops[i]))
+        if (!topology_relays(topology, hops[i - 1]) ||
+            !topology_has_link(topology, hops[i - 1], hops[i]))
             return false;
     return !has_bad_link(paths, hops, n, now);
 }

@@ -179,7 +179,9 @@ static bool advance(struct paths *paths, struct expected *expected, struct mono 
         }
         return true;
     }
-    if (expected->n >= expected->wanted || paths->n_spares >= SPARES_MAX ||
+    /* One spare is not given up for another, or that would go on for ever. */
+    bool room = paths->free != NULL || paths->n_chunks < CHUNKS_MAX;
+    if (expected->n >= expected->wanted || paths->n_spares >= SPARES_MAX || !room ||
         !mono_is_due(expected->retry, now))
         return false;
     spare_lay(paths, expected, now, wall);

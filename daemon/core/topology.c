@@ -390,6 +390,11 @@ size_t topology_neighbours(const struct topology *topology, uint64_t prefix,
     return n;
 }
 
+bool topology_relays(const struct topology *topology, uint64_t prefix) {
+    uint32_t v = topology_find(topology, prefix);
+    return v != TOPOLOGY_NONE && topology->vertices[v].relay;
+}
+
 bool topology_has_link(const struct topology *topology, uint64_t a, uint64_t b) {
     uint32_t va = topology_find(topology, a), vb = topology_find(topology, b);
     if (va == TOPOLOGY_NONE || vb == TOPOLOGY_NONE)

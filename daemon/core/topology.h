@@ -40,6 +40,8 @@ size_t topology_nodes(const struct topology *topology);
 size_t topology_neighbours(const struct topology *topology, uint64_t prefix,
                            uint64_t ret_prefixes[TOPOLOGY_DEGREE_MAX]);
 bool topology_has_link(const struct topology *topology, uint64_t a, uint64_t b);
+/* Does this node relay, by its own word? False for an unknown one. */
+bool topology_relays(const struct topology *topology, uint64_t prefix);
 
 /* Nodes to which no chain of links leads from us: dead, or the other side of a partition. Returns how many; one of them, uniformly
  * drawn, in *ret_prefix if there are any. Walks the whole graph: for once in a while. */

@@ -1149,6 +1149,7 @@ enum spoiling {
     SPOIL_AGE,
     SPOIL_KEY,
     SPOIL_LINK,
+    SPOIL_RELAY,
     SPOIL_NEIGHBOUR,
     SPOIL_RULES,
     SPOIL_EPOCH,
@@ -1167,6 +1168,10 @@ static void spoil(struct world *world, enum spoiling how) {
         break;
     case SPOIL_LINK:
         topology_set(world->directory.topology, prefix_of(2), true, NULL, 0);
+        break;
+    case SPOIL_RELAY: /* it stopped relaying */
+        topology_set(world->directory.topology, prefix_of(2), false, world->directory.links[2],
+                     world->directory.n_links[2]);
         break;
     case SPOIL_NEIGHBOUR:
         paths_set_neighbours(world->paths, NULL, 0, world->now);
@@ -1197,12 +1202,43 @@ static void spares_that_are_no_good_go(void **state) {
         uint64_t before = world->stream.state;
         enum path_outcome outcome =
             path_draw(world->paths, &wish, world->now, world->wall, &path, &fewer);
-        bool is_dead = how == SPOIL_KEY || how == SPOIL_LINK || how == SPOIL_NEIGHBOUR;
+        bool is_dead =
+            how == SPOIL_KEY || how == SPOIL_LINK || how == SPOIL_RELAY || how == SPOIL_NEIGHBOUR;
         assert_int_equal(outcome == PATH_OK, !is_dead);
         assert_int_equal(world->stream.state == before && !is_dead, how == SPOIL_NOTHING);
         path_free(path);
         world_free(world);
     }
+}
+
+/* Nearly all places are taken by paths in use: no spare is given up to make another, for ever. */
+static void spares_rest_where_there_is_no_room(void **state) {
+    (void)state;
+    struct world *world = fan(12, 1, 0, false);
+    struct path *held[1024 - 2], *path[4]; /* 1,024 is all that there may be */
+    publish(world, 0);
+    struct path_wish wish = wish_for(13);
+    for (size_t i = 0; i < sizeof held / sizeof *held; i++)
+        held[i] = draw(world, &wish);
+    wish.again = true;
+    for (unsigned i = 0; i < 4; i++) { /* four are wanted, two have room */
+        path[i] = draw(world, &wish);
+        if (i % 2 == 1) {
+            path_free(path[i]);
+            path_free(path[i - 1]);
+        }
+    }
+    unsigned steps = 0;
+    world->now.us += 10 * US_PER_MS;
+    for (; mono_is_due(paths_next(world->paths), mono_add(world->now, US_PER_MS)) && steps < 1000;
+         steps++) {
+        world->now.us += 50;
+        paths_prepare(world->paths, world->now, world->wall);
+    }
+    assert_true(steps < 1000);
+    for (size_t i = 0; i < sizeof held / sizeof *held; i++)
+        path_free(held[i]);
+    world_free(world);
 }
 
 static void spares_past_bad_links(void **state) {
@@ -1333,6 +1369,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_spare_in_part_is_finished),
         cmocka_unit_test(spares_follow_what_is_drawn),
         cmocka_unit_test(spares_that_are_no_good_go),
+        cmocka_unit_test(spares_rest_where_there_is_no_room),
         cmocka_unit_test(spares_past_bad_links),
         cmocka_unit_test(spares_end_with_the_talk),
         cmocka_unit_test(spares_are_bounded),
