@@ -110,6 +110,13 @@ void out_load_done(struct outbox *outbox, const struct store_result *result, str
             return;
         outbox->load.left -= outbox->load.left > 0;
     }
+    if (result->n_damaged > 0)
+        core_log(&outbox->config.trace, TRACE_ERROR,
+                 "store: %llu messages that wait to be sent are damaged and will not be: restore a "
+                 "backup",
+                 (unsigned long long)result->n_damaged);
+    outbox->load.left -=
+        result->n_damaged < outbox->load.left ? result->n_damaged : outbox->load.left;
     outbox->load.after = result->next;
     outbox->load.due = now;
     if (!result->more)

@@ -290,6 +290,7 @@ struct store_result {
     const struct file_record *files;
     size_t n_records;     /* of the one of these that was asked for; borrowed during the event */
     uint64_t n_forgotten; /* FORGET */
+    uint64_t n_damaged;   /* OUT_PENDING: records passed over, since they cannot be */
 };
 
 /* ---- Requests of clients ---- */

@@ -291,7 +291,11 @@ int store_out_pending(struct store_db *db, const struct store_op *op, struct sto
         result->next = query_get_int(&query);
         if (records[n].kind == KIND_FILE)
             records[n].file = store_file_head(db, arena, NULL, &records[n].id);
-        n++;
+        /* One that is damaged must not keep the others from being sent. */
+        bool damaged = db->error == -EUCLEAN;
+        db->error = damaged ? 0 : db->error;
+        result->n_damaged += damaged;
+        n += !damaged;
     }
     query_end(&query);
     result->pending = records;

@@ -124,6 +124,17 @@ static void test_is_read_page_by_page(void **state) {
     assert_int_equal(sent(), OWED);
 }
 
+static void test_damaged_ones_are_passed_over(void **state) {
+    (void)state;
+    tick();
+    assert_int_equal(next_kind(), STORE_OUT_PENDING);
+    give((struct store_result){
+        .pending = owed + 2, .n_records = OWED - 2, .next = OWED, .n_damaged = 1});
+    settle();
+    assert_int_equal(outbox_pending(outbox), OWED - 1);
+    assert_int_equal(sent(), OWED - 1);
+}
+
 static void test_what_is_pushed_meanwhile_leaves_later(void **state) {
     (void)state;
     push(1);

@@ -571,6 +571,14 @@ static void damaged_row_fails_who_reads_it(void **state) {
     assert_int_equal(run_one(rig, ask).error, -EUCLEAN);
     assert_int_equal(run_one(rig, out_find(2)).error, -EUCLEAN);
     assert_int_equal(run_one(rig, fetch_from(2)).n_messages, 1);
+    /* Who reads what is to be sent is told of it, and given the others. */
+    assert_int_equal(run_one(rig, to(1, 3, 3)).error, 0);
+    struct store_op pending = {.kind = STORE_OUT_PENDING, .out_pending = {0, 99, 9}};
+    struct store_result page = run_one(rig, pending);
+    assert_int_equal(page.error, 0);
+    assert_int_equal(page.n_records, 1);
+    assert_int_equal(page.n_damaged, 1);
+    assert_false(page.more);
 }
 
 /* An index that tells of a row which is not there: the table is emptied while it is hidden. */
