@@ -250,14 +250,18 @@ static void open_cell(void *item) {
 void links_open(struct links *links, const struct datagram *datagrams, size_t n,
                 struct link_opening *ret_openings) {
     enum drop drop;
+    size_t known = 0; /* outsiders' garbage is no work, and wakes nobody */
 
     for (size_t i = 0; i < n; i++) {
         const struct session *session = cell_session(links, &datagrams[i], &drop);
         ret_openings[i] = (struct link_opening){.bytes = datagrams[i].bytes};
         if (session)
             ret_openings[i].key = session_secrets(links, session)->receive;
+        known += session != NULL;
     }
-    compute_each(&links->config.compute, open_cell, ret_openings, sizeof *ret_openings, n, CELL_NS);
+    if (known > 0)
+        compute_each(&links->config.compute, open_cell, ret_openings, sizeof *ret_openings, n,
+                     (unsigned)(CELL_NS * known / n));
 }
 
 /* May the opened cell make this dialled session a link's? Whoever is our neighbour by another session need not wait for a verdict,

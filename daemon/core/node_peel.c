@@ -39,11 +39,13 @@ enum drop node_onion(struct node *node, unsigned slot, uint64_t from, const uint
     peeling.first = peeling.prk ? NULL : find_fresh(node, packet, key);
     if (peeling.first)
         peeling.prk = peeling.first->own_prk;
-    else if (!peeling.prk && !share_take(&node->share, slot, node->now))
-        return DROP_LIMIT; /* it would cost a Diffie-Hellman */
     peeling.out = links_onion_begin(node->links);
     if (!peeling.out)
         return DROP_QUEUE;
+    if (!peeling.prk && !share_take(&node->share, slot, node->now)) {
+        links_onion_cancel(node->links, peeling.out);
+        return DROP_LIMIT; /* it would cost a Diffie-Hellman */
+    }
     assert(node->n_peelings < NODE_BATCH); /* no cell has room for two */
     struct peeling *place = &node->peelings[node->n_peelings++];
     *place = peeling;
@@ -100,10 +102,9 @@ static enum drop finish(struct node *node, const struct peeling *peeling) {
                               peeled->index, peeling->slot);
     if (drop == DROP_NONE && peeled->command == ONION_FORWARD)
         return forward(node, peeling);
-    if (drop == DROP_NONE) {
+    if (drop == DROP_NONE)
         drop = node_deliver(node, peeling->slot, peeled, peeling->epoch);
-        sodium_memzero(peeling->out, ONION_LEN);
-    }
+    sodium_memzero(peeling->out, ONION_LEN); /* what is not sent on may be a payload of ours */
     links_onion_cancel(node->links, peeling->out);
     return drop;
 }

@@ -240,6 +240,7 @@ static void test_limits(void **state) {
     }
     assert_int_equal(node_onion(&f.node, 0, FROM, packets[0]), DROP_NONE);
     assert_int_equal(node_onion(&f.node, 0, FROM, packets[1]), DROP_NONE);
+    f.begun_max = 3;
     assert_int_equal(node_onion(&f.node, 0, FROM, packets[2]), DROP_LIMIT); /* another exchange */
     assert_int_equal(node_onion(&f.node, 0, FROM, packets[0]), DROP_QUEUE); /* another cell */
     packets[0][0]++;
