@@ -263,6 +263,20 @@ static enum drop take_want(struct gossip *gossip, struct neighbour *from, const 
     return drop;
 }
 
+/* Too late: another one was asked meanwhile. In time: it may be held to its word again, slowly. */
+static void learn_patience(struct neighbour *from, bool late) {
+    from->patience_us += late ? from->patience_us : -from->patience_us / 32;
+    if (from->patience_us < GOSSIP_ASK_US)
+        from->patience_us = GOSSIP_ASK_US;
+    if (from->patience_us > GOSSIP_ASK_MAX_US)
+        from->patience_us = GOSSIP_ASK_MAX_US;
+}
+
+/* Does it bring what we hold already? */
+static bool is_repeated(const struct gossip *gossip, const struct descriptor *descriptor) {
+    return want_is_held(gossip, node_id_prefix(&descriptor->id), descriptor->sequence);
+}
+
 static enum drop take_descriptor(struct gossip *gossip, struct neighbour *from, const uint8_t *body,
                                  size_t length, struct mono now, struct wall wall,
                                  const struct directory_entry **ret_news) {
@@ -273,8 +287,11 @@ static enum drop take_descriptor(struct gossip *gossip, struct neighbour *from, 
 
     if (drop == DROP_NONE) {
         want = want_find(gossip, node_id_prefix(&descriptor.id));
+        if (!want && is_repeated(gossip, &descriptor))
+            learn_patience(from, true);
         if (!want || !(want->announcers & bit_of(i)))
             return DROP_UNKNOWN;
+        learn_patience(from, !want->asked || want->holder != i);
         enum directory_outcome outcome =
             directory_offer(gossip->directory, body, length, now, wall, ret_news, &drop);
         if (outcome != DIRECTORY_BAD)
@@ -385,7 +402,8 @@ static struct neighbour *choose_slot(struct gossip *gossip, uint64_t prefix) {
 
 /* What outlives a link, so that redialling does not renew it: allowances and the bar. */
 static void begin_slot(struct neighbour *slot, uint64_t prefix, struct mono now) {
-    *slot = (struct neighbour){.prefix = prefix, .used = true, .barred_until = now};
+    *slot = (struct neighbour){
+        .prefix = prefix, .used = true, .barred_until = now, .patience_us = GOSSIP_ASK_US};
     slot->newcomers = (struct allowance){GOSSIP_NEWCOMER_BURST * TOKEN, now};
     slot->answering = (struct allowance){GOSSIP_ANSWER_BURST * TOKEN, now};
     slot->digests = (struct allowance){GOSSIP_DIGEST_BURST * 30 * TOKEN, now};

@@ -24,6 +24,9 @@
 #define GOSSIP_GATHER_NEWS_US (10 * US_PER_MS)
 #define GOSSIP_GATHER_MORE_US US_PER_S
 #define GOSSIP_ASK_US (2 * US_PER_S) /* the next announcer is asked after this */
+/* Or after twice as long as last time, up to so much, where an announcer answers after all when another has: its machine is busy, and
+ * two copies of everything would keep it so. */
+#define GOSSIP_ASK_MAX_US (8 * US_PER_S)
 /* What another announcer is asked for, and what waits for room in the window, waits so long for more of the kind. */
 #define GOSSIP_ASK_GATHER_US (50 * US_PER_MS)
 #define GOSSIP_ROUNDS 3 /* times that all announcers are asked; then the next digest's turn */

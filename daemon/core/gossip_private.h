@@ -57,6 +57,7 @@ struct neighbour {
     bool told_all, heard_all; /* the digest of everything that begins a link: sent, received */
     struct allowance newcomers, answering, digests;
     struct mono barred_until;
+    int64_t patience_us; /* how long it is waited for */
     struct mono announce_due, digest_due, owed_due, answer_due,
         ask_due; /* MONO_NEVER: nothing to do */
     uint64_t announce[GOSSIP_ANNOUNCE_ITEMS];

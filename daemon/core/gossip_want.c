@@ -145,7 +145,7 @@ void want_ask(struct gossip *gossip, struct neighbour *neighbour, struct mono no
         for (size_t i = 0; i < n; i++) {
             want_unlist(gossip, wants[i]);
             wants[i]->untried &= ~bit_of(index_of(gossip, neighbour));
-            list_asked(gossip, wants[i], mono_add(now, GOSSIP_ASK_US));
+            list_asked(gossip, wants[i], mono_add(now, neighbour->patience_us));
         }
     }
 }

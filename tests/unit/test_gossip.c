@@ -439,6 +439,40 @@ static void test_one_announcer_then_the_next(void **state) {
     assert_int_equal(world->sent[FRAME_WANT], 2 * GOSSIP_ROUNDS); /* then it is given up */
 }
 
+/* One that answers when another has been asked is waited for longer the next time; a while of punctual answers ends that. */
+static void test_the_slow_are_waited_for(void **state) {
+    struct world *world = *state;
+    uint8_t bytes[DESCRIPTOR_MAX];
+    size_t length = sign(world, &world->authors[0], bytes);
+
+    alone(world, 2);
+    announce_author(world, 1, &world->authors[0]);
+    announce_author(world, 2, &world->authors[0]);
+    pass(world, GOSSIP_ASK_US);
+    pass(world, GOSSIP_ASK_GATHER_US);
+    assert_int_equal(world->sent[FRAME_WANT], 2);
+    assert_int_equal(say(world, 1, FRAME_DESCRIPTOR, bytes, length), DROP_NONE); /* late */
+    announce(world, 1, stranger(1), 1);
+    announce(world, 2, stranger(1), 1);
+    assert_int_equal(world->sent[FRAME_WANT], 3);
+    pass(world, 2 * GOSSIP_ASK_US - 1);
+    assert_int_equal(world->sent[FRAME_WANT], 3);
+    pass(world, 1);
+    pass(world, GOSSIP_ASK_GATHER_US);
+    assert_int_equal(world->sent[FRAME_WANT], 4);
+    for (size_t i = 1; i < 60; i++) {
+        length = sign(world, &world->authors[i], bytes);
+        announce_author(world, 1, &world->authors[i]);
+        assert_int_equal(say(world, 1, FRAME_DESCRIPTOR, bytes, length), DROP_NONE);
+    }
+    world->sent[FRAME_WANT] = 0;
+    announce(world, 1, stranger(2), 1);
+    announce(world, 2, stranger(2), 1);
+    pass(world, GOSSIP_ASK_US);
+    pass(world, GOSSIP_ASK_GATHER_US);
+    assert_true(world->sent[FRAME_WANT] >= 2);
+}
+
 static void test_lost_announcer_is_replaced(void **state) {
     struct world *world = *state;
     struct peer *peer = alone(world, 2);
@@ -783,6 +817,7 @@ int main(int argc, char **argv) {
         TEST(test_partition_heals),
         TEST(test_malformed_frames),
         TEST(test_one_announcer_then_the_next),
+        TEST(test_the_slow_are_waited_for),
         TEST(test_lost_announcer_is_replaced),
         TEST(test_only_what_was_asked_for_is_read),
         TEST(test_false_sequence_does_not_starve),
