@@ -61,20 +61,21 @@ static void enliven(struct directory *directory, struct record *record) {
 
     directory_swap(directory, record->position, directory->n_live++);
     record->bucket_next = *head;
+    record->bucket_at = head;
+    if (*head)
+        (*head)->bucket_at = &record->bucket_next;
     *head = record;
     record->entry.live = true;
     count(directory, record, true);
 }
 
-/* A bucket holds a 256th of the network: walking it costs less than every node's keeping the way back. */
+/* A bucket holds a 256th of the network, or all of it if somebody made his ids so: no walk. */
 static void retire(struct directory *directory, struct record *record) {
-    struct record **at = &directory->buckets[bucket_of(record->entry.prefix)];
-
     count(directory, record, false);
     record->entry.live = false;
-    while (*at != record)
-        at = &(*at)->bucket_next;
-    *at = record->bucket_next;
+    *record->bucket_at = record->bucket_next;
+    if (record->bucket_next)
+        record->bucket_next->bucket_at = record->bucket_at;
     directory_swap(directory, record->position, --directory->n_live);
     topology_remove(directory->topology, record->entry.prefix);
 }

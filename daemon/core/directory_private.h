@@ -17,12 +17,12 @@ struct mark {
 /* There is one for every node of the network: no more than 400 bytes with all that leads to it, test_growth.c counts them. */
 struct record {
     struct directory_entry entry;
-    struct table_link by_name; /* if named */
-    struct mark first, *more;  /* IPs: few have more than one */
-    struct record *bucket_next;
-    uint32_t position; /* in directory.records */
-    uint32_t hash;     /* of (prefix, sequence), for digests */
-    uint32_t until;    /* the epoch after its last */
+    struct table_link by_name;               /* if named */
+    struct mark first, *more;                /* IPs: few have more than one */
+    struct record *bucket_next, **bucket_at; /* live ones: in the list of the bucket */
+    uint32_t position;                       /* in directory.records */
+    uint32_t hash;                           /* of (prefix, sequence), for digests */
+    uint32_t until;                          /* the epoch after its last */
     uint8_t n_marks;
     bool named;
 };

@@ -296,8 +296,11 @@ static enum drop take_descriptor(struct gossip *gossip, struct neighbour *from, 
             directory_offer(gossip->directory, body, length, now, wall, ret_news, &drop);
         if (outcome != DIRECTORY_BAD)
             drop = DROP_NONE;
-        gossip->heard.prefix = want->prefix;
-        gossip->heard.holders = descriptor.sequence <= want->sequence ? want->holders : 0;
+        if (outcome ==
+            DIRECTORY_NEWS) { /* else nobody is told, and what stands here would be of later news */
+            gossip->heard.prefix = want->prefix;
+            gossip->heard.holders = descriptor.sequence <= want->sequence ? want->holders : 0;
+        }
     }
     if (drop == DROP_MALFORMED || drop == DROP_AUTH)
         from->barred_until = mono_add(now, GOSSIP_BARRED_US);

@@ -263,14 +263,13 @@ static enum drop admit(struct links *links, const struct datagram *datagram, uin
     }
     if (guard_is_replay(&links->guard, datagram->bytes + INIT_HEADER_LEN, minute))
         return DROP_REPLAY;
-    if (held_for(links, NULL) >= HALF_OPEN_MAX)
+    bool refused = held_for(links, &datagram->remote) >= HALF_OPEN_SOURCE_MAX;
+    if (!refused && held_for(links, NULL) >= HALF_OPEN_MAX) {
         end_lingering(links);
-    if (held_for(links, NULL) >= HALF_OPEN_MAX ||
-        held_for(links, &datagram->remote) >= HALF_OPEN_SOURCE_MAX) {
-        links->counters.half_open_refused++;
-        return DROP_LIMIT;
+        refused = held_for(links, NULL) >= HALF_OPEN_MAX;
     }
-    return DROP_NONE;
+    links->counters.half_open_refused += refused;
+    return refused ? DROP_LIMIT : DROP_NONE;
 }
 
 static enum drop receive_init(struct links *links, const struct datagram *datagram, struct mono now,

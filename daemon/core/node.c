@@ -424,10 +424,10 @@ static void reconfigure(struct node *node, const struct node_config *config) {
     node->config.route_relays = config->route_relays;
     if (node->config.relay != config->relay) {
         node->config.relay = config->relay;
-        node->publisher.dirty = true;
+        node->publisher.dirty = node->publisher.pressing = true;
     }
     if ((node->config.mailbox_size > 0) != (config->mailbox_size > 0))
-        node->publisher.dirty = true;
+        node->publisher.dirty = node->publisher.pressing = true;
     node->config.mailbox_size = config->mailbox_size;
     mailbox_configure(node->mailbox, config->mailbox_size, config->mailbox_use);
     identity_mail_keep(node->identity, mail_days(config));

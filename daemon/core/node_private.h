@@ -45,6 +45,7 @@ struct publisher {               /* of our own descriptor */
     uint64_t sequence;           /* of the last one signed */
     bool signed_once, published; /* published: gossip has had one */
     bool dirty, lost_link;       /* what is published is not what is true */
+    bool pressing;               /* and not for links gained alone */
     struct mono started, last;
     struct mono losses_from; /* a token bucket, as a time */
     int64_t interval_us;     /* until the next, doubling while things keep changing */

@@ -16,6 +16,8 @@
 #define YOUNG_HALVES_US US_PER_S
 #define FORMING_NODE_US                                                                            \
     (10 * US_PER_MS) /* a known node: so long the first one waits for links then */
+#define FORMING_MAX_US                                                                             \
+    (20 * US_PER_S) /* but whoever makes it look so keeps nobody away for longer */
 /* What only adds to enough named neighbours may wait for more of the kind, where it costs thousands of checks. */
 #define GAINS_WAIT 4
 #define GAINS_NODES 128
@@ -52,7 +54,7 @@ static void renew_keys(struct node *node) {
     droplist_advance(node->droplist, wall_minute(node->wall), links_count(node->links, true));
     node_sign(node);
     reconcile(node);
-    node->publisher.dirty = true;
+    node->publisher.dirty = node->publisher.pressing = true;
 }
 
 void node_correct_clock(struct node *node) {
@@ -213,6 +215,8 @@ static struct mono first_due(const struct node *node) {
     bool forming = count_young(node) >= FORMING;
     int64_t wait = FORMING_NODE_US * (int64_t)directory_count(node->directory);
 
+    if (wait > FORMING_MAX_US)
+        wait = FORMING_MAX_US;
     if (links >= node->config.pool_min && (!forming || links >= pool_aim(node->pool)))
         return node->now;
     if (links == 0 || !forming || wait < FIRST_US)
@@ -226,7 +230,7 @@ static int64_t interval(const struct node *node) {
     int64_t base = base_interval(node);
 
     if (directory_count(node->directory) >= GAINS_NODES && !publisher->lost_link &&
-        publisher->n_named >= pool_aim(node->pool))
+        !publisher->pressing && publisher->n_named >= pool_aim(node->pool))
         base *= GAINS_WAIT;
     return publisher->interval_us > base ? publisher->interval_us : base;
 }
@@ -287,7 +291,7 @@ void node_publish(struct node *node) {
         publisher->losses_from = mono_add(publisher->losses_from, ration);
     }
     publisher->published = true;
-    publisher->dirty = publisher->lost_link = false;
+    publisher->dirty = publisher->lost_link = publisher->pressing = false;
     publisher->last = node->now;
     node_sign(node);
     gossip_offer_news(node->gossip, node_id_prefix(node_id(node)), 0, node->now);
@@ -423,8 +427,11 @@ static void take_link_event(struct node *node, const struct link_event *event) {
     case LINK_EVENT_REKEYED:
         node_correct_clock(node);
         break;
-    case LINK_EVENT_RECOVERED:
     case LINK_EVENT_MOVED:
+        node->publisher.pressing = true;
+        node_links_changed(node, false);
+        break;
+    case LINK_EVENT_RECOVERED:
         node_links_changed(node, false);
         break;
     case LINK_EVENT_REFUSED:
