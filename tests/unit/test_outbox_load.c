@@ -247,6 +247,7 @@ int main(int argc, char **argv) {
     fake_arguments(argc, argv);
     const struct CMUnitTest tests[] = {
         TEST(test_is_read_page_by_page),
+        TEST(test_damaged_ones_are_passed_over),
         TEST(test_what_is_pushed_meanwhile_leaves_later),
         TEST(test_late_one_is_cancelled),
         TEST(test_counts_towards_the_limit),
