@@ -81,6 +81,7 @@ static void draw_boxes(struct chaos *chaos) {
     chaos->boxes = sim_chance(sim, 0.5) ? 1 + (unsigned)sim_below(sim, 3) : 0;
     if (chaos->boxes == 0)
         return;
+    chaos->boxes += sim->n_hosts / 64; /* a hundred nodes want more mappings than one box has */
     sim->nat = nat_new(sim, chaos->boxes);
     for (unsigned i = PUBLIC_FIRST; i < sim->n_hosts; i++)
         if (sim_chance(sim, share))
