@@ -44,17 +44,48 @@ struct wall shell_wall(const struct shell *shell) {
                          shell->options->clock_offset_us};
 }
 
+/* ---- Lateness ----
+ * A process that gets no processor for a while finds its deadlines passed, and the answers that came in time still in its socket.
+ * Were the deadlines looked at first, it would take live neighbours for dead, and ask again for what is there; on a machine with
+ * many such processes each would make the others later still. So lateness does not count for the node: its clock stands a moment
+ * before the deadline until a turn's datagrams have been taken. The wall clock follows by steps that nobody takes for a clock
+ * that was set. A machine that slept is another matter: its links are dead, and that is to be seen. */
+#define LATE_US (50 * US_PER_MS) /* less is what a busy node's own work takes */
+#define LATE_MAX_US (10 * US_PER_S)
+#define CATCH_UP_US (500 * US_PER_MS) /* a step, of the wall clock */
+
+struct mono shell_now(const struct shell *shell) {
+    return mono_add(shell_mono(), -shell->excused_us);
+}
+
+/* True: it was late by so much at least. */
+static bool excuse(struct shell *shell, int64_t least_us) {
+    int64_t late_us = shell_now(shell).us - shell->wake_at.us + 1;
+    if (shell->wake_at.us == MONO_NEVER.us || late_us < least_us || late_us > LATE_MAX_US)
+        return false;
+    shell->excused_us += late_us;
+    shell->wall_behind_us += late_us;
+    return true;
+}
+
+static struct wall wall_of_step(struct shell *shell) {
+    struct wall wall = {shell_wall(shell).us - shell->wall_behind_us};
+    int64_t more = shell->wall_behind_us < CATCH_UP_US ? shell->wall_behind_us : CATCH_UP_US;
+    shell->wall_behind_us -= more;
+    return wall;
+}
+
 /* ---- Carrying out ---- */
 
 /* Most steps change nothing here, and then nothing is done. */
 static void arm_wake(struct shell *shell, struct mono at) {
-    if (at.us == shell->wake_at.us && ev_is_active(&shell->wake))
+    if (at.us == shell->wake_at.us && (ev_is_active(&shell->wake) || ev_is_pending(&shell->wake)))
         return;
     shell->wake_at = at;
     ev_timer_stop(shell->loop, &shell->wake);
     if (at.us == MONO_NEVER.us)
         return;
-    int64_t left_us = at.us - shell_mono().us;
+    int64_t left_us = at.us - shell_now(shell).us;
     /* libev counts from the time at which this turn of the loop began. */
     ev_now_update(shell->loop);
     ev_timer_set(&shell->wake, left_us > 0 ? (double)left_us / (double)US_PER_S : 0, 0);
@@ -90,8 +121,8 @@ static void carry_out(struct shell *shell, const struct node_update *update) {
 
 static void step_once(struct shell *shell, struct node_event *event) {
     struct node_update update = {.wake = MONO_NEVER};
-    event->mono = shell_mono();
-    event->wall = shell_wall(shell);
+    event->mono = shell_now(shell);
+    event->wall = wall_of_step(shell);
     node_step(shell->node, event, &update);
     carry_out(shell, &update);
 }
@@ -113,9 +144,12 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events) {
     size_t socket = (size_t)(watcher - shell->readable);
     struct datagram datagrams[UDP_BATCH];
     size_t n;
+    bool late = excuse(shell, LATE_US);
     (void)events;
     for (size_t i = 0; i < DATAGRAMS_A_TURN || udp_is_holding(shell->udp, socket); i += n) {
         n = udp_receive(shell->udp, socket, datagrams);
+        if (late)
+            excuse(shell, 0);
         if (n > 0)
             shell_step(shell, &(struct node_event){.kind = EVENT_DATAGRAMS,
                                                    .datagrams = {.v = datagrams, .n = n}});
@@ -142,7 +176,7 @@ static void on_writable(struct ev_loop *loop, ev_io *watcher, int events) {
 static void on_wake(struct ev_loop *loop, ev_timer *watcher, int events) {
     struct shell *shell = ev_userdata(loop);
     (void)watcher, (void)events;
-    if (mono_is_due(shell->wake_at, shell_mono()))
+    if (mono_is_due(shell->wake_at, shell_now(shell)))
         shell_step(shell, &(struct node_event){.kind = EVENT_TIMER});
     else /* libev's clock and ours differ by a little */
         arm_wake(shell, shell->wake_at);
@@ -354,6 +388,7 @@ void shell_watch(struct shell *shell) {
         ev_io_start(shell->loop, &shell->readable[i]);
     }
     ev_timer_init(&shell->wake, on_wake, 0, 0);
+    ev_set_priority(&shell->wake, EV_MINPRI); /* what has come is looked at before what has not */
     ev_timer_init(&shell->deadline, on_deadline, 0, 0);
     ev_timer_init(&shell->refresh, on_refresh, REFRESH_S, REFRESH_S);
     ev_timer_start(shell->loop, &shell->refresh);

@@ -46,8 +46,9 @@ struct shell {
     ev_async stored, resolved, backed_up;
     ev_signal terminate, interrupt, hangup;
 
-    struct mono wake_at; /* for which `wake` is armed */
-    bool stepping;       /* inside a step or the carrying out of its update */
+    struct mono wake_at;                /* for which `wake` is armed */
+    int64_t excused_us, wall_behind_us; /* see shell.c, Lateness */
+    bool stepping;                      /* inside a step or the carrying out of its update */
     uint64_t
         gone[CONTROL_CLIENTS_MAX]; /* clients that went meanwhile: the core is told afterwards */
     size_t n_gone;
@@ -56,6 +57,8 @@ struct shell {
 };
 
 struct mono shell_mono(void);
+/* The node's time: that, less what it was late without its fault. */
+struct mono shell_now(const struct shell *shell);
 struct wall shell_wall(const struct shell *shell);
 /* Advance the node by an event (its clocks are filled in) and carry out what it wants. */
 void shell_step(struct shell *shell, struct node_event *event);
