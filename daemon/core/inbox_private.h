@@ -142,6 +142,7 @@ struct inbox {
     struct in_done **done_ring;
     size_t done_next;
     struct in_correspondent *correspondents; /* INBOX_CORRESPONDENTS_MAX */
+    unsigned n_receipting;                   /* of them, those with receipts to be sent */
     bool flush;                              /* something is to be sent at the end of this step */
     struct in_locals locals;
     struct in_pullers pullers;

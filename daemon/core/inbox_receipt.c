@@ -25,6 +25,7 @@ static void correspondent_send(struct inbox *inbox, struct in_correspondent *to,
     bool fewer;
     size_t length = to->length;
     to->length = 0;
+    inbox->n_receipting--;
     if (to->path && !path_is_usable(inbox->config.paths, to->path, now, wall)) {
         path_free(to->path);
         to->path = NULL;
@@ -74,8 +75,10 @@ void in_receipt_queue(struct inbox *inbox, const struct node_id *to, const uint8
     struct in_correspondent *correspondent = get_correspondent(inbox, to, now, wall);
     if (correspondent->length + length > sizeof correspondent->payload)
         correspondent_send(inbox, correspondent, now, wall);
-    if (correspondent->length == 0)
+    if (correspondent->length == 0) {
         correspondent->payload[correspondent->length++] = PAYLOAD_RECEIPTS;
+        inbox->n_receipting++;
+    }
     memcpy(correspondent->payload + correspondent->length, receipt, length);
     correspondent->length += length;
     correspondent->last = now;
@@ -208,7 +211,7 @@ void inbox_flush(struct inbox *inbox, struct mono now, struct wall wall) {
         parcel->since_receipt = 0;
         send_partial(inbox, parcel, now, wall);
     }
-    for (size_t i = 0; i < INBOX_CORRESPONDENTS_MAX; i++)
+    for (size_t i = 0; i < INBOX_CORRESPONDENTS_MAX && inbox->n_receipting > 0; i++)
         if (inbox->correspondents[i].length > 0)
             correspondent_send(inbox, &inbox->correspondents[i], now, wall);
 }
