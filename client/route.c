@@ -55,11 +55,11 @@ void routes_print_json_paths(const P2pd__Control__Routes *routes) {
 static double binary_logarithm(double x) {
     int whole;
     double fraction = 0, mantissa = 2 * frexp(x, &whole); /* 1 to 2 */
-    for (double digit = 0.5; digit > 1e-6; digit /= 2) {
+    for (int i = 1; i <= 20; i++) { /* its binary digits */
         mantissa *= mantissa;
         if (mantissa >= 2) {
             mantissa /= 2;
-            fraction += digit;
+            fraction += ldexp(1, -i);
         }
     }
     return whole - 1 + fraction;

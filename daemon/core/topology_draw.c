@@ -2,6 +2,7 @@
  * links a node and 5 relays. */
 #include "daemon/core/topology_private.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -179,7 +180,9 @@ static uint32_t draw_first(const struct draw *draw, const struct core_random *ra
 static uint32_t draw_next(const struct draw *draw, uint32_t v, uint32_t level,
                           const struct core_random *random) {
     const uint32_t *link = draw->topology->vertices[v].links;
-    uint64_t x = random_below(random, walks_from(draw->topology, v, level));
+    uint64_t n = walks_from(draw->topology, v, level);
+    assert(n > 0); /* or no walk would have come here */
+    uint64_t x = random_below(random, n);
     for (uint32_t walks; x >= (walks = walks_of(draw->topology, *link, level)); link++)
         x -= walks;
     return *link;
