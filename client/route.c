@@ -55,7 +55,7 @@ void routes_print_json_paths(const P2pd__Control__Routes *routes) {
 static double binary_logarithm(double x) {
     int whole;
     double fraction = 0, mantissa = 2 * frexp(x, &whole); /* 1 to 2 */
-    for (int i = 1; i <= 20; i++) { /* its binary digits */
+    for (int i = 1; i <= 20; i++) {                       /* its binary digits */
         mantissa *= mantissa;
         if (mantissa >= 2) {
             mantissa /= 2;
