@@ -273,7 +273,7 @@ static void each(void *context, void (*work)(void *item), void *items, size_t si
     await_others(workers, n);
     workers->counters.calls++;
     workers->counters.shared += mine < n;
-    if (mine < n) {
+    if (n - mine >= n / 4) { /* less does not pay for being woken */
         workers->leave_alone = 0;
     } else if (woken) {
         unsigned more = workers->leave_alone * 2 + 1;
