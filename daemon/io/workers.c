@@ -180,13 +180,14 @@ static bool call_sleepers(struct workers *workers, uint64_t cost_ns) {
         workers->left_alone--;
         return false;
     }
+    bool all = asleep > 1 && cost_ns >= 2 * WOKEN_NS;
     pthread_mutex_lock(&workers->mutex);
-    if (asleep > 1 && cost_ns >= 2 * WOKEN_NS)
+    if (all)
         pthread_cond_broadcast(&workers->called);
     else
         pthread_cond_signal(&workers->called);
     pthread_mutex_unlock(&workers->mutex);
-    workers->counters.wakes += asleep;
+    workers->counters.wakes += all ? asleep : 1;
     return true;
 }
 
