@@ -88,7 +88,7 @@ static enum exit_code list_page(void *state, const P2pd__Control__Answer *answer
             file_row(listing->table, answer->files[i]);
             continue;
         }
-        printf(listing->n++ ? "," : "");
+        printf("%s", listing->n++ ? "," : "[");
         print_file_json(answer->files[i]);
     }
     return CODE_DONE;
@@ -99,13 +99,11 @@ enum exit_code files_run(struct context *context) {
     struct listing listing = {context, table_new(7), 0};
     if (!listing.table)
         return complain(context, CODE_FAILED, "no memory");
-    for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++)
+    for (size_t i = 0; i < sizeof heads / sizeof heads[0] && !context->options.quiet; i++)
         table_cell(listing.table, heads[i]);
-    if (context->options.json)
-        printf("[");
     enum exit_code code = pages_run(context, PAGES_FILES, list_page, &listing);
-    if (context->options.json)
-        printf("]\n");
+    if (code == CODE_DONE && context->options.json)
+        printf("%s]\n", listing.n ? "" : "[");
     else if (code == CODE_DONE && table_print(listing.table, stdout) < 0)
         code = complain(context, CODE_FAILED, "no memory");
     table_free(listing.table);

@@ -5,7 +5,9 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <search.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 const struct option history_options[] = {
@@ -13,9 +15,12 @@ const struct option history_options[] = {
     {"until", 0, OPTION_WHEN, offsetof(struct options, until), "TIME", "before TIME"},
     {NULL, 0, OPTION_FLAG, 0, NULL, NULL}};
 
+#define ID_LEN 32
+
 struct listing {
     const struct context *context;
     struct table *table;
+    void *ids; /* of those that are listed: a tree */
     size_t n;
 };
 
@@ -55,14 +60,44 @@ static void conversation_row(struct table *table, const P2pd__Control__Conversat
     table_cell(table, cell);
 }
 
+static int compare_ids(const void *a, const void *b) {
+    return memcmp(a, b, ID_LEN);
+}
+
+/* Latest first, so what is heard between two pages moves those before it into the next one: they are
+ * listed once. 1: it is new, 0: it is not, -1: no memory. */
+static int note_id(struct listing *listing, const ProtobufCBinaryData *data) {
+    uint8_t *id = calloc(1, ID_LEN);
+    if (!id)
+        return -1;
+    memcpy(id, data->data, data->len < ID_LEN ? data->len : ID_LEN);
+    uint8_t **found = tsearch(id, &listing->ids, compare_ids);
+    bool is_new = found && *found == id;
+    if (!is_new)
+        free(id);
+    listing->n += is_new;
+    return found ? is_new : -1;
+}
+
+static void free_ids(struct listing *listing) {
+    while (listing->ids) {
+        uint8_t *id = *(uint8_t **)listing->ids;
+        tdelete(id, &listing->ids, compare_ids);
+        free(id);
+    }
+}
+
 static enum exit_code take_conversations(void *state, const P2pd__Control__Answer *answer) {
     struct listing *listing = state;
     for (size_t i = 0; i < answer->n_conversations; i++) {
-        if (!listing->context->options.json) {
+        int is_new = note_id(listing, &answer->conversations[i]->peer);
+        if (is_new < 0)
+            return complain(listing->context, CODE_FAILED, "no memory");
+        if (is_new && !listing->context->options.json)
             conversation_row(listing->table, answer->conversations[i]);
+        if (!is_new || !listing->context->options.json)
             continue;
-        }
-        printf("%s", listing->n++ ? "," : "");
+        printf("%s", listing->n > 1 ? "," : "[");
         conversation_json(answer->conversations[i]);
     }
     return CODE_DONE;
@@ -72,19 +107,18 @@ enum exit_code conversations_run(struct context *context) {
     static const char *const heads[] = {"NAME",    "ADDRESS", "ID", "WAITING",
                                         "PENDING", "LAST",    "",   "MESSAGE"};
     const size_t columns = sizeof heads / sizeof heads[0];
-    struct listing listing = {context, table_new(columns), 0};
+    struct listing listing = {.context = context, .table = table_new(columns)};
     if (!listing.table)
         return complain(context, CODE_FAILED, "no memory");
-    for (size_t i = 0; i < columns; i++)
+    for (size_t i = 0; i < columns && !context->options.quiet; i++)
         table_cell(listing.table, heads[i]);
-    if (context->options.json)
-        printf("[");
     enum exit_code code = pages_run(context, PAGES_CONVERSATIONS, take_conversations, &listing);
-    if (context->options.json)
-        printf("]\n");
+    if (code == CODE_DONE && context->options.json)
+        printf("%s]\n", listing.n ? "" : "[");
     else if (code == CODE_DONE && table_print(listing.table, stdout) < 0)
         code = complain(context, CODE_FAILED, "no memory");
     table_free(listing.table);
+    free_ids(&listing);
     return code;
 }
 

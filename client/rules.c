@@ -30,48 +30,59 @@ static const char *rule_word(P2pd__Control__SenderRule rule) {
     return rule == P2PD__CONTROL__SENDER_RULE__RULE_BLOCK ? "blocked" : "allowed";
 }
 
-static void print_json(const P2pd__Control__Answer *answer) {
-    printf("[");
-    for (size_t i = 0; i < answer->n_rules; i++) {
-        const P2pd__Control__RuleReport *rule = answer->rules[i];
-        printf("%s{\"id\":", i ? "," : "");
-        json_hex(&rule->id);
-        printf(",\"address\":");
-        json_address(&rule->address, true);
-        printf(",\"name\":");
-        json_string(rule->name);
-        printf(",\"rule\":\"%s\"}", rule_word(rule->rule));
-    }
-    printf("]\n");
+struct listing {
+    const struct context *context;
+    struct table *table; /* NULL for JSON */
+    size_t n;
+};
+
+static void rule_json(const P2pd__Control__RuleReport *rule) {
+    printf("{\"id\":");
+    json_hex(&rule->id);
+    printf(",\"address\":");
+    json_address(&rule->address, true);
+    printf(",\"name\":");
+    json_string(rule->name);
+    printf(",\"rule\":\"%s\"}", rule_word(rule->rule));
 }
 
-static void print_rules(void *state, const P2pd__Control__Answer *answer) {
-    const struct context *context = state;
+static void rule_row(struct table *table, const P2pd__Control__RuleReport *rule) {
     char cell[TEXT_CELL_MAX];
-    if (context->options.json) {
-        print_json(answer);
-        return;
+    table_cell(table, rule_word(rule->rule));
+    cell_id(&rule->id, cell);
+    table_cell(table, cell);
+    cell_address(&rule->address, true, cell);
+    table_cell(table, cell);
+    cell_name(rule->name, cell);
+    table_cell(table, cell);
+}
+
+/* One list, in however many answers it comes. */
+static void print_rules(void *state, const P2pd__Control__Answer *answer) {
+    struct listing *listing = state;
+    for (size_t i = 0; i < answer->n_rules; i++, listing->n++) {
+        if (listing->table) {
+            rule_row(listing->table, answer->rules[i]);
+            continue;
+        }
+        printf("%s", listing->n ? "," : "[");
+        rule_json(answer->rules[i]);
     }
-    struct table *table = table_new(4);
-    for (size_t i = 0; table && i < answer->n_rules; i++) {
-        const P2pd__Control__RuleReport *rule = answer->rules[i];
-        table_cell(table, rule_word(rule->rule));
-        cell_id(&rule->id, cell);
-        table_cell(table, cell);
-        cell_address(&rule->address, true, cell);
-        table_cell(table, cell);
-        cell_name(rule->name, cell);
-        table_cell(table, cell);
-    }
-    if (!table || table_print(table, stdout) < 0)
-        complain(context, CODE_FAILED, "no memory");
-    table_free(table);
 }
 
 enum exit_code rules_run(struct context *context) {
     P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
     P2pd__Control__Rules command = P2PD__CONTROL__RULES__INIT;
+    struct listing listing = {context, context->options.json ? NULL : table_new(4), 0};
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_RULES;
     request.rules = &command;
-    return session_run(context, &request, print_rules, context);
+    if (!context->options.json && !listing.table)
+        return complain(context, CODE_FAILED, "no memory");
+    enum exit_code code = session_run(context, &request, print_rules, &listing);
+    if (code == CODE_DONE && context->options.json)
+        printf("%s]\n", listing.n ? "" : "[");
+    else if (code == CODE_DONE && table_print(listing.table, stdout) < 0)
+        code = complain(context, CODE_FAILED, "no memory");
+    table_free(listing.table);
+    return code;
 }

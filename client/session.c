@@ -132,24 +132,55 @@ void session_notice_json(const P2pd__Control__Answer *answer) {
     json_string(answer->text);
 }
 
+static bool keep(struct answers *answers, P2pd__Control__Answer *answer) {
+    if (answers->n == answers->room) {
+        size_t room = answers->room ? 2 * answers->room : 16;
+        P2pd__Control__Answer **v = realloc(answers->v, room * sizeof(P2pd__Control__Answer *));
+        if (!v)
+            return false;
+        answers->v = v;
+        answers->room = room;
+    }
+    answers->v[answers->n++] = answer;
+    return true;
+}
+
+enum exit_code session_gather(const struct context *context, struct client *client,
+                              struct answers *answers) {
+    for (bool end = false; !end;) {
+        P2pd__Control__Answer *answer = NULL;
+        enum exit_code code = session_next(context, client, &answer);
+        if (code != CODE_DONE)
+            return code;
+        end = answer->end;
+        if (!keep(answers, answer)) {
+            client_answer_free(client, answer);
+            return complain(context, CODE_FAILED, "no memory");
+        }
+    }
+    return CODE_DONE;
+}
+
+void answers_free(struct client *client, struct answers *answers) {
+    for (size_t i = 0; i < answers->n; i++)
+        client_answer_free(client, answers->v[i]);
+    free(answers->v);
+    *answers = (struct answers){0};
+}
+
 enum exit_code session_run(const struct context *context, P2pd__Control__Request *request,
                            void (*print)(void *state, const P2pd__Control__Answer *answer),
                            void *state) {
+    struct answers answers = {0};
     struct client *client = NULL;
     enum exit_code code = session_open(context, &client);
     if (code == CODE_DONE)
         code = session_send(context, client, request);
-    bool end = false;
-    while (code == CODE_DONE && !end) {
-        P2pd__Control__Answer *answer;
-        code = session_next(context, client, &answer);
-        if (code != CODE_DONE)
-            break;
-        end = answer->end;
-        if (print)
-            print(state, answer);
-        client_answer_free(client, answer);
-    }
+    if (code == CODE_DONE)
+        code = session_gather(context, client, &answers);
+    for (size_t i = 0; code == CODE_DONE && print && i < answers.n; i++)
+        print(state, answers.v[i]);
+    answers_free(client, &answers);
     client_close(client);
     return code;
 }

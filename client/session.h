@@ -19,13 +19,26 @@ enum exit_code session_next(const struct context *context, struct client *client
 enum exit_code session_next_fd(const struct context *context, struct client *client,
                                P2pd__Control__Answer **ret_answer, int *ret_fd);
 
+/* All answers to one request, in order. They belong to their client: let go of them before it is
+ * closed. */
+struct answers {
+    P2pd__Control__Answer **v;
+    size_t n, room;
+};
+/* Take in everything up to the last answer, before any of it is shown: a daemon does not wait for
+ * ever for us, and standard output may be somebody who reads slowly. CODE_DONE, or another code after
+ * a line on standard error. Either way: answers_free. */
+enum exit_code session_gather(const struct context *context, struct client *client,
+                              struct answers *answers);
+void answers_free(struct client *client, struct answers *answers);
+
 /* What the daemon adds to a success that the answer itself does not say, for people on standard
  * error (not with -q or --json) or as a further field of a JSON object. */
 void session_notice(const struct context *context, const P2pd__Control__Answer *answer);
 void session_notice_json(const P2pd__Control__Answer *answer);
 
-/* The whole of a simple command: connect, ask, hand each answer to `print` (or NULL) until the
- * last. */
+/* The whole of a simple command: connect, ask, and once all is there hand each answer to `print` (or
+ * NULL). */
 enum exit_code session_run(const struct context *context, P2pd__Control__Request *request,
                            void (*print)(void *state, const P2pd__Control__Answer *answer),
                            void *state);

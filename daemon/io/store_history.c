@@ -9,8 +9,8 @@
 #include <errno.h>
 
 /* A cursor is the time of the last line given and how many lines of that very time were: times
- * of 52 bits last until 2112. More than 2,047 lines in one microsecond are a flood, and history
- * goes on behind it. */
+ * of 52 bits last until 2112. Of one microsecond it counts 2,047 lines; where there are more, on a
+ * clock that stands still, a page does not end before all of them are given. */
 #define TIE_BITS 11
 #define TIES_MAX ((1 << TIE_BITS) - 1)
 #define TIME_MAX (INT64_C(1) << 52)
@@ -87,6 +87,11 @@ static bool is_full(const struct page *page, const struct store_op *op,
            (page->n > 0 && page->bytes + body_size(line) > op->history.bytes);
 }
 
+/* Can a cursor not say that this line is the next? */
+static bool is_beyond_cursor(const struct page *page, const struct side *side) {
+    return page->ties >= TIES_MAX && page->time == side->time;
+}
+
 static void add_line(struct page *page, struct side *side, const struct node_id *peer,
                      struct store_arena *arena) {
     struct store_db *db = side->query.db;
@@ -109,9 +114,10 @@ static void add_line(struct page *page, struct side *side, const struct node_id 
 }
 
 static int64_t cursor_of(const struct page *page) {
-    if (page->ties < TIES_MAX || page->time + 1 == TIME_MAX)
+    if (page->ties < TIES_MAX)
         return page->time << TIE_BITS | page->ties;
-    return (page->time + 1) << TIE_BITS;
+    return page->time + 1 < TIME_MAX ? (page->time + 1) << TIE_BITS
+                                     : page->time << TIE_BITS | TIES_MAX;
 }
 
 int store_history(struct store_db *db, const struct store_op *op, struct store_result *result,
@@ -124,7 +130,7 @@ int store_history(struct store_db *db, const struct store_op *op, struct store_r
     struct side sides[2] = {begin_side(db, op, false), begin_side(db, op, true)}, *side;
     while (!db->error && (side = earlier(sides))) {
         bool is_given = side->time == given_time && given > 0;
-        if (!is_given && is_full(&page, op, &side->line)) {
+        if (!is_given && is_full(&page, op, &side->line) && !is_beyond_cursor(&page, side)) {
             result->more = true;
             break;
         }

@@ -89,6 +89,32 @@ taken() { # FROM
     [ "$(ctl 6 pull | wc -l)" = 2 ]
 }
 
+@test "lists go on to their end, however long they are" {
+    wait_until has_route 3 4
+    total=0
+    for more in 127 1 1 126 1 1 300; do # to the borders of the pages, and one past each
+        seq "$more" | ctl 3 push --lines -q --wait=60s "$NET.4"
+        total=$((total + more))
+        [ "$(ctl 3 history "$NET.4" | wc -l)" = "$total" ]
+        [ "$(ctl 4 history "$NET.3" --json | jq -s '[.[].id] | unique | length')" = "$total" ]
+    done
+    [ "$(ctl 4 pull | wc -l)" = "$total" ]
+    mkdir "$DIR/many" "$DIR/many.in"
+    for i in $(seq 257); do
+        printf %s "$i" >"$DIR/many/$i"
+    done
+    ctl 3 send -q --wait=60s "$NET.4" "$DIR"/many/*
+    [ "$(ctl 4 files -q | wc -l)" = 257 ]
+    [ "$(ctl 4 files --json | jq '[.[].id] | unique | length')" = 257 ]
+    [ "$(ctl 4 receive "$DIR/many.in" | wc -l)" = 257 ]
+    diff -r "$DIR/many" "$DIR/many.in"
+    for i in $(seq 129); do
+        ctl 3 block "$(printf %064x "$i")" >/dev/null
+    done
+    [ "$(ctl 3 rules | wc -l)" = 129 ]
+    [ "$(ctl 3 rules --json | jq -s 'length == 1 and (.[0] | length == 129)')" = true ]
+}
+
 @test "forget takes what was read and said, not what is under way or unread" {
     ctl 2 push -q --wait=60s "$TO" unread
     ctl 2 forget "$TO"

@@ -124,8 +124,9 @@ int model_history(struct model_data *data, const struct store_op *op, struct sto
             continue;
         }
         struct history_record record = read_line(data, &lines[i]);
-        result->more = result->n_records == op->history.limit ||
+        bool is_full = result->n_records == op->history.limit ||
                        (result->n_records > 0 && bytes + body_size(&record) > op->history.bytes);
+        result->more = is_full && (ties < TIES_MAX || time != lines[i].time);
         if (result->more)
             break;
         keep_line(data, &record);
