@@ -154,6 +154,13 @@ static void look_at_relaying(const struct doctor_facts *facts, struct report *re
             "send");
 }
 
+static void repeat_machine(const struct doctor_facts *facts, struct report *report) {
+    for (size_t i = 0; facts->machine && i < MACHINE_TOPICS; i++)
+        if (facts->machine[i].level != FINDING_OK)
+            say(report, facts->machine[i].level, facts->machine[i].topic, "%s",
+                facts->machine[i].text);
+}
+
 size_t doctor_examine(const struct doctor_facts *facts,
                       struct finding ret_findings[DOCTOR_FINDINGS_MAX]) {
     struct report report = {ret_findings, 0};
@@ -164,6 +171,7 @@ size_t doctor_examine(const struct doctor_facts *facts,
     look_at_messages(facts, &report);
     look_at_memory(facts, &report);
     look_at_relaying(facts, &report);
+    repeat_machine(facts, &report);
     for (size_t i = 0; i < report.n; i++)
         if (report.v[i].level != FINDING_OK)
             return report.n;

@@ -5,7 +5,7 @@
 
 #include "daemon/core/seam.h"
 
-#define DOCTOR_FINDINGS_MAX 16
+#define DOCTOR_FINDINGS_MAX 32
 
 struct doctor_facts {
     /* Neighbours */
@@ -31,6 +31,7 @@ struct doctor_facts {
     uint64_t memory_refused, memory_evicted;
     size_t droplist_entries, droplist_max;
     bool relays;
+    const struct finding *machine; /* MACHINE_TOPICS, as the shell told them; NULL: nothing */
 };
 
 /* What is to be said, worst not first but by topic; "all is well" if there is nothing. Returns how

@@ -474,6 +474,9 @@ static void take_event(struct node *node, const struct node_event *event) {
     case EVENT_NETWORK_CHANGED:
         links_probe_all(node->links, node->now);
         break;
+    case EVENT_MACHINE:
+        node->machine_findings[event->machine.topic] = *event->machine.finding;
+        break;
     }
 }
 

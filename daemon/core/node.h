@@ -95,6 +95,7 @@ enum node_event_kind {
     EVENT_RECONFIGURE,     /* values that may change while running (node_config's below) */
     EVENT_LEAVE,           /* introduce neighbours to each other, say goodbye; then stop stepping */
     EVENT_NETWORK_CHANGED, /* an interface came or went: links are checked at once */
+    EVENT_MACHINE,         /* what the shell sees of the machine: kept for the doctor */
 };
 struct node_event {
     struct mono mono;
@@ -112,6 +113,10 @@ struct node_event {
             size_t n;
         } stored;
         struct address bootstrap;
+        struct {
+            enum machine_topic topic;
+            const struct finding *finding; /* copied; FINDING_OK: there is nothing any more */
+        } machine;
         const struct node_config *
             config; /* taken from it: relay_rate, relay_month, relay_paths, delivery_expire, store_retention,
                                              message_max, route_*, link_*, memory_max, trace.level, relay,

@@ -70,7 +70,8 @@ static void gather(const struct node *node, struct doctor_facts *facts) {
                                    .memory_refused = node->budget.refused,
                                    .droplist_entries = droplist.entries,
                                    .droplist_max = node->config.droplist_entries,
-                                   .relays = node->config.relay};
+                                   .relays = node->config.relay,
+                                   .machine = node->machine_findings};
     for (int i = 0; i < BUDGET_HOLDERS; i++)
         facts->memory_evicted += node->budget.evicted[i];
     gather_links(node, facts);

@@ -117,6 +117,7 @@ struct node {
     struct mono heard, store_failed;
     int store_error;
     bool store_recovered;
+    struct finding machine_findings[MACHINE_TOPICS]; /* as the shell told them */
     struct counters counters;
 };
 

@@ -479,6 +479,15 @@ struct rule_report {
     enum sender_rule rule;
 };
 enum finding_level { FINDING_OK, FINDING_NOTE, FINDING_TROUBLE };
+/* What only the shell around the node can see: each is a finding of the doctor's while it lasts. */
+enum machine_topic {
+    MACHINE_MEMORY,  /* keys that are not locked */
+    MACHINE_ADDRESS, /* listened on, and not this machine's */
+    MACHINE_SOCKET,  /* p2pctl's */
+    MACHINE_STATE,   /* the state folder and what is in it */
+    MACHINE_LOG,     /* lines of it are lost */
+    MACHINE_TOPICS
+};
 struct finding { /* of the doctor: no remote bytes unescaped */
     enum finding_level level;
     const char *topic; /* "neighbours", "address", "clock", "disk", "keys", "delivery", ... */

@@ -168,6 +168,16 @@ static void test_everything_at_once(void **state) {
         assert_true(strlen(findings[i].text) < sizeof findings[i].text - 1);
 }
 
+static void test_what_the_shell_found(void **state) {
+    (void)state;
+    struct finding machine[MACHINE_TOPICS] = {{.level = FINDING_OK}};
+    struct doctor_facts facts = healthy();
+    facts.machine = machine;
+    expect(&facts, FINDING_OK, "all", "all is well");
+    machine[MACHINE_SOCKET] = (struct finding){FINDING_TROUBLE, "socket", "100% gone"};
+    expect(&facts, FINDING_TROUBLE, "socket", "100% gone");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_well),
@@ -178,6 +188,7 @@ int main(void) {
         cmocka_unit_test(test_messages),
         cmocka_unit_test(test_memory_and_relaying),
         cmocka_unit_test(test_everything_at_once),
+        cmocka_unit_test(test_what_the_shell_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
