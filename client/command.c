@@ -79,7 +79,7 @@ void command_print_usage(const struct command *command) {
 
 enum exit_code complain(const struct context *context, enum exit_code code, const char *format,
                         ...) {
-    char text[512], safe[1024];
+    char text[512], safe[1024], name[128] = "";
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
@@ -87,7 +87,9 @@ enum exit_code complain(const struct context *context, enum exit_code code, cons
     /* It may quote an argument or an answer. */
     text_escape_string(text, safe, sizeof safe);
     if (context->name)
-        fprintf(stderr, "p2pctl: %s: %s\n", context->name, safe);
+        text_escape_string(context->name, name, sizeof name);
+    if (context->name)
+        fprintf(stderr, "p2pctl: %s: %s\n", name, safe);
     else
         fprintf(stderr, "p2pctl: %s\n", safe);
     return code;

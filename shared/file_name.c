@@ -27,22 +27,9 @@ static const char *last_component(const char *name, size_t *ret_length) {
     return name + start;
 }
 
-static uint32_t decode(const uint8_t *bytes, size_t length) {
-    uint32_t point = length == 1 ? bytes[0] : bytes[0] & (0xffu >> (length + 1));
-    for (size_t i = 1; i < length; i++)
-        point = point << 6 | (bytes[i] & 0x3f);
-    return point;
-}
-
+/* Of what text lets pass, names go without what joins: two that look the same should be the same. */
 static bool is_unsafe(uint32_t point) {
-    bool is_control = point < 0x20 || (point >= 0x7f && point < 0xa0);
-    bool is_direction = point == 0x61c || point == 0x200e || point == 0x200f ||
-                        (point >= 0x202a && point <= 0x202e) ||
-                        (point >= 0x2066 && point <= 0x2069);
-    bool is_line = point == 0x2028 || point == 0x2029;
-    bool is_invisible = (point >= 0x200b && point <= 0x200d) || point == 0x2060 ||
-                        point == 0xfeff || (point >= 0xe0000 && point <= 0xe007f);
-    return is_control || is_direction || is_line || is_invisible;
+    return text_is_hidden(point) || point == 0x200c || point == 0x200d;
 }
 
 void file_name_make_safe(const char *name, char ret_name[FILE_NAME_SAFE_MAX + 1]) {
@@ -50,8 +37,8 @@ void file_name_make_safe(const char *name, char ret_name[FILE_NAME_SAFE_MAX + 1]
     const uint8_t *at = (const uint8_t *)last_component(name, &left);
     for (; left > 0; at += length, left -= length) {
         length = text_utf8_length(at, left);
-        bool replace =
-            length == 0 || is_unsafe(decode(at, length)) || (n == 0 && (*at == '.' || *at == '-'));
+        bool replace = length == 0 || is_unsafe(text_code_point(at, length)) ||
+                       (n == 0 && (*at == '.' || *at == '-'));
         size_t written = replace ? 1 : length;
         if (length == 0)
             length = 1;

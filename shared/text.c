@@ -1,7 +1,8 @@
 /* Threat: a message, a name or a reason comes from anyone and ends on somebody's terminal or in
  * a script's pipe. Escape sequences can rewrite what is shown, C1 controls do the same in eight
- * bits, a newline forges another message's line. So everything that is not a printable, valid
- * UTF-8 character is spelt out. */
+ * bits, a newline (U+2028 for many a reader) forges another message's line, directions of writing
+ * show an amount or a name backwards, and what is invisible hides words from the eye and not from a
+ * program. So everything that is not a visible, valid UTF-8 character is spelt out. */
 #include "shared/text.h"
 
 #include <errno.h>
@@ -39,11 +40,56 @@ bool text_is_utf8(const uint8_t *bytes, size_t length) {
     return true;
 }
 
-/* Is the valid sequence a control: C0, DEL or C1 (U+0080..U+009F, which UTF-8 writes c2 80..c2
- * 9f)? */
-static bool is_control(const uint8_t *bytes, size_t n) {
-    return n == 1 ? bytes[0] < 0x20 || bytes[0] == 0x7f
-                  : n == 2 && bytes[0] == 0xc2 && bytes[1] < 0xa0;
+uint32_t text_code_point(const uint8_t *sequence, size_t length) {
+    uint32_t point = length == 1 ? sequence[0] : sequence[0] & (0xffu >> (length + 1));
+    for (size_t i = 1; i < length; i++)
+        point = point << 6 | (sequence[i] & 0x3f);
+    return point;
+}
+
+/* Unicode's Default_Ignorable_Code_Point but for what text.h lets pass, its other invisible format
+ * characters, separators, controls and noncharacters (the two that end each plane are dealt with
+ * below). In order. */
+static const struct {
+    uint32_t first, last;
+} hidden[] = {
+    {0x0000, 0x001f},   /* C0 */
+    {0x007f, 0x009f},   /* DEL, C1 */
+    {0x00ad, 0x00ad},   /* soft hyphen */
+    {0x034f, 0x034f},   /* grapheme joiner */
+    {0x061c, 0x061c},   /* Arabic letter mark: a direction */
+    {0x115f, 0x1160},   /* Hangul fillers */
+    {0x17b4, 0x17b5},   /* Khmer vowels without a form */
+    {0x180b, 0x180f},   /* Mongolian selectors and separator */
+    {0x200b, 0x200b},   /* zero width space */
+    {0x200e, 0x200f},   /* left-to-right and right-to-left mark */
+    {0x2028, 0x202e},   /* separators of lines and paragraphs; embeddings, overrides */
+    {0x2060, 0x206f},   /* word joiner, isolates and other formats */
+    {0x3164, 0x3164},   /* Hangul filler */
+    {0xfdd0, 0xfdef},   /* noncharacters */
+    {0xfe00, 0xfe0d},   /* selectors but for those of text and emoji */
+    {0xfeff, 0xfeff},   /* byte order mark */
+    {0xffa0, 0xffa0},   /* Hangul filler */
+    {0xfff0, 0xfffb},   /* unassigned, annotations */
+    {0x13430, 0x1343f}, /* Egyptian formats */
+    {0x1bca0, 0x1bca3}, /* shorthand formats */
+    {0x1d173, 0x1d17a}, /* musical formats */
+    {0xe0000, 0xe0fff}, /* tags, further selectors */
+};
+
+bool text_is_hidden(uint32_t code_point) {
+    size_t low = 0, high = sizeof hidden / sizeof hidden[0];
+    if (code_point >= 0x20 && code_point < 0x7f)
+        return false;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (code_point > hidden[middle].last)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    bool is_in_table = low < sizeof hidden / sizeof hidden[0] && code_point >= hidden[low].first;
+    return is_in_table || (code_point & 0xfffe) == 0xfffe;
 }
 
 static size_t put_hex_escape(char *to, uint8_t byte) {
@@ -55,7 +101,7 @@ static size_t put_hex_escape(char *to, uint8_t byte) {
     return 4;
 }
 
-/* One character; returns what it wrote (at most 8), *ret_used = 1..4. */
+/* One character; returns what it wrote (at most TEXT_ESCAPE_STEP), *ret_used = 1..4. */
 static size_t escape_step(const uint8_t *bytes, size_t length, char *to, size_t *ret_used) {
     size_t n = text_utf8_length(bytes, length);
     *ret_used = n ? n : 1;
@@ -66,7 +112,7 @@ static size_t escape_step(const uint8_t *bytes, size_t length, char *to, size_t 
         to[1] = bytes[0] == '\n' ? 'n' : '\\';
         return 2;
     }
-    if (!is_control(bytes, n)) {
+    if (!text_is_hidden(text_code_point(bytes, n))) {
         memcpy(to, bytes, n);
         return n;
     }
@@ -76,8 +122,15 @@ static size_t escape_step(const uint8_t *bytes, size_t length, char *to, size_t 
     return written;
 }
 
-static size_t escape_step_json(const uint8_t *bytes, size_t length, char *to, size_t *ret_used) {
+static size_t put_json_unit(char *to, uint32_t unit) {
     static const char digits[] = "0123456789abcdef";
+    memcpy(to, "\\u", 2);
+    for (int i = 0; i < 4; i++)
+        to[2 + i] = digits[unit >> (12 - 4 * i) & 15];
+    return 6;
+}
+
+static size_t escape_step_json(const uint8_t *bytes, size_t length, char *to, size_t *ret_used) {
     size_t n = text_utf8_length(bytes, length);
     *ret_used = n ? n : 1;
     if (n == 0) {
@@ -89,15 +142,15 @@ static size_t escape_step_json(const uint8_t *bytes, size_t length, char *to, si
         to[1] = (char)bytes[0];
         return 2;
     }
-    if (!is_control(bytes, n)) {
+    uint32_t point = text_code_point(bytes, n);
+    if (!text_is_hidden(point)) {
         memcpy(to, bytes, n);
         return n;
     }
-    /* The last byte is the code point, for C1 too. */
-    memcpy(to, "\\u00", 4);
-    to[4] = digits[bytes[n - 1] >> 4];
-    to[5] = digits[bytes[n - 1] & 15];
-    return 6;
+    if (point < 0x10000)
+        return put_json_unit(to, point);
+    put_json_unit(to, 0xd800 + ((point - 0x10000) >> 10));
+    return 6 + put_json_unit(to + 6, 0xdc00 + (point & 0x3ff));
 }
 
 typedef size_t (*step_function)(const uint8_t *, size_t, char *, size_t *);

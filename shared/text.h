@@ -8,8 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The most that one step of an escaper writes: \u00NN, or four bytes of UTF-8. */
-#define TEXT_ESCAPE_STEP 8
+/* The most that one step of an escaper writes: \xNN for each of four bytes. */
+#define TEXT_ESCAPE_STEP 16
 /* "1970-01-01T00:00:00.000Z" takes 25; room for whatever seven ints could print. */
 #define TEXT_TIME_MAX 88
 
@@ -17,14 +17,21 @@
  * overlong form. */
 size_t text_utf8_length(const uint8_t *bytes, size_t length);
 bool text_is_utf8(const uint8_t *bytes, size_t length);
+/* The code point of a valid sequence of that length. */
+uint32_t text_code_point(const uint8_t *sequence, size_t length);
+/* Does the character show nothing of its own, or change how others are shown? Controls (C0, DEL, C1),
+ * directions of writing, separators of lines and paragraphs, invisible and format characters, tags,
+ * and what is no character for good. What joins letters or emoji, or picks their form (U+200C, U+200D, U+FE0E,
+ * U+FE0F), is not among them: words of some languages and most emoji would fall to pieces. */
+bool text_is_hidden(uint32_t code_point);
 
-/* Escape for terminals and lines: newline \n, backslash \\, other C0 and C1 controls, DEL and
- * invalid UTF-8 \xNN. Writes at most `room` bytes (>= TEXT_ESCAPE_STEP, else nothing is done),
+/* Escape for terminals and lines: newline \n, backslash \\, every byte of what is hidden
+ * (text_is_hidden) and of invalid UTF-8 \xNN. Writes at most `room` bytes (>= TEXT_ESCAPE_STEP, else nothing is done),
  * no NUL; returns how many; *ret_used = bytes of input consumed. */
 size_t text_escape(const uint8_t *bytes, size_t length, char *ret_text, size_t room,
                    size_t *ret_used);
-/* The same for the inside of a JSON string. Controls become \u00NN; bytes that are no UTF-8
- * become U+FFFD. */
+/* The same for the inside of a JSON string. What is hidden becomes \uNNNN (a surrogate pair beyond
+ * U+FFFF), which a reader of JSON turns back; bytes that are no UTF-8 become U+FFFD. */
 size_t text_escape_json(const uint8_t *bytes, size_t length, char *ret_text, size_t room,
                         size_t *ret_used);
 /* text_escape of a whole C string, NUL-terminated, cut where `room` (>= 1) ends. */

@@ -101,6 +101,41 @@ expect_same() { # FILE
     LC_ALL=C grep -qP 'f\xc3\xa9$' "$DIR/text"
 }
 
+# Directions of writing (U+202E, U+2066, U+200F, U+061C), ends of lines (U+2028, U+0085) and what cannot be seen (U+200B, U+FEFF,
+# U+E0041, U+FFFE): in a text, and in the name of a file.
+HIDDEN=$'pay \xe2\x80\xae001\xe2\x81\xa6\xe2\x80\x8f\xd8\x9c\xe2\x80\xa8127.0.0.1 forged\xc2\x85\xe2\x80\x8b\xef\xbb\xbf\xf3\xa0\x81\x81\xef\xbf\xbe'
+shows_no_hidden() { # COMMAND...: on standard output and error; lines as Python counts them are lines as wc counts them
+    "$@" >"$DIR/shown" 2>&1
+    grep -q 'pay' "$DIR/shown"
+    python3 - "$DIR/shown" <<'PY'
+import sys, unicodedata
+text = open(sys.argv[1], "rb").read().decode()
+assert not [c for c in text if c not in "\t\n" and (unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp", "Cn"))], repr(text)
+assert len(text.splitlines()) == text.count("\n"), repr(text)
+PY
+}
+@test "what turns writing round, ends lines or hides never comes out raw" {
+    printf %s "$HIDDEN" | ctl 2 push -q --wait=60s "$NET.3" -
+    shows_no_hidden ctl 3 pull --peek
+    LC_ALL=C grep -qF 'pay \xe2\x80\xae001' "$DIR/shown"
+    shows_no_hidden ctl 3 pull --peek --json
+    [ "$(jq -rj .body "$DIR/shown")" = "$HIDDEN" ] # the same text to whoever reads the JSON
+    for command in "2 history $NET.3" "2 history $NET.3 --json" '2 conversations' '2 conversations --json' \
+        "3 history $NET.2" '3 conversations --json'; do
+        # shellcheck disable=SC2086 # words
+        shows_no_hidden ctl $command
+    done
+    printf 'PULL\n' | nc -N -U "$DIR/3.sock" >"$DIR/plain"
+    shows_no_hidden cat "$DIR/plain"
+    [ "$(wc -l <"$DIR/plain")" = 2 ]
+    # Errors quote what was typed.
+    shows_no_hidden fails ctl 2 "$HIDDEN"
+    shows_no_hidden fails ctl 2 push "$HIDDEN" x
+    shows_no_hidden fails ctl 2 --"$HIDDEN"
+    shows_no_hidden fails ctl 2 history --since "$HIDDEN" "$NET.3"
+    shows_no_hidden fails ctl 2 send "$NET.3" "$DIR/$HIDDEN"
+}
+
 @test "json: text, bytes, fields" {
     ctl 2 push --wait=60s "$NET.3" $'é "quoted"\n\t'
     printf 'not \377 text' | ctl 2 push --wait=60s "$NET.3" -

@@ -16,12 +16,10 @@ static void check(bool condition) {
 }
 
 static void check_characters(const uint8_t *bytes, size_t length) {
-    for (size_t i = 0; i < length; i++) {
-        bool is_c1 = bytes[i] == 0xc2 && bytes[i + 1] < 0xa0;
-        bool is_direction = bytes[i] == 0xe2 && bytes[i + 1] == 0x80 && bytes[i + 2] >= 0xaa &&
-                            bytes[i + 2] <= 0xae;
-        check(bytes[i] >= 0x20 && bytes[i] != 0x7f && bytes[i] != '/' && bytes[i] != '\\');
-        check(!is_c1 && !is_direction);
+    for (size_t i = 0, n; i < length; i += n) {
+        n = text_utf8_length(bytes + i, length - i);
+        check(n > 0 && !text_is_hidden(text_code_point(bytes + i, n)));
+        check(bytes[i] != '/' && bytes[i] != '\\');
     }
 }
 

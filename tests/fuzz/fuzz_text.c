@@ -77,8 +77,10 @@ static void try_escapes(const uint8_t *data, size_t size) {
                             : text_escape(data + at, size - at, text, ROOM, &used);
             check(used > 0 && used <= size - at && n <= ROOM);
             check(text_is_utf8((const uint8_t *)text, n));
-            for (size_t i = 0; i < n; i++)
-                check((uint8_t)text[i] >= 0x20 && text[i] != 0x7f);
+            for (size_t i = 0, length; i < n; i += length) {
+                length = text_utf8_length((const uint8_t *)text + i, n - i);
+                check(!text_is_hidden(text_code_point((const uint8_t *)text + i, length)));
+            }
         }
 }
 

@@ -40,8 +40,66 @@ static void test_escapes(void **state) {
     expect_escape(BYTES("\xe2\x82"), "\\xe2\\x82", "\xef\xbf\xbd\xef\xbf\xbd");
 }
 
+/* What turns the direction of writing round, ends lines or cannot be seen is spelt out, and nothing
+ * beside it; in JSON it stays the same text to whoever reads that. */
+static void test_hidden_characters(void **state) {
+    static const struct {
+        const char *bytes, *plain, *json;
+    } cases[] = {
+        {"\xe2\x80\xae"
+         "001",
+         "\\xe2\\x80\\xae001", "\\u202e001"},
+        {"a\xe2\x80\xa8"
+         "b\xe2\x80\xa9",
+         "a\\xe2\\x80\\xa8b\\xe2\\x80\\xa9", "a\\u2028b\\u2029"},
+        {"\xd8\x9c\xc2\xad", "\\xd8\\x9c\\xc2\\xad", "\\u061c\\u00ad"},
+        {"\xef\xbb\xbf\xef\xbf\xbf", "\\xef\\xbb\\xbf\\xef\\xbf\\xbf", "\\ufeff\\uffff"},
+        {"\xf3\xa0\x81\x81", "\\xf3\\xa0\\x81\\x81", "\\udb40\\udc41"},
+        {"\xf4\x8f\xbf\xbf", "\\xf4\\x8f\\xbf\\xbf", "\\udbff\\udfff"},
+        /* A family, a red heart, a Persian word: what joins and picks forms stays. */
+        {"\xf0\x9f\x91\xa8\xe2\x80\x8d\xf0\x9f\x91\xa9",
+         "\xf0\x9f\x91\xa8\xe2\x80\x8d\xf0\x9f\x91\xa9",
+         "\xf0\x9f\x91\xa8\xe2\x80\x8d\xf0\x9f\x91\xa9"},
+        {"\xe2\x9d\xa4\xef\xb8\x8f", "\xe2\x9d\xa4\xef\xb8\x8f", "\xe2\x9d\xa4\xef\xb8\x8f"},
+        {"\xd9\x85\xdb\x8c\xe2\x80\x8c\xd8\xae", "\xd9\x85\xdb\x8c\xe2\x80\x8c\xd8\xae",
+         "\xd9\x85\xdb\x8c\xe2\x80\x8c\xd8\xae"},
+        {"\xef\xbf\xbd\xee\x80\x80\xe2\x80\xa6", "\xef\xbf\xbd\xee\x80\x80\xe2\x80\xa6",
+         "\xef\xbf\xbd\xee\x80\x80\xe2\x80\xa6"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        expect_escape((const uint8_t *)cases[i].bytes, strlen(cases[i].bytes), cases[i].plain,
+                      cases[i].json);
+}
+
+/* Each range at its borders and one past them. */
+static void test_borders_of_what_is_hidden(void **state) {
+    static const uint32_t ranges[][2] = {
+        {0, 0x1f},           {0x7f, 0x9f},       {0xad, 0xad},       {0x34f, 0x34f},
+        {0x61c, 0x61c},      {0x115f, 0x1160},   {0x17b4, 0x17b5},   {0x180b, 0x180f},
+        {0x200b, 0x200b},    {0x200e, 0x200f},   {0x2028, 0x202e},   {0x2060, 0x206f},
+        {0x3164, 0x3164},    {0xfdd0, 0xfdef},   {0xfe00, 0xfe0d},   {0xfeff, 0xfeff},
+        {0xffa0, 0xffa0},    {0xfff0, 0xfffb},   {0xfffe, 0xffff},   {0x13430, 0x1343f},
+        {0x1bca0, 0x1bca3},  {0x1d173, 0x1d17a}, {0x1fffe, 0x1ffff}, {0xdfffe, 0xe0fff},
+        {0x10fffe, 0x10ffff}};
+    size_t n = 0, want = 0;
+    (void)state;
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
+        want += ranges[i][1] - ranges[i][0] + 1;
+    /* The ends of planes 2 to 12, 14 and 15 stand in no range above. */
+    want += (size_t)2 * 13;
+    for (uint32_t point = 0; point < 0x110000; point++)
+        n += text_is_hidden(point);
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
+        assert_true(text_is_hidden(ranges[i][0]) && text_is_hidden(ranges[i][1]));
+        assert_true(ranges[i][0] == 0 || !text_is_hidden(ranges[i][0] - 1));
+        assert_false(ranges[i][1] < 0x10ffff && text_is_hidden(ranges[i][1] + 1));
+    }
+    assert_int_equal(n, want);
+}
+
 static void test_escaping_in_small_pieces_is_the_same(void **state) {
-    const char input[] = "x\n\xc2\x9b\xf0\x9f\x98\x80\xff end";
+    const char input[] = "x\n\xc2\x9b\xf0\x9f\x98\x80\xff\xf3\xa0\x80\x81 end";
     char whole[256], pieces[256], step[TEXT_ESCAPE_STEP];
     size_t used, n = 0;
     (void)state;
@@ -226,6 +284,8 @@ static void test_hex(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_escapes),
+        cmocka_unit_test(test_hidden_characters),
+        cmocka_unit_test(test_borders_of_what_is_hidden),
         cmocka_unit_test(test_escaping_in_small_pieces_is_the_same),
         cmocka_unit_test(test_escape_string_is_cut_between_characters),
         cmocka_unit_test(test_utf8_at_its_borders),
