@@ -6,6 +6,7 @@
 #include "daemon/core/node.h"
 #include "daemon/io/backup.h"
 #include "daemon/io/control.h"
+#include "daemon/io/log_queue.h"
 #include "daemon/io/netwatch.h"
 #include "daemon/io/notify.h"
 #include "daemon/io/resolve.h"
@@ -28,6 +29,7 @@ struct shell {
     const struct options *options;
     struct config *config;
     struct log log;
+    struct log_queue *log_queue; /* NULL: lines are written by whoever logs */
     struct notify notify;
     struct ev_loop *loop;
     struct state *state;

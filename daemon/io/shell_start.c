@@ -240,6 +240,8 @@ int shell_open(struct shell **ret_shell, const struct options *options, struct c
     shell->config = config;
     shell->spool.folder = -1;
     log_open(&shell->log, (enum log_level)config->log_level, options->background);
+    if (log_queue_start(&shell->log_queue, &shell->log) < 0)
+        log_warning(&shell->log, "no thread for the log: who does not read it stops the daemon");
     notify_init(&shell->notify);
     shell->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
     shell->resolve = resolve_new(shell_wake_resolved, shell);
@@ -318,7 +320,8 @@ void shell_close(struct shell *shell) {
     if (shell->loop)
         ev_loop_destroy(shell->loop);
     notify_deinit(&shell->notify);
-    log_close(&shell->log);
+    if (log_queue_stop(shell->log_queue, &shell->log))
+        log_close(&shell->log);
     sodium_memzero(&shell->random, sizeof shell->random);
     free(shell);
 }
