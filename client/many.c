@@ -78,15 +78,17 @@ static void gather(struct lines *lines, struct batch *batch) {
         const uint8_t *newline = memchr(line, '\n', left);
         if (!newline && !lines->end)
             break;
-        size_t length = newline ? (size_t)(newline - line) : left;
+        size_t length = newline ? (size_t)(newline - line) : left, taken = length;
         if (batch->n > 0 && bytes + length > BYTES_MAX)
             break;
+        if (newline && length > 0 && line[length - 1] == '\r') /* LF or CR LF, as everywhere */
+            length--;
         bytes += length;
         memcpy(batch->id_bytes[batch->n], id, ID_LEN);
         message_id_next(id);
         batch->ids[batch->n] = (ProtobufCBinaryData){ID_LEN, batch->id_bytes[batch->n]};
         batch->bodies[batch->n++] = (ProtobufCBinaryData){length, line};
-        lines->used += length + (newline != NULL);
+        lines->used += taken + (newline != NULL);
     }
 }
 
@@ -94,7 +96,7 @@ static void gather(struct lines *lines, struct batch *batch) {
 
 static void print_ids(const struct context *context, const struct batch *batch, size_t n) {
     char hex[2 * ID_LEN + 1];
-    for (size_t i = 0; i < n && !context->options.quiet; i++) {
+    for (size_t i = 0; i < n && (context->options.json || !context->options.quiet); i++) {
         text_hex(batch->id_bytes[i], ID_LEN, hex);
         if (context->options.json)
             printf("{\"id\":\"%s\",\"state\":\"queued\"}\n", hex);

@@ -119,6 +119,31 @@ static int set_value(const struct option *option, const char *value, struct opti
     return -EINVAL;
 }
 
+/* What would have been valid, for whoever typed something else. */
+static const char *expectation(const struct option *option) {
+    switch (option->kind) {
+    case OPTION_FLAG:
+        return "takes no value";
+    case OPTION_NUMBER:
+        return "want a number";
+    case OPTION_TIME:
+    case OPTION_TIME_MAYBE:
+        return "want a number and ms, s, m, h or d, as in 30s";
+    case OPTION_SHARDS:
+        return "want K or K+M, as in 4+2";
+    case OPTION_WHEN:
+        return "want a day as 2026-11-21, a time as 2026-11-21T15:00:30Z, @SECONDS, or 2h for two "
+               "hours ago";
+    case OPTION_WHEN_OR_ID:
+        return "want a day as 2026-11-21, a time as 2026-11-21T15:00:30Z, @SECONDS, 2h for two "
+               "hours "
+               "ago, or a message's id";
+    case OPTION_TEXT:
+        break;
+    }
+    return "not valid";
+}
+
 /* Walks over argv; every non-option goes to words. */
 struct walk {
     const struct option_sets *sets;
@@ -148,8 +173,8 @@ static int take_option(struct walk *walk) {
             return -EINVAL;
         }
         if (set_value(scanned.option, scanned.value, walk->options) < 0) {
-            snprintf(walk->error, OPTIONS_ERROR_MAX, "option --%s: '%.64s' is not valid",
-                     scanned.option->name, scanned.value);
+            snprintf(walk->error, OPTIONS_ERROR_MAX, "option --%s: '%.64s' is not valid: %s",
+                     scanned.option->name, scanned.value, expectation(scanned.option));
             return -EINVAL;
         }
     } while (letters);

@@ -58,7 +58,7 @@ struct option {
 
 extern const struct option options_common[];
 
-#define OPTIONS_ERROR_MAX 160
+#define OPTIONS_ERROR_MAX 256
 struct option_sets { /* the tables in which an option may stand */
     const struct option *const *tables;
     size_t n;

@@ -17,7 +17,7 @@ static ssize_t complain(char error[PASSPHRASE_ERROR_MAX], int code, const char *
     return code;
 }
 
-/* A line without its newline. -EFBIG: longer than room. */
+/* A line without its end, LF or CR LF. -EFBIG: longer than room. */
 static ssize_t read_line(int fd, char *ret_bytes, size_t room) {
     size_t length = 0;
     for (;;) {
@@ -27,6 +27,8 @@ static ssize_t read_line(int fd, char *ret_bytes, size_t room) {
             continue;
         if (n < 0)
             return -errno;
+        if (n > 0 && c == '\n' && length > 0 && ret_bytes[length - 1] == '\r')
+            length--;
         if (n == 0 || c == '\n')
             return (ssize_t)length;
         if (length == room)

@@ -296,11 +296,14 @@ static int64_t take_fraction(const char **text) {
     return unit == 1000000 ? -1 : us;
 }
 
+/* Seconds end at 59: a clock that counts from 1970 has no place for leap seconds. */
 static bool take_clock(const char **text, int64_t *ret_us) {
     int hour = take_digits(text, 2), minute = -1, second = 0;
     int64_t fraction = 0;
-    if (hour >= 0 && *(*text)++ == ':')
+    if (hour >= 0 && **text == ':') {
+        (*text)++;
         minute = take_digits(text, 2);
+    }
     if (minute >= 0 && **text == ':') {
         (*text)++;
         second = take_digits(text, 2);
@@ -308,41 +311,70 @@ static bool take_clock(const char **text, int64_t *ret_us) {
     }
     *ret_us = (hour * 3600 + minute * 60 + second) * INT64_C(1000000) + fraction;
     return fraction >= 0 && hour >= 0 && hour < 24 && minute >= 0 && minute < 60 && second >= 0 &&
-           second < 61;
+           second < 60;
+}
+
+/* "Z", "+01:00", "-0530" or nothing, which is UTC: how far the clock is ahead of it. */
+static bool take_offset(const char **text, int64_t *ret_us) {
+    char sign = **text;
+    int hour = 0, minute = 0;
+    if (sign == 'Z')
+        (*text)++;
+    if (sign == '+' || sign == '-') {
+        (*text)++;
+        hour = take_digits(text, 2);
+        *text += hour >= 0 && **text == ':';
+        minute = hour >= 0 ? take_digits(text, 2) : -1;
+    }
+    *ret_us = (hour * 60 + minute) * INT64_C(60000000) * (sign == '-' ? -1 : 1);
+    return hour >= 0 && hour < 24 && minute >= 0 && minute < 60;
+}
+
+static int days_in_month(int year, int month) {
+    static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    bool is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    return days[month - 1] + (month == 2 && is_leap);
 }
 
 static int parse_date(const char *text, int64_t *ret_us) {
-    static const int days[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     int year = take_digits(&text, 4), month = -1, day = -1;
-    int64_t clock_us = 0;
+    int64_t clock_us = 0, offset_us = 0;
     if (year >= 1970 && *text++ == '-')
         month = take_digits(&text, 2);
     if (month >= 1 && month <= 12 && *text++ == '-')
         day = take_digits(&text, 2);
-    if (day < 1 || day > days[month - 1])
+    if (day < 1 || day > days_in_month(year, month))
         return -EINVAL;
     if (*text == 'T' || *text == ' ') {
         text++;
-        if (!take_clock(&text, &clock_us))
+        if (!take_clock(&text, &clock_us) || !take_offset(&text, &offset_us))
             return -EINVAL;
-    }
-    if (*text == 'Z')
+    } else if (*text == 'Z') {
         text++;
-    if (*text != '\0')
+    }
+    int64_t us = days_of(year, month, day) * 86400 * 1000000 + clock_us - offset_us;
+    if (*text != '\0' || us < 0)
         return -EINVAL;
-    *ret_us = days_of(year, month, day) * 86400 * 1000000 + clock_us;
+    *ret_us = us;
+    return 0;
+}
+
+/* "1795230000" or "1795230000.25", as date(1) says +%s and +%s.%N. */
+static int parse_epoch(const char *text, int64_t *ret_us) {
+    uint64_t seconds;
+    if (parse_digits(text, INT64_MAX / 1000000 - 1, &seconds, &text) < 0)
+        return -EINVAL;
+    int64_t fraction = take_fraction(&text);
+    if (fraction < 0 || *text != '\0')
+        return -EINVAL;
+    *ret_us = (int64_t)seconds * 1000000 + fraction;
     return 0;
 }
 
 int text_parse_when(const char *text, int64_t now_us, int64_t *ret_us) {
-    uint64_t seconds;
     int64_t ago;
-    if (text[0] == '@') {
-        if (text_parse_number(text + 1, INT64_MAX / 1000000, &seconds) < 0)
-            return -EINVAL;
-        *ret_us = (int64_t)seconds * 1000000;
-        return 0;
-    }
+    if (text[0] == '@')
+        return parse_epoch(text + 1, ret_us);
     if (parse_date(text, ret_us) == 0)
         return 0;
     if (text_parse_duration(text, &ago) < 0 || ago > now_us)

@@ -44,9 +44,10 @@ void text_time(int64_t unix_us, char ret_text[TEXT_TIME_MAX]);
 int text_parse_size(const char *text, uint64_t *ret_bytes);
 /* "30s": decimal digits and an optional ms, s, m, h or d; seconds without one. 0 or -EINVAL. */
 int text_parse_duration(const char *text, int64_t *ret_us);
-/* A point in time as users type it: "2026-11-21", "2026-11-21T03:00", "...T03:00:05", "...T03:00:05.25",
- * with "Z" or without (UTC either way), "@1795230000" seconds since 1970, or "2h": so long before `now_us`. 0 or
- * -EINVAL. */
+/* A point in time as users type it: a day that there is in the calendar, "2026-11-21", of 1970 to 9999,
+ * "2026-11-21T03:00", "...T03:00:05", "...T03:00:05.25" (or a space for the T), with "Z" or without (UTC either way) or
+ * with "+01:00" or "+0100" behind; "@1795230000" or "@1795230000.25", seconds since 1970; or "2h": so
+ * long before `now_us`. Not before 1970. 0 or -EINVAL. */
 int text_parse_when(const char *text, int64_t now_us, int64_t *ret_us);
 /* Decimal digits alone, at most max. 0 or -EINVAL. */
 int text_parse_number(const char *text, uint64_t max, uint64_t *ret_number);

@@ -29,7 +29,8 @@ restore() { # N FILE PASSPHRASE-FILE
     kill_node 2
     expect_exit 1 restore 4 "$DIR/node.backup" "$DIR/wrong"
     [[ $ERR == *'passphrase is wrong'* ]]
-    restore 4 "$DIR/node.backup" "$DIR/passphrase"
+    printf 'correct horse battery\r\nsecond line\r\n' >"$DIR/passphrase.crlf"
+    restore 4 "$DIR/node.backup" "$DIR/passphrase.crlf"
     start_node 4 --peer "$NET.3"
     [ "$(id_of 4)" = "$id" ]
     [ "$(ctl 4 pull | cut -f2)" = 'waits' ]

@@ -172,6 +172,13 @@ taken() { # FROM
     [ $code = 4 ]
 }
 
+@test "push --lines: lines end with LF or CR LF, the last one with nothing" {
+    printf 'one\r\n\r\ntwo\nt\rhree\r\r\nfour\r' | ctl 2 push --lines -q --wait=60s "$TO"
+    [ "$(ctl 6 pull --json | jq -c .body)" = $'"one"\n""\n"two"\n"t\\rhree\\r"\n"four\\r"' ]
+    printf 'a\nb\n' | ctl 2 push --lines -q --json "$TO" >"$DIR/ids"
+    [ "$(jq -r .state "$DIR/ids")" = $'queued\nqueued' ]
+}
+
 @test "push --lines: a line too long is named, what is before it is accepted, nothing behind" {
     { seq 100; head -c 16777217 /dev/zero | tr '\0' x; printf '\nbehind\n'; } >"$DIR/lines"
     code=0

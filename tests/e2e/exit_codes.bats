@@ -54,6 +54,12 @@ run_table() {
 0 push --wait=60s $NET.3 text
 0 --json push $NET.3 text
 0 push $NET.3 -- --wait
+0 push --expire 90m $NET.3 text
+0 history $NET.3 --since 2024-02-29
+0 history $NET.3 --since 2026-02-28T23:59:59.999Z --until 9999-12-31
+0 history $NET.3 --since '2026-02-28 23:59:59+05:30'
+0 history $NET.3 --since @1795230000.5
+0 pull --since 2h --peek
 0 connect $NET.3
 0 trust $NET.3
 0 reload
@@ -94,7 +100,30 @@ END
 2 cancel
 2 trust
 2 help frobnicate
+2 push --wait= $NET.3 text
+2 push --wait=1.5h $NET.3 text
+2 push --wait='5 m' $NET.3 text
+2 push --expire -1s $NET.3 text
+2 push --expire '' $NET.3 text
+2 push --expire 99999999999999999999d $NET.3 text
+2 history $NET.3 --since 2026-02-29
+2 history $NET.3 --since 2026-02-30
+2 history $NET.3 --since 2026-04-31
+2 history $NET.3 --until 2100-02-29T12:00
+2 history $NET.3 --since 2026-11-21T24:00
+2 history $NET.3 --since 2026-11-21T25:00
+2 history $NET.3 --since 2026-11-21T23:59:60
+2 history $NET.3 --since 2026-11-21T12:60
+2 history $NET.3 --since 2026-11-21T12:00+25:00
+2 history $NET.3 --since ''
+2 pull --since 2026-02-29
+2 pull --since 2026-13-01
 END
+    # What would have been right is said.
+    expect_exit 2 ctl 2 push --wait=1.5h "$NET.3" text
+    [[ $ERR == *"'1.5h' is not valid: want a number and ms, s, m, h or d"* ]]
+    expect_exit 2 ctl 2 history "$NET.3" --since 2026-02-29
+    [[ $ERR == *"'2026-02-29' is not valid: want a day as 2026-11-21"* ]]
 }
 
 @test "3: no daemon at the socket" {

@@ -205,6 +205,29 @@ static void test_durations_and_numbers(void **state) {
     assert_int_equal(text_parse_duration("106751992d", &us), -EINVAL);
     assert_int_equal(text_parse_duration("1w", &us), -EINVAL);
     assert_int_equal(text_parse_duration("s", &us), -EINVAL);
+    static const char *const bad[] = {"",
+                                      " ",
+                                      "1.5h",
+                                      "5 m",
+                                      "-1s",
+                                      "+1s",
+                                      "1h30m",
+                                      " 5m",
+                                      "5m ",
+                                      "5m\r",
+                                      "1H",
+                                      "0x5s",
+                                      "1e3",
+                                      "5us",
+                                      "m5",
+                                      "5mss",
+                                      "5min",
+                                      "inf",
+                                      "999999999999999999999d"};
+    us = 7;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_int_equal(text_parse_duration(bad[i], &us), -EINVAL);
+    assert_int_equal(us, 7);
     assert_int_equal(text_parse_number("7", 7, &number), 0);
     assert_int_equal(text_parse_number("8", 7, &number), -EINVAL);
     assert_int_equal(text_parse_number("10", 7, &number), -EINVAL);
@@ -225,6 +248,14 @@ static void test_points_in_time(void **state) {
         {"9999-12-31T23:59:59Z", 253402300799},
         {"@1795230000", 1795230000},
         {"@0", 0},
+        {"@1795230000.9999999", 1795230000}, /* whole microseconds count: see below */
+        {"2028-02-29T23:59:59", 1835481599},
+        {"2026-11-21T03:05:07+00:00", 1795230307},
+        {"2026-11-21T03:05:07-00:00", 1795230307},
+        {"2026-11-21 03:05:07+01:00", 1795226707},
+        {"2026-11-21T03:05-0530", 1795250100},
+        {"1970-01-01T01:00+01:00", 0},
+        {"2400-02-29", 13574563200},
         {"2h", 1000000 - 7200},
         {"30", 1000000 - 30},
     };
@@ -236,6 +267,33 @@ static void test_points_in_time(void **state) {
         "2026-00-01",
         "2026-11-32",
         "2026-04-31",
+        "2026-02-29",
+        "2026-02-29T00:00",
+        "2026-02-30",
+        "2028-02-30",
+        "2100-02-29",
+        "2026-06-31",
+        "2026-11-00",
+        "12026-11-21",
+        "-026-11-21",
+        " 2026-11-21",
+        "2026-11-21 ",
+        "2026-11-21\r",
+        "2026-11-21T25:00",
+        "2026-11-21T24:00:00",
+        "2026-11-21T23:59:60",
+        "2026-06-30T23:59:60Z",
+        "2026-11-21T03:05:07+24:00",
+        "2026-11-21T03:05:07+01:60",
+        "2026-11-21T03:05:07+1:00",
+        "2026-11-21T03:05:07+01",
+        "2026-11-21T03:05:07+",
+        "2026-11-21T03:05:07Z+01:00",
+        "2026-11-21T03:05:07ZZ",
+        "2026-11-21+01:00",
+        "1970-01-01T00:59+01:00",
+        "2026-11-21T-1:00",
+        "2026-11-21Tx3:05",
         "2026-11-21T",
         "2026-11-21T3:05",
         "2026-11-21T24:00",
@@ -248,6 +306,13 @@ static void test_points_in_time(void **state) {
         "2026-11-21T03:05.5",
         "@",
         "@-1",
+        "@+1",
+        "@1.",
+        "@1 ",
+        "@9223372036854",
+        "1.5h",
+        "5 m",
+        "2h ago",
         "@99999999999999999999",
         "1000001s",
         "-2h",
@@ -256,7 +321,8 @@ static void test_points_in_time(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         assert_int_equal(text_parse_when(good[i].text, 1000000 * INT64_C(1000000), &us), 0);
-        assert_int_equal(us, good[i].seconds * 1000000);
+        assert_int_equal(us / 1000000, good[i].seconds);
+        assert_int_equal(us % 1000000, strchr(good[i].text, '.') ? 999999 : 0);
     }
     assert_int_equal(text_parse_when("1970-01-01T00:00:01.25Z", 0, &us), 0);
     assert_int_equal(us, 1250000);
