@@ -1,4 +1,4 @@
-/* p2pctl connect, disconnect, trust, stop, reload. */
+/* p2pctl connect, disconnect, stop, reload. */
 #include "client/session.h"
 
 #include <stdio.h>
@@ -18,15 +18,6 @@ enum exit_code disconnect_run(struct context *context) {
     command.to = (char *)context->arguments[0];
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_DISCONNECT;
     request.disconnect = &command;
-    return session_run_plain(context, &request);
-}
-
-enum exit_code trust_run(struct context *context) {
-    P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
-    P2pd__Control__Trust command = P2PD__CONTROL__TRUST__INIT;
-    command.to = (char *)context->arguments[0];
-    request.command_case = P2PD__CONTROL__REQUEST__COMMAND_TRUST;
-    request.trust = &command;
     return session_run_plain(context, &request);
 }
 

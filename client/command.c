@@ -33,7 +33,7 @@ const struct command command_table[] = {
     {"ping", "DEST", "the round trip to a node over an onion path", 1, 1, no_options, ping_run},
     {"connect", "ADDRESS", "add a neighbour by hand", 1, 1, no_options, connect_run},
     {"disconnect", "DEST", "drop a neighbour", 1, 1, no_options, disconnect_run},
-    {"trust", "DEST", "accept the key that is at DEST now", 1, 1, no_options, trust_run},
+    {"trust", "ADDRESS", "accept the key that is at ADDRESS now", 1, 1, trust_options, trust_run},
     {"block", "DEST", "refuse what DEST sends", 1, 1, no_options, block_run},
     {"allow", "DEST", "take what DEST sends, whatever inbox.accept says", 1, 1, no_options,
      allow_run},

@@ -71,6 +71,6 @@ enum exit_code reload_run(struct context *context);
 enum exit_code help_run(struct context *context);
 
 extern const struct option push_options[], pull_options[], status_options[], route_options[],
-    send_options[], history_options[], backup_options[];
+    send_options[], history_options[], backup_options[], trust_options[];
 
 #endif

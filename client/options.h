@@ -32,7 +32,7 @@ struct options {
     struct option_time wait, expire;
     const char *id, *from, *name, *passphrase_file;
     int64_t relays, count; /* -1: not given */
-    bool strict, trace, zero, peek, follow, lines;
+    bool strict, trace, zero, peek, follow, lines, resend;
     struct option_shards shards;
     struct option_when since, until;
 };

@@ -140,6 +140,16 @@ enum resolve_outcome directory_resolve(const struct directory *directory,
                                        struct node_id ret_ids[DIRECTORY_CANDIDATES_MAX],
                                        size_t *ret_n);
 
+/* Whoever had an address before `present` did, the address as users type it: pinned there, or claiming
+ * the same IP and port; none of them in the network now. Returns how many, at most `max`. */
+size_t directory_former(const struct directory *directory, const struct address *address,
+                        const struct node_id *present, struct node_id *ret_ids, size_t max);
+/* Who is in the network at the address that a node was pinned at, or if it is not pinned, that it
+ * claimed. NULL: nobody, the node itself (it may be up elsewhere), or nobody in particular. With *ret_address. */
+const struct directory_entry *directory_successor(const struct directory *directory,
+                                                  const struct directory_entry *gone,
+                                                  struct address *ret_address);
+
 /* Digest of each of 256 buckets (by the first byte of the id) over self and live entries received before `before`
  * (MONO_NEVER: all, at no cost): the XOR
  * of 32-bit hashes of (prefix, sequence). */

@@ -421,3 +421,69 @@ enum resolve_outcome directory_resolve(const struct directory *directory,
     *ret_n = result.n;
     return outcome;
 }
+
+/* ---- Who was there, who is there ---- */
+
+/* Do both claim, or were both met at, one IP and port of this IP? */
+static bool is_same_place(const struct directory_entry *a, const struct directory_entry *b,
+                          const struct address *ip) {
+    struct address of_a[ENTRY_ADDRESSES_MAX], of_b[ENTRY_ADDRESSES_MAX];
+    size_t n_a = directory_entry_addresses(a, of_a), n_b = directory_entry_addresses(b, of_b);
+
+    for (size_t i = 0; i < n_a; i++)
+        for (size_t j = 0; j < n_b; j++)
+            if (matches(&of_a[i], ip) && address_is_equal(&of_a[i], &of_b[j]))
+                return true;
+    return false;
+}
+
+/* As long as we run, a pin that was taken back is remembered. */
+static bool was_pinned_at(const struct directory_entry *entry, const struct address *asked) {
+    return entry->acquaintance && entry->acquaintance->pin.port == asked->port &&
+           address_is_same_ip(&entry->acquaintance->pin, asked);
+}
+
+size_t directory_former(const struct directory *directory, const struct address *address,
+                        const struct node_id *present, struct node_id *ret_ids, size_t max) {
+    struct table_link *link = table_first(&directory->ips, directory_ip_hash(directory, address));
+    const struct directory_entry *now = directory_find(directory, present);
+    struct candidates former = {ret_ids, 0};
+
+    for (; link && now && former.n < max; link = table_next(link)) {
+        const struct directory_entry *entry = &directory_owner(link)->entry;
+        if (entry != now && !directory_is_up(directory, entry) &&
+            (is_pinned_at(entry, address) || was_pinned_at(entry, address) ||
+             is_same_place(entry, now, address)))
+            list(&former, &entry->id);
+    }
+    return former.n;
+}
+
+const struct directory_entry *directory_successor(const struct directory *directory,
+                                                  const struct directory_entry *gone,
+                                                  struct address *ret_address) {
+    struct address addresses[ENTRY_ADDRESSES_MAX];
+    size_t n = 1;
+
+    if (directory_is_up(directory, gone))
+        return NULL;
+    if (gone->pinned)
+        addresses[0] = gone->acquaintance->pin;
+    else
+        n = directory_entry_addresses(gone, addresses);
+    for (size_t i = 0; i < n; i++) {
+        struct destination at = {.kind = DEST_ADDRESS, .address = addresses[i]};
+        struct node_id ids[DIRECTORY_CANDIDATES_MAX];
+        size_t found = 0;
+        enum resolve_outcome outcome = directory_resolve(directory, &at, ids, &found);
+        const struct directory_entry *entry =
+            outcome == RESOLVE_KEY_CHANGED ? directory_find(directory, &ids[1])
+            : outcome == RESOLVE_ONE       ? directory_find(directory, &ids[0])
+                                           : NULL;
+        if (!entry || entry == gone || !directory_is_up(directory, entry))
+            continue;
+        *ret_address = addresses[i];
+        return entry;
+    }
+    return NULL;
+}

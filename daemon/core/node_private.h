@@ -1,6 +1,6 @@
 /* The composition, shared by its files: node.c (the step), node_publish.c (clock, own descriptor, what links mean for the
  * other rooms), node_onion.c (packets), node_request.c (clients), node_conversation.c (clients that ask the store),
- * node_doctor.c (what may be wrong). */
+ * node_trust.c (another key at an address), node_doctor.c (what may be wrong). */
 #ifndef P2PD_NODE_PRIVATE_H
 #define P2PD_NODE_PRIVATE_H
 
@@ -165,6 +165,9 @@ void node_queries_gone(struct node *node, uint64_t client);
 void node_queries_deinit(struct node *node);
 void node_rules(struct node *node, uint64_t client);
 
+/* node_trust.c */
+void node_trust(struct node *node, const struct request *request);
+
 /* node_doctor.c */
 void node_doctor(struct node *node, uint64_t client);
 void node_note_store(struct node *node, const struct store_result *result);
@@ -173,6 +176,9 @@ void node_note_store(struct node *node, const struct store_result *result);
 /* What one was asked for, or false: the client has been told why not. */
 bool node_resolve(struct node *node, uint64_t client, const struct destination *destination,
                   struct node_id *ret_id);
+/* Bind an address that a user used to the key found there, and remember the node. */
+void node_remember(struct node *node, const struct destination *destination,
+                   const struct node_id *id);
 void node_answer_unknown(struct node *node, uint64_t client, const struct destination *destination);
 void node_request(struct node *node, const struct request *request);
 void node_client_gone(struct node *node, uint64_t client);

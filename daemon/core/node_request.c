@@ -113,9 +113,8 @@ bool node_resolve(struct node *node, uint64_t client, const struct destination *
     return false;
 }
 
-/* Bind an address that a user used to the key found there, and remember the node. */
-static void remember(struct node *node, const struct destination *destination,
-                     const struct node_id *id) {
+void node_remember(struct node *node, const struct destination *destination,
+                   const struct node_id *id) {
     const struct directory_entry *entry = directory_find(node->directory, id);
     if (!entry)
         return; /* ourselves */
@@ -157,7 +156,7 @@ static void request_push(struct node *node, const struct request *request) {
     if (!node_resolve(node, request->client, &request->push.to, &recipient))
         return;
     if (!request->push.check)
-        remember(node, &request->push.to, &recipient);
+        node_remember(node, &request->push.to, &recipient);
     const char *notice = notice_of(node, request->push.relays, request->push.strict,
                                    directory_find(node->directory, &recipient), text);
     outbox_push(node->outbox, request, &recipient, notice, node->now, node->wall);
@@ -169,7 +168,7 @@ static void request_push_many(struct node *node, const struct request *request) 
 
     if (!node_resolve(node, request->client, &request->push_many.to, &recipient))
         return;
-    remember(node, &request->push_many.to, &recipient);
+    node_remember(node, &request->push_many.to, &recipient);
     const char *notice = notice_of(node, request->push_many.relays, request->push_many.strict,
                                    directory_find(node->directory, &recipient), text);
     outbox_push_many(node->outbox, request, &recipient, notice, node->now, node->wall);
@@ -181,30 +180,6 @@ static void request_pull(struct node *node, const struct request *request) {
         inbox_pull(node->inbox, request, NULL);
     else if (node_resolve(node, request->client, &request->pull.from, &from))
         inbox_pull(node->inbox, request, &from);
-}
-
-static void request_trust(struct node *node, const struct request *request) {
-    const struct destination *to = &request->to.to;
-    struct node_id id;
-
-    if (to->kind != DEST_ADDRESS) {
-        effects_answer_text(node->effects, request->client, ANSWER_USAGE,
-                            "trust takes the address whose key has changed");
-        return;
-    }
-    struct node_id ids[DIRECTORY_CANDIDATES_MAX];
-    size_t n = 0;
-    if (directory_resolve(node->directory, to, ids, &n) == RESOLVE_KEY_CHANGED) {
-        id = ids[1]; /* who is there now; until here nothing has changed */
-        directory_unpin(node->directory, &to->address);
-        struct store_op op = {.kind = STORE_NODE_UNPIN, .node_unpin = {to->address}};
-        effects_store(node->effects, &op, OWNER_NODE, 0);
-    } else if (!node_resolve(node, request->client, to, &id)) {
-        return;
-    }
-    remember(node, to, &id);
-    answer_candidates(node, request->client, ANSWER_OK, &id, 1,
-                      "trusted: this is who is meant by that address from now on");
 }
 
 /* ---- Reports ---- */
@@ -452,7 +427,7 @@ void node_request(struct node *node, const struct request *request) {
         request_disconnect(node, request);
         break;
     case REQUEST_TRUST:
-        request_trust(node, request);
+        node_trust(node, request);
         break;
     case REQUEST_CONVERSATIONS:
     case REQUEST_HISTORY:

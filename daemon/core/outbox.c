@@ -149,6 +149,9 @@ void outbox_stored(struct outbox *outbox, uint64_t cookie, const struct store_re
     case OUT_OP_FIND:
         find_done(outbox, op, result, now, wall);
         break;
+    case OUT_OP_READDRESS:
+        out_readdress_done(outbox, op, result);
+        break;
     case OUT_OP_LOAD:
         out_load_done(outbox, result, now, wall);
         break;
@@ -227,6 +230,8 @@ static void free_ops(struct outbox *outbox) {
             out_mail_abandon_read(outbox, op);
         if (op->kind == OUT_OP_DEPOSIT)
             out_message_discard(outbox, op->message);
+        if (op->kind == OUT_OP_READDRESS)
+            out_move_free(outbox, op->move);
         out_op_free(outbox, op);
     }
 }

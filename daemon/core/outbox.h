@@ -129,6 +129,12 @@ bool outbox_has_written(const struct outbox *outbox, const struct node_id *recip
 /* Everybody written to, until visit returns false. */
 void outbox_visit(const struct outbox *outbox,
                   bool (*visit)(void *context, const struct node_id *recipient), void *context);
+/* What is owed to each of trust->old: its numbers are filled in. */
+void outbox_count_old(const struct outbox *outbox, struct trust_report *trust);
+/* Owe it to trust->id instead: the same messages, under their ids, in their order, until they expire, behind
+ * what that one was written before. Answered ANSWER_TRUST when that is on disk, all of it at once; else
+ * nothing has changed, and the answer says why. */
+void outbox_readdress(struct outbox *outbox, uint64_t client, const struct trust_report *trust);
 struct outbox_silence { /* recipients that are away though something waits for them */
     size_t recipients, messages;
     struct wall oldest; /* when the oldest of those messages was pushed */

@@ -222,12 +222,13 @@ void out_mail_read(struct outbox *outbox, struct out_op *op, const struct store_
     out_mail_abandon_read(outbox, op);
 }
 
-/* Is one of its messages still owed? All of them, before it is sealed: a cancelled one stays here. */
+/* Is one of its messages still owed to its recipient? All of them, before it is sealed: a cancelled
+ * one stays here. */
 static bool is_owed(const struct outbox *outbox, const struct out_deposit *deposit) {
     size_t owed = 0;
     for (size_t i = 0; i < deposit->n; i++) {
         const struct out_message *message = out_find(outbox, &deposit->ids[i]);
-        owed += message && !message_state_is_final(message->state);
+        owed += message && message->flow == deposit->flow;
     }
     return deposit->state == OUT_MAIL_READING ? owed == deposit->n : owed > 0;
 }
@@ -525,7 +526,7 @@ static void confirmed(struct outbox *outbox, struct out_deposit *deposit, struct
     struct out_box *box = deposit->box;
     for (size_t i = 0; i < deposit->n; i++) {
         struct out_message *message = out_find(outbox, &deposit->ids[i]);
-        if (message)
+        if (message && message->flow == deposit->flow)
             message->mailed |= (uint8_t)(1u << (box - deposit->flow->mail->boxes));
     }
     memcpy(outbox->tokens[outbox->next_token], deposit->token, MAIL_TOKEN_LEN);

@@ -229,7 +229,7 @@ struct out_message *out_message_new(struct outbox *outbox, const struct out_reco
 
 /* What is left to send, once its flow is known: all, or what lies behind its progress. The last
  * block is sent again if all was confirmed and only the final state was lost. */
-static void plan_blocks(struct out_message *message, uint64_t progress) {
+void out_message_plan(struct out_message *message, uint64_t progress) {
     uint32_t block = out_block_size(message);
     uint64_t blocks = message->size ? (message->size - 1) / block + 1 : 1;
     message->next_block = progress / block;
@@ -237,6 +237,18 @@ static void plan_blocks(struct out_message *message, uint64_t progress) {
         message->next_block = blocks - 1;
     message->blocks_left = blocks - message->next_block;
     message->progress = message->confirmed = message->next_block * block;
+}
+
+void out_message_turn(struct out_message *message, struct out_conversation *to, uint64_t sequence) {
+    assert(!message_state_is_final(message->state));
+    message->conversation->n_pending--;
+    to->n_pending++;
+    message->conversation = to;
+    message->sequence = sequence;
+    message->state = MESSAGE_QUEUED; /* to this recipient it was never sent */
+    message->mailed = 0;
+    message->alone = message->owed = false;
+    message->progress_at = (struct mono){INT64_MIN / 2};
 }
 
 void out_message_discard(struct outbox *outbox, struct out_message *message) {
@@ -268,7 +280,7 @@ void out_message_enqueue(struct outbox *outbox, struct out_message *message) {
 
 void out_message_enter(struct outbox *outbox, struct out_message *message, uint64_t progress,
                        struct mono now, struct wall wall) {
-    plan_blocks(message, progress);
+    out_message_plan(message, progress);
     table_add(&outbox->messages, &message->by_id,
               table_hash(&outbox->messages, &message->id, sizeof message->id));
     TAILQ_INSERT_TAIL(&outbox->all, message, all);

@@ -389,10 +389,13 @@ static bool forget_item(struct out_parcel *parcel, const struct out_message *mes
 
 void out_flow_forget(struct outbox *outbox, struct out_message *message) {
     struct out_flow *flow = message->flow;
+    struct out_parcel *first = TAILQ_FIRST(&flow->parcels), *next;
+    if (message->queued && !out_is_long(message))
+        first = NULL; /* what waits whole is in none */
     if (message->queued)
         TAILQ_REMOVE(out_is_long(message) ? &flow->longs : &flow->shorts, message, queue);
     message->queued = false;
-    for (struct out_parcel *parcel = TAILQ_FIRST(&flow->parcels), *next; parcel; parcel = next) {
+    for (struct out_parcel *parcel = first; parcel; parcel = next) {
         next = out_is_long(message) ? TAILQ_NEXT(parcel, link) : NULL;
         if (!holds(parcel, message)) {
             next = TAILQ_NEXT(parcel, link);

@@ -47,6 +47,11 @@ bool out_put(struct outbox *outbox, const struct request *request, const struct 
 void out_put_done(struct outbox *outbox, struct out_op *op, const struct store_result *result,
                   struct mono now, struct wall wall);
 
+/* ---- outbox_readdress.c ---- */
+void out_readdress_done(struct outbox *outbox, struct out_op *op,
+                        const struct store_result *result);
+void out_move_free(struct outbox *outbox, struct out_move *move);
+
 /* ---- outbox_batch.c ---- */
 /* Results of its puts, in order; after each out_batch_settled(). */
 void out_batch_accepted(struct outbox *outbox, struct out_batch *batch,
@@ -70,6 +75,10 @@ struct out_message *out_message_new(struct outbox *outbox, const struct out_reco
                                     struct out_conversation *conversation);
 /* One that never was entered; takes NULL. */
 void out_message_discard(struct outbox *outbox, struct out_message *message);
+/* All of it but what lies below `progress` is to be sent, by the flow that it has. */
+void out_message_plan(struct out_message *message, uint64_t progress);
+/* It is owed to another recipient, who has nothing of it yet. */
+void out_message_turn(struct out_message *message, struct out_conversation *to, uint64_t sequence);
 /* How much of it goes into one parcel. */
 uint32_t out_block_size(const struct out_message *message);
 /* Does it go block by block, behind those that are sent whole? Files do whatever their size: a block

@@ -237,7 +237,8 @@ enum out_op_kind {
     OUT_OP_FIND,
     OUT_OP_READ_MAIL,
     OUT_OP_DEPOSIT,
-    OUT_OP_LOAD
+    OUT_OP_LOAD,
+    OUT_OP_READDRESS
 };
 struct out_op { /* a store operation under way; its address is the cookie */
     TAILQ_ENTRY(out_op) link;
@@ -254,8 +255,21 @@ struct out_op { /* a store operation under way; its address is the cookie */
     size_t item;                 /* READ, READ_MAIL */
     struct out_deposit *deposit; /* READ_MAIL */
     int error;                   /* DEPOSIT, once it is done */
+    struct out_move *move;       /* READDRESS */
 };
 TAILQ_HEAD(out_ops, out_op);
+
+struct
+    out_moved { /* where a message goes, and where from: both kept alive by its being counted there */
+    struct out_flow *from, *to;
+};
+struct out_move { /* messages that belong to no flow while the store gives them another recipient */
+    struct trust_report trust;
+    struct out_conversation *to;
+    size_t n, charged;
+    struct readdress_item *items; /* borrowed by the store */
+    struct out_moved *moved;
+};
 
 struct out_conversation { /* never freed before the outbox */
     struct table_link by_recipient;

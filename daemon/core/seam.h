@@ -117,6 +117,9 @@ enum store_kind {
                          (record = what is there); with another: -EEXIST */
     STORE_OUT_STATE, /* set state, reason, finished; final states may be deleted at once if `forget` */
     STORE_OUT_PROGRESS, /* all below this offset has arrived: after a restart it is not sent again */
+    STORE_OUT_READDRESS, /* messages and files that are not final get another recipient, a sequence in that
+                            conversation, and nothing of them has arrived there; all of them or, on an
+                            error, none. What is final or unknown is passed over */
     STORE_OUT_READ, /* read body[offset, offset + length); -ENOENT: the message, or its file, is gone; -ESTALE: the file is not what
                          was accepted */
     STORE_OUT_FIND, /* the record of an id, or -ENOENT */
@@ -149,6 +152,11 @@ struct spare { /* an address kept for the next start */
     bool anchor;
 };
 
+struct readdress_item {
+    struct message_id id;
+    uint64_t sequence; /* with the new recipient */
+};
+
 struct store_op {
     enum store_kind kind;
     uint64_t tag;
@@ -170,6 +178,11 @@ struct store_op {
             struct message_id id;
             uint64_t offset;
         } out_progress;
+        struct {
+            struct node_id to;
+            const struct readdress_item *items;
+            size_t n;
+        } readdress;
         struct {
             struct message_id id;
             uint64_t offset;
@@ -387,7 +400,8 @@ struct request {
             uint32_t count; /* ROUTE: samples wanted */
             uint8_t relays;
             bool strict;
-        } to; /* ROUTE, PING, DISCONNECT, TRUST */
+            bool resend; /* TRUST: address anew what waits for the key before */
+        } to;            /* ROUTE, PING, DISCONNECT, TRUST */
         struct {
             struct address address;
         } connect;
@@ -478,6 +492,21 @@ struct rule_report {
     char name[NODE_NAME_MAX + 1];
     enum sender_rule rule;
 };
+struct trust_old { /* a key that was at the address before */
+    struct node_id id;
+    char name[NODE_NAME_MAX + 1];
+    uint64_t messages; /* that are owed to it, or with `resend` were until now */
+    uint64_t sent;     /* of them: were on their way, so its holder may have them */
+};
+#define TRUST_OLD_MAX 8
+struct trust_report {
+    struct node_id id; /* who is meant by the address from now on */
+    struct address address;
+    char name[NODE_NAME_MAX + 1];
+    bool resent; /* what was owed to `old` is owed to it */
+    struct trust_old old[TRUST_OLD_MAX];
+    size_t n_old;
+};
 enum finding_level { FINDING_OK, FINDING_NOTE, FINDING_TROUBLE };
 /* What only the shell around the node can see: each is a finding of the doctor's while it lasts. */
 enum machine_topic {
@@ -508,6 +537,7 @@ enum answer_kind {
     ANSWER_FILES,
     ANSWER_RULES,
     ANSWER_DOCTOR,
+    ANSWER_TRUST,
 };
 struct answer {
     uint64_t client;
@@ -523,6 +553,7 @@ struct answer {
             size_t n;
         } messages;
         struct status_report *status;
+        const struct trust_report *trust;
         struct {
             const struct peer_report *v;
             size_t n;

@@ -425,6 +425,7 @@ static enum answer_code take_request(const P2pd__Control__Request *wire, size_t 
     case P2PD__CONTROL__REQUEST__COMMAND_DISCONNECT:
         return take_to(wire->disconnect->to, REQUEST_DISCONNECT, request, ret_text);
     case P2PD__CONTROL__REQUEST__COMMAND_TRUST:
+        request->to.resend = wire->trust->resend;
         return take_to(wire->trust->to, REQUEST_TRUST, request, ret_text);
     case P2PD__CONTROL__REQUEST__COMMAND_CONNECT:
         return take_connect(wire->connect->address, request, ret_text);

@@ -466,6 +466,27 @@ static bool encode_ping(struct encoder *encoder, const struct answer *answer) {
     return emit_piece(encoder, true);
 }
 
+static bool encode_trust(struct encoder *encoder, const struct trust_report *report) {
+    P2pd__Control__TrustReport trust = P2PD__CONTROL__TRUST_REPORT__INIT;
+    P2pd__Control__OldKey old[TRUST_OLD_MAX], *pointers[TRUST_OLD_MAX];
+    for (size_t i = 0; i < report->n_old; i++) {
+        p2pd__control__old_key__init(&old[i]);
+        old[i].id = id_of(&report->old[i].id);
+        old[i].name = (char *)report->old[i].name;
+        old[i].messages = report->old[i].messages;
+        old[i].sent = report->old[i].sent;
+        pointers[i] = &old[i];
+    }
+    trust.id = id_of(&report->id);
+    trust.address = address_of(encoder, 0, &report->address);
+    trust.name = (char *)report->name;
+    trust.resent = report->resent;
+    trust.n_old = report->n_old;
+    trust.old = pointers;
+    encoder->answer.trust = &trust;
+    return emit_piece(encoder, true);
+}
+
 static bool encode(struct encoder *encoder, const struct answer *answer, size_t bytes_max) {
     switch (answer->kind) {
     case ANSWER_TEXT:
@@ -480,6 +501,8 @@ static bool encode(struct encoder *encoder, const struct answer *answer, size_t 
         return encode_routes(encoder, answer);
     case ANSWER_PING:
         return encode_ping(encoder, answer);
+    case ANSWER_TRUST:
+        return encode_trust(encoder, answer->trust);
     default:
         return encode_pages(encoder, answer, bytes_max);
     }

@@ -143,6 +143,8 @@ static int apply_message(struct store_db *db, const struct store_op *op,
         return store_out_state(db, op);
     case STORE_OUT_PROGRESS:
         return store_out_progress(db, op);
+    case STORE_OUT_READDRESS:
+        return store_out_readdress(db, op);
     case STORE_OUT_READ:
         return store_out_read(db, op, result, arena);
     case STORE_OUT_FIND:

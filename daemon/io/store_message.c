@@ -241,6 +241,19 @@ int store_out_progress(struct store_db *db, const struct store_op *op) {
     return query_run(&query) ? 0 : -ENOENT;
 }
 
+int store_out_readdress(struct store_db *db, const struct store_op *op) {
+    for (size_t i = 0; i < op->readdress.n && !db->error; i++) {
+        const struct readdress_item *item = &op->readdress.items[i];
+        struct query query = query_begin(db, SQL_OUT_READDRESS);
+        query_blob(&query, item->id.bytes, MESSAGE_ID_LEN);
+        query_blob(&query, op->readdress.to.bytes, NODE_ID_LEN);
+        query_int(&query, (int64_t)item->sequence);
+        if (query_run(&query) > 0)
+            raise_sequence(db, &op->readdress.to, (int64_t)item->sequence);
+    }
+    return db->error;
+}
+
 int store_out_read(struct store_db *db, const struct store_op *op, struct store_result *result,
                    struct store_arena *arena) {
     uint8_t inlined[STORE_INLINE_MAX];

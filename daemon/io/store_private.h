@@ -27,6 +27,7 @@ int store_db_load(struct store_db *db, struct store_arena *arena, struct node_bo
 int store_out_put(struct store_db *db, const struct store_op *op, struct store_result *result);
 int store_out_state(struct store_db *db, const struct store_op *op);
 int store_out_progress(struct store_db *db, const struct store_op *op);
+int store_out_readdress(struct store_db *db, const struct store_op *op);
 int store_out_read(struct store_db *db, const struct store_op *op, struct store_result *result,
                    struct store_arena *arena);
 int store_out_pending(struct store_db *db, const struct store_op *op, struct store_result *result,

@@ -57,6 +57,8 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_OUT_STATE] = "UPDATE out_message SET state = ?2, reason = ?3, finished = ?4 WHERE id = ?1",
     [SQL_OUT_PROGRESS] =
         "UPDATE out_message SET progress = max(progress, min(?2, size)) WHERE id = ?1",
+    [SQL_OUT_READDRESS] = "UPDATE out_message SET recipient = ?2, sequence = ?3, progress = 0"
+                          " WHERE id = ?1 AND state < 3 AND kind < 3",
     [SQL_OUT_OVER] = "SELECT id, size, blocks FROM out_message INDEXED BY out_finished"
                      " WHERE state >= 3 AND finished <= ? ORDER BY finished LIMIT 1",
     [SQL_OUT_DELETE] = "DELETE FROM out_message WHERE id = ?",

@@ -34,6 +34,7 @@ enum store_statement {
     SQL_OUT_BODY,
     SQL_OUT_STATE,
     SQL_OUT_PROGRESS,
+    SQL_OUT_READDRESS,
     SQL_OUT_OVER,
     SQL_OUT_DELETE,
     SQL_OUT_PENDING,

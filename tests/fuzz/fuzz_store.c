@@ -101,6 +101,7 @@ static void fill_store(struct store *store, const char *folder) {
     static uint8_t body[5000];
     static const struct spare spares[2] = {{.anchor = true, .id = {{1}}}, {.id = {{2}}}};
     static const int64_t row = 1;
+    static const struct readdress_item moved = {{{2}}, 9};
     static const uint8_t secret[32] = {1};
     const struct store_op ops[] = {
         out_op(1, 5, body),
@@ -118,6 +119,7 @@ static void fill_store(struct store *store, const char *folder) {
         {.kind = STORE_SPARES_PUT, .spares_put = {spares, 2}},
         {.kind = STORE_SEQUENCE, .sequence = {77}},
         {.kind = STORE_OUT_PROGRESS, .out_progress = {{{2}}, 1000}},
+        {.kind = STORE_OUT_READDRESS, .readdress = {{{3}}, &moved, 1}},
         {.kind = STORE_RULE_PUT, .rule_put = {{{1}}, RULE_BLOCK}},
         {.kind = STORE_MAIL_KEY, .mail_key = {20833, secret, 0}},
         file_op(5, 5, 5, body, &whole),

@@ -144,6 +144,22 @@ static int out_progress(struct model_data *data, const struct store_op *op) {
     return 0;
 }
 
+static void out_readdress(struct model_data *data, const struct store_op *op) {
+    for (size_t i = 0; i < op->readdress.n; i++) {
+        struct model_out *out = model_find_out(data, &op->readdress.items[i].id);
+        if (!out || message_state_is_final(out->record.state) || out->record.kind == KIND_MAIL)
+            continue;
+        /* What it had with the one before is used up there. */
+        data->conversations =
+            model_grow(data->conversations, data->n_conversations, sizeof *data->conversations);
+        data->n_conversations =
+            raise_conversation(data->conversations, data->n_conversations, &out->record);
+        out->record.recipient = op->readdress.to;
+        out->record.sequence = op->readdress.items[i].sequence;
+        out->record.progress = 0;
+    }
+}
+
 static int out_read(struct model_data *data, const struct store_op *op,
                     struct store_result *result) {
     const struct model_out *out = model_find_out(data, &op->out_read.id);
@@ -414,6 +430,9 @@ static int perform_message(struct model_data *data, const struct store_op *op,
         return out_state(data, op);
     case STORE_OUT_PROGRESS:
         return out_progress(data, op);
+    case STORE_OUT_READDRESS:
+        out_readdress(data, op);
+        return 0;
     case STORE_OUT_READ:
         return out_read(data, op, result);
     case STORE_OUT_FIND:

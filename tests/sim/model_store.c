@@ -129,6 +129,12 @@ static void *copy_borrowed(struct store_op *op) {
         op->in_take.rows = copy;
         return copy;
     }
+    case STORE_OUT_READDRESS: {
+        struct readdress_item *copy =
+            model_copy(op->readdress.items, op->readdress.n * sizeof *copy);
+        op->readdress.items = copy;
+        return copy;
+    }
     case STORE_NODE_PUT: {
         uint8_t *copy = model_copy(op->node_put.bytes, op->node_put.length);
         op->node_put.bytes = copy;

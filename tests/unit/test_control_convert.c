@@ -650,6 +650,25 @@ static void test_conversations_files_rules_and_findings(void **state) {
     forget(&collected);
 }
 
+static void test_trust_report(void **state) {
+    struct collected collected = {.n = 0};
+    struct control_emit emit = {collect, &collected};
+    struct trust_report trust = {
+        .id = {{1}}, .name = "new", .resent = true, .n_old = TRUST_OLD_MAX};
+    struct answer answer = {.kind = ANSWER_TRUST, .end = true, .trust = &trust};
+    (void)state;
+    for (size_t i = 0; i < TRUST_OLD_MAX; i++)
+        trust.old[i] = (struct trust_old){.id = {{2}}, .messages = i + 1, .sent = i};
+    assert_true(control_encode(&answer, 1, false, MESSAGE_MAX, &emit));
+    const P2pd__Control__TrustReport *report = collected.pieces[0]->trust;
+    assert_true(report->resent);
+    assert_memory_equal(report->id.data, trust.id.bytes, NODE_ID_LEN);
+    assert_int_equal(report->n_old, TRUST_OLD_MAX);
+    assert_int_equal(report->old[TRUST_OLD_MAX - 1]->messages, TRUST_OLD_MAX);
+    assert_int_equal(report->old[TRUST_OLD_MAX - 1]->sent, TRUST_OLD_MAX - 1);
+    forget(&collected);
+}
+
 static void test_reports_on_messages(void **state) {
     struct collected collected = {.n = 0};
     struct control_emit emit = {collect, &collected};
@@ -799,6 +818,7 @@ int main(void) {
         cmocka_unit_test(test_a_page_says_where_to_go_on),
         cmocka_unit_test(test_what_no_frame_holds_is_an_error),
         cmocka_unit_test(test_conversations_files_rules_and_findings),
+        cmocka_unit_test(test_trust_report),
         cmocka_unit_test(test_reports_on_messages),
         cmocka_unit_test(test_destinations_in_their_order),
         cmocka_unit_test(test_odd_prefix_keeps_its_last_digit),

@@ -682,6 +682,85 @@ static void test_key_changed(void **state) {
     expect_at(f, "1.1.1.1:7", RESOLVE_ONE, &n[1], 1);
 }
 
+/* How many had the address before node 1, of them the first. */
+static size_t former(struct fixture *f, const char *text, struct node_id *ret_first) {
+    struct node_id ids[DIRECTORY_CANDIDATES_MAX];
+    struct address at = address(text);
+    size_t n = directory_former(f->directory, &at, &f->nodes[1].id, ids, DIRECTORY_CANDIDATES_MAX);
+
+    if (n > 0)
+        *ret_first = ids[0];
+    return n;
+}
+
+static const struct directory_entry *successor(struct fixture *f, const struct author *gone) {
+    struct address at;
+    const struct directory_entry *entry = directory_find(f->directory, &gone->id);
+
+    entry = directory_successor(f->directory, entry, &at);
+    if (entry)
+        assert_true(at.port == 0 || at.port == 7);
+    return entry;
+}
+
+/* Node 0 was pinned and is gone, node 1 is there now; node 2 is gone too, but was at another port. */
+static void test_who_was_there_before(void **state) {
+    struct fixture *f = *state;
+    struct author *n = f->nodes;
+    struct address ip = address("1.1.1.1");
+    struct node_id first;
+
+    place(f, &n[0], "1.1.1.1:7");
+    pin(f, &n[0], "1.1.1.1");
+    place(f, &n[2], "1.1.1.1:8");
+    directory_keep(f->directory, &n[2].id);
+    f->wall = at_minute(60 * 20);
+    directory_expire(f->directory, f->wall);
+    identity_advance(n[1].identity, f->wall);
+    place(f, &n[1], "1.1.1.1:7");
+    assert_null(successor(f, &n[0])); /* nobody is up there */
+    directory_set_links(f->directory, &n[1].prefix, 1);
+    const char *const asked[] = {"1.1.1.1", "1.1.1.1:7"};
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(former(f, asked[i], &first), 1);
+        assert_memory_equal(&first, &n[0].id, sizeof first);
+    }
+    assert_int_equal(former(f, "1.1.1.1:9", &first), 0);
+    assert_memory_equal(&successor(f, &n[0])->id, &n[1].id, sizeof first);
+    assert_null(successor(f, &n[2]));
+    /* The pin is the new one's: what the old one claims tells as much. */
+    directory_unpin(f->directory, &ip);
+    pin(f, &n[1], "1.1.1.1");
+    assert_int_equal(former(f, "1.1.1.1", &first), 1);
+    assert_memory_equal(&successor(f, &n[0])->id, &n[1].id, sizeof first);
+    /* It is back, elsewhere: nobody took its place. */
+    identity_advance(n[0].identity, f->wall);
+    place(f, &n[0], "2.2.2.2:7");
+    uint64_t both[] = {n[0].prefix, n[1].prefix};
+    directory_set_links(f->directory, both, 2);
+    assert_int_equal(former(f, "1.1.1.1", &first), 0);
+    assert_null(successor(f, &n[0]));
+}
+
+/* It came with another port: as long as we run, it is known where the old one had been pinned. */
+static void test_who_was_there_before_with_another_port(void **state) {
+    struct fixture *f = *state;
+    struct author *n = f->nodes;
+    struct address ip = address("1.1.1.1");
+    struct node_id first;
+
+    place(f, &n[0], "1.1.1.1:7");
+    pin(f, &n[0], "1.1.1.1");
+    f->wall = at_minute(60 * 20);
+    directory_expire(f->directory, f->wall);
+    identity_advance(n[1].identity, f->wall);
+    place(f, &n[1], "1.1.1.1:70");
+    directory_set_links(f->directory, &n[1].prefix, 1);
+    assert_int_equal(former(f, "1.1.1.1", &first), 1);
+    directory_unpin(f->directory, &ip);
+    assert_int_equal(former(f, "1.1.1.1", &first), 1);
+}
+
 static void test_resolve_ids(void **state) {
     struct fixture *f = *state;
     struct node_id ids[DIRECTORY_CANDIDATES_MAX];
@@ -808,6 +887,8 @@ int main(int argc, char **argv) {
         TEST(test_candidates_are_bounded),
         TEST(test_resolve_pins),
         TEST(test_key_changed),
+        TEST(test_who_was_there_before),
+        TEST(test_who_was_there_before_with_another_port),
         TEST(test_resolve_ids),
         TEST(test_resolve_names),
         TEST(test_resolve_self_by_address),

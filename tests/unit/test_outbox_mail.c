@@ -1,4 +1,4 @@
-/* link: daemon/core/outbox daemon/core/outbox_put daemon/core/outbox_load daemon/core/base daemon/core/outbox_batch daemon/core/outbox_message daemon/core/outbox_watch daemon/core/outbox_local daemon/core/outbox_parcel daemon/core/outbox_flow daemon/core/outbox_ack daemon/core/parcel daemon/core/shard daemon/core/noise daemon/core/outbox_send daemon/core/outbox_window daemon/core/outbox_mail daemon/core/outbox_deposit daemon/core/mail */
+/* link: daemon/core/outbox daemon/core/outbox_put daemon/core/outbox_readdress daemon/core/outbox_load daemon/core/base daemon/core/outbox_batch daemon/core/outbox_message daemon/core/outbox_watch daemon/core/outbox_local daemon/core/outbox_parcel daemon/core/outbox_flow daemon/core/outbox_ack daemon/core/parcel daemon/core/shard daemon/core/noise daemon/core/outbox_send daemon/core/outbox_window daemon/core/outbox_mail daemon/core/outbox_deposit daemon/core/mail */
 /* What the outbox leaves with mailboxes, and what it keeps as one. Node 0 is ours, node 1 the recipient,
  * away; nodes 2 and 3 are its mailboxes. The test is the store and the mailboxes. */
 #include "daemon/core/outbox_types.h"

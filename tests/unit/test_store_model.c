@@ -44,6 +44,7 @@ struct pair {
     uint8_t *bodies; /* every body is a stretch of these */
     int64_t rows[BATCH_MAX][4];
     struct spare spares[BATCH_MAX][3];
+    struct readdress_item readdressed[BATCH_MAX][6];
     int64_t history_next, conversations_next, files_next; /* cursors of the last pages */
     unsigned seen[STORE_SWEEP + 1], failed, completed, duplicates, refused, late, lines, peers;
     unsigned whole_files, bad_files, file_duplicates, file_refused, contents;
@@ -390,6 +391,15 @@ static void draw_spares(struct pair *pair, struct store_op *op, struct spare spa
         spares[i] = (struct spare){draw_address(pair), draw_node(pair), below(pair, 2) == 0};
 }
 
+/* To somebody else or to the same: messages, files, mail, and ids that are not there. */
+static void draw_readdress(struct pair *pair, struct store_op *op, struct readdress_item items[6]) {
+    op->readdress.to = draw_node(pair);
+    op->readdress.items = items;
+    op->readdress.n = below(pair, 7);
+    for (size_t i = 0; i < op->readdress.n; i++)
+        items[i] = (struct readdress_item){draw_any_id(pair), below(pair, 1000)};
+}
+
 /* What is asked, decided or counted; false: another kind. */
 static bool draw_other(struct pair *pair, struct store_op *op) {
     switch (op->kind) {
@@ -454,6 +464,9 @@ static struct store_op draw_op(struct pair *pair, size_t i) {
         break;
     case STORE_OUT_PROGRESS:
         draw_out_progress(pair, &op);
+        break;
+    case STORE_OUT_READDRESS:
+        draw_readdress(pair, &op, pair->readdressed[i]);
         break;
     case STORE_OUT_READ:
         draw_out_read(pair, &op);
