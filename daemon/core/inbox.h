@@ -37,6 +37,7 @@ struct inbox_limits {
     int64_t retention_us; /* 0: what is taken is forgotten at once */
     uint64_t messages_sender, messages_all; /* bytes of messages not taken; 0: no bound */
     uint64_t files_sender, files_all;       /* bytes of files: the same */
+    uint8_t messages_free, files_free;      /* percent of the disk that others leave free */
 };
 struct inbox_config {
     const struct identity *identity; /* the rooms are borrowed for the inbox's life */

@@ -107,6 +107,8 @@ void in_put_item(struct inbox *inbox, const struct in_op *op, const struct in_or
     if (!origin->is_self) {
         operation.in_put.quota_sender = is_file ? limits->files_sender : limits->messages_sender;
         operation.in_put.quota_all = is_file ? limits->files_all : limits->messages_all;
+        operation.in_put.share.is_of_others = true;
+        operation.in_put.share.percent = is_file ? limits->files_free : limits->messages_free;
     }
     in_store(inbox, &operation, op);
 }

@@ -69,7 +69,9 @@ static struct inbox_limits limits_of(const struct node_config *config) {
                                  .messages_sender = config->inbox_quota,
                                  .messages_all = config->inbox_max,
                                  .files_sender = config->files_quota,
-                                 .files_all = config->files_max};
+                                 .files_all = config->files_max,
+                                 .messages_free = config->inbox_free,
+                                 .files_free = config->files_free};
 }
 
 static bool has_written(const void *context, const struct node_id *id) {

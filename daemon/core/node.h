@@ -36,6 +36,8 @@ struct node_config {
     enum files_accept files_accept;
     uint64_t inbox_quota, inbox_max; /* bytes of waiting messages: of one sender, in all */
     uint64_t files_quota, files_max; /* bytes of files received and not taken: the same */
+    bool network_open;               /* who is in needs no secret */
+    uint8_t inbox_free, files_free;  /* percent of the disk that they leave free */
     uint64_t mailbox_size;           /* bytes we keep for others; 0: we are no mailbox */
     unsigned mailbox_use;            /* how many mailboxes we ask others to use for us; 0: none */
     struct core_random random;

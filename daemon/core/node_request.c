@@ -208,6 +208,7 @@ void node_status(const struct node *node, struct mono mono, struct status_report
                                   .clock_offset_us = node->correction_us,
                                   .memory_used = node->budget.used,
                                   .memory_max = node->budget.max,
+                                  .network_open = node->config.network_open,
                                   .counters = node->counters};
     ret->mail_held = outbox_mail_held(node->outbox, &ret->mail_held_bytes);
     ret->outbox_pending -=

@@ -346,7 +346,7 @@ const char *parcel_reason_words(uint8_t reason) {
     case PARCEL_REASON_UNKNOWN_SENDER:
         return "the recipient takes messages from known senders only";
     case PARCEL_REASON_NO_FILES:
-        return "the recipient takes no files from us";
+        return "the recipient takes no files from us (it may p2pctl allow us)";
     case PARCEL_REASON_DAMAGED:
         return "it arrived damaged: its digest is wrong";
     case PARCEL_REASON_NONE:

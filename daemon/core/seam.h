@@ -125,7 +125,7 @@ enum store_kind {
     STORE_OUT_FIND, /* the record of an id, or -ENOENT */
     STORE_OUT_PENDING, /* a page of what is not final, oldest first: see node_boot */
     STORE_IN_PUT, /* one block of a message or file, idempotent. Results: see store_in_outcome. -EDQUOT: over a quota, nothing of it
-                         is kept; -EBADMSG: the file is complete and its digest is wrong, or what was
+                         is kept; -ENOSPC: the disk has not room for it and what is to stay free; -EBADMSG: the file is complete and its digest is wrong, or what was
                          here is gone: it begins anew with its next block; -EAGAIN: all is here, but its digest is still being
                          computed: the same block, put again, will tell */
     STORE_IN_FETCH, /* waiting messages (KIND_MESSAGE) with place > after, by place: at most limit, at most bytes of bodies (but one at
@@ -143,6 +143,12 @@ enum store_kind {
     STORE_RULE_PUT,  /* what holds for a sender; RULE_NONE deletes it */
     STORE_MAIL_KEY,  /* add a day's mail key; delete those of days before `oldest` */
     STORE_SWEEP, /* forget taken messages, finished sends and tombstones that are over; unfinished inbound ones too */
+};
+/* Up to where what is put may fill the disk (io/disk.h): what the user sends, or what others send, of
+ * which so many percent of the disk stay free; 0: the least that must. */
+struct disk_share {
+    bool is_of_others;
+    uint8_t percent;
 };
 enum store_in_outcome { STORE_IN_PARTIAL = 0, STORE_IN_COMPLETE, STORE_IN_DUPLICATE };
 
@@ -209,6 +215,7 @@ struct store_op {
             const uint8_t *bytes;
             uint64_t quota_sender,
                 quota_all; /* bytes that may be here: waiting messages, or files; 0: no bound */
+            struct disk_share share;
         } in_put;
         struct {
             int64_t after; /* place */
@@ -438,6 +445,7 @@ struct status_report {
     unsigned pool_neighbours, pool_min, pool_max, pool_spare;
     size_t directory_nodes, directory_relays; /* ourselves included */
     uint64_t inbox_waiting, outbox_pending;
+    bool network_open;                   /* it has no secret */
     uint64_t mail_held, mail_held_bytes; /* kept for others; not among outbox_pending */
     int64_t clock_offset_us;             /* the correction in force */
     size_t memory_used, memory_max, droplist_entries;

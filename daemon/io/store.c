@@ -229,9 +229,11 @@ static int commit(struct store_db *db) {
     store_raises_flush(db);
     store_files_sync(db);
     run_simple(db, SQL_COMMIT);
-    if (!db->error)
-        store_files_commit(db);
-    return db->error;
+    if (db->error)
+        return db->error;
+    store_files_commit(db);
+    store_disk_allocate(db);
+    return 0;
 }
 
 /* Undo everything; what was numbered in memory, too. Returns why. */
@@ -268,22 +270,91 @@ static void answer_failed(struct store_db *db, struct batch *batch, int error) {
     }
 }
 
-static void run_batch(struct store_db *db, struct batch *batch) {
+/* One transaction. 0, or why there was none. */
+static int run_ops(struct store_db *db, const struct store_op *ops, struct store_result *results,
+                   size_t n, struct store_arena *arena) {
     int64_t next_row = db->next_row, next_body = db->next_body;
     run_simple(db, SQL_BEGIN);
     store_rest_look(db);
-    for (size_t i = 0; i < batch->n && !db->error; i++)
-        apply(db, &batch->ops[i], &batch->results[i], &batch->arena);
-    if (commit(db))
-        answer_failed(db, batch, roll_back(db, next_row, next_body));
+    store_disk_begin(db);
+    for (size_t i = 0; i < n && !db->error; i++)
+        apply(db, &ops[i], &results[i], arena);
+    return commit(db) ? roll_back(db, next_row, next_body) : 0;
+}
+
+/* As often as it takes for the slice to be small enough. */
+static int run_narrowing(struct store_db *db, const struct store_op *op,
+                         struct store_result *result, struct store_arena *arena) {
+    struct store_op part = *op;
+    int error;
+    do {
+        if (op->kind == STORE_IN_TAKE && part.in_take.n > (size_t)db->slice)
+            part.in_take.n = (size_t)db->slice;
+        error = run_ops(db, &part, result, 1, arena);
+    } while (error == -ENOSPC && store_disk_narrow(db));
+    store_disk_settle(db);
+    return error;
+}
+
+/* Row by row in the end. A body that is too large to be forgotten at once is taken all the same. */
+static int take_in_slices(struct store_db *db, const struct store_op *op,
+                          struct store_result *result, struct store_arena *arena) {
+    struct store_op part = *op;
+    int error = 0;
+    for (size_t at = 0, n; at < op->in_take.n && !error; at += n) {
+        part.in_take.rows = op->in_take.rows + at;
+        part.in_take.n = op->in_take.n - at;
+        error = run_narrowing(db, &part, result, arena);
+        if (error == -ENOSPC && part.in_take.forget) {
+            part.in_take.forget = false;
+            error = run_narrowing(db, &part, result, arena);
+        }
+        n = part.in_take.n < (size_t)db->slice ? part.in_take.n : (size_t)db->slice;
+    }
+    return error;
+}
+
+static int run_alone(struct store_db *db, const struct store_op *op, struct store_result *result,
+                     struct store_arena *arena) {
+    if (op->kind == STORE_OUT_PUT || op->kind == STORE_IN_PUT)
+        return -ENOSPC;
+    return op->kind == STORE_IN_TAKE ? take_in_slices(db, op, result, arena)
+                                     : run_narrowing(db, op, result, arena);
+}
+
+/* The disk is full: what brings nothing is done one by one, with what was kept for that. */
+static void run_tight(struct store_db *db, struct batch *batch) {
+    store_disk_release(db);
+    for (size_t i = 0; i < batch->n; i++) {
+        const struct store_op *op = &batch->ops[i];
+        struct store_result *result = &batch->results[i];
+        *result = (struct store_result){.tag = op->tag, .kind = op->kind};
+        int error = run_alone(db, op, result, &batch->arena);
+        if (error)
+            *result = (struct store_result){.tag = op->tag, .kind = op->kind, .error = error};
+    }
+}
+
+static void run_batch(struct store_db *db, struct batch *batch) {
+    int error = run_ops(db, batch->ops, batch->results, batch->n, &batch->arena);
+    if (error == -ENOSPC)
+        run_tight(db, batch);
+    else if (error)
+        answer_failed(db, batch, error);
+    else if (db->slice < STORE_SLICE_MAX)
+        store_disk_widen(db);
 }
 
 /* More of a sweep. It answers nobody: if it fails, the next sweep will try again. */
 static void run_sweep(struct store_db *db) {
     run_simple(db, SQL_BEGIN);
     store_sweep(db);
-    if (commit(db))
-        roll_back(db, db->next_row, db->next_body);
+    if (!commit(db)) {
+        store_disk_widen(db);
+    } else if (roll_back(db, db->next_row, db->next_body) == -ENOSPC && store_disk_narrow(db)) {
+        store_disk_release(db);
+        db->sweep.is_left = true;
+    }
 }
 
 static void set_limit(struct store_db *db, uint32_t pages) {
@@ -374,6 +445,7 @@ int store_open(struct store **ret_store, const struct store_config *config,
         free(store);
         return error;
     }
+    store_disk_open(&store->db, config);
     pthread_mutex_init(&store->mutex, NULL);
     pthread_cond_init(&store->work, NULL);
     pthread_cond_init(&store->room, NULL);

@@ -11,6 +11,7 @@
 #define P2PD_STORE_H
 
 #include "daemon/core/node.h"
+#include "daemon/io/disk.h"
 #include "daemon/io/failure.h"
 
 struct store;
@@ -25,6 +26,7 @@ struct store_config {
     const char *path;  /* messages.db */
     const char *state; /* the state folder: spool/ in it has the files that we send */
     const char *files; /* files.directory: those that we receive; made when the first one comes */
+    int (*look)(const char *path, struct disk_space *ret_space); /* NULL: disk_look */
 };
 /* Open or create the database (0600) in an existing private folder. 0, or -errno with the reason
  * in ret_error: -EUCLEAN damaged, -EPROTO by a newer p2pd or not ours, -EROFS, -EACCES, -EBUSY

@@ -43,7 +43,7 @@ int store_copy_step(struct store_db *db, struct store_copy *copy, const char *pa
                     char ret_error[FAILURE_MAX]) {
     int code = stop ? SQLITE_ABORT : SQLITE_OK;
     if (!stop && !copy->to)
-        code = begin(db, copy, path);
+        code = store_disk_has_copy_room(db) ? begin(db, copy, path) : SQLITE_FULL;
     if (code == SQLITE_OK)
         code = sqlite3_backup_step(copy->backup, PAGES_A_STEP);
     return code == SQLITE_OK ? -EAGAIN : finish(copy, path, code, ret_error);

@@ -116,6 +116,9 @@ bool store_file_out_is(struct store_db *db, const struct message_id *id);
 const struct file_head *store_file_head(struct store_db *db, struct store_arena *arena,
                                         const struct node_id *sender, const struct message_id *id);
 
+/* Bytes of files of all senders that are coming or wait. */
+uint64_t store_files_charged(struct store_db *db);
+
 /* KIND_FILE's part of the operations of these names. */
 int store_file_out_put(struct store_db *db, const struct store_op *op, struct store_result *result);
 void store_file_out_final(struct store_db *db, const struct message_id *id);

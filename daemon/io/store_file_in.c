@@ -15,7 +15,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 /* Incomplete and waiting files: a row each, however small they are. A folder of photos fits. */
@@ -27,8 +26,6 @@
  * 256 a sender. */
 #define SPANS_MAX 256
 #define PARTIAL_SENDER_MAX 256
-/* What must stay free for everybody else, messages.db included. */
-#define DISK_RESERVE (64u << 20)
 /* name, name.1 ... name.999; then random numbers, since each try is a system call. */
 #define SUFFIX_IN_ORDER 1000u
 #define SUFFIX_TRIES 1032u
@@ -99,19 +96,20 @@ static bool is_over(struct store_db *db, const void *sender, size_t length, uint
     return files >= files_max || (quota && (bytes > quota || more > quota - bytes));
 }
 
-static bool is_disk_full(struct store_db *db, uint64_t more) {
-    struct statvfs disk;
+uint64_t store_files_charged(struct store_db *db) {
+    uint64_t bytes, files;
+    get_charge(db, "", 0, &bytes, &files);
+    return bytes;
+}
+
+static bool is_disk_full(struct store_db *db, uint64_t more, struct disk_share share) {
     uint64_t coming = 0;
-    if (fstatvfs(db->files->folder, &disk) < 0)
-        return false; /* writing will tell */
+    uint64_t room = store_disk_files_room(db, share);
     struct query query = query_begin(db, SQL_FILE_COMING);
     if (query_row(&query))
         coming = (uint64_t)query_get_int(&query);
     query_end(&query);
-    uint64_t blocks = (uint64_t)disk.f_bavail, size = (uint64_t)disk.f_frsize;
-    uint64_t available = size && blocks > UINT64_MAX / size ? UINT64_MAX : blocks * size;
-    return available < DISK_RESERVE || available - DISK_RESERVE < coming ||
-           available - DISK_RESERVE - coming < more;
+    return room < coming || room - coming < more;
 }
 
 /* One that comes whole in its first block is none. */
@@ -134,7 +132,7 @@ static int admit(struct store_db *db, const struct store_op *op) {
     if (is_over(db, op->in_put.sender.bytes, NODE_ID_LEN, total, op->in_put.quota_sender,
                 FILES_SENDER_MAX) ||
         is_over(db, "", 0, total, op->in_put.quota_all, FILES_ALL_MAX) ||
-        has_many_partial(db, op) || is_disk_full(db, total))
+        has_many_partial(db, op) || is_disk_full(db, total, op->in_put.share))
         return -EDQUOT;
     return 0;
 }

@@ -86,7 +86,10 @@ static int put_file(struct store_db *db, const struct store_op *op, struct store
         return accept_again(db, op, &known, result);
     if (db->error || is_being_dropped(db->files, &record.id))
         return -EBUSY;
-    int r = store_files_reserve(db->files);
+    /* Its copy is there already: it goes again if that took too much. */
+    int r = store_disk_take(db, (struct disk_share){0}, 0, 0);
+    if (r == 0)
+        r = store_files_reserve(db->files);
     if (r == 0)
         r = spool_adopt(&db->files->spool, op->out_put.spool, &record.id, record.size);
     if (r < 0)

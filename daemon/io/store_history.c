@@ -247,14 +247,13 @@ int store_conversations(struct store_db *db, const struct store_op *op, struct s
 
 /* ---- Forgetting ---- */
 
-/* Of each table in one transaction: some 50 ms of work, so that others need not wait for the end
- * of 200,000 messages. */
-#define FORGET_ROWS 2048
+/* Of each table in one transaction a slice: some 50 ms of work, so that others need not wait for the
+ * end of 200,000 messages. */
 
 static int run_for(struct store_db *db, enum store_statement which, const struct node_id *peer) {
     struct query query = query_begin(db, which);
     query_blob(&query, peer->bytes, NODE_ID_LEN);
-    query_int(&query, FORGET_ROWS);
+    query_int(&query, db->slice);
     return query_run(&query);
 }
 
@@ -265,5 +264,5 @@ void store_forget(struct store_db *db, const struct store_op *op, struct store_r
     int files = run_for(db, SQL_FILE_FORGET_PEER, peer), in = run_for(db, SQL_FORGET_IN, peer),
         out = run_for(db, SQL_FORGET_OUT, peer);
     result->n_forgotten = (uint64_t)in + (uint64_t)out;
-    result->more = files == FORGET_ROWS || in == FORGET_ROWS || out == FORGET_ROWS;
+    result->more = files == db->slice || in == db->slice || out == db->slice;
 }

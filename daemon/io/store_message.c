@@ -181,14 +181,17 @@ int store_out_put(struct store_db *db, const struct store_op *op, struct store_r
     memset(record.reason, 0, sizeof record.reason);
     if (!is_possible(&record))
         return -EINVAL;
-    if (insert_out(db, &record, blocks, body)) {
+    /* Mail is what others leave with us. */
+    struct disk_share share = {.is_of_others = record.kind == KIND_MAIL};
+    int full = store_disk_take(db, share, record.size, record.size);
+    if (!full && insert_out(db, &record, blocks, body)) {
         if (blocks)
             put_blocks(db, db->next_body++, body, record.size);
         result->record = record;
         return 0;
     }
     if (!store_out_find_id(db, &record.id, &known))
-        return db->error;
+        return db->error ? db->error : full;
     if (!node_id_is_equal(&known.recipient, &record.recipient) || known.size != record.size ||
         known.kind != record.kind || !is_same_body(db, &record.id, body))
         return -EEXIST;
@@ -410,9 +413,18 @@ static bool insert_in(struct store_db *db, const struct store_op *op, int64_t bl
     return inserted;
 }
 
+/* Of a whole message, of which this block is put. 0, -EDQUOT or -ENOSPC. */
 static int check_quota(struct store_db *db, const struct store_op *op) {
-    return store_usage_check(db, &op->in_put.sender, kind_of(op), op->in_put.total,
-                             op->in_put.quota_sender, op->in_put.quota_all);
+    int error = store_usage_check(db, &op->in_put.sender, kind_of(op), op->in_put.total,
+                                  op->in_put.quota_sender, op->in_put.quota_all);
+    return error ? error
+                 : store_disk_take(db, op->in_put.share, op->in_put.total, op->in_put.length);
+}
+
+/* A further block of what was let in: it may use what another is not let in for any more. */
+static int check_block(struct store_db *db, const struct store_op *op) {
+    struct disk_share share = {.is_of_others = op->in_put.share.is_of_others};
+    return store_disk_take(db, share, op->in_put.length, op->in_put.length);
 }
 
 /* All of the message is in this one block. What is known already is so whatever the quota. */
@@ -502,7 +514,7 @@ int store_in_put(struct store_db *db, const struct store_op *op, struct store_re
     if (!is_sane(op) ||
         (part.exists && (part.total != op->in_put.total || part.kind != kind_of(op))))
         return -EINVAL;
-    int error = part.exists ? 0 : check_quota(db, op);
+    int error = part.exists ? check_block(db, op) : check_quota(db, op);
     if (error)
         return error;
     if (!part.exists)

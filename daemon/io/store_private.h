@@ -68,6 +68,27 @@ void store_usage_remove(struct store_db *db, const struct node_id *sender, enum 
 void store_usage_flush(struct store_db *db);
 void store_usage_drop(struct store_db *db);
 
+/* store_disk.c */
+/* Once, with the files open. */
+void store_disk_open(struct store_db *db, const struct store_config *config);
+/* At the beginning of a transaction. */
+void store_disk_begin(struct store_db *db);
+/* May a message of `whole` bytes come, of which `now` are put? 0 or -ENOSPC. */
+int store_disk_take(struct store_db *db, struct disk_share share, uint64_t whole, uint64_t now);
+/* The bytes that may be added to files.directory. */
+uint64_t store_disk_files_room(struct store_db *db, struct disk_share share);
+/* Is there room for a copy of messages.db, and for that sealed? */
+bool store_disk_has_copy_room(struct store_db *db);
+/* After a commit. */
+void store_disk_allocate(struct store_db *db);
+/* The disk is full: give away what was kept for this. Outside a transaction, as the next. */
+void store_disk_release(struct store_db *db);
+/* What was committed goes over from the log, whose room then serves again. */
+void store_disk_settle(struct store_db *db);
+/* A slice of less, after one that found no room; false: it is the least. And of more again. */
+bool store_disk_narrow(struct store_db *db);
+void store_disk_widen(struct store_db *db);
+
 /* store_history.c */
 int store_history(struct store_db *db, const struct store_op *op, struct store_result *result,
                   struct store_arena *arena);

@@ -37,6 +37,8 @@ static const char *const statements[SQL_COUNT] = {
                      " coalesce((SELECT value FROM meta WHERE key = 'in_row'), 0)),"
                      " coalesce((SELECT max(body) FROM block), 0),"
                      " coalesce((SELECT value FROM meta WHERE key = 'sequence'), 0)",
+    [SQL_PAGES] = "PRAGMA page_count",
+    [SQL_PAGES_UNUSED] = "PRAGMA freelist_count",
     [SQL_META_RAISE] = "INSERT INTO meta VALUES (?, ?)"
                        " ON CONFLICT DO UPDATE SET value = max(value, excluded.value)",
 

@@ -9,9 +9,11 @@
 #ifndef P2PD_STORE_SQL_H
 #define P2PD_STORE_SQL_H
 
+#include "daemon/io/disk.h"
 #include "daemon/io/store.h"
 
 #include <sqlite3.h>
+#include <sys/types.h>
 
 /* A row with its body is kept below one 4 KiB page: a change of state then rewrites one page.
  * Longer bodies stand in a table of blocks, so that reading one block of 16 MiB reads one block. */
@@ -24,6 +26,8 @@ enum store_statement {
     SQL_COMMIT,
     SQL_ROLLBACK,
     SQL_COUNTERS,
+    SQL_PAGES,
+    SQL_PAGES_UNUSED,
     SQL_META_RAISE,
     SQL_BLOCK_INSERT,
     SQL_BLOCK_READ,
@@ -161,6 +165,23 @@ struct store_raise {
 };
 #define STORE_RAISES 64 /* as the usages */
 
+#define STORE_PAGE 4096u /* SQLite's, unless told otherwise at the file's beginning */
+
+/* What was seen of the disk in this transaction: store_disk.c. */
+struct store_disk {
+    int (*look)(const char *path, struct disk_space *ret_space);
+    struct disk_space space;
+    dev_t device;
+    uint64_t held;     /* by messages.db */
+    uint64_t promised; /* to what was put in this transaction */
+    int64_t allocated; /* of messages.db, as far as is known */
+    bool is_looked;
+    bool has_reserve; /* or none could be made */
+};
+
+/* What one transaction sweeps or forgets at most, in rows; less while the disk is full. */
+#define STORE_SLICE_MAX 2048
+
 struct store_db {
     sqlite3 *sqlite;
     sqlite3_stmt *statements[SQL_COUNT]; /* prepared at first use */
@@ -177,6 +198,8 @@ struct store_db {
     struct store_usage usages[STORE_USAGES]; /* by the sender's first byte */
     struct store_usage usage_totals[STORE_KINDS];
     struct store_raise raises[STORE_RAISES]; /* by the recipient's first byte */
+    struct store_disk disk;
+    int slice;
     bool has_parts, has_files; /* in_part, out_file may have rows: asked once a transaction */
 };
 

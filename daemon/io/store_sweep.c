@@ -11,7 +11,7 @@
 /* What one transaction sweeps at most: so many rows, a body counting as a row for each of so
  * many bytes. Some 50 ms of work; what is left follows when the queue is empty, so that a push
  * never waits behind the sweep of a million messages. */
-#define SWEEP_ROWS 2048
+#define SWEEP_ROWS STORE_SLICE_MAX
 #define SWEEP_BYTES_ROW 8192
 
 /* A size that is damaged costs a transaction of its own, or a row. */
@@ -118,7 +118,7 @@ void store_sweep(struct store_db *db) {
         {store_file_sweep_taken, now - db->sweep.retention_us},
         {store_file_sweep_part, now},
     };
-    int budget = SWEEP_ROWS;
+    int budget = db->slice;
     store_file_sweep_missing(db);
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         while (budget > 0 && kinds[i].one(db, kinds[i].before, &budget))

@@ -1,4 +1,4 @@
-/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_copy daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list shared/file_name daemon/io/spool shared/text shared/address */
+/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_copy daemon/io/store_disk daemon/io/disk daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list shared/file_name daemon/io/spool shared/text shared/address */
 /* What the store's operations cost when much is in it already: half of the messages taken, half
  * waiting, of eight senders, and a tenth of their number to be delivered; beside an empty one.
  * Arguments: how many messages (default 1,000,000), the folder to write in (default: the present
@@ -247,7 +247,7 @@ static double among_us(struct bench *bench, void (*make)(struct bench *bench, si
 static void open_store(struct bench *bench, bool loads) {
     char error[FAILURE_MAX];
     struct node_boot boot;
-    struct store_config config = {bench->path, bench->folder, bench->folder};
+    struct store_config config = {bench->path, bench->folder, bench->folder, NULL};
     double began = now_us(CLOCK_MONOTONIC);
     if (store_open(&bench->store, &config, error))
         die(error);

@@ -1,4 +1,4 @@
-/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_copy daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list shared/file_name daemon/io/spool shared/text libp2pd-core.a shared/address */
+/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_copy daemon/io/store_disk daemon/io/disk daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list shared/file_name daemon/io/spool shared/text libp2pd-core.a shared/address */
 /* A messages.db that is not as we left it: opened and loaded, or refused in words; whatever was loaded, a node starts from. The first
  * byte says what was done to a good one: 0, bytes of the file were changed (page 1, offset 2, length 1, bytes); 1, values (which
  * column 1, type 1, value 8 or bytes); 2, the input is the file. */
@@ -191,7 +191,7 @@ static int open_at(struct store **ret_store, const char *folder, const char *pat
                    char error[FAILURE_MAX]) {
     char files[80];
     snprintf(files, sizeof files, "%s/files", folder);
-    struct store_config config = {path, folder, files};
+    struct store_config config = {path, folder, files, NULL};
     return store_open(ret_store, &config, error);
 }
 

@@ -44,7 +44,7 @@ static inline void wake(void *context) {
 
 static inline int open_at(struct store **ret_store, const char *folder, const char *path,
                           char error[FAILURE_MAX]) {
-    struct store_config config = {path, folder, folder};
+    struct store_config config = {path, folder, folder, NULL};
     return store_open(ret_store, &config, error);
 }
 
@@ -83,6 +83,8 @@ static inline int teardown(void **state) {
     store_stop(rig->store);
     unlink(rig->path);
     snprintf(path, sizeof path, "%s-wal", rig->path);
+    unlink(path);
+    snprintf(path, sizeof path, "%s-reserve", rig->path);
     unlink(path);
     snprintf(path, sizeof path, "%s/spool", rig->folder);
     rmdir(path);

@@ -1,4 +1,4 @@
-/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_copy daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list shared/file_name daemon/io/spool shared/text shared/address */
+/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_copy daemon/io/store_disk daemon/io/disk daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list shared/file_name daemon/io/spool shared/text shared/address */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -133,8 +133,12 @@ static void damaged_page_is_refused(void **state) {
     struct rig *rig = *state;
     size_t size;
     fill_file(rig);
-    free(read_file(rig, &size));
-    damage(rig, (off_t)size - 8192, 4096);
+    /* How many pages the file has stands in its head; there may be room behind them. */
+    uint8_t *file = read_file(rig, &size);
+    off_t pages = file[28] << 24 | file[29] << 16 | file[30] << 8 | file[31];
+    free(file);
+    assert_true(pages > 2 && pages * 4096 <= (off_t)size);
+    damage(rig, (pages - 2) * 4096, 4096);
     assert_refused(rig, -EUCLEAN, "damaged");
 }
 
@@ -360,6 +364,89 @@ static void stop_finishes_what_is_queued(void **state) {
         ops[i] = in_put(i, text, sizeof text);
     assert_int_equal(store_submit(rig->store, ops, 500), 0);
     assert_int_equal(load(rig).inbox_waiting, 500);
+}
+
+/* A disk as these say it is. */
+static struct disk_space told;
+static int tell_space(const char *path, struct disk_space *ret_space) {
+    (void)path;
+    *ret_space = told;
+    return 0;
+}
+
+static void open_told(struct rig *rig) {
+    char error[FAILURE_MAX] = "";
+    struct store_config config = {rig->path, rig->folder, rig->folder, tell_space};
+    if (store_open(&rig->store, &config, error))
+        fail_msg("%s", error);
+    assert_int_equal(store_start(rig->store, wake, rig), 0);
+}
+
+static struct store_op of_others(struct store_op op, uint8_t percent) {
+    op.in_put.share.is_of_others = true;
+    op.in_put.share.percent = percent;
+    return op;
+}
+
+/* What comes from others ends first, then what the user sends; taking and forgetting never do. */
+static void a_disk_that_fills(void **state) {
+    struct rig *rig = *state;
+    told = (struct disk_space){UINT64_C(10) << 30, UINT64_C(10) << 30};
+    open_told(rig);
+    assert_int_equal(outcome(rig, of_others(in_put(1, text, 50), 20)), STORE_IN_COMPLETE);
+    told.free = UINT64_C(2) << 30; /* a fifth, and others have filled the rest */
+    assert_int_equal(outcome(rig, of_others(in_put(2, text, 50), 20)), STORE_IN_COMPLETE);
+    told.free = DISK_FLOOR + 1000000;
+    assert_int_equal(outcome(rig, of_others(in_put(3, text, 50), 0)), STORE_IN_COMPLETE);
+    told.free = DISK_FLOOR;
+    assert_int_equal(run_one(rig, of_others(in_put(4, text, 50), 0)).error, -ENOSPC);
+    assert_int_equal(run_one(rig, of_others(in_put(4, text, 50), 20)).error, -ENOSPC);
+    assert_int_equal(run_one(rig, out_put(1, text, 50)).error, 0);
+    assert_int_equal(outcome(rig, in_put(5, text, 50)), STORE_IN_COMPLETE); /* to ourselves */
+    told.free = DISK_FLOOR / 2;
+    assert_int_equal(run_one(rig, out_put(2, text, 50)).error, -ENOSPC);
+    assert_int_equal(run_one(rig, out_put(1, text, 50)).error, 0); /* it is here already */
+    assert_int_equal(run_one(rig, in_put(6, text, 50)).error, -ENOSPC);
+    told.free = 0;
+    assert_int_equal(run_one(rig, in_take(&(int64_t){1}, 5, false)).error, 0);
+    assert_int_equal(run_one(rig, in_take(&(int64_t){2}, 5, true)).error, 0);
+    assert_int_equal(run_one(rig, out_done(1, 5, false)).error, 0);
+    assert_int_equal(run_one(rig, sweep(1000, 0)).error, 0);
+    assert_int_equal(load(rig).inbox_waiting, 2);
+}
+
+/* A message in blocks is let in as a whole, and then may use what others may not use any more. */
+static void what_was_begun_on_a_disk_that_fills(void **state) {
+    struct rig *rig = *state;
+    static uint8_t body[100000];
+    told = (struct disk_space){UINT64_C(10) << 30, UINT64_C(10) << 30};
+    open_told(rig);
+    struct store_op first = of_others(in_block(1, sizeof body, 0, body, 50000), 20),
+                    last = of_others(in_block(1, sizeof body, 50000, body, 50000), 20);
+    told.free = (UINT64_C(1) << 30) / 2;
+    assert_int_equal(run_one(rig, first).error, 0);
+    told.free = DISK_FLOOR + 1000000;
+    struct store_op other = of_others(in_block(2, 8 << 20, 0, body, 50000), 0);
+    assert_int_equal(run_one(rig, other).error, -ENOSPC); /* the whole has no room */
+    assert_int_equal(outcome(rig, last), STORE_IN_COMPLETE);
+}
+
+/* One transaction of many: they do not each find the same room. */
+static void a_batch_on_a_disk_that_fills(void **state) {
+    struct rig *rig = *state;
+    static uint8_t body[60000];
+    struct store_op ops[10];
+    struct store_result results[10];
+    told = (struct disk_space){UINT64_C(10) << 30, DISK_FLOOR + 5 * (2 * sizeof body + 4096)};
+    open_told(rig);
+    for (uint32_t i = 0; i < 10; i++)
+        ops[i] = of_others(in_put(i + 1, body, sizeof body), 0);
+    run(rig, ops, 10, results);
+    int taken = 0;
+    for (size_t i = 0; i < 10; i++)
+        taken += results[i].error == 0;
+    assert_in_range(taken, 3, 5);
+    assert_int_equal(results[9].error, -ENOSPC);
 }
 
 static void full_disk_changes_nothing(void **state) {
@@ -672,6 +759,9 @@ int main(int argc, char **argv) {
         TEST(thousand_are_one_transaction),
         TEST(queue_past_its_bound_waits),
         TEST(stop_finishes_what_is_queued),
+        TEST(a_disk_that_fills),
+        TEST(what_was_begun_on_a_disk_that_fills),
+        TEST(a_batch_on_a_disk_that_fills),
         TEST(full_disk_changes_nothing),
         TEST(blocks_are_bounded),
         TEST(blocks_come_in_any_order),

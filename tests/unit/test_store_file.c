@@ -1,4 +1,4 @@
-/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_copy daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list shared/file_name daemon/io/spool shared/text shared/address */
+/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_copy daemon/io/store_disk daemon/io/disk daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list shared/file_name daemon/io/spool shared/text shared/address */
 /* Files of the store: what is accepted is there, what is claimed is on the disk, and nobody else's
  * file is touched. */
 #include <setjmp.h>
@@ -56,7 +56,7 @@ static void wake(void *context) {
 
 static void open_store(struct rig *rig) {
     char error[FAILURE_MAX] = "";
-    struct store_config config = {rig->path, rig->folder, rig->files};
+    struct store_config config = {rig->path, rig->folder, rig->files, NULL};
     if (store_open(&rig->store, &config, error))
         fail_msg("%s", error);
     assert_int_equal(store_start(rig->store, wake, rig), 0);
@@ -651,7 +651,7 @@ static void read_only_folder_is_told(void **state) {
                                chown(rig->folder, 65534, 65534) ||
                                chown(spool_path(rig), 65534, 65534) || setuid(65534)))
             _exit(1);
-        struct store_config config = {rig->path, rig->folder, rig->files};
+        struct store_config config = {rig->path, rig->folder, rig->files, NULL};
         char error[FAILURE_MAX];
         if (store_open(&rig->store, &config, error) || store_start(rig->store, wake, rig))
             _exit(2);
@@ -1031,7 +1031,7 @@ static void pending_file_is_found_at_boot(void **state) {
     make_upload(rig, "hello world", name);
     assert_int_equal(run_one(rig, out_op(1, &head, 11, name)).error, 0);
     stop_store(rig);
-    struct store_config config = {rig->path, rig->folder, rig->files};
+    struct store_config config = {rig->path, rig->folder, rig->files, NULL};
     assert_int_equal(store_open(&rig->store, &config, error), 0);
     assert_int_equal(store_load(rig->store, &boot), 0);
     assert_int_equal(boot.n_pending, 1);
@@ -1173,7 +1173,7 @@ static void crash_leaves_all_or_nothing_accepted(void **state) {
         while (read(tell[0], &told, 1) == 1)
             ;
         close(tell[0]);
-        struct store_config config = {rig->path, rig->folder, rig->files};
+        struct store_config config = {rig->path, rig->folder, rig->files, NULL};
         assert_int_equal(store_open(&rig->store, &config, error), 0);
         assert_int_equal(store_load(rig->store, &boot), 0);
         assert_true(boot.n_pending >= told && boot.n_pending <= told + 1u);

@@ -1,4 +1,4 @@
-/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_copy daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list shared/file_name daemon/io/spool shared/text shared/address tests/sim/model_store tests/sim/model_data tests/sim/model_waiting tests/sim/model_history tests/sim/model_file */
+/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_copy daemon/io/store_disk daemon/io/disk daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list shared/file_name daemon/io/spool shared/text shared/address tests/sim/model_store tests/sim/model_data tests/sim/model_waiting tests/sim/model_history tests/sim/model_file */
 /* The same random operations go to SQLite and to the simulator's model, and every result is
  * compared: whatever the simulator shows about losing and doubling is then worth as much as if a
  * disk had been there. */
@@ -77,7 +77,7 @@ static void wake(void *context) {
 
 static void open_store(struct pair *pair) {
     char error[FAILURE_MAX] = "";
-    struct store_config config = {pair->path, pair->folder, pair->files};
+    struct store_config config = {pair->path, pair->folder, pair->files, NULL};
     if (store_open(&pair->store, &config, error))
         fail_msg("%s", error);
 }
@@ -738,10 +738,22 @@ static void count_file(struct pair *pair, const struct store_op *op,
     pair->file_refused += result->error == -EDQUOT;
 }
 
-/* A batch on both. If the disk was full for the one, it is for the other. */
+static void compare_batch(struct pair *pair, const struct store_op *ops,
+                          const struct store_result *real, size_t n) {
+    struct store_result modelled[BATCH_MAX];
+    run_model(pair, ops, n, modelled);
+    for (size_t i = 0; i < n; i++) {
+        compare_results(&real[i], &modelled[i]);
+        count(pair, &real[i]);
+        count_file(pair, &ops[i], &real[i]);
+    }
+}
+
+/* A batch on both. If the disk was full for the one, each operation is a transaction of its own, and
+ * those that found no room find none with the other. */
 static void run_batch(struct pair *pair, bool is_full) {
     struct store_op ops[BATCH_MAX];
-    struct store_result real[BATCH_MAX], modelled[BATCH_MAX];
+    struct store_result real[BATCH_MAX];
     size_t n = 1 + below(pair, BATCH_MAX);
     bool failed = false;
     pair->is_full = is_full;
@@ -753,14 +765,13 @@ static void run_batch(struct pair *pair, bool is_full) {
         failed = failed || real[i].error == -ENOSPC;
     assert_true(is_full || !failed);
     pair->failed += failed;
-    if (failed)
-        model_store_fail(pair->model, 0, 1, -ENOSPC);
-    run_model(pair, ops, n, modelled);
-    for (size_t i = 0; i < n; i++) {
-        compare_results(&real[i], &modelled[i]);
-        count(pair, &real[i]);
-        count_file(pair, &ops[i], &real[i]);
+    for (size_t i = 0; failed && i < n; i++) {
+        if (real[i].error == -ENOSPC)
+            model_store_fail(pair->model, 0, 1, -ENOSPC);
+        compare_batch(pair, &ops[i], &real[i], 1);
     }
+    if (!failed)
+        compare_batch(pair, ops, real, n);
     store_release(pair->store);
 }
 
