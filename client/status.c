@@ -36,6 +36,8 @@ static void print_status_json(const P2pd__Control__StatusReport *status) {
            status->inbox_waiting, status->outbox_pending);
     printf(",\"mail\":{\"held\":%" PRIu64 ",\"bytes\":%" PRIu64 "}", status->mail_held,
            status->mail_bytes);
+    if (status->network)
+        printf(",\"network\":{\"open\":%s}", status->network == 1 ? "true" : "false");
     printf(",\"clock_offset_ms\":%.3f", (double)status->clock_offset_us / 1e3);
     printf(",\"memory\":{\"used\":%" PRIu64 ",\"max\":%" PRIu64 "},\"droplist\":%" PRIu64,
            status->memory_used, status->memory_max, status->droplist_entries);
@@ -70,6 +72,9 @@ static void print_status_text(const P2pd__Control__StatusReport *status) {
     cell_name(status->name, name);
     printf("\nname       %s\n", name);
     print_addresses(status);
+    if (status->network)
+        printf("network    %s\n", status->network == 1 ? "open: anybody may join"
+                                                       : "closed: its members share a secret");
     printf("uptime     %" PRId64 "d %02d:%02d:%02d\n", seconds / 86400, (int)(seconds / 3600 % 24),
            (int)(seconds / 60 % 60), (int)(seconds % 60));
     printf("neighbours %u (min %u, max %u), %u spare addresses\n", status->pool_neighbours,

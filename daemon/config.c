@@ -4,6 +4,7 @@
  * counts lines and refuses, in words, whatever inih would read differently from a person. */
 #include "daemon/config.h"
 #include "daemon/config_value.h"
+#include "daemon/core/node.h"
 
 #include "shared/paths.h"
 
@@ -240,6 +241,36 @@ static bool is_asked(const struct loading *l, const char *section, const char *n
     return l->overridden[i] || l->lines[i] > 0;
 }
 
+/* What strangers may cost us where nobody said so. Who has no configuration is in the network of the
+ * default name, with all others who have none. */
+#define PUBLIC_RELAY_RATE (1024 * 1024)
+#define OPEN_DISK_FREE 20
+
+static void adapt_to_network(struct config *c) {
+    const struct config_asked *asked = &c->asked;
+    const char *public = config_find("network", "name")->initial;
+    c->network_is_open = c->network_secret_file[0] == '\0';
+    c->network_is_public = c->network_is_open && strcmp(c->network_name, public) == 0;
+    if (!asked->files_accept)
+        c->files_accept = c->network_is_public ? FILES_KNOWN : FILES_ALL;
+    if (!asked->relay_rate)
+        c->relay_rate = c->network_is_public ? PUBLIC_RELAY_RATE : 0;
+    if (!asked->disk_free)
+        c->disk_free = c->network_is_open ? OPEN_DISK_FREE : 0;
+    c->inbox_free = asked->disk_free || !asked->inbox_max ? c->disk_free : 0;
+    c->files_free = asked->disk_free || !asked->files_max ? c->disk_free : 0;
+}
+
+static void note_asked(const struct loading *l) {
+    l->config->asked = (struct config_asked){
+        .files_accept = is_asked(l, "files", "accept"),
+        .relay_rate = is_asked(l, "relay", "rate"),
+        .disk_free = is_asked(l, "limits", "disk_free"),
+        .inbox_max = is_asked(l, "inbox", "max"),
+        .files_max = is_asked(l, "files", "max"),
+    };
+}
+
 /* A default yields to what was asked: "pool.max = 2" alone is no contradiction. */
 static void adapt_defaults(struct loading *l) {
     struct config *c = l->config;
@@ -314,6 +345,8 @@ static int finish(struct loading *l) {
     struct config *config = l->config;
     char why[FAILURE_MAX];
     int r = check_relations(l);
+    note_asked(l);
+    adapt_to_network(config);
     if (finish_path(l, config->control_socket, paths_socket, "control socket", "--socket") < 0)
         r = -EINVAL;
     if (config_make_absolute(l->source->folder, config->network_secret_file, why) < 0)
@@ -361,6 +394,7 @@ void config_keep_fixed(struct config *fresh, const struct config *running,
         tell(context, key);
         memcpy(field, was, key->size);
     }
+    adapt_to_network(fresh); /* it is still the network that it was */
 }
 
 int config_dump(const struct config *config, FILE *out) {

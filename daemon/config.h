@@ -26,6 +26,10 @@ struct config_hosts {
     char v[CONFIG_HOSTS_MAX][CONFIG_HOST_MAX];
     size_t n;
 };
+/* The keys whose defaults depend on the network: were they set? */
+struct config_asked {
+    bool files_accept, relay_rate, disk_free, inbox_max, files_max;
+};
 /* Numbers are int64_t whatever they count, durations microseconds; "" and 0 stand for none. */
 struct config {
     char name[NODE_NAME_MAX + 1], state[CONFIG_PATH_MAX];
@@ -39,7 +43,12 @@ struct config {
     int64_t link_heartbeat_us, link_timeout_us;
     int64_t route_relays, route_strict, route_guards, route_reuse;
     int64_t relay_rate, relay_month, relay_paths;
-    int64_t directory_max, memory_max;
+    int64_t directory_max, memory_max, disk_free;
+    /* What of disk_free holds for each: a maximum that was given takes its place. */
+    int64_t inbox_free, files_free;
+    struct config_asked asked;
+    bool network_is_open;   /* there is no secret */
+    bool network_is_public; /* nor a name of its own: who has no configuration is in it */
     int64_t delivery_expire_us, message_max;
     int64_t droplist_entries, retention_us, threads;
     int64_t inbox_accept, files_accept; /* enum inbox_accept, files_accept (core/node.h) */

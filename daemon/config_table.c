@@ -67,6 +67,8 @@ const struct config_key config_keys[] = {
      "known nodes at most"},
     {"limits", "memory", CONFIG_SIZE, 4 * M, 64 * G, "64M", FIELD(memory_max), RELOAD, NULL,
      "one budget over all queues and tables"},
+    {"limits", "disk_free", CONFIG_COUNT, 0, 95, "0", FIELD(disk_free), RELOAD, NULL,
+     "percent of the disk that others' messages and files leave free"},
     {"daemon", "threads", CONFIG_COUNT, 0, WORKERS_MAX, "0", FIELD(threads), FIXED, NULL,
      "threads that peel and encrypt; 0 = as many as processors, at most 8"},
     {"delivery", "expire", CONFIG_DURATION, SECOND, 365 * DAY, "7d",

@@ -418,6 +418,7 @@ static bool encode_status(struct encoder *encoder, const struct status_report *r
     status.outbox_pending = report->outbox_pending;
     status.mail_held = report->mail_held;
     status.mail_bytes = report->mail_held_bytes;
+    status.network = report->network_open ? 1 : 2;
     status.clock_offset_us = report->clock_offset_us;
     status.memory_used = report->memory_used;
     status.memory_max = report->memory_max;

@@ -54,6 +54,7 @@ struct shell {
     uint64_t
         gone[CONTROL_CLIENTS_MAX]; /* clients that went meanwhile: the core is told afterwards */
     size_t n_gone;
+    bool is_new; /* the first start with this identity */
     bool leaving;
     int exit_code;
 };

@@ -66,6 +66,9 @@ void shell_node_config(struct shell *shell, struct node_config *ret_config) {
     ret_config->inbox_max = (uint64_t)c->inbox_max;
     ret_config->files_quota = (uint64_t)c->files_quota;
     ret_config->files_max = (uint64_t)c->files_max;
+    ret_config->network_open = c->network_is_open;
+    ret_config->inbox_free = (uint8_t)c->inbox_free;
+    ret_config->files_free = (uint8_t)c->files_free;
     ret_config->mailbox_size = (uint64_t)c->mailbox_size;
     ret_config->mailbox_use = (unsigned)c->mailbox_use;
     ret_config->random = (struct core_random){fill_random, &shell->random};
@@ -128,11 +131,10 @@ static bool has_peer(const struct config_hosts *peers, const char *host) {
 /* ---- Opening ---- */
 
 static int open_keys(struct shell *shell, struct state_secrets *secrets, char error[FAILURE_MAX]) {
-    bool created;
-    int r = state_identity(shell->state, secrets, &created, error);
+    int r = state_identity(shell->state, secrets, &shell->is_new, error);
     if (r < 0)
         return r;
-    if (created)
+    if (shell->is_new)
         log_info(&shell->log, "first start: made a new identity in %s", shell->config->state);
     notify_status(&shell->notify, "deriving the network key");
     return state_network_key(shell->state, secrets, shell->config->network_name,
@@ -142,7 +144,7 @@ static int open_keys(struct shell *shell, struct state_secrets *secrets, char er
 static int open_store(struct shell *shell, char error[FAILURE_MAX]) {
     char path[CONFIG_PATH_MAX + 16];
     snprintf(path, sizeof path, "%s/messages.db", shell->config->state);
-    struct store_config config = {path, shell->config->state, shell->config->files_directory};
+    struct store_config config = {path, shell->config->state, shell->config->files_directory, NULL};
     int r = store_open(&shell->store, &config, error);
     if (r < 0)
         return r;
@@ -218,6 +220,28 @@ static void format_ready(const struct shell *shell, char *ret_text, size_t room)
         snprintf(ret_text + length, room - length, "socket %s", shell->config->control_socket);
 }
 
+/* For whoever starts a node without having read what it does by itself. */
+static void say_what_is_open(const struct shell *shell) {
+    static const char *const senders[] = {[INBOX_ALL] = "anybody",
+                                          [INBOX_KNOWN] = "known senders",
+                                          [INBOX_ALLOWED] = "allowed senders"};
+    static const char *const files[] = {
+        [FILES_NONE] = "nobody", [FILES_KNOWN] = "known senders", [FILES_ALL] = "the same"};
+    const struct config *c = shell->config;
+    char relays[64] = "nothing is relayed for others";
+    if (c->relay && c->relay_rate > 0)
+        snprintf(relays, sizeof relays, "relays for others at up to %.4g MB/s",
+                 (double)c->relay_rate / (1 << 20));
+    else if (c->relay)
+        snprintf(relays, sizeof relays, "relays for others without a bound");
+    log_info(&shell->log,
+             "%s; messages are taken from %s, files from %s; %s; of the disk others leave %d%% "
+             "free; see p2pd.conf(5)",
+             c->network_is_open ? "open network: anybody may join"
+                                : "closed network: who has its secret is in",
+             senders[c->inbox_accept], files[c->files_accept], relays, (int)c->disk_free);
+}
+
 static void begin(struct shell *shell) {
     char ready[512];
     const struct config_hosts *peers = &shell->config->peers;
@@ -228,6 +252,8 @@ static void begin(struct shell *shell) {
             shell_introduce(shell, peers->v[i]);
     format_ready(shell, ready, sizeof ready);
     log_info(&shell->log, "%s", ready);
+    if (shell->is_new)
+        say_what_is_open(shell);
     notify_ready(&shell->notify, ready);
 }
 

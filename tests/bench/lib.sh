@@ -44,10 +44,12 @@ client() {
 has_key() { # SECTION.KEY=VALUE: does this p2pd have such a key?
     "$bin/p2pd" -t --set "$1" >/dev/null 2>&1
 }
+# Strangers may do what the machine can.
+unbound=(--set relay.rate=0 --set files.accept=all)
 spawn() { # NODE [OPTION...]: without waiting for it
     local n=$1
     shift
-    "$bin/p2pd" --listen "127.0.0.$n" --state "${states:-$dir}/$n" --socket "$dir/$n.sock" --set log.level=warning "$@" \
+    "$bin/p2pd" --listen "127.0.0.$n" --state "${states:-$dir}/$n" --socket "$dir/$n.sock" --set log.level=warning "${unbound[@]}" "$@" \
         </dev/null >>"$dir/$n.log" 2>&1 &
     pids[$n]=$!
 }

@@ -8,7 +8,7 @@ SEED=${SEED:-1}
 NODES='2 3 4 5 6 7 8'
 SENDERS='2 3 4'
 RECIPIENT=8
-QUICK=(--set link.heartbeat=1s --set link.timeout=3s --set pool.min=3 --set pool.max=5)
+QUICK=(--set link.heartbeat=1s --set link.timeout=3s --set pool.min=3 --set pool.max=5 --set relay.rate=0)
 WAIT_S=120
 
 setup() {

@@ -3,7 +3,8 @@
 # is choosy about what it takes.
 load helpers
 
-QUICK=(--set link.heartbeat=1s --set link.timeout=3s --set pool.min=3)
+# They are strangers to each other, and send more than a relay passes on by itself in the network of all who have no configuration.
+QUICK=(--set link.heartbeat=1s --set link.timeout=3s --set pool.min=3 --set files.accept=all --set relay.rate=0)
 BLOCK=61440 # of a parcel
 
 setup_file() {
@@ -38,7 +39,7 @@ choose() { # LINE...
     if [ -f "$DIR/7.pid" ]; then
         ctl 7 reload
     else
-        start_node 7 -c "$DIR/7.conf" "${QUICK[@]}" --peer "$NET.2" --peer "$NET.3"
+        start_node 7 -c "$DIR/7.conf" "${QUICK[@]:0:6}" --peer "$NET.2" --peer "$NET.3"
         wait_until has_route 2 7
     fi
 }
@@ -251,13 +252,40 @@ take_and_compare() { # N NAME ORIGINAL
     spool_is_empty 2
 }
 
+@test "a network without a configuration: files from strangers are refused with what helps, from known senders they come" {
+    local name
+    start_node 9 --set link.heartbeat=1s --set link.timeout=3s --peer "$NET.2" --peer "$NET.3"
+    wait_until has_route 2 9
+    to=$(id_of 9)
+    printf x >"$DIR/x"
+    grep -q 'open network: anybody may join; messages are taken from anybody, files from known senders; relays for others at up to 1 MB/s' "$DIR/9.log"
+    [ "$(field 9 .network.open)" = true ]
+    expect_exit 1 ctl 2 send --wait=60s "$to" "$DIR/x"
+    [[ $ERR == *'takes no files from us (it may p2pctl allow us)'* ]]
+    ctl 9 allow "$(id_of 2)"
+    ctl 2 send -q --wait=60s "$to" "$DIR/x"
+    take_and_compare 9 x "$DIR/x"
+    stop_node 9
+    # It says so once; and a reload takes over what is said of files.
+    printf '[files]\naccept = none\n' >"$DIR/9.conf"
+    start_node 9 -c "$DIR/9.conf" --set link.heartbeat=1s --set link.timeout=3s --peer "$NET.2" --peer "$NET.3"
+    [ "$(grep -c 'open network' "$DIR/9.log")" = 1 ]
+    wait_until has_route 2 9
+    expect_exit 1 ctl 2 send --wait=60s "$to" "$DIR/x"
+    printf '[files]\naccept = all\n' >"$DIR/9.conf"
+    ctl 9 reload
+    ctl 9 unblock "$(id_of 2)"
+    ctl 2 send -q --wait=60s "$to" "$DIR/x"
+    stop_node 9
+}
+
 @test "a full disk: refused, or waited for; what was accepted is whole" {
     mkdir -p "$DIR/disk"
     mount -t tmpfs -o size=90m tmpfs "$DIR/disk" 2>/dev/null || skip 'no right to mount a small file system'
     if [ -f "$DIR/7.pid" ]; then
         stop_node 7
     fi
-    choose '[files]' "directory = $DIR/disk"
+    choose '[files]' 'accept = all' "directory = $DIR/disk"
     to=$(id_of 7)
     wait_until has_route 2 7
     random_file $((30 << 20)) "$DIR/large"

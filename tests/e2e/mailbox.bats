@@ -3,7 +3,7 @@
 # node 3 gets, nodes 7 and 8 are the mailboxes.
 load helpers
 
-QUICK=(--set link.heartbeat=1s --set link.timeout=3s --set pool.min=3 --set pool.max=5)
+QUICK=(--set link.heartbeat=1s --set link.timeout=3s --set pool.min=3 --set pool.max=5 --set relay.rate=0)
 KEEPING=(--set mailbox.size=10M)
 WAIT_S=40
 

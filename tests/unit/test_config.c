@@ -454,6 +454,88 @@ static void test_defaults_yield(void **state) {
     assert_int_equal(config->link_timeout_us, 180 * US_PER_S);
 }
 
+static void load(struct config_source *source) {
+    if (config_load(source, config, &mistakes) < 0)
+        fail_msg("%s", mistakes.v[0]);
+}
+
+/* Who has said nothing is in the network of all who have said nothing: strangers may cost it little.
+ * A name of its own keeps out who does not know it, a secret whoever has it not. */
+static void test_defaults_follow_the_network(void **state) {
+    (void)state;
+    static const struct {
+        const char *section, *name, *value;
+        int accept;
+        int64_t rate, inbox_free, files_free;
+        bool open;
+    } cases[] = {
+        {"node", "state", "/s", FILES_KNOWN, 1 << 20, 20, 20, true},
+        {"network", "name", "p2pd", FILES_KNOWN, 1 << 20, 20, 20, true},
+        {"network", "name", "ours", FILES_ALL, 0, 20, 20, true},
+        {"network", "secret_file", "/k", FILES_ALL, 0, 0, 0, false},
+        {"files", "accept", "all", FILES_ALL, 1 << 20, 20, 20, true},
+        {"files", "accept", "none", FILES_NONE, 1 << 20, 20, 20, true},
+        {"relay", "rate", "0", FILES_KNOWN, 0, 20, 20, true},
+        {"relay", "rate", "5", FILES_KNOWN, 5, 20, 20, true},
+        {"inbox", "max", "8G", FILES_KNOWN, 1 << 20, 0, 20, true},
+        {"files", "max", "0", FILES_KNOWN, 1 << 20, 20, 0, true},
+        {"limits", "disk_free", "95", FILES_KNOWN, 1 << 20, 95, 95, true},
+        {"limits", "disk_free", "0", FILES_KNOWN, 1 << 20, 0, 0, true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct config_source source = {.folder = "/base"};
+        override(&source, "node", "state", "/s");
+        override(&source, "control", "socket", "/c");
+        override(&source, cases[i].section, cases[i].name, cases[i].value);
+        load(&source);
+        assert_int_equal(config->files_accept, cases[i].accept);
+        assert_int_equal(config->relay_rate, cases[i].rate);
+        assert_int_equal(config->inbox_free, cases[i].inbox_free);
+        assert_int_equal(config->files_free, cases[i].files_free);
+        assert_int_equal(config->network_is_open, cases[i].open);
+    }
+}
+
+/* A share that is asked for holds beside a maximum that is. */
+static void test_a_share_and_a_maximum(void **state) {
+    (void)state;
+    struct config_source source = {.folder = "/base"};
+    override(&source, "node", "state", "/s");
+    override(&source, "control", "socket", "/c");
+    override(&source, "inbox", "max", "1G");
+    override(&source, "limits", "disk_free", "10");
+    load(&source);
+    assert_int_equal(config->inbox_free, 10);
+    assert_int_equal(config->files_free, 10);
+}
+
+static void ignore_key(void *context, const struct config_key *key) {
+    (void)context, (void)key;
+}
+
+/* A secret that is entered while the daemon runs closes nothing before its next start. */
+static void test_reload_goes_by_the_network_that_runs(void **state) {
+    (void)state;
+    struct config *running = malloc(sizeof *running);
+    struct config_source source = {.folder = "/base"};
+    override(&source, "node", "state", "/s");
+    override(&source, "control", "socket", "/c");
+    load(&source);
+    *running = *config;
+    override(&source, "network", "secret_file", "/k");
+    load(&source);
+    assert_int_equal(config->files_accept, FILES_ALL);
+    config_keep_fixed(config, running, ignore_key, NULL);
+    assert_int_equal(config->files_accept, FILES_KNOWN);
+    assert_int_equal(config->relay_rate, 1 << 20);
+    assert_true(config->network_is_open);
+    override(&source, "files", "accept", "all");
+    load(&source);
+    config_keep_fixed(config, running, ignore_key, NULL);
+    assert_int_equal(config->files_accept, FILES_ALL);
+    free(running);
+}
+
 /* What --dump prints, read back, is the same configuration to the last byte. */
 static void test_dump_reads_back(void **state) {
     (void)state;
@@ -473,6 +555,7 @@ static void test_dump_reads_back(void **state) {
     assert_non_null(strstr(text, "secret_file = /secret\n"));
     config_init(again);
     assert_int_equal(config_parse(again, "dump", text, length, NULL, &mistakes), 0);
+    again->asked = config->asked; /* all are, by the dump */
     assert_memory_equal(again, config, sizeof *config);
     free(text);
     free(again);
@@ -497,17 +580,21 @@ static void test_reload_keeps_what_is_fixed(void **state) {
     config_keep_fixed(fresh, config, count_key, &count);
     assert_int_equal(count, 0);
     assert_int_equal(config_set(fresh, name, "new", error), 0);
-    assert_int_equal(config_set(fresh, rate, "1M", error), 0);
+    assert_int_equal(config_set(fresh, rate, "2M", error), 0);
+    fresh->asked.relay_rate = true;
     config_keep_fixed(fresh, config, count_key, &count);
     assert_int_equal(count, 1);
     assert_string_equal(fresh->name, "old");
-    assert_int_equal(fresh->relay_rate, 1 << 20);
+    assert_int_equal(fresh->relay_rate, 2 << 20);
     free(fresh);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_defaults, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_defaults_follow_the_network, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_share_and_a_maximum, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_reload_goes_by_the_network_that_runs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_table, setup, teardown),
         cmocka_unit_test_setup_teardown(test_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_errors_name_file_and_line, setup, teardown),
