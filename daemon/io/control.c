@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define ACCEPT_AGAIN_S 1.0
@@ -127,6 +128,38 @@ static void on_again(struct ev_loop *loop, ev_timer *watcher, int events) {
     ev_io_start(loop, &control->listen);
 }
 
+/* Which file is the socket, right after it was made. */
+static void remember_file(struct control *control) {
+    struct stat status;
+    bool known = lstat(control->path, &status) == 0;
+    control->device = known ? status.st_dev : 0;
+    control->inode = known ? status.st_ino : 0;
+}
+
+static bool is_file_ours(const struct control *control) {
+    struct stat status;
+    return lstat(control->path, &status) == 0 && S_ISSOCK(status.st_mode) &&
+           status.st_dev == control->device && status.st_ino == control->inode;
+}
+
+int control_tend(struct control *control, char ret_error[FAILURE_MAX]) {
+    if (control->fd < 0 || is_file_ours(control))
+        return 0;
+    int fd = control_socket_listen(&control->config, ret_error);
+    if (fd < 0)
+        return fd;
+    on_listen(control->loop, &control->listen, EV_READ); /* who came before it was removed */
+    bool was_active = ev_is_active(&control->listen);
+    ev_io_stop(control->loop, &control->listen);
+    close(control->fd);
+    control->fd = fd;
+    remember_file(control);
+    ev_io_set(&control->listen, fd, EV_READ);
+    if (was_active)
+        ev_io_start(control->loop, &control->listen);
+    return 1;
+}
+
 int control_open(struct control **ret_control, struct ev_loop *loop,
                  const struct control_config *config, const struct control_sink *sink,
                  char ret_error[FAILURE_MAX]) {
@@ -146,7 +179,10 @@ int control_open(struct control **ret_control, struct ev_loop *loop,
     control->sink = *sink;
     control->credentials = config->credentials ? config->credentials : control_socket_credentials;
     control->path = path;
+    control->config = *config;
+    control->config.path = path;
     control->fd = fd;
+    remember_file(control);
     control_reconfigure(control, config);
     ev_io_init(&control->listen, on_listen, fd, EV_READ);
     ev_timer_init(&control->again, on_again, ACCEPT_AGAIN_S, 0.);
@@ -159,7 +195,7 @@ int control_open(struct control **ret_control, struct ev_loop *loop,
 }
 
 void control_reconfigure(struct control *control, const struct control_config *config) {
-    control->gid = config->gid;
+    control->gid = control->config.gid = config->gid;
     control->message_max =
         config->message_max < FRAME_MESSAGE_MAX ? config->message_max : FRAME_MESSAGE_MAX;
 }
@@ -211,7 +247,8 @@ void control_hide(struct control *control) {
         send_abandon(client);
     ev_io_stop(control->loop, &control->listen);
     ev_timer_stop(control->loop, &control->again);
-    unlink(control->path);
+    if (is_file_ours(control))
+        unlink(control->path);
     close(control->fd);
     control->fd = -1;
 }

@@ -68,6 +68,9 @@ int control_open(struct control **ret_control, struct ev_loop *loop,
                  char ret_error[FAILURE_MAX]);
 /* Take over what a reload may change: gid and message_max. */
 void control_reconfigure(struct control *control, const struct control_config *config);
+/* Is the socket still at its place? 0: yes; 1: it was removed, and is there again; negative errno: it
+ * is not, and ret_error says why it cannot be. Connections that there are stay. */
+int control_tend(struct control *control, char ret_error[FAILURE_MAX]);
 /* From here on nothing that clients ask is read, or it is again. For a caller that is behind with what
  * was asked: others than clients need not wait then. May be called from within a request. */
 void control_hold(struct control *control, bool hold);

@@ -80,6 +80,9 @@ struct control {
     struct control_sink sink;
     int (*credentials)(int fd, struct control_peer *ret_peer);
     char *path;
+    struct control_config config; /* its path is the above */
+    dev_t device;                 /* of the socket's file, to know whether it is still ours */
+    ino_t inode;
     gid_t gid;
     size_t message_max;
     int fd;

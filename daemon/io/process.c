@@ -4,6 +4,7 @@
 #endif
 #include "daemon/io/process.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #ifdef __GLIBC__
@@ -11,17 +12,22 @@
 #endif
 #include <pthread.h>
 #include <signal.h>
+#include <sodium.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
 #include <unistd.h>
 
 /* Sockets, store, log, and a handful of clients. */
 #define FILES_MIN 32
 #define FILES_WANTED 4096
+#define FILES_TRIED 65536 /* to close, where nothing lists what is open */
 /* getaddrinfo with all its plugins is the hungriest thing on it. */
 #define THREAD_STACK (256 * 1024)
 
@@ -48,11 +54,24 @@ static void open_standard_streams(void) {
         close(fd);
 }
 
+/* Whoever started us may have ignored or blocked what we live by: a blocked SIGTERM or SIGALRM would
+ * let nothing end us, an ignored SIGCHLD takes the exit code of a failed start away. SIGXFSZ would
+ * kill us where a write at the file size limit is an error like any other. */
+static void reset_signals(void) {
+    sigset_t none;
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL);
+    signal(SIGALRM, SIG_DFL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 int process_prepare(char error[FAILURE_MAX]) {
     open_standard_streams();
     /* Secrets are besides in memory that no dump includes: libsodium marks it. */
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
-    signal(SIGPIPE, SIG_IGN);
+    reset_signals();
     umask(077);
 #ifdef __GLIBC__
     mallopt(M_ARENA_MAX, 1); /* an arena a thread would cost more than it saves here */
@@ -81,6 +100,47 @@ static void __attribute__((noreturn)) wait_for_start(int pipe, pid_t child) {
     _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
 }
 
+/* By the list of what is open, where the system has one; else by trying, as far as anybody goes. */
+static void close_listed(int first) {
+    DIR *list = opendir("/dev/fd");
+    if (!list) {
+        for (int fd = first; fd < FILES_TRIED; fd++)
+            close(fd);
+        return;
+    }
+    for (const struct dirent *entry = readdir(list); entry; entry = readdir(list)) {
+        int fd = atoi(entry->d_name); /* "." and ".." are 0 */
+        if (fd >= first && fd != dirfd(list))
+            close(fd);
+    }
+    closedir(list);
+}
+
+static void close_from(int first) {
+#ifdef SYS_close_range
+    if (syscall(SYS_close_range, (unsigned)first, ~0u, 0u) == 0)
+        return;
+#endif
+    close_listed(first);
+}
+
+/* What the caller had open beyond the standard streams is the caller's: a lock would be held, and a
+ * pipe's reader would wait for its end, for as long as we live. `kept` goes on as the returned
+ * descriptor. In the foreground all stays, since there it is passed on purpose: setlock and chpst
+ * hold their lock by it. */
+static int let_go_of_descriptors(int kept) {
+    const int first = STDERR_FILENO + 1;
+    randombytes_close(); /* libsodium's own may be among them */
+    if (kept != first) {
+        dup2(kept, first);
+        close(kept);
+    }
+    fcntl(first, F_SETFD, FD_CLOEXEC);
+    close_from(first + 1);
+    randombytes_stir();
+    return first;
+}
+
 int process_background(struct process_background *ret_background, const char *pidfile,
                        char error[FAILURE_MAX]) {
     int ends[2];
@@ -98,13 +158,12 @@ int process_background(struct process_background *ret_background, const char *pi
         wait_for_start(ends[0], child);
     }
     close(ends[0]);
-    fcntl(ends[1], F_SETFD, FD_CLOEXEC);
     setsid();
-    *ret_background = (struct process_background){ends[1], pidfile};
+    *ret_background = (struct process_background){let_go_of_descriptors(ends[1]), pidfile};
     return 0;
 }
 
-static int write_pidfile(const char *path, char error[FAILURE_MAX]) {
+int process_write_pidfile(const char *path, char error[FAILURE_MAX]) {
     char text[32];
     int length = snprintf(text, sizeof text, "%ld\n", (long)getpid());
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
@@ -121,12 +180,14 @@ int process_started(struct process_background *background, char error[FAILURE_MA
     if (background->pipe < 0)
         return 0;
     if (background->pidfile) {
-        int r = write_pidfile(background->pidfile, error);
+        int r = process_write_pidfile(background->pidfile, error);
         if (r < 0)
             return r;
     }
     int null = open("/dev/null", O_RDWR | O_NOCTTY);
-    for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
+    if (null < 0) /* or the caller's streams would be kept */
+        return failure(error, -errno, "/dev/null: %s", strerror(errno));
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
         dup2(null, fd);
     if (null > STDERR_FILENO)
         close(null);
@@ -139,8 +200,19 @@ int process_started(struct process_background *background, char error[FAILURE_MA
     return 0;
 }
 
+/* It may be another daemon's by now. */
+static bool is_pidfile_ours(const char *path) {
+    char text[32] = "";
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return false;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    return n > 0 && strtol(text, NULL, 10) == (long)getpid();
+}
+
 void process_ended(const struct process_background *background) {
-    if (background->pidfile && background->pipe < 0)
+    if (background->pidfile && background->pipe < 0 && is_pidfile_ours(background->pidfile))
         unlink(background->pidfile);
 }
 

@@ -7,8 +7,8 @@
 
 #include <sys/types.h>
 
-/* All standard streams open, no core dumps (before a key is read), no SIGPIPE, files for us
- * alone, as few and small heaps as the system lets us ask for, limits on open files and locked
+/* All standard streams open, signals as we need them whatever was inherited, no core dumps (before
+ * a key is read), files for us alone, as few and small heaps as the system lets us ask for, limits on open files and locked
  * memory up to what is allowed. 0, or -EMFILE: too few files for anything. */
 int process_prepare(char error[FAILURE_MAX]);
 
@@ -18,14 +18,17 @@ struct process_background {
     int pipe; /* -1: in the foreground */
     const char *pidfile;
 };
-/* Fork. In the child: 0 and *ret_background. The parent does not return: it exits as the child
+/* Fork. In the child: 0 and *ret_background; of the caller's descriptors only the standard streams
+ * are left, until process_started. The parent does not return: it exits as the child
  * tells it. */
 int process_background(struct process_background *ret_background, const char *pidfile,
                        char error[FAILURE_MAX]);
 /* In the child, once up: write the pid file, let go of folder and standard streams, release the
  * parent with exit code 0. Does nothing in the foreground. 0, or negative errno and a line. */
 int process_started(struct process_background *background, char error[FAILURE_MAX]);
-/* At the end: remove the pid file that process_started wrote. */
+/* The pid file alone: 0, or negative errno and a line. */
+int process_write_pidfile(const char *path, char error[FAILURE_MAX]);
+/* At the end: remove the pid file that process_started wrote, if it is still ours. */
 void process_ended(const struct process_background *background);
 
 /* From now on the process ends with exit code 0 within `seconds`, whatever hangs. Safe in a

@@ -21,6 +21,7 @@
 #define RESULTS_A_TURN 64
 /* For what the kernel did not take at once when leaving. */
 #define FLUSH_S 0.5
+#define TEND_S 5.0
 #define REFRESH_S (10 * 60.0) /* names are looked up again, while links are lacking */
 /* Of the 5 s within which SIGTERM ends us. */
 #define END_S 4
@@ -213,6 +214,11 @@ static void on_refresh(struct ev_loop *loop, ev_timer *watcher, int events) {
         resolve_refresh(shell->resolve);
 }
 
+static void on_tend(struct ev_loop *loop, ev_timer *watcher, int events) {
+    (void)watcher, (void)events;
+    shell_tend(ev_userdata(loop));
+}
+
 static void on_backed_up(struct ev_loop *loop, ev_async *watcher, int events) {
     struct shell *shell = ev_userdata(loop);
     char error[FAILURE_MAX];
@@ -392,6 +398,8 @@ void shell_watch(struct shell *shell) {
     ev_timer_init(&shell->deadline, on_deadline, 0, 0);
     ev_timer_init(&shell->refresh, on_refresh, REFRESH_S, REFRESH_S);
     ev_timer_start(shell->loop, &shell->refresh);
+    ev_timer_init(&shell->tend, on_tend, TEND_S, TEND_S);
+    ev_timer_start(shell->loop, &shell->tend);
     ev_async_init(&shell->stored, on_stored);
     ev_async_init(&shell->resolved, on_resolved);
     ev_async_start(shell->loop, &shell->stored);

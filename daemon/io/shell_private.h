@@ -44,9 +44,12 @@ struct shell {
     struct node *node;
 
     ev_io readable[UDP_SOCKETS_MAX], writable[UDP_SOCKETS_MAX];
-    ev_timer wake, watchdog, deadline, refresh;
+    ev_timer wake, watchdog, deadline, refresh, tend;
     ev_async stored, resolved, backed_up;
     ev_signal terminate, interrupt, hangup;
+
+    struct finding machine[MACHINE_TOPICS]; /* as the node was told last */
+    uint64_t log_lost;                      /* lines, likewise */
 
     struct mono wake_at;                /* for which `wake` is armed */
     int64_t excused_us, wall_behind_us; /* see shell.c, Lateness */
@@ -70,6 +73,13 @@ void shell_introduce(struct shell *shell, const char *host);
 void shell_node_config(struct shell *shell, struct node_config *ret_config);
 /* Read the configuration again; on failure the old one stays. 0, or negative errno and a line. */
 int shell_reload(struct shell *shell, char error[FAILURE_MAX]);
+
+/* shell_tend.c: look at what the daemon lives in and others can take away, mend what can be, and say
+ * what cannot. Now and every few seconds; nothing while leaving. */
+void shell_tend(struct shell *shell);
+/* Something is amiss with the machine, or (`text` empty) no more: logged once, and told the node. */
+void shell_tell_machine(struct shell *shell, enum machine_topic topic, enum finding_level level,
+                        const char *text);
 
 /* The watchers' and the control socket's side, set up by shell_start.c. */
 void shell_watch(struct shell *shell);

@@ -393,6 +393,7 @@ static int load_again(struct shell *shell, struct config *fresh, char error[FAIL
 int shell_reload(struct shell *shell, char error[FAILURE_MAX]) {
     struct config *fresh = malloc(sizeof *fresh);
     struct control_config control;
+    shell_tend(shell);
     notify_reloading(&shell->notify, monotonic_us());
     int r = fresh ? load_again(shell, fresh, error) : failure(error, -ENOMEM, "out of memory");
     if (r == 0)

@@ -28,6 +28,7 @@
 
 struct state {
     int folder, lock;
+    ino_t database; /* messages.db as it was first seen; 0: not yet */
     char path[PATH_MAX];
 };
 
@@ -115,6 +116,60 @@ int state_open(struct state **ret_state, const char *path, char error[FAILURE_MA
         state_close(state);
     else
         *ret_state = state;
+    return r;
+}
+
+static bool is_same_file(const struct stat *a, const struct stat *b) {
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* A lock file that was removed locks nothing: the next daemon would make one of its own. */
+static int keep_lock(struct state *state, char error[FAILURE_MAX]) {
+    struct stat named, held;
+    if (fstatat(state->folder, "lock", &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+        fstat(state->lock, &held) == 0 && is_same_file(&named, &held))
+        return 0;
+    int before = state->lock;
+    int r = lock_folder(state, error);
+    if (r == 0) {
+        close(before);
+        return 0;
+    }
+    if (state->lock >= 0)
+        close(state->lock);
+    state->lock = before;
+    return r;
+}
+
+static int keep_database(struct state *state, char error[FAILURE_MAX]) {
+    struct stat st;
+    bool is_there = fstatat(state->folder, "messages.db", &st, AT_SYMLINK_NOFOLLOW) == 0;
+    if (is_there && state->database == 0)
+        state->database = st.st_ino;
+    if (is_there && st.st_ino == state->database)
+        return 0;
+    return failure(error, -ENOENT,
+                   "%s/messages.db was %s while p2pd runs: what is stored from now on does not "
+                   "stay. Put it back, or save it (p2pctl backup) before p2pd ends",
+                   state->path, is_there ? "replaced" : "removed");
+}
+
+int state_check(struct state *state, char error[FAILURE_MAX]) {
+    struct stat named, held;
+    if (stat(state->path, &named) < 0 || fstat(state->folder, &held) < 0 ||
+        !is_same_file(&named, &held))
+        return failure(error, -ENOENT,
+                       "the state folder %s was moved, removed or replaced while p2pd runs: what "
+                       "is stored from now on does not stay. Put it back, or stop p2pd",
+                       state->path);
+    int r = keep_lock(state, error);
+    if (r == 0)
+        r = keep_database(state, error);
+    if (r == 0 && fstatat(state->folder, "identity.key", &named, AT_SYMLINK_NOFOLLOW) < 0)
+        r = failure(error, -ENOENT,
+                    "%s/identity.key was removed while p2pd runs: at its next start this would be "
+                    "another node. Put it back from a copy",
+                    state->path);
     return r;
 }
 

@@ -30,6 +30,9 @@ void state_secrets_free(struct state_secrets *secrets);
  * if a daemon has it. */
 int state_open(struct state **ret_state, const char *path, char error[FAILURE_MAX]);
 int state_folder(const struct state *state); /* its descriptor, the state's own */
+/* Is it all still there, once a daemon runs in it? What can be mended is. 0, or what is amiss and what
+ * to do. */
+int state_check(struct state *state, char error[FAILURE_MAX]);
 /* Unlocks; takes NULL. */
 void state_close(struct state *state);
 

@@ -73,3 +73,148 @@ END
     push_wait 3 2 hello
     stop_node 2
 }
+
+background() { # [OPTION...]
+    "$P2PD_BIN/p2pd" -b --pidfile "$DIR/2.pid" --listen "$NET.2" --state "$DIR/2" --socket "$DIR/2.sock" "$@"
+}
+
+@test "-b keeps nothing that its caller had open" {
+    mkfifo "$DIR/pipe"
+    exec 9>"$DIR/lock"
+    flock 9
+    timeout 20 cat "$DIR/pipe" 3>&- 9>&- & # as command substitution does: until nobody can write to it
+    background 3>&- 5>"$DIR/pipe" 700>"$DIR/pipe" >"$DIR/pipe" 2>&1
+    wait $!
+    answers 2
+    exec 9>&-
+    flock -n "$DIR/lock" true
+    if [ -d "/proc/$(pid_of 2)/fd" ]; then
+        for fd in 0 1 2; do [ "$(readlink "/proc/$(pid_of 2)/fd/$fd")" = /dev/null ]; done
+    fi
+    ctl 2 push "$(id_of 2)" 'randomness and the store are still there'
+    stop_node 2
+}
+
+@test "in the foreground what the caller passes stays open: setlock holds its lock so" {
+    exec 9>"$DIR/lock"
+    flock 9
+    start_node 2
+    exec 9>&-
+    fails flock -n "$DIR/lock" true
+    stop_node 2
+    flock -n "$DIR/lock" true
+}
+
+@test "signals that the caller blocked or ignored" {
+    env --block-signal=TERM --ignore-signal=CHLD true 2>/dev/null || skip 'env cannot set signals here'
+    env --block-signal=TERM,ALRM,HUP,INT "$P2PD_BIN/p2pd" --listen "$NET.2" --state "$DIR/2" --socket "$DIR/2.sock" \
+        </dev/null >>"$DIR/2.log" 2>&1 3>&- &
+    echo $! >"$DIR/2.pid"
+    wait_until answers 2
+    kill -HUP "$(pid_of 2)"
+    wait_until grep -q 'configuration read again' "$DIR/2.log"
+    stop_node 2
+
+    : >"$DIR/file"
+    expect_exit 1 env --ignore-signal=CHLD "$P2PD_BIN/p2pd" -b --listen "$NET.2" --state "$DIR/file/x" --socket "$DIR/s"
+    expect_exit 1 env --ignore-signal=CHLD "$P2PD_BIN/p2pd" -b --pidfile "$DIR/none/pid" --listen "$NET.2" --state "$DIR/2" \
+        --socket "$DIR/2.sock"
+}
+
+@test "the pid file goes at the end only if it is still ours" {
+    background 3>&-
+    pid=$(pid_of 2)
+    echo 1 >"$DIR/2.pid"
+    kill "$pid"
+    wait_until is_gone "$pid"
+    [ "$(<"$DIR/2.pid")" = 1 ]
+    rm "$DIR/2.pid"
+}
+
+socket_is_back() { # and it is private
+    answers 2 && [ "$(stat -c %a "$DIR/2/run/sock")" = 600 ]
+}
+finds() { # TOPIC WORDS: the doctor does
+    ctl 2 doctor --json | jq -e --arg topic "$1" --arg words "$2" '.[] | select(.topic == $topic and (.text | contains($words)))'
+}
+finds_nothing_of() { # TOPIC
+    ctl 2 doctor --json | jq -e --arg topic "$1" 'all(.[]; .topic != $topic)'
+}
+
+has_socket() { # PID: and more than that it lives, where this can be seen
+    [ ! -d "/proc/$1/fd" ] || find "/proc/$1/fd" -lname 'socket:*' | grep -q .
+}
+
+@test "a socket that somebody removes is made again, its folder too" {
+    mkdir -p "$DIR/2"
+    chmod 700 "$DIR/2"
+    "$P2PD_BIN/p2pd" --listen "$NET.2" --state "$DIR/2" --socket "$DIR/2/run/sock" </dev/null >>"$DIR/2.log" 2>&1 3>&- &
+    echo $! >"$DIR/2.pid"
+    ln -s 2/run/sock "$DIR/2.sock"
+    wait_until socket_is_back
+    rm "$DIR/2/run/sock" # on SIGHUP at once
+    kill -HUP "$(pid_of 2)"
+    wait_until socket_is_back
+    rm "$DIR/2/run/sock" # or by itself
+    wait_until socket_is_back
+    rm -r "$DIR/2/run"
+    wait_until socket_is_back
+
+    # A client that is connected keeps its connection.
+    "$P2PD_BIN/p2pctl" -s "$DIR/2.sock" pull --wait=60s >"$DIR/pulled" 3>&- &
+    client=$!
+    wait_until has_socket $client
+    rm "$DIR/2/run/sock"
+    wait_until socket_is_back
+    ctl 2 push "$(id_of 2)" 'to one that was waiting'
+    wait $client
+    grep -q 'to one that was waiting' "$DIR/pulled"
+
+    # What is not ours is left alone, during and at the end.
+    rm "$DIR/2/run/sock"
+    echo 'of somebody else' >"$DIR/2/run/sock"
+    wait_until grep -q 'exists and is no socket' "$DIR/2.log"
+    stop_node 2
+    [ "$(<"$DIR/2/run/sock")" = 'of somebody else' ]
+}
+
+@test "what is taken away from a running daemon's state folder: said, and mended where that can be" {
+    start_node 2
+    rm "$DIR/2/lock"
+    wait_until test -f "$DIR/2/lock"
+    fails "$P2PD_BIN/p2pd" --listen "$NET.3" --state "$DIR/2" --socket "$DIR/3.sock" 2>"$DIR/err"
+    grep -q 'another p2pd' "$DIR/err"
+
+    mv "$DIR/2/identity.key" "$DIR/key"
+    wait_until finds state identity.key
+    grep -q 'warning: .*identity.key' "$DIR/2.log"
+    mv "$DIR/key" "$DIR/2/identity.key"
+    wait_until finds_nothing_of state
+
+    mv "$DIR/2/messages.db" "$DIR/db"
+    wait_until finds state messages.db
+    mv "$DIR/db" "$DIR/2/messages.db"
+    wait_until finds_nothing_of state
+
+    mv "$DIR/2" "$DIR/elsewhere"
+    wait_until finds state "$DIR/2"
+    mv "$DIR/elsewhere" "$DIR/2"
+    wait_until finds_nothing_of state
+}
+
+@test "a pid file that somebody removes is written again" {
+    background 3>&-
+    pid=$(pid_of 2)
+    rm "$DIR/2.pid"
+    wait_until test -s "$DIR/2.pid"
+    [ "$(pid_of 2)" = "$pid" ]
+}
+
+@test "lines that the log lost: the doctor says so" {
+    exec 7>/dev/full
+    "$P2PD_BIN/p2pd" --listen "$NET.2" --state "$DIR/2" --socket "$DIR/2.sock" </dev/null 2>&7 3>&- 7>&- &
+    echo $! >"$DIR/2.pid"
+    exec 7>&-
+    wait_until answers 2
+    wait_until finds log 'lost'
+}

@@ -1,0 +1,80 @@
+/* What the daemon lives in belongs to the machine: a cleaner of /tmp removes its socket, somebody moves
+ * its folder, nobody reads its log. It would run on and be of no use to anybody; so it looks, mends
+ * what it can, and tells the log once and the doctor for as long as it lasts. */
+#include "daemon/io/process.h"
+#include "daemon/io/shell_private.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <unistd.h>
+
+static const char *const topics[MACHINE_TOPICS] = {[MACHINE_MEMORY] = "memory",
+                                                   [MACHINE_ADDRESS] = "address",
+                                                   [MACHINE_SOCKET] = "socket",
+                                                   [MACHINE_STATE] = "state",
+                                                   [MACHINE_LOG] = "log"};
+
+void shell_tell_machine(struct shell *shell, enum machine_topic topic, enum finding_level level,
+                        const char *text) {
+    struct finding *last = &shell->machine[topic];
+    struct finding finding = {.level = *text ? level : FINDING_OK, .topic = topics[topic]};
+    snprintf(finding.text, sizeof finding.text, "%s", text);
+    if (finding.level == last->level && strcmp(finding.text, last->text) == 0)
+        return;
+    if (topic == MACHINE_LOG) {
+        /* The log itself says it, where lines are missing. */
+    } else if (*text) {
+        log_warning(&shell->log, "%s", text);
+    } else {
+        log_info(&shell->log, "no more: %s", last->text);
+    }
+    *last = finding;
+    shell_step(shell, &(struct node_event){.kind = EVENT_MACHINE,
+                                           .machine = {.topic = topic, .finding = last}});
+}
+
+static void tend_socket(struct shell *shell) {
+    char error[FAILURE_MAX] = "", text[FAILURE_MAX];
+    int r = control_tend(shell->control, error);
+    if (r > 0)
+        log_warning(&shell->log, "the socket %s was removed: made it again",
+                    shell->config->control_socket);
+    snprintf(text, sizeof text, "p2pctl cannot reach this daemon: %.200s", error);
+    shell_tell_machine(shell, MACHINE_SOCKET, FINDING_TROUBLE, r < 0 ? text : "");
+}
+
+static void tend_state(struct shell *shell) {
+    char error[FAILURE_MAX];
+    int r = state_check(shell->state, error);
+    shell_tell_machine(shell, MACHINE_STATE, FINDING_TROUBLE, r < 0 ? error : "");
+}
+
+static void tend_log(struct shell *shell) {
+    char text[FAILURE_MAX];
+    uint64_t lost = log_queue_lost(shell->log_queue);
+    if (lost == shell->log_lost)
+        return;
+    shell->log_lost = lost;
+    snprintf(text, sizeof text,
+             "%" PRIu64 " lines of the log are lost so far: what it goes to is full, or whoever "
+             "reads it does not keep up",
+             lost);
+    shell_tell_machine(shell, MACHINE_LOG, FINDING_NOTE, text);
+}
+
+static void tend_pidfile(struct shell *shell) {
+    const char *path = shell->options->pidfile;
+    char error[FAILURE_MAX];
+    if (*path && access(path, F_OK) < 0 && errno == ENOENT &&
+        process_write_pidfile(path, error) == 0)
+        log_warning(&shell->log, "the pid file %s was removed: written again", path);
+}
+
+void shell_tend(struct shell *shell) {
+    if (shell->leaving)
+        return;
+    tend_socket(shell);
+    tend_state(shell);
+    tend_log(shell);
+    tend_pidfile(shell);
+}
