@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,8 +18,55 @@ int64_t session_timeout_ms(const struct context *context) {
     return context->options.timeout.us / 1000;
 }
 
-static enum exit_code explain_open(const struct context *context, const char *path, int error) {
+/* The part of the path that keeps us out: a folder, or the socket itself. */
+static void find_barrier(const char *path, char ret_part[PATHS_MAX], struct stat *ret_status) {
+    size_t length = strlen(path);
+    *ret_status = (struct stat){.st_mode = 0};
+    for (size_t i = 1; i <= length && i < PATHS_MAX; i++) {
+        if (path[i] != '/' && path[i] != '\0')
+            continue;
+        snprintf(ret_part, PATHS_MAX, "%.*s", (int)i, path);
+        if (stat(ret_part, ret_status) < 0)
+            return;
+        if (access(ret_part, S_ISDIR(ret_status->st_mode) ? X_OK : W_OK) < 0)
+            return;
+    }
+}
+
+/* Is this user in that group by now? The groups of a login are those of its beginning. */
+static bool is_listed(const struct group *group) {
+    const struct passwd *entry = getpwuid(geteuid());
+    for (char **member = group->gr_mem; entry && *member; member++)
+        if (strcmp(*member, entry->pw_name) == 0)
+            return true;
+    return false;
+}
+
+static enum exit_code explain_denied(const struct context *context, const char *path) {
+    char part[PATHS_MAX] = "";
     struct stat status;
+    find_barrier(path, part, &status);
+    const char *what = S_ISDIR(status.st_mode) ? "folder" : "socket";
+    mode_t bit = S_ISDIR(status.st_mode) ? S_IXGRP : S_IWGRP;
+    const struct group *group = (status.st_mode & bit) ? getgrgid(status.st_gid) : NULL;
+    if (group && is_listed(group))
+        return complain(context, CODE_LIMIT,
+                        "%s: not permitted: you are in group %s, but this login is older than "
+                        "that: log in again",
+                        path, group->gr_name);
+    if (group && status.st_gid != 0)
+        return complain(context, CODE_LIMIT,
+                        "%s: not permitted: you are not in group %s, which the %s %s is for", path,
+                        group->gr_name, what, part);
+    const struct passwd *owner = getpwuid(status.st_uid);
+    return complain(context, CODE_LIMIT,
+                    "%s: not permitted: the %s %s is for user %s alone (mode %04o): set "
+                    "control.group and control.mode in p2pd.conf, or be that user or root",
+                    path, what, part, owner ? owner->pw_name : "another",
+                    (unsigned)(status.st_mode & 07777));
+}
+
+static enum exit_code explain_open(const struct context *context, const char *path, int error) {
     switch (error) {
     case -ENOENT:
     case -ECONNREFUSED:
@@ -28,13 +76,8 @@ static enum exit_code explain_open(const struct context *context, const char *pa
     case -ETIMEDOUT:
         return complain(context, CODE_TIMEOUT, "the daemon at %s does not take connections", path);
     case -EACCES:
-    case -EPERM: {
-        const struct group *group = stat(path, &status) == 0 ? getgrgid(status.st_gid) : NULL;
-        if (group && (status.st_mode & S_IWGRP))
-            return complain(context, CODE_LIMIT, "%s: not permitted: you are not in group %s", path,
-                            group->gr_name);
-        return complain(context, CODE_LIMIT, "%s: not permitted: another user's daemon", path);
-    }
+    case -EPERM:
+        return explain_denied(context, path);
     default:
         return complain(context, CODE_FAILED, "%s: %s", path, strerror(-error));
     }

@@ -8,6 +8,7 @@
 
 #include "shared/paths.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ini.h>
@@ -64,8 +65,11 @@ static bool check_section(struct reader *reader, const char *line, size_t length
         return refuse(reader, "a section's name ends in ']'");
     if (close + 1 != line + length)
         return refuse(reader, "nothing may follow a section's name on its line");
-    if (!is_section_known(line + 1, (size_t)(close - line - 1)))
-        return refuse(reader, "unknown section");
+    if (!is_section_known(line + 1, (size_t)(close - line - 1))) {
+        char why[FAILURE_MAX];
+        failure(why, 0, "unknown section %.*s", (int)(close - line + 1), line);
+        return refuse(reader, why);
+    }
     reader->lost = false;
     return true;
 }
@@ -133,6 +137,9 @@ static int take_value(void *context, const char *section, const char *name, cons
 int config_parse(struct config *config, const char *file, const char *bytes, size_t length,
                  int *lines, struct config_mistakes *mistakes) {
     const size_t before = mistakes->n;
+    /* What PowerShell writes: every other byte would be a control character. */
+    if (length >= 2 && (memcmp(bytes, "\xff\xfe", 2) == 0 || memcmp(bytes, "\xfe\xff", 2) == 0))
+        return note(mistakes, "%s:1: this is UTF-16: save it as UTF-8", file);
     static const char mark[3] = "\xef\xbb\xbf"; /* some editors begin UTF-8 with it */
     if (length >= sizeof mark && memcmp(bytes, mark, sizeof mark) == 0) {
         bytes += sizeof mark;
@@ -276,6 +283,8 @@ static void adapt_defaults(struct loading *l) {
     struct config *c = l->config;
     if (c->pool_min > c->pool_max && !is_asked(l, "pool", "min"))
         c->pool_min = c->pool_max;
+    if (*c->control_group && !is_asked(l, "control", "mode"))
+        c->control_mode = 0660; /* or the group would be let in, and kept out */
     if (c->link_heartbeat_us < c->link_timeout_us)
         return;
     if (!is_asked(l, "link", "heartbeat"))
@@ -360,27 +369,39 @@ static int finish(struct loading *l) {
 int config_load(const struct config_source *source, struct config *ret_config,
                 struct config_mistakes *ret_mistakes) {
     struct config *config = malloc(sizeof *config);
-    int *lines = calloc(config_n_keys, sizeof *lines);
     bool *overridden = calloc(config_n_keys, sizeof *overridden);
-    struct loading loading = {source, config, lines, overridden, ret_mistakes};
+    struct loading loading = {source, config, config ? config->lines : NULL, overridden,
+                              ret_mistakes};
     int r = -ENOMEM;
+    assert(config_n_keys <= CONFIG_KEYS_MAX);
     ret_mistakes->n = 0;
-    if (!config || !lines || !overridden) {
+    if (!config || !overridden) {
         note(ret_mistakes, "out of memory");
     } else {
         config_init(config);
-        r = *source->file ? load_file(source, config, lines, ret_mistakes) : 0;
+        r = *source->file ? load_file(source, config, config->lines, ret_mistakes) : 0;
         if (apply_overrides(&loading) < 0 && r == 0)
             r = -EINVAL;
         if (r == 0)
             r = finish(&loading);
+        for (size_t i = 0; i < config_n_keys; i++)
+            if (overridden[i])
+                config->lines[i] = 0;
         if (r == 0)
             *ret_config = *config;
     }
     free(overridden);
-    free(lines);
     free(config);
     return r;
+}
+
+int config_blame(const struct config_source *source, const struct config *config,
+                 const char *section, const char *name, const char *why,
+                 struct config_mistakes *mistakes) {
+    int line = config->lines[config_find(section, name) - config_keys];
+    if (line == 0)
+        return note(mistakes, "%s.%s: %s", section, name, why);
+    return note(mistakes, "%s:%d: %s.%s: %s", source->file, line, section, name, why);
 }
 
 void config_keep_fixed(struct config *fresh, const struct config *running,

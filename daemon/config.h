@@ -17,6 +17,7 @@
 #define CONFIG_ADDRESSES_MAX 16
 #define CONFIG_NETWORK_NAME_MAX 64
 #define CONFIG_GROUP_MAX 32
+#define CONFIG_KEYS_MAX 64
 
 struct config_addresses {
     struct address v[CONFIG_ADDRESSES_MAX];
@@ -59,6 +60,8 @@ struct config {
     int64_t control_mode;
     char control_group[CONFIG_GROUP_MAX + 1];
     int64_t log_level; /* enum trace_level */
+    /* Where each key was set last: the line of the file; 0: it is a default, or an option's. */
+    int lines[CONFIG_KEYS_MAX];
 };
 
 enum config_type {
@@ -129,6 +132,12 @@ struct config_source {
  * success only. */
 int config_load(const struct config_source *source, struct config *ret_config,
                 struct config_mistakes *ret_mistakes);
+
+/* Always -EINVAL: one more mistake, "FILE:LINE: section.name: why" where the file set that key, else
+ * without file and line. */
+int config_blame(const struct config_source *source, const struct config *config,
+                 const char *section, const char *name, const char *why,
+                 struct config_mistakes *mistakes);
 
 /* Names what a reload cannot change and what differs: takes it over from `running` into `fresh`
  * and calls `tell` for each. */

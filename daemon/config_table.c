@@ -104,7 +104,7 @@ const struct config_key config_keys[] = {
     {"control", "socket", CONFIG_PATH, 1, CONFIG_PATH_MAX - 1, NULL,
      FIELD(control_socket), FIXED, "socket",
      "Unix socket for p2pctl"},
-    {"control", "mode", CONFIG_MODE, 0, 0777, "0600", FIELD(control_mode), FIXED, NULL,
+    {"control", "mode", CONFIG_MODE, 0, 0777, "0600", FIELD(control_mode), RELOAD, NULL,
      "its permissions"},
     {"control", "group", CONFIG_TEXT, 1, CONFIG_GROUP_MAX, NULL, FIELD(control_group), RELOAD, NULL,
      "its group"},

@@ -170,74 +170,120 @@ static int set_number(struct config *config, const struct config_key *key, const
     return 0;
 }
 
+/* Two sockets of one port: the second would find it taken. */
+static bool do_clash(const struct address *a, const struct address *b) {
+    if (a->port != b->port || address_is_ipv4(a) != address_is_ipv4(b))
+        return false;
+    return address_is_same_ip(a, b) || address_is_unspecified(a) || address_is_unspecified(b);
+}
+
+/* NULL: it may be listened on, or published. */
+static const char *problem_of(const struct config_key *key, const struct address *address) {
+    bool to_listen = key->offset == offsetof(struct config, listen);
+    return to_listen && address_is_unspecified(address) ? NULL : address_problem(address);
+}
+
 static int add_address(struct config *config, const struct config_key *key, const char *value,
                        char error[FAILURE_MAX]) {
     struct config_addresses *list = field(config, key);
     struct address address;
-    if (address_parse(value, &address) < 0)
-        return failure(error, -EINVAL, "'%s' is no address: IP, IP:PORT or [IPv6]:PORT", value);
+    if (address_parse(value, &address) < 0) {
+        const char *why = address_explain(value);
+        return failure(error, -EINVAL, "'%s' is no address%s%s", value, why ? ": " : "",
+                       why ? why : ": IP, IP:PORT or [IPv6]:PORT");
+    }
     if (list->n == (size_t)key->max)
         return failure(error, -EINVAL, "given more than %" PRId64 " times", key->max);
-    if (key->offset == offsetof(struct config, advertise) && address_is_unspecified(&address))
-        return failure(error, -EINVAL, "%s is no address that others can call", value);
+    const char *problem = problem_of(key, &address);
+    if (problem)
+        return failure(error, -EINVAL, "'%s' is %s", value, problem);
     if (address.port == 0)
         address.port = ADDRESS_PORT_DEFAULT;
+    for (size_t i = 0; key->offset == offsetof(struct config, listen) && i < list->n; i++)
+        if (do_clash(&list->v[i], &address))
+            return failure(error, -EINVAL, "'%s' is listened on already", value);
     list->v[list->n++] = address;
     return 0;
 }
 
+/* Would the system's resolver take it for an IPv4 address of a form of its own (10.1, 0x7f.1, 127)? */
+static bool ends_in_number(const char *name, size_t length) {
+    size_t last = length;
+    while (last > 0 && name[last - 1] != '.')
+        last--;
+    size_t label = length - last, digits = strspn(name + last, "0123456789");
+    if (label == 0 || digits >= label)
+        return true;
+    return name[last] == '0' && (name[last + 1] == 'x' || name[last + 1] == 'X') &&
+           2 + strspn(name + last + 2, "0123456789abcdefABCDEF") >= label;
+}
+
 /* What a host name may look like; whether there is one shows when it is looked up. */
 static bool is_host(const char *value) {
-    struct address address;
-    size_t length = strlen(value);
-    if (address_parse(value, &address) == 0)
-        return true;
     const char *name = strncmp(value, "udp://", 6) == 0 ? value + 6 : value;
-    size_t name_length = strcspn(name, ":");
+    size_t length = strcspn(name, ":");
     uint64_t port;
-    if (length >= CONFIG_HOST_MAX || name_length == 0 || name_length > 253)
+    if (strlen(value) >= CONFIG_HOST_MAX || length == 0 || length > 253)
         return false;
-    if (strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") !=
-        name_length)
+    if (strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") != length)
         return false;
-    if (name[0] == '-' || strspn(name, "0123456789.") == name_length)
+    size_t unrooted = name[length - 1] == '.' ? length - 1 : length;
+    if (name[0] == '-' || unrooted == 0 || ends_in_number(name, unrooted))
         return false; /* a mistyped IP address must not become a question to the DNS */
-    return name[name_length] == '\0' ||
-           (text_parse_number(name + name_length + 1, UINT16_MAX, &port) == 0 && port > 0);
+    return name[length] == '\0' ||
+           (text_parse_number(name + length + 1, UINT16_MAX, &port) == 0 && port > 0);
 }
 
 static int add_host(struct config *config, const struct config_key *key, const char *value,
                     char error[FAILURE_MAX]) {
     struct config_hosts *list = field(config, key);
-    if (!is_host(value))
-        return failure(error, -EINVAL,
-                       "'%s' is no peer: IP, IP:PORT, [IPv6]:PORT, HOST or HOST:PORT", value);
+    struct address address;
+    bool is_address = address_parse(value, &address) == 0;
+    const char *why = is_address ? NULL : address_explain(value);
+    if (is_address && address_problem(&address))
+        return failure(error, -EINVAL, "'%s' is no peer: %s", value, address_problem(&address));
+    if (!is_address && !is_host(value))
+        return failure(error, -EINVAL, "'%s' is no peer: %s", value,
+                       why ? why : "IP, IP:PORT, [IPv6]:PORT, HOST or HOST:PORT");
     if (list->n == (size_t)key->max)
         return failure(error, -EINVAL, "given more than %" PRId64 " times", key->max);
     memcpy(list->v[list->n++], value, strlen(value) + 1);
     return 0;
 }
 
-int config_set(struct config *config, const struct config_key *key, const char *value,
-               char error[FAILURE_MAX]) {
-    char why[FAILURE_MAX] = "";
-    int r;
+static int set_value(struct config *config, const struct config_key *key, const char *value,
+                     char error[FAILURE_MAX]) {
     switch (key->type) {
     case CONFIG_NAME:
     case CONFIG_TEXT:
     case CONFIG_PATH:
-        r = set_text(config, key, value, why);
-        break;
+        return set_text(config, key, value, error);
     case CONFIG_ADDRESSES:
-        r = add_address(config, key, value, why);
-        break;
+        return add_address(config, key, value, error);
     case CONFIG_HOSTS:
-        r = add_host(config, key, value, why);
-        break;
+        return add_host(config, key, value, error);
     default:
-        r = set_number(config, key, value, why);
+        return set_number(config, key, value, error);
     }
-    return r < 0 ? failure(error, r, "%s.%s: %s", key->section, key->name, why) : 0;
+}
+
+/* An option's value is read as the file's is: without what is blank around it, such as the CR that a
+ * script took over from a list. */
+int config_set(struct config *config, const struct config_key *key, const char *value,
+               char error[FAILURE_MAX]) {
+    static const char blank[] = " \t\r\n";
+    char why[FAILURE_MAX] = "";
+    const char *begin = value + strspn(value, blank);
+    size_t length = strlen(begin);
+    while (length > 0 && strchr(blank, begin[length - 1]))
+        length--;
+    char *text = strndup(begin, length);
+    if (!text)
+        return failure(error, -ENOMEM, "out of memory");
+    int r = set_value(config, key, text, why);
+    free(text);
+    return r < 0 ? failure(error, r, "%s.%s: %.*s", key->section, key->name, FAILURE_MAX - 64, why)
+                 : 0;
 }
 
 void config_init(struct config *config) {

@@ -1,4 +1,5 @@
 /* p2pd: arguments, then the shell around the node until it is told to stop. */
+#include "daemon/config_check.h"
 #include "daemon/io/process.h"
 #include "daemon/io/shell.h"
 #include "daemon/options.h"
@@ -38,20 +39,36 @@ static int run(const struct options *options, struct config *config) {
     return code;
 }
 
+/* file:line: message, as editors read it. */
+static int tell(const struct config_mistakes *mistakes) {
+    for (size_t i = 0; i < mistakes->n; i++)
+        fprintf(stderr, "%s\n", mistakes->v[i]);
+    return EXIT_CONFIG;
+}
+
+static int check(const struct options *options, const struct config *config) {
+    struct config_mistakes mistakes = {.n = 0}, notes = {.n = 0};
+    int r = config_check(&options->source, config, CONFIG_CHECK_ALL, &mistakes, &notes);
+    tell(&notes);
+    if (r < 0)
+        return tell(&mistakes);
+    puts("the configuration is valid");
+    return fflush(stdout) == 0 ? 0 : EXIT_FAILURE;
+}
+
 /* -t, --dump, --restore or the daemon itself. */
 static int start(const struct options *options, struct config *config) {
     struct config_mistakes mistakes = {.n = 0};
-    if (config_load(&options->source, config, &mistakes) < 0) {
-        for (size_t i = 0; i < mistakes.n; i++)
-            fprintf(stderr, "%s\n", mistakes.v[i]); /* file:line: message, as editors read it */
-        return EXIT_CONFIG;
-    }
+    if (config_load(&options->source, config, &mistakes) < 0)
+        return tell(&mistakes);
     if (options->dump)
         return config_dump(config, stdout) < 0 ? complain("cannot write the dump") : 0;
-    if (options->check) {
-        puts("the configuration is valid");
-        return fflush(stdout) == 0 ? 0 : EXIT_FAILURE;
-    }
+    if (options->check)
+        return check(options, config);
+    if (config_check(&options->source, config, CONFIG_CHECK_GROUP | CONFIG_CHECK_SECRET, &mistakes,
+                     NULL) < 0 &&
+        !*options->restore)
+        return tell(&mistakes);
     return *options->restore ? restore_run(options, config) : run(options, config);
 }
 

@@ -97,6 +97,55 @@ bool address_is_unspecified(const struct address *address) {
     return memcmp(address->ip, zero, sizeof zero) == 0;
 }
 
+#define ZONE_PROBLEM                                                                               \
+    "a link-local address means nothing without its zone, and p2pd carries none: use a global "    \
+    "one, a unique local one (fd..) or IPv4"
+
+const char *address_problem(const struct address *address) {
+    const uint8_t *ip = address->ip;
+    if (address_is_unspecified(address))
+        return "every address of a machine, and not that of a node";
+    if (address_is_ipv4(address)) {
+        ip += 12;
+        return ip[0] == 0                    ? "no address of a machine"
+               : ip[0] >= 224 && ip[0] < 240 ? "a multicast address"
+               : ip[0] == 255 && ip[1] == 255 && ip[2] == 255 && ip[3] == 255
+                   ? "the broadcast address"
+                   : NULL;
+    }
+    if (ip[0] == 0xff)
+        return "a multicast address";
+    return ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80 ? ZONE_PROBLEM : NULL;
+}
+
+static bool has_leading_zero(const char *text) {
+    for (const char *at = text; *at; at++)
+        if (*at == '0' && at[1] >= '0' && at[1] <= '9' && (at == text || at[-1] == '.'))
+            return true;
+    return false;
+}
+
+const char *address_explain(const char *text) {
+    struct address address;
+    const char *bare = strncmp(text, "udp://", 6) == 0 ? text + 6 : text;
+    const char *colon = strrchr(bare, ':'), *close = strchr(bare, ']');
+    size_t digits = strspn(bare, "0123456789.");
+    uint16_t port;
+    if (strchr(bare, '%'))
+        return ZONE_PROBLEM;
+    if (strchr(bare, '/') && strspn(bare, "0123456789abcdefABCDEF.:[]/") == strlen(bare))
+        return "one address is wanted, not a network (/)";
+    if (*bare == '[' && close &&
+        parse_ip(bare + 1, (size_t)(close - bare - 1), AF_INET, address.ip) == 0)
+        return "brackets are for IPv6 alone";
+    if (digits > 0 && (bare[digits] == '\0' || bare[digits] == ':') && has_leading_zero(bare))
+        return "a number with a leading zero, which some read as octal";
+    if (colon && parse_port(colon + 1, &port) < 0 &&
+        (*bare == '[' ? close && colon == close + 1 : strchr(bare, ':') == colon))
+        return "a port is a number from 1 to 65535 without leading zeros";
+    return NULL;
+}
+
 bool address_is_private(const struct address *address) {
     static const uint8_t loopback[16] = {[15] = 1};
     const uint8_t *ip = address->ip;

@@ -358,6 +358,11 @@ void pool_connect(struct pool *pool, uint64_t client, const struct address *addr
     struct address whole = *address;
     if (whole.port == 0)
         whole.port = ADDRESS_PORT_DEFAULT;
+    if (address_problem(&whole)) {
+        effects_answer_text(pool->config.effects, client, ANSWER_USAGE,
+                            "no node can be called there: %s", address_problem(&whole));
+        return;
+    }
     if (pool_is_linked_to(pool, &whole)) {
         effects_answer_text(pool->config.effects, client, ANSWER_OK, "it is a neighbour already");
         return;

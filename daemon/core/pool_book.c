@@ -55,7 +55,7 @@ struct contact *book_note(struct book *book, const struct address *address,
             contact->kind = kind;
         return contact;
     }
-    if (address->port == 0 || address_is_unspecified(address))
+    if (address->port == 0 || address_problem(address))
         return NULL; /* nobody can be there, whoever says so */
     contact = book_slot(book, kind);
     if (contact)

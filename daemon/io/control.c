@@ -142,6 +142,10 @@ static bool is_file_ours(const struct control *control) {
            status.st_dev == control->device && status.st_ino == control->inode;
 }
 
+int control_check(const struct control *control, char ret_error[FAILURE_MAX]) {
+    return control_group_check(&control->config, ret_error);
+}
+
 int control_tend(struct control *control, char ret_error[FAILURE_MAX]) {
     if (control->fd < 0 || is_file_ours(control))
         return 0;
@@ -195,7 +199,12 @@ int control_open(struct control **ret_control, struct ev_loop *loop,
 }
 
 void control_reconfigure(struct control *control, const struct control_config *config) {
+    char ignored[FAILURE_MAX]; /* control_check tells what is without effect */
+    bool differs = control->config.gid != config->gid || control->config.mode != config->mode;
     control->gid = control->config.gid = config->gid;
+    control->config.mode = config->mode;
+    if (differs && control->fd >= 0 && is_file_ours(control))
+        control_socket_hand_over(&control->config, ignored);
     control->message_max =
         config->message_max < FRAME_MESSAGE_MAX ? config->message_max : FRAME_MESSAGE_MAX;
 }

@@ -12,6 +12,7 @@
 
 #include <ev.h>
 #include <sys/types.h>
+#include <sys/un.h>
 
 struct control;
 
@@ -21,6 +22,8 @@ struct control;
 /* Files on their way into the spool, in all and of one uid: each may take hours. */
 #define CONTROL_SENDS_MAX 32
 #define CONTROL_SENDS_UID 24
+/* The longest path of a socket. */
+#define CONTROL_PATH_MAX ((int)sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
 #define CONTROL_GID_NONE ((gid_t)-1)
 
 struct control_peer {
@@ -66,7 +69,12 @@ struct control_sink {
 int control_open(struct control **ret_control, struct ev_loop *loop,
                  const struct control_config *config, const struct control_sink *sink,
                  char ret_error[FAILURE_MAX]);
-/* Take over what a reload may change: gid and message_max. */
+/* Do the members of config->gid get as far as the socket? 0 (without a group, too), or -EACCES and what
+ * keeps them out. Changes nothing. */
+int control_group_check(const struct control_config *config, char ret_error[FAILURE_MAX]);
+/* Of a running daemon. */
+int control_check(const struct control *control, char ret_error[FAILURE_MAX]);
+/* Take over what a reload may change: gid, mode and message_max. */
 void control_reconfigure(struct control *control, const struct control_config *config);
 /* Is the socket still at its place? 0: yes; 1: it was removed, and is there again; negative errno: it
  * is not, and ret_error says why it cannot be. Connections that there are stay. */

@@ -98,6 +98,8 @@ struct control {
 
 /* control_socket.c */
 int control_socket_listen(const struct control_config *config, char ret_error[FAILURE_MAX]);
+/* Give the socket, and a folder that is the socket's alone, to the group that may use it. */
+int control_socket_hand_over(const struct control_config *config, char ret_error[FAILURE_MAX]);
 int control_socket_credentials(int fd, struct control_peer *ret_peer);
 /* May this peer talk to us? If not, ret_text says who may. */
 bool control_socket_is_allowed(const struct control_peer *peer, gid_t group, char *ret_text,

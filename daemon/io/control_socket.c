@@ -8,7 +8,9 @@
 #include "daemon/io/control_private.h"
 #include "shared/portable.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <libgen.h>
 #include <pwd.h>
@@ -30,18 +32,54 @@ static int make_address(const char *path, struct sockaddr_un *ret_address,
     return 0;
 }
 
+/* Nothing but the socket is in it: then it is there for the socket's sake, and letting the group in
+ * opens nothing else. */
+static bool is_folder_for(int fd, const char *socket) {
+    int copy = dup(fd);
+    DIR *list = copy < 0 ? NULL : fdopendir(copy);
+    if (!list) {
+        if (copy >= 0)
+            close(copy);
+        return false;
+    }
+    bool alone = true;
+    const struct dirent *entry;
+    rewinddir(list);
+    while (alone && (entry = readdir(list)))
+        alone = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+                strcmp(entry->d_name, socket) == 0;
+    closedir(list);
+    return alone;
+}
+
+/* A folder of ours that is the socket's alone lets the socket's group pass. Any other is left as it
+ * is: a runtime folder has more in it than this. */
+static int open_folder(const struct control_config *config, const char *folder) {
+    struct stat status;
+    if (config->gid == CONTROL_GID_NONE)
+        return 0;
+    const char *slash = strrchr(config->path, '/');
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+    if (fd < 0)
+        return 0; /* whoever needs to know is told when the socket is made there */
+    bool is_known = fstat(fd, &status) == 0;
+    bool is_passable = is_known && ((status.st_mode & S_IXOTH) ||
+                                    (status.st_gid == config->gid && (status.st_mode & S_IXGRP)));
+    if (is_known && !is_passable && status.st_uid == geteuid() &&
+        is_folder_for(fd, slash ? slash + 1 : config->path) &&
+        (fchown(fd, (uid_t)-1, config->gid) < 0 || fchmod(fd, 0710) < 0))
+        r = -errno;
+    close(fd);
+    return r;
+}
+
 /* Its folder, made if missing: private, or open to the group that may use the socket. */
 static int prepare_folder(const struct control_config *config, char ret_error[FAILURE_MAX]) {
     char copy[sizeof((struct sockaddr_un *)0)->sun_path];
     struct stat status;
     snprintf(copy, sizeof copy, "%s", config->path);
     const char *folder = dirname(copy);
-    if (mkdir(folder, 0700) == 0) {
-        if (config->gid != CONTROL_GID_NONE &&
-            (chown(folder, (uid_t)-1, config->gid) < 0 || chmod(folder, 0710) < 0))
-            return failure(ret_error, -errno, "control.socket: %s: cannot give it to the group: %s",
-                           folder, strerror(errno));
-    } else if (errno != EEXIST) {
+    if (mkdir(folder, 0700) < 0 && errno != EEXIST) {
         return failure(ret_error, -errno, "control.socket: cannot make the folder %s: %s", folder,
                        strerror(errno));
     }
@@ -50,6 +88,33 @@ static int prepare_folder(const struct control_config *config, char ret_error[FA
     if ((status.st_mode & S_IWOTH) && !(status.st_mode & S_ISVTX))
         return failure(ret_error, -EACCES,
                        "control.socket: anyone can write to the folder %s (chmod o-w it)", folder);
+    return 0;
+}
+
+int control_group_check(const struct control_config *config, char ret_error[FAILURE_MAX]) {
+    char folder[CONTROL_PATH_MAX + 1];
+    const struct group *entry = config->gid == CONTROL_GID_NONE ? NULL : getgrgid(config->gid);
+    struct stat status;
+    if (config->gid == CONTROL_GID_NONE)
+        return 0;
+    const char *name = entry ? entry->gr_name : "?";
+    if (!(config->mode & S_IWGRP))
+        return failure(ret_error, -EACCES,
+                       "control.mode %04o keeps the group %s out: set control.mode = 0660",
+                       (unsigned)config->mode, name);
+    snprintf(folder, sizeof folder, "%s", config->path);
+    for (char *slash = strrchr(folder, '/'); slash; slash = strrchr(folder, '/')) {
+        slash[slash == folder ? 1 : 0] = '\0';
+        bool passes = stat(folder, &status) < 0 || (status.st_mode & S_IXOTH) ||
+                      (status.st_gid == config->gid && (status.st_mode & S_IXGRP));
+        if (!passes)
+            return failure(ret_error, -EACCES,
+                           "the folder %s (mode %04o) keeps the group %s from the socket: chgrp %s "
+                           "%s && chmod g+x %s, or name another control.socket",
+                           folder, (unsigned)(status.st_mode & 07777), name, name, folder, folder);
+        if (slash == folder)
+            break;
+    }
     return 0;
 }
 
@@ -87,20 +152,32 @@ static int clear_stale(const struct control_config *config, const struct sockadd
     return 0;
 }
 
+int control_socket_hand_over(const struct control_config *config, char ret_error[FAILURE_MAX]) {
+    char copy[CONTROL_PATH_MAX + 1];
+    bool to_group = config->gid != CONTROL_GID_NONE;
+    snprintf(copy, sizeof copy, "%s", config->path);
+    const char *folder = dirname(copy);
+    int error = open_folder(config, folder);
+    if (error < 0)
+        return failure(ret_error, error, "control.group: cannot give %s to group %lu: %s", folder,
+                       (unsigned long)config->gid, strerror(-error));
+    if (chown(config->path, (uid_t)-1, to_group ? config->gid : getegid()) < 0 && to_group)
+        return failure(ret_error, -errno, "control.group: cannot give %s to group %lu: %s",
+                       config->path, (unsigned long)config->gid, strerror(errno));
+    if (chmod(config->path, config->mode ? config->mode : 0600) < 0)
+        return failure(ret_error, -errno, "control.mode: %s: %s", config->path, strerror(errno));
+    return 0;
+}
+
 static int bind_private(int fd, const struct control_config *config,
                         const struct sockaddr_un *address, char ret_error[FAILURE_MAX]) {
-    mode_t mode = config->mode ? config->mode : 0600;
     mode_t before = umask(0177);
     int error = bind(fd, (const struct sockaddr *)address, sizeof *address) < 0 ? -errno : 0;
     umask(before);
     if (error < 0)
         return failure(ret_error, error, "control.socket: %s: %s", config->path, strerror(-error));
-    if (config->gid != CONTROL_GID_NONE && chown(config->path, (uid_t)-1, config->gid) < 0)
-        error = failure(ret_error, -errno, "control.group: cannot give %s to group %lu: %s",
-                        config->path, (unsigned long)config->gid, strerror(errno));
-    else if (chmod(config->path, mode) < 0)
-        error = failure(ret_error, -errno, "control.mode: %s: %s", config->path, strerror(errno));
-    else if (listen(fd, SOMAXCONN) < 0)
+    error = control_socket_hand_over(config, ret_error);
+    if (error == 0 && listen(fd, SOMAXCONN) < 0)
         error = failure(ret_error, -errno, "control.socket: listen: %s", strerror(errno));
     if (error < 0)
         unlink(config->path);

@@ -416,6 +416,7 @@ void shell_watch(struct shell *shell) {
 }
 
 int shell_run(struct shell *shell) {
+    shell_tend(shell); /* what is amiss from the beginning */
     ev_run(shell->loop, 0);
     return shell->exit_code;
 }

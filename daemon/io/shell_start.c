@@ -2,6 +2,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include "daemon/config_check.h"
 #include "daemon/io/shell_private.h"
 
 #include <errno.h>
@@ -390,12 +391,21 @@ static int load_again(struct shell *shell, struct config *fresh, char error[FAIL
     return r < 0 ? failure(error, r, "%s", mistakes.v[0]) : 0;
 }
 
+/* What can change now and could not be. */
+static int check_again(struct shell *shell, const struct config *fresh, char error[FAILURE_MAX]) {
+    struct config_mistakes mistakes = {.n = 0};
+    int r = config_check(&shell->options->source, fresh, CONFIG_CHECK_GROUP, &mistakes, NULL);
+    return r < 0 ? failure(error, r, "%s", mistakes.v[0]) : 0;
+}
+
 int shell_reload(struct shell *shell, char error[FAILURE_MAX]) {
     struct config *fresh = malloc(sizeof *fresh);
     struct control_config control;
     shell_tend(shell);
     notify_reloading(&shell->notify, monotonic_us());
     int r = fresh ? load_again(shell, fresh, error) : failure(error, -ENOMEM, "out of memory");
+    if (r == 0)
+        r = check_again(shell, fresh, error);
     if (r == 0)
         r = control_config_of(fresh, &control, error);
     if (r == 0) {

@@ -40,7 +40,9 @@ static void tend_socket(struct shell *shell) {
         log_warning(&shell->log, "the socket %s was removed: made it again",
                     shell->config->control_socket);
     snprintf(text, sizeof text, "p2pctl cannot reach this daemon: %.200s", error);
-    shell_tell_machine(shell, MACHINE_SOCKET, FINDING_TROUBLE, r < 0 ? text : "");
+    if (r >= 0) /* it is there: is it of use to those it is meant for? */
+        snprintf(text, sizeof text, "%s", control_check(shell->control, error) < 0 ? error : "");
+    shell_tell_machine(shell, MACHINE_SOCKET, r < 0 ? FINDING_TROUBLE : FINDING_NOTE, text);
 }
 
 static void tend_state(struct shell *shell) {

@@ -317,34 +317,43 @@ static void cache_tag(const struct state_secrets *secrets, const char *name, con
     sodium_memzero(&hash, sizeof hash);
 }
 
+#define SECRET_FILE_MAX (3 + NETWORK_SECRET_MAX + 2) /* with a byte order mark and CR LF */
+
 struct network_scratch {
-    char secret[NETWORK_SECRET_MAX + 2]; /* its newline, and one more to see that it is too long */
+    char secret[SECRET_FILE_MAX];
     char text[FILE_ROOM];
     uint8_t tag[KEY_LEN], cached_tag[KEY_LEN], key[KEY_LEN];
 };
 
 /* systemd hands credentials over in a folder of the service's own, as files that an ACL opens to
- * us: the mode then shows a group bit that lets in nobody else. */
+ * us: the mode then shows a group bit that lets in nobody else. Root sees them at their place. */
 static mode_t forbidden_bits(const char *path) {
+    static const char place[] = "/run/credentials/";
     const char *credentials = getenv("CREDENTIALS_DIRECTORY");
     size_t length = credentials ? strlen(credentials) : 0;
     bool is_credential =
         length > 0 && strncmp(path, credentials, length) == 0 && path[length] == '/';
-    return is_credential ? 007 : 077;
+    return is_credential || strncmp(path, place, sizeof place - 1) == 0 ? 007 : 077;
 }
 
-static ssize_t read_secret(const char *path, char *secret, char error[FAILURE_MAX]) {
-    ssize_t n = state_file_read(AT_FDCWD, path, path, forbidden_bits(path), secret,
-                                NETWORK_SECRET_MAX + 1, error);
+static ssize_t read_secret(const char *path, uid_t user, char *secret, char error[FAILURE_MAX]) {
+    static const char mark[3] =
+        "\xef\xbb\xbf"; /* some editors begin UTF-8 with it: no part of it */
+    ssize_t n = state_file_read_for(user, AT_FDCWD, path, path, forbidden_bits(path), secret,
+                                    SECRET_FILE_MAX, error);
     if (n == -ENOENT)
         return failure(error, -ENOENT, "%s: no such file (network.secret_file)", path);
-    if (n < 0)
+    if (n < 0 && n != -EFBIG)
         return n;
+    if (n >= (ssize_t)sizeof mark && memcmp(secret, mark, sizeof mark) == 0) {
+        n -= (ssize_t)sizeof mark;
+        memmove(secret, secret + sizeof mark, (size_t)n);
+    }
     if (n > 0 && secret[n - 1] == '\n')
         n -= n > 1 && secret[n - 2] == '\r' ? 2 : 1;
     if (n == 0)
         return failure(error, -EINVAL, "%s: the network's secret is empty", path);
-    if (n > NETWORK_SECRET_MAX)
+    if (n < 0 || n > NETWORK_SECRET_MAX)
         return failure(error, -EFBIG, "%s: longer than %d bytes", path, NETWORK_SECRET_MAX);
     return n;
 }
@@ -363,7 +372,7 @@ static bool is_cached(struct state *state, struct network_scratch *s) {
 static int derive_closed(struct state *state, struct state_secrets *secrets, const char *name,
                          const char *secret_file, struct network_scratch *s,
                          char error[FAILURE_MAX]) {
-    ssize_t n = read_secret(secret_file, s->secret, error);
+    ssize_t n = read_secret(secret_file, geteuid(), s->secret, error);
     if (n < 0)
         return (int)n;
     cache_tag(secrets, name, s->secret, (size_t)n, s->tag);
@@ -380,6 +389,15 @@ static int derive_closed(struct state *state, struct state_secrets *secrets, con
     }
     memcpy(secrets->network_key, s->key, KEY_LEN);
     return 0;
+}
+
+int state_secret_check(const char *path, uid_t user, char error[FAILURE_MAX]) {
+    char *secret = sodium_malloc(SECRET_FILE_MAX);
+    if (!secret)
+        return failure(error, -ENOMEM, "out of locked memory: raise the limit (ulimit -l)");
+    ssize_t n = read_secret(path, user, secret, error);
+    sodium_free(secret);
+    return n < 0 ? (int)n : 0;
 }
 
 int state_network_key(struct state *state, struct state_secrets *secrets, const char *name,

@@ -12,6 +12,8 @@
 #include "daemon/core/base.h"
 #include "daemon/io/failure.h"
 
+#include <sys/types.h>
+
 #define NETWORK_SECRET_MAX 1024
 
 struct state;
@@ -39,6 +41,8 @@ void state_close(struct state *state);
 /* Read identity.key, or make it. -EPERM: others can read it; -EBADMSG: it is damaged. */
 int state_identity(struct state *state, struct state_secrets *secrets, bool *ret_created,
                    char error[FAILURE_MAX]);
+/* Could `user`'s daemon take its network's secret from that file? -ENOENT: there is none. */
+int state_secret_check(const char *path, uid_t user, char error[FAILURE_MAX]);
 /* Derive the network key from its name and the file that holds its secret ("" = an open
  * network); needs the identity. Takes a moment and 64 MiB for a new secret, after which it is
  * cached. A cache that cannot be written is no error. */

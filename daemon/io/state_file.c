@@ -10,18 +10,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int check(int fd, const char *shown, mode_t forbidden, char error[FAILURE_MAX]) {
+static int check(int fd, uid_t user, const char *shown, mode_t forbidden, char error[FAILURE_MAX]) {
     struct stat st;
     if (fstat(fd, &st) < 0)
         return failure(error, -errno, "%s: %s", shown, strerror(errno));
     if (!S_ISREG(st.st_mode))
         return failure(error, -EPERM, "%s: not a regular file", shown);
-    if (st.st_uid != geteuid() && st.st_uid != 0)
-        return failure(error, -EPERM, "%s: belongs to user %u: chown it to user %u", shown,
-                       (unsigned)st.st_uid, (unsigned)geteuid());
+    if (st.st_uid != user && st.st_uid != 0)
+        return failure(error, -EPERM, "%s: belongs to user %u: chown %u %s", shown,
+                       (unsigned)st.st_uid, (unsigned)user, shown);
     if (st.st_mode & forbidden)
         return failure(error, -EPERM, "%s: others may use this secret (mode %04o): chmod 600 %s",
                        shown, (unsigned)(st.st_mode & 07777), shown);
+    if (user != geteuid() && st.st_uid != user && !(st.st_mode & (S_IRGRP | S_IROTH)))
+        return failure(error, -EACCES, "%s: user %u cannot read it: chown %u %s", shown,
+                       (unsigned)user, (unsigned)user, shown);
     return 0;
 }
 
@@ -43,13 +46,19 @@ static ssize_t read_all(int fd, char *bytes, size_t room) {
 
 ssize_t state_file_read(int folder, const char *name, const char *shown, mode_t forbidden,
                         void *ret_bytes, size_t room, char error[FAILURE_MAX]) {
+    return state_file_read_for(geteuid(), folder, name, shown, forbidden, ret_bytes, room, error);
+}
+
+ssize_t state_file_read_for(uid_t user, int folder, const char *name, const char *shown,
+                            mode_t forbidden, void *ret_bytes, size_t room,
+                            char error[FAILURE_MAX]) {
     /* Non-blocking: a FIFO in the file's place must not hang the start. */
     int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0 && errno == ENOENT)
         return -ENOENT;
     if (fd < 0)
         return failure(error, -errno, "%s: %s", shown, strerror(errno));
-    ssize_t r = check(fd, shown, forbidden, error);
+    ssize_t r = check(fd, user, shown, forbidden, error);
     if (r == 0) {
         r = read_all(fd, ret_bytes, room);
         if (r < 0)

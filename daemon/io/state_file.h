@@ -15,6 +15,11 @@
 ssize_t state_file_read(int folder, const char *name, const char *shown, mode_t forbidden,
                         void *ret_bytes, size_t room, char error[FAILURE_MAX]);
 
+/* The same for a daemon that is another user's, and whom it must let read. */
+ssize_t state_file_read_for(uid_t user, int folder, const char *name, const char *shown,
+                            mode_t forbidden, void *ret_bytes, size_t room,
+                            char error[FAILURE_MAX]);
+
 /* Write `name` with mode 0600 through a temporary file, both synced. Unless `replace`, an
  * existing one stays: -EEXIST. */
 int state_file_write(int folder, const char *name, const void *bytes, size_t length, int replace);

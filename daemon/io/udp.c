@@ -161,6 +161,19 @@ static int socket_open(struct udp_socket *s, const struct address *address) {
     return -ENOMEM;
 }
 
+int udp_check(const struct address *address) {
+    union udp_name name;
+    socklen_t length = udp_to_system(address, &name);
+    int fd = socket(name.any.sa_family, SOCK_DGRAM, IPPROTO_UDP);
+    if (fd < 0)
+        return -errno;
+    int r = require_options(fd, address_is_ipv4(address));
+    if (r == 0 && bind(fd, &name.any, length) < 0 && errno != EADDRINUSE)
+        r = -errno;
+    close(fd);
+    return r;
+}
+
 static bool is_missing_family(int r) {
     return r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL || r == -EPROTONOSUPPORT;
 }

@@ -33,6 +33,9 @@ struct udp_counters {
  * remains. 0, or negative errno and a line in `error`. */
 int udp_open(struct udp **ret_udp, const struct address *listen, size_t n, bool lenient,
              char error[FAILURE_MAX]);
+/* Could this address be listened on, as far as that shows without other daemons' being in the way? 0;
+ * -EADDRNOTAVAIL: it is not this machine's, at least not yet; or negative errno. */
+int udp_check(const struct address *address);
 /* Closes; what is still queued is lost. Takes NULL. */
 void udp_close(struct udp *udp);
 

@@ -52,6 +52,55 @@ static void test_forms_that_are_refused(void **state) {
     }
 }
 
+static void expect_problem(const char *text, const char *words) {
+    struct address address;
+    assert_int_equal(address_parse(text, &address), 0);
+    const char *problem = address_problem(&address);
+    if (!words) {
+        assert_null(problem);
+        return;
+    }
+    assert_non_null(problem);
+    assert_non_null(strstr(problem, words));
+}
+
+static void test_where_no_node_can_be(void **state) {
+    (void)state;
+    expect_problem("0.0.0.0", "every address");
+    expect_problem("::", "every address");
+    expect_problem("::ffff:0.0.0.0", "every address");
+    expect_problem("0.1.2.3", "no address");
+    expect_problem("224.0.0.0", "multicast");
+    expect_problem("239.255.255.255", "multicast");
+    expect_problem("ff02::1", "multicast");
+    expect_problem("255.255.255.255", "broadcast");
+    expect_problem("fe80::1", "zone");
+    expect_problem("[febf::1]:5", "zone");
+    static const char *const fine[] = {"1.0.0.0",     "223.255.255.255", "240.0.0.1", "127.0.0.1",
+                                       "169.254.1.1", "255.255.255.254", "::1",       "fd00::1",
+                                       "fec0::1",     "2001:db8::1"};
+    for (size_t i = 0; i < sizeof fine / sizeof fine[0]; i++)
+        expect_problem(fine[i], NULL);
+}
+
+static void test_what_was_meant_is_explained(void **state) {
+    static const char *const bad[][2] = {
+        {"fe80::1%eth0", "zone"},      {"[fe80::1%eth0]:58008", "zone"}, {"10.0.0.0/8", "network"},
+        {"2001:db8::/32", "network"},  {"[10.0.0.1]:58008", "brackets"}, {"010.0.0.1", "octal"},
+        {"10.0.0.08:5", "octal"},      {"10.0.0.1:0", "port"},           {"10.0.0.1:058", "port"},
+        {"udp://[::1]:65536", "port"}, {"example.org:0", "port"},        {"10.0.0.1:", "port"}};
+    static const char *const unknown[] = {"", "example", "1:2:3", ":::", "[::1"};
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct address address;
+        assert_int_equal(address_parse(bad[i][0], &address), -EINVAL);
+        assert_non_null(address_explain(bad[i][0]));
+        assert_non_null(strstr(address_explain(bad[i][0]), bad[i][1]));
+    }
+    for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++)
+        assert_null(address_explain(unknown[i]));
+}
+
 static void test_longest_text_fits(void **state) {
     struct address address = {.port = 65535};
     char text[ADDRESS_TEXT_MAX];
@@ -131,6 +180,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forms_that_are_taken),
         cmocka_unit_test(test_forms_that_are_refused),
+        cmocka_unit_test(test_where_no_node_can_be),
+        cmocka_unit_test(test_what_was_meant_is_explained),
         cmocka_unit_test(test_longest_text_fits),
         cmocka_unit_test(test_private_ranges_end_where_they_do),
         cmocka_unit_test(test_networks),

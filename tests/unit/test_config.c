@@ -364,6 +364,106 @@ static void test_load(void **state) {
     assert_int_equal(config_load(&source, config, &mistakes), 0);
 }
 
+static void expect_refused(const char *section, const char *name, const char *value,
+                           const char *words) {
+    char why[FAILURE_MAX] = "";
+    assert_int_equal(config_set(config, config_find(section, name), value, why), -EINVAL);
+    if (!strstr(why, words))
+        print_error("%s.%s = %s: %s\n", section, name, value, why);
+    assert_non_null(strstr(why, words));
+}
+
+static void test_where_no_peer_can_be(void **state) {
+    static const char *const bad[][2] = {{"0.0.0.0", "every address"},
+                                         {"[::]:58008", "every address"},
+                                         {"::ffff:0.0.0.0", "every"},
+                                         {"224.0.0.1", "multicast"},
+                                         {"ff02::1", "multicast"},
+                                         {"255.255.255.255", "broadcast"},
+                                         {"fe80::1", "zone"},
+                                         {"[fe80::1%eth0]:58008", "zone"},
+                                         {"10.0.0.1:0", "port"},
+                                         {"node.example.org:0", "port"},
+                                         {"10.0.0.1:65536", "port"},
+                                         {"10.0.0.0/24", "network"},
+                                         {"[10.0.0.1]:5", "brackets"},
+                                         {"010.0.0.1", "octal"},
+                                         {"10.1", "no peer"},
+                                         {"127", "no peer"},
+                                         {"0x7f.0x1", "no peer"},
+                                         {"0x7f000001", "no peer"},
+                                         {"example.0x10", "no peer"},
+                                         {"1.2.3.4.", "no peer"},
+                                         {"example.5", "no peer"},
+                                         {".", "no peer"},
+                                         {"tcp://10.0.0.1", "no peer"},
+                                         {"10.0.0.1 10.0.0.2", "no peer"},
+                                         {"10.0.0.1, 10.0.0.2", "no peer"}};
+    static const char *const fine[] = {"10.0.0.1",          "[2001:db8::1]:5", "fd00::1",
+                                       "node.example.org.", "0xbeef.example",  "x1",
+                                       "169.254.7.7",       "::ffff:10.0.0.1", "127.0.0.1:1"};
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        expect_refused("network", "peer", bad[i][0], bad[i][1]);
+    assert_int_equal(config->peers.n, 0);
+    for (size_t i = 0; i < sizeof fine / sizeof fine[0]; i++)
+        assert_int_equal(
+            config_set(config, config_find("network", "peer"), fine[i], (char[FAILURE_MAX]){0}), 0);
+    expect_refused("network", "advertise", "ff02::1", "multicast");
+    expect_refused("network", "advertise", "fe80::1", "zone");
+    expect_refused("network", "advertise", "0.0.0.0", "every address");
+}
+
+static void test_addresses_to_listen_on(void **state) {
+    const struct config_key *listen = config_find("network", "listen");
+    char why[FAILURE_MAX];
+    (void)state;
+    expect_refused("network", "listen", "fe80::1", "zone");
+    expect_refused("network", "listen", "239.1.1.1:5", "multicast");
+    assert_int_equal(config_set(config, listen, "127.0.0.1", why), 0);
+    expect_refused("network", "listen", "127.0.0.1:58008", "already");
+    expect_refused("network", "listen", "0.0.0.0:58008", "already");
+    assert_int_equal(config_set(config, listen, "0.0.0.0:58009", why), 0);
+    assert_int_equal(config_set(config, listen, "[::]:58008", why), 0); /* IPv6 alone */
+    assert_int_equal(config_set(config, listen, "127.0.0.1:58010", why), 0);
+}
+
+/* An option's value as the file's. */
+static void test_blanks_around_values(void **state) {
+    char why[FAILURE_MAX];
+    (void)state;
+    assert_int_equal(config_set(config, config_find("network", "peer"), " 10.0.0.1:5\r\n", why), 0);
+    assert_string_equal(config->peers.v[0], "10.0.0.1:5");
+    assert_int_equal(config_set(config, config_find("pool", "max"), "\t5 ", why), 0);
+    assert_int_equal(config->pool_max, 5);
+    assert_int_equal(config_set(config, config_find("node", "name"), "alice\r", why), 0);
+    assert_string_equal(config->name, "alice");
+    assert_int_equal(config_set(config, config_find("node", "name"), "ali ce", why), -EINVAL);
+    assert_int_equal(config_set(config, config_find("node", "name"), " ", why), -EINVAL);
+}
+
+static void test_lines_are_kept(void **state) {
+    (void)state;
+    struct config_source source;
+    source_with(&source, "\xef\xbb\xbf[node]\r\nname = a\r\n\r\n[control]\r\ngroup = ops");
+    override(&source, "node", "state", "/s");
+    override(&source, "control", "socket", "/c");
+    assert_int_equal(config_load(&source, config, &mistakes), 0);
+    assert_string_equal(config->control_group, "ops");
+    assert_int_equal(config->control_mode, 0660); /* a default that yields to the group */
+    char where[2 * CONFIG_PATH_MAX];
+    config_blame(&source, config, "control", "group", "why", &mistakes);
+    snprintf(where, sizeof where, "%s:5: control.group: why", source.file);
+    assert_string_equal(error, where);
+    override(&source, "control", "group", "staff");
+    override(&source, "control", "mode", "0600");
+    assert_int_equal(config_load(&source, config, &mistakes), 0);
+    assert_int_equal(config->control_mode, 0600);
+    config_blame(&source, config, "control", "group", "why", &mistakes);
+    assert_string_equal(error, "control.group: why");
+    unlink(source.file);
+}
+
 static void test_folder_of_files(void **state) {
     (void)state;
     struct config_source source = {.folder = "/base"};
@@ -607,6 +707,10 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_advertised_addresses_are_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(test_number_of_addresses, setup, teardown),
         cmocka_unit_test_setup_teardown(test_load, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_where_no_peer_can_be, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_addresses_to_listen_on, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_blanks_around_values, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_lines_are_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(test_folder_of_files, setup, teardown),
         cmocka_unit_test_setup_teardown(test_all_sources_tell_their_mistakes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_listen_defaults, setup, teardown),

@@ -228,6 +228,8 @@ static void test_network_key_values(void **state) {
     assert_memory_equal(key, expected, KEY_LEN);
     network_key(s, secrets, "home", "s3cret\r\n", key);
     assert_memory_equal(key, expected, KEY_LEN);
+    network_key(s, secrets, "home", "\xef\xbb\xbfs3cret\r\n", key);
+    assert_memory_equal(key, expected, KEY_LEN);
     network_key(s, secrets, "home", "s3cret\n\n", key);
     assert_memory_not_equal(key, expected, KEY_LEN);
     network_key(s, secrets, "work", "s3cret", key);
