@@ -334,7 +334,9 @@ enum drop inbox_shard(struct inbox *inbox, const uint8_t *payload, size_t length
                    parcel->epoch != epoch))
         return DROP_MALFORMED;
     if (parcel && parcel->storing) {
-        parcel->bitmap[shard.index / 8] |= (uint8_t)(1 << shard.index % 8);
+        uint8_t bit = (uint8_t)(1 << shard.index % 8);
+        parcel->asked_again = parcel->asked_again || parcel->bitmap[shard.index / 8] & bit;
+        parcel->bitmap[shard.index / 8] |= bit;
         return DROP_DUPLICATE;
     }
     if (!parcel)

@@ -58,7 +58,9 @@ struct in_parcel {
     struct parcel_id id;
     int64_t epoch;
     bool storing;       /* complete: waits for the store, and is no longer evictable */
+    bool asked_again;   /* while storing, a shard came again: its sender missed an answer before */
     bool wants_receipt; /* partial, at the end of this step: among `wanting` */
+    struct mono receipted; /* partially, last; 0: never */
     uint8_t k, m, arrived, since_receipt, quiet_receipts;
     uint16_t length; /* of each shard */
     uint8_t bitmap[PARCEL_BITMAP_MAX];
@@ -82,6 +84,7 @@ struct in_done { /* a finished parcel: its receipt, as often as it is asked for.
     uint8_t receipt[PARCEL_RECEIPT_FINAL_LEN]; /* begins with the parcel's id */
     uint8_t bitmap[PARCEL_BITMAP_MAX];         /* the shards that came, surplus ones too */
     struct mono receipted;
+    bool twice; /* over two ways, then */
 };
 
 struct in_local { /* a block for ourselves */
@@ -101,6 +104,8 @@ struct in_correspondent { /* a path for receipts, and those of this step */
     struct node_id id;
     bool used;
     struct path *path;
+    struct path_way way; /* of the path, or of the latest if there is none now */
+    struct path_silence silence;
     struct mono drawn, last;
     size_t length;
     uint8_t payload[ONION_PAYLOAD_MAX];

@@ -11,6 +11,9 @@
 #define PARTIAL_QUIET_MAX_US US_PER_S
 #define PARTIAL_QUIET_TIMES 5
 #define AGAIN_US (20 * US_PER_MS) /* a burst of duplicates gets one answer */
+/* A shard that comes so long after the receipt was sent because there was none: the shortest time-out
+ * of a sender. Parity that was under way comes sooner. */
+#define LOST_US (50 * US_PER_MS)
 
 /* ---- Correspondents ---- */
 
@@ -21,6 +24,7 @@ static struct path_wish wish_to(const struct node_id *id) {
 static void correspondent_send(struct inbox *inbox, struct in_correspondent *to, struct mono now,
                                struct wall wall) {
     struct path_wish wish = wish_to(&to->id);
+    wish.silence = &to->silence;
     uint8_t packet[ONION_LEN];
     bool fewer;
     size_t length = to->length;
@@ -34,6 +38,8 @@ static void correspondent_send(struct inbox *inbox, struct in_correspondent *to,
         /* No path: the sender will ask again, and so shall we. */
         if (path_draw(inbox->config.paths, &wish, now, wall, &to->path, &fewer) != PATH_OK)
             return;
+        uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
+        to->way = path_way(hops, path_hops(to->path, hops));
         to->drawn = now;
     }
     path_seal(inbox->config.paths, to->path, to->payload, length, packet);
@@ -113,15 +119,40 @@ static void forget_done(struct inbox *inbox, struct in_done *done) {
     free(done);
 }
 
+/* What was sent then did not get there, it seems: the next goes apart from it. */
+static void take_another_way(struct inbox *inbox, const struct node_id *to, struct mono sent,
+                             struct mono now) {
+    struct in_correspondent *correspondent = find_correspondent(inbox, to);
+    if (!correspondent || correspondent->drawn.us > sent.us)
+        return;
+    path_silence_note(&correspondent->silence, &correspondent->way, now);
+    correspondent->way.n = 0;
+    path_free(correspondent->path);
+    correspondent->path = NULL;
+}
+
+/* Who asks twice missed an answer before: it gets two, over ways apart from each other. */
+static void answer_twice(struct inbox *inbox, const struct node_id *to, const uint8_t *receipt,
+                         size_t length, struct mono now, struct wall wall) {
+    struct in_correspondent *correspondent = find_correspondent(inbox, to);
+    if (correspondent && correspondent->length > 0)
+        correspondent_send(inbox, correspondent, now, wall);
+    take_another_way(inbox, to, now, now);
+    in_receipt_queue(inbox, to, receipt, length, now, wall);
+}
+
 void in_receipt_final(struct inbox *inbox, const struct in_parcel *parcel,
                       const uint8_t receipt[PARCEL_RECEIPT_FINAL_LEN], struct mono now,
                       struct wall wall) {
     struct in_done *done = calloc(1, sizeof *done);
     in_receipt_queue(inbox, &parcel->sender->id, receipt, PARCEL_RECEIPT_FINAL_LEN, now, wall);
+    if (parcel->asked_again)
+        answer_twice(inbox, &parcel->sender->id, receipt, PARCEL_RECEIPT_FINAL_LEN, now, wall);
     if (!done)
         return;
     done->sender = parcel->sender->id;
     done->receipted = now;
+    done->twice = parcel->asked_again;
     memcpy(done->receipt, receipt, sizeof done->receipt);
     memcpy(done->bitmap, parcel->bitmap, sizeof done->bitmap);
     forget_done(inbox, inbox->done_ring[inbox->done_next]);
@@ -138,14 +169,17 @@ bool in_receipt_again(struct inbox *inbox, const struct node_id *sender,
     uint8_t bit = (uint8_t)(1 << shard->index % 8), *at = &done->bitmap[shard->index / 8];
     bool resent = *at & bit;
     *at |= bit;
-    if (now.us - done->receipted.us < AGAIN_US)
-        return true;
-    /* The receipt did not get there, it seems: let it take another way. */
-    struct in_correspondent *correspondent = find_correspondent(inbox, sender);
-    if (resent && correspondent && correspondent->drawn.us <= done->receipted.us) {
-        path_free(correspondent->path);
-        correspondent->path = NULL;
+    bool soon = now.us - done->receipted.us < AGAIN_US;
+    if (soon && resent && !done->twice) {
+        done->twice = true;
+        done->receipted = now;
+        answer_twice(inbox, sender, done->receipt, sizeof done->receipt, now, wall);
     }
+    if (soon)
+        return true;
+    done->twice = false;
+    if (resent || now.us - done->receipted.us >= LOST_US)
+        take_another_way(inbox, sender, done->receipted, now);
     done->receipted = now;
     in_receipt_queue(inbox, sender, done->receipt, sizeof done->receipt, now, wall);
     return true;
@@ -163,6 +197,8 @@ static void want(struct inbox *inbox, struct in_parcel *parcel) {
 void in_partial_note(struct inbox *inbox, struct in_parcel *parcel, bool duplicate,
                      struct mono now) {
     if (duplicate) {
+        if (parcel->receipted.us != 0 && now.us - parcel->receipted.us >= AGAIN_US)
+            take_another_way(inbox, &parcel->sender->id, parcel->receipted, now);
         want(inbox, parcel);
         return;
     }
@@ -202,6 +238,7 @@ static void send_partial(struct inbox *inbox, struct in_parcel *parcel, struct m
     sodium_memzero(key, sizeof key);
     assert(!writer.failed);
     in_receipt_queue(inbox, &parcel->sender->id, bytes, wire_length(&writer), now, wall);
+    parcel->receipted = now;
 }
 
 void inbox_flush(struct inbox *inbox, struct mono now, struct wall wall) {

@@ -10,19 +10,21 @@
 
 /* ---- Onion pings ---- */
 
-/* Send a small payload of our own over a path of its own. */
-static enum path_outcome send_alone(struct node *node, const struct node_id *target,
-                                    const uint8_t *payload, size_t length) {
-    struct path_wish wish = {.target = *target, .relays_exact = RELAYS_DEFAULT};
+/* Send a small payload of our own over a path of its own, past what was silent. */
+static enum path_outcome send_alone(struct node *node, const struct path_wish *wish,
+                                    const uint8_t *payload, size_t length,
+                                    struct path_way *ret_way) {
+    uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
     uint8_t packet[ONION_LEN];
     struct path *path;
     bool fewer;
-    enum path_outcome outcome = path_draw(node->paths, &wish, node->now, node->wall, &path, &fewer);
+    enum path_outcome outcome = path_draw(node->paths, wish, node->now, node->wall, &path, &fewer);
     if (outcome != PATH_OK)
         return outcome;
     path_seal(node->paths, path, payload, length, packet);
     if (links_send_onion(node->links, path_first(path), packet, node->now) == 0)
         node->counters.onion_sent++;
+    *ret_way = path_way(hops, path_hops(path, hops));
     path_free(path);
     return PATH_OK;
 }
@@ -46,8 +48,9 @@ static enum drop answer_ping(struct node *node, const uint8_t *payload, size_t l
     node->pongs_from = mono_add(node->pongs_from, PONG_EVERY_US);
     pong[0] = PAYLOAD_PONG;
     memcpy(pong + 1, token, PING_TOKEN_LEN);
-    struct node_id id = entry->id;
-    return send_alone(node, &id, pong, sizeof pong) == PATH_OK ? DROP_NONE : DROP_NO_ROUTE;
+    struct path_wish wish = {.target = entry->id, .relays_exact = RELAYS_DEFAULT};
+    struct path_way way;
+    return send_alone(node, &wish, pong, sizeof pong, &way) == PATH_OK ? DROP_NONE : DROP_NO_ROUTE;
 }
 
 static void finish_ping(struct node *node, unsigned i, enum answer_code code, const char *text) {
@@ -76,8 +79,11 @@ static enum drop take_pong(struct node *node, const uint8_t *payload, size_t len
     return DROP_UNKNOWN;
 }
 
-/* A fresh token each time: the round trip measured is that of the question which was answered. */
+/* A fresh token each time: the round trip measured is that of the question which was answered. Each
+ * goes apart from those that were not. */
 static enum path_outcome ask(struct node *node, struct node_ping *ping) {
+    struct path_wish wish = {
+        .target = ping->target, .relays_exact = RELAYS_DEFAULT, .silence = &ping->silence};
     uint8_t payload[1 + PING_TOKEN_LEN + 8];
     struct wire_writer w = wire_writer(payload, sizeof payload);
 
@@ -88,7 +94,9 @@ static enum path_outcome ask(struct node *node, struct node_ping *ping) {
     ping->sent = node->now;
     ping->due = mono_add(node->now, PING_RETRY_US);
     ping->tries++;
-    enum path_outcome outcome = send_alone(node, &ping->target, payload, sizeof payload);
+    path_silence_note(&ping->silence, &ping->way, node->now);
+    ping->way.n = 0;
+    enum path_outcome outcome = send_alone(node, &wish, payload, sizeof payload, &ping->way);
     ping->no_route = outcome == PATH_NONE;
     return outcome;
 }

@@ -39,7 +39,9 @@ struct node_ping { /* a client that waits for an answer over onion paths */
     struct node_id target;
     struct mono sent, due;
     unsigned tries;
-    bool no_route; /* at the last try */
+    bool no_route;       /* at the last try */
+    struct path_way way; /* of the last try; those of the others: */
+    struct path_silence silence;
 };
 struct publisher {               /* of our own descriptor */
     uint64_t sequence;           /* of the last one signed */

@@ -21,6 +21,8 @@ int64_t out_delay_us(struct outbox *outbox, const struct out_parcel *parcel) {
     int64_t delay = out_timeout_us(parcel->flow) + parcel->flow->store_us;
     if (parcel->timeouts <= OUTBOX_FAST_RESENDS)
         return delay;
+    if (parcel->pressed > 0)
+        return 2 * delay;
     for (unsigned i = OUTBOX_FAST_RESENDS; i < parcel->timeouts && delay < OUTBOX_BACKOFF_MAX_US;
          i++)
         delay *= 2;
@@ -45,7 +47,12 @@ static void shard_arrived(struct outbox *outbox, struct out_parcel *parcel, stru
     }
     shard->state = OUT_ARRIVED;
     parcel->arrived++;
-    if (!slot->path || slot->id != shard->path)
+    if (slot->id != shard->path)
+        return;
+    /* After a time-out it may have been a late answer, or one to a copy sent another way. */
+    if (parcel->timeouts == 0)
+        path_silence_heard(&flow->silence, &slot->way);
+    if (!slot->path)
         return;
     slot->heard = now;
     if (!slot->worked)
@@ -67,13 +74,20 @@ static void shard_lost(struct out_parcel *parcel, struct out_shard *shard, struc
 /* It had its time. Its path goes, if nothing was heard over it since. */
 static void shard_time_out(struct outbox *outbox, struct out_parcel *parcel,
                            struct out_shard *shard, struct mono now) {
-    struct out_slot *slot = &parcel->flow->slots[shard->slot];
+    struct out_flow *flow = parcel->flow;
+    struct out_slot *slot = &flow->slots[shard->slot];
     shard_lost(parcel, shard, now);
-    if (!slot->path || slot->id != shard->path || slot->heard.us >= shard->sent.us)
+    if (slot->id != shard->path || slot->heard.us >= shard->sent.us)
+        return;
+    path_silence_note(&flow->silence, &slot->way, now);
+    slot->way.n = 0;
+    if (!slot->path)
         return;
     if (!slot->worked)
         path_failed(outbox->config.paths, slot->path, now);
-    out_slot_retire(slot);
+    path_free(flow->silent.path);
+    flow->silent = (struct out_silent){slot->path, slot->id, slot->packets};
+    slot->path = NULL;
 }
 
 /* Nothing was heard in time. All that flies is taken for lost, but little is sent until something
@@ -91,6 +105,7 @@ static void parcel_time_out(struct outbox *outbox, struct out_parcel *parcel, st
         }
     flow->tried = now;
     parcel->timeouts++;
+    parcel->pressed -= parcel->pressed > 0;
     parcel->credit = parcel->timeouts <= OUTBOX_FAST_RESENDS ? 1u << (parcel->timeouts - 1) : 1;
     parcel->deadline = mono_add(now, out_delay_us(outbox, parcel));
 }

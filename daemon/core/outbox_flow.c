@@ -3,6 +3,8 @@
 #include "daemon/core/outbox_private.h"
 
 #define KICK_US US_PER_S /* a kicked recipient is tried at most so often */
+#define PRESSED                                                                                    \
+    3 /* tries after a kick that follow soon: the recipient may hear later of the change */
 #define EGRESS_PAUSE_US (10 * US_PER_MS)
 #define MEMORY_PAUSE_US (100 * US_PER_MS)
 #define SPIN_US US_PER_MS
@@ -12,6 +14,30 @@
 static const struct mono AT_ONCE = {0};
 
 /* ---- Making and finding ---- */
+
+/* A round trip is worth more than a guess though it was measured an hour ago. That of routes of other
+ * shapes says nothing. */
+static struct out_conversation *measured_with(const struct outbox *outbox,
+                                              const struct out_flow *flow) {
+    bool is_usual = flow->relays_exact == RELAYS_DEFAULT && flow->shards_k == 0;
+    return is_usual ? out_conversation_find(outbox, &flow->recipient) : NULL;
+}
+
+static void recall_round_trip(const struct outbox *outbox, struct out_flow *flow) {
+    const struct out_conversation *conversation = measured_with(outbox, flow);
+    if (!conversation || conversation->srtt_us == 0)
+        return;
+    flow->srtt_us = conversation->srtt_us;
+    flow->rttvar_us = conversation->rttvar_us;
+}
+
+static void keep_round_trip(const struct outbox *outbox, const struct out_flow *flow) {
+    struct out_conversation *conversation = measured_with(outbox, flow);
+    if (!conversation || flow->srtt_us <= 0)
+        return;
+    conversation->srtt_us = flow->srtt_us;
+    conversation->rttvar_us = flow->rttvar_us;
+}
 
 struct out_flow *out_flow_get(struct outbox *outbox, const struct node_id *recipient,
                               uint8_t relays_exact, bool strict, uint8_t shards_k,
@@ -42,6 +68,7 @@ struct out_flow *out_flow_get(struct outbox *outbox, const struct node_id *recip
     flow->shards_m = shards_m;
     flow->n_slots = n_slots;
     flow->srtt_us = -1;
+    recall_round_trip(outbox, flow);
     flow->away_since = MONO_NEVER;
     flow->retry_us = OUTBOX_UNREACHABLE_MIN_US;
     flow->resume = flow->tried = flow->draw_after = flow->idle_since = (struct mono){INT64_MIN / 2};
@@ -59,10 +86,12 @@ struct out_flow *out_flow_get(struct outbox *outbox, const struct node_id *recip
 
 void out_flow_free(struct outbox *outbox, struct out_flow *flow) {
     out_mail_forget(outbox, flow);
+    keep_round_trip(outbox, flow);
     while (!TAILQ_EMPTY(&flow->parcels))
         out_parcel_drop(outbox, TAILQ_FIRST(&flow->parcels));
     for (unsigned i = 0; i < flow->n_slots; i++)
         path_free(flow->slots[i].path);
+    out_silent_forget(flow);
     if (flow->running)
         TAILQ_REMOVE(&outbox->run, flow, run);
     if (flow->is_unready)
@@ -100,6 +129,7 @@ static void flow_rekey(struct outbox *outbox, struct out_flow *flow) {
     struct out_parcel *parcel;
     for (unsigned i = 0; i < flow->n_slots; i++)
         out_slot_retire(&flow->slots[i]);
+    out_silent_forget(flow);
     TAILQ_FOREACH(parcel, &flow->parcels, link) {
         if (parcel->state == OUT_SEALED)
             out_parcel_empty(outbox, parcel);
@@ -374,9 +404,11 @@ static void kick(struct outbox *outbox, struct out_flow *flow, bool always, stru
         again = now;
     if (flow->unreachable)
         flow->resume = again;
-    else if (out_flow_is_silent(flow))
-        TAILQ_FIRST(&flow->parcels)->deadline = again;
-    else if (!always)
+    else if (out_flow_is_silent(flow)) {
+        struct out_parcel *first = TAILQ_FIRST(&flow->parcels);
+        first->deadline = again;
+        first->pressed = PRESSED;
+    } else if (!always)
         return;
     out_flow_wake(outbox, flow);
 }

@@ -182,6 +182,7 @@ bool out_parcel_is_due(const struct out_parcel *parcel);
  * -EINVAL: the recipient's keys; -ENOBUFS, -ENOTCONN, -ENOMEM: later. */
 int out_flow_send(struct outbox *outbox, struct out_flow *flow, struct mono now, struct wall wall);
 void out_slot_retire(struct out_slot *slot);
+void out_silent_forget(struct out_flow *flow); /* the path, not the ways */
 
 /* ---- outbox_window.c ---- */
 void out_slot_init(struct out_slot *slot);

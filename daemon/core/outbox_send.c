@@ -13,6 +13,11 @@ void out_slot_retire(struct out_slot *slot) {
     slot->path = NULL;
 }
 
+void out_silent_forget(struct out_flow *flow) {
+    path_free(flow->silent.path);
+    flow->silent = (struct out_silent){.path = NULL};
+}
+
 /* Relays that the flow's paths pass, and those that they begin with. */
 struct passed {
     uint64_t relays[OUTBOX_SLOTS_MAX * TOPOLOGY_RELAYS_MAX], firsts[OUTBOX_SLOTS_MAX];
@@ -37,6 +42,7 @@ struct path_wish out_flow_wish(const struct out_flow *flow) {
                               .relays_exact = flow->relays_exact,
                               .strict = flow->strict,
                               .apart = flow->shards_k > 0,
+                              .silence = &flow->silence,
                               .again = flow->shards_k == 0};
 }
 
@@ -55,7 +61,9 @@ static bool slot_draw(struct outbox *outbox, struct out_flow *flow, struct out_s
     if (!paths_reuse(outbox->config.paths))
         outbox->packets_left -=
             outbox->packets_left < DRAW_PACKETS ? outbox->packets_left : DRAW_PACKETS;
+    uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
     out_slot_renew(slot, 1 + (uint32_t)random_below(&outbox->config.random, UINT32_MAX));
+    slot->way = path_way(hops, path_hops(slot->path, hops));
     flow->unreachable = false;
     flow->retry_us = OUTBOX_UNREACHABLE_MIN_US;
     return true;
@@ -210,8 +218,9 @@ static void note_sent(struct outbox *outbox, struct out_parcel *parcel, unsigned
     parcel->deadline = mono_add(now, out_delay_us(outbox, parcel));
 }
 
-static int shard_send(struct outbox *outbox, struct out_parcel *parcel, unsigned index,
-                      struct out_slot *slot, struct mono now) {
+/* Over a path of ours with this number, of which so many packets were sent. */
+static int shard_put(struct outbox *outbox, struct out_parcel *parcel, unsigned index,
+                     struct path *path, uint32_t id, uint16_t *packets, struct mono now) {
     uint8_t payload[ONION_PAYLOAD_MAX], packet[ONION_LEN];
     const struct parcel_secret *secret = out_flow_secret(outbox, parcel->flow, now);
     if (!secret)
@@ -222,17 +231,67 @@ static int shard_send(struct outbox *outbox, struct out_parcel *parcel, unsigned
                                .index = (uint8_t)index,
                                .length = (uint16_t)parcel->length,
                                .sender = node_id_prefix(&outbox->self),
-                               .path = slot->id,
-                               .packet = slot->packets++,
+                               .path = id,
+                               .packet = (*packets)++,
                                .data = out_shard_data(outbox, parcel, index)};
     size_t length = parcel_shard_encode(&out, secret->shard_key, payload);
-    path_seal(outbox->config.paths, slot->path, payload, length, packet);
-    int error = links_send_onion(outbox->config.links, path_first(slot->path), packet, now);
-    if (!error)
-        note_sent(outbox, parcel, index, slot, now);
-    else if (error == -ENOTCONN)
+    path_seal(outbox->config.paths, path, payload, length, packet);
+    return links_send_onion(outbox->config.links, path_first(path), packet, now);
+}
+
+static void shard_copy(struct outbox *outbox, struct out_parcel *parcel, unsigned index,
+                       struct path *path, uint32_t id, uint16_t *packets, struct mono now,
+                       struct wall wall) {
+    if (!path || !path_is_usable(outbox->config.paths, path, now, wall) ||
+        shard_put(outbox, parcel, index, path, id, packets, now) != 0)
+        return;
+    outbox->counters.onions_sent++;
+    outbox->counters.retransmissions++;
+}
+
+/* Where no path is used again. */
+static void shard_copy_afresh(struct outbox *outbox, struct out_parcel *parcel, unsigned index,
+                              struct mono now, struct wall wall) {
+    struct path_wish wish = out_flow_wish(parcel->flow);
+    struct path *path;
+    uint16_t packets = 0;
+    bool fewer;
+    wish.again = false;
+    if (path_draw(outbox->config.paths, &wish, now, wall, &path, &fewer) != PATH_OK)
+        return;
+    uint32_t id = 1 + (uint32_t)random_below(&outbox->config.random, UINT32_MAX);
+    shard_copy(outbox, parcel, index, path, id, &packets, now, wall);
+    path_free(path);
+}
+
+/* Nothing was heard, and it may be the answer that was lost. So what asks for one, the first times,
+ * goes twice over its way, which tells the recipient to answer over two; and once more over the way
+ * before, which may be good. Nobody waits for the copies. */
+static void shard_copies(struct outbox *outbox, struct out_parcel *parcel, unsigned index,
+                         struct out_slot *slot, struct mono now, struct wall wall) {
+    struct out_silent *silent = &parcel->flow->silent;
+    bool asks = parcel->timeouts > 0 && parcel->timeouts <= OUTBOX_FAST_RESENDS + 1 &&
+                parcel->flying == 1 && parcel == TAILQ_FIRST(&parcel->flow->parcels);
+    if (!asks)
+        return;
+    if (!paths_reuse(outbox->config.paths)) {
+        shard_copy_afresh(outbox, parcel, index, now, wall);
+        return;
+    }
+    shard_copy(outbox, parcel, index, slot->path, slot->id, &slot->packets, now, wall);
+    shard_copy(outbox, parcel, index, silent->path, silent->id, &silent->packets, now, wall);
+}
+
+static int shard_send(struct outbox *outbox, struct out_parcel *parcel, unsigned index,
+                      struct out_slot *slot, struct mono now, struct wall wall) {
+    int error = shard_put(outbox, parcel, index, slot->path, slot->id, &slot->packets, now);
+    if (error == -ENOTCONN)
         out_slot_retire(slot);
-    return error;
+    if (error)
+        return error;
+    note_sent(outbox, parcel, index, slot, now);
+    shard_copies(outbox, parcel, index, slot, now, wall);
+    return 0;
 }
 
 int out_flow_send(struct outbox *outbox, struct out_flow *flow, struct mono now, struct wall wall) {
@@ -249,7 +308,7 @@ int out_flow_send(struct outbox *outbox, struct out_flow *flow, struct mono now,
         if (!slot)
             return -EAGAIN;
         outbox->packets_left -= outbox->packets_left > 0;
-        int error = shard_send(outbox, parcel, index, slot, now);
+        int error = shard_send(outbox, parcel, index, slot, now, wall);
         if (error)
             return error;
         flow->long_turn = !parcel->is_long;

@@ -113,6 +113,7 @@ struct out_parcel {
     unsigned k, m, fresh; /* shards from `fresh` on were never sent */
     unsigned arrived, flying;
     unsigned timeouts;    /* in a row, with nothing heard */
+    unsigned pressed;     /* of those to come, so many after a short time only */
     uint32_t credit;      /* shards it may send before something is heard */
     struct mono deadline; /* of what flies */
 };
@@ -120,6 +121,9 @@ TAILQ_HEAD(out_parcels, out_parcel);
 
 struct out_slot { /* a place for a kept path; its window outlives the path */
     struct path *path;
+    struct path_way
+        way; /* the path's, as long as its number stands here: it may be gone before what
+                            it carried has had its time. Empty: noted as silent */
     uint32_t id;
     uint16_t packets;
     bool worked;
@@ -171,6 +175,12 @@ struct out_flow { /* one recipient (and one kind of route asked for) */
     uint32_t loss_long;  /* the same, over more of them */
     uint32_t loss_floor; /* of it, what is none of our doing */
     struct out_trial trial;
+    struct path_silence silence; /* the ways that nothing came of */
+    struct out_silent {          /* the latest of those paths, while it may be used; or none */
+        struct path *path;
+        uint32_t id;
+        uint16_t packets;
+    } silent;
     bool keyed;
     int64_t epoch;
     uint64_t stamp; /* sequence of the descriptor that the keys are from */
@@ -276,6 +286,7 @@ struct out_conversation { /* never freed before the outbox */
     struct node_id recipient;
     uint64_t sequence; /* 0: nothing was ever written to it */
     uint64_t n_pending;
+    int64_t srtt_us, rttvar_us; /* when last measured; 0: never */
 };
 
 struct out_refusal { /* why something is not accepted */

@@ -9,6 +9,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <sodium.h>
 #include <stdlib.h>
 
@@ -28,6 +29,7 @@
  * shorter one would show more of who talks to whom than the user asked for. */
 #define SHORT_WAIT_US (3 * US_PER_S)
 #define SHARED_DRAWS 8 /* where relays must be shared */
+#define SILENT_DRAWS 32
 
 struct paths *paths_new(const struct path_config *config, struct directory *directory,
                         const struct core_random *random) {
@@ -408,11 +410,90 @@ bool path_is_sound(struct paths *paths, const uint64_t *hops, size_t n, struct m
     return !has_bad_link(paths, hops, n, now);
 }
 
+/* ---- Past what is silent ---- */
+
+/* May a path to this target have so many relays? */
+static bool is_length(const struct paths *paths, const struct path_choice *choice,
+                      const struct path_wish *wish, unsigned relays) {
+    if (wish->relays_exact != RELAYS_DEFAULT || choice->fewer)
+        return relays == choice->query.relays;
+    return relays >= paths->config.relays;
+}
+
+/* One past all of these relays, its first one too; of another length where that must be. */
+static int draw_past_relays(struct paths *paths, struct path_choice *choice,
+                            const struct path_wish *wish, const uint64_t *avoid, size_t n) {
+    struct topology_query query = choice->query;
+    uint64_t firsts[NEIGHBOURS_MAX];
+    query.firsts = firsts;
+    query.n_firsts = 0;
+    for (size_t i = 0; i < choice->query.n_firsts; i++)
+        if (!is_in(avoid, n, choice->query.firsts[i]))
+            firsts[query.n_firsts++] = choice->query.firsts[i];
+    query.avoid = avoid;
+    query.n_avoid = n;
+    for (unsigned i = 0; i <= TOPOLOGY_RELAYS_MAX; i++) {
+        /* The length that was drawn, then the others, the shortest first. */
+        query.relays = i == 0 ? choice->query.relays : i <= choice->query.relays ? i - 1 : i;
+        if (query.n_firsts > 0 && is_length(paths, choice, wish, query.relays) &&
+            topology_sample(choice->topology, &query, &paths->random, choice->hops) == 0) {
+            choice->query.relays = query.relays;
+            return 0;
+        }
+    }
+    return -ENOENT;
+}
+
+/* Of some draws, one of those that pass least of it: as short as a path may be. */
+static int draw_least_silent(struct paths *paths, struct path_choice *choice,
+                             const struct path_wish *wish, struct mono now) {
+    uint64_t hops[HOPS_MAX];
+    unsigned least = UINT_MAX, drawn = choice->query.relays;
+    for (unsigned relays = 0; relays <= drawn; relays++)
+        if (is_length(paths, choice, wish, relays) && count_with(choice, relays) > 0)
+            break;
+    for (unsigned draws = SILENT_DRAWS; draws > 0 && least > 0; draws--) {
+        unsigned weight = 0;
+        if (topology_sample(choice->topology, &choice->query, &paths->random, hops) != 0)
+            return -ENOENT;
+        for (unsigned i = 0; i < choice->query.relays; i++)
+            weight += path_silence_weight(wish->silence, hops[i], now);
+        if (weight < least)
+            memcpy(choice->hops, hops, sizeof hops);
+        least = weight < least ? weight : least;
+    }
+    return 0;
+}
+
+/* Past every relay that was silent; else past those that were so twice, and so on. */
+static int draw_past_silence(struct paths *paths, struct path_choice *choice,
+                             const struct path_wish *wish, struct mono now) {
+    uint64_t avoid[PATH_SILENCE_RELAYS + PATH_AVOID_MAX];
+    for (unsigned least = 1; least <= PATH_SILENCE_TRIES; least++) {
+        size_t n = path_silence_relays(wish->silence, least, now, avoid);
+        size_t others = wish->n_avoid < PATH_AVOID_MAX ? wish->n_avoid : PATH_AVOID_MAX;
+        if (n == 0 && least == 1)
+            return -ENOENT;
+        if (n == 0)
+            break;
+        if (others > 0)
+            memcpy(avoid + n, wish->avoid, others * sizeof *avoid);
+        if (others > 0 && draw_past_relays(paths, choice, wish, avoid, n + others) == 0)
+            return 0;
+        if (draw_past_relays(paths, choice, wish, avoid, n) == 0)
+            return 0;
+    }
+    return draw_least_silent(paths, choice, wish, now);
+}
+
 /* One draw, past the wish's `avoid`, or as few of them as some draws find. */
-static int draw_hops(struct paths *paths, struct path_choice *choice,
-                     const struct path_wish *wish) {
+static int draw_hops(struct paths *paths, struct path_choice *choice, const struct path_wish *wish,
+                     struct mono now) {
     uint64_t hops[HOPS_MAX];
     size_t fewest = SIZE_MAX;
+    if (wish->silence && choice->query.relays > 0 &&
+        draw_past_silence(paths, choice, wish, now) == 0)
+        return 0;
     if (wish->apart && draw_past_guards(paths, choice, wish) == 0)
         return 0;
     if (wish->n_avoid > 0 && draw_past(paths, choice, wish->avoid, wish->n_avoid) == 0)
@@ -446,7 +527,7 @@ enum path_outcome path_choose(struct paths *paths, const struct path_wish *wish,
     if (wish->apart && choice->query.relays > 0)
         settle_apart(paths, choice, wish);
     for (unsigned redraws = 0; redraws <= REDRAWS_MAX; redraws++) {
-        if (draw_hops(paths, choice, wish) != 0)
+        if (draw_hops(paths, choice, wish, now) != 0)
             return PATH_NONE;
         if (!has_bad_link(paths, choice->hops, choice->query.relays + 1, now))
             break;

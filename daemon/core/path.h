@@ -11,6 +11,7 @@
 #include "daemon/core/base.h"
 #include "daemon/core/directory.h"
 #include "daemon/core/onion.h"
+#include "daemon/core/path_silence.h"
 #include "daemon/core/topology.h"
 
 #define PATH_LIFE_US (2 * US_PER_S)
@@ -60,6 +61,10 @@ struct path_wish {
                    at the price of showing more neighbours that we send */
     const uint64_t *firsts; /* first relays of those other paths (`avoid` holds them too) */
     size_t n_firsts;
+    /* Tries of late that nobody answered (NULL: none is known): the path passes as few relays of them
+     * as the network allows, those of the most tries first; its length and its first relay are such
+     * as any path's may be. */
+    const struct path_silence *silence;
     bool again; /* more draws of the kind will follow: some are made ahead. Not with `apart` */
 };
 enum path_outcome {

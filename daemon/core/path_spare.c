@@ -125,6 +125,14 @@ static void drop_bad(struct paths *paths, struct expected *expected, struct mono
             spare_drop(paths, expected, i);
 }
 
+static bool is_silent(const struct path *path, const struct path_silence *silence,
+                      struct mono now) {
+    for (size_t i = 0; silence && i + 1 < path->n_hops; i++)
+        if (path_silence_weight(silence, path->layers[i].hop, now) > 0)
+            return true;
+    return false;
+}
+
 static bool passes(const struct path *path, const struct path_wish *wish) {
     for (size_t i = 1; i + 1 < path->n_hops; i++)
         for (size_t j = 0; j < wish->n_avoid; j++)
@@ -141,7 +149,8 @@ struct path *path_spare_take(struct paths *paths, const struct path_wish *wish, 
     count_draw(expected, now);
     drop_bad(paths, expected, now, wall);
     for (unsigned i = 0; i < expected->n; i++)
-        if (!passes(expected->spares[i], wish))
+        if (!passes(expected->spares[i], wish) &&
+            !is_silent(expected->spares[i], wish->silence, now))
             return take_out(paths, expected, i);
     return NULL;
 }

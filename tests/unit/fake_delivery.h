@@ -161,6 +161,8 @@ static enum path_outcome fake_path_outcome;
 static unsigned fake_paths_drawn, fake_paths_live, fake_paths_worked, fake_paths_failed,
     fake_draws_left = UINT32_MAX;
 static bool fake_paths_down;
+static uint64_t fake_silent[PATH_SILENCE_RELAYS]; /* of the latest draw */
+static size_t fake_n_silent;
 #define FAKE_RELAYS 100              /* numbers 1000 to 1099 */
 static bool fake_dead[FAKE_RELAYS];  /* drop what passes them on paths that are apart */
 static uint64_t fake_apart[4096][3]; /* the relays of such paths, by serial */
@@ -191,6 +193,7 @@ enum path_outcome path_draw(struct paths *paths, const struct path_wish *wish, s
     path->serial = ++fake_paths_drawn;
     path->born = at;
     path->epoch = wall_epoch(wall);
+    fake_n_silent = wish->silence ? path_silence_relays(wish->silence, 1, at, fake_silent) : 0;
     for (unsigned i = 0; i < 3; i++)
         path->hops[i] = fake_relay(wish);
     if (wish->apart)

@@ -1,4 +1,4 @@
-/* link: daemon/core/outbox daemon/core/outbox_put daemon/core/outbox_readdress daemon/core/outbox_load daemon/core/base daemon/core/outbox_batch daemon/core/outbox_message daemon/core/outbox_watch daemon/core/outbox_local daemon/core/outbox_parcel daemon/core/outbox_flow daemon/core/outbox_ack daemon/core/inbox daemon/core/inbox_item daemon/core/inbox_receipt daemon/core/inbox_pull daemon/core/policy daemon/core/parcel daemon/core/shard daemon/core/noise daemon/core/outbox_send daemon/core/outbox_window daemon/core/inbox_mail daemon/core/outbox_mail daemon/core/outbox_deposit daemon/core/mail */
+/* link: daemon/core/outbox daemon/core/outbox_put daemon/core/outbox_readdress daemon/core/outbox_load daemon/core/base daemon/core/outbox_batch daemon/core/outbox_message daemon/core/outbox_watch daemon/core/outbox_local daemon/core/outbox_parcel daemon/core/outbox_flow daemon/core/outbox_ack daemon/core/inbox daemon/core/inbox_item daemon/core/inbox_receipt daemon/core/inbox_pull daemon/core/policy daemon/core/parcel daemon/core/shard daemon/core/noise daemon/core/outbox_send daemon/core/outbox_window daemon/core/inbox_mail daemon/core/outbox_mail daemon/core/outbox_deposit daemon/core/mail daemon/core/path_silence */
 /* An outbox and an inbox wired back to back, over a network that loses, doubles and reorders, with
  * stores that are slow, full or forgotten. More objects than a unit test should have: the claim
  * tested, exactly once, belongs to both rooms together. */
@@ -877,7 +877,8 @@ static void test_files_not_taken(void **state) {
     push_to(&peers[0], 1, 10);
     run_until_delivered();
     run_for(US_PER_S);
-    assert_refused(&peers[0], &file, "the recipient takes no files from us (it may p2pctl allow us)");
+    assert_refused(&peers[0], &file,
+                   "the recipient takes no files from us (it may p2pctl allow us)");
     assert_int_equal(peers[1].store.n_in, 1);
     assert_true(inbox_counters(peers[1].inbox)->refused_files > 0);
 }

@@ -1,4 +1,4 @@
-/* link: daemon/core/inbox daemon/core/inbox_item daemon/core/inbox_receipt daemon/core/inbox_pull daemon/core/policy daemon/core/parcel daemon/core/shard daemon/core/noise daemon/core/inbox_mail daemon/core/mail */
+/* link: daemon/core/inbox daemon/core/inbox_item daemon/core/inbox_receipt daemon/core/inbox_pull daemon/core/policy daemon/core/parcel daemon/core/shard daemon/core/noise daemon/core/inbox_mail daemon/core/mail daemon/core/path_silence */
 /* The inbox alone: what it believes, holds, stores and receipts; leases. Node 0 is ours, nodes 1 to
  * 3 send; the test is the store. */
 #include "tests/unit/fake_delivery.h"
@@ -174,7 +174,12 @@ static void test_stored_then_receipted(void **state) {
     struct parcel_receipt receipt = last_receipt(0);
     assert_int_equal(receipt.status, PARCEL_COMPLETE);
     assert_true(parcel_receipt_is_authentic(&receipt, sent.receipt_key));
-    /* A duplicate: receipted again, but not for each of a burst, and nothing is stored. */
+    /* A duplicate: receipted again over another way, but not for each of a burst, and nothing is
+     * stored. */
+    uint64_t serial = fake_wire[fake_wire_n - 1].serial;
+    assert_int_equal(send_shard(&sent, 0), DROP_DUPLICATE);
+    assert_int_equal(flush(), 1);
+    assert_int_not_equal(fake_wire[fake_wire_n - 1].serial, serial);
     assert_int_equal(send_shard(&sent, 0), DROP_DUPLICATE);
     assert_int_equal(flush(), 0);
     now = mono_add(now, 20 * US_PER_MS);
@@ -281,7 +286,7 @@ static void test_any_k_shards(void **state) {
         assert_true(parcel_receipt_is_authentic(&receipt, sent.receipt_key));
         for (unsigned i = 0; i < m; i++)
             assert_int_equal(send_shard(&sent, order[sent.k + i]), DROP_DUPLICATE);
-        assert_int_equal(flush(), 0);
+        assert_int_equal(flush(), m > 1); /* that which came again may ask for its receipt */
         assert_int_equal(budget.used, 0);
     }
 }
@@ -343,12 +348,69 @@ static void test_surplus_and_resent(void **state) {
         assert_int_equal(fake_wire[fake_wire_n - 1].serial, serial);
         now = mono_add(now, 20 * US_PER_MS - 1);
         assert_int_equal(send_shard(&sent, i), DROP_DUPLICATE);
+        assert_int_equal(flush(), 1);
+        assert_true(fake_wire[fake_wire_n - 1].serial != serial);
+        serial = fake_wire[fake_wire_n - 1].serial;
+        assert_int_equal(send_shard(&sent, i), DROP_DUPLICATE);
         assert_int_equal(flush(), 0);
     }
     now = mono_add(now, 20 * US_PER_MS);
     assert_int_equal(send_shard(&sent, 7), DROP_DUPLICATE);
     assert_int_equal(flush(), 1);
     assert_int_not_equal(fake_wire[fake_wire_n - 1].serial, serial);
+}
+
+/* Surplus that comes when the shortest time-out is over was sent for want of a receipt: another path,
+ * apart from the first one. */
+static void test_late_surplus_is_a_question(void **state) {
+    (void)state;
+    struct sent sent;
+    seal_shards(&sent, 1, 1, 1, 1200, 3, 5);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(send_shard(&sent, i), DROP_NONE);
+    give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+    assert_int_equal(flush(), 1);
+    assert_int_equal(fake_n_silent, 0);
+    uint64_t serial = fake_wire[fake_wire_n - 1].serial;
+    now = mono_add(now, 50 * US_PER_MS);
+    assert_int_equal(send_shard(&sent, 3), DROP_DUPLICATE);
+    assert_int_equal(flush(), 1);
+    assert_int_not_equal(fake_wire[fake_wire_n - 1].serial, serial);
+    assert_int_equal(fake_n_silent, 3); /* the relays of the first */
+}
+
+/* Its sender asked twice before the disk had it: two receipts, the second apart from the first. */
+static void test_asked_twice_answers_twice(void **state) {
+    (void)state;
+    struct sent sent;
+    seal(&sent, 1, 7, 1, 5);
+    assert_int_equal(send_shard(&sent, 0), DROP_NONE);
+    assert_int_equal(send_shard(&sent, 0), DROP_DUPLICATE);
+    give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+    flush();
+    assert_int_equal(fake_wire_n, 2);
+    assert_int_not_equal(fake_wire[0].serial, fake_wire[1].serial);
+    assert_int_equal(fake_n_silent, 3);
+    struct parcel_receipt receipt = last_receipt(0);
+    assert_true(parcel_receipt_is_authentic(&receipt, sent.receipt_key));
+}
+
+/* The partial receipt of an unfinished parcel was lost if a shard comes again that was there: the next
+ * goes apart from it. */
+static void test_partial_goes_another_way(void **state) {
+    (void)state;
+    struct sent sent;
+    seal_shards(&sent, 1, 1, 1, 1200, 3, 5);
+    assert_int_equal(send_shard(&sent, 0), DROP_NONE);
+    now = mono_add(now, 20 * US_PER_MS);
+    inbox_tick(inbox, now, wall_now());
+    assert_int_equal(flush(), 1);
+    uint64_t serial = fake_wire[fake_wire_n - 1].serial;
+    now = mono_add(now, 50 * US_PER_MS);
+    assert_int_equal(send_shard(&sent, 0), DROP_DUPLICATE);
+    assert_int_equal(flush(), 1);
+    assert_int_not_equal(fake_wire[fake_wire_n - 1].serial, serial);
+    assert_int_equal(fake_n_silent, 3);
 }
 
 static const struct parcel_path *find_path(const struct parcel_receipt *receipt, uint32_t path) {
@@ -1023,6 +1085,9 @@ int main(int argc, char **argv) {
         TEST(test_spoiled_shard),
         TEST(test_shards_disagree),
         TEST(test_surplus_and_resent),
+        TEST(test_late_surplus_is_a_question),
+        TEST(test_asked_twice_answers_twice),
+        TEST(test_partial_goes_another_way),
         TEST(test_arrivals),
         TEST(test_arrivals_wrap),
         TEST(test_padding),

@@ -1,4 +1,4 @@
-/* link: daemon/core/outbox daemon/core/outbox_put daemon/core/outbox_readdress daemon/core/outbox_load daemon/core/base daemon/core/outbox_batch daemon/core/outbox_message daemon/core/outbox_watch daemon/core/outbox_local daemon/core/outbox_parcel daemon/core/outbox_flow daemon/core/outbox_ack daemon/core/parcel daemon/core/shard daemon/core/noise daemon/core/outbox_send daemon/core/outbox_window daemon/core/outbox_mail daemon/core/outbox_deposit daemon/core/mail */
+/* link: daemon/core/outbox daemon/core/outbox_put daemon/core/outbox_readdress daemon/core/outbox_load daemon/core/base daemon/core/outbox_batch daemon/core/outbox_message daemon/core/outbox_watch daemon/core/outbox_local daemon/core/outbox_parcel daemon/core/outbox_flow daemon/core/outbox_ack daemon/core/parcel daemon/core/shard daemon/core/noise daemon/core/outbox_send daemon/core/outbox_window daemon/core/outbox_mail daemon/core/outbox_deposit daemon/core/mail daemon/core/path_silence */
 /* What was owed when the outbox stopped and is read while it runs already. Node 0 is ours, node 1 the
  * recipient; the test is the store. */
 #include "tests/unit/fake_delivery.h"

@@ -1,4 +1,4 @@
-/* link: daemon/core/path daemon/core/path_live daemon/core/path_spare daemon/core/onion daemon/core/topology daemon/core/topology_draw */
+/* link: daemon/core/path daemon/core/path_live daemon/core/path_spare daemon/core/path_silence daemon/core/onion daemon/core/topology daemon/core/topology_draw */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -306,6 +306,73 @@ static void apart_paths_share_what_they_must(void **state) {
     world_free(world);
 }
 
+/* ---- Past what is silent ---- */
+
+static struct path_way way_of(unsigned n, const size_t *nodes) {
+    struct path_way way = {.n = (uint8_t)n};
+    for (unsigned i = 0; i < n; i++)
+        way.relays[i] = prefix_of(nodes[i]);
+    return way;
+}
+
+/* Nodes met in many draws, as a bit set; all of them by way of so many relays at least. */
+static unsigned met(struct world *world, const struct path_wish *wish, size_t relays) {
+    unsigned seen = 0;
+    for (int i = 0; i < 200; i++) {
+        struct sampled s = sample(world, wish);
+        assert_int_equal(s.outcome, PATH_OK);
+        assert_true(s.n > relays);
+        for (size_t j = 0; j + 1 < s.n; j++)
+            seen |= 1U << node_of(s.hops[j]);
+    }
+    return seen;
+}
+
+/* Six relays of which a path takes three or four: the next try takes the three that were not silent;
+ * then none that was so twice; and where nothing else is left, any. */
+static void a_try_goes_past_what_was_silent(void **state) {
+    (void)state;
+    struct world *world = complete(8, 3, 3, false);
+    struct path_silence silence = {.n = 0};
+    struct path_wish wish = wish_for(7);
+    struct path_way first = way_of(3, (size_t[]){1, 2, 3}), second = way_of(3, (size_t[]){4, 5, 3}),
+                    third = way_of(4, (size_t[]){4, 5, 6, 2});
+    wish.silence = &silence;
+    assert_int_equal(met(world, &wish, 3), 0x7e);
+    path_silence_note(&silence, &first, world->now);
+    assert_int_equal(met(world, &wish, 3), 0x70);
+    path_silence_note(&silence, &second, world->now);
+    assert_int_equal(met(world, &wish, 3) & 1U << 3, 0);
+    path_silence_note(&silence, &third, world->now); /* once only: 1 and 6 */
+    assert_int_equal(met(world, &wish, 3) & (1U << 1 | 1U << 6), 1U << 1 | 1U << 6);
+    world->now = mono_add(world->now, PATH_SILENCE_US);
+    assert_int_equal(met(world, &wish, 3), 0x7e); /* forgotten */
+    world_free(world);
+}
+
+/* What came through is no reason for a silence; of many tries the latest count. */
+static void silence_is_lifted_and_bounded(void **state) {
+    (void)state;
+    struct path_silence silence = {.n = 0};
+    struct path_way way = way_of(3, (size_t[]){1, 2, 3}), good = way_of(2, (size_t[]){3, 1});
+    uint64_t relays[PATH_SILENCE_RELAYS];
+    path_silence_note(&silence, &way, (struct mono){1});
+    path_silence_heard(&silence, &good);
+    assert_int_equal(path_silence_relays(&silence, 1, (struct mono){1}, relays), 1);
+    assert_int_equal(relays[0], prefix_of(2));
+    for (size_t i = 10; i < 10 + 2 * PATH_SILENCE_TRIES; i++) {
+        way = way_of(5, (size_t[]){i * 5, i * 5 + 1, i * 5 + 2, i * 5 + 3, 7});
+        path_silence_note(&silence, &way, (struct mono){(int64_t)i});
+    }
+    assert_int_equal(path_silence_weight(&silence, prefix_of(2), (struct mono){20}), 0);
+    assert_int_equal(path_silence_weight(&silence, prefix_of(7), (struct mono){20}),
+                     PATH_SILENCE_TRIES);
+    assert_int_equal(path_silence_relays(&silence, 1, (struct mono){20}, relays),
+                     4 * PATH_SILENCE_TRIES + 1);
+    assert_int_equal(path_silence_relays(&silence, 2, (struct mono){20}, relays), 1);
+    assert_int_equal(relays[0], prefix_of(7));
+}
+
 /* ---- Short paths are put off ---- */
 
 static void short_paths_wait_where_relays_are_enough(void **state) {
@@ -554,6 +621,35 @@ static void set_neighbours(struct world *world, unsigned without, unsigned mute,
 
 static struct mono an_hour_ago(const struct world *world) {
     return mono_add(world->now, -US_PER_HOUR);
+}
+
+static struct world *guarded(unsigned n_guards);
+
+/* Who is silent moves the next try to another guard, never to a neighbour that is none; and it makes
+ * no path shorter than was asked for. */
+static void silence_draws_no_other_guards(void **state) {
+    (void)state;
+    for (unsigned n = 1; n <= 2; n++) {
+        struct world *world = guarded(n);
+        struct path_silence silence = {.n = 0};
+        struct path_wish wish = wish_for(TARGET_GUARDED);
+        wish.silence = &silence;
+        size_t guard = 1;
+        while (!(guards(world) >> guard & 1))
+            guard++;
+        struct path_way way = way_of(1, &guard);
+        path_silence_note(&silence, &way, world->now);
+        for (int i = 0; i < 100; i++) {
+            struct sampled s = sample(world, &wish);
+            assert_true(paths_is_guard(world->paths, s.hops[0]));
+            assert_int_equal(s.hops[0] == prefix_of(guard), n == 1);
+        }
+        wish.relays_exact = 4;
+        way = way_of(5, (size_t[]){2, 4, 6, 8, 10});
+        path_silence_note(&silence, &way, world->now);
+        assert_int_equal(lengths(world, &wish), 1U << 4);
+        world_free(world);
+    }
 }
 
 static struct world *guarded(unsigned n_guards) {
@@ -1339,6 +1435,9 @@ int main(int argc, char **argv) {
         cmocka_unit_test(fewer_only_where_not_strict),
         cmocka_unit_test(apart_paths_share_no_relay),
         cmocka_unit_test(apart_paths_share_what_they_must),
+        cmocka_unit_test(a_try_goes_past_what_was_silent),
+        cmocka_unit_test(silence_is_lifted_and_bounded),
+        cmocka_unit_test(silence_draws_no_other_guards),
         cmocka_unit_test(short_paths_wait_where_relays_are_enough),
         cmocka_unit_test(a_full_path_begins_the_wait_anew),
         cmocka_unit_test(waits_are_bounded),
