@@ -87,8 +87,10 @@ struct mono inbox_next(const struct inbox *inbox);
  * with end = false, each to be confirmed before the next; when nothing is left, one without
  * messages and end = true. Peek: nothing to confirm. */
 void inbox_pull(struct inbox *inbox, const struct request *request, const struct node_id *from);
-/* The client has the batch: taken, and the next one follows once that is stored. */
-void inbox_confirm(struct inbox *inbox, uint64_t client, struct wall wall);
+/* The client has the batch: taken, and the next one follows once that is stored. Or it has these rows of
+ * it (NULL: all), and nobody has the others. */
+void inbox_confirm(struct inbox *inbox, uint64_t client, const int64_t *rows, size_t n,
+                   struct wall wall);
 void inbox_client_gone(struct inbox *inbox, uint64_t client);
 
 uint64_t inbox_waiting(const struct inbox *inbox); /* complete messages not taken yet */

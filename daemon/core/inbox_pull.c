@@ -208,7 +208,21 @@ void in_fetched(struct inbox *inbox, struct in_puller *puller, const struct stor
 
 /* ---- Its end ---- */
 
-void inbox_confirm(struct inbox *inbox, uint64_t client, struct wall wall) {
+/* Of the rows that it has, those which are among these; the others are anybody's. */
+static void keep_rows(struct in_puller *puller, const int64_t *rows, size_t n) {
+    size_t kept = 0;
+    for (size_t i = 0; i < puller->n_rows; i++) {
+        bool found = false;
+        for (size_t j = 0; j < n && !found; j++)
+            found = rows[j] == puller->rows[i];
+        if (found)
+            puller->rows[kept++] = puller->rows[i];
+    }
+    puller->n_rows = kept;
+}
+
+void inbox_confirm(struct inbox *inbox, uint64_t client, const int64_t *rows, size_t n,
+                   struct wall wall) {
     struct in_puller *puller = find_puller(inbox, client);
     if (!puller || puller->state != IN_HANDED) {
         if (!puller)
@@ -216,6 +230,9 @@ void inbox_confirm(struct inbox *inbox, uint64_t client, struct wall wall) {
                                 "there is nothing to confirm");
         return;
     }
+    size_t leased = puller->n_rows;
+    if (rows)
+        keep_rows(puller, rows, n);
     struct store_op operation = {.kind = STORE_IN_TAKE};
     operation.in_take.rows = puller->rows;
     operation.in_take.n = puller->n_rows;
@@ -224,6 +241,8 @@ void inbox_confirm(struct inbox *inbox, uint64_t client, struct wall wall) {
     puller->state = IN_TAKING;
     puller->op.kind = IN_OP_TAKE;
     in_store(inbox, &operation, &puller->op);
+    if (puller->n_rows < leased)
+        in_wake(inbox);
 }
 
 void in_taken(struct inbox *inbox, struct in_puller *puller, const struct store_result *result) {

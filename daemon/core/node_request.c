@@ -397,7 +397,8 @@ void node_request(struct node *node, const struct request *request) {
         request_pull(node, request);
         break;
     case REQUEST_CONFIRM:
-        inbox_confirm(node->inbox, request->client, node->wall);
+        inbox_confirm(node->inbox, request->client, request->confirm.rows, request->confirm.n,
+                      node->wall);
         break;
     case REQUEST_STATUS:
         request_status(node, request);

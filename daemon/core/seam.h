@@ -318,7 +318,7 @@ enum request_kind {
     REQUEST_PUSH,
     REQUEST_PUSH_MANY, /* several messages to one recipient, one transaction; answered once */
     REQUEST_PULL,      /* starts a pull; stays until end, client gone, or all given */
-    REQUEST_CONFIRM,   /* of the messages handed to this client so far */
+    REQUEST_CONFIRM,   /* of the messages handed to this client so far, or of some of them */
     REQUEST_STATUS,
     REQUEST_MESSAGE, /* status ID */
     REQUEST_PEERS,
@@ -384,6 +384,10 @@ struct request {
             bool since_message;
             struct message_id since_id;
         } pull;
+        struct {
+            const int64_t *rows; /* borrowed during the event; NULL: all that it has */
+            size_t n;
+        } confirm;
         struct {
             struct destination to;
             struct wall since, until;

@@ -930,7 +930,7 @@ static void pull_all(struct peer *peer, uint64_t client, size_t *ret_taken) {
         fake_effects_clear(&peer->effects);
         if (end)
             return;
-        inbox_confirm(peer->inbox, client, wall_now());
+        inbox_confirm(peer->inbox, client, NULL, 0, wall_now());
     }
 }
 

@@ -767,17 +767,17 @@ static void test_pull_batches(void **state) {
     assert_int_equal(last_answer(1)->messages.n, INBOX_BATCH_MAX);
     assert_false(last_answer(1)->end);
     assert_int_equal(effects.n_ops, 0); /* nothing more before it is confirmed */
-    inbox_confirm(inbox, 1, wall_now());
+    inbox_confirm(inbox, 1, NULL, 0, wall_now());
     take();
     fetch(INBOX_BATCH_MAX + 1);
     assert_int_equal(last_answer(1)->messages.n, 1);
     assert_false(last_answer(1)->end);
-    inbox_confirm(inbox, 1, wall_now());
+    inbox_confirm(inbox, 1, NULL, 0, wall_now());
     take();
     fetch(INBOX_BATCH_MAX + 1);
     assert_int_equal(last_answer(1)->messages.n, 0);
     assert_true(last_answer(1)->end);
-    inbox_confirm(inbox, 1, wall_now());
+    inbox_confirm(inbox, 1, NULL, 0, wall_now());
     assert_int_equal(last_answer(1)->code, ANSWER_USAGE);
 }
 
@@ -801,15 +801,39 @@ static void test_leases(void **state) {
     inbox_client_gone(inbox, 1);
     fetch(3); /* the parked one looks again */
     assert_int_equal(last_answer(3)->messages.n, 2);
-    inbox_confirm(inbox, 3, wall_now());
+    inbox_confirm(inbox, 3, NULL, 0, wall_now());
     inbox_client_gone(inbox, 3); /* its word stands */
     take();
-    inbox_confirm(inbox, 2, wall_now());
+    inbox_confirm(inbox, 2, NULL, 0, wall_now());
     give((struct store_result){.error = -EIO});
     assert_int_equal(last_answer(2)->code, ANSWER_FAILED);
     pull(4, (struct request){0});
     fetch(3);
     assert_int_equal(last_answer(4)->messages.v[0].row, 3); /* handed out again */
+}
+
+/* A client that has read some goes: the others are for whoever waits, at once. */
+static void test_confirm_of_some(void **state) {
+    (void)state;
+    static const int64_t some[] = {4, 2, 9};
+    fill_rows(4);
+    pull(1, (struct request){0});
+    fetch(4);
+    pull(2, (struct request){.pull = {.wait = true}});
+    fetch(4);
+    assert_null(fake_answer(&effects, 2));
+    inbox_confirm(inbox, 1, some, 3, wall_now());
+    inbox_client_gone(inbox, 1);
+    assert_int_equal(effects.ops[0].op.in_take.n, 2);
+    assert_int_equal(effects.ops[0].op.in_take.rows[0], 2);
+    assert_int_equal(effects.ops[0].op.in_take.rows[1], 4);
+    take();
+    fetch(4);
+    assert_int_equal(last_answer(2)->messages.n, 2);
+    assert_int_equal(last_answer(2)->messages.v[0].row, 1);
+    assert_int_equal(last_answer(2)->messages.v[1].row, 3);
+    inbox_confirm(inbox, 2, some, 0, wall_now()); /* none of them */
+    assert_int_equal(effects.ops[0].op.in_take.n, 0);
 }
 
 static void test_pull_order(void **state) {
@@ -823,7 +847,7 @@ static void test_pull_order(void **state) {
     fetch(6);
     for (unsigned i = 0; i < 5; i++)
         assert_int_equal(last_answer(1)->messages.v[i].row, order[i]);
-    inbox_confirm(inbox, 1, wall_now());
+    inbox_confirm(inbox, 1, NULL, 0, wall_now());
     for (unsigned i = 0; i < 5; i++)
         assert_int_equal(effects.ops[0].op.in_take.rows[i], i + 1);
     give((struct store_result){0});
@@ -933,7 +957,7 @@ static void test_wait_and_follow(void **state) {
     fetch(1);
     assert_int_equal(last_answer(1)->messages.n, 1);
     assert_null(fake_answer(&effects, 2));
-    inbox_confirm(inbox, 1, wall_now());
+    inbox_confirm(inbox, 1, NULL, 0, wall_now());
     take();
     assert_int_equal(inbox_waiting(inbox), 0);
     fetch(1);
@@ -946,7 +970,7 @@ static void test_wait_and_follow(void **state) {
     give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
     fetch(2);
     assert_int_equal(last_answer(2)->messages.n, 1);
-    inbox_confirm(inbox, 2, wall_now());
+    inbox_confirm(inbox, 2, NULL, 0, wall_now());
     take();
     fetch(2);
     assert_false(last_answer(2)->end); /* goes on for ever */
@@ -975,7 +999,7 @@ static void test_retention_zero_forgets(void **state) {
     fill_rows(1);
     pull(1, (struct request){0});
     fetch(1);
-    inbox_confirm(inbox, 1, wall_now());
+    inbox_confirm(inbox, 1, NULL, 0, wall_now());
     assert_true(effects.ops[0].op.in_take.forget);
 }
 
@@ -1102,6 +1126,7 @@ int main(int argc, char **argv) {
         TEST(test_local),
         TEST(test_pull_batches),
         TEST(test_leases),
+        TEST(test_confirm_of_some),
         TEST(test_pull_order),
         TEST(test_pull_since),
         TEST(test_peek),
