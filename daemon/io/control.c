@@ -1,5 +1,5 @@
-/* Threat: one user, or one broken script, takes all connections or all memory. Connections are
- * capped in all and per uid, large requests wait until memory is reserved for them, and of the
+/* Threat: one user, or one broken script, takes all connections, all descriptors or all memory.
+ * Connections are capped in all and per uid, with a few places beside for an administrator, large requests wait until memory is reserved for them, and of the
  * readers that let answers pile up the largest goes first. */
 #include "daemon/io/control_private.h"
 #include "shared/portable.h"
@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #define ACCEPT_AGAIN_S 1.0
-#define REFUSED_MAX 8 /* of one uid that wait to hear why; the next ones hear nothing */
 
 /* Two of the largest requests at a time. */
 static size_t input_max(const struct control *control) {
@@ -78,37 +77,67 @@ void control_client_left(struct control *control) {
         ev_io_start(control->loop, &control->listen);
 }
 
+/* Those of a uid which have places of their own. */
 static size_t count_uid(const struct control *control, uid_t uid) {
     size_t n = 0;
     for (const struct control_client *client = control->clients; client; client = client->next)
-        n += client->uid == uid;
+        n += client->uid == uid && !client->is_reserved;
     return n;
 }
 
-static void admit(struct control *control, int fd) {
+/* Why this one gets no place of its own; "": it gets one. */
+static void judge(const struct control *control, uid_t uid, char *ret_text, size_t size) {
+    size_t most = CONTROL_CLIENTS_UID(control->clients_max);
+    *ret_text = '\0';
+    if (count_uid(control, uid) >= most)
+        snprintf(ret_text, size, "limit reached: %zu connections of uid %lu: too many clients",
+                 most, (unsigned long)uid);
+    else if (control->n_clients - control->n_reserved >= control->clients_max)
+        snprintf(ret_text, size, "limit reached: %zu connections: too many clients",
+                 control->clients_max);
+}
+
+/* Of the reserved places the one whose client has been silent for the longest. NULL: none is. */
+static struct control_client *find_silent(const struct control *control) {
+    struct control_client *client = control->clients;
+    while (client && !(client->is_reserved && !client->ready &&
+                       (client->phase == CLIENT_READING || client->phase == CLIENT_REFUSED)))
+        client = client->next;
+    return client;
+}
+
+static bool has_place(const struct control *control) {
+    return control->n_reserved < CONTROL_RESERVED || find_silent(control);
+}
+
+/* False: it has to be read before the next one is accepted, which may want its place. */
+static bool admit(struct control *control, int fd) {
     struct control_peer peer;
     char refusal[CONTROL_TEXT_MAX] = "";
     if (control->credentials(fd, &peer) < 0) {
         close(fd);
-        return;
+        return true;
     }
-    size_t n = count_uid(control, peer.uid), allowed = 0;
-    if (control_socket_is_allowed(&peer, control->gid, refusal, sizeof refusal))
-        allowed = CONTROL_CLIENTS_UID;
-    if (allowed > 0 && n >= allowed)
-        snprintf(refusal, sizeof refusal, "limit reached: %d connections of uid %lu",
-                 CONTROL_CLIENTS_UID, (unsigned long)peer.uid);
-    if (n >= allowed + REFUSED_MAX || client_start(control, fd, peer.uid, refusal) < 0)
+    bool is_allowed = control_socket_is_allowed(&peer, control->gid, refusal, sizeof refusal);
+    if (is_allowed)
+        judge(control, peer.uid, refusal, sizeof refusal);
+    bool is_reserved = refusal[0] != '\0';
+    if (is_reserved && control->n_reserved >= CONTROL_RESERVED)
+        client_drop(find_silent(control));
+    if (client_start(control, fd, peer.uid, is_allowed ? CLIENT_READING : CLIENT_REFUSED, refusal) <
+        0)
         close(fd);
+    return !is_reserved;
 }
 
 static void on_listen(struct ev_loop *loop, ev_io *watcher, int events) {
     struct control *control = watcher->data;
     (void)events;
-    while (control->n_clients < CONTROL_CLIENTS_MAX) {
+    while (has_place(control)) {
         int fd = portable_accept(control->fd);
         if (fd >= 0) {
-            admit(control, fd);
+            if (!admit(control, fd))
+                return;
         } else if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM || fd == -ENOBUFS) {
             /* The connection stays in the queue: asking again at once would only burn the CPU. */
             ev_io_stop(loop, watcher);
@@ -187,6 +216,9 @@ int control_open(struct control **ret_control, struct ev_loop *loop,
     control->config.path = path;
     control->fd = fd;
     remember_file(control);
+    control->clients_max = config->clients_max && config->clients_max < CONTROL_CLIENTS_MAX
+                               ? config->clients_max
+                               : CONTROL_CLIENTS_MAX;
     control_reconfigure(control, config);
     ev_io_init(&control->listen, on_listen, fd, EV_READ);
     ev_timer_init(&control->again, on_again, ACCEPT_AGAIN_S, 0.);

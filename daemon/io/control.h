@@ -16,9 +16,13 @@
 
 struct control;
 
-#define CONTROL_CLIENTS_MAX 128 /* connections in all: the next ones wait in the kernel's queue */
-#define CONTROL_CLIENTS_UID                                                                        \
-    96 /* of one uid: the next ones are refused, so that no user shuts out root */
+/* Connections in all, and of one uid, so that no user shuts out another: three quarters of them. The
+ * next ones get one of a few places more, where an administrator's short requests are carried out
+ * and all others are refused in words. */
+#define CONTROL_CLIENTS_MAX 128
+#define CONTROL_CLIENTS_UID(clients_max) ((clients_max) - (clients_max) / 4)
+#define CONTROL_RESERVED 8
+#define CONTROL_CONNECTIONS_MAX (CONTROL_CLIENTS_MAX + CONTROL_RESERVED)
 /* Files on their way into the spool, in all and of one uid: each may take hours. */
 #define CONTROL_SENDS_MAX 32
 #define CONTROL_SENDS_UID 24
@@ -35,6 +39,7 @@ struct control_config {
     mode_t mode;      /* of the socket; 0 = 0600 */
     gid_t gid;        /* control.group, or CONTROL_GID_NONE */
     size_t message_max;
+    size_t clients_max; /* 1 to CONTROL_CLIENTS_MAX, for want of descriptors; 0: that */
     /* The caller holds the lock on the state: a socket on which nobody answers is ours to
      * remove. */
     bool state_locked;

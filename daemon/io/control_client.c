@@ -58,6 +58,18 @@ static void confirm(struct control_client *client) {
     client->control->sink.request(client->control->sink.context, &request);
 }
 
+/* Before it goes: what it has read is taken, and nothing else. */
+static void confirm_lines(struct control_client *client) {
+    struct request request = {.client = client->number, .kind = REQUEST_CONFIRM};
+    if (!client->by_line || !client->confirm_due)
+        return;
+    client_has_read(client);
+    request.confirm.rows = client->rows;
+    request.confirm.n = client->lines_read > 0 ? client->lines_read - 1 : 0; /* less the head */
+    if (request.confirm.n > 0)
+        client->control->sink.request(client->control->sink.context, &request);
+}
+
 static void give_command(struct control_client *client, enum control_command command) {
     client->phase = command == CONTROL_STOP ? CLIENT_HELD : CLIENT_WAITING;
     client_set_timer(client, &client->deadline, 0);
@@ -75,7 +87,20 @@ static void give_backup(struct control_client *client, const struct control_deco
                                  decoded->passphrase.bytes, decoded->passphrase.length);
 }
 
+/* What an administrator needs when clients have taken all places: it ends at once, and what it
+ * answers fits any socket's buffer. */
+static bool is_administrative(const struct control_decoded *decoded) {
+    enum request_kind kind = decoded->request.kind;
+    return decoded->kind == DECODED_COMMAND ||
+           (decoded->kind == DECODED_REQUEST &&
+            (kind == REQUEST_STATUS || kind == REQUEST_DOCTOR || kind == REQUEST_PEERS));
+}
+
 static void dispatch_first(struct control_client *client, struct control_decoded *decoded) {
+    if (client->is_reserved && !is_administrative(decoded)) {
+        client_refuse(client, ANSWER_LIMIT, client->refusal);
+        return;
+    }
     switch (decoded->kind) {
     case DECODED_COMMAND:
         give_command(client, decoded->command);
@@ -134,7 +159,8 @@ static void dispatch_text(struct control_client *client) {
     struct request request = {.kind = REQUEST_PULL};
     struct control_text text = control_text_parse(client->input, client->have);
     client_set_timer(client, &client->quiet, 0);
-    if (text.kind == CONTROL_TEXT_MALFORMED || text.size > client->control->message_max) {
+    if (client->is_reserved || text.kind == CONTROL_TEXT_MALFORMED ||
+        text.size > client->control->message_max) {
         client_refuse(client, ANSWER_USAGE, "");
         return;
     }
@@ -316,7 +342,7 @@ static void swallow(struct control_client *client) {
     if (n == 0)
         take_eof(client);
     else if (errno != EAGAIN && errno != EINTR)
-        client->dead = true;
+        client->dead = client->is_reset = true;
 }
 
 static void read_input(struct control_client *client) {
@@ -343,16 +369,6 @@ static void read_input(struct control_client *client) {
 
 /* ---- Turns of the loop ---- */
 
-/* Everything that we wrote has been read, and the reader has not failed: only now have its
- * messages arrived. The order matters: a reader that closes with bytes unread sets the error
- * before they vanish from the queue. */
-static bool is_read_by_client(const struct control_client *client) {
-    int unread = 0, error = 0;
-    socklen_t length = sizeof error;
-    return portable_unread(client->fd, &unread) == 0 && unread == 0 &&
-           getsockopt(client->fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 && error == 0;
-}
-
 /* All output is out. */
 static void settle(struct control_client *client) {
     if (client->phase == CLIENT_WAITING && client->tongue == TONGUE_TEXT && client->confirm_due) {
@@ -370,11 +386,20 @@ static void settle(struct control_client *client) {
     }
 }
 
+/* Nothing tells when a line is read. */
+static void look_again(struct control_client *client) {
+    client->dead = client->eof && is_hung_up(client->fd);
+    client_set_timer(client, &client->quiet, client->pace);
+    client->pace = 2 * client->pace < CONTROL_POLL_S ? 2 * client->pace : CONTROL_POLL_S;
+}
+
 static void turn(struct control_client *client) {
     int left = client->dead ? 0 : client_send_output(client);
+    if (left == 2)
+        look_again(client);
     if (left < 0)
         client->dead = true;
-    else if (left > 0)
+    else if (left == 1)
         ev_io_start(client->control->loop, &client->write);
     else
         ev_io_stop(client->control->loop, &client->write);
@@ -411,11 +436,12 @@ static void on_quiet(struct ev_loop *loop, ev_timer *watcher, int events) {
     (void)loop, (void)events;
     if (client->phase == CLIENT_READING) {
         dispatch_text(client);
-    } else if (client->phase == CLIENT_TAKEN && is_read_by_client(client)) {
+    } else if (client->phase == CLIENT_TAKEN && client_has_read(client)) {
         client->phase = CLIENT_CONFIRMED;
         client_set_timer(client, &client->deadline, CONTROL_ARRIVE_S);
         confirm(client);
     } else if (client->phase == CLIENT_TAKEN) {
+        client->dead = client->is_reset;
         client_set_timer(client, &client->quiet, CONTROL_POLL_S);
     }
     turn(client);
@@ -423,7 +449,8 @@ static void on_quiet(struct ev_loop *loop, ev_timer *watcher, int events) {
 
 /* ---- Life ---- */
 
-int client_start(struct control *control, int fd, uid_t uid, const char *refusal) {
+int client_start(struct control *control, int fd, uid_t uid, enum client_phase phase,
+                 const char *refusal) {
     struct control_client *client = calloc(1, sizeof *client);
     uint8_t *input = malloc(CONTROL_INPUT_START);
     if (!client || !input) {
@@ -435,7 +462,9 @@ int client_start(struct control *control, int fd, uid_t uid, const char *refusal
     client->number = ++control->last_number;
     client->uid = uid;
     client->fd = fd;
-    client->phase = refusal[0] ? CLIENT_REFUSED : CLIENT_READING;
+    client->phase = phase;
+    client->is_reserved = refusal[0] != '\0';
+    control->n_reserved += client->is_reserved;
     snprintf(client->refusal, sizeof client->refusal, "%s", refusal);
     client->input = input;
     client->room = CONTROL_INPUT_START;
@@ -466,6 +495,7 @@ void client_free(struct control_client *client) {
     client_free_input(client);
     send_abandon(client);
     free(client->send);
+    free(client->rows);
     close(client->fd);
     free(client);
 }
@@ -473,12 +503,14 @@ void client_free(struct control_client *client) {
 void client_drop(struct control_client *client) {
     struct control *control = client->control;
     struct control_client **at = &control->clients;
+    confirm_lines(client);
     bool gone = client->in_core || client->confirm_due;
     uint64_t number = client->number;
     while (*at != client)
         at = &(*at)->next;
     *at = client->next;
     control->n_clients--;
+    control->n_reserved -= client->is_reserved;
     client->dead = true;
     client_free(client);
     control_client_left(control);

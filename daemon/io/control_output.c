@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static void free_chunk(struct control_client *client) {
@@ -43,6 +44,10 @@ void client_discard_output(struct control_client *client) {
 
 /* ---- Output ---- */
 
+static double patience(const struct control_client *client) {
+    return client->by_line ? CONTROL_TAKEN_S : CONTROL_STALL_S;
+}
+
 /* Takes `bytes`. Without memory the client cannot be told anything: it is dropped. */
 static bool queue(struct control_client *client, uint8_t *bytes, size_t length) {
     struct chunk *chunk = bytes ? malloc(sizeof *chunk) : NULL;
@@ -58,7 +63,7 @@ static bool queue(struct control_client *client, uint8_t *bytes, size_t length) 
         client->head = chunk;
     client->tail = chunk;
     if (client->output_bytes == 0)
-        client_set_timer(client, &client->deadline, CONTROL_STALL_S);
+        client_set_timer(client, &client->deadline, patience(client));
     client->output_bytes += length;
     client->control->output_bytes += length;
     wake(client);
@@ -95,9 +100,25 @@ static ssize_t send_chunk(const struct control_client *client, const struct chun
     return send(client->fd, at, left, MSG_NOSIGNAL);
 }
 
+/* The order matters: a reader that closes with bytes unread sets the error before they vanish from
+ * the queue. It is told once. */
+bool client_has_read(struct control_client *client) {
+    int unread = 0, error = 0;
+    socklen_t length = sizeof error;
+    if (portable_unread(client->fd, &unread) < 0 ||
+        getsockopt(client->fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0 || error)
+        client->is_reset = true;
+    if (client->is_reset || unread > 0)
+        return false;
+    client->lines_read = client->lines_sent;
+    return true;
+}
+
 int client_send_output(struct control_client *client) {
     while (client->head) {
         struct chunk *chunk = client->head;
+        if (client->by_line && chunk->sent == 0 && !client_has_read(client))
+            return client->is_reset ? -ECONNRESET : 2;
         ssize_t n = send_chunk(client, chunk);
         if (n < 0)
             return errno == EAGAIN || errno == EINTR ? 1 : -errno;
@@ -105,13 +126,15 @@ int client_send_output(struct control_client *client) {
             close(chunk->fd);
             chunk->fd = -1;
         }
-        client_set_timer(client, &client->deadline, CONTROL_STALL_S);
+        client_set_timer(client, &client->deadline, patience(client));
+        client->pace = CONTROL_LINE_S;
         chunk->sent += (size_t)n;
         client->output_bytes -= (size_t)n;
         client->control->output_bytes -= (size_t)n;
         if (chunk->sent < chunk->length)
             continue;
         free_chunk(client);
+        client->lines_sent++;
     }
     return 0;
 }
@@ -144,6 +167,23 @@ void client_refuse(struct control_client *client, enum answer_code code, const c
         client_answer_frames(client, &answer, -1);
 }
 
+/* Head and lines, and which messages they are. */
+static void give_lines(struct control_client *client, const struct in_record *messages, size_t n) {
+    char head[32];
+    bool ok = (client->rows = malloc(n * sizeof *client->rows)) != NULL;
+    client->by_line = client->confirm_due = true;
+    snprintf(head, sizeof head, "SUCCESS %zu\n", n);
+    ok = ok && queue_text(client, head);
+    for (size_t i = 0; ok && i < n; i++) {
+        size_t length = 0;
+        uint8_t *line = control_text_line(&messages[i], &length);
+        client->rows[client->n_rows++] = messages[i].row;
+        ok = queue(client, line, length);
+    }
+    if (!ok)
+        client_condemn(client);
+}
+
 static void answer_text(struct control_client *client, const struct answer *answer) {
     bool gives = client->pull && answer->kind == ANSWER_MESSAGES && answer->messages.n > 0;
     if (client->phase == CLIENT_CONFIRMED) {
@@ -152,9 +192,7 @@ static void answer_text(struct control_client *client, const struct answer *answ
     } else if (client->phase != CLIENT_WAITING || client->confirm_due) {
         return;
     } else if (gives) {
-        size_t length = 0;
-        uint8_t *bytes = control_text_messages(answer->messages.v, answer->messages.n, &length);
-        client->confirm_due = queue(client, bytes, length);
+        give_lines(client, answer->messages.v, answer->messages.n);
     } else {
         queue_text(client, answer->code != ANSWER_OK ? "FAIL\n"
                            : client->pull            ? "SUCCESS 0\n"

@@ -17,6 +17,8 @@
 #define CONTROL_TAKEN_S 600.0 /* for the reader of a text PULL to close: somebody may sit at nc */
 #define CONTROL_POLL_S                                                                             \
     0.02 /* looks whether a half-closed reader has read all: nothing wakes us for that */
+/* The same while a line is not read, at first; then it waits twice as long each time, up to that. */
+#define CONTROL_LINE_S 0.001
 #define CONTROL_TEXT_PULL_MAX 1000
 #define CONTROL_CONFIRM_MAX 1024 /* bytes of a frame that can only be a Confirm or a SendDone */
 
@@ -53,6 +55,7 @@ struct control_client {
     uint64_t number;
     uid_t uid;
     int fd;
+    bool is_reserved; /* in one of the places that are left when all are taken */
     enum client_phase phase;
     enum client_tongue tongue;
     ev_io read, write;
@@ -67,11 +70,17 @@ struct control_client {
     bool pull, peek;           /* what its request was */
     bool opens_file;           /* ... a FileOpen: the answer's file is to be opened */
     struct control_send *send; /* ... a Send; else NULL */
-    bool ready;                /* has something to read, waits for its turn */
-    bool held;                 /* and nobody has a turn just now */
-    bool confirm_due;          /* messages are out that want a Confirm */
-    bool eof;                  /* its half of the stream is over */
-    bool dead;                 /* to be dropped at the next turn of the loop */
+    /* The answer to a text PULL: one line is in the kernel's hands at a time, so that a reader which
+     * takes a line with each read gets them so, and what it has not read is known. */
+    bool by_line, is_reset;
+    int64_t *rows; /* of the messages, in their order */
+    size_t n_rows, lines_sent, lines_read;
+    double pace;
+    bool ready;       /* has something to read, waits for its turn */
+    bool held;        /* and nobody has a turn just now */
+    bool confirm_due; /* messages are out that want a Confirm */
+    bool eof;         /* its half of the stream is over */
+    bool dead;        /* to be dropped at the next turn of the loop */
     char refusal[CONTROL_TEXT_MAX];
 };
 
@@ -91,7 +100,8 @@ struct control {
     bool is_held;
     ev_prepare serve;               /* fed, never started: clients that are ready, in order */
     struct control_client *clients; /* in the order of their coming */
-    size_t n_clients;
+    size_t n_clients, n_reserved;
+    size_t clients_max;
     uint64_t last_number;
     size_t reserved, output_bytes; /* over all clients */
 };
@@ -106,9 +116,11 @@ bool control_socket_is_allowed(const struct control_peer *peer, gid_t group, cha
                                size_t size);
 
 /* control_client.c */
-/* Begin to serve an accepted connection (owned from here on). A refusal, if not empty, is all
- * that it will be told. */
-int client_start(struct control *control, int fd, uid_t uid, const char *refusal);
+/* Begin to serve an accepted connection (owned from here on). With a refusal it is in a reserved place:
+ * that is all it will be told if it begins as CLIENT_REFUSED; as CLIENT_READING, unless it asks for
+ * what is carried out there. */
+int client_start(struct control *control, int fd, uid_t uid, enum client_phase phase,
+                 const char *refusal);
 /* Forget it at once; the core is told if it was at work for it. */
 void client_drop(struct control_client *client);
 /* Free without telling anyone, after one more attempt to send. */
@@ -132,8 +144,12 @@ void client_take_answer(struct control_client *client, const struct answer *answ
 void client_answer_frames(struct control_client *client, const struct answer *answer, int fd);
 /* The end of a request that the core has never seen. */
 void client_refuse(struct control_client *client, enum answer_code code, const char *text);
-/* Send what the kernel takes. 0: all is out; 1: some is left; or -errno. */
+/* Send what the kernel takes. 0: all is out; 1: some is left; 2: the reader has not read the line before
+ * yet; or -errno. */
 int client_send_output(struct control_client *client);
+/* Everything that we wrote has been read, and the reader has not failed: only now have its messages
+ * arrived. */
+bool client_has_read(struct control_client *client);
 void client_free_output(struct control_client *client);
 /* It holds too much that it does not read: free that, and drop it at the next turn of the loop. */
 void client_discard_output(struct control_client *client);

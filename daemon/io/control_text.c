@@ -65,24 +65,18 @@ static size_t escaped_size(const struct in_record *message) {
     return size;
 }
 
-uint8_t *control_text_messages(const struct in_record *messages, size_t n, size_t *ret_length) {
-    static const size_t frame = sizeof "IP:  MSG:\n" + ADDRESS_TEXT_MAX + TEXT_ESCAPE_STEP;
-    size_t room = sizeof "SUCCESS 18446744073709551615\n", used;
-    for (size_t i = 0; i < n; i++)
-        room += frame + escaped_size(&messages[i]);
+uint8_t *control_text_line(const struct in_record *message, size_t *ret_length) {
+    size_t room = sizeof "IP:  MSG:\n" + ADDRESS_TEXT_MAX + TEXT_ESCAPE_STEP, used;
+    char ip[ADDRESS_TEXT_MAX];
+    room += escaped_size(message);
     char *text = malloc(room);
     if (!text)
         return NULL;
-    size_t length = (size_t)snprintf(text, room, "SUCCESS %zu\n", n);
-    for (size_t i = 0; i < n; i++) {
-        char ip[ADDRESS_TEXT_MAX];
-        address_format(&messages[i].sender_address, false, ip);
-        length += (size_t)snprintf(text + length, room - length, "IP: %s MSG:", ip);
-        if (messages[i].size > 0)
-            length += text_escape(messages[i].body, messages[i].size, text + length, room - length,
-                                  &used);
-        text[length++] = '\n';
-    }
+    address_format(&message->sender_address, false, ip);
+    size_t length = (size_t)snprintf(text, room, "IP: %s MSG:", ip);
+    if (message->size > 0)
+        length += text_escape(message->body, message->size, text + length, room - length, &used);
+    text[length++] = '\n';
     *ret_length = length;
     return (uint8_t *)text;
 }

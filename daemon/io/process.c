@@ -85,6 +85,20 @@ int process_prepare(char error[FAILURE_MAX]) {
     return 0;
 }
 
+size_t process_files_max(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > FILES_WANTED)
+        return FILES_WANTED;
+    return (size_t)limit.rlim_cur;
+}
+
+size_t process_files_open(void) {
+    size_t n = 0;
+    for (int fd = 0; fd < (int)process_files_max(); fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
 /* ---- Background ---- */
 
 static void __attribute__((noreturn)) wait_for_start(int pipe, pid_t child) {

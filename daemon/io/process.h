@@ -12,6 +12,10 @@
  * memory up to what is allowed. 0, or -EMFILE: too few files for anything. */
 int process_prepare(char error[FAILURE_MAX]);
 
+/* How many descriptors there may be, and how many there are. */
+size_t process_files_max(void);
+size_t process_files_open(void);
+
 /* The two ends of going to the background. The parent stays until the child tells it how the
  * start went, so that the exit code and the messages of a failed start reach the caller. */
 struct process_background {

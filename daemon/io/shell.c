@@ -281,7 +281,7 @@ static void on_client_gone(void *context, uint64_t client) {
         return;
     }
     /* A connection goes once, and no new one comes during a step. */
-    assert(shell->n_gone < CONTROL_CLIENTS_MAX);
+    assert(shell->n_gone < CONTROL_CONNECTIONS_MAX);
     shell->gone[shell->n_gone++] = client;
 }
 

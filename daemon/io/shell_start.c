@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #endif
 #include "daemon/config_check.h"
+#include "daemon/io/process.h"
 #include "daemon/io/shell_private.h"
 
 #include <errno.h>
@@ -202,11 +203,29 @@ static int start_store(struct shell *shell, char error[FAILURE_MAX]) {
     return r < 0 ? failure(error, r, "cannot start the store: %s", strerror(-r)) : 0;
 }
 
+/* Descriptors for what comes and goes: the resolver, a backup, the network's changes, a file that a
+ * client sends or fetches. */
+#define FILES_IN_PASSING 8
+
+/* What is left once all is open: half for clients, half for the store's files. */
+static void share_descriptors(struct shell *shell, struct control_config *config) {
+    size_t max = process_files_max();
+    size_t used = process_files_open() + FILES_IN_PASSING + CONTROL_RESERVED;
+    size_t left = max > used ? max - used : 0;
+    config->clients_max = left / 2 > 1 ? left / 2 : 1;
+    store_limit_files(shell->store, left - left / 2);
+    if (config->clients_max < CONTROL_CLIENTS_MAX)
+        log_warning(&shell->log,
+                    "%zu descriptors are few: %zu clients at a time (ulimit -n, LimitNOFILE)", max,
+                    config->clients_max);
+}
+
 static int open_control(struct shell *shell, char error[FAILURE_MAX]) {
     struct control_config config;
     struct control_sink sink = shell_sink;
     sink.context = shell;
     int r = control_config_of(shell->config, &config, error);
+    share_descriptors(shell, &config);
     return r < 0 ? r : control_open(&shell->control, shell->loop, &config, &sink, error);
 }
 
@@ -283,9 +302,9 @@ int shell_open(struct shell **ret_shell, const struct options *options, struct c
     if (r == 0)
         shell_watch(shell);
     if (r == 0)
-        r = start_store(shell, error);
-    if (r == 0)
         r = open_control(shell, error);
+    if (r == 0)
+        r = start_store(shell, error);
     if (r < 0) {
         shell_close(shell);
         return r;

@@ -466,6 +466,11 @@ void store_load_free(struct store *store) {
     store_arena_free(&store->boot);
 }
 
+void store_limit_files(struct store *store, size_t n) {
+    if (store->db.files)
+        store_files_limit(&store->db, n);
+}
+
 /* Signals belong to the loop's thread. */
 int store_start(struct store *store, void (*wake)(void *context), void *context) {
     sigset_t all, before;

@@ -102,7 +102,7 @@ struct file_slot *store_files_slot(struct store_db *db, int64_t row) {
     struct store_files *files = db->files;
     struct file_slot *oldest = NULL;
     files->clock++;
-    for (size_t i = 0; i < FILE_SLOTS; i++) {
+    for (size_t i = 0; i < files->n_slots; i++) {
         struct file_slot *slot = &files->slots[i];
         if (row && slot->row == row) {
             slot->used = files->clock;
@@ -297,6 +297,8 @@ int store_files_open(struct store_db *db, const struct store_config *config,
         return failure(ret_error, -ENOMEM, "out of memory");
     files->folder = files->spool.folder = -1;
     files->transaction = 1;
+    files->n_slots = FILE_SLOTS;
+    files->n_readers = FILE_READERS;
     for (size_t i = 0; i < FILE_SLOTS; i++)
         files->slots[i].fd = -1;
     db->files = files;
@@ -304,6 +306,14 @@ int store_files_open(struct store_db *db, const struct store_config *config,
     if (r < 0)
         store_files_close(db);
     return r;
+}
+
+void store_files_limit(struct store_db *db, size_t n) {
+    struct store_files *files = db->files;
+    size_t readers = n / 4 > 1 ? n / 4 : 1;
+    files->n_readers = readers < FILE_READERS ? readers : FILE_READERS;
+    size_t slots = n > files->n_readers + 2 ? n - files->n_readers : 2;
+    files->n_slots = slots < FILE_SLOTS ? slots : FILE_SLOTS;
 }
 
 void store_files_close(struct store_db *db) {

@@ -70,6 +70,7 @@ struct store_files {
     uint64_t clock, transaction;
     struct file_slot slots[FILE_SLOTS];
     struct file_reader readers[FILE_READERS];
+    size_t n_slots, n_readers; /* in use at most, for want of descriptors */
     struct file_deed *deeds;
     size_t n_deeds, deeds_room;
     int64_t looked; /* the row up to which the sweep has looked for files that are gone */
@@ -83,6 +84,8 @@ struct store_files {
 int store_files_open(struct store_db *db, const struct store_config *config,
                      char ret_error[FAILURE_MAX]);
 void store_files_close(struct store_db *db);
+/* Have at most so many files open (some, however few these are). Before the first one is. */
+void store_files_limit(struct store_db *db, size_t n);
 
 /* Around a transaction: sync before its COMMIT (failures go to db->error), then one of the two. */
 void store_files_sync(struct store_db *db);

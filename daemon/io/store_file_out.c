@@ -126,7 +126,7 @@ void store_file_out_final(struct store_db *db, const struct message_id *id) {
 static int open_reader(struct store_files *files, const struct message_id *id) {
     struct file_reader *oldest = &files->readers[0];
     files->clock++;
-    for (size_t i = 0; i < FILE_READERS; i++) {
+    for (size_t i = 0; i < files->n_readers; i++) {
         struct file_reader *reader = &files->readers[i];
         if (reader->is_open && memcmp(&reader->id, id, sizeof *id) == 0) {
             reader->used = files->clock;

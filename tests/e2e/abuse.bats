@@ -114,3 +114,37 @@ dropped_since() { # BEFORE AT-LEAST
     done
     answers 2
 }
+
+@test "more clients than descriptors: the store keeps its own, and an administrator gets in" {
+    local pids=() code
+    (
+        ulimit -n 40
+        spawn_node 4 --peer "$NET.2" --peer "$NET.3" --set files.accept=all
+    )
+    wait_until answers 4
+    wait_until has_route 2 4
+    for ((i = 0; i < 40; i++)); do
+        ctl 4 pull --follow >/dev/null 2>"$DIR/refused.$i" 3>&- &
+        pids[i]=$!
+    done
+    wait_until grep -q 'too many clients' "$DIR"/refused.*
+    code=0
+    ctl 4 pull --peek 2>"$DIR/err" || code=$?
+    [ "$code" = 6 ]
+    grep -q 'too many clients' "$DIR/err"
+    # Connections that say nothing are in nobody's way either.
+    for ((i = 40; i < 60; i++)); do
+        socat -u "UNIX:$DIR/4.sock" - >/dev/null 2>&1 3>&- &
+        pids[i]=$!
+    done
+    answers 4
+    ctl 4 peers >/dev/null
+    ctl 4 doctor >/dev/null || true
+    printf x >"$DIR/file"
+    ctl 2 send -q --wait=60s "$NET.4" "$DIR/file"
+    ! grep -q 'disk' "$DIR/4.log"
+    ctl 4 stop
+    kill "${pids[@]}" 2>/dev/null || true
+    wait "${pids[@]}" || true
+    rm -f "$DIR/4.pid"
+}

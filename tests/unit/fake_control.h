@@ -30,6 +30,8 @@ struct fake {
     struct request last;      /* without what it borrows */
     uint8_t body[64];
     size_t requests, confirms, gone;
+    size_t n_confirmed; /* by the last one; SIZE_MAX: all */
+    int64_t confirmed[8];
     bool stop, reload;
     uint64_t client;
     const struct answer *at_once; /* answered from within the request */
@@ -48,6 +50,9 @@ static inline void fake_request(void *context, const struct request *request) {
     struct fake *fake = context;
     if (request->kind == REQUEST_CONFIRM) {
         fake->confirms++;
+        fake->n_confirmed = request->confirm.rows ? request->confirm.n : SIZE_MAX;
+        for (size_t i = 0; request->confirm.rows && i < request->confirm.n && i < 8; i++)
+            fake->confirmed[i] = request->confirm.rows[i];
         return;
     }
     if (request->kind == REQUEST_PUSH)
@@ -337,8 +342,11 @@ static inline void answer_text(struct fake *fake, enum answer_code code) {
 }
 
 static inline void answer_messages(struct fake *fake, size_t n) {
-    static const struct in_record records[2] = {{.body = (const uint8_t *)"one", .size = 3},
-                                                {.body = (const uint8_t *)"t\no", .size = 3}};
+    static const struct in_record records[4] = {
+        {.body = (const uint8_t *)"one", .size = 3, .row = 17},
+        {.body = (const uint8_t *)"t\no", .size = 3, .row = 3},
+        {.body = (const uint8_t *)"three", .size = 5, .row = 4},
+        {.body = (const uint8_t *)"", .size = 0, .row = 5}};
     struct answer answer = {.client = fake->client, .kind = ANSWER_MESSAGES};
     answer.messages.v = records;
     answer.messages.n = n;

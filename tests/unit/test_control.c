@@ -488,6 +488,78 @@ static void test_text_pull_half_closed_and_a_reset(void **state) {
     assert_int_equal(fake->confirms, 0);
 }
 
+/* One read, whatever it brings. */
+static void expect_read(struct fake *fake, int fd, const char *want) {
+    char got[256];
+    run_until(fake, recv(fd, got, sizeof got, MSG_PEEK) > 0);
+    ssize_t n = recv(fd, got, sizeof got - 1, 0);
+    assert_true(n > 0);
+    got[n] = '\0';
+    assert_string_equal(got, want);
+}
+
+static const char *const four_lines[] = {"SUCCESS 4\n", "IP: :: MSG:one\n", "IP: :: MSG:t\\no\n",
+                                         "IP: :: MSG:three\n", "IP: :: MSG:\n"};
+
+/* The original's reader: the head with one read, and each message with one more. */
+static void test_text_pull_a_line_a_read(void **state) {
+    struct fake *fake = *state;
+    int fd = text_pull(fake, false);
+    answer_messages(fake, 4);
+    for (size_t i = 0; i < 5; i++) {
+        for (size_t turns = 0; turns < i; turns++) /* it takes its time */
+            turn(fake);
+        expect_read(fake, fd, four_lines[i]);
+    }
+    close(fd);
+    run_until(fake, fake->confirms == 1);
+    answer_text(fake, ANSWER_OK);
+    run_until(fake, fake->control->n_clients == 0);
+}
+
+/* It stops after some, with or without the next one unread: what it has read is taken. */
+static void expect_some_taken(struct fake *fake, size_t reads, bool leaves_one) {
+    struct pollfd readable = {.events = POLLIN};
+    fake->requests = fake->confirms = fake->gone = 0;
+    int fd = readable.fd = text_pull(fake, false);
+    answer_messages(fake, 4);
+    for (size_t i = 0; i < reads; i++)
+        expect_read(fake, fd, four_lines[i]);
+    if (leaves_one && reads < 5)
+        run_until(fake, poll(&readable, 1, 0) == 1);
+    close(fd);
+    run_until(fake, fake->gone == 1);
+    assert_int_equal(fake->confirms, reads > 1);
+    assert_int_equal(fake->control->n_clients, 0);
+    if (reads > 1)
+        assert_int_equal(fake->n_confirmed, reads - 1);
+    static const int64_t rows[] = {17, 3, 4, 5};
+    for (size_t i = 0; i + 1 < reads; i++)
+        assert_int_equal(fake->confirmed[i], rows[i]);
+}
+
+static void test_text_pull_that_stops(void **state) {
+    struct fake *fake = *state;
+    for (size_t reads = 0; reads < 5; reads++) {
+        expect_some_taken(fake, reads, true);
+        if (reads > 0)
+            expect_some_taken(fake, reads, false);
+    }
+}
+
+/* Its half is closed, so that nothing tells when it goes altogether; and then it does. */
+static void test_text_pull_half_closed_that_stops(void **state) {
+    struct fake *fake = *state;
+    int fd = text_pull(fake, true);
+    answer_messages(fake, 4);
+    for (size_t i = 0; i < 3; i++)
+        expect_read(fake, fd, four_lines[i]);
+    close(fd);
+    run_until(fake, fake->gone == 1);
+    assert_int_equal(fake->confirms, 1);
+    assert_int_equal(fake->n_confirmed, 2);
+}
+
 static void test_text_pull_of_nothing_and_a_failure(void **state) {
     struct fake *fake = *state;
     int fd = text_pull(fake, false);
@@ -534,24 +606,101 @@ static void test_the_group_is_let_in_and_named(void **state) {
     run_until(fake, fake->control->n_clients == 0);
 }
 
-static void test_connections_are_bounded(void **state) {
-    struct fake *fake = *state;
-    int fds[CONTROL_CLIENTS_UID + 1];
-    for (size_t i = 0; i < CONTROL_CLIENTS_UID; i++) {
+static void connect_many(struct fake *fake, int *fds, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        size_t before = fake->control->n_clients;
         fds[i] = connect_to(fake);
-        run_until(fake, fake->control->n_clients == i + 1);
+        run_until(fake, fake->control->n_clients == before + 1);
     }
-    send_status(fake, fds[CONTROL_CLIENTS_UID - 1]);
-    run_until(fake, fake->requests == 1);
-    int fd = fds[CONTROL_CLIENTS_UID] = connect_to(fake);
+}
+
+static void expect_served(struct fake *fake) {
+    size_t before = fake->requests;
+    int fd = connect_to(fake);
     send_status(fake, fd);
+    run_until(fake, fake->requests == before + 1);
+    close(fd);
+    run_until(fake, fake->control->n_reserved == 0);
+}
+
+static void expect_too_many(struct fake *fake) {
+    int fd = connect_to(fake);
+    send_pull(fake, fd, true);
     P2pd__Control__Answer *answer = read_answer(fake, fd);
     assert_int_equal(answer->code, ANSWER_LIMIT);
-    assert_non_null(strstr(answer->text, "limit reached"));
+    assert_non_null(strstr(answer->text, "too many clients"));
     p2pd__control__answer__free_unpacked(answer, NULL);
-    /* Root is still let in. */
-    fake_peer.uid = fake_peer.uid == 0 ? MY_UID : 0;
-    for (size_t i = 0; i <= CONTROL_CLIENTS_UID; i++)
+    expect_text(fake, fd, "");
+    close(fd);
+    fd = connect_to(fake);
+    write_text(fake, fd, "PULL\n");
+    expect_text(fake, fd, "FAIL\n");
+    close(fd);
+}
+
+#define UID_MAX_HERE CONTROL_CLIENTS_UID(CONTROL_CLIENTS_MAX)
+
+/* One user takes all places that one may have: the next ones are told so, an administrator's short
+ * requests are carried out, and others have places left. */
+static void test_connections_are_bounded(void **state) {
+    struct fake *fake = *state;
+    int fds[CONTROL_CLIENTS_MAX];
+    connect_many(fake, fds, UID_MAX_HERE);
+    expect_too_many(fake);
+    run_until(fake, fake->control->n_reserved == 0);
+    expect_served(fake);
+    struct control_config config = config_of(fake);
+    config.gid = MY_GID;
+    control_reconfigure(fake->control, &config);
+    fake_peer = (struct control_peer){MY_UID, MY_GID};
+    connect_many(fake, fds + UID_MAX_HERE, CONTROL_CLIENTS_MAX - UID_MAX_HERE);
+    expect_too_many(fake);
+    run_until(fake, fake->control->n_reserved == 0);
+    expect_served(fake);
+    for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
+        close(fds[i]);
+    run_until(fake, fake->control->n_clients == 0);
+    assert_int_equal(fake->control->n_reserved, 0);
+}
+
+/* Those who say nothing in the places beside do not keep an administrator out either. */
+static void test_silent_connections_give_way(void **state) {
+    struct fake *fake = *state;
+    int fds[UID_MAX_HERE + CONTROL_RESERVED], more[3 * CONTROL_RESERVED];
+    connect_many(fake, fds, UID_MAX_HERE + CONTROL_RESERVED);
+    for (size_t i = 0; i < 3 * CONTROL_RESERVED; i++)
+        more[i] = connect_to(fake);
+    int fd = connect_to(fake);
+    P2pd__Control__Stop stop = P2PD__CONTROL__STOP__INIT;
+    P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
+    request.version = CONTROL_VERSION;
+    request.command_case = P2PD__CONTROL__REQUEST__COMMAND_STOP;
+    request.stop = &stop;
+    send_request(fake, fd, &request);
+    run_until(fake, fake->stop);
+    assert_true(fake->control->n_clients <= UID_MAX_HERE + CONTROL_RESERVED);
+    expect_too_many(fake); /* silent ones went for it */
+    for (size_t i = 0; i < UID_MAX_HERE + CONTROL_RESERVED; i++)
+        close(fds[i]);
+    for (size_t i = 0; i < 3 * CONTROL_RESERVED; i++)
+        close(more[i]);
+    close(fd);
+}
+
+/* Few descriptors: few places. */
+static void test_places_follow_the_descriptors(void **state) {
+    struct fake *fake = *state;
+    char error[FAILURE_MAX];
+    int fds[4];
+    struct control_config config = config_of(fake);
+    config.clients_max = 5;
+    control_close(fake->control);
+    assert_int_equal(open_control(fake, &config, error), 0);
+    connect_many(fake, fds, 4); /* of one uid: three quarters, rounded up */
+    expect_too_many(fake);
+    run_until(fake, fake->control->n_reserved == 0);
+    expect_served(fake);
+    for (size_t i = 0; i < 4; i++)
         close(fds[i]);
     run_until(fake, fake->control->n_clients == 0);
 }
@@ -681,10 +830,15 @@ int main(void) {
         TEST(test_text_pull_after_half_close),
         TEST(test_text_pull_and_a_reset),
         TEST(test_text_pull_half_closed_and_a_reset),
+        TEST(test_text_pull_a_line_a_read),
+        TEST(test_text_pull_that_stops),
+        TEST(test_text_pull_half_closed_that_stops),
         TEST(test_text_pull_of_nothing_and_a_failure),
         TEST(test_strangers_are_refused_in_words),
         TEST(test_the_group_is_let_in_and_named),
         TEST(test_connections_are_bounded),
+        TEST(test_silent_connections_give_way),
+        TEST(test_places_follow_the_descriptors),
         TEST(test_the_socket_is_private),
         TEST(test_a_live_daemon_keeps_its_socket),
         TEST(test_a_stale_socket_goes_with_the_lock_alone),

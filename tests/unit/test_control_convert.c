@@ -791,18 +791,21 @@ static void test_text_requests(void **state) {
         assert_int_equal(text_of(bad[i]).kind, CONTROL_TEXT_MALFORMED);
 }
 
-static void test_text_messages(void **state) {
-    struct in_record records[2] = {{.size = 0}, {.body = (const uint8_t *)"a\nIP: b", .size = 7}};
+static void expect_line(const char *address, const char *body, const char *want) {
+    struct in_record record = {.body = (const uint8_t *)body, .size = (uint32_t)strlen(body)};
     size_t length;
-    (void)state;
-    assert_int_equal(address_parse("10.0.0.9:5", &records[0].sender_address), 0);
-    assert_int_equal(address_parse("::1", &records[1].sender_address), 0);
-    uint8_t *text = control_text_messages(records, 2, &length);
-    static const char want[] = "SUCCESS 2\nIP: 10.0.0.9 MSG:\nIP: ::1 MSG:a\\nIP: b\n";
+    assert_int_equal(address_parse(address, &record.sender_address), 0);
+    uint8_t *text = control_text_line(&record, &length);
     assert_non_null(text);
-    assert_int_equal(length, sizeof want - 1);
+    assert_int_equal(length, strlen(want));
     assert_memory_equal(text, want, length);
     free(text);
+}
+
+static void test_text_messages(void **state) {
+    (void)state;
+    expect_line("10.0.0.9:5", "", "IP: 10.0.0.9 MSG:\n");
+    expect_line("::1", "a\nIP: b", "IP: ::1 MSG:a\\nIP: b\n");
 }
 
 int main(void) {
