@@ -103,6 +103,12 @@ static inline void compute_each(const struct core_compute *compute, void (*work)
             work((uint8_t *)items + i * size);
 }
 
+/* What a negative errno of the store or the system means to people, and what helps. */
+#define ERROR_WORDS_MAX 80
+void error_words(int error, char ret_text[ERROR_WORDS_MAX]);
+/* Is it a limit of this process or machine (exit code 6), and not the disk's fault? */
+bool error_is_limit(int error);
+
 /* Why bytes from outside changed nothing. One counter each; all are reported, none is an error of ours. */
 enum drop {
     DROP_NONE = 0,

@@ -103,20 +103,23 @@ static void look_at_clock(const struct doctor_facts *facts, struct report *repor
 }
 
 static void look_at_disk(const struct doctor_facts *facts, struct report *report) {
-    const char *what = facts->store_error == -ENOSPC  ? "the disk was full"
-                       : facts->store_error == -EROFS ? "the disk was read-only"
-                       : facts->store_error == -EIO   ? "the disk failed (input/output error)"
-                                                      : "the store failed";
+    char words[ERROR_WORDS_MAX], what[ERROR_WORDS_MAX + 32];
     if (facts->store_error == 0)
         return;
+    error_words(facts->store_error, words);
+    if (facts->store_error == -ENOSPC || facts->store_error == -EROFS)
+        snprintf(what, sizeof what, "the disk was %s",
+                 facts->store_error == -ENOSPC ? "full" : "read-only");
+    else
+        snprintf(what, sizeof what, "the store failed: %s", words);
     if (!facts->store_recovered)
         say(report, FINDING_TROUBLE, "disk",
-            "%s %s ago (error %d), and nothing was written since: free or mend it; what was "
+            "%s %s ago, and nothing was written since: free or mend it; what was "
             "accepted is safe, nothing more is accepted until then",
-            what, span(facts->store_error_us).text, -facts->store_error);
+            what, span(facts->store_error_us).text);
     else if (facts->store_error_us < RECENT_US)
-        say(report, FINDING_NOTE, "disk", "%s %s ago (error %d); it works again", what,
-            span(facts->store_error_us).text, -facts->store_error);
+        say(report, FINDING_NOTE, "disk", "%s %s ago; it works again", what,
+            span(facts->store_error_us).text);
 }
 
 static void look_at_messages(const struct doctor_facts *facts, struct report *report) {

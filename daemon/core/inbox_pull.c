@@ -165,12 +165,15 @@ static void go_on(struct inbox *inbox, struct in_puller *puller) {
 }
 
 static void fetch_failed(struct inbox *inbox, struct in_puller *puller, int error) {
+    char words[ERROR_WORDS_MAX];
+    error_words(error, words);
     if (error == -ENOENT && puller->since_message)
         effects_answer_text(inbox->config.effects, puller->client, ANSWER_UNKNOWN,
                             "no message that was received has the id given with since");
     else
-        effects_answer_text(inbox->config.effects, puller->client, ANSWER_FAILED,
-                            "the store cannot be read (error %d)", -error);
+        effects_answer_text(inbox->config.effects, puller->client,
+                            error_is_limit(error) ? ANSWER_LIMIT : ANSWER_FAILED,
+                            "the store cannot be read: %s", words);
     puller_free(inbox, puller);
 }
 
@@ -255,11 +258,13 @@ void in_taken(struct inbox *inbox, struct in_puller *puller, const struct store_
             go_on(inbox, puller);
         return;
     }
+    char words[ERROR_WORDS_MAX];
+    error_words(result->error, words);
     if (!puller->gone)
         effects_answer_text(
-            inbox->config.effects, puller->client, ANSWER_FAILED,
-            "the messages could not be marked as taken (error %d): they will be handed out again",
-            -result->error);
+            inbox->config.effects, puller->client,
+            error_is_limit(result->error) ? ANSWER_LIMIT : ANSWER_FAILED,
+            "the messages could not be marked as taken (%s): they will be handed out again", words);
     puller_free(inbox, puller);
     in_wake(inbox);
 }

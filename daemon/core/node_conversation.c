@@ -413,9 +413,10 @@ void node_query_stored(struct node *node, uint64_t cookie, const struct store_re
     if (result->error == -ENOENT && query->stage == QUERY_LAST) {
         query_fail(node, query, ANSWER_UNKNOWN, "there is no such file any more");
     } else if (result->error) {
-        char text[64];
-        snprintf(text, sizeof text, "the store failed (error %d)", -result->error);
-        query_fail(node, query, ANSWER_FAILED, text);
+        char words[ERROR_WORDS_MAX];
+        error_words(result->error, words);
+        query_fail(node, query, error_is_limit(result->error) ? ANSWER_LIMIT : ANSWER_FAILED,
+                   words);
     } else if (query->stage == QUERY_PEER) {
         peers_found(node, query, result);
     } else if (query->request.kind == REQUEST_FORGET && result->more) {

@@ -92,6 +92,12 @@ void node_doctor(struct node *node, uint64_t client) {
     effects_answer(node->effects, &answer);
 }
 
+static void log_failure(const struct node *node, int error) {
+    char words[ERROR_WORDS_MAX];
+    error_words(error, words);
+    core_log(&node->config.trace, TRACE_ERROR, "store: %s; p2pctl doctor", words);
+}
+
 /* What the disk says, for the day somebody asks. Errors that tell of an operation and not of the
  * disk count for nothing. */
 void node_note_store(struct node *node, const struct store_result *result) {
@@ -111,9 +117,7 @@ void node_note_store(struct node *node, const struct store_result *result) {
     default:
         if (result->error != node->store_error ||
             (node->store_recovered && node->now.us - node->store_failed.us > SAY_AGAIN_US))
-            core_log(&node->config.trace, TRACE_ERROR, "store: %s (error %d); p2pctl doctor",
-                     result->error == -ENOSPC ? "the disk is full" : "the disk failed",
-                     -result->error);
+            log_failure(node, result->error);
         node->store_error = result->error;
         node->store_failed = node->now;
         node->store_recovered = false;

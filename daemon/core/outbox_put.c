@@ -12,11 +12,8 @@
 
 struct out_refusal out_error_words(int error) {
     struct out_refusal refusal = {
-        error == -ENOMEM || error == -EDQUOT ? ANSWER_LIMIT : ANSWER_FAILED, ""};
-    const char *words = error == -ENOSPC   ? "the disk is full"
-                        : error == -EIO    ? "the disk does not work (input/output error)"
-                        : error == -EROFS  ? "the disk is read-only"
-                        : error == -ENOMEM ? "out of memory (limits.memory)"
+        error_is_limit(error) || error == -EDQUOT ? ANSWER_LIMIT : ANSWER_FAILED, ""};
+    const char *words = error == -ENOMEM   ? "out of memory (limits.memory)"
                         : error == -EEXIST ? "this id was used for another message"
                         : error == -ENOENT ? "its file is gone from the spool"
                         : error == -ESTALE ? "its file is not as long as was said"
@@ -27,7 +24,7 @@ struct out_refusal out_error_words(int error) {
         snprintf(refusal.text, sizeof refusal.text, "too many recipients (limit %d)",
                  OUTBOX_CONVERSATIONS_MAX);
     else
-        snprintf(refusal.text, sizeof refusal.text, "the store failed (error %d)", -error);
+        error_words(error, refusal.text);
     return refusal;
 }
 

@@ -273,7 +273,7 @@ void control_answer(struct control *control, const struct answer *answer) {
 void control_answer_fd(struct control *control, uint64_t client, int fd, const char *text) {
     struct control_client *reader = find_client(control, client);
     struct answer answer = {.client = client, .kind = ANSWER_TEXT, .end = true};
-    answer.code = fd < 0 ? ANSWER_FAILED : ANSWER_OK;
+    answer.code = fd >= 0 ? ANSWER_OK : error_is_limit(fd) ? ANSWER_LIMIT : ANSWER_FAILED;
     snprintf(answer.text, sizeof answer.text, "%s", text);
     if (reader)
         client_answer_frames(reader, &answer, fd);

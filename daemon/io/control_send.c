@@ -58,10 +58,12 @@ static void offer(struct control_client *client) {
     int r = sink->spool_create(sink->context, client->send->spool, &fd);
     if (r < 0) {
         client->send->spool[0] = '\0';
-        answer.code = ANSWER_FAILED;
+        char words[ERROR_WORDS_MAX];
+        error_words(r, words);
+        answer.code = error_is_limit(r) ? ANSWER_LIMIT : ANSWER_FAILED;
         answer.end = true;
         snprintf(answer.text, sizeof answer.text, "cannot make a file to take it up: %s",
-                 strerror(-r));
+                 error_is_limit(r) ? words : strerror(-r));
     } else {
         client->phase = CLIENT_SENDING;
     }
@@ -125,7 +127,7 @@ static int open_regular(const char *path) {
 
 void send_open_file(struct control_client *client, const struct answer *answer) {
     struct answer failed = {.kind = ANSWER_TEXT, .code = ANSWER_FAILED, .end = true};
-    char shown[128];
+    char shown[128], words[ERROR_WORDS_MAX];
     const char *path = answer->files.n == 1 ? answer->files.v[0].path : "the file";
     int fd = answer->files.n == 1 ? open_regular(path) : -ENOENT;
     if (fd >= 0) {
@@ -133,7 +135,12 @@ void send_open_file(struct control_client *client, const struct answer *answer) 
         return;
     }
     text_escape_string(path, shown, sizeof shown);
-    snprintf(failed.text, sizeof failed.text, "cannot open %s: %s", shown,
-             fd == -EINVAL ? "it is no regular file" : strerror(-fd));
+    if (error_is_limit(fd))
+        failed.code = ANSWER_LIMIT;
+    error_words(fd, words);
+    snprintf(failed.text, sizeof failed.text, "cannot open %.90s: %.79s", shown,
+             fd == -EINVAL                 ? "it is no regular file"
+             : failed.code == ANSWER_LIMIT ? words
+                                           : strerror(-fd));
     client_answer_frames(client, &failed, -1);
 }

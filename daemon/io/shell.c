@@ -327,9 +327,13 @@ int shell_snapshot(void *context, const char *path, char error[FAILURE_MAX]) {
 static void on_backup(void *context, uint64_t client, const uint8_t *passphrase, size_t length) {
     struct shell *shell = context;
     int r = shell->leaving ? -ECANCELED : backup_start(shell->backup, client, passphrase, length);
+    char words[ERROR_WORDS_MAX];
+    error_words(r, words);
     if (r < 0)
         control_answer_fd(shell->control, client, r,
-                          r == -EBUSY ? "another backup is being made" : strerror(-r));
+                          r == -EBUSY       ? "another backup is being made"
+                          : r == -ECANCELED ? "the daemon is stopping"
+                                            : words);
 }
 
 static int on_spool_create(void *context, char ret_name[SPOOL_NAME_MAX + 1], int *ret_fd) {

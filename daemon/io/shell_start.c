@@ -200,7 +200,9 @@ static int open_node(struct shell *shell, char error[FAILURE_MAX]) {
 
 static int start_store(struct shell *shell, char error[FAILURE_MAX]) {
     int r = store_start(shell->store, shell_wake_stored, shell);
-    return r < 0 ? failure(error, r, "cannot start the store: %s", strerror(-r)) : 0;
+    char words[ERROR_WORDS_MAX];
+    error_words(r, words);
+    return r < 0 ? failure(error, r, "cannot start the store: %s", words) : 0;
 }
 
 /* Descriptors for what comes and goes: the resolver, a backup, the network's changes, a file that a

@@ -256,7 +256,7 @@ static int write_block(struct file_slot *slot, const struct store_op *op) {
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return n == 0 || errno == EDQUOT || errno == EFBIG ? -ENOSPC : -errno;
+            return n == 0 || errno == EDQUOT ? -ENOSPC : -errno;
         bytes += n;
         at += (uint64_t)n;
         left -= (size_t)n;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #define OUT_COLUMNS                                                                                \
     "id, recipient, sequence, created, expires, finished, size, kind, progress, state, reason,"    \
@@ -277,6 +278,12 @@ void store_arena_free(struct store_arena *arena) {
 
 /* ---- Queries ---- */
 
+/* SQLite has forgotten by then why a write did not go through. */
+static bool has_size_limit(void) {
+    struct rlimit limit;
+    return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+}
+
 int store_errno(sqlite3 *sqlite, int code) {
     switch (code & 0xff) {
     case SQLITE_OK:
@@ -301,6 +308,8 @@ int store_errno(sqlite3 *sqlite, int code) {
     case SQLITE_IOERR:
     case SQLITE_CANTOPEN: { /* a quota is a full disk to whoever asks */
         int system = sqlite ? sqlite3_system_errno(sqlite) : 0;
+        if (code == SQLITE_IOERR_WRITE && has_size_limit())
+            return -EFBIG;
         return system == EDQUOT || system == ENOSPC ? -ENOSPC : system ? -system : -EIO;
     }
     default:

@@ -148,3 +148,21 @@ dropped_since() { # BEFORE AT-LEAST
     wait "${pids[@]}" || true
     rm -f "$DIR/4.pid"
 }
+
+@test "a limit on the size of files: said in words, and the daemon goes on" {
+    local code=0 i
+    (
+        ulimit -f 3000
+        spawn_node 5 --peer "$NET.2"
+    )
+    wait_until answers 5
+    wait_until has_route 5 2
+    head -c 1000000 /dev/zero | tr '\0' x >"$DIR/body"
+    for ((i = 0; i < 10 && code == 0; i++)); do
+        ctl 5 push -q "$(id_of 2)" - <"$DIR/body" 2>"$DIR/err" || code=$?
+    done
+    [ "$code" = 1 ]
+    grep -q 'no file may become that large (ulimit -f' "$DIR/err"
+    answers 5
+    stop_node 5
+}

@@ -1,4 +1,4 @@
-/* link: daemon/io/control daemon/io/control_client daemon/io/control_output daemon/io/control_send daemon/io/control_socket daemon/io/control_convert daemon/io/control_encode daemon/io/control_text daemon/io/dest shared/frame shared/message_id shared/text shared/address proto/control.pb-c */
+/* link: daemon/core/base daemon/io/control daemon/io/control_client daemon/io/control_output daemon/io/control_send daemon/io/control_socket daemon/io/control_convert daemon/io/control_encode daemon/io/control_text daemon/io/dest shared/frame shared/message_id shared/text shared/address proto/control.pb-c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* link: daemon/core/doctor shared/address */
+/* link: daemon/core/base daemon/core/doctor shared/address */
 /* What the doctor says of which facts: each finding with its cause, and none without. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -99,8 +99,12 @@ static void test_disk(void **state) {
     static const struct {
         int error;
         const char *words;
-    } cases[] = {
-        {-ENOSPC, "full"}, {-EROFS, "read-only"}, {-EIO, "input/output"}, {-EBADF, "store"}};
+    } cases[] = {{-ENOSPC, "full"},
+                 {-EROFS, "read-only"},
+                 {-EIO, "input/output"},
+                 {-EBADF, "store"},
+                 {-EMFILE, "out of file descriptors"},
+                 {-EFBIG, "ulimit -f"}};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct doctor_facts facts = healthy();

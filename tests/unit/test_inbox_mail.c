@@ -1,4 +1,4 @@
-/* link: daemon/core/inbox daemon/core/inbox_item daemon/core/inbox_receipt daemon/core/inbox_pull daemon/core/policy daemon/core/parcel daemon/core/shard daemon/core/noise daemon/core/inbox_mail daemon/core/mail daemon/core/path_silence */
+/* link: daemon/core/base daemon/core/inbox daemon/core/inbox_item daemon/core/inbox_receipt daemon/core/inbox_pull daemon/core/policy daemon/core/parcel daemon/core/shard daemon/core/noise daemon/core/inbox_mail daemon/core/mail daemon/core/path_silence */
 /* Mail in a parcel: who is believed to have sent it, and when it is receipted. Node 0 is ours, node 1 a
  * mailbox, nodes 2 and 3 left mail with it; the test is the store. */
 #include "tests/unit/fake_delivery.h"

@@ -188,12 +188,17 @@ static void test_store_errors(void **state) {
         int error;
         enum answer_code code;
         const char *text;
-    } cases[] = {{-ENOSPC, ANSWER_FAILED, "the disk is full"},
-                 {-EIO, ANSWER_FAILED, "the disk does not work (input/output error)"},
-                 {-EROFS, ANSWER_FAILED, "the disk is read-only"},
-                 {-EEXIST, ANSWER_FAILED, "this id was used for another message"},
-                 {-ENOMEM, ANSWER_LIMIT, "out of memory (limits.memory)"},
-                 {-EBADF, ANSWER_FAILED, "the store failed (error 9)"}};
+    } cases[] = {
+        {-ENOSPC, ANSWER_FAILED, "the disk is full"},
+        {-EIO, ANSWER_FAILED, "the disk does not work (input/output error)"},
+        {-EROFS, ANSWER_FAILED, "the disk is read-only"},
+        {-EEXIST, ANSWER_FAILED, "this id was used for another message"},
+        {-ENOMEM, ANSWER_LIMIT, "out of memory (limits.memory)"},
+        {-EMFILE, ANSWER_LIMIT, "out of file descriptors (raise ulimit -n, LimitNOFILE)"},
+        {-ENFILE, ANSWER_LIMIT, "the system is out of file descriptors (fs.file-max)"},
+        {-EFBIG, ANSWER_FAILED, "no file may become that large (ulimit -f, the file system)"},
+        {-EACCES, ANSWER_FAILED, "no permission to write there"},
+        {-EBADF, ANSWER_FAILED, "the store failed (error 9)"}};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct request request = request_push(10 + i, 5);
