@@ -2,7 +2,7 @@
 # What was said with whom, who may say it, how much of it, and how it is taken. Node 2 writes, node 6 reads, node 7 is choosy.
 load helpers
 
-QUICK=(--set link.heartbeat=1s --set link.timeout=3s --set pool.min=3)
+QUICK=(--set link.heartbeat=1s --set link.timeout=3s --set pool.min=3 --set files.accept=all)
 
 setup_file() {
     new_folder
