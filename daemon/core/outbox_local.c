@@ -75,8 +75,7 @@ bool outbox_local(struct outbox *outbox, struct parcel_item *ret_item) {
         return false;
     }
     struct out_message *message = outbox->local;
-    if (message->state == MESSAGE_QUEUED)
-        out_set_state(message, MESSAGE_SENT);
+    out_mark_sent(outbox, message);
     *ret_item =
         out_item(message, message->next_block * out_block_size(message), outbox->local_length);
     ret_item->bytes = outbox->local_bytes;

@@ -27,6 +27,13 @@ void out_set_state(struct out_message *message, enum message_state state) {
     message->state = state;
 }
 
+void out_mark_sent(struct outbox *outbox, struct out_message *message) {
+    if (message->state != MESSAGE_QUEUED)
+        return;
+    out_set_state(message, MESSAGE_SENT);
+    outbox->counters.messages_sent += message->kind != KIND_MAIL;
+}
+
 struct out_message *out_find(const struct outbox *outbox, const struct message_id *id) {
     uint64_t hash = table_hash(&outbox->messages, id, sizeof *id);
     for (struct table_link *link = table_first(&outbox->messages, hash); link;

@@ -102,6 +102,8 @@ void out_message_enter(struct outbox *outbox, struct out_message *message, uint6
                        struct mono now, struct wall wall);
 void out_message_free(struct outbox *outbox, struct out_message *message);
 void out_set_state(struct out_message *message, enum message_state state);
+/* It leaves, or is handed to our own inbox: counted, once in this run, before it can be delivered. */
+void out_mark_sent(struct outbox *outbox, struct out_message *message);
 void out_drop_body(struct outbox *outbox, struct out_message *message);
 /* Move to a final state, store it, tell who waits. The message is freed once that is stored. */
 void out_finish(struct outbox *outbox, struct out_message *message, enum message_state state,

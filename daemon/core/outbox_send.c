@@ -189,13 +189,9 @@ static struct out_parcel *next_parcel(struct out_flow *flow) {
 }
 
 static void mark_sent(struct outbox *outbox, struct out_parcel *parcel) {
-    for (size_t i = 0; i < parcel->n_items; i++) {
-        struct out_message *message = parcel->items[i].message;
-        if (!message || message->state != MESSAGE_QUEUED)
-            continue;
-        out_set_state(message, MESSAGE_SENT);
-        outbox->counters.messages_sent += message->kind != KIND_MAIL;
-    }
+    for (size_t i = 0; i < parcel->n_items; i++)
+        if (parcel->items[i].message)
+            out_mark_sent(outbox, parcel->items[i].message);
 }
 
 static void note_sent(struct outbox *outbox, struct out_parcel *parcel, unsigned index,

@@ -106,6 +106,11 @@ void properties_step(struct sim *sim, struct sim_host *host) {
         sim->pool_most = (unsigned)n;
     if (n > host->config.pool_max)
         property_breaks(sim, PROPERTY_BOUNDS, "host %td has %zu neighbours", host - sim->hosts, n);
+    const struct outbox_counters *counters = outbox_counters(host->node->outbox);
+    if (counters->messages_delivered > counters->messages_sent)
+        property_breaks(sim, PROPERTY_BOUNDS, "host %td counts %llu delivered of %llu sent",
+                        host - sim->hosts, (unsigned long long)counters->messages_delivered,
+                        (unsigned long long)counters->messages_sent);
     for (unsigned i = 0; i < BUDGET_HOLDERS; i++)
         held += budget->held[i];
     if (budget->used > budget->max || held != budget->used)
