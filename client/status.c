@@ -38,7 +38,8 @@ static void print_status_json(const P2pd__Control__StatusReport *status) {
            status->mail_bytes);
     if (status->network)
         printf(",\"network\":{\"open\":%s}", status->network == 1 ? "true" : "false");
-    printf(",\"clock_offset_ms\":%.3f", (double)status->clock_offset_us / 1e3);
+    printf(",\"clock_offset_ms\":%.3f,\"clock_error_ms\":%.3f",
+           (double)status->clock_offset_us / 1e3, (double)status->clock_error_us / 1e3);
     printf(",\"memory\":{\"used\":%" PRIu64 ",\"max\":%" PRIu64 "},\"droplist\":%" PRIu64,
            status->memory_used, status->memory_max, status->droplist_entries);
     printf(",\"counters\":{");
@@ -58,6 +59,18 @@ static void print_addresses(const P2pd__Control__StatusReport *status) {
         printf(" %s", address);
     }
     printf("%s\n", status->n_addresses ? "" : " none known yet");
+}
+
+/* Beyond a day nothing is put right. */
+static void print_clock(const P2pd__Control__StatusReport *status) {
+    const double hour_us = 3600e6, day_us = 24 * hour_us;
+    double error_us = (double)status->clock_error_us;
+    if (error_us > day_us || error_us < -day_us)
+        printf("clock      %.0f h %s the neighbours', more than can be corrected: set it\n",
+               (error_us < 0 ? -error_us : error_us) / hour_us,
+               error_us > 0 ? "behind" : "ahead of");
+    else
+        printf("clock      %+.3f s corrected\n", (double)status->clock_offset_us / 1e6);
 }
 
 static void print_status_text(const P2pd__Control__StatusReport *status) {
@@ -88,7 +101,7 @@ static void print_status_text(const P2pd__Control__StatusReport *status) {
         printf("mail       %" PRIu64 " kept for others, %s\n", status->mail_held, name);
     }
     printf("memory     %s of %s\n", used, max);
-    printf("clock      %+.3f s corrected\n", (double)status->clock_offset_us / 1e6);
+    print_clock(status);
     for (size_t i = 0; i < status->n_counters; i++)
         if (status->counters[i]->value > 0) {
             cell_name(status->counters[i]->name, name);

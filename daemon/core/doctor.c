@@ -5,9 +5,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define CLOCK_OFF_US (30 * US_PER_S) /* beyond it others may take what we sign for out of time */
-#define PATIENCE_US (15 * US_PER_S)  /* a network takes so long to be joined, at worst */
-#define AWAY_US US_PER_HOUR          /* a message that waits longer is worth a word */
+#define CLOCK_OFF_US (30 * US_PER_S)    /* beyond it others may take what we sign for out of time */
+#define CLOCK_MAX_US (24 * US_PER_HOUR) /* what is corrected */
+#define PATIENCE_US (15 * US_PER_S)     /* a network takes so long to be joined, at worst */
+#define AWAY_US US_PER_HOUR             /* a message that waits longer is worth a word */
 #define RECENT_US (24 * US_PER_HOUR)
 
 struct report {
@@ -96,7 +97,14 @@ static void look_at_address(const struct doctor_facts *facts, struct report *rep
 }
 
 static void look_at_clock(const struct doctor_facts *facts, struct report *report) {
-    if (facts->correction_us > CLOCK_OFF_US || facts->correction_us < -CLOCK_OFF_US)
+    int64_t error_us = facts->clock_error_us;
+    if (error_us > CLOCK_MAX_US || error_us < -CLOCK_MAX_US)
+        say(report, FINDING_TROUBLE, "clock",
+            "this machine's clock is %s %s the neighbours', more than the 24 h that can be put "
+            "right "
+            "here: nothing is delivered to or from it until the clock is set (NTP)",
+            span(error_us).text, error_us > 0 ? "behind" : "ahead of");
+    else if (facts->correction_us > CLOCK_OFF_US || facts->correction_us < -CLOCK_OFF_US)
         say(report, FINDING_TROUBLE, "clock",
             "this machine's clock is %s %s the neighbours': corrected here, but set it right (NTP)",
             span(facts->correction_us).text, facts->correction_us > 0 ? "behind" : "ahead of");

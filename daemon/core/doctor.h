@@ -19,6 +19,7 @@ struct doctor_facts {
     struct address seen_as, local; /* a neighbour's word, and where its datagrams come in */
     /* Clock and disk */
     int64_t correction_us;  /* added to this machine's clock */
+    int64_t clock_error_us; /* how far it is behind the neighbours' */
     int store_error;        /* the last one, 0: none */
     int64_t store_error_us; /* ago */
     bool store_recovered;   /* something was written since */

@@ -35,6 +35,7 @@ struct identity {
     struct epoch_key ring[RING];
     struct mail_key mail[MAIL_KEYS_MAX];
     uint32_t mail_keep;
+    bool mail_is_held;
     struct core_random random;
 };
 
@@ -127,10 +128,21 @@ static uint32_t replaced_on(const struct identity *identity, uint32_t day) {
     return next;
 }
 
+static bool has_mail(const struct identity *identity) {
+    for (const struct mail_key *key = identity->mail; key < identity->mail + MAIL_KEYS_MAX; key++)
+        if (key->state != MAIL_NONE)
+            return true;
+    return false;
+}
+
+void identity_hold_mail(struct identity *identity, bool is_held) {
+    identity->mail_is_held = is_held;
+}
+
 static void advance_mail(struct identity *identity, uint32_t today) {
     struct mail_key *place;
-    if (today == 0)
-        return; /* no clock yet */
+    if (today == 0 || (identity->mail_is_held && has_mail(identity)))
+        return; /* no clock yet, or one that may be wrong: no key goes by it */
     for (struct mail_key *key = identity->mail; key < identity->mail + MAIL_KEYS_MAX; key++) {
         uint32_t replaced = replaced_on(identity, key->day);
         if (key->state != MAIL_NONE && key->state != MAIL_STORING && replaced != 0 &&

@@ -103,6 +103,8 @@ const struct noise_keypair *identity_epoch_key(const struct identity *identity,
                                                int64_t epoch); /* NULL: none held */
 
 /* ---- Mail keys: one a day, at most MAIL_KEYS_MAX, beyond that the oldest goes ---- */
+/* The clock may be wrong: no mail key is made or goes by it, but a first one. */
+void identity_hold_mail(struct identity *identity, bool is_held);
 void identity_mail_keep(struct identity *identity, uint32_t days); /* at most MAIL_DAYS_MAX + 1 */
 /* One that the store held at start. */
 void identity_mail_load(struct identity *identity, uint32_t day, const uint8_t secret[KEY_LEN]);

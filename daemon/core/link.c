@@ -16,8 +16,8 @@
 #define SUSPECT_US (3 * US_PER_S) /* 1 s unheard and 2 s of asking */
 #define COPIES_US US_PER_MINUTE
 #define COPIES_MAX 3
-#define CLOCK_MAX_US                                                                               \
-    (24 * US_PER_HOUR) /* beyond a day somebody must set it: messages expire by it */
+#define CLOCK_AGREED_US (3 * US_PER_MINUTE) /* as keys and minutes have it */
+#define CLOCK_MAX_US LINKS_CLOCK_MAX_US
 #define CLOCK_SAMPLES (LINK_SLOTS + LINK_DIALS_MAX + 1)
 
 struct links *links_new(const struct links_config *config) {
@@ -126,24 +126,46 @@ const struct links_counters *links_counters(const struct links *links) {
     return &links->counters;
 }
 
-int64_t links_clock_offset(const struct links *links) {
-    int64_t offsets[CLOCK_SAMPLES] = {0};
-    size_t n = 1;
-
-    for (unsigned i = 0; i < LINK_SLOTS; i++) /* one that merely asks has no vote */
-        if (links->links[i] && links->links[i]->view.state != LINK_PROBATION)
-            offsets[n++] = links->links[i]->view.clock_offset_us;
-    for (unsigned i = 0; i < SESSIONS_MAX && n < CLOCK_SAMPLES; i++)
-        if (links->sessions[i] && links->sessions[i]->state == SESSION_ANSWERED &&
-            !link_of((struct links *)links, &links->sessions[i]->peer))
-            offsets[n++] = links->sessions[i]->offset_us;
+/* Of n > 0, which are put in order. */
+static int64_t median_of(int64_t *offsets, size_t n) {
     for (size_t i = 1; i < n; i++) /* insertion: a handful */
         for (size_t j = i; j > 0 && offsets[j] < offsets[j - 1]; j--) {
             int64_t swap = offsets[j];
             offsets[j] = offsets[j - 1];
             offsets[j - 1] = swap;
         }
-    int64_t median = n % 2 ? offsets[n / 2] : offsets[n / 2 - 1] / 2 + offsets[n / 2] / 2;
+    return n % 2 ? offsets[n / 2] : offsets[n / 2 - 1] / 2 + offsets[n / 2] / 2;
+}
+
+/* Those of the links. One that merely asks has no vote. Returns how many. */
+static size_t list_offsets(const struct links *links, int64_t ret_offsets[LINK_SLOTS]) {
+    size_t n = 0;
+    for (unsigned i = 0; i < LINK_SLOTS; i++)
+        if (links->links[i] && links->links[i]->view.state != LINK_PROBATION)
+            ret_offsets[n++] = links->links[i]->view.clock_offset_us;
+    return n;
+}
+
+int64_t links_clock_error(const struct links *links) {
+    int64_t offsets[CLOCK_SAMPLES] = {0};
+    size_t n = 1 + list_offsets(links, offsets + 1);
+
+    for (unsigned i = 0; i < SESSIONS_MAX && n < CLOCK_SAMPLES; i++)
+        if (links->sessions[i] && links->sessions[i]->state == SESSION_ANSWERED &&
+            !link_of((struct links *)links, &links->sessions[i]->peer))
+            offsets[n++] = links->sessions[i]->offset_us;
+    return median_of(offsets, n);
+}
+
+bool links_clock_is_known(const struct links *links) {
+    int64_t offsets[LINK_SLOTS];
+    size_t n = list_offsets(links, offsets);
+    int64_t left_us = n > 0 ? median_of(offsets, n) - links->correction_us : INT64_MAX;
+    return left_us <= CLOCK_AGREED_US && left_us >= -CLOCK_AGREED_US;
+}
+
+int64_t links_clock_offset(const struct links *links) {
+    int64_t median = links_clock_error(links);
     return median > CLOCK_MAX_US ? CLOCK_MAX_US : median < -CLOCK_MAX_US ? -CLOCK_MAX_US : median;
 }
 

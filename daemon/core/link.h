@@ -193,7 +193,12 @@ const struct link_view *links_at(const struct links *links, unsigned slot);
 /* The link with a node, in any state but free, or NULL. */
 const struct link_view *links_find(const struct links *links, uint64_t prefix);
 unsigned links_count(const struct links *links, bool established);
-/* Median over 0 (ourselves) and the offsets of all that are up or just answered; the middle two averaged. */
+/* How far this machine's clock is behind: the median over 0 (ourselves) and the offsets of all that are up or just answered, the
+ * middle two averaged; and what is corrected of it. */
+#define LINKS_CLOCK_MAX_US (24 * US_PER_HOUR) /* beyond a day somebody must set it */
+int64_t links_clock_error(const struct links *links);
+/* Do the neighbours alone, by their median, agree with our clock as it is corrected? False without any. */
+bool links_clock_is_known(const struct links *links);
 int64_t links_clock_offset(const struct links *links);
 /* The machine's wall clock was set forward by so much: what was measured against it is shifted, and measured anew soon. */
 void links_clock_stepped(struct links *links, int64_t step_us, struct mono now);

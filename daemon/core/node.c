@@ -193,6 +193,7 @@ struct node *node_new(const struct node_config *config, const struct node_boot *
     identity_mail_keep(node->identity, mail_days(config));
     for (size_t i = 0; i < boot->n_mail_keys; i++)
         identity_mail_load(node->identity, boot->mail_keys[i].day, boot->mail_keys[i].secret);
+    node_clock_init(node, boot);
     identity_advance(node->identity, node->wall);
     return node;
 }
@@ -345,7 +346,7 @@ static void do_chores(struct node *node) {
     if (directory_expire(node->directory, node->wall) > 0)
         pool_news(node->pool);
     struct store_op op = {.kind = STORE_SWEEP,
-                          .sweep = {node->wall, node->config.store_retention_us}};
+                          .sweep = {node->clock.swept, node->config.store_retention_us}};
     if (node->now.us - node->started.us > US_PER_MINUTE &&
         wall_minute(node->wall) % 10 == 0) /* every ten minutes, not at the start */
         effects_store(node->effects, &op, OWNER_NODE, 0);
@@ -471,6 +472,7 @@ static void take_event(struct node *node, const struct node_event *event) {
         break;
     case EVENT_LEAVE:
         node->leaving = true;
+        node_clock_leave(node);
         pool_leave(node->pool, node->now);
         break;
     case EVENT_NETWORK_CHANGED:
@@ -498,6 +500,7 @@ static void follow_clock(struct node *node, struct mono mono, struct wall wall) 
 void node_step(struct node *node, const struct node_event *event, struct node_update *update) {
     effects_clear(node->effects);
     follow_clock(node, event->mono, event->wall);
+    node_clock_tick(node);
     if (!node->publisher.signed_once)
         node_sign(node); /* handshakes carry it from the first datagram on */
     take_event(node, event);

@@ -79,7 +79,9 @@ struct node_boot {
     size_t n_spares;
     const struct boot_conversation *conversations;
     size_t n_conversations;
-    uint64_t sequence;      /* last descriptor sequence */
+    uint64_t sequence;        /* last descriptor sequence */
+    struct wall clock, swept; /* as STORE_CLOCK told last; {0}: never */
+    bool clock_is_known;
     uint64_t inbox_waiting; /* complete messages not taken yet */
     const struct boot_rule *rules;
     size_t n_rules;

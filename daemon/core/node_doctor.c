@@ -58,6 +58,7 @@ static void gather(const struct node *node, struct doctor_facts *facts) {
                                    .foreign = node->counters.drops[DROP_MAC],
                                    .advertises = node->config.n_advertise > 0,
                                    .correction_us = node->correction_us,
+                                   .clock_error_us = links_clock_error(node->links),
                                    .store_error = node->store_error,
                                    .store_error_us = node->now.us - node->store_failed.us,
                                    .store_recovered = node->store_recovered,

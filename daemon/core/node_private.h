@@ -43,6 +43,15 @@ struct node_ping { /* a client that waits for an answer over onion paths */
     struct path_way way; /* of the last try; those of the others: */
     struct path_silence silence;
 };
+struct node_clock { /* node_clock.c */
+    struct wall stopped,
+        swept; /* when we stopped, by the clock of then; by which the store is swept */
+    bool was_known, is_known; /* did neighbours agree then, and do they? */
+    bool is_settled,
+        is_saved; /* the times of what is owed are meant by the clock of now; the disk knows it */
+    struct wall anchor; /* was the time then: */
+    struct mono anchored, looked, save;
+};
 struct publisher {               /* of our own descriptor */
     uint64_t sequence;           /* of the last one signed */
     bool signed_once, published; /* published: gossip has had one */
@@ -84,7 +93,9 @@ struct node {
     struct mono now, started;
     struct wall machine, wall; /* uncorrected, corrected */
     int64_t correction_us;
-    bool correction_told, leaving;
+    struct node_clock clock;
+    enum { CLOCK_RIGHT, CLOCK_CORRECTED, CLOCK_BEYOND } clock_told;
+    bool leaving;
     struct budget budget;
     struct effects *effects;
     struct identity *identity;
@@ -123,6 +134,16 @@ struct node {
     struct counters counters;
 };
 
+/* node_clock.c */
+void node_clock_init(struct node *node, const struct node_boot *boot);
+void node_clock_tick(struct node *node); /* first in each step, the time being set */
+void node_clock_before_push(struct node *node);
+void node_clock_leave(struct node *node);
+/* Is the machine's clock further from the neighbours' than can be corrected? */
+static inline bool node_clock_is_beyond(const struct node *node) {
+    int64_t error_us = links_clock_error(node->links);
+    return error_us > LINKS_CLOCK_MAX_US || error_us < -LINKS_CLOCK_MAX_US;
+}
 /* node_publish.c */
 /* Apply the neighbours' median to our clock. */
 void node_correct_clock(struct node *node);

@@ -57,16 +57,30 @@ static void renew_keys(struct node *node) {
     node->publisher.dirty = node->publisher.pressing = true;
 }
 
-void node_correct_clock(struct node *node) {
-    int64_t correction = links_clock_offset(node->links);
-    bool large = llabs(correction) > TELL_CORRECTION_US;
-
-    if (large && !node->correction_told)
+static void tell_clock(struct node *node, int64_t correction) {
+    int64_t error = links_clock_error(node->links);
+    const char *side = error > 0 ? "behind" : "ahead of";
+    bool is_beyond = node_clock_is_beyond(node);
+    unsigned is = is_beyond                                ? CLOCK_BEYOND
+                  : llabs(correction) > TELL_CORRECTION_US ? CLOCK_CORRECTED
+                                                           : CLOCK_RIGHT;
+    if (is == CLOCK_BEYOND && node->clock_told != CLOCK_BEYOND)
+        core_log(&node->config.trace, TRACE_WARNING,
+                 "clock: this machine's is %lld h %s the neighbours', more than the %d h that can "
+                 "be corrected here: nothing is delivered until it is set right (NTP)",
+                 (long long)(llabs(error) / US_PER_HOUR), side,
+                 (int)(LINKS_CLOCK_MAX_US / US_PER_HOUR));
+    else if (is == CLOCK_CORRECTED && node->clock_told == CLOCK_RIGHT)
         core_log(&node->config.trace, TRACE_WARNING,
                  "clock: this machine's is %lld s %s the neighbours'; corrected here, set it right "
                  "(NTP)",
-                 (long long)(llabs(correction) / US_PER_S), correction > 0 ? "behind" : "ahead of");
-    node->correction_told = large;
+                 (long long)(llabs(correction) / US_PER_S), side);
+    node->clock_told = is;
+}
+
+void node_correct_clock(struct node *node) {
+    int64_t correction = links_clock_offset(node->links);
+    tell_clock(node, correction);
     if (correction == node->correction_us)
         return;
     node->correction_us = correction;

@@ -2,6 +2,7 @@
 #include "daemon/core/node_private.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #define SAMPLES_MAX 64
 
@@ -135,8 +136,17 @@ static const char *notice_of(struct node *node, uint8_t relays, bool strict,
     double choices;
     struct path_wish wish = {.relays_exact = relays, .strict = strict};
 
+    int64_t error_us = links_clock_error(node->links);
+
     if (!entry)
         return NULL; /* to ourselves */
+    if (node_clock_is_beyond(node)) {
+        snprintf(text, 128,
+                 "this machine's clock is %lld h %s the neighbours': the message waits "
+                 "until it is set",
+                 (long long)(llabs(error_us) / US_PER_HOUR), error_us > 0 ? "behind" : "ahead of");
+        return text;
+    }
     if (!directory_is_up(node->directory, entry))
         return "the destination is offline: the message waits for it";
     wish.target = entry->id;
@@ -206,6 +216,7 @@ void node_status(const struct node *node, struct mono mono, struct status_report
                                   .inbox_waiting = inbox_waiting(node->inbox),
                                   .outbox_pending = outbox_pending(node->outbox),
                                   .clock_offset_us = node->correction_us,
+                                  .clock_error_us = links_clock_error(node->links),
                                   .memory_used = node->budget.used,
                                   .memory_max = node->budget.max,
                                   .network_open = node->config.network_open,
@@ -388,9 +399,11 @@ static void request_disconnect(struct node *node, const struct request *request)
 void node_request(struct node *node, const struct request *request) {
     switch (request->kind) {
     case REQUEST_PUSH:
+        node_clock_before_push(node);
         request_push(node, request);
         break;
     case REQUEST_PUSH_MANY:
+        node_clock_before_push(node);
         request_push_many(node, request);
         break;
     case REQUEST_PULL:

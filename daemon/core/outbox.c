@@ -203,7 +203,8 @@ struct outbox *outbox_new(const struct outbox_config *config, const struct node_
     TAILQ_INIT(&outbox->deposits);
     TAILQ_INIT(&outbox->deposited);
     TAILQ_INIT(&outbox->batches);
-    outbox->expires_first = (struct wall){INT64_MAX};
+    outbox->expires_first = MONO_NEVER;
+    outbox->base = boot->clock.us != 0 ? boot->clock : wall;
     outbox->ready_at = outbox->expiry_check = outbox->state_retry = outbox->keys_check = MONO_NEVER;
     outbox->expiry_checked = outbox->local_retry = outbox->mail_scan = now;
     outbox->state_retry_us = outbox->local_retry_us = US_PER_S;

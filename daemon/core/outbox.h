@@ -113,6 +113,12 @@ uint64_t outbox_mail_held(const struct outbox *outbox, uint64_t *ret_bytes);
 enum drop outbox_confirmation(struct outbox *outbox, const uint8_t *payload, size_t length,
                               struct mono now);
 
+/* The wall clock was found to be wrong by so much: what is owed is told to have been pushed, and to expire, so
+ * much later. When it expires is not moved. */
+void outbox_shift(struct outbox *outbox, int64_t by_us);
+/* The clock is known to be right, as it was when we stopped: the time between counts for what was owed. */
+void outbox_age(struct outbox *outbox, struct mono now, struct wall wall);
+
 /* Do what is due: call it at the end of each step in which outbox_next() is not after now. Shards
  * leave from here alone, so that what is pushed in one step is gathered. Sends a bounded number;
  * outbox_next() then stays due. */

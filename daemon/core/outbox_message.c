@@ -11,8 +11,7 @@
 /* What a restart costs at most: a second's worth, or so many blocks again. */
 #define PROGRESS_US US_PER_S
 #define PROGRESS_BLOCKS 64
-#define EXPIRY_PERIOD_US US_PER_S      /* a scan of all messages at most so often */
-#define EXPIRY_WAIT_MAX_US US_PER_HOUR /* wall time may be corrected meanwhile */
+#define EXPIRY_PERIOD_US US_PER_S /* a scan of all messages at most so often */
 
 /* Allowed moves: row = from, bit = to. Nothing leaves a final state. */
 static const uint8_t moves[] = {
@@ -166,39 +165,62 @@ void out_retry_states(struct outbox *outbox, struct mono now) {
 
 /* ---- Expiry ---- */
 
-static void plan_expiry(struct outbox *outbox, struct wall expires, struct mono now,
-                        struct wall wall) {
-    int64_t wait = expires.us > wall.us ? expires.us - wall.us : 0;
-    struct mono due = mono_add(now, wait > EXPIRY_WAIT_MAX_US ? EXPIRY_WAIT_MAX_US : wait);
+static void plan_expiry(struct outbox *outbox, struct mono deadline) {
     struct mono earliest = mono_add(outbox->expiry_checked, EXPIRY_PERIOD_US);
-    if (due.us < earliest.us)
-        due = earliest;
-    if (expires.us < outbox->expires_first.us)
-        outbox->expires_first = expires;
-    outbox->expiry_check = mono_min(outbox->expiry_check, due);
+    outbox->expires_first = mono_min(outbox->expires_first, deadline);
+    if (deadline.us < earliest.us)
+        deadline = earliest;
+    outbox->expiry_check = mono_min(outbox->expiry_check, deadline);
 }
 
 void out_expire(struct outbox *outbox, struct mono now, struct wall wall) {
-    struct wall first = {INT64_MAX};
+    struct mono first = MONO_NEVER;
     outbox->expiry_check = MONO_NEVER;
-    if (wall.us < outbox->expires_first.us) {
-        if (outbox->expires_first.us != INT64_MAX)
-            plan_expiry(outbox, outbox->expires_first, now, wall);
-        return;
-    }
     for (struct out_message *message = TAILQ_FIRST(&outbox->all), *next; message; message = next) {
         next = TAILQ_NEXT(message, all);
         if (message_state_is_final(message->state))
             continue;
-        if (message->expires.us <= wall.us)
+        if (mono_is_due(message->deadline, now))
             out_finish(outbox, message, MESSAGE_EXPIRED, "expired", now, wall);
-        else if (message->expires.us < first.us)
-            first = message->expires;
+        else
+            first = mono_min(first, message->deadline);
     }
     outbox->expiry_checked = now;
-    outbox->expires_first = first;
-    if (first.us != INT64_MAX)
-        plan_expiry(outbox, first, now, wall);
+    outbox->expires_first = MONO_NEVER;
+    if (first.us != MONO_NEVER.us)
+        plan_expiry(outbox, first);
+}
+
+/* How long it has to live. Of what was owed when we stopped: never more than it was given, and the time
+ * in which we did not run counts once we know that our clocks are right. */
+static struct mono deadline_of(const struct outbox *outbox, const struct out_message *message,
+                               struct mono now, struct wall wall) {
+    struct wall from = message->owed && !outbox->aged ? outbox->base : wall;
+    int64_t life = message->expires.us - message->created.us;
+    int64_t left = message->expires.us - from.us;
+    if (left > life && life > 0)
+        left = life;
+    return mono_add(now, left > 0 ? left : 0);
+}
+
+void outbox_shift(struct outbox *outbox, int64_t by_us) {
+    struct out_message *message;
+    TAILQ_FOREACH(message, &outbox->all, all)
+    if (!message_state_is_final(message->state)) {
+        message->created.us += by_us;
+        message->expires.us += by_us;
+    }
+    outbox->base.us += by_us;
+}
+
+void outbox_age(struct outbox *outbox, struct mono now, struct wall wall) {
+    struct out_message *message;
+    outbox->aged = true;
+    TAILQ_FOREACH(message, &outbox->all, all)
+    if (!message_state_is_final(message->state) && message->owed) {
+        message->deadline = mono_min(message->deadline, deadline_of(outbox, message, now, wall));
+        plan_expiry(outbox, message->deadline);
+    }
 }
 
 /* ---- Making and entering ---- */
@@ -293,7 +315,8 @@ void out_message_enter(struct outbox *outbox, struct out_message *message, uint6
     TAILQ_INSERT_TAIL(&outbox->all, message, all);
     outbox->n_messages++;
     count_pending(outbox, message, 1);
-    plan_expiry(outbox, message->expires, now, wall);
+    message->deadline = deadline_of(outbox, message, now, wall);
+    plan_expiry(outbox, message->deadline);
     message->late = outbox->load.is_needed && !message->owed;
     if (message->late)
         TAILQ_INSERT_TAIL(&outbox->load.late, message, queue);

@@ -54,6 +54,7 @@ struct out_message {
     struct out_conversation *conversation; /* NULL: KIND_MAIL */
     uint64_t sequence;
     struct wall created, expires, finished;
+    struct mono deadline; /* it expires then, whatever becomes of the wall clock */
     uint64_t size, blocks_left, next_block;
     uint64_t confirmed; /* bytes that the recipient has said to have */
     uint64_t progress;  /* the store knows: all below this offset is confirmed */
@@ -336,7 +337,9 @@ struct outbox {
     struct timers timers;
     size_t n_flows;
     struct out_ops ops;
-    struct wall expires_first; /* no message expires before */
+    struct mono expires_first; /* no message expires before */
+    struct wall base;          /* what was owed was owed for so long: until then, */
+    bool aged;                 /* or until now */
     struct mono expiry_check, expiry_checked;
     struct mono state_retry; /* of `unstored` */
     int64_t state_retry_us;

@@ -142,6 +142,7 @@ enum store_kind {
     STORE_FILE_TAKE, /* the client has its copy: delete ours, keep the tombstone. -ENOENT */
     STORE_RULE_PUT,  /* what holds for a sender; RULE_NONE deletes it */
     STORE_MAIL_KEY,  /* add a day's mail key; delete those of days before `oldest` */
+    STORE_CLOCK, /* what time it is, and whether the neighbours agree; what is not final moves along */
     STORE_SWEEP, /* forget taken messages, finished sends and tombstones that are over; unfinished inbound ones too */
 };
 /* Up to where what is put may fill the disk (io/disk.h): what the user sends, or what others send, of
@@ -284,6 +285,11 @@ struct store_op {
         struct {
             uint64_t sequence;
         } sequence;
+        struct {
+            struct wall wall, swept; /* swept: by which the store is swept */
+            bool is_known;
+            int64_t shift_us; /* added to `created` and `expires` of all that is not final */
+        } clock;
         struct {
             struct wall now;
             int64_t retention_us;
@@ -452,6 +458,7 @@ struct status_report {
     bool network_open;                   /* it has no secret */
     uint64_t mail_held, mail_held_bytes; /* kept for others; not among outbox_pending */
     int64_t clock_offset_us;             /* the correction in force */
+    int64_t clock_error_us;              /* how far the machine's clock is behind the neighbours' */
     size_t memory_used, memory_max, droplist_entries;
     struct counters counters;
 };

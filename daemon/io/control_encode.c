@@ -420,6 +420,7 @@ static bool encode_status(struct encoder *encoder, const struct status_report *r
     status.mail_bytes = report->mail_held_bytes;
     status.network = report->network_open ? 1 : 2;
     status.clock_offset_us = report->clock_offset_us;
+    status.clock_error_us = report->clock_error_us;
     status.memory_used = report->memory_used;
     status.memory_max = report->memory_max;
     status.droplist_entries = report->droplist_entries;

@@ -190,6 +190,9 @@ static void apply_any(struct store_db *db, const struct store_op *op, struct sto
     case STORE_SEQUENCE:
         store_meta_raise(db, "sequence", (int64_t)op->sequence.sequence);
         break;
+    case STORE_CLOCK:
+        store_clock_put(db, op);
+        break;
     case STORE_RULE_PUT:
         put_rule(db, &op->rule_put.id, op->rule_put.rule);
         break;

@@ -451,6 +451,9 @@ int store_db_load(struct store_db *db, struct store_arena *arena, struct node_bo
     boot.rules = rules;
     boot.mail_keys = mail_keys;
     boot.sequence = (uint64_t)load_number(db, SQL_COUNTERS, 2);
+    boot.clock.us = load_number(db, SQL_CLOCK, 0);
+    boot.swept.us = load_number(db, SQL_CLOCK, 1);
+    boot.clock_is_known = load_number(db, SQL_CLOCK, 2) != 0;
     boot.inbox_waiting = (uint64_t)load_number(db, SQL_IN_COUNT, 0);
     int error = db->error;
     db->error = 0;

@@ -42,6 +42,13 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_PAGES_UNUSED] = "PRAGMA freelist_count",
     [SQL_META_RAISE] = "INSERT INTO meta VALUES (?, ?)"
                        " ON CONFLICT DO UPDATE SET value = max(value, excluded.value)",
+    [SQL_META_SET] = "INSERT INTO meta VALUES (?, ?)"
+                     " ON CONFLICT DO UPDATE SET value = excluded.value",
+    [SQL_CLOCK] = "SELECT coalesce((SELECT value FROM meta WHERE key = 'clock'), 0),"
+                  " coalesce((SELECT value FROM meta WHERE key = 'swept'), 0),"
+                  " coalesce((SELECT value FROM meta WHERE key = 'clock_is_known'), 0)",
+    [SQL_OUT_SHIFT] = "UPDATE out_message SET created = created + ?1, expires = expires + ?1"
+                      " WHERE state < 3",
 
     [SQL_BLOCK_INSERT] = "INSERT INTO block VALUES (?, ?, ?)",
     [SQL_BLOCK_READ] =
@@ -434,6 +441,24 @@ void store_meta_raise(struct store_db *db, const char *key, int64_t value) {
     struct query query = query_begin(db, SQL_META_RAISE);
     query_text(&query, key);
     query_int(&query, value);
+    query_run(&query);
+}
+
+static void meta_set(struct store_db *db, const char *key, int64_t value) {
+    struct query query = query_begin(db, SQL_META_SET);
+    query_text(&query, key);
+    query_int(&query, value);
+    query_run(&query);
+}
+
+void store_clock_put(struct store_db *db, const struct store_op *op) {
+    meta_set(db, "clock", op->clock.wall.us);
+    meta_set(db, "swept", op->clock.swept.us);
+    meta_set(db, "clock_is_known", op->clock.is_known);
+    if (op->clock.shift_us == 0)
+        return;
+    struct query query = query_begin(db, SQL_OUT_SHIFT);
+    query_int(&query, op->clock.shift_us);
     query_run(&query);
 }
 

@@ -29,6 +29,9 @@ enum store_statement {
     SQL_PAGES,
     SQL_PAGES_UNUSED,
     SQL_META_RAISE,
+    SQL_META_SET,
+    SQL_CLOCK,
+    SQL_OUT_SHIFT,
     SQL_BLOCK_INSERT,
     SQL_BLOCK_READ,
     SQL_BLOCK_BEFORE,
@@ -236,5 +239,7 @@ int store_errno(sqlite3 *sqlite, int code);
 
 /* meta.key = max(what is there, value): numbers that must not be used again. */
 void store_meta_raise(struct store_db *db, const char *key, int64_t value);
+/* STORE_CLOCK. */
+void store_clock_put(struct store_db *db, const struct store_op *op);
 
 #endif

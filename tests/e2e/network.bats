@@ -145,6 +145,27 @@ asked_in_vain() { # N
     [ "$(field "$1" .counters.datagrams_out)" -ge 3 ]
 }
 
+@test "what a clock days off queues is delivered once it is right, and beyond a day that is said" {
+    start_network 2 3 4 5 -- "${QUICK[@]}"
+    to=$(id_of 5)
+    push_wait 4 5 "by a right clock"
+    kill_node 5
+    stop_node 4
+    start_node 4 --peer "$NET.2" "${QUICK[@]}" --clock-offset -1000000
+    id=$(ctl 4 push --json "$to" "the power was away" | jq -r .id)
+    stop_node 4
+    start_node 4 --peer "$NET.2" "${QUICK[@]}"
+    spawn_node 5 --peer "$NET.2" "${QUICK[@]}"
+    wait_until state_is 4 "$id" delivered
+
+    start_node 6 --peer "$NET.2" "${QUICK[@]}" --clock-offset 93600
+    wait_until eval 'ctl 6 doctor | grep -q "26 h ahead of the neighbours.*until the clock is set"'
+    grep -q 'clock: .* 26 h ahead of the neighbours.*more than the 24 h' "$DIR/6.log"
+    fails grep -q 'corrected here; set' "$DIR/6.log"
+    ctl 6 status | grep -q '^clock .*26 h ahead'
+    [ "$(field 6 '.clock_error_ms / 3600000 | round')" = -26 ]
+}
+
 @test "a clock ten minutes off, either way" {
     start_network 2 3 4
     start_node 5 --peer "$NET.2" --clock-offset 600

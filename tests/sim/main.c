@@ -45,6 +45,7 @@ static const struct plan check_plan[] = {
     {"offline", 8, 3},
     {"store", 8, 4},
     {"step", 12, 3},
+    {"clocks", 8, 3},
     {"relay-dies", 3, 1},
     {"relay-dies", 8, 3},
     {"relay-dies", 12, 3},

@@ -403,6 +403,17 @@ static void mail_key(struct model_data *data, const struct store_op *op) {
     data->n_mail_keys = kept;
 }
 
+static void clock_put(struct model_data *data, const struct store_op *op) {
+    data->clock = op->clock.wall;
+    data->swept = op->clock.swept;
+    data->clock_is_known = op->clock.is_known;
+    for (size_t i = 0; i < data->n_outs; i++)
+        if (!message_state_is_final(data->outs[i].record.state)) {
+            data->outs[i].record.created.us += op->clock.shift_us;
+            data->outs[i].record.expires.us += op->clock.shift_us;
+        }
+}
+
 static void sweep(struct model_data *data, int64_t now, int64_t retention_us) {
     for (size_t i = data->n_ins; i-- > 0;) {
         struct model_in *in = &data->ins[i];
@@ -480,6 +491,9 @@ int model_data_perform(struct model_data *data, const struct store_op *op,
         if (data->sequence < op->sequence.sequence)
             data->sequence = op->sequence.sequence;
         break;
+    case STORE_CLOCK:
+        clock_put(data, op);
+        break;
     case STORE_RULE_PUT:
         rule_put(data, op);
         break;
@@ -529,6 +543,9 @@ void model_data_boot(struct model_data *data, struct node_boot *ret_boot) {
     ret_boot->nodes = data->boot_nodes;
     ret_boot->n_nodes = data->n_nodes;
     ret_boot->sequence = data->sequence;
+    ret_boot->clock = data->clock;
+    ret_boot->swept = data->swept;
+    ret_boot->clock_is_known = data->clock_is_known;
     for (size_t i = 0; i < data->n_ins; i++)
         ret_boot->inbox_waiting +=
             data->ins[i].state == IN_WAITING && data->ins[i].kind == KIND_MESSAGE;

@@ -72,6 +72,8 @@ struct model_data {
         n_uploads, n_files, n_dropping;
     uint64_t read; /* bytes of files that OUT_READ gave */
     uint64_t sequence;
+    struct wall clock, swept;
+    bool clock_is_known;
     int64_t next_row;
     /* What results point to. */
     void **pieces;

@@ -452,6 +452,8 @@ const struct scenario scenarios[] = {
     {"replay", "a chaos twice: the same trace", run_replay},
     {"shrink", "half die, then nine tenths of the rest", run_shrink},
     {"crossing", "pairs that dial each other at once", scenario_crossing},
+    {"clocks", "a clock days or decades off while messages are queued, then set right",
+     scenario_clocks},
     {"relay-dies", "a relay dies, and the next message is pushed at once", scenario_relay},
     {"chaos", "all faults at once, and malicious nodes: drawn from the seed", chaos_run},
     {NULL, NULL, NULL},

@@ -16,6 +16,7 @@ void scenario_bulk_bad(struct sim *sim);
 void scenario_bulk_limiter(struct sim *sim);
 void scenario_files(struct sim *sim);     /* scenario_files.c */
 void scenario_relay(struct sim *sim);     /* scenario_relay.c */
+void scenario_clocks(struct sim *sim);    /* scenario_clocks.c */
 void scenario_growth(struct sim *sim);    /* scenario_growth.c */
 extern const struct scenario scenarios[]; /* ends with a NULL name */
 

@@ -93,6 +93,13 @@ static void test_clock(void **state) {
     expect(&facts, FINDING_TROUBLE, "clock", "31 s behind");
     facts.correction_us = -5 * US_PER_HOUR;
     expect(&facts, FINDING_TROUBLE, "clock", "5 h ahead of");
+    expect(&facts, FINDING_TROUBLE, "clock", "corrected here");
+    facts.clock_error_us = -24 * US_PER_HOUR;
+    expect(&facts, FINDING_TROUBLE, "clock", "corrected here");
+    facts.clock_error_us = -26 * US_PER_HOUR; /* more than is corrected: then that is not said */
+    expect(&facts, FINDING_TROUBLE, "clock", "26 h ahead of the neighbours', more than the 24 h");
+    facts.clock_error_us = 50 * 365 * 24 * US_PER_HOUR;
+    expect(&facts, FINDING_TROUBLE, "clock", "18250 days behind the neighbours', more than");
 }
 
 static void test_disk(void **state) {

@@ -415,6 +415,33 @@ static void test_expiry(void **state) {
     assert_int_equal(outbox_next(outbox).us, MONO_NEVER.us);
 }
 
+/* Whatever the wall clock is set to: a life is time that passed. What is said of it moves along. */
+static void test_expires_by_time_that_passed(void **state) {
+    (void)state;
+    struct request request = request_push(1, 5);
+    request.push.wait = true;
+    push(&request);
+    give_all();
+    struct wall far = {wall_now().us + 50 * 365 * 24 * US_PER_HOUR};
+    now = mono_add(now, 2 * US_PER_S);
+    outbox_tick(outbox, now, far);
+    outbox_age(outbox, now, far); /* it was not owed when we began */
+    now = mono_add(now, 2 * US_PER_S);
+    outbox_tick(outbox, now, far);
+    assert_int_equal(outbox_pending(outbox), 1);
+    outbox_shift(outbox, far.us - wall_now().us);
+    struct message_report report;
+    assert_true(outbox_look(outbox, &request.push.id, &report));
+    assert_true(report.expires.us > far.us);
+    wall_skew_us -= 50 * 365 * 24 * US_PER_HOUR; /* and back: no longer than before */
+    while (outbox_pending(outbox) > 0 && outbox_next(outbox).us != MONO_NEVER.us) {
+        pass();
+        give_all();
+    }
+    assert_int_equal(outbox_pending(outbox), 0);
+    assert_int_equal(fake_answer(&effects, 1)->message.state, MESSAGE_EXPIRED);
+}
+
 /* ---- Sending ---- */
 
 static void test_gathers(void **state) {
@@ -1343,6 +1370,7 @@ int main(int argc, char **argv) {
         TEST(test_outage_is_no_round_trip),
         TEST(test_flight_is_bounded),
         TEST(test_does_not_spin_while_reading),
+        TEST(test_expires_by_time_that_passed),
         TEST(test_asks_on_after_eviction),
         TEST(test_no_memory_for_parity),
         TEST(test_asks_with_every_shard),

@@ -427,6 +427,11 @@ static bool draw_other(struct pair *pair, struct store_op *op) {
     case STORE_MAIL_KEY:
         draw_mail_key(pair, op);
         return true;
+    case STORE_CLOCK:
+        op->clock.wall = op->clock.swept = pair->wall;
+        op->clock.is_known = below(pair, 2) == 0;
+        op->clock.shift_us = (int64_t)below(pair, 3) * US_PER_HOUR - US_PER_HOUR;
+        return true;
     case STORE_SEQUENCE:
         op->sequence.sequence = below(pair, 100000);
         return true;
