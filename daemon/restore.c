@@ -30,13 +30,16 @@ static int restore(const struct options *options, const struct config *config, i
               : passphrase_ask("Passphrase: ", 0, passphrase, BACKUP_PASSPHRASE_MAX, error);
     if (length < 0)
         return complain(options->restore, error);
-    if (state_open(&state, config->state, error) < 0)
+    uid_t owner = 0;
+    if (state_open_as_owner(&state, config->state, &owner, error) < 0)
         return complain(options->restore, error);
     int r =
         backup_restore(fd, state_folder(state), (const uint8_t *)passphrase, (size_t)length, error);
     state_close(state);
     if (r < 0)
         return complain(options->restore, error);
+    if (owner != 0)
+        printf("as user %u, to whom the folder belongs: ", (unsigned)owner);
     printf("restored into %s. The node that this backup was made of must not run any more: two of "
            "one identity disturb each other\n",
            config->state);

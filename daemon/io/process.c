@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -229,6 +230,14 @@ static bool is_pidfile_ours(const char *path) {
 void process_ended(const struct process_background *background) {
     if (background->pidfile && background->pipe < 0 && is_pidfile_ours(background->pidfile))
         unlink(background->pidfile);
+}
+
+int process_become(uid_t user, gid_t group, char error[FAILURE_MAX]) {
+    if (setgroups(1, &group) < 0 || setgid(group) < 0 || setuid(user) < 0)
+        return failure(error, -errno, "cannot become user %u: %s", (unsigned)user, strerror(errno));
+    if (setuid(0) == 0 || geteuid() != user || getegid() != group)
+        return failure(error, -EPERM, "cannot become user %u for good", (unsigned)user);
+    return 0;
 }
 
 /* ---- The end ---- */

@@ -35,6 +35,9 @@ int process_write_pidfile(const char *path, char error[FAILURE_MAX]);
 /* At the end: remove the pid file that process_started wrote, if it is still ours. */
 void process_ended(const struct process_background *background);
 
+/* Root becomes another user for good, with that one group. 0, or negative errno and a line. */
+int process_become(uid_t user, gid_t group, char error[FAILURE_MAX]);
+
 /* From now on the process ends with exit code 0 within `seconds`, whatever hangs. Safe in a
  * signal handler. */
 void process_end_within(unsigned seconds);

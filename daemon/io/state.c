@@ -10,6 +10,7 @@
 #define _GNU_SOURCE
 #endif
 #include "daemon/io/state.h"
+#include "daemon/io/process.h"
 #include "daemon/io/state_file.h"
 #include "shared/text.h"
 
@@ -67,8 +68,11 @@ static int check_folder(const struct state *state, char error[FAILURE_MAX]) {
     if (fstat(state->folder, &st) < 0)
         return failure(error, -errno, "state folder %s: %s", state->path, strerror(errno));
     if (st.st_uid != geteuid())
-        return failure(error, -EPERM, "state folder %s: belongs to user %u, but we are user %u",
-                       state->path, (unsigned)st.st_uid, (unsigned)geteuid());
+        return failure(
+            error, -EPERM,
+            "state folder %s: belongs to user %u, but we are user %u: start p2pd as that "
+            "user (its init service does), or name another folder (--state)",
+            state->path, (unsigned)st.st_uid, (unsigned)geteuid());
     if (st.st_mode & (S_IWGRP | S_IWOTH))
         return failure(error, -EPERM,
                        "state folder %s: others may write to it (mode %04o): chmod go-w %s",
@@ -96,20 +100,18 @@ static int lock_folder(struct state *state, char error[FAILURE_MAX]) {
     return 0;
 }
 
-int state_open(struct state **ret_state, const char *path, char error[FAILURE_MAX]) {
-    int r = make_folders(path, error);
-    if (r < 0)
-        return r;
+/* `folder` is the state's from here on. */
+static int open_at(struct state **ret_state, int folder, const char *path,
+                   char error[FAILURE_MAX]) {
     struct state *state = calloc(1, sizeof *state);
-    if (!state)
+    if (!state) {
+        close(folder);
         return failure(error, -ENOMEM, "out of memory");
-    memcpy(state->path, path, strlen(path));
+    }
+    snprintf(state->path, sizeof state->path, "%s", path);
     state->lock = -1;
-    state->folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (state->folder < 0)
-        r = failure(error, -errno, "state folder %s: %s", path, strerror(errno));
-    if (r == 0)
-        r = check_folder(state, error);
+    state->folder = folder;
+    int r = check_folder(state, error);
     if (r == 0)
         r = lock_folder(state, error);
     if (r < 0)
@@ -117,6 +119,35 @@ int state_open(struct state **ret_state, const char *path, char error[FAILURE_MA
     else
         *ret_state = state;
     return r;
+}
+
+int state_open(struct state **ret_state, const char *path, char error[FAILURE_MAX]) {
+    int r = make_folders(path, error);
+    if (r < 0)
+        return r;
+    int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return folder < 0 ? failure(error, -errno, "state folder %s: %s", path, strerror(errno))
+                      : open_at(ret_state, folder, path, error);
+}
+
+int state_open_as_owner(struct state **ret_state, const char *path, uid_t *ret_owner,
+                        char error[FAILURE_MAX]) {
+    struct stat st = {.st_uid = 0};
+    int folder = geteuid() == 0 ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    *ret_owner = 0;
+    if (folder >= 0 && (fstat(folder, &st) < 0 || st.st_uid == 0)) {
+        close(folder);
+        folder = -1;
+    }
+    if (folder < 0)
+        return state_open(ret_state, path, error);
+    int r = process_become(st.st_uid, st.st_gid, error);
+    if (r < 0) {
+        close(folder);
+        return r;
+    }
+    *ret_owner = st.st_uid;
+    return open_at(ret_state, folder, path, error);
 }
 
 static bool is_same_file(const struct stat *a, const struct stat *b) {

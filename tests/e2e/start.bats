@@ -202,3 +202,48 @@ finds_nothing_of() { # TOPIC
     expect_exit 2 as_user 65534 65534 "$P2PD_BIN/p2pd" -t -c "$CONF"
     [[ $ERR == *"$CONF:7: control.group: user 65534 is not in the group $name"* ]]
 }
+
+@test "root restores into a folder of the daemon's own user, reached as systemd lays it out" {
+    need_root
+    start_node 2
+    id=$(id_of 2)
+    echo 'a good passphrase' >"$DIR/passphrase"
+    chmod 600 "$DIR/passphrase"
+    ctl 2 backup "$DIR/backup" --passphrase-file "$DIR/passphrase"
+    stop_node 2
+
+    mkdir -m 700 "$DIR/private" # that user cannot even get in there
+    install -d -o 65534 -g 65533 -m 700 "$DIR/private/p2pd"
+    ln -s private/p2pd "$DIR/state"
+    # What that user put there leads root nowhere.
+    echo precious >"$DIR/of-root"
+    chmod 600 "$DIR/of-root"
+    ln -s "$DIR/of-root" "$DIR/private/p2pd/lock"
+    chown -h 65534 "$DIR/private/p2pd/lock"
+    restore=("$P2PD_BIN/p2pd" --restore "$DIR/backup" --passphrase-file "$DIR/passphrase" --state "$DIR/state" --socket "$DIR/s")
+    expect_exit 1 "${restore[@]}"
+    [ "$(<"$DIR/of-root")" = precious ]
+    rm "$DIR/private/p2pd/lock"
+
+    expect_exit 0 "${restore[@]}"
+    [[ $OUT == *'as user 65534'* ]]
+    for file in identity.key messages.db; do
+        [ "$(stat -c '%u %g %a' "$DIR/private/p2pd/$file")" = '65534 65533 600' ]
+    done
+    expect_exit 1 "${restore[@]}"
+    [[ $ERR == *'has identity.key already: move it away'* ]]
+
+    # Root's own start there says who is to do it; that user's is the node of the backup.
+    expect_exit 1 "$P2PD_BIN/p2pd" --listen "$NET.2" --state "$DIR/state" --socket "$DIR/s"
+    [[ $ERR == *'start p2pd as that user'* ]]
+    chmod 711 "$DIR/private"
+    mkdir -m 777 "$DIR/run"
+    chmod o-w "$DIR/run"
+    chown 65534 "$DIR/run"
+    setpriv --reuid 65534 --regid 65533 --clear-groups env HOME=/ "$P2PD_BIN/p2pd" --listen "$NET.2" --state "$DIR/state" \
+        --socket "$DIR/run/s" </dev/null >>"$DIR/2.log" 2>&1 3>&- &
+    echo $! >"$DIR/2.pid"
+    ln -s run/s "$DIR/2.sock"
+    wait_until answers 2
+    [ "$(id_of 2)" = "$id" ]
+}

@@ -1,4 +1,4 @@
-/* link: daemon/io/state daemon/io/state_file shared/text */
+/* link: daemon/io/state daemon/io/process daemon/io/state_file shared/text */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
