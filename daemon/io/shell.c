@@ -255,6 +255,7 @@ void shell_network_changed(void *context) {
     if (shell->leaving)
         return;
     log_debug(&shell->log, "the network has changed: asking all neighbours");
+    shell_tend(shell); /* an address may have come */
     shell_step(shell, &(struct node_event){.kind = EVENT_NETWORK_CHANGED});
     resolve_refresh(shell->resolve);
 }
@@ -390,13 +391,18 @@ static void watch_signals(struct shell *shell) {
 
 /* ---- Watchers ---- */
 
-void shell_watch(struct shell *shell) {
-    ev_set_userdata(shell->loop, shell);
-    for (size_t i = 0; i < udp_n_sockets(shell->udp); i++) {
+void shell_watch_sockets(struct shell *shell) {
+    for (size_t i = shell->n_watched; i < udp_n_sockets(shell->udp); i++) {
         ev_io_init(&shell->readable[i], on_readable, udp_fd(shell->udp, i), EV_READ);
         ev_io_init(&shell->writable[i], on_writable, udp_fd(shell->udp, i), EV_WRITE);
         ev_io_start(shell->loop, &shell->readable[i]);
     }
+    shell->n_watched = udp_n_sockets(shell->udp);
+}
+
+void shell_watch(struct shell *shell) {
+    ev_set_userdata(shell->loop, shell);
+    shell_watch_sockets(shell);
     ev_timer_init(&shell->wake, on_wake, 0, 0);
     ev_set_priority(&shell->wake, EV_MINPRI); /* what has come is looked at before what has not */
     ev_timer_init(&shell->deadline, on_deadline, 0, 0);

@@ -44,6 +44,7 @@ struct shell {
     struct node *node;
 
     ev_io readable[UDP_SOCKETS_MAX], writable[UDP_SOCKETS_MAX];
+    size_t n_watched; /* of these, as many as there are sockets */
     ev_timer wake, watchdog, deadline, refresh, tend;
     ev_async stored, resolved, backed_up;
     ev_signal terminate, interrupt, hangup;
@@ -83,6 +84,7 @@ void shell_tell_machine(struct shell *shell, enum machine_topic topic, enum find
 
 /* The watchers' and the control socket's side, set up by shell_start.c. */
 void shell_watch(struct shell *shell);
+void shell_watch_sockets(struct shell *shell); /* those that are new */
 void shell_unwatch(struct shell *shell);
 void shell_wake_stored(void *context);
 void shell_wake_resolved(void *context);

@@ -232,7 +232,8 @@ static int open_control(struct shell *shell, char error[FAILURE_MAX]) {
 }
 
 static void format_ready(const struct shell *shell, char *ret_text, size_t room) {
-    size_t length = (size_t)snprintf(ret_text, room, "ready: listening on ");
+    size_t length = (size_t)snprintf(ret_text, room, "ready: listening on %s",
+                                     udp_n_sockets(shell->udp) == 0 ? "nothing yet, " : "");
     for (size_t i = 0; i < udp_n_sockets(shell->udp) && length < room; i++) {
         char text[ADDRESS_TEXT_MAX];
         address_format(udp_bound(shell->udp, i), true, text);

@@ -64,6 +64,39 @@ static void tend_log(struct shell *shell) {
     shell_tell_machine(shell, MACHINE_LOG, FINDING_NOTE, text);
 }
 
+/* Peers were tried, and could not be reached from nowhere. */
+static void start_listening(struct shell *shell, size_t from) {
+    const struct config_hosts *peers = &shell->config->peers;
+    shell_watch_sockets(shell);
+    for (size_t i = from; i < udp_n_sockets(shell->udp); i++) {
+        char text[ADDRESS_TEXT_MAX];
+        address_format(udp_bound(shell->udp, i), true, text);
+        log_info(&shell->log, "%s has come: listening on it", text);
+    }
+    shell_step(shell, &(struct node_event){.kind = EVENT_NETWORK_CHANGED});
+    for (size_t i = 0; i < peers->n; i++)
+        shell_introduce(shell, peers->v[i]);
+}
+
+static void tend_addresses(struct shell *shell) {
+    char place[ADDRESS_TEXT_MAX], text[FAILURE_MAX] = "";
+    size_t before = udp_n_sockets(shell->udp);
+    struct address address;
+    int error;
+    if (udp_retry(shell->udp) > 0)
+        start_listening(shell, before);
+    if (udp_find_missing(shell->udp, &address, &error)) {
+        address_format(&address, true, place);
+        snprintf(text, sizeof text,
+                 "network.listen: %s %s: nobody reaches this node there. If it is right, it is "
+                 "listened on as soon as it comes",
+                 place,
+                 error == -EADDRNOTAVAIL ? "is not an address of this machine now"
+                                         : strerror(-error));
+    }
+    shell_tell_machine(shell, MACHINE_ADDRESS, FINDING_TROUBLE, text);
+}
+
 static void tend_pidfile(struct shell *shell) {
     const char *path = shell->options->pidfile;
     char error[FAILURE_MAX];
@@ -76,6 +109,7 @@ void shell_tend(struct shell *shell) {
     if (shell->leaving)
         return;
     tend_socket(shell);
+    tend_addresses(shell);
     tend_state(shell);
     tend_log(shell);
     tend_pidfile(shell);

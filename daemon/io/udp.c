@@ -178,6 +178,43 @@ static bool is_missing_family(int r) {
     return r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL || r == -EPROTONOSUPPORT;
 }
 
+static bool is_awaited(const struct address *address, int r) {
+    return r == -EADDRNOTAVAIL && !address_is_unspecified(address);
+}
+
+size_t udp_retry(struct udp *udp) {
+    size_t opened = 0, left = 0;
+    for (size_t i = 0; i < udp->n_missing; i++) {
+        struct udp_missing missing = udp->missing[i];
+        missing.error = socket_open(&udp->sockets[udp->n], &missing.address);
+        if (missing.error < 0) {
+            udp->missing[left++] = missing;
+        } else {
+            udp->n++;
+            opened++;
+        }
+    }
+    udp->n_missing = left;
+    return opened;
+}
+
+bool udp_find_missing(const struct udp *udp, struct address *ret_address, int *ret_error) {
+    if (udp->n_missing > 0) {
+        *ret_address = udp->missing[0].address;
+        *ret_error = udp->missing[0].error;
+        return true;
+    }
+    for (size_t i = 0; i < udp->n; i++) {
+        const struct address *bound = &udp->sockets[i].bound;
+        if (!address_is_unspecified(bound) && udp_check(bound) == -EADDRNOTAVAIL) {
+            *ret_address = *bound;
+            *ret_error = -EADDRNOTAVAIL;
+            return true;
+        }
+    }
+    return false;
+}
+
 int udp_open(struct udp **ret_udp, const struct address *listen, size_t n, bool lenient,
              char error[FAILURE_MAX]) {
     if (n > UDP_SOCKETS_MAX)
@@ -190,6 +227,8 @@ int udp_open(struct udp **ret_udp, const struct address *listen, size_t n, bool 
         r = socket_open(&udp->sockets[udp->n], &listen[i]);
         if (r == 0)
             udp->n++;
+        else if (!lenient && is_awaited(&listen[i], r))
+            udp->missing[udp->n_missing++] = (struct udp_missing){listen[i], r};
         else if (!lenient || !is_missing_family(r) || (i + 1 == n && udp->n == 0)) {
             char text[ADDRESS_TEXT_MAX];
             address_format(&listen[i], true, text);

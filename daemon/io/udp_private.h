@@ -84,6 +84,11 @@ struct udp_outbox {
 struct udp {
     struct udp_socket sockets[UDP_SOCKETS_MAX];
     size_t n;
+    struct udp_missing { /* not this machine's yet */
+        struct address address;
+        int error;
+    } missing[UDP_SOCKETS_MAX];
+    size_t n_missing;
     struct udp_counters counters;
     struct udp_outbox out;
 };

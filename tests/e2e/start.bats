@@ -247,3 +247,38 @@ finds_nothing_of() { # TOPIC
     wait_until answers 2
     [ "$(id_of 2)" = "$id" ]
 }
+
+has_own_network() { # as private-net.sh makes it: with lo and nothing else
+    [ "$(ip -o link 2>/dev/null | grep -c .)" = 1 ] && ip addr add 198.51.100.99/32 dev lo 2>/dev/null
+}
+
+@test "an address that comes late, goes and comes back" {
+    has_own_network || skip 'no network of our own to change'
+    "$P2PD_BIN/p2pd" --listen 198.51.100.2 --state "$DIR/2" --socket "$DIR/2.sock" --set link.heartbeat=1s \
+        --set link.timeout=3s </dev/null >>"$DIR/2.log" 2>&1 3>&- &
+    echo $! >"$DIR/2.pid"
+    wait_until answers 2 # the service is up, and stays so
+    wait_until finds address '198.51.100.2:58008 is not an address of this machine now'
+    grep -q 'warning: .*198.51.100.2:58008 is not' "$DIR/2.log"
+    ip addr add 198.51.100.2/32 dev lo
+    wait_until finds_nothing_of address
+    grep -q '198.51.100.2:58008 has come' "$DIR/2.log"
+    "$P2PD_BIN/p2pd" --listen 198.51.100.2:58009 --state "$DIR/4" --socket "$DIR/4.sock" --set link.heartbeat=1s \
+        --set link.timeout=3s 198.51.100.2 </dev/null >>"$DIR/4.log" 2>&1 3>&- &
+    echo $! >"$DIR/4.pid"
+    wait_until answers 4
+    wait_until has_neighbours 2 1
+    wait_until has_neighbours 4 1
+    ip addr del 198.51.100.2/32 dev lo
+    wait_until finds address '198.51.100.2:58008 is not an address of this machine now'
+    ip addr add 198.51.100.2/32 dev lo
+    wait_until finds_nothing_of address
+    wait_until has_neighbours 2 1
+    stop_node 2
+}
+
+@test "every other failure to listen still ends the start" {
+    start_node 2
+    expect_exit 1 "$P2PD_BIN/p2pd" --listen "$NET.2" --state "$DIR/3" --socket "$DIR/3.sock"
+    [[ $ERR == *"$NET.2:58008"* ]]
+}
