@@ -427,6 +427,7 @@ void shell_watch(struct shell *shell) {
 
 int shell_run(struct shell *shell) {
     shell_tend(shell); /* what is amiss from the beginning */
+    shell_check_memory(shell);
     ev_run(shell->loop, 0);
     return shell->exit_code;
 }

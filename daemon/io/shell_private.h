@@ -78,6 +78,7 @@ int shell_reload(struct shell *shell, char error[FAILURE_MAX]);
 /* shell_tend.c: look at what the daemon lives in and others can take away, mend what can be, and say
  * what cannot. Now and every few seconds; nothing while leaving. */
 void shell_tend(struct shell *shell);
+void shell_check_memory(struct shell *shell);
 /* Something is amiss with the machine, or (`text` empty) no more: logged once, and told the node. */
 void shell_tell_machine(struct shell *shell, enum machine_topic topic, enum finding_level level,
                         const char *text);

@@ -1,6 +1,7 @@
 /* What the daemon lives in belongs to the machine: a cleaner of /tmp removes its socket, somebody moves
  * its folder, nobody reads its log. It would run on and be of no use to anybody; so it looks, mends
  * what it can, and tells the log once and the doctor for as long as it lasts. */
+#include "daemon/io/memory_lock.h"
 #include "daemon/io/process.h"
 #include "daemon/io/shell_private.h"
 
@@ -103,6 +104,15 @@ static void tend_pidfile(struct shell *shell) {
     if (*path && access(path, F_OK) < 0 && errno == ENOENT &&
         process_write_pidfile(path, error) == 0)
         log_warning(&shell->log, "the pid file %s was removed: written again", path);
+}
+
+/* Once: looking at every mapping costs a millisecond, and what is locked stays so. */
+void shell_check_memory(struct shell *shell) {
+    if (memory_lock_is_missing())
+        shell_tell_machine(shell, MACHINE_MEMORY, FINDING_TROUBLE,
+                           "keys are not locked in memory and may reach the swap: raise the limit "
+                           "(ulimit -l, or LimitMEMLOCK= in systemd) to 64 MB and restart p2pd, or "
+                           "encrypt the swap");
 }
 
 void shell_tend(struct shell *shell) {

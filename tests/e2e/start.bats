@@ -282,3 +282,22 @@ has_own_network() { # as private-net.sh makes it: with lo and nothing else
     expect_exit 1 "$P2PD_BIN/p2pd" --listen "$NET.2" --state "$DIR/3" --socket "$DIR/3.sock"
     [[ $ERR == *"$NET.2:58008"* ]]
 }
+
+@test "keys that could not be locked in memory: log and doctor say so, once" {
+    command -v prlimit >/dev/null || skip 'no prlimit here'
+    bare=(prlimit --memlock=0:0)
+    if [ "$(id -u)" = 0 ]; then # who could lock all the same
+        setpriv --bounding-set=-ipc_lock,-sys_resource true || skip 'no setpriv here'
+        bare=(setpriv --bounding-set=-ipc_lock,-sys_resource --inh-caps=-ipc_lock,-sys_resource prlimit --memlock=0:0)
+    fi
+    "${bare[@]}" "$P2PD_BIN/p2pd" --listen "$NET.2" --state "$DIR/2" --socket "$DIR/2.sock" </dev/null >>"$DIR/2.log" 2>&1 3>&- &
+    echo $! >"$DIR/2.pid"
+    wait_until answers 2
+    wait_until finds memory 'not locked'
+    [ "$(grep -c 'warning: keys are not locked' "$DIR/2.log")" = 1 ]
+    stop_node 2
+    [ "$(id -u)" = 0 ] || return 0 # others have what the limit leaves them
+    start_node 3
+    ctl 3 doctor --json | jq -e 'all(.[]; .topic != "memory")'
+    fails grep 'not locked' "$DIR/3.log"
+}

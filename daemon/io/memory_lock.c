@@ -1,0 +1,49 @@
+/* See memory_lock.h. On Linux the kernel lists every mapping with its flags: those of libsodium are
+ * kept out of dumps ("dd"), and locked ("lo") unless that was refused. Elsewhere one more page is asked
+ * for, which tells whether there is room for more. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "daemon/io/memory_lock.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+#define LINE_ROOM 512
+
+static bool is_page_refused(void) {
+    unsigned char *page = sodium_malloc(64);
+    bool refused = page && sodium_mlock(page, 64) != 0;
+    sodium_free(page);
+    return refused;
+}
+
+#ifdef __linux__
+
+/* Of one mapping, " rd wr mr mw me dd lo"... */
+static bool is_bare_secret(const char *flags) {
+    return strstr(flags, " wr ") && strstr(flags, " dd ") && !strstr(flags, " lo ");
+}
+
+bool memory_lock_is_missing(void) {
+    char line[LINE_ROOM];
+    bool missing = false, any = false;
+    FILE *maps = fopen("/proc/self/smaps", "re");
+    while (maps && fgets(line, sizeof line, maps))
+        if (strncmp(line, "VmFlags:", 8) == 0) {
+            any = true;
+            missing = missing || is_bare_secret(line + 8);
+        }
+    if (maps)
+        fclose(maps);
+    return any ? missing : is_page_refused();
+}
+
+#else
+
+bool memory_lock_is_missing(void) {
+    return is_page_refused();
+}
+
+#endif
