@@ -186,7 +186,7 @@ install: all ## PREFIX=/usr/local DESTDIR= INIT=systemd|launchd|openrc|none
 	install -m 755 $(B)/p2pctl $(DESTDIR)$(BINDIR)/p2pctl
 	$(foreach p,$(MANUALS),install -m 644 $p $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $p))/ &&) true
 	$(if $(INIT_ROW),install -d $(dir $(INIT_TO)) && install -m $(word 2,$(INIT_ROW)) $(B)/init/$(firstword $(INIT_ROW)) $(INIT_TO))
-	$(if $(filter openrc launchd,$(INIT)),@echo 'p2pd runs as a user of its own, to be made once: see the beginning of $(INIT_TO)')
+	$(if $(filter openrc launchd,$(INIT)),@echo 'p2pd runs as a user of its own that is to be made once: see the beginning of $(INIT_TO)')
 uninstall: ## take away what install put there
 	rm -f $(DESTDIR)$(SBINDIR)/p2pd $(DESTDIR)$(BINDIR)/p2pctl $(if $(INIT_ROW),$(INIT_TO))
 	rm -f $(foreach p,$(MANUALS),$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $p))/$(notdir $p))

@@ -131,9 +131,10 @@ const char *address_explain(const char *text) {
     const char *colon = strrchr(bare, ':'), *close = strchr(bare, ']');
     size_t digits = strspn(bare, "0123456789.");
     uint16_t port;
-    if (strchr(bare, '%'))
+    if (strchr(bare, '%') && colon)
         return ZONE_PROBLEM;
-    if (strchr(bare, '/') && strspn(bare, "0123456789abcdefABCDEF.:[]/") == strlen(bare))
+    if (strchr(bare, '/') && strpbrk(bare, ".:") &&
+        strspn(bare, "0123456789abcdefABCDEF.:[]/") == strlen(bare))
         return "one address is wanted, not a network (/)";
     if (*bare == '[' && close &&
         parse_ip(bare + 1, (size_t)(close - bare - 1), AF_INET, address.ip) == 0)

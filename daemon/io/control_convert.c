@@ -21,12 +21,13 @@ static enum answer_code take_destination(const char *text, struct destination *r
     char shown[64];
     if (dest_parse(text, ret_destination) == 0)
         return ANSWER_OK;
+    const char *why = address_explain(text);
     text_escape_string(text, shown, sizeof shown);
     snprintf(
-        ret_text, CONTROL_TEXT_MAX,
-        "'%s' is no destination: want an IP, IP:PORT, [IPv6]:PORT, a node id, 8 or more digits "
-        "of one, or a node name",
-        shown);
+        ret_text, CONTROL_TEXT_MAX, "'%s' is no destination: %s", shown,
+        why ? why
+            : "want an IP, IP:PORT, [IPv6]:PORT, a node id, 8 or more digits of one, or a node "
+              "name");
     return ANSWER_UNKNOWN;
 }
 
@@ -321,7 +322,9 @@ static enum answer_code take_connect(const char *text, struct request *request,
                                      char ret_text[CONTROL_TEXT_MAX]) {
     request->kind = REQUEST_CONNECT;
     if (address_parse(text, &request->connect.address) < 0) {
-        snprintf(ret_text, CONTROL_TEXT_MAX, "want an address: IP, IP:PORT or [IPv6]:PORT");
+        const char *why = address_explain(text);
+        snprintf(ret_text, CONTROL_TEXT_MAX, "no address: %s",
+                 why ? why : "IP, IP:PORT or [IPv6]:PORT is wanted");
         return ANSWER_USAGE;
     }
     if (request->connect.address.port == 0)

@@ -109,6 +109,12 @@ finds_nothing_of() { # TOPIC
         expect_exit 2 ctl 3 connect "$place"
         [[ $ERR == *'no node can be called there'* ]]
     done
+    expect_exit 2 ctl 3 connect fe80::1%lo
+    [[ $ERR == *zone* ]]
+    expect_exit 2 ctl 3 connect 127.0.0.0/8
+    [[ $ERR == *'not a network'* ]]
+    expect_exit 2 ctl 3 connect 127.0.0.1:0
+    [[ $ERR == *port* ]]
 }
 
 @test "an unknown section is named, and so is UTF-16" {

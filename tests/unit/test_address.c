@@ -89,7 +89,7 @@ static void test_what_was_meant_is_explained(void **state) {
         {"2001:db8::/32", "network"},  {"[10.0.0.1]:58008", "brackets"}, {"010.0.0.1", "octal"},
         {"10.0.0.08:5", "octal"},      {"10.0.0.1:0", "port"},           {"10.0.0.1:058", "port"},
         {"udp://[::1]:65536", "port"}, {"example.org:0", "port"},        {"10.0.0.1:", "port"}};
-    static const char *const unknown[] = {"", "example", "1:2:3", ":::", "[::1"};
+    static const char *const unknown[] = {"", "example", "1:2:3", ":::", "[::1", "100%", "a/b"};
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct address address;
