@@ -100,8 +100,8 @@ static void test_folder_is_checked(void **state) {
     write_file(file, "", 0, 0600);
     assert_int_equal(state_open(&s, file, error), -ENOTDIR);
     assert_int_equal(state_open(&s, "", error), -ENAMETOOLONG);
-    if (geteuid() == 0) {
-        assert_int_equal(chown(folder, 12345, 0), 0);
+    /* Root of a user namespace that holds one user alone cannot give anything away. */
+    if (chown(folder, 12345, 0) == 0) {
         assert_int_equal(state_open(&s, folder, error), -EPERM);
         assert_non_null(strstr(error, "12345"));
     }

@@ -215,8 +215,8 @@ static void read_only_file_is_refused(void **state) {
     fill_file(rig);
     assert_int_equal(chmod(rig->folder, 0755), 0);
     assert_int_equal(chmod(rig->path, 0400), 0);
-    if (geteuid() == 0)
-        assert_int_equal(chown(rig->path, 65534, (gid_t)-1), 0);
+    if (geteuid() == 0 && chown(rig->path, 65534, (gid_t)-1) != 0)
+        skip(); /* root of a user namespace that holds one user alone: nobody is kept out */
     assert_int_equal(in_child(rig, open_as_nobody), EACCES);
 }
 

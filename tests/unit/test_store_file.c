@@ -641,6 +641,8 @@ static void read_only_folder_is_told(void **state) {
     struct rig *rig = *state;
     struct incoming file = make_file(1, "a", BLOCK);
     int status;
+    if (geteuid() == 0 && chown(rig->folder, 65534, 65534) != 0)
+        skip(); /* root of a user namespace that holds one user alone: nobody is kept out */
     assert_int_equal(mkdir(rig->files, 0500), 0);
     stop_store(rig);
     assert_int_equal(chmod(rig->folder, 0777), 0);
