@@ -1,7 +1,9 @@
-# What the sections share; they source it. Daemons are numbers: N listens at 127.0.0.N, its socket, log and state are $dir/N.sock,
+# What the sections share; they source it. Daemons are numbers: N listens at $net.N, its socket, log and state are $dir/N.sock,
 # $dir/N.log and $dir/N. Nothing sleeps for an effect: it awaits a condition. Whatever a section started ends with it, by pid.
 # shellcheck shell=bash
 set -euo pipefail
+# Where the network is not their own, tests/tools/isolate.sh says which part of it is free.
+net=${P2PD_NET:-127.0.0} port=${P2PD_PORT:-58008}
 bin=${P2PD_BIN:?the folder of p2pd and p2pctl} # the programs
 bench=$bin/tests/bench
 section=$(basename "$0" .sh)
@@ -42,14 +44,15 @@ client() {
 
 # ---- Daemons ----
 has_key() { # SECTION.KEY=VALUE: does this p2pd have such a key?
-    "$bin/p2pd" -t --set "$1" >/dev/null 2>&1
+    "$bin/p2pd" -c /dev/null -t --set "$1" >/dev/null 2>&1
 }
 # Strangers may do what the machine can.
 unbound=(--set relay.rate=0 --set files.accept=all)
 spawn() { # NODE [OPTION...]: without waiting for it
     local n=$1
     shift
-    "$bin/p2pd" --listen "127.0.0.$n" --state "${states:-$dir}/$n" --socket "$dir/$n.sock" --set log.level=warning "${unbound[@]}" "$@" \
+    "$bin/p2pd" -c /dev/null --listen "$net.$n:$port" --state "${states:-$dir}/$n" --socket "$dir/$n.sock" \
+        --set log.level=warning "${unbound[@]}" "$@" \
         </dev/null >>"$dir/$n.log" 2>&1 &
     pids[$n]=$!
 }
@@ -59,17 +62,17 @@ start_network() { # LAST RELAYS [OPTION...]
     shift 2
     spawn 2 "$@"
     for ((n = 3; n <= last; n++)); do
-        spawn "$n" --peer 127.0.0.2 "$@"
+        spawn "$n" --peer "$net.2:$port" "$@"
     done
     for ((n = 2; n <= last; n++)); do
         sockets+=("$dir/$n.sock")
     done
     client nodes $((last - 1)) 60 "${sockets[@]}" >/dev/null
-    until ctl 2 route --relays "$relays" "127.0.0.$last" -n 1 >/dev/null 2>&1 && ctl "$last" route --relays "$relays" 127.0.0.2 -n 1 >/dev/null 2>&1; do
+    until ctl 2 route --relays "$relays" "$net.$last" -n 1 >/dev/null 2>&1 && ctl "$last" route --relays "$relays" "$net.2" -n 1 >/dev/null 2>&1; do
         ((SECONDS < until)) || { say "no path of $relays relays came about"; return 1; }
         sleep 0.05
     done
-    ctl 2 push -q --wait=30s "127.0.0.$last" warm
+    ctl 2 push -q --wait=30s "$net.$last" warm
     ctl "$last" pull >/dev/null
 }
 stop_all() {

@@ -3,7 +3,7 @@
 # the paths that a daemon keeps by itself, and over one path and four that are asked for.
 . "$(dirname "$0")/lib.sh"
 size=$(numfmt --from=iec "${SIZE:-64M}")
-from=2 to=6 to_address=127.0.0.6
+from=2 to=6 to_address=$net.6
 start_network $to 3
 head -c "$size" /dev/urandom >"$dir/file"
 

@@ -9,7 +9,7 @@ sockets=()
 for ((a = 2; a <= last; a++)); do
     sockets+=("$dir/$a.sock")
     for ((b = a + 1; b <= last; b++)); do
-        pairs+=("$dir/$a.sock" "127.0.0.$b")
+        pairs+=("$dir/$a.sock" "$net.$b")
     done
 done
 rate=$(calc "${#pairs[@]} / 2 / 2.2")
@@ -56,17 +56,17 @@ for relays in 0 1 3 5; do
     sleep 2.1 # no path of those lives longer
     fresh=$(client push -c 8 -r "$rate" -n 1000000 -t "$seconds" -R $relays "${pairs[@]}")
     report "$relays relays, fresh keys at every hop, under 1/s a pair" "$(floor $relays fresh)" "; $(calc "int($rate + .5)") messages/s in all, no pair twice in 2 s" "$fresh"
-    kept=$(client push -n 2000 -t 2 -R $relays "$dir/2.sock" "127.0.0.$last")
+    kept=$(client push -n 2000 -t 2 -R $relays "$dir/2.sock" "$net.$last")
     report "$relays relays, kept path, one by one" "$(floor $relays kept)" '' "$kept"
     if ((relays == 3)); then
         figure 'accepted: on our disk, and the client told' ms "$(ms "$kept" .accepted)" "$(jq .commit_us/1000 <<<"$least")" lower 'floor: a commit'
-        most=$(client push -c 50 -n 1000000 -t 3 -R 3 "$dir/2.sock" "127.0.0.$last")
+        most=$(client push -c 50 -n 1000000 -t 3 -R 3 "$dir/2.sock" "$net.$last")
         look_for_floors hop commit calls
-        half=$(client push -c 60 -r "$(jq .rate/2 <<<"$most")" -n 1000000 -t 4 -R 3 "$dir/2.sock" "127.0.0.$last")
+        half=$(client push -c 60 -r "$(jq .rate/2 <<<"$most")" -n 1000000 -t 4 -R 3 "$dir/2.sock" "$net.$last")
         report "3 relays, at half of the maximal rate" "$(floor 3 kept)" "; $(jq '.rate | round' <<<"$half") messages/s, 50 clients make $(jq '.rate | round' <<<"$most")" "$half"
         if has_key route.reuse=no; then
             set_relays 3 'reuse = no'
-            fresh=$(client push -c 8 -r 20 -n 1000000 -t "$seconds" -R 3 "$dir/2.sock" "127.0.0.$last")
+            fresh=$(client push -c 8 -r 20 -n 1000000 -t "$seconds" -R 3 "$dir/2.sock" "$net.$last")
             report '3 relays, route.reuse=no, one pair' "$(floor 3 fresh)" '; 20 messages/s' "$fresh"
         fi
     fi

@@ -16,13 +16,13 @@ whole() {
     figure "$name: CPU of the process" ms "$(jq '.cpu_us / 1000' <<<"$took")" "$(jq '.spawn_cpu_us / 1000' <<<"$least")" lower 'floor: /bin/true'
 }
 whole 'p2pctl --version' .spawn_us /bin/true "$bin/p2pctl" --version
-whole 'p2pctl push' '.spawn_us + .commit_us' '/bin/true, a commit' "$bin/p2pctl" push -q 127.0.0.6 'a message of some twenty bytes'
+whole 'p2pctl push' '.spawn_us + .commit_us' '/bin/true, a commit' "$bin/p2pctl" push -q "$net.6" 'a message of some twenty bytes'
 # As many wait as are pulled, one each time.
 client waiting $rounds 60 "$dir/6.sock" >/dev/null
 whole 'p2pctl pull, of one message' .spawn_us /bin/true "$bin/p2pctl" -s "$dir/6.sock" pull -n 1
 whole 'p2pctl pull, of none' .spawn_us /bin/true "$bin/p2pctl" -s "$dir/6.sock" pull
 whole 'p2pctl push --wait, over 3 relays' '.spawn_us + 2 * .commit_us + 8 * .hop_us' '/bin/true, two commits, 8 hops' \
-    "$bin/p2pctl" push -q --wait --relays 3 127.0.0.6 'a message of some twenty bytes'
+    "$bin/p2pctl" push -q --wait --relays 3 "$net.6" 'a message of some twenty bytes'
 
 loop() { # COMMAND...
     local began=$EPOCHREALTIME i
@@ -32,4 +32,4 @@ loop() { # COMMAND...
     calc "$rounds / ($EPOCHREALTIME - $began)"
 }
 nothing=$(loop /bin/true)
-figure 'pushes of a shell loop' pushes/s "$(loop "$bin/p2pctl" push -q 127.0.0.6 'a message of some twenty bytes')" "$nothing" higher 'floor: a loop of /bin/true'
+figure 'pushes of a shell loop' pushes/s "$(loop "$bin/p2pctl" push -q "$net.6" 'a message of some twenty bytes')" "$nothing" higher 'floor: a loop of /bin/true'

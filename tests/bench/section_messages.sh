@@ -2,7 +2,7 @@
 # Messages from one sender to one recipient over 3 relays, durable at both ends: five daemons. What counts is when the last one waits in
 # the recipient's inbox.
 . "$(dirname "$0")/lib.sh"
-from=2 to=6 to_address=127.0.0.6
+from=2 to=6 to_address=$net.6
 start_network $to 3
 look_for_floors rows
 waiting=0 # in the inbox

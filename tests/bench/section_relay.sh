@@ -24,7 +24,7 @@ measure() { # NAME [OPTION...]
         flags=()
         [ $kind = kept ] || flags=(-f -n 8000 -r 3)
         floor=$(relay_floor $kind)
-        load=$("$bench/bench_load" "${flags[@]}" 127.0.0.2:58008 "${pids[2]}")
+        load=$("$bench/bench_load" "${flags[@]}" "$net.2:$port" "${pids[2]}")
         figure "daemon$name, $kind eph: CPU" us/packet "$(jq .cpu_us <<<"$load")" "$floor" lower \
             "$(jq -r '"\(.packets) packets in \(.rounds) rounds, \(.lost) lost"' <<<"$load")"
         figure "daemon$name, $kind eph" packets/s "$(jq .rate <<<"$load")" "$(calc "1e6 / $floor")" higher 'floor: one thread that has a core to itself'

@@ -7,7 +7,7 @@ farewell=KILL
 idle_s=${IDLE_S:-10} # link.heartbeat: all started at once, and their PINGs come together
 
 address() { # INDEX from 0
-    echo "127.$(($1 / 62500)).$(($1 / 250 % 250 + 1)).$(($1 % 250 + 1))"
+    echo "127.$(($1 / 62500)).$(($1 / 250 % 250 + 1)).$(($1 % 250 + 1)):$port"
 }
 # Datagrams received and bytes on the wire so far, of this network; its loopback carries nothing else.
 traffic() {
@@ -24,7 +24,7 @@ scale() { # N
     read -r -a before <<<"$(traffic)"
     began=$EPOCHREALTIME
     for ((i = 0; i < n; i++)); do
-        "$bin/p2pd" --listen "$(address "$i")" --state "$dir/$i" --socket "$dir/$i.sock" --set log.level=warning \
+        "$bin/p2pd" -c /dev/null --listen "$(address "$i")" --state "$dir/$i" --socket "$dir/$i.sock" --set log.level=warning \
             "${first[@]}" </dev/null >/dev/null 2>>"$dir/log" &
         pids[$i]=$!
         first=(--peer "$(address 0)")

@@ -14,7 +14,7 @@ present=${STORED:-100000}
 
 # Milliseconds until the first answer and until the end: STATE.
 life() {
-    "$bench/bench_process" daemon 5 "$dir/1.sock" "$bin/p2pd" --listen 127.0.0.1 --state "$1" --socket "$dir/1.sock" --set log.level=warning
+    "$bench/bench_process" daemon 5 "$dir/1.sock" "$bin/p2pd" -c /dev/null --listen "$net.1:$port" --state "$1" --socket "$dir/1.sock" --set log.level=warning
 }
 mkdir -m 700 "$dir/empty"
 life "$dir/empty" >/dev/null # makes its identity

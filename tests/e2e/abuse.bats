@@ -75,11 +75,16 @@ dropped_since() { # BEFORE AT-LEAST
     answers 2
 }
 
+are_connected() { # COUNT
+    [ "$(cat "$DIR"/idle.* | grep -c 'starting data transfer')" -ge "$1" ]
+}
 @test "half a request, and a hundred idle connections" {
     for ((i = 0; i < 100; i++)); do
-        socat -u "UNIX:$DIR/2.sock" - >/dev/null 2>&1 3>&- &
+        socat -d -d -u "UNIX:$DIR/2.sock" - >/dev/null 2>"$DIR/idle.$i" 3>&- &
         pids[i]=$!
     done
+    # Killed before it has become socat, such a process is still bats, and tells that the test has failed.
+    wait_until are_connected 100
     printf '\0\0' | nc -U -N "$DIR/2.sock" || true
     # However many it takes, there is a way in once they are gone.
     kill "${pids[@]}" 2>/dev/null || true

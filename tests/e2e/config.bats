@@ -10,7 +10,7 @@ teardown() {
 }
 
 p2pd() { # with nothing of this machine's own in reach
-    "$P2PD_BIN/p2pd" --state "$DIR/state" --socket "$DIR/p2pd.sock" --listen "$NET.2" "$@"
+    p2pd_here --state "$DIR/state" --socket "$DIR/p2pd.sock" --listen "$NET.2" "$@"
 }
 # The complaint names file and line, as `FILE:LINE: MESSAGE`.
 expect_complaint() { # LINE CONFIGURATION
@@ -139,14 +139,14 @@ END
 
 @test "a second daemon on the same state goes, the first stays" {
     start_node 2
-    expect_exit 1 "$P2PD_BIN/p2pd" --listen "$NET.3" --state "$DIR/2" --socket "$DIR/other.sock"
+    expect_exit 1 p2pd_here --listen "$NET.3" --state "$DIR/2" --socket "$DIR/other.sock"
     [[ $ERR == *"$DIR/2"* ]]
     answers 2
     # The same socket under another state: the living owner keeps it.
-    expect_exit 1 "$P2PD_BIN/p2pd" --listen "$NET.3" --state "$DIR/3" --socket "$DIR/2.sock"
+    expect_exit 1 p2pd_here --listen "$NET.3" --state "$DIR/3" --socket "$DIR/2.sock"
     answers 2
     # The same UDP port.
-    expect_exit 1 "$P2PD_BIN/p2pd" --listen "$NET.2" --state "$DIR/4" --socket "$DIR/4.sock"
+    expect_exit 1 p2pd_here --listen "$NET.2" --state "$DIR/4" --socket "$DIR/4.sock"
     [[ $ERR == *"$NET.2"* ]]
     answers 2
 }
@@ -207,7 +207,7 @@ END
         ctl 2 stop
     done
     for _ in {1..10}; do
-        "$P2PD_BIN/p2pd" -b --pidfile "$DIR/2.pid" --listen "$NET.2" --state "$DIR/2" --socket "$DIR/2.sock" 3>&-
+        p2pd_here -b --pidfile "$DIR/2.pid" --listen "$NET.2" --state "$DIR/2" --socket "$DIR/2.sock" 3>&-
         kill -0 "$(pid_of 2)"
         ctl 2 stop
         [ ! -e "$DIR/2.pid" ]
@@ -246,8 +246,9 @@ END
 }
 
 @test "no HOME, no terminal, any folder" {
-    (cd / && env -i PATH="$PATH" "$P2PD_BIN/p2pd" --listen "$NET.2" --state "$DIR/2" --socket "$DIR/2.sock" \
-        <&- >"$DIR/2.log" 2>&1 3>&- & echo $! >"$DIR/2.pid")
+    (cd / && exec env -i PATH="$PATH" "$P2PD_BIN/p2pd" -c /dev/null --listen "$NET.2:$PORT" --state "$DIR/2" \
+        --socket "$DIR/2.sock" <&- >"$DIR/2.log" 2>&1 3>&-) &
+    echo $! >"$DIR/2.pid"
     wait_until answers 2
 }
 

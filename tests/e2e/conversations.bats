@@ -134,7 +134,7 @@ taken() { # FROM
         ctl 2 push "$TO" "short $i" >/dev/null
     done
     wait_until waiting 6 4
-    [ "$(ctl 6 pull --peek | cut -c1-17 | cut -f2)" = $'LLLLLLL\nshort 1\nshort 2\nshort 3' ]
+    [ "$(ctl 6 pull --peek | cut -f2 | cut -c1-7)" = $'LLLLLLL\nshort 1\nshort 2\nshort 3' ]
     id=$(ctl 2 push --wait=60s "$TO" 'after that')
     between=$(ctl 6 pull --peek --json | jq -r 'select(.body == "after that") | .received')
     ctl 2 push -q --wait=60s "$TO" 'the last'
@@ -298,7 +298,7 @@ taken() { # FROM
     ctl 2 route "$TO" -n 2 --json >/dev/null
     ctl 2 ping "$TO" >/dev/null
     start_node 10 "${QUICK[@]}"
-    ctl 10 connect "$NET.2"
+    ctl 10 connect "$NET.2:$PORT"
     wait_until has_neighbours 10 1
     ctl 10 disconnect "$NET.2"
     expect_exit 2 ctl 2 trust "$TO"

@@ -23,6 +23,10 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
+# Two numbers are all that is read here of a status: no reason to have jq installed.
+field() { # N .GROUP.NAME
+    ctl "$1" --json status | tr '{,' '[\n*]' | sed -n "s/^ *\"${2##*.}\" *: *\([0-9]*\).*/\1/p" | head -n 1
+}
 # The relays of a push --trace, as `A > B > C`: every address in it but the two ends.
 relays_in() { # FILE
     grep -oE "$NET\.[0-9]+" "$1" | grep -vxE "$NET\.($SOURCE|$TARGET)" | paste -sd' ' - || true

@@ -60,7 +60,7 @@ run_table() {
 0 history $NET.3 --since '2026-02-28 23:59:59+05:30'
 0 history $NET.3 --since @1795230000.5
 0 pull --since 2h --peek
-0 connect $NET.3
+0 connect $NET.3:$PORT
 0 trust $NET.3
 0 reload
 END
@@ -208,10 +208,12 @@ END
 }
 
 @test "6: not permitted" {
-    [ "$(id -u)" = 0 ] || skip 'only root can become somebody else'
+    # Root of a user namespace that holds one user alone cannot.
+    somebody=(setpriv --reuid 65534 --regid 65534 --clear-groups)
+    "${somebody[@]}" true 2>/dev/null || skip 'no right to become somebody else'
     cp "$P2PD_BIN/p2pctl" "$DIR/p2pctl"
     chmod 755 "$DIR" "$DIR/p2pctl"
-    expect_exit 6 setpriv --reuid 65534 --regid 65534 --clear-groups "$DIR/p2pctl" -s "$DIR/2.sock" status
+    expect_exit 6 "${somebody[@]}" "$DIR/p2pctl" -s "$DIR/2.sock" status
     [[ $ERR == *"$DIR/2.sock"* ]]
 }
 

@@ -1,17 +1,20 @@
-# What the end-to-end tests share. Nodes are numbers: node N listens on $NET.N at the default port, its socket, log, pid and state
-# are $DIR/N.sock, $DIR/N.log, $DIR/N.pid and $DIR/N. Nothing here sleeps for an effect: it awaits a condition.
+# What the end-to-end tests share. Nodes are numbers: node N listens on $NET.N at $PORT, its socket, log, pid and state are
+# $DIR/N.sock, $DIR/N.log, $DIR/N.pid and $DIR/N. Nothing here sleeps for an effect: it awaits a condition.
 # shellcheck shell=bash
 
+# Of a network that is not their own, tests get the part that is free (tests/tools/isolate.sh).
 NET=${P2PD_NET:-127.0.0}
-PORT=58008 # the default
+PORT=${P2PD_PORT:-58008} # the default
 export PORT
+# What the daemons of this machine are told is not meant for those of the tests.
+unset NOTIFY_SOCKET WATCHDOG_USEC WATCHDOG_PID CREDENTIALS_DIRECTORY JOURNAL_STREAM P2PD_SOCKET XDG_CONFIG_HOME XDG_STATE_HOME
 WAIT_S=${WAIT_S:-60} # a deadline, not a delay: nothing waits this long unless it fails
 POLL_S=0.02
 : "${P2PD_BIN:=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../build" && pwd)}"
 
 # A short path, since a socket's has 108 bytes at most.
 new_folder() {
-    DIR=$(mktemp -d /tmp/p2pd.XXXXXX)
+    DIR=$(mktemp -d "/tmp/p2pd${P2PD_RUN:+.$P2PD_RUN}.XXXXXX")
     export DIR
 }
 
@@ -27,11 +30,25 @@ wait_until() { # COMMAND...
 }
 
 # ---- Daemons ----
+# A p2pd of ours, whatever this machine has configured; an address of ours has our port, whether it is said or not.
+p2pd_words() { # [OPTION...]: into WORDS
+    local word
+    WORDS=(-c /dev/null)
+    for word in "$@"; do
+        [[ $word != "$NET".* || $word == *:* ]] || word+=:$PORT
+        WORDS+=("$word")
+    done
+}
+p2pd_here() { # [OPTION...]
+    p2pd_words "$@"
+    "$P2PD_BIN/p2pd" "${WORDS[@]}"
+}
 spawn_node() { # N [OPTION...]: without waiting for it
     local n=$1
     shift
-    "$P2PD_BIN/p2pd" --listen "$NET.$n" --state "$DIR/$n" --socket "$DIR/$n.sock" "$@" \
-        </dev/null >>"$DIR/$n.log" 2>&1 3>&- &
+    p2pd_words --listen "$NET.$n" --state "$DIR/$n" --socket "$DIR/$n.sock" "$@"
+    # Not by a function: what is noted is the daemon's id, not that of a shell which waits for it.
+    "$P2PD_BIN/p2pd" "${WORDS[@]}" </dev/null >>"$DIR/$n.log" 2>&1 3>&- &
     echo $! >"$DIR/$n.pid"
 }
 start_node() { # N [OPTION...]
@@ -57,8 +74,13 @@ pid_of() { # N
 }
 is_gone() { # PID: or dead and not yet buried by its parent
     local state
-    state=$(ps -o stat= -p "$1" 2>/dev/null) || return 0
-    [[ -z $state || $state == Z* ]]
+    if [ -d /proc/self ]; then # a demo has no ps where nobody installed one
+        { read -r state <"/proc/$1/stat"; } 2>/dev/null || return 0
+        state=${state##*) }
+    else
+        state=$(ps -o stat= -p "$1" 2>/dev/null) || return 0
+    fi
+    [[ -z $state || $state == [ZX]* ]]
 }
 kill_node() { # N [SIGNAL]: without a goodbye
     local pid

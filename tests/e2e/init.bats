@@ -127,6 +127,6 @@ openrc() { # COMMAND [OPTION-OF-P2PD...]: p2pd's own user is ours
     echo $! >"$DIR/listener.pid"
     wait_until test -S "$DIR/notify"
     : >"$DIR/file"
-    fails env NOTIFY_SOCKET="$DIR/notify" "$P2PD_BIN/p2pd" --listen "$NET.2" --state "$DIR/file/x" --socket "$DIR/s"
+    fails env NOTIFY_SOCKET="$DIR/notify" "$P2PD_BIN/p2pd" -c /dev/null --listen "$NET.2:$PORT" --state "$DIR/file/x" --socket "$DIR/s"
     fails grep -qs READY=1 "$DIR/told"
 }

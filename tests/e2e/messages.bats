@@ -143,7 +143,7 @@ PY
     [ "$(wc -l <"$DIR/json")" = 2 ]
     [ "$(sed -n 1p "$DIR/json" | jq -r .body)" = "$(printf 'é "quoted"\n\t')" ]
     [ "$(sed -n 2p "$DIR/json" | jq -r .body_base64)" = "$(printf 'not \377 text' | base64)" ]
-    jq -e --arg ip "$NET.2" --arg id "$(id_of 2)" '.from.ip == $ip and .from.id == $id and .from.port == 58008 and
+    jq -e --arg ip "$NET.2" --argjson port "$PORT" --arg id "$(id_of 2)" '.from.ip == $ip and .from.id == $id and .from.port == $port and
         (.id | test("^[0-9a-f]{32}$")) and ([.sent, .received] | all(test("^20..-..-..T..:..:..\\.[0-9]{3}Z$")))' "$DIR/json"
 }
 

@@ -1,6 +1,24 @@
 #!/bin/sh
-# Run a command in a network of its own (loopback only), where root and the kernel allow it; and among processes of its own, so
-# that nothing which it started outlives it, even where a time limit kills it.
-[ "$(id -u)" = 0 ] || exit 1
-# shellcheck disable=SC2016 # $@ belongs to the inner shell
-exec unshare --net --pid --fork --kill-child --mount-proc sh -c 'ip link set lo up && "$@"; exit $?' private-net "$@"
+# Run a command in a network of its own (loopback only), and among processes of its own, so that nothing which it started
+# outlives it, even where a time limit kills it. Root may do so, and where the kernel lets them, users: in a user namespace, in
+# which they are root over what is theirs. Exits with the command's code; where there is no such network, with 1 and a line that
+# says why, without having run it.
+as_user=
+[ "$(id -u)" = 0 ] || as_user='--user --map-root-user'
+
+enter() { # PROPAGATION COMMAND...: / of some chroots is no mount point whose propagation could be changed
+    propagation=$1
+    shift
+    # shellcheck disable=SC2016,SC2086 # $@ belongs to the inner shell; words
+    exec unshare $as_user --net --pid --fork --kill-child --mount-proc $propagation sh -c \
+        'ip link set lo up || exit 1; P2PD_PRIVATE_NET=1 "$@"; exit $?' private-net "$@"
+}
+
+PATH=$PATH:/usr/sbin:/sbin # where ip may be
+for propagation in '' '--propagation unchanged'; do
+    if why=$( (enter "$propagation" true) 2>&1); then
+        enter "$propagation" "$@"
+    fi
+done
+echo "no network of its own is to be had here: $(echo "$why" | tail -n 1)" >&2
+exit 1
