@@ -1,23 +1,53 @@
 #!/usr/bin/env bash
 # Run tests and add them up: summary.sh FOLDER 'NAME|SECONDS|COMMAND'...
 #
-# A command speaks TAP (cmocka, bats), or prints `N passed, N failed`, or its exit code alone is the result. One that crashes,
-# runs out of time or prints fewer results than it planned has failed, whatever it printed. Successful output stays
-# in FOLDER; failing output is shown in full. The last line is `N passed, N failed`, the exit code follows it.
+# A command speaks TAP (cmocka, bats), or prints `N passed, N failed`, or its exit code alone is the result. One that crashes
+# or prints fewer results than it planned has failed, whatever it printed. So has one that printed nothing for SECONDS: it hangs.
+# How long it takes in all is judged by nobody, since it says more of the machine than of the test; CHECK_PATIENCE=N waits N
+# times as long for a line. Successful output stays in FOLDER; failing output is shown in full. The last line is
+# `N passed, N failed`, the exit code follows it.
 set -uo pipefail
 
 file_of() {
     echo "$1/${2//\//_}"
 }
 
+# End a process group once its log has not grown for so long.
+watch_log() { # LOG SECONDS GROUP
+    local size last=-1 silent=0
+    while ((silent < $2)); do
+        sleep 1
+        size=$(wc -c <"$1")
+        silent=$((size == last ? silent + 1 : 0)) last=$size
+    done
+    echo "timed out: nothing was printed for $2 s" >>"$1.hung"
+    kill -TERM -- "-$3"
+    sleep 10
+    kill -KILL -- "-$3"
+}
+
+# Run a command into a log, in a process group of its own, and end it if it hangs.
+run_watched() { # LOG SECONDS COMMAND
+    local watcher code
+    set -m
+    CMOCKA_MESSAGE_OUTPUT=TAP bash -c "$3" >"$1" 2>&1 </dev/null &
+    local group=$!
+    watch_log "$1" "$2" $group >/dev/null 2>&1 &
+    watcher=$!
+    set +m
+    wait $group
+    code=$?
+    kill -TERM -- "-$watcher" 2>/dev/null
+    wait $watcher 2>/dev/null
+    kill -KILL -- "-$group" 2>/dev/null # whatever it started and did not end
+    return $code
+}
+
 run_one() { # FOLDER NAME|SECONDS|COMMAND
-    local name=${2%%|*} rest=${2#*|} base code start=$SECONDS limit=()
+    local name=${2%%|*} rest=${2#*|} base code start=$SECONDS verdict
     base=$(file_of "$1" "$name")
-    if command -v timeout >/dev/null; then
-        limit=(timeout -k 10 "${rest%%|*}")
-    fi
-    # The shell says of what a command died: that belongs to its log.
-    { CMOCKA_MESSAGE_OUTPUT=TAP ${limit[@]+"${limit[@]}"} bash -c "${rest#*|}" >"$base.log" 2>&1 </dev/null; } 2>>"$base.log"
+    # shellcheck disable=SC2094 # The shell says of what a command died: that belongs to its log.
+    { run_watched "$base.log" "$((${rest%%|*} * ${CHECK_PATIENCE:-1}))" "${rest#*|}"; } 2>>"$base.log"
     code=$?
     awk -v code="$code" '
         /^1\.\.[0-9]+/                            { plan += substr($0, 4) }
@@ -34,8 +64,14 @@ run_one() { # FOLDER NAME|SECONDS|COMMAND
             print passed + 0, failed + 0, skipped + 0
         }' "$base.log" >"$base.result"
     read -r passed failed skipped <"$base.result"
+    if [ -f "$base.log.hung" ]; then
+        cat "$base.log.hung" >>"$base.log"
+        verdict="$(<"$base.log.hung"), $passed passed"
+    else
+        verdict="$failed failed, $passed passed"
+    fi
     if ((failed)); then
-        echo "FAIL  $name: $failed failed, $passed passed (exit $code, $((SECONDS - start)) s)"
+        echo "FAIL  $name: $verdict (exit $code, $((SECONDS - start)) s)"
     else
         echo "ok    $name: $passed passed$( ((skipped)) && echo ", $skipped skipped") ($((SECONDS - start)) s)"
     fi
