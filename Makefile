@@ -6,7 +6,7 @@ MAKEFLAGS += --no-builtin-rules
 
 help: ## this list
 	@echo 'make TARGET [V=1] [WERROR=1] [PORTABLE=1] [STATIC=1] [SANITIZE=address,undefined|thread] [CC=clang]'
-	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+	@awk '/^[a-z][a-z-]*:.*## / {name = says = $$0; sub(/:.*/, "", name); sub(/.*## /, "", says); printf "  %-14s%s\n", name, says}' Makefile
 
 # ---- Where things go, and with what ----
 PREFIX ?= /usr/local
@@ -24,6 +24,8 @@ endif
 PKG_CONFIG ?= pkg-config
 FUZZ_SECONDS ?= 30
 CHECK_JOBS ?= 2
+CHECK_PATIENCE ?= 1
+LISTS ?= build test lint
 KILLS ?= 1000
 WERROR ?= $(if $(SANITIZE),,$(filter true,$(CI)))
 comma := ,
@@ -31,15 +33,20 @@ B := build/$(if $(SANITIZE),$(subst $(comma),-,$(SANITIZE)),release)$(if $(PORTA
 Q := $(if $(V),,@)
 say = @$(if $(V),:,printf '  %-6s %s\n' $1 $2)
 
-# ---- Libraries: check and demo install what is missing, everything else says so ----
+# ---- What has to be installed: tests/tools/deps.sh has the lists. What runs something here installs its own, the rest says what is missing ----
 LIBRARIES := libsodium libprotobuf-c inih sqlite3 libisal
 GOALS := $(or $(MAKECMDGOALS),all)
-ifneq ($(filter-out help deps clean,$(GOALS)),)
-ifneq ($(filter check check-long demo,$(GOALS)),)
-$(shell tests/tools/deps.sh --if-missing >&2)
-endif
-ifneq ($(shell $(PKG_CONFIG) --exists $(LIBRARIES) && echo yes),yes)
-$(error $(LIBRARIES): not all of these are installed; run `make deps`)
+NEEDS_check := build test
+NEEDS_check-long := build test lint
+NEEDS_bench := build test
+NEEDS_demo := build
+NEEDS_lint := build lint
+NEEDS_fuzz := build lint
+NEEDS := $(sort $(foreach g,$(GOALS),$(NEEDS_$g)))
+NEED_NOTHING := help deps clean uninstall format bench-compare
+ifneq ($(filter-out $(NEED_NOTHING),$(GOALS)),)
+ifneq ($(shell CC='$(CC)' PKG_CONFIG='$(PKG_CONFIG)' CPPFLAGS='$(CPPFLAGS)' tests/tools/deps.sh $(or $(NEEDS),--say build) >&2 && echo yes),yes)
+$(error what p2pd needs and is not installed is named above; `make deps` installs all)
 endif
 ifneq ($(OS),Linux)
 LOCALBASE ?= $(if $(filter Darwin,$(OS)),$(shell brew --prefix),/usr/local)
@@ -141,28 +148,33 @@ $(B)/init/%: daemon/init/% FORCE # PREFIX may be another one than last time
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
 # ---- Running ----
-# Where we may, tests get a network of their own: they meet neither each other nor a p2pd that runs here.
-NETNS := $(if $(filter check check-long demo bench,$(GOALS)),$(shell tests/tools/private-net.sh true 2>/dev/null && echo tests/tools/private-net.sh))
-BATS = $(NETNS) env P2PD_BIN=$(CURDIR)/$(B) bats --tap
-E2E = $(if $(NETNS),$(foreach f,$(wildcard tests/e2e/*.bats),'$f|400|$(BATS) $f'),'tests/e2e|1500|$(BATS) tests/e2e')
-STATIC := $(if $(SANITIZE),,'pure|60|tests/tools/check-pure.sh $(B)' 'manual|60|tests/tools/check-manual.sh $(B)' 'bench|60|tests/bench/check.sh')
-SUMMARY = $(Q)CHECK_JOBS=$(CHECK_JOBS) tests/tools/summary.sh
+# What starts daemons meets neither others of its kind nor a p2pd that runs here.
+ISOLATE := tests/tools/isolate.sh
+ON_OURS := $(ISOLATE) env P2PD_BIN=$(CURDIR)/$(B)
+E2E := $(foreach f,$(wildcard tests/e2e/*.bats),'$f|300|$(ON_OURS) bats --tap $f')
+# NAME|SECONDS|COMMAND, SECONDS being how long it may say nothing: tests/tools/summary.sh
+WITHOUT_DAEMONS := $(if $(SANITIZE),,'pure|60|tests/tools/check-pure.sh $(B)' 'manual|60|tests/tools/check-manual.sh $(B)' \
+	'bench|60|tests/bench/check.sh' 'tools|120|tests/tools/check-tools.sh')
+SUMMARY = $(Q)CHECK_JOBS=$(CHECK_JOBS) CHECK_PATIENCE=$(CHECK_PATIENCE) tests/tools/summary.sh
 
-deps: ## install what building and testing need (apt, dnf, pacman, brew or pkg)
-	@tests/tools/deps.sh
-demo: all ## eight nodes on this machine, explained as they go
-	@$(NETNS) env P2PD_BIN=$(CURDIR)/$(B) tests/e2e/demo.sh
-check: all $(UNIT) $(FUZZ) $(if $(SIM),$(B)/sim) ## every test (SANITIZE=...: under sanitizers); ends in a sum
-	$(SUMMARY) $(B)/check $(foreach t,$(UNIT),'$(t:$(B)/tests/%=%)|300|$t') $(if $(SIM),'sim|500|$(B)/sim --check') \
-		$(E2E) $(foreach t,$(FUZZ),'$(t:$(B)/tests/%=%)|300|$t tests/fuzz/corpus/$(t:$(B)/tests/fuzz/fuzz_%=%)') $(STATIC)
+deps: ## install all that is needed here (apt, dnf, pacman, brew or pkg), or LISTS=build of "build test lint" alone
+	@tests/tools/deps.sh $(LISTS)
+demo: all ## eight nodes on this machine, explained as they go (needs a compiler and the libraries alone)
+	@$(ISOLATE) --say
+	@$(ON_OURS) tests/e2e/demo.sh
+check: all $(UNIT) $(FUZZ) $(if $(SIM),$(B)/sim) ## every test (SANITIZE=...: under sanitizers); ends in a sum; CHECK_JOBS=2 at once, CHECK_PATIENCE=1: 3 on a slow machine
+	@$(ISOLATE) --say
+	$(SUMMARY) $(B)/check $(foreach t,$(UNIT),'$(t:$(B)/tests/%=%)|300|$t') $(if $(SIM),'sim|300|$(B)/sim --check') \
+		$(E2E) $(foreach t,$(FUZZ),'$(t:$(B)/tests/%=%)|300|$t tests/fuzz/corpus/$(t:$(B)/tests/fuzz/fuzz_%=%)') $(WITHOUT_DAEMONS)
 check-long: all $(if $(SIM),$(B)/sim) ## the tests that take longer than a coffee: KILLS=1000 SIM_SECONDS=1800
-	$(SUMMARY) $(B)/check-long $(if $(SIM),'sim|7200|$(B)/sim --long') \
-		'tests/e2e/crash.bats|7200|env CYCLES=$(KILLS) SEED=$$(date +%s) $(BATS) tests/e2e/crash.bats'
+	$(SUMMARY) $(B)/check-long $(if $(SIM),'sim|1200|$(B)/sim --long $(if $(SIM_SECONDS),-t $(SIM_SECONDS))') \
+		'tests/e2e/crash.bats|7200|env CYCLES=$(KILLS) SEED=$$(date +%s) $(ON_OURS) bats --tap tests/e2e/crash.bats'
 	+$(Q)$(MAKE) fuzz
 sim: $(B)/sim ## one simulated network: SEED=N [NODES=N] [SCENARIO=NAME] (chaos of as many nodes as the seed says)
 	$(Q)$(B)/sim $(if $(SEED),-s $(SEED)) $(if $(NODES),-n $(NODES)) $(SCENARIO)
 bench: all $(BENCHES) $(if $(SIM),$(B)/sim) ## measure, each figure beside its floor: BENCH=relay,latency SCALE="8 64 256 1000" (see tests/bench/run.sh)
-	$(Q)$(NETNS) env P2PD_BIN=$(CURDIR)/$(B) tests/bench/run.sh
+	@$(ISOLATE) --say
+	$(Q)$(ON_OURS) tests/bench/run.sh
 bench-compare: ## OLD=build/old.json: the ratios of build/bench.json to an older one
 	$(Q)tests/bench/compare.sh $(OLD) $(or $(NEW),build/bench.json)
 fuzz: ## every decoder under libFuzzer, FUZZ_SECONDS=30 each
