@@ -253,7 +253,7 @@ END
 }
 
 @test "with no configuration at all" {
-    env -u XDG_RUNTIME_DIR HOME="$DIR" XDG_STATE_HOME="$DIR/xdg" "$P2PD_BIN/p2pd" --dump >"$DIR/dump"
+    env -u XDG_RUNTIME_DIR HOME="$DIR" XDG_STATE_HOME="$DIR/xdg" "$P2PD_BIN/p2pd" -c /dev/null --dump >"$DIR/dump"
     if [ "$(id -u)" = 0 ]; then
         grep -qE '^state *= */var/lib/p2pd$' "$DIR/dump"
         grep -qE '^socket *= *(/var)?/run/p2pd/p2pd.sock$' "$DIR/dump"

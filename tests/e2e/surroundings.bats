@@ -25,7 +25,7 @@ END
 @test "a log that nobody reads stops nothing: it relays, answers, reloads, and ends in time" {
     mkfifo "$DIR/pipe"
     exec 7<>"$DIR/pipe"
-    "$P2PD_BIN/p2pd" --listen "$NET.2" --state "$DIR/2" --socket "$DIR/2.sock" --set log.level=debug \
+    "$P2PD_BIN/p2pd" -c /dev/null --listen "$NET.2:$PORT" --state "$DIR/2" --socket "$DIR/2.sock" --set log.level=debug \
         </dev/null >/dev/null 2>"$DIR/pipe" 3>&- 7>&- &
     echo $! >"$DIR/2.pid"
     wait_until answers 2
@@ -50,7 +50,6 @@ END
 }
 
 @test "a terminal that is stopped stops nothing" {
-    command -v python3 >/dev/null || skip 'no python3 here'
     cat >"$DIR/terminal.py" <<'END'
 import os, pty, sys
 pid, master = pty.fork()
@@ -62,7 +61,7 @@ try:
 except ChildProcessError:
     pass
 END
-    python3 "$DIR/terminal.py" "$DIR/2.pid" "$P2PD_BIN/p2pd" --listen "$NET.2" --state "$DIR/2" --socket "$DIR/2.sock" \
+    python3 "$DIR/terminal.py" "$DIR/2.pid" "$P2PD_BIN/p2pd" -c /dev/null --listen "$NET.2:$PORT" --state "$DIR/2" --socket "$DIR/2.sock" \
         --set log.level=debug </dev/null >/dev/null 2>&1 3>&- &
     echo $! >"$DIR/filler"
     wait_until test -s "$DIR/2.pid"

@@ -15,7 +15,7 @@ programs() { # LIST
     case $1 in
     build) echo "$pkg_config" "${cc%% *}" protoc-c ;;
     # tests also look at the network and at processes of Linux; elsewhere its tools are others, or come with the system
-    test) echo bats jq socat nc mandoc sqlite3 ps "$([ "$(uname -s)" != Linux ] || echo ip pkill tcpdump)" ;;
+    test) echo bats jq socat nc mandoc sqlite3 ps python3 "$([ "$(uname -s)" != Linux ] || echo ip pkill tcpdump)" ;;
     lint) echo clang clang-tidy clang-format cppcheck shellcheck ;;
     *) echo "deps: no such list: $1 (build, test, lint)" >&2; exit 2 ;;
     esac
@@ -47,20 +47,20 @@ packages() { # MANAGER LIST
     case $1:$2 in
     apt-get:build) echo gcc libc6-dev make pkg-config libev-dev libsodium-dev libprotobuf-c-dev protobuf-c-compiler \
         libinih-dev libsqlite3-dev libisal-dev ;;
-    apt-get:test) echo libcmocka-dev bats jq socat netcat-openbsd mandoc iproute2 procps tcpdump sqlite3 ;;
+    apt-get:test) echo libcmocka-dev bats jq socat netcat-openbsd mandoc iproute2 procps tcpdump sqlite3 python3 ;;
     apt-get:lint) echo clang clang-tidy clang-format cppcheck shellcheck ;;
     dnf:build) echo gcc make pkgconf-pkg-config libev-devel libsodium-devel protobuf-c-devel protobuf-c-compiler \
         inih-devel sqlite-devel isa-l-devel findutils diffutils ;;
-    dnf:test) echo libcmocka-devel bats jq socat netcat mandoc iproute procps-ng tcpdump sqlite libasan libubsan ;;
+    dnf:test) echo libcmocka-devel bats jq socat netcat mandoc iproute procps-ng tcpdump sqlite python3 libasan libubsan ;;
     dnf:lint) echo clang clang-tools-extra cppcheck ShellCheck ;;
     pacman:build) echo gcc make pkgconf libev libsodium protobuf-c libinih sqlite isa-l ;;
-    pacman:test) echo cmocka bats jq socat openbsd-netcat mandoc iproute2 procps-ng tcpdump ;;
+    pacman:test) echo cmocka bats jq socat openbsd-netcat mandoc iproute2 procps-ng tcpdump python ;;
     pacman:lint) echo clang cppcheck shellcheck ;;
     brew:build) echo pkg-config libev libsodium protobuf-c inih sqlite isa-l ;;
-    brew:test) echo bash cmocka bats-core jq socat mandoc ;;
+    brew:test) echo bash cmocka bats-core jq socat mandoc python ;;
     brew:lint) echo llvm clang-format cppcheck shellcheck ;;
     pkg:build) echo gmake bash pkgconf libev libsodium protobuf-c inih sqlite3 isa-l ;;
-    pkg:test) echo cmocka bats-core jq socat mandoc ;;
+    pkg:test) echo cmocka bats-core jq socat mandoc python3 ;;
     pkg:lint) echo llvm cppcheck hs-ShellCheck ;;
     esac
 }

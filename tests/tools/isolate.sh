@@ -53,8 +53,10 @@ if_there='git systemd-analyze plutil xmllint addr2line llvm-symbolizer'
 
 make_path() { # FOLDER
     local name found=()
+    # The system's own first: elsewhere may be a script that needs more than itself.
+    local PATH=/usr/bin:/bin:$PATH:/usr/sbin:/sbin
     for name in $every_system $if_there $("$tools/deps.sh" --programs build test) pgrep; do
-        name=$(PATH=$PATH:/usr/sbin:/sbin type -P "$name") && found+=("$name")
+        name=$(type -P "$name") && found+=("$name")
     done
     ln -sf "${found[@]}" "$1/"
 }
