@@ -164,7 +164,7 @@ demo: all ## eight nodes on this machine, explained as they go (needs a compiler
 	@$(ON_OURS) tests/e2e/demo.sh
 check: all $(UNIT) $(FUZZ) $(if $(SIM),$(B)/sim) ## every test (SANITIZE=...: under sanitizers); ends in a sum; CHECK_JOBS=2 at once, CHECK_PATIENCE=1: 3 on a slow machine
 	@$(ISOLATE) --say
-	$(SUMMARY) $(B)/check $(foreach t,$(UNIT),'$(t:$(B)/tests/%=%)|300|$t') $(if $(SIM),'sim|300|$(B)/sim --check') \
+	$(SUMMARY) $(B)/check $(if $(SIM),'sim|300|$(B)/sim --check') $(foreach t,$(UNIT),'$(t:$(B)/tests/%=%)|300|$t') \
 		$(E2E) $(foreach t,$(FUZZ),'$(t:$(B)/tests/%=%)|300|$t tests/fuzz/corpus/$(t:$(B)/tests/fuzz/fuzz_%=%)') $(WITHOUT_DAEMONS)
 check-long: all $(if $(SIM),$(B)/sim) ## the tests that take longer than a coffee: KILLS=1000 SIM_SECONDS=1800
 	$(SUMMARY) $(B)/check-long $(if $(SIM),'sim|1200|$(B)/sim --long $(if $(SIM_SECONDS),-t $(SIM_SECONDS))') \

@@ -70,6 +70,9 @@ static void reap(struct crew *crew) {
         if (running->pid == pid) {
             running->pid = 0;
             running->status = status;
+            if (i > 0) /* told in its turn; but who waits for a line sees that there is no hang */
+                printf("# %s, seed %llu: ended\n", running->job.scenario,
+                       (unsigned long long)running->job.seed);
         }
     }
 }
