@@ -154,7 +154,7 @@ spawn_again() { # N
     start_node 4 "${QUICK[@]}" --peer "$NET.3"
     wait_until waiting 4 $accepted
     wait_until owes_nothing 2
-    mount -o remount,size=20m "$DIR/2"
+    mount -t tmpfs -o remount,size=20m tmpfs "$DIR/2"
     wait_until ctl 2 push "$recipient" 'there is room again'
     wait_until waiting 4 $((accepted + 1))
     stop_node 2

@@ -294,7 +294,7 @@ take_and_compare() { # N NAME ORIGINAL
     [[ $ERR == *refused* ]]
     [ -z "$(ls -A "$DIR/disk")" ]
     # Somebody else fills the disk while it comes.
-    mount -o remount,size=110m "$DIR/disk"
+    mount -t tmpfs -o remount,size=110m tmpfs "$DIR/disk"
     id=$(ctl 2 send "$to" "$DIR/large")
     wait_until holds 7 "$id" $((1 << 20))
     head -c 110M /dev/zero >"$DIR/disk/filler" 2>/dev/null || true
