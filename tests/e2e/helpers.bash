@@ -7,10 +7,32 @@ NET=${P2PD_NET:-127.0.0}
 PORT=${P2PD_PORT:-58008} # the default
 export PORT
 # What the daemons of this machine are told is not meant for those of the tests.
-unset NOTIFY_SOCKET WATCHDOG_USEC WATCHDOG_PID CREDENTIALS_DIRECTORY JOURNAL_STREAM P2PD_SOCKET XDG_CONFIG_HOME XDG_STATE_HOME
+unset NOTIFY_SOCKET WATCHDOG_USEC WATCHDOG_PID CREDENTIALS_DIRECTORY JOURNAL_STREAM P2PD_SOCKET XDG_STATE_HOME
+export XDG_CONFIG_HOME=/nowhere
 WAIT_S=${WAIT_S:-60} # a deadline, not a delay: nothing waits this long unless it fails
 POLL_S=0.02
 : "${P2PD_BIN:=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../build" && pwd)}"
+
+# Where the default port is taken, addresses of ours that are said without one mean ours: a p2pd before p2pd sees to that.
+with_our_port() { # FOLDER: of programs; a new one, with the same in it, is P2PD_BIN
+    local to="/tmp/p2pd.${P2PD_RUN:-$PORT}/bin"
+    if mkdir -p "$to" && [ ! -f "$to/p2pd" ]; then
+        ln -sfn "$1"/* "$to/"
+        rm "$to/p2pd"
+        cat >"$to/new" <<END
+#!/usr/bin/env bash
+words=()
+for word; do
+    [[ \$word != $NET.* || \$word == *:* ]] || word+=:$PORT
+    words+=("\$word")
+done
+exec "$1/p2pd" "\${words[@]}"
+END
+        chmod 755 "$to/new" && mv "$to/new" "$to/p2pd"
+    fi
+    P2PD_BIN=$to
+}
+[ "$PORT" = 58008 ] || with_our_port "$P2PD_BIN"
 
 # A short path, since a socket's has 108 bytes at most.
 new_folder() {
@@ -30,25 +52,16 @@ wait_until() { # COMMAND...
 }
 
 # ---- Daemons ----
-# A p2pd of ours, whatever this machine has configured; an address of ours has our port, whether it is said or not.
-p2pd_words() { # [OPTION...]: into WORDS
-    local word
-    WORDS=(-c /dev/null)
-    for word in "$@"; do
-        [[ $word != "$NET".* || $word == *:* ]] || word+=:$PORT
-        WORDS+=("$word")
-    done
-}
+# A p2pd of ours, whatever this machine has configured.
 p2pd_here() { # [OPTION...]
-    p2pd_words "$@"
-    "$P2PD_BIN/p2pd" "${WORDS[@]}"
+    "$P2PD_BIN/p2pd" -c /dev/null "$@"
 }
 spawn_node() { # N [OPTION...]: without waiting for it
     local n=$1
     shift
-    p2pd_words --listen "$NET.$n" --state "$DIR/$n" --socket "$DIR/$n.sock" "$@"
     # Not by a function: what is noted is the daemon's id, not that of a shell which waits for it.
-    "$P2PD_BIN/p2pd" "${WORDS[@]}" </dev/null >>"$DIR/$n.log" 2>&1 3>&- &
+    "$P2PD_BIN/p2pd" -c /dev/null --listen "$NET.$n" --state "$DIR/$n" --socket "$DIR/$n.sock" "$@" \
+        </dev/null >>"$DIR/$n.log" 2>&1 3>&- &
     echo $! >"$DIR/$n.pid"
 }
 start_node() { # N [OPTION...]

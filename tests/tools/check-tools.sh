@@ -141,5 +141,16 @@ alone=()
 expect 'somebody has the default port' ran 0 ${alone[@]+"${alone[@]}"} "$dir/taken/run"
 expect 'another one is taken, and a part of loopback' says '^port 58(009|[01][1-9].) net 127\.1[0-9]*\.[0-9]+$'
 
+program ours p2pd 'echo "$@"'
+our_p2pd() { # CODE PORT
+    ran "$1" env P2PD_RUN="${dir##*.}" P2PD_PORT="$2" P2PD_NET=127.5.6 P2PD_BIN="$dir/ours" bash -c \
+        '. "$0/tests/e2e/helpers.bash" && "$P2PD_BIN/p2pd" --listen "$NET.2" --peer "$NET.3:77" name' "$top"
+}
+expect 'a port that is not the default is said for tests' our_p2pd 0 58055
+rm -rf "/tmp/p2pd.${dir##*.}"
+expect 'to our addresses, where they have none' says '^--listen 127.5.6.2:58055 --peer 127.5.6.3:77 name$'
+expect 'the default port is not said' our_p2pd 0 58008
+expect 'words are left alone' says '^--listen 127.5.6.2 --peer 127.5.6.3:77 name$'
+
 echo "$passed passed, $failed failed"
 ((failed == 0))
