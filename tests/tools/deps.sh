@@ -122,10 +122,12 @@ if [ "$action" = install ]; then
     # shellcheck disable=SC2046,SC2086 # words
     ! run $(install_words "$manager") $wanted || exit 0
 fi
-prefix=
-[ "$manager" = brew ] || [ "$(id -u)" = 0 ] || ! command -v sudo >/dev/null || prefix='sudo '
+prefix='' who=''
+if [ "$manager" != brew ] && [ "$(id -u)" != 0 ]; then
+    if command -v sudo >/dev/null; then prefix='sudo '; else who=', as root'; fi
+fi
 {
-    echo "deps: missing:$absent. What installs it:"
+    echo "deps: missing:$absent. What installs it$who:"
     echo "  $prefix$(install_words "$manager") $wanted"
 } >&2
 exit 1
