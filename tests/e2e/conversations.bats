@@ -103,6 +103,7 @@ taken() { # FROM
     for i in $(seq 257); do
         printf %s "$i" >"$DIR/many/$i"
     done
+    ctl 4 allow "$NET.3" # a stranger's files are refused
     ctl 3 send -q --wait=60s "$NET.4" "$DIR"/many/*
     [ "$(ctl 4 files -q | wc -l)" = 257 ]
     [ "$(ctl 4 files --json | jq '[.[].id] | unique | length')" = 257 ]
