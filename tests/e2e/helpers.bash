@@ -87,6 +87,7 @@ pid_of() { # N
 }
 is_gone() { # PID: or dead and not yet buried by its parent
     local state
+    [ -n "$1" ] || return 0 # one that was never noted
     if [ -d /proc/self ]; then # a demo has no ps where nobody installed one
         { read -r state <"/proc/$1/stat"; } 2>/dev/null || return 0
         state=${state##*) }
