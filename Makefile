@@ -153,8 +153,8 @@ ISOLATE := tests/tools/isolate.sh
 ON_OURS := $(ISOLATE) env P2PD_BIN=$(CURDIR)/$(B)
 E2E := $(foreach f,$(wildcard tests/e2e/*.bats),'$f|300|$(ON_OURS) bats --tap $f')
 # NAME|SECONDS|COMMAND, SECONDS being how long it may say nothing: tests/tools/summary.sh
-WITHOUT_DAEMONS := $(if $(SANITIZE),,'pure|60|tests/tools/check-pure.sh $(B)' 'manual|60|tests/tools/check-manual.sh $(B)' \
-	'bench|60|tests/bench/check.sh' 'tools|120|tests/tools/check-tools.sh')
+WITHOUT_DAEMONS := $(if $(SANITIZE),,'pure|300|tests/tools/check-pure.sh $(B)' 'manual|300|tests/tools/check-manual.sh $(B)' \
+	'bench|300|tests/bench/check.sh' 'tools|300|tests/tools/check-tools.sh')
 SUMMARY = $(Q)CHECK_JOBS=$(CHECK_JOBS) CHECK_PATIENCE=$(CHECK_PATIENCE) tests/tools/summary.sh
 
 deps: ## install all that is needed here (apt, dnf, pacman, brew or pkg), or LISTS=build of "build test lint" alone
@@ -185,10 +185,10 @@ fuzz-run: $(FUZZ)
 		$$(ls -d tests/fuzz/corpus/$$name 2>/dev/null) >$(B)/$$name.log 2>&1 || { cat $(B)/$$name.log; exit 1; }; \
 		tail -n 6 $(B)/$$name.log; done
 lint: all ## what reads the sources instead of running them
-	$(SUMMARY) $(B)/lint 'format|60|clang-format --dry-run -Werror $(C_FILES)' 'includes|60|tests/tools/check-includes.sh' \
-		'pure|60|tests/tools/check-pure.sh $(B)' 'tidy|1200|tests/tools/tidy.sh $(CPPFLAGS_ALL)' \
+	$(SUMMARY) $(B)/lint 'format|300|clang-format --dry-run -Werror $(C_FILES)' 'includes|300|tests/tools/check-includes.sh' \
+		'pure|300|tests/tools/check-pure.sh $(B)' 'tidy|1200|tests/tools/tidy.sh $(CPPFLAGS_ALL)' \
 		'cppcheck|600|cppcheck -q --std=c11 --enable=warning,portability,performance --inline-suppr --suppress=uninitvar --suppress=legacyUninitvar --include=tests/tools/cppcheck.h --suppress=nullPointer --error-exitcode=1 -I. -Ibuild daemon client shared' \
-		'shell|60|shellcheck -x -P tests/bench .ci/run tests/tools/*.sh tests/e2e/*.sh tests/bench/*.sh'
+		'shell|300|shellcheck -x -P tests/bench .ci/run tests/tools/*.sh tests/e2e/*.sh tests/bench/*.sh'
 format: ## clang-format in place
 	$(Q)clang-format -i $(C_FILES)
 

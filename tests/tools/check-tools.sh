@@ -12,6 +12,7 @@ passed=0 failed=0
 expect() { # WHAT COMMAND...
     local what=$1
     shift
+    echo "# $what"
     if "$@" >"$dir/expect" 2>&1; then
         passed=$((passed + 1))
     else
