@@ -25,7 +25,7 @@ key_has_changed() {
 }
 install_16_anew() {
     rm -r "$DIR/16"
-    start_node 16 --peer "$NET.2" "${QUICK[@]}"
+    start_node 16 --set files.accept=all --peer "$NET.2" "${QUICK[@]}"
     wait_until key_has_changed
     NEW_ID=$(id_of 16)
 }

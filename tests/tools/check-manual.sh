@@ -14,7 +14,7 @@ expect() { # PAGE WORD
     fi
 }
 render() { # PAGE
-    page=$(mandoc -T ascii -O width=200 "man/$1" | col -b)
+    page=$(mandoc -T ascii -O width=200 "man/$1" | sed $'s/.\b//g') # without what is struck over
 }
 options() { # on stdin: a program's help
     grep -oE -- '--[a-z][a-z-]+' | sort -u
