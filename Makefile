@@ -153,8 +153,8 @@ ISOLATE := tests/tools/isolate.sh
 ON_OURS := $(ISOLATE) env P2PD_BIN=$(CURDIR)/$(B)
 E2E := $(foreach f,$(wildcard tests/e2e/*.bats),'$f|300|$(ON_OURS) bats --tap $f')
 # NAME|SECONDS|COMMAND, SECONDS being how long it may say nothing: tests/tools/summary.sh
-WITHOUT_DAEMONS := $(if $(SANITIZE),,'pure|300|tests/tools/check-pure.sh $(B)' 'manual|300|tests/tools/check-manual.sh $(B)' \
-	'bench|300|tests/bench/check.sh' 'tools|300|tests/tools/check-tools.sh')
+WITHOUT_DAEMONS := $(if $(SANITIZE),,'pure|300|$(ISOLATE) tests/tools/check-pure.sh $(B)' 'manual|300|$(ISOLATE) tests/tools/check-manual.sh $(B)' \
+	'bench|300|$(ISOLATE) tests/bench/check.sh' 'tools|300|tests/tools/check-tools.sh')
 SUMMARY = $(Q)CHECK_JOBS=$(CHECK_JOBS) CHECK_PATIENCE=$(CHECK_PATIENCE) tests/tools/summary.sh
 
 deps: ## install all that is needed here (apt, dnf, pacman, brew or pkg), or LISTS=build of "build test lint" alone
