@@ -2,6 +2,7 @@
 #include "client/copy.h"
 #include "client/output.h"
 #include "client/session.h"
+#include "client/target.h"
 #include "shared/passphrase.h"
 
 #include <errno.h>
@@ -47,35 +48,59 @@ static enum exit_code ask_daemon(const struct context *context, char *passphrase
     return code;
 }
 
+/* 0, or -errno, and nothing is left. */
+static int copy_into(const struct context *context, int fd, struct target *target) {
+    struct copy_source source;
+    struct progress progress;
+    uint8_t digest[COPY_DIGEST_LEN];
+    uint64_t size = 0;
+    bool at_source;
+    fchmod(target->fd, 0600);
+    copy_look(fd, &source);
+    progress_start(&progress, context, "backup", 0, source.size);
+    int r = copy_file(fd, target->fd, copy_most(&source), &progress, &size, digest, &at_source);
+    progress_end(&progress);
+    if (r == 0 && !copy_is_whole(fd, &source, size))
+        r = -ESTALE;
+    if (r < 0)
+        target_abandon(target);
+    return r < 0 ? r : target_name(target);
+}
+
+/* A new file in the folder. One that a killed backup had named, and the user has moved since, is none of
+ * ours any more. */
+static int keep_in(const struct context *context, int fd, int folder, const char *name,
+                   struct target *target) {
+    static const uint8_t key[TARGET_KEY_LEN] = "backup";
+    int r = target_create(target, folder, name, key);
+    if (r == TARGET_NAMED) {
+        target_end(target);
+        r = target_create(target, folder, name, key);
+    }
+    if (r == 0)
+        r = copy_into(context, fd, target);
+    if (r == 0)
+        target_end(target);
+    return r == TARGET_NAMED ? -EEXIST : r;
+}
+
 /* Whole or not at all, and never over another file: the last good backup may be there. */
 static enum exit_code keep(const struct context *context, int fd) {
     const char *file = context->arguments[0];
-    const char *slash = strrchr(file, '/');
+    const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file;
     char folder[4096];
+    struct target target;
     snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - file) + 1 : 1,
              slash ? file : ".");
-    struct copy_target target = {.fd = -1};
-    struct progress progress;
-    uint8_t digest[COPY_DIGEST_LEN];
-    uint64_t size;
-    bool at_source;
     int at = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int error = at < 0 ? -errno : copy_create(&target, at, slash ? slash + 1 : file);
-    if (error == 0) {
-        fchmod(target.fd, 0600);
-        progress_start(&progress, context, "backup", 0, 0);
-        error = copy_file(fd, target.fd, &progress, &size, digest, &at_source);
-        progress_end(&progress);
-        if (error < 0)
-            copy_abandon(&target);
-        else
-            error = copy_finish(&target);
-    }
+    int r = at < 0 ? -errno : keep_in(context, fd, at, name, &target);
     if (at >= 0)
         close(at);
-    if (error < 0)
-        return complain(context, CODE_FAILED, "%s: %s", file, strerror(-error));
-    if (strcmp(target.final, slash ? slash + 1 : file) != 0)
+    if (r == -EBUSY)
+        return complain(context, CODE_FAILED, "%s: another backup is being written there", file);
+    if (r < 0)
+        return complain(context, CODE_FAILED, "%s: %s", file, strerror(-r));
+    if (strcmp(target.final, name) != 0)
         complain(context, CODE_DONE, "%s exists: written to %s beside it", file, target.final);
     return CODE_DONE;
 }

@@ -21,6 +21,7 @@ struct context {
     struct options options;
     const char **arguments; /* the words behind the command */
     int n_arguments;
+    const char *about; /* the file that a request is made for, or NULL */
     char outcome[160]; /* what to add where the daemon's answer is lost, or "" */
 };
 

@@ -5,6 +5,7 @@
 #include "client/output.h"
 #include "client/pages.h"
 #include "client/session.h"
+#include "client/target.h"
 #include "shared/file_name.h"
 #include "shared/text.h"
 
@@ -15,6 +16,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define NAME_READ_MAX 1024 /* of a remote name; longer ones are cut, and then made safe */
@@ -158,6 +161,7 @@ static enum exit_code note_page(void *state, const P2pd__Control__Answer *answer
     return CODE_DONE;
 }
 
+/* CODE_UNKNOWN, and not a word: it is not there any more. */
 static enum exit_code ask(const struct context *context, const struct incoming *incoming, bool take,
                           int *ret_fd) {
     P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
@@ -177,17 +181,26 @@ static enum exit_code ask(const struct context *context, const struct incoming *
     if (code == CODE_DONE)
         code = session_send(context, client, &request);
     if (code == CODE_DONE)
-        code = session_next_fd(context, client, &answer, ret_fd);
+        code = session_try_fd(context, client, &answer, ret_fd);
     if (code == CODE_DONE)
         client_answer_free(client, answer);
     client_close(client);
     return code;
 }
 
+/* Others may receive, too. Whoever holds the lock of the daemon's file is the one who copies it; it goes
+ * with the descriptor, however we end. Where there are no locks, the last one has it. */
+static bool is_ours_to_copy(int source) {
+    struct stat st;
+    if (flock(source, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+        return false;
+    return fstat(source, &st) == 0 && st.st_nlink > 0;
+}
+
 /* Copy, compare, name. The daemon has checked the digest when the file came; this checks its disk and
  * ours. */
 static enum exit_code fetch(const struct receiving *receiving, const struct incoming *incoming,
-                            int source, struct copy_target *target) {
+                            int source, struct target *target) {
     char shown[TEXT_CELL_MAX];
     uint8_t digest[COPY_DIGEST_LEN];
     uint64_t size = 0;
@@ -195,32 +208,26 @@ static enum exit_code fetch(const struct receiving *receiving, const struct inco
     struct progress progress;
     const struct context *context = receiving->context;
     text_escape_string(incoming->name, shown, sizeof shown);
-    int error = copy_create(target, receiving->folder, incoming->name);
-    if (error < 0)
-        return complain(context, CODE_FAILED, "%s/%s: %s", receiving->folder_name, incoming->name,
-                        strerror(-error));
     progress_start(&progress, context, shown, 0, incoming->size);
-    error = copy_file(source, target->fd, &progress, &size, digest, &at_source);
+    int r = copy_file(source, target->fd, incoming->size, &progress, &size, digest, &at_source);
     progress_end(&progress);
-    if (error == 0 &&
-        (size != incoming->size || memcmp(digest, incoming->digest, sizeof digest) != 0)) {
-        copy_abandon(target);
+    bool is_right = size == incoming->size && memcmp(digest, incoming->digest, sizeof digest) == 0;
+    if (r < 0 || !is_right)
+        target_abandon(target);
+    if (r == -EFBIG || (r == 0 && !is_right))
         return complain(context, CODE_FAILED,
                         "%s: what is in the daemon's folder is not what was received (its digest "
                         "is wrong): left there",
                         incoming->name);
-    }
-    if (error < 0)
-        copy_abandon(target);
-    else
-        error = copy_finish(target);
-    return error < 0 ? complain(context, CODE_FAILED, "%s/%s: %s", receiving->folder_name,
-                                incoming->name, strerror(-error))
-                     : CODE_DONE;
+    if (r == 0)
+        r = target_name(target);
+    return r < 0 ? complain(context, CODE_FAILED, "%s/%s: %s", receiving->folder_name,
+                            incoming->name, strerror(-r))
+                 : CODE_DONE;
 }
 
 static void report(const struct receiving *receiving, const struct incoming *incoming,
-                   const struct copy_target *target) {
+                   const struct target *target) {
     const ProtobufCBinaryData id = {16, (uint8_t *)incoming->id};
     if (receiving->context->options.json) {
         printf("{\"id\":");
@@ -234,24 +241,64 @@ static void report(const struct receiving *receiving, const struct incoming *inc
     }
 }
 
+static void make_key(const struct incoming *incoming, uint8_t ret_key[TARGET_KEY_LEN]) {
+    uint8_t hash[crypto_generichash_BYTES_MIN];
+    crypto_generichash_state state;
+    crypto_generichash_init(&state, NULL, 0, sizeof hash);
+    crypto_generichash_update(&state, incoming->peer, sizeof incoming->peer);
+    crypto_generichash_update(&state, incoming->id, sizeof incoming->id);
+    crypto_generichash_final(&state, hash, sizeof hash);
+    memcpy(ret_key, hash, TARGET_KEY_LEN);
+}
+
+/* The daemon's copy goes once ours has its name. If it does not answer, ours stays, marked: the next
+ * receive knows it. */
+static enum exit_code settle(const struct receiving *receiving, const struct incoming *incoming,
+                             struct target *target) {
+    int none = -1;
+    enum exit_code code = ask(receiving->context, incoming, true, &none);
+    if (none >= 0)
+        close(none);
+    if (code != CODE_DONE && code != CODE_UNKNOWN) {
+        target_keep(target);
+        return code;
+    }
+    target_end(target);
+    report(receiving, incoming, target);
+    return CODE_DONE;
+}
+
+static enum exit_code take(const struct receiving *receiving, const struct incoming *incoming,
+                           int source) {
+    uint8_t key[TARGET_KEY_LEN];
+    struct target target;
+    enum exit_code code = CODE_DONE;
+    make_key(incoming, key);
+    int r = target_create(&target, receiving->folder, incoming->name, key);
+    if (r == -EBUSY)
+        return CODE_DONE;
+    if (r < 0)
+        return complain(receiving->context, CODE_FAILED, "%s/%s: %s", receiving->folder_name,
+                        incoming->name, strerror(-r));
+    if (r == TARGET_NEW)
+        code = fetch(receiving, incoming, source, &target);
+    return code == CODE_DONE ? settle(receiving, incoming, &target) : code;
+}
+
+/* What another receive has taken, or is at, is not ours to speak of. */
 static enum exit_code receive_one(const struct receiving *receiving,
                                   const struct incoming *incoming) {
-    struct copy_target target = {.fd = -1};
-    int source = -1, none = -1;
+    int source = -1;
     enum exit_code code = ask(receiving->context, incoming, false, &source);
+    if (code == CODE_UNKNOWN)
+        return CODE_DONE;
     if (code == CODE_DONE && source < 0)
         code = complain(receiving->context, CODE_FAILED, "%s: the daemon gave no file",
                         incoming->name);
-    if (code == CODE_DONE)
-        code = fetch(receiving, incoming, source, &target);
+    if (code == CODE_DONE && is_ours_to_copy(source))
+        code = take(receiving, incoming, source);
     if (source >= 0)
         close(source);
-    if (code == CODE_DONE)
-        code = ask(receiving->context, incoming, true, &none);
-    if (none >= 0)
-        close(none);
-    if (code == CODE_DONE)
-        report(receiving, incoming, &target);
     return code;
 }
 
@@ -269,6 +316,8 @@ enum exit_code receive_run(struct context *context) {
         if (one == CODE_NO_DAEMON)
             break;
     }
+    if (code == CODE_DONE) /* else there may be a mark that the next one needs */
+        target_clean(receiving.folder);
     free(receiving.v);
     close(receiving.folder);
     return code;

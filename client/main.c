@@ -55,6 +55,7 @@ int main(int argc, char **argv) {
     /* A reader that is gone is an error of writing like any other: exit 1, and nothing is
      * confirmed. */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* so is a limit of file sizes */
     output_guard();
     const struct command *command = find_command(argc, argv, &context.name);
     const struct option *tables[2] = {options_common, command ? command->options : NULL};

@@ -2,6 +2,7 @@
  * and no JSON is made by printf of a string. */
 #include "client/output.h"
 
+#include "client/width.h"
 #include "shared/address.h"
 #include "shared/text.h"
 
@@ -232,8 +233,8 @@ void table_cell(struct table *table, const char *cell) {
 static size_t column_width(const struct table *table, size_t column) {
     size_t width = 0;
     for (size_t i = column; i < table->n; i += table->columns) {
-        size_t length = strlen(table->cells[i]);
-        width = length > width ? length : width;
+        size_t cell = width_of(table->cells[i]);
+        width = cell > width ? cell : width;
     }
     return width;
 }
@@ -248,10 +249,11 @@ int table_print(const struct table *table, void *stream) {
         widths[i] = column_width(table, i);
     for (size_t i = 0; i < table->n; i++) {
         bool last = i % table->columns == table->columns - 1;
+        size_t missing = widths[i % table->columns] - width_of(table->cells[i]);
         if (last)
             fprintf(stream, "%s\n", table->cells[i]);
         else
-            fprintf(stream, "%-*s  ", (int)widths[i % table->columns], table->cells[i]);
+            fprintf(stream, "%s%*s", table->cells[i], (int)missing + 2, "");
     }
     free(widths);
     return 0;

@@ -42,7 +42,7 @@ void cell_ms(int64_t us, char ret_cell[TEXT_CELL_MAX]);         /* negative: "-"
 void cell_size(uint64_t bytes, char ret_cell[TEXT_CELL_MAX]);   /* 1.2M */
 void cell_time(int64_t unix_us, char ret_cell[TEXT_CELL_MAX]);  /* to the second */
 
-/* A table whose columns are as wide as their widest cell. */
+/* A table whose columns are as wide on a terminal as their widest cell. */
 struct table;
 struct table *table_new(size_t columns); /* NULL: no memory */
 void table_free(struct table *table);    /* takes NULL */

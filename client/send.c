@@ -39,6 +39,7 @@ struct sending {
     char hex[2 * ID_LEN + 1];
     uint64_t size;
     int source;
+    struct copy_source looked; /* what it was then */
     P2pd__Control__State state;
     char reason[128];
 };
@@ -63,7 +64,8 @@ static enum exit_code open_source(const struct context *context, struct sending 
         return complain(context, CODE_FAILED,
                         "%s: not a regular file: send what it gives with - and --name",
                         sending->file);
-    sending->size = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+    copy_look(sending->source, &sending->looked);
+    sending->size = sending->looked.size;
     sending->name = context->options.name ? context->options.name
                     : slash               ? slash + 1
                                           : sending->file;
@@ -103,9 +105,13 @@ static enum exit_code fill(const struct context *context, struct sending *sendin
     struct progress progress;
     bool at_source;
     progress_start(&progress, context, sending->shown, 0, sending->size);
-    int error =
-        copy_file(sending->source, fd, &progress, &sending->size, sending->digest, &at_source);
+    int error = copy_file(sending->source, fd, copy_most(&sending->looked), &progress,
+                          &sending->size, sending->digest, &at_source);
     progress_end(&progress);
+    if (error == -EFBIG ||
+        (error == 0 && !copy_is_whole(sending->source, &sending->looked, sending->size)))
+        return complain(context, CODE_FAILED, "%s: changed while it was read; nothing was sent",
+                        sending->file);
     if (error == 0 && fsync(fd) < 0)
         error = -errno;
     if (error < 0)

@@ -129,12 +129,15 @@ static void print_candidates(const P2pd__Control__Answer *answer) {
     }
 }
 
-static enum exit_code explain_answer(const struct context *context,
-                                     const P2pd__Control__Answer *answer) {
+/* Whom a request is for is wrong for all files that it is made for; all else is this one's. */
+static void explain_answer(const struct context *context, const P2pd__Control__Answer *answer) {
     enum exit_code code = (enum exit_code)answer->code;
-    complain(context, code, "%s", answer->text[0] ? answer->text : "failed");
+    const char *text = answer->text[0] ? answer->text : "failed";
+    if (context->about && code != CODE_UNKNOWN && code != CODE_KEY_CHANGED)
+        complain(context, code, "%s: %s", context->about, text);
+    else
+        complain(context, code, "%s", text);
     print_candidates(answer);
-    return code;
 }
 
 enum exit_code session_next(const struct context *context, struct client *client,
@@ -146,19 +149,31 @@ enum exit_code session_next(const struct context *context, struct client *client
     return code;
 }
 
-enum exit_code session_next_fd(const struct context *context, struct client *client,
-                               P2pd__Control__Answer **ret_answer, int *ret_fd) {
+static enum exit_code next(const struct context *context, struct client *client, bool may_miss,
+                           P2pd__Control__Answer **ret_answer, int *ret_fd) {
     P2pd__Control__Answer *answer = NULL;
     int error = client_receive_fd(client, &answer, ret_fd);
     if (error < 0)
         return explain_loss(context, error);
     if (answer->code != P2PD__CONTROL__CODE__OK && !answer->message && !answer->many) {
-        enum exit_code code = explain_answer(context, answer);
+        enum exit_code code = (enum exit_code)answer->code;
+        if (!may_miss || code != CODE_UNKNOWN)
+            explain_answer(context, answer);
         client_answer_free(client, answer);
         return code;
     }
     *ret_answer = answer;
     return CODE_DONE;
+}
+
+enum exit_code session_next_fd(const struct context *context, struct client *client,
+                               P2pd__Control__Answer **ret_answer, int *ret_fd) {
+    return next(context, client, false, ret_answer, ret_fd);
+}
+
+enum exit_code session_try_fd(const struct context *context, struct client *client,
+                              P2pd__Control__Answer **ret_answer, int *ret_fd) {
+    return next(context, client, true, ret_answer, ret_fd);
 }
 
 void session_notice(const struct context *context, const P2pd__Control__Answer *answer) {

@@ -32,6 +32,10 @@ enum exit_code session_gather(const struct context *context, struct client *clie
                               struct answers *answers);
 void answers_free(struct client *client, struct answers *answers);
 
+/* The same, but that of which the daemon knows nothing is not complained of: CODE_UNKNOWN. */
+enum exit_code session_try_fd(const struct context *context, struct client *client,
+                              P2pd__Control__Answer **ret_answer, int *ret_fd);
+
 /* What the daemon adds to a success that the answer itself does not say, for people on standard
  * error (not with -q or --json) or as a further field of a JSON object. */
 void session_notice(const struct context *context, const P2pd__Control__Answer *answer);

@@ -126,7 +126,7 @@ static int open_regular(const char *path) {
 }
 
 void send_open_file(struct control_client *client, const struct answer *answer) {
-    struct answer failed = {.kind = ANSWER_TEXT, .code = ANSWER_FAILED, .end = true};
+    struct answer failed = {.kind = ANSWER_TEXT, .end = true};
     char shown[128], words[ERROR_WORDS_MAX];
     const char *path = answer->files.n == 1 ? answer->files.v[0].path : "the file";
     int fd = answer->files.n == 1 ? open_regular(path) : -ENOENT;
@@ -134,6 +134,8 @@ void send_open_file(struct control_client *client, const struct answer *answer) 
         client_answer_frames(client, answer, fd);
         return;
     }
+    /* Another client has taken it since the core looked, or the user has moved it away. */
+    failed.code = fd == -ENOENT ? ANSWER_UNKNOWN : ANSWER_FAILED;
     text_escape_string(path, shown, sizeof shown);
     if (error_is_limit(fd))
         failed.code = ANSWER_LIMIT;

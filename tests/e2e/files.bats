@@ -179,6 +179,106 @@ take_and_compare() { # N NAME ORIGINAL
     [ "$(cat "$IN/slow")" = "$(seq 4)" ]
 }
 
+# In the background: its id is in $CLIENT, what it says in $DIR/said.
+begin() { # N ARGUMENT...
+    P2PD_SOCKET=$DIR/$1.sock "$P2PD_BIN/p2pctl" "${@:2}" <&0 >"$DIR/said" 2>&1 3>&- &
+    CLIENT=$!
+}
+has_more_than() { # FOLDER SIZE: a file in it that is being written
+    [ -n "$(find "$1" -type f ! -name big.part -size "+$2")" ]
+}
+# Hold it once it has copied something, and not all.
+hold_at_work() { # FOLDER SIZE-OF-ALL
+    wait_until has_more_than "$1" 0
+    kill -STOP "$CLIENT"
+    fails has_more_than "$1" $(($2 - 1))c
+}
+expect_end() { # CODE
+    local got=0
+    kill -CONT "$CLIENT" 2>/dev/null || true
+    wait "$CLIENT" || got=$?
+    [ "$got" = "$1" ] || { cat "$DIR/said"; return 1; }
+}
+
+@test "a file that is cut, grows or is written to while it is read is not sent" {
+    size=400000000
+    for change in 'truncate -s 5M' "truncate -s $((size + 1))" 'touch -m' 'truncate -s 0'; do
+        rm -f "$DIR/original"
+        truncate -s $size "$DIR/original"
+        touch -d '1 hour ago' "$DIR/original"
+        begin 2 send "$TO" "$DIR/original"
+        hold_at_work "$DIR/2/spool" $size
+        $change "$DIR/original"
+        expect_end 1
+        grep -qF "$DIR/original: changed while it was read; nothing was sent" "$DIR/said"
+        wait_until spool_is_empty 2
+    done
+    # By way of standard input, too.
+    truncate -s $size "$DIR/original"
+    begin 2 send "$TO" - --name original <"$DIR/original"
+    hold_at_work "$DIR/2/spool" $size
+    truncate -s 5M "$DIR/original"
+    expect_end 1
+    wait_until spool_is_empty 2
+    fails grep -q original <(ctl 2 history "$TO")
+    # What has no size of its own is sent as it comes.
+    ctl 2 send -q --wait=60s "$TO" /proc/version
+    take_and_compare 6 version /proc/version
+    rm "$DIR/original"
+}
+
+@test "receive: one copy, whoever comes at the same time or is killed over it" {
+    size=60000000
+    random_file $size "$DIR/big"
+    ctl 2 send -q --wait=60s "$TO" "$DIR/big"
+    # While one is at it another finds nothing to do, and says nothing.
+    begin 6 receive "$IN"
+    hold_at_work "$IN" $size
+    expect_exit 0 ctl 6 receive "$IN"
+    [ -z "$OUT$ERR" ]
+    mkdir "$IN/other"
+    expect_exit 0 ctl 6 receive "$IN/other"
+    [ -z "$(ls -A "$IN/other")" ]
+    # Whoever ends it in a way that it can notice leaves nothing in the folder.
+    kill -TERM "$CLIENT"
+    expect_end 143
+    [ "$(ls -A "$IN")" = other ]
+    for signal in INT HUP; do
+        # Bash has its background commands ignore SIGINT; so it is given back what it was.
+        P2PD_SOCKET=$DIR/6.sock env --default-signal=INT "$P2PD_BIN/p2pctl" receive "$IN" >"$DIR/said" 2>&1 3>&- &
+        CLIENT=$!
+        hold_at_work "$IN" $size
+        kill -$signal "$CLIENT"
+        expect_end $((128 + $(kill -l $signal)))
+        [ "$(ls -A "$IN")" = other ]
+    done
+    # Killed, it cannot; the next one takes away what it left, and nothing else.
+    printf mine >"$IN/big.part"
+    begin 6 receive "$IN"
+    hold_at_work "$IN" $size
+    kill -KILL "$CLIENT"
+    expect_end 137
+    [ "$(find "$IN" -name 'big.p2pctl-*.part' | wc -l)" = 1 ]
+    [ "$(ctl 6 receive "$IN")" = big ]
+    cmp "$DIR/big" "$IN/big"
+    [ "$(ls -A "$IN")" = $'big\nbig.part\nother' ]
+    # Many at once: each file once.
+    for i in $(seq 40); do
+        printf %s "$i" | ctl 2 send -q --wait=60s "$TO" - --name "small$i"
+    done
+    clients=()
+    for i in 1 2 3 4; do
+        ctl 6 receive "$IN/other" >"$DIR/said.$i" 3>&- &
+        clients+=($!)
+    done
+    for client in "${clients[@]}"; do
+        wait "$client"
+    done
+    diff <(cat "$DIR"/said.? | sort) <(seq -f 'small%g' 40 | sort)
+    diff <(ls -A "$IN/other") <(seq -f 'small%g' 40 | sort)
+    [ "$(ctl 6 files --json)" = '[]' ]
+}
+
 @test "the original may go at once; a recipient that is away gets it later; cancel takes it back" {
     kill_node 6
     random_file 200000 "$DIR/original"
