@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define COMPLAINT_MAX 8192 /* a path, and what is wrong with it behind */
+
 static const struct option no_options[] = {{NULL, 0, OPTION_FLAG, 0, NULL, NULL}};
 
 const struct command command_table[] = {
@@ -79,7 +81,7 @@ void command_print_usage(const struct command *command) {
 
 enum exit_code complain(const struct context *context, enum exit_code code, const char *format,
                         ...) {
-    char text[512], safe[1024], name[128] = "";
+    char text[COMPLAINT_MAX], safe[2 * COMPLAINT_MAX], name[128] = "";
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);

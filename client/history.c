@@ -163,8 +163,8 @@ static void item_text(const P2pd__Control__HistoryItem *item) {
     text_time(item->outgoing || !item->done_us ? item->sent_us : item->done_us, time);
     if (item->outgoing && reason[0])
         text_escape_string(reason, why, sizeof why);
-    printf("%s\t%s\t%s%s%s%s\t", time, item->outgoing ? ">" : "<", item_state(item),
-           why[0] ? " (" : "", why, why[0] ? ")" : "");
+    printf("%s\t%s\t%s%s%s\t", time, item->outgoing ? ">" : "<", item_state(item),
+           why[0] ? ": " : "", why);
     if (item->kind == 2) {
         printf("[file] ");
         output_escaped(item->file_name.data, item->file_name.len);

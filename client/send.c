@@ -3,6 +3,7 @@
 #include "client/copy.h"
 #include "client/output.h"
 #include "client/session.h"
+#include "shared/file_name.h"
 #include "shared/message_id.h"
 #include "shared/text.h"
 
@@ -15,6 +16,8 @@
 #include <unistd.h>
 
 #define ID_LEN 16
+/* Of a name as the user gives it: longer ones are refused however much of them is seen. */
+#define FILE_NAME_READ_MAX 1024
 /* A small file is there at once; of a large one nobody looks more often. */
 #define LOOK_FIRST_MS 5
 #define LOOK_EVERY_MS 250
@@ -33,7 +36,8 @@ const struct option send_options[] = {
     {NULL, 0, OPTION_FLAG, 0, NULL, NULL}};
 
 struct sending {
-    const char *file, *name;
+    const char *file;
+    char name[FILE_NAME_READ_MAX];
     char shown[TEXT_CELL_MAX]; /* the name, safe for a terminal */
     uint8_t id[ID_LEN], digest[COPY_DIGEST_LEN];
     char hex[2 * ID_LEN + 1];
@@ -43,6 +47,22 @@ struct sending {
     P2pd__Control__State state;
     char reason[128];
 };
+
+/* What the user calls it is for the daemon to judge; what the file is called may be more than can be
+ * sent, and is made to fit. */
+static void choose_name(const struct context *context, struct sending *sending, const char *own) {
+    if (context->options.name)
+        snprintf(sending->name, sizeof sending->name, "%s", context->options.name);
+    else
+        file_name_shorten(own, sending->name);
+    text_escape_string(sending->name, sending->shown, sizeof sending->shown);
+    if (!context->options.name && strcmp(own, sending->name) != 0 && !context->options.quiet &&
+        !context->options.json)
+        complain(context, CODE_DONE,
+                 "%s: its name has %zu bytes, of which %d can be sent: it is sent as %s (--name "
+                 "gives it another)",
+                 sending->file, strlen(own), FILE_NAME_SAFE_MAX, sending->name);
+}
 
 static enum exit_code open_source(const struct context *context, struct sending *sending) {
     struct stat st;
@@ -66,10 +86,7 @@ static enum exit_code open_source(const struct context *context, struct sending 
                         sending->file);
     copy_look(sending->source, &sending->looked);
     sending->size = sending->looked.size;
-    sending->name = context->options.name ? context->options.name
-                    : slash               ? slash + 1
-                                          : sending->file;
-    text_escape_string(sending->name, sending->shown, sizeof sending->shown);
+    choose_name(context, sending, slash ? slash + 1 : sending->file);
     return CODE_DONE;
 }
 
@@ -81,7 +98,7 @@ static enum exit_code begin(const struct context *context, struct client *client
     P2pd__Control__Answer *answer = NULL;
     command.to = (char *)context->arguments[0];
     command.id = (ProtobufCBinaryData){ID_LEN, sending->id};
-    command.name = (char *)sending->name;
+    command.name = sending->name;
     command.relays_exact = context->options.relays >= 0;
     command.relays = command.relays_exact ? (uint32_t)context->options.relays : 0;
     command.strict = context->options.strict;
@@ -258,15 +275,17 @@ static enum exit_code send_one(struct context *context, const char *file) {
     message_id_make(sending.id);
     text_hex(sending.id, ID_LEN, sending.hex);
     enum exit_code code = open_source(context, &sending);
+    context->about = strcmp(file, "-") == 0 ? NULL : file;
     if (code == CODE_DONE)
         code = send_opened(context, &sending);
+    context->about = NULL;
     if (sending.source > STDIN_FILENO)
         close(sending.source);
     return code;
 }
 
 enum exit_code send_run(struct context *context) {
-    enum exit_code worst = CODE_DONE;
+    enum exit_code first = CODE_DONE; /* that is not DONE */
     if (context->options.expire.given && context->options.expire.us == 0)
         return complain(context, CODE_USAGE, "--expire wants more than nothing");
     if (context->options.name && context->n_arguments > 2)
@@ -275,8 +294,8 @@ enum exit_code send_run(struct context *context) {
         enum exit_code code = send_one(context, context->arguments[i]);
         if (code == CODE_NO_DAEMON || code == CODE_UNKNOWN || code == CODE_KEY_CHANGED)
             return code; /* the next one would fare no better */
-        if (code != CODE_DONE)
-            worst = code;
+        if (first == CODE_DONE)
+            first = code;
     }
-    return worst;
+    return first;
 }

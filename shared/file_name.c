@@ -11,6 +11,9 @@
 
 #define PART ".part"
 #define PART_LEN (sizeof PART - 1)
+/* ".torrent", ".tar.gz", ".pkg.tar.zst": more is no ending but a part of the name. */
+#define ENDING_MAX 24
+#define ENDING_SECOND_MAX 5
 
 static bool is_separator(char c) {
     return c == '/' || c == '\\';
@@ -52,4 +55,35 @@ void file_name_make_safe(const char *name, char ret_name[FILE_NAME_SAFE_MAX + 1]
         memcpy(ret_name, "file", sizeof "file");
     else if (n >= PART_LEN && strcasecmp(ret_name + n - PART_LEN, PART) == 0)
         ret_name[n - PART_LEN] = '_';
+}
+
+/* Where ".gz" begins, or ".tar.gz"; the end of the name where what is behind its last dot is too long
+ * to be of that kind. */
+static const char *find_ending(const char *name) {
+    const char *end = name + strlen(name), *dot = strrchr(name, '.');
+    if (!dot || dot == name || end - dot > ENDING_MAX)
+        return end;
+    for (const char *before = dot - 1; before > name && dot - before <= ENDING_SECOND_MAX; before--)
+        if (*before == '.')
+            return end - before <= ENDING_MAX ? before : dot;
+    return dot;
+}
+
+void file_name_shorten(const char *name, char ret_name[FILE_NAME_SAFE_MAX + 1]) {
+    size_t length = strlen(name), n = 0, step;
+    if (length <= FILE_NAME_SAFE_MAX) {
+        memcpy(ret_name, name, length + 1);
+        return;
+    }
+    const char *ending = find_ending(name);
+    size_t room = FILE_NAME_SAFE_MAX - strlen(ending);
+    for (const char *at = name; at < ending; at += step) {
+        step = text_utf8_length((const uint8_t *)at, (size_t)(ending - at));
+        step = step ? step : 1;
+        if (n + step > room)
+            break;
+        n += step;
+    }
+    memcpy(ret_name, name, n);
+    memcpy(ret_name + n, ending, strlen(ending) + 1);
 }

@@ -80,6 +80,7 @@ taken() { # FROM
          (.[] | select(.id == $three) | .waiting == 1 and .messages == 1 and .last_text == "three\u001b[31m")'
     ctl 6 conversations >"$DIR/list"
     [ "$(wc -l <"$DIR/list")" = 3 ]
+    [ "$(ctl 6 conversations -q | wc -l)" = 2 ] # no headings
     fails grep -q $'\e' "$DIR/list"
     kill_node 5
     ctl 6 push "$NET.5" 'he is away' >/dev/null
@@ -106,6 +107,7 @@ taken() { # FROM
     ctl 4 allow "$NET.3" # a stranger's files are refused
     ctl 3 send -q --wait=60s "$NET.4" "$DIR"/many/*
     [ "$(ctl 4 files -q | wc -l)" = 257 ]
+    [ "$(ctl 4 files | wc -l)" = 258 ] # and the headings
     [ "$(ctl 4 files --json | jq '[.[].id] | unique | length')" = 257 ]
     [ "$(ctl 4 receive "$DIR/many.in" | wc -l)" = 257 ]
     diff -r "$DIR/many" "$DIR/many.in"

@@ -121,6 +121,32 @@ take_and_compare() { # N NAME ORIGINAL
     diff "$DIR/expected" "$DIR/names"
 }
 
+@test "names that are too long to be sent: cut in front of their ending, or named" {
+    mkdir "$DIR/long"
+    chinese=$(printf '\344\270\255%.0s' $(seq 80)) # 240 bytes; a file system takes 255
+    printf 1 >"$DIR/long/a"
+    printf 2 >"$DIR/long/$chinese.tar.gz"
+    printf 3 >"$DIR/long/z"
+    expect_exit 0 ctl 2 send --wait=60s "$TO" "$DIR"/long/*
+    [ "$(wc -l <<<"$OUT")" = 3 ]
+    [[ $ERR == *"$chinese.tar.gz: its name has 247 bytes, of which 200 can be sent"*"--name"* ]]
+    expect_exit 0 ctl 2 send -q --wait=60s "$TO" "$DIR/long/$chinese.tar.gz"
+    [ -z "$OUT$ERR" ]
+    expect_exit 0 ctl 2 send --json --wait=60s "$TO" "$DIR/long/$chinese.tar.gz"
+    [ -z "$ERR" ]
+    [ "$(jq -r .name <<<"$OUT")" = "${chinese:0:64}.tar.gz" ]
+    ctl 6 receive "$IN" >/dev/null
+    [ "$(LC_ALL=C ls "$IN" | wc -l)" = 5 ]
+    [ "$(cat "$IN/a" "$IN/${chinese:0:64}.tar.gz" "$IN/${chinese:0:64}.tar.gz.2" "$IN/z")" = 1223 ]
+    # Of several, what is wrong is said of the one with which it is; the others go.
+    expect_exit 2 ctl 2 send "$TO" "$DIR/long/a" --name "$(printf '%0201d' 0)"
+    [[ $ERR == *"$DIR/long/a: a file's name has 1 to 200 bytes"* ]]
+    mkfifo "$DIR/long/b"
+    expect_exit 1 ctl 2 send -q --wait=60s "$TO" "$DIR/long/a" "$DIR/long/b" "$DIR/long/none" "$DIR/long/z"
+    [[ $ERR == *"$DIR/long/b: not a regular file"*"$DIR/long/none: No such file"* ]]
+    [ "$(ctl 6 receive "$IN")" = $'a.1\nz.1' ]
+}
+
 @test "receive overwrites nothing, neither a file nor what a link leads to" {
     printf mine >"$IN/taken"
     ln -s "$DIR/elsewhere" "$IN/taken.1"
@@ -290,6 +316,8 @@ expect_end() { # CODE
     [ "$(ls "$DIR/2/spool" | wc -l)" = 2 ]
     ctl 2 cancel "$gone"
     [ "$(ctl 2 status "$gone" --json | jq -r '.state + " " + .reason')" = 'failed cancelled' ]
+    [ "$(ctl 2 status "$gone")" = 'failed: cancelled' ]
+    [ "$(ctl 2 history "$TO" | grep -F '[file] cancelled' | cut -f3)" = 'failed: cancelled' ]
     [ "$(ls "$DIR/2/spool")" = "$id" ]
     # The sender dies, too.
     kill_node 2

@@ -1261,6 +1261,38 @@ static void long_names_are_cut_between_characters(void **state) {
     assert_string_equal(name + FILE_NAME_MAX - 5, "_part");
 }
 
+/* What is sent keeps what says of what kind it is. */
+static void long_names_are_shortened_before_their_ending(void **state) {
+    (void)state;
+    static const char *const endings[] = {".txt", ".tar.gz", ".pkg.tar.zst", "", ".torrent"};
+    char given[1024], name[FILE_NAME_SAFE_MAX + 1];
+    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
+        size_t n = 0;
+        const char *kept = i == 2 ? ".tar.zst" : endings[i];
+        for (; n < 70; n++)
+            memcpy(given + 3 * n, "\xe4\xb8\xad", 4);
+        strcpy(given + 3 * n, endings[i]);
+        file_name_shorten(given, name);
+        size_t length = strlen(name), tail = strlen(kept);
+        assert_true(length <= FILE_NAME_SAFE_MAX && length > FILE_NAME_SAFE_MAX - 3);
+        assert_string_equal(name + length - tail, kept);
+        assert_int_equal((length - tail) % 3, 0);
+        assert_memory_equal(name, given, length - tail);
+    }
+    for (size_t length = 1; length < 300; length++) {
+        memset(given, 'a', length);
+        given[length] = '\0';
+        file_name_shorten(given, name);
+        assert_int_equal(strlen(name), length < FILE_NAME_SAFE_MAX ? length : FILE_NAME_SAFE_MAX);
+        given[0] = '.'; /* no ending, though the only dot */
+        file_name_shorten(given, name);
+        assert_int_equal(strlen(name), length < FILE_NAME_SAFE_MAX ? length : FILE_NAME_SAFE_MAX);
+        memset(given, '\xff', length);
+        file_name_shorten(given, name);
+        assert_int_equal(strlen(name), length < FILE_NAME_SAFE_MAX ? length : FILE_NAME_SAFE_MAX);
+    }
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -1304,6 +1336,7 @@ int main(int argc, char **argv) {
         TEST(start_clears_orphaned_parts),
         cmocka_unit_test(names_are_made_safe),
         cmocka_unit_test(long_names_are_cut_between_characters),
+        cmocka_unit_test(long_names_are_shortened_before_their_ending),
     };
     if (argc == 3 && strcmp(argv[1], "-s") == 0)
         start_seed = strtoull(argv[2], NULL, 10);
