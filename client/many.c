@@ -103,7 +103,7 @@ static void print_ids(const struct context *context, const struct batch *batch, 
         else
             printf("%s\n", hex);
     }
-    fflush(stdout);
+    output_flush();
 }
 
 static enum exit_code judge(const struct context *context, struct lines *lines,

@@ -17,11 +17,15 @@
 #define PIECE 4096
 #define ID_DIGITS_SHOWN 16
 
+/* Only the first failure has an error of its own: those after it know no more than that there was one. */
 int output_flush(void) {
+    static int first;
     errno = 0;
     if (fflush(stdout) == 0 && !ferror(stdout))
         return 0;
-    return errno ? -errno : -EIO;
+    if (first == 0)
+        first = errno ? -errno : -EIO;
+    return first;
 }
 
 enum exit_code output_finish(const struct context *context, enum exit_code code) {

@@ -127,7 +127,7 @@ static void print_progress(const struct context *context, const struct progress 
         printf("%s\n", progress->id);
     if (progress->routes)
         routes_print(progress->routes->routes);
-    fflush(stdout);
+    output_flush();
 }
 
 static void take_notice(const struct context *context, struct progress *progress,

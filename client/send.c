@@ -262,7 +262,7 @@ static enum exit_code send_opened(struct context *context, struct sending *sendi
         return code;
     if (!context->options.json && !context->options.quiet)
         printf("%s\n", sending->hex);
-    fflush(stdout);
+    output_flush();
     if (context->options.wait.given)
         code = await(context, sending);
     if (context->options.json)

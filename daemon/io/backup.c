@@ -252,6 +252,16 @@ struct backup {
     char error[FAILURE_MAX];
 };
 
+/* Of a daemon that was killed over a backup: all messages, in clear. */
+static void remove_leftovers(const char *state_folder) {
+    int folder = open(state_folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0)
+        return;
+    unlinkat(folder, SNAPSHOT, 0);
+    unlinkat(folder, SEALED, 0);
+    close(folder);
+}
+
 struct backup *backup_new(const char *state_folder, backup_snapshot *snapshot,
                           void (*wake)(void *context), void *context) {
     struct backup *backup = calloc(1, sizeof *backup);
@@ -261,6 +271,7 @@ struct backup *backup_new(const char *state_folder, backup_snapshot *snapshot,
     pthread_cond_init(&backup->copied, NULL);
     backup->snapshot = snapshot;
     snprintf(backup->folder, sizeof backup->folder, "%s", state_folder);
+    remove_leftovers(state_folder);
     backup->wake = wake;
     backup->context = context;
     return backup;

@@ -28,7 +28,8 @@ int backup_write(const char *state_folder, backup_snapshot *snapshot, void *cont
 
 /* The same on a thread of its own; one at a time. */
 struct backup;
-/* `snapshot` and `wake` are called from the thread, the latter when backup_collect has something;
+/* What a daemon that was killed over a backup has left in the folder goes, so it is to be this one's alone.
+ * `snapshot` and `wake` are called from the thread, the latter when backup_collect has something;
  * NULL: no memory. */
 struct backup *backup_new(const char *state_folder, backup_snapshot *snapshot,
                           void (*wake)(void *context), void *context);

@@ -249,7 +249,9 @@ static void test_thread(void **state) {
     char c;
     sqlite3_close(make_database(f->from));
     assert_int_equal(pipe(threaded.ends), 0);
+    write_file(f->from, "backup.tmp", "of one who was killed", 21, 0600);
     struct backup *backup = backup_new(f->from, thread_snapshot, wake, &threaded);
+    assert_false(exists(f->from, "backup.tmp"));
     assert_false(backup_collect(backup, &client, &fd, f->error));
     assert_int_equal(backup_start(backup, 42, PASSPHRASE), 0);
     assert_int_equal(backup_start(backup, 43, PASSPHRASE), -EBUSY);
