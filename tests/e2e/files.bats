@@ -295,6 +295,20 @@ expect_end() { # CODE
     [ "$(ctl 6 receive "$IN")" = big ]
     cmp "$DIR/big" "$IN/big"
     [ "$(ls -A "$IN")" = $'big\nbig.part\nother' ]
+    # The daemon dies before it was told: what is there is not made a second time.
+    printf x >>"$DIR/big"
+    ctl 2 send -q --wait=60s "$TO" "$DIR/big"
+    rm "$IN/big" "$IN/big.part"
+    begin 6 receive "$IN"
+    hold_at_work "$IN" $size
+    kill_node 6
+    expect_end 3
+    [ -f "$IN/big" ]
+    start_again 6
+    [ "$(ctl 6 receive "$IN")" = big ]
+    cmp "$DIR/big" "$IN/big"
+    [ "$(ls -A "$IN")" = $'big\nother' ]
+    wait_until has_route 2 6
     # Many at once: each file once.
     for i in $(seq 40); do
         printf %s "$i" | ctl 2 send -q --wait=60s "$TO" - --name "small$i"
