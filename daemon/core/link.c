@@ -304,7 +304,7 @@ static bool is_copy(struct links *links, struct link *link, const struct session
 }
 
 void link_heard(struct links *links, struct link *link, struct mono now) {
-    link->last_heard = now;
+    link->view.heard = now;
     link->unanswered_since = MONO_NEVER;
     link->next_ping = MONO_NEVER;
     if (link->view.state == LINK_SUSPECT) {
@@ -470,7 +470,7 @@ static void arm_link(struct links *links, const struct link *link) {
     int64_t heartbeat = links->config.heartbeat_us;
     if (!link->view.dialled) /* one side asks; the other only if that did not happen */
         heartbeat += heartbeat / 8;
-    links_arm(links, mono_add(link->last_heard, links->config.timeout_us));
+    links_arm(links, mono_add(link->view.heard, links->config.timeout_us));
     links_arm(links, link->rekey_at);
     if (link->previous)
         links_arm(links, link->previous_until);
@@ -479,7 +479,7 @@ static void arm_link(struct links *links, const struct link *link) {
     else if (link->unanswered_since.us != INT64_MAX)
         links_arm(links, mono_add(link->unanswered_since, UNANSWERED_US));
     else
-        links_arm(links, mono_add(link->last_heard, heartbeat));
+        links_arm(links, mono_add(link->view.heard, heartbeat));
 }
 
 static void ask_if_quiet(struct links *links, struct link *link, struct mono now) {
@@ -498,7 +498,7 @@ static void ask_if_quiet(struct links *links, struct link *link, struct mono now
         link->next_ping =
             mono_add(now, link->view.state == LINK_SUSPECT ? PING_SUSPECT_US : PING_FAST_US);
     } else if (link->unanswered_since.us == INT64_MAX &&
-               now.us - link->last_heard.us >= heartbeat) {
+               now.us - link->view.heard.us >= heartbeat) {
         link_ping(links, link, now);
         link->unanswered_since = now;
     }
@@ -525,7 +525,7 @@ static void end_previous(struct links *links, struct link *link, struct mono now
 }
 
 static void link_tick(struct links *links, struct link *link, struct mono now, struct wall wall) {
-    if (now.us - link->last_heard.us >= links->config.timeout_us ||
+    if (now.us - link->view.heard.us >= links->config.timeout_us ||
         (link->view.state == LINK_PROBATION && now.us - link->view.since.us >= LINGER_US)) {
         link_end(links, link, LINK_CLOSED_SILENT);
         return;

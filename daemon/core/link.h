@@ -55,7 +55,7 @@ struct link_view {
     struct address seen_as;        /* where it sees us */
     bool dialled;                  /* by us */
     enum link_purpose purpose;
-    struct mono since;
+    struct mono since, heard; /* heard: anything of it, last */
     struct wall since_wall;
     int64_t rtt_us;          /* smoothed; -1 unmeasured */
     int64_t clock_offset_us; /* its wall time less ours, uncorrected */

@@ -116,7 +116,7 @@ struct link {
     struct link_view view;
     struct session *current, *previous;
     struct mono previous_until;
-    struct mono last_heard,
+    struct mono
         unanswered_since; /* MONO_NEVER: nothing out that was not followed by a sign of life */
     struct mono next_ping, rekey_at;
     uint8_t ping_token[8], challenge_token[8];

@@ -174,7 +174,6 @@ struct node *node_new(const struct node_config *config, const struct node_boot *
     set_time(node, mono, wall);
     node->started = node->publisher.started = node->minute = mono;
     node->heard = mono;
-    node->has_peers = config->n_bootstrap > 0;
     TAILQ_INIT(&node->queries);
     node->publisher.sequence = boot->sequence;
     budget_init(&node->budget, config->memory_max);
@@ -279,6 +278,10 @@ static void take_datagram(struct node *node, const struct datagram *datagram,
     node->counters.datagrams_in++;
     if (drop == DROP_NONE)
         node->heard = node->now;
+    if (drop == DROP_MAC && strangers_note(&node->strangers, &datagram->remote, node->now))
+        core_log(&node->config.trace, TRACE_INFO,
+                 "a datagram did not authenticate: another network.secret_file or network.name "
+                 "somewhere? (p2pctl doctor says from where)");
     node_count(node, drop);
     while (links_next_frame(node->links, &cell, node->now, &frame, &drop)) {
         node_count(node, take_frame(node, cell.slot, &frame));
@@ -464,7 +467,6 @@ static void take_event(struct node *node, const struct node_event *event) {
             take_result(node, &event->stored.v[i]);
         break;
     case EVENT_BOOTSTRAP:
-        node->has_peers = true;
         pool_add_bootstrap(node->pool, &event->bootstrap, node->now);
         break;
     case EVENT_RECONFIGURE:

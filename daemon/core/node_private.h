@@ -20,6 +20,7 @@
 #include "daemon/core/pool.h"
 #include "daemon/core/relay.h"
 #include "daemon/core/share.h"
+#include "daemon/core/strangers.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -125,8 +126,8 @@ struct node {
     struct mono pongs_from; /* answers to onion pings are rationed: a token bucket as a time */
     struct node_queries queries;
     size_t n_queries;
-    /* For the doctor: peers configured; the last good datagram; the disk. */
-    bool has_peers;
+    /* For the doctor: the last good datagram; those that were not; the disk. */
+    struct strangers strangers;
     struct mono heard, store_failed;
     int store_error;
     bool store_recovered;
@@ -192,7 +193,9 @@ void node_rules(struct node *node, uint64_t client);
 void node_trust(struct node *node, const struct request *request);
 
 /* node_doctor.c */
-void node_doctor(struct node *node, uint64_t client);
+void node_doctor(struct node *node, const struct request *request);
+/* How many messages wait for keys that are gone from where others are now. */
+uint64_t node_stranded(const struct node *node);
 void node_note_store(struct node *node, const struct store_result *result);
 
 /* node_request.c */

@@ -260,6 +260,7 @@ static void request_status(struct node *node, const struct request *request) {
     if (!answer.status)
         return;
     node_status(node, node->now, answer.status);
+    answer.status->outbox_stranded = node_stranded(node);
     effects_answer(node->effects, &answer);
 }
 
@@ -457,7 +458,7 @@ void node_request(struct node *node, const struct request *request) {
         node_rules(node, request->client);
         break;
     case REQUEST_DOCTOR:
-        node_doctor(node, request->client);
+        node_doctor(node, request);
         break;
     }
 }

@@ -330,24 +330,6 @@ void outbox_visit(const struct outbox *outbox,
                 return;
 }
 
-void outbox_silence(const struct outbox *outbox, struct outbox_silence *ret_silence) {
-    struct outbox_silence silence = {0, 0, {INT64_MAX}};
-    const struct out_flow *flow;
-    const struct out_message *message;
-    TAILQ_FOREACH(flow, &outbox->all_flows, all)
-    silence.recipients +=
-        flow->n_messages > flow->n_kept && (flow->unreachable || out_flow_is_silent(flow));
-    TAILQ_FOREACH(message, &outbox->all, all) {
-        if (message->kind == KIND_MAIL || !message->flow ||
-            (!message->flow->unreachable && !out_flow_is_silent(message->flow)))
-            continue;
-        silence.messages++;
-        if (message->created.us < silence.oldest.us)
-            silence.oldest = message->created;
-    }
-    *ret_silence = silence;
-}
-
 const struct outbox_counters *outbox_counters(const struct outbox *outbox) {
     return &outbox->counters;
 }

@@ -141,11 +141,19 @@ void outbox_count_old(const struct outbox *outbox, struct trust_report *trust);
  * what that one was written before. Answered ANSWER_TRUST when that is on disk, all of it at once; else
  * nothing has changed, and the answer says why. */
 void outbox_readdress(struct outbox *outbox, uint64_t client, const struct trust_report *trust);
-struct outbox_silence { /* recipients that are away though something waits for them */
-    size_t recipients, messages;
-    struct wall oldest; /* when the oldest of those messages was pushed */
+struct outbox_wait { /* a recipient to which messages are owed */
+    struct node_id recipient;
+    enum outbox_why why;
+    uint64_t messages, mailed; /* mailed: mailboxes have them */
+    struct wall oldest;        /* pushed */
+    struct wall expires;       /* the first of them */
+    uint64_t expiring;         /* expire before `soon` */
 };
-void outbox_silence(const struct outbox *outbox, struct outbox_silence *ret_silence);
+/* All of them, each once. 0, or -ENOMEM: none was shown. */
+int outbox_waits(const struct outbox *outbox, struct wall soon,
+                 void (*visit)(void *context, const struct outbox_wait *wait), void *context);
+/* Messages of before the start that are still to be read. */
+uint64_t outbox_unread(const struct outbox *outbox);
 const struct outbox_counters *outbox_counters(const struct outbox *outbox);
 
 #endif

@@ -324,10 +324,13 @@ static void flow_advance(struct outbox *outbox, struct out_flow *flow, struct mo
             break;
         error = parcel_advance(outbox, parcel, now);
     }
+    flow->why = error == -ENOMEM ? OUTBOX_MEMORY : error == -EINVAL ? OUTBOX_AWAY : OUTBOX_STORE;
     if (error == -ENOMEM)
         flow_pause(flow, now, MEMORY_PAUSE_US);
     else if (error)
         flow_fail(outbox, flow, now);
+    else
+        flow->why = OUTBOX_FLYING;
 }
 
 static void flow_trace(struct outbox *outbox, struct out_flow *flow) {
@@ -347,10 +350,26 @@ static void flow_send(struct outbox *outbox, struct out_flow *flow, struct mono 
     int error = out_flow_send(outbox, flow, now, wall);
     if (!error)
         out_flow_wake(outbox, flow);
-    else if (error == -EINVAL)
+    if (error == -ENOMEM)
+        flow->why = OUTBOX_MEMORY;
+    if (error == -EINVAL)
+        flow->why = OUTBOX_AWAY;
+    if (!error || error == -EAGAIN)
+        return;
+    if (error == -EINVAL)
         flow_fail(outbox, flow, now);
-    else if (error != -EAGAIN)
+    else
         flow_pause(flow, now, error == -ENOMEM ? MEMORY_PAUSE_US : EGRESS_PAUSE_US);
+}
+
+/* Is it known, has it keys, and if there is something to send, is there a way? */
+static bool flow_may_send(struct outbox *outbox, struct out_flow *flow, struct mono now,
+                          struct wall wall) {
+    if (!flow_refresh_keys(outbox, flow, wall)) {
+        flow->why = OUTBOX_AWAY;
+        return false;
+    }
+    return !flow_has_work(outbox, flow, now) || out_flow_has_path(outbox, flow, now, wall);
 }
 
 static void flow_run(struct outbox *outbox, struct out_flow *flow, struct mono now,
@@ -365,8 +384,7 @@ static void flow_run(struct outbox *outbox, struct out_flow *flow, struct mono n
     flow->idle_since = now;
     if (mono_is_due(flow->resume, now)) {
         out_flow_time_out(outbox, flow, now);
-        if (!flow_refresh_keys(outbox, flow, wall) ||
-            (flow_has_work(outbox, flow, now) && !out_flow_has_path(outbox, flow, now, wall))) {
+        if (!flow_may_send(outbox, flow, now, wall)) {
             flow_fail(outbox, flow, now);
         } else {
             flow->unreachable = false;

@@ -46,6 +46,20 @@ struct path_wish out_flow_wish(const struct out_flow *flow) {
                               .again = flow->shards_k == 0};
 }
 
+static enum outbox_why why_of(enum path_outcome outcome) {
+    switch (outcome) {
+    case PATH_OK:
+        break;
+    case PATH_UNKNOWN:
+        return OUTBOX_AWAY;
+    case PATH_NONE:
+        return OUTBOX_NO_ROUTE;
+    case PATH_STRICT:
+        return OUTBOX_STRICT;
+    }
+    return OUTBOX_FLYING;
+}
+
 static bool slot_draw(struct outbox *outbox, struct out_flow *flow, struct out_slot *slot,
                       struct mono now, struct wall wall) {
     struct passed passed;
@@ -56,7 +70,10 @@ static bool slot_draw(struct outbox *outbox, struct out_flow *flow, struct out_s
     wish.n_avoid = passed.n_relays;
     wish.firsts = passed.firsts;
     wish.n_firsts = passed.n_firsts;
-    if (path_draw(outbox->config.paths, &wish, now, wall, &slot->path, &fewer) != PATH_OK)
+    enum path_outcome outcome =
+        path_draw(outbox->config.paths, &wish, now, wall, &slot->path, &fewer);
+    flow->why = why_of(outcome);
+    if (outcome != PATH_OK)
         return false;
     if (!paths_reuse(outbox->config.paths))
         outbox->packets_left -=

@@ -187,8 +187,9 @@ struct out_flow { /* one recipient (and one kind of route asked for) */
     uint64_t stamp; /* sequence of the descriptor that the keys are from */
     uint8_t routing_key[KEY_LEN];
     bool unreachable;
-    struct mono resume; /* unreachable, no memory, egress full or the store failed: not before */
-    struct mono tried;  /* last attempt while unreachable or silent */
+    enum outbox_why why; /* it is; or it had no memory, when it last ran */
+    struct mono resume;  /* unreachable, no memory, egress full or the store failed: not before */
+    struct mono tried;   /* last attempt while unreachable or silent */
     struct mono draw_after; /* a further path could not be had: not tried before */
     int64_t retry_us;
     struct mono idle_since;

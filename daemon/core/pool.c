@@ -69,6 +69,17 @@ unsigned pool_spares(const struct pool *pool) {
     return (unsigned)pool->n_spares;
 }
 
+unsigned pool_peers(const struct pool *pool, unsigned *ret_self) {
+    unsigned n = 0;
+    *ret_self = 0;
+    for (size_t i = 0; i < pool->book.n; i++) {
+        n += pool->book.contacts[i].configured;
+        *ret_self +=
+            pool->book.contacts[i].configured && pool->book.contacts[i].kind == CONTACT_SELF;
+    }
+    return n;
+}
+
 /* ---- Who is there ---- */
 
 struct census pool_census(const struct pool *pool) {

@@ -53,5 +53,7 @@ void pool_stored(struct pool *pool, const struct store_result *result, struct mo
 void pool_tick(struct pool *pool, struct mono now, struct wall wall);
 struct mono pool_next(const struct pool *pool);
 unsigned pool_spares(const struct pool *pool);
+/* Addresses of configured peers, those of names included; of them: which turned out to be ourselves. */
+unsigned pool_peers(const struct pool *pool, unsigned *ret_self);
 
 #endif

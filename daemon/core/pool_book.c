@@ -75,9 +75,13 @@ void book_configure(struct book *book, const struct address *address) {
         if (!failed || contact->failures > failed->failures)
             failed = contact;
     }
-    if (n >= BOOK_CONFIGURED_MAX)
+    if (n >= BOOK_CONFIGURED_MAX) {
         failed->kind = CONTACT_GOSSIPED;
-    book_note(book, address, CONTACT_BOOTSTRAP);
+        failed->configured = false;
+    }
+    struct contact *contact = book_note(book, address, CONTACT_BOOTSTRAP);
+    if (contact)
+        contact->configured = true;
 }
 
 bool book_is_lost(const struct contact *contact, struct mono now) {

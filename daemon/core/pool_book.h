@@ -24,6 +24,7 @@ struct contact {
     struct node_id id; /* all zero: not known */
     enum contact_kind kind;
     unsigned failures;  /* dials in vain, one after the other */
+    bool configured;    /* a peer's, whatever became of it */
     bool refused;       /* full, when last asked */
     struct mono next;   /* not before */
     struct mono barred; /* disconnected by hand: not let in before, either */

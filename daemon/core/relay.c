@@ -109,6 +109,12 @@ static bool month_allows(struct relay *relay, struct wall wall) {
     return true;
 }
 
+bool relay_month_is_used_up(const struct relay *relay, struct wall wall, int64_t *ret_left_us) {
+    *ret_left_us = MONTH_DAYS_US - wall.us % MONTH_DAYS_US;
+    return relay->month > 0 && relay->month_number == (uint64_t)(wall.us / MONTH_DAYS_US) &&
+           relay->month_bytes + DATAGRAM_LEN > relay->month;
+}
+
 static enum drop drop_of(int error) {
     return error == 0 ? DROP_NONE : error == -ENOTCONN ? DROP_NO_ROUTE : DROP_QUEUE;
 }

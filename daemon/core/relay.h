@@ -23,6 +23,8 @@ enum drop relay_packet(struct relay *relay, unsigned from, uint64_t to, uint8_t 
                        struct mono now, struct wall wall);
 void relay_tick(struct relay *relay, struct mono now);
 struct mono relay_next(const struct relay *relay);
+/* Nothing more is forwarded in this month; *ret_left_us: until the next one. */
+bool relay_month_is_used_up(const struct relay *relay, struct wall wall, int64_t *ret_left_us);
 uint64_t relay_dropped(const struct relay *relay); /* from the queues */
 
 #endif

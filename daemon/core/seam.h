@@ -353,6 +353,11 @@ struct push_item {
     size_t size;
 };
 
+struct host_report {             /* a peer's name that could not be looked up */
+    char name[264];              /* as configured */
+    char why[96];                /* the resolver's words */
+    int64_t failing_us, next_us; /* since the first failure; until the next try */
+};
 struct request {
     uint64_t client; /* the shell's number of the connection; answers carry it */
     enum request_kind kind;
@@ -422,6 +427,10 @@ struct request {
         struct {
             struct address address;
         } connect;
+        struct { /* what the shell knows and we do not; borrowed during the event */
+            const struct host_report *hosts;
+            size_t n_hosts;
+        } doctor;
     };
 };
 
@@ -455,7 +464,8 @@ struct status_report {
     unsigned pool_neighbours, pool_min, pool_max, pool_spare;
     size_t directory_nodes, directory_relays; /* ourselves included */
     uint64_t inbox_waiting, outbox_pending;
-    bool network_open;                   /* it has no secret */
+    bool network_open;        /* it has no secret */
+    uint64_t outbox_stranded; /* of outbox_pending: to a key that is gone from where another is */
     uint64_t mail_held, mail_held_bytes; /* kept for others; not among outbox_pending */
     int64_t clock_offset_us;             /* the correction in force */
     int64_t clock_error_us;              /* how far the machine's clock is behind the neighbours' */
@@ -526,6 +536,17 @@ struct trust_report {
     struct trust_old old[TRUST_OLD_MAX];
     size_t n_old;
 };
+/* Why messages to one recipient are not delivered yet. */
+enum outbox_why {
+    OUTBOX_FLYING = 0, /* on their way, or about to be sent */
+    OUTBOX_AWAY,       /* it is not known, or has no key just now: not in the network */
+    OUTBOX_SILENT,     /* sent again and again, with no answer */
+    OUTBOX_NO_ROUTE,
+    OUTBOX_STRICT, /* none with as many relays as asked for */
+    OUTBOX_MEMORY,
+    OUTBOX_STORE, /* it does not read, or does not take them (those to ourselves) */
+    OUTBOX_WHYS
+};
 enum finding_level { FINDING_OK, FINDING_NOTE, FINDING_TROUBLE };
 /* What only the shell around the node can see: each is a finding of the doctor's while it lasts. */
 enum machine_topic {
@@ -539,7 +560,7 @@ enum machine_topic {
 struct finding { /* of the doctor: no remote bytes unescaped */
     enum finding_level level;
     const char *topic; /* "neighbours", "address", "clock", "disk", "keys", "delivery", ... */
-    char text[256];    /* what is, and what to do about it */
+    char text[768];    /* what is, and what to do about it */
 };
 enum answer_kind {
     ANSWER_TEXT,     /* nothing but code and text */

@@ -416,6 +416,7 @@ static bool encode_status(struct encoder *encoder, const struct status_report *r
     status.directory_relays = report->directory_relays;
     status.inbox_waiting = report->inbox_waiting;
     status.outbox_pending = report->outbox_pending;
+    status.outbox_stranded = report->outbox_stranded;
     status.mail_held = report->mail_held;
     status.mail_bytes = report->mail_held_bytes;
     status.network = report->network_open ? 1 : 2;

@@ -10,6 +10,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -17,11 +18,16 @@
 #define FOUND_MAX 64
 #define ADDRESSES_EACH 4 /* of one name; more would let one name fill the pool's list */
 #define HOST_LEN 264
+#define WHY_LEN 96
 #define PAUSE_FIRST_S 1
 #define PAUSE_MAX_S 300
 
 struct host {
+    char text[HOST_LEN]; /* as configured */
     char name[HOST_LEN];
+    char why[WHY_LEN]; /* "": it does not fail */
+    bool is_news;
+    struct timespec failing; /* CLOCK_MONOTONIC: since the first of the failures in a row */
     uint16_t port;
     bool done;
     int pause_s;
@@ -85,15 +91,28 @@ static bool to_address(const struct addrinfo *info, uint16_t port, struct addres
     return info->ai_family == AF_INET || info->ai_family == AF_INET6;
 }
 
-static size_t look_up(const struct host *host, struct address found[ADDRESSES_EACH]) {
+static void set_why(char why[WHY_LEN], int error, int system) {
+    bool is_system = false;
+#ifdef EAI_SYSTEM
+    is_system = error == EAI_SYSTEM;
+#endif
+    snprintf(why, WHY_LEN, "%s", is_system ? strerror(system) : gai_strerror(error));
+}
+
+static size_t look_up(const struct host *host, struct address found[ADDRESSES_EACH],
+                      char ret_why[WHY_LEN]) {
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_DGRAM};
     struct addrinfo *list = NULL;
     size_t n = 0;
-    if (getaddrinfo(host->name, NULL, &hints, &list) != 0)
+    int error = getaddrinfo(host->name, NULL, &hints, &list);
+    if (error != 0) {
+        set_why(ret_why, error, errno);
         return 0;
+    }
     for (const struct addrinfo *info = list; info && n < ADDRESSES_EACH; info = info->ai_next)
         n += to_address(info, host->port, &found[n]);
     freeaddrinfo(list);
+    snprintf(ret_why, WHY_LEN, "%s", n > 0 ? "" : "it has no IP address");
     return n;
 }
 
@@ -125,6 +144,17 @@ static struct host *wait_for_host(struct resolve *resolve) {
     return NULL;
 }
 
+/* What it fails for. True: it is news. */
+static bool note_why(struct host *host, const char why[WHY_LEN]) {
+    if (strcmp(host->why, why) == 0)
+        return false;
+    if (host->why[0] == '\0')
+        clock_gettime(CLOCK_MONOTONIC, &host->failing);
+    memcpy(host->why, why, WHY_LEN);
+    host->is_news = true;
+    return true;
+}
+
 static void take_found(struct resolve *resolve, struct host *host, const struct address *found,
                        size_t n) {
     for (size_t i = 0; i < n && resolve->n_found < FOUND_MAX; i++)
@@ -143,12 +173,14 @@ static void *run(void *context) {
     while ((host = wait_for_host(resolve))) {
         struct address found[ADDRESSES_EACH];
         struct host question = *host;
+        char why[WHY_LEN] = "";
         pthread_mutex_unlock(&resolve->lock);
-        size_t n = look_up(&question, found);
+        size_t n = look_up(&question, found, why);
         pthread_mutex_lock(&resolve->lock);
         take_found(resolve, host, found, n);
+        bool is_news = note_why(host, why);
         /* Under the lock, so that resolve_free is final. */
-        if (n > 0 && !resolve->closed)
+        if ((n > 0 || is_news) && !resolve->closed)
             resolve->wake(resolve->context);
     }
     pthread_mutex_unlock(&resolve->lock);
@@ -160,6 +192,7 @@ static void *run(void *context) {
 
 /* Split HOST[:PORT]; what it may look like was checked with the configuration. */
 static int parse_host(const char *text, struct host *ret_host) {
+    const char *whole = text;
     if (strncmp(text, "udp://", 6) == 0)
         text += 6;
     size_t length = strcspn(text, ":");
@@ -167,9 +200,22 @@ static int parse_host(const char *text, struct host *ret_host) {
         return -EINVAL;
     *ret_host = (struct host){.pause_s = PAUSE_FIRST_S, .port = ADDRESS_PORT_DEFAULT};
     memcpy(ret_host->name, text, length);
+    snprintf(ret_host->text, HOST_LEN, "%s", whole);
     if (text[length] == ':')
         ret_host->port = (uint16_t)strtoul(text + length + 1, NULL, 10);
     return 0;
+}
+
+/* Without a thread nothing is looked up: then that is what each name fails for. */
+static int start_locked(struct resolve *resolve) {
+    char why[WHY_LEN] = "";
+    int r = resolve->has_thread ? 0 : process_thread(run, resolve);
+    resolve->has_thread = r == 0;
+    if (r < 0)
+        snprintf(why, sizeof why, "no thread can be started for that: %s", strerror(-r));
+    for (size_t i = 0; r < 0 && i < resolve->n_hosts; i++)
+        note_why(&resolve->hosts[i], why);
+    return r;
 }
 
 static int add_locked(struct resolve *resolve, const struct host *host) {
@@ -179,12 +225,7 @@ static int add_locked(struct resolve *resolve, const struct host *host) {
     if (resolve->n_hosts == HOSTS_MAX)
         return -E2BIG;
     resolve->hosts[resolve->n_hosts++] = *host;
-    int r = resolve->has_thread ? 0 : process_thread(run, resolve);
-    if (r < 0)
-        resolve->n_hosts--;
-    else
-        resolve->has_thread = true;
-    return r;
+    return start_locked(resolve);
 }
 
 int resolve_add(struct resolve *resolve, const char *text) {
@@ -206,8 +247,48 @@ void resolve_refresh(struct resolve *resolve) {
         resolve->hosts[i].pause_s = PAUSE_FIRST_S;
         resolve->hosts[i].due = 0;
     }
+    if (resolve->n_hosts > 0)
+        (void)start_locked(resolve); /* kept as its names' reason */
     pthread_cond_signal(&resolve->changed);
     pthread_mutex_unlock(&resolve->lock);
+}
+
+static int64_t us_since(const struct timespec *then) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (now.tv_sec - then->tv_sec) * US_PER_S + (now.tv_nsec - then->tv_nsec) / 1000;
+}
+
+static struct host_report report_of(const struct host *host) {
+    struct host_report report = {.failing_us = us_since(&host->failing)};
+    int64_t left_s = host->due - time(NULL);
+    snprintf(report.name, sizeof report.name, "%s", host->text);
+    snprintf(report.why, sizeof report.why, "%s", host->why);
+    report.next_us = left_s > 0 ? left_s * US_PER_S : 0;
+    return report;
+}
+
+size_t resolve_failing(struct resolve *resolve, struct host_report *ret_reports, size_t max) {
+    size_t n = 0;
+    pthread_mutex_lock(&resolve->lock);
+    for (size_t i = 0; i < resolve->n_hosts && n < max; i++)
+        if (resolve->hosts[i].why[0] != '\0')
+            ret_reports[n++] = report_of(&resolve->hosts[i]);
+    pthread_mutex_unlock(&resolve->lock);
+    return n;
+}
+
+bool resolve_news(struct resolve *resolve, struct host_report *ret_report) {
+    bool any = false;
+    pthread_mutex_lock(&resolve->lock);
+    for (size_t i = 0; i < resolve->n_hosts && !any; i++) {
+        any = resolve->hosts[i].is_news;
+        if (any)
+            *ret_report = report_of(&resolve->hosts[i]);
+        resolve->hosts[i].is_news = false;
+    }
+    pthread_mutex_unlock(&resolve->lock);
+    return any;
 }
 
 bool resolve_collect(struct resolve *resolve, struct address *ret_address) {

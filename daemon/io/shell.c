@@ -197,10 +197,28 @@ static void on_stored(struct ev_loop *loop, ev_async *watcher, int events) {
         control_hold(shell->control, store_is_full(shell->store));
 }
 
+/* A name is told of when it begins to fail, and when it is found again; in between the doctor knows. */
+static void tell_names(struct shell *shell) {
+    struct host_report host;
+    while (resolve_news(shell->resolve, &host)) {
+        if (!shell_has_peer(&shell->config->peers, host.name))
+            continue;
+        if (host.why[0] != '\0')
+            log_warning(&shell->log,
+                        "the peer %s cannot be looked up: %s; it is tried again, and p2pctl doctor "
+                        "says when",
+                        host.name, host.why);
+        else
+            log_info(&shell->log, "the peer %s is found", host.name);
+    }
+}
+
 static void on_resolved(struct ev_loop *loop, ev_async *watcher, int events) {
     struct shell *shell = ev_userdata(loop);
     struct node_event event = {.kind = EVENT_BOOTSTRAP};
     (void)watcher, (void)events;
+    if (!shell->leaving)
+        tell_names(shell);
     while (!shell->leaving && resolve_collect(shell->resolve, &event.bootstrap))
         shell_step(shell, &event);
 }
@@ -267,9 +285,29 @@ void shell_wake_backed_up(void *context) {
 
 /* ---- The control socket's side ---- */
 
+/* Of the names that cannot be looked up those that are configured still: a reload may have taken
+ * some away. */
+static size_t failing_peers(struct shell *shell, struct host_report reports[CONFIG_HOSTS_MAX]) {
+    size_t n = 0, all = resolve_failing(shell->resolve, reports, CONFIG_HOSTS_MAX);
+    for (size_t i = 0; i < all; i++)
+        if (shell_has_peer(&shell->config->peers, reports[i].name))
+            reports[n++] = reports[i];
+    return n;
+}
+
+static void ask_doctor(struct shell *shell, const struct request *request) {
+    struct host_report reports[CONFIG_HOSTS_MAX];
+    struct node_event event = {.kind = EVENT_REQUEST, .request = *request};
+    event.request.doctor.hosts = reports;
+    event.request.doctor.n_hosts = failing_peers(shell, reports);
+    shell_step(shell, &event);
+}
+
 static void on_request(void *context, const struct request *request) {
     struct shell *shell = context;
-    if (!shell->leaving)
+    if (!shell->leaving && request->kind == REQUEST_DOCTOR)
+        ask_doctor(shell, request);
+    else if (!shell->leaving)
         shell_step(shell, &(struct node_event){.kind = EVENT_REQUEST, .request = *request});
 }
 

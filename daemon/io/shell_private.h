@@ -71,6 +71,8 @@ struct wall shell_wall(const struct shell *shell);
 void shell_step(struct shell *shell, struct node_event *event);
 /* A peer as configured: an address at once, a name once it is resolved. */
 void shell_introduce(struct shell *shell, const char *host);
+/* Is it configured, in just these words? */
+bool shell_has_peer(const struct config_hosts *peers, const char *host);
 void shell_node_config(struct shell *shell, struct node_config *ret_config);
 /* Read the configuration again; on failure the old one stays. 0, or negative errno and a line. */
 int shell_reload(struct shell *shell, char error[FAILURE_MAX]);

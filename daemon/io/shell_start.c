@@ -123,7 +123,7 @@ void shell_introduce(struct shell *shell, const char *host) {
         log_warning(&shell->log, "peer %s: cannot look it up: %s", host, strerror(-r));
 }
 
-static bool has_peer(const struct config_hosts *peers, const char *host) {
+bool shell_has_peer(const struct config_hosts *peers, const char *host) {
     for (size_t i = 0; i < peers->n; i++)
         if (strcmp(peers->v[i], host) == 0)
             return true;
@@ -389,7 +389,7 @@ static void take_over(struct shell *shell, struct config *fresh,
     struct config_hosts *before = &shell->config->peers;
     config_keep_fixed(fresh, shell->config, warn_fixed, shell);
     for (size_t i = 0; i < fresh->peers.n; i++)
-        if (!has_peer(before, fresh->peers.v[i]))
+        if (!shell_has_peer(before, fresh->peers.v[i]))
             shell_introduce(shell, fresh->peers.v[i]);
     *shell->config = *fresh;
     shell->log.level = (enum log_level)fresh->log_level;

@@ -40,15 +40,22 @@ has_file() { # N NAME
     head -c 300000 /dev/urandom >"$DIR/a.file"
     ctl 2 send "$NET.16" "$DIR/a.file"
     install_16_anew
+    expect_exit 1 ctl 2 doctor
+    [[ $OUT == *'trouble keys: '*"${OLD_ID:0:16}"*"${NEW_ID:0:16}"*'3 messages wait'*"trust --resend $NET.16"* ]]
     expect_exit 0 ctl 2 trust "$NET.16"
     [[ $OUT == *"$NEW_ID"* ]]
     [[ $OUT == *'3 messages wait for the key before, '"$OLD_ID"*"p2pctl trust --resend $NET.16"* ]]
+    expect_exit 1 ctl 2 doctor # they wait as before
+    [[ $OUT == *'trouble keys: '*"${OLD_ID:0:16}"*"${NEW_ID:0:16}"*'3 messages wait'*"trust --resend $NET.16"* ]]
+    [[ $(ctl 2 status) == *'3 pending, of them 3 for a key that is gone'* ]]
     ctl 2 push --wait=60s "$NET.16" three
     expect_exit 0 ctl 2 trust --resend --json "$NET.16"
     jq -e --arg old "$OLD_ID" --arg new "$NEW_ID" \
         '.code == 0 and .resent and .id == $new and .old[0].id == $old and .old[0].messages == 3' <<<"$OUT"
     expect_exit 0 ctl 2 trust --resend "$NET.16" # a second time there is nothing
     [[ $OUT == *'no message waits for a key before it'* ]]
+    [ "$(field 2 .outbox.key_gone)" -eq 0 ]
+    fails grep -q keys <<<"$(ctl 2 doctor)"
     for id in "$one" "$two"; do
         expect_exit 0 ctl 2 status --wait=60s "$id" # under the ids that they had
         [ "$OUT" = delivered ]

@@ -1,4 +1,4 @@
-/* link: daemon/core/outbox daemon/core/outbox_put daemon/core/outbox_readdress daemon/core/outbox_load daemon/core/base daemon/core/outbox_batch daemon/core/outbox_message daemon/core/outbox_watch daemon/core/outbox_local daemon/core/outbox_parcel daemon/core/outbox_flow daemon/core/outbox_ack daemon/core/parcel daemon/core/shard daemon/core/noise daemon/core/outbox_send daemon/core/outbox_window daemon/core/outbox_mail daemon/core/outbox_deposit daemon/core/mail daemon/core/path_silence */
+/* link: daemon/core/outbox daemon/core/outbox_put daemon/core/outbox_readdress daemon/core/outbox_wait daemon/core/outbox_load daemon/core/base daemon/core/outbox_batch daemon/core/outbox_message daemon/core/outbox_watch daemon/core/outbox_local daemon/core/outbox_parcel daemon/core/outbox_flow daemon/core/outbox_ack daemon/core/parcel daemon/core/shard daemon/core/noise daemon/core/outbox_send daemon/core/outbox_window daemon/core/outbox_mail daemon/core/outbox_deposit daemon/core/mail daemon/core/path_silence */
 /* The outbox alone: what it answers when, what it sends when nobody answers, what it believes. Node
  * 0 is ours, node 1 the recipient; the test is the store and the recipient. */
 #include "tests/unit/fake_delivery.h"
@@ -1326,24 +1326,76 @@ static bool count_recipient(void *context, const struct node_id *recipient) {
     return true;
 }
 
-static void test_silence(void **state) {
+struct waits {
+    struct outbox_wait v[4];
+    size_t n;
+};
+static void note_wait(void *context, const struct outbox_wait *wait) {
+    struct waits *waits = context;
+    assert_true(waits->n < 4);
+    waits->v[waits->n++] = *wait;
+}
+/* The one recipient that something waits for. */
+static struct outbox_wait only_wait(void) {
+    struct waits waits = {.n = 0};
+    struct wall soon = {wall_now().us + 10 * US_PER_MINUTE};
+    assert_int_equal(outbox_waits(outbox, soon, note_wait, &waits), 0);
+    assert_int_equal(waits.n, 1);
+    return waits.v[0];
+}
+
+static void test_why_messages_wait(void **state) {
     (void)state;
-    struct outbox_silence silence;
     unsigned recipients = 0;
     struct wall created = wall_now();
+    struct waits none = {.n = 0};
+    assert_int_equal(outbox_waits(outbox, created, note_wait, &none), 0);
+    assert_int_equal(none.n, 0);
     assert_false(outbox_has_written(outbox, &fake_identities[1].id));
     fake_path_outcome = PATH_NONE;
-    pushed(1, 10);
-    outbox_silence(outbox, &silence);
-    assert_int_equal(silence.recipients, 1);
-    assert_int_equal(silence.messages, 1);
-    assert_int_equal(silence.oldest.us, created.us);
+    struct request first = pushed(1, 10);
+    struct outbox_wait wait = only_wait();
+    assert_true(node_id_is_equal(&wait.recipient, &fake_identities[1].id));
+    assert_int_equal(wait.why, OUTBOX_NO_ROUTE);
+    assert_int_equal(wait.messages, 1);
+    assert_int_equal(wait.oldest.us, created.us);
+    assert_int_equal(wait.expires.us, created.us + US_PER_HOUR);
+    assert_int_equal(wait.expiring, 0);
     assert_int_equal(outbox_pending_to(outbox, &fake_identities[1].id), 1);
     assert_int_equal(outbox_pending_to(outbox, &fake_identities[2].id), 0);
     assert_true(outbox_has_written(outbox, &fake_identities[1].id));
     assert_false(outbox_has_written(outbox, &fake_identities[2].id));
     outbox_visit(outbox, count_recipient, &recipients);
     assert_int_equal(recipients, 1);
+    static const struct {
+        enum path_outcome outcome;
+        enum outbox_why why;
+    } cases[] = {
+        {PATH_STRICT, OUTBOX_STRICT}, {PATH_UNKNOWN, OUTBOX_AWAY}, {PATH_NONE, OUTBOX_NO_ROUTE}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        fake_path_outcome = cases[i].outcome;
+        outbox_kick(outbox, NULL, now);
+        pass_until(mono_add(now, 2 * US_PER_S));
+        assert_int_equal(only_wait().why, cases[i].why);
+    }
+    fake_known[1] = false; /* nothing is known of it */
+    outbox_kick(outbox, NULL, now);
+    pass_until(mono_add(now, 2 * US_PER_S));
+    assert_int_equal(only_wait().why, OUTBOX_AWAY);
+    fake_known[1] = true;
+    fake_path_outcome = PATH_OK; /* there is a way, and no answer */
+    outbox_kick(outbox, NULL, now);
+    pass_until(mono_add(now, US_PER_MINUTE));
+    assert_int_equal(only_wait().why, OUTBOX_SILENT);
+    pass_until(mono_add(now, 57 * US_PER_MINUTE));
+    assert_int_equal(only_wait().expiring, 1);
+    struct request cancel = {.client = 5, .kind = REQUEST_CANCEL};
+    cancel.message.id = first.push.id;
+    outbox_cancel(outbox, &cancel, now, wall_now());
+    give_all();
+    none.n = 0;
+    assert_int_equal(outbox_waits(outbox, created, note_wait, &none), 0);
+    assert_int_equal(none.n, 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -1400,7 +1452,7 @@ int main(int argc, char **argv) {
         TEST(test_many_beyond_a_bound),
         TEST(test_many_whose_client_goes),
         TEST(test_batches_are_bounded),
-        TEST(test_silence),
+        TEST(test_why_messages_wait),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     free(fake_wire);

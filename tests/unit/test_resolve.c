@@ -74,7 +74,7 @@ static void wake(void *context) {
     pthread_mutex_unlock(&world.lock);
 }
 
-static void await(const unsigned *counter, unsigned wanted) {
+static unsigned wait_for(const unsigned *counter, unsigned wanted) {
     struct timespec deadline;
     int r = 0;
     clock_gettime(CLOCK_REALTIME, &deadline);
@@ -82,7 +82,20 @@ static void await(const unsigned *counter, unsigned wanted) {
     pthread_mutex_lock(&world.lock);
     while (*counter < wanted && r == 0)
         r = pthread_cond_timedwait(&world.changed, &world.lock, &deadline);
-    assert_int_equal(*counter, wanted);
+    unsigned got = *counter;
+    pthread_mutex_unlock(&world.lock);
+    return got;
+}
+static void await(const unsigned *counter, unsigned wanted) {
+    assert_int_equal(wait_for(counter, wanted), wanted);
+}
+static void await_more(const unsigned *counter, unsigned than) {
+    assert_true(wait_for(counter, than + 1) > than);
+}
+
+static void set_failures(unsigned n) {
+    pthread_mutex_lock(&world.lock);
+    world.failures = n;
     pthread_mutex_unlock(&world.lock);
 }
 
@@ -137,8 +150,59 @@ static void test_a_refresh_goes_on_until_there_is_an_answer(void **state) {
     await(&world.woken, 1);
     world.failures = 1;
     resolve_refresh(resolve);
-    await(&world.woken, 2); /* after the first pause */
+    await(&world.woken, 3); /* it fails; after the first pause it does not */
     assert_int_equal(world.asked, 3);
+}
+
+/* It stays known, with the reason, until it is found; what is news is told once. */
+static void test_a_name_that_fails(void **state) {
+    struct resolve *resolve = *state;
+    struct host_report report;
+    set_failures(UINT32_MAX);
+    assert_false(resolve_news(resolve, &report));
+    assert_int_equal(resolve_add(resolve, "udp://one.example:77"), 0);
+    await(&world.woken, 1); /* by the failure */
+    assert_int_equal(collect(resolve, 1, 77), 0);
+    assert_int_equal(resolve_failing(resolve, &report, 1), 1);
+    assert_string_equal(report.name, "udp://one.example:77");
+    assert_string_equal(report.why, gai_strerror(EAI_AGAIN));
+    assert_in_range(report.failing_us, 0, WAIT_S * US_PER_S);
+    assert_in_range(report.next_us, 0, 300 * US_PER_S);
+    assert_int_equal(resolve_failing(resolve, &report, 0), 0);
+    assert_true(resolve_news(resolve, &report));
+    assert_string_equal(report.why, gai_strerror(EAI_AGAIN));
+    assert_false(resolve_news(resolve, &report));
+    set_failures(0);
+    await(&world.woken, 2); /* after a pause: there it is */
+    assert_int_equal(collect(resolve, 1, 77), 1);
+    assert_int_equal(resolve_failing(resolve, &report, 1), 0);
+    assert_true(resolve_news(resolve, &report));
+    assert_string_equal(report.why, "");
+    assert_false(resolve_news(resolve, &report));
+}
+
+/* Tried again and failing the same way is no news. */
+static void test_the_same_failure_is_told_once(void **state) {
+    struct resolve *resolve = *state;
+    struct host_report report;
+    set_failures(UINT32_MAX);
+    assert_int_equal(resolve_add(resolve, "one.example"), 0);
+    await(&world.woken, 1);
+    assert_true(resolve_news(resolve, &report));
+    resolve_refresh(resolve);
+    await_more(&world.asked, 1);
+    assert_false(resolve_news(resolve, &report));
+    assert_int_equal(resolve_failing(resolve, &report, 1), 1);
+}
+
+static void test_a_name_without_an_address(void **state) {
+    struct resolve *resolve = *state;
+    struct host_report report;
+    world.n = 0;
+    assert_int_equal(resolve_add(resolve, "none.example"), 0);
+    await(&world.woken, 1);
+    assert_int_equal(resolve_failing(resolve, &report, 1), 1);
+    assert_string_equal(report.why, "it has no IP address");
 }
 
 static void test_a_name_gives_four_addresses_at_most(void **state) {
@@ -155,6 +219,9 @@ int main(void) {
         TEST(test_a_name_is_asked_for_once),
         TEST(test_a_refresh_asks_anew),
         TEST(test_a_refresh_goes_on_until_there_is_an_answer),
+        TEST(test_a_name_that_fails),
+        TEST(test_the_same_failure_is_told_once),
+        TEST(test_a_name_without_an_address),
         TEST(test_a_name_gives_four_addresses_at_most),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,55 @@
+#!/usr/bin/env bats
+# What doctor says is so: each trouble is brought about with real daemons, and named.
+load helpers
+
+QUICK=(--set link.heartbeat=1s --set link.timeout=10s --set pool.min=1)
+
+setup() {
+    new_folder
+}
+teardown() {
+    stop_all
+}
+says() { # N PATTERN: whatever the exit code
+    local out
+    out=$(ctl "$1" doctor) || true
+    # shellcheck disable=SC2053 # a pattern
+    [[ $out == $2 ]]
+}
+says_well() { # N
+    ctl "$1" doctor | grep -q 'all is well'
+}
+
+@test "a peer's name that cannot be looked up is named, with the resolver's words and the next try" {
+    start_node 9 --peer no.such.invalid:4000
+    wait_until says 9 '*the peer no.such.invalid:4000 cannot be looked up: ?* (for *; next try *)*'
+    expect_exit 1 ctl 9 doctor
+    [[ $OUT == *'no address is known of the peer configured'* ]]
+    [[ $OUT != *'no peer is configured'* ]]
+    grep -q 'warning: the peer no.such.invalid:4000 cannot be looked up: ..*' "$DIR/9.log"
+    [ "$(grep -c 'cannot be looked up' "$DIR/9.log")" -eq 1 ] # not at every try
+    start_node 8 --peer "$NET.8"
+    wait_until says 8 '*the peer configured is this node itself*'
+}
+
+@test "a machine with another secret that knocks is told of by its address; nobody else is" {
+    start_network 2 3 -- "${QUICK[@]}"
+    wait_until says_well 2
+    head -c 32 /dev/urandom | base64 >"$DIR/secret"
+    chmod 600 "$DIR/secret"
+    start_node 7 --peer "$NET.2" --set network.secret_file="$DIR/secret"
+    wait_until says 2 "*note*[0-9] datagram* from $NET.7 did not authenticate, the last * ago*"
+    fails says_well 2
+    expect_exit 0 ctl 2 doctor
+    [ "$(grep -c 'did not authenticate' <<<"$OUT")" -eq 1 ]
+    [ "$(grep -c 'did not authenticate' "$DIR/2.log")" -eq 1 ]
+}
+
+@test "a neighbour that is silent is named; when it is back all is well" {
+    start_network 2 3 4 -- "${QUICK[@]}" --name somebody
+    wait_until says_well 2
+    kill -STOP "$(pid_of 3)"
+    wait_until says 2 "*the neighbour somebody ($NET.3:$PORT, ????????????????) has been silent for * s*"
+    kill -CONT "$(pid_of 3)"
+    wait_until says_well 2
+}
