@@ -136,6 +136,7 @@ static void describe(struct record *record, const struct descriptor *descriptor,
     entry->received = now;
     entry->relay = descriptor->relay;
     entry->mailbox = descriptor->mailbox;
+    entry->cut_off = false;
     if (signed_at.us > entry->last_seen.us)
         entry->last_seen = signed_at;
     record->hash = digest_hash(entry->prefix, entry->sequence);
@@ -403,6 +404,14 @@ const struct directory_entry *directory_at(const struct directory *directory, si
     return i < directory->n_live ? &directory->records[i]->entry : NULL;
 }
 
+size_t directory_known(const struct directory *directory) {
+    return directory->n_records;
+}
+
+const struct directory_entry *directory_known_at(const struct directory *directory, size_t i) {
+    return i < directory->n_records ? &directory->records[i]->entry : NULL;
+}
+
 const struct directory_entry *directory_random(const struct directory *directory) {
     if (directory->n_live == 0)
         return NULL;
@@ -410,6 +419,30 @@ const struct directory_entry *directory_random(const struct directory *directory
 }
 
 /* ---- What we learn of an entry otherwise ---- */
+
+struct look {
+    struct directory *directory;
+    struct wall wall;
+};
+
+static void see(void *context, uint64_t prefix) {
+    const struct look *look = context;
+    struct record *record = directory_record(look->directory, prefix);
+    if (!record || !record->entry.live)
+        return;
+    record->entry.cut_off = false;
+    record->entry.last_seen = look->wall;
+}
+
+void directory_look_around(struct directory *directory, struct wall wall) {
+    struct look look = {directory, wall};
+
+    for (size_t i = 0; i < directory->n_records; i++)
+        directory->records[i]->entry.cut_off = true;
+    if (!topology_visit_reached(directory->topology, see, &look))
+        for (size_t i = 0; i < directory->n_records; i++)
+            directory->records[i]->entry.cut_off = false; /* nothing was learnt */
+}
 
 void directory_handshaken(struct directory *directory, const struct node_id *id,
                           const struct address *address, struct wall now) {

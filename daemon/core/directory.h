@@ -29,14 +29,17 @@ struct directory_entry {
     uint64_t prefix;
     uint64_t sequence;
     struct mono received; /* when this version came */
-    struct wall
-        last_seen; /* wall time of the newest descriptor, or of its last sign of life as our neighbour */
+    /* When links last led to it (directory_look_around), or a handshake of ours; of one for which neither was so, when the newest
+     * descriptor was signed. */
+    struct wall last_seen;
     const uint8_t *bytes;                    /* verbatim */
     const struct acquaintance *acquaintance; /* NULL: known by its descriptor alone */
     uint16_t length;
     bool relay, mailbox;
     bool
         live; /* its keys hold: counts as a node of the network. Kept entries may have outlived theirs */
+    bool
+        cut_off; /* at the last look around no links led to it, and nothing newer of it came since */
     bool kept;   /* pinned, corresponded with or queued for: stays when its keys end */
     bool pinned; /* has an acquaintance that says where */
 };
@@ -89,6 +92,9 @@ void directory_descriptor(const struct directory_entry *entry, struct descriptor
 size_t directory_count(const struct directory *directory);
 size_t directory_relays(const struct directory *directory);
 const struct directory_entry *directory_at(const struct directory *directory, size_t i);
+/* The same over all that are known, the live ones first: kept ones may have outlived their keys. */
+size_t directory_known(const struct directory *directory);
+const struct directory_entry *directory_known_at(const struct directory *directory, size_t i);
 const struct directory_entry *directory_random(const struct directory *directory);
 
 /* A handshake of ours proved that id is at address. */
@@ -98,6 +104,9 @@ void directory_handshaken(struct directory *directory, const struct node_id *id,
  * in several public networks, two of one network are one witness for a public address. */
 bool directory_address_counts(const struct directory *directory,
                               const struct directory_entry *entry, const struct address *address);
+/* Look whom links lead to from us: that one is seen now, others are cut off. Two that died together still claim each other, for
+ * hours. About twice a minute, at changes of our own links, and before somebody is told. */
+void directory_look_around(struct directory *directory, struct wall wall);
 /* Is it in the network now: its keys hold, and links lead to it? Keys outlive their node by hours, links by seconds. */
 bool directory_is_up(const struct directory *directory, const struct directory_entry *entry);
 /* The address to show people for a node: a confirmed one first, else its first claim, else unspecified. */

@@ -106,6 +106,8 @@ static enum sign_of_life life_of(const struct directory *directory,
 
     if (!entry->live)
         return LIFE_NONE;
+    if (entry->cut_off)
+        return LIFE_KEYS;
     return topology_neighbours(directory->topology, entry->prefix, prefixes) > 0 ||
                    topology_has_link(directory->topology, node_id_prefix(&directory->id),
                                      entry->prefix)

@@ -346,6 +346,7 @@ static void do_chores(struct node *node) {
         node->publisher.dirty = true;
     node_store_mail_key(node);
     droplist_advance(node->droplist, wall_minute(node->wall), links_count(node->links, true));
+    directory_look_around(node->directory, node->wall);
     if (directory_expire(node->directory, node->wall) > 0)
         pool_news(node->pool);
     struct store_op op = {.kind = STORE_SWEEP,

@@ -249,6 +249,25 @@ static void complete_outgoing(const struct node *node, struct file_record *recor
     memcpy(record->peer_name, descriptor.name, sizeof record->peer_name);
 }
 
+/* Its name and address as they are now; the store has those of what came last, and none of one that was
+ * only written to. */
+static void complete_conversation(const struct node *node, struct conversation_record *record) {
+    const struct directory_entry *entry = directory_find(node->directory, &record->peer);
+    struct descriptor descriptor;
+    record->pending = outbox_pending_to(node->outbox, &record->peer);
+    if (node_id_is_equal(&record->peer, node_id(node))) {
+        record->address = node->address;
+        memcpy(record->name, node->config.name, sizeof record->name);
+    }
+    if (!entry)
+        return;
+    struct address address = directory_address(node->directory, entry);
+    directory_descriptor(entry, &descriptor);
+    if (!address_is_unspecified(&address))
+        record->address = address;
+    memcpy(record->name, descriptor.name, sizeof record->name);
+}
+
 static const struct file_record *copy_files(struct node *node, const struct store_result *result) {
     struct file_record *records = copy(node, result->files, result->n_records * sizeof *records);
     for (size_t i = 0; records && i < result->n_records; i++)
@@ -271,7 +290,7 @@ static void answer_page(struct node *node, const struct node_query *query,
         struct conversation_record *page =
             copy(node, result->conversations, n * sizeof *result->conversations);
         for (size_t i = 0; page && i < n; i++)
-            page[i].pending = outbox_pending_to(node->outbox, &page[i].peer);
+            complete_conversation(node, &page[i]);
         answer.kind = ANSWER_CONVERSATIONS;
         answer.conversations.v = records = page;
         answer.conversations.n = n;

@@ -226,6 +226,7 @@ void node_doctor(struct node *node, const struct request *request) {
         effects_answer_text(node->effects, request->client, ANSWER_LIMIT, "out of memory");
         return;
     }
+    directory_look_around(node->directory, node->wall);
     gather(node, request, &facts);
     answer.doctor.v = findings;
     answer.doctor.n = doctor_examine(&facts, findings);

@@ -335,6 +335,7 @@ static void refresh_routes(struct node *node) {
 
 void node_links_changed(struct node *node, bool lost) {
     refresh_routes(node);
+    directory_look_around(node->directory, node->wall);
     node->publisher.dirty = true;
     node->publisher.lost_link |= lost;
     outbox_kick(node->outbox, NULL, node->now);

@@ -19,9 +19,13 @@ static void report_node(const struct node *node, const struct directory_entry *e
     memcpy(report->name, descriptor.name, sizeof report->name);
     report->relay = entry->relay;
     report->pinned = entry->pinned;
-    report->live = directory_is_up(node->directory, entry);
     report->neighbour = link && link->state != LINK_PROBATION;
-    report->last_seen = report->neighbour ? node->wall : entry->last_seen;
+    report->live = report->neighbour || directory_is_up(node->directory, entry);
+    report->last_seen = report->neighbour
+                            ? (struct wall){node->wall.us - (node->now.us - link->heard.us)}
+                            : entry->last_seen;
+    if (report->last_seen.us > node->wall.us) /* its clock was ahead when it signed */
+        report->last_seen = node->wall;
 }
 
 static void answer_candidates(struct node *node, uint64_t client, enum answer_code code,
@@ -264,6 +268,24 @@ static void request_status(struct node *node, const struct request *request) {
     effects_answer(node->effects, &answer);
 }
 
+/* One that waits for a key that is gone would wait until it expires: its asker can do something. */
+static void request_message(struct node *node, const struct request *request) {
+    char notice[160] = "", at[ADDRESS_TEXT_MAX];
+    struct message_report report;
+    struct address address;
+    const struct directory_entry *entry = outbox_look(node->outbox, &request->message.id, &report)
+                                              ? directory_find(node->directory, &report.recipient)
+                                              : NULL;
+    if (entry && directory_successor(node->directory, entry, &address)) {
+        address_format(&address, address.port != 0, at);
+        snprintf(
+            notice, sizeof notice,
+            "its recipient is gone, and another key is at its address: p2pctl trust --resend %s",
+            at);
+    }
+    outbox_message(node->outbox, request, notice[0] ? notice : NULL);
+}
+
 static void request_peers(struct node *node, const struct request *request) {
     struct answer answer = {
         .client = request->client, .kind = ANSWER_PEERS, .code = ANSWER_OK, .end = true};
@@ -310,7 +332,7 @@ static void report_self(const struct node *node, struct node_report *report) {
 }
 
 static void request_nodes(struct node *node, const struct request *request) {
-    size_t n = directory_count(node->directory) + 1;
+    size_t n = directory_known(node->directory) + 1;
     struct answer answer = {
         .client = request->client, .kind = ANSWER_NODES, .code = ANSWER_OK, .end = true};
     struct node_report *reports = effects_scratch(node->effects, n * sizeof *reports);
@@ -319,9 +341,10 @@ static void request_nodes(struct node *node, const struct request *request) {
         effects_answer_text(node->effects, request->client, ANSWER_LIMIT, "out of memory");
         return;
     }
+    directory_look_around(node->directory, node->wall);
     report_self(node, &reports[0]);
     for (size_t i = 1; i < n; i++)
-        report_node(node, directory_at(node->directory, i - 1), &reports[i]);
+        report_node(node, directory_known_at(node->directory, i - 1), &reports[i]);
     answer.nodes.v = reports;
     answer.nodes.n = n;
     effects_answer(node->effects, &answer);
@@ -418,7 +441,7 @@ void node_request(struct node *node, const struct request *request) {
         request_status(node, request);
         break;
     case REQUEST_MESSAGE:
-        outbox_message(node->outbox, request);
+        request_message(node, request);
         break;
     case REQUEST_PEERS:
         request_peers(node, request);

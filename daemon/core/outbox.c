@@ -48,7 +48,8 @@ static void cancel(struct outbox *outbox, struct out_message *message, uint64_t 
     out_finish(outbox, message, MESSAGE_FAILED, "cancelled", now, wall);
 }
 
-static void status(struct outbox *outbox, struct out_message *message, uint64_t client, bool wait) {
+static void status(struct outbox *outbox, struct out_message *message, uint64_t client, bool wait,
+                   const char *notice) {
     bool watch = wait && !message_state_is_final(message->state);
     struct message_report report = out_report(message);
     if (watch) {
@@ -57,7 +58,8 @@ static void status(struct outbox *outbox, struct out_message *message, uint64_t 
             return;
         watcher->wait = true;
     }
-    out_answer(outbox, client, ANSWER_OK, !watch, &report, NULL);
+    bool final = message_state_is_final(message->state);
+    out_answer(outbox, client, ANSWER_OK, !watch, &report, final ? NULL : notice);
 }
 
 /* Not in memory: finished long ago, being stored just now, or unknown. The store's queue puts it
@@ -77,10 +79,10 @@ static void look_up(struct outbox *outbox, const struct request *request, bool i
     out_store(outbox, &operation, op);
 }
 
-void outbox_message(struct outbox *outbox, const struct request *request) {
+void outbox_message(struct outbox *outbox, const struct request *request, const char *notice) {
     struct out_message *message = out_find_own(outbox, &request->message.id);
     if (message)
-        status(outbox, message, request->client, request->message.wait);
+        status(outbox, message, request->client, request->message.wait, notice);
     else
         look_up(outbox, request, false);
 }
@@ -115,7 +117,7 @@ static void find_done(struct outbox *outbox, const struct out_op *op,
     if (message && op->cancel)
         cancel(outbox, message, op->client, now, wall);
     else if (message)
-        status(outbox, message, op->client, op->wait);
+        status(outbox, message, op->client, op->wait, NULL);
     else if (result->error == -ENOENT || (!result->error && result->record.kind == KIND_MAIL))
         effects_answer_text(outbox->config.effects, op->client, ANSWER_UNKNOWN,
                             "no message has this id");

@@ -71,7 +71,8 @@ void outbox_push(struct outbox *outbox, const struct request *request,
 void outbox_push_many(struct outbox *outbox, const struct request *request,
                       const struct node_id *recipient, const char *notice, struct mono now,
                       struct wall wall);
-void outbox_message(struct outbox *outbox, const struct request *request);
+/* `notice` (may be NULL) is said of one in memory that is not final. */
+void outbox_message(struct outbox *outbox, const struct request *request, const char *notice);
 void outbox_cancel(struct outbox *outbox, const struct request *request, struct mono now,
                    struct wall wall);
 void outbox_client_gone(struct outbox *outbox, uint64_t client);

@@ -405,8 +405,8 @@ bool topology_has_link(const struct topology *topology, uint64_t a, uint64_t b) 
 
 /* ---- Partitions ---- */
 
-/* Mark what can be reached from ourselves. */
-static void flood(const struct topology *topology, bool *reached, uint32_t *queue) {
+/* Mark what can be reached from ourselves; returns how many stand in the queue. */
+static size_t flood(const struct topology *topology, bool *reached, uint32_t *queue) {
     size_t n = 0, done = 0;
 
     queue[n++] = topology->self;
@@ -420,6 +420,22 @@ static void flood(const struct topology *topology, bool *reached, uint32_t *queu
             reached[next] = true;
         }
     }
+    return n;
+}
+
+bool topology_visit_reached(const struct topology *topology,
+                            void (*visit)(void *context, uint64_t prefix), void *context) {
+    bool *reached = calloc(topology->n_used + 1, sizeof *reached);
+    uint32_t *queue = calloc(topology->n_used + 1, sizeof *queue);
+    size_t n = 0;
+
+    if (reached && queue && topology->self != TOPOLOGY_NONE)
+        n = flood(topology, reached, queue);
+    for (size_t i = 0; i < n; i++)
+        visit(context, topology->vertices[queue[i]].prefix);
+    free(reached);
+    free(queue);
+    return n > 0;
 }
 
 size_t topology_unreached(const struct topology *topology, const struct core_random *random,

@@ -48,6 +48,10 @@ bool topology_relays(const struct topology *topology, uint64_t prefix);
 size_t topology_unreached(const struct topology *topology, const struct core_random *random,
                           uint64_t *ret_prefix);
 
+/* Each to which such a chain leads, ourselves first. False: no memory, or we have no vertex yet; nobody was visited. */
+bool topology_visit_reached(const struct topology *topology,
+                            void (*visit)(void *context, uint64_t prefix), void *context);
+
 struct topology_query {
     uint64_t target;
     unsigned relays;        /* 0..5 between ourselves and the target */

@@ -53,3 +53,56 @@ says_well() { # N
     kill -CONT "$(pid_of 3)"
     wait_until says_well 2
 }
+
+# Of N's answer to nodes: what it says of the node at M.
+node_of() { # N M FILTER
+    ctl "$1" nodes --json | jq -er --arg at "$NET.$2:$PORT" ".[] | select(.address == \$at) | $3"
+}
+is_noted_gone() { # N M
+    [ "$(node_of "$1" "$2" .live)" = false ]
+}
+seconds_ago() { # TIME
+    echo $(($(date +%s) - $(date -d "$1" +%s)))
+}
+
+@test "nodes: who is in the network was seen now; who is gone, when he was; two that die together are gone" {
+    start_network 2 3 -- "${QUICK[@]}" --set pool.max=2
+    start_node 4 --peer "$NET.3" "${QUICK[@]}"
+    start_node 5 --peer "$NET.4" "${QUICK[@]}"
+    start_node 6 --peer "$NET.5" --peer "$NET.4" "${QUICK[@]}"
+    for n in 2 3 4 5 6; do
+        wait_until knows "$n" 5
+    done
+    wait_until has_route 2 6
+    ctl 2 push --wait=60s "$NET.6" hello
+    signed=$(date +%s)
+    while (($(date +%s) < signed + 3)); do ctl 2 nodes >/dev/null; done
+    for n in 3 4 5 6; do # nobody has signed anything in these 3 s
+        (($(seconds_ago "$(node_of 2 "$n" .last_seen)") <= 1))
+    done
+    kill_node 5 &
+    kill_node 6
+    wait $!
+    died=$(date +%s)
+    wait_until is_noted_gone 2 5
+    wait_until is_noted_gone 2 6
+    for n in 5 6; do
+        (($(date -d "$(node_of 2 "$n" .last_seen)" +%s) <= died + 15))
+    done
+    [ "$(node_of 2 4 .live)" = true ]
+}
+
+@test "conversations and nodes name who was only written to, alive or gone" {
+    start_network 2 3 -- "${QUICK[@]}"
+    start_node 4 --peer "$NET.2" "${QUICK[@]}" --name carol
+    wait_until has_route 2 4
+    id=$(id_of 4)
+    ctl 2 push --wait=60s "$id" 'by its id'
+    ctl 2 conversations --json |
+        jq -e --arg id "$id" --arg at "$NET.4:$PORT" '.[0] | .id == $id and .name == "carol" and .address == $at'
+    kill_node 4
+    kill_node 2
+    start_node 2 --peer "$NET.3" "${QUICK[@]}"
+    ctl 2 conversations --json | jq -e '.[0] | .name == "carol"'
+    [ "$(ctl 2 nodes --json | jq -r '.[] | select(.name == "carol") | .live')" = false ]
+}

@@ -47,6 +47,8 @@ has_file() { # N NAME
     [[ $OUT == *'3 messages wait for the key before, '"$OLD_ID"*"p2pctl trust --resend $NET.16"* ]]
     expect_exit 1 ctl 2 doctor # they wait as before
     [[ $OUT == *'trouble keys: '*"${OLD_ID:0:16}"*"${NEW_ID:0:16}"*'3 messages wait'*"trust --resend $NET.16"* ]]
+    expect_exit 0 ctl 2 status "$one"
+    [[ $ERR == *"p2pctl trust --resend $NET.16"* ]]
     [[ $(ctl 2 status) == *'3 pending, of them 3 for a key that is gone'* ]]
     ctl 2 push --wait=60s "$NET.16" three
     expect_exit 0 ctl 2 trust --resend --json "$NET.16"

@@ -682,6 +682,45 @@ static void test_key_changed(void **state) {
     expect_at(f, "1.1.1.1:7", RESOLVE_ONE, &n[1], 1);
 }
 
+static const struct directory_entry *entry_of(struct fixture *f, size_t i) {
+    return directory_find(f->directory, &f->nodes[i].id);
+}
+
+/* Ourselves, 0 and 1 are a chain; 2 and 3 died together and go on claiming each other. */
+static void test_who_is_seen(void **state) {
+    struct fixture *f = *state;
+    struct author *n = f->nodes;
+
+    join(&n[0], &n[1], NULL, NULL);
+    join(&n[2], &n[3], NULL, NULL);
+    offer_all(f, 4);
+    struct wall signed_at = f->wall;
+    f->wall = at_minute(55);
+    directory_look_around(f->directory, f->wall); /* we are nowhere yet: nothing is learnt */
+    assert_int_equal(entry_of(f, 0)->last_seen.us, signed_at.us);
+    assert_true(directory_is_up(f->directory, entry_of(f, 2)));
+    directory_set_links(f->directory, &n[0].prefix, 1);
+    directory_look_around(f->directory, f->wall);
+    for (size_t i = 0; i < 2; i++) { /* though it signed long ago */
+        assert_int_equal(entry_of(f, i)->last_seen.us, f->wall.us);
+        assert_true(directory_is_up(f->directory, entry_of(f, i)));
+    }
+    for (size_t i = 2; i < 4; i++) {
+        assert_int_equal(entry_of(f, i)->last_seen.us, signed_at.us);
+        assert_false(directory_is_up(f->directory, entry_of(f, i)));
+    }
+    /* One comes back: it is not taken for gone until the next look. */
+    n[2].descriptor.sequence = (uint64_t)wall_ms(f->wall);
+    assert_int_equal(offer(f, &n[2]), DIRECTORY_NEWS);
+    assert_true(directory_is_up(f->directory, entry_of(f, 2)));
+    struct wall left = f->wall;
+    f->wall = at_minute(56);
+    directory_set_links(f->directory, NULL, 0); /* alone: everybody was seen before */
+    directory_look_around(f->directory, f->wall);
+    assert_int_equal(entry_of(f, 1)->last_seen.us, left.us);
+    assert_false(directory_is_up(f->directory, entry_of(f, 0)));
+}
+
 /* How many had the address before node 1, of them the first. */
 static size_t former(struct fixture *f, const char *text, struct node_id *ret_first) {
     struct node_id ids[DIRECTORY_CANDIDATES_MAX];
@@ -887,6 +926,7 @@ int main(int argc, char **argv) {
         TEST(test_candidates_are_bounded),
         TEST(test_resolve_pins),
         TEST(test_key_changed),
+        TEST(test_who_is_seen),
         TEST(test_who_was_there_before),
         TEST(test_who_was_there_before_with_another_port),
         TEST(test_resolve_ids),

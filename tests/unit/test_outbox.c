@@ -86,7 +86,7 @@ static struct request pushed(uint64_t client, size_t size) {
 }
 static enum message_state state_of(const struct message_id *id) {
     struct request request = {.client = 999, .kind = REQUEST_MESSAGE, .message = {.id = *id}};
-    outbox_message(outbox, &request);
+    outbox_message(outbox, &request, NULL);
     const struct answer *answer = fake_answer(&effects, 999);
     assert_true(answer && answer->kind == ANSWER_MESSAGE);
     return answer->message.state;
@@ -344,7 +344,7 @@ static void test_watchers_are_bounded(void **state) {
     struct request status = {.kind = REQUEST_MESSAGE,
                              .message = {.id = request.push.id, .wait = true}};
     for (status.client = 100; status.client <= 100 + OUTBOX_WATCHERS_MAX; status.client++)
-        outbox_message(outbox, &status);
+        outbox_message(outbox, &status, NULL);
     assert_false(fake_answer(&effects, 100 + OUTBOX_WATCHERS_MAX - 1)->end);
     assert_int_equal(fake_answer(&effects, 100 + OUTBOX_WATCHERS_MAX)->code, ANSWER_LIMIT);
     outbox_client_gone(outbox, 100);
@@ -1120,7 +1120,7 @@ static void test_boot_goes_on_from_progress(void **state) {
         fake_wire_n = 0;
         start(&boot, 0);
         struct request status = {.client = 5, .kind = REQUEST_MESSAGE};
-        outbox_message(outbox, &status);
+        outbox_message(outbox, &status, NULL);
         assert_int_equal(fake_answer(&effects, 5)->message.arrived,
                          at[i] == size ? 4 * block : at[i] / block * block);
         outbox_tick(outbox, now, wall_now());
@@ -1142,7 +1142,7 @@ static void test_status_is_full(void **state) {
     give_all();
     struct request status = {.client = 2, .kind = REQUEST_MESSAGE};
     status.message.id = request.push.id;
-    outbox_message(outbox, &status);
+    outbox_message(outbox, &status, NULL);
     const struct message_report *report = &fake_answer(&effects, 2)->message;
     assert_true(report->known);
     assert_true(node_id_is_equal(&report->recipient, &fake_identities[1].id));
@@ -1155,7 +1155,7 @@ static void test_status_is_full(void **state) {
     /* From the store's record, when it is over. */
     status.client = 3;
     fake_fill(NULL, &status.message.id, sizeof status.message.id);
-    outbox_message(outbox, &status);
+    outbox_message(outbox, &status, NULL);
     struct store_result result = {0};
     result.record = (struct out_record){.id = status.message.id,
                                         .recipient = fake_identities[2].id,

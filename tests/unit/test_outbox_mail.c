@@ -95,7 +95,7 @@ static struct message_id push(size_t size) {
 }
 static unsigned mailboxes_of(const struct message_id *id) {
     struct request request = {.client = 999, .kind = REQUEST_MESSAGE, .message = {.id = *id}};
-    outbox_message(outbox, &request);
+    outbox_message(outbox, &request, NULL);
     return fake_answer(&effects, 999)->message.mailboxes;
 }
 
@@ -367,7 +367,7 @@ static void test_mail_is_nobodys_message(void **state) {
     keep(1, 1000);
     give((struct store_result){0});
     assert_int_equal(kept(1), 0);
-    outbox_message(outbox, &request);
+    outbox_message(outbox, &request, NULL);
     assert_null(fake_answer(&effects, 7));
     struct store_result result = {.record = {.id = {{1}}, .kind = KIND_MAIL}};
     assert_int_equal(effects.ops[0].op.kind, STORE_OUT_FIND);
