@@ -304,6 +304,15 @@ enum directory_outcome directory_offer(struct directory *directory, const uint8_
     return DIRECTORY_NEWS;
 }
 
+static void note_former_pin(struct directory *directory, struct record *record,
+                            const struct address *pin) {
+    struct acquaintance *acquaintance = acquaintance_of(record);
+    if (!acquaintance)
+        return;
+    acquaintance->pin = *pin;
+    mark_again(directory, record);
+}
+
 void directory_restore(struct directory *directory, const uint8_t *bytes, size_t length,
                        bool pinned, const struct address *pin, struct wall wall) {
     struct descriptor descriptor;
@@ -321,6 +330,8 @@ void directory_restore(struct directory *directory, const uint8_t *bytes, size_t
     directory_keep(directory, &descriptor.id);
     if (pinned)
         directory_pin(directory, &descriptor.id, pin);
+    else if (pin && !address_is_unspecified(pin))
+        note_former_pin(directory, record, pin);
 }
 
 void directory_set_self(struct directory *directory, const uint8_t *bytes, size_t length,

@@ -20,7 +20,7 @@ struct directory;
 struct acquaintance {
     bool handshaken;
     struct address handshake_address;
-    struct address pin; /* if the entry is pinned */
+    struct address pin; /* if the entry is pinned; else where it was, or unspecified */
 };
 
 /* What is held of a node. Borrowed; valid until the next directory_offer/expire/remove. */
@@ -65,7 +65,8 @@ enum directory_outcome directory_offer(struct directory *directory, const uint8_
                                        size_t length, struct mono now, struct wall wall,
                                        const struct directory_entry **ret_entry,
                                        enum drop *ret_drop);
-/* From our own store at start: signature trusted, keys may be over. It is kept; live too if its keys hold and there is room. */
+/* From our own store at start: signature trusted, keys may be over. It is kept; live too if its keys hold and there is room. Not
+ * pinned, `pin` is where it was before, or unspecified. */
 void directory_restore(struct directory *directory, const uint8_t *bytes, size_t length,
                        bool pinned, const struct address *pin, struct wall wall);
 /* Our own current descriptor: is what we announce; its neighbours are the self edges of the topology until directory_set_links()

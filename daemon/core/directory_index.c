@@ -111,7 +111,7 @@ static size_t ip_hashes(const struct directory *directory, const struct director
         add_hash(hashes, &n, directory_ip_hash(directory, &descriptor->addresses[i]));
     if (known && known->handshaken)
         add_hash(hashes, &n, directory_ip_hash(directory, &known->handshake_address));
-    if (entry->pinned)
+    if (known && !address_is_unspecified(&known->pin)) /* where it was pinned counts, too */
         add_hash(hashes, &n, directory_ip_hash(directory, &known->pin));
     return n;
 }

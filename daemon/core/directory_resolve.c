@@ -439,7 +439,7 @@ static bool is_same_place(const struct directory_entry *a, const struct director
     return false;
 }
 
-/* As long as we run, a pin that was taken back is remembered. */
+/* A pin that was taken back is remembered. */
 static bool was_pinned_at(const struct directory_entry *entry, const struct address *asked) {
     return entry->acquaintance && entry->acquaintance->pin.port == asked->port &&
            address_is_same_ip(&entry->acquaintance->pin, asked);
@@ -464,15 +464,15 @@ size_t directory_former(const struct directory *directory, const struct address 
 const struct directory_entry *directory_successor(const struct directory *directory,
                                                   const struct directory_entry *gone,
                                                   struct address *ret_address) {
-    struct address addresses[ENTRY_ADDRESSES_MAX];
-    size_t n = 1;
+    struct address addresses[ENTRY_ADDRESSES_MAX + 1];
+    size_t n = 0;
 
     if (directory_is_up(directory, gone))
         return NULL;
-    if (gone->pinned)
-        addresses[0] = gone->acquaintance->pin;
-    else
-        n = directory_entry_addresses(gone, addresses);
+    if (gone->acquaintance && !address_is_unspecified(&gone->acquaintance->pin))
+        addresses[n++] = gone->acquaintance->pin;
+    if (!gone->pinned)
+        n += directory_entry_addresses(gone, addresses + n);
     for (size_t i = 0; i < n; i++) {
         struct destination at = {.kind = DEST_ADDRESS, .address = addresses[i]};
         struct node_id ids[DIRECTORY_CANDIDATES_MAX];

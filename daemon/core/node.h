@@ -52,7 +52,7 @@ struct boot_node { /* a descriptor that is kept */
     const uint8_t *bytes;
     size_t length;
     bool pinned;
-    struct address pin;
+    struct address pin; /* not pinned: where it was, before another was trusted there; or none */
 };
 struct boot_conversation { /* highest sequence used with a recipient */
     struct node_id recipient;

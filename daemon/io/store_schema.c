@@ -137,6 +137,8 @@ static const char *const migrations[] = {
     "CREATE INDEX out_history ON out_message (recipient, created, kind) WHERE kind < 3;"
     "DROP INDEX out_pending;"
     "CREATE INDEX out_pending ON out_message (row, state) WHERE state < 3;",
+    /* Where it was pinned before another key was trusted there. */
+    "ALTER TABLE node ADD was BLOB;",
 };
 #define SCHEMA_VERSION ((int)(sizeof migrations / sizeof migrations[0]))
 
@@ -368,7 +370,8 @@ static void read_node(struct query *query, struct store_arena *arena, void *entr
         memcpy(copy, bytes, node->length);
     node->bytes = copy;
     node->pinned = sqlite3_column_type(query->statement, query->at) != SQLITE_NULL;
-    if (node->pinned)
+    query->at += !node->pinned;
+    if (sqlite3_column_type(query->statement, query->at) != SQLITE_NULL)
         query_get_address(query, &node->pin);
 }
 

@@ -185,9 +185,9 @@ static const char *const statements[SQL_COUNT] = {
 
     [SQL_NODE_PUT] = "INSERT INTO node (id, bytes, pin) VALUES (?, ?, ?) ON CONFLICT (id)"
                      " DO UPDATE SET bytes = excluded.bytes, pin = excluded.pin",
-    [SQL_NODE_UNPIN] = "UPDATE node SET pin = NULL"
+    [SQL_NODE_UNPIN] = "UPDATE node SET was = pin, pin = NULL"
                        " WHERE pin = ?1 OR (?2 AND substr(pin, 1, 16) = substr(?1, 1, 16))",
-    [SQL_NODES] = "SELECT bytes, pin FROM node ORDER BY row",
+    [SQL_NODES] = "SELECT bytes, pin, was FROM node ORDER BY row",
     [SQL_SPARES_CLEAR] = "DELETE FROM spare",
     [SQL_SPARE_PUT] = "INSERT INTO spare (address, id, anchor) VALUES (?, ?, ?)",
     [SQL_SPARES] = "SELECT address, id, anchor FROM spare ORDER BY place",

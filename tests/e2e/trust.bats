@@ -29,6 +29,10 @@ install_16_anew() {
     wait_until key_has_changed
     NEW_ID=$(id_of 16)
 }
+says_of_keys() {
+    expect_exit 1 ctl 2 doctor
+    [[ $OUT == *'trouble keys: '*"${OLD_ID:0:16}"*"${NEW_ID:0:16}"*'3 messages wait'*"trust --resend $NET.16"* ]]
+}
 has_file() { # N NAME
     ctl "$1" files --json | jq -e --arg name "$2" 'any(.name == $name and .state == "waiting")'
 }
@@ -40,16 +44,18 @@ has_file() { # N NAME
     head -c 300000 /dev/urandom >"$DIR/a.file"
     ctl 2 send "$NET.16" "$DIR/a.file"
     install_16_anew
-    expect_exit 1 ctl 2 doctor
-    [[ $OUT == *'trouble keys: '*"${OLD_ID:0:16}"*"${NEW_ID:0:16}"*'3 messages wait'*"trust --resend $NET.16"* ]]
+    says_of_keys
     expect_exit 0 ctl 2 trust "$NET.16"
     [[ $OUT == *"$NEW_ID"* ]]
     [[ $OUT == *'3 messages wait for the key before, '"$OLD_ID"*"p2pctl trust --resend $NET.16"* ]]
-    expect_exit 1 ctl 2 doctor # they wait as before
-    [[ $OUT == *'trouble keys: '*"${OLD_ID:0:16}"*"${NEW_ID:0:16}"*'3 messages wait'*"trust --resend $NET.16"* ]]
+    says_of_keys # they wait as before
     expect_exit 0 ctl 2 status "$one"
     [[ $ERR == *"p2pctl trust --resend $NET.16"* ]]
     [[ $(ctl 2 status) == *'3 pending, of them 3 for a key that is gone'* ]]
+    kill_node 2 # nor does a restart forget it
+    start_node 2 --peer "$NET.3" "${QUICK[@]}"
+    wait_until says_of_keys
+    wait_until has_route 2 16
     ctl 2 push --wait=60s "$NET.16" three
     expect_exit 0 ctl 2 trust --resend --json "$NET.16"
     jq -e --arg old "$OLD_ID" --arg new "$NEW_ID" \

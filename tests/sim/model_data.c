@@ -357,7 +357,7 @@ static void node_put(struct model_data *data, const struct store_op *op) {
     free(node->bytes);
     node->bytes = model_copy(op->node_put.bytes, op->node_put.length);
     node->node =
-        (struct boot_node){node->bytes, op->node_put.length, op->node_put.pinned, {{0}, 0}};
+        (struct boot_node){node->bytes, op->node_put.length, op->node_put.pinned, node->was};
     if (op->node_put.pinned)
         node->node.pin = op->node_put.pin;
 }
@@ -369,7 +369,7 @@ static void node_unpin(struct model_data *data, const struct address *address) {
             (address->port != 0 && address->port != node->pin.port))
             continue;
         node->pinned = false;
-        node->pin = (struct address){{0}, 0};
+        data->nodes[i].was = node->pin;
     }
 }
 

@@ -54,6 +54,7 @@ struct model_part {
 struct model_node {
     struct node_id id;
     struct boot_node node;
+    struct address was; /* its last pin that was taken back */
     uint8_t *bytes;
 };
 struct model_data {

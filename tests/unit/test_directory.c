@@ -798,6 +798,19 @@ static void test_who_was_there_before_with_another_port(void **state) {
     assert_int_equal(former(f, "1.1.1.1", &first), 1);
     directory_unpin(f->directory, &ip);
     assert_int_equal(former(f, "1.1.1.1", &first), 1);
+    /* The same from the store, of one that had told no address: it had just started. */
+    struct address nowhere = {.port = 0};
+    n[4].descriptor.n_addresses = 0;
+    f->wall = at_minute(30);
+    sign(f, &n[4]);
+    sign(f, &n[5]);
+    f->wall = at_minute(60 * 20);
+    directory_restore(f->directory, n[4].bytes, n[4].length, false, &ip, f->wall);
+    assert_int_equal(former(f, "1.1.1.1", &first), 2);
+    assert_false(directory_find(f->directory, &n[4].id)->pinned);
+    assert_memory_equal(&successor(f, &n[4])->id, &n[1].id, sizeof first);
+    directory_restore(f->directory, n[5].bytes, n[5].length, false, &nowhere, f->wall);
+    assert_int_equal(former(f, "1.1.1.1", &first), 2);
 }
 
 static void test_resolve_ids(void **state) {
