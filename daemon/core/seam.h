@@ -555,6 +555,7 @@ enum machine_topic {
     MACHINE_SOCKET,  /* p2pctl's */
     MACHINE_STATE,   /* the state folder and what is in it */
     MACHINE_LOG,     /* lines of it are lost */
+    MACHINE_PATH,    /* our datagrams are too large for it */
     MACHINE_TOPICS
 };
 struct finding { /* of the doctor: no remote bytes unescaped */

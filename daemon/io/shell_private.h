@@ -51,6 +51,7 @@ struct shell {
 
     struct finding machine[MACHINE_TOPICS]; /* as the node was told last */
     uint64_t log_lost;                      /* lines, likewise */
+    uint64_t too_large;                     /* datagrams, likewise */
 
     struct mono wake_at;                /* for which `wake` is armed */
     int64_t excused_us, wall_behind_us; /* see shell.c, Lateness */

@@ -9,11 +9,9 @@
 #include <inttypes.h>
 #include <unistd.h>
 
-static const char *const topics[MACHINE_TOPICS] = {[MACHINE_MEMORY] = "memory",
-                                                   [MACHINE_ADDRESS] = "address",
-                                                   [MACHINE_SOCKET] = "socket",
-                                                   [MACHINE_STATE] = "state",
-                                                   [MACHINE_LOG] = "log"};
+static const char *const topics[MACHINE_TOPICS] = {
+    [MACHINE_MEMORY] = "memory", [MACHINE_ADDRESS] = "address", [MACHINE_SOCKET] = "socket",
+    [MACHINE_STATE] = "state",   [MACHINE_LOG] = "log",         [MACHINE_PATH] = "path"};
 
 void shell_tell_machine(struct shell *shell, enum machine_topic topic, enum finding_level level,
                         const char *text) {
@@ -98,6 +96,21 @@ static void tend_addresses(struct shell *shell) {
     shell_tell_machine(shell, MACHINE_ADDRESS, FINDING_TROUBLE, text);
 }
 
+/* Where the system must not cut up what is too large for a link on the way. */
+static void tend_path(struct shell *shell) {
+    char text[FAILURE_MAX] = "", to[ADDRESS_TEXT_MAX];
+    struct udp_counters c;
+    udp_counters(shell->udp, &c);
+    address_format(&c.too_large_to, false, to);
+    if (c.too_large > shell->too_large)
+        snprintf(text, sizeof text,
+                 "datagrams of %d bytes do not get through to %s: the MTU on the path is below "
+                 "1280. Raise it, or take another way there",
+                 DATAGRAM_LEN, to);
+    shell->too_large = c.too_large;
+    shell_tell_machine(shell, MACHINE_PATH, FINDING_TROUBLE, text);
+}
+
 static void tend_pidfile(struct shell *shell) {
     const char *path = shell->options->pidfile;
     char error[FAILURE_MAX];
@@ -122,5 +135,6 @@ void shell_tend(struct shell *shell) {
     tend_addresses(shell);
     tend_state(shell);
     tend_log(shell);
+    tend_path(shell);
     tend_pidfile(shell);
 }

@@ -60,8 +60,9 @@ static void ask_for_buffer(int fd, int forced, int plain) {
         set_option(fd, SOL_SOCKET, plain, BUFFER_WANTED);
 }
 
-/* PROBE sets don't-fragment but, unlike DO, believes no ICMP that claims a smaller path: anybody
- * could forge one. Our datagrams fit every IPv6 path by construction. */
+/* Our datagrams fit every IPv6 path by construction. PROBE sends them whole and, unlike DO, believes no
+ * ICMP that claims a smaller path: anybody could forge one. An IPv4 path may be smaller (a tunnel in a
+ * tunnel): whoever carries them may cut them up there, or nothing at all would get through. */
 static void ask_for_wishes(int fd, bool ipv4) {
 #ifdef SO_RCVBUFFORCE
     ask_for_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
@@ -72,12 +73,12 @@ static void ask_for_wishes(int fd, bool ipv4) {
 #endif
 #if defined(IP_PMTUDISC_PROBE) && defined(IPV6_PMTUDISC_PROBE)
     if (ipv4)
-        set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+        set_option(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT);
     else
         set_option(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
 #elif defined(IP_DONTFRAG)
     if (ipv4)
-        set_option(fd, IPPROTO_IP, IP_DONTFRAG, 1);
+        set_option(fd, IPPROTO_IP, IP_DONTFRAG, 0);
 #endif
 #ifdef IPV6_DONTFRAG
     if (!ipv4)

@@ -19,13 +19,15 @@ struct udp;
 
 struct udp_counters {
     uint64_t received, sent;
-    uint64_t deferred;       /* queued because the kernel's buffer was full */
-    uint64_t dropped;        /* that queue was full too: the newest went */
-    uint64_t send_errors;    /* refused by the kernel or by ICMP */
-    uint64_t receive_errors; /* the same, on reading */
-    uint64_t no_socket;      /* to an address family on which we do not listen */
-    uint64_t segmented;      /* of those sent: in a message of several, which the kernel cut up */
-    uint64_t gathered;       /* of those received: in a message of several, likewise */
+    uint64_t deferred;           /* queued because the kernel's buffer was full */
+    uint64_t dropped;            /* that queue was full too: the newest went */
+    uint64_t send_errors;        /* refused by the kernel or by ICMP */
+    uint64_t too_large;          /* of those: a link on the way takes only shorter ones */
+    struct address too_large_to; /* the latest of these */
+    uint64_t receive_errors;     /* the same, on reading */
+    uint64_t no_socket;          /* to an address family on which we do not listen */
+    uint64_t segmented; /* of those sent: in a message of several, which the kernel cut up */
+    uint64_t gathered;  /* of those received: in a message of several, likewise */
 };
 
 /* Open and bind a socket for each address (port 0: any free one); IPv6 ones are IPv6 only. With

@@ -209,6 +209,10 @@ static size_t send_messages(struct udp *udp, const struct udp_socket *s, size_t 
         }
         if (r < 0)
             udp->counters.send_errors += segments;
+        if (r == -EMSGSIZE) {
+            udp->counters.too_large += segments;
+            udp->counters.too_large_to = out->order[out->first[m]]->remote;
+        }
         for (size_t sent = r < 0 ? 0 : (size_t)r, i = m; i < m + sent; i++) {
             segments = out->first[i + 1] - out->first[i];
             udp->counters.sent += segments;

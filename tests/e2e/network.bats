@@ -166,6 +166,18 @@ asked_in_vain() { # N
     [ "$(field 6 '.clock_error_ms / 3600000 | round')" = -26 ]
 }
 
+@test "an MTU below 1280 on the way is no obstacle over IPv4" {
+    # In a network of our own alone: others' connections go by the machine's.
+    [ "$(ip -o link 2>/dev/null | wc -l)" = 1 ] || skip "this is not a network of its own"
+    mtu=$(ip -o link show lo | sed 's/.* mtu \([0-9]*\).*/\1/')
+    ip link set lo mtu 1000 2>/dev/null || skip "the MTU cannot be set here"
+    start_network 2 3 4 -- "${QUICK[@]}"
+    id=$(push_wait 3 4 "cut up on the way") || result=$?
+    ip link set lo mtu "$mtu"
+    [ -z "${result:-}" ]
+    state_is 3 "$id" delivered
+}
+
 @test "a clock ten minutes off, either way" {
     start_network 2 3 4
     start_node 5 --peer "$NET.2" --clock-offset 600

@@ -328,6 +328,8 @@ static void test_refused_datagram_is_counted(void **state) {
     udp_counters(client, &counters);
     assert_int_equal(counters.sent, 2);
     assert_int_equal(counters.send_errors, 1);
+    assert_int_equal(counters.too_large, 1); /* it says so, and for whom it was */
+    assert_true(address_is_equal(&counters.too_large_to, udp_bound(server, 0)));
     udp_close(client);
     udp_close(server);
 }
