@@ -242,6 +242,13 @@ static void log_failure(const struct node *node, int error) {
 /* What the disk says, for the day somebody asks. Errors that tell of an operation and not of the
  * disk count for nothing. */
 void node_note_store(struct node *node, const struct store_result *result) {
+    if (result->kind == STORE_IN_PUT && result->error == 0 && result->in_renumbered) {
+        if (node->renumbered.us == 0 || node->now.us - node->renumbered.us > US_PER_HOUR)
+            core_log(&node->config.trace, TRACE_WARNING,
+                     "a sender's messages are numbered anew: its state was restored from an older "
+                     "backup. They are handed out as they come");
+        node->renumbered = node->now;
+    }
     switch (result->error) {
     case 0:
         if (result->kind == STORE_OUT_PUT || result->kind == STORE_IN_PUT ||

@@ -129,6 +129,7 @@ struct node {
     /* For the doctor: the last good datagram; those that were not; the disk. */
     struct strangers strangers;
     struct mono heard, store_failed;
+    struct mono renumbered; /* a sender's messages were, last; 0: never */
     int store_error;
     bool store_recovered;
     struct finding machine_findings[MACHINE_TOPICS]; /* as the shell told them */

@@ -302,8 +302,9 @@ struct store_result {
     int error; /* 0 or negative errno: -ENOSPC, -EIO, -ENOENT, -EEXIST, -EROFS... The operation then changed nothing */
     bool existed;                     /* OUT_PUT */
     enum store_in_outcome in_outcome; /* IN_PUT */
-    struct out_record record;         /* OUT_PUT, OUT_FIND */
-    const uint8_t *bytes;             /* OUT_READ, borrowed during the event */
+    bool in_renumbered;       /* IN_PUT, complete: its sender, whose messages wait, numbers anew */
+    struct out_record record; /* OUT_PUT, OUT_FIND */
+    const uint8_t *bytes;     /* OUT_READ, borrowed during the event */
     uint32_t length;
     const struct in_record *messages; /* IN_FETCH, borrowed during the event */
     size_t n_messages;

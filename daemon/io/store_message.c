@@ -387,7 +387,8 @@ static bool insert_in(struct store_db *db, const struct store_op *op, int64_t bl
     char name[NODE_NAME_MAX + 1];
     memcpy(name, op->in_put.sender_name, sizeof name);
     name[sizeof name - 1] = 0;
-    int64_t place = store_in_place(db, &op->in_put.sender, op->in_put.sequence);
+    db->in_renumbered = false;
+    int64_t place = store_in_place(db, op, &db->in_renumbered);
     struct query query = query_begin(db, SQL_IN_INSERT);
     query_int(&query, db->next_row);
     query_blob(&query, op->in_put.sender.bytes, NODE_ID_LEN);
@@ -441,6 +442,7 @@ static int put_whole(struct store_db *db, const struct store_op *op, struct stor
     if (blocks)
         store_body_put(db, db->next_body++, 0, op->in_put.bytes, op->in_put.length);
     result->in_outcome = STORE_IN_COMPLETE;
+    result->in_renumbered = db->in_renumbered;
     return 0;
 }
 
@@ -530,5 +532,6 @@ int store_in_put(struct store_db *db, const struct store_op *op, struct store_re
     }
     finish_part(db, op, &part);
     result->in_outcome = STORE_IN_COMPLETE;
+    result->in_renumbered = db->in_renumbered;
     return 0;
 }

@@ -55,7 +55,8 @@ void store_in_take(struct store_db *db, const struct store_op *op);
 /* The body goes, the row stays as the tombstone. False: there is no such row. */
 bool store_in_forget(struct store_db *db, int64_t row, int64_t blocks);
 /* Where a message of this sequence stands among those of its sender that wait. */
-int64_t store_in_place(struct store_db *db, const struct node_id *sender, uint64_t sequence);
+#define STORE_RENUMBERED_US US_PER_S /* so much later than one with a later sequence */
+int64_t store_in_place(struct store_db *db, const struct store_op *op, bool *ret_renumbered);
 /* May this many bytes more of a sender's be here? 0 or -EDQUOT; a quota of 0 is none. */
 int store_usage_check(struct store_db *db, const struct node_id *sender, enum message_kind kind,
                       uint64_t size, uint64_t quota_sender, uint64_t quota_all);

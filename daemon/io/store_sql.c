@@ -92,6 +92,8 @@ static const char *const statements[SQL_COUNT] = {
         "SELECT " IN_COLUMNS " FROM in_message INDEXED BY in_waiting_from WHERE " WAITING
         " AND place > ? AND received >= ? AND row > ? AND sender = ? ORDER BY place",
     [SQL_IN_COUNT] = "SELECT count(*) FROM in_message INDEXED BY in_waiting WHERE " WAITING,
+    [SQL_IN_SENT] = "SELECT sent FROM in_message INDEXED BY in_waiting_from"
+                    " WHERE " WAITING " AND sender = ? AND place = ?",
     [SQL_IN_BEFORE] = "SELECT place, sequence FROM in_message INDEXED BY in_waiting_from"
                       " WHERE " WAITING " AND sender = ? AND place <= ?"
                       " ORDER BY place DESC LIMIT 1",

@@ -55,6 +55,7 @@ enum store_statement {
     SQL_IN_WAITING_FROM,
     SQL_IN_COUNT,
     SQL_IN_BEFORE,
+    SQL_IN_SENT,
     SQL_IN_ROW_OF,
     SQL_IN_HELD,
     SQL_IN_TAKE,
@@ -189,8 +190,9 @@ struct store_db {
     sqlite3 *sqlite;
     sqlite3_stmt *statements[SQL_COUNT]; /* prepared at first use */
     int error;                           /* 0 or -errno of the first query that failed */
-    int64_t next_row;  /* of in_message; a row is never used again, so that "after" means after */
-    int64_t next_body; /* of block */
+    int64_t next_row;   /* of in_message; a row is never used again, so that "after" means after */
+    int64_t next_body;  /* of block */
+    bool in_renumbered; /* the latest message came so */
     struct store_files *files; /* store_file.h; NULL: there are none to be had */
     /* A sweep that has more to do than one transaction should hold. */
     struct {

@@ -147,9 +147,25 @@ static void find_first_after(struct store_db *db, const struct node_id *sender, 
     }
 }
 
+/* A later sequence and an earlier time: the sender's state was restored from an older backup, and it
+ * numbers anew. What comes from it now is not older than what waits. */
+static bool is_renumbered(struct store_db *db, const struct store_op *op,
+                          const struct place *last) {
+    int64_t sent_us = INT64_MAX;
+    struct query query = query_begin(db, SQL_IN_SENT);
+    query_blob(&query, op->in_put.sender.bytes, NODE_ID_LEN);
+    query_int(&query, last->place);
+    if (query_row(&query))
+        sent_us = query_get_int(&query);
+    query_end(&query);
+    return sent_us < op->in_put.sent.us - STORE_RENUMBERED_US;
+}
+
 /* As far below the one after it as their sequences are apart, so that those which come in between
  * have their places; where that is taken, half-way; where there is none, at the end. */
-int64_t store_in_place(struct store_db *db, const struct node_id *sender, uint64_t sequence) {
+int64_t store_in_place(struct store_db *db, const struct store_op *op, bool *ret_renumbered) {
+    const struct node_id *sender = &op->in_put.sender;
+    uint64_t sequence = op->in_put.sequence;
     int64_t end = db->next_row << STORE_PLACE_BITS;
     struct place after, before;
     struct store_usage *known = usage_of(db, sender, KIND_MESSAGE);
@@ -162,6 +178,9 @@ int64_t store_in_place(struct store_db *db, const struct node_id *sender, uint64
         known->placed = sequence;
         return end;
     }
+    *ret_renumbered = is_renumbered(db, op, &after);
+    if (*ret_renumbered)
+        return end;
     find_first_after(db, sender, sequence, &after);
     int64_t floor = (after.place - 1) >> STORE_PLACE_BITS << STORE_PLACE_BITS;
     if (find_before(db, sender, after.place - 1, &before) && before.place > floor)

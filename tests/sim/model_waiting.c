@@ -30,6 +30,8 @@ int64_t model_place(const struct model_data *data, const struct store_op *op) {
     const struct in_record *after = find_before(data, sender, INT64_MAX), *found;
     if (!after || after->sequence <= sequence)
         return end;
+    if (after->sent.us < op->in_put.sent.us - US_PER_S)
+        return end; /* it numbers anew */
     while (low < after->place) {
         int64_t middle = low + (after->place - 1 - low) / 2;
         found = find_before(data, sender, middle);

@@ -89,6 +89,29 @@ static void late_ones_go_where_they_belong(void **state) {
     assert_order(rig, fetch_from(3), (const uint32_t[]){0});
 }
 
+/* A sender whose state was restored from an older backup uses its sequences again, under other ids: what
+ * comes then is later than all that waits, and is said to be so once. */
+static void renumbered_ones_come_last(void **state) {
+    struct rig *rig = *state;
+    struct store_op late = from(1, 9, 9), again = from(1, 21, 2), next = from(1, 22, 3);
+    open_store(rig);
+    for (uint32_t i = 1; i <= 10; i++)
+        if (i != 9)
+            assert_int_equal(outcome(rig, from(1, i, i)), STORE_IN_COMPLETE);
+    struct store_result result = run_one(rig, late); /* merely late: it has its place */
+    assert_int_equal(result.in_outcome, STORE_IN_COMPLETE);
+    assert_false(result.in_renumbered);
+    again.in_put.sent.us += US_PER_HOUR;
+    next.in_put.sent.us += US_PER_HOUR;
+    result = run_one(rig, again);
+    assert_int_equal(result.in_outcome, STORE_IN_COMPLETE);
+    assert_true(result.in_renumbered);
+    result = run_one(rig, next);
+    assert_int_equal(result.in_outcome, STORE_IN_COMPLETE);
+    assert_false(result.in_renumbered);
+    assert_order(rig, fetch_from(1), (const uint32_t[]){1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 21, 22, 0});
+}
+
 /* A long message is complete only when its last block is, long after the short ones behind it. */
 static void long_one_completes_before_its_followers(void **state) {
     struct rig *rig = *state;
@@ -702,6 +725,7 @@ int main(int argc, char **argv) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(late_ones_go_where_they_belong),
+        TEST(renumbered_ones_come_last),
         TEST(long_one_completes_before_its_followers),
         TEST(places_are_never_shared),
         TEST(since_leaves_the_later_ones),
