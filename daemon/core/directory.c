@@ -455,6 +455,23 @@ void directory_look_around(struct directory *directory, struct wall wall) {
             directory->records[i]->entry.cut_off = false; /* nothing was learnt */
 }
 
+/* Whoever else was met there has left: one address is one node's. */
+static void displace(struct directory *directory, const struct record *record,
+                     const struct address *address) {
+    struct table_link *link = table_first(&directory->ips, directory_ip_hash(directory, address));
+
+    while (link) {
+        struct record *other = directory_owner(link);
+        link = table_next(link);
+        struct acquaintance *known = (struct acquaintance *)other->entry.acquaintance;
+        if (other == record || !known || !known->handshaken ||
+            !address_is_equal(&known->handshake_address, address))
+            continue;
+        known->handshaken = false;
+        mark_again(directory, other); /* frees this record's marks alone: the next is another's */
+    }
+}
+
 void directory_handshaken(struct directory *directory, const struct node_id *id,
                           const struct address *address, struct wall now) {
     struct record *record = find_id(directory, id);
@@ -462,6 +479,7 @@ void directory_handshaken(struct directory *directory, const struct node_id *id,
 
     if (!acquaintance)
         return;
+    displace(directory, record, address);
     acquaintance->handshaken = true;
     acquaintance->handshake_address = *address;
     if (now.us > record->entry.last_seen.us)

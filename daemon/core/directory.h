@@ -98,7 +98,7 @@ size_t directory_known(const struct directory *directory);
 const struct directory_entry *directory_known_at(const struct directory *directory, size_t i);
 const struct directory_entry *directory_random(const struct directory *directory);
 
-/* A handshake of ours proved that id is at address. */
+/* A handshake of ours proved that id is at address; and with that, that nobody else is whom we met there before. */
 void directory_handshaken(struct directory *directory, const struct node_id *id,
                           const struct address *address, struct wall now);
 /* Does this node's being at this address count (two neighbours' word, or our own handshake)? Where the node's neighbours lie
@@ -159,6 +159,20 @@ size_t directory_former(const struct directory *directory, const struct address 
 const struct directory_entry *directory_successor(const struct directory *directory,
                                                   const struct directory_entry *gone,
                                                   struct address *ret_address);
+
+/* The same with an address proven or not found at all: a pin, or a handshake of our own with it there. What many say of an address is
+ * worth no more than the identities that say it, and those are free. For what is sent, and for what is pinned. */
+enum resolve_outcome directory_resolve_proven(const struct directory *directory,
+                                              const struct destination *destination,
+                                              struct node_id ret_ids[DIRECTORY_CANDIDATES_MAX],
+                                              size_t *ret_n);
+/* The addresses that nodes claim at what was asked for (port 0: all ports of the IP), at most `max`. Returns how many. */
+size_t directory_claimed(const struct directory *directory, const struct address *asked,
+                         struct address *ret_addresses, size_t max);
+/* Do two of these witnesses publish that they see the node there? For an address that answers no dial (a translator): the caller names
+ * witnesses that it reached by its own choice, not through the one who claims. */
+bool directory_vouched(const struct directory *directory, const struct directory_entry *entry,
+                       const struct address *asked, const uint64_t *witnesses, size_t n);
 
 /* Digest of each of 256 buckets (by the first byte of the id) over self and live entries received before `before`
  * (MONO_NEVER: all, at no cost): the XOR

@@ -13,6 +13,10 @@ static bool is_met(const struct directory_entry *entry) {
     return entry->acquaintance && entry->acquaintance->handshaken;
 }
 
+static bool is_met_at(const struct directory_entry *entry, const struct address *address) {
+    return is_met(entry) && address_is_equal(&entry->acquaintance->handshake_address, address);
+}
+
 size_t directory_entry_addresses(const struct directory_entry *entry,
                                  struct address ret_addresses[ENTRY_ADDRESSES_MAX]) {
     struct descriptor descriptor;
@@ -76,7 +80,7 @@ bool directory_address_counts(const struct directory *directory,
     struct witness witnesses[TOPOLOGY_DEGREE_MAX];
     size_t n = 0;
 
-    if (is_met(entry) && address_is_equal(&entry->acquaintance->handshake_address, address))
+    if (is_met_at(entry, address))
         return true;
     size_t n_prefixes = topology_neighbours(directory->topology, entry->prefix, prefixes);
     for (size_t i = 0; i < n_prefixes; i++) {
@@ -280,9 +284,15 @@ static bool is_pinned_at(const struct directory_entry *entry, const struct addre
     return false;
 }
 
+/* Several nodes may share an IP; what is beyond this many is left to its witnesses. */
+#define PROVEN_MAX 16
+
 /* What was found where the user pointed: of the confirmed ones only those with most life in them (an identity that was replaced
  * there is remembered, and gone). The port is theirs, when the IP alone was asked for. */
 struct found {
+    bool proof;                        /* witnesses do not do: a pin or a handshake */
+    struct address proven[PROVEN_MAX]; /* where a handshake of ours found somebody who is up */
+    size_t n_proven;
     struct candidates pinned, confirmed, claiming;
     enum sign_of_life pinned_life, confirmed_life;
     struct node_id ids[3][DIRECTORY_CANDIDATES_MAX];
@@ -290,8 +300,9 @@ struct found {
     bool several_ports, default_port;
 };
 
-static void found_init(struct found *found) {
+static void found_init(struct found *found, bool proof) {
     memset(found, 0, sizeof *found);
+    found->proof = proof;
     found->pinned.ids = found->ids[0];
     found->confirmed.ids = found->ids[1];
     found->claiming.ids = found->ids[2];
@@ -311,6 +322,19 @@ static void note_confirmed(struct found *found, const struct node_id *id, uint16
     found->several_ports |= found->port != 0 && found->port != port;
     found->default_port |= port == ADDRESS_PORT_DEFAULT;
     found->port = port;
+}
+
+/* A handshake outdoes any number of witnesses: whoever was met at an address has no rival there. */
+static bool is_found_at(const struct directory *directory, const struct directory_entry *entry,
+                        const struct address *address, const struct found *found) {
+    if (is_met_at(entry, address))
+        return true;
+    if (found->proof)
+        return false;
+    for (size_t i = 0; i < found->n_proven; i++)
+        if (address_is_equal(&found->proven[i], address))
+            return false;
+    return directory_address_counts(directory, entry, address);
 }
 
 static void weigh(const struct directory *directory, const struct directory_entry *entry,
@@ -333,24 +357,33 @@ static void weigh(const struct directory *directory, const struct directory_entr
     for (size_t i = 0; i < n; i++) {
         if (!matches(&addresses[i], asked))
             continue;
-        if (directory_address_counts(directory, entry, &addresses[i]))
+        if (is_found_at(directory, entry, &addresses[i], found))
             note_confirmed(found, &entry->id, addresses[i].port, life);
         else
             list(&found->claiming, &entry->id);
     }
 }
 
-static void look(const struct directory *directory, const struct address *asked,
+static void note_proven(const struct directory *directory, const struct directory_entry *entry,
+                        const struct address *asked, struct found *found) {
+    if (is_met(entry) && matches(&entry->acquaintance->handshake_address, asked) &&
+        found->n_proven < PROVEN_MAX && directory_is_up(directory, entry))
+        found->proven[found->n_proven++] = entry->acquaintance->handshake_address;
+}
+
+static void look(const struct directory *directory, const struct address *asked, bool proof,
                  struct found *found) {
-    struct table_link *link = table_first(&directory->ips, directory_ip_hash(directory, asked));
+    struct table_link *first = table_first(&directory->ips, directory_ip_hash(directory, asked));
     struct descriptor self;
 
-    found_init(found);
+    found_init(found, proof);
+    for (struct table_link *link = first; link; link = table_next(link))
+        note_proven(directory, &directory_owner(link)->entry, asked, found);
     if (self_descriptor(directory, &self))
         for (size_t i = 0; i < self.n_addresses; i++)
             if (matches(&self.addresses[i], asked))
                 note_confirmed(found, &directory->id, self.addresses[i].port, LIFE_LINKS);
-    for (; link; link = table_next(link))
+    for (struct table_link *link = first; link; link = table_next(link))
         weigh(directory, &directory_owner(link)->entry, asked, found);
 }
 
@@ -381,12 +414,12 @@ static enum resolve_outcome judge(const struct directory *directory, const struc
 }
 
 static enum resolve_outcome resolve_address(const struct directory *directory,
-                                            const struct address *asked,
+                                            const struct address *asked, bool proof,
                                             struct candidates *result) {
     struct found found;
     struct address at = *asked;
 
-    look(directory, asked, &found);
+    look(directory, asked, proof, &found);
     if (asked->port != 0 || found.pinned.n > 0 || found.confirmed.n == 0)
         return judge(directory, &found, result);
     /* The IP alone: the one node there, or of several the one at the default port. */
@@ -395,8 +428,24 @@ static enum resolve_outcome resolve_address(const struct directory *directory,
     else if (!found.several_ports)
         at.port = found.port;
     if (at.port != 0)
-        look(directory, &at, &found); /* pins of that port have the word */
+        look(directory, &at, proof, &found); /* pins of that port have the word */
     return judge(directory, &found, result);
+}
+
+static enum resolve_outcome resolve(const struct directory *directory,
+                                    const struct destination *destination, bool proof,
+                                    struct candidates *result) {
+    switch (destination->kind) {
+    case DEST_ADDRESS:
+        return resolve_address(directory, &destination->address, proof, result);
+    case DEST_ID:
+        return resolve_id(directory, destination, result);
+    case DEST_PREFIX:
+        return resolve_prefix(directory, destination, result);
+    case DEST_NAME:
+        return resolve_name(directory, destination, result);
+    }
+    return RESOLVE_NONE;
 }
 
 enum resolve_outcome directory_resolve(const struct directory *directory,
@@ -404,22 +453,8 @@ enum resolve_outcome directory_resolve(const struct directory *directory,
                                        struct node_id ret_ids[DIRECTORY_CANDIDATES_MAX],
                                        size_t *ret_n) {
     struct candidates result = {ret_ids, 0};
-    enum resolve_outcome outcome = RESOLVE_NONE;
+    enum resolve_outcome outcome = resolve(directory, destination, false, &result);
 
-    switch (destination->kind) {
-    case DEST_ADDRESS:
-        outcome = resolve_address(directory, &destination->address, &result);
-        break;
-    case DEST_ID:
-        outcome = resolve_id(directory, destination, &result);
-        break;
-    case DEST_PREFIX:
-        outcome = resolve_prefix(directory, destination, &result);
-        break;
-    case DEST_NAME:
-        outcome = resolve_name(directory, destination, &result);
-        break;
-    }
     *ret_n = result.n;
     return outcome;
 }
@@ -488,4 +523,54 @@ const struct directory_entry *directory_successor(const struct directory *direct
         return entry;
     }
     return NULL;
+}
+
+enum resolve_outcome directory_resolve_proven(const struct directory *directory,
+                                              const struct destination *destination,
+                                              struct node_id ret_ids[DIRECTORY_CANDIDATES_MAX],
+                                              size_t *ret_n) {
+    struct candidates result = {ret_ids, 0};
+    enum resolve_outcome outcome = resolve(directory, destination, true, &result);
+
+    *ret_n = result.n;
+    return outcome;
+}
+
+size_t directory_claimed(const struct directory *directory, const struct address *asked,
+                         struct address *ret_addresses, size_t max) {
+    struct table_link *link = table_first(&directory->ips, directory_ip_hash(directory, asked));
+    size_t n = 0;
+
+    for (; link && n < max; link = table_next(link)) {
+        struct address addresses[ENTRY_ADDRESSES_MAX];
+        size_t count = directory_entry_addresses(&directory_owner(link)->entry, addresses);
+        for (size_t i = 0; i < count && n < max; i++) {
+            bool listed = !matches(&addresses[i], asked);
+            for (size_t j = 0; j < n && !listed; j++)
+                listed = address_is_equal(&ret_addresses[j], &addresses[i]);
+            if (!listed)
+                ret_addresses[n++] = addresses[i];
+        }
+    }
+    return n;
+}
+
+bool directory_vouched(const struct directory *directory, const struct directory_entry *entry,
+                       const struct address *asked, const uint64_t *witnesses, size_t n) {
+    unsigned seen = 0;
+
+    for (size_t i = 0; i < n && seen < 2; i++) {
+        const struct directory_entry *witness = directory_find_prefix(directory, witnesses[i]);
+        struct descriptor descriptor;
+        if (!witness || witness == entry)
+            continue;
+        directory_descriptor(witness, &descriptor);
+        for (size_t j = 0; j < descriptor.n_neighbours; j++)
+            if (descriptor.neighbours[j].prefix == entry->prefix &&
+                matches(&descriptor.neighbours[j].seen_at, asked)) {
+                seen++;
+                break;
+            }
+    }
+    return seen >= 2;
 }

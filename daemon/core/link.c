@@ -186,7 +186,7 @@ unsigned links_dials(const struct links *links) {
     for (unsigned i = 0; i < SESSIONS_MAX; i++) {
         const struct session *session = links->sessions[i];
         n += session && session->initiator && session->state != SESSION_OPEN && !session->rekey &&
-             session->purpose != LINK_HEAL;
+             session->purpose != LINK_HEAL && session->purpose != LINK_PROBE;
     }
     return n;
 }

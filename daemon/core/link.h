@@ -39,7 +39,8 @@ enum link_purpose {
     LINK_INTRODUCED,
     LINK_HEAL,
     LINK_REKEY,
-    LINK_PURPOSES
+    LINK_PURPOSES,
+    LINK_PROBE = LINK_PURPOSES, /* our own, never on the wire: see links_dial() */
 };
 
 enum link_state { LINK_FREE = 0, LINK_PROBATION, LINK_UP, LINK_SUSPECT };
@@ -82,7 +83,9 @@ void links_set_descriptor(struct links *links, const uint8_t *bytes, size_t leng
 void links_set_correction(struct links *links, int64_t correction_us);
 
 /* Ask the node at `address` for a link. 0; -EALREADY: being dialled; -ENOBUFS: LINK_DIALS_MAX under way. Ends in an event: UP,
- * REFUSED, DIAL_FAILED (or nothing, when it turns out to be a neighbour already). */
+ * REFUSED, DIAL_FAILED (or nothing, when it turns out to be a neighbour already). With LINK_PROBE only who is there is asked: ANSWERED
+ * (then links_forget()) or DIAL_FAILED, whose link.purpose says so. The second message proves the other's key; the third, which would
+ * tell it ours, is never sent. */
 #define LINK_DIALS_MAX 32
 int links_dial(struct links *links, const struct address *address, enum link_purpose purpose,
                struct mono now, struct wall wall);
@@ -131,7 +134,8 @@ enum link_close {
 #define LINK_REFERRALS_MAX 8
 
 enum link_event_kind {
-    LINK_EVENT_ANSWERED, /* a dial was answered: set correction and descriptor, then links_finish() */
+    LINK_EVENT_ANSWERED, /* a dial to `address` was answered, from link.address, by who has proved to be link.id: set correction and
+                            descriptor, then links_finish() */
     LINK_EVENT_ASKED,    /* somebody dialled us: give links_verdict() */
     LINK_EVENT_UP,
     LINK_EVENT_REFUSED, /* our dial: reason, referrals */
@@ -157,6 +161,8 @@ struct link_event {
 /* Pop the oldest event; false if there is none. Drain after every call that may cause some. */
 bool links_event(struct links *links, struct link_event *ret_event);
 
+/* A probe was answered, which is all that it was for. */
+void links_forget(struct links *links, uint32_t index);
 /* Send message 3 of the handshake that was answered. */
 void links_finish(struct links *links, uint32_t index, struct mono now, struct wall wall);
 /* Answer ASKED. Accepted: the link is UP (an event says so). Refused: told, with referrals, and closed. */

@@ -338,8 +338,16 @@ static enum drop receive_response(struct links *links, const struct datagram *da
     event->link.id = session->peer;
     event->link.prefix = node_id_prefix(&session->peer);
     event->link.seen_as = session->seen_as;
+    event->link.purpose = session->purpose;
+    event->link.address = datagram->remote;
     emit_descriptor(event, &introduction);
     return DROP_NONE;
+}
+
+void links_forget(struct links *links, uint32_t index) {
+    struct session *session = session_find(links, index);
+    if (session && session->state == SESSION_ANSWERED)
+        session_free(links, session);
 }
 
 static void keep_keys(struct links *links, struct session *session) {
@@ -510,8 +518,11 @@ void session_confirmed(struct links *links, struct session *session) {
 }
 
 void session_dropped(struct links *links, struct session *session) {
-    if (session->initiator)
-        link_emit(links, LINK_EVENT_DIAL_FAILED, NULL)->address = session->remote;
+    if (session->initiator) {
+        struct link_event *event = link_emit(links, LINK_EVENT_DIAL_FAILED, NULL);
+        event->address = session->remote;
+        event->link.purpose = session->purpose;
+    }
     session_free(links, session);
 }
 

@@ -175,6 +175,8 @@ struct node *node_new(const struct node_config *config, const struct node_boot *
     node->started = node->publisher.started = node->minute = mono;
     node->heard = mono;
     TAILQ_INIT(&node->queries);
+    TAILQ_INIT(&node->settling);
+    node->settle_due = MONO_NEVER;
     node->publisher.sequence = boot->sequence;
     budget_init(&node->budget, config->memory_max);
     share_init(&node->share, config->relay_paths);
@@ -207,6 +209,7 @@ void node_free(struct node *node) {
         if (owner == OWNER_NODE)
             node_stored(node, cookie);
     node_queries_deinit(node);
+    node_settle_deinit(node);
     pool_free(node->pool);
     relay_free(node->relay);
     gossip_free(node->gossip);
@@ -395,6 +398,7 @@ static void tick(struct node *node) {
     node_take_deposits(node);
     if (mailbox_tick(node->mailbox, node->now))
         node->publisher.dirty = true;
+    node_settle_tick(node);
     kick_waiting(node);
     outbox_tick(node->outbox, node->now, node->wall);
     inbox_tick(node->inbox, node->now, node->wall);
@@ -414,6 +418,7 @@ static struct mono next_wake(const struct node *node) {
     next = mono_min(next, relay_next(node->relay));
     next = mono_min(next, node_ping_next(node));
     next = mono_min(next, mailbox_next(node->mailbox));
+    next = mono_min(next, node->settle_due);
     next = mono_min(next, outbox_next(node->outbox));
     if (outbox_pending(node->outbox) > 0 &&
         node->kicked_generation != topology_generation(directory_topology(node->directory)))

@@ -1,6 +1,6 @@
 /* The composition, shared by its files: node.c (the step), node_publish.c (clock, own descriptor, what links mean for the
- * other rooms), node_onion.c (packets), node_request.c (clients), node_conversation.c (clients that ask the store),
- * node_trust.c (another key at an address), node_doctor.c (what may be wrong). */
+ * other rooms), node_onion.c (packets), node_request.c (clients), node_settle.c (their destinations), node_conversation.c
+ * (clients that ask the store), node_trust.c (another key at an address), node_doctor.c (what may be wrong). */
 #ifndef P2PD_NODE_PRIVATE_H
 #define P2PD_NODE_PRIVATE_H
 
@@ -70,6 +70,8 @@ struct publisher {               /* of our own descriptor */
 };
 struct node_query; /* a client's question to the store, under way */
 TAILQ_HEAD(node_queries, node_query);
+struct node_settling; /* a client's request whose destination is being asked for */
+TAILQ_HEAD(node_settlings, node_settling);
 
 /* Datagrams taken together: enough for a few processors, and their bytes stay in a cache of 1 MB. */
 #define NODE_BATCH 128
@@ -126,6 +128,10 @@ struct node {
     struct mono pongs_from; /* answers to onion pings are rationed: a token bucket as a time */
     struct node_queries queries;
     size_t n_queries;
+    struct node_settlings settling;
+    size_t n_settling;
+    struct mono settle_due;
+    bool settle_news; /* a dial has ended, or a node has become known */
     /* For the doctor: the last good datagram; those that were not; the disk. */
     struct strangers strangers;
     struct mono heard, store_failed;
@@ -193,6 +199,19 @@ void node_rules(struct node *node, uint64_t client);
 /* node_trust.c */
 void node_trust(struct node *node, const struct request *request);
 
+/* node_settle.c */
+/* PUSH, PUSH_MANY and PING: false if the destination is settled. True: it is asked for; node_request_settled() will be called, or the
+ * client has been told why not. */
+bool node_settle(struct node *node, const struct request *request);
+void node_settle_tick(struct node *node);
+/* A dial was answered: who is at that address is proven. */
+void node_settle_answered(struct node *node, const struct link_event *event);
+/* Do two of the neighbours that we dialled ourselves see the node at the address? */
+bool node_settle_vouched(const struct node *node, const struct node_id *id,
+                         const struct address *address);
+void node_settle_gone(struct node *node, uint64_t client);
+void node_settle_deinit(struct node *node);
+
 /* node_doctor.c */
 void node_doctor(struct node *node, const struct request *request);
 /* How many messages wait for keys that are gone from where others are now. */
@@ -203,11 +222,13 @@ void node_note_store(struct node *node, const struct store_result *result);
 /* What one was asked for, or false: the client has been told why not. */
 bool node_resolve(struct node *node, uint64_t client, const struct destination *destination,
                   struct node_id *ret_id);
-/* Bind an address that a user used to the key found there, and remember the node. */
+/* Remember the node, and if that is proven, bind the address that a user used to the key found there. */
 void node_remember(struct node *node, const struct destination *destination,
-                   const struct node_id *id);
+                   const struct node_id *id, bool proven);
 void node_answer_unknown(struct node *node, uint64_t client, const struct destination *destination);
 void node_request(struct node *node, const struct request *request);
+/* One that node_settle() kept: its destination is as settled as it will be. */
+void node_request_settled(struct node *node, const struct request *request);
 void node_client_gone(struct node *node, uint64_t client);
 void node_count(struct node *node, enum drop drop);
 

@@ -375,6 +375,7 @@ static void take_news(struct node *node, const struct directory_entry *entry, ui
         refresh_routes(node); /* whether it relays may be what is new */
     outbox_kick(node->outbox, &id, node->now);
     pool_news(node->pool);
+    node->settle_news = true;
 }
 
 void node_news(struct node *node, const struct directory_entry *entry, uint64_t from) {
@@ -418,9 +419,14 @@ static void take_up(struct node *node, const struct link_event *event) {
 static void take_link_event(struct node *node, const struct link_event *event) {
     switch (event->kind) {
     case LINK_EVENT_ANSWERED:
-        node_correct_clock(node);
+        if (event->link.purpose != LINK_PROBE) /* else what it says of the time has no vote */
+            node_correct_clock(node);
         take_descriptor(node, event);
-        links_finish(node->links, event->session, node->now, node->machine);
+        node_settle_answered(node, event);
+        if (event->link.purpose == LINK_PROBE)
+            links_forget(node->links, event->session);
+        else
+            links_finish(node->links, event->session, node->now, node->machine);
         break;
     case LINK_EVENT_ASKED:
         node_correct_clock(node);
@@ -451,9 +457,12 @@ static void take_link_event(struct node *node, const struct link_event *event) {
         break;
     case LINK_EVENT_REFUSED:
     case LINK_EVENT_DIAL_FAILED:
+        node->settle_news = true;
         node_correct_clock(node); /* what it said of the time has no vote any more */
         break;
     }
+    if (event->kind == LINK_EVENT_DIAL_FAILED && event->link.purpose == LINK_PROBE)
+        return; /* the pool did not ask */
     pool_link_event(node->pool, event, node->now, node->machine);
 }
 

@@ -85,45 +85,76 @@ void node_answer_unknown(struct node *node, uint64_t client,
                         "no node %s is known (see p2pctl nodes)", text);
 }
 
-bool node_resolve(struct node *node, uint64_t client, const struct destination *destination,
-                  struct node_id *ret_id) {
-    struct node_id ids[DIRECTORY_CANDIDATES_MAX];
-    size_t n = 0;
-
-    switch (directory_resolve(node->directory, destination, ids, &n)) {
+/* Why it is not one node: what the client is told. */
+static void answer_unresolved(struct node *node, uint64_t client,
+                              const struct destination *destination, enum resolve_outcome outcome,
+                              const struct node_id *ids, size_t n) {
+    switch (outcome) {
     case RESOLVE_ONE:
-        *ret_id = ids[0];
-        return true;
     case RESOLVE_SELF:
-        *ret_id = *node_id(node);
-        return true;
+        break;
     case RESOLVE_NONE:
         node_answer_unknown(node, client, destination);
-        return false;
+        break;
     case RESOLVE_UNCONFIRMED:
         answer_candidates(node, client, ANSWER_UNKNOWN, ids, n,
-                          "a node claims that address, but no two of its neighbours confirm it "
-                          "yet: try again shortly, or use its id");
-        return false;
+                          "a node claims that address, but nobody answers there and no two of its "
+                          "neighbours confirm it: if it is the right one, use its id");
+        break;
     case RESOLVE_AMBIGUOUS:
         answer_candidates(node, client, ANSWER_UNKNOWN, ids, n,
                           "several nodes are meant: name one by its id");
-        return false;
+        break;
     case RESOLVE_KEY_CHANGED:
         answer_candidates(node, client, ANSWER_KEY_CHANGED, ids, n,
                           "the key at that address has changed since it was first used. If that is "
                           "right (a new machine, a new installation): p2pctl trust ADDRESS");
-        return false;
+        break;
     }
+}
+
+bool node_resolve(struct node *node, uint64_t client, const struct destination *destination,
+                  struct node_id *ret_id) {
+    struct node_id ids[DIRECTORY_CANDIDATES_MAX];
+    size_t n = 0;
+    enum resolve_outcome outcome = directory_resolve(node->directory, destination, ids, &n);
+
+    if (outcome == RESOLVE_ONE || outcome == RESOLVE_SELF) {
+        *ret_id = outcome == RESOLVE_SELF ? *node_id(node) : ids[0];
+        return true;
+    }
+    answer_unresolved(node, client, destination, outcome, ids, n);
+    return false;
+}
+
+/* To whom something is sent. *ret_proven: by a pin or a handshake, so that an address may be bound to the key. */
+static bool resolve_recipient(struct node *node, uint64_t client,
+                              const struct destination *destination, struct node_id *ret_id,
+                              bool *ret_proven) {
+    struct node_id ids[DIRECTORY_CANDIDATES_MAX];
+    size_t n = 0;
+    enum resolve_outcome outcome = directory_resolve_proven(node->directory, destination, ids, &n);
+
+    *ret_proven = outcome == RESOLVE_ONE;
+    if (outcome == RESOLVE_NONE || outcome == RESOLVE_UNCONFIRMED) {
+        outcome = directory_resolve(node->directory, destination, ids, &n);
+        if (outcome == RESOLVE_ONE && !node_settle_vouched(node, &ids[0], &destination->address))
+            outcome = RESOLVE_UNCONFIRMED;
+    }
+    if (outcome == RESOLVE_ONE || outcome == RESOLVE_SELF) {
+        *ret_id = outcome == RESOLVE_SELF ? *node_id(node) : ids[0];
+        return true;
+    }
+    answer_unresolved(node, client, destination, outcome, ids, n);
     return false;
 }
 
 void node_remember(struct node *node, const struct destination *destination,
-                   const struct node_id *id) {
+                   const struct node_id *id, bool proven) {
     const struct directory_entry *entry = directory_find(node->directory, id);
     if (!entry)
         return; /* ourselves */
-    bool pin = destination->kind == DEST_ADDRESS && !entry->pinned, keep = !entry->kept;
+    bool pin = proven && destination->kind == DEST_ADDRESS && !entry->pinned, keep = !entry->kept;
     if (pin)
         directory_pin(node->directory, id, &destination->address);
     directory_keep(node->directory, id);
@@ -166,11 +197,12 @@ static const char *notice_of(struct node *node, uint8_t relays, bool strict,
 static void request_push(struct node *node, const struct request *request) {
     struct node_id recipient;
     char text[128];
+    bool proven;
 
-    if (!node_resolve(node, request->client, &request->push.to, &recipient))
+    if (!resolve_recipient(node, request->client, &request->push.to, &recipient, &proven))
         return;
     if (!request->push.check)
-        node_remember(node, &request->push.to, &recipient);
+        node_remember(node, &request->push.to, &recipient, proven);
     const char *notice = notice_of(node, request->push.relays, request->push.strict,
                                    directory_find(node->directory, &recipient), text);
     outbox_push(node->outbox, request, &recipient, notice, node->now, node->wall);
@@ -179,10 +211,11 @@ static void request_push(struct node *node, const struct request *request) {
 static void request_push_many(struct node *node, const struct request *request) {
     struct node_id recipient;
     char text[128];
+    bool proven;
 
-    if (!node_resolve(node, request->client, &request->push_many.to, &recipient))
+    if (!resolve_recipient(node, request->client, &request->push_many.to, &recipient, &proven))
         return;
-    node_remember(node, &request->push_many.to, &recipient);
+    node_remember(node, &request->push_many.to, &recipient, proven);
     const char *notice = notice_of(node, request->push_many.relays, request->push_many.strict,
                                    directory_find(node->directory, &recipient), text);
     outbox_push_many(node->outbox, request, &recipient, notice, node->now, node->wall);
@@ -420,15 +453,27 @@ static void request_disconnect(struct node *node, const struct request *request)
         pool_disconnect(node->pool, request->client, &id, node->now);
 }
 
+void node_request_settled(struct node *node, const struct request *request) {
+    if (request->kind == REQUEST_PUSH || request->kind == REQUEST_PUSH_MANY)
+        node_clock_before_push(node);
+    if (request->kind == REQUEST_PUSH)
+        request_push(node, request);
+    else if (request->kind == REQUEST_PUSH_MANY)
+        request_push_many(node, request);
+    else if (request->kind == REQUEST_TRUST)
+        node_trust(node, request);
+    else
+        request_ping(node, request);
+}
+
 void node_request(struct node *node, const struct request *request) {
     switch (request->kind) {
     case REQUEST_PUSH:
-        node_clock_before_push(node);
-        request_push(node, request);
-        break;
     case REQUEST_PUSH_MANY:
-        node_clock_before_push(node);
-        request_push_many(node, request);
+    case REQUEST_PING:
+    case REQUEST_TRUST:
+        if (!node_settle(node, request))
+            node_request_settled(node, request);
         break;
     case REQUEST_PULL:
         request_pull(node, request);
@@ -455,18 +500,12 @@ void node_request(struct node *node, const struct request *request) {
     case REQUEST_CANCEL:
         outbox_cancel(node->outbox, request, node->now, node->wall);
         break;
-    case REQUEST_PING:
-        request_ping(node, request);
-        break;
     case REQUEST_CONNECT:
         pool_connect(node->pool, request->client, &request->connect.address, node->now,
                      node->machine);
         break;
     case REQUEST_DISCONNECT:
         request_disconnect(node, request);
-        break;
-    case REQUEST_TRUST:
-        node_trust(node, request);
         break;
     case REQUEST_CONVERSATIONS:
     case REQUEST_HISTORY:
@@ -491,6 +530,7 @@ void node_client_gone(struct node *node, uint64_t client) {
     inbox_client_gone(node->inbox, client);
     pool_client_gone(node->pool, client);
     node_queries_gone(node, client);
+    node_settle_gone(node, client);
     for (unsigned i = 0; i < node->n_pings;)
         if (node->pings[i].client == client)
             node->pings[i] = node->pings[--node->n_pings];

@@ -54,8 +54,13 @@ static bool find_present(struct node *node, const struct request *request, struc
 
     if (directory_resolve(node->directory, to, ids, &n) != RESOLVE_KEY_CHANGED)
         return node_resolve(node, request->client, to, ret_id);
+    bool proven = directory_resolve_proven(node->directory, to, ids, &n) == RESOLVE_KEY_CHANGED;
+    if (!proven)
+        effects_answer_text(node->effects, request->client, ANSWER_FAILED,
+                            "others say that somebody else is there, but nothing answers at that "
+                            "address: nothing has changed");
     *ret_id = ids[1]; /* until here nothing has changed */
-    return true;
+    return proven;
 }
 
 void node_trust(struct node *node, const struct request *request) {
@@ -78,7 +83,7 @@ void node_trust(struct node *node, const struct request *request) {
         struct store_op op = {.kind = STORE_NODE_UNPIN, .node_unpin = {to->address}};
         effects_store(node->effects, &op, OWNER_NODE, 0);
     }
-    node_remember(node, to, &present);
+    node_remember(node, to, &present, true);
     describe(node, &present, &trust);
     look_back(node, &trust, former, n_former);
     if (request->to.resend) {

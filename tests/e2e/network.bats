@@ -178,6 +178,26 @@ asked_in_vain() { # N
     state_is 3 "$id" delivered
 }
 
+@test "a push by address in the first second of a network" {
+    start_node 2
+    spawn_node 3 --peer "$NET.2"
+    spawn_node 4 --peer "$NET.2"
+    wait_until answers 4
+    ctl 4 push "$NET.3" 'early' || { cat "$DIR/3.log" "$DIR/4.log" && false; }
+    wait_until waiting 3 1
+    [ "$(ctl 3 pull)" = "$(line_from 4 early)" ]
+}
+
+@test "a push to an address where nobody is does not take long to fail" {
+    start_network 2 3
+    status=0
+    SECONDS=0
+    ctl 2 push "$NET.77" x 2>"$DIR/said" || status=$?
+    [ "$status" = 4 ]
+    ((SECONDS < 8)) # before a client would give up
+    grep -q "$NET.77" "$DIR/said"
+}
+
 @test "a clock ten minutes off, either way" {
     start_network 2 3 4
     start_node 5 --peer "$NET.2" --clock-offset 600

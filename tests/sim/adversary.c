@@ -23,6 +23,8 @@ struct adversary {
     uint8_t onions[RECORDED][ONION_LEN];
     unsigned n_cells, n_onions;
     bool flooding; /* the step under way is for frames of its own */
+    struct node_id poser;
+    struct address posed_at; /* port 0: nobody poses */
 };
 
 struct adversary *adversary_new(struct sim *sim, unsigned habits) {
@@ -44,6 +46,12 @@ void adversary_keep(struct adversary *adversary, unsigned habits) {
 
 unsigned adversary_habits(const struct adversary *adversary) {
     return adversary->habits;
+}
+
+void adversary_pose(struct adversary *adversary, const struct node_id *poser,
+                    const struct address *at) {
+    adversary->poser = *poser;
+    adversary->posed_at = *at;
 }
 
 static bool has_habit(const struct sim_host *host, enum habit habit) {
@@ -236,6 +244,23 @@ static void lie(struct sim *sim, struct descriptor *descriptor) {
         descriptor->sequence = DESCRIPTOR_SEQUENCE_MAX;
 }
 
+static bool is_posing(const struct sim_host *host) {
+    return host && host->adversary && host->adversary->posed_at.port != 0;
+}
+
+static void pose(const struct adversary *adversary, const struct identity *identity,
+                 struct descriptor *descriptor) {
+    uint64_t poser = node_id_prefix(&adversary->poser);
+
+    if (node_id_is_equal(identity_id(identity), &adversary->poser)) {
+        descriptor->n_addresses = 1;
+        descriptor->addresses[0] = adversary->posed_at;
+    }
+    for (unsigned i = 0; i < descriptor->n_neighbours; i++)
+        if (descriptor->neighbours[i].prefix == poser)
+            descriptor->neighbours[i].seen_at = adversary->posed_at;
+}
+
 __typeof__(descriptor_sign) __wrap_descriptor_sign, __real_descriptor_sign;
 int __wrap_descriptor_sign(struct descriptor *descriptor, const struct identity *identity,
                            struct wall now, uint8_t ret_bytes[DESCRIPTOR_MAX]) {
@@ -245,6 +270,11 @@ int __wrap_descriptor_sign(struct descriptor *descriptor, const struct identity 
         int length = __real_descriptor_sign(&false_one, identity, now, ret_bytes);
         if (length > 0)
             return length;
+    }
+    if (is_posing(watch_host())) {
+        struct descriptor posed = *descriptor;
+        pose(watch_host()->adversary, identity, &posed);
+        return __real_descriptor_sign(&posed, identity, now, ret_bytes);
     }
     return __real_descriptor_sign(descriptor, identity, now, ret_bytes);
 }

@@ -24,6 +24,10 @@ void adversary_free(struct adversary *adversary);
 /* From now on it behaves, but for `habits`. */
 void adversary_keep(struct adversary *adversary, unsigned habits);
 unsigned adversary_habits(const struct adversary *adversary);
+/* It and its accomplices confirm to the network that `poser` is at an address: it says so of itself if it is the poser, and of the
+ * poser, its neighbour, if not. */
+void adversary_pose(struct adversary *adversary, const struct node_id *poser,
+                    const struct address *at);
 
 /* A datagram that its core would send: does it go out? */
 bool adversary_lets_out(struct sim *sim, struct sim_host *host, const struct datagram *datagram);

@@ -58,6 +58,8 @@ static const struct plan check_plan[] = {
     {"replay", 10, 2},
     {"forgetful", 8, 3},
     {"crossing", 24, 6},
+    {"addresses", 12, 4},
+    {"addresses", 40, 2},
     {"mailbox", 12, 2},
     {"files", 12, 2},
     {"chaos", 0, SEEDS},

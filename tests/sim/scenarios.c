@@ -451,6 +451,8 @@ const struct scenario scenarios[] = {
     {"mailbox", "messages wait with third nodes while both ends are away", run_mailbox},
     {"replay", "a chaos twice: the same trace", run_replay},
     {"shrink", "half die, then nine tenths of the rest", run_shrink},
+    {"addresses", "messages by address, while others claim and confirm what is not so",
+     scenario_addresses},
     {"crossing", "pairs that dial each other at once", scenario_crossing},
     {"clocks", "a clock days or decades off while messages are queued, then set right",
      scenario_clocks},

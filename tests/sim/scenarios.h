@@ -18,6 +18,7 @@ void scenario_files(struct sim *sim);     /* scenario_files.c */
 void scenario_relay(struct sim *sim);     /* scenario_relay.c */
 void scenario_clocks(struct sim *sim);    /* scenario_clocks.c */
 void scenario_growth(struct sim *sim);    /* scenario_growth.c */
+void scenario_addresses(struct sim *sim); /* scenario_addresses.c */
 extern const struct scenario scenarios[]; /* ends with a NULL name */
 
 #endif

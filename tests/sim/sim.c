@@ -524,6 +524,17 @@ size_t sim_push(struct sim *sim, unsigned from, unsigned to, const void *body, u
     return sim->n_pushes - 1;
 }
 
+size_t sim_push_at(struct sim *sim, unsigned from, unsigned to, const struct address *address,
+                   const void *body, uint32_t size) {
+    struct sim_push *push = add_push(sim, from, to, body, size);
+    struct node_event event = push_event(sim, push);
+    event.request.push.to.kind = DEST_ADDRESS;
+    event.request.push.to.address = *address;
+    event.request.push.body = push->body;
+    step(sim, &sim->hosts[from], &event);
+    return sim->n_pushes - 1;
+}
+
 size_t sim_send_file(struct sim *sim, unsigned from, unsigned to, const char *name,
                      const void *bytes, uint32_t size) {
     struct sim_push *push = add_push(sim, from, to, bytes, size);

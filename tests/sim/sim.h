@@ -128,6 +128,9 @@ bool sim_await(struct sim *sim, int64_t at_most_us, bool (*done)(struct sim *, v
 
 /* A client of host `from` pushes to host `to` (by id) and waits. Returns the number of the push. */
 size_t sim_push(struct sim *sim, unsigned from, unsigned to, const void *body, uint32_t size);
+/* The same by address, which should be that of host `to`. */
+size_t sim_push_at(struct sim *sim, unsigned from, unsigned to, const struct address *address,
+                   const void *body, uint32_t size);
 /* Its client asks for the status of a push. */
 void sim_ask(struct sim *sim, size_t push);
 /* The same with a file: its upload lies in the spool of `from`. */

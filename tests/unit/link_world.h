@@ -34,6 +34,8 @@ struct end {
     unsigned ups, downs, refusals, failures, asked, suspects, moved;
     enum link_refusal verdict, last_refusal;
     enum link_close last_close;
+    enum link_purpose last_failure;
+    struct link_event last_answer;
     unsigned frames;
     uint8_t last_frame[CELL_LEN];
     size_t last_length;
@@ -146,7 +148,11 @@ static inline void collect(struct end *end) {
 static inline void handle(struct end *end, const struct link_event *event) {
     switch (event->kind) {
     case LINK_EVENT_ANSWERED:
-        links_finish(end->links, event->session, now(), wall_of(end));
+        end->last_answer = *event;
+        if (event->link.purpose == LINK_PROBE)
+            links_forget(end->links, event->session);
+        else
+            links_finish(end->links, event->session, now(), wall_of(end));
         break;
     case LINK_EVENT_ASKED:
         end->asked++;
@@ -165,6 +171,7 @@ static inline void handle(struct end *end, const struct link_event *event) {
         break;
     case LINK_EVENT_DIAL_FAILED:
         end->failures++;
+        end->last_failure = event->link.purpose;
         break;
     case LINK_EVENT_SUSPECT:
         end->suspects++;

@@ -9,6 +9,7 @@
 #include "daemon/core/directory.h"
 
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -613,17 +614,89 @@ static void test_resolve_addresses(void **state) {
     place(f, &n[3], "1.1.1.1:58008");
     expect_at(f, "1.1.1.1", RESOLVE_ONE, &n[3], 1);
     place(f, &n[4], "1.1.1.1:8");
-    expect_at(f, "1.1.1.1:8", RESOLVE_AMBIGUOUS, NULL, 2);
+    expect_at(f, "1.1.1.1:8", RESOLVE_ONE, &n[4], 1); /* whom we met there before has left */
     expect_at(f, "1.1.1.1", RESOLVE_ONE, &n[3], 1);
+}
+
+static void expect_proven_at(struct fixture *f, const char *text, enum resolve_outcome outcome,
+                             const struct author *first) {
+    struct node_id ids[DIRECTORY_CANDIDATES_MAX];
+    struct destination to = {.kind = DEST_ADDRESS, .address = address(text)};
+    size_t n;
+
+    assert_int_equal(directory_resolve_proven(f->directory, &to, ids, &n), outcome);
+    if (first)
+        assert_memory_equal(&ids[0], &first->id, sizeof ids[0]);
+}
+
+/* Nodes 0, 1 and 2 are one member's: the first claims an address where it is not, and the others say that they see it there. */
+static void claim_falsely(struct fixture *f, const char *text) {
+    struct author *n = f->nodes;
+
+    claim(&n[0], text);
+    join(&n[0], &n[1], text, NULL);
+    join(&n[0], &n[2], text, NULL);
+    offer_all(f, 3);
+    assert_true(counts(f, &n[0], text));
+}
+
+static void test_false_witnesses_displace_nobody(void **state) {
+    struct fixture *f = *state;
+    struct author *n = f->nodes;
+
+    claim(&n[3], "9.9.9.9:9");
+    join(&n[3], &n[4], "9.9.9.9:9", NULL);
+    join(&n[3], &n[5], "9.9.9.9:9", NULL);
+    for (size_t i = 3; i < 6; i++)
+        assert_int_equal(offer(f, &n[i]), DIRECTORY_NEWS);
+    claim_falsely(f, "9.9.9.9:9");
+    expect_at(f, "9.9.9.9", RESOLVE_AMBIGUOUS, NULL, 2); /* word against word */
+    expect_proven_at(f, "9.9.9.9", RESOLVE_UNCONFIRMED, NULL);
+    struct address at = address("9.9.9.9:9");
+    directory_handshaken(f->directory, &n[3].id, &at, f->wall);
+    expect_at(f, "9.9.9.9", RESOLVE_ONE, &n[3], 1);
+    expect_at(f, "9.9.9.9:9", RESOLVE_ONE, &n[3], 1);
+    expect_proven_at(f, "9.9.9.9", RESOLVE_ONE, &n[3]);
+    claim_falsely(f, "9.9.9.9:10"); /* another port of the same IP: several, none the default */
+    expect_at(f, "9.9.9.9", RESOLVE_AMBIGUOUS, NULL, 2);
+    expect_proven_at(f, "9.9.9.9", RESOLVE_ONE, &n[3]);
+}
+
+static void test_false_witnesses_prove_nothing(void **state) {
+    struct fixture *f = *state;
+    struct author *n = f->nodes;
+    struct address asked = address("9.9.9.9"), claimed[4];
+    uint64_t chosen[] = {0, 0, 0};
+
+    claim_falsely(f, "9.9.9.9:9");
+    expect_at(f, "9.9.9.9", RESOLVE_ONE, &n[0], 1);
+    expect_proven_at(f, "9.9.9.9", RESOLVE_UNCONFIRMED, &n[0]);
+    assert_int_equal(directory_claimed(f->directory, &asked, claimed, 4), 1);
+    assert_int_equal(claimed[0].port, 9);
+    asked.port = 10;
+    assert_int_equal(directory_claimed(f->directory, &asked, claimed, 4), 0);
+    asked.port = 0;
+    const struct directory_entry *entry = directory_find(f->directory, &n[0].id);
+    chosen[0] = node_id_prefix(&n[1].id);
+    chosen[1] = node_id_prefix(&n[5].id); /* unknown */
+    chosen[2] = node_id_prefix(&n[0].id); /* itself */
+    assert_false(directory_vouched(f->directory, entry, &asked, chosen, 3));
+    chosen[1] = node_id_prefix(&n[2].id);
+    assert_true(directory_vouched(f->directory, entry, &asked, chosen, 3));
+    asked.port = 10;
+    assert_false(directory_vouched(f->directory, entry, &asked, chosen, 3));
 }
 
 static void test_candidates_are_bounded(void **state) {
     struct fixture *f = *state;
 
-    for (size_t i = 0; i < DIRECTORY_CANDIDATES_MAX; i++)
-        place(f, &f->nodes[i], "1.1.1.1:7");
-    expect_at(f, "1.1.1.1", RESOLVE_AMBIGUOUS, NULL, DIRECTORY_CANDIDATES_MAX);
-    place(f, &f->nodes[DIRECTORY_CANDIDATES_MAX], "1.1.1.1:7");
+    for (size_t i = 0; i <= DIRECTORY_CANDIDATES_MAX; i++) {
+        char text[ADDRESS_TEXT_MAX];
+        snprintf(text, sizeof text, "1.1.1.1:%zu", 7 + i);
+        place(f, &f->nodes[i], text);
+        if (i + 1 == DIRECTORY_CANDIDATES_MAX)
+            expect_at(f, "1.1.1.1", RESOLVE_AMBIGUOUS, NULL, DIRECTORY_CANDIDATES_MAX);
+    }
     expect_at(f, "1.1.1.1", RESOLVE_AMBIGUOUS, NULL, DIRECTORY_CANDIDATES_MAX);
 }
 
@@ -642,7 +715,11 @@ static void test_resolve_pins(void **state) {
     expect_at(f, "1.1.1.1:7", RESOLVE_ONE, &n[0], 1);
     struct address ip = address("1.1.1.1");
     directory_unpin(f->directory, &ip);
-    expect_at(f, "1.1.1.1:7", RESOLVE_AMBIGUOUS, NULL, 2);
+    expect_at(f, "1.1.1.1:7", RESOLVE_ONE, &n[1], 1); /* the one met there last */
+    pin(f, &n[0], "1.1.1.1:7");
+    expect_at(f, "1.1.1.1:7", RESOLVE_ONE, &n[0], 1);
+    ip.port = 7;
+    directory_unpin(f->directory, &ip);
     pin(f, &n[1], "1.1.1.1:7");
     expect_at(f, "1.1.1.1:7", RESOLVE_ONE, &n[1], 1);
     expect_at(f, "1.1.1.1", RESOLVE_ONE, &n[2], 1); /* a pin of a port says nothing of the IP */
@@ -651,7 +728,7 @@ static void test_resolve_pins(void **state) {
     expect_at(f, "1.1.1.1:7", RESOLVE_ONE, &n[1], 1);
     ip.port = 7;
     directory_unpin(f->directory, &ip);
-    expect_at(f, "1.1.1.1:7", RESOLVE_AMBIGUOUS, NULL, 2);
+    expect_at(f, "1.1.1.1:7", RESOLVE_ONE, &n[1], 1);
 }
 
 static void test_key_changed(void **state) {
@@ -936,6 +1013,8 @@ int main(int argc, char **argv) {
         TEST(test_private_witnesses),
         TEST(test_handshake_counts),
         TEST(test_resolve_addresses),
+        TEST(test_false_witnesses_displace_nobody),
+        TEST(test_false_witnesses_prove_nothing),
         TEST(test_candidates_are_bounded),
         TEST(test_resolve_pins),
         TEST(test_key_changed),

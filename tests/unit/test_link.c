@@ -51,6 +51,50 @@ static void test_dialling_ourselves(void **state) {
     assert_int_equal(links_count(world.ends[0].links, false), 0);
 }
 
+static void probe(unsigned from, unsigned to) {
+    struct end *end = &world.ends[from];
+    assert_int_equal(
+        links_dial(end->links, &world.ends[to].address, LINK_PROBE, now(), wall_of(end)), 0);
+    settle(end);
+}
+
+/* Two messages tell who is there, the third would tell who asks. */
+static void test_probe_proves_and_says_nothing(void **state) {
+    (void)state;
+    probe(0, 1);
+    assert_int_equal(links_dials(world.ends[0].links), 0); /* the pool need not wait for it */
+    run(10 * US_PER_S);
+    const struct link_event *answer = &world.ends[0].last_answer;
+    assert_int_equal(answer->link.purpose, LINK_PROBE);
+    assert_true(node_id_is_equal(&answer->link.id, identity_id(world.ends[1].identity)));
+    assert_true(address_is_equal(&answer->address, &world.ends[1].address));
+    assert_true(address_is_equal(&answer->link.address, &world.ends[1].address));
+    assert_int_equal(world.sent, 2);
+    assert_int_equal(world.ends[1].asked, 0);
+    assert_int_equal(world.ends[0].failures, 0);
+    assert_false(links_is_dialling(world.ends[0].links, &world.ends[1].address));
+    unmake_end(1);
+    make_end(1, 8, 2);
+    probe(0, 1); /* of another network */
+    run(10 * US_PER_S);
+    assert_int_equal(world.ends[0].failures, 1);
+    assert_int_equal(world.ends[0].last_failure, LINK_PROBE);
+}
+
+/* Whoever is at an address may hand our question on, and the answer comes from elsewhere. */
+static void test_answer_says_whence_it_came(void **state) {
+    (void)state;
+    world.ends[1].other = world.ends[1].address; /* it hears what is sent there */
+    address_parse("10.0.9.9:1", &world.ends[1].address);
+    struct end *end = &world.ends[0];
+    assert_int_equal(links_dial(end->links, &world.ends[1].other, LINK_PROBE, now(), wall_of(end)),
+                     0);
+    settle(end);
+    run(US_PER_S);
+    assert_true(address_is_equal(&end->last_answer.address, &world.ends[1].other));
+    assert_true(address_is_equal(&end->last_answer.link.address, &world.ends[1].address));
+}
+
 static void test_wrong_network_gets_silence(void **state) {
     (void)state;
     unmake_end(1);
@@ -351,6 +395,8 @@ int main(void) {
         TEST(test_every_datagram_has_one_length),
         TEST(test_refusal_carries_its_reason),
         TEST(test_dialling_ourselves),
+        TEST(test_probe_proves_and_says_nothing),
+        TEST(test_answer_says_whence_it_came),
         TEST(test_wrong_network_gets_silence),
         TEST(test_lost_handshakes_are_repeated),
         TEST(test_any_one_loss_is_repaired),

@@ -62,6 +62,12 @@ void links_set_correction(struct links *links, int64_t correction_us) {
 void links_set_descriptor(struct links *links, const uint8_t *bytes, size_t length) {
     (void)links, (void)bytes, (void)length;
 }
+void links_forget(struct links *links, uint32_t index) {
+    (void)links, (void)index;
+}
+void node_settle_answered(struct node *node, const struct link_event *event) {
+    (void)node, (void)event;
+}
 void links_finish(struct links *links, uint32_t index, struct mono now, struct wall wall) {
     (void)links, (void)index, (void)now, (void)wall;
 }
