@@ -84,6 +84,8 @@ start_eight() { # [OPTION...]
 
 @test "kill -9 of the sender: what was accepted is delivered, once" {
     start_eight "${QUICK[@]}"
+    push_wait 2 9 'before' # from now on the address is 9's, whether or not it is there
+    ctl 9 pull >/dev/null
     kill_node 9
     for ((i = 1; i <= 10; i++)); do
         ctl 2 push "$NET.9" "message $i" >/dev/null
