@@ -5,6 +5,7 @@
  * cap of memory, so that no input can make it allocate much more than the input's own length. */
 #include "daemon/core/identity.h"
 
+#include "daemon/core/wirebuf.h"
 #include "proto/wire.pb-c.h"
 
 #include <errno.h>
@@ -16,8 +17,11 @@
 #define BODY_MAX (DESCRIPTOR_MAX - SIGNATURE_LEN)
 #define ID_PREFIX_DIGITS_MIN 8
 
-static const char label[] = "p2pd descriptor 1";
+static const char label[] = "p2pd descriptor 2";
+static const char label_1[] = "p2pd descriptor 1"; /* version 1's signature is over label || body */
 #define LABEL_LEN (sizeof label - 1)
+_Static_assert(sizeof label_1 == sizeof label, "both labels are as long");
+#define SIGNED_LEN (LABEL_LEN + 8 + 4 + DESCRIPTOR_HASH_LEN)
 
 typedef P2pd__Wire__DescriptorBody body_t;
 
@@ -186,8 +190,9 @@ static bool take_mail(const body_t *body, struct descriptor *descriptor) {
 }
 
 static enum drop take_body(const body_t *body, struct descriptor *descriptor) {
-    if (body->version != DESCRIPTOR_VERSION)
+    if (body->version != DESCRIPTOR_VERSION && body->version != 1)
         return DROP_VERSION;
+    descriptor->version = (uint8_t)body->version;
     if (!take_keys(body, descriptor) || !take_places(body, descriptor) ||
         !take_mail(body, descriptor))
         return DROP_MALFORMED;
@@ -222,15 +227,59 @@ enum drop descriptor_decode(const uint8_t *bytes, size_t length,
     return drop;
 }
 
-enum drop descriptor_verify(const uint8_t *bytes, size_t length, const struct node_id *id) {
+/* ---- Signatures ---- */
+
+void descriptor_hash(const uint8_t *bytes, size_t length, uint8_t ret_hash[DESCRIPTOR_HASH_LEN]) {
+    crypto_generichash_state state;
+
+    crypto_generichash_init(&state, NULL, 0, DESCRIPTOR_HASH_LEN);
+    crypto_generichash_update(&state, (const uint8_t *)label, LABEL_LEN);
+    crypto_generichash_update(&state, bytes + SIGNATURE_LEN, length - SIGNATURE_LEN);
+    crypto_generichash_final(&state, ret_hash, DESCRIPTOR_HASH_LEN);
+}
+
+/* label || sequence(8) || until(4) || hash(32): two of one sequence prove in a few bytes what a whole version or two would not fit
+ * a cell to prove. */
+static void write_signed(uint8_t message[SIGNED_LEN], uint64_t sequence, uint32_t until,
+                         const uint8_t hash[DESCRIPTOR_HASH_LEN]) {
+    struct wire_writer w = wire_writer(message, SIGNED_LEN);
+
+    wire_put(&w, label, LABEL_LEN);
+    wire_put_uint(&w, sequence, 8);
+    wire_put_uint(&w, until, 4);
+    wire_put(&w, hash, DESCRIPTOR_HASH_LEN);
+}
+
+enum drop descriptor_seal_verify(const struct descriptor_seal *seal, const struct node_id *id,
+                                 uint64_t sequence) {
+    uint8_t message[SIGNED_LEN];
+
+    write_signed(message, sequence, seal->until, seal->hash);
+    return crypto_sign_verify_detached(seal->signature, message, sizeof message, id->bytes) == 0
+               ? DROP_NONE
+               : DROP_AUTH;
+}
+
+static enum drop verify_1(const uint8_t *bytes, size_t length, const struct node_id *id) {
     uint8_t message[LABEL_LEN + BODY_MAX];
     size_t body = length - SIGNATURE_LEN;
 
-    memcpy(message, label, LABEL_LEN);
+    memcpy(message, label_1, LABEL_LEN);
     memcpy(message + LABEL_LEN, bytes + SIGNATURE_LEN, body);
     return crypto_sign_verify_detached(bytes, message, LABEL_LEN + body, id->bytes) == 0
                ? DROP_NONE
                : DROP_AUTH;
+}
+
+enum drop descriptor_verify(const uint8_t *bytes, size_t length,
+                            const struct descriptor *descriptor) {
+    struct descriptor_seal seal = {.until = descriptor->first_epoch + descriptor->n_epochs};
+
+    if (descriptor->version == 1)
+        return verify_1(bytes, length, &descriptor->id);
+    descriptor_hash(bytes, length, seal.hash);
+    memcpy(seal.signature, bytes, SIGNATURE_LEN);
+    return descriptor_seal_verify(&seal, &descriptor->id, descriptor->sequence);
 }
 
 enum drop descriptor_open(const uint8_t *bytes, size_t length, struct descriptor *ret_descriptor) {
@@ -238,7 +287,7 @@ enum drop descriptor_open(const uint8_t *bytes, size_t length, struct descriptor
     enum drop drop = descriptor_decode(bytes, length, &descriptor);
 
     if (drop == DROP_NONE)
-        drop = descriptor_verify(bytes, length, &descriptor.id);
+        drop = descriptor_verify(bytes, length, &descriptor);
     if (drop == DROP_NONE)
         *ret_descriptor = descriptor;
     return drop;
@@ -264,9 +313,8 @@ static void put_places(const struct descriptor *descriptor, uint8_t *addresses, 
         put_prefix(descriptor->mailboxes[i], mailboxes + i * PREFIX_LEN);
 }
 
-/* Appends label || body to a message; with every count at its bound a body is below BODY_MAX by 40
- * bytes or more. */
-static size_t encode(struct descriptor *descriptor, uint8_t message[LABEL_LEN + BODY_MAX]) {
+/* With every count at its bound a body is below BODY_MAX by 40 bytes or more. */
+static size_t encode(struct descriptor *descriptor, uint8_t ret_body[BODY_MAX]) {
     uint8_t addresses[DESCRIPTOR_ADDRESSES_MAX * ADDRESS_WIRE_LEN];
     uint8_t neighbours[DESCRIPTOR_NEIGHBOURS_MAX * NEIGHBOUR_WIRE_LEN];
     uint8_t mailboxes[DESCRIPTOR_MAILBOXES_MAX * PREFIX_LEN];
@@ -291,8 +339,7 @@ static size_t encode(struct descriptor *descriptor, uint8_t message[LABEL_LEN + 
     body.mail_day = descriptor->mail_day;
     body.mailbox = descriptor->mailbox;
     body.mailboxes = (ProtobufCBinaryData){(size_t)descriptor->n_mailboxes * PREFIX_LEN, mailboxes};
-    memcpy(message, label, LABEL_LEN);
-    return LABEL_LEN + p2pd__wire__descriptor_body__pack(&body, message + LABEL_LEN);
+    return p2pd__wire__descriptor_body__pack(&body, ret_body);
 }
 
 static void fill_keys(struct descriptor *descriptor, const struct identity *identity,
@@ -314,7 +361,7 @@ static void fill_keys(struct descriptor *descriptor, const struct identity *iden
 
 int descriptor_sign(struct descriptor *descriptor, const struct identity *identity, struct wall now,
                     uint8_t ret_bytes[DESCRIPTOR_MAX]) {
-    uint8_t message[LABEL_LEN + BODY_MAX];
+    uint8_t message[SIGNED_LEN], hash[DESCRIPTOR_HASH_LEN];
 
     if (descriptor->n_addresses > DESCRIPTOR_ADDRESSES_MAX ||
         descriptor->n_neighbours > DESCRIPTOR_NEIGHBOURS_MAX ||
@@ -323,8 +370,10 @@ int descriptor_sign(struct descriptor *descriptor, const struct identity *identi
     fill_keys(descriptor, identity, now);
     if (!descriptor_is_valid(descriptor))
         return -EINVAL;
-    size_t length = encode(descriptor, message);
-    identity_sign(identity, message, length, ret_bytes);
-    memcpy(ret_bytes + SIGNATURE_LEN, message + LABEL_LEN, length - LABEL_LEN);
-    return (int)(SIGNATURE_LEN + length - LABEL_LEN);
+    size_t length = SIGNATURE_LEN + encode(descriptor, ret_bytes + SIGNATURE_LEN);
+    descriptor_hash(ret_bytes, length, hash);
+    write_signed(message, descriptor->sequence, descriptor->first_epoch + descriptor->n_epochs,
+                 hash);
+    identity_sign(identity, message, sizeof message, ret_bytes);
+    return (int)length;
 }

@@ -2,7 +2,7 @@
  *
  * Threat: most of this is chosen by strangers. Ids can be ground to share a bucket or a prefix, any
  * address and name can be claimed by thousands: tables are keyed, an entry's cost is fixed,
- * residents are never evicted for newcomers. */
+ * residents with links are never evicted for newcomers. */
 #include "daemon/core/directory_private.h"
 #include "daemon/core/wirebuf.h"
 
@@ -13,17 +13,11 @@ static unsigned bucket_of(uint64_t prefix) {
     return (unsigned)(prefix >> 56);
 }
 
-/* The same everywhere, for both ends of a link compare it; so not keyed. */
-static uint32_t digest_hash(uint64_t prefix, uint64_t sequence) {
-    static const char label[] = "p2pd digest 1";
-    uint8_t input[sizeof label - 1 + 16], out[crypto_generichash_BYTES_MIN];
-    struct wire_writer w = wire_writer(input, sizeof input);
+static struct version version_of(const struct directory_entry *entry) {
+    struct version version = {.sequence = entry->sequence};
 
-    wire_put(&w, label, sizeof label - 1);
-    wire_put_uint(&w, prefix, 8);
-    wire_put_uint(&w, sequence, 8);
-    crypto_generichash(out, sizeof out, input, sizeof input, NULL, 0);
-    return (uint32_t)out[0] << 24 | (uint32_t)out[1] << 16 | (uint32_t)out[2] << 8 | out[3];
+    memcpy(version.tag, entry->tag, sizeof version.tag);
+    return version;
 }
 
 /* ---- Records ---- */
@@ -41,8 +35,7 @@ static void mark_again(struct directory *directory, struct record *record) {
     directory_mark(directory, record, &descriptor);
 }
 
-/* NULL: no memory. */
-static struct acquaintance *acquaintance_of(struct record *record) {
+struct acquaintance *directory_acquaintance(struct record *record) {
     if (!record->entry.acquaintance)
         record->entry.acquaintance = calloc(1, sizeof *record->entry.acquaintance);
     return (struct acquaintance *)record->entry.acquaintance;
@@ -50,8 +43,8 @@ static struct acquaintance *acquaintance_of(struct record *record) {
 
 /* A live entry's part in the sums: added and taken away by the same act, the one as it is, the
  * other as it was. */
-static void count(struct directory *directory, const struct record *record, bool add) {
-    directory->digest[bucket_of(record->entry.prefix)] ^= record->hash;
+void directory_count_entry(struct directory *directory, const struct record *record, bool add) {
+    directory->digest[bucket_of(record->entry.prefix)] ^= directory_digest_part(record);
     if (record->entry.relay)
         directory->n_relays += add ? 1 : (size_t)-1;
 }
@@ -66,12 +59,15 @@ static void enliven(struct directory *directory, struct record *record) {
         (*head)->bucket_at = &record->bucket_next;
     *head = record;
     record->entry.live = true;
-    count(directory, record, true);
+    directory_count_entry(directory, record, true);
 }
 
 /* A bucket holds a 256th of the network, or all of it if somebody made his ids so: no walk. */
 static void retire(struct directory *directory, struct record *record) {
-    count(directory, record, false);
+    if (record->entry.convicted)
+        directory_absolve(directory, record);
+    directory_unlist_settling(directory, record);
+    directory_count_entry(directory, record, false);
     record->entry.live = false;
     *record->bucket_at = record->bucket_next;
     if (record->bucket_next)
@@ -101,7 +97,7 @@ static struct record *record_new(struct directory *directory, const struct node_
     return record;
 }
 
-static void record_free(struct directory *directory, struct record *record) {
+void directory_forget(struct directory *directory, struct record *record) {
     if (record->entry.live)
         retire(directory, record);
     directory->n_kept -= record->entry.kept;
@@ -114,40 +110,62 @@ static void record_free(struct directory *directory, struct record *record) {
     free(record);
 }
 
-static void link_claims(struct directory *directory, const struct descriptor *descriptor) {
+static void link_claims(struct directory *directory, const struct descriptor *descriptor,
+                        bool routes) {
     uint64_t prefixes[DESCRIPTOR_NEIGHBOURS_MAX];
 
     for (size_t i = 0; i < descriptor->n_neighbours; i++)
         prefixes[i] = descriptor->neighbours[i].prefix;
     /* Without memory the node is known, and no route goes through it. */
-    (void)topology_set(directory->topology, node_id_prefix(&descriptor->id), descriptor->relay,
-                       prefixes, descriptor->n_neighbours);
+    (void)topology_set(directory->topology, node_id_prefix(&descriptor->id), routes, prefixes,
+                       descriptor->n_neighbours);
 }
 
+/* How it came: offered by others, or from our own store. */
+struct arrival {
+    const uint8_t *bytes;
+    size_t length;
+    bool restored;
+    struct mono now;
+    struct wall wall;
+};
+
 static void describe(struct record *record, const struct descriptor *descriptor,
-                     const uint8_t *bytes, size_t length, struct mono now) {
+                     const uint8_t *bytes, const struct arrival *arrival) {
     struct directory_entry *entry = &record->entry;
     struct wall signed_at = {(int64_t)descriptor->sequence * US_PER_MS};
 
     free((uint8_t *)entry->bytes);
     entry->bytes = bytes;
-    entry->length = (uint16_t)length;
+    entry->length = (uint16_t)arrival->length;
     entry->sequence = descriptor->sequence;
-    entry->received = now;
-    entry->relay = descriptor->relay;
-    entry->mailbox = descriptor->mailbox;
+    entry->received = arrival->now;
+    entry->relay = descriptor->relay && !entry->convicted;
+    entry->mailbox = descriptor->mailbox && !entry->convicted;
     entry->cut_off = false;
     if (signed_at.us > entry->last_seen.us)
         entry->last_seen = signed_at;
-    record->hash = digest_hash(entry->prefix, entry->sequence);
+    memcpy(entry->tag, version_tag(bytes), VERSION_TAG_LEN);
     record->until = descriptor->first_epoch + descriptor->n_epochs;
+    if (entry->convicted && entry->acquaintance->proof_until > record->until)
+        record->until = entry->acquaintance->proof_until;
+}
+
+/* What a version of a live entry changes beside the entry itself. */
+static void publish(struct directory *directory, struct record *record,
+                    const struct descriptor *descriptor, const struct arrival *arrival,
+                    bool is_first, bool rekeyed) {
+    if (rekeyed)
+        directory_unsettle(directory, record, arrival->now, arrival->wall);
+    directory_charge(directory, record, is_first, arrival->now);
+    link_claims(directory, descriptor, record->entry.relay && !record->entry.unsettled);
 }
 
 /* Enter, or replace what is held of this node. NULL: no memory, and nothing has changed. */
 static struct record *enter(struct directory *directory, const struct descriptor *descriptor,
-                            const uint8_t *bytes, size_t length, struct mono now, bool live) {
+                            const struct arrival *arrival, bool live) {
     struct record *record = find_id(directory, &descriptor->id);
-    uint8_t *copy = malloc(length);
+    uint8_t *copy = malloc(arrival->length);
 
     if (!copy)
         return NULL;
@@ -157,16 +175,19 @@ static struct record *enter(struct directory *directory, const struct descriptor
         free(copy);
         return NULL;
     }
-    memcpy(copy, bytes, length);
-    if (record->entry.live)
-        count(directory, record, false);
-    describe(record, descriptor, copy, length, now);
-    if (record->entry.live)
-        count(directory, record, true);
+    memcpy(copy, arrival->bytes, arrival->length);
+    bool was_live = record->entry.live;
+    bool rekeyed = !arrival->restored &&
+                   (!was_live || directory_is_rekeyed(&record->entry, descriptor, arrival->wall));
+    if (was_live)
+        directory_count_entry(directory, record, false);
+    describe(record, descriptor, copy, arrival);
+    if (was_live)
+        directory_count_entry(directory, record, true);
     else if (live)
         enliven(directory, record);
     if (record->entry.live)
-        link_claims(directory, descriptor);
+        publish(directory, record, descriptor, arrival, !was_live, rekeyed);
     if (directory_mark(directory, record, descriptor))
         directory_note_rival(directory, record, descriptor);
     return record;
@@ -184,6 +205,7 @@ struct directory *directory_new(const struct node_id *self, size_t max,
     directory->prefix = node_id_prefix(self);
     directory->max = max;
     directory->random = *random;
+    directory->settle_due = MONO_NEVER;
     directory->topology = topology_new();
     if (!directory->topology || table_init(&directory->ips, random) < 0 ||
         table_init(&directory->names, random) < 0) {
@@ -197,8 +219,9 @@ void directory_free(struct directory *directory) {
     if (!directory)
         return;
     while (directory->n_records > 0)
-        record_free(directory, directory->records[directory->n_records - 1]);
+        directory_forget(directory, directory->records[directory->n_records - 1]);
     free(directory->records);
+    free(directory->settling);
     free(directory->map);
     table_deinit(&directory->ips);
     table_deinit(&directory->names);
@@ -220,13 +243,13 @@ bool directory_is_full(const struct directory *directory) {
 
 /* ---- Entering ---- */
 
-static bool has_ended(uint32_t until, struct wall wall) {
+bool directory_has_ended(uint32_t until, struct wall wall) {
     return until * EPOCH_US + EPOCH_GRACE_US <= wall.us;
 }
 
 static bool is_current(const struct descriptor *descriptor, struct wall wall) {
     return descriptor->first_epoch * EPOCH_US - EPOCH_GRACE_US < wall.us &&
-           !has_ended(descriptor->first_epoch + descriptor->n_epochs, wall);
+           !directory_has_ended(descriptor->first_epoch + descriptor->n_epochs, wall);
 }
 
 static bool is_ahead(const struct descriptor *descriptor, struct wall wall) {
@@ -234,32 +257,35 @@ static bool is_ahead(const struct descriptor *descriptor, struct wall wall) {
 }
 
 /* What can be said against it before its signature is paid for. */
-static enum drop refusal(const struct directory *directory, const struct descriptor *descriptor,
-                         const struct record *held, struct wall wall) {
+static enum drop refusal(struct directory *directory, const struct descriptor *descriptor,
+                         const struct record *held, const struct arrival *arrival) {
     uint64_t prefix = node_id_prefix(&descriptor->id);
 
+    if (descriptor->version != DESCRIPTOR_VERSION)
+        return DROP_VERSION;
     /* Packets name a node by its prefix: the first to have it keeps it, as a resident keeps its
      * place. */
     if (prefix == directory->prefix ||
         (held && !node_id_is_equal(&held->entry.id, &descriptor->id)))
         return DROP_LIMIT;
-    if (is_ahead(descriptor, wall) || !is_current(descriptor, wall))
+    if (is_ahead(descriptor, arrival->wall) || !is_current(descriptor, arrival->wall))
         return DROP_TIME;
-    if (!held && directory_is_full(directory))
+    if (!held && !directory_has_room(directory, prefix, arrival->now))
         return DROP_LIMIT;
     return DROP_NONE;
 }
 
 /* One of ours. A later one than we know of is of another life: its sequence was lost with the disk's last words, or our state is
  * a copy of it. */
-static enum directory_outcome offer_self(struct directory *directory, const uint8_t *bytes,
-                                         size_t length, const struct descriptor *descriptor,
-                                         struct wall wall, enum drop *ret_drop) {
-    if (descriptor->sequence <= directory->self.sequence ||
+static enum directory_outcome offer_self(struct directory *directory, const struct arrival *arrival,
+                                         const struct descriptor *descriptor, enum drop *ret_drop) {
+    if (descriptor->version != DESCRIPTOR_VERSION ||
+        descriptor->sequence <= directory->self.version.sequence ||
         descriptor->sequence <= directory->outbid)
         return DIRECTORY_OLD;
-    enum drop drop =
-        is_ahead(descriptor, wall) ? DROP_TIME : descriptor_verify(bytes, length, &descriptor->id);
+    enum drop drop = is_ahead(descriptor, arrival->wall)
+                         ? DROP_TIME
+                         : descriptor_verify(arrival->bytes, arrival->length, descriptor);
     if (drop != DROP_NONE) {
         *ret_drop = drop;
         return DIRECTORY_BAD;
@@ -272,41 +298,69 @@ uint64_t directory_outbid(const struct directory *directory) {
     return directory->outbid;
 }
 
-enum directory_outcome directory_offer(struct directory *directory, const uint8_t *bytes,
-                                       size_t length, struct mono now, struct wall wall,
-                                       const struct directory_entry **ret_entry,
-                                       enum drop *ret_drop) {
-    struct descriptor descriptor;
-    enum drop drop = descriptor_decode(bytes, length, &descriptor);
-    struct record *record = NULL;
+static bool is_old(const struct record *held, const struct descriptor *descriptor,
+                   const struct arrival *arrival) {
+    const struct directory_entry *entry = &held->entry;
 
-    if (drop == DROP_NONE) {
-        record = directory_record(directory, node_id_prefix(&descriptor.id));
-        if (node_id_is_equal(&descriptor.id, &directory->id))
-            return offer_self(directory, bytes, length, &descriptor, wall, ret_drop);
-        if (record && node_id_is_equal(&record->entry.id, &descriptor.id) &&
-            descriptor.sequence <= record->entry.sequence)
-            return DIRECTORY_OLD;
-        drop = refusal(directory, &descriptor, record, wall);
-    }
-    if (drop == DROP_NONE)
-        drop = descriptor_verify(bytes, length, &descriptor.id);
-    if (drop == DROP_NONE) {
-        record = enter(directory, &descriptor, bytes, length, now, true);
-        if (!record)
-            drop = DROP_LIMIT;
-    }
-    if (drop != DROP_NONE) {
-        *ret_drop = drop;
+    return descriptor->sequence < entry->sequence ||
+           (descriptor->sequence == entry->sequence &&
+            memcmp(version_tag(arrival->bytes), entry->tag, VERSION_TAG_LEN) == 0);
+}
+
+/* The other version of a sequence that is held, its signature good. Is it the one to keep? */
+static bool take_second(struct directory *directory, struct record *held,
+                        const struct descriptor *descriptor, const struct arrival *arrival) {
+    directory_found_two(directory, held, arrival->bytes, arrival->length, descriptor);
+    return memcmp(version_tag(arrival->bytes), held->entry.tag, VERSION_TAG_LEN) > 0;
+}
+
+/* What has passed all that can be said against it without its signature. */
+static enum directory_outcome admit(struct directory *directory, struct record *held,
+                                    const struct descriptor *descriptor,
+                                    const struct arrival *arrival,
+                                    const struct directory_entry **ret_entry, enum drop *ret_drop) {
+    *ret_drop = descriptor_verify(arrival->bytes, arrival->length, descriptor);
+    if (*ret_drop != DROP_NONE)
+        return DIRECTORY_BAD;
+    if (held && held->entry.live && descriptor->sequence == held->entry.sequence &&
+        !take_second(directory, held, descriptor, arrival))
+        return DIRECTORY_OLD;
+    bool has_room = held || !directory_is_full(directory) ||
+                    directory_make_room(directory, node_id_prefix(&descriptor->id), arrival->now);
+    struct record *record = has_room ? enter(directory, descriptor, arrival, true) : NULL;
+    if (!record) {
+        *ret_drop = DROP_LIMIT;
         return DIRECTORY_BAD;
     }
     *ret_entry = &record->entry;
     return DIRECTORY_NEWS;
 }
 
+enum directory_outcome directory_offer(struct directory *directory, const uint8_t *bytes,
+                                       size_t length, struct mono now, struct wall wall,
+                                       const struct directory_entry **ret_entry,
+                                       enum drop *ret_drop) {
+    struct arrival arrival = {.bytes = bytes, .length = length, .now = now, .wall = wall};
+    struct descriptor descriptor;
+
+    *ret_drop = descriptor_decode(bytes, length, &descriptor);
+    if (*ret_drop != DROP_NONE)
+        return DIRECTORY_BAD;
+    struct record *held = directory_record(directory, node_id_prefix(&descriptor.id));
+    if (node_id_is_equal(&descriptor.id, &directory->id))
+        return offer_self(directory, &arrival, &descriptor, ret_drop);
+    if (held && node_id_is_equal(&held->entry.id, &descriptor.id) &&
+        is_old(held, &descriptor, &arrival))
+        return DIRECTORY_OLD;
+    *ret_drop = refusal(directory, &descriptor, held, &arrival);
+    if (*ret_drop != DROP_NONE)
+        return DIRECTORY_BAD;
+    return admit(directory, held, &descriptor, &arrival, ret_entry, ret_drop);
+}
+
 static void note_former_pin(struct directory *directory, struct record *record,
                             const struct address *pin) {
-    struct acquaintance *acquaintance = acquaintance_of(record);
+    struct acquaintance *acquaintance = directory_acquaintance(record);
     if (!acquaintance)
         return;
     acquaintance->pin = *pin;
@@ -323,8 +377,9 @@ void directory_restore(struct directory *directory, const uint8_t *bytes, size_t
     if (node_id_prefix(&descriptor.id) == directory->prefix || record)
         return; /* ours, or held already: the store has one of each */
     bool live = is_current(&descriptor, wall) && !is_ahead(&descriptor, wall) &&
-                !directory_is_full(directory);
-    record = enter(directory, &descriptor, bytes, length, (struct mono){0}, live);
+                !directory_is_full(directory) && descriptor.version == DESCRIPTOR_VERSION;
+    struct arrival arrival = {.bytes = bytes, .length = length, .restored = true, .wall = wall};
+    record = enter(directory, &descriptor, &arrival, live);
     if (!record)
         return;
     directory_keep(directory, &descriptor.id);
@@ -343,13 +398,14 @@ void directory_set_self(struct directory *directory, const uint8_t *bytes, size_
 
     if (descriptor_decode(bytes, length, &descriptor) != DROP_NONE)
         return;
-    *digest ^= self->hash; /* 0 while there is none */
+    *digest ^= self->digest; /* 0 while there is none */
     memcpy(self->bytes, bytes, length);
     self->length = length;
-    self->sequence = descriptor.sequence;
+    self->version.sequence = descriptor.sequence;
+    memcpy(self->version.tag, version_tag(bytes), VERSION_TAG_LEN);
     self->received = now;
-    self->hash = digest_hash(directory->prefix, self->sequence);
-    *digest ^= self->hash;
+    self->digest = directory_tag_part(self->version.tag);
+    *digest ^= self->digest;
     for (size_t i = 0; i < descriptor.n_neighbours; i++)
         prefixes[i] = descriptor.neighbours[i].prefix;
     if (!directory->has_links)
@@ -367,14 +423,17 @@ size_t directory_expire(struct directory *directory, struct wall wall) {
 
     for (size_t i = 0; i < directory->n_live;) {
         struct record *record = directory->records[i];
-        if (!has_ended(record->until, wall)) {
+        if (directory->n_convicted > 0 && record->entry.convicted &&
+            directory_has_ended(record->entry.acquaintance->proof_until, wall))
+            directory_absolve(directory, record);
+        if (!directory_has_ended(record->until, wall)) {
             i++;
             continue;
         }
         if (record->entry.kept || record->entry.pinned)
             retire(directory, record);
         else
-            record_free(directory, record);
+            directory_forget(directory, record);
         gone++; /* and another stands in this place */
     }
     return gone;
@@ -475,7 +534,7 @@ static void displace(struct directory *directory, const struct record *record,
 void directory_handshaken(struct directory *directory, const struct node_id *id,
                           const struct address *address, struct wall now) {
     struct record *record = find_id(directory, id);
-    struct acquaintance *acquaintance = record ? acquaintance_of(record) : NULL;
+    struct acquaintance *acquaintance = record ? directory_acquaintance(record) : NULL;
 
     if (!acquaintance)
         return;
@@ -500,7 +559,7 @@ void directory_keep(struct directory *directory, const struct node_id *id) {
 void directory_pin(struct directory *directory, const struct node_id *id,
                    const struct address *address) {
     struct record *record = find_id(directory, id);
-    struct acquaintance *acquaintance = record ? acquaintance_of(record) : NULL;
+    struct acquaintance *acquaintance = record ? directory_acquaintance(record) : NULL;
 
     if (!acquaintance)
         return;
@@ -538,38 +597,41 @@ void directory_digest(const struct directory *directory, struct mono before,
     if (before.us == MONO_NEVER.us)
         return;
     if (directory->self.received.us >= before.us)
-        ret_digest[bucket_of(directory->prefix)] ^= directory->self.hash;
+        ret_digest[bucket_of(directory->prefix)] ^= directory->self.digest;
     for (size_t i = 0; i < directory->n_live; i++) {
         const struct record *record = directory->records[i];
         if (record->entry.received.us >= before.us)
-            ret_digest[bucket_of(record->entry.prefix)] ^= record->hash;
+            ret_digest[bucket_of(record->entry.prefix)] ^= directory_digest_part(record);
     }
 }
 
 void directory_visit_bucket(const struct directory *directory, unsigned bucket,
-                            bool (*visit)(void *context, uint64_t prefix, uint64_t sequence),
-                            void *context) {
+                            directory_visitor *visit, void *context) {
     if (bucket_of(directory->prefix) == bucket && directory->self.length > 0 &&
-        !visit(context, directory->prefix, directory->self.sequence))
+        !visit(context, directory->prefix, &directory->self.version, NULL))
         return;
     for (const struct record *record = directory->buckets[bucket]; record;
-         record = record->bucket_next)
-        if (!visit(context, record->entry.prefix, record->entry.sequence))
+         record = record->bucket_next) {
+        const struct directory_entry *entry = &record->entry;
+        struct version version = version_of(entry);
+        if (!visit(context, entry->prefix, &version,
+                   entry->convicted ? entry->acquaintance->proof : NULL))
             return;
+    }
 }
 
 const uint8_t *directory_bytes(const struct directory *directory, uint64_t prefix,
-                               size_t *ret_length, uint64_t *ret_sequence) {
+                               size_t *ret_length, struct version *ret_version) {
     const struct record *record = directory_record(directory, prefix);
 
     if (prefix == directory->prefix && directory->self.length > 0) {
         *ret_length = directory->self.length;
-        *ret_sequence = directory->self.sequence;
+        *ret_version = directory->self.version;
         return directory->self.bytes;
     }
     if (!record || !record->entry.live)
         return NULL;
     *ret_length = record->entry.length;
-    *ret_sequence = record->entry.sequence;
+    *ret_version = version_of(&record->entry);
     return record->entry.bytes;
 }

@@ -1,26 +1,63 @@
 /* Every descriptor we hold, by id, by prefix and by claimed address; the graph that they form; pins. It decides what is news and
  * what is refused; it sends nothing (gossip does).
  *
- * Threat: identities are free. Bounded by directory.max: when full, newcomers are refused and residents stay. Addresses and names are
- * claims: an address counts once two of the node's neighbours say they see it there, or a handshake of ours was there.
+ * Threat: identities are free. Bounded by directory.max: when full, a newcomer takes the place of a node that no links lead to, at a
+ * rate, and residents of the network stay. A node may tell each of its neighbours something else of itself: a version is known by its
+ * tag, two of one sequence convict it, and nobody is routed through whose keys are new. Addresses and names are claims: an address
+ * counts once two of the node's neighbours say they see it there, or a handshake of ours was there.
  * Implements p2pd-protocol(7) DIRECTORY. */
 #ifndef P2PD_DIRECTORY_H
 #define P2PD_DIRECTORY_H
 
 #include "daemon/core/base.h"
+#include "daemon/core/directory_proof.h"
 #include "daemon/core/identity.h"
 #include "daemon/core/topology.h"
 
 #define DIRECTORY_BUCKETS 256
 #define DIRECTORY_CANDIDATES_MAX 16
 
+/* A node is routed through once we have held its keys unchanged for so long: by then everybody has the same ones, or whoever gave
+ * each of us others is found out. Twice as long for each time that they were changed again within two epochs, beyond the first. */
+#define DIRECTORY_SETTLE_US (3 * US_PER_S)
+#define DIRECTORY_SETTLE_DOUBLINGS 7
+/* The pace of honest nodes, as their receivers enforce it: a version of one node each so often, or so long for each known node,
+ * and so many at once in small networks and in large ones. */
+#define PACE_MIN_US (4 * US_PER_S)
+#define PACE_NODE_US (32 * US_PER_MS)
+#define PACE_BURST_SMALL 12
+#define PACE_BURST_LARGE 4
+/* Newcomers a second, at most, for whom others give way where the directory is full, and so many after quiet; those that a node of
+ * the network names as its neighbours are not counted. */
+#define ROOM_RATE 20
+#define ROOM_BURST 100
+
 struct directory;
+
+/* Which of a node's descriptors: the later sequence is newer; of one sequence the greater tag. The tag is of the signature, the
+ * first 16 bytes of its second half: that is a hash of all that was signed, bent by the key, and as hard to bring to a certain
+ * value; no other needs computing. */
+#define VERSION_TAG_LEN 16
+struct version {
+    uint64_t sequence;
+    uint8_t tag[VERSION_TAG_LEN];
+};
+static inline const uint8_t *version_tag(const uint8_t *descriptor) {
+    return descriptor + SIGNATURE_LEN / 2;
+}
+static inline int version_compare(const struct version *a, const struct version *b) {
+    if (a->sequence != b->sequence)
+        return a->sequence < b->sequence ? -1 : 1;
+    return memcmp(a->tag, b->tag, VERSION_TAG_LEN);
+}
 
 /* What the few have of whom we know more than their word: we hold or held a link to it at one address, users pinned it at another. */
 struct acquaintance {
     bool handshaken;
     struct address handshake_address;
-    struct address pin; /* if the entry is pinned; else where it was, or unspecified */
+    struct address pin;   /* if the entry is pinned; else where it was, or unspecified */
+    const uint8_t *proof; /* PROOF_LEN; if the entry is convicted */
+    uint32_t proof_until; /* an epoch: forgotten then */
 };
 
 /* What is held of a node. Borrowed; valid until the next directory_offer/expire/remove. */
@@ -28,6 +65,7 @@ struct directory_entry {
     struct node_id id;
     uint64_t prefix;
     uint64_t sequence;
+    uint8_t tag[VERSION_TAG_LEN];
     struct mono received; /* when this version came */
     /* When links last led to it (directory_look_around), or a handshake of ours; of one for which neither was so, when the newest
      * descriptor was signed. */
@@ -35,11 +73,12 @@ struct directory_entry {
     const uint8_t *bytes;                    /* verbatim */
     const struct acquaintance *acquaintance; /* NULL: known by its descriptor alone */
     uint16_t length;
-    bool relay, mailbox;
+    bool relay, mailbox; /* as it says; neither if it is convicted */
+    bool unsettled : 1;  /* its keys are so new that nobody is to be sent through it */
+    bool convicted : 1;  /* it signed two versions of one sequence */
+    bool cut_off : 1;    /* at the last look around no links led to it, and nothing newer of it came since */
     bool
         live; /* its keys hold: counts as a node of the network. Kept entries may have outlived theirs */
-    bool
-        cut_off; /* at the last look around no links led to it, and nothing newer of it came since */
     bool kept;   /* pinned, corresponded with or queued for: stays when its keys end */
     bool pinned; /* has an acquaintance that says where */
 };
@@ -52,15 +91,19 @@ void directory_free(struct directory *directory);
 struct topology *directory_topology(struct directory *directory);
 /* Our own prefix. */
 uint64_t directory_self(const struct directory *directory);
-/* Is every place for a live entry taken, so that a new id would be refused? */
+/* Is every place for a live entry taken? */
 bool directory_is_full(const struct directory *directory);
+/* Would this new id be taken: is there a place, or a node without links that gives way to it now? Where it is full this looks at the
+ * whole graph now and then. */
+bool directory_has_room(struct directory *directory, uint64_t prefix, struct mono now);
 
 enum directory_outcome {
     DIRECTORY_NEWS = 0, /* entered or replaced an older one */
-    DIRECTORY_OLD,      /* we hold this one or a newer */
+    DIRECTORY_OLD,      /* we hold this one or a newer, or a greater one of the same sequence */
     DIRECTORY_BAD, /* see ret_drop: malformed, forged, in the future, expired, full, prefix taken */
 };
-/* Offer bytes from anyone. Sequence and id are looked at before the signature is paid for. */
+/* Offer bytes from anyone. Sequence and id are looked at before the signature is paid for. A second version of the sequence that is
+ * held convicts its node, whichever of the two is kept. */
 enum directory_outcome directory_offer(struct directory *directory, const uint8_t *bytes,
                                        size_t length, struct mono now, struct wall wall,
                                        const struct directory_entry **ret_entry,
@@ -79,6 +122,26 @@ uint64_t directory_outbid(const struct directory *directory);
 /* Our own established links, as routes may use them (suspects left out), before any descriptor says so. */
 void directory_set_links(struct directory *directory, const uint64_t *prefixes, size_t n);
 
+/* ---- Versions ---- */
+
+/* A proof from anyone: NEWS if it convicts a node that we know, or does so for longer. */
+enum directory_outcome directory_take_proof(struct directory *directory,
+                                            const uint8_t bytes[PROOF_LEN], struct wall wall,
+                                            enum drop *ret_drop);
+/* A proof that came or was found and has not been told to others; false: none. Beyond a few at once digests tell. */
+bool directory_next_proof(struct directory *directory, uint8_t ret_bytes[PROOF_LEN]);
+/* How many nodes have been convicted so far; and whether somebody has shown two versions of one sequence of ourselves: then our
+ * identity is in use twice, and others do not route through us until those keys have ended. */
+uint64_t directory_convictions(const struct directory *directory);
+bool directory_is_doubled(const struct directory *directory, struct wall wall);
+/* When may the next version of this live entry be asked for? Not in the future: at once. */
+struct mono directory_version_due(const struct directory *directory,
+                                  const struct directory_entry *entry, struct mono now);
+/* Let those be routed through whose keys have been held for long enough. Call at each step, before paths are drawn. */
+void directory_settle(struct directory *directory, struct mono now);
+/* When there may be one; MONO_NEVER: nobody is unsettled. */
+struct mono directory_settle_due(const struct directory *directory);
+
 /* Forget what has ended. Returns how many went; call about once a minute. */
 size_t directory_expire(struct directory *directory, struct wall wall);
 
@@ -88,6 +151,13 @@ const struct directory_entry *directory_find_prefix(const struct directory *dire
                                                     uint64_t prefix);
 /* Decoded form of an entry (entries keep bytes only). */
 void directory_descriptor(const struct directory_entry *entry, struct descriptor *ret_descriptor);
+
+/* Changes with every version, also of one sequence: for what is made of an entry's keys. */
+static inline uint64_t directory_stamp(const struct directory_entry *entry) {
+    uint64_t half;
+    memcpy(&half, entry->tag, sizeof half);
+    return entry->sequence ^ half;
+}
 
 /* Live entries: how many, how many of them relay; the i-th in no particular but stable order (until a change); one uniformly. */
 size_t directory_count(const struct directory *directory);
@@ -175,16 +245,17 @@ bool directory_vouched(const struct directory *directory, const struct directory
                        const struct address *asked, const uint64_t *witnesses, size_t n);
 
 /* Digest of each of 256 buckets (by the first byte of the id) over self and live entries received before `before`
- * (MONO_NEVER: all, at no cost): the XOR
- * of 32-bit hashes of (prefix, sequence). */
+ * (MONO_NEVER: all, at no cost): the XOR of the first 32 bits of their versions' tags, a convicted one's changed by a hash of
+ * (prefix, until). */
 void directory_digest(const struct directory *directory, struct mono before,
                       uint32_t ret_digest[DIRECTORY_BUCKETS]);
-/* Visit the live entries (and self) of a bucket. Stops when visit returns false. */
+/* Visit the live entries (and self) of a bucket. Stops when visit returns false. `proof` (PROOF_LEN): NULL if it is not convicted. */
+typedef bool directory_visitor(void *context, uint64_t prefix, const struct version *version,
+                               const uint8_t *proof);
 void directory_visit_bucket(const struct directory *directory, unsigned bucket,
-                            bool (*visit)(void *context, uint64_t prefix, uint64_t sequence),
-                            void *context);
+                            directory_visitor *visit, void *context);
 /* Verbatim bytes of a live entry or of ourselves, or NULL. */
 const uint8_t *directory_bytes(const struct directory *directory, uint64_t prefix,
-                               size_t *ret_length, uint64_t *ret_sequence);
+                               size_t *ret_length, struct version *ret_version);
 
 #endif

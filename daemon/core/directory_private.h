@@ -1,5 +1,6 @@
-/* What the parts of the directory share: directory.c holds entries, directory_index.c finds them, directory_resolve.c judges
- * addresses and finds what users name. Nobody else includes this. */
+/* What the parts of the directory share: directory.c holds entries, directory_index.c finds them, directory_version.c says which of
+ * their versions count and when, directory_room.c who gives way, directory_resolve.c judges addresses and finds what users name.
+ * Nobody else includes this. */
 #ifndef P2PD_DIRECTORY_PRIVATE_H
 #define P2PD_DIRECTORY_PRIVATE_H
 
@@ -14,25 +15,34 @@ struct mark {
 /* Claimed addresses, the one of a handshake, the pin. */
 #define MARKS_MAX (DESCRIPTOR_ADDRESSES_MAX + 2)
 
-/* There is one for every node of the network: no more than 400 bytes with all that leads to it, test_growth.c counts them. */
+/* There is one for every node of the network: no more than 420 bytes with all that leads to it, test_growth.c counts them. */
 struct record {
     struct directory_entry entry;
     struct table_link by_name;               /* if named */
     struct mark first, *more;                /* IPs: few have more than one */
     struct record *bucket_next, **bucket_at; /* live ones: in the list of the bucket */
     uint32_t position;                       /* in directory.records */
-    uint32_t hash;                           /* of (prefix, sequence), for digests */
-    uint32_t until;                          /* the epoch after its last */
+    uint32_t until;                          /* the epoch after its last, or its proof's */
+    uint32_t pace;                           /* see directory_version.c */
     uint8_t n_marks;
     bool named;
+    uint8_t rekeys, rekeyed; /* changes of its keys of late; the epoch of the last, mod 256 */
 };
+
+/* Unsettled entries, each once. */
+struct settling {
+    uint64_t prefix;
+    struct mono due;
+};
+#define UNTOLD_MAX 64
 
 struct self {
     uint8_t bytes[DESCRIPTOR_MAX];
     size_t length; /* 0: none yet */
-    uint64_t sequence;
+    struct version version;
     struct mono received;
-    uint32_t hash;
+    uint32_t digest;      /* its part; 0 while there is none */
+    uint32_t proof_until; /* somebody has shown two versions of ours: they end then */
 };
 
 struct directory {
@@ -54,7 +64,48 @@ struct directory {
     bool has_links;
     uint64_t rivals;
     struct address contested; /* by the last of them */
+    struct settling *settling;
+    size_t n_settling, settling_capacity;
+    struct mono settle_due;      /* the earliest of them, or before */
+    uint64_t untold[UNTOLD_MAX]; /* prefixes whose proofs are to be told */
+    size_t n_untold;
+    uint64_t convictions;          /* ever */
+    size_t n_convicted;            /* live */
+    struct topology_survey survey; /* as last looked; those spared go from its end */
+    bool has_looked;
+    struct mono room_looked, room_from; /* tokens are counted from there */
 };
+
+/* directory.c. An entry's part in digests and counts is taken away before what it is of changes, and added after. */
+void directory_count_entry(struct directory *directory, const struct record *record, bool add);
+void directory_forget(struct directory *directory, struct record *record);
+/* Whose keys end with this epoch: have they? */
+bool directory_has_ended(uint32_t until, struct wall wall);
+/* NULL: no memory. */
+struct acquaintance *directory_acquaintance(struct record *record);
+
+/* directory_version.c. What an entry adds to its bucket's digest. */
+uint32_t directory_digest_part(const struct record *record);
+uint32_t directory_tag_part(const uint8_t tag[VERSION_TAG_LEN]);
+/* Are the keys for now and next those that the entry has? */
+bool directory_is_rekeyed(const struct directory_entry *entry, const struct descriptor *descriptor,
+                          struct wall wall);
+/* Its keys are new: not to be routed through for a while. Without memory, for good. */
+void directory_unsettle(struct directory *directory, struct record *record, struct mono now,
+                        struct wall wall);
+/* It is no longer live. */
+void directory_unlist_settling(struct directory *directory, struct record *record);
+/* A version of it was taken; the first of a new entry, if it is that. */
+void directory_charge(const struct directory *directory, struct record *record, bool is_first,
+                      struct mono now);
+/* Two versions of one sequence, the one held and this, whose signature is good. */
+void directory_found_two(struct directory *directory, struct record *record, const uint8_t *bytes,
+                         size_t length, const struct descriptor *descriptor);
+/* The proof is forgotten; what the node says of itself counts again. */
+void directory_absolve(struct directory *directory, struct record *record);
+
+/* directory_room.c. A node without links gives way to this one. False: none just now. */
+bool directory_make_room(struct directory *directory, uint64_t prefix, struct mono now);
 
 /* directory_index.c. The one with this prefix, or NULL. */
 struct record *directory_record(const struct directory *directory, uint64_t prefix);

@@ -53,19 +53,22 @@ static int send_items(struct gossip *gossip, const struct neighbour *neighbour,
                             wire_length(w), now);
 }
 
+static void put_item(struct wire_writer *w, uint64_t prefix, const struct version *version) {
+    wire_put_uint(w, prefix, 8);
+    wire_put_uint(w, version->sequence, 6);
+    wire_put(w, version->tag, VERSION_TAG_LEN);
+}
+
 static void flush_announcements(struct gossip *gossip, struct neighbour *neighbour,
                                 struct mono now) {
     uint8_t body[GOSSIP_ITEM_LEN * GOSSIP_ANNOUNCE_ITEMS];
     struct wire_writer w = wire_writer(body, sizeof body);
-    uint64_t sequence;
+    struct version version;
     size_t length;
 
-    for (size_t i = 0; i < neighbour->n_announce; i++) {
-        if (!directory_bytes(gossip->directory, neighbour->announce[i], &length, &sequence))
-            continue;
-        wire_put_uint(&w, neighbour->announce[i], 8);
-        wire_put_uint(&w, sequence, 6);
-    }
+    for (size_t i = 0; i < neighbour->n_announce; i++)
+        if (directory_bytes(gossip->directory, neighbour->announce[i], &length, &version))
+            put_item(&w, neighbour->announce[i], &version);
     if (wire_length(&w) > 0 && send_items(gossip, neighbour, &w, now) < 0) {
         for (size_t i = 0; i < neighbour->n_announce; i++)
             owe(neighbour, neighbour->announce[i]);
@@ -97,11 +100,24 @@ static int64_t gather_time(struct gossip *gossip) {
            (more < GOSSIP_GATHER_MORE_US ? more : GOSSIP_GATHER_MORE_US);
 }
 
+/* All that is known, twice: what an answer lost or a restart makes a neighbour ask for again. */
+static int64_t asking_burst(const struct gossip *gossip) {
+    return 2 * ((int64_t)directory_count(gossip->directory) + 1) + GOSSIP_ASKED_SPARE;
+}
+
+static void refill_asking(const struct gossip *gossip, struct neighbour *neighbour,
+                          struct mono now) {
+    int64_t rate = 1 + (int64_t)directory_count(gossip->directory) / GOSSIP_ASKED_ALL_S;
+
+    allowance_refill(&neighbour->asking, rate, asking_burst(gossip), now);
+}
+
 static void announce(struct gossip *gossip, struct neighbour *neighbour, uint64_t prefix,
                      struct mono now) {
     for (size_t i = 0; i < neighbour->n_announce; i++)
         if (neighbour->announce[i] == prefix)
-            return; /* the sequence is looked up when it goes */
+            return;                   /* the version is looked up when it goes */
+    neighbour->asking.level += TOKEN; /* it may ask for it */
     if (neighbour->n_announce == 0)
         neighbour->announce_due = mono_add(now, gather_time(gossip));
     neighbour->announce[neighbour->n_announce++] = prefix;
@@ -134,24 +150,27 @@ void gossip_offer_news(struct gossip *gossip, uint64_t prefix, uint64_t from, st
     gossip->heard.holders = 0;
 }
 
+/* A frame of announcements, and one of the proofs against those that stand in it. */
 struct page {
-    struct wire_writer w;
+    struct wire_writer w, proofs;
     size_t skip, taken;
 };
 
-static bool put_on_page(void *context, uint64_t prefix, uint64_t sequence) {
+static bool put_on_page(void *context, uint64_t prefix, const struct version *version,
+                        const uint8_t *proof) {
     struct page *page = context;
 
     if (page->taken < page->skip) {
         page->taken++;
         return true;
     }
-    if (wire_room(&page->w) < GOSSIP_ITEM_LEN) {
+    if (wire_room(&page->w) < GOSSIP_ITEM_LEN || (proof && wire_room(&page->proofs) < PROOF_LEN)) {
         page->w.failed = true; /* there is more */
         return false;
     }
-    wire_put_uint(&page->w, prefix, 8);
-    wire_put_uint(&page->w, sequence, 6);
+    put_item(&page->w, prefix, version);
+    if (proof)
+        wire_put(&page->proofs, proof, PROOF_LEN);
     page->taken++;
     return true;
 }
@@ -173,15 +192,25 @@ static void fill_page(const struct gossip *gossip, struct owed *owed, struct pag
     }
 }
 
+static bool send_page(struct gossip *gossip, const struct neighbour *neighbour,
+                      const struct page *page, struct mono now) {
+    if (wire_length(&page->proofs) > 0 &&
+        links_send_frame(gossip->links, neighbour->prefix, FRAME_PROOF, page->proofs.start,
+                         wire_length(&page->proofs), now) < 0)
+        return false;
+    return wire_length(&page->w) == 0 || send_items(gossip, neighbour, &page->w, now) == 0;
+}
+
 static void announce_owed(struct gossip *gossip, struct neighbour *neighbour, struct mono now) {
-    uint8_t body[GOSSIP_ITEM_LEN * GOSSIP_ANNOUNCE_ITEMS];
+    uint8_t body[GOSSIP_ITEM_LEN * GOSSIP_ANNOUNCE_ITEMS], proofs[GOSSIP_PROOFS * PROOF_LEN];
 
     neighbour->owed_due = MONO_NEVER;
     for (int i = 0; i < OWED_FRAMES && is_owing(&neighbour->owed); i++) {
         struct owed owed = neighbour->owed;
-        struct page page = {.w = wire_writer(body, sizeof body)};
+        struct page page = {.w = wire_writer(body, sizeof body),
+                            .proofs = wire_writer(proofs, sizeof proofs)};
         fill_page(gossip, &owed, &page);
-        if (wire_length(&page.w) > 0 && send_items(gossip, neighbour, &page.w, now) < 0) {
+        if (!send_page(gossip, neighbour, &page, now)) {
             neighbour->owed_due = mono_add(now, FULL_RETRY_US);
             return;
         }
@@ -202,15 +231,17 @@ static enum drop take_announce(struct gossip *gossip, struct neighbour *from, co
         return DROP_LIMIT;
     allowance_refill(&from->newcomers, GOSSIP_NEWCOMER_RATE, GOSSIP_NEWCOMER_BURST, now);
     while (wire_left(&r) > 0) {
-        uint64_t prefix = wire_get_uint(&r, 8), sequence = wire_get_uint(&r, 6);
-        size_t held_length;
-        uint64_t held;
-        const uint8_t *bytes = directory_bytes(gossip->directory, prefix, &held_length, &held);
-        if (bytes && held == sequence)
+        uint64_t prefix = wire_get_uint(&r, 8);
+        struct version version = {.sequence = wire_get_uint(&r, 6)}, held;
+        wire_get(&r, version.tag, VERSION_TAG_LEN);
+        size_t length_held;
+        bool holds = directory_bytes(gossip->directory, prefix, &length_held, &held) != NULL;
+        int order = holds ? version_compare(&held, &version) : -1;
+        if (order == 0)
             unannounce(from, prefix);
-        if (bytes && held >= sequence)
-            continue; /* a later one of our own is of another life: the directory tells */
-        if (want_note(gossip, from, prefix, sequence, now) != DROP_NONE)
+        if (order >= 0) /* a lesser one of the same sequence: it is told of ours, and tells both */
+            continue;   /* a later one of our own is of another life: the directory tells */
+        if (want_note(gossip, from, prefix, &version, now) != DROP_NONE)
             drop = DROP_LIMIT;
     }
     want_ask(gossip, from, now);
@@ -223,10 +254,10 @@ static void answer(struct gossip *gossip, struct neighbour *neighbour, struct mo
     neighbour->answer_due = MONO_NEVER;
     allowance_refill(&neighbour->answering, GOSSIP_ANSWER_RATE, GOSSIP_ANSWER_BURST, now);
     while (neighbour->n_answers > 0) {
-        uint64_t sequence;
+        struct version version;
         size_t length;
         const uint8_t *bytes = directory_bytes(
-            gossip->directory, neighbour->answers[neighbour->first_answer], &length, &sequence);
+            gossip->directory, neighbour->answers[neighbour->first_answer], &length, &version);
         if (bytes && neighbour->answering.level < TOKEN) {
             neighbour->answer_due =
                 mono_add(now, (TOKEN - neighbour->answering.level) / GOSSIP_ANSWER_RATE + 1);
@@ -248,16 +279,21 @@ static enum drop take_want(struct gossip *gossip, struct neighbour *from, const 
                            size_t length, struct mono now) {
     struct wire_reader r = wire_reader(body, length);
     enum drop drop = DROP_NONE;
+    struct version version;
+    size_t held;
 
     if (length == 0 || length % 8 != 0)
         return DROP_MALFORMED;
+    refill_asking(gossip, from, now);
     while (wire_left(&r) > 0) {
-        if (from->n_answers == GOSSIP_ANSWERS_MAX) {
+        uint64_t prefix = wire_get_uint(&r, 8);
+        if (!directory_bytes(gossip->directory, prefix, &held, &version))
+            continue;
+        if (from->n_answers == GOSSIP_ANSWERS_MAX || !allowance_take(&from->asking)) {
             drop = DROP_LIMIT;
             break;
         }
-        size_t at = (from->first_answer + from->n_answers++) % GOSSIP_ANSWERS_MAX;
-        from->answers[at] = wire_get_uint(&r, 8);
+        from->answers[(from->first_answer + from->n_answers++) % GOSSIP_ANSWERS_MAX] = prefix;
     }
     answer(gossip, from, now);
     return drop;
@@ -274,7 +310,17 @@ static void learn_patience(struct neighbour *from, bool late) {
 
 /* Does it bring what we hold already? */
 static bool is_repeated(const struct gossip *gossip, const struct descriptor *descriptor) {
-    return want_is_held(gossip, node_id_prefix(&descriptor->id), descriptor->sequence);
+    struct version least = {.sequence = descriptor->sequence};
+
+    return want_is_held(gossip, node_id_prefix(&descriptor->id), &least);
+}
+
+/* Who has announced this version or a newer one. */
+static uint32_t holders_of(const struct want *want, const struct directory_entry *entry) {
+    struct version version = {.sequence = entry->sequence};
+
+    memcpy(version.tag, entry->tag, sizeof version.tag);
+    return version_compare(&version, &want->version) <= 0 ? want->holders : 0;
 }
 
 static enum drop take_descriptor(struct gossip *gossip, struct neighbour *from, const uint8_t *body,
@@ -299,7 +345,7 @@ static enum drop take_descriptor(struct gossip *gossip, struct neighbour *from, 
         if (outcome ==
             DIRECTORY_NEWS) { /* else nobody is told, and what stands here would be of later news */
             gossip->heard.prefix = want->prefix;
-            gossip->heard.holders = descriptor.sequence <= want->sequence ? want->holders : 0;
+            gossip->heard.holders = holders_of(want, *ret_news);
         }
     }
     if (drop == DROP_MALFORMED || drop == DROP_AUTH)
@@ -309,6 +355,43 @@ static enum drop take_descriptor(struct gossip *gossip, struct neighbour *from, 
     if (from->n_waiting > 0)
         from->ask_due = mono_min(from->ask_due, mono_add(now, GOSSIP_ASK_GATHER_US));
     return drop;
+}
+
+/* ---- Proofs ---- */
+
+static enum drop take_proofs(struct gossip *gossip, struct neighbour *from, const uint8_t *body,
+                             size_t length, struct mono now, struct wall wall) {
+    enum drop drop = DROP_NONE, worst = DROP_NONE;
+
+    if (length == 0 || length % PROOF_LEN != 0)
+        return DROP_MALFORMED;
+    if (!mono_is_due(from->barred_until, now))
+        return DROP_LIMIT;
+    for (size_t at = 0; at < length; at += PROOF_LEN) {
+        if (directory_take_proof(gossip->directory, body + at, wall, &drop) == DIRECTORY_BAD)
+            worst = drop;
+        if (drop != DROP_MALFORMED && drop != DROP_AUTH)
+            continue;
+        from->barred_until = mono_add(now, GOSSIP_BARRED_US);
+        return drop;
+    }
+    return worst;
+}
+
+/* What was found or has come is told to all, once: who has it does nothing. A full queue loses it, and digests tell. */
+static void tell_proofs(struct gossip *gossip, struct mono now) {
+    uint8_t body[GOSSIP_PROOFS * PROOF_LEN];
+    size_t n;
+
+    do {
+        n = 0;
+        while (n < GOSSIP_PROOFS && directory_next_proof(gossip->directory, body + n * PROOF_LEN))
+            n++;
+        for (size_t i = 0; i < LINK_SLOTS && n > 0; i++)
+            if (gossip->neighbours[i].up)
+                (void)links_send_frame(gossip->links, gossip->neighbours[i].prefix, FRAME_PROOF,
+                                       body, n * PROOF_LEN, now);
+    } while (n == GOSSIP_PROOFS);
 }
 
 /* ---- Digests ---- */
@@ -370,6 +453,8 @@ struct gossip *gossip_new(struct directory *directory, struct links *links,
     gossip->directory = directory;
     gossip->links = links;
     gossip->random = *random;
+    gossip->paced_due = MONO_NEVER;
+    TAILQ_INIT(&gossip->paced);
     if (table_init(&gossip->wants, random) < 0) {
         free(gossip);
         return NULL;
@@ -383,7 +468,7 @@ void gossip_free(struct gossip *gossip) {
     for (size_t i = 0; i < LINK_SLOTS; i++)
         if (gossip->neighbours[i].up)
             gossip_link_down(gossip, gossip->neighbours[i].prefix);
-    assert(gossip->n_wants == 0);
+    assert(gossip->n_wants == 0 && gossip->n_paced == 0);
     table_deinit(&gossip->wants);
     free(gossip);
 }
@@ -404,11 +489,13 @@ static struct neighbour *choose_slot(struct gossip *gossip, uint64_t prefix) {
 }
 
 /* What outlives a link, so that redialling does not renew it: allowances and the bar. */
-static void begin_slot(struct neighbour *slot, uint64_t prefix, struct mono now) {
+static void begin_slot(const struct gossip *gossip, struct neighbour *slot, uint64_t prefix,
+                       struct mono now) {
     *slot = (struct neighbour){
         .prefix = prefix, .used = true, .barred_until = now, .patience_us = GOSSIP_ASK_US};
     slot->newcomers = (struct allowance){GOSSIP_NEWCOMER_BURST * TOKEN, now};
     slot->answering = (struct allowance){GOSSIP_ANSWER_BURST * TOKEN, now};
+    slot->asking = (struct allowance){asking_burst(gossip) * TOKEN, now};
     slot->digests = (struct allowance){GOSSIP_DIGEST_BURST * 30 * TOKEN, now};
 }
 
@@ -419,7 +506,7 @@ void gossip_link_up(struct gossip *gossip, uint64_t prefix, struct mono now) {
     if (!slot)
         return; /* link keeps no more than LINK_SLOTS */
     if (!slot->used || slot->prefix != prefix)
-        begin_slot(slot, prefix, now);
+        begin_slot(gossip, slot, prefix, now);
     slot->up = true;
     slot->told_all = slot->heard_all = false;
     slot->announce_due = slot->owed_due = slot->answer_due = slot->ask_due = MONO_NEVER;
@@ -458,6 +545,8 @@ enum drop gossip_frame(struct gossip *gossip, uint64_t from, uint8_t type, const
         return take_descriptor(gossip, neighbour, body, length, now, wall, ret_news);
     case FRAME_DIGEST:
         return take_digest(gossip, neighbour, body, length, now);
+    case FRAME_PROOF:
+        return take_proofs(gossip, neighbour, body, length, now, wall);
     default:
         return DROP_MALFORMED;
     }
@@ -480,6 +569,8 @@ static void tick(struct gossip *gossip, struct neighbour *neighbour, struct mono
 void gossip_tick(struct gossip *gossip, struct mono now, struct wall wall) {
     (void)wall; /* epochs are the directory's concern */
     gossip->now = now;
+    tell_proofs(gossip, now);
+    want_unpace(gossip, now);
     for (size_t i = 0; i < LINK_SLOTS; i++)
         if (gossip->neighbours[i].up)
             tick(gossip, &gossip->neighbours[i], now);
@@ -490,7 +581,7 @@ void gossip_tick(struct gossip *gossip, struct mono now, struct wall wall) {
 }
 
 struct mono gossip_next(const struct gossip *gossip) {
-    struct mono next = MONO_NEVER;
+    struct mono next = gossip->paced_due;
 
     for (size_t i = 0; i < LINK_SLOTS; i++) {
         const struct neighbour *neighbour = &gossip->neighbours[i];

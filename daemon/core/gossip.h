@@ -6,16 +6,20 @@
  * Threat: a neighbour may announce what does not exist, answer with rubbish, ask without end, or
  * pour in identities. All that it makes us hold is bounded and its own share; nothing unasked is
  * looked at; a forgery bars its bearer for a while, since honest neighbours pass on only what they
- * have checked. Implements p2pd-protocol(7) DIRECTORY. */
+ * have checked. A node whose versions come faster than an honest one's is asked for at the pace of
+ * those, so that nobody who publishes for many makes the whole network carry it; and a neighbour is
+ * given what it asks for about as often as there is something. Implements p2pd-protocol(7)
+ * DIRECTORY. */
 #ifndef P2PD_GOSSIP_H
 #define P2PD_GOSSIP_H
 
 #include "daemon/core/directory.h"
 #include "daemon/core/link.h"
 
-#define GOSSIP_ITEM_LEN 14       /* prefix(8) sequence(6) */
-#define GOSSIP_ANNOUNCE_ITEMS 85 /* to a frame: what fills a cell */
-#define GOSSIP_WANT_ITEMS 149    /* as many as fit a frame's body */
+#define GOSSIP_ITEM_LEN (8 + 6 + VERSION_TAG_LEN) /* prefix, sequence, tag */
+#define GOSSIP_ANNOUNCE_ITEMS 39                  /* to a frame: what fills a cell */
+#define GOSSIP_PROOFS 4                           /* to a frame */
+#define GOSSIP_WANT_ITEMS 149                     /* as many as fit a frame's body */
 /* Announcements are gathered for so long, at random between the two. */
 #define GOSSIP_GATHER_MIN_US (50 * US_PER_MS)
 #define GOSSIP_GATHER_MAX_US (200 * US_PER_MS)
@@ -38,6 +42,11 @@
 #define GOSSIP_ANSWERS_MAX 512 /* queued for one neighbour; beyond it WANTs are dropped */
 #define GOSSIP_ANSWER_RATE 2000
 #define GOSSIP_ANSWER_BURST 64
+/* What a neighbour is given beside what was announced to it as news: all that is known, twice and some more, and all of it anew in so
+ * long. An honest one asks for each version once, again if an answer is lost, and for everything when it has been restarted; it has
+ * other neighbours then. The allowance outlives the link. */
+#define GOSSIP_ASKED_SPARE 64
+#define GOSSIP_ASKED_ALL_S 600
 /* New ids a second that one neighbour may bring, after so many at first. The allowance outlives the
  * link, for as long as there is room. */
 #define GOSSIP_NEWCOMER_RATE 50
@@ -51,8 +60,10 @@
 #define GOSSIP_BARRED_US US_PER_MINUTE
 /* Nobody publishes twice within a second; a version that follows sooner than this is not asked for
  * until then, so that one key cannot keep every node checking signatures. Half of that second, for
- * networks bring two together. */
+ * networks bring two together. Nor before directory_version_due(). */
 #define GOSSIP_PACE_US (500 * US_PER_MS)
+/* Versions that wait for that, of all neighbours; beyond it they are forgotten as wants are. */
+#define GOSSIP_PACED_MAX 4096
 
 struct gossip;
 
@@ -66,7 +77,7 @@ void gossip_free(struct gossip *gossip);
 void gossip_link_up(struct gossip *gossip, uint64_t prefix, struct mono now);
 void gossip_link_down(struct gossip *gossip, uint64_t prefix);
 
-/* A frame of type ANNOUNCE, WANT, DESCRIPTOR or DIGEST came. DROP_NONE; DROP_MALFORMED;
+/* A frame of type ANNOUNCE, WANT, DESCRIPTOR, DIGEST or PROOF came. DROP_NONE; DROP_MALFORMED;
  * DROP_UNKNOWN: no such neighbour, or not asked for; DROP_LIMIT: all or part of it was beyond a
  * bound; what directory_offer() says of a descriptor. *ret_news is written only if an entry is new
  * or newer: the node tells others, then calls gossip_offer_news(). */

@@ -4,7 +4,8 @@
  * A want is what was announced to us and is newer than what we hold. It is in the hands of one of
  * its announcers (the holder): waiting, until the window has room, then asked. Every neighbour has
  * a list of each; the asked ones are in the order of their time-outs, so that the next deadline is
- * at the head. */
+ * at the head. One whose node has published too much is in nobody's hands yet: else the versions of
+ * one member would take up the windows of all who pass them on. */
 #ifndef P2PD_GOSSIP_PRIVATE_H
 #define P2PD_GOSSIP_PRIVATE_H
 
@@ -35,12 +36,13 @@ static inline bool allowance_take(struct allowance *allowance) {
 struct want {
     struct table_link link;
     TAILQ_ENTRY(want) entry;
-    uint64_t prefix, sequence; /* the highest announced */
-    struct mono due;           /* asked: when its holder has had its time */
+    uint64_t prefix;
+    struct version version; /* the newest announced */
+    struct mono due; /* asked: when its holder has had its time; paced: when it may be asked for */
     uint32_t announcers, untried;
-    uint32_t holders; /* of the announcers: those who announced this very version */
-    uint8_t holder, rounds;
-    bool asked;
+    uint32_t holders;       /* of the announcers: those who announced this very version */
+    uint8_t holder, rounds; /* paced ones have no holder */
+    bool asked, paced;
 };
 TAILQ_HEAD(want_list, want);
 
@@ -55,7 +57,7 @@ struct neighbour {
     uint64_t ended; /* order in which links ended; the oldest slot is given away first */
     bool used, up;
     bool told_all, heard_all; /* the digest of everything that begins a link: sent, received */
-    struct allowance newcomers, answering, digests;
+    struct allowance newcomers, answering, asking, digests;
     struct mono barred_until;
     int64_t patience_us; /* how long it is waited for */
     struct mono announce_due, digest_due, owed_due, answer_due,
@@ -74,7 +76,10 @@ struct gossip {
     struct links *links;
     struct core_random random;
     struct table wants;
-    size_t n_wants;
+    size_t n_wants,
+        n_paced; /* in neighbours' lists; in the list of those that wait for their pace */
+    struct want_list paced;
+    struct mono paced_due; /* of the first of them, or before */
     uint64_t ended;
     struct mono now; /* of the last call that said */
     /* The descriptor that came last, and who has it beside its bearer: they need not be told. */
@@ -99,12 +104,12 @@ static inline size_t index_of(const struct gossip *gossip, const struct neighbou
 }
 
 /* Do we hold this version or a newer one? */
-bool want_is_held(const struct gossip *gossip, uint64_t prefix, uint64_t sequence);
+bool want_is_held(const struct gossip *gossip, uint64_t prefix, const struct version *version);
 struct want *want_find(const struct gossip *gossip, uint64_t prefix);
 /* `from`, whose allowances are refilled, announces a version that we lack. DROP_LIMIT: it is beyond
  * a bound. */
 enum drop want_note(struct gossip *gossip, struct neighbour *from, uint64_t prefix,
-                    uint64_t sequence, struct mono now);
+                    const struct version *version, struct mono now);
 /* This announcer has had its chance, or is gone: to the next one, if there is need and another. May
  * free the want. */
 void want_strike(struct gossip *gossip, struct want *want, size_t announcer);
@@ -113,5 +118,7 @@ void want_strike_all(struct gossip *gossip, size_t announcer);
 /* Ask a neighbour for what waits for it, as far as its window goes. */
 void want_ask(struct gossip *gossip, struct neighbour *neighbour, struct mono now);
 void want_time_out(struct gossip *gossip, struct neighbour *neighbour, struct mono now);
+/* Those whose pace allows it are in somebody's hands from now on. */
+void want_unpace(struct gossip *gossip, struct mono now);
 
 #endif

@@ -1,18 +1,23 @@
 /* Wants: who is asked for what, when the next one is, and when nobody is any more.
  *
  * Threat: an announcement costs its author nothing. What it makes us hold is bounded for each
- * neighbour, new ids by a rate as well; an announcer that does not answer holds a want up for 2 s,
- * and never keeps another from being asked. */
+ * neighbour, new ids by a rate as well, versions by their own node's pace; an announcer that does not
+ * answer holds a want up for 2 s, and never keeps another from being asked. */
 #include "daemon/core/gossip_private.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-bool want_is_held(const struct gossip *gossip, uint64_t prefix, uint64_t sequence) {
-    size_t length;
-    uint64_t held;
+/* Where so many wait for their pace, all of them are looked at so often at most. */
+#define PACED_MANY 64
+#define PACED_LOOK_US (100 * US_PER_MS)
 
-    return directory_bytes(gossip->directory, prefix, &length, &held) && held >= sequence;
+bool want_is_held(const struct gossip *gossip, uint64_t prefix, const struct version *version) {
+    size_t length;
+    struct version held;
+
+    return directory_bytes(gossip->directory, prefix, &length, &held) &&
+           version_compare(&held, version) >= 0;
 }
 
 static uint64_t want_hash(const struct gossip *gossip, uint64_t prefix) {
@@ -33,7 +38,12 @@ struct want *want_find(const struct gossip *gossip, uint64_t prefix) {
 static void want_unlist(struct gossip *gossip, struct want *want) {
     struct neighbour *holder = &gossip->neighbours[want->holder];
 
-    if (want->asked) {
+    if (want->paced) {
+        TAILQ_REMOVE(&gossip->paced, want, entry);
+        gossip->n_paced--;
+        gossip->n_wants++; /* until it is listed otherwise, or freed */
+        want->paced = false;
+    } else if (want->asked) {
         TAILQ_REMOVE(&holder->asked, want, entry);
         holder->n_asked--;
     } else {
@@ -75,6 +85,15 @@ static void list_asked(struct gossip *gossip, struct want *want, struct mono due
     neighbour->n_asked++;
 }
 
+static void list_paced(struct gossip *gossip, struct want *want, struct mono due) {
+    want->paced = true;
+    want->due = due;
+    TAILQ_INSERT_TAIL(&gossip->paced, want, entry);
+    gossip->n_paced++;
+    gossip->n_wants--;
+    gossip->paced_due = mono_min(gossip->paced_due, due);
+}
+
 /* Give a want that is in no list to the least busy announcer not asked in this round; when all have
  * been asked often enough, it is forgotten. */
 static void want_pass_on(struct gossip *gossip, struct want *want) {
@@ -103,9 +122,9 @@ void want_strike(struct gossip *gossip, struct want *want, size_t announcer) {
     want->announcers &= ~bit_of(announcer);
     want->untried &= ~bit_of(announcer);
     want->holders &= ~bit_of(announcer);
-    if (want_is_held(gossip, want->prefix, want->sequence) || want->announcers == 0) {
+    if (want_is_held(gossip, want->prefix, &want->version) || want->announcers == 0) {
         want_free(gossip, want);
-    } else if (want->holder == announcer) {
+    } else if (!want->paced && want->holder == announcer) {
         want_unlist(gossip, want);
         want_pass_on(gossip, want);
     }
@@ -119,7 +138,7 @@ static size_t gather_wants(struct gossip *gossip, const struct neighbour *neighb
     for (struct want *want = TAILQ_FIRST(&neighbour->waiting), *next;
          want && n < room && n < GOSSIP_WANT_ITEMS; want = next) {
         next = TAILQ_NEXT(want, entry);
-        if (want_is_held(gossip, want->prefix, want->sequence))
+        if (want_is_held(gossip, want->prefix, &want->version))
             want_free(gossip, want); /* it came by another way */
         else
             wants[n++] = want;
@@ -161,64 +180,105 @@ void want_time_out(struct gossip *gossip, struct neighbour *neighbour, struct mo
         neighbour->ask_due = mono_min(neighbour->ask_due, mono_add(now, GOSSIP_ASK_GATHER_US));
 }
 
+/* When the next version of a live node may be asked for. */
+static struct mono pace_of(const struct gossip *gossip, const struct directory_entry *entry,
+                           struct mono now) {
+    struct mono due = directory_version_due(gossip->directory, entry, now),
+                least = mono_add(entry->received, GOSSIP_PACE_US);
+
+    return due.us > least.us ? due : least;
+}
+
+/* Another version may have come meanwhile. */
+static struct mono pace_again(const struct gossip *gossip, const struct want *want,
+                              struct mono now) {
+    const struct directory_entry *entry = directory_find_prefix(gossip->directory, want->prefix);
+
+    return entry && entry->live ? pace_of(gossip, entry, now) : now;
+}
+
+void want_unpace(struct gossip *gossip, struct mono now) {
+    struct mono next = MONO_NEVER;
+
+    if (!mono_is_due(gossip->paced_due, now))
+        return;
+    for (struct want *want = TAILQ_FIRST(&gossip->paced), *after; want; want = after) {
+        after = TAILQ_NEXT(want, entry);
+        if (mono_is_due(want->due, now))
+            want->due = pace_again(gossip, want, now);
+        if (!mono_is_due(want->due, now)) {
+            next = mono_min(next, want->due);
+            continue;
+        }
+        want_unlist(gossip, want);
+        want_pass_on(gossip, want);
+    }
+    if (gossip->n_paced > PACED_MANY && next.us < now.us + PACED_LOOK_US)
+        next = mono_add(now, PACED_LOOK_US);
+    gossip->paced_due = next;
+}
+
 /* Refuse what cannot be, hold back what comes too fast, note the rest. */
 static enum drop note_first(struct gossip *gossip, struct neighbour *from, uint64_t prefix,
-                            uint64_t sequence, struct mono now) {
+                            const struct version *version, struct mono now) {
     size_t i = index_of(gossip, from);
     const struct directory_entry *entry = directory_find_prefix(gossip->directory, prefix);
     bool is_new = !entry || !entry->live;
+    struct mono due = is_new ? now : pace_of(gossip, entry, now);
 
     if (gossip->n_wants >= GOSSIP_WANTS_MAX ||
         from->n_waiting + from->n_asked >= GOSSIP_WANTS_NEIGHBOUR_MAX ||
-        (!entry && directory_is_full(gossip->directory)) ||
+        (!mono_is_due(due, now) && gossip->n_paced >= GOSSIP_PACED_MAX) ||
+        (!entry && !directory_has_room(gossip->directory, prefix, now)) ||
         (is_new && !allowance_take(&from->newcomers)))
         return DROP_LIMIT;
     struct want *want = calloc(1, sizeof *want);
     if (!want)
         return DROP_LIMIT;
     want->prefix = prefix;
-    want->sequence = sequence;
+    want->version = *version;
     want->announcers = want->untried = want->holders = bit_of(i);
     want->holder = (uint8_t)i;
     table_add(&gossip->wants, &want->link, want_hash(gossip, prefix));
     gossip->n_wants++;
-    if (!is_new && now.us - entry->received.us < GOSSIP_PACE_US)
-        /* As if it had been asked for: its turn comes with the time-out. */
-        list_asked(gossip, want, mono_add(entry->received, GOSSIP_PACE_US));
-    else
+    if (mono_is_due(due, now))
         list_waiting(gossip, want, i);
+    else
+        list_paced(gossip, want, due);
     return DROP_NONE;
 }
 
 /* Another one has what we want already: ask this one, if it has less to do. */
 static void note_again(struct gossip *gossip, struct want *want, struct neighbour *from,
-                       uint64_t sequence) {
+                       const struct version *version) {
     size_t i = index_of(gossip, from);
     const struct neighbour *holder = &gossip->neighbours[want->holder];
+    int order = version_compare(version, &want->version);
 
-    if (sequence > want->sequence) {
-        want->sequence = sequence;
+    if (order > 0) {
+        want->version = *version;
         want->holders = 0;
     }
-    if (sequence == want->sequence)
+    if (order >= 0)
         want->holders |= bit_of(i);
     if (want->announcers & bit_of(i))
         return;
     want->announcers |= bit_of(i);
     want->untried |= bit_of(i);
-    if (want->asked || from->n_waiting + from->n_asked >= holder->n_waiting + holder->n_asked)
+    if (want->paced || want->asked ||
+        from->n_waiting + from->n_asked >= holder->n_waiting + holder->n_asked)
         return;
     want_unlist(gossip, want);
     list_waiting(gossip, want, i);
 }
 
 enum drop want_note(struct gossip *gossip, struct neighbour *from, uint64_t prefix,
-                    uint64_t sequence, struct mono now) {
+                    const struct version *version, struct mono now) {
     struct want *want = want_find(gossip, prefix);
 
     if (!want)
-        return note_first(gossip, from, prefix, sequence, now);
-    note_again(gossip, want, from, sequence);
+        return note_first(gossip, from, prefix, version, now);
+    note_again(gossip, want, from, version);
     return DROP_NONE;
 }
 
@@ -237,6 +297,7 @@ void want_strike_all(struct gossip *gossip, size_t announcer) {
             strike_list(gossip, &gossip->neighbours[i].waiting, announcer);
             strike_list(gossip, &gossip->neighbours[i].asked, announcer);
         }
+    strike_list(gossip, &gossip->paced, announcer);
     /* Its own last: what others get of them has been struck. */
     strike_list(gossip, &own->waiting, announcer);
     strike_list(gossip, &own->asked, announcer);

@@ -16,13 +16,15 @@
     (3 * US_PER_MINUTE)    /* keys serve this long beyond their epoch, on both sides */
 #define EPOCHS_PUBLISHED 7 /* the current one and 6 ahead */
 #define DESCRIPTOR_MAX 1024
-#define DESCRIPTOR_VERSION 1
+#define DESCRIPTOR_VERSION                                                                         \
+    2 /* 1 was signed otherwise: still read, for what stores and mailboxes keep */
 #define DESCRIPTOR_NEIGHBOURS_MAX 16
 #define DESCRIPTOR_ADDRESSES_MAX 4
 #define DESCRIPTOR_AHEAD_US (3 * US_PER_MINUTE)
 #define DESCRIPTOR_SEQUENCE_MAX ((UINT64_C(1) << 48) - 1) /* six bytes in an announcement */
 #define DESCRIPTOR_MAILBOXES_MAX 4
 #define SIGNATURE_LEN 64
+#define DESCRIPTOR_HASH_LEN 32
 #define MAIL_DAYS_MAX 30 /* a mailbox keeps nothing longer */
 #define MAIL_KEYS_MAX                                                                              \
     (MAIL_DAYS_MAX + 3) /* one a day, one day more, and the one that the first of them replaced */
@@ -48,6 +50,7 @@ struct descriptor_neighbour {
 };
 struct descriptor {
     struct node_id id;
+    uint8_t version; /* as decoded; what is signed is of DESCRIPTOR_VERSION */
     uint8_t link_key[KEY_LEN];
     uint32_t first_epoch; /* hours since 1970 */
     uint8_t n_epochs;     /* 1..EPOCHS_PUBLISHED */
@@ -76,8 +79,21 @@ bool descriptor_name_is_valid(const char *name);
 enum drop descriptor_open(const uint8_t *bytes, size_t length, struct descriptor *ret_descriptor);
 /* Decode without checking the signature: for what our own store kept after checking it. */
 enum drop descriptor_decode(const uint8_t *bytes, size_t length, struct descriptor *ret_descriptor);
-/* The signature alone, of bytes that descriptor_decode() took and found to be `id`'s: DROP_NONE or DROP_AUTH. */
-enum drop descriptor_verify(const uint8_t *bytes, size_t length, const struct node_id *id);
+/* The signature alone, of bytes that descriptor_decode() took and found to be this: DROP_NONE or DROP_AUTH. */
+enum drop descriptor_verify(const uint8_t *bytes, size_t length,
+                            const struct descriptor *descriptor);
+/* What the signature is over, beside the sequence and the epoch in which the last key ends. */
+void descriptor_hash(const uint8_t *bytes, size_t length, uint8_t ret_hash[DESCRIPTOR_HASH_LEN]);
+
+/* What is signed of one version: enough to show that it was. */
+struct descriptor_seal {
+    uint32_t until; /* the epoch after that of its last key */
+    uint8_t hash[DESCRIPTOR_HASH_LEN];
+    uint8_t signature[SIGNATURE_LEN];
+};
+/* DROP_NONE, or DROP_AUTH: `id` has signed no such version of this sequence. */
+enum drop descriptor_seal_verify(const struct descriptor_seal *seal, const struct node_id *id,
+                                 uint64_t sequence);
 
 struct identity; /* opaque: node key, link key, routing keys; one locked allocation */
 

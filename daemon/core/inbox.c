@@ -16,14 +16,14 @@ void in_store(struct inbox *inbox, const struct store_op *operation, const struc
 const struct parcel_secret *in_secret(struct inbox *inbox, const struct directory_entry *sender,
                                       int64_t epoch, struct mono now) {
     const struct parcel_secret *secret =
-        parcel_keys_find(inbox->keys, &sender->id, sender->sequence, epoch);
+        parcel_keys_find(inbox->keys, &sender->id, directory_stamp(sender), epoch);
     const struct noise_keypair *own = identity_epoch_key(inbox->config.identity, epoch);
     struct descriptor descriptor;
     if (secret || !own)
         return secret;
     directory_descriptor(sender, &descriptor);
     struct parcel_peer peer = {.id = &sender->id,
-                               .stamp = sender->sequence,
+                               .stamp = directory_stamp(sender),
                                .epoch = epoch,
                                .public_key = descriptor.link_key,
                                .secret = own->secret,

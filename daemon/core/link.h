@@ -25,11 +25,12 @@ enum frame_type {
     FRAME_ONION = 3,    /* ONION_LEN */
     FRAME_VERDICT = 4,  /* the responder's answer to a dial: accepted or a reason, and referrals */
     FRAME_CLOSE = 5,    /* reason(1) */
-    FRAME_ANNOUNCE = 6, /* (prefix 8, sequence 6)* */
+    FRAME_ANNOUNCE = 6, /* (prefix 8, sequence 6, tag 16)* */
     FRAME_WANT = 7,     /* (prefix 8)* */
     FRAME_DESCRIPTOR = 8,
     FRAME_DIGEST = 9,     /* 256 * 4 */
     FRAME_INTRODUCE = 10, /* link to this node: id(32) address(18) */
+    FRAME_PROOF = 11,     /* (two versions of one sequence, PROOF_LEN)* */
 };
 
 /* Why a dial is made: carried in message 3, so that the responder can judge. */

@@ -8,7 +8,7 @@
 
 #include <sodium.h>
 
-#define LINK_VERSION 1
+#define LINK_VERSION 2
 #define MAC_LEN 16
 #define COOKIE_LEN 16
 #define DATA_HEADER_LEN 16

@@ -132,7 +132,7 @@ static enum drop judge_recipient(const struct mailbox *mailbox,
         return entry && names_us(mailbox, &held) ? DROP_NONE : DROP_UNKNOWN;
     if (!names_us(mailbox, &brought))
         return DROP_UNKNOWN;
-    return descriptor_verify(deposit->descriptor, deposit->descriptor_length, &brought.id);
+    return descriptor_verify(deposit->descriptor, deposit->descriptor_length, &brought);
 }
 
 static enum drop judge(struct mailbox *mailbox, struct box_deposit *deposit, struct wall wall,

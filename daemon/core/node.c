@@ -249,6 +249,7 @@ static enum drop take_frame(struct node *node, unsigned slot, const struct link_
     case FRAME_WANT:
     case FRAME_DESCRIPTOR:
     case FRAME_DIGEST:
+    case FRAME_PROOF:
         return take_gossip(node, frame, from);
     case FRAME_INTRODUCE:
         return pool_introduced(node->pool, frame->body, frame->length, node->now);
@@ -348,6 +349,7 @@ static void do_chores(struct node *node) {
     if (identity_advance(node->identity, node->wall))
         node->publisher.dirty = true;
     node_store_mail_key(node);
+    node_tell_doubled(node);
     droplist_advance(node->droplist, wall_minute(node->wall), links_count(node->links, true));
     directory_look_around(node->directory, node->wall);
     if (directory_expire(node->directory, node->wall) > 0)
@@ -423,6 +425,8 @@ static struct mono next_wake(const struct node *node) {
     if (outbox_pending(node->outbox) > 0 &&
         node->kicked_generation != topology_generation(directory_topology(node->directory)))
         next = mono_min(next, mono_add(node->kicked, US_PER_S));
+    if (outbox_pending(node->outbox) > 0) /* whoever waits for a route may get one */
+        next = mono_min(next, directory_settle_due(node->directory));
     return mono_min(next, inbox_next(node->inbox));
 }
 
@@ -509,6 +513,7 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
     effects_clear(node->effects);
     follow_clock(node, event->mono, event->wall);
     node_clock_tick(node);
+    directory_settle(node->directory, node->now);
     if (!node->publisher.signed_once)
         node_sign(node); /* handshakes carry it from the first datagram on */
     take_event(node, event);

@@ -120,6 +120,8 @@ struct node {
     struct publisher publisher;
     uint64_t rivals_told; /* claims to an address that another has */
     struct mono rivals_quiet;
+    uint64_t convictions_told; /* nodes that signed two versions of one sequence */
+    struct mono convictions_quiet, doubled_quiet;
     struct mono minute; /* next chores */
     struct mono kicked; /* when those who wait for a route were last tried, and for which graph */
     uint64_t kicked_generation;
@@ -164,6 +166,8 @@ void node_links_changed(struct node *node, bool lost);
 void node_drain_links(struct node *node);
 /* A descriptor came, from `from` (0: in a handshake). */
 void node_news(struct node *node, const struct directory_entry *entry, uint64_t from);
+/* Say so, once in a while, if somebody else signs as we do. */
+void node_tell_doubled(struct node *node);
 /* Store a kept node's descriptor and pin. */
 void node_store_entry(struct node *node, const struct directory_entry *entry);
 void node_stored(struct node *node, uint64_t cookie);

@@ -23,10 +23,12 @@
 #define GAINS_NODES 128
 #define FREELY 4 /* publications at the first interval, before it begins to double */
 #define LOSS_US US_PER_S
-#define LOSS_BURST 4   /* losses published at once, after quiet */
-#define LOSS_RATION 10 /* and one more after so many shortest intervals */
+#define LOSS_BURST 4       /* losses published at once, after quiet */
+#define LOSS_RATION 10     /* and one more after so many shortest intervals */
+#define SEQUENCE_STEP 1000 /* ms: less than the least interval of publications */
 #define TELL_CORRECTION_US (30 * US_PER_S)
 #define TELL_RIVALS_US US_PER_MINUTE
+#define TELL_DOUBLED_US US_PER_HOUR
 #define RESIGN_CORRECTION_US (30 * US_PER_S)
 
 /* ---- Clock ---- */
@@ -143,13 +145,14 @@ static void describe(const struct node *node, struct descriptor *descriptor) {
     }
 }
 
-/* One more than the last, and not behind the clock; but a last one that is so far ahead that everybody whose clock agrees with
+/* Beyond the last, and not behind the clock: where the clock is behind, by a step drawn at random, for a life whose last sequence
+ * the disk has lost must not sign the same again, which would convict us. But a last one that is so far ahead that everybody whose clock agrees with
  * ours has refused it does not count. */
 static uint64_t next_sequence(const struct node *node) {
     uint64_t now = (uint64_t)wall_ms(node->wall), last = node->publisher.sequence;
     if (last >= now + DESCRIPTOR_AHEAD_US / US_PER_MS)
         return now;
-    return last >= now ? last + 1 : now;
+    return last >= now ? last + 1 + random_below(&node->config.random, SEQUENCE_STEP) : now;
 }
 
 void node_sign(struct node *node) {
@@ -360,12 +363,37 @@ static void tell_rivals(struct node *node) {
     node->rivals_quiet = mono_add(node->now, TELL_RIVALS_US);
 }
 
+void node_tell_doubled(struct node *node) {
+    if (!directory_is_doubled(node->directory, node->wall) ||
+        !mono_is_due(node->doubled_quiet, node->now))
+        return;
+    node->doubled_quiet = mono_add(node->now, TELL_DOUBLED_US);
+    core_log(
+        &node->config.trace, TRACE_WARNING,
+        "identity: two descriptors of this node with one sequence are about, so others do not "
+        "send through it until their keys have ended: is a copy of its state in use elsewhere?");
+}
+
+static void tell_convictions(struct node *node) {
+    uint64_t n = directory_convictions(node->directory);
+
+    if (n == node->convictions_told || !mono_is_due(node->convictions_quiet, node->now))
+        return;
+    core_log(&node->config.trace, TRACE_DEBUG,
+             "a node has signed two descriptors of one sequence: %llu times since the last such "
+             "line, %llu in all; nothing is sent through it",
+             (unsigned long long)(n - node->convictions_told), (unsigned long long)n);
+    node->convictions_told = n;
+    node->convictions_quiet = mono_add(node->now, TELL_RIVALS_US);
+}
+
 static void take_news(struct node *node, const struct directory_entry *entry, uint64_t from,
                       bool spread) {
     const struct link_view *link = links_find(node->links, entry->prefix);
     struct node_id id = entry->id;
 
     tell_rivals(node);
+    tell_convictions(node);
     note_age(node, entry);
     if (spread)
         gossip_offer_news(node->gossip, entry->prefix, from, node->now);

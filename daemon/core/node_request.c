@@ -237,9 +237,9 @@ void node_status(const struct node *node, struct mono mono, struct status_report
     const struct outbox_counters *outbox = outbox_counters(node->outbox);
     struct descriptor self;
     size_t length;
-    uint64_t sequence;
+    struct version version;
     const uint8_t *bytes =
-        directory_bytes(node->directory, node_id_prefix(node_id(node)), &length, &sequence);
+        directory_bytes(node->directory, node_id_prefix(node_id(node)), &length, &version);
 
     *ret = (struct status_report){.id = *node_id(node),
                                   .uptime_us = mono.us - node->started.us,

@@ -147,7 +147,7 @@ static bool flow_refresh_keys(struct outbox *outbox, struct out_flow *flow, stru
     struct descriptor descriptor;
     if (!entry)
         return false;
-    if (flow->keyed && flow->epoch == epoch && flow->stamp == entry->sequence)
+    if (flow->keyed && flow->epoch == epoch && flow->stamp == directory_stamp(entry))
         return true;
     directory_descriptor(entry, &descriptor);
     const uint8_t *key = descriptor_routing_key(&descriptor, epoch);
@@ -157,7 +157,7 @@ static bool flow_refresh_keys(struct outbox *outbox, struct out_flow *flow, stru
         flow_rekey(outbox, flow);
     flow->keyed = true;
     flow->epoch = epoch;
-    flow->stamp = entry->sequence;
+    flow->stamp = directory_stamp(entry);
     memcpy(flow->routing_key, key, KEY_LEN);
     return true;
 }

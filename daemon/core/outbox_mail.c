@@ -181,10 +181,10 @@ static struct out_deposit *deposit_new(struct outbox *outbox, const struct gathe
 static void begin(struct outbox *outbox, struct out_flow *flow, struct out_box *box,
                   const struct descriptor *recipient, struct mono now) {
     struct mail_head head = {.sender = outbox->self};
-    uint64_t sequence;
+    struct version version;
     struct out_message *messages[MAIL_PLAIN_MAX / PARCEL_ITEM_HEADER_LEN];
     head.descriptor = directory_bytes(outbox->config.directory, node_id_prefix(&outbox->self),
-                                      &head.descriptor_length, &sequence);
+                                      &head.descriptor_length, &version);
     struct gathering all = {.messages = messages,
                             .room = sizeof messages / sizeof *messages,
                             .bit = 1u << (box - flow->mail->boxes)};
@@ -450,8 +450,9 @@ static void turn(struct outbox *outbox, struct out_flow *flow, struct out_box *b
                  const struct descriptor *recipient, struct mono now, struct wall wall) {
     const struct directory_entry *there =
         directory_find_prefix(outbox->config.directory, box->prefix);
+    /* One that tells each of us another key would learn from ours where we are. */
     if (!mono_is_due(box->due, now) || !there || !there->mailbox || !there->live ||
-        !directory_is_up(outbox->config.directory, there))
+        there->unsettled || !directory_is_up(outbox->config.directory, there))
         return;
     if (tidy(outbox, box, now))
         return;

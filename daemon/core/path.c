@@ -27,7 +27,7 @@
 #define OURSELVES UINT64_C(0)
 /* A recipient that has just restarted has few links published: so long a full path is waited for. A
  * shorter one would show more of who talks to whom than the user asked for. */
-#define SHORT_WAIT_US (3 * US_PER_S)
+#define SHORT_WAIT_US (DIRECTORY_SETTLE_US + US_PER_S)
 #define SHARED_DRAWS 8 /* where relays must be shared */
 #define SILENT_DRAWS 32
 
@@ -255,7 +255,7 @@ static enum path_outcome refuse(struct path_choice *choice) {
         return PATH_NONE;
     for (unsigned relays = 0; relays <= TOPOLOGY_RELAYS_MAX; relays++)
         if (count_with(choice, relays) > 0)
-            return PATH_STRICT;
+            return choice->settling ? PATH_NONE : PATH_STRICT;
     return PATH_NONE;
 }
 
@@ -271,10 +271,11 @@ static void forget_short(struct paths *paths, size_t i) {
             (--paths->n_shorts - i) * sizeof *paths->shorts);
 }
 
-/* Is a longer path to be hoped for? Where there are not enough relays for one it is not; else for
- * SHORT_WAIT_US from the first try, which is noted (in a full table in place of the oldest). */
-static bool short_must_wait(struct paths *paths, uint64_t target, struct mono now) {
-    if (directory_relays(paths->directory) < paths->config.relays + 2)
+/* Is a longer path to be hoped for? Where there are not enough relays for one, and none whose keys are yet
+ * to settle, it is not; else for SHORT_WAIT_US from the first try, which is noted (in a full table in place
+ * of the oldest). */
+static bool short_must_wait(struct paths *paths, uint64_t target, bool settling, struct mono now) {
+    if (directory_relays(paths->directory) < paths->config.relays + 2 && !settling)
         return false;
     for (size_t i = 0; i < paths->n_shorts; i++)
         if (paths->shorts[i].target == target)
@@ -300,7 +301,7 @@ static enum path_outcome settle_below(struct paths *paths, struct path_choice *c
                                       struct mono now) {
     if (strict || choice->waiting)
         return refuse(choice);
-    if (choice->may_wait && short_must_wait(paths, choice->query.target, now))
+    if (choice->may_wait && short_must_wait(paths, choice->query.target, choice->settling, now))
         return PATH_NONE;
     for (unsigned relays = paths->config.relays; relays-- > 0;)
         if (count_with(choice, relays) > 0) {
@@ -515,9 +516,11 @@ enum path_outcome path_choose(struct paths *paths, const struct path_wish *wish,
                               bool may_wait, struct path_choice *choice) {
     uint64_t target = node_id_prefix(&wish->target);
     guards_update(paths, now);
-    *choice = (struct path_choice){.topology = directory_topology(paths->directory),
-                                   .may_wait = may_wait,
-                                   .waiting = paths->n_guards > 0 && guards_up(paths) == 0};
+    *choice =
+        (struct path_choice){.topology = directory_topology(paths->directory),
+                             .may_wait = may_wait,
+                             .settling = directory_settle_due(paths->directory).us != MONO_NEVER.us,
+                             .waiting = paths->n_guards > 0 && guards_up(paths) == 0};
     choice->query.target = target;
     choice->query.firsts = choice->firsts;
     choice->query.n_firsts = list_firsts(paths, target, choice->firsts);

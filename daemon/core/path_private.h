@@ -94,6 +94,7 @@ struct path_choice {
     uint64_t firsts[NEIGHBOURS_MAX];
     uint64_t apart[NEIGHBOURS_MAX];
     bool may_wait; /* a short path may be put off */
+    bool settling; /* nodes there are that may not be relays yet */
     bool waiting;  /* guards there are, but none is up just now */
     bool fewer;
     uint64_t hops[HOPS_MAX];

@@ -309,6 +309,15 @@ int topology_set(struct topology *topology, uint64_t prefix, bool relay, const u
     return 0;
 }
 
+void topology_set_relay(struct topology *topology, uint64_t prefix, bool relay) {
+    uint32_t v = topology_find(topology, prefix);
+
+    if (v == TOPOLOGY_NONE || v == topology->self || topology->vertices[v].relay == relay)
+        return;
+    topology->vertices[v].relay = relay;
+    topology->generation++;
+}
+
 void topology_remove(struct topology *topology, uint64_t prefix) {
     uint32_t v = topology_find(topology, prefix);
     if (v == TOPOLOGY_NONE || v == topology->self)
@@ -457,4 +466,70 @@ size_t topology_unreached(const struct topology *topology, const struct core_ran
     free(reached);
     free(queue);
     return n;
+}
+
+/* Reservoir sampling: the n-th of them that is met. */
+static void draw_into(const struct core_random *random, uint64_t prefixes[TOPOLOGY_SURVEYED],
+                      size_t n, uint64_t prefix) {
+    uint64_t at = n <= TOPOLOGY_SURVEYED ? n - 1 : random_below(random, n);
+
+    if (at < TOPOLOGY_SURVEYED)
+        prefixes[at] = prefix;
+}
+
+static size_t at_most(size_t n) {
+    return n < TOPOLOGY_SURVEYED ? n : TOPOLOGY_SURVEYED;
+}
+
+static size_t list_spared(const struct topology *topology, const bool *reached, bool linked,
+                          const struct core_random *random, uint64_t *ret_prefixes) {
+    size_t n = 0;
+
+    for (uint32_t i = 0; i < topology->n_used; i++) {
+        const struct vertex *vertex = &topology->vertices[i];
+        if (!reached[i] && (linked || vertex->n_links == 0) &&
+            topology_find(topology, vertex->prefix) == i)
+            draw_into(random, ret_prefixes, ++n, vertex->prefix);
+    }
+    return at_most(n);
+}
+
+static size_t list_missed(const struct topology *topology, const bool *reached,
+                          const struct core_random *random, uint64_t *ret_prefixes) {
+    size_t n = 0;
+
+    for (uint32_t i = 0; i < topology->n_used; i++)
+        for (unsigned k = 0; reached[i] && k < topology->vertices[i].n_strangers; k++) {
+            uint64_t prefix = stranger_at(&topology->vertices[i], k);
+            if (topology_find(topology, prefix) == TOPOLOGY_NONE)
+                draw_into(random, ret_prefixes, ++n, prefix);
+        }
+    return at_most(n);
+}
+
+void topology_survey(const struct topology *topology, const struct core_random *random,
+                     struct topology_survey *ret_survey) {
+    bool *reached = calloc(topology->n_used + 1, sizeof *reached);
+    uint32_t *queue = calloc(topology->n_used + 1, sizeof *queue);
+
+    ret_survey->n_spared = ret_survey->n_missed = 0;
+    ret_survey->linked = false;
+    if (reached && queue && topology->self != TOPOLOGY_NONE) {
+        flood(topology, reached, queue);
+        ret_survey->n_spared = list_spared(topology, reached, false, random, ret_survey->spared);
+        ret_survey->linked = ret_survey->n_spared == 0;
+        if (ret_survey->linked)
+            ret_survey->n_spared = list_spared(topology, reached, true, random, ret_survey->spared);
+        ret_survey->n_missed = list_missed(topology, reached, random, ret_survey->missed);
+    }
+    free(reached);
+    free(queue);
+}
+
+bool topology_names(const struct topology *topology, uint64_t prefix) {
+    uint32_t v = topology_find(topology, prefix);
+    if (topology->self == TOPOLOGY_NONE)
+        return false;
+    return v != TOPOLOGY_NONE ? is_our_link(topology, v)
+                              : find_stranger(&topology->vertices[topology->self], prefix) >= 0;
 }

@@ -52,6 +52,23 @@ size_t topology_unreached(const struct topology *topology, const struct core_ran
 bool topology_visit_reached(const struct topology *topology,
                             void (*visit)(void *context, uint64_t prefix), void *context);
 
+/* Who could be spared, and who is missed; of more than there is room for, a uniform choice. Walks the whole graph. */
+#define TOPOLOGY_SURVEYED 512
+struct topology_survey {
+    uint64_t
+        spared[TOPOLOGY_SURVEYED]; /* no link that counts leads to them; if there are none... */
+    size_t n_spared;
+    bool linked;                        /* ...links do, but no chain of them from us */
+    uint64_t missed[TOPOLOGY_SURVEYED]; /* unknown, and named by a node to which a chain leads */
+    size_t n_missed;
+};
+void topology_survey(const struct topology *topology, const struct core_random *random,
+                     struct topology_survey *ret_survey);
+/* Do we have a link to this node, known or not? */
+bool topology_names(const struct topology *topology, uint64_t prefix);
+/* A node that is known is to relay from now on, or not. */
+void topology_set_relay(struct topology *topology, uint64_t prefix, bool relay);
+
 struct topology_query {
     uint64_t target;
     unsigned relays;        /* 0..5 between ourselves and the target */

@@ -261,7 +261,8 @@ static void measure_new(double *ret_offer_us, double *ret_verify_us) {
         check(descriptor_decode(stranger->bytes, stranger->length, &descriptor) == DROP_NONE,
               "a descriptor does not decode");
         int64_t began = spent_ns();
-        check(descriptor_verify(stranger->bytes, stranger->length, &id) == DROP_NONE, "a forgery");
+        check(descriptor_verify(stranger->bytes, stranger->length, &descriptor) == DROP_NONE,
+              "a forgery");
         verifies[i] = (double)(spent_ns() - began) / 1e3;
         began = spent_ns();
         check(directory_offer(core.directory, stranger->bytes, stranger->length, (struct mono){0},

@@ -8,7 +8,8 @@
 #define STEPS_MAX 32
 #define AUTHORS 6
 #define DIRECTORY_MAX 4 /* fewer than there are authors: the bound is met */
-#define LABEL "p2pd descriptor 1"
+#define LABEL "p2pd descriptor 2"
+#define LABEL_LEN (sizeof LABEL - 1)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -33,8 +34,8 @@ static void *find(void *bytes, size_t length, const void *wanted, size_t n) {
 
 /* Make it the author's: its id is put in wherever the body has one, and the signature is good. Returns the length. */
 static size_t sign(unsigned who, const uint8_t *body, size_t length, uint8_t out[DESCRIPTOR_MAX]) {
-    uint8_t public[32], secret[64], message[sizeof LABEL + DESCRIPTOR_MAX];
-    struct descriptor descriptor;
+    uint8_t public[32], secret[64], message[LABEL_LEN + 8 + 4 + DESCRIPTOR_HASH_LEN];
+    struct descriptor descriptor = {0};
     uint8_t *id;
 
     if (length > DESCRIPTOR_MAX - SIGNATURE_LEN)
@@ -45,9 +46,12 @@ static size_t sign(unsigned who, const uint8_t *body, size_t length, uint8_t out
     if (descriptor_decode(out, SIGNATURE_LEN + length, &descriptor) == DROP_NONE &&
         (id = find(out + SIGNATURE_LEN, length, descriptor.id.bytes, NODE_ID_LEN)))
         memcpy(id, public, sizeof public);
-    memcpy(message, LABEL, sizeof LABEL - 1);
-    memcpy(message + sizeof LABEL - 1, out + SIGNATURE_LEN, length);
-    crypto_sign_detached(out, NULL, message, sizeof LABEL - 1 + length, secret);
+    struct wire_writer w = wire_writer(message, sizeof message);
+    wire_put(&w, LABEL, LABEL_LEN);
+    wire_put_uint(&w, descriptor.sequence, 8);
+    wire_put_uint(&w, descriptor.first_epoch + descriptor.n_epochs, 4);
+    descriptor_hash(out, SIGNATURE_LEN + length, w.at);
+    crypto_sign_detached(out, NULL, message, sizeof message, secret);
     return SIGNATURE_LEN + length;
 }
 
@@ -108,8 +112,10 @@ static void ask(struct world *world, unsigned who, struct wire_reader r) {
                   outcome == RESOLVE_KEY_CHANGED);
 }
 
-static bool count(void *context, uint64_t prefix, uint64_t sequence) {
-    rig_check(prefix != 0 || sequence != 0);
+static bool count(void *context, uint64_t prefix, const struct version *version,
+                  const uint8_t *proof) {
+    (void)proof;
+    rig_check(prefix != 0 || version->sequence != 0);
     ++*(size_t *)context;
     return true;
 }
@@ -118,7 +124,7 @@ static bool count(void *context, uint64_t prefix, uint64_t sequence) {
 static void inspect(struct world *world) {
     struct topology *topology = directory_topology(world->directory);
     uint64_t path[TOPOLOGY_RELAYS_MAX + 1];
-    struct descriptor descriptor;
+    struct descriptor descriptor = {0};
     size_t n = directory_count(world->directory), visited = 0;
 
     rig_check(n <= 2 * DIRECTORY_MAX && directory_relays(world->directory) <= n);

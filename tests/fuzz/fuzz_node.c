@@ -16,7 +16,8 @@
 #define WAKES_MAX 200 /* within one instant or second: more is a node that spins */
 #define DATAGRAMS_MAX 512
 #define MESSAGE_MAX 4096
-#define LABEL "p2pd descriptor 1"
+#define LABEL "p2pd descriptor 2"
+#define LABEL_LEN (sizeof LABEL - 1)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -233,8 +234,9 @@ static void send_parcel(struct world *world, unsigned who, const uint8_t *items,
 /* News of somebody else, signed. */
 static void send_descriptor(struct world *world, unsigned who, const uint8_t *body, size_t length) {
     const uint8_t seed[32] = {(uint8_t)(1 + who % 4), 3};
-    uint8_t public[32], secret[64], message[sizeof LABEL + DESCRIPTOR_MAX], out[DESCRIPTOR_MAX];
-    struct descriptor descriptor;
+    uint8_t public[32], secret[64], message[LABEL_LEN + 8 + 4 + DESCRIPTOR_HASH_LEN],
+        out[DESCRIPTOR_MAX];
+    struct descriptor descriptor = {0};
 
     if (length > DESCRIPTOR_MAX - SIGNATURE_LEN)
         length = DESCRIPTOR_MAX - SIGNATURE_LEN;
@@ -245,9 +247,12 @@ static void send_descriptor(struct world *world, unsigned who, const uint8_t *bo
         for (size_t at = SIGNATURE_LEN; at + NODE_ID_LEN <= SIGNATURE_LEN + length; at++)
             if (memcmp(out + at, descriptor.id.bytes, NODE_ID_LEN) == 0)
                 memcpy(out + at, public, sizeof public);
-    memcpy(message, LABEL, sizeof LABEL - 1);
-    memcpy(message + sizeof LABEL - 1, out + SIGNATURE_LEN, length);
-    crypto_sign_detached(out, NULL, message, sizeof LABEL - 1 + length, secret);
+    struct wire_writer w = wire_writer(message, sizeof message);
+    wire_put(&w, LABEL, LABEL_LEN);
+    wire_put_uint(&w, descriptor.sequence, 8);
+    wire_put_uint(&w, descriptor.first_epoch + descriptor.n_epochs, 4);
+    descriptor_hash(out, SIGNATURE_LEN + length, w.at);
+    crypto_sign_detached(out, NULL, message, sizeof message, secret);
     say(world, FRAME_DESCRIPTOR, out, SIGNATURE_LEN + length);
 }
 

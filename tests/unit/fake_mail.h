@@ -29,10 +29,10 @@ static inline void fake_mail_describe(size_t node, struct descriptor *descriptor
     descriptor->n_mailboxes = fake_n_mailboxes[node];
 }
 const uint8_t *directory_bytes(const struct directory *directory, uint64_t prefix,
-                               size_t *ret_length, uint64_t *ret_sequence) {
+                               size_t *ret_length, struct version *ret_version) {
     (void)directory, (void)prefix;
     *ret_length = sizeof fake_own_bytes;
-    *ret_sequence = 1;
+    *ret_version = (struct version){.sequence = 1};
     return fake_own_bytes;
 }
 bool directory_is_up(const struct directory *directory, const struct directory_entry *entry) {

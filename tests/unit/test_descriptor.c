@@ -16,7 +16,8 @@
 
 #define EPOCH INT64_C(500000)
 #define NOW ((struct wall){EPOCH * EPOCH_US})
-#define LABEL "p2pd descriptor 1"
+#define LABEL "p2pd descriptor 2"
+#define LABEL_1 "p2pd descriptor 1"
 
 typedef P2pd__Wire__DescriptorBody body_t;
 
@@ -53,7 +54,7 @@ static void fill_body(struct fixture *f) {
     random_fill(&f->random, f->mailboxes, sizeof f->mailboxes);
     memcpy(f->id, identity_id(f->identity)->bytes, 32);
     memcpy(f->name, "alice-alice-alice-alice-alice-alice-", 36);
-    f->body.version = 1;
+    f->body.version = 2;
     f->body.id = (ProtobufCBinaryData){32, f->id};
     f->body.link_key = (ProtobufCBinaryData){32, f->link_key};
     f->body.first_epoch = EPOCH;
@@ -92,18 +93,32 @@ static int teardown(void **state) {
     return 0;
 }
 
-/* Sign `extra` bytes, already at the end, along with the packed body. */
+/* Sign `extra` bytes, at the end, along with the packed body. */
 static void forge(struct fixture *f, const uint8_t *extra, size_t extra_length) {
-    uint8_t message[sizeof f->bytes] = LABEL;
-    size_t at = strlen(LABEL);
+    uint8_t message[17 + 8 + 4 + 32] = LABEL, hashed[17 + sizeof f->bytes] = LABEL;
+    uint64_t numbers[2] = {f->body.sequence, f->body.first_epoch + f->body.routing_keys.len / 32};
 
-    at += p2pd__wire__descriptor_body__pack(&f->body, message + at);
+    f->length = 64 + p2pd__wire__descriptor_body__pack(&f->body, f->bytes + 64);
     if (extra_length > 0)
-        memcpy(message + at, extra, extra_length);
-    at += extra_length;
-    identity_sign(f->identity, message, at, f->bytes);
-    memcpy(f->bytes + 64, message + strlen(LABEL), at - strlen(LABEL));
-    f->length = 64 + at - strlen(LABEL);
+        memcpy(f->bytes + f->length, extra, extra_length);
+    f->length += extra_length;
+    memcpy(hashed + 17, f->bytes + 64, f->length - 64);
+    for (unsigned i = 0; i < 8; i++)
+        message[17 + i] = (uint8_t)(numbers[0] >> (56 - 8 * i));
+    for (unsigned i = 0; i < 4; i++)
+        message[25 + i] = (uint8_t)(numbers[1] >> (24 - 8 * i));
+    crypto_generichash(message + 29, 32, hashed, 17 + f->length - 64, NULL, 0);
+    identity_sign(f->identity, message, sizeof message, f->bytes);
+}
+
+/* As version 1 was signed. */
+static void forge_1(struct fixture *f) {
+    uint8_t message[17 + sizeof f->bytes] = LABEL_1;
+
+    f->body.version = 1;
+    f->length = 64 + p2pd__wire__descriptor_body__pack(&f->body, f->bytes + 64);
+    memcpy(message + 17, f->bytes + 64, f->length - 64);
+    identity_sign(f->identity, message, 17 + f->length - 64, f->bytes);
 }
 
 static enum drop open_forged(struct fixture *f) {
@@ -206,7 +221,7 @@ static void test_every_flip_and_cut_is_dropped(void **state) {
     assert_int_equal(descriptor_open(bytes, length, &got), DROP_NONE);
     bytes[0] ^= 1;
     assert_int_equal(descriptor_open(bytes, length, &got), DROP_AUTH);
-    assert_int_equal(descriptor_verify(bytes, length, identity_id(f->identity)), DROP_AUTH);
+    assert_int_equal(descriptor_verify(bytes, length, &made), DROP_AUTH);
     assert_int_equal(descriptor_decode(bytes, length, &got), DROP_NONE);
 }
 
@@ -241,8 +256,24 @@ static void test_version(void **state) {
 
     f->body.version = 0;
     assert_int_equal(open_forged(f), DROP_VERSION);
-    f->body.version = 2;
+    f->body.version = 3;
     assert_int_equal(open_forged(f), DROP_VERSION);
+}
+
+/* What was signed as version 1 is still read: stores and mailboxes hold some. Neither signature is good for the other. */
+static void test_version_1(void **state) {
+    struct fixture *f = *state;
+    struct descriptor got;
+
+    forge_1(f);
+    assert_int_equal(descriptor_open(f->bytes, f->length, &got), DROP_NONE);
+    assert_int_equal(got.version, 1);
+    f->body.version = 1;
+    assert_int_equal(open_forged(f), DROP_AUTH);
+    f->body.version = 2;
+    forge(f, NULL, 0);
+    assert_int_equal(descriptor_open(f->bytes, f->length, &got), DROP_NONE);
+    assert_int_equal(got.version, 2);
 }
 
 /* A packed field at its bound, one element beyond it, and with a byte too many or too few. */
@@ -434,6 +465,7 @@ int main(int argc, char **argv) {
         TEST(test_sign_refuses_what_others_would),
         TEST(test_forged_is_good_as_it_stands),
         TEST(test_version),
+        TEST(test_version_1),
         TEST(test_packed_fields_at_and_past_their_bounds),
         TEST(test_zero_keys),
         TEST(test_numbers_at_and_past_their_bounds),

@@ -1,4 +1,4 @@
-/* link: daemon/core/gossip daemon/core/gossip_want daemon/core/directory daemon/core/directory_index daemon/core/directory_resolve daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/topology daemon/core/topology_draw shared/address proto/wire.pb-c */
+/* link: daemon/core/gossip daemon/core/gossip_want daemon/core/directory daemon/core/directory_index daemon/core/directory_version daemon/core/directory_room daemon/core/directory_proof daemon/core/directory_resolve daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/topology daemon/core/topology_draw shared/address proto/wire.pb-c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -38,6 +38,7 @@ struct links { /* what a peer's gossip sends through */
 struct author {
     struct identity *identity;
     uint64_t prefix, sequence;
+    uint8_t tag[VERSION_TAG_LEN]; /* of the last version */
 };
 struct peer {
     struct author author;
@@ -122,6 +123,7 @@ static size_t sign(struct world *world, struct author *author, uint8_t bytes[DES
     int length = descriptor_sign(&descriptor, author->identity, wall_of(world), bytes);
 
     assert_true(length > 0);
+    memcpy(author->tag, version_tag(bytes), VERSION_TAG_LEN);
     return (size_t)length;
 }
 
@@ -382,17 +384,24 @@ static enum drop say(struct world *world, size_t from, uint8_t type, const void 
     return deliver_body(world, 0, world->peers[from].author.prefix, type, body, length);
 }
 
-static enum drop announce(struct world *world, size_t from, uint64_t prefix, uint64_t sequence) {
+static enum drop announce_version(struct world *world, size_t from, uint64_t prefix,
+                                  uint64_t sequence, const uint8_t *tag) {
     uint8_t body[GOSSIP_ITEM_LEN];
     struct wire_writer w = wire_writer(body, sizeof body);
 
     wire_put_uint(&w, prefix, 8);
     wire_put_uint(&w, sequence, 6);
+    wire_put(&w, tag, VERSION_TAG_LEN);
     return say(world, from, FRAME_ANNOUNCE, body, sizeof body);
 }
 
+static enum drop announce(struct world *world, size_t from, uint64_t prefix, uint64_t sequence) {
+    static const uint8_t any[VERSION_TAG_LEN];
+    return announce_version(world, from, prefix, sequence, any);
+}
+
 static enum drop announce_author(struct world *world, size_t from, const struct author *author) {
-    return announce(world, from, author->prefix, author->sequence);
+    return announce_version(world, from, author->prefix, author->sequence, author->tag);
 }
 
 static void pass(struct world *world, int64_t us) {
@@ -406,9 +415,12 @@ static void test_malformed_frames(void **state) {
 
     alone(world, 1);
     assert_int_equal(say(world, 1, FRAME_ANNOUNCE, zeros, 0), DROP_MALFORMED);
-    assert_int_equal(say(world, 1, FRAME_ANNOUNCE, zeros, 13), DROP_MALFORMED);
-    assert_int_equal(say(world, 1, FRAME_ANNOUNCE, zeros, 15), DROP_MALFORMED);
-    assert_int_equal(say(world, 1, FRAME_ANNOUNCE, zeros, 14), DROP_NONE);
+    assert_int_equal(say(world, 1, FRAME_ANNOUNCE, zeros, 29), DROP_MALFORMED);
+    assert_int_equal(say(world, 1, FRAME_ANNOUNCE, zeros, 31), DROP_MALFORMED);
+    assert_int_equal(say(world, 1, FRAME_ANNOUNCE, zeros, 30), DROP_NONE);
+    assert_int_equal(say(world, 1, FRAME_PROOF, zeros, 0), DROP_MALFORMED);
+    assert_int_equal(say(world, 1, FRAME_PROOF, zeros, PROOF_LEN - 1), DROP_MALFORMED);
+    assert_int_equal(say(world, 1, FRAME_PROOF, zeros, PROOF_LEN + 1), DROP_MALFORMED);
     assert_int_equal(say(world, 1, FRAME_WANT, zeros, 0), DROP_MALFORMED);
     assert_int_equal(say(world, 1, FRAME_WANT, zeros, 9), DROP_MALFORMED);
     assert_int_equal(say(world, 1, FRAME_DIGEST, zeros, 1023), DROP_MALFORMED);
@@ -564,6 +576,179 @@ static void test_two_versions_within_the_pace(void **state) {
     assert_int_equal(world->sent[FRAME_WANT], 3);
 }
 
+/* However much one node publishes, it is asked for at an honest one's pace; and those who pass it on are not held up by it. */
+static void test_versions_at_the_pace_of_their_node(void **state) {
+    struct world *world = *state;
+    struct author *busy = &world->authors[0], *other = &world->authors[1];
+    uint8_t bytes[DESCRIPTOR_MAX];
+    unsigned taken = 0;
+
+    alone(world, 1);
+    publish(world, 0, busy);
+    publish(world, 0, other);
+    for (unsigned i = 0; i < 600;
+         i++) { /* ten a second for a minute, each brought as soon as it is asked for */
+        size_t length = sign(world, busy, bytes);
+        unsigned asked = world->sent[FRAME_WANT];
+        announce_author(world, 1, busy);
+        pass(world, 100 * US_PER_MS);
+        if (world->sent[FRAME_WANT] == asked)
+            continue;
+        assert_int_equal(say(world, 1, FRAME_DESCRIPTOR, bytes, length), DROP_NONE);
+        taken++;
+    }
+    assert_in_range(taken, PACE_BURST_SMALL, PACE_BURST_SMALL + US_PER_MINUTE / PACE_MIN_US);
+    unsigned asked = world->sent[FRAME_WANT];
+    announce(world, 1, other->prefix, other->sequence + 1);
+    assert_int_equal(world->sent[FRAME_WANT], asked + 1);
+}
+
+/* What waits for its pace takes up no neighbour's window, is bounded, and goes with its announcers. */
+static void test_what_waits_for_its_pace(void **state) {
+    struct world *world = *state;
+    struct peer *peer = alone(world, 2);
+
+    for (size_t i = 1; i < AUTHORS; i++)
+        for (unsigned k = 0; k < PACE_BURST_SMALL; k++)
+            publish(world, 0, &world->authors[i]);
+    for (size_t i = 1; i < AUTHORS; i++)
+        announce(world, 1, world->authors[i].prefix, world->authors[i].sequence + 1);
+    pass(world, US_PER_S);
+    assert_int_equal(world->sent[FRAME_WANT], 0);
+    announce_author(world, 1, &world->authors[0]); /* a newcomer */
+    assert_int_equal(world->sent[FRAME_WANT], 1);
+    announce(world, 2, world->authors[1].prefix, world->authors[1].sequence + 1);
+    gossip_link_down(peer->gossip, world->peers[1].author.prefix);
+    pass(world, PACE_MIN_US * PACE_BURST_SMALL);
+    pass(world, GOSSIP_ASK_GATHER_US);
+    assert_int_equal(world->sent[FRAME_WANT], 2); /* the one that another announced */
+    gossip_link_down(peer->gossip, world->peers[2].author.prefix);
+    pass(world, 0);
+    assert_int_equal(gossip_next(peer->gossip).us, MONO_NEVER.us);
+}
+
+/* ---- Two versions of one sequence ---- */
+
+/* The same sequence again, with something else in it. */
+static size_t sign_second(struct world *world, struct author *author,
+                          uint8_t bytes[DESCRIPTOR_MAX]) {
+    struct descriptor descriptor = {.sequence = author->sequence, .name = "other", .relay = true};
+    int length = descriptor_sign(&descriptor, author->identity, wall_of(world), bytes);
+
+    assert_true(length > 0);
+    return (size_t)length;
+}
+
+static void enter(struct world *world, size_t at, const uint8_t *bytes, size_t length) {
+    const struct directory_entry *entry;
+    enum drop drop;
+
+    assert_int_equal(directory_offer(world->peers[at].directory, bytes, length, world->now,
+                                     wall_of(world), &entry, &drop),
+                     DIRECTORY_NEWS);
+    gossip_offer_news(world->peers[at].gossip, entry->prefix, 0, world->now);
+}
+
+static const struct directory_entry *held_by(const struct world *world, size_t at,
+                                             const struct author *author) {
+    return directory_find_prefix(world->peers[at].directory, author->prefix);
+}
+
+/* One is told to one side, the other to the other: both sides end with the same one, and with the proof. */
+static void test_two_versions_meet(void **state) {
+    struct world *world = *state;
+    struct author *author = &world->authors[0];
+    uint8_t first[DESCRIPTOR_MAX], second[DESCRIPTOR_MAX];
+
+    ring(world);
+    run(world, 5 * US_PER_S);
+    size_t length = sign(world, author, first), length_2 = sign_second(world, author, second);
+    enter(world, 0, first, length);
+    enter(world, PEERS / 2, second, length_2);
+    run(world, 5 * US_PER_S);
+    assert_true(all_agree(world, PEERS));
+    for (size_t i = 0; i < PEERS; i++) {
+        assert_true(held_by(world, i, author)->convicted);
+        assert_memory_equal(held_by(world, i, author)->tag, held_by(world, 0, author)->tag,
+                            VERSION_TAG_LEN);
+    }
+}
+
+/* Its node publishes anew at once, and nobody holds the sequence any more: the proof goes its way all the same. */
+static void test_a_proof_outlives_its_sequence(void **state) {
+    struct world *world = *state;
+    struct author *author = &world->authors[0];
+    uint8_t bytes[DESCRIPTOR_MAX], second[DESCRIPTOR_MAX];
+    const struct directory_entry *entry;
+    enum drop drop;
+
+    ring(world);
+    publish(world, 0, author);
+    run(world, 5 * US_PER_S);
+    size_t length = sign_second(world, author, second);
+    (void)directory_offer(world->peers[0].directory, second, length, world->now, wall_of(world),
+                          &entry, &drop);
+    length = sign(world, author, bytes);
+    enter(world, 0, bytes, length);
+    enter(world, 3, bytes, length);
+    run(world, 5 * US_PER_S);
+    for (size_t i = 0; i < PEERS; i++)
+        assert_true(held_by(world, i, author)->convicted);
+    assert_true(all_agree(world, PEERS));
+}
+
+/* Whoever comes later gets it by the digests. */
+static void test_a_newcomer_is_told_of_proofs(void **state) {
+    struct world *world = *state;
+    struct author *author = &world->authors[0];
+    uint8_t second[DESCRIPTOR_MAX];
+    const struct directory_entry *entry;
+    enum drop drop;
+
+    for (size_t i = 0; i + 2 < PEERS; i++)
+        link_up(world, i, i + 1);
+    publish(world, 0, author);
+    size_t length = sign_second(world, author, second);
+    (void)directory_offer(world->peers[0].directory, second, length, world->now, wall_of(world),
+                          &entry, &drop);
+    run(world, 5 * US_PER_S);
+    link_up(world, 0, PEERS - 1);
+    run(world, 3 * US_PER_MINUTE);
+    assert_true(held_by(world, PEERS - 1, author)->convicted);
+    assert_true(all_agree(world, PEERS));
+}
+
+static void test_a_false_proof_bars_its_bearer(void **state) {
+    struct world *world = *state;
+    struct author *author = &world->authors[0];
+    uint8_t first[DESCRIPTOR_MAX], second[DESCRIPTOR_MAX], proof[PROOF_LEN];
+    struct descriptor one, two;
+    struct descriptor_seal seals[2];
+
+    alone(world, 2);
+    size_t length = sign(world, author, first), length_2 = sign_second(world, author, second);
+    enter(world, 0, first, length);
+    assert_int_equal(descriptor_decode(first, length, &one), DROP_NONE);
+    assert_int_equal(descriptor_decode(second, length_2, &two), DROP_NONE);
+    proof_seal(first, length, &one, &seals[0]);
+    proof_seal(second, length_2, &two, &seals[1]);
+    seals[1].signature[3] ^= 1;
+    proof_write(&one.id, one.sequence, &seals[0], &seals[1], proof);
+    assert_int_equal(say(world, 1, FRAME_PROOF, proof, sizeof proof), DROP_AUTH);
+    assert_false(held_by(world, 0, author)->convicted);
+    assert_int_equal(say(world, 1, FRAME_PROOF, proof, sizeof proof), DROP_LIMIT);
+    assert_int_equal(announce(world, 1, stranger(1), 1), DROP_LIMIT);
+    seals[1].signature[3] ^= 1;
+    proof_write(&one.id, one.sequence, &seals[0], &seals[1], proof);
+    assert_int_equal(say(world, 2, FRAME_PROOF, proof, sizeof proof), DROP_NONE);
+    assert_true(held_by(world, 0, author)->convicted);
+    pass(world, 0);
+    assert_int_equal(world->sent[FRAME_PROOF], 2); /* told to all */
+    assert_int_equal(say(world, 2, FRAME_PROOF, proof, sizeof proof), DROP_NONE);
+    pass(world, 0);
+    assert_int_equal(world->sent[FRAME_PROOF], 2); /* once */
+}
+
 /* ---- Bounds ---- */
 
 static void test_newcomers_at_a_rate(void **state) {
@@ -653,30 +838,72 @@ static void test_full_directory_wants_nobody_new(void **state) {
     assert_int_equal(announce(world, 1, resident->prefix, resident->sequence + 1), DROP_NONE);
 }
 
-static void test_answers_at_a_rate(void **state) {
-    struct world *world = *state;
+/* A frame of questions, after so much news that they may be asked. */
+static enum drop ask_much(struct world *world, size_t n) {
     uint8_t body[8 * GOSSIP_WANT_ITEMS];
     struct wire_writer w = wire_writer(body, sizeof body);
 
+    for (size_t i = 0; i < 2 * GOSSIP_WANT_ITEMS; i++)
+        publish(world, 0, &world->authors[1 + i % (AUTHORS - 1)]);
+    for (size_t i = 0; i < n; i++)
+        wire_put_uint(&w, world->authors[0].prefix, 8);
+    return say(world, 1, FRAME_WANT, body, 8 * n);
+}
+
+static void test_answers_at_a_rate(void **state) {
+    struct world *world = *state;
+
     alone(world, 1);
     publish(world, 0, &world->authors[0]);
-    for (size_t i = 0; i < GOSSIP_WANT_ITEMS; i++)
-        wire_put_uint(&w, world->authors[0].prefix, 8);
-    assert_int_equal(say(world, 1, FRAME_WANT, body, sizeof body), DROP_NONE);
+    assert_int_equal(ask_much(world, GOSSIP_WANT_ITEMS), DROP_NONE);
     assert_int_equal(world->sent[FRAME_DESCRIPTOR], GOSSIP_ANSWER_BURST);
     size_t queued = GOSSIP_WANT_ITEMS - GOSSIP_ANSWER_BURST;
     while (queued + GOSSIP_WANT_ITEMS <= GOSSIP_ANSWERS_MAX) {
-        assert_int_equal(say(world, 1, FRAME_WANT, body, sizeof body), DROP_NONE);
+        assert_int_equal(ask_much(world, GOSSIP_WANT_ITEMS), DROP_NONE);
         queued += GOSSIP_WANT_ITEMS;
     }
     size_t room = GOSSIP_ANSWERS_MAX - queued;
-    assert_int_equal(say(world, 1, FRAME_WANT, body, 8 * room), DROP_NONE);
-    assert_int_equal(say(world, 1, FRAME_WANT, body, 8), DROP_LIMIT);
+    assert_int_equal(ask_much(world, room), DROP_NONE);
+    assert_int_equal(ask_much(world, 1), DROP_LIMIT);
     pass(world, 10 * US_PER_MS);
     assert_int_equal(world->sent[FRAME_DESCRIPTOR], GOSSIP_ANSWER_BURST + GOSSIP_ANSWER_RATE / 100);
     for (int i = 0; i < 1000; i++)
         pass(world, US_PER_MS);
     assert_int_equal(world->sent[FRAME_DESCRIPTOR], GOSSIP_ANSWER_BURST + GOSSIP_ANSWERS_MAX);
+}
+
+static unsigned ask(struct world *world, const struct author *author, unsigned n) {
+    uint8_t body[8];
+    struct wire_writer w = wire_writer(body, sizeof body);
+    unsigned before = world->sent[FRAME_DESCRIPTOR];
+
+    wire_put_uint(&w, author->prefix, 8);
+    for (unsigned i = 0; i < n; i++) {
+        say(world, 1, FRAME_WANT, body, sizeof body);
+        pass(world, US_PER_MS);
+    }
+    return world->sent[FRAME_DESCRIPTOR] - before;
+}
+
+/* All that is known twice, and then what is new: not what was given already, however often it is asked for. */
+static void test_answers_are_as_many_as_there_is_news(void **state) {
+    struct world *world = *state;
+    unsigned all = 2 * (10 + 1) + GOSSIP_ASKED_SPARE;
+
+    for (size_t i = 0; i < 10; i++)
+        publish(world, 0, &world->authors[i]);
+    alone(world, 1);
+    world->now.us += US_PER_MINUTE;
+    assert_int_equal(ask(world, &world->authors[0], 400), all);
+    assert_int_equal(world->peers[0].drops[DROP_LIMIT], 400 - all);
+    publish(world, 0, &world->authors[0]);
+    assert_int_equal(ask(world, &world->authors[0], 400), 1);
+    gossip_link_down(world->peers[0].gossip, world->peers[1].author.prefix);
+    gossip_link_up(world->peers[0].gossip, world->peers[1].author.prefix, world->now);
+    /* Redialling renews nothing, but for one a second. */
+    assert_in_range(ask(world, &world->authors[0], 400), 0, 1);
+    pass(world, GOSSIP_ASKED_ALL_S * US_PER_S);
+    assert_in_range(ask(world, &world->authors[0], 400), 11, all);
 }
 
 static void test_unknown_wants_are_not_answered(void **state) {
@@ -752,7 +979,7 @@ static void test_announcements_are_gathered(void **state) {
     assert_int_equal(world->sent[FRAME_ANNOUNCE], 1);
     publish(world, 0, &world->authors[1]);
     due = gossip_next(peer->gossip); /* after so much news it waits for more of it */
-    assert_in_range(due.us - world->now.us, GOSSIP_GATHER_MIN_US + 80 * GOSSIP_GATHER_NEWS_US,
+    assert_in_range(due.us - world->now.us, GOSSIP_GATHER_MIN_US + 35 * GOSSIP_GATHER_NEWS_US,
                     GOSSIP_GATHER_MAX_US + GOSSIP_GATHER_MORE_US);
     pass(world, due.us - world->now.us);
     assert_int_equal(world->sent[FRAME_ANNOUNCE], 2);
@@ -823,12 +1050,19 @@ int main(int argc, char **argv) {
         TEST(test_false_sequence_does_not_starve),
         TEST(test_forger_is_barred),
         TEST(test_two_versions_within_the_pace),
+        TEST(test_versions_at_the_pace_of_their_node),
+        TEST(test_what_waits_for_its_pace),
+        TEST(test_two_versions_meet),
+        TEST(test_a_proof_outlives_its_sequence),
+        TEST(test_a_newcomer_is_told_of_proofs),
+        TEST(test_a_false_proof_bars_its_bearer),
         TEST(test_newcomers_at_a_rate),
         TEST(test_window),
         TEST(test_wants_of_a_neighbour_and_in_all),
         TEST(test_wants_of_one_neighbour),
         TEST(test_full_directory_wants_nobody_new),
         TEST(test_answers_at_a_rate),
+        TEST(test_answers_are_as_many_as_there_is_news),
         TEST(test_unknown_wants_are_not_answered),
         TEST(test_digests_at_a_rate),
         TEST(test_digest_of_either_age),

@@ -52,6 +52,7 @@ struct directory {
     enum fake_key keys[NODES_MAX];
     bool gone[NODES_MAX];
     size_t n_relays; /* besides us; 0 unless a test says otherwise: no shorter path is put off */
+    bool settling;   /* some nodes may not be relays yet */
 };
 
 #define FIRST_EPOCH 480000
@@ -81,6 +82,10 @@ const struct directory_entry *directory_find_prefix(const struct directory *dire
 
 size_t directory_relays(const struct directory *directory) {
     return directory->n_relays;
+}
+
+struct mono directory_settle_due(const struct directory *directory) {
+    return directory->settling ? (struct mono){0} : MONO_NEVER;
 }
 
 /* The fake passes the kind of key on in what would be the bytes. */
@@ -384,7 +389,7 @@ static void short_paths_wait_where_relays_are_enough(void **state) {
     expect_length(world, &wish, 1, true);
     world->directory.n_relays = 5;
     expect_refusal(world, &wish, PATH_NONE);
-    world->now = mono_add(world->now, 3 * US_PER_S - 1);
+    world->now = mono_add(world->now, 4 * US_PER_S - 1);
     expect_refusal(world, &wish, PATH_NONE);
     wish.strict = true;
     expect_refusal(world, &wish, PATH_STRICT);
@@ -404,7 +409,7 @@ static void a_full_path_begins_the_wait_anew(void **state) {
     publish(world, 0);
     world->directory.n_relays = 4;
     expect_refusal(world, &wish, PATH_NONE);
-    world->now = mono_add(world->now, 3 * US_PER_S);
+    world->now = mono_add(world->now, 4 * US_PER_S);
     expect_length(world, &wish, 1, true);
     struct path_config config = {.relays = 1, .guards = 3};
     paths_configure(world->paths, &config); /* now one relay is full length */
@@ -429,7 +434,7 @@ static void waits_are_bounded(void **state) {
         struct path_wish wish = wish_for(7 + i);
         expect_refusal(world, &wish, PATH_NONE);
     }
-    world->now = mono_add(world->now, 3 * US_PER_S);
+    world->now = mono_add(world->now, 4 * US_PER_S);
     struct path_wish first = wish_for(7), second = wish_for(8), last = wish_for(7 + SHORT_TARGETS);
     expect_length(world, &first, 1, true);
     expect_refusal(world, &last, PATH_NONE); /* in place of the first */

@@ -1,4 +1,4 @@
-/* link: daemon/core/pool daemon/core/pool_ask daemon/core/pool_book daemon/core/pool_dial daemon/core/path daemon/core/path_live daemon/core/path_spare daemon/core/directory daemon/core/directory_index daemon/core/directory_resolve daemon/core/topology daemon/core/topology_draw daemon/core/effects daemon/core/onion daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/base proto/wire.pb-c shared/address daemon/core/path_silence */
+/* link: daemon/core/pool daemon/core/pool_ask daemon/core/pool_book daemon/core/pool_dial daemon/core/path daemon/core/path_live daemon/core/path_spare daemon/core/directory daemon/core/directory_index daemon/core/directory_version daemon/core/directory_room daemon/core/directory_proof daemon/core/directory_resolve daemon/core/topology daemon/core/topology_draw daemon/core/effects daemon/core/onion daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/base proto/wire.pb-c shared/address daemon/core/path_silence */
 /* The pool over links that are a table here: what it lets in, whom it dials and whom it leaves alone. */
 #include <setjmp.h>
 #include <stdarg.h>

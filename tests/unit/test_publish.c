@@ -1,4 +1,4 @@
-/* link: daemon/core/node_publish daemon/core/directory daemon/core/directory_index daemon/core/directory_resolve daemon/core/topology daemon/core/topology_draw daemon/core/effects daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/base proto/wire.pb-c shared/address */
+/* link: daemon/core/node_publish daemon/core/directory daemon/core/directory_index daemon/core/directory_version daemon/core/directory_room daemon/core/directory_proof daemon/core/directory_resolve daemon/core/topology daemon/core/topology_draw daemon/core/effects daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/base proto/wire.pb-c shared/address */
 /* When a node publishes its own descriptor and what stands in it. The rooms around it are a table of links here, and silence. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -197,9 +197,9 @@ static void settle(void) {
 static struct descriptor own(void) {
     struct descriptor descriptor;
     size_t length;
-    uint64_t sequence;
+    struct version version;
     const uint8_t *bytes =
-        directory_bytes(f.node.directory, node_id_prefix(node_id(&f.node)), &length, &sequence);
+        directory_bytes(f.node.directory, node_id_prefix(node_id(&f.node)), &length, &version);
     assert_non_null(bytes);
     assert_int_equal(descriptor_open(bytes, length, &descriptor), DROP_NONE);
     return descriptor;

@@ -1,0 +1,546 @@
+/* link: daemon/core/directory daemon/core/directory_index daemon/core/directory_version daemon/core/directory_room daemon/core/directory_proof daemon/core/directory_resolve daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/topology daemon/core/topology_draw shared/address proto/wire.pb-c */
+/* Which versions of a descriptor count, who is routed through, who gives way: what a node that says something else to each of us, or
+ * too much, or under too many names, gets by it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "daemon/core/directory.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+
+#define EPOCH INT64_C(500000)
+#define MAX 24
+#define NODES (2 * MAX)
+
+struct author {
+    struct identity *identity;
+    struct node_id id;
+    uint64_t prefix;
+    struct descriptor descriptor; /* what it signs next */
+};
+struct signed_one {
+    uint8_t bytes[DESCRIPTOR_MAX];
+    size_t length;
+};
+struct fixture {
+    uint64_t stream[2]; /* seed, next */
+    struct core_random random;
+    struct directory *directory;
+    struct author nodes[NODES];
+    struct node_id self;
+    struct mono now;
+    struct wall wall;
+};
+
+static void stream_fill(void *context, void *buffer, size_t length) {
+    uint64_t *stream = context;
+    uint8_t seed[randombytes_SEEDBYTES] = {0};
+
+    memcpy(seed, stream, 2 * sizeof *stream);
+    stream[1]++;
+    randombytes_buf_deterministic(buffer, length, seed);
+}
+
+static void author_init(struct author *author, struct fixture *f) {
+    uint8_t seeds[2][32];
+
+    random_fill(&f->random, seeds, sizeof seeds);
+    author->identity = identity_new(seeds[0], seeds[1], &f->random);
+    assert_non_null(author->identity);
+    identity_advance(author->identity, f->wall);
+    author->id = *identity_id(author->identity);
+    author->prefix = node_id_prefix(&author->id);
+    author->descriptor =
+        (struct descriptor){.relay = true, .mailbox = true, .sequence = (uint64_t)wall_ms(f->wall)};
+}
+
+static int setup(void **state) {
+    struct fixture *f = calloc(1, sizeof *f);
+
+    if (!f)
+        return -1;
+    f->stream[0] = 1;
+    f->random = (struct core_random){stream_fill, f->stream};
+    f->now = (struct mono){US_PER_HOUR};
+    f->wall = (struct wall){EPOCH * EPOCH_US + 30 * US_PER_MINUTE};
+    for (size_t i = 0; i < NODES; i++)
+        author_init(&f->nodes[i], f);
+    random_fill(&f->random, f->self.bytes, sizeof f->self.bytes);
+    f->directory = directory_new(&f->self, MAX, &f->random);
+    *state = f;
+    return f->directory ? 0 : -1;
+}
+
+static int teardown(void **state) {
+    struct fixture *f = *state;
+
+    directory_free(f->directory);
+    for (size_t i = 0; i < NODES; i++)
+        identity_free(f->nodes[i].identity);
+    free(f);
+    return 0;
+}
+
+static struct signed_one sign(const struct fixture *f, struct author *author) {
+    struct signed_one one;
+    int length = descriptor_sign(&author->descriptor, author->identity, f->wall, one.bytes);
+
+    assert_true(length > 0);
+    one.length = (size_t)length;
+    author->descriptor.sequence++;
+    return one;
+}
+
+/* The same sequence as the last, another name. */
+static struct signed_one sign_again(const struct fixture *f, struct author *author) {
+    author->descriptor.sequence--;
+    author->descriptor.name[0] ^= 'b';
+    struct signed_one one = sign(f, author);
+    author->descriptor.name[0] ^= 'b';
+    return one;
+}
+
+static enum directory_outcome offer_to(struct fixture *f, struct directory *directory,
+                                       const struct signed_one *one, enum drop *ret_drop) {
+    const struct directory_entry *entry;
+    return directory_offer(directory, one->bytes, one->length, f->now, f->wall, &entry, ret_drop);
+}
+
+static enum directory_outcome offer(struct fixture *f, struct author *author) {
+    struct signed_one one = sign(f, author);
+    enum drop drop;
+    return offer_to(f, f->directory, &one, &drop);
+}
+
+static const struct directory_entry *entry_of(const struct fixture *f,
+                                              const struct author *author) {
+    return directory_find(f->directory, &author->id);
+}
+
+static bool is_routed(const struct fixture *f, const struct author *author) {
+    return topology_relays(directory_topology(f->directory), author->prefix);
+}
+
+static void pass(struct fixture *f, int64_t us) {
+    f->now.us += us;
+    f->wall.us += us;
+    directory_settle(f->directory, f->now);
+}
+
+static void join(struct author *a, struct author *b) {
+    a->descriptor.neighbours[a->descriptor.n_neighbours++].prefix = b->prefix;
+    b->descriptor.neighbours[b->descriptor.n_neighbours++].prefix = a->prefix;
+}
+
+/* ---- Two versions of one sequence ---- */
+
+static void test_two_versions_convict(void **state) {
+    struct fixture *f = *state;
+    struct author *a = &f->nodes[0];
+    uint32_t ours[DIRECTORY_BUCKETS], theirs[DIRECTORY_BUCKETS];
+    struct directory *other = directory_new(&f->self, MAX, &f->random);
+    enum drop drop;
+
+    struct signed_one one = sign(f, a), two = sign_again(f, a);
+    bool greater = memcmp(version_tag(two.bytes), version_tag(one.bytes), VERSION_TAG_LEN) > 0;
+    assert_int_equal(offer_to(f, f->directory, &one, &drop), DIRECTORY_NEWS);
+    pass(f, DIRECTORY_SETTLE_US);
+    assert_true(is_routed(f, a) && entry_of(f, a)->relay && entry_of(f, a)->mailbox);
+    assert_int_equal(offer_to(f, f->directory, &two, &drop),
+                     greater ? DIRECTORY_NEWS : DIRECTORY_OLD);
+    assert_true(entry_of(f, a)->convicted);
+    assert_false(is_routed(f, a) || entry_of(f, a)->relay || entry_of(f, a)->mailbox);
+    assert_int_equal(directory_convictions(f->directory), 1);
+    assert_int_equal(directory_relays(f->directory), 0);
+    assert_int_equal(offer_to(f, other, &two, &drop), DIRECTORY_NEWS);
+    assert_int_equal(offer_to(f, other, &one, &drop), greater ? DIRECTORY_OLD : DIRECTORY_NEWS);
+    directory_digest(f->directory, MONO_NEVER, ours);
+    directory_digest(other, MONO_NEVER, theirs);
+    assert_memory_equal(ours, theirs, sizeof ours);
+    assert_int_equal(offer(f, a),
+                     DIRECTORY_NEWS); /* it can still be written to by its newest keys */
+    assert_true(entry_of(f, a)->convicted && entry_of(f, a)->live && !is_routed(f, a));
+    directory_free(other);
+}
+
+/* A signature that is not the node's convicts nobody. */
+static void test_a_forged_second_is_nothing(void **state) {
+    struct fixture *f = *state;
+    struct author *a = &f->nodes[0];
+    enum drop drop;
+
+    struct signed_one one = sign(f, a), two = sign_again(f, a);
+    two.bytes[SIGNATURE_LEN - 1] ^= 1;
+    two.bytes[0] ^= 1;
+    assert_int_equal(offer_to(f, f->directory, &one, &drop), DIRECTORY_NEWS);
+    assert_int_equal(offer_to(f, f->directory, &two, &drop), DIRECTORY_BAD);
+    assert_int_equal(drop, DROP_AUTH);
+    assert_false(entry_of(f, a)->convicted);
+}
+
+static void make_proof(const struct author *a, const struct signed_one *one,
+                       const struct signed_one *two, uint8_t proof[PROOF_LEN]) {
+    const struct signed_one *both[2] = {one, two};
+    struct descriptor_seal seals[2];
+    struct descriptor descriptor;
+
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(descriptor_decode(both[i]->bytes, both[i]->length, &descriptor),
+                         DROP_NONE);
+        proof_seal(both[i]->bytes, both[i]->length, &descriptor, &seals[i]);
+    }
+    proof_write(&a->id, descriptor.sequence, &seals[0], &seals[1], proof);
+}
+
+static enum drop take(struct fixture *f, const uint8_t proof[PROOF_LEN]) {
+    enum drop drop;
+    enum directory_outcome outcome = directory_take_proof(f->directory, proof, f->wall, &drop);
+    assert_int_equal(outcome == DIRECTORY_BAD, drop != DROP_NONE);
+    return drop;
+}
+
+/* It is of a sequence that nobody need hold any more. Told once; nothing but itself is taken for it. */
+static void test_proofs(void **state) {
+    struct fixture *f = *state;
+    struct author *a = &f->nodes[0], *b = &f->nodes[1];
+    uint8_t proof[PROOF_LEN], mixed[PROOF_LEN], got[PROOF_LEN];
+
+    struct signed_one one = sign(f, a), two = sign_again(f, a), later = sign(f, a);
+    make_proof(a, &one, &two, proof);
+    assert_int_equal(take(f, proof), DROP_UNKNOWN);
+    enum drop drop;
+    assert_int_equal(offer_to(f, f->directory, &later, &drop), DIRECTORY_NEWS);
+    make_proof(a, &one, &later, mixed); /* of two sequences: honest */
+    assert_int_equal(take(f, mixed), DROP_AUTH);
+    for (size_t bit = 0; bit < 8 * PROOF_LEN; bit += 7) {
+        memcpy(mixed, proof, sizeof mixed);
+        mixed[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        assert_int_not_equal(take(f, mixed), DROP_NONE);
+    }
+    assert_false(entry_of(f, a)->convicted);
+    assert_false(directory_next_proof(f->directory, got));
+    assert_int_equal(take(f, proof), DROP_NONE);
+    assert_true(entry_of(f, a)->convicted);
+    assert_true(directory_next_proof(f->directory, got));
+    assert_memory_equal(got, proof, sizeof got);
+    assert_int_equal(take(f, proof), DROP_NONE);
+    assert_false(directory_next_proof(f->directory, got));
+    assert_int_equal(offer(f, b), DIRECTORY_NEWS);
+    assert_false(entry_of(f, b)->convicted);
+}
+
+/* With the keys of the versions that it proves, and not before, though newer versions have other keys. */
+static void test_a_conviction_ends(void **state) {
+    struct fixture *f = *state;
+    struct author *a = &f->nodes[0];
+    uint8_t proof[PROOF_LEN];
+    enum drop drop;
+
+    struct signed_one one = sign(f, a), two = sign_again(f, a);
+    make_proof(a, &one, &two, proof);
+    assert_int_equal(offer_to(f, f->directory, &one, &drop), DIRECTORY_NEWS);
+    assert_int_equal(take(f, proof), DROP_NONE);
+    f->wall = (struct wall){(EPOCH + 6) * EPOCH_US};
+    f->now.us += 6 * US_PER_HOUR;
+    identity_advance(a->identity, f->wall);
+    assert_int_equal(offer(f, a), DIRECTORY_NEWS);
+    pass(f, 2 * DIRECTORY_SETTLE_US);
+    f->wall = (struct wall){(EPOCH + EPOCHS_PUBLISHED) * EPOCH_US + EPOCH_GRACE_US - 1};
+    directory_expire(f->directory, f->wall);
+    assert_true(entry_of(f, a)->convicted);
+    f->wall.us++;
+    directory_expire(f->directory, f->wall);
+    assert_false(entry_of(f, a)->convicted);
+    assert_true(entry_of(f, a)->relay && is_routed(f, a));
+    assert_int_equal(take(f, proof), DROP_TIME); /* nor again */
+}
+
+/* A proof of keys that no descriptor could have would hold for ever. */
+static void test_a_proof_of_the_future(void **state) {
+    struct fixture *f = *state;
+    struct author *a = &f->nodes[0];
+    uint8_t proof[PROOF_LEN];
+    struct wall then = f->wall;
+
+    assert_int_equal(offer(f, a), DIRECTORY_NEWS);
+    f->wall.us += 2 * US_PER_HOUR;
+    identity_advance(a->identity, f->wall);
+    struct signed_one one = sign(f, a), two = sign_again(f, a);
+    make_proof(a, &one, &two, proof);
+    f->wall = then;
+    assert_int_equal(take(f, proof), DROP_TIME);
+    f->wall.us += 2 * US_PER_HOUR;
+    assert_int_equal(take(f, proof), DROP_NONE);
+}
+
+static void test_two_of_our_own(void **state) {
+    struct fixture *f = *state;
+    struct author *a = &f->nodes[0];
+    uint8_t proof[PROOF_LEN];
+    struct directory *own = directory_new(&a->id, MAX, &f->random);
+    enum drop drop;
+
+    struct signed_one one = sign(f, a), two = sign_again(f, a);
+    make_proof(a, &one, &two, proof);
+    assert_false(directory_is_doubled(own, f->wall));
+    assert_int_equal(directory_take_proof(own, proof, f->wall, &drop), DIRECTORY_OLD);
+    assert_true(directory_is_doubled(own, f->wall));
+    f->wall.us += 8 * US_PER_HOUR;
+    assert_false(directory_is_doubled(own, f->wall));
+    directory_free(own);
+}
+
+/* ---- Keys that are new ---- */
+
+static void test_new_keys_settle(void **state) {
+    struct fixture *f = *state;
+    struct author *a = &f->nodes[0];
+
+    assert_int_equal(offer(f, a), DIRECTORY_NEWS);
+    assert_true(entry_of(f, a)->unsettled && entry_of(f, a)->relay);
+    assert_false(is_routed(f, a));
+    assert_int_equal(directory_settle_due(f->directory).us, f->now.us + DIRECTORY_SETTLE_US);
+    pass(f, DIRECTORY_SETTLE_US - 1);
+    assert_false(is_routed(f, a));
+    pass(f, 1);
+    assert_true(is_routed(f, a) && !entry_of(f, a)->unsettled);
+    assert_int_equal(directory_settle_due(f->directory).us, MONO_NEVER.us);
+    join(a, &f->nodes[1]);
+    assert_int_equal(offer(f, a), DIRECTORY_NEWS); /* what others can cause keeps it in routes */
+    assert_true(is_routed(f, a));
+    identity_renew(a->identity, f->wall);
+    assert_int_equal(offer(f, a), DIRECTORY_NEWS);
+    assert_false(is_routed(f, a));
+    pass(f, DIRECTORY_SETTLE_US);
+    assert_true(is_routed(f, a));
+}
+
+/* A key an hour, published hours before it is used, is no change: not at the turn of the epoch either. */
+static void test_the_hours_keys_are_settled(void **state) {
+    struct fixture *f = *state;
+    struct author *a = &f->nodes[0];
+
+    assert_int_equal(offer(f, a), DIRECTORY_NEWS);
+    for (unsigned hour = 0; hour < 20; hour++) {
+        pass(f, US_PER_HOUR);
+        assert_true(is_routed(f, a));
+        identity_advance(a->identity, f->wall);
+        a->descriptor.sequence = (uint64_t)wall_ms(f->wall);
+        assert_int_equal(offer(f, a), DIRECTORY_NEWS);
+        assert_true(is_routed(f, a));
+    }
+}
+
+/* A key that appears when its epoch is about to begin may be another one elsewhere. */
+static void test_a_key_that_comes_late(void **state) {
+    struct fixture *f = *state;
+    struct author *a = &f->nodes[0];
+    struct wall then = f->wall;
+
+    f->wall.us -= 6 * US_PER_HOUR; /* published for six hours, the last of them now */
+    struct author early = *a;
+    uint8_t seeds[2][32] = {{7}, {8}};
+    early.identity = identity_new(seeds[0], seeds[1], &f->random);
+    early.id = *identity_id(early.identity);
+    early.prefix = node_id_prefix(&early.id);
+    identity_advance(early.identity, f->wall);
+    early.descriptor.sequence = (uint64_t)wall_ms(f->wall);
+    struct signed_one one = sign(f, &early);
+    f->wall = then;
+    enum drop drop;
+    assert_int_equal(offer_to(f, f->directory, &one, &drop), DIRECTORY_NEWS);
+    pass(f, DIRECTORY_SETTLE_US);
+    assert_true(is_routed(f, &early));
+    identity_advance(early.identity, f->wall);
+    assert_int_equal(offer(f, &early), DIRECTORY_NEWS);
+    assert_false(is_routed(f, &early));
+    identity_free(early.identity);
+}
+
+/* Whoever changes them again and again is out for longer each time; an honest one may restart. */
+static void test_keys_changed_again_and_again(void **state) {
+    struct fixture *f = *state;
+    struct author *a = &f->nodes[0];
+    static const int64_t factors[] = {1, 1, 2, 4, 8, 16, 32, 64, 128, 128};
+
+    for (unsigned i = 0; i < sizeof factors / sizeof *factors; i++) {
+        identity_renew(a->identity, f->wall);
+        a->descriptor.sequence = (uint64_t)wall_ms(f->wall) + i;
+        assert_int_equal(offer(f, a), DIRECTORY_NEWS);
+        int64_t wait = factors[i] * DIRECTORY_SETTLE_US;
+        assert_int_equal(directory_settle_due(f->directory).us - f->now.us, wait);
+        pass(f, wait - 1);
+        assert_false(is_routed(f, a));
+        pass(f, 1);
+        assert_true(is_routed(f, a));
+    }
+    pass(f, 2 * US_PER_HOUR);
+    identity_renew(a->identity, f->wall);
+    a->descriptor.sequence = (uint64_t)wall_ms(f->wall);
+    assert_int_equal(offer(f, a), DIRECTORY_NEWS);
+    pass(f, DIRECTORY_SETTLE_US);
+    assert_true(is_routed(f, a));
+}
+
+/* What our own store kept was settled in another life. */
+static void test_restored_ones_are_settled(void **state) {
+    struct fixture *f = *state;
+    struct author *a = &f->nodes[0];
+    struct signed_one one = sign(f, a);
+
+    directory_restore(f->directory, one.bytes, one.length, false, NULL, f->wall);
+    assert_true(is_routed(f, a));
+}
+
+/* ---- Pace ---- */
+
+static unsigned take_all(struct fixture *f, struct author *author) {
+    unsigned n = 0;
+
+    while (mono_is_due(directory_version_due(f->directory, entry_of(f, author), f->now), f->now)) {
+        assert_int_equal(offer(f, author), DIRECTORY_NEWS);
+        n++;
+    }
+    return n;
+}
+
+static void test_pace_of_a_node(void **state) {
+    struct fixture *f = *state;
+    struct author *a = &f->nodes[0], *b = &f->nodes[1];
+
+    assert_int_equal(offer(f, a), DIRECTORY_NEWS);
+    assert_int_equal(offer(f, b), DIRECTORY_NEWS);
+    assert_int_equal(take_all(f, a), PACE_BURST_SMALL - 1);
+    assert_int_equal(take_all(f, b), PACE_BURST_SMALL - 1); /* nobody spends another's */
+    pass(f, US_PER_MINUTE);
+    assert_in_range(take_all(f, a), PACE_BURST_SMALL, PACE_BURST_SMALL + 1);
+    struct mono due = directory_version_due(f->directory, entry_of(f, a), f->now);
+    assert_in_range(due.us - f->now.us, 1, PACE_MIN_US);
+    pass(f, due.us - f->now.us);
+    assert_int_equal(take_all(f, a), 1);
+}
+
+/* ---- Room ---- */
+
+static void fill(struct fixture *f, size_t first, size_t n) {
+    for (size_t i = first; i < first + n; i++)
+        assert_int_equal(offer(f, &f->nodes[i]), DIRECTORY_NEWS);
+}
+
+/* Residents of the network: a ring of which we know one. */
+static void make_residents(struct fixture *f, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        join(&f->nodes[i], &f->nodes[(i + 1) % n]);
+    fill(f, 0, n);
+    directory_set_links(f->directory, &f->nodes[0].prefix, 1);
+}
+
+static void test_those_without_links_give_way(void **state) {
+    struct fixture *f = *state;
+    size_t residents = MAX / 2;
+
+    make_residents(f, residents);
+    fill(f, residents, MAX - residents); /* one member's, and no links lead to them */
+    assert_true(directory_is_full(f->directory));
+    pass(f, US_PER_S);
+    for (size_t i = MAX; i < MAX + 8; i++) {
+        assert_true(directory_has_room(f->directory, f->nodes[MAX].prefix, f->now));
+        assert_int_equal(offer(f, &f->nodes[i]), DIRECTORY_NEWS);
+        assert_int_equal(directory_count(f->directory), MAX);
+    }
+    for (size_t i = 0; i < residents; i++)
+        assert_non_null(entry_of(f, &f->nodes[i]));
+}
+
+/* Linked among themselves, and nobody of the network to them. */
+static void test_a_crowd_of_its_own_gives_way(void **state) {
+    struct fixture *f = *state;
+    size_t residents = MAX / 2;
+    unsigned left = 0;
+
+    make_residents(f, residents);
+    for (size_t i = residents; i + 1 < MAX; i++)
+        join(&f->nodes[i], &f->nodes[i + 1]);
+    fill(f, residents, MAX - residents);
+    pass(f, US_PER_S);
+    assert_int_equal(offer(f, &f->nodes[MAX]), DIRECTORY_NEWS);
+    for (size_t i = 0; i < residents; i++)
+        assert_non_null(entry_of(f, &f->nodes[i]));
+    for (size_t i = residents; i < MAX; i++)
+        left += entry_of(f, &f->nodes[i]) != NULL;
+    assert_int_equal(left, MAX - residents - 1);
+}
+
+/* Whom users pinned or wrote to, and our neighbours; and where all are linked nobody gives way. */
+static void test_who_does_not_give_way(void **state) {
+    struct fixture *f = *state;
+    struct address pin = {.port = 1};
+    uint64_t links[2] = {f->nodes[0].prefix, f->nodes[MAX - 1].prefix};
+
+    make_residents(f, MAX - 3);
+    fill(f, MAX - 3, 3);
+    directory_pin(f->directory, &f->nodes[MAX - 3].id, &pin);
+    directory_keep(f->directory, &f->nodes[MAX - 2].id);
+    directory_set_links(f->directory, links, 2);
+    pass(f, US_PER_S);
+    assert_false(directory_has_room(f->directory, f->nodes[MAX].prefix, f->now));
+    assert_int_equal(offer(f, &f->nodes[MAX]), DIRECTORY_BAD);
+    for (size_t i = 0; i < MAX; i++)
+        assert_non_null(entry_of(f, &f->nodes[i]));
+}
+
+/* More identities than places do not all pass through. */
+static void test_places_change_hands_at_a_rate(void **state) {
+    struct fixture *f = *state;
+    unsigned taken = 0;
+
+    make_residents(f, 4);
+    fill(f, 4, MAX - 4);
+    pass(f, US_PER_MINUTE);
+    for (unsigned i = 0; i < 1000; i++) {
+        struct author *author = &f->nodes[4 + i % (NODES - 4)];
+        if (!entry_of(f, author))
+            taken += offer(f, author) == DIRECTORY_NEWS;
+    }
+    assert_int_equal(taken,
+                     MAX - 4 < ROOM_BURST ? MAX - 4 : ROOM_BURST); /* as many as were listed */
+    pass(f, US_PER_MINUTE);
+    for (unsigned k = 0; k < 40; k++, pass(f, 10 * US_PER_S))
+        for (unsigned i = 0; i < 1000; i++) {
+            struct author *author = &f->nodes[4 + i % (NODES - 4)];
+            if (!entry_of(f, author))
+                taken += offer(f, author) == DIRECTORY_NEWS;
+        }
+    assert_true(taken <= ROOM_BURST + 460 * ROOM_RATE);
+    assert_int_equal(directory_count(f->directory), MAX);
+}
+
+int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_two_versions_convict),
+        TEST(test_a_forged_second_is_nothing),
+        TEST(test_proofs),
+        TEST(test_a_conviction_ends),
+        TEST(test_a_proof_of_the_future),
+        TEST(test_two_of_our_own),
+        TEST(test_new_keys_settle),
+        TEST(test_the_hours_keys_are_settled),
+        TEST(test_a_key_that_comes_late),
+        TEST(test_keys_changed_again_and_again),
+        TEST(test_restored_ones_are_settled),
+        TEST(test_pace_of_a_node),
+        TEST(test_those_without_links_give_way),
+        TEST(test_a_crowd_of_its_own_gives_way),
+        TEST(test_who_does_not_give_way),
+        TEST(test_places_change_hands_at_a_rate),
+    };
+    if (sodium_init() < 0)
+        return 1;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
