@@ -2,6 +2,7 @@
 
 #include "daemon/core/link_private.h"
 #include "daemon/core/node_private.h"
+#include "tests/sim/adversary_gossip.h"
 #include "tests/sim/watch.h"
 
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #define BURSTS_MAX 30    /* of each: a flood that lasts makes a simulation slow, and no worse */
 #define SOME_SHARE 0.3   /* of onion packets are dropped */
 #define TAMPER_SHARE 0.1 /* of what is sent */
+#define CROWD_DEFAULT 16
 
 struct adversary {
     struct sim *sim;
@@ -25,6 +27,8 @@ struct adversary {
     bool flooding; /* the step under way is for frames of its own */
     struct node_id poser;
     struct address posed_at; /* port 0: nobody poses */
+    struct crowd *crowd;
+    unsigned gossiping; /* the step under way is for so many publications or questions */
 };
 
 struct adversary *adversary_new(struct sim *sim, unsigned habits) {
@@ -37,7 +41,18 @@ struct adversary *adversary_new(struct sim *sim, unsigned habits) {
 }
 
 void adversary_free(struct adversary *adversary) {
+    if (adversary)
+        crowd_free(adversary->crowd);
     free(adversary);
+}
+
+void adversary_crowd(struct adversary *adversary, unsigned n) {
+    if (!adversary->crowd)
+        adversary->crowd = crowd_new(adversary->sim, n);
+}
+
+bool adversary_has_identity(const struct adversary *adversary, uint64_t prefix) {
+    return crowd_has(adversary->crowd, prefix);
 }
 
 void adversary_keep(struct adversary *adversary, unsigned habits) {
@@ -148,6 +163,18 @@ void adversary_act(struct sim *sim, unsigned i) {
         sim_poke(sim, i);
         adversary->flooding = false;
     }
+    adversary_gossip(sim, i, BURST);
+}
+
+void adversary_gossip(struct sim *sim, unsigned i, unsigned n) {
+    struct adversary *adversary = sim->hosts[i].adversary;
+
+    if (!(adversary->habits & (HABIT_PUBLISHES | HABIT_CROWDS | HABIT_WANTS | HABIT_REKEYS)))
+        return;
+    adversary_crowd(adversary, CROWD_DEFAULT);
+    adversary->gossiping = n;
+    sim_poke(sim, i);
+    adversary->gossiping = 0;
 }
 
 /* ---- Onion packets ---- */
@@ -175,7 +202,8 @@ static void flood_frame(struct sim *sim, struct node *node, uint64_t to) {
     static const uint8_t types[] = {FRAME_PING,      FRAME_PONG,       FRAME_ONION,  FRAME_ANNOUNCE,
                                     FRAME_WANT,      FRAME_DESCRIPTOR, FRAME_DIGEST, FRAME_VERDICT,
                                     FRAME_INTRODUCE, FRAME_ANNOUNCE,   FRAME_WANT,   77};
-    static const size_t lengths[] = {8, 8, ONION_LEN, 14 * 80, 8 * 140, 700, 1024, 1, 50, 15, 3, 9};
+    static const size_t lengths[] = {8,    8, ONION_LEN, GOSSIP_ITEM_LEN * 38, 8 * 140, 700,
+                                     1024, 1, 50,        GOSSIP_ITEM_LEN,      3,       9};
     size_t kind = (size_t)sim_below(sim, sizeof types);
     uint8_t body[FRAME_BODY_MAX];
 
@@ -183,7 +211,7 @@ static void flood_frame(struct sim *sim, struct node *node, uint64_t to) {
     if (types[kind] == FRAME_INTRODUCE)
         address_pack(any_address(sim), body + NODE_ID_LEN);
     if (types[kind] == FRAME_ANNOUNCE) /* plausible sequences: about now */
-        for (size_t i = 0; i + 14 <= lengths[kind]; i += 14)
+        for (size_t i = 0; i + GOSSIP_ITEM_LEN <= lengths[kind]; i += GOSSIP_ITEM_LEN)
             for (unsigned b = 0; b < 6; b++)
                 body[i + 8 + b] = (uint8_t)(wall_ms(node->wall) >> (40 - 8 * b));
     if (types[kind] == FRAME_ONION)
@@ -198,10 +226,71 @@ static void replay_onion(struct sim *sim, struct adversary *adversary, struct no
         links_send_onion(node->links, to, adversary->onions[sim_below(sim, n)], node->now);
 }
 
+/* Whole frames of questions for what there is, of which it has all. */
+static void ask_again(struct sim *sim, struct node *node, uint64_t to, unsigned frames) {
+    uint8_t body[8 * GOSSIP_WANT_ITEMS];
+    size_t known = directory_count(node->directory);
+
+    for (; frames > 0 && known > 0; frames--) {
+        struct wire_writer w = wire_writer(body, sizeof body);
+        for (size_t i = 0; i < GOSSIP_WANT_ITEMS; i++)
+            wire_put_uint(&w, directory_at(node->directory, sim_below(sim, known))->prefix, 8);
+        links_send_frame(node->links, to, FRAME_WANT, body, sizeof body, node->now);
+    }
+}
+
+/* New keys, and a descriptor that has them. */
+static void rekey(struct node *node) {
+    identity_renew(node->identity, node->wall);
+    node_sign(node);
+    gossip_offer_news(node->gossip, node_id_prefix(node_id(node)), 0, node->now);
+}
+
+static bool is_first_neighbour(const struct node *node, uint64_t prefix) {
+    uint64_t prefixes[TOPOLOGY_DEGREE_MAX + 2];
+    return node_neighbours(node, prefixes) > 0 && prefixes[0] == prefix;
+}
+
+static void gossip_too_much(struct sim *sim, struct sim_host *host) {
+    struct adversary *adversary = host->adversary;
+    uint64_t prefixes[TOPOLOGY_DEGREE_MAX + 2];
+    size_t n = node_neighbours(host->node, prefixes);
+
+    if (adversary->habits & (HABIT_PUBLISHES | HABIT_CROWDS))
+        crowd_publish(adversary->crowd, host->node, adversary->gossiping);
+    if (adversary->habits & HABIT_REKEYS)
+        rekey(host->node);
+    for (size_t i = 0; i < n && adversary->habits & HABIT_WANTS; i++)
+        ask_again(sim, host->node, prefixes[i], adversary->gossiping);
+}
+
+__typeof__(links_send_frame) __wrap_links_send_frame, __real_links_send_frame;
+int __wrap_links_send_frame(struct links *links, uint64_t prefix, uint8_t type, const void *body,
+                            size_t length, struct mono now) {
+    struct sim_host *host = watch_host();
+    uint8_t bent[FRAME_BODY_MAX];
+
+    if (type == FRAME_ANNOUNCE && has_habit(host, HABIT_REKEYS) && host->node &&
+        !is_first_neighbour(host->node, prefix))
+        return 0; /* the others hear it from its neighbours */
+    if (!has_habit(host, HABIT_EQUIVOCATES) || !host->node ||
+        (type != FRAME_DESCRIPTOR && type != FRAME_ANNOUNCE))
+        return __real_links_send_frame(links, prefix, type, body, length, now);
+    memcpy(bent, body, length);
+    if (type == FRAME_DESCRIPTOR)
+        equivocate(host->node, prefix, bent, length);
+    else
+        equivocate_items(host->node, prefix, bent, length);
+    return __real_links_send_frame(links, prefix, type, bent, length, now);
+}
+
 __typeof__(links_flush) __wrap_links_flush, __real_links_flush;
 void __wrap_links_flush(struct links *links, struct mono now) {
     struct sim_host *host = watch_host();
     uint64_t prefixes[TOPOLOGY_DEGREE_MAX + 2];
+
+    if (host && host->node && host->adversary && host->adversary->gossiping > 0)
+        gossip_too_much(watch_sim(), host);
 
     if (host && host->node && host->adversary && host->adversary->flooding) {
         size_t n = node_neighbours(host->node, prefixes);

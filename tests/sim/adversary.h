@@ -6,16 +6,22 @@
 #include "tests/sim/sim.h"
 
 enum habit {
-    HABIT_DROPS_ALL = 1 << 0,  /* every onion packet */
-    HABIT_DROPS_SOME = 1 << 1, /* a share of them */
-    HABIT_REPLAYS = 1 << 2,    /* datagrams and onion packets, later and to others */
-    HABIT_TAMPERS = 1 << 3,    /* with what it forwards and sends */
-    HABIT_FORGES = 1 << 4,     /* garbage, from anybody's address */
-    HABIT_DIALS = 1 << 5,      /* a flood of first handshake messages with good macs */
-    HABIT_FLOODS = 1 << 6,     /* frames of every type over its valid links */
-    HABIT_LIES = 1 << 7,       /* in the descriptors that it signs */
-    HABITS = 1 << 8
+    HABIT_DROPS_ALL = 1 << 0,   /* every onion packet */
+    HABIT_DROPS_SOME = 1 << 1,  /* a share of them */
+    HABIT_REPLAYS = 1 << 2,     /* datagrams and onion packets, later and to others */
+    HABIT_TAMPERS = 1 << 3,     /* with what it forwards and sends */
+    HABIT_FORGES = 1 << 4,      /* garbage, from anybody's address */
+    HABIT_DIALS = 1 << 5,       /* a flood of first handshake messages with good macs */
+    HABIT_FLOODS = 1 << 6,      /* frames of every type over its valid links */
+    HABIT_LIES = 1 << 7,        /* in the descriptors that it signs */
+    HABIT_EQUIVOCATES = 1 << 8, /* every neighbour gets another version of its descriptor */
+    HABIT_PUBLISHES = 1 << 9,   /* versions of a crowd's descriptors, without end */
+    HABIT_WANTS = 1 << 10,      /* asks for descriptors that it has */
+    HABIT_CROWDS = 1 << 11,     /* brings identities without end */
+    HABIT_REKEYS = 1 << 12, /* other routing keys again and again, told to one neighbour first */
+    HABITS = 1 << 13
 };
+#define HABITS_N 13
 
 struct adversary;
 
@@ -33,7 +39,12 @@ void adversary_pose(struct adversary *adversary, const struct node_id *poser,
 bool adversary_lets_out(struct sim *sim, struct sim_host *host, const struct datagram *datagram);
 /* An onion packet that came: is it handled at all? */
 bool adversary_takes_onion(struct adversary *adversary, struct node *node, const uint8_t *packet);
-/* A burst of whatever it does of its own accord. */
+/* A burst of whatever it does of its own accord, or its part with other nodes' descriptors alone: so many identities of its crowd
+ * publish, so many WANTs go to every neighbour. */
 void adversary_act(struct sim *sim, unsigned host);
+void adversary_gossip(struct sim *sim, unsigned host, unsigned n);
+/* It has so many identities (before it first acts; CROWD_DEFAULT else). */
+void adversary_crowd(struct adversary *adversary, unsigned n);
+bool adversary_has_identity(const struct adversary *adversary, uint64_t prefix);
 
 #endif

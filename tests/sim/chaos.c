@@ -12,6 +12,7 @@
     2 /* hosts that every other one is told of: neither malicious nor behind a box */
 #define SKEW_US (90 * US_PER_S)
 #define REJOIN_US (60 * US_PER_S)
+#define AGREE_US (3 * US_PER_MINUTE)    /* digests come once a minute */
 #define DELIVER_US (10 * US_PER_MINUTE) /* resending backs off to 5 min */
 #define EXPIRE_US                                                                                  \
     (40 * US_PER_MINUTE)   /* where somebody goes on dropping: everything has to be over then */
@@ -100,7 +101,7 @@ static void draw_adversaries(struct chaos *chaos) {
         if (i < PUBLIC_FIRST || sim->hosts[i].adversary)
             continue;
         unsigned habits = (unsigned)(sim_below(sim, HABITS) & sim_below(sim, HABITS));
-        sim->hosts[i].adversary = adversary_new(sim, habits | 1u << sim_below(sim, 8));
+        sim->hosts[i].adversary = adversary_new(sim, habits | 1u << sim_below(sim, HABITS_N));
         n--;
     }
 }
@@ -301,6 +302,15 @@ static void must_rejoin(struct chaos *chaos, const char *when) {
     tell(sim, "one network again; ms:", (unsigned)((sim->now_us - began) / US_PER_MS));
 }
 
+/* Whatever a malicious node told each of the others of itself. */
+static void must_agree(struct chaos *chaos) {
+    struct sim *sim = chaos->sim;
+
+    property_holds(sim, PROPERTY_VERSIONS);
+    if (!sim_await(sim, AGREE_US, sim_versions_agree, NULL) && sim_components(sim) == 1)
+        property_breaks(sim, PROPERTY_VERSIONS, "honest nodes hold two versions of one sequence");
+}
+
 static void must_deliver(struct chaos *chaos) {
     struct sim *sim = chaos->sim;
     int64_t began = sim->now_us;
@@ -362,6 +372,7 @@ void chaos_run(struct sim *sim) {
     rage(&chaos);
     calm(&chaos);
     must_rejoin(&chaos, "faults over");
+    must_agree(&chaos);
     must_deliver(&chaos);
     if (sim_chance(sim, 0.3))
         decimate(&chaos);

@@ -62,6 +62,11 @@ static const struct plan check_plan[] = {
     {"addresses", 40, 2},
     {"mailbox", 12, 2},
     {"files", 12, 2},
+    {"equivocation", 24, 2},
+    {"succession", 24, 2},
+    {"versions", 12, 1},
+    {"wants", 12, 2},
+    {"crowd", 24, 2},
     {"chaos", 0, SEEDS},
     {NULL, 0, 0},
 };

@@ -25,6 +25,7 @@ const char *const property_says[PROPERTIES] = {
     [PROPERTY_ENDS] = "no relay of several has both ends as neighbours",
     [PROPERTY_JOINED] = "faults over, one network again in time",
     [PROPERTY_DELIVERED] = "faults over, everything accepted arrives or expires",
+    [PROPERTY_VERSIONS] = "faults over, all hold one version of everybody",
     [PROPERTY_SCENARIO] = "what the scenario asks for besides",
 };
 
@@ -351,6 +352,28 @@ bool sim_honest_know(struct sim *sim) {
             if (i != j && sim->hosts[i].node && sim->hosts[j].node && !sim->hosts[i].adversary &&
                 !sim->hosts[j].adversary && !entry_of(sim, i, j))
                 return false;
+    return true;
+}
+
+static bool is_one_version(const struct sim *sim, unsigned of, unsigned i, unsigned j) {
+    const struct directory_entry *a = entry_of(sim, i, of), *b = entry_of(sim, j, of);
+    return !a || !b || a->sequence != b->sequence || memcmp(a->tag, b->tag, VERSION_TAG_LEN) == 0;
+}
+
+bool sim_versions_agree(struct sim *sim, void *unused) {
+    (void)unused;
+    for (unsigned of = 0; of < sim->n_hosts; of++) {
+        if (!sim->hosts[of].adversary || !sim->hosts[of].node)
+            continue;
+        for (unsigned i = 0; i < sim->n_hosts; i++) {
+            if (!sim->hosts[i].node || sim->hosts[i].adversary)
+                continue;
+            for (unsigned j = i + 1; j < sim->n_hosts; j++)
+                if (sim->hosts[j].node && !sim->hosts[j].adversary &&
+                    !is_one_version(sim, of, i, j))
+                    return false;
+        }
+    }
     return true;
 }
 

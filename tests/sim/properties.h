@@ -32,6 +32,9 @@ bool sim_honest_know(struct sim *sim);
 /* As many pieces as there must be, and all know all. */
 bool sim_is_rejoined(struct sim *sim, void *unused);
 
+/* Of one sequence of a malicious node's all honest ones hold the same version. */
+bool sim_versions_agree(struct sim *sim, void *unused);
+
 /* Every host's pool and what it refused: for whoever looks into a failure. */
 void sim_print_hosts(const struct sim *sim);
 

@@ -19,6 +19,12 @@ void scenario_relay(struct sim *sim);     /* scenario_relay.c */
 void scenario_clocks(struct sim *sim);    /* scenario_clocks.c */
 void scenario_growth(struct sim *sim);    /* scenario_growth.c */
 void scenario_addresses(struct sim *sim); /* scenario_addresses.c */
+/* scenario_gossip.c */
+void scenario_equivocation(struct sim *sim);
+void scenario_succession(struct sim *sim);
+void scenario_versions(struct sim *sim);
+void scenario_wants(struct sim *sim);
+void scenario_crowd(struct sim *sim);
 extern const struct scenario scenarios[]; /* ends with a NULL name */
 
 #endif

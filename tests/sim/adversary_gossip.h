@@ -1,0 +1,22 @@
+/* What a malicious member does with descriptors: its own in several versions, those of a crowd of identities that it made up. */
+#ifndef P2PD_SIM_ADVERSARY_GOSSIP_H
+#define P2PD_SIM_ADVERSARY_GOSSIP_H
+
+#include "daemon/core/node.h"
+#include "tests/sim/sim.h"
+
+struct crowd; /* identities of one member */
+
+struct crowd *crowd_new(struct sim *sim, unsigned n);
+void crowd_free(struct crowd *crowd);
+/* The next `n` of them publish through this node, which announces them as any news. */
+void crowd_publish(struct crowd *crowd, struct node *node, unsigned n);
+bool crowd_has(const struct crowd *crowd, uint64_t prefix);
+
+/* A descriptor of this node's own as one neighbour gets it: with routing keys that no other neighbour sees, under the same sequence.
+ * The same for a neighbour each time. Changed in place. */
+void equivocate(const struct node *node, uint64_t neighbour, uint8_t *bytes, size_t length);
+/* The same with announcements of it. */
+void equivocate_items(const struct node *node, uint64_t neighbour, uint8_t *items, size_t length);
+
+#endif

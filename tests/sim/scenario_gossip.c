@@ -1,0 +1,292 @@
+/* One member against the directory: it gives every neighbour another version of its descriptor, publishes without end, asks
+ * without end, brings identities without end. The rest of the network is honest, and must not pay for it. */
+#include "tests/sim/scenarios.h"
+
+#include "daemon/core/node_private.h"
+#include "tests/sim/adversary.h"
+#include "tests/sim/properties.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define FORM_US (60 * US_PER_S)
+
+static void start_all(struct sim *sim, unsigned first, unsigned last) {
+    for (unsigned i = first; i < last; i++)
+        sim_start(sim, i, &sim->hosts[0].address, i > 0);
+}
+
+static bool is_whole(struct sim *sim, void *unused) {
+    return sim_all_know_all(sim, unused) && sim_components(sim) == 1;
+}
+
+static void must_form(struct sim *sim) {
+    if (!sim_await(sim, FORM_US, is_whole, NULL))
+        sim_violation(sim, "%u nodes did not form one network that knows itself", sim->n_hosts);
+}
+
+static unsigned some_host(struct sim *sim) {
+    return 1 + (unsigned)sim_below(sim, sim->n_hosts - 1);
+}
+
+/* ---- Versions ---- */
+
+#define TAGGED_US (60 * US_PER_S)
+#define LOOK_US (100 * US_PER_MS)
+#define REKEY_US (5 * US_PER_S)
+#define DELIVER_US (60 * US_PER_S)
+
+/* The key by which this node would have a packet opened there, where it may route through it at all. */
+static bool key_of(const struct node *node, uint64_t relay, uint8_t ret[KEY_LEN]) {
+    const struct directory_entry *entry = directory_find_prefix(node->directory, relay);
+    struct descriptor descriptor;
+
+    if (!entry || !topology_relays(directory_topology(node->directory), relay))
+        return false;
+    directory_descriptor(entry, &descriptor);
+    const uint8_t *key = descriptor_routing_key(&descriptor, wall_epoch(node->wall));
+    if (key)
+        memcpy(ret, key, KEY_LEN);
+    return key != NULL;
+}
+
+/* Into how many groups the keys of their packets part those who would send through this relay. */
+static unsigned count_groups(const struct sim *sim, unsigned relay, unsigned *ret_senders) {
+    uint64_t prefix = node_id_prefix(node_id(sim->hosts[relay].node));
+    uint8_t(*keys)[KEY_LEN] = calloc(sim->n_hosts, sizeof *keys), key[KEY_LEN];
+    unsigned n = 0, i;
+
+    if (!keys)
+        abort();
+    *ret_senders = 0;
+    for (unsigned host = 0; host < sim->n_hosts; host++) {
+        if (host == relay || !key_of(sim->hosts[host].node, prefix, key))
+            continue;
+        ++*ret_senders;
+        for (i = 0; i < n && memcmp(keys[i], key, KEY_LEN) != 0; i++)
+            ;
+        if (i == n)
+            memcpy(keys[n++], key, KEY_LEN);
+    }
+    free(keys);
+    return n;
+}
+
+/* Look ten times a second whether there is more than one, while the relay does what it does. */
+static void must_not_tag(struct sim *sim, unsigned relay, int64_t act_every_us) {
+    unsigned most = 0, at_most = 0, senders, told = 0, looks = 0, used = 0;
+    int64_t began = sim->now_us, acted = sim->now_us;
+
+    for (; sim->now_us - began < TAGGED_US; looks++) {
+        if (act_every_us > 0 && sim->now_us - acted >= act_every_us) {
+            adversary_gossip(sim, relay, 1);
+            acted = sim->now_us;
+        }
+        sim_run(sim, LOOK_US);
+        unsigned groups = count_groups(sim, relay, &senders);
+        told += groups > 1;
+        used += groups > 0;
+        if (groups > most) {
+            most = groups;
+            at_most = senders;
+        }
+    }
+    if (sim->verbose)
+        printf("# somebody would send through it in %u of %u looks\n", used, looks);
+    if (told > 0)
+        sim_violation(sim, "a relay tells %u groups of %u senders apart (%u of %u looks)", most,
+                      at_most, told, looks);
+}
+
+static void must_be_convicted(struct sim *sim, unsigned relay) {
+    for (unsigned i = 0; i < sim->n_hosts; i++) {
+        const struct directory_entry *entry =
+            directory_find(sim->hosts[i].node->directory, node_id(sim->hosts[relay].node));
+        if (i != relay && (!entry || !entry->convicted))
+            sim_violation(sim, "host %u has no proof against the relay", i);
+    }
+    if (!sim_versions_agree(sim, NULL))
+        sim_violation(sim, "nodes hold two versions of one sequence");
+}
+
+static unsigned honest_host(struct sim *sim) {
+    unsigned i;
+    do
+        i = some_host(sim);
+    while (sim->hosts[i].adversary);
+    return i;
+}
+
+static void push_some(struct sim *sim, unsigned n) {
+    for (unsigned i = 0; i < n; i++)
+        sim_push(sim, honest_host(sim), honest_host(sim), "to be relayed", 13);
+    if (!sim_await(sim, DELIVER_US, sim_all_delivered, NULL))
+        sim_violation(sim, "messages among the others have not arrived");
+    sim_check_messages(sim, true);
+}
+
+/* A relay that gives each neighbour another key would learn from one packet in which region its sender is. */
+void scenario_equivocation(struct sim *sim) {
+    unsigned relay = some_host(sim);
+
+    sim->hosts[relay].adversary = adversary_new(sim, HABIT_EQUIVOCATES);
+    start_all(sim, 0, sim->n_hosts);
+    must_form(sim);
+    must_not_tag(sim, relay, 0);
+    must_be_convicted(sim, relay);
+    push_some(sim, 20);
+}
+
+/* One that has a new key every few seconds, of which one neighbour hears first: nothing is proven, and nothing is sent through it while
+ * some have the one key and some the other. */
+void scenario_succession(struct sim *sim) {
+    unsigned relay = some_host(sim);
+
+    sim->hosts[relay].adversary = adversary_new(sim, HABIT_REKEYS);
+    start_all(sim, 0, sim->n_hosts);
+    must_form(sim);
+    sim_run(sim, 10 * US_PER_S);
+    must_not_tag(sim, relay, REKEY_US);
+    adversary_keep(sim->hosts[relay].adversary, 0);
+    push_some(sim, 20);
+}
+
+/* ---- Rates ---- */
+
+#define FLOOD_US (20 * US_PER_S)
+#define FLOOD_EACH_US (20 * US_PER_MS)
+
+struct bill {
+    double bytes, checks;
+};
+
+static struct bill bill_of(const struct sim *sim, unsigned without) {
+    struct bill bill = {0, 0};
+    for (unsigned i = 0; i < sim->n_hosts; i++)
+        if (i != without) {
+            bill.bytes += (double)sim->hosts[i].traffic.bytes;
+            bill.checks += (double)sim->hosts[i].traffic.checks;
+        }
+    return bill;
+}
+
+/* What all others pay while one gossips so much every 20 ms. */
+static struct bill flood(struct sim *sim, unsigned member, unsigned n) {
+    struct bill before = bill_of(sim, member), after;
+    int64_t began = sim->now_us;
+
+    while (sim->now_us - began < FLOOD_US) {
+        adversary_gossip(sim, member, n);
+        sim_run(sim, FLOOD_EACH_US);
+    }
+    after = bill_of(sim, member);
+    return (struct bill){after.bytes - before.bytes, after.checks - before.checks};
+}
+
+#define VERSIONS_CROWD 300
+#define VERSIONS_EACH 16 /* so 800 a second */
+/* What all nodes of any network together publish at most, and some for the honest ones. */
+#define VERSIONS_A_SECOND ((double)US_PER_S / PACE_NODE_US + 10)
+
+static void check_checks(struct sim *sim, const struct bill *bill, double most) {
+    double each = bill->checks / (sim->n_hosts - 1);
+
+    if (sim->verbose)
+        printf("# %.0f checks and %.0f bytes a second and node\n", each / (FLOOD_US / US_PER_S),
+               bill->bytes / (sim->n_hosts - 1) / (FLOOD_US / US_PER_S));
+    if (each > most)
+        sim_violation(sim, "one member's versions cost every node %.0f checks, not %.0f", each,
+                      most);
+}
+
+/* One member's identities publish hundreds of versions a second: each may do so a few times at once, then all of them as much as an
+ * honest network. */
+void scenario_versions(struct sim *sim) {
+    unsigned member = some_host(sim);
+    double sustained = VERSIONS_A_SECOND * (double)(FLOOD_US / US_PER_S);
+    struct bill bill;
+
+    sim->hosts[member].adversary = adversary_new(sim, HABIT_PUBLISHES);
+    adversary_crowd(sim->hosts[member].adversary, VERSIONS_CROWD);
+    start_all(sim, 0, sim->n_hosts);
+    must_form(sim);
+    bill = flood(sim, member, VERSIONS_EACH);
+    check_checks(sim, &bill, VERSIONS_CROWD * (PACE_BURST_LARGE + 1) + sustained);
+    bill = flood(sim, member, VERSIONS_EACH);
+    check_checks(sim, &bill, sustained);
+    adversary_keep(sim->hosts[member].adversary, 0);
+    push_some(sim, 20);
+}
+
+/* One member asks its neighbours for what it has, with all that it can send. */
+void scenario_wants(struct sim *sim) {
+    unsigned member = some_host(sim);
+    uint64_t asked;
+
+    sim->hosts[member].adversary = adversary_new(sim, HABIT_WANTS);
+    start_all(sim, 0, sim->n_hosts);
+    must_form(sim);
+    sim_run(sim, 20 * US_PER_S);
+    asked = sim->hosts[member].traffic.bytes;
+    struct bill bill = flood(sim, member, 1);
+    asked = sim->hosts[member].traffic.bytes - asked;
+    if (sim->verbose)
+        printf("# asked in %llu bytes, the others sent %.0f\n", (unsigned long long)asked,
+               bill.bytes);
+    if (bill.bytes > (double)asked / 2)
+        sim_violation(sim, "%llu bytes of questions made others send %.0f",
+                      (unsigned long long)asked, bill.bytes);
+}
+
+/* ---- Places ---- */
+
+#define CROWD 400
+#define CROWD_US (3 * US_PER_MINUTE)
+
+static unsigned known_by(const struct sim *sim, unsigned who, unsigned first, unsigned last) {
+    unsigned n = 0;
+    for (unsigned i = first; i < last; i++)
+        n += i != who && sim->hosts[i].node &&
+             directory_find(sim->hosts[who].node->directory, node_id(sim->hosts[i].node)) != NULL;
+    return n;
+}
+
+struct span {
+    unsigned member, first, last;
+};
+
+static bool all_known(struct sim *sim, void *context) {
+    const struct span *span = context;
+    for (unsigned who = 0; who < sim->n_hosts; who++)
+        if (who != span->member && sim->hosts[who].node &&
+            known_by(sim, who, span->first, span->last) <
+                span->last - span->first - (who >= span->first && who < span->last))
+            return false;
+    return true;
+}
+
+/* One member fills every directory; then others join. */
+void scenario_crowd(struct sim *sim) {
+    unsigned n = sim->n_hosts, first = 2 * n / 3, member = 1 + (unsigned)sim_below(sim, first - 1);
+    struct span newcomers = {member, first, n}, residents = {member, 0, first};
+
+    for (unsigned i = 0; i < n; i++)
+        sim->hosts[i].config.directory_max = i == member ? 20000 : 4 * n;
+    sim->hosts[member].adversary = adversary_new(sim, HABIT_CROWDS);
+    adversary_crowd(sim->hosts[member].adversary, CROWD);
+    start_all(sim, 0, first);
+    if (!sim_await(sim, FORM_US, all_known, &residents))
+        sim_violation(sim, "the residents do not know each other");
+    for (unsigned k = 0; k < 200; k++) {
+        adversary_gossip(sim, member, 4);
+        sim_run(sim, FLOOD_EACH_US);
+    }
+    sim_run(sim, 10 * US_PER_S);
+    start_all(sim, first, n);
+    if (!sim_await(sim, FORM_US, all_known, &newcomers))
+        sim_violation(sim, "newcomers are not known to all: a directory of %zu is full",
+                      sim->hosts[0].config.directory_max);
+    sim_run(sim, CROWD_US); /* of the crowd some come in and others go with every digest */
+    if (!all_known(sim, &residents) || !all_known(sim, &newcomers))
+        sim_violation(sim, "honest nodes had to give way");
+}
