@@ -5,6 +5,7 @@
 #define P2PD_DIRECTORY_PRIVATE_H
 
 #include "daemon/core/directory.h"
+#include "daemon/core/directory_version.h"
 #include "daemon/core/table.h"
 
 /* An IP under which an entry can be looked up. */

@@ -14,6 +14,7 @@
 #define P2PD_GOSSIP_H
 
 #include "daemon/core/directory.h"
+#include "daemon/core/directory_version.h"
 #include "daemon/core/link.h"
 
 #define GOSSIP_ITEM_LEN (8 + 6 + VERSION_TAG_LEN) /* prefix, sequence, tag */

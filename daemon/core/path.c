@@ -5,6 +5,7 @@
  * paths that avoid him fail). Hence a guard's place is held for a while when it falls silent, a
  * thinned-out set of guards is used as it is rather than widened, and the record of failures moves
  * at most 4 redraws. */
+#include "daemon/core/directory_version.h"
 #include "daemon/core/path_private.h"
 
 #include <assert.h>

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "daemon/core/directory_version.h"
 #include "daemon/core/path.h"
 #include "daemon/core/seam.h"
 

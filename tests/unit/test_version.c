@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "daemon/core/directory.h"
+#include "daemon/core/directory_version.h"
 
 #include <sodium.h>
 #include <stdlib.h>

@@ -1,0 +1,38 @@
+/* Which versions of a node count in a directory, and when: proofs against whoever signed two of one sequence, keys that have yet to
+ * settle, the pace at which versions are taken. Threat: see directory_version.c. */
+#ifndef P2PD_DIRECTORY_VERSION_H
+#define P2PD_DIRECTORY_VERSION_H
+
+#include "daemon/core/directory.h"
+#include "daemon/core/directory_proof.h"
+
+/* A node is routed through once we have held its keys unchanged for so long: by then everybody has the same ones, or whoever gave
+ * each of us others is found out. Twice as long for each time that they were changed again within two epochs, beyond the first. */
+#define DIRECTORY_SETTLE_US (3 * US_PER_S)
+#define DIRECTORY_SETTLE_DOUBLINGS 7
+/* The pace of honest nodes, as their receivers enforce it: a version of one node each so often, or so long for each known node,
+ * and so many at once in small networks and in large ones. */
+#define PACE_MIN_US (4 * US_PER_S)
+#define PACE_NODE_US (32 * US_PER_MS)
+#define PACE_BURST_SMALL 12
+#define PACE_BURST_LARGE 4
+
+/* A proof from anyone: NEWS if it convicts a node that we know, or does so for longer. */
+enum directory_outcome directory_take_proof(struct directory *directory,
+                                            const uint8_t bytes[PROOF_LEN], struct wall wall,
+                                            enum drop *ret_drop);
+/* A proof that came or was found and has not been told to others; false: none. Beyond a few at once digests tell. */
+bool directory_next_proof(struct directory *directory, uint8_t ret_bytes[PROOF_LEN]);
+/* How many nodes have been convicted so far; and whether somebody has shown two versions of one sequence of ourselves: then our
+ * identity is in use twice, and others do not route through us until those keys have ended. */
+uint64_t directory_convictions(const struct directory *directory);
+bool directory_is_doubled(const struct directory *directory, struct wall wall);
+/* When may the next version of this live entry be asked for? Not in the future: at once. */
+struct mono directory_version_due(const struct directory *directory,
+                                  const struct directory_entry *entry, struct mono now);
+/* Let those be routed through whose keys have been held for long enough. Call at each step, before paths are drawn. */
+void directory_settle(struct directory *directory, struct mono now);
+/* When there may be one; MONO_NEVER: nobody is unsettled. */
+struct mono directory_settle_due(const struct directory *directory);
+
+#endif
