@@ -256,7 +256,7 @@ static enum path_outcome refuse(struct path_choice *choice) {
         return PATH_NONE;
     for (unsigned relays = 0; relays <= TOPOLOGY_RELAYS_MAX; relays++)
         if (count_with(choice, relays) > 0)
-            return choice->settling ? PATH_NONE : PATH_STRICT;
+            return choice->hoped ? PATH_NONE : PATH_STRICT;
     return PATH_NONE;
 }
 
@@ -513,15 +513,24 @@ static int draw_hops(struct paths *paths, struct path_choice *choice, const stru
     return 0;
 }
 
+/* Are there nodes that may not be relays yet? */
+static bool is_settling(const struct paths *paths) {
+    return directory_settle_due(paths->directory).us != MONO_NEVER.us;
+}
+
 enum path_outcome path_choose(struct paths *paths, const struct path_wish *wish, struct mono now,
                               bool may_wait, struct path_choice *choice) {
     uint64_t target = node_id_prefix(&wish->target);
     guards_update(paths, now);
-    *choice =
-        (struct path_choice){.topology = directory_topology(paths->directory),
-                             .may_wait = may_wait,
-                             .settling = directory_settle_due(paths->directory).us != MONO_NEVER.us,
-                             .waiting = paths->n_guards > 0 && guards_up(paths) == 0};
+    *choice = (struct path_choice){.topology = directory_topology(paths->directory),
+                                   .may_wait = may_wait,
+                                   .settling = is_settling(paths),
+                                   .waiting = paths->n_guards > 0 && guards_up(paths) == 0};
+    /* Relays enough, the target aside, were all of them settled. */
+    choice->hoped =
+        choice->settling &&
+        directory_relays(paths->directory) >
+            (wish->relays_exact != RELAYS_DEFAULT ? wish->relays_exact : paths->config.relays);
     choice->query.target = target;
     choice->query.firsts = choice->firsts;
     choice->query.n_firsts = list_firsts(paths, target, choice->firsts);

@@ -95,6 +95,7 @@ struct path_choice {
     uint64_t apart[NEIGHBOURS_MAX];
     bool may_wait; /* a short path may be put off */
     bool settling; /* nodes there are that may not be relays yet */
+    bool hoped;    /* and as many relays as are asked for, were they it */
     bool waiting;  /* guards there are, but none is up just now */
     bool fewer;
     uint64_t hops[HOPS_MAX];

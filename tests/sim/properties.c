@@ -25,7 +25,7 @@ const char *const property_says[PROPERTIES] = {
     [PROPERTY_ENDS] = "no relay of several has both ends as neighbours",
     [PROPERTY_JOINED] = "faults over, one network again in time",
     [PROPERTY_DELIVERED] = "faults over, everything accepted arrives or expires",
-    [PROPERTY_VERSIONS] = "faults over, all hold one version of everybody",
+    [PROPERTY_VERSIONS] = "one version of everybody in the end, and no proof against the honest",
     [PROPERTY_SCENARIO] = "what the scenario asks for besides",
 };
 
@@ -160,11 +160,18 @@ static void look_at(struct sim *sim, struct sim_host *host) {
         {"known nodes", directory_count(node->directory), host->config.directory_max},
         {"answers owed", most_answers(node->gossip), GOSSIP_ANSWERS_MAX},
         {"wants", node->gossip->n_wants, GOSSIP_WANTS_MAX},
+        {"versions to be asked for later", node->gossip->n_paced, GOSSIP_PACED_MAX},
         {"remembered onions", droplist.entries, host->config.droplist_entries},
         {"kept onion keys", droplist.kept * 2 * ONION_PRK_LEN, DROPLIST_KEPT_BYTES},
         {"pings", node->n_pings, PINGS_MAX},
         {"memory", status.memory_used, host->config.memory_max},
     };
+    if (!host->adversary) {
+        property_holds(sim, PROPERTY_VERSIONS);
+        if (directory_is_doubled(node->directory, node->wall))
+            property_breaks(sim, PROPERTY_VERSIONS, "host %td, honest, was proven to be none",
+                            host - sim->hosts);
+    }
     property_holds(sim, PROPERTY_BOUNDS);
     for (size_t i = 0; i < sizeof gauges / sizeof *gauges; i++)
         if (gauges[i].is > gauges[i].most)

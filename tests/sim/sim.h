@@ -49,8 +49,8 @@ enum sim_property {
     PROPERTY_ENDS,      /* on paths of two or more relays none has both ends as its neighbours */
     PROPERTY_JOINED,    /* faults over: one network within its time, as far as the graph can join */
     PROPERTY_DELIVERED, /* faults over: all that was accepted arrives or expires */
-    PROPERTY_VERSIONS,  /* faults over: of one sequence of a node's all hold the same version */
-    PROPERTY_SCENARIO,  /* whatever else a scenario asks for */
+    PROPERTY_VERSIONS, /* of one sequence all hold the same version in the end; no honest node is convicted */
+    PROPERTY_SCENARIO, /* whatever else a scenario asks for */
     PROPERTIES
 };
 struct sim_verdict {

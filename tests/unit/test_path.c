@@ -403,6 +403,26 @@ static void short_paths_wait_where_relays_are_enough(void **state) {
     world_free(world);
 }
 
+/* Nobody is sent through keys that have just come: a short path, and a refusal, wait for them. */
+static void keys_that_settle_are_waited_for(void **state) {
+    (void)state;
+    struct world *world = fan(1, 3, 3, false);
+    publish(world, 0);
+    struct path_wish wish = wish_for(2);
+    world->directory.n_relays = 1;
+    world->directory.settling = true;
+    expect_refusal(world, &wish, PATH_NONE);
+    world->now = mono_add(world->now, 4 * US_PER_S);
+    expect_length(world, &wish, 1, true); /* not for ever: somebody may always be new */
+    wish.strict = true;
+    expect_refusal(world, &wish, PATH_STRICT); /* not enough of them, settled or not */
+    world->directory.n_relays = 4;
+    expect_refusal(world, &wish, PATH_NONE);
+    world->directory.settling = false;
+    expect_refusal(world, &wish, PATH_STRICT);
+    world_free(world);
+}
+
 static void a_full_path_begins_the_wait_anew(void **state) {
     (void)state;
     struct world *world = fan(1, 2, 3, false);
@@ -1448,6 +1468,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_full_path_begins_the_wait_anew),
         cmocka_unit_test(waits_are_bounded),
         cmocka_unit_test(direct_link_is_the_last_resort),
+        cmocka_unit_test(keys_that_settle_are_waited_for),
         cmocka_unit_test(exactly_means_exactly),
         cmocka_unit_test(unknown_targets),
         cmocka_unit_test(relays_without_a_good_key_are_drawn_around),
