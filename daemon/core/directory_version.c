@@ -262,6 +262,20 @@ struct mono directory_settle_due(const struct directory *directory) {
     return directory->n_settling > 0 ? directory->settle_due : MONO_NEVER;
 }
 
+bool directory_relays_settling(const struct directory *directory, size_t n) {
+    size_t up = 0;
+    bool unsettled = false;
+
+    for (size_t i = 0; i < directory->n_live && directory->n_settling > 0; i++) {
+        const struct directory_entry *entry = &directory->records[i]->entry;
+        if (!entry->relay || !directory_is_up(directory, entry))
+            continue;
+        up++;
+        unsettled |= entry->unsettled;
+    }
+    return unsettled && up > n;
+}
+
 /* ---- Pace ---- */
 
 /* A bucket an entry, kept as the time at which it would be full again (GCRA): in units of 65.5 ms, of which 32 bits are years, so they

@@ -34,5 +34,7 @@ struct mono directory_version_due(const struct directory *directory,
 void directory_settle(struct directory *directory, struct mono now);
 /* When there may be one; MONO_NEVER: nobody is unsettled. */
 struct mono directory_settle_due(const struct directory *directory);
+/* Will there be more than `n` relays in the network once those have settled that have not yet? Looks at all; false if none has to. */
+bool directory_relays_settling(const struct directory *directory, size_t n);
 
 #endif

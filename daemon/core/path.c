@@ -250,13 +250,14 @@ static uint64_t count_with(struct path_choice *choice, unsigned relays) {
     return topology_count(choice->topology, &choice->query, PATH_CHOICES_WANTED);
 }
 
-/* Not as asked for: is there any at all? Then it is a matter of strictness. */
-static enum path_outcome refuse(struct path_choice *choice) {
-    if (choice->waiting)
+/* Not as asked for: is there any at all? Then it is a matter of strictness; unless relays enough, the target
+ * aside, have only to settle. */
+static enum path_outcome refuse(const struct paths *paths, struct path_choice *choice) {
+    if (choice->waiting || directory_relays_settling(paths->directory, choice->wanted))
         return PATH_NONE;
     for (unsigned relays = 0; relays <= TOPOLOGY_RELAYS_MAX; relays++)
         if (count_with(choice, relays) > 0)
-            return choice->hoped ? PATH_NONE : PATH_STRICT;
+            return PATH_STRICT;
     return PATH_NONE;
 }
 
@@ -301,7 +302,7 @@ static void forget_target(struct paths *paths, uint64_t target) {
 static enum path_outcome settle_below(struct paths *paths, struct path_choice *choice, bool strict,
                                       struct mono now) {
     if (strict || choice->waiting)
-        return refuse(choice);
+        return refuse(paths, choice);
     if (choice->may_wait && short_must_wait(paths, choice->query.target, choice->settling, now))
         return PATH_NONE;
     for (unsigned relays = paths->config.relays; relays-- > 0;)
@@ -317,7 +318,7 @@ static enum path_outcome settle_length(struct paths *paths, struct path_choice *
     uint64_t most = 0;
     unsigned best = 0;
     if (wish->relays_exact != RELAYS_DEFAULT)
-        return count_with(choice, wish->relays_exact) > 0 ? PATH_OK : refuse(choice);
+        return count_with(choice, wish->relays_exact) > 0 ? PATH_OK : refuse(paths, choice);
     for (unsigned relays = paths->config.relays; relays <= TOPOLOGY_RELAYS_MAX; relays++) {
         uint64_t n = count_with(choice, relays);
         if (n >= PATH_CHOICES_WANTED) {
@@ -522,15 +523,12 @@ enum path_outcome path_choose(struct paths *paths, const struct path_wish *wish,
                               bool may_wait, struct path_choice *choice) {
     uint64_t target = node_id_prefix(&wish->target);
     guards_update(paths, now);
-    *choice = (struct path_choice){.topology = directory_topology(paths->directory),
-                                   .may_wait = may_wait,
-                                   .settling = is_settling(paths),
-                                   .waiting = paths->n_guards > 0 && guards_up(paths) == 0};
-    /* Relays enough, the target aside, were all of them settled. */
-    choice->hoped =
-        choice->settling &&
-        directory_relays(paths->directory) >
-            (wish->relays_exact != RELAYS_DEFAULT ? wish->relays_exact : paths->config.relays);
+    *choice = (struct path_choice){
+        .topology = directory_topology(paths->directory),
+        .may_wait = may_wait,
+        .settling = is_settling(paths),
+        .wanted = wish->relays_exact != RELAYS_DEFAULT ? wish->relays_exact : paths->config.relays,
+        .waiting = paths->n_guards > 0 && guards_up(paths) == 0};
     choice->query.target = target;
     choice->query.firsts = choice->firsts;
     choice->query.n_firsts = list_firsts(paths, target, choice->firsts);

@@ -93,10 +93,10 @@ struct path_choice {
     struct topology_query query; /* relays: the length settled on */
     uint64_t firsts[NEIGHBOURS_MAX];
     uint64_t apart[NEIGHBOURS_MAX];
-    bool may_wait; /* a short path may be put off */
-    bool settling; /* nodes there are that may not be relays yet */
-    bool hoped;    /* and as many relays as are asked for, were they it */
-    bool waiting;  /* guards there are, but none is up just now */
+    bool may_wait;   /* a short path may be put off */
+    bool settling;   /* nodes there are that may not be relays yet */
+    unsigned wanted; /* relays, at least */
+    bool waiting;    /* guards there are, but none is up just now */
     bool fewer;
     uint64_t hops[HOPS_MAX];
 };

@@ -85,6 +85,10 @@ size_t directory_relays(const struct directory *directory) {
     return directory->n_relays;
 }
 
+bool directory_relays_settling(const struct directory *directory, size_t n) {
+    return directory->settling && directory->n_relays > n;
+}
+
 struct mono directory_settle_due(const struct directory *directory) {
     return directory->settling ? (struct mono){0} : MONO_NEVER;
 }
