@@ -115,7 +115,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     rig_init(&rig);
     rig_end_init(&us, &rig, 0);
     us.verdict = flags & REFUSED ? LINK_FULL : LINK_ACCEPTED;
-    noise_init(&noise, &noise_xxpsk3, flags & THEY_DIAL, "p2pd 1", 6,
+    noise_init(&noise, &noise_xxpsk3, flags & THEY_DIAL, "p2pd 2", 6,
                identity_link_key(rig_identity(&rig, 1)), NULL, us.links->guard.psk);
     if (flags & THEY_DIAL)
         they_dial(&us, &noise, &r, flags);
