@@ -65,7 +65,8 @@ struct directory_entry {
     bool relay, mailbox; /* as it says; neither if it is convicted */
     bool unsettled : 1;  /* its keys are so new that nobody is to be sent through it */
     bool convicted : 1;  /* it signed two versions of one sequence */
-    bool cut_off : 1;    /* at the last look around no links led to it, and nothing newer of it came since */
+    bool
+        cut_off : 1; /* at the last look around no links led to it, and nothing newer of it came since */
     bool
         live; /* its keys hold: counts as a node of the network. Kept entries may have outlived theirs */
     bool kept;   /* pinned, corresponded with or queued for: stays when its keys end */

@@ -20,7 +20,8 @@ struct links {
 int links_send_frame(struct links *links, uint64_t prefix, uint8_t type, const void *body,
                      size_t length, struct mono now) {
     (void)prefix, (void)body, (void)now;
-    if (length > FRAME_BODY_MAX || type < FRAME_ANNOUNCE || (type > FRAME_DIGEST && type != FRAME_PROOF))
+    if (length > FRAME_BODY_MAX || type < FRAME_ANNOUNCE ||
+        (type > FRAME_DIGEST && type != FRAME_PROOF))
         abort();
     return ++links->sent % 8 == 0 ? -ENOBUFS : 0; /* a full queue now and then */
 }
