@@ -71,37 +71,36 @@ static bool bucket_take(struct guard_bucket *bucket, int64_t now_us, uint32_t ra
     return true;
 }
 
-static size_t source_length(const struct address *source) {
-    return address_is_ipv4(source) ? sizeof source->ip : sizeof source->ip / 2;
-}
-
-bool guard_is_same_source(const struct address *a, const struct address *b) {
-    return address_is_ipv4(a) == address_is_ipv4(b) && memcmp(a->ip, b->ip, source_length(a)) == 0;
+uint64_t guard_source(const struct address *address) {
+    uint64_t source; /* the end of an IPv4 address is all of it, and ffff before */
+    memcpy(&source, address->ip + (address_is_ipv4(address) ? 8 : 0), sizeof source);
+    return source;
 }
 
 /* Direct-mapped: sources that fall together share one allowance, or taking turns would renew it. */
-static struct guard_bucket *source_bucket(struct guard *guard, const struct address *source,
-                                          struct mono now) {
-    uint8_t hash[16];
-    uint64_t key;
+static struct guard_bucket *bucket_of(const struct guard *guard, struct guard_bucket *buckets,
+                                      size_t n, const struct address *source, struct mono now) {
+    uint64_t hash[2], key = guard_source(source);
 
-    crypto_generichash(hash, sizeof hash, source->ip, source_length(source),
+    crypto_generichash((uint8_t *)hash, sizeof hash, (const uint8_t *)&key, sizeof key,
                        guard->cookie_secret[0], KEY_LEN);
-    memcpy(&key, hash, sizeof key);
-    struct guard_bucket *bucket = &guard->sources[key % GUARD_SOURCES];
+    struct guard_bucket *bucket = &buckets[hash[0] % n];
     if (!bucket->used)
-        *bucket = (struct guard_bucket){true, now.us, SOURCE_BURST * 1000};
+        *bucket = (struct guard_bucket){now.us, SOURCE_BURST * 1000, true};
     return bucket;
 }
 
 bool guard_admit(struct guard *guard, const struct address *source, struct mono now) {
-    return bucket_take(source_bucket(guard, source, now), now.us, SOURCE_RATE, SOURCE_BURST) &&
+    struct guard_bucket *own = bucket_of(guard, guard->sources, GUARD_SOURCES, source, now);
+    return bucket_take(own, now.us, SOURCE_RATE, SOURCE_BURST) &&
            bucket_take(&guard->all, now.us, ALL_RATE, ALL_BURST);
 }
 
 bool guard_admit_proven(struct guard *guard, const struct address *source, struct mono now) {
-    /* It answers at its address, so its own share is all that need bind it; four times what the unproven get. */
-    return bucket_take(source_bucket(guard, source, now), now.us, 4 * SOURCE_RATE, SOURCE_BURST);
+    /* It answers at its address, so its own share is all that need bind it; four times what the unproven get. A bucket of
+     * another kind than theirs: whoever sends in its name would empty that one. */
+    struct guard_bucket *own = bucket_of(guard, guard->proven, GUARD_PROVEN, source, now);
+    return bucket_take(own, now.us, 4 * SOURCE_RATE, SOURCE_BURST);
 }
 
 void guard_rotate(struct guard *guard, const struct core_random *random, struct mono now) {

@@ -33,17 +33,19 @@ void replay_enter(struct replay_window *window, uint64_t counter);
 
 /* ---- Guard: everything that stands before the first Diffie-Hellman ---- */
 struct guard_bucket {
-    bool used;
     int64_t updated_us;
     uint32_t tokens_milli;
+    bool used;
 };
 #define GUARD_SOURCES 256
+/* More places for those who answer where they say they are: to drain all of them takes as many times a source's rate. */
+#define GUARD_PROVEN 1024
 #define GUARD_SEEN 2048
 struct guard {
     uint8_t mac1_key[KEY_LEN], cookie_key[KEY_LEN], psk[KEY_LEN]; /* secrets: one network's */
     uint8_t cookie_secret[2][KEY_LEN];                            /* now, and the one before */
     struct mono cookie_rotated;
-    struct guard_bucket all, sources[GUARD_SOURCES];
+    struct guard_bucket all, sources[GUARD_SOURCES], proven[GUARD_PROVEN];
     uint64_t seen[GUARD_SEEN]; /* ephemerals of message 1, direct-mapped by their own bits */
     uint32_t seen_minute[GUARD_SEEN];
 };
@@ -53,11 +55,12 @@ void guard_init(struct guard *guard, const uint8_t network_key[KEY_LEN],
 void guard_mac1(const struct guard *guard, const uint8_t *bytes, size_t length,
                 uint8_t ret_mac[MAC_LEN]);
 bool guard_mac1_is_good(const struct guard *guard, const uint8_t *bytes, size_t length);
-/* One source: an IPv4 address or an IPv6 /64, of which anybody has all. */
-bool guard_is_same_source(const struct address *a, const struct address *b);
+/* What stands for a source: an IPv4 address or an IPv6 /64, of which anybody has all. */
+uint64_t guard_source(const struct address *address);
 /* May a handshake from this source be worked on without a cookie (true: a token was taken)? */
 bool guard_admit(struct guard *guard, const struct address *source, struct mono now);
-/* The same for one that showed its cookie: only the source's own share holds. */
+/* The same for one that showed its cookie: only the source's own share holds, and nobody draws on it who cannot hear what is sent
+ * there. */
 bool guard_admit_proven(struct guard *guard, const struct address *source, struct mono now);
 void guard_cookie(struct guard *guard, unsigned which, const struct address *source,
                   uint8_t ret_cookie[COOKIE_LEN]);
@@ -91,6 +94,7 @@ struct session {
     enum session_state state;
     uint32_t local_index, remote_index; /* the low byte of local_index is our table's slot */
     bool initiator, peer_confirmed;     /* confirmed: a cell of its has been opened */
+    bool proven; /* a responder's: message 1 came with our cookie for its source */
     enum link_purpose purpose;
     bool rekey;
     struct address remote, local;

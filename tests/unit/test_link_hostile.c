@@ -145,7 +145,7 @@ static void test_one_source_gets_its_share_only(void **state) {
     (void)state;
     flood(100, one_ipv4);
     assert_int_equal(answers, HELD);
-    assert_int_equal(cookie_answers, 100 - ADMITTED);
+    assert_int_equal(cookie_answers, 100 - HELD);
     assert_int_equal(links_counters(world.ends[1].links)->half_open_refused, ADMITTED - HELD);
 }
 
@@ -154,7 +154,7 @@ static void test_ipv6_network_is_one_source(void **state) {
     (void)state;
     flood(100, one_network);
     assert_int_equal(answers, HELD);
-    assert_int_equal(cookie_answers, 100 - ADMITTED);
+    assert_int_equal(cookie_answers, 100 - HELD);
     assert_int_equal(links_counters(world.ends[1].links)->half_open_refused, ADMITTED - HELD);
     dial(2, 1); /* elsewhere there is room */
     run(US_PER_S);
@@ -168,6 +168,92 @@ static void test_two_networks_are_two_sources(void **state) {
     flood(2, two_networks); /* one past its share, each */
     assert_int_equal(answers, 0);
     assert_int_equal(links_counters(world.ends[1].links)->half_open_refused, 2);
+}
+
+/* ---- In another's name ---- */
+
+/* Message 1 with a good mac, as if `from` had sent it. */
+static void spoof(const struct address *from) {
+    struct session *session;
+    dial(0, 1);
+    struct packet init = world.queue[--world.n];
+    for (unsigned i = 0; i < SESSIONS_MAX; i++)
+        if ((session = world.ends[0].links->sessions[i]))
+            session_free(world.ends[0].links, session);
+    init.from = *from;
+    receive(&world.ends[1], &init);
+}
+
+/* A hundred a second, the k-th from `source(k)`, for so long. */
+static void spoof_for(int64_t for_us, void (*source)(struct address *from, unsigned k)) {
+    static unsigned k;
+    for (int64_t until = world.now_us + for_us; world.now_us < until; run(10 * US_PER_MS)) {
+        struct address from = world.ends[2].address;
+        source(&from, k++);
+        spoof(&from);
+    }
+}
+
+static void the_victim(struct address *from, unsigned k) {
+    from->port = (uint16_t)(k % 2 ? 1024 + k : from->port);
+}
+static void anybody(struct address *from, unsigned k) {
+    memcpy(from->ip + 12, (uint8_t[]){203, 0, (uint8_t)(k >> 8), (uint8_t)k}, 4);
+}
+
+static void must_get_in(int64_t after_us, void (*source)(struct address *from, unsigned k)) {
+    spoof_for(after_us, source);
+    dial(2, 1);
+    spoof_for(3 * US_PER_S, source);
+    assert_int_equal(world.ends[2].ups, 1);
+    assert_true(world.ends[1].links->n_half_open <= 128);
+}
+
+/* Whoever sends in its name takes neither its tokens nor its places: it has its cookie. */
+static void test_floods_in_its_name_keep_nobody_out(void **state) {
+    (void)state;
+    must_get_in(10 * US_PER_S, the_victim);
+}
+
+static void test_floods_in_all_names_keep_nobody_out(void **state) {
+    (void)state;
+    must_get_in(2 * US_PER_S, anybody);
+}
+
+/* A wrong clock is told the time all the same. */
+static void test_floods_in_its_name_do_not_hide_the_time(void **state) {
+    (void)state;
+    world.ends[2].skew_us = -20 * US_PER_MINUTE;
+    sign(&world.ends[2]);
+    spoof_for(10 * US_PER_S, the_victim);
+    dial(2, 1);
+    spoof_for(3 * US_PER_S, the_victim);
+    assert_int_equal(links_counters(world.ends[2].links)->handshakes, 1);
+}
+
+/* Who answers at many addresses may fill the table, and the fullest of them makes room for one that holds less. */
+static void test_proven_sources_share_the_places(void **state) {
+    (void)state;
+    struct links *links = world.ends[1].links;
+    for (unsigned k = 0; k < 128; k++) {
+        struct address from = {.port = 1000};
+        memcpy(from.ip, (uint8_t[16]){[10] = 255, [11] = 255, [12] = 203, [15] = (uint8_t)(k / 16)},
+               16);
+        struct session *session = session_new(links, &from, &world.ends[1].address, now());
+        assert_non_null(session);
+        session->proven = true;
+        session->state = SESSION_RESPONDED;
+        links->n_half_open++;
+        session->retry = mono_add(now(), 5 * US_PER_S);
+    }
+    links_arm(links, mono_add(now(), 5 * US_PER_S));
+    spoof(&world.ends[2].address); /* unproven: there is no room */
+    assert_int_equal(links->counters.half_open_refused, 1);
+    for (unsigned k = 0; k < 20; k++)
+        spoof(&world.ends[2].address); /* from now on cookies are asked for */
+    dial(2, 1);
+    run(US_PER_S);
+    assert_int_equal(world.ends[2].ups, 1);
 }
 
 /* That it was ourselves, or that somebody fell silent, is our own finding: it would make us bar an address, or look for a neighbour
@@ -275,6 +361,10 @@ int main(void) {
         TEST(test_one_source_gets_its_share_only),
         TEST(test_ipv6_network_is_one_source),
         TEST(test_two_networks_are_two_sources),
+        TEST(test_floods_in_its_name_keep_nobody_out),
+        TEST(test_floods_in_all_names_keep_nobody_out),
+        TEST(test_floods_in_its_name_do_not_hide_the_time),
+        TEST(test_proven_sources_share_the_places),
         TEST(test_our_own_findings_are_not_taken_from_the_wire),
         TEST(test_roaming_needs_an_answer),
         TEST(test_copies_of_an_identity_are_told),
