@@ -15,6 +15,7 @@
 /* Minutes held at once are 2 * DROPLIST_MINUTES + 1 = 7; a power of two, so that a minute finds its
  * place by masking. */
 #define RING 8
+#define NEIGHBOURS_MOST 16 /* pool.max is no larger */
 static_assert(RING >= 2 * DROPLIST_MINUTES + 2 && (RING & (RING - 1)) == 0,
               "a ring that holds all minutes");
 
@@ -295,12 +296,20 @@ static struct kept *kept_of(const struct droplist *list, const struct place *pla
     return memcmp(kept->eph, eph, sizeof kept->eph) == 0 ? kept : NULL;
 }
 
+/* A part of the list is kept for each of the most neighbours that there can be, the rest is for all of
+ * them: or eight that use up their eighths would leave nothing to the others. */
 static bool is_full(const struct droplist *list, unsigned neighbour) {
-    size_t share = list->neighbours <= 1 ? list->entries_max : list->entries_max / 8;
+    const size_t own = list->entries_max / (2 * NEIGHBOURS_MOST);
+    size_t common = 0;
 
-    if (share == 0)
-        share = 1;
-    return list->entries >= list->entries_max || list->charged[neighbour] >= share;
+    if (list->entries >= list->entries_max)
+        return true;
+    if (list->neighbours <= 1 || list->charged[neighbour] < own)
+        return false;
+    for (size_t i = 0; i < DROPLIST_NEIGHBOURS; i++)
+        common += list->charged[i] > own ? list->charged[i] - own : 0;
+    return list->charged[neighbour] >= droplist_share(list->entries_max) ||
+           common >= list->entries_max - NEIGHBOURS_MOST * own;
 }
 
 /* Turn a kept entry into a fingerprint and return it for another use; single-packet ones first,
@@ -367,6 +376,10 @@ static enum drop enter_known(struct droplist *list, const struct place *place, s
         queue_append(list, reference);
     }
     return DROP_NONE;
+}
+
+size_t droplist_share(size_t entries_max) {
+    return entries_max >= 8 ? entries_max / 8 : 1;
 }
 
 struct droplist *droplist_new(size_t entries_max, const struct core_random *random) {

@@ -3,8 +3,9 @@
  * Not the broadcast ids: those age by time.
  *
  * Threat: a neighbour floods with fresh ephs to make us forget, or to starve others. Nothing is
- * forgotten early: at the bound (entries, or a neighbour's eighth) new ephs are refused. Implements
- * p2pd-protocol(7) ONION, drop list. */
+ * forgotten early: at the bound (entries, a neighbour's eighth, or beyond a 32nd what all may have) new ephs are
+ * refused. What floods by way of an honest neighbour is that neighbour's to ration
+ * (ration.h). Implements p2pd-protocol(7) ONION, drop list. */
 #ifndef P2PD_DROPLIST_H
 #define P2PD_DROPLIST_H
 
@@ -22,6 +23,9 @@ struct droplist;
  * DROPLIST_KEPT_BYTES at most. NULL: no memory. */
 struct droplist *droplist_new(size_t entries_max, const struct core_random *random);
 void droplist_free(struct droplist *list);
+
+/* Of so many entries, what one neighbour of several may use. */
+size_t droplist_share(size_t entries_max);
 
 /* Before the Diffie-Hellman. Returns 0 with *ret_prk = NULL (never seen) or the kept prk (borrowed
  * until something is entered or forgotten); DROP_DUPLICATE: an evicted eph, all under it is refused; DROP_LIMIT: new,

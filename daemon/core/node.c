@@ -180,6 +180,7 @@ struct node *node_new(const struct node_config *config, const struct node_boot *
     node->publisher.sequence = boot->sequence;
     budget_init(&node->budget, config->memory_max);
     share_init(&node->share, config->relay_paths);
+    ration_init(&node->ration);
     node->effects = effects_new();
     node->peelings = sodium_malloc(NODE_BATCH * sizeof *node->peelings);
     if (!node->effects || !node->peelings || !make_low_rooms(node, config) ||
@@ -350,7 +351,7 @@ static void do_chores(struct node *node) {
         node->publisher.dirty = true;
     node_store_mail_key(node);
     node_tell_doubled(node);
-    droplist_advance(node->droplist, wall_minute(node->wall), links_count(node->links, true));
+    node_advance_droplist(node);
     directory_look_around(node->directory, node->wall);
     if (directory_expire(node->directory, node->wall) > 0)
         pool_news(node->pool);

@@ -8,9 +8,18 @@
 #include <assert.h>
 #include <sodium.h>
 
+static_assert(LINK_SLOTS <= RATION_NEIGHBOURS && LINK_SLOTS <= DROPLIST_NEIGHBOURS,
+              "a neighbour is known by its slot");
+
 /* What they take, about. */
 #define EXCHANGE_NS 32000u
 #define PEEL_NS 1500
+
+void node_advance_droplist(struct node *node) {
+    unsigned links = links_count(node->links, true);
+    droplist_advance(node->droplist, wall_minute(node->wall), links);
+    ration_configure(&node->ration, droplist_share(node->config.droplist_entries), links);
+}
 
 /* ---- Looking up ---- */
 
@@ -81,6 +90,26 @@ static void peel(void *item) {
 
 /* ---- Sending on ---- */
 
+/* Would the next hop have to remember one eph more, and has it had its ration of them? Asked before the eph is entered here, so that
+ * the path can be tried again. A packet that will be refused for its minute, or has no way on, takes nothing. */
+static bool is_beyond_ration(struct node *node, const struct peeling *peeling) {
+    const struct onion_peeled *peeled = &peeling->peeled;
+    const uint8_t *known = NULL;
+    int64_t life = peeling->epoch * (EPOCH_US / US_PER_MINUTE) + peeled->slot -
+                   wall_minute(node->wall) + DROPLIST_MINUTES + 1;
+
+    if ((!peeling->fresh && !peeling->first) || peeled->command != ONION_FORWARD || life < 1 ||
+        life > 2 * DROPLIST_MINUTES + 1)
+        return false;
+    const struct link_view *next = links_find(node->links, peeled->next);
+    return next && next->slot != peeling->slot &&
+           droplist_find(node->droplist, onion_eph(peeling->packet), peeling->slot, &known) ==
+               DROP_NONE &&
+           !known &&
+           !ration_take(&node->ration, peeling->slot, next->slot, life, &node->config.random,
+                        node->now);
+}
+
 static enum drop forward(struct node *node, const struct peeling *peeling) {
     if (!node->config.relay || peeling->peeled.next == peeling->from) {
         links_onion_cancel(node->links, peeling->out);
@@ -96,6 +125,8 @@ static enum drop finish(struct node *node, const struct peeling *peeling) {
     const struct onion_peeled *peeled = &peeling->peeled;
     enum drop drop = peeling->drop;
 
+    if (drop == DROP_NONE && is_beyond_ration(node, peeling))
+        drop = DROP_LIMIT;
     if (drop == DROP_NONE)
         drop = droplist_enter(node->droplist, onion_eph(peeling->packet), peeling->prk,
                               peeling->epoch * (EPOCH_US / US_PER_MINUTE) + peeled->slot,

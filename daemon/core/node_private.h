@@ -18,6 +18,7 @@
 #include "daemon/core/path.h"
 #include "daemon/core/policy.h"
 #include "daemon/core/pool.h"
+#include "daemon/core/ration.h"
 #include "daemon/core/relay.h"
 #include "daemon/core/share.h"
 #include "daemon/core/strangers.h"
@@ -110,6 +111,7 @@ struct node {
     struct gossip *gossip;
     struct relay *relay;
     struct share share;       /* of the public-key work that packets cost */
+    struct ration ration;     /* of the new paths that go on from here */
     struct peeling *peelings; /* NODE_BATCH, in locked memory */
     size_t n_peelings, n_fresh;
     struct outbox *outbox;
@@ -179,6 +181,8 @@ void node_mail_key_stored(struct node *node, int error);
 /* An onion packet came over a link: it is looked up, and peeled by the next node_peel(), which counts what it drops. Its bytes stay
  * until then. */
 enum drop node_onion(struct node *node, unsigned slot, uint64_t from, const uint8_t *packet);
+/* Minutes that are over are forgotten; what neighbours may use goes by how many there are. */
+void node_advance_droplist(struct node *node);
 /* Peel those that wait and send each where it goes. Before the drop list or our keys change. */
 void node_peel(struct node *node);
 

@@ -53,7 +53,7 @@ static void renew_keys(struct node *node) {
     }
     identity_renew(node->identity, node->wall);
     inbox_renew(node->inbox);
-    droplist_advance(node->droplist, wall_minute(node->wall), links_count(node->links, true));
+    node_advance_droplist(node);
     node_sign(node);
     reconcile(node);
     node->publisher.dirty = node->publisher.pressing = true;
@@ -437,7 +437,7 @@ static void take_descriptor(struct node *node, const struct link_event *event) {
 
 static void take_up(struct node *node, const struct link_event *event) {
     directory_handshaken(node->directory, &event->link.id, &event->link.address, node->wall);
-    droplist_advance(node->droplist, wall_minute(node->wall), links_count(node->links, true));
+    node_advance_droplist(node);
     if (links_count(node->links, true) == 1)
         node->publisher.linked = node->now;
     node_links_changed(node, false);

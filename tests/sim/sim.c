@@ -128,7 +128,7 @@ struct sim *sim_new(uint64_t seed, unsigned hosts) {
         random_bytes(&sim->random, host->config.node_seed, 32);
         random_bytes(&sim->random, host->config.link_secret, 32);
         memset(host->config.network_key, 7, 32);
-        host->config.droplist_entries = 65536;
+        host->config.droplist_entries = 1u << 20;
         host->address = (struct address){
             .ip = {[10] = 0xff, 0xff, 10, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i},
             .port = ADDRESS_PORT_DEFAULT};

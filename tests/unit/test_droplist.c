@@ -259,6 +259,21 @@ static void test_neighbours_share(void **state) {
     droplist_free(list);
 }
 
+/* As many as may flood: there is always some room for who has little. */
+static void test_flooding_neighbours_leave_some(void **state) {
+    struct droplist *const list = list_new(80000, 16);
+    uint64_t n = 0;
+
+    (void)state;
+    for (unsigned neighbour = 0; neighbour < 15; neighbour++)
+        for (unsigned k = 0; k < 20000; k++)
+            enter(list, n++, NOW, 0, neighbour);
+    for (unsigned k = 0; k < 80000 / 32; k++)
+        assert_int_equal(enter(list, n++, NOW, 0, 15), DROP_NONE);
+    assert_int_equal(enter(list, n++, NOW, 0, 15), DROP_LIMIT);
+    droplist_free(list);
+}
+
 static void test_tiny_bounds(void **state) {
     struct droplist *list = list_new(1, 2);
 
@@ -380,15 +395,18 @@ struct model {
 
 static enum drop model_enter(struct model *model, size_t n, int64_t minute, uint16_t index,
                              unsigned neighbour) {
-    size_t entries = 0, charged = 0;
+    size_t entries = 0, common = 0, charged[9] = {0};
 
     for (size_t i = 0; i < MODEL_EPHS; i++) {
         entries += model->minute[i] != 0;
-        charged += model->minute[i] != 0 && model->neighbour[i] == neighbour;
+        charged[model->neighbour[i]] += model->minute[i] != 0;
     }
+    for (size_t i = 0; i < 9; i++)
+        common += charged[i] > 12 ? charged[i] - 12 : 0;
     if (minute < model->now - 3 || minute > model->now + 3)
         return DROP_TIME;
-    if (model->minute[n] == 0 && (entries >= 400 || charged >= 50))
+    if (model->minute[n] == 0 && (entries >= 400 || charged[neighbour] >= 50 ||
+                                  (charged[neighbour] >= 12 && common >= 400 - 16 * 12)))
         return DROP_LIMIT;
     if (model->minute[n] != 0 && model->minute[n] != minute)
         return DROP_TIME;
@@ -452,6 +470,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_time_goes_back),
         cmocka_unit_test(test_entries_max),
         cmocka_unit_test(test_neighbours_share),
+        cmocka_unit_test(test_flooding_neighbours_leave_some),
         cmocka_unit_test(test_tiny_bounds),
         cmocka_unit_test(test_kept_bound),
         cmocka_unit_test(test_eviction_order),

@@ -1,4 +1,4 @@
-/* link: daemon/core/node_peel daemon/core/identity daemon/core/noise daemon/core/onion daemon/core/droplist daemon/core/share daemon/core/base shared/address */
+/* link: daemon/core/node_peel daemon/core/identity daemon/core/noise daemon/core/onion daemon/core/droplist daemon/core/share daemon/core/ration daemon/core/base shared/address */
 /* Packets peeled together: each has the fate that it would have alone, in the order in which they came, and every cell that was begun is
  * sent or given back. */
 #include <setjmp.h>
@@ -45,6 +45,15 @@ enum drop relay_packet(struct relay *relay, unsigned from, uint64_t to, uint8_t 
     f.to[f.sent++] = to;
     return DROP_NONE;
 }
+const struct link_view *links_find(const struct links *links, uint64_t prefix) {
+    static const struct link_view next = {.slot = 5};
+    (void)links;
+    return prefix == NEXT ? &next : NULL;
+}
+unsigned links_count(const struct links *links, bool established) {
+    (void)links, (void)established;
+    return 2;
+}
 enum drop node_deliver(struct node *node, unsigned slot, const struct onion_peeled *peeled,
                        int64_t epoch) {
     (void)node, (void)slot, (void)epoch;
@@ -84,7 +93,9 @@ static int set_up(void **state) {
     f.node.identity = identity_new(seeds[0], seeds[1], &f.node.config.random);
     identity_advance(f.node.identity, f.node.wall);
     f.node.droplist = droplist_new(1000, &f.node.config.random);
-    droplist_advance(f.node.droplist, wall_minute(f.node.wall), 1);
+    f.node.config.droplist_entries = 1u << 20;
+    ration_init(&f.node.ration);
+    node_advance_droplist(&f.node);
     f.node.peelings = sodium_malloc(NODE_BATCH * sizeof *f.node.peelings);
     share_init(&f.node.share, 1000000);
     return 0;
@@ -254,6 +265,33 @@ static void test_limits(void **state) {
     assert_int_equal(f.sent, 2);
 }
 
+/* Beyond the ration of new paths to the next hop they are refused, and not entered: the same may be tried again. A path that passed
+ * goes on. */
+static void test_new_paths_are_rationed(void **state) {
+    struct onion_layer layers[3][2];
+    uint8_t packets[4][ONION_LEN];
+    (void)state;
+    f.node.config.droplist_entries =
+        8; /* one at once of what is left for all, and one of its own part */
+    node_advance_droplist(&f.node);
+    for (unsigned i = 0; i < 3; i++) {
+        key_path(layers[i]);
+        build(layers[i], 2, 0, "x", packets[i]);
+        assert_int_equal(node_onion(&f.node, 0, FROM, packets[i]), DROP_NONE);
+    }
+    build(layers[0], 2, 1, "y", packets[3]);
+    node_peel(&f.node);
+    assert_int_equal(f.sent, 2);
+    assert_int_equal(f.drops[DROP_LIMIT], 1);
+    assert_int_equal(node_onion(&f.node, 0, FROM, packets[3]), DROP_NONE); /* of one that passed */
+    node_peel(&f.node);
+    assert_int_equal(f.sent, 3);
+    f.node.now.us += 4 * US_PER_MINUTE;
+    assert_int_equal(node_onion(&f.node, 0, FROM, packets[2]), DROP_NONE);
+    node_peel(&f.node);
+    assert_int_equal(f.sent, 4);
+}
+
 int main(void) {
     if (sodium_init() < 0)
         return 1;
@@ -265,6 +303,7 @@ int main(void) {
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_what_is_ours_and_what_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_limits, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_new_paths_are_rationed, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

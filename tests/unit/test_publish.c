@@ -120,8 +120,8 @@ struct droplist *droplist_new(size_t entries, const struct core_random *random) 
 void droplist_free(struct droplist *droplist) {
     (void)droplist;
 }
-void droplist_advance(struct droplist *droplist, int64_t minute, unsigned neighbours) {
-    (void)droplist, (void)minute, (void)neighbours;
+void node_advance_droplist(struct node *node) {
+    (void)node;
 }
 void node_count(struct node *node, enum drop drop) {
     (void)node, (void)drop;
