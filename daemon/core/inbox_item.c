@@ -50,8 +50,6 @@ enum parcel_reason in_check_items(struct inbox *inbox, struct in_parcel *parcel,
     size_t n = 0;
     enum parcel_reason reason = PARCEL_REASON_NONE;
     enum drop drop = parcel_get_head(&reader, &sender);
-    if (drop == DROP_NONE && wire_left(&reader) == 0)
-        drop = DROP_MALFORMED;
     while (drop == DROP_NONE && !reason && wire_left(&reader) > 0) {
         drop = parcel_get_item(&reader, &item);
         if (drop == DROP_NONE && item.kind == 0)
@@ -59,6 +57,9 @@ enum parcel_reason in_check_items(struct inbox *inbox, struct in_parcel *parcel,
         if (drop == DROP_NONE)
             reason = look_at(inbox, parcel, &item, n++ == 0 && is_at_end(&reader));
     }
+    /* Padding alone: nothing would be put, and no result of the store's ever let it go. */
+    if (drop == DROP_NONE && !reason && n == 0)
+        drop = DROP_MALFORMED;
     return reason                 ? reason
            : drop == DROP_NONE    ? PARCEL_REASON_NONE
            : drop == DROP_VERSION ? PARCEL_REASON_VERSION

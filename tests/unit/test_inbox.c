@@ -509,6 +509,28 @@ static void test_padding(void **state) {
     }
 }
 
+/* The head alone, and the head and zeros: there is nothing in it to store, and it is not held for ever. */
+static void test_padding_alone(void **state) {
+    (void)state;
+    static uint8_t plain[2000];
+    static const size_t lengths[] = {PARCEL_HEAD_LEN, PARCEL_HEAD_LEN + 1, 700, 2000};
+    for (unsigned i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        struct sent sent;
+        struct wire_writer writer = wire_writer(plain, sizeof plain);
+        parcel_put_head(&writer, &fake_identities[1].id);
+        memset(writer.at, 0, wire_room(&writer));
+        seal_plain(&sent, 1, plain, lengths[i]);
+        send_all(&sent);
+        assert_int_equal(effects.n_ops, 0);
+        assert_int_equal(budget.used, 0);
+        assert_int_equal(flush(), 1);
+        struct parcel_receipt receipt = last_receipt(0);
+        assert_int_equal(receipt.status, PARCEL_REFUSED);
+        assert_int_equal(receipt.reason, PARCEL_REASON_MALFORMED);
+        assert_true(parcel_receipt_is_authentic(&receipt, sent.receipt_key));
+    }
+}
+
 static void test_receipts_share_an_onion(void **state) {
     (void)state;
     static struct sent sent[30];
@@ -1115,6 +1137,7 @@ int main(int argc, char **argv) {
         TEST(test_arrivals),
         TEST(test_arrivals_wrap),
         TEST(test_padding),
+        TEST(test_padding_alone),
         TEST(test_receipts_share_an_onion),
         TEST(test_refusals),
         TEST(test_items_are_bounded),
