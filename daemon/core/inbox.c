@@ -244,14 +244,16 @@ static enum drop parcel_finish(struct inbox *inbox, struct in_parcel *parcel,
     }
     in_verdicts_write(parcel, reason, key);
     sodium_memzero(key, sizeof key);
-    if (!reason && in_put_items(inbox, parcel, length, entry, descriptor.name, wall) == 0) {
+    bool failed = !reason && in_put_items(inbox, parcel, length, entry, descriptor.name, wall) != 0;
+    if (parcel->puts > 0) {
+        assert(!failed);
         in_receipt_expect(inbox, &entry->id, now, wall);
         return DROP_NONE;
     }
-    if (reason)
+    if (!failed) /* refused, or all of it was over */
         in_conclude(inbox, parcel, reason, now, wall);
     parcel_free(inbox, parcel);
-    return reason ? DROP_NONE : DROP_LIMIT;
+    return failed ? DROP_LIMIT : DROP_NONE;
 }
 
 /* ---- Shards ---- */

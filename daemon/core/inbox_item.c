@@ -80,6 +80,13 @@ static struct wall remember_until(const struct inbox *inbox, const struct parcel
     return (struct wall){until.us + inbox->config.limits.tombstone_us};
 }
 
+/* Its tombstone, had it come before, may be gone by now: a mailbox holds what was sealed to a mail key for weeks, and may bring it
+ * again on any of their days. Its sender has given it up a day ago. */
+bool in_is_over(const struct inbox *inbox, const struct parcel_item *item, struct wall wall) {
+    int64_t given_up_us = wall.us - inbox->config.limits.tombstone_us;
+    return given_up_us > 0 && item->expires_ms <= (uint64_t)(given_up_us / US_PER_MS);
+}
+
 void in_file_head(const struct parcel_item *item, struct file_head *ret_head) {
     memset(ret_head, 0, sizeof *ret_head);
     memcpy(ret_head->digest, item->digest, FILE_DIGEST_LEN);
@@ -136,9 +143,10 @@ int in_put_items(struct inbox *inbox, struct in_parcel *parcel, size_t length,
     struct parcel_item item;
     parcel_get_head(&reader, &sender);
     while (parcel_get_item(&reader, &item) == DROP_NONE && item.kind) {
-        if (item.kind == KIND_FILE && hold_file_head(inbox, parcel, &item))
+        bool is_left_out = item.kind == KIND_MAIL || in_is_over(inbox, &item, wall);
+        if (!is_left_out && item.kind == KIND_FILE && hold_file_head(inbox, parcel, &item))
             return -ENOMEM;
-        if (item.kind != KIND_MAIL) {
+        if (!is_left_out) {
             parcel->puts++;
             in_put_item(inbox, &parcel->op,
                         &(struct in_origin){&sender, &address, name, parcel->file, false}, &item,

@@ -90,6 +90,8 @@ static void put(struct inbox *inbox, struct in_parcel *parcel, const struct in_m
         address = directory_address(inbox->config.directory, entry);
     }
     while (wire_left(&reader) > 0 && parcel_get_item(&reader, &item) == DROP_NONE && item.kind) {
+        if (in_is_over(inbox, &item, wall))
+            continue;
         parcel->puts++;
         in_put_item(inbox, &parcel->op,
                     &(struct in_origin){&mail->sender.id, &address, sender.name, NULL, false},

@@ -190,7 +190,9 @@ enum parcel_reason in_check_item(const struct inbox *inbox, const struct node_id
 void in_file_head(const struct parcel_item *item, struct file_head *ret_head);
 void in_put_item(struct inbox *inbox, const struct in_op *op, const struct in_origin *origin,
                  const struct parcel_item *item, struct wall wall);
-/* All of a parcel that was found good. 0 or -ENOMEM: nothing was put. */
+/* Is its life over, tombstone included? Such an item is answered as one that is there, and not stored: it may have been. */
+bool in_is_over(const struct inbox *inbox, const struct parcel_item *item, struct wall wall);
+/* All of a parcel that was found good, but for what is over: parcel->puts says how many were put. 0 or -ENOMEM: nothing was. */
 int in_put_items(struct inbox *inbox, struct in_parcel *parcel, size_t length,
                  const struct directory_entry *entry, const char *name, struct wall wall);
 void in_verdicts_write(struct in_parcel *parcel, enum parcel_reason reason,

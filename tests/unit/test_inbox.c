@@ -94,7 +94,8 @@ static void seal_shards(struct sent *sent, unsigned from, uint64_t first, unsign
     struct wire_writer writer = wire_writer(plain, sizeof plain);
     parcel_put_head(&writer, &fake_identities[from].id);
     for (unsigned i = 0; i < n; i++) {
-        struct parcel_item item = {.kind = KIND_MESSAGE,
+        struct parcel_item item = {.expires_ms = UINT64_MAX,
+                                   .kind = KIND_MESSAGE,
                                    .sequence = first + i,
                                    .sent_ms = 5000,
                                    .total = size,
@@ -489,7 +490,8 @@ static void test_arrivals_wrap(void **state) {
 static void test_padding(void **state) {
     (void)state;
     static uint8_t plain[2000];
-    struct parcel_item item = {.kind = KIND_MESSAGE, .total = 10, .length = 10, .bytes = body};
+    struct parcel_item item = {
+        .expires_ms = UINT64_MAX, .kind = KIND_MESSAGE, .total = 10, .length = 10, .bytes = body};
     for (unsigned dirty = 0; dirty < 2; dirty++) {
         struct sent sent;
         struct wire_writer writer = wire_writer(plain, sizeof plain);
@@ -531,6 +533,39 @@ static void test_padding_alone(void **state) {
     }
 }
 
+/* Given up by its sender longer ago than a tombstone stands: answered as one that is here, and not stored. */
+static void test_what_is_over_is_not_stored(void **state) {
+    (void)state;
+    static uint8_t plain[2000];
+    for (unsigned i = 0; i < 4; i++) { /* both, the second, the first, none */
+        struct sent sent;
+        struct wire_writer writer = wire_writer(plain, sizeof plain);
+        parcel_put_head(&writer, &fake_identities[1].id);
+        for (unsigned k = 0; k < 2; k++) {
+            int64_t ago = US_PER_HOUR - (i >> k & 1 ? US_PER_MS : 0);
+            struct parcel_item item = {.kind = KIND_MESSAGE,
+                                       .id = {{(uint8_t)i, (uint8_t)k}},
+                                       .expires_ms =
+                                           (uint64_t)wall_ms((struct wall){wall_now().us - ago}),
+                                       .total = 10,
+                                       .length = 10,
+                                       .bytes = body};
+            parcel_put_item(&writer, &item);
+        }
+        seal_plain(&sent, 1, plain, wire_length(&writer));
+        send_all(&sent);
+        unsigned expected = (i & 1) + (i >> 1);
+        assert_int_equal(effects.n_ops, expected);
+        for (; expected > 0; expected--) {
+            assert_int_equal(flush(), 0);
+            give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+        }
+        assert_int_equal(flush(), 1);
+        assert_int_equal(last_receipt(0).status, PARCEL_COMPLETE);
+        assert_int_equal(budget.used, 0);
+    }
+}
+
 static void test_receipts_share_an_onion(void **state) {
     (void)state;
     static struct sent sent[30];
@@ -552,8 +587,12 @@ static void test_refusals(void **state) {
     (void)state;
     struct sent sent;
     static uint8_t plain[PARCEL_PLAIN_MAX];
-    struct parcel_item item = {
-        .kind = KIND_MESSAGE, .sequence = 1, .total = 100000, .length = 10, .bytes = body};
+    struct parcel_item item = {.expires_ms = UINT64_MAX,
+                               .kind = KIND_MESSAGE,
+                               .sequence = 1,
+                               .total = 100000,
+                               .length = 10,
+                               .bytes = body};
     for (unsigned i = 0; i < 4; i++) {
         struct wire_writer writer = wire_writer(plain, sizeof plain);
         parcel_put_head(&writer, &fake_identities[1].id);
@@ -714,8 +753,12 @@ static void test_done_memory_is_bounded(void **state) {
 
 static void test_local(void **state) {
     (void)state;
-    struct parcel_item item = {
-        .kind = KIND_MESSAGE, .sequence = 1, .total = 5, .length = 5, .bytes = body};
+    struct parcel_item item = {.expires_ms = UINT64_MAX,
+                               .kind = KIND_MESSAGE,
+                               .sequence = 1,
+                               .total = 5,
+                               .length = 5,
+                               .bytes = body};
     struct address address = {.port = 9};
     struct message_id id;
     int error;
@@ -1032,7 +1075,8 @@ static void seal_file(struct sent *sent, bool with_message) {
     static uint8_t plain[PARCEL_PLAIN_MAX];
     struct wire_writer writer = wire_writer(plain, sizeof plain);
     static const uint8_t digest[FILE_DIGEST_LEN] = {9, 9};
-    struct parcel_item item = {.kind = KIND_FILE,
+    struct parcel_item item = {.expires_ms = UINT64_MAX,
+                               .kind = KIND_FILE,
                                .sequence = 1,
                                .sent_ms = 5000,
                                .total = UINT64_C(1) << 40, /* message_max is none of its business */
@@ -1045,7 +1089,8 @@ static void seal_file(struct sent *sent, bool with_message) {
     parcel_put_head(&writer, &fake_identities[1].id);
     assert_non_null(parcel_put_item(&writer, &item));
     if (with_message) {
-        item = (struct parcel_item){.kind = KIND_MESSAGE, .total = 1, .length = 1, .bytes = body};
+        item = (struct parcel_item){
+            .expires_ms = UINT64_MAX, .kind = KIND_MESSAGE, .total = 1, .length = 1, .bytes = body};
         assert_non_null(parcel_put_item(&writer, &item));
     }
     seal_plain(sent, 1, plain, wire_length(&writer));
@@ -1138,6 +1183,7 @@ int main(int argc, char **argv) {
         TEST(test_arrivals_wrap),
         TEST(test_padding),
         TEST(test_padding_alone),
+        TEST(test_what_is_over_is_not_stored),
         TEST(test_receipts_share_an_onion),
         TEST(test_refusals),
         TEST(test_items_are_bounded),

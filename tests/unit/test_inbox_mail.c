@@ -46,6 +46,7 @@ struct letter { /* and what may be wrong with it */
     uint32_t day;
     enum message_kind kind;
     uint32_t n, size, cut; /* messages, their size, bytes that are missing of the last */
+    int64_t given_up_us;   /* so long ago; 0: not yet */
 };
 static const struct letter good = {.from = 2,
                                    .descriptor_of = 2,
@@ -64,7 +65,11 @@ static size_t write_mail(const struct letter *letter, uint8_t *out) {
     struct wire_writer writer = wire_writer(plain, sizeof plain);
     mail_put_head(&writer, &head);
     for (uint32_t i = 0; i < letter->n; i++) {
-        struct parcel_item item = {.kind = letter->kind,
+        struct parcel_item item = {.expires_ms = letter->given_up_us
+                                                     ? (uint64_t)wall_ms((struct wall){
+                                                           wall_now().us - letter->given_up_us})
+                                                     : UINT64_MAX,
+                                   .kind = letter->kind,
                                    .id = {{(uint8_t)(i + 1), (uint8_t)letter->from}},
                                    .sequence = i + 1,
                                    .total = letter->size,
@@ -93,7 +98,8 @@ static void deliver(const struct letter *letters, unsigned n, uint32_t missing) 
     parcel_put_head(&writer, &fake_identities[1].id);
     for (unsigned i = 0; i < n; i++) {
         size_t length = write_mail(&letters[i], mails[i]);
-        struct parcel_item item = {.kind = KIND_MAIL,
+        struct parcel_item item = {.expires_ms = UINT64_MAX,
+                                   .kind = KIND_MAIL,
                                    .id = mail_id(mails[i], length),
                                    .total = length,
                                    .length = (uint32_t)length - missing,
@@ -256,6 +262,37 @@ static void test_refused_if_it_is_not_what_it_says(void **state) {
         give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
 }
 
+/* A message whose tombstone may have gone while the mail key that opens it has not: it may have been here. */
+static void test_what_is_over_is_not_stored_again(void **state) {
+    (void)state;
+    struct letter late = good;
+    uint8_t reason;
+    late.given_up_us = US_PER_HOUR - US_PER_S; /* its tombstone stands for an hour */
+    deliver(&late, 1, 0);
+    assert_int_equal(effects.n_ops, 2);
+    while (effects.n_ops > 0) {
+        assert_true(effects.ops[0].op.in_put.tombstone_until.us > wall_now().us);
+        give((struct store_result){.in_outcome = STORE_IN_DUPLICATE});
+    }
+    assert_int_equal(receipted(&reason), PARCEL_COMPLETE);
+    fake_wire_n = 0;
+    late.given_up_us = US_PER_HOUR;
+    deliver(&late, 1, 0);
+    assert_int_equal(effects.n_ops, 0);
+    assert_int_equal(receipted(&reason), PARCEL_COMPLETE); /* and the mailbox lets it go */
+    assert_int_equal(inbox_waiting(inbox), 0);
+    fake_wire_n = 0;
+    struct letter letters[2] = {late, good};
+    letters[1].from = letters[1].descriptor_of = letters[1].link_of = 3;
+    deliver(letters, 2, 0);
+    assert_int_equal(effects.n_ops, 2); /* of the other */
+    assert_memory_equal(&effects.ops[0].op.in_put.sender, &fake_identities[3].id, NODE_ID_LEN);
+    give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+    assert_int_equal(receipted(&reason), 0);
+    give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+    assert_int_equal(receipted(&reason), PARCEL_COMPLETE);
+}
+
 static void test_one_bad_one_spoils_the_parcel(void **state) {
     (void)state;
     struct letter letters[2] = {good, good};
@@ -274,6 +311,7 @@ int main(int argc, char **argv) {
         TEST(test_of_several_senders_at_once),
         TEST(test_nothing_is_said_when_the_store_fails),
         TEST(test_refused_if_it_is_not_what_it_says),
+        TEST(test_what_is_over_is_not_stored_again),
         TEST(test_one_bad_one_spoils_the_parcel),
     };
     fake_arguments(argc, argv);
