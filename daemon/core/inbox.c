@@ -6,6 +6,7 @@
 #include <assert.h>
 
 #define KEYS_HELD 256
+#define GUESSES_HELD 16
 #define KEYS_CHECK_US (EPOCH_US / 4)
 #define EVICT_LOOKS 64 /* parcels compared before one of them goes */
 
@@ -13,24 +14,66 @@ void in_store(struct inbox *inbox, const struct store_op *operation, const struc
     effects_store(inbox->config.effects, operation, OWNER_INBOX, (uint64_t)(uintptr_t)op);
 }
 
-const struct parcel_secret *in_secret(struct inbox *inbox, const struct directory_entry *sender,
-                                      int64_t epoch, struct mono now) {
+bool in_may_exchange(struct inbox *inbox, unsigned from, struct mono now) {
+    return !inbox->config.share || share_take(inbox->config.share, from, now);
+}
+
+/* Found in the one table or the other, or computed for `into`, if the neighbour that asks for it may. */
+static const struct parcel_secret *get_secret(struct inbox *inbox, struct parcel_keys *into,
+                                              const struct parcel_peer *peer, unsigned from,
+                                              struct mono now) {
+    const struct parcel_secret *secret = parcel_keys_renew(inbox->keys, peer);
+    if (!secret)
+        secret = parcel_keys_renew(inbox->guesses, peer);
+    if (secret || !in_may_exchange(inbox, from, now))
+        return secret;
+    inbox->keys_check = mono_min(inbox->keys_check, mono_add(now, KEYS_CHECK_US));
+    return parcel_keys_add(into, peer);
+}
+
+static struct parcel_peer peer_of(const struct inbox *inbox, const struct directory_entry *sender,
+                                  const struct descriptor *descriptor, int64_t epoch) {
+    return (struct parcel_peer){.id = &sender->id,
+                                .stamp = directory_stamp(sender),
+                                .epoch = epoch,
+                                .public_key = descriptor->link_key,
+                                .secret = identity_epoch_key(inbox->config.identity, epoch)->secret,
+                                .self = &inbox->self,
+                                .is_sender = true};
+}
+
+const struct parcel_secret *in_secret(struct inbox *inbox, const struct in_parcel *parcel,
+                                      const struct directory_entry *sender, struct mono now) {
     const struct parcel_secret *secret =
-        parcel_keys_find(inbox->keys, &sender->id, directory_stamp(sender), epoch);
-    const struct noise_keypair *own = identity_epoch_key(inbox->config.identity, epoch);
+        parcel_keys_find(inbox->keys, &sender->id, directory_stamp(sender), parcel->epoch);
     struct descriptor descriptor;
-    if (secret || !own)
+    if (secret || !identity_epoch_key(inbox->config.identity, parcel->epoch))
         return secret;
     directory_descriptor(sender, &descriptor);
-    struct parcel_peer peer = {.id = &sender->id,
-                               .stamp = directory_stamp(sender),
-                               .epoch = epoch,
-                               .public_key = descriptor.link_key,
-                               .secret = own->secret,
-                               .self = &inbox->self,
-                               .is_sender = true};
-    inbox->keys_check = mono_min(inbox->keys_check, mono_add(now, KEYS_CHECK_US));
-    return parcel_keys_add(inbox->keys, &peer);
+    struct parcel_peer peer = peer_of(inbox, sender, &descriptor, parcel->epoch);
+    return get_secret(inbox, inbox->keys, &peer, parcel->from, now);
+}
+
+/* Is the shard of whom it names? Nobody knows before there is a secret with that one, and anybody may name
+ * anybody: what is computed for a guess drives out other guesses alone. */
+static enum drop authenticate(struct inbox *inbox, const struct parcel_shard *shard,
+                              const struct directory_entry *sender, unsigned from, int64_t epoch,
+                              struct mono now) {
+    const struct parcel_secret *secret =
+        parcel_keys_find(inbox->keys, &sender->id, directory_stamp(sender), epoch);
+    struct descriptor descriptor;
+    if (secret)
+        return parcel_shard_is_authentic(shard, secret->shard_key) ? DROP_NONE : DROP_AUTH;
+    directory_descriptor(sender, &descriptor);
+    struct parcel_peer peer = peer_of(inbox, sender, &descriptor, epoch);
+    secret = get_secret(inbox, inbox->guesses, &peer, from, now);
+    if (!secret)
+        return DROP_LIMIT;
+    if (!parcel_shard_is_authentic(shard, secret->shard_key))
+        return DROP_AUTH;
+    if (parcel_keys_find(inbox->guesses, &sender->id, directory_stamp(sender), epoch))
+        parcel_keys_move(inbox->keys, inbox->guesses, &peer);
+    return DROP_NONE;
 }
 
 /* ---- Senders and their parcels ---- */
@@ -220,7 +263,7 @@ static enum drop parcel_finish(struct inbox *inbox, struct in_parcel *parcel,
     struct descriptor descriptor;
     size_t length = 0;
     uint8_t key[KEY_LEN];
-    const struct parcel_secret *secret = in_secret(inbox, entry, parcel->epoch, now);
+    const struct parcel_secret *secret = in_secret(inbox, parcel, entry, now);
     directory_descriptor(entry, &descriptor);
     timers_clear(&inbox->timers, &parcel->timer);
     TAILQ_REMOVE(&inbox->unfinished, parcel, link);
@@ -236,8 +279,8 @@ static enum drop parcel_finish(struct inbox *inbox, struct in_parcel *parcel,
         parcel_free(inbox, parcel);
         return drop;
     }
-    enum parcel_reason reason = in_check_items(inbox, parcel, length);
-    if (parcel->error) { /* no memory for what is in it: the sender comes again */
+    enum parcel_reason reason = in_check_items(inbox, parcel, length, now);
+    if (parcel->error) { /* no memory or no time for what is in it: the sender comes again */
         sodium_memzero(key, sizeof key);
         parcel_free(inbox, parcel);
         return DROP_LIMIT;
@@ -313,8 +356,15 @@ static enum drop parcel_place(struct inbox *inbox, struct in_parcel *parcel,
     return DROP_NONE;
 }
 
-enum drop inbox_shard(struct inbox *inbox, const uint8_t *payload, size_t length, int64_t epoch,
-                      struct mono now, struct wall wall) {
+/* To open it will cost an exchange. Those whom we write to need not wait for it when others flood. */
+static bool may_begin(struct inbox *inbox, const struct node_id *sender, unsigned from,
+                      struct mono now) {
+    return in_may_exchange(inbox, from, now) ||
+           (inbox->config.policy && policy_is_known(inbox->config.policy, sender));
+}
+
+enum drop inbox_shard(struct inbox *inbox, const uint8_t *payload, size_t length, unsigned from,
+                      int64_t epoch, struct mono now, struct wall wall) {
     struct parcel_shard shard;
     enum drop drop = parcel_shard_decode(payload, length, &shard);
     if (drop != DROP_NONE)
@@ -325,9 +375,9 @@ enum drop inbox_shard(struct inbox *inbox, const uint8_t *payload, size_t length
         return DROP_UNKNOWN;
     if (!identity_epoch_key(inbox->config.identity, epoch))
         return DROP_TIME;
-    const struct parcel_secret *secret = in_secret(inbox, entry, epoch, now);
-    if (!secret || !parcel_shard_is_authentic(&shard, secret->shard_key))
-        return DROP_AUTH;
+    drop = authenticate(inbox, &shard, entry, from, epoch, now);
+    if (drop != DROP_NONE)
+        return drop;
     /* From here on the sender is proven. */
     if (in_receipt_again(inbox, &entry->id, &shard, now, wall))
         return DROP_DUPLICATE;
@@ -341,10 +391,11 @@ enum drop inbox_shard(struct inbox *inbox, const uint8_t *payload, size_t length
         parcel->bitmap[shard.index / 8] |= bit;
         return DROP_DUPLICATE;
     }
-    if (!parcel)
+    if (!parcel && may_begin(inbox, &entry->id, from, now))
         parcel = parcel_new(inbox, &entry->id, &shard, epoch);
     if (!parcel)
         return DROP_LIMIT;
+    parcel->from = from;
     return parcel_place(inbox, parcel, entry, &shard, now, wall);
 }
 
@@ -444,6 +495,7 @@ struct inbox *inbox_new(const struct inbox_config *config) {
     inbox->self = *identity_id(config->identity);
     inbox->waiting = config->waiting;
     inbox->keys_check = MONO_NEVER;
+    inbox->drawn_until = (struct mono){INT64_MIN / 2};
     random_fill(&config->random, &inbox->clock_origin, sizeof inbox->clock_origin);
     TAILQ_INIT(&inbox->unfinished);
     TAILQ_INIT(&inbox->storing);
@@ -452,10 +504,11 @@ struct inbox *inbox_new(const struct inbox_config *config) {
     TAILQ_INIT(&inbox->pullers);
     config->budget->evict[BUDGET_INBOX] = evict;
     config->budget->context[BUDGET_INBOX] = inbox;
-    inbox->keys = parcel_keys_new(KEYS_HELD);
+    inbox->keys = parcel_keys_new(KEYS_HELD, &config->random);
+    inbox->guesses = parcel_keys_new(GUESSES_HELD, &config->random);
     inbox->done_ring = calloc(INBOX_DONE_MAX, sizeof(struct in_done *));
     inbox->correspondents = calloc(INBOX_CORRESPONDENTS_MAX, sizeof *inbox->correspondents);
-    if (!inbox->keys || !inbox->done_ring || !inbox->correspondents ||
+    if (!inbox->keys || !inbox->guesses || !inbox->done_ring || !inbox->correspondents ||
         table_init(&inbox->parcels, &config->random) ||
         table_init(&inbox->senders, &config->random) || table_init(&inbox->done, &config->random)) {
         inbox_free(inbox);
@@ -484,6 +537,7 @@ void inbox_free(struct inbox *inbox) {
     table_deinit(&inbox->done);
     timers_deinit(&inbox->timers);
     parcel_keys_free(inbox->keys);
+    parcel_keys_free(inbox->guesses);
     free(inbox);
 }
 
@@ -493,8 +547,9 @@ void inbox_configure(struct inbox *inbox, const struct inbox_limits *limits) {
 
 /* Secrets and parcels of epochs whose keys are gone serve nobody. */
 static void expire_keys(struct inbox *inbox, struct mono now, struct wall wall) {
+    int64_t oldest = wall_epoch((struct wall){wall.us - EPOCH_GRACE_US});
     size_t left =
-        parcel_keys_expire(inbox->keys, wall_epoch((struct wall){wall.us - EPOCH_GRACE_US}));
+        parcel_keys_expire(inbox->keys, oldest) + parcel_keys_expire(inbox->guesses, oldest);
     for (struct in_parcel *parcel = TAILQ_FIRST(&inbox->unfinished), *next; parcel; parcel = next) {
         next = TAILQ_NEXT(parcel, link);
         if (!identity_epoch_key(inbox->config.identity, parcel->epoch))
@@ -506,6 +561,7 @@ static void expire_keys(struct inbox *inbox, struct mono now, struct wall wall) 
 
 void inbox_renew(struct inbox *inbox) {
     parcel_keys_expire(inbox->keys, INT64_MAX);
+    parcel_keys_expire(inbox->guesses, INT64_MAX);
     while (!TAILQ_EMPTY(&inbox->unfinished))
         parcel_free(inbox, TAILQ_FIRST(&inbox->unfinished));
 }

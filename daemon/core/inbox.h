@@ -15,6 +15,7 @@
 #include "daemon/core/parcel.h"
 #include "daemon/core/path.h"
 #include "daemon/core/policy.h"
+#include "daemon/core/share.h"
 
 #define INBOX_SENDER_PARCELS_MAX                                                                   \
     128 /* of one sender, not stored yet; beyond it its oldest unfinished one goes */
@@ -48,6 +49,7 @@ struct inbox_config {
     struct budget *budget;
     struct core_random random;
     const struct policy *policy; /* NULL: everybody may */
+    struct share *share;         /* of the public-key work that shards cost; NULL: no bound */
     struct inbox_limits limits;
     uint64_t waiting; /* from the store, at start */
 };
@@ -64,9 +66,9 @@ void inbox_renew(struct inbox *inbox);
 void inbox_configure(struct inbox *inbox, const struct inbox_limits *limits);
 
 /* An onion payload of kind PAYLOAD_SHARD (its kind byte included), peeled with our routing key of
- * `epoch`. */
-enum drop inbox_shard(struct inbox *inbox, const uint8_t *payload, size_t length, int64_t epoch,
-                      struct mono now, struct wall wall);
+ * `epoch`, that the neighbour in slot `from` brought. */
+enum drop inbox_shard(struct inbox *inbox, const uint8_t *payload, size_t length, unsigned from,
+                      int64_t epoch, struct mono now, struct wall wall);
 /* A block of a message to ourselves, from outbox_local(); bytes are copied. 0: what came of it will
  * be told by inbox_local_done(); -ENOMEM: tell outbox_local_done() that now. */
 int inbox_local(struct inbox *inbox, const struct parcel_item *item, const struct address *address,

@@ -36,26 +36,27 @@ static bool is_at_end(const struct wire_reader *reader) {
            (parcel_get_item(&ahead, &item) == DROP_NONE && item.kind == 0);
 }
 
-/* A mailbox itself need not be known or allowed: those whose messages its mail holds must be. */
+/* A mailbox itself need not be known or allowed, as long as it is not blocked: those whose messages its mail holds must be. */
 static enum parcel_reason look_at(struct inbox *inbox, struct in_parcel *parcel,
-                                  const struct parcel_item *item, bool is_alone) {
-    return item->kind == KIND_MAIL ? in_mail_open(inbox, parcel, item)
+                                  const struct parcel_item *item, bool is_alone, struct mono now) {
+    return item->kind == KIND_MAIL ? in_mail_open(inbox, parcel, item, now)
                                    : in_check_item(inbox, &parcel->sender->id, item, is_alone);
 }
 
-enum parcel_reason in_check_items(struct inbox *inbox, struct in_parcel *parcel, size_t length) {
+enum parcel_reason in_check_items(struct inbox *inbox, struct in_parcel *parcel, size_t length,
+                                  struct mono now) {
     struct wire_reader reader = wire_reader(parcel->bytes, length);
     struct node_id sender;
     struct parcel_item item;
     size_t n = 0;
     enum parcel_reason reason = PARCEL_REASON_NONE;
     enum drop drop = parcel_get_head(&reader, &sender);
-    while (drop == DROP_NONE && !reason && wire_left(&reader) > 0) {
+    while (drop == DROP_NONE && !reason && !parcel->error && wire_left(&reader) > 0) {
         drop = parcel_get_item(&reader, &item);
         if (drop == DROP_NONE && item.kind == 0)
             break; /* padding */
         if (drop == DROP_NONE)
-            reason = look_at(inbox, parcel, &item, n++ == 0 && is_at_end(&reader));
+            reason = look_at(inbox, parcel, &item, n++ == 0 && is_at_end(&reader), now);
     }
     /* Padding alone: nothing would be put, and no result of the store's ever let it go. */
     if (drop == DROP_NONE && !reason && n == 0)

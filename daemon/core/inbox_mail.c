@@ -6,6 +6,8 @@
 
 #include <errno.h>
 
+#define MAIL_EXCHANGES 3 /* what one is charged as */
+
 void in_mail_free(struct in_parcel *parcel) {
     for (struct in_mail *mail; (mail = parcel->mails);) {
         parcel->mails = mail->next;
@@ -48,8 +50,26 @@ static enum parcel_reason check_items(const struct inbox *inbox, const struct in
                                          : PARCEL_REASON_NONE;
 }
 
+/* It costs two exchanges and a signature. The first of a parcel is asked for, and may wait until its
+ * bearer comes again; the others are charged, and there are few. */
+static enum parcel_reason admit(struct inbox *inbox, struct in_parcel *parcel, struct mono now) {
+    const struct policy *policy = inbox->config.policy;
+    if (policy && policy_get(policy, &parcel->sender->id) == RULE_BLOCK)
+        return PARCEL_REASON_BLOCKED;
+    if (parcel->n_mails >= MAIL_IN_PARCEL_MAX)
+        return PARCEL_REASON_MALFORMED;
+    if (parcel->n_mails++ == 0 && !in_may_exchange(inbox, parcel->from, now))
+        parcel->error = -EAGAIN;
+    else if (inbox->config.share)
+        share_charge(inbox->config.share, parcel->from, MAIL_EXCHANGES);
+    return PARCEL_REASON_NONE;
+}
+
 enum parcel_reason in_mail_open(struct inbox *inbox, struct in_parcel *parcel,
-                                const struct parcel_item *item) {
+                                const struct parcel_item *item, struct mono now) {
+    enum parcel_reason refused = admit(inbox, parcel, now);
+    if (refused || parcel->error)
+        return refused;
     const struct noise_keypair *key =
         identity_mail_key(inbox->config.identity, mail_day(item->bytes, item->length));
     uint8_t link_key[KEY_LEN];

@@ -57,6 +57,7 @@ struct in_parcel {
     struct in_sender *sender;
     struct parcel_id id;
     int64_t epoch;
+    unsigned from;      /* the neighbour that brought the last shard of it */
     bool storing;       /* complete: waits for the store, and is no longer evictable */
     bool asked_again;   /* while storing, a shard came again: its sender missed an answer before */
     bool wants_receipt; /* partial, at the end of this step: among `wanting` */
@@ -73,6 +74,7 @@ struct in_parcel {
     /* Storing: */
     unsigned puts;
     int error;
+    unsigned n_mails;
     struct in_mail *mails;  /* what was opened of the mail in it */
     struct file_head *file; /* the parcel holds a block of a file, alone */
     uint8_t verdicts[IN_VERDICTS][PARCEL_RECEIPT_FINAL_LEN]; /* receipts, ready for what may come */
@@ -102,7 +104,7 @@ TAILQ_HEAD(in_locals, in_local);
 
 struct in_correspondent { /* a path for receipts, and those of this step */
     struct node_id id;
-    bool used;
+    bool used, is_known; /* known: when it got its place */
     struct path *path;
     struct path_way way; /* of the path, or of the latest if there is none now */
     struct path_silence silence;
@@ -138,7 +140,8 @@ struct inbox {
     struct node_id self;
     uint64_t waiting;
     uint32_t clock_origin; /* of the arrival times in receipts: our uptime is nobody's business */
-    struct parcel_keys *keys;
+    struct parcel_keys *keys;    /* with senders that have proved themselves */
+    struct parcel_keys *guesses; /* with those that somebody says a shard is of */
     struct mono keys_check;
     struct table parcels, senders, done;
     struct in_parcels unfinished, storing, wanting;
@@ -148,6 +151,7 @@ struct inbox {
     size_t done_next;
     struct in_correspondent *correspondents; /* INBOX_CORRESPONDENTS_MAX */
     unsigned n_receipting;                   /* of them, those with receipts to be sent */
+    struct mono drawn_until;                 /* a bucket of paths to strangers: when it is full */
     bool flush;                              /* something is to be sent at the end of this step */
     struct in_locals locals;
     struct in_pullers pullers;
@@ -156,19 +160,21 @@ struct inbox {
 };
 
 /* ---- inbox.c ---- */
-/* What we share with the sender of a parcel, and optionally its descriptor. NULL: not known any
- * more. */
-const struct parcel_secret *in_secret(struct inbox *inbox, const struct directory_entry *sender,
-                                      int64_t epoch, struct mono now);
+/* What we share with the proven sender of a parcel. NULL: our key is gone, or there is too much to
+ * compute just now for the neighbour that brings it. */
+const struct parcel_secret *in_secret(struct inbox *inbox, const struct in_parcel *parcel,
+                                      const struct directory_entry *sender, struct mono now);
+/* May what this neighbour brings cost an exchange? */
+bool in_may_exchange(struct inbox *inbox, unsigned from, struct mono now);
 void in_store(struct inbox *inbox, const struct store_op *operation, const struct in_op *op);
 /* Change what a parcel holds; the budget has been asked already. */
 void in_account(struct in_parcel *parcel, size_t charged);
 
 /* ---- inbox_mail.c ---- */
-/* Open an item of kind KIND_MAIL and look at all in it; it is kept at the parcel. Out of memory:
- * PARCEL_REASON_NONE, and parcel->error. */
+/* Open an item of kind KIND_MAIL and look at all in it; it is kept at the parcel. Out of memory, or
+ * too much to compute just now: PARCEL_REASON_NONE, and parcel->error. */
 enum parcel_reason in_mail_open(struct inbox *inbox, struct in_parcel *parcel,
-                                const struct parcel_item *item);
+                                const struct parcel_item *item, struct mono now);
 /* Store the messages of all mail that was opened, as from their senders. */
 void in_mail_put(struct inbox *inbox, struct in_parcel *parcel, struct wall wall);
 void in_mail_free(struct in_parcel *parcel);
@@ -183,7 +189,8 @@ struct in_origin { /* whence an item came, for the store */
 };
 /* One look at everything before anything is stored: a parcel is taken whole or refused whole. Out of
  * memory for the mail in it: PARCEL_REASON_NONE, and parcel->error. */
-enum parcel_reason in_check_items(struct inbox *inbox, struct in_parcel *parcel, size_t length);
+enum parcel_reason in_check_items(struct inbox *inbox, struct in_parcel *parcel, size_t length,
+                                  struct mono now);
 /* May this item of a sender's be stored? A block of a file must be alone. */
 enum parcel_reason in_check_item(const struct inbox *inbox, const struct node_id *sender,
                                  const struct parcel_item *item, bool is_alone);

@@ -10,6 +10,10 @@
 #define PARTIAL_QUIET_US (20 * US_PER_MS)
 #define PARTIAL_QUIET_MAX_US US_PER_S
 #define PARTIAL_QUIET_TIMES 5
+/* A path costs two exchanges a hop. Strangers are as many as they like, and one shard of each that is answered asks for one: so many a
+ * second, and at once after a pause. Those whom the user writes to are not so many. */
+#define STRANGERS_EVERY_US (5 * US_PER_MS)
+#define STRANGERS_BURST 200
 #define AGAIN_US (20 * US_PER_MS) /* a burst of duplicates gets one answer */
 /* A shard that comes so long after the receipt was sent because there was none: the shortest time-out
  * of a sender. Parity that was under way comes sooner. */
@@ -19,6 +23,27 @@
 
 static struct path_wish wish_to(const struct node_id *id) {
     return (struct path_wish){.target = *id, .relays_exact = RELAYS_DEFAULT, .again = true};
+}
+
+static bool is_known(const struct inbox *inbox, const struct node_id *id) {
+    return inbox->config.policy && policy_is_known(inbox->config.policy, id);
+}
+
+/* Nor are any made ahead for them when more than half of what they have is used. */
+static bool may_expect(const struct inbox *inbox, const struct node_id *to, struct mono now) {
+    return inbox->drawn_until.us - now.us < STRANGERS_BURST / 2 * STRANGERS_EVERY_US ||
+           is_known(inbox, to);
+}
+
+static bool may_draw(struct inbox *inbox, const struct node_id *to, struct mono now) {
+    if (is_known(inbox, to))
+        return true;
+    if (inbox->drawn_until.us < now.us)
+        inbox->drawn_until = now;
+    if (inbox->drawn_until.us - now.us > (STRANGERS_BURST - 1) * STRANGERS_EVERY_US)
+        return false;
+    inbox->drawn_until = mono_add(inbox->drawn_until, STRANGERS_EVERY_US);
+    return true;
 }
 
 static void correspondent_send(struct inbox *inbox, struct in_correspondent *to, struct mono now,
@@ -36,7 +61,8 @@ static void correspondent_send(struct inbox *inbox, struct in_correspondent *to,
     }
     if (!to->path) {
         /* No path: the sender will ask again, and so shall we. */
-        if (path_draw(inbox->config.paths, &wish, now, wall, &to->path, &fewer) != PATH_OK)
+        if (!may_draw(inbox, &to->id, now) ||
+            path_draw(inbox->config.paths, &wish, now, wall, &to->path, &fewer) != PATH_OK)
             return;
         uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
         to->way = path_way(hops, path_hops(to->path, hops));
@@ -59,13 +85,20 @@ static struct in_correspondent *find_correspondent(struct inbox *inbox, const st
     return NULL;
 }
 
+/* A free place, a stranger's, the one used longest ago: or strangers would have us draw anew to everybody. */
+static bool goes_sooner(const struct in_correspondent *one, const struct in_correspondent *than) {
+    if (!one->used || !than->used)
+        return !one->used;
+    return one->is_known != than->is_known ? !one->is_known : one->last.us < than->last.us;
+}
+
 static struct in_correspondent *get_correspondent(struct inbox *inbox, const struct node_id *id,
                                                   struct mono now, struct wall wall) {
     struct in_correspondent *found = find_correspondent(inbox, id), *oldest = inbox->correspondents;
     if (found)
         return found;
     for (size_t i = 0; i < INBOX_CORRESPONDENTS_MAX && oldest->used; i++)
-        if (!inbox->correspondents[i].used || inbox->correspondents[i].last.us < oldest->last.us)
+        if (goes_sooner(&inbox->correspondents[i], oldest))
             oldest = &inbox->correspondents[i];
     if (oldest->length > 0)
         correspondent_send(inbox, oldest, now, wall);
@@ -73,6 +106,7 @@ static struct in_correspondent *get_correspondent(struct inbox *inbox, const str
     memset(oldest, 0, sizeof *oldest);
     oldest->id = *id;
     oldest->used = true;
+    oldest->is_known = is_known(inbox, id);
     return oldest;
 }
 
@@ -95,7 +129,8 @@ void in_receipt_expect(struct inbox *inbox, const struct node_id *to, struct mon
                        struct wall wall) {
     const struct in_correspondent *known = find_correspondent(inbox, to);
     struct path_wish wish = wish_to(to);
-    if (!known || !known->path || !path_is_usable(inbox->config.paths, known->path, now, wall))
+    if ((!known || !known->path || !path_is_usable(inbox->config.paths, known->path, now, wall)) &&
+        may_expect(inbox, to, now))
         paths_expect(inbox->config.paths, &wish, now);
 }
 
@@ -221,7 +256,7 @@ static void send_partial(struct inbox *inbox, struct in_parcel *parcel, struct m
                          struct wall wall) {
     const struct directory_entry *entry =
         directory_find(inbox->config.directory, &parcel->sender->id);
-    const struct parcel_secret *secret = entry ? in_secret(inbox, entry, parcel->epoch, now) : NULL;
+    const struct parcel_secret *secret = entry ? in_secret(inbox, parcel, entry, now) : NULL;
     uint8_t key[KEY_LEN], bytes[PARCEL_RECEIPT_MAX];
     if (!secret)
         return;

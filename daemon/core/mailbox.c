@@ -112,9 +112,9 @@ static bool names_us(const struct mailbox *mailbox, const struct descriptor *rec
 }
 
 /* By the newer of the descriptor that we hold and the one brought along. 0, DROP_MALFORMED, DROP_AUTH,
- * DROP_UNKNOWN (it names others). */
-static enum drop judge_recipient(const struct mailbox *mailbox,
-                                 const struct mail_deposit *deposit) {
+ * DROP_UNKNOWN (it names others), DROP_LIMIT (its neighbour has had enough signatures checked). */
+static enum drop judge_recipient(const struct mailbox *mailbox, const struct mail_deposit *deposit,
+                                 unsigned slot, struct mono now) {
     const struct directory_entry *entry =
         directory_find(mailbox->config.directory, &deposit->recipient);
     struct descriptor held = {.sequence = 0}, brought = {.sequence = 0};
@@ -132,18 +132,20 @@ static enum drop judge_recipient(const struct mailbox *mailbox,
         return entry && names_us(mailbox, &held) ? DROP_NONE : DROP_UNKNOWN;
     if (!names_us(mailbox, &brought))
         return DROP_UNKNOWN;
+    if (mailbox->config.share && !share_take(mailbox->config.share, slot, now))
+        return DROP_LIMIT;
     return descriptor_verify(deposit->descriptor, deposit->descriptor_length, &brought);
 }
 
-static enum drop judge(struct mailbox *mailbox, struct box_deposit *deposit, struct wall wall,
-                       struct mailbox_mail *ret_mail) {
+static enum drop judge(struct mailbox *mailbox, struct box_deposit *deposit, struct mono now,
+                       struct wall wall, struct mailbox_mail *ret_mail) {
     int length = mail_restore(&deposit->cut, deposit->index, deposit->bytes);
     if (length < 0)
         return DROP_LIMIT;
     struct mail_deposit *content = &deposit->content;
     enum drop drop = mail_deposit_decode(deposit->bytes, (size_t)length, content);
     if (drop == DROP_NONE)
-        drop = judge_recipient(mailbox, content);
+        drop = judge_recipient(mailbox, content, deposit->slot, now);
     if (drop == DROP_NONE && content->expires_ms <= (uint64_t)wall_ms(wall))
         drop = DROP_TIME;
     if (drop != DROP_NONE)
@@ -159,14 +161,14 @@ static enum drop judge(struct mailbox *mailbox, struct box_deposit *deposit, str
     return DROP_NONE;
 }
 
-static enum drop complete(struct mailbox *mailbox, struct box_deposit *deposit, struct wall wall,
-                          struct mailbox_mail *ret_mail) {
+static enum drop complete(struct mailbox *mailbox, struct box_deposit *deposit, struct mono now,
+                          struct wall wall, struct mailbox_mail *ret_mail) {
     memcpy(mailbox->done[mailbox->next_done], deposit->id, PARCEL_ID_LEN);
     mailbox->next_done = (mailbox->next_done + 1) % BOX_DONE;
     TAILQ_REMOVE(&mailbox->unfinished, deposit, link);
     TAILQ_INSERT_TAIL(&mailbox->storing, deposit, link);
     deposit->storing = true;
-    enum drop drop = judge(mailbox, deposit, wall, ret_mail);
+    enum drop drop = judge(mailbox, deposit, now, wall, ret_mail);
     if (drop == DROP_NONE) {
         deposit->mail = ret_mail->id;
         return DROP_NONE;
@@ -201,7 +203,8 @@ enum drop mailbox_shard(struct mailbox *mailbox, const uint8_t *payload, size_t 
     memcpy(deposit->bytes + (size_t)deposit->arrived * shard.cut.length, shard.data,
            shard.cut.length);
     deposit->index[deposit->arrived++] = shard.index;
-    return deposit->arrived == shard.cut.k ? complete(mailbox, deposit, wall, ret_mail) : DROP_NONE;
+    return deposit->arrived == shard.cut.k ? complete(mailbox, deposit, now, wall, ret_mail)
+                                           : DROP_NONE;
 }
 
 /* ---- Confirming ---- */

@@ -15,6 +15,7 @@
 #include "daemon/core/directory.h"
 #include "daemon/core/link.h"
 #include "daemon/core/mail.h"
+#include "daemon/core/share.h"
 
 #define MAILBOX_DEPOSITS_MAX                                                                       \
     32 /* unfinished, or being stored; beyond it the oldest unfinished goes */
@@ -27,6 +28,7 @@ struct mailbox_config {
     struct directory *directory;
     struct links *links;
     struct budget *budget;
+    struct share *share; /* of the public-key work that a neighbour may cause; NULL: no bound */
     struct core_random random;
     uint64_t size; /* bytes that we keep for others; 0: none, and shards are dropped */
     unsigned use;  /* how many mailboxes we want */

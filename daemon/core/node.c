@@ -112,6 +112,7 @@ static bool make_conversations(struct node *node, const struct node_config *conf
                                  .budget = &node->budget,
                                  .random = config->random,
                                  .policy = node->policy,
+                                 .share = &node->share_in,
                                  .limits = limits_of(config),
                                  .waiting = boot->inbox_waiting};
     node->outbox = outbox_new(&outbox, boot, node->now, node->wall);
@@ -121,6 +122,7 @@ static bool make_conversations(struct node *node, const struct node_config *conf
                                      .directory = node->directory,
                                      .links = node->links,
                                      .budget = &node->budget,
+                                     .share = &node->share_in,
                                      .random = config->random,
                                      .size = config->mailbox_size,
                                      .use = config->mailbox_use};
@@ -180,6 +182,7 @@ struct node *node_new(const struct node_config *config, const struct node_boot *
     node->publisher.sequence = boot->sequence;
     budget_init(&node->budget, config->memory_max);
     share_init(&node->share, config->relay_paths);
+    share_init(&node->share_in, config->relay_paths);
     ration_init(&node->ration);
     node->effects = effects_new();
     node->peelings = sodium_malloc(NODE_BATCH * sizeof *node->peelings);
@@ -452,6 +455,7 @@ static void reconfigure(struct node *node, const struct node_config *config) {
     links_configure(node->links, config->link_heartbeat_us, config->link_timeout_us);
     paths_configure(node->paths, &paths);
     share_configure(&node->share, config->relay_paths);
+    share_configure(&node->share_in, config->relay_paths);
     relay_configure(node->relay, config->relay_rate, config->relay_month);
     outbox_configure(node->outbox, config->message_max, config->delivery_expire_us,
                      config->store_retention_us);

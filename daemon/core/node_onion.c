@@ -178,8 +178,8 @@ enum drop node_deliver(struct node *node, unsigned slot, const struct onion_peel
     node->counters.onion_delivered++;
     switch (peeled->payload[0]) {
     case PAYLOAD_SHARD:
-        return inbox_shard(node->inbox, peeled->payload, peeled->payload_length, epoch, node->now,
-                           node->wall);
+        return inbox_shard(node->inbox, peeled->payload, peeled->payload_length, slot, epoch,
+                           node->now, node->wall);
     case PAYLOAD_RECEIPTS:
         return outbox_receipt(node->outbox, peeled->payload, peeled->payload_length, node->now,
                               node->wall);

@@ -111,6 +111,7 @@ struct node {
     struct gossip *gossip;
     struct relay *relay;
     struct share share;       /* of the public-key work that packets cost */
+    struct share share_in;    /* and what is in them, where they are for us */
     struct ration ration;     /* of the new paths that go on from here */
     struct peeling *peelings; /* NODE_BATCH, in locked memory */
     size_t n_peelings, n_fresh;

@@ -270,7 +270,7 @@ void node_status(const struct node *node, struct mono mono, struct status_report
     droplist_stats(node->droplist, &droplist);
     ret->droplist_entries = droplist.entries;
     ret->counters.handshakes = links->handshakes;
-    ret->counters.share_refused = node->share.refused;
+    ret->counters.share_refused = node->share.refused + node->share_in.refused;
     ret->counters.cookies_sent = links->cookies_sent;
     ret->counters.handshakes_refused = links->half_open_refused;
     ret->counters.onion_sent += outbox->onions_sent + inbox_counters(node->inbox)->onions_sent;

@@ -69,11 +69,12 @@ static struct out_parcel *gather_long(struct out_flow *flow) {
 
 /* As many of the messages that wait, in order, as fit. */
 static struct out_parcel *gather_shorts(struct out_flow *flow) {
-    size_t n = 0, length = 0, most = items_max(flow->shards_k);
+    size_t n = 0, length = 0, most = items_max(flow->shards_k), mails = 0;
     struct out_message *message;
     TAILQ_FOREACH(message, &flow->shorts, queue) {
         size_t more = PARCEL_ITEM_HEADER_LEN + message->size;
-        if (length + more > most || (message->alone && n > 0))
+        mails += message->kind == KIND_MAIL;
+        if (length + more > most || (message->alone && n > 0) || mails > MAIL_IN_PARCEL_MAX)
             break;
         length += more;
         n++;

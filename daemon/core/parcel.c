@@ -368,10 +368,11 @@ struct key_entry {
 struct parcel_keys {
     size_t count;
     uint64_t tick;
+    uint8_t key[crypto_shorthash_KEYBYTES]; /* nobody is to choose who shares a set with whom */
     struct key_entry entries[];
 };
 
-struct parcel_keys *parcel_keys_new(size_t count) {
+struct parcel_keys *parcel_keys_new(size_t count, const struct core_random *random) {
     assert(count > 0 && count % WAYS == 0);
     size_t size = sizeof(struct parcel_keys) + count * sizeof(struct key_entry);
     /* sodium_malloc aligns the end of the block: a size that is no multiple of 16 would misalign
@@ -381,6 +382,7 @@ struct parcel_keys *parcel_keys_new(size_t count) {
         return NULL;
     memset(keys, 0, size);
     keys->count = count;
+    random_fill(random, keys->key, sizeof keys->key);
     return keys;
 }
 
@@ -390,8 +392,14 @@ void parcel_keys_free(struct parcel_keys *keys) {
 
 static struct key_entry *key_set(struct parcel_keys *keys, const struct node_id *peer,
                                  int64_t epoch) {
-    uint64_t set = (node_id_prefix(peer) + (uint64_t)epoch) % (keys->count / WAYS);
-    return &keys->entries[set * WAYS];
+    struct {
+        struct node_id peer;
+        int64_t epoch;
+    } named = {*peer, epoch};
+    uint64_t hash;
+    static_assert(sizeof named == NODE_ID_LEN + 8, "no padding");
+    crypto_shorthash((uint8_t *)&hash, (const uint8_t *)&named, sizeof named, keys->key);
+    return &keys->entries[hash % (keys->count / WAYS) * WAYS];
 }
 
 struct parcel_secret *parcel_keys_find(struct parcel_keys *keys, const struct node_id *peer,
@@ -465,6 +473,25 @@ struct parcel_secret *parcel_keys_add(struct parcel_keys *keys, const struct par
     }
     entry->stamp = peer->stamp;
     entry->tick = ++keys->tick;
+    return &entry->secret;
+}
+
+struct parcel_secret *parcel_keys_renew(struct parcel_keys *keys, const struct parcel_peer *peer) {
+    struct key_entry *entry = choose_entry(key_set(keys, peer->id, peer->epoch), peer);
+    bool same = entry->used && entry->epoch == peer->epoch &&
+                node_id_is_equal(&entry->peer, peer->id) &&
+                memcmp(entry->public_key, peer->public_key, KEY_LEN) == 0;
+    return same ? parcel_keys_add(keys, peer) : NULL;
+}
+
+struct parcel_secret *parcel_keys_move(struct parcel_keys *to, struct parcel_keys *from,
+                                       const struct parcel_peer *peer) {
+    struct key_entry *given = choose_entry(key_set(from, peer->id, peer->epoch), peer);
+    struct key_entry *entry = choose_entry(key_set(to, peer->id, peer->epoch), peer);
+    assert(given->used && node_id_is_equal(&given->peer, peer->id));
+    *entry = *given;
+    entry->tick = ++to->tick;
+    sodium_memzero(given, sizeof *given);
     return &entry->secret;
 }
 

@@ -161,10 +161,10 @@ void parcel_receipt_key(const struct parcel_secret *secret, const struct parcel_
                         uint8_t ret_key[KEY_LEN]); /* of a partial receipt */
 
 /* A bounded table of them, by peer and epoch, in one locked allocation; four-way associative, least
- * recently used out. */
+ * recently used out. Which peers share a set is random. */
 struct parcel_keys;
 /* NULL: no memory. count is a multiple of 4. */
-struct parcel_keys *parcel_keys_new(size_t count);
+struct parcel_keys *parcel_keys_new(size_t count, const struct core_random *random);
 void parcel_keys_free(struct parcel_keys *keys); /* wipes; takes NULL */
 /* `stamp` is the sequence of the peer's descriptor whose key was used: a newer one misses. Valid
  * until the next call. NULL: not held. */
@@ -182,6 +182,11 @@ struct parcel_peer {
 };
 /* Compute and enter. NULL: the exchange yields zero. */
 struct parcel_secret *parcel_keys_add(struct parcel_keys *keys, const struct parcel_peer *peer);
+/* The same, if that takes no exchange: there is one of the same keys, under a former stamp. Else NULL. */
+struct parcel_secret *parcel_keys_renew(struct parcel_keys *keys, const struct parcel_peer *peer);
+/* Into another table, from one that holds it. */
+struct parcel_secret *parcel_keys_move(struct parcel_keys *to, struct parcel_keys *from,
+                                       const struct parcel_peer *peer);
 /* Have the ephemeral of the next parcel to the peer ready, from a fresh secret; 0, or -EINVAL (a
  * worthless key; precondition: is_sender is false and the secret is held). It serves once: then
  * parcel_secret_spend(). */

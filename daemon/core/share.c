@@ -44,3 +44,9 @@ bool share_take(struct share *share, unsigned neighbour, struct mono now) {
     share->used[neighbour]++;
     return true;
 }
+
+void share_charge(struct share *share, unsigned neighbour, uint32_t more) {
+    assert(neighbour < SHARE_NEIGHBOURS);
+    uint32_t room = UINT32_MAX - share->used[neighbour];
+    share->used[neighbour] += more < room ? more : room;
+}

@@ -27,5 +27,7 @@ void share_configure(struct share *share, uint32_t a_second);
 /* One for this neighbour (below SHARE_NEIGHBOURS)? False, and counted: its share of this window is
  * used up, and others want theirs or nothing is left. */
 bool share_take(struct share *share, unsigned neighbour, struct mono now);
+/* So much more of it has come with what was granted: none is left until that is worked off, in this window. */
+void share_charge(struct share *share, unsigned neighbour, uint32_t more);
 
 #endif

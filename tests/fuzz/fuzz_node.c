@@ -204,7 +204,7 @@ static void send_parcel(struct world *world, unsigned who, const uint8_t *items,
     struct wire_writer w = wire_writer(plain, PARCEL_HEAD_LEN + 4096);
     int64_t epoch;
 
-    rig_check(sealed && (sealed->keys = parcel_keys_new(4)));
+    rig_check(sealed && (sealed->keys = parcel_keys_new(4, &world->rig.random)));
     if (!(who & 4))
         parcel_put_head(&w, self);
     wire_put(&w, items, length > wire_room(&w) ? wire_room(&w) : length);

@@ -1,4 +1,4 @@
-/* link: daemon/core/outbox daemon/core/outbox_put daemon/core/outbox_readdress daemon/core/outbox_wait daemon/core/outbox_load daemon/core/base daemon/core/outbox_batch daemon/core/outbox_message daemon/core/outbox_watch daemon/core/outbox_local daemon/core/outbox_parcel daemon/core/outbox_flow daemon/core/outbox_ack daemon/core/inbox daemon/core/inbox_item daemon/core/inbox_receipt daemon/core/inbox_pull daemon/core/policy daemon/core/parcel daemon/core/shard daemon/core/noise daemon/core/outbox_send daemon/core/outbox_window daemon/core/inbox_mail daemon/core/outbox_mail daemon/core/outbox_deposit daemon/core/mail daemon/core/path_silence */
+/* link: daemon/core/outbox daemon/core/outbox_put daemon/core/outbox_readdress daemon/core/outbox_wait daemon/core/outbox_load daemon/core/base daemon/core/outbox_batch daemon/core/outbox_message daemon/core/outbox_watch daemon/core/outbox_local daemon/core/outbox_parcel daemon/core/outbox_flow daemon/core/outbox_ack daemon/core/inbox daemon/core/inbox_item daemon/core/inbox_receipt daemon/core/inbox_pull daemon/core/policy daemon/core/parcel daemon/core/shard daemon/core/noise daemon/core/outbox_send daemon/core/outbox_window daemon/core/inbox_mail daemon/core/outbox_mail daemon/core/outbox_deposit daemon/core/mail daemon/core/path_silence daemon/core/share */
 /* An outbox and an inbox wired back to back, over a network that loses, doubles and reorders, with
  * stores that are slow, full or forgotten. More objects than a unit test should have: the claim
  * tested, exactly once, belongs to both rooms together. */
@@ -316,8 +316,8 @@ static void deliver(const struct fake_packet *packet) {
         if (packet->target != fake_entries[i].prefix)
             continue;
         if (packet->payload[0] == PAYLOAD_SHARD)
-            drop = inbox_shard(peers[i].inbox, packet->payload, packet->length, packet->epoch, now,
-                               wall_now());
+            drop = inbox_shard(peers[i].inbox, packet->payload, packet->length, 0, packet->epoch,
+                               now, wall_now());
         else
             drop =
                 outbox_receipt(peers[i].outbox, packet->payload, packet->length, now, wall_now());

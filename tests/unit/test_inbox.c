@@ -1,4 +1,4 @@
-/* link: daemon/core/base daemon/core/inbox daemon/core/inbox_item daemon/core/inbox_receipt daemon/core/inbox_pull daemon/core/policy daemon/core/parcel daemon/core/shard daemon/core/noise daemon/core/inbox_mail daemon/core/mail daemon/core/path_silence */
+/* link: daemon/core/base daemon/core/inbox daemon/core/inbox_item daemon/core/inbox_receipt daemon/core/inbox_pull daemon/core/policy daemon/core/parcel daemon/core/shard daemon/core/noise daemon/core/inbox_mail daemon/core/mail daemon/core/path_silence daemon/core/share */
 /* The inbox alone: what it believes, holds, stores and receipts; leases. Node 0 is ours, nodes 1 to
  * 3 send; the test is the store. */
 #include "tests/unit/fake_delivery.h"
@@ -6,6 +6,8 @@
 static struct inbox *inbox;
 static struct effects effects;
 static struct budget budget;
+static struct share share;
+static struct policy *policy;
 static uint8_t body[1 << 20];
 
 static int setup(void **state) {
@@ -15,8 +17,13 @@ static int setup(void **state) {
     fake_path_outcome = PATH_OK;
     fake_draws_left = UINT32_MAX;
     budget = (struct budget){.max = 64 << 20};
+    share_init(&share, 0);
+    policy = policy_new(&(struct policy_config){.random = &fake_random}, NULL, 0);
+    assert_non_null(policy);
     struct inbox_config config = {.identity = &fake_identities[0],
                                   .effects = &effects,
+                                  .share = &share,
+                                  .policy = policy,
                                   .budget = &budget,
                                   .random = fake_random,
                                   .limits = {.message_max = 100000,
@@ -29,6 +36,7 @@ static int setup(void **state) {
 static int teardown(void **state) {
     (void)state;
     inbox_free(inbox);
+    policy_free(policy);
     fake_effects_deinit(&effects);
     fake_wire_n = 0;
     assert_int_equal(budget.used, 0);
@@ -52,7 +60,7 @@ static void seal_cut(struct sent *sent, unsigned from, const uint8_t *plain, siz
     static uint8_t padded[PARCEL_PLAIN_MAX];
     uint8_t ephemeral[32];
     size_t padded_length;
-    struct parcel_keys *keys = parcel_keys_new(4);
+    struct parcel_keys *keys = parcel_keys_new(4, &fake_random);
     const struct noise_keypair *routing = &fake_identities[0].routing[0];
     memset(sent, 0, sizeof *sent);
     sent->from = from;
@@ -121,7 +129,7 @@ static enum drop send_shard(struct sent *sent, unsigned index) {
                                  .packet = sent->packet++,
                                  .data = sent->shards + index * sent->length};
     size_t length = parcel_shard_encode(&shard, sent->shard_key, payload);
-    return inbox_shard(inbox, payload, length, epoch_now(), now, wall_now());
+    return inbox_shard(inbox, payload, length, 0, epoch_now(), now, wall_now());
 }
 static void send_all(struct sent *sent) {
     for (unsigned i = 0; i < sent->k; i++)
@@ -640,6 +648,95 @@ static void test_items_are_bounded(void **state) {
         0);
 }
 
+/* ---- What it costs ---- */
+
+/* A shard that says it is of `from`, and is not. */
+static enum drop send_guess(unsigned from) {
+    struct sent sent;
+    uint8_t payload[ONION_PAYLOAD_MAX], key[32] = {0};
+    seal(&sent, from, 1, 1, 5);
+    struct parcel_shard shard = {.id = sent.id,
+                                 .k = 1,
+                                 .length = (uint16_t)sent.length,
+                                 .sender = fake_entries[from].prefix,
+                                 .data = sent.shards};
+    size_t length = parcel_shard_encode(&shard, key, payload);
+    return inbox_shard(inbox, payload, length, 0, epoch_now(), now, wall_now());
+}
+
+/* To name somebody costs us an exchange: within the share of whoever brings it, and what was computed for those who proved themselves stays. */
+static void test_guesses_are_rationed(void **state) {
+    (void)state;
+    struct sent sent;
+    share_init(&share, 30); /* three in a window */
+    seal(&sent, 3, 1, 1, 5);
+    assert_int_equal(send_shard(&sent, 0), DROP_NONE); /* the secret, and a new parcel */
+    give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+    assert_int_equal(send_guess(1), DROP_AUTH);
+    assert_int_equal(send_guess(1), DROP_AUTH); /* no second exchange */
+    assert_int_equal(share.refused, 0);
+    assert_int_equal(send_guess(2), DROP_LIMIT);
+    assert_int_equal(share.refused, 1);
+    assert_int_equal(send_guess(3), DROP_AUTH); /* it is known, whoever else was named */
+    fake_entries[3].sequence++;                 /* and by a newer descriptor too */
+    assert_int_equal(send_guess(3), DROP_AUTH);
+    fake_entries[3].sequence--;
+    assert_int_equal(share.refused, 1);
+    now.us += SHARE_WINDOW_US;
+    assert_int_equal(send_guess(2), DROP_AUTH);
+}
+
+/* Whose parcels are one shard each makes us open one a packet. Those whom the user writes to go on. */
+static void test_parcels_are_rationed(void **state) {
+    (void)state;
+    struct sent sent;
+    unsigned opened = 0, refused = 0;
+    assert_int_equal(policy_set(policy, &fake_identities[2].id, RULE_ALLOW), 0);
+    share_init(&share, 100); /* ten in a window */
+    for (unsigned i = 0; i < 50; i++) {
+        seal(&sent, 1, i + 1, 1, 5);
+        enum drop drop = send_shard(&sent, 0);
+        opened += drop == DROP_NONE;
+        refused += drop == DROP_LIMIT;
+    }
+    assert_int_equal(opened, 9); /* and the secret */
+    assert_int_equal(refused, 41);
+    now.us += SHARE_WINDOW_US;
+    seal(&sent, 2, 1, 1, 5);
+    assert_int_equal(send_shard(&sent, 0), DROP_NONE); /* proven now */
+    for (unsigned i = 0; i < 50; i++) {
+        seal(&sent, 2, i + 2, 1, 5);
+        assert_int_equal(send_shard(&sent, 0), DROP_NONE);
+    }
+    while (effects.n_ops > 0)
+        give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+}
+
+static unsigned answered(unsigned from, unsigned n) {
+    unsigned sum = 0;
+    for (unsigned i = 0; i < n; i++) {
+        struct sent sent;
+        seal(&sent, from, i + 1, 1, 5);
+        assert_int_equal(send_shard(&sent, 0), DROP_NONE);
+        give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+        sum += (unsigned)flush();
+    }
+    return sum;
+}
+
+/* A receipt may cost a path: to strangers, who are as many as they like, so many a second. */
+static void test_paths_to_strangers_are_rationed(void **state) {
+    (void)state;
+    fake_once = true;
+    assert_int_equal(policy_set(policy, &fake_identities[2].id, RULE_ALLOW), 0);
+    assert_int_equal(answered(1, 500), 200);
+    assert_int_equal(answered(2, 500), 500);
+    now.us += US_PER_S / 2;
+    assert_int_equal(answered(1, 500), 100);
+    fake_once = false;
+    assert_int_equal(answered(2, 1), 1);
+}
+
 static void test_forgeries(void **state) {
     (void)state;
     struct sent sent;
@@ -664,7 +761,8 @@ static void test_forgeries(void **state) {
     assert_int_equal(send_shard(&sent, 0), DROP_AUTH);
     assert_int_equal(effects.n_ops, 0);
     assert_int_equal(budget.used, 0);
-    assert_int_equal(inbox_shard(inbox, plain, 10, epoch_now(), now, wall_now()), DROP_MALFORMED);
+    assert_int_equal(inbox_shard(inbox, plain, 10, 0, epoch_now(), now, wall_now()),
+                     DROP_MALFORMED);
 }
 
 static void test_bounds_of_a_sender(void **state) {
@@ -1187,6 +1285,9 @@ int main(int argc, char **argv) {
         TEST(test_receipts_share_an_onion),
         TEST(test_refusals),
         TEST(test_items_are_bounded),
+        TEST(test_guesses_are_rationed),
+        TEST(test_parcels_are_rationed),
+        TEST(test_paths_to_strangers_are_rationed),
         TEST(test_forgeries),
         TEST(test_bounds_of_a_sender),
         TEST(test_memory_bound),

@@ -1,4 +1,4 @@
-/* link: daemon/core/base daemon/core/inbox daemon/core/inbox_item daemon/core/inbox_receipt daemon/core/inbox_pull daemon/core/policy daemon/core/parcel daemon/core/shard daemon/core/noise daemon/core/inbox_mail daemon/core/mail daemon/core/path_silence */
+/* link: daemon/core/base daemon/core/inbox daemon/core/inbox_item daemon/core/inbox_receipt daemon/core/inbox_pull daemon/core/policy daemon/core/parcel daemon/core/shard daemon/core/noise daemon/core/inbox_mail daemon/core/mail daemon/core/path_silence daemon/core/share */
 /* Mail in a parcel: who is believed to have sent it, and when it is receipted. Node 0 is ours, node 1 a
  * mailbox, nodes 2 and 3 left mail with it; the test is the store. */
 #include "tests/unit/fake_delivery.h"
@@ -8,6 +8,8 @@
 static struct inbox *inbox;
 static struct effects effects;
 static struct budget budget;
+static struct share share;
+static struct policy *policy;
 static uint8_t body[MESSAGE_MAX + 1];
 
 static int setup(void **state) {
@@ -18,8 +20,13 @@ static int setup(void **state) {
     fake_keypair(&fake_mail_keys[0]);
     fake_mail_days[0] = 20000;
     budget = (struct budget){.max = 64 << 20};
+    share_init(&share, 0);
+    policy = policy_new(&(struct policy_config){.random = &fake_random}, NULL, 0);
+    assert_non_null(policy);
     struct inbox_config config = {.identity = &fake_identities[0],
                                   .effects = &effects,
+                                  .share = &share,
+                                  .policy = policy,
                                   .budget = &budget,
                                   .random = fake_random,
                                   .limits = {.message_max = MESSAGE_MAX,
@@ -32,6 +39,7 @@ static int setup(void **state) {
 static int teardown(void **state) {
     (void)state;
     inbox_free(inbox);
+    policy_free(policy);
     fake_effects_deinit(&effects);
     fake_wire_n = 0;
     assert_int_equal(budget.used, 0);
@@ -56,7 +64,7 @@ static const struct letter good = {.from = 2,
                                    .kind = KIND_MESSAGE,
                                    .n = 2,
                                    .size = 100};
-static uint8_t mails[3][MAIL_BLOB_MAX];
+static uint8_t mails[MAIL_IN_PARCEL_MAX + 1][MAIL_BLOB_MAX];
 
 static size_t write_mail(const struct letter *letter, uint8_t *out) {
     static uint8_t plain[MAIL_PLAIN_MAX];
@@ -87,13 +95,14 @@ static size_t write_mail(const struct letter *letter, uint8_t *out) {
 
 /* ---- The mailbox's parcel ---- */
 static uint8_t receipt_key[KEY_LEN];
+static enum drop expected_last; /* of its last shard */
 
 static void deliver(const struct letter *letters, unsigned n, uint32_t missing) {
     static uint8_t plain[PARCEL_PLAIN_MAX], sealed[PARCEL_SEALED_MAX + SHARD_TRANSFORM_LEN];
     uint8_t ephemeral[32], payload[ONION_PAYLOAD_MAX];
     struct parcel_id id;
     struct wire_writer writer = wire_writer(plain, sizeof plain);
-    struct parcel_keys *keys = parcel_keys_new(4);
+    struct parcel_keys *keys = parcel_keys_new(4, &fake_random);
     const struct noise_keypair *routing = &fake_identities[0].routing[0];
     parcel_put_head(&writer, &fake_identities[1].id);
     for (unsigned i = 0; i < n; i++) {
@@ -130,8 +139,8 @@ static void deliver(const struct letter *letters, unsigned n, uint32_t missing) 
                                      .sender = fake_entries[1].prefix,
                                      .data = sealed + i * size_each};
         size_t size = parcel_shard_encode(&shard, secret->shard_key, payload);
-        enum drop drop = inbox_shard(inbox, payload, size, epoch_now(), now, wall_now());
-        assert_int_equal(drop, DROP_NONE);
+        enum drop drop = inbox_shard(inbox, payload, size, 0, epoch_now(), now, wall_now());
+        assert_int_equal(drop, i + 1 < k ? DROP_NONE : expected_last);
     }
     parcel_keys_free(keys);
 }
@@ -293,6 +302,57 @@ static void test_what_is_over_is_not_stored_again(void **state) {
     assert_int_equal(receipted(&reason), PARCEL_COMPLETE);
 }
 
+/* Each costs exchanges and a signature: there are few in a parcel, none of a bearer that is blocked is looked into, and what is too much
+ * just now is not answered. */
+static void test_opening_is_bounded(void **state) {
+    (void)state;
+    struct letter letters[MAIL_IN_PARCEL_MAX + 1];
+    uint8_t reason;
+    for (unsigned i = 0; i <= MAIL_IN_PARCEL_MAX; i++) {
+        letters[i] = good;
+        letters[i].n = 1;
+    }
+    deliver(letters, MAIL_IN_PARCEL_MAX, 0);
+    assert_int_equal(effects.n_ops, MAIL_IN_PARCEL_MAX);
+    while (effects.n_ops > 0)
+        give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+    assert_int_equal(receipted(&reason), PARCEL_COMPLETE);
+    fake_wire_n = 0;
+    deliver(letters, MAIL_IN_PARCEL_MAX + 1, 0);
+    assert_int_equal(effects.n_ops, 0);
+    assert_int_equal(receipted(&reason), PARCEL_REFUSED);
+    assert_int_equal(reason, PARCEL_REASON_MALFORMED);
+    fake_wire_n = 0;
+    assert_int_equal(policy_set(policy, &fake_identities[1].id, RULE_BLOCK), 0);
+    must_refuse(&good, 0, PARCEL_REASON_BLOCKED);
+    struct letter bad = good;
+    bad.signature++;
+    must_refuse(&bad, 0, PARCEL_REASON_BLOCKED); /* nobody has looked */
+    assert_int_equal(policy_set(policy, &fake_identities[1].id, RULE_NONE), 0);
+}
+
+static void test_what_is_too_much_now_is_not_answered(void **state) {
+    (void)state;
+    uint8_t reason;
+    deliver(&good, 1, 0); /* its secret is computed */
+    while (effects.n_ops > 0)
+        give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+    assert_int_equal(receipted(&reason), PARCEL_COMPLETE);
+    fake_wire_n = 0;
+    share_init(&share, 10); /* one in a window: for the parcel itself */
+    expected_last = DROP_LIMIT;
+    deliver(&good, 1, 0);
+    assert_int_equal(effects.n_ops, 0);
+    assert_int_equal(receipted(&reason), 0);
+    assert_int_equal(budget.used, 0);
+    expected_last = DROP_NONE;
+    share_init(&share, 20);
+    deliver(&good, 1, 0);
+    assert_int_equal(effects.n_ops, 2);
+    while (effects.n_ops > 0)
+        give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+}
+
 static void test_one_bad_one_spoils_the_parcel(void **state) {
     (void)state;
     struct letter letters[2] = {good, good};
@@ -312,6 +372,8 @@ int main(int argc, char **argv) {
         TEST(test_nothing_is_said_when_the_store_fails),
         TEST(test_refused_if_it_is_not_what_it_says),
         TEST(test_what_is_over_is_not_stored_again),
+        TEST(test_opening_is_bounded),
+        TEST(test_what_is_too_much_now_is_not_answered),
         TEST(test_one_bad_one_spoils_the_parcel),
     };
     fake_arguments(argc, argv);

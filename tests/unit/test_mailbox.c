@@ -1,4 +1,4 @@
-/* link: daemon/core/mailbox daemon/core/mailbox_choice daemon/core/mail daemon/core/shard daemon/core/noise daemon/core/identity daemon/core/descriptor daemon/core/budget shared/address proto/wire.pb-c */
+/* link: daemon/core/mailbox daemon/core/mailbox_choice daemon/core/mail daemon/core/shard daemon/core/noise daemon/core/identity daemon/core/descriptor daemon/core/budget daemon/core/share shared/address proto/wire.pb-c */
 /* The volunteer's side, and whom we choose for ourselves. The directory and the links are the test's. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -87,12 +87,14 @@ static uint8_t own_link[32], old_bytes[DESCRIPTOR_MAX], new_bytes[DESCRIPTOR_MAX
 static size_t old_length, new_length; /* the old one names us, the new one does not */
 static struct budget budget;
 static struct mailbox *mailbox;
+static struct share share;
 
 static struct mailbox *make(unsigned use) {
     struct mailbox_config config = {.identity = own,
                                     .directory = &directory,
                                     .links = &links,
                                     .budget = &budget,
+                                    .share = &share,
                                     .random = source,
                                     .size = SIZE,
                                     .use = use};
@@ -120,6 +122,7 @@ static int setup(void **state) {
     old_length = describe(100, node_id_prefix(identity_id(own)), old_bytes);
     new_length = describe(200, 78, new_bytes);
     budget_init(&budget, 64 << 20);
+    share_init(&share, 0);
     mailbox = make(2);
     assert_non_null(mailbox);
     return 0;
@@ -256,6 +259,20 @@ static void test_only_for_those_who_name_us(void **state) {
     made.descriptor = old_bytes;
     made.recipient.bytes[0] ^= 1; /* somebody else's descriptor */
     must_refuse(&made, DROP_MALFORMED);
+}
+
+/* A signature is checked within the share of the neighbour that brought it; one that nobody need check costs nothing. */
+static void test_signatures_are_rationed(void **state) {
+    (void)state;
+    struct mail_deposit made = deposit(1000);
+    struct mailbox_mail mail;
+    share_init(&share, 10); /* one in a window */
+    assert_int_equal(give_all(&made, &mail), DROP_NONE);
+    mailbox_stored(mailbox, &mail.id, 0, clock_now);
+    must_refuse(&made, DROP_LIMIT);
+    know(old_bytes, old_length);
+    assert_int_equal(give_all(&made, &mail), DROP_NONE);
+    mailbox_stored(mailbox, &mail.id, 0, clock_now);
 }
 
 static void test_time(void **state) {
@@ -439,6 +456,7 @@ int main(int argc, char **argv) {
         TEST(test_taken_and_confirmed_once_durable),
         TEST(test_silent_when_it_was_not_stored),
         TEST(test_only_for_those_who_name_us),
+        TEST(test_signatures_are_rationed),
         TEST(test_time),
         TEST(test_shards_that_do_not_agree),
         TEST(test_unfinished_ones_are_bounded),

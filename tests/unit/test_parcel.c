@@ -22,6 +22,11 @@ static void fill(void *buffer, size_t length) {
         ((uint8_t *)buffer)[i] = (uint8_t)(seed >> 33);
     }
 }
+static void fill_from(void *context, void *buffer, size_t length) {
+    (void)context;
+    fill(buffer, length);
+}
+static const struct core_random source = {fill_from, NULL};
 static struct noise_keypair keypair(void) {
     struct noise_keypair pair;
     uint8_t secret[32];
@@ -547,7 +552,7 @@ static void test_both_sides_derive_the_same(void **state) {
     (void)state;
     struct noise_keypair link = keypair(), routing = keypair();
     struct node_id sender = {{1}}, recipient = {{2}};
-    struct parcel_keys *ours = parcel_keys_new(4), *theirs = parcel_keys_new(4);
+    struct parcel_keys *ours = parcel_keys_new(4, &source), *theirs = parcel_keys_new(4, &source);
     struct parcel_peer to = {&recipient, 1, 9, routing.public, link.secret, &sender, false};
     struct parcel_peer from = {&sender, 1, 9, link.public, routing.secret, &recipient, true};
     const struct parcel_secret *a = parcel_keys_add(ours, &to), *b = parcel_keys_add(theirs, &from);
@@ -567,11 +572,46 @@ static void test_both_sides_derive_the_same(void **state) {
     parcel_keys_free(theirs);
 }
 
+/* A newer descriptor of the same keys takes no exchange; a secret goes from one table to another whole. */
+static void test_keys_are_renewed_and_moved(void **state) {
+    struct noise_keypair ours = keypair(), theirs = keypair(), others = keypair();
+    struct node_id peer = {{1}}, self = {{2}};
+    (void)state;
+    struct parcel_keys *guesses = parcel_keys_new(4, &source), *keys = parcel_keys_new(8, &source);
+    struct parcel_peer of = {.id = &peer,
+                             .stamp = 1,
+                             .epoch = 7,
+                             .public_key = theirs.public,
+                             .secret = ours.secret,
+                             .self = &self,
+                             .is_sender = true};
+    assert_null(parcel_keys_renew(guesses, &of));
+    const struct parcel_secret *secret = parcel_keys_add(guesses, &of);
+    assert_non_null(secret);
+    uint8_t shard_key[32];
+    memcpy(shard_key, secret->shard_key, sizeof shard_key);
+    of.stamp = 2;
+    assert_null(parcel_keys_find(guesses, &peer, 2, 7));
+    assert_non_null(parcel_keys_renew(guesses, &of));
+    assert_non_null(parcel_keys_find(guesses, &peer, 2, 7));
+    secret = parcel_keys_move(keys, guesses, &of);
+    assert_memory_equal(secret->shard_key, shard_key, sizeof shard_key);
+    assert_null(parcel_keys_find(guesses, &peer, 2, 7));
+    assert_ptr_equal(parcel_keys_find(keys, &peer, 2, 7), secret);
+    of.stamp = 3;
+    of.public_key = others.public; /* another key: that would be another exchange */
+    assert_null(parcel_keys_renew(keys, &of));
+    of.epoch = 8;
+    assert_null(parcel_keys_renew(keys, &of));
+    parcel_keys_free(guesses);
+    parcel_keys_free(keys);
+}
+
 static void test_key_table(void **state) {
     (void)state;
     struct noise_keypair link = keypair(), routing = keypair(), newer = keypair();
     struct node_id self = {{1}}, peers[6] = {0};
-    struct parcel_keys *keys = parcel_keys_new(4);
+    struct parcel_keys *keys = parcel_keys_new(4, &source);
     for (uint8_t i = 0; i < 6; i++) {
         peers[i].bytes[31] = i;
         struct parcel_peer peer = {&peers[i], 1, 9, routing.public, link.secret, &self, false};
@@ -620,6 +660,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_receipts),
         cmocka_unit_test(test_both_sides_derive_the_same),
         cmocka_unit_test(test_key_table),
+        cmocka_unit_test(test_keys_are_renewed_and_moved),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

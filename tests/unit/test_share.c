@@ -53,6 +53,21 @@ static void test_many_share_equally(void **state) {
     assert_int_equal(take(&share, 3, 200, 3 * SHARE_WINDOW_US), 100);
 }
 
+/* What came with something that was granted counts in its window, and not beyond. */
+static void test_charged(void **state) {
+    struct share share;
+    struct mono now = {US_PER_S};
+    (void)state;
+    share_init(&share, 100); /* ten in a window */
+    assert_true(share_take(&share, 1, now));
+    share_charge(&share, 1, 9);
+    assert_false(share_take(&share, 1, now));
+    share_charge(&share, 1, UINT32_MAX);
+    assert_true(share_take(&share, 2, now)); /* another has its part */
+    now.us += SHARE_WINDOW_US;
+    assert_true(share_take(&share, 1, now));
+}
+
 static void test_bounds(void **state) {
     struct share share;
     (void)state;
@@ -72,6 +87,7 @@ int main(void) {
         cmocka_unit_test(test_alone_gets_all),
         cmocka_unit_test(test_flood_leaves_the_share),
         cmocka_unit_test(test_many_share_equally),
+        cmocka_unit_test(test_charged),
         cmocka_unit_test(test_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
