@@ -324,6 +324,12 @@ static int in_put(struct model_data *data, const struct store_op *op, struct sto
         result->in_outcome = STORE_IN_COMPLETE;
         return 0;
     }
+    if (part && op->in_put.length == op->in_put.total) { /* whole, whatever is held of it */
+        model_enter(data, op, KIND_MESSAGE, op->in_put.bytes);
+        forget_part(data, part);
+        result->in_outcome = STORE_IN_COMPLETE;
+        return 0;
+    }
     if (!part)
         part = begin_part(data, op);
     int error = add_block(part, op);

@@ -500,6 +500,30 @@ static void blocks_are_bounded(void **state) {
     assert_int_equal(load(rig).inbox_waiting, 3);
 }
 
+/* A message that is cut into small blocks on its way comes whole from a mailbox: no contradiction. Another total is one. */
+static void whole_replaces_blocks(void **state) {
+    struct rig *rig = *state;
+    static uint8_t body[STORE_BLOCK_MAX], other[STORE_BLOCK_MAX];
+    static const uint32_t totals[] = {100, STORE_BLOCK_MAX};
+    memset(body, 'b', sizeof body);
+    memset(other, 'o', sizeof other);
+    open_store(rig);
+    for (uint32_t i = 0; i < 2; i++) {
+        uint32_t total = totals[i];
+        assert_int_equal(outcome(rig, in_block(1 + i, total, 7, other, 50)), STORE_IN_PARTIAL);
+        assert_int_equal(run_one(rig, in_block(1 + i, total - 1, 0, body, total - 1)).error,
+                         -EINVAL);
+        assert_int_equal(outcome(rig, in_block(1 + i, total, 0, body, total)), STORE_IN_COMPLETE);
+        assert_int_equal(outcome(rig, in_block(1 + i, total, 57, other, 9)), STORE_IN_DUPLICATE);
+        assert_int_equal(outcome(rig, in_block(1 + i, total, 0, body, total)), STORE_IN_DUPLICATE);
+    }
+    struct store_result result = run_one(rig, in_fetch(0, 10, 1u << 20));
+    assert_int_equal(result.n_messages, 2);
+    for (size_t i = 0; i < 2; i++)
+        assert_memory_equal(result.messages[i].body, body, totals[i]);
+    assert_int_equal(load(rig).inbox_waiting, 2);
+}
+
 static void blocks_come_in_any_order(void **state) {
     struct rig *rig = *state;
     uint32_t n = 40, block = 3000, total = n * block - 5, order[40];
@@ -764,6 +788,7 @@ int main(int argc, char **argv) {
         TEST(a_batch_on_a_disk_that_fills),
         TEST(full_disk_changes_nothing),
         TEST(blocks_are_bounded),
+        TEST(whole_replaces_blocks),
         TEST(blocks_come_in_any_order),
         TEST(fetch_keeps_its_bounds),
         TEST(taken_are_kept_for_the_retention),
