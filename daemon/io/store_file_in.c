@@ -26,6 +26,9 @@
  * 256 a sender. */
 #define SPANS_MAX 256
 #define PARTIAL_SENDER_MAX 256
+/* How far beyond what is held of it a file may reach: more than a sender has on its way. A file system without holes writes zeros
+ * up to there. */
+#define AHEAD_MAX (8u << 20)
 /* name, name.1 ... name.999; then random numbers, since each try is a system call. */
 #define SUFFIX_IN_ORDER 1000u
 #define SUFFIX_TRIES 1032u
@@ -524,6 +527,8 @@ int store_file_in_put(struct store_db *db, const struct store_op *op, struct sto
     if (found && (part.total != op->in_put.total ||
                   memcmp(part.digest, op->in_put.file->digest, FILE_DIGEST_LEN) != 0))
         return -EINVAL;
+    if (op->in_put.offset > (found ? part.held : 0) + AHEAD_MAX)
+        return -EAGAIN; /* what comes before it is still welcome */
     int r = found ? open_part(db, &part, &slot) : begin_part(db, op, &part, &slot);
     if (found && r == -ENOENT)
         return begin_anew(db, &part, slot);
