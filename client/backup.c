@@ -4,13 +4,13 @@
 #include "client/session.h"
 #include "client/target.h"
 #include "shared/passphrase.h"
+#include "shared/portable.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -135,7 +135,7 @@ enum exit_code backup_run(struct context *context) {
     if (slash ? slash[1] == '\0' : context->arguments[0][0] == '\0')
         return complain(context, CODE_USAGE, "backup wants the name of a file");
     /* Neither the passphrase nor the frame that carries it goes into a core. */
-    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+    portable_forbid_dumps();
     /* Locked memory is not to be had before. */
     char *passphrase = sodium_init() < 0 ? NULL : sodium_malloc(PASSPHRASE_MAX);
     if (!passphrase)

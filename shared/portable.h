@@ -9,6 +9,10 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#if defined(__linux__)
+#include <sys/prctl.h>
+#endif
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -58,6 +62,54 @@ static inline int portable_unix_socket(bool blocking) {
 /* The next connection, which does not block. Its descriptor, or -errno. */
 static inline int portable_accept(int listener) {
     return portable_socket_prepare(accept(listener, NULL, NULL), false);
+}
+
+/* No core dump holds our memory, nor may others of our user look into it. Linux hands dumps to a program whatever the
+ * limit says, but for a process that is not dumpable. (A leak checker is a process of our user.) */
+static inline void portable_forbid_dumps(void) {
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+#if defined(__linux__) && !defined(__SANITIZE_ADDRESS__)
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+#endif
+}
+
+/* A folder that is passed through need be searchable, not readable. */
+#if defined(O_PATH)
+#define PORTABLE_SEARCH O_PATH
+#elif defined(O_SEARCH)
+#define PORTABLE_SEARCH O_SEARCH
+#else
+#define PORTABLE_SEARCH O_RDONLY
+#endif
+
+/* The folder that holds what an absolute, resolved path names, by way of no symbolic link: whoever has put one
+ * in the place of a folder since then does not lead us elsewhere. Its descriptor, to be closed, with the last name in
+ * *ret_name (within path); or -errno, -ENOTDIR for a link. */
+static inline int portable_open_parent(const char *path, const char **ret_name) {
+    int flags = PORTABLE_SEARCH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    int fd = *path == '/' ? open("/", flags) : -1;
+    if (fd < 0)
+        return *path == '/' ? -errno : -EINVAL;
+    for (const char *end; *path == '/'; path = end) {
+        char name[256];
+        path += strspn(path, "/");
+        end = path + strcspn(path, "/");
+        if (*end == '\0')
+            break;
+        int next = -1, error = -ENAMETOOLONG;
+        if ((size_t)(end - path) < sizeof name) {
+            memcpy(name, path, (size_t)(end - path));
+            name[end - path] = '\0';
+            next = openat(fd, name, flags);
+            error = errno == ELOOP || errno == EMLINK ? -ENOTDIR : -errno;
+        }
+        close(fd);
+        if (next < 0)
+            return error;
+        fd = next;
+    }
+    *ret_name = path;
+    return fd;
 }
 
 /* A file's bytes, and what is needed to find them again, on the disk. 0, or -errno. macOS's fsync

@@ -4,9 +4,13 @@
  * Threat: a client that begins many files and ends none, or goes away half-way; a folder of
  * received files in which somebody has put something else. Files under way are counted, in all and
  * by uid, and given up with their connection; and what is opened is a regular file, not what a link
- * of its name leads to. */
+ * of its name, or in the place of its folder, leads to. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* O_PATH */
+#endif
 #include "daemon/io/control_private.h"
 
+#include "shared/portable.h"
 #include "shared/text.h"
 
 #include <errno.h>
@@ -110,13 +114,19 @@ void send_abandon(struct control_client *client) {
 
 /* ---- Out of the folder of received files ---- */
 
-/* A descriptor, or -errno; -EINVAL: it is something else. */
+/* A descriptor, or -errno; -EINVAL: it is something else, -ENOTDIR: a folder on the way is. */
 static int open_regular(const char *path) {
     struct stat status;
+    const char *name = NULL;
+    int folder = portable_open_parent(path, &name);
+    if (folder < 0)
+        return folder;
     /* A pipe in its place must not hold us up. */
-    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int error = errno;
+    close(folder);
     if (fd < 0) /* of a link the systems say the one or the other */
-        return errno == ELOOP || errno == EMLINK ? -EINVAL : -errno;
+        return error == ELOOP || error == EMLINK ? -EINVAL : -error;
     int r = fstat(fd, &status) < 0 ? -errno : S_ISREG(status.st_mode) ? 0 : -EINVAL;
     if (r < 0) {
         close(fd);
@@ -142,6 +152,7 @@ void send_open_file(struct control_client *client, const struct answer *answer) 
     error_words(fd, words);
     snprintf(failed.text, sizeof failed.text, "cannot open %.90s: %.79s", shown,
              fd == -EINVAL                 ? "it is no regular file"
+             : fd == -ENOTDIR              ? "a link stands in the place of its folder"
              : failed.code == ANSWER_LIMIT ? words
                                            : strerror(-fd));
     client_answer_frames(client, &failed, -1);

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #endif
 #include "daemon/io/process.h"
+#include "shared/portable.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -72,7 +73,7 @@ static void reset_signals(void) {
 int process_prepare(char error[FAILURE_MAX]) {
     open_standard_streams();
     /* Secrets are besides in memory that no dump includes: libsodium marks it. */
-    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+    portable_forbid_dumps();
     reset_signals();
     umask(077);
 #ifdef __GLIBC__

@@ -1,5 +1,12 @@
-/* Which files there are, how they are taken, and how they are forgotten. */
+/* Which files there are, how they are taken, and how they are forgotten.
+ *
+ * Threat: somebody puts a link in the place of the folder, and a sender chose the file's name: what is
+ * removed is below the folder that the path named when the file came, or nothing. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* O_PATH */
+#endif
 #include "daemon/io/store_file.h"
+#include "shared/portable.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -138,6 +145,16 @@ int store_file_list(struct store_db *db, const struct store_op *op, struct store
 
 /* ---- Taking and forgetting ---- */
 
+static int remove_file(const char *path) {
+    const char *name = NULL;
+    int folder = portable_open_parent(path, &name);
+    if (folder < 0)
+        return folder == -ENOENT || folder == -ENOTDIR ? 0 : folder;
+    int r = unlinkat(folder, name, 0) < 0 && errno != ENOENT ? -errno : 0;
+    close(folder);
+    return r;
+}
+
 /* The file goes before the commit: a crash in between leaves an entry without a file, which is
  * seen; the other way round it would leave a file of which nobody knows. The client has its copy
  * by now. */
@@ -153,8 +170,9 @@ int store_file_take(struct store_db *db, const struct store_op *op) {
     query_end(&query);
     if (!found)
         return -ENOENT;
-    if (unlink(path) < 0 && errno != ENOENT && errno != ENOTDIR)
-        return -errno;
+    int r = remove_file(path);
+    if (r < 0)
+        return r;
     mark_taken(db, row, op->file_take.now.us);
     return 0;
 }

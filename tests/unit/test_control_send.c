@@ -339,6 +339,34 @@ static void test_what_lies_there_is_no_file(void **state) {
     expect_refusal(fake, fd, ANSWER_UNKNOWN, "");
 }
 
+/* Somebody has put a link in the place of the folder: the daemon may read what its user may not. */
+static void test_a_link_in_the_place_of_its_folder(void **state) {
+    struct fake *fake = *state;
+    char folder[48], away[48], path[64];
+    snprintf(folder, sizeof folder, "%s/in", fake->folder);
+    snprintf(away, sizeof away, "%s/away", fake->folder);
+    snprintf(path, sizeof path, "%s/f", folder);
+    assert_int_equal(mkdir(folder, 0700), 0);
+    close(open(path, O_CREAT | O_WRONLY, 0600));
+    assert_int_equal(rename(folder, away), 0);
+    assert_int_equal(symlink(away, folder), 0);
+    int fd = ask_file(fake);
+    answer_file(fake, path);
+    expect_refusal(fake, fd, ANSWER_FAILED, "a link stands in the place of its folder");
+    unlink(folder);
+    assert_int_equal(rename(away, folder), 0);
+    fd = ask_file(fake);
+    answer_file(fake, path);
+    int file = -1;
+    p2pd__control__answer__free_unpacked(read_answer_fd(fake, fd, &file), NULL);
+    assert_true(file >= 0);
+    close(file);
+    close(fd);
+    run_until(fake, fake->control->n_clients == 0);
+    unlink(path);
+    rmdir(folder);
+}
+
 /* ---- Backups ---- */
 
 static int ask_backup(struct fake *fake, const char *passphrase) {
@@ -452,6 +480,7 @@ int main(void) {
         TEST(test_the_end_of_the_daemon_gives_files_up),
         TEST(test_a_file_is_handed_out),
         TEST(test_what_lies_there_is_no_file),
+        TEST(test_a_link_in_the_place_of_its_folder),
         TEST(test_a_backup),
         TEST(test_a_backup_that_fails_or_comes_too_late),
         TEST(test_what_is_not_offered),

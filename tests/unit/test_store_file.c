@@ -729,6 +729,26 @@ static void disk_keeps_a_reserve(void **state) {
 
 /* ---- Taking, listing, forgetting ---- */
 
+/* Somebody has put a link to another folder in the place of ours, where a file has the name that the sender chose. */
+static void taking_removes_nothing_elsewhere(void **state) {
+    struct rig *rig = *state;
+    struct incoming file = make_file(1, "a", BLOCK);
+    char away[80], victim[96];
+    struct stat status;
+    put_all(rig, &file);
+    stop_store(rig);
+    snprintf(away, sizeof away, "%s/away", rig->folder);
+    snprintf(victim, sizeof victim, "%s/a", away);
+    assert_int_equal(rename(rig->files, away), 0);
+    assert_int_equal(symlink(away, rig->files), 0);
+    open_store(rig);
+    take(rig, &file);
+    assert_int_equal(stat(victim, &status), 0);
+    unlink(victim);
+    unlink(rig->files);
+    rmdir(away);
+}
+
 static void taken_file_leaves_a_tombstone(void **state) {
     struct rig *rig = *state;
     struct incoming file = make_file(1, "a", BLOCK);
@@ -1336,6 +1356,7 @@ int main(int argc, char **argv) {
         TEST(read_only_folder_is_told),
         TEST(quotas_count_whole_files),
         TEST(disk_keeps_a_reserve),
+        TEST(taking_removes_nothing_elsewhere),
         TEST(taken_file_leaves_a_tombstone),
         TEST(files_are_lines_of_history),
         TEST(files_are_listed_in_pages),
