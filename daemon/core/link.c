@@ -298,9 +298,16 @@ static bool is_copy(struct links *links, struct link *link, const struct session
     }
     if (++link->replacements < COPIES_MAX)
         return false;
-    core_log(links->config.trace, TRACE_WARNING,
-             "a neighbour's identity is in use by two daemons at once: link closed");
+    link_tell_copy(links, now,
+                   "a neighbour's identity is in use by two daemons at once: link closed");
     return true;
+}
+
+void link_tell_copy(struct links *links, struct mono now, const char *text) {
+    if (links->copy_told.us != 0 && now.us - links->copy_told.us < US_PER_MINUTE)
+        return;
+    links->copy_told = now;
+    core_log(links->config.trace, TRACE_WARNING, "%s", text);
 }
 
 void link_heard(struct links *links, struct link *link, struct mono now) {

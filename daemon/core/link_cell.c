@@ -349,9 +349,9 @@ static bool own_frame(struct links *links, struct link *link, const struct link_
         return true;
     case FRAME_CLOSE:
         if (frame->length == 1 && frame->body[0] == LINK_CLOSED_COPY)
-            core_log(links->config.trace, TRACE_WARNING,
-                     "a neighbour says that our identity is in use by another daemon too: give "
-                     "each its own state folder");
+            link_tell_copy(links, now,
+                           "a neighbour says that our identity is in use by another daemon too: "
+                           "give each its own state folder");
         else if (link->view.state == LINK_PROBATION && link->current && link->current->initiator)
             return true; /* a verdict is due, not this */
         link_end(links, link,

@@ -164,6 +164,7 @@ struct links {
     struct mono read_at;
     struct sealing *sealings; /* of this step, in order; EFFECTS_DATAGRAMS_MAX at most */
     size_t n_sealings, sealings_capacity;
+    struct mono copy_told; /* when a second copy of an identity was last warned of */
 };
 
 static inline struct wall links_corrected(const struct links *links, struct wall wall) {
@@ -195,6 +196,8 @@ struct link *link_of(struct links *links, const struct node_id *id);
 struct link *link_adopt(struct links *links, struct session *session, struct mono now,
                         struct wall wall);
 void link_welcome(struct links *links, struct link *link, struct session *session, struct mono now);
+/* A warning that a member can cause as often as it likes: a line a minute. */
+void link_tell_copy(struct links *links, struct mono now, const char *text);
 struct link *link_find(const struct links *links, uint64_t prefix);
 void link_heard(struct links *links, struct link *link, struct mono now);
 void link_end(struct links *links, struct link *link, enum link_close reason);

@@ -329,6 +329,25 @@ static void test_copies_of_an_identity_are_told(void **state) {
     assert_int_equal(warnings, 2); /* here, and there by the goodbye */
 }
 
+/* Anybody who holds a link can say so, and come again: the log does not fill. */
+static void test_saying_so_again_and_again_is_a_line_a_minute(void **state) {
+    static const uint8_t reason = LINK_CLOSED_COPY;
+    (void)state;
+    warnings = 0;
+    for (unsigned k = 0; k < 30; k++) {
+        dial(0, 1);
+        run(US_PER_S);
+        struct end *liar = &world.ends[0];
+        if (links_send_frame(liar->links, prefix_of(1), FRAME_CLOSE, &reason, 1, now()) == 0)
+            settle(liar);
+        run(US_PER_S);
+        links_close(liar->links, 0, LINK_CLOSED_BYE, now());
+        settle(liar);
+        run(US_PER_S);
+    }
+    assert_in_range(warnings, 1, 2);
+}
+
 static void test_moving_now_and_then_is_no_copy(void **state) {
     (void)state;
     world.ends[2].address.port = 4711;
@@ -368,6 +387,7 @@ int main(void) {
         TEST(test_our_own_findings_are_not_taken_from_the_wire),
         TEST(test_roaming_needs_an_answer),
         TEST(test_copies_of_an_identity_are_told),
+        TEST(test_saying_so_again_and_again_is_a_line_a_minute),
         TEST(test_moving_now_and_then_is_no_copy),
         TEST(test_restarts_in_place_are_no_copies),
     };
