@@ -1,5 +1,6 @@
 #include "tests/sim/adversary.h"
 
+#include "daemon/core/inbox_private.h"
 #include "daemon/core/link_private.h"
 #include "daemon/core/node_private.h"
 #include "tests/sim/adversary_gossip.h"
@@ -8,7 +9,10 @@
 #include <stdlib.h>
 
 #define RECORDED 32
-#define BURST 24         /* datagrams or frames at a time */
+#define MAILS 8
+#define BODY_MAX 1500
+#define OWN_CLIENT (UINT64_C(1) << 50) /* nobody waits for its answers */
+#define BURST 24                       /* datagrams or frames at a time */
 #define BURSTS_MAX 30    /* of each: a flood that lasts makes a simulation slow, and no worse */
 #define SOME_SHARE 0.3   /* of onion packets are dropped */
 #define TAMPER_SHARE 0.1 /* of what is sent */
@@ -24,11 +28,20 @@ struct adversary {
     } cells[RECORDED];
     uint8_t onions[RECORDED][ONION_LEN];
     unsigned n_cells, n_onions;
-    bool flooding; /* the step under way is for frames of its own */
     struct node_id poser;
     struct address posed_at; /* port 0: nobody poses */
     struct crowd *crowd;
     unsigned gossiping; /* the step under way is for so many publications or questions */
+    unsigned flooding;  /* the step under way is for frames of its own: so many */
+    unsigned going;     /* the habits that the step is for */
+    bool pads;          /* or did: what waits in its store is nobody\'s message */
+    unsigned as, at;    /* the honest hosts that it speaks as and to */
+    struct {
+        struct node_id recipient;
+        uint8_t *bytes;
+        size_t length;
+    } mails[MAILS];
+    unsigned n_mails;
 };
 
 struct adversary *adversary_new(struct sim *sim, unsigned habits) {
@@ -37,10 +50,15 @@ struct adversary *adversary_new(struct sim *sim, unsigned habits) {
         abort();
     adversary->sim = sim;
     adversary->habits = habits;
+    adversary->pads = habits & HABIT_PADS;
+    adversary->as = (unsigned)sim_below(sim, sim->n_hosts);
+    adversary->at = (unsigned)sim_below(sim, sim->n_hosts);
     return adversary;
 }
 
 void adversary_free(struct adversary *adversary) {
+    for (unsigned i = 0; adversary && i < MAILS; i++)
+        free(adversary->mails[i].bytes);
     if (adversary)
         crowd_free(adversary->crowd);
     free(adversary);
@@ -53,6 +71,11 @@ void adversary_crowd(struct adversary *adversary, unsigned n) {
 
 bool adversary_has_identity(const struct adversary *adversary, uint64_t prefix) {
     return crowd_has(adversary->crowd, prefix);
+}
+
+void adversary_aim(struct adversary *adversary, unsigned as, unsigned at) {
+    adversary->as = as;
+    adversary->at = at;
 }
 
 void adversary_keep(struct adversary *adversary, unsigned habits) {
@@ -127,7 +150,8 @@ static void forge_garbage(struct sim *sim) {
 }
 
 /* Message 1 with a fresh ephemeral and a good mac: each costs its responder Diffie-Hellman, until it asks for cookies. */
-static void dial_blindly(struct sim *sim, struct sim_host *host, const struct address *victim) {
+static void dial_blindly(struct sim *sim, const struct sim_host *host, const struct address *from,
+                         const struct address *victim) {
     uint8_t bytes[DATAGRAM_LEN];
     struct wire_writer w = wire_writer(bytes, sizeof bytes);
 
@@ -139,8 +163,28 @@ static void dial_blindly(struct sim *sim, struct sim_host *host, const struct ad
     wire_put_uint(&w, (uint64_t)wall_minute(host->node->wall), 4);
     guard_mac1(&host->node->links->guard, bytes, DATAGRAM_LEN - 2 * MAC_LEN,
                bytes + DATAGRAM_LEN - 2 * MAC_LEN);
-    sim_forge(sim, sim_chance(sim, 0.5) ? any_address(sim) : &host->address, victim, bytes,
-              sizeof bytes);
+    sim_forge(sim, from, victim, bytes, sizeof bytes);
+}
+
+static void spoof(struct sim *sim, const struct sim_host *host) {
+    const struct adversary *adversary = host->adversary;
+    dial_blindly(sim, host, &sim->hosts[adversary->as].address, &sim->hosts[adversary->at].address);
+}
+
+/* A message that its core seals into a parcel, of which nothing is left but the padding. */
+static void pad(struct sim *sim, unsigned i) {
+    static const uint8_t body[BODY_MAX];
+    unsigned to = (unsigned)sim_below(sim, sim->n_hosts);
+    struct request request = {.client = OWN_CLIENT, .kind = REQUEST_PUSH};
+    if (!sim->hosts[to].node || to == i)
+        return;
+    sim_fill(sim, request.push.id.bytes, MESSAGE_ID_LEN);
+    request.push.to.kind = DEST_ID;
+    memcpy(request.push.to.id, node_id(sim->hosts[to].node)->bytes, NODE_ID_LEN);
+    request.push.relays = RELAYS_DEFAULT;
+    request.push.body = body;
+    request.push.size = (uint32_t)sim_below(sim, sizeof body);
+    sim_request(sim, i, &request);
 }
 
 void adversary_act(struct sim *sim, unsigned i) {
@@ -156,12 +200,27 @@ void adversary_act(struct sim *sim, unsigned i) {
         if (has_habit(host, HABIT_FORGES))
             forge_garbage(sim);
         if (has_habit(host, HABIT_DIALS))
-            dial_blindly(sim, host, victim);
+            dial_blindly(sim, host, sim_chance(sim, 0.5) ? any_address(sim) : &host->address,
+                         victim);
     }
-    if (adversary->habits & (HABIT_FLOODS | HABIT_REPLAYS)) {
-        adversary->flooding = true;
+    adversary_go_on(sim, i, HABITS - 1, BURST);
+}
+
+void adversary_go_on(struct sim *sim, unsigned i, unsigned habits, unsigned n) {
+    struct sim_host *host = &sim->hosts[i];
+    struct adversary *adversary = host->adversary;
+
+    adversary->going = habits & adversary->habits;
+    for (unsigned k = 0; k < n; k++) {
+        if (adversary->going & HABIT_SPOOFS)
+            spoof(sim, host);
+        if (adversary->going & HABIT_PADS)
+            pad(sim, i);
+    }
+    if (adversary->going & (HABIT_FLOODS | HABIT_REPLAYS | HABIT_REMAILS | HABIT_SCATTERS)) {
+        adversary->flooding = n;
         sim_poke(sim, i);
-        adversary->flooding = false;
+        adversary->flooding = 0;
     }
     adversary_gossip(sim, i, BURST);
 }
@@ -284,6 +343,81 @@ int __wrap_links_send_frame(struct links *links, uint64_t prefix, uint8_t type, 
     return __real_links_send_frame(links, prefix, type, bent, length, now);
 }
 
+/* One packet of a path of its own, by way of a neighbour to the node it aims at. */
+static void scatter(struct sim *sim, struct sim_host *host, uint64_t by) {
+    const struct sim_host *aim = &sim->hosts[host->adversary->at];
+    struct onion_layer layers[2];
+    uint8_t secret[32], nonce[ONION_NONCE_LEN], packet[ONION_LEN];
+    uint16_t indexes[2];
+    uint64_t hops[2] = {by, aim->node ? node_id_prefix(node_id(aim->node)) : 0};
+
+    for (unsigned i = 0; i < 2; i++) {
+        const struct directory_entry *entry = directory_find_prefix(host->node->directory, hops[i]);
+        struct descriptor descriptor;
+        if (!entry || by == hops[1])
+            return;
+        directory_descriptor(entry, &descriptor);
+        const uint8_t *key = descriptor_routing_key(&descriptor, wall_epoch(host->node->wall));
+        sim_fill(sim, secret, sizeof secret);
+        if (!key || onion_layer_key(&layers[i], key, secret) != DROP_NONE)
+            return;
+        layers[i].key_id = (uint8_t)wall_epoch(host->node->wall);
+        layers[i].slot = (uint8_t)(wall_minute(host->node->wall) % 60);
+        layers[i].hop = hops[i];
+        indexes[i] = (uint16_t)sim_below(sim, ONION_INDEX_COUNT);
+    }
+    sim_fill(sim, nonce, sizeof nonce);
+    onion_build(layers, 2, indexes, nonce, "?", 1, &host->node->config.random, packet);
+    links_send_onion(host->node->links, by, packet, host->node->now);
+}
+
+/* ---- Parcels and mail ---- */
+
+__typeof__(parcel_seal) __wrap_parcel_seal, __real_parcel_seal;
+int __wrap_parcel_seal(const struct noise_keypair *link_key, const struct node_id *recipient,
+                       const uint8_t routing_key[KEY_LEN], int64_t epoch,
+                       const uint8_t ephemeral[32], const struct noise_known *known,
+                       const uint8_t *plain, size_t length, uint8_t *out,
+                       uint8_t ret_receipt_key[KEY_LEN]) {
+    static uint8_t padding[PARCEL_PLAIN_MAX]; /* nobody with this habit has threads */
+    if (watch_host() && watch_host()->adversary && watch_host()->adversary->pads) {
+        memcpy(padding, plain, PARCEL_HEAD_LEN);
+        plain = padding;
+    }
+    return __real_parcel_seal(link_key, recipient, routing_key, epoch, ephemeral, known, plain,
+                              length, out, ret_receipt_key);
+}
+
+__typeof__(outbox_deposit) __wrap_outbox_deposit, __real_outbox_deposit;
+int __wrap_outbox_deposit(struct outbox *outbox, const struct outbox_mail *mail, uint64_t quota,
+                          struct wall wall) {
+    if (has_habit(watch_host(), HABIT_REMAILS)) {
+        struct adversary *adversary = watch_host()->adversary;
+        unsigned i = adversary->n_mails++ % MAILS;
+        free(adversary->mails[i].bytes);
+        adversary->mails[i].bytes = malloc(mail->length);
+        if (!adversary->mails[i].bytes)
+            abort();
+        memcpy(adversary->mails[i].bytes, mail->bytes, mail->length);
+        adversary->mails[i].length = mail->length;
+        adversary->mails[i].recipient = mail->recipient;
+    }
+    return __real_outbox_deposit(outbox, mail, quota, wall);
+}
+
+/* All that it ever kept, once more, under ids that its core does not know yet. */
+static void remail(struct sim *sim, struct sim_host *host) {
+    struct adversary *adversary = host->adversary;
+    for (unsigned i = 0; i < MAILS && adversary->mails[i].bytes; i++) {
+        struct outbox_mail mail = {.recipient = adversary->mails[i].recipient,
+                                   .expires = {host->node->wall.us + 24 * US_PER_HOUR},
+                                   .bytes = adversary->mails[i].bytes,
+                                   .length = adversary->mails[i].length};
+        sim_fill(sim, mail.id.bytes, sizeof mail.id);
+        __real_outbox_deposit(host->node->outbox, &mail, UINT64_MAX, host->node->wall);
+    }
+}
+
 __typeof__(links_flush) __wrap_links_flush, __real_links_flush;
 void __wrap_links_flush(struct links *links, struct mono now) {
     struct sim_host *host = watch_host();
@@ -294,13 +428,18 @@ void __wrap_links_flush(struct links *links, struct mono now) {
 
     if (host && host->node && host->adversary && host->adversary->flooding) {
         size_t n = node_neighbours(host->node, prefixes);
-        for (unsigned k = 0; k < BURST && n > 0; k++) {
+        unsigned going = host->adversary->going;
+        for (unsigned k = 0; k < host->adversary->flooding && n > 0; k++) {
             uint64_t to = prefixes[sim_below(watch_sim(), n)];
-            if (has_habit(host, HABIT_FLOODS))
+            if (going & HABIT_FLOODS)
                 flood_frame(watch_sim(), host->node, to);
-            if (has_habit(host, HABIT_REPLAYS))
+            if (going & HABIT_REPLAYS)
                 replay_onion(watch_sim(), host->adversary, host->node, to);
+            if (going & HABIT_SCATTERS)
+                scatter(watch_sim(), host, to);
         }
+        if (going & HABIT_REMAILS)
+            remail(watch_sim(), host);
     }
     __real_links_flush(links, now);
 }

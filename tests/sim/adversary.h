@@ -19,9 +19,14 @@ enum habit {
     HABIT_WANTS = 1 << 10,      /* asks for descriptors that it has */
     HABIT_CROWDS = 1 << 11,     /* brings identities without end */
     HABIT_REKEYS = 1 << 12, /* other routing keys again and again, told to one neighbour first */
-    HABITS = 1 << 13
+    HABIT_SPOOFS =
+        1 << 13, /* first handshake messages to one honest node in the name of another's address */
+    HABIT_PADS = 1 << 14,     /* parcels of padding alone, to everybody */
+    HABIT_REMAILS = 1 << 15,  /* the mail that it kept, again and again */
+    HABIT_SCATTERS = 1 << 16, /* a new path for every packet, through neighbours to theirs */
+    HABITS = 1 << 17
 };
-#define HABITS_N 13
+#define HABIT_COUNT 17
 
 struct adversary;
 
@@ -46,5 +51,9 @@ void adversary_gossip(struct sim *sim, unsigned host, unsigned n);
 /* It has so many identities (before it first acts; CROWD_DEFAULT else). */
 void adversary_crowd(struct adversary *adversary, unsigned n);
 bool adversary_has_identity(const struct adversary *adversary, uint64_t prefix);
+/* The same of these habits, of so many at a time, as often as it likes. */
+void adversary_go_on(struct sim *sim, unsigned host, unsigned habits, unsigned n);
+/* Whom it speaks as and to whom, or sends through whom to whom (drawn from the seed otherwise). */
+void adversary_aim(struct adversary *adversary, unsigned as, unsigned at);
 
 #endif

@@ -101,7 +101,7 @@ static void draw_adversaries(struct chaos *chaos) {
         if (i < PUBLIC_FIRST || sim->hosts[i].adversary)
             continue;
         unsigned habits = (unsigned)(sim_below(sim, HABITS) & sim_below(sim, HABITS));
-        sim->hosts[i].adversary = adversary_new(sim, habits | 1u << sim_below(sim, HABITS_N));
+        sim->hosts[i].adversary = adversary_new(sim, habits | 1u << sim_below(sim, HABIT_COUNT));
         n--;
     }
 }

@@ -67,6 +67,10 @@ static const struct plan check_plan[] = {
     {"versions", 12, 1},
     {"wants", 12, 2},
     {"crowd", 24, 2},
+    {"spoofed", 8, 3},
+    {"scattered", 8, 1},
+    {"padded", 8, 2},
+    {"remailed", 6, 1},
     {"chaos", 0, SEEDS},
     {NULL, 0, 0},
 };

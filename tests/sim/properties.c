@@ -2,8 +2,11 @@
 #include "tests/sim/properties.h"
 
 #include "daemon/core/gossip_private.h"
+#include "daemon/core/inbox_private.h"
 #include "daemon/core/link_private.h"
+#include "daemon/core/mailbox_private.h"
 #include "daemon/core/node_private.h"
+#include "daemon/core/outbox_private.h"
 #include "daemon/core/pool_private.h"
 
 #include <stdarg.h>
@@ -142,11 +145,24 @@ static size_t most_answers(const struct gossip *gossip) {
     return most;
 }
 
+/* What waits for the store is let go when the store has answered: nothing is left of it while the store is idle. */
+static void look_at_storing(struct sim *sim, const struct sim_host *host) {
+    const struct node *node = host->node;
+    property_holds(sim, PROPERTY_BOUNDS);
+    if (model_store_next(host->store).us != INT64_MAX)
+        return;
+    if (!TAILQ_EMPTY(&node->inbox->storing) || !TAILQ_EMPTY(&node->mailbox->storing) ||
+        !TAILQ_EMPTY(&node->outbox->ops) || node->outbox->n_putting > 0)
+        property_breaks(sim, PROPERTY_BOUNDS, "host %td waits for a store that is idle",
+                        host - sim->hosts);
+}
+
 static void look_at(struct sim *sim, struct sim_host *host) {
     struct node *node = host->node;
     struct droplist_stats droplist;
     struct status_report status;
 
+    look_at_storing(sim, host);
     droplist_stats(node->droplist, &droplist);
     node_status(node, (struct mono){sim->now_us}, &status);
     const struct gauge gauges[] = {

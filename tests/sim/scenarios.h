@@ -14,9 +14,13 @@ void scenario_bulk_clean(struct sim *sim);
 void scenario_bulk_lossy(struct sim *sim);
 void scenario_bulk_bad(struct sim *sim);
 void scenario_bulk_limiter(struct sim *sim);
-void scenario_files(struct sim *sim);     /* scenario_files.c */
-void scenario_relay(struct sim *sim);     /* scenario_relay.c */
-void scenario_clocks(struct sim *sim);    /* scenario_clocks.c */
+void scenario_files(struct sim *sim);   /* scenario_files.c */
+void scenario_relay(struct sim *sim);   /* scenario_relay.c */
+void scenario_clocks(struct sim *sim);  /* scenario_clocks.c */
+void scenario_spoofed(struct sim *sim); /* scenario_members.c */
+void scenario_scattered(struct sim *sim);
+void scenario_padded(struct sim *sim);
+void scenario_remailed(struct sim *sim);
 void scenario_growth(struct sim *sim);    /* scenario_growth.c */
 void scenario_addresses(struct sim *sim); /* scenario_addresses.c */
 /* scenario_gossip.c */

@@ -14,10 +14,13 @@ struct flight {        /* a packet on its way, as it looks on the next link */
     uint64_t from, to; /* who made it, and for whom: prefixes */
     uint64_t last;     /* the neighbour that it came from, where it is being opened */
     unsigned relays;   /* on the whole path */
+    bool counts;       /* in the tally */
 };
 struct watch {
     struct flight flights[FLIGHTS];
     uint64_t begun[FLIGHTS]; /* ephs with which paths of one use began, lately */
+    uint64_t followed;
+    struct watch_tally tally;
 };
 /* A wrapped function is called with what the core gives it: who calls can only stand here. */
 static struct {
@@ -47,6 +50,12 @@ struct sim *watch_sim(void) {
 
 struct sim_host *watch_host(void) {
     return stage.host;
+}
+
+struct watch_tally *watch_follow(struct sim *sim, uint64_t to) {
+    sim->watch->followed = to;
+    sim->watch->tally = (struct watch_tally){0, 0};
+    return &sim->watch->tally;
 }
 
 void watch_free(struct watch *watch) {
@@ -105,6 +114,7 @@ static void peeled_here(const uint8_t *packet, const uint8_t *opened,
         if (known.to != node_id_prefix(node_id(stage.host->node)))
             property_breaks(stage.sim, PROPERTY_ENDS, "host %td was given what is another's",
                             stage.host - stage.sim->hosts);
+        stage.sim->watch->tally.arrived += known.counts;
         return;
     }
     check_relay(&known, peeled);
@@ -124,10 +134,14 @@ void __wrap_onion_build(const struct onion_layer *layers, size_t n, const uint16
         return;
     uint64_t key = key_of(ret_packet);
     check_begun(ret_packet);
+    bool counts =
+        !stage.host->adversary && n > 1 && layers[n - 1].hop == stage.sim->watch->followed;
     *flight_of(key) = (struct flight){.key = key,
                                       .from = node_id_prefix(node_id(stage.host->node)),
                                       .to = layers[n - 1].hop,
-                                      .relays = (unsigned)n - 1};
+                                      .relays = (unsigned)n - 1,
+                                      .counts = counts};
+    stage.sim->watch->tally.begun += counts;
 }
 
 __typeof__(onion_peel) __wrap_onion_peel, __real_onion_peel;

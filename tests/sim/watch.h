@@ -8,6 +8,11 @@
 struct watch;
 
 void watch_free(struct watch *watch);
+/* Packets that honest hosts make for one host from now on, and those of them that get there. */
+struct watch_tally {
+    uint64_t begun, arrived;
+};
+struct watch_tally *watch_follow(struct sim *sim, uint64_t to);
 /* All that the core does between the two, it does for `host`. */
 void watch_enter(struct sim *sim, struct sim_host *host);
 void watch_leave(void);
