@@ -450,6 +450,7 @@ static void parcel_stored(struct inbox *inbox, struct in_parcel *parcel,
     note_outcome(inbox, result, parcel->file != NULL);
     if (result->error && !in_keeps_silent(parcel->error))
         parcel->error = result->error;
+    parcel->whole = !result->error && result->in_outcome != STORE_IN_PARTIAL;
     if (--parcel->puts > 0)
         return;
     /* Nothing is said when the store failed: the sender comes again, and the disk may have room by

@@ -166,7 +166,8 @@ static void write_verdict(struct in_parcel *parcel, enum in_verdict verdict,
                           enum parcel_reason reason, const uint8_t key[KEY_LEN]) {
     struct parcel_receipt receipt = {.id = parcel->id,
                                      .status = reason ? PARCEL_REFUSED : PARCEL_COMPLETE,
-                                     .reason = (uint8_t)reason};
+                                     .reason = verdict == IN_VERDICT_WHOLE ? PARCEL_WHOLE
+                                                                           : (uint8_t)reason};
     uint8_t *bytes = parcel->verdicts[verdict];
     struct wire_writer writer = wire_writer(bytes, PARCEL_RECEIPT_FINAL_LEN);
     parcel_receipt_encode(&receipt, key, &writer);
@@ -176,6 +177,7 @@ static void write_verdict(struct in_parcel *parcel, enum in_verdict verdict,
 void in_verdicts_write(struct in_parcel *parcel, enum parcel_reason reason,
                        const uint8_t key[KEY_LEN]) {
     write_verdict(parcel, IN_VERDICT_FIRST, reason, key);
+    write_verdict(parcel, IN_VERDICT_WHOLE, PARCEL_REASON_NONE, key);
     write_verdict(parcel, IN_VERDICT_QUOTA, PARCEL_REASON_QUOTA, key);
     write_verdict(parcel, IN_VERDICT_DAMAGED, PARCEL_REASON_DAMAGED, key);
     write_verdict(parcel, IN_VERDICT_MALFORMED, PARCEL_REASON_MALFORMED, key);
@@ -198,6 +200,7 @@ void in_conclude(struct inbox *inbox, struct in_parcel *parcel, enum parcel_reas
     enum in_verdict verdict = reason == PARCEL_REASON_QUOTA       ? IN_VERDICT_QUOTA
                               : reason == PARCEL_REASON_DAMAGED   ? IN_VERDICT_DAMAGED
                               : reason == PARCEL_REASON_MALFORMED ? IN_VERDICT_MALFORMED
+                              : !reason && parcel->whole          ? IN_VERDICT_WHOLE
                                                                   : IN_VERDICT_FIRST;
     counters->refused_blocked += reason == PARCEL_REASON_BLOCKED;
     counters->refused_unknown += reason == PARCEL_REASON_UNKNOWN_SENDER;

@@ -39,6 +39,7 @@ struct in_mail { /* opened: somebody's messages that a mailbox kept for us */
  * written before. FIRST: stored, or refused as it is. */
 enum in_verdict {
     IN_VERDICT_FIRST,
+    IN_VERDICT_WHOLE, /* stored, and the message or file of which it holds a block is whole */
     IN_VERDICT_QUOTA,
     IN_VERDICT_DAMAGED,
     IN_VERDICT_MALFORMED,
@@ -58,6 +59,7 @@ struct in_parcel {
     struct parcel_id id;
     int64_t epoch;
     unsigned from;      /* the neighbour that brought the last shard of it */
+    bool whole;         /* what was put is whole now, or was before */
     bool storing;       /* complete: waits for the store, and is no longer evictable */
     bool asked_again;   /* while storing, a shard came again: its sender missed an answer before */
     bool wants_receipt; /* partial, at the end of this step: among `wanting` */

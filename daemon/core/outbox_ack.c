@@ -267,9 +267,24 @@ static void settle_shards(struct outbox *outbox, struct out_parcel *parcel, stru
     }
 }
 
-static void apply_complete(struct outbox *outbox, struct out_parcel *parcel, struct mono now,
-                           struct wall wall) {
+/* The blocks of a long message are confirmed one by one, and the recipient may have let go of those it had: only its word that the whole
+ * is stored makes it delivered. */
+static void confirm_block(struct outbox *outbox, struct out_message *message, uint32_t length,
+                          bool whole, struct mono now, struct wall wall) {
+    message->refused = false;
+    message->reason = NULL;
+    if (whole)
+        out_finish(outbox, message, MESSAGE_DELIVERED, NULL, now, wall);
+    else if (message->blocks_left == 1)
+        out_refused_for_now(outbox, message, true, "the recipient has lost a part of it", now);
+    else
+        out_confirm(outbox, message, length, now, wall);
+}
+
+static void apply_complete(struct outbox *outbox, struct out_parcel *parcel, bool whole,
+                           struct mono now, struct wall wall) {
     struct out_flow *flow = parcel->flow;
+    bool is_long = parcel->is_long;
     struct out_item *items = parcel->items;
     size_t n = parcel->n_items;
     measure_parcel(parcel, now);
@@ -278,8 +293,11 @@ static void apply_complete(struct outbox *outbox, struct out_parcel *parcel, str
     parcel->n_items = 0;
     out_parcel_drop(outbox, parcel);
     flow_heard(outbox, flow, now);
+    flow->rest_us = 0;
     for (size_t i = 0; i < n; i++)
-        if (items[i].message)
+        if (items[i].message && is_long)
+            confirm_block(outbox, items[i].message, items[i].length, whole, now, wall);
+        else if (items[i].message)
             out_confirm(outbox, items[i].message, items[i].length, now, wall);
     free(items);
 }
@@ -291,6 +309,8 @@ static void apply_refused(struct outbox *outbox, struct out_parcel *parcel, uint
     flow_heard(outbox, flow, now);
     if (parcel->n_items > 1)
         out_parcel_split(outbox, parcel);
+    else if (message && reason == PARCEL_REASON_QUOTA && message->kind != KIND_MAIL)
+        out_refused_for_now(outbox, message, false, parcel_reason_words(reason), now);
     else if (message)
         out_finish(outbox, message, MESSAGE_REFUSED, parcel_reason_words(reason), now, wall);
 }
@@ -319,7 +339,7 @@ static enum drop apply_receipt(struct outbox *outbox, const struct parcel_receip
     if (partial)
         apply_partial(outbox, parcel, receipt, now);
     else if (receipt->status == PARCEL_COMPLETE)
-        apply_complete(outbox, parcel, now, wall);
+        apply_complete(outbox, parcel, receipt->reason == PARCEL_WHOLE, now, wall);
     else
         apply_refused(outbox, parcel, receipt->reason, now, wall);
     return DROP_NONE;

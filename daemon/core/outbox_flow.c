@@ -72,6 +72,7 @@ struct out_flow *out_flow_get(struct outbox *outbox, const struct node_id *recip
     flow->away_since = MONO_NEVER;
     flow->retry_us = OUTBOX_UNREACHABLE_MIN_US;
     flow->resume = flow->tried = flow->draw_after = flow->idle_since = (struct mono){INT64_MIN / 2};
+    flow->rest_until = flow->resume;
     TAILQ_INIT(&flow->shorts);
     TAILQ_INIT(&flow->longs);
     TAILQ_INIT(&flow->parcels);
@@ -120,6 +121,16 @@ void out_flow_enqueue(struct outbox *outbox, struct out_flow *flow, struct out_m
 bool out_flow_is_silent(const struct out_flow *flow) {
     const struct out_parcel *first = TAILQ_FIRST(&flow->parcels);
     return first && first->timeouts > OUTBOX_FAST_RESENDS;
+}
+
+void out_flow_rest(struct outbox *outbox, struct out_flow *flow, struct mono now) {
+    int64_t longer = flow->rest_us * 2;
+    flow->rest_us = longer < OUTBOX_REST_MIN_US   ? OUTBOX_REST_MIN_US
+                    : longer > OUTBOX_REST_MAX_US ? OUTBOX_REST_MAX_US
+                                                  : longer;
+    int64_t jitter = (int64_t)random_below(&outbox->config.random, (uint64_t)flow->rest_us / 2);
+    flow->rest_until = mono_add(now, flow->rest_us * 3 / 4 + jitter);
+    out_flow_wake(outbox, flow);
 }
 
 /* ---- The recipient's keys ---- */
@@ -248,6 +259,8 @@ static void flow_set_timer(struct outbox *outbox, struct out_flow *flow, struct 
     TAILQ_FOREACH(parcel, &flow->parcels, link)
     if (parcel->reads == 0) /* else the store's answer wakes us, whenever that comes */
         due = mono_min(due, parcel->deadline);
+    if (!mono_is_due(flow->rest_until, now))
+        due = mono_min(due, flow->rest_until);
     if (!mono_is_due(flow->resume, now))
         due = flow->resume;
     /* What was due has been done; were anything left undone, it would be no sooner for spinning. */
@@ -271,11 +284,12 @@ static bool parcel_may_fill(const struct out_flow *flow, const struct out_parcel
 
 /* One who is silent waits; and where many have much under way each may have little, so that clients
  * can still push. */
-static bool flow_may_gather(const struct outbox *outbox, const struct out_flow *flow) {
+static bool flow_may_gather(const struct outbox *outbox, const struct out_flow *flow,
+                            struct mono now) {
     const struct budget *budget = outbox->config.budget;
     bool many = budget->held[BUDGET_OUTBOX] >= budget->max / 4;
-    return !out_flow_is_silent(flow) && (!many || flow->bytes < OUTBOX_FLIGHT_LEAST) &&
-           out_may_gather(flow);
+    return mono_is_due(flow->rest_until, now) && !out_flow_is_silent(flow) &&
+           (!many || flow->bytes < OUTBOX_FLIGHT_LEAST) && out_may_gather(flow);
 }
 
 static bool flow_has_work(const struct outbox *outbox, const struct out_flow *flow,
@@ -288,7 +302,7 @@ static bool flow_has_work(const struct outbox *outbox, const struct out_flow *fl
             (parcel->state == OUT_READING && parcel->reads == 0))
             return true;
     }
-    return flow_may_gather(outbox, flow);
+    return flow_may_gather(outbox, flow, now);
 }
 
 /* One step towards being sealed. 0, or an error that stops the flow for a while. */
@@ -318,7 +332,7 @@ static void flow_advance(struct outbox *outbox, struct out_flow *flow, struct mo
         next = TAILQ_NEXT(parcel, link);
         error = parcel_advance(outbox, parcel, now);
     }
-    while (!error && flow_may_gather(outbox, flow)) {
+    while (!error && flow_may_gather(outbox, flow, now)) {
         struct out_parcel *parcel = out_parcel_gather(flow);
         if (!parcel)
             break;

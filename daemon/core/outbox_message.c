@@ -392,6 +392,28 @@ static void store_progress(struct outbox *outbox, struct out_message *message, s
     out_store(outbox, &operation, op);
 }
 
+static void store_anew(struct outbox *outbox, const struct out_message *message) {
+    struct out_op *op = out_op_new(outbox, OUT_OP_PROGRESS);
+    if (!op)
+        return; /* after a restart its last blocks are sent once in vain */
+    struct store_op operation = {.kind = STORE_OUT_PROGRESS};
+    operation.out_progress.id = message->id;
+    out_store(outbox, &operation, op);
+}
+
+void out_refused_for_now(struct outbox *outbox, struct out_message *message, bool anew,
+                         const char *reason, struct mono now) {
+    uint64_t below = anew || !out_is_long(message) ? 0 : confirmed_below(message);
+    bool was_stored = message->progress > 0;
+    message->reason = reason;
+    message->refused = true;
+    out_flow_requeue(outbox, message);
+    plan_blocks(message, below);
+    if (anew && was_stored)
+        store_anew(outbox, message);
+    out_flow_rest(outbox, message->flow, now);
+}
+
 void out_confirm(struct outbox *outbox, struct out_message *message, uint32_t length,
                  struct mono now, struct wall wall) {
     message->confirmed += length;

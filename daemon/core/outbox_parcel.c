@@ -96,7 +96,11 @@ static struct out_parcel *gather_shorts(struct out_flow *flow) {
 static bool may_gather_any(const struct out_flow *flow) {
     return flow->n_parcels < OUTBOX_PARCELS && flow->bytes < OUTBOX_FLIGHT_BYTES;
 }
+/* One that was refused for now asks with one block whether there is room again. */
 static bool may_gather_long(const struct out_flow *flow) {
+    const struct out_message *first = TAILQ_FIRST(&flow->longs);
+    if (first && first->refused && flow->n_long > 0)
+        return false;
     return flow->n_long < OUTBOX_LONG_PARCELS && flow->long_bytes < OUTBOX_LONG_BYTES;
 }
 
@@ -388,7 +392,8 @@ static bool forget_item(struct out_parcel *parcel, const struct out_message *mes
     return left > 0;
 }
 
-void out_flow_forget(struct outbox *outbox, struct out_message *message) {
+/* Out of its flow's queue and parcels. */
+static void take_out(struct outbox *outbox, struct out_message *message) {
     struct out_flow *flow = message->flow;
     struct out_parcel *first = TAILQ_FIRST(&flow->parcels), *next;
     if (message->queued && !out_is_long(message))
@@ -407,9 +412,19 @@ void out_flow_forget(struct outbox *outbox, struct out_message *message) {
         else if (parcel->state == OUT_SEALED && parcel->timeouts > 0)
             out_parcel_empty(outbox, parcel); /* what is over is not asked with for days */
     }
+}
+
+void out_flow_forget(struct outbox *outbox, struct out_message *message) {
+    struct out_flow *flow = message->flow;
+    take_out(outbox, message);
     flow->n_messages--;
     message->flow = NULL;
     out_flow_wake(outbox, flow);
+}
+
+void out_flow_requeue(struct outbox *outbox, struct out_message *message) {
+    take_out(outbox, message);
+    out_flow_enqueue(outbox, message->flow, message);
 }
 
 void out_parcel_split(struct outbox *outbox, struct out_parcel *parcel) {

@@ -94,6 +94,9 @@ struct parcel_item out_item(const struct out_message *message, uint64_t offset, 
 /* Why a read failed for good; NULL: it may succeed later. */
 const char *out_lost_words(const struct out_message *message, int error);
 /* The recipient has one more block, of `length` bytes. May finish the message. */
+/* Its recipient does not take it for now: it comes again, from the first block that is not confirmed; `anew`: from the beginning. */
+void out_refused_for_now(struct outbox *outbox, struct out_message *message, bool anew,
+                         const char *reason, struct mono now);
 void out_confirm(struct outbox *outbox, struct out_message *message, uint32_t length,
                  struct mono now, struct wall wall);
 /* From here on it is owed; the recipient has what lies below `progress`. Its flow has counted it
@@ -160,6 +163,10 @@ void out_parcel_empty(struct outbox *outbox, struct out_parcel *parcel);
 void out_parcel_drop(struct outbox *outbox, struct out_parcel *parcel);
 /* Take a message that became final out of its flow's queue and parcels. */
 void out_flow_forget(struct outbox *outbox, struct out_message *message);
+/* Out of its parcels, to the end of its queue. */
+void out_flow_requeue(struct outbox *outbox, struct out_message *message);
+/* Gather nothing for a while: its recipient has no room, or has lost what it had. */
+void out_flow_rest(struct outbox *outbox, struct out_flow *flow, struct mono now);
 /* Put the messages of a parcel of several back, each to go alone. */
 void out_parcel_split(struct outbox *outbox, struct out_parcel *parcel);
 /* Evictor of BUDGET_OUTBOX: kept bodies first, then sealed parcels of silent recipients. */

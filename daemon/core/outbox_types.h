@@ -17,6 +17,8 @@
 #define OUTBOX_WINDOW_MAX 1024u
 #define OUTBOX_WINDOW_UNIT 256u /* windows are kept in parts of a packet */
 #define OUTBOX_BACKOFF_MAX_US (5 * US_PER_MINUTE)
+#define OUTBOX_REST_MIN_US (5 * US_PER_S) /* between tries while the recipient has no room */
+#define OUTBOX_REST_MAX_US (10 * US_PER_MINUTE)
 #define OUTBOX_UNREACHABLE_MIN_US US_PER_S
 #define OUTBOX_SLOTS 4      /* kept paths a recipient */
 #define OUTBOX_SLOTS_MAX 32 /* with explicit shards: one each */
@@ -69,6 +71,7 @@ struct out_message {
     bool late;     /* among those that were pushed before all these were read */
     bool alone;    /* was part of a refused parcel: goes in one of its own, to learn whether it was
                       meant */
+    bool refused;  /* for now: a block of it at a time asks whether that is over */
     bool state_lost; /* its final state could not be stored: among `unstored` */
     bool withdrawn;  /* nobody was told that it was accepted: the store forgets it */
     unsigned n_watchers;
@@ -192,6 +195,9 @@ struct out_flow { /* one recipient (and one kind of route asked for) */
     struct mono tried;   /* last attempt while unreachable or silent */
     struct mono draw_after; /* a further path could not be had: not tried before */
     int64_t retry_us;
+    /* The recipient has no room: nothing is gathered before `rest_until`; each time in a row it is longer. */
+    struct mono rest_until;
+    int64_t rest_us;
     struct mono idle_since;
     struct mono away_since; /* MONO_NEVER: it is there */
     struct out_mail *mail;  /* NULL: nothing of it was to be left in mailboxes */

@@ -19,7 +19,7 @@ enum payload_kind { PAYLOAD_SHARD = 1, PAYLOAD_RECEIPTS = 2 };
 
 #define PARCEL_ID_LEN 16
 #define PARCEL_MAC_LEN 16
-#define PARCEL_VERSION 1
+#define PARCEL_VERSION 2
 #define PARCEL_BLOCK_MAX 61440u /* of messages in one parcel: Noise seals 65535 bytes at most */
 #define PARCEL_ITEM_HEADER_LEN                                                                     \
     61u /* kind(1) id(16) sequence(8) sent ms(8) expires ms(8) total(8) offset(8) length(4) */
@@ -115,11 +115,13 @@ bool parcel_shard_is_authentic(const struct parcel_shard *shard, const uint8_t k
 /* ---- Receipts: kind(1) receipt*; receipt = id(16) status(1) reason(1) [partial: k(1) m(1)
  * bitmap of k + m, n(1) (path 4, highest 2, count 2, arrived 4)*n] mac(16) ---- */
 enum parcel_status { PARCEL_COMPLETE = 1, PARCEL_PARTIAL = 2, PARCEL_REFUSED = 3 };
+/* In place of the reason where the status is COMPLETE: the long message or file of which the parcel held a block is whole, and stored. */
+#define PARCEL_WHOLE 1
 enum parcel_reason {
     PARCEL_REASON_NONE = 0,
     PARCEL_REASON_TOO_LARGE,
     PARCEL_REASON_BLOCKED,
-    PARCEL_REASON_QUOTA,
+    PARCEL_REASON_QUOTA, /* for now: its sender comes again */
     PARCEL_REASON_VERSION,
     PARCEL_REASON_MALFORMED,
     PARCEL_REASON_UNKNOWN_SENDER, /* inbox.accept */

@@ -515,7 +515,7 @@ static void test_padding(void **state) {
         assert_int_equal(flush(), 1);
         struct parcel_receipt receipt = last_receipt(0);
         assert_int_equal(receipt.status, dirty ? PARCEL_REFUSED : PARCEL_COMPLETE);
-        assert_int_equal(receipt.reason, dirty ? PARCEL_REASON_MALFORMED : 0);
+        assert_int_equal(receipt.reason, dirty ? PARCEL_REASON_MALFORMED : PARCEL_WHOLE);
     }
 }
 
@@ -607,7 +607,7 @@ static void test_refusals(void **state) {
         item.total = i == 1 ? 100001 : 100000; /* the limit, and one past it */
         parcel_put_item(&writer, &item);
         if (i == 2)
-            plain[NODE_ID_LEN] = 2; /* version */
+            plain[NODE_ID_LEN] = PARCEL_VERSION + 1;
         if (i == 3)
             plain[wire_length(&writer) - 11] = 11; /* length beyond the end */
         seal_plain(&sent, 1, plain, wire_length(&writer));
@@ -615,6 +615,7 @@ static void test_refusals(void **state) {
         if (i == 0) {
             give((struct store_result){.in_outcome = STORE_IN_PARTIAL});
             assert_int_equal(flush(), 1);
+            assert_int_equal(last_receipt(0).reason, 0); /* not whole */
             continue;
         }
         static const uint8_t reasons[] = {0, PARCEL_REASON_TOO_LARGE, PARCEL_REASON_VERSION,

@@ -26,6 +26,7 @@ static void start(const struct node_boot *boot, size_t messages_max) {
 static int setup(void **state) {
     (void)state;
     static const struct node_boot boot;
+    now = (struct mono){US_PER_S}; /* each test has the hour for which there are keys */
     fake_identities_init();
     fake_fill(NULL, body, sizeof body);
     fake_path_outcome = PATH_OK;
@@ -330,12 +331,54 @@ static void test_refusal_names_its_reason(void **state) {
     push(&request);
     give_all();
     struct parcel_shard shard = shard_at(0);
-    assert_int_equal(answer_final(&shard.id, PARCEL_REFUSED, PARCEL_REASON_QUOTA), DROP_NONE);
+    assert_int_equal(answer_final(&shard.id, PARCEL_REFUSED, PARCEL_REASON_TOO_LARGE), DROP_NONE);
     give_all();
     const struct answer *answer = fake_answer(&effects, 1);
     assert_int_equal(answer->message.state, MESSAGE_REFUSED);
-    assert_string_equal(answer->message.reason, "the recipient's quota is reached");
+    assert_string_equal(answer->message.reason, "too large for the recipient");
     assert_int_equal(answer->code, ANSWER_FAILED);
+}
+
+#define REST_MIN_US (5 * US_PER_S)
+
+/* Until something is sent; how long that took. */
+static int64_t pass_until_sent(void) {
+    struct mono before = now;
+    for (uint64_t sent = fake_sent; fake_sent == sent;)
+        pass();
+    return now.us - before.us;
+}
+
+/* A full inbox is emptied some day: who wrote to it is told why it waits, and comes again, ever less often. */
+static void test_refused_for_now_comes_again(void **state) {
+    (void)state;
+    struct request request = pushed(1, 5);
+    struct parcel_shard shard = shard_at(0);
+    int64_t last = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(answer_final(&shard.id, PARCEL_REFUSED, PARCEL_REASON_QUOTA), DROP_NONE);
+        assert_int_equal(state_of(&request.push.id), MESSAGE_SENT);
+        assert_string_equal(fake_answer(&effects, 999)->message.reason,
+                            "the recipient's quota is reached");
+        fake_wire_n = 0;
+        int64_t gap = pass_until_sent();
+        assert_in_range(gap, (REST_MIN_US << i) * 3 / 4, (REST_MIN_US << i) * 5 / 4);
+        assert_true(gap > last);
+        last = gap;
+        shard = shard_at(0);
+    }
+    assert_int_equal(answer_final(&shard.id, PARCEL_COMPLETE, 0), DROP_NONE);
+    assert_int_equal(outbox_pending(outbox), 0);
+    give_all();
+    request = pushed(2, 5);
+    shard = shard_at(fake_wire_n - 1);
+    assert_int_equal(answer_final(&shard.id, PARCEL_REFUSED, PARCEL_REASON_QUOTA), DROP_NONE);
+    assert_true(pass_until_sent() <= REST_MIN_US * 5 / 4); /* it had taken one meanwhile */
+    struct request cancel = {
+        .client = 3, .kind = REQUEST_CANCEL, .message = {.id = request.push.id}};
+    outbox_cancel(outbox, &cancel, now, wall_now());
+    give_all();
+    assert_int_equal(outbox_pending(outbox), 0);
 }
 
 static void test_watchers_are_bounded(void **state) {
@@ -1013,7 +1056,27 @@ static void test_empty_file(void **state) {
     assert_int_equal(item.kind, KIND_FILE);
     assert_int_equal(item.total, 0);
     struct parcel_id id = shard_at(fake_wire_n - 1).id;
+    assert_int_equal(answer_final(&id, PARCEL_COMPLETE, PARCEL_WHOLE), DROP_NONE);
+    assert_int_equal(fake_answer(&effects, 1)->message.state, MESSAGE_DELIVERED);
+}
+
+/* The recipient confirmed every block, and has let go of some: that is not delivered. */
+static void test_what_is_not_whole_begins_anew(void **state) {
+    (void)state;
+    struct request file = request_file(1, 20);
+    file.push.wait = true;
+    push(&file);
+    give_all();
+    struct parcel_id id = shard_at(fake_wire_n - 1).id;
     assert_int_equal(answer_final(&id, PARCEL_COMPLETE, 0), DROP_NONE);
+    give_all();
+    assert_int_equal(state_of(&file.push.id), MESSAGE_SENT);
+    assert_string_equal(fake_answer(&effects, 999)->message.reason,
+                        "the recipient has lost a part of it");
+    fake_wire_n = 0;
+    pass_until_sent();
+    id = shard_at(fake_wire_n - 1).id;
+    assert_int_equal(answer_final(&id, PARCEL_COMPLETE, PARCEL_WHOLE), DROP_NONE);
     assert_int_equal(fake_answer(&effects, 1)->message.state, MESSAGE_DELIVERED);
 }
 
@@ -1410,6 +1473,8 @@ int main(int argc, char **argv) {
         TEST(test_sequences_go_on),
         TEST(test_wait_and_receipts),
         TEST(test_refusal_names_its_reason),
+        TEST(test_refused_for_now_comes_again),
+        TEST(test_what_is_not_whole_begins_anew),
         TEST(test_watchers_are_bounded),
         TEST(test_cancel),
         TEST(test_cancel_while_being_stored),
