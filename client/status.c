@@ -32,9 +32,10 @@ static void print_status_json(const P2pd__Control__StatusReport *status) {
            status->pool_neighbours, status->pool_min, status->pool_max, status->pool_spare);
     printf(",\"directory\":{\"nodes\":%" PRIu64 ",\"relays\":%" PRIu64 "}", status->directory_nodes,
            status->directory_relays);
-    printf(",\"inbox\":{\"waiting\":%" PRIu64 "},\"outbox\":{\"pending\":%" PRIu64
-           ",\"key_gone\":%" PRIu64 "}",
-           status->inbox_waiting, status->outbox_pending, status->outbox_stranded);
+    printf(",\"inbox\":{\"waiting\":%" PRIu64 ",\"unfinished_bytes\":%" PRIu64
+           "},\"outbox\":{\"pending\":%" PRIu64 ",\"key_gone\":%" PRIu64 "}",
+           status->inbox_waiting, status->inbox_unfinished, status->outbox_pending,
+           status->outbox_stranded);
     printf(",\"mail\":{\"held\":%" PRIu64 ",\"bytes\":%" PRIu64 "}", status->mail_held,
            status->mail_bytes);
     if (status->network)
@@ -95,7 +96,10 @@ static void print_status_text(const P2pd__Control__StatusReport *status) {
            status->pool_min, status->pool_max, status->pool_spare);
     printf("directory  %" PRIu64 " nodes, %" PRIu64 " relays\n", status->directory_nodes,
            status->directory_relays);
-    printf("inbox      %" PRIu64 " waiting\n", status->inbox_waiting);
+    printf("inbox      %" PRIu64 " waiting", status->inbox_waiting);
+    if (status->inbox_unfinished > 0)
+        printf(", %" PRIu64 " bytes of others unfinished", status->inbox_unfinished);
+    printf("\n");
     printf("outbox     %" PRIu64 " pending", status->outbox_pending);
     if (status->outbox_stranded > 0)
         printf(", of them %" PRIu64 " for a key that is gone (p2pctl doctor)",

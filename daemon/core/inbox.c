@@ -560,6 +560,12 @@ static void expire_keys(struct inbox *inbox, struct mono now, struct wall wall) 
         left > 0 || inbox->n_parcels > 0 ? mono_add(now, KEYS_CHECK_US) : MONO_NEVER;
 }
 
+void inbox_drop_sender(struct inbox *inbox, const struct node_id *sender) {
+    for (struct in_sender *held;
+         (held = find_sender(inbox, sender)) && !TAILQ_EMPTY(&held->unfinished);)
+        parcel_free(inbox, TAILQ_FIRST(&held->unfinished));
+}
+
 void inbox_renew(struct inbox *inbox) {
     parcel_keys_expire(inbox->keys, INT64_MAX);
     parcel_keys_expire(inbox->guesses, INT64_MAX);

@@ -61,6 +61,8 @@ struct inbox_counters {
 /* NULL: no memory. It enters itself as BUDGET_INBOX's evictor. */
 struct inbox *inbox_new(const struct inbox_config *config);
 void inbox_free(struct inbox *inbox);
+/* Whatever of this sender's is not whole is let go of. */
+void inbox_drop_sender(struct inbox *inbox, const struct node_id *sender);
 /* Our routing keys are new: what was derived from the old ones is wiped, unfinished parcels included. */
 void inbox_renew(struct inbox *inbox);
 void inbox_configure(struct inbox *inbox, const struct inbox_limits *limits);

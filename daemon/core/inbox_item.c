@@ -94,6 +94,11 @@ void in_file_head(const struct parcel_item *item, struct file_head *ret_head) {
     memcpy(ret_head->name, item->name, item->name_length);
 }
 
+/* Strangers are as many as they like: a quarter is kept for those whom the user knows. */
+static uint64_t share_of(uint64_t all, bool is_known) {
+    return is_known ? all : all - all / 4;
+}
+
 void in_put_item(struct inbox *inbox, const struct in_op *op, const struct in_origin *origin,
                  const struct parcel_item *item, struct wall wall) {
     const struct inbox_limits *limits = &inbox->config.limits;
@@ -113,9 +118,13 @@ void in_put_item(struct inbox *inbox, const struct in_op *op, const struct in_or
     operation.in_put.offset = item->offset;
     operation.in_put.length = item->length;
     operation.in_put.bytes = item->bytes;
+    operation.in_put.is_known = true;
     if (!origin->is_self) {
+        operation.in_put.is_known =
+            !inbox->config.policy || policy_is_known(inbox->config.policy, origin->sender);
         operation.in_put.quota_sender = is_file ? limits->files_sender : limits->messages_sender;
-        operation.in_put.quota_all = is_file ? limits->files_all : limits->messages_all;
+        operation.in_put.quota_all =
+            share_of(is_file ? limits->files_all : limits->messages_all, operation.in_put.is_known);
         operation.in_put.share.is_of_others = true;
         operation.in_put.share.percent = is_file ? limits->files_free : limits->messages_free;
     }
@@ -181,11 +190,13 @@ void in_verdicts_write(struct in_parcel *parcel, enum parcel_reason reason,
     write_verdict(parcel, IN_VERDICT_QUOTA, PARCEL_REASON_QUOTA, key);
     write_verdict(parcel, IN_VERDICT_DAMAGED, PARCEL_REASON_DAMAGED, key);
     write_verdict(parcel, IN_VERDICT_MALFORMED, PARCEL_REASON_MALFORMED, key);
+    write_verdict(parcel, IN_VERDICT_LOST, PARCEL_REASON_LOST, key);
 }
 
 enum parcel_reason in_reason_of(int error) {
     return error == -EDQUOT    ? PARCEL_REASON_QUOTA
            : error == -EBADMSG ? PARCEL_REASON_DAMAGED
+           : error == -ESTALE  ? PARCEL_REASON_LOST
            : error == -EINVAL  ? PARCEL_REASON_MALFORMED /* it contradicts what is held */
                                : PARCEL_REASON_NONE;
 }
@@ -200,6 +211,7 @@ void in_conclude(struct inbox *inbox, struct in_parcel *parcel, enum parcel_reas
     enum in_verdict verdict = reason == PARCEL_REASON_QUOTA       ? IN_VERDICT_QUOTA
                               : reason == PARCEL_REASON_DAMAGED   ? IN_VERDICT_DAMAGED
                               : reason == PARCEL_REASON_MALFORMED ? IN_VERDICT_MALFORMED
+                              : reason == PARCEL_REASON_LOST      ? IN_VERDICT_LOST
                               : !reason && parcel->whole          ? IN_VERDICT_WHOLE
                                                                   : IN_VERDICT_FIRST;
     counters->refused_blocked += reason == PARCEL_REASON_BLOCKED;

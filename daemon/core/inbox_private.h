@@ -43,6 +43,7 @@ enum in_verdict {
     IN_VERDICT_QUOTA,
     IN_VERDICT_DAMAGED,
     IN_VERDICT_MALFORMED,
+    IN_VERDICT_LOST,
     IN_VERDICTS
 };
 

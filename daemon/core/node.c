@@ -180,6 +180,7 @@ struct node *node_new(const struct node_config *config, const struct node_boot *
     TAILQ_INIT(&node->settling);
     node->settle_due = MONO_NEVER;
     node->publisher.sequence = boot->sequence;
+    node->unfinished = boot->unfinished;
     budget_init(&node->budget, config->memory_max);
     share_init(&node->share, config->relay_paths);
     share_init(&node->share_in, config->relay_paths);
@@ -323,6 +324,8 @@ static void take_result(struct node *node, const struct store_result *result) {
     if (!effects_stored(node->effects, result->tag, &owner, &cookie))
         return;
     node_note_store(node, result);
+    if (result->tells_unfinished)
+        node->unfinished = result->unfinished;
     switch (owner) {
     case OWNER_OUTBOX:
         outbox_stored(node->outbox, cookie, result, node->now, node->wall);
@@ -346,6 +349,12 @@ static void take_result(struct node *node, const struct store_result *result) {
 
 /* ---- Time ---- */
 
+void node_sweep(struct node *node) {
+    struct store_op op = {.kind = STORE_SWEEP,
+                          .sweep = {node->clock.swept, node->config.store_retention_us}};
+    effects_store(node->effects, &op, OWNER_NODE, 0);
+}
+
 static void do_chores(struct node *node) {
     if (!mono_is_due(node->minute, node->now))
         return;
@@ -358,11 +367,9 @@ static void do_chores(struct node *node) {
     directory_look_around(node->directory, node->wall);
     if (directory_expire(node->directory, node->wall) > 0)
         pool_news(node->pool);
-    struct store_op op = {.kind = STORE_SWEEP,
-                          .sweep = {node->clock.swept, node->config.store_retention_us}};
     if (node->now.us - node->started.us > US_PER_MINUTE &&
         wall_minute(node->wall) % 10 == 0) /* every ten minutes, not at the start */
-        effects_store(node->effects, &op, OWNER_NODE, 0);
+        node_sweep(node);
 }
 
 static void take_local(struct node *node) {

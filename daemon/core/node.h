@@ -83,6 +83,7 @@ struct node_boot {
     struct wall clock, swept; /* as STORE_CLOCK told last; {0}: never */
     bool clock_is_known;
     uint64_t inbox_waiting; /* complete messages not taken yet */
+    uint64_t unfinished;    /* bytes of messages and files that are not whole */
     const struct boot_rule *rules;
     size_t n_rules;
     const struct boot_mail_key *mail_keys;

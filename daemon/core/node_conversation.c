@@ -320,6 +320,12 @@ static void answer_forgotten(struct node *node, const struct node_query *query) 
                         (unsigned long long)query->n_forgotten, stays);
 }
 
+/* What is not whole of this sender's goes, in memory and on the disk: there the sweep takes it. */
+static void drop_unfinished(struct node *node, const struct node_id *sender) {
+    inbox_drop_sender(node->inbox, sender);
+    node_sweep(node);
+}
+
 static void answer_rule(struct node *node, const struct node_query *query) {
     static const char *const words[] = {
         [RULE_NONE] = "no rule holds for it any more",
@@ -327,6 +333,8 @@ static void answer_rule(struct node *node, const struct node_query *query) {
         [RULE_BLOCK] = "blocked: what it sends is refused, and it is told so",
     };
     enum sender_rule rule = query->request.rule.rule;
+    if (rule == RULE_BLOCK)
+        drop_unfinished(node, &query->peer);
     if (policy_set(node->policy, &query->peer, rule))
         effects_answer_text(node->effects, query->request.client, ANSWER_LIMIT,
                             "stored, but out of memory: it holds from the next start on");
@@ -338,6 +346,7 @@ static void answer_last(struct node *node, const struct node_query *query,
                         const struct store_result *result) {
     switch (query->request.kind) {
     case REQUEST_FORGET:
+        drop_unfinished(node, &query->peer);
         answer_forgotten(node, query);
         break;
     case REQUEST_RULE:

@@ -137,6 +137,8 @@ struct node {
     size_t n_settling;
     struct mono settle_due;
     bool settle_news; /* a dial has ended, or a node has become known */
+    uint64_t
+        unfinished; /* bytes of messages and files that are not whole, as the store told last */
     /* For the doctor: the last good datagram; those that were not; the disk. */
     struct strangers strangers;
     struct mono heard, store_failed;
@@ -196,6 +198,9 @@ void node_take_deposits(struct node *node);
 void node_ping(struct node *node, uint64_t client, const struct node_id *target);
 void node_ping_tick(struct node *node);
 struct mono node_ping_next(const struct node *node);
+
+/* node.c. Have the store forget what is over. */
+void node_sweep(struct node *node);
 
 /* node_conversation.c */
 /* HISTORY, CONVERSATIONS, FORGET, FILES, FILE_OPEN, FILE_TAKE, RULE. */

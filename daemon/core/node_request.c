@@ -251,6 +251,7 @@ void node_status(const struct node *node, struct mono mono, struct status_report
                                   .directory_relays =
                                       directory_relays(node->directory) + node->config.relay,
                                   .inbox_waiting = inbox_waiting(node->inbox),
+                                  .inbox_unfinished = node->unfinished,
                                   .outbox_pending = outbox_pending(node->outbox),
                                   .clock_offset_us = node->correction_us,
                                   .clock_error_us = links_clock_error(node->links),

@@ -302,6 +302,10 @@ static void apply_complete(struct outbox *outbox, struct out_parcel *parcel, boo
     free(items);
 }
 
+static bool is_for_now(uint8_t reason) {
+    return reason == PARCEL_REASON_QUOTA || reason == PARCEL_REASON_LOST;
+}
+
 static void apply_refused(struct outbox *outbox, struct out_parcel *parcel, uint8_t reason,
                           struct mono now, struct wall wall) {
     struct out_flow *flow = parcel->flow;
@@ -309,8 +313,9 @@ static void apply_refused(struct outbox *outbox, struct out_parcel *parcel, uint
     flow_heard(outbox, flow, now);
     if (parcel->n_items > 1)
         out_parcel_split(outbox, parcel);
-    else if (message && reason == PARCEL_REASON_QUOTA && message->kind != KIND_MAIL)
-        out_refused_for_now(outbox, message, false, parcel_reason_words(reason), now);
+    else if (message && is_for_now(reason) && message->kind != KIND_MAIL)
+        out_refused_for_now(outbox, message, reason == PARCEL_REASON_LOST,
+                            parcel_reason_words(reason), now);
     else if (message)
         out_finish(outbox, message, MESSAGE_REFUSED, parcel_reason_words(reason), now, wall);
 }

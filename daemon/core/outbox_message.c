@@ -408,7 +408,7 @@ void out_refused_for_now(struct outbox *outbox, struct out_message *message, boo
     message->reason = reason;
     message->refused = true;
     out_flow_requeue(outbox, message);
-    plan_blocks(message, below);
+    out_message_plan(message, below);
     if (anew && was_stored)
         store_anew(outbox, message);
     out_flow_rest(outbox, message->flow, now);

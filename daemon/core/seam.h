@@ -217,6 +217,8 @@ struct store_op {
             uint64_t quota_sender,
                 quota_all; /* bytes that may be here: waiting messages, or files; 0: no bound */
             struct disk_share share;
+            bool
+                is_known; /* its sender is: of bounds on what is unfinished a quarter is for such */
         } in_put;
         struct {
             int64_t after; /* place */
@@ -302,7 +304,9 @@ struct store_result {
     int error; /* 0 or negative errno: -ENOSPC, -EIO, -ENOENT, -EEXIST, -EROFS... The operation then changed nothing */
     bool existed;                     /* OUT_PUT */
     enum store_in_outcome in_outcome; /* IN_PUT */
-    bool in_renumbered;       /* IN_PUT, complete: its sender, whose messages wait, numbers anew */
+    bool in_renumbered; /* IN_PUT, complete: its sender, whose messages wait, numbers anew */
+    bool tells_unfinished;
+    uint64_t unfinished;      /* IN_PUT, SWEEP: bytes of messages and files that are not whole */
     struct out_record record; /* OUT_PUT, OUT_FIND */
     const uint8_t *bytes;     /* OUT_READ, borrowed during the event */
     uint32_t length;
@@ -463,9 +467,9 @@ struct status_report {
     size_t n_addresses;
     int64_t uptime_us;
     unsigned pool_neighbours, pool_min, pool_max, pool_spare;
-    size_t directory_nodes, directory_relays; /* ourselves included */
-    uint64_t inbox_waiting, outbox_pending;
-    bool network_open;        /* it has no secret */
+    size_t directory_nodes, directory_relays;                 /* ourselves included */
+    uint64_t inbox_waiting, inbox_unfinished, outbox_pending; /* unfinished: bytes, files' too */
+    bool network_open;                                        /* it has no secret */
     uint64_t outbox_stranded; /* of outbox_pending: to a key that is gone from where another is */
     uint64_t mail_held, mail_held_bytes; /* kept for others; not among outbox_pending */
     int64_t clock_offset_us;             /* the correction in force */

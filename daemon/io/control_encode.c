@@ -415,6 +415,7 @@ static bool encode_status(struct encoder *encoder, const struct status_report *r
     status.directory_nodes = report->directory_nodes;
     status.directory_relays = report->directory_relays;
     status.inbox_waiting = report->inbox_waiting;
+    status.inbox_unfinished = report->inbox_unfinished;
     status.outbox_pending = report->outbox_pending;
     status.outbox_stranded = report->outbox_stranded;
     status.mail_held = report->mail_held;

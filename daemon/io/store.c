@@ -134,6 +134,18 @@ static void put_mail_key(struct store_db *db, const struct store_op *op) {
     query_run(&query);
 }
 
+static void tell_unfinished(struct store_db *db, struct store_result *result) {
+    result->tells_unfinished = true;
+    result->unfinished = store_part_held(db);
+}
+
+static int put_in(struct store_db *db, const struct store_op *op, struct store_result *result) {
+    int error = store_in_put(db, op, result);
+    if (op->in_put.length < op->in_put.total)
+        tell_unfinished(db, result);
+    return error;
+}
+
 static int apply_message(struct store_db *db, const struct store_op *op,
                          struct store_result *result, struct store_arena *arena) {
     switch (op->kind) {
@@ -152,7 +164,7 @@ static int apply_message(struct store_db *db, const struct store_op *op,
     case STORE_OUT_PENDING:
         return store_out_pending(db, op, result, arena);
     case STORE_IN_PUT:
-        return store_in_put(db, op, result);
+        return put_in(db, op, result);
     case STORE_IN_FETCH:
         return store_in_fetch(db, op, result, arena);
     case STORE_FILES:
@@ -195,6 +207,8 @@ static void apply_any(struct store_db *db, const struct store_op *op, struct sto
         break;
     case STORE_RULE_PUT:
         put_rule(db, &op->rule_put.id, op->rule_put.rule);
+        if (op->rule_put.rule == RULE_BLOCK)
+            store_part_abandon(db, &op->rule_put.id);
         break;
     case STORE_MAIL_KEY:
         put_mail_key(db, op);
@@ -203,6 +217,7 @@ static void apply_any(struct store_db *db, const struct store_op *op, struct sto
         db->sweep.now = op->sweep.now;
         db->sweep.retention_us = op->sweep.retention_us;
         store_sweep(db);
+        tell_unfinished(db, result);
         break;
     default:
         result->error = apply_message(db, op, result, arena);

@@ -20,7 +20,8 @@
 /* What a message costs beside its bytes, which stand in the log and then in the database. */
 #define ROW_COST 4096
 
-#define CHUNK (1 << 20) /* by which messages.db grows */
+#define CHUNK_MAX (1 << 20) /* by which messages.db grows; on a small disk by less */
+#define CHUNK_SHARE 64
 
 #define SLICE_LEAST 1
 #define SLICE_FACTOR 8
@@ -83,7 +84,7 @@ void store_disk_allocate(struct store_db *db) {
     sqlite3_int64 size = (sqlite3_int64)pages(db, SQL_PAGES);
     if (db->disk.is_looked && size > db->disk.allocated &&
         sqlite3_file_control(db->sqlite, "main", SQLITE_FCNTL_SIZE_HINT, &size) == SQLITE_OK)
-        db->disk.allocated = (size + CHUNK - 1) / CHUNK * CHUNK;
+        db->disk.allocated = (size + db->disk.chunk - 1) / db->disk.chunk * db->disk.chunk;
 }
 
 /* ---- What may come ---- */
@@ -171,13 +172,21 @@ void store_disk_widen(struct store_db *db) {
     db->slice = db->slice < STORE_SLICE_MAX / 2 ? 2 * db->slice : STORE_SLICE_MAX;
 }
 
+/* Whole pages. A size that is not known counts as large. */
+static int chunk_for(uint64_t size) {
+    uint64_t chunk = size / CHUNK_SHARE / STORE_PAGE * STORE_PAGE;
+    if (size == 0 || chunk > CHUNK_MAX)
+        return CHUNK_MAX;
+    return chunk < STORE_PAGE ? (int)STORE_PAGE : (int)chunk;
+}
+
 void store_disk_open(struct store_db *db, const struct store_config *config) {
-    int chunk = CHUNK;
     db->slice = STORE_SLICE_MAX;
-    sqlite3_file_control(db->sqlite, "main", SQLITE_FCNTL_CHUNK_SIZE, &chunk);
     db->disk.look = config->look ? config->look : disk_look;
     store_disk_begin(db);
     look(db);
+    db->disk.chunk = chunk_for(db->disk.space.size);
+    sqlite3_file_control(db->sqlite, "main", SQLITE_FCNTL_CHUNK_SIZE, &db->disk.chunk);
     if (!db->disk.has_reserve && db->disk.space.free > (uint64_t)RESERVE_AGAIN * RESERVE_MAX / 4)
         make_reserve(db);
     store_disk_allocate(db);

@@ -134,6 +134,9 @@ int store_file_take(struct store_db *db, const struct store_op *op);
 
 /* Of STORE_SWEEP: one row each, as the others of store_message.c. */
 bool store_file_sweep_part(struct store_db *db, int64_t before, int *budget);
+bool store_file_sweep_stale(struct store_db *db, int64_t before, int *budget);
+/* The part that has not grown for longest goes, if it has not since `before` and is not of row `but`. False: none does. */
+bool store_file_give_way(struct store_db *db, int64_t before, int64_t but);
 bool store_file_sweep_taken(struct store_db *db, int64_t before, int *budget);
 /* Entries whose file the user has moved away. */
 void store_file_sweep_missing(struct store_db *db);

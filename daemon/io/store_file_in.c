@@ -29,6 +29,7 @@
 /* How far beyond what is held of it a file may reach: more than a sender has on its way. A file system without holes writes zeros
  * up to there. */
 #define AHEAD_MAX (8u << 20)
+#define PARTIAL_ALL_MAX 4096
 /* name, name.1 ... name.999; then random numbers, since each try is a system call. */
 #define SUFFIX_IN_ORDER 1000u
 #define SUFFIX_TRIES 1032u
@@ -105,14 +106,21 @@ uint64_t store_files_charged(struct store_db *db) {
     return bytes;
 }
 
+/* Of what others promise only the next of it counts: or a few blocks would fill any disk. */
 static bool is_disk_full(struct store_db *db, uint64_t more, struct disk_share share) {
     uint64_t coming = 0;
     uint64_t room = store_disk_files_room(db, share);
     struct query query = query_begin(db, SQL_FILE_COMING);
+    query_int(&query, STORE_FILE_WINDOW);
     if (query_row(&query))
         coming = (uint64_t)query_get_int(&query);
     query_end(&query);
     return room < coming || room - coming < more;
+}
+
+/* A share of what all have is kept for those whom the user knows. */
+static uint64_t all_max(const struct store_op *op, uint64_t most) {
+    return op->in_put.is_known ? most : most - most / 4;
 }
 
 /* One that comes whole in its first block is none. */
@@ -124,20 +132,54 @@ static bool has_many_partial(struct store_db *db, const struct store_op *op) {
     query_int(&query, PARTIAL_SENDER_MAX - 1);
     bool found = query_row(&query);
     query_end(&query);
+    query = query_begin(db, SQL_FILE_MANY);
+    query_int(&query, (int64_t)all_max(op, PARTIAL_ALL_MAX) - 1);
+    found = query_row(&query) || found;
+    query_end(&query);
     return found;
 }
 
-static int admit(struct store_db *db, const struct store_op *op) {
-    uint64_t total = op->in_put.total;
-    int folder = store_files_folder(db->files);
-    if (folder < 0)
-        return folder;
-    if (is_over(db, op->in_put.sender.bytes, NODE_ID_LEN, total, op->in_put.quota_sender,
+/* As much of a file as is charged to all together. */
+static uint64_t windowed(uint64_t total, uint64_t held) {
+    return total - held > STORE_FILE_WINDOW ? held + STORE_FILE_WINDOW : total;
+}
+
+static int check_new(struct store_db *db, const struct store_op *op) {
+    uint64_t total = op->in_put.total, all = op->in_put.quota_all;
+    if ((all && total > all) ||
+        is_over(db, op->in_put.sender.bytes, NODE_ID_LEN, total, op->in_put.quota_sender,
                 FILES_SENDER_MAX) ||
-        is_over(db, "", 0, total, op->in_put.quota_all, FILES_ALL_MAX) ||
+        is_over(db, "", 0, windowed(total, 0), all, all_max(op, FILES_ALL_MAX)) ||
         has_many_partial(db, op) || is_disk_full(db, total, op->in_put.share))
         return -EDQUOT;
     return 0;
+}
+
+static bool gives_way(struct store_db *db, const struct store_op *op, int64_t own) {
+    return store_file_give_way(db, op->in_put.received.us - STORE_PART_STALE_US, own);
+}
+
+static int admit(struct store_db *db, const struct store_op *op) {
+    int folder = store_files_folder(db->files);
+    if (folder < 0)
+        return folder;
+    int error = check_new(db, op);
+    return error && gives_way(db, op, 0) ? check_new(db, op) : error;
+}
+
+/* A further block of a file that was let in: others may have been let in, too. */
+static int check_block(struct store_db *db, const struct store_op *op, const struct part *part) {
+    uint64_t more =
+        windowed(part->total, part->held + op->in_put.length) - windowed(part->total, part->held);
+    struct disk_share share = {.is_of_others = op->in_put.share.is_of_others};
+    if (more > 0 && is_over(db, "", 0, more, op->in_put.quota_all, UINT64_MAX))
+        return -EDQUOT;
+    return store_disk_files_room(db, share) < op->in_put.length ? -ENOSPC : 0;
+}
+
+static int admit_block(struct store_db *db, const struct store_op *op, const struct part *part) {
+    int error = check_block(db, op, part);
+    return error && gives_way(db, op, part->row) ? check_block(db, op, part) : error;
 }
 
 /* ---- Its part ---- */
@@ -325,6 +367,7 @@ static void grow_row(struct store_db *db, const struct store_op *op, int64_t row
     query_int(&query, row);
     query_int(&query, op->in_put.length);
     query_int(&query, op->in_put.tombstone_until.us);
+    query_int(&query, op->in_put.received.us);
     query_run(&query);
 }
 
@@ -497,7 +540,9 @@ static int put_block(struct store_db *db, const struct store_op *op, struct part
         place = find_place(db, part->row, op, &before, &before_end);
     if (place != PLACE_FREE)
         return place == PLACE_HELD ? 0 : -EINVAL;
-    int r = write_block(slot, op);
+    int r = part->row ? admit_block(db, op, part) : 0;
+    if (r == 0)
+        r = write_block(slot, op);
     if (r == 0 && !part->row)
         part->row = slot->row = insert_row(db, op, part->path);
     if (r == 0 && op->in_put.length > 0)
@@ -528,7 +573,7 @@ int store_file_in_put(struct store_db *db, const struct store_op *op, struct sto
                   memcmp(part.digest, op->in_put.file->digest, FILE_DIGEST_LEN) != 0))
         return -EINVAL;
     if (op->in_put.offset > (found ? part.held : 0) + AHEAD_MAX)
-        return -EAGAIN; /* what comes before it is still welcome */
+        return -ESTALE; /* its sender goes on from what we have let go of: it has to begin anew */
     int r = found ? open_part(db, &part, &slot) : begin_part(db, op, &part, &slot);
     if (found && r == -ENOENT)
         return begin_anew(db, &part, slot);

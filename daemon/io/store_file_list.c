@@ -192,10 +192,11 @@ static bool find_over(struct store_db *db, enum store_statement which, int64_t b
     return found;
 }
 
-bool store_file_sweep_part(struct store_db *db, int64_t before, int *budget) {
+static bool sweep_part(struct store_db *db, enum store_statement which, int64_t before,
+                       int *budget) {
     char path[FILE_PATH_MAX];
     int64_t row;
-    if (!find_over(db, SQL_FILE_PART_OVER, before, &row, path))
+    if (!find_over(db, which, before, &row, path))
         return false;
     run_on_row(db, SQL_SPAN_CLEAR, row);
     run_on_row(db, SQL_FILE_DELETE, row);
@@ -205,6 +206,21 @@ bool store_file_sweep_part(struct store_db *db, int64_t before, int *budget) {
     }
     *budget -= 8; /* a file's deletion is more work than a row's */
     return true;
+}
+
+bool store_file_sweep_part(struct store_db *db, int64_t before, int *budget) {
+    return sweep_part(db, SQL_FILE_PART_OVER, before, budget);
+}
+
+bool store_file_give_way(struct store_db *db, int64_t before, int64_t but) {
+    int64_t row;
+    int budget = 0;
+    return find_over(db, SQL_FILE_PART_STALE, before, &row, NULL) && row != but &&
+           sweep_part(db, SQL_FILE_PART_STALE, before, &budget);
+}
+
+bool store_file_sweep_stale(struct store_db *db, int64_t before, int *budget) {
+    return sweep_part(db, SQL_FILE_PART_STALE, before, budget);
 }
 
 bool store_file_sweep_taken(struct store_db *db, int64_t before, int *budget) {

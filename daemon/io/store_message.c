@@ -414,24 +414,37 @@ static bool insert_in(struct store_db *db, const struct store_op *op, int64_t bl
     return inserted;
 }
 
-/* Of a whole message, of which this block is put. 0, -EDQUOT or -ENOSPC. */
-static int check_quota(struct store_db *db, const struct store_op *op) {
-    int error = store_usage_check(db, &op->in_put.sender, kind_of(op), op->in_put.total,
-                                  op->in_put.quota_sender, op->in_put.quota_all);
+/* May it come, whole or by its first block? 0, -EDQUOT or -ENOSPC. */
+static int check_new(struct store_db *db, const struct store_op *op) {
+    bool is_whole = op->in_put.length == op->in_put.total;
+    int error = store_usage_check(db, op, is_whole ? op->in_put.total : 0);
+    if (!error && !is_whole && store_part_has_many(db, op))
+        error = -EDQUOT;
     return error ? error
                  : store_disk_take(db, op->in_put.share, op->in_put.total, op->in_put.length);
 }
 
 /* A further block of what was let in: it may use what another is not let in for any more. */
-static int check_block(struct store_db *db, const struct store_op *op) {
+static int check_block(struct store_db *db, const struct store_op *op, uint64_t held) {
     struct disk_share share = {.is_of_others = op->in_put.share.is_of_others};
-    return store_disk_take(db, share, op->in_put.length, op->in_put.length);
+    int error = store_usage_check_growth(db, op, held);
+    return error ? error : store_disk_take(db, share, op->in_put.length, op->in_put.length);
+}
+
+/* `part`: NULL, or what there is of it. Once more, if something gave way. */
+static int admit(struct store_db *db, const struct store_op *op, const struct part *part) {
+    int error = part ? check_block(db, op, part->held) : check_new(db, op);
+    if ((error == -EDQUOT || error == -ENOSPC) && store_part_give_way(db, op))
+        error = part ? check_block(db, op, part->held) : check_new(db, op);
+    return error;
 }
 
 /* All of the message is in this one block. What is known already is so whatever the quota. */
 static int put_whole(struct store_db *db, const struct store_op *op, struct store_result *result) {
     int64_t blocks = op->in_put.total > STORE_INLINE_MAX ? db->next_body : 0;
-    int error = check_quota(db, op);
+    int error = check_new(db, op);
+    if (error && !is_known(db, op))
+        error = admit(db, op, NULL); /* something may give way */
     if (error ? is_known(db, op) : !insert_in(db, op, blocks)) {
         result->in_outcome = STORE_IN_DUPLICATE;
         return 0;
@@ -469,7 +482,7 @@ static enum place find_place(struct store_db *db, const struct part *part,
 static void begin_part(struct store_db *db, const struct store_op *op, struct part *part) {
     *part = (struct part){true, op->in_put.total, 0, db->next_body++, kind_of(op)};
     db->has_parts = true;
-    store_usage_add(db, &op->in_put.sender, part->kind, part->total);
+    store_usage_begin(db, &op->in_put.sender, part->total);
     struct query query = query_begin(db, SQL_PART_INSERT);
     query_key(&query, op);
     query_int(&query, (int64_t)part->total);
@@ -477,6 +490,7 @@ static void begin_part(struct store_db *db, const struct store_op *op, struct pa
     query_int(&query, part->blocks);
     query_int(&query, op->in_put.tombstone_until.us);
     query_int(&query, part->kind);
+    query_int(&query, op->in_put.received.us);
     query_run(&query);
 }
 
@@ -487,8 +501,9 @@ static void finish_part(struct store_db *db, const struct store_op *op, const st
     insert_in(db, op, part->blocks);
 }
 
-/* The whole message, of which blocks are held that were cut otherwise: it waited with a third node too. Nothing is charged anew. */
+/* The whole message, of which blocks are held that were cut otherwise: it waited with a third node too. */
 static void replace_part(struct store_db *db, const struct store_op *op, struct part *part) {
+    store_usage_grow(db, part->total, part->held, part->total - part->held);
     store_body_delete(db, part->blocks);
     part->blocks = op->in_put.total > STORE_INLINE_MAX ? db->next_body++ : 0;
     if (part->blocks)
@@ -501,6 +516,7 @@ static void grow_part(struct store_db *db, const struct store_op *op) {
     query_key(&query, op);
     query_int(&query, op->in_put.length);
     query_int(&query, op->in_put.tombstone_until.us);
+    query_int(&query, op->in_put.received.us);
     query_run(&query);
 }
 
@@ -525,20 +541,22 @@ int store_in_put(struct store_db *db, const struct store_op *op, struct store_re
     if (!is_sane(op) ||
         (part.exists && (part.total != op->in_put.total || part.kind != kind_of(op))))
         return -EINVAL;
-    int error = part.exists ? check_block(db, op) : check_quota(db, op);
-    if (error)
-        return error;
-    result->in_outcome = STORE_IN_COMPLETE;
-    if (op->in_put.length == op->in_put.total) {
-        replace_part(db, op, &part);
-        return 0;
-    }
-    if (!part.exists)
-        begin_part(db, op, &part);
-    result->in_outcome = STORE_IN_PARTIAL;
-    enum place place = find_place(db, &part, op);
+    bool is_whole = op->in_put.length == op->in_put.total;
+    enum place place = part.exists && !is_whole ? find_place(db, &part, op) : PLACE_FREE;
     if (place != PLACE_FREE)
         return place == PLACE_HELD ? 0 : -EINVAL;
+    int error = admit(db, op, part.exists ? &part : NULL);
+    if (error)
+        return error;
+    if (is_whole) {
+        replace_part(db, op, &part);
+        result->in_outcome = STORE_IN_COMPLETE;
+        return 0;
+    }
+    result->in_outcome = STORE_IN_PARTIAL;
+    if (!part.exists)
+        begin_part(db, op, &part);
+    store_usage_grow(db, part.total, part.held, op->in_put.length);
     store_body_put(db, part.blocks, op->in_put.offset, op->in_put.bytes, op->in_put.length);
     if (part.held + op->in_put.length < part.total) {
         grow_part(db, op);

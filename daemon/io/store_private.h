@@ -57,9 +57,15 @@ bool store_in_forget(struct store_db *db, int64_t row, int64_t blocks);
 /* Where a message of this sequence stands among those of its sender that wait. */
 #define STORE_RENUMBERED_US US_PER_S /* so much later than one with a later sequence */
 int64_t store_in_place(struct store_db *db, const struct store_op *op, bool *ret_renumbered);
-/* May this many bytes more of a sender's be here? 0 or -EDQUOT; a quota of 0 is none. */
-int store_usage_check(struct store_db *db, const struct node_id *sender, enum message_kind kind,
-                      uint64_t size, uint64_t quota_sender, uint64_t quota_all);
+/* May the message of this operation be here, whole or `held` bytes of it? And may it grow by the operation's block? 0 or -EDQUOT; a
+ * quota of 0 is none. */
+int store_usage_check(struct store_db *db, const struct store_op *op, uint64_t held);
+int store_usage_check_growth(struct store_db *db, const struct store_op *op, uint64_t held);
+/* A part: it begins, it grows, it is let go of. */
+void store_usage_begin(struct store_db *db, const struct node_id *sender, uint64_t total);
+void store_usage_grow(struct store_db *db, uint64_t total, uint64_t held, uint64_t by);
+void store_usage_abandon(struct store_db *db, const struct node_id *sender, uint64_t total,
+                         uint64_t held);
 /* A message of this size is here from now on, or not any more. */
 void store_usage_add(struct store_db *db, const struct node_id *sender, enum message_kind kind,
                      uint64_t size);
@@ -97,7 +103,22 @@ int store_conversations(struct store_db *db, const struct store_op *op, struct s
                         struct store_arena *arena);
 void store_forget(struct store_db *db, const struct store_op *op, struct store_result *result);
 
-/* store_sweep.c. One slice of db->sweep; clears is_left when nothing is left. */
+/* store_part.c: messages of which blocks are missing. */
+/* Are there as many as there may be, of its sender or of all? */
+bool store_part_has_many(struct store_db *db, const struct store_op *op);
+/* One whose sender has given it up, or that has not grown since, goes. False: there is none. */
+bool store_part_drop_over(struct store_db *db, int64_t before, int *budget);
+bool store_part_drop_stale(struct store_db *db, int64_t before, int *budget);
+/* Room is wanted for what this operation puts: messages that have not grown for an hour give way, but never its own. False: none does. */
+bool store_part_give_way(struct store_db *db, const struct store_op *op);
+/* Whatever is unfinished of this sender's counts as not grown for ever: the next sweep takes it. */
+void store_part_abandon(struct store_db *db, const struct node_id *sender);
+/* Bytes of what is unfinished, files too. */
+uint64_t store_part_held(struct store_db *db);
+
+/* store_sweep.c. What forgetting a body of this size counts for, in rows: one that is damaged costs a transaction of its own, or a row. */
+int store_row_cost(int64_t size);
+/* One slice of db->sweep; clears is_left when nothing is left. */
 void store_sweep(struct store_db *db);
 
 /* store_copy.c: a copy of the database while it is in use, some pages a step. */

@@ -139,6 +139,43 @@ static const char *const migrations[] = {
     "CREATE INDEX out_pending ON out_message (row, state) WHERE state < 3;",
     /* Where it was pinned before another key was trusted there. */
     "ALTER TABLE node ADD was BLOB;",
+    /* When a part last grew. Of all that is here or coming (sender x'') only so much is charged that
+     * a part holds and a window beyond it: what others promise fills nothing. */
+    "ALTER TABLE in_part ADD grown INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE in_part SET grown = CAST(strftime('%s') AS INTEGER) * 1000000;"
+    "CREATE INDEX in_part_grown ON in_part (grown);"
+    "DELETE FROM usage WHERE sender = X'' AND kind = 1;"
+    "INSERT INTO usage SELECT X'', 1, sum(bytes) FROM (SELECT size + 256 AS bytes FROM in_message"
+    " WHERE state = 0 AND kind = 1 UNION ALL SELECT min(total, held + 262144) + 256 FROM in_part)"
+    " HAVING count(*) > 0;"
+    "ALTER TABLE file_in ADD grown INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE file_in SET grown = CAST(strftime('%s') AS INTEGER) * 1000000 WHERE state = 1;"
+    "CREATE INDEX file_partial_grown ON file_in (grown) WHERE state = 1;"
+    "DROP TRIGGER file_charged; DROP TRIGGER file_freed; DROP TRIGGER file_dropped;"
+    "DELETE FROM file_charge WHERE sender = x'';"
+    "INSERT INTO file_charge SELECT x'', sum(min(total, held + 8388608)), count(*) FROM file_in"
+    " WHERE state < 3 HAVING count(*) > 0;"
+    "CREATE TRIGGER file_charged AFTER INSERT ON file_in BEGIN"
+    " INSERT INTO file_charge VALUES (new.sender, new.total, 1),"
+    " (x'', min(new.total, new.held + 8388608), 1)"
+    " ON CONFLICT DO UPDATE SET bytes = bytes + excluded.bytes, files = files + 1; END;"
+    "CREATE TRIGGER file_grown AFTER UPDATE OF held ON file_in WHEN old.state < 3"
+    " AND old.held + 8388608 < old.total BEGIN"
+    " UPDATE file_charge SET bytes = bytes + min(new.total, new.held + 8388608)"
+    " - min(old.total, old.held + 8388608) WHERE sender = x''; END;"
+    "CREATE TRIGGER file_freed AFTER UPDATE OF state ON file_in"
+    " WHEN old.state < 3 AND new.state >= 3 BEGIN"
+    " UPDATE file_charge SET bytes = bytes - old.total, files = files - 1 WHERE sender = "
+    "old.sender;"
+    " UPDATE file_charge SET bytes = bytes - min(old.total, old.held + 8388608), files = files - 1"
+    " WHERE sender = x'';"
+    " DELETE FROM file_charge WHERE sender = old.sender AND files <= 0; END;"
+    "CREATE TRIGGER file_dropped AFTER DELETE ON file_in WHEN old.state < 3 BEGIN"
+    " UPDATE file_charge SET bytes = bytes - old.total, files = files - 1 WHERE sender = "
+    "old.sender;"
+    " UPDATE file_charge SET bytes = bytes - min(old.total, old.held + 8388608), files = files - 1"
+    " WHERE sender = x'';"
+    " DELETE FROM file_charge WHERE sender = old.sender AND files <= 0; END;",
 };
 #define SCHEMA_VERSION ((int)(sizeof migrations / sizeof migrations[0]))
 
@@ -458,6 +495,7 @@ int store_db_load(struct store_db *db, struct store_arena *arena, struct node_bo
     boot.swept.us = load_number(db, SQL_CLOCK, 1);
     boot.clock_is_known = load_number(db, SQL_CLOCK, 2) != 0;
     boot.inbox_waiting = (uint64_t)load_number(db, SQL_IN_COUNT, 0);
+    boot.unfinished = store_part_held(db);
     int error = db->error;
     db->error = 0;
     if (!error)

@@ -111,13 +111,20 @@ static const char *const statements[SQL_COUNT] = {
 
     [SQL_PART_ANY] = "SELECT 1 FROM in_part LIMIT 1",
     [SQL_PART_FIND] = "SELECT total, held, blocks, kind FROM in_part WHERE sender = ? AND id = ?",
-    [SQL_PART_INSERT] = "INSERT INTO in_part (sender, id, total, held, blocks, until, kind)"
-                        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-    [SQL_PART_GROW] =
-        "UPDATE in_part SET held = held + ?3, until = ?4 WHERE sender = ?1 AND id = ?2",
+    [SQL_PART_INSERT] = "INSERT INTO in_part (sender, id, total, held, blocks, until, kind, grown)"
+                        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    [SQL_PART_GROW] = "UPDATE in_part SET held = held + ?3, until = ?4, grown = ?5"
+                      " WHERE sender = ?1 AND id = ?2",
     [SQL_PART_DELETE] = "DELETE FROM in_part WHERE sender = ? AND id = ?",
     [SQL_PART_OVER] = "SELECT sender, id, total, held, blocks, kind FROM in_part"
                       " INDEXED BY in_part_over WHERE until <= ? ORDER BY until LIMIT 1",
+    [SQL_PART_STALE] = "SELECT sender, id, total, held, blocks, kind FROM in_part"
+                       " INDEXED BY in_part_grown WHERE grown <= ? ORDER BY grown LIMIT 1",
+    [SQL_PART_MANY] = "SELECT 1 FROM in_part LIMIT 1 OFFSET ?",
+    [SQL_PART_MANY_FROM] = "SELECT 1 FROM in_part WHERE sender = ? LIMIT 1 OFFSET ?",
+    [SQL_PART_ABANDON] = "UPDATE in_part SET grown = 0 WHERE sender = ?",
+    [SQL_PART_HELD] = "SELECT coalesce((SELECT sum(held) FROM in_part), 0) + coalesce((SELECT"
+                      " sum(held) FROM file_in INDEXED BY file_partial WHERE state = 1), 0)",
 
     [SQL_USAGE_GET] = "SELECT bytes FROM usage WHERE sender = ? AND kind = ?",
     [SQL_USAGE_PUT] = "INSERT INTO usage (sender, kind, bytes) VALUES (?, ?, ?)"
@@ -208,14 +215,19 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_FILE_INSERT] = "INSERT INTO file_in (sender, id, sequence, sent, received, address,"
                         " sender_name, digest, name, total, path, until, held, state, taken)"
                         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 1, 0)",
-    [SQL_FILE_GROW] = "UPDATE file_in SET held = held + ?2, until = ?3 WHERE row = ?1",
+    [SQL_FILE_GROW] = "UPDATE file_in SET held = held + ?2, until = ?3, grown = ?4 WHERE row = ?1",
     [SQL_FILE_COMPLETE] = "UPDATE file_in SET state = 2, path = ?2, received = ?3 WHERE row = ?1",
     [SQL_FILE_DELETE] = "DELETE FROM file_in WHERE row = ?",
     [SQL_FILE_CHARGE] = "SELECT bytes, files FROM file_charge WHERE sender = ?",
-    [SQL_FILE_COMING] = "SELECT coalesce(sum(total - held), 0) FROM file_in INDEXED BY file_partial"
-                        " WHERE state = 1",
+    [SQL_FILE_COMING] = "SELECT coalesce(sum(min(total - held, ?)), 0) FROM file_in"
+                        " INDEXED BY file_partial WHERE state = 1",
     [SQL_FILE_HAS_PARTIAL] = "SELECT 1 FROM file_in INDEXED BY file_partial_from"
                              " WHERE state = 1 AND sender = ? LIMIT 1 OFFSET ?",
+    [SQL_FILE_MANY] = "SELECT 1 FROM file_in INDEXED BY file_partial WHERE state = 1"
+                      " LIMIT 1 OFFSET ?",
+    [SQL_FILE_PART_STALE] = "SELECT row, path FROM file_in INDEXED BY file_partial_grown"
+                            " WHERE state = 1 AND grown <= ? ORDER BY grown LIMIT 1",
+    [SQL_FILE_ABANDON] = "UPDATE file_in SET grown = 0 WHERE state = 1 AND sender = ?",
     [SQL_FILE_PART_KNOWN] =
         "SELECT 1 FROM file_in INDEXED BY file_part WHERE path = ? AND state = 1",
     [SQL_FILE_LIST] = "SELECT " FILE_COLUMNS " FROM file_in INDEXED BY file_open"

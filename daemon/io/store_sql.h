@@ -69,6 +69,11 @@ enum store_statement {
     SQL_PART_GROW,
     SQL_PART_DELETE,
     SQL_PART_OVER,
+    SQL_PART_STALE,
+    SQL_PART_MANY,
+    SQL_PART_MANY_FROM,
+    SQL_PART_ABANDON,
+    SQL_PART_HELD,
     SQL_USAGE_GET,
     SQL_USAGE_PUT,
     SQL_USAGE_DELETE,
@@ -110,6 +115,9 @@ enum store_statement {
     SQL_FILE_CHARGE,
     SQL_FILE_COMING,
     SQL_FILE_HAS_PARTIAL,
+    SQL_FILE_MANY,
+    SQL_FILE_PART_STALE,
+    SQL_FILE_ABANDON,
     SQL_FILE_PART_KNOWN,
     SQL_FILE_LIST,
     SQL_FILE_OF_ID,
@@ -145,6 +153,11 @@ void store_arena_free(struct store_arena *arena);
 /* What a sender has waiting or unfinished is charged by its size and this, for its rows: a million
  * empty messages are not free. */
 #define STORE_CHARGE_ROW 256
+/* What is charged to all together beyond what a part holds; stands in the schema, too. More than a block. */
+#define STORE_PART_WINDOW (256u << 10)
+#define STORE_FILE_WINDOW (8u << 20)
+/* What has not grown for so long gives way where room is wanted. */
+#define STORE_PART_STALE_US US_PER_HOUR
 
 /* The places of two messages that came one after the other are 2^20 apart: room for those that
  * were sent between them and come later. */
@@ -178,6 +191,7 @@ struct store_disk {
     dev_t device;
     uint64_t held;     /* by messages.db */
     uint64_t promised; /* to what was put in this transaction */
+    int chunk;         /* by which messages.db grows */
     int64_t allocated; /* of messages.db, as far as is known */
     bool is_looked;
     bool has_reserve; /* or none could be made */

@@ -14,8 +14,9 @@
 #define SWEEP_ROWS STORE_SLICE_MAX
 #define SWEEP_BYTES_ROW 8192
 
-/* A size that is damaged costs a transaction of its own, or a row. */
-static int row_cost(int64_t size) {
+#define UNGROWN_US (24 * US_PER_HOUR) /* a part outlives its last block by so much */
+
+int store_row_cost(int64_t size) {
     if (size < 0 || size / SWEEP_BYTES_ROW >= SWEEP_ROWS)
         return size < 0 ? 1 : SWEEP_ROWS;
     return 1 + (int)(size / SWEEP_BYTES_ROW);
@@ -35,7 +36,7 @@ static bool sweep_taken(struct store_db *db, int64_t before, int *budget) {
     int64_t row = found ? query_get_int(&query) : 0, size = found ? query_get_int(&query) : 0;
     int64_t blocks = found ? query_get_int(&query) : 0;
     query_end(&query);
-    *budget -= row_cost(size);
+    *budget -= store_row_cost(size);
     return found && went_on(db, store_in_forget(db, row, blocks));
 }
 
@@ -46,7 +47,7 @@ static bool sweep_out(struct store_db *db, int64_t before, int *budget) {
     bool found = query_row(&query);
     if (found) {
         query_get_exact(&query, id.bytes, MESSAGE_ID_LEN);
-        *budget -= row_cost(query_get_int(&query));
+        *budget -= store_row_cost(query_get_int(&query));
     }
     query_end(&query);
     if (found)
@@ -71,39 +72,6 @@ static bool sweep_tombstone(struct store_db *db, int64_t before, int *budget) {
     return went_on(db, changed);
 }
 
-static bool delete_part(struct store_db *db, const struct node_id *sender,
-                        const struct message_id *id) {
-    struct query query = query_begin(db, SQL_PART_DELETE);
-    query_blob(&query, sender->bytes, NODE_ID_LEN);
-    query_blob(&query, id->bytes, MESSAGE_ID_LEN);
-    return query_run(&query) > 0;
-}
-
-static bool sweep_part(struct store_db *db, int64_t before, int *budget) {
-    struct node_id sender = {{0}};
-    struct message_id id = {{0}};
-    int64_t total = 0, blocks = 0, kind = 0;
-    struct query query = query_begin(db, SQL_PART_OVER);
-    query_int(&query, before);
-    bool found = query_row(&query);
-    if (found) {
-        query_get_exact(&query, sender.bytes, NODE_ID_LEN);
-        query_get_exact(&query, id.bytes, MESSAGE_ID_LEN);
-        total = query_get_int(&query);
-        *budget -= row_cost(query_get_int(&query));
-        blocks = query_get_int(&query);
-        kind = query_get_int(&query);
-        if (kind != KIND_MESSAGE && kind != KIND_FILE)
-            db->error = -EUCLEAN;
-    }
-    query_end(&query);
-    if (!found || db->error)
-        return false;
-    store_body_delete(db, blocks);
-    store_usage_remove(db, &sender, (enum message_kind)kind, (uint64_t)total);
-    return went_on(db, delete_part(db, &sender, &id));
-}
-
 void store_sweep(struct store_db *db) {
     int64_t now = db->sweep.now.us;
     /* Taken first: what leaves history may be forgotten altogether in the same sweep. */
@@ -114,9 +82,11 @@ void store_sweep(struct store_db *db) {
         {sweep_taken, now - db->sweep.retention_us},
         {sweep_out, now - db->sweep.retention_us},
         {sweep_tombstone, now},
-        {sweep_part, now}, /* its sender has given up */
+        {store_part_drop_over, now}, /* its sender has given up */
+        {store_part_drop_stale, now - UNGROWN_US},
         {store_file_sweep_taken, now - db->sweep.retention_us},
         {store_file_sweep_part, now},
+        {store_file_sweep_stale, now - UNGROWN_US},
     };
     int budget = db->slice;
     store_file_sweep_missing(db);

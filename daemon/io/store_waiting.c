@@ -5,8 +5,9 @@
  * its sender that were sent before and after it. A sender who lies about his sequences disorders
  * his own messages and nobody else's: he never leaves the space below one of his own rows.
  *
- * Threat: a sender who fills the disk. Every byte that waits or is unfinished is charged to him,
- * in a table, so that a restart forgives nothing; within a transaction the counts are kept in
+ * Threat: a sender who fills the disk, or only says that it will. Every byte that waits or is promised is charged to the sender, in a
+ * table, so that a restart forgives nothing; to all together only what is held, and a window beyond
+ * it: identities are free, and so are their promises. Within a transaction the counts are kept in
  * memory and written once. */
 #include "daemon/io/store_private.h"
 
@@ -70,10 +71,26 @@ static bool fits(const struct store_usage *usage, uint64_t size, uint64_t quota)
     return quota == 0 || (uint64_t)usage->bytes + (uint64_t)charge(size) <= quota;
 }
 
-int store_usage_check(struct store_db *db, const struct node_id *sender, enum message_kind kind,
-                      uint64_t size, uint64_t quota_sender, uint64_t quota_all) {
-    return fits(usage_of(db, sender, kind), size, quota_sender) &&
-                   fits(usage_of_all(db, kind), size, quota_all)
+/* Of what is coming, as much as is held and the window beyond it. */
+static uint64_t windowed(uint64_t total, uint64_t held) {
+    return held + STORE_PART_WINDOW < total ? held + STORE_PART_WINDOW : total;
+}
+
+int store_usage_check(struct store_db *db, const struct store_op *op, uint64_t held) {
+    uint64_t total = op->in_put.total, all = op->in_put.quota_all;
+    enum message_kind kind = KIND_MESSAGE;
+    bool is_ever = all == 0 || (uint64_t)charge(total) <= all;
+    return is_ever &&
+                   fits(usage_of(db, &op->in_put.sender, kind), total, op->in_put.quota_sender) &&
+                   fits(usage_of_all(db, kind), windowed(total, held), all)
+               ? 0
+               : -EDQUOT;
+}
+
+int store_usage_check_growth(struct store_db *db, const struct store_op *op, uint64_t held) {
+    uint64_t total = op->in_put.total, all = op->in_put.quota_all;
+    uint64_t more = windowed(total, held + op->in_put.length) - windowed(total, held);
+    return more == 0 || all == 0 || (uint64_t)usage_of_all(db, KIND_MESSAGE)->bytes + more <= all
                ? 0
                : -EDQUOT;
 }
@@ -94,6 +111,22 @@ void store_usage_remove(struct store_db *db, const struct node_id *sender, enum 
                         uint64_t size) {
     change(usage_of(db, sender, kind), -charge(size));
     change(usage_of_all(db, kind), -charge(size));
+}
+
+void store_usage_begin(struct store_db *db, const struct node_id *sender, uint64_t total) {
+    change(usage_of(db, sender, KIND_MESSAGE), charge(total));
+    change(usage_of_all(db, KIND_MESSAGE), charge(windowed(total, 0)));
+}
+
+void store_usage_grow(struct store_db *db, uint64_t total, uint64_t held, uint64_t by) {
+    change(usage_of_all(db, KIND_MESSAGE),
+           charge(windowed(total, held + by)) - charge(windowed(total, held)));
+}
+
+void store_usage_abandon(struct store_db *db, const struct node_id *sender, uint64_t total,
+                         uint64_t held) {
+    change(usage_of(db, sender, KIND_MESSAGE), -charge(total));
+    change(usage_of_all(db, KIND_MESSAGE), -charge(windowed(total, held)));
 }
 
 void store_usage_flush(struct store_db *db) {

@@ -1,4 +1,4 @@
-/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_copy daemon/io/store_disk daemon/io/disk daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list shared/file_name daemon/io/spool shared/text libp2pd-core.a shared/address */
+/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_part daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_copy daemon/io/store_disk daemon/io/disk daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list shared/file_name daemon/io/spool shared/text libp2pd-core.a shared/address */
 /* A messages.db that is not as we left it: opened and loaded, or refused in words; whatever was loaded, a node starts from. The first
  * byte says what was done to a good one: 0, bytes of the file were changed (page 1, offset 2, length 1, bytes); 1, values (which
  * column 1, type 1, value 8 or bytes); 2, the input is the file. */
@@ -142,11 +142,13 @@ static uint8_t *read_whole(const char *path, size_t *ret_size) {
     return bytes;
 }
 
-static void remove_log(const struct file *file) {
+static void remove_beside(const struct file *file) {
     char log[128];
     snprintf(log, sizeof log, "%s-wal", file->path);
     unlink(log);
     snprintf(log, sizeof log, "%s-journal", file->path);
+    unlink(log);
+    snprintf(log, sizeof log, "%s-reserve", file->path);
     unlink(log);
 }
 
@@ -181,7 +183,7 @@ static void remove_folder(const struct file *file, const char *name) {
 /* Between inputs nothing stays behind: a fuzzer ends as it likes. */
 static void clean_up(const struct file *file) {
     unlink(file->path);
-    remove_log(file);
+    remove_beside(file);
     remove_folder(file, "spool");
     remove_folder(file, "files");
     rmdir(file->folder);
@@ -425,6 +427,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (store_db_open(&db, file->path, error) != 0) {
         check(error[0] != '\0');
     } else {
+        store_disk_open(&db, &(struct store_config){.path = file->path});
         if (store_db_load(&db, &arena, &boot) == 0) {
             start_node(&boot);
             use(&db);

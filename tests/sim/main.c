@@ -60,6 +60,7 @@ static const struct plan check_plan[] = {
     {"crossing", 24, 6},
     {"addresses", 12, 4},
     {"addresses", 40, 2},
+    {"promises", 14, 2},
     {"mailbox", 12, 2},
     {"files", 12, 2},
     {"equivocation", 24, 2},

@@ -243,6 +243,35 @@ static void forget_part(struct model_data *data, struct model_part *part) {
     data->n_parts--;
 }
 
+#define STALE_US US_PER_HOUR
+#define UNGROWN_US (24 * US_PER_HOUR)
+#define GIVE_WAY_BUDGET 512
+
+static int compare_parts(const struct model_part *a, const struct model_part *b) {
+    if (a->grown.us != b->grown.us)
+        return a->grown.us < b->grown.us ? -1 : 1;
+    int order = memcmp(&a->sender, &b->sender, sizeof a->sender);
+    return order ? order : memcmp(&a->id, &b->id, sizeof a->id);
+}
+
+/* As the store does it: the one that has not grown for longest, and on while the deletions are few; never the operation's own. */
+static bool give_way(struct model_data *data, const struct store_op *op) {
+    bool any = false;
+    for (int budget = GIVE_WAY_BUDGET; budget > 0;) {
+        struct model_part *oldest = NULL;
+        for (size_t i = 0; i < data->n_parts; i++)
+            if (!oldest || compare_parts(&data->parts[i], oldest) < 0)
+                oldest = &data->parts[i];
+        if (!oldest || oldest->grown.us > op->in_put.received.us - STALE_US ||
+            oldest == find_part(data, op))
+            break;
+        budget -= 1 + (int)(oldest->held / 8192);
+        forget_part(data, oldest);
+        any = true;
+    }
+    return any;
+}
+
 static enum message_kind kind_of(const struct store_op *op) {
     return op->in_put.kind ? op->in_put.kind : KIND_MESSAGE;
 }
@@ -297,7 +326,19 @@ static int add_block(struct model_part *part, const struct store_op *op) {
     memcpy(part->body + offset, op->in_put.bytes, op->in_put.length);
     part->held += op->in_put.length;
     part->until = op->in_put.tombstone_until;
+    part->grown = op->in_put.received;
     return 0;
+}
+
+static bool is_held(const struct model_part *part, const struct store_op *op, int *ret_error) {
+    uint64_t offset = op->in_put.offset, end = offset + op->in_put.length;
+    for (size_t i = 0; i < part->n_blocks; i++) {
+        uint64_t start = part->blocks[i].offset, stop = start + part->blocks[i].length;
+        *ret_error = start == offset && stop == end ? 0 : -EINVAL;
+        if (start < end && offset < stop)
+            return true;
+    }
+    return false;
 }
 
 static bool is_sane(const struct store_op *op) {
@@ -317,7 +358,16 @@ static int in_put(struct model_data *data, const struct store_op *op, struct sto
     struct model_part *part = find_part(data, op);
     if (!is_sane(op) || (part && part->total != op->in_put.total))
         return -EINVAL;
-    if (!part && model_is_over(data, op))
+    int error = 0;
+    bool is_whole = op->in_put.length == op->in_put.total;
+    if (part && !is_whole && is_held(part, op, &error))
+        return error;
+    bool is_over = part ? model_grows_over(data, part, op) : model_is_over(data, op);
+    if (is_over && give_way(data, op)) {
+        part = find_part(data, op);
+        is_over = part ? model_grows_over(data, part, op) : model_is_over(data, op);
+    }
+    if (is_over)
         return -EDQUOT;
     if (!part && op->in_put.total == 0) {
         model_enter(data, op, KIND_MESSAGE, (const uint8_t *)"");
@@ -332,7 +382,7 @@ static int in_put(struct model_data *data, const struct store_op *op, struct sto
     }
     if (!part)
         part = begin_part(data, op);
-    int error = add_block(part, op);
+    error = add_block(part, op);
     if (error == -EINVAL)
         return error;
     if (part->held == part->total) {
@@ -433,9 +483,23 @@ static void sweep(struct model_data *data, int64_t now, int64_t retention_us) {
             data->outs[i].record.finished.us <= now - retention_us)
             model_forget_out(data, &data->outs[i]);
     for (size_t i = data->n_parts; i-- > 0;)
-        if (data->parts[i].until.us <= now)
+        if (data->parts[i].until.us <= now || data->parts[i].grown.us <= now - UNGROWN_US)
             forget_part(data, &data->parts[i]);
     model_file_sweep(data, now, retention_us);
+}
+
+void model_abandon(struct model_data *data, const struct node_id *sender) {
+    for (size_t i = 0; i < data->n_parts; i++)
+        if (node_id_is_equal(&data->parts[i].sender, sender))
+            data->parts[i].grown.us = 0;
+    model_file_abandon(data, sender);
+}
+
+static void tell_unfinished(const struct model_data *data, struct store_result *result) {
+    result->tells_unfinished = true;
+    result->unfinished = model_file_held(data);
+    for (size_t i = 0; i < data->n_parts; i++)
+        result->unfinished += data->parts[i].held;
 }
 
 static int perform_message(struct model_data *data, const struct store_op *op,
@@ -456,8 +520,12 @@ static int perform_message(struct model_data *data, const struct store_op *op,
         return out_find(data, op, result);
     case STORE_OUT_PENDING:
         return out_pending(data, op, result);
-    case STORE_IN_PUT:
-        return in_put(data, op, result);
+    case STORE_IN_PUT: {
+        int error = in_put(data, op, result);
+        if (op->in_put.length < op->in_put.total)
+            tell_unfinished(data, result);
+        return error;
+    }
     case STORE_IN_FETCH:
         return model_in_fetch(data, op, result);
     case STORE_IN_TAKE:
@@ -502,12 +570,15 @@ int model_data_perform(struct model_data *data, const struct store_op *op,
         break;
     case STORE_RULE_PUT:
         rule_put(data, op);
+        if (op->rule_put.rule == RULE_BLOCK)
+            model_abandon(data, &op->rule_put.id);
         break;
     case STORE_MAIL_KEY:
         mail_key(data, op);
         break;
     case STORE_SWEEP:
         sweep(data, op->sweep.now.us, op->sweep.retention_us);
+        tell_unfinished(data, result);
         break;
     default:
         return perform_message(data, op, result);

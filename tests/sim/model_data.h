@@ -29,7 +29,7 @@ struct model_file {            /* one that we receive */
         uint64_t start, end;
     } * spans; /* by start, merged */
     size_t n_spans;
-    struct wall until, taken;
+    struct wall until, taken, grown;
 };
 struct model_in {
     struct in_record record;
@@ -49,7 +49,7 @@ struct model_part {
         uint32_t length;
     } * blocks;
     size_t n_blocks;
-    struct wall until;
+    struct wall until, grown;
 };
 struct model_node {
     struct node_id id;
@@ -114,6 +114,8 @@ static inline bool model_id_is_equal(const struct message_id *a, const struct me
  * IN_TAKE. */
 int64_t model_place(const struct model_data *data, const struct store_op *op);
 bool model_is_over(const struct model_data *data, const struct store_op *op);
+bool model_grows_over(const struct model_data *data, const struct model_part *part,
+                      const struct store_op *op);
 int model_in_fetch(struct model_data *data, const struct store_op *op, struct store_result *result);
 void model_in_take(struct model_data *data, const struct store_op *op);
 
@@ -128,6 +130,8 @@ int model_file_list(struct model_data *data, const struct store_op *op,
 int model_file_take(struct model_data *data, const struct store_op *op);
 void model_file_sweep(struct model_data *data, int64_t now, int64_t retention_us);
 void model_file_forget(struct model_data *data, const struct node_id *peer);
+void model_file_abandon(struct model_data *data, const struct node_id *sender);
+uint64_t model_file_held(const struct model_data *data);
 void model_file_commit(struct model_data *data);
 /* A start clears away what clients had left. */
 void model_file_drop_uploads(struct model_data *data);
@@ -140,6 +144,8 @@ struct model_out *model_find_out(struct model_data *data, const struct message_i
 /* A row of a message or file that is complete; the body is copied. */
 struct model_in *model_enter(struct model_data *data, const struct store_op *op,
                              enum message_kind kind, const uint8_t *body);
+/* Whatever is unfinished of this sender's counts as not grown for ever. */
+void model_abandon(struct model_data *data, const struct node_id *sender);
 bool model_is_known(const struct model_data *data, const struct store_op *op);
 struct model_out *model_add_out(struct model_data *data, const struct out_record *record,
                                 uint8_t *body);

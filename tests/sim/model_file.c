@@ -146,14 +146,57 @@ static bool is_sane(const struct store_op *op) {
            length <= BLOCK_MAX && (length > 0 || total == 0);
 }
 
+#define WINDOW (8u << 20)
+#define AHEAD_MAX (8u << 20)
+#define STALE_US US_PER_HOUR
+#define UNGROWN_US (24 * US_PER_HOUR)
+
+static uint64_t windowed(uint64_t total, uint64_t held) {
+    return total - held > WINDOW ? held + WINDOW : total;
+}
+
 static bool is_over(const struct model_data *data, const struct node_id *sender, uint64_t more,
                     uint64_t quota) {
     uint64_t bytes = more;
-    for (size_t i = 0; i < data->n_files; i++)
-        if (data->files[i].state != MODEL_FILE_TAKEN &&
-            (!sender || node_id_is_equal(&data->files[i].record.peer, sender)))
-            bytes += data->files[i].record.size;
+    for (size_t i = 0; i < data->n_files; i++) {
+        const struct model_file *file = &data->files[i];
+        if (file->state == MODEL_FILE_TAKEN)
+            continue;
+        if (!sender)
+            bytes += windowed(file->record.size, file->record.held);
+        else if (node_id_is_equal(&file->record.peer, sender))
+            bytes += file->record.size;
+    }
     return quota && bytes > quota;
+}
+
+static bool is_over_new(const struct model_data *data, const struct store_op *op) {
+    uint64_t total = op->in_put.total, all = op->in_put.quota_all;
+    return (all && total > all) ||
+           is_over(data, &op->in_put.sender, total, op->in_put.quota_sender) ||
+           is_over(data, NULL, windowed(total, 0), all);
+}
+
+static bool grows_over(const struct model_data *data, const struct model_file *file,
+                       const struct store_op *op) {
+    uint64_t more = windowed(file->record.size, file->record.held + op->in_put.length) -
+                    windowed(file->record.size, file->record.held);
+    return more > 0 && is_over(data, NULL, more, op->in_put.quota_all);
+}
+
+/* As the store does it: one, the oldest, unless it is this very one. */
+static bool give_way(struct model_data *data, const struct store_op *op,
+                     const struct model_file *own) {
+    struct model_file *oldest = NULL;
+    for (size_t i = 0; i < data->n_files; i++) {
+        struct model_file *file = &data->files[i];
+        if (file->state == MODEL_FILE_PARTIAL && (!oldest || file->grown.us < oldest->grown.us))
+            oldest = file;
+    }
+    if (!oldest || oldest == own || oldest->grown.us > op->in_put.received.us - STALE_US)
+        return false;
+    forget(data, oldest);
+    return true;
 }
 
 static struct model_file *begin(struct model_data *data, const struct store_op *op) {
@@ -209,6 +252,16 @@ static int add_span(struct model_file *file, uint64_t start, uint64_t end) {
     return 0;
 }
 
+static bool is_held(const struct model_file *file, const struct store_op *op, int *ret_error) {
+    uint64_t start = op->in_put.offset, end = start + op->in_put.length;
+    for (size_t i = 0; i < file->n_spans && start < end; i++) {
+        *ret_error = file->spans[i].start <= start && file->spans[i].end >= end ? 0 : -EINVAL;
+        if (file->spans[i].start < end && start < file->spans[i].end)
+            return true;
+    }
+    return false;
+}
+
 static int put_block(struct model_file *file, const struct store_op *op) {
     uint64_t offset = op->in_put.offset;
     if (op->in_put.length > 0) {
@@ -219,6 +272,7 @@ static int put_block(struct model_file *file, const struct store_op *op) {
     }
     file->record.held += op->in_put.length;
     file->until = op->in_put.tombstone_until;
+    file->grown = op->in_put.received;
     return 0;
 }
 
@@ -263,12 +317,20 @@ int model_file_in_put(struct model_data *data, const struct store_op *op,
     if (file && (file->record.size != op->in_put.total ||
                  memcmp(file->record.head.digest, op->in_put.file->digest, FILE_DIGEST_LEN) != 0))
         return -EINVAL;
-    if (!file && (is_over(data, &op->in_put.sender, op->in_put.total, op->in_put.quota_sender) ||
-                  is_over(data, NULL, op->in_put.total, op->in_put.quota_all)))
+    if (op->in_put.offset > (file ? file->record.held : 0) + AHEAD_MAX)
+        return -ESTALE;
+    int error = 0;
+    bool is_new_block = !file || !is_held(file, op, &error);
+    bool over = is_new_block && (file ? grows_over(data, file, op) : is_over_new(data, op));
+    if (over && give_way(data, op, file)) {
+        file = find(data, &op->in_put.sender, &op->in_put.id);
+        over = file ? grows_over(data, file, op) : is_over_new(data, op);
+    }
+    if (over)
         return -EDQUOT;
     if (!file)
         file = begin(data, op);
-    int error = put_block(file, op);
+    error = put_block(file, op);
     if (error || file->record.held < file->record.size)
         return error;
     error = finish(data, op, file);
@@ -374,7 +436,8 @@ void model_file_sweep(struct model_data *data, int64_t now, int64_t retention_us
     for (size_t i = data->n_files; i-- > 0;) {
         struct model_file *file = &data->files[i];
         if ((file->state == MODEL_FILE_TAKEN && file->taken.us <= now - retention_us) ||
-            (file->state == MODEL_FILE_PARTIAL && file->until.us <= now))
+            (file->state == MODEL_FILE_PARTIAL &&
+             (file->until.us <= now || file->grown.us <= now - UNGROWN_US)))
             forget(data, file);
     }
 }
@@ -384,6 +447,21 @@ void model_file_forget(struct model_data *data, const struct node_id *peer) {
         if (data->files[i].state == MODEL_FILE_TAKEN &&
             node_id_is_equal(&data->files[i].record.peer, peer))
             forget(data, &data->files[i]);
+}
+
+void model_file_abandon(struct model_data *data, const struct node_id *sender) {
+    for (size_t i = 0; i < data->n_files; i++)
+        if (data->files[i].state == MODEL_FILE_PARTIAL &&
+            node_id_is_equal(&data->files[i].record.peer, sender))
+            data->files[i].grown.us = 0;
+}
+
+uint64_t model_file_held(const struct model_data *data) {
+    uint64_t held = 0;
+    for (size_t i = 0; i < data->n_files; i++)
+        if (data->files[i].state == MODEL_FILE_PARTIAL)
+            held += data->files[i].record.held;
+    return held;
 }
 
 void model_file_deinit(struct model_data *data) {

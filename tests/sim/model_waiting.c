@@ -50,6 +50,14 @@ int64_t model_place(const struct model_data *data, const struct store_op *op) {
     return room > 1 ? after->place - room / 2 : end;
 }
 
+#define WINDOW (256u << 10) /* beyond what is held of a part: so much is charged to all together */
+#define PARTS_SENDER_MAX 64
+#define PARTS_ALL_MAX 4096
+
+static uint64_t windowed(uint64_t total, uint64_t held) {
+    return held + WINDOW < total ? held + WINDOW : total;
+}
+
 /* Counted anew each time: what the store keeps in a table must come to the same. */
 static uint64_t usage(const struct model_data *data, const struct node_id *sender) {
     uint64_t bytes = 0;
@@ -57,17 +65,38 @@ static uint64_t usage(const struct model_data *data, const struct node_id *sende
         if (data->ins[i].state == IN_WAITING && data->ins[i].kind == KIND_MESSAGE &&
             (!sender || node_id_is_equal(&data->ins[i].record.sender, sender)))
             bytes += data->ins[i].record.size + CHARGE_ROW;
-    for (size_t i = 0; i < data->n_parts; i++)
-        if (!sender || node_id_is_equal(&data->parts[i].sender, sender))
-            bytes += data->parts[i].total + CHARGE_ROW;
+    for (size_t i = 0; i < data->n_parts; i++) {
+        const struct model_part *part = &data->parts[i];
+        if (!sender)
+            bytes += windowed(part->total, part->held) + CHARGE_ROW;
+        else if (node_id_is_equal(&part->sender, sender))
+            bytes += part->total + CHARGE_ROW;
+    }
     return bytes;
 }
 
+static bool has_many_parts(const struct model_data *data, const struct store_op *op) {
+    size_t own = 0, most = op->in_put.is_known ? PARTS_ALL_MAX : PARTS_ALL_MAX * 3 / 4;
+    for (size_t i = 0; i < data->n_parts; i++)
+        own += node_id_is_equal(&data->parts[i].sender, &op->in_put.sender);
+    return own >= PARTS_SENDER_MAX || data->n_parts >= most;
+}
+
 bool model_is_over(const struct model_data *data, const struct store_op *op) {
-    uint64_t more = op->in_put.total + CHARGE_ROW, sender = op->in_put.quota_sender,
-             all = op->in_put.quota_all;
-    return (sender && usage(data, &op->in_put.sender) + more > sender) ||
-           (all && usage(data, NULL) + more > all);
+    bool is_whole = op->in_put.length == op->in_put.total;
+    uint64_t total = op->in_put.total, sender = op->in_put.quota_sender, all = op->in_put.quota_all;
+    uint64_t now = is_whole ? total : windowed(total, 0);
+    return (all && total + CHARGE_ROW > all) ||
+           (sender && usage(data, &op->in_put.sender) + total + CHARGE_ROW > sender) ||
+           (all && usage(data, NULL) + now + CHARGE_ROW > all) ||
+           (!is_whole && has_many_parts(data, op));
+}
+
+bool model_grows_over(const struct model_data *data, const struct model_part *part,
+                      const struct store_op *op) {
+    uint64_t more =
+        windowed(part->total, part->held + op->in_put.length) - windowed(part->total, part->held);
+    return more > 0 && op->in_put.quota_all && usage(data, NULL) + more > op->in_put.quota_all;
 }
 
 /* ---- Handing out ---- */

@@ -1212,7 +1212,8 @@ static void test_file_block(void **state) {
     assert_int_equal(op->in_put.file->digest[1], 9);
     assert_true(op->in_put.offset == UINT64_C(1) << 39 && op->in_put.total == UINT64_C(1) << 40);
     assert_int_equal(op->in_put.quota_sender, 3);
-    assert_int_equal(op->in_put.quota_all, 4);
+    assert_int_equal(op->in_put.quota_all, 3); /* a quarter is for those whom the user knows */
+    assert_false(op->in_put.is_known);
     give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
     assert_int_equal(flush(), 1);
     assert_int_equal(last_receipt(0).status, PARCEL_COMPLETE);

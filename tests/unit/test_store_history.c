@@ -1,4 +1,4 @@
-/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_copy daemon/io/store_disk daemon/io/disk daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list shared/file_name daemon/io/spool shared/text shared/address */
+/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_part daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_copy daemon/io/store_disk daemon/io/disk daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list shared/file_name daemon/io/spool shared/text shared/address */
 /* Order, quotas, histories, what is decided about senders, and files of an older schema. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -222,6 +222,103 @@ static void unfinished_are_counted_whole(void **state) {
     assert_int_equal(run_one(rig, sweep(1000, 0)).error, 0); /* given up: room again */
     assert_int_equal(put_under(rig, from(0, 4, 4), quota + 2 * (10 + CHARGE), 0), 0);
     assert_int_equal(put_under(rig, from(0, 5, 5), quota + 3 * (10 + CHARGE) - 1, 0), -EDQUOT);
+}
+
+#define PROMISE (16u << 20)
+#define WINDOW (256u << 10)
+#define HOUR US_PER_HOUR
+
+/* A byte of a message of 16 MiB, from a stranger. */
+static struct store_op promise(uint8_t sender, uint32_t number, int64_t at) {
+    struct store_op op = in_block(number, PROMISE, 0, text, 1);
+    op.in_put.sender = peer_of(sender);
+    op.in_put.received.us = at;
+    op.in_put.tombstone_until.us = INT64_C(366) * 24 * HOUR;
+    return op;
+}
+
+/* 171 packets under nine identities kept everybody out of an inbox of 2.6 GB for a year. */
+static void promises_fill_nothing(void **state) {
+    struct rig *rig = *state;
+    uint64_t all = 9u * 19u * (uint64_t)PROMISE;
+    struct store_result result;
+    open_store(rig);
+    for (uint32_t k = 0; k < 171; k++)
+        assert_int_equal(put_under(rig, promise((uint8_t)(1 + k / 19), 1 + k, 1), 0, all), 0);
+    struct store_op honest = in_put(500, text, 10);
+    honest.in_put.sender = peer_of(77);
+    assert_int_equal(put_under(rig, honest, 0, all), 0);
+    result = run_one(rig, promise(78, 501, 1));
+    assert_int_equal(result.error, 0);
+    assert_true(result.tells_unfinished);
+    assert_int_equal(result.unfinished, 172);
+    /* Whatever may never fit is not begun. */
+    assert_int_equal(put_under(rig, promise(79, 502, 1), 0, PROMISE + CHARGE - 1), -EDQUOT);
+    /* A sender's own promises count in full, and only for itself. */
+    assert_int_equal(put_under(rig, promise(1, 503, 1), 20u * (uint64_t)(PROMISE + CHARGE) - 1, 0),
+                     -EDQUOT);
+    stop_store(rig);
+    open_store(rig);
+    assert_int_equal(load(rig).unfinished, 172);
+}
+
+static void parts_are_bounded(void **state) {
+    struct rig *rig = *state;
+    open_store(rig);
+    for (uint32_t k = 0; k <= 64; k++)
+        assert_int_equal(run_one(rig, promise(1, 1 + k, 1)).error, k < 64 ? 0 : -EDQUOT);
+    uint32_t n = 64;
+    for (; n < 3072; n++)
+        assert_int_equal(run_one(rig, promise((uint8_t)(2 + n / 64), 1000 + n, 1)).error, 0);
+    struct store_op one_more = promise(200, 9000, 1);
+    assert_int_equal(run_one(rig, one_more).error, -EDQUOT);
+    one_more.in_put.is_known = true; /* a quarter is for those whom the user knows */
+    assert_int_equal(run_one(rig, one_more).error, 0);
+    struct store_op whole = in_put(9001, text, 10);
+    assert_int_equal(run_one(rig, whole).error, 0); /* needs none */
+    one_more = promise(201, 9002, 1 + HOUR);
+    assert_int_equal(run_one(rig, one_more).error, 0); /* somebody's has not grown for an hour */
+}
+
+static void what_does_not_grow_gives_way(void **state) {
+    struct rig *rig = *state;
+    uint64_t all = 64u * (WINDOW + CHARGE + 1);
+    open_store(rig);
+    for (uint32_t k = 0; k < 64; k++) /* windows fill it all */
+        assert_int_equal(put_under(rig, promise(1, 1 + k, 1), 0, all), 0);
+    struct store_op honest = in_put(500, text, 10);
+    honest.in_put.sender = peer_of(77);
+    honest.in_put.received.us = HOUR;
+    assert_int_equal(put_under(rig, honest, 0, all), -EDQUOT);
+    struct store_op grows = promise(1, 1, HOUR);
+    grows.in_put.offset = 1;
+    assert_int_equal(put_under(rig, grows, 0, 0), 0);
+    honest.in_put.received.us = HOUR + 1; /* an hour after all but that one */
+    assert_int_equal(put_under(rig, honest, 0, all), 0);
+    grows.in_put.offset = 2;
+    assert_int_equal(put_under(rig, grows, 0, all), 0); /* it is still there */
+    /* One that comes back after an hour does not make way for itself. */
+    grows.in_put.offset = 3;
+    grows.in_put.received.us = 9 * HOUR;
+    assert_int_equal(put_under(rig, grows, 0, PROMISE + CHARGE), 0);
+    struct store_result result = run_one(rig, sweep(33 * HOUR - 1, 1000 * HOUR));
+    assert_int_equal(result.unfinished, 4);
+    result =
+        run_one(rig, sweep(33 * HOUR, 1000 * HOUR)); /* none outlives its last block by a day */
+    assert_int_equal(result.unfinished, 0);
+}
+
+static void block_and_forget_drop_what_is_unfinished(void **state) {
+    struct rig *rig = *state;
+    struct store_op block = {.kind = STORE_RULE_PUT, .rule_put = {peer_of(1), RULE_BLOCK}};
+    struct store_op forget = {.kind = STORE_FORGET, .forget = {peer_of(2)}};
+    open_store(rig);
+    for (uint8_t sender = 1; sender <= 3; sender++)
+        assert_int_equal(run_one(rig, promise(sender, sender, 100 * HOUR)).error, 0);
+    assert_int_equal(run_one(rig, block).error, 0);
+    assert_int_equal(run_one(rig, forget).error, 0);
+    struct store_result result = run_one(rig, sweep(101 * HOUR, 1000 * HOUR));
+    assert_int_equal(result.unfinished, 1);
 }
 
 static void failed_transactions_charge_nothing(void **state) {
@@ -731,6 +828,10 @@ int main(int argc, char **argv) {
         TEST(since_leaves_the_later_ones),
         TEST(quotas_are_kept_to_the_byte),
         TEST(unfinished_are_counted_whole),
+        TEST(promises_fill_nothing),
+        TEST(parts_are_bounded),
+        TEST(what_does_not_grow_gives_way),
+        TEST(block_and_forget_drop_what_is_unfinished),
         TEST(failed_transactions_charge_nothing),
         TEST(progress_only_grows),
         TEST(mail_is_nobodys_conversation),
