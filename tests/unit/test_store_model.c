@@ -303,8 +303,8 @@ static void draw_in_put(struct pair *pair, struct store_op *op, size_t at) {
     op->in_put.quota_sender = below(pair, 2) ? 0 : 1000 + below(pair, 400000);
     op->in_put.quota_all = below(pair, 2) ? 0 : 100000 + below(pair, 1000000);
     /* In the order of their sequences, mostly: else it is one who numbers anew. */
-    op->in_put.sent.us = below(pair, 8) ? (int64_t)(op->in_put.sequence % 1000000) * US_PER_S
-                                        : pair->wall.us - 1;
+    op->in_put.sent.us =
+        below(pair, 8) ? (int64_t)(op->in_put.sequence % 1000000) * US_PER_S : pair->wall.us - 1;
     op->in_put.received = pair->wall;
     op->in_put.tombstone_until.us = pair->wall.us + below(pair, 40) * US_PER_HOUR;
     uint32_t total = size_of(&op->in_put.id), block = total > 65536 ? 65536 : total;
