@@ -8,6 +8,8 @@
 
 #define QUERIES_MAX 256 /* beyond it ANSWER_LIMIT */
 #define PAGE_RECORDS 256
+#define FORGET_UNGROWN_US                                                                          \
+    (10 * US_PER_S) /* what still comes has begun to be something else than the past */
 #define PAGE_BYTES (1024u * 1024u)
 
 enum query_stage {
@@ -93,7 +95,10 @@ static void ask(struct node *node, struct node_query *query) {
     query->stage = QUERY_LAST;
     switch (query->request.kind) {
     case REQUEST_FORGET:
-        query_store(node, query, (struct store_op){.kind = STORE_FORGET, .forget = {query->peer}});
+        query_store(
+            node, query,
+            (struct store_op){.kind = STORE_FORGET,
+                              .forget = {query->peer, {node->wall.us - FORGET_UNGROWN_US}}});
         break;
     case REQUEST_RULE:
         ask_rule(node, query);
@@ -346,7 +351,7 @@ static void answer_last(struct node *node, const struct node_query *query,
                         const struct store_result *result) {
     switch (query->request.kind) {
     case REQUEST_FORGET:
-        drop_unfinished(node, &query->peer);
+        node_sweep(node);
         answer_forgotten(node, query);
         break;
     case REQUEST_RULE:

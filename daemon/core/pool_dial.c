@@ -43,6 +43,8 @@ static struct contact *contact_of(struct pool *pool, const struct directory_entr
                                   struct mono now) {
     struct address address = directory_address(pool->config.directory, entry);
 
+    if (pool->wants_relay && !entry->relay)
+        return NULL;
     if (address.port == 0 || links_find(pool->config.links, entry->prefix) ||
         pool_network_is_full(pool, &address, NULL))
         return NULL;
@@ -133,6 +135,20 @@ static int64_t draw_pace(const struct pool *pool) {
     return MORE_US / 2 + (int64_t)random_below(pool->config.random, MORE_US);
 }
 
+/* Neighbours there are, and none of them passes anything on: nothing could be sent but to them. */
+static bool is_shut_in(const struct pool *pool, const struct census *census) {
+    for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
+        const struct link_view *link = links_at(pool->config.links, slot);
+        const struct directory_entry *entry =
+            link && link->state == LINK_UP
+                ? directory_find_prefix(pool->config.directory, link->prefix)
+                : NULL;
+        if (entry && entry->relay)
+            return false;
+    }
+    return census->up > 0 && directory_relays(pool->config.directory) > 0;
+}
+
 void pool_fill(struct pool *pool, struct mono now, struct wall wall) {
     struct census census = pool_census(pool);
     unsigned aim = pool_aim(pool), dials = links_dials(pool->config.links);
@@ -143,6 +159,9 @@ void pool_fill(struct pool *pool, struct mono now, struct wall wall) {
         census = pool_census(pool);
     if (census.all < pool->config.max && census.dialled < own && own - census.dialled > lack)
         lack = own - census.dialled;
+    pool->wants_relay = is_shut_in(pool, &census);
+    if (pool->wants_relay && lack == 0)
+        lack = 1;
     if (lack > pool->config.max - census.all)
         lack = pool->config.max - census.all;
     bool introduced = census.up < aim && census.accepted < pool->config.max - aim / 2;

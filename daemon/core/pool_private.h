@@ -33,6 +33,7 @@ struct pool {
     size_t n_spares;
     struct waiting waiting[WAITING_MAX];
     unsigned n_waiting;
+    bool wants_relay; /* none of the neighbours is one: whom we dial now has to be */
 };
 
 struct census {

@@ -243,6 +243,8 @@ struct store_op {
         } conversations;
         struct {
             struct node_id peer;
+            struct wall
+                ungrown; /* of its unfinished messages and files those go that have not grown since */
         } forget;
         struct {
             int64_t after;

@@ -208,7 +208,7 @@ static void apply_any(struct store_db *db, const struct store_op *op, struct sto
     case STORE_RULE_PUT:
         put_rule(db, &op->rule_put.id, op->rule_put.rule);
         if (op->rule_put.rule == RULE_BLOCK)
-            store_part_abandon(db, &op->rule_put.id);
+            store_part_abandon(db, &op->rule_put.id, INT64_MAX);
         break;
     case STORE_MAIL_KEY:
         put_mail_key(db, op);

@@ -259,7 +259,7 @@ static int run_for(struct store_db *db, enum store_statement which, const struct
 
 void store_forget(struct store_db *db, const struct store_op *op, struct store_result *result) {
     const struct node_id *peer = &op->forget.peer;
-    store_part_abandon(db, peer);
+    store_part_abandon(db, peer, op->forget.ungrown.us);
     run_for(db, SQL_FORGET_IN_BLOCKS, peer);
     run_for(db, SQL_FORGET_OUT_BLOCKS, peer);
     int files = run_for(db, SQL_FILE_FORGET_PEER, peer), in = run_for(db, SQL_FORGET_IN, peer),

@@ -93,11 +93,12 @@ bool store_part_give_way(struct store_db *db, const struct store_op *op) {
     return any;
 }
 
-void store_part_abandon(struct store_db *db, const struct node_id *sender) {
+void store_part_abandon(struct store_db *db, const struct node_id *sender, int64_t before) {
     static const enum store_statement both[] = {SQL_PART_ABANDON, SQL_FILE_ABANDON};
     for (size_t i = 0; i < sizeof both / sizeof both[0]; i++) {
         struct query query = query_begin(db, both[i]);
         query_blob(&query, sender->bytes, NODE_ID_LEN);
+        query_int(&query, before);
         query_run(&query);
     }
 }

@@ -111,8 +111,8 @@ bool store_part_drop_over(struct store_db *db, int64_t before, int *budget);
 bool store_part_drop_stale(struct store_db *db, int64_t before, int *budget);
 /* Room is wanted for what this operation puts: messages that have not grown for an hour give way, but never its own. False: none does. */
 bool store_part_give_way(struct store_db *db, const struct store_op *op);
-/* Whatever is unfinished of this sender's counts as not grown for ever: the next sweep takes it. */
-void store_part_abandon(struct store_db *db, const struct node_id *sender);
+/* Whatever is unfinished of this sender's and has not grown since `before` counts as not grown for ever: the next sweep takes it. */
+void store_part_abandon(struct store_db *db, const struct node_id *sender, int64_t before);
 /* Bytes of what is unfinished, files too. */
 uint64_t store_part_held(struct store_db *db);
 

@@ -122,7 +122,7 @@ static const char *const statements[SQL_COUNT] = {
                        " INDEXED BY in_part_grown WHERE grown <= ? ORDER BY grown LIMIT 1",
     [SQL_PART_MANY] = "SELECT 1 FROM in_part LIMIT 1 OFFSET ?",
     [SQL_PART_MANY_FROM] = "SELECT 1 FROM in_part WHERE sender = ? LIMIT 1 OFFSET ?",
-    [SQL_PART_ABANDON] = "UPDATE in_part SET grown = 0 WHERE sender = ?",
+    [SQL_PART_ABANDON] = "UPDATE in_part SET grown = 0 WHERE sender = ? AND grown <= ?",
     [SQL_PART_HELD] = "SELECT coalesce((SELECT sum(held) FROM in_part), 0) + coalesce((SELECT"
                       " sum(held) FROM file_in INDEXED BY file_partial WHERE state = 1), 0)",
 
@@ -227,7 +227,8 @@ static const char *const statements[SQL_COUNT] = {
                       " LIMIT 1 OFFSET ?",
     [SQL_FILE_PART_STALE] = "SELECT row, path FROM file_in INDEXED BY file_partial_grown"
                             " WHERE state = 1 AND grown <= ? ORDER BY grown LIMIT 1",
-    [SQL_FILE_ABANDON] = "UPDATE file_in SET grown = 0 WHERE state = 1 AND sender = ?",
+    [SQL_FILE_ABANDON] = "UPDATE file_in SET grown = 0 WHERE state = 1 AND sender = ?"
+                         " AND grown <= ?",
     [SQL_FILE_PART_KNOWN] =
         "SELECT 1 FROM file_in INDEXED BY file_part WHERE path = ? AND state = 1",
     [SQL_FILE_LIST] = "SELECT " FILE_COLUMNS " FROM file_in INDEXED BY file_open"

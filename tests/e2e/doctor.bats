@@ -104,5 +104,6 @@ seconds_ago() { # TIME
     kill_node 2
     start_node 2 --peer "$NET.3" "${QUICK[@]}"
     ctl 2 conversations --json | jq -e '.[0] | .name == "carol"'
-    [ "$(ctl 2 nodes --json | jq -r '.[] | select(.name == "carol") | .live')" = false ]
+    carol_is_gone() { [ "$(ctl 2 nodes --json | jq -r '.[] | select(.name == "carol") | .live')" = false ]; }
+    wait_until carol_is_gone # her neighbour knows by now, or will in seconds
 }

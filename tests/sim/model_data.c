@@ -488,11 +488,11 @@ static void sweep(struct model_data *data, int64_t now, int64_t retention_us) {
     model_file_sweep(data, now, retention_us);
 }
 
-void model_abandon(struct model_data *data, const struct node_id *sender) {
+void model_abandon(struct model_data *data, const struct node_id *sender, int64_t before) {
     for (size_t i = 0; i < data->n_parts; i++)
-        if (node_id_is_equal(&data->parts[i].sender, sender))
+        if (node_id_is_equal(&data->parts[i].sender, sender) && data->parts[i].grown.us <= before)
             data->parts[i].grown.us = 0;
-    model_file_abandon(data, sender);
+    model_file_abandon(data, sender, before);
 }
 
 static void tell_unfinished(const struct model_data *data, struct store_result *result) {
@@ -571,7 +571,7 @@ int model_data_perform(struct model_data *data, const struct store_op *op,
     case STORE_RULE_PUT:
         rule_put(data, op);
         if (op->rule_put.rule == RULE_BLOCK)
-            model_abandon(data, &op->rule_put.id);
+            model_abandon(data, &op->rule_put.id, INT64_MAX);
         break;
     case STORE_MAIL_KEY:
         mail_key(data, op);

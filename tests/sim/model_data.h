@@ -130,7 +130,7 @@ int model_file_list(struct model_data *data, const struct store_op *op,
 int model_file_take(struct model_data *data, const struct store_op *op);
 void model_file_sweep(struct model_data *data, int64_t now, int64_t retention_us);
 void model_file_forget(struct model_data *data, const struct node_id *peer);
-void model_file_abandon(struct model_data *data, const struct node_id *sender);
+void model_file_abandon(struct model_data *data, const struct node_id *sender, int64_t before);
 uint64_t model_file_held(const struct model_data *data);
 void model_file_commit(struct model_data *data);
 /* A start clears away what clients had left. */
@@ -144,8 +144,8 @@ struct model_out *model_find_out(struct model_data *data, const struct message_i
 /* A row of a message or file that is complete; the body is copied. */
 struct model_in *model_enter(struct model_data *data, const struct store_op *op,
                              enum message_kind kind, const uint8_t *body);
-/* Whatever is unfinished of this sender's counts as not grown for ever. */
-void model_abandon(struct model_data *data, const struct node_id *sender);
+/* Whatever is unfinished of this sender's and has not grown since counts as not grown for ever. */
+void model_abandon(struct model_data *data, const struct node_id *sender, int64_t before);
 bool model_is_known(const struct model_data *data, const struct store_op *op);
 struct model_out *model_add_out(struct model_data *data, const struct out_record *record,
                                 uint8_t *body);

@@ -449,9 +449,9 @@ void model_file_forget(struct model_data *data, const struct node_id *peer) {
             forget(data, &data->files[i]);
 }
 
-void model_file_abandon(struct model_data *data, const struct node_id *sender) {
+void model_file_abandon(struct model_data *data, const struct node_id *sender, int64_t before) {
     for (size_t i = 0; i < data->n_files; i++)
-        if (data->files[i].state == MODEL_FILE_PARTIAL &&
+        if (data->files[i].state == MODEL_FILE_PARTIAL && data->files[i].grown.us <= before &&
             node_id_is_equal(&data->files[i].record.peer, sender))
             data->files[i].grown.us = 0;
 }

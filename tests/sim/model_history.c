@@ -216,7 +216,7 @@ int model_conversations(struct model_data *data, const struct store_op *op,
 /* ---- Forgetting ---- */
 
 void model_forget(struct model_data *data, const struct store_op *op, struct store_result *result) {
-    model_abandon(data, &op->forget.peer);
+    model_abandon(data, &op->forget.peer, op->forget.ungrown.us);
     model_file_forget(data, &op->forget.peer);
     for (size_t i = 0; i < data->n_ins; i++)
         if (data->ins[i].state == IN_TAKEN &&

@@ -311,7 +311,7 @@ static void what_does_not_grow_gives_way(void **state) {
 static void block_and_forget_drop_what_is_unfinished(void **state) {
     struct rig *rig = *state;
     struct store_op block = {.kind = STORE_RULE_PUT, .rule_put = {peer_of(1), RULE_BLOCK}};
-    struct store_op forget = {.kind = STORE_FORGET, .forget = {peer_of(2)}};
+    struct store_op forget = {.kind = STORE_FORGET, .forget = {peer_of(2), {100 * HOUR}}};
     open_store(rig);
     for (uint8_t sender = 1; sender <= 3; sender++)
         assert_int_equal(run_one(rig, promise(sender, sender, 100 * HOUR)).error, 0);

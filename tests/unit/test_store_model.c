@@ -413,6 +413,7 @@ static bool draw_other(struct pair *pair, struct store_op *op) {
         return true;
     case STORE_FORGET:
         op->forget.peer = draw_node(pair);
+        op->forget.ungrown.us = pair->wall.us - (int64_t)below(pair, 3) * US_PER_HOUR;
         return true;
     case STORE_FILES:
         draw_files(pair, op);
