@@ -214,7 +214,7 @@ static enum exit_code fetch(const struct receiving *receiving, const struct inco
     bool is_right = size == incoming->size && memcmp(digest, incoming->digest, sizeof digest) == 0;
     if (r < 0 || !is_right)
         target_abandon(target);
-    if (r == -EFBIG || (r == 0 && !is_right))
+    if ((r == -EFBIG && at_source) || (r == 0 && !is_right))
         return complain(context, CODE_FAILED,
                         "%s: what is in the daemon's folder is not what was received (its digest "
                         "is wrong): left there",

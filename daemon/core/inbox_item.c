@@ -191,12 +191,15 @@ void in_verdicts_write(struct in_parcel *parcel, enum parcel_reason reason,
     write_verdict(parcel, IN_VERDICT_DAMAGED, PARCEL_REASON_DAMAGED, key);
     write_verdict(parcel, IN_VERDICT_MALFORMED, PARCEL_REASON_MALFORMED, key);
     write_verdict(parcel, IN_VERDICT_LOST, PARCEL_REASON_LOST, key);
+    write_verdict(parcel, IN_VERDICT_NO_ROOM, PARCEL_REASON_NO_ROOM, key);
 }
 
 enum parcel_reason in_reason_of(int error) {
     return error == -EDQUOT    ? PARCEL_REASON_QUOTA
            : error == -EBADMSG ? PARCEL_REASON_DAMAGED
            : error == -ESTALE  ? PARCEL_REASON_LOST
+           : error == -ENOBUFS ? PARCEL_REASON_NO_ROOM /* what is to stay free would not */
+           : error == -ENOSPC  ? PARCEL_REASON_NO_ROOM
            : error == -EINVAL  ? PARCEL_REASON_MALFORMED /* it contradicts what is held */
                                : PARCEL_REASON_NONE;
 }
@@ -212,11 +215,12 @@ void in_conclude(struct inbox *inbox, struct in_parcel *parcel, enum parcel_reas
                               : reason == PARCEL_REASON_DAMAGED   ? IN_VERDICT_DAMAGED
                               : reason == PARCEL_REASON_MALFORMED ? IN_VERDICT_MALFORMED
                               : reason == PARCEL_REASON_LOST      ? IN_VERDICT_LOST
+                              : reason == PARCEL_REASON_NO_ROOM   ? IN_VERDICT_NO_ROOM
                               : !reason && parcel->whole          ? IN_VERDICT_WHOLE
                                                                   : IN_VERDICT_FIRST;
     counters->refused_blocked += reason == PARCEL_REASON_BLOCKED;
     counters->refused_unknown += reason == PARCEL_REASON_UNKNOWN_SENDER;
-    counters->refused_quota += reason == PARCEL_REASON_QUOTA;
+    counters->refused_quota += reason == PARCEL_REASON_QUOTA || reason == PARCEL_REASON_NO_ROOM;
     counters->refused_files += reason == PARCEL_REASON_NO_FILES;
     in_receipt_final(inbox, parcel, parcel->verdicts[verdict], now, wall);
 }

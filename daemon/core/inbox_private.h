@@ -44,6 +44,7 @@ enum in_verdict {
     IN_VERDICT_DAMAGED,
     IN_VERDICT_MALFORMED,
     IN_VERDICT_LOST,
+    IN_VERDICT_NO_ROOM,
     IN_VERDICTS
 };
 

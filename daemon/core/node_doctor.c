@@ -258,6 +258,7 @@ void node_note_store(struct node *node, const struct store_result *result) {
     case -ENOENT:
     case -EEXIST:
     case -EDQUOT:
+    case -ENOBUFS:
     case -EBADMSG:
     case -ESTALE:
     case -EINVAL:

@@ -303,7 +303,8 @@ static void apply_complete(struct outbox *outbox, struct out_parcel *parcel, boo
 }
 
 static bool is_for_now(uint8_t reason) {
-    return reason == PARCEL_REASON_QUOTA || reason == PARCEL_REASON_LOST;
+    return reason == PARCEL_REASON_QUOTA || reason == PARCEL_REASON_NO_ROOM ||
+           reason == PARCEL_REASON_LOST;
 }
 
 static void apply_refused(struct outbox *outbox, struct out_parcel *parcel, uint8_t reason,

@@ -349,6 +349,8 @@ const char *parcel_reason_words(uint8_t reason) {
         return "the recipient takes no files from us (it may p2pctl allow us)";
     case PARCEL_REASON_DAMAGED:
         return "it arrived damaged: its digest is wrong";
+    case PARCEL_REASON_NO_ROOM:
+        return "the recipient's disk has no room for it";
     case PARCEL_REASON_LOST:
         return "the recipient has lost a part of it";
     case PARCEL_REASON_NONE:

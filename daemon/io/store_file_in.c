@@ -150,9 +150,9 @@ static int check_new(struct store_db *db, const struct store_op *op) {
         is_over(db, op->in_put.sender.bytes, NODE_ID_LEN, total, op->in_put.quota_sender,
                 FILES_SENDER_MAX) ||
         is_over(db, "", 0, windowed(total, 0), all, all_max(op, FILES_ALL_MAX)) ||
-        has_many_partial(db, op) || is_disk_full(db, total, op->in_put.share))
+        has_many_partial(db, op))
         return -EDQUOT;
-    return 0;
+    return is_disk_full(db, total, op->in_put.share) ? -ENOBUFS : 0;
 }
 
 static bool gives_way(struct store_db *db, const struct store_op *op, int64_t own) {
@@ -174,7 +174,7 @@ static int check_block(struct store_db *db, const struct store_op *op, const str
     struct disk_share share = {.is_of_others = op->in_put.share.is_of_others};
     if (more > 0 && is_over(db, "", 0, more, op->in_put.quota_all, UINT64_MAX))
         return -EDQUOT;
-    return store_disk_files_room(db, share) < op->in_put.length ? -ENOSPC : 0;
+    return store_disk_files_room(db, share) < op->in_put.length ? -ENOBUFS : 0;
 }
 
 static int admit_block(struct store_db *db, const struct store_op *op, const struct part *part) {

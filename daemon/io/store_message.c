@@ -431,12 +431,13 @@ static int check_block(struct store_db *db, const struct store_op *op, uint64_t 
     return error ? error : store_disk_take(db, share, op->in_put.length, op->in_put.length);
 }
 
-/* `part`: NULL, or what there is of it. Once more, if something gave way. */
+/* `part`: NULL, or what there is of it. Once more, if something gave way. That others have no more room is no fault of the disk's:
+ * -ENOBUFS. */
 static int admit(struct store_db *db, const struct store_op *op, const struct part *part) {
     int error = part ? check_block(db, op, part->held) : check_new(db, op);
     if ((error == -EDQUOT || error == -ENOSPC) && store_part_give_way(db, op))
         error = part ? check_block(db, op, part->held) : check_new(db, op);
-    return error;
+    return error == -ENOSPC && op->in_put.share.is_of_others ? -ENOBUFS : error;
 }
 
 /* All of the message is in this one block. What is known already is so whatever the quota. */

@@ -377,7 +377,7 @@ expect_end() { # CODE
 }
 
 waits_for_room() { # N ID
-    ctl "$1" status "$2" | grep -q 'sent.*quota'
+    ctl "$1" status "$2" | grep -qE 'sent.*(quota|no room)'
 }
 
 @test "files.accept: refused with the reason; files.quota: what is taken gives room" {

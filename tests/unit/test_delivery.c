@@ -576,7 +576,7 @@ static void test_epoch_turns(void **state) {
 static void test_recipient_is_full(void **state) {
     (void)state;
     peers[1].store.fail_kind = STORE_IN_PUT;
-    peers[1].store.fail_error = -ENOSPC;
+    peers[1].store.fail_error = -EIO;
     peers[1].store.fail_left = 1000000;
     push_mixture(&peers[0], 1, 20);
     run_for(20 * US_PER_S);

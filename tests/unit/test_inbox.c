@@ -205,7 +205,7 @@ static void test_store_error_is_silence(void **state) {
     struct sent sent;
     seal(&sent, 1, 1, 2, 5);
     send_all(&sent);
-    give((struct store_result){.error = -ENOSPC});
+    give((struct store_result){.error = -EIO});
     give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
     assert_int_equal(flush(), 0);
     send_all(&sent); /* sent again: stored again */
@@ -864,9 +864,9 @@ static void test_local(void **state) {
     assert_int_equal(inbox_local(inbox, &item, &address, "me", wall_now()), 0);
     assert_false(inbox_local_done(inbox, &id, &error));
     assert_memory_equal(&effects.ops[0].op.in_put.sender, &fake_identities[0].id, NODE_ID_LEN);
-    give((struct store_result){.error = -ENOSPC});
+    give((struct store_result){.error = -EIO});
     assert_true(inbox_local_done(inbox, &id, &error));
-    assert_int_equal(error, -ENOSPC);
+    assert_int_equal(error, -EIO);
     assert_int_equal(inbox_local(inbox, &item, &address, "me", wall_now()), 0);
     give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
     assert_true(inbox_local_done(inbox, &id, &error));
@@ -1242,7 +1242,7 @@ static void test_errors_of_the_store(void **state) {
                  {{0, -EDQUOT, 0}, PARCEL_REFUSED, PARCEL_REASON_QUOTA},
                  {{-EDQUOT, 0, -EBADMSG}, PARCEL_REFUSED, PARCEL_REASON_DAMAGED},
                  {{-EINVAL, 0, 0}, PARCEL_REFUSED, PARCEL_REASON_MALFORMED},
-                 {{-EDQUOT, -ENOSPC, -EDQUOT}, 0, 0},
+                 {{-EDQUOT, -EIO, -EDQUOT}, 0, 0},
                  {{-EINVAL, -EAGAIN, 0}, 0, 0},
                  {{-EIO, 0, 0}, 0, 0}};
     (void)state;

@@ -399,8 +399,8 @@ static void a_disk_that_fills(void **state) {
     told.free = DISK_FLOOR + 1000000;
     assert_int_equal(outcome(rig, of_others(in_put(3, text, 50), 0)), STORE_IN_COMPLETE);
     told.free = DISK_FLOOR;
-    assert_int_equal(run_one(rig, of_others(in_put(4, text, 50), 0)).error, -ENOSPC);
-    assert_int_equal(run_one(rig, of_others(in_put(4, text, 50), 20)).error, -ENOSPC);
+    assert_int_equal(run_one(rig, of_others(in_put(4, text, 50), 0)).error, -ENOBUFS);
+    assert_int_equal(run_one(rig, of_others(in_put(4, text, 50), 20)).error, -ENOBUFS);
     assert_int_equal(run_one(rig, out_put(1, text, 50)).error, 0);
     assert_int_equal(outcome(rig, in_put(5, text, 50)), STORE_IN_COMPLETE); /* to ourselves */
     told.free = DISK_FLOOR / 2;
@@ -427,7 +427,7 @@ static void what_was_begun_on_a_disk_that_fills(void **state) {
     assert_int_equal(run_one(rig, first).error, 0);
     told.free = DISK_FLOOR + 1000000;
     struct store_op other = of_others(in_block(2, 8 << 20, 0, body, 50000), 0);
-    assert_int_equal(run_one(rig, other).error, -ENOSPC); /* the whole has no room */
+    assert_int_equal(run_one(rig, other).error, -ENOBUFS); /* the whole has no room */
     assert_int_equal(outcome(rig, last), STORE_IN_COMPLETE);
 }
 
@@ -446,7 +446,7 @@ static void a_batch_on_a_disk_that_fills(void **state) {
     for (size_t i = 0; i < 10; i++)
         taken += results[i].error == 0;
     assert_in_range(taken, 3, 5);
-    assert_int_equal(results[9].error, -ENOSPC);
+    assert_int_equal(results[9].error, -ENOBUFS);
 }
 
 static void full_disk_changes_nothing(void **state) {
