@@ -21,9 +21,9 @@ static void report_node(const struct node *node, const struct directory_entry *e
     report->pinned = entry->pinned;
     report->neighbour = link && link->state != LINK_PROBATION;
     report->live = report->neighbour || directory_is_up(node->directory, entry);
-    report->last_seen = report->neighbour
-                            ? (struct wall){node->wall.us - (node->now.us - link->heard.us)}
-                            : entry->last_seen;
+    report->last_seen = entry->last_seen;
+    if (report->neighbour)
+        report->last_seen.us = node->wall.us - (node->now.us - link->heard.us);
     if (report->last_seen.us > node->wall.us) /* its clock was ahead when it signed */
         report->last_seen = node->wall;
 }

@@ -125,6 +125,8 @@ bool out_flow_is_silent(const struct out_flow *flow) {
 
 void out_flow_rest(struct outbox *outbox, struct out_flow *flow, struct mono now) {
     int64_t longer = flow->rest_us * 2;
+    if (!mono_is_due(flow->rest_until, now))
+        return; /* what was on its way together is refused together: that counts once */
     flow->rest_us = longer < OUTBOX_REST_MIN_US   ? OUTBOX_REST_MIN_US
                     : longer > OUTBOX_REST_MAX_US ? OUTBOX_REST_MAX_US
                                                   : longer;
