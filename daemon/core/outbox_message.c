@@ -196,8 +196,10 @@ void out_expire(struct outbox *outbox, struct mono now, struct wall wall) {
 static struct mono deadline_of(const struct outbox *outbox, const struct out_message *message,
                                struct mono now, struct wall wall) {
     struct wall from = message->owed && !outbox->aged ? outbox->base : wall;
-    int64_t life = message->expires.us - message->created.us;
-    int64_t left = message->expires.us - from.us;
+    int64_t life, left;
+    if (__builtin_sub_overflow(message->expires.us, message->created.us, &life) ||
+        __builtin_sub_overflow(message->expires.us, from.us, &left))
+        return now; /* no times of ours: the store is damaged there */
     if (left > life && life > 0)
         left = life;
     return mono_add(now, left > 0 ? left : 0);
@@ -207,8 +209,9 @@ void outbox_shift(struct outbox *outbox, int64_t by_us) {
     struct out_message *message;
     TAILQ_FOREACH(message, &outbox->all, all)
     if (!message_state_is_final(message->state)) {
-        message->created.us += by_us;
-        message->expires.us += by_us;
+        /* Of a damaged store any time may come: it wraps. */
+        (void)__builtin_add_overflow(message->created.us, by_us, &message->created.us);
+        (void)__builtin_add_overflow(message->expires.us, by_us, &message->expires.us);
     }
     outbox->base.us += by_us;
 }
