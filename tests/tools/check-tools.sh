@@ -130,6 +130,8 @@ for kind in private shared; do
     expect "$kind: it is named" says '^# [0-9]+ sleep 1000'
     expect "$kind: a folder that is left" isolated 1 'mkdir /tmp/p2pd.$P2PD_RUN.left'
     expect "$kind: it is named" says '^# /tmp/p2pd.*left$'
+    ! env --default-signal true 2>/dev/null ||
+        expect "$kind: a signal that was ignored no longer is" ran 0 nohup "$tools/isolate.sh" bash -c '! (kill -HUP $BASHPID; true)'
     expect "$kind: listed programs are there, others are not" isolated 0 'type -P jq socat ps && ! type -P make'
 done
 expect 'a network that is shared: it says so' ran 0 "$tools/isolate.sh" --say

@@ -115,5 +115,8 @@ path=$(mktemp -d /tmp/p2pd.XXXXXX) && make_path "$path" || exit 1
 run=${path##*.}
 trap 'rm -rf "$path"' EXIT
 trap 'tell_left 1; exit 1' HUP INT TERM
-P2PD_RUN=$run PATH=$path "$@"
+# Under nohup(1), or as a background job of a script, signals are ignored that tests send.
+own_signals=()
+! env --default-signal true 2>/dev/null || own_signals=(env --default-signal)
+P2PD_RUN=$run PATH=$path ${own_signals[@]+"${own_signals[@]}"} "$@"
 tell_left $?
