@@ -18,7 +18,6 @@
 #define LINES_MAX 1024
 #define BYTES_MAX (1u << 20) /* of a request, but for one line that is longer */
 #define READ_SIZE (256u << 10)
-#define WAIT_US INT64_C(30000000)
 
 struct lines {
     uint8_t *bytes; /* what was read and not pushed */
@@ -122,7 +121,7 @@ static enum exit_code judge(const struct context *context, struct lines *lines,
 static enum exit_code await_end(const struct context *context, struct client *client,
                                 const struct batch *batch) {
     P2pd__Control__Answer *answer = NULL;
-    int64_t wait_us = context->options.wait.timed ? context->options.wait.us : WAIT_US;
+    int64_t wait_us = session_wait_us(context);
     client_set_timeout(client, wait_us / 1000);
     int error = client_receive(client, &answer);
     if (error == -ETIMEDOUT)

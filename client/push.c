@@ -17,7 +17,6 @@
 #define ID_LEN 16
 /* Beyond this no daemon takes a message; what p2pd.conf allows, the daemon itself says. */
 #define BODY_MAX FRAME_MESSAGE_MAX
-#define WAIT_US INT64_C(30000000)
 
 const struct option push_options[] = {
     {"wait", 'w', OPTION_TIME_MAYBE, offsetof(struct options, wait), "TIME",
@@ -137,13 +136,18 @@ static void take_notice(const struct context *context, struct progress *progress
         snprintf(progress->notice, sizeof progress->notice, "%s", answer->text);
 }
 
+static void take_state(void *state, const P2pd__Control__Answer *answer) {
+    struct progress *progress = state;
+    if (!answer->message)
+        return;
+    progress->state = answer->message->state;
+    snprintf(progress->reason, sizeof progress->reason, "%s", answer->message->reason);
+}
+
 static void take_answer(const struct context *context, struct client *client,
                         struct progress *progress, P2pd__Control__Answer *answer) {
     bool accepted = progress->state != P2PD__CONTROL__STATE__NONE;
-    if (answer->message) {
-        progress->state = answer->message->state;
-        snprintf(progress->reason, sizeof progress->reason, "%s", answer->message->reason);
-    }
+    take_state(progress, answer);
     take_notice(context, progress, answer);
     bool holds = answer->routes && !progress->routes;
     if (holds)
@@ -189,18 +193,23 @@ static enum exit_code judge(const struct context *context, const struct progress
 }
 
 /* Accepted, but not delivered (or, for --trace alone, not sent) in time: it is no failure of the
- * message. */
-static enum exit_code wait_ended(const struct context *context, const struct progress *progress,
+ * message. What holds it up is known since it was accepted. */
+static enum exit_code wait_ended(const struct context *context, struct progress *progress,
                                  double seconds) {
+    uint8_t id[ID_LEN];
+    if (text_unhex(progress->id, id, sizeof id) == 0)
+        (void)session_run_message(context, id, take_state, progress);
     if (context->options.json)
         print_json(progress);
-    return complain(context, CODE_TIMEOUT, "not %s within %g s: message %s stays queued",
-                    context->options.wait.given ? "delivered" : "sent", seconds, progress->id);
+    const char *why = state_why(progress->state, progress->reason);
+    return complain(context, CODE_TIMEOUT, "not %s within %g s: message %s stays queued%s%s",
+                    context->options.wait.given ? "delivered" : "sent", seconds, progress->id,
+                    why[0] ? ": " : "", why);
 }
 
 /* The next answer. Until the message is accepted a lost one means that its outcome is unknown. */
 static enum exit_code receive(const struct context *context, struct client *client,
-                              const struct progress *progress, double wait_s,
+                              struct progress *progress, double wait_s,
                               P2pd__Control__Answer **ret_answer) {
     if (progress->state == P2PD__CONTROL__STATE__NONE)
         return session_next(context, client, ret_answer);
@@ -214,7 +223,7 @@ static enum exit_code receive(const struct context *context, struct client *clie
 
 static enum exit_code follow(struct context *context, struct client *client,
                              struct progress *progress) {
-    int64_t wait_us = context->options.wait.timed ? context->options.wait.us : WAIT_US;
+    int64_t wait_us = session_wait_us(context);
     enum exit_code code = CODE_DONE;
     for (bool end = false; !end && code == CODE_DONE;) {
         P2pd__Control__Answer *answer;

@@ -174,28 +174,16 @@ static enum exit_code commit(struct context *context, struct client *client,
 
 /* ---- Waiting ---- */
 
-static enum exit_code look(const struct context *context, struct sending *sending,
-                           struct progress *progress) {
-    P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
-    P2pd__Control__MessageStatus command = P2PD__CONTROL__MESSAGE_STATUS__INIT;
-    P2pd__Control__Answer *answer = NULL;
-    struct client *client = NULL;
-    command.id = (ProtobufCBinaryData){ID_LEN, sending->id};
-    request.command_case = P2PD__CONTROL__REQUEST__COMMAND_MESSAGE;
-    request.message = &command;
-    enum exit_code code = session_open(context, &client);
-    if (code == CODE_DONE)
-        code = session_send(context, client, &request);
-    if (code == CODE_DONE)
-        code = session_next(context, client, &answer);
-    if (code == CODE_DONE) {
-        take_state(sending, answer);
-        if (answer->message && answer->message->known)
-            progress_set(progress, answer->message->arrived);
-        client_answer_free(client, answer);
-    }
-    client_close(client);
-    return code;
+struct looking {
+    struct sending *sending;
+    struct progress *progress;
+};
+
+static void take_look(void *state, const P2pd__Control__Answer *answer) {
+    struct looking *looking = state;
+    take_state(looking->sending, answer);
+    if (answer->message && answer->message->known)
+        progress_set(looking->progress, answer->message->arrived);
 }
 
 /* Looks again and again instead of waiting on one connection: how far it is is wanted, too. */
@@ -204,6 +192,7 @@ static enum exit_code await(const struct context *context, struct sending *sendi
     int64_t left_ms = wait->timed ? wait->us / 1000 : INT64_MAX, pause_ms = LOOK_FIRST_MS;
     enum exit_code code = CODE_DONE;
     struct progress progress;
+    struct looking looking = {sending, &progress};
     progress_start(&progress, context, sending->shown, 0, sending->size);
     while (code == CODE_DONE && !is_final(sending) && left_ms > 0) {
         if (pause_ms > left_ms)
@@ -211,12 +200,13 @@ static enum exit_code await(const struct context *context, struct sending *sendi
         poll(NULL, 0, (int)pause_ms);
         left_ms -= pause_ms;
         pause_ms = 2 * pause_ms < LOOK_EVERY_MS ? 2 * pause_ms : LOOK_EVERY_MS;
-        code = look(context, sending, &progress);
+        code = session_run_message(context, sending->id, take_look, &looking);
     }
     progress_end(&progress);
+    const char *why = state_why(sending->state, sending->reason);
     if (code == CODE_DONE && !is_final(sending))
-        return complain(context, CODE_TIMEOUT, "not delivered within %g s: %s stays queued",
-                        (double)wait->us / 1e6, sending->hex);
+        return complain(context, CODE_TIMEOUT, "not delivered within %g s: %s stays queued%s%s",
+                        (double)wait->us / 1e6, sending->hex, why[0] ? ": " : "", why);
     return code;
 }
 

@@ -3,6 +3,7 @@
 #include "client/session.h"
 
 #include "client/output.h"
+#include "shared/message_id.h"
 #include "shared/paths.h"
 
 #include <errno.h>
@@ -13,6 +14,10 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+int64_t session_wait_us(const struct context *context) {
+    return context->options.wait.timed ? context->options.wait.us : INT64_C(30000000);
+}
 
 int64_t session_timeout_ms(const struct context *context) {
     return context->options.timeout.us / 1000;
@@ -241,6 +246,17 @@ enum exit_code session_run(const struct context *context, P2pd__Control__Request
     answers_free(client, &answers);
     client_close(client);
     return code;
+}
+
+enum exit_code session_run_message(const struct context *context, const uint8_t *id,
+                                   void (*print)(void *state, const P2pd__Control__Answer *answer),
+                                   void *state) {
+    P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
+    P2pd__Control__MessageStatus message = P2PD__CONTROL__MESSAGE_STATUS__INIT;
+    message.id = (ProtobufCBinaryData){MESSAGE_ID_BYTES, (uint8_t *)id};
+    request.command_case = P2PD__CONTROL__REQUEST__COMMAND_MESSAGE;
+    request.message = &message;
+    return session_run(context, &request, print, state);
 }
 
 static void print_plain(void *state, const P2pd__Control__Answer *answer) {

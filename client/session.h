@@ -46,10 +46,16 @@ void session_notice_json(const P2pd__Control__Answer *answer);
 enum exit_code session_run(const struct context *context, P2pd__Control__Request *request,
                            void (*print)(void *state, const P2pd__Control__Answer *answer),
                            void *state);
+/* The same for the state of the message with that id (MESSAGE_ID_BYTES). */
+enum exit_code session_run_message(const struct context *context, const uint8_t *id,
+                                   void (*print)(void *state, const P2pd__Control__Answer *answer),
+                                   void *state);
 /* The same for commands that have nothing to print but the daemon's word, as text or as JSON
  * {code, text}. */
 enum exit_code session_run_plain(const struct context *context, P2pd__Control__Request *request);
 
+/* How long --wait waits, in microseconds: TIME or 30 s. */
+int64_t session_wait_us(const struct context *context);
 /* The timeout of --timeout, in milliseconds. */
 int64_t session_timeout_ms(const struct context *context);
 

@@ -3,6 +3,7 @@
 #include "client/session.h"
 #include "shared/text.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -160,8 +161,7 @@ static void print_message(const struct context *context, const P2pd__Control__An
 
 static void print_answer(void *state, const P2pd__Control__Answer *answer) {
     const struct context *context = state;
-    /* With --wait the last word counts. */
-    if (answer->message && answer->end)
+    if (answer->message)
         print_message(context, answer);
     else if (answer->status && context->options.json)
         print_status_json(answer->status);
@@ -175,21 +175,50 @@ static enum exit_code take_id(const struct context *context, uint8_t ret_id[ID_L
     return CODE_DONE;
 }
 
-static enum exit_code message_status(struct context *context) {
+/* The last word counts: it is final, or there was none in time. */
+static enum exit_code await_end(const struct context *context, const uint8_t id[ID_LEN]) {
     P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
     P2pd__Control__MessageStatus message = P2PD__CONTROL__MESSAGE_STATUS__INIT;
+    P2pd__Control__Answer *answer = NULL;
+    struct client *client = NULL;
+    message.id = (ProtobufCBinaryData){ID_LEN, (uint8_t *)id};
+    message.wait = true;
+    request.command_case = P2PD__CONTROL__REQUEST__COMMAND_MESSAGE;
+    request.message = &message;
+    enum exit_code code = session_open(context, &client);
+    if (code == CODE_DONE)
+        code = session_send(context, client, &request);
+    if (code == CODE_DONE)
+        code = session_next(context, client, &answer);
+    int error = 0;
+    if (code == CODE_DONE && !answer->end) {
+        client_answer_free(client, answer);
+        client_set_timeout(client, session_wait_us(context) / 1000);
+        error = client_receive(client, &answer);
+    }
+    if (code == CODE_DONE && error == 0) {
+        if (answer->code != P2PD__CONTROL__CODE__OK && !answer->message)
+            code = complain(context, (enum exit_code)answer->code, "%s", answer->text);
+        print_answer((void *)context, answer);
+        client_answer_free(client, answer);
+    }
+    client_close(client);
+    if (error == -ETIMEDOUT) {
+        code = session_run_message(context, id, print_answer, (void *)context);
+        return code != CODE_DONE ? code
+                                 : complain(context, CODE_TIMEOUT, "not over within %g s",
+                                            (double)session_wait_us(context) / 1e6);
+    }
+    return error == 0 ? code : complain(context, CODE_TIMEOUT, "the daemon went away");
+}
+
+static enum exit_code message_status(struct context *context) {
     uint8_t id[ID_LEN];
     enum exit_code code = take_id(context, id);
     if (code != CODE_DONE)
         return code;
-    message.id = (ProtobufCBinaryData){ID_LEN, id};
-    message.wait = context->options.wait.given;
-    if (context->options.wait.given)
-        context->options.timeout.us =
-            context->options.wait.timed ? context->options.wait.us : INT64_C(30000000);
-    request.command_case = P2PD__CONTROL__REQUEST__COMMAND_MESSAGE;
-    request.message = &message;
-    return session_run(context, &request, print_answer, context);
+    return context->options.wait.given ? await_end(context, id)
+                                       : session_run_message(context, id, print_answer, context);
 }
 
 enum exit_code status_run(struct context *context) {

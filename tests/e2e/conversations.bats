@@ -269,6 +269,10 @@ taken() { # FROM
     id=$(ctl 2 push "$NET.7" - <"$DIR/text")
     waits_for_room() { ctl 2 status "$id" | grep -q 'sent.*quota'; }
     wait_until waits_for_room
+    expect_exit 5 ctl 2 status --wait=100ms "$id" # why it is not there yet, however it is asked for
+    [[ $OUT == 'sent: '*quota* && $ERR == 'p2pctl: status: not over within 0.1 s' ]]
+    expect_exit 5 ctl 2 push --id "$id" --wait=100ms "$NET.7" "$(<"$DIR/text")"
+    [[ $ERR == *"message $id stays queued: "*quota* ]]
     ctl 3 push -q --wait=60s "$NET.7" - <"$DIR/text" # each sender's own
     [ "$(ctl 7 pull | wc -l)" = 2 ]
     wait_until state_is 2 "$id" delivered
