@@ -561,6 +561,7 @@ enum machine_topic {
     MACHINE_ADDRESS, /* listened on, and not this machine's */
     MACHINE_SOCKET,  /* p2pctl's */
     MACHINE_STATE,   /* the state folder and what is in it */
+    MACHINE_FILES,   /* the folder of files that are received */
     MACHINE_LOG,     /* lines of it are lost */
     MACHINE_PATH,    /* our datagrams are too large for it */
     MACHINE_TOPICS

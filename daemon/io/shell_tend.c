@@ -7,11 +7,14 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char *const topics[MACHINE_TOPICS] = {
     [MACHINE_MEMORY] = "memory", [MACHINE_ADDRESS] = "address", [MACHINE_SOCKET] = "socket",
-    [MACHINE_STATE] = "state",   [MACHINE_LOG] = "log",         [MACHINE_PATH] = "path"};
+    [MACHINE_STATE] = "state",   [MACHINE_FILES] = "files",     [MACHINE_LOG] = "log",
+    [MACHINE_PATH] = "path"};
 
 void shell_tell_machine(struct shell *shell, enum machine_topic topic, enum finding_level level,
                         const char *text) {
@@ -48,6 +51,27 @@ static void tend_state(struct shell *shell) {
     char error[FAILURE_MAX];
     int r = state_check(shell->state, error);
     shell_tell_machine(shell, MACHINE_STATE, FINDING_TROUBLE, r < 0 ? error : "");
+}
+
+/* It is made when the first file comes: could it be, and could that be written? */
+static void tend_files(struct shell *shell) {
+    char text[512] = "", above[CONFIG_PATH_MAX];
+    const char *path = shell->config->files_directory;
+    snprintf(above, sizeof above, "%s", path);
+    char *slash = strrchr(above, '/');
+    if (slash)
+        slash[slash == above] = '\0';
+    int error = 0;
+    struct stat st;
+    if (stat(path, &st) == 0)
+        error = !S_ISDIR(st.st_mode) ? ENOTDIR : access(path, W_OK | X_OK) < 0 ? errno : 0;
+    else
+        error = errno != ENOENT ? errno : access(above, W_OK | X_OK) < 0 ? errno : 0;
+    if (error != 0 && shell->config->files_accept != FILES_NONE)
+        snprintf(text, sizeof text,
+                 "files.directory: %.200s: %s: files from others wait with their senders", path,
+                 strerror(error));
+    shell_tell_machine(shell, MACHINE_FILES, FINDING_TROUBLE, text);
 }
 
 static void tend_log(struct shell *shell) {
@@ -134,6 +158,7 @@ void shell_tend(struct shell *shell) {
     tend_socket(shell);
     tend_addresses(shell);
     tend_state(shell);
+    tend_files(shell);
     tend_log(shell);
     tend_path(shell);
     tend_pidfile(shell);

@@ -202,8 +202,21 @@ void store_files_roll_back(struct store_db *db) {
 
 /* ---- The folder ---- */
 
+/* Removed, or moved and made anew: what is open would take no file, or one that nobody finds. */
+static bool is_folder_gone(const struct store_files *files) {
+    struct stat open_one, named;
+    return stat(files->path, &named) < 0 || fstat(files->folder, &open_one) < 0 ||
+           named.st_dev != open_one.st_dev || named.st_ino != open_one.st_ino;
+}
+
 int store_files_folder(struct store_files *files) {
     char resolved[PATH_MAX];
+    if (files->folder >= 0 && files->folder_checked != files->transaction &&
+        is_folder_gone(files)) {
+        close(files->folder);
+        files->folder = -1;
+    }
+    files->folder_checked = files->transaction;
     if (files->folder >= 0)
         return files->folder;
     if (mkdir(files->path, 0700) < 0 && errno != EEXIST)

@@ -64,8 +64,9 @@ struct file_deed {
 
 struct store_files {
     struct spool spool;
-    char path[PATH_MAX]; /* files.directory: resolved once it is open */
-    int folder;          /* -1: not open yet */
+    char path[PATH_MAX];     /* files.directory: resolved once it is open */
+    int folder;              /* -1: not open yet */
+    uint64_t folder_checked; /* the transaction in which it was what `path` leads to */
     bool is_folder_dirty;
     uint64_t clock, transaction;
     struct file_slot slots[FILE_SLOTS];

@@ -201,6 +201,21 @@ has_socket() { # PID: and more than that it lives, where this can be seen
     wait_until finds_nothing_of state
 }
 
+@test "a files.directory that cannot be made, or is no folder: said, and no more once it is right" {
+    mkdir "$DIR/in"
+    start_node 2 --set "files.directory=$DIR/in/files"
+    finds_nothing_of files
+    rmdir "$DIR/in"
+    wait_until finds files 'No such file'
+    grep -q 'warning: files.directory' "$DIR/2.log"
+    mkdir "$DIR/in"
+    wait_until finds_nothing_of files
+    : >"$DIR/in/files"
+    wait_until finds files 'Not a directory'
+    rm "$DIR/in/files"
+    wait_until finds_nothing_of files
+}
+
 @test "a pid file that somebody removes is written again" {
     background 3>&-
     pid=$(pid_of 2)

@@ -608,6 +608,18 @@ static void vanished_part_begins_anew(void **state) {
     assert_true(holds(named(rig, "a"), &file));
 }
 
+static void removed_folder_is_made_again(void **state) {
+    struct rig *rig = *state;
+    struct incoming first = make_file(1, "a", 2 * BLOCK), second = make_file(2, "b", 2 * BLOCK);
+    assert_int_equal(put(rig, &first, 0, BLOCK).error, 0);
+    remove_all(rig->files);
+    assert_int_equal(put_all(rig, &second).in_outcome, STORE_IN_COMPLETE);
+    assert_true(holds(named(rig, "b"), &second));
+    assert_int_equal(put(rig, &first, BLOCK, BLOCK).error, -EBADMSG);
+    assert_int_equal(put_all(rig, &first).in_outcome, STORE_IN_COMPLETE);
+    assert_true(holds(named(rig, "a"), &first));
+}
+
 static void shrunk_part_begins_anew(void **state) {
     struct rig *rig = *state;
     struct incoming file = make_file(1, "a", 4 * BLOCK);
@@ -1350,6 +1362,7 @@ int main(int argc, char **argv) {
         TEST(wrong_digest_begins_anew),
         TEST(same_names_never_meet),
         TEST(vanished_part_begins_anew),
+        TEST(removed_folder_is_made_again),
         TEST(shrunk_part_begins_anew),
         TEST(changed_part_is_never_complete),
         TEST(planted_link_is_not_followed),
