@@ -85,8 +85,10 @@ start_network() { # N... [-- OPTION...]
 pid_of() { # N
     cat "$DIR/$1.pid"
 }
-is_gone() { # PID: or dead and not yet buried by its parent
-    local state
+# Or dead and not yet buried by its parent. While another thread of it still ends, its files and locks are
+# held, though the first thread is a zombie already.
+is_gone() { # PID
+    local state tasks
     [ -n "$1" ] || return 0 # one that was never noted
     if [ -d /proc/self ]; then # a demo has no ps where nobody installed one
         { read -r state <"/proc/$1/stat"; } 2>/dev/null || return 0
@@ -94,7 +96,8 @@ is_gone() { # PID: or dead and not yet buried by its parent
     else
         state=$(ps -o stat= -p "$1" 2>/dev/null) || return 0
     fi
-    [[ -z $state || $state == [ZX]* ]]
+    tasks=(/proc/"$1"/task/*)
+    [[ -z $state || ($state == [ZX]* && ${#tasks[@]} -le 1) ]]
 }
 kill_node() { # N [SIGNAL]: without a goodbye
     local pid
