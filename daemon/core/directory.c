@@ -156,7 +156,7 @@ static void publish(struct directory *directory, struct record *record,
                     const struct descriptor *descriptor, const struct arrival *arrival,
                     bool is_first, bool rekeyed) {
     if (rekeyed)
-        directory_unsettle(directory, record, arrival->now, arrival->wall);
+        directory_unsettle(directory, record, is_first, arrival->now, arrival->wall);
     directory_charge(directory, record, is_first, arrival->now);
     link_claims(directory, descriptor, record->entry.relay && !record->entry.unsettled);
 }

@@ -34,6 +34,7 @@ struct record {
 struct settling {
     uint64_t prefix;
     struct mono due;
+    bool is_first; /* keys that we know of no others before, nor that there may have been */
 };
 #define UNTOLD_MAX 64
 
@@ -92,8 +93,8 @@ uint32_t directory_tag_part(const uint8_t tag[VERSION_TAG_LEN]);
 bool directory_is_rekeyed(const struct directory_entry *entry, const struct descriptor *descriptor,
                           struct wall wall);
 /* Its keys are new: not to be routed through for a while. Without memory, for good. */
-void directory_unsettle(struct directory *directory, struct record *record, struct mono now,
-                        struct wall wall);
+void directory_unsettle(struct directory *directory, struct record *record, bool is_first,
+                        struct mono now, struct wall wall);
 /* It is no longer live. */
 void directory_unlist_settling(struct directory *directory, struct record *record);
 /* A version of it was taken; the first of a new entry, if it is that. */

@@ -4,7 +4,10 @@
  * Threat: a relay that gives each neighbour other keys learns from the key under which a packet comes in which region its sender is.
  * Two versions of one sequence convict it wherever they meet. Versions in a row do not, so nobody is sent through keys that we have not
  * held for some seconds, while the ones before would tell us from others: what is new everywhere by then says nothing of where it
- * came first. That counts keys alone: what a node says of its links changes at others' will, and would keep honest ones out of routes.
+ * came first. News goes no faster than the pace of its node lets it, and whoever has spent that at some nodes and not at others holds it
+ * up between them for a pace's interval: changed keys wait for so long more. Nor does a handshake take a node's last token, else it could
+ * be had to hold us to what it handed over. That counts keys alone: what a node says of its links changes at others' will, and would keep
+ * honest ones out of routes.
  * The pace of a node is its own: whoever publishes too much spends nobody else's. */
 #include "daemon/core/directory_private.h"
 #include "daemon/core/wirebuf.h"
@@ -190,6 +193,13 @@ bool directory_is_rekeyed(const struct directory_entry *entry, const struct desc
     return false;
 }
 
+/* Between two versions of one node in the long run. */
+static int64_t interval_us(const struct directory *directory) {
+    int64_t interval = PACE_NODE_US * (int64_t)directory->n_live;
+
+    return interval > PACE_MIN_US ? interval : PACE_MIN_US;
+}
+
 static int64_t settle_time(struct record *record, struct wall wall) {
     uint8_t epoch = (uint8_t)wall_epoch(wall);
     unsigned doublings;
@@ -203,26 +213,43 @@ static int64_t settle_time(struct record *record, struct wall wall) {
     return DIRECTORY_SETTLE_US << doublings;
 }
 
-static bool list_settling(struct directory *directory, uint64_t prefix, struct mono due) {
+static bool list_settling(struct directory *directory, const struct settling *settling) {
     if (directory->n_settling == directory->settling_capacity) {
         size_t capacity = directory->settling_capacity + directory->settling_capacity / 2 + 16;
-        struct settling *settling =
+        struct settling *list =
             reallocarray(directory->settling, capacity, sizeof *directory->settling);
-        if (!settling)
+        if (!list)
             return false;
-        directory->settling = settling;
+        directory->settling = list;
         directory->settling_capacity = capacity;
     }
-    directory->settling[directory->n_settling++] = (struct settling){prefix, due};
-    directory->settle_due = mono_min(directory->settle_due, due);
+    directory->settling[directory->n_settling++] = *settling;
+    directory->settle_due = mono_min(directory->settle_due, settling->due);
     return true;
 }
 
-void directory_unsettle(struct directory *directory, struct record *record, struct mono now,
-                        struct wall wall) {
+void directory_unsettle(struct directory *directory, struct record *record, bool is_first,
+                        struct mono now, struct wall wall) {
+    int64_t time = settle_time(record, wall) + (is_first ? 0 : interval_us(directory));
+
     directory_unlist_settling(directory, record);
     record->entry.unsettled = true;
-    (void)list_settling(directory, record->entry.prefix, mono_add(now, settle_time(record, wall)));
+    (void)list_settling(directory,
+                        &(struct settling){record->entry.prefix, mono_add(now, time), is_first});
+}
+
+void directory_found_older(struct directory *directory, uint64_t prefix, struct mono now) {
+    const struct record *record = directory_record(directory, prefix);
+
+    if (!record || !record->entry.unsettled)
+        return;
+    for (size_t i = 0; i < directory->n_settling; i++) {
+        struct settling *settling = &directory->settling[i];
+        if (settling->prefix != prefix || !settling->is_first)
+            continue;
+        settling->is_first = false;
+        settling->due = mono_add(now, DIRECTORY_SETTLE_US + interval_us(directory));
+    }
 }
 
 void directory_unlist_settling(struct directory *directory, struct record *record) {
@@ -258,6 +285,13 @@ void directory_settle(struct directory *directory, struct mono now) {
     directory->settle_due = next;
 }
 
+bool directory_is_settling(const struct directory *directory, uint64_t target) {
+    const struct settling *settling = directory->settling;
+
+    return directory->n_settling > 1 ||
+           (directory->n_settling == 1 && (settling->prefix != target || settling->is_first));
+}
+
 struct mono directory_settle_due(const struct directory *directory) {
     return directory->n_settling > 0 ? directory->settle_due : MONO_NEVER;
 }
@@ -285,9 +319,7 @@ static uint32_t ticks_of(struct mono t) {
 }
 
 static uint32_t pace_interval(const struct directory *directory) {
-    int64_t interval = PACE_NODE_US * (int64_t)directory->n_live;
-
-    return ticks_of((struct mono){interval > PACE_MIN_US ? interval : PACE_MIN_US});
+    return ticks_of((struct mono){interval_us(directory)});
 }
 
 static uint32_t pace_burst(const struct directory *directory) {
@@ -300,18 +332,35 @@ static uint32_t pace_burst(const struct directory *directory) {
 
 void directory_charge(const struct directory *directory, struct record *record, bool is_first,
                       struct mono now) {
-    uint32_t at = ticks_of(now);
+    uint32_t at = ticks_of(now), interval = pace_interval(directory),
+             empty = at + pace_burst(directory) * interval;
 
     if (is_first || (int32_t)(record->pace - at) < 0)
         record->pace = at;
-    record->pace += pace_interval(directory);
+    record->pace += interval;
+    if ((int32_t)(record->pace - empty) > 0)
+        record->pace =
+            empty; /* nobody is in debt: the next one may be asked for an interval later */
+}
+
+/* How many ticks until there are so many tokens; none or less: there are. */
+static int64_t ticks_to(const struct directory *directory, const struct record *record,
+                        unsigned tokens, struct mono now) {
+    int64_t full = (int32_t)(record->pace - ticks_of(now)),
+            room = ((int64_t)pace_burst(directory) - tokens) * pace_interval(directory);
+
+    return full - room;
 }
 
 struct mono directory_version_due(const struct directory *directory,
                                   const struct directory_entry *entry, struct mono now) {
     const struct record *record = directory_record(directory, entry->prefix);
-    int64_t full = (int32_t)(record->pace - ticks_of(now)),
-            room = (int64_t)(pace_burst(directory) - 1) * pace_interval(directory);
 
-    return mono_add(now, (full - room) * (INT64_C(1) << 16));
+    return mono_add(now, ticks_to(directory, record, 1, now) * (INT64_C(1) << 16));
+}
+
+bool directory_takes_handed(const struct directory *directory, uint64_t prefix, struct mono now) {
+    const struct record *record = directory_record(directory, prefix);
+
+    return !record || !record->entry.live || ticks_to(directory, record, 2, now) <= 0;
 }

@@ -7,7 +7,8 @@
 #include "daemon/core/directory_proof.h"
 
 /* A node is routed through once we have held its keys unchanged for so long: by then everybody has the same ones, or whoever gave
- * each of us others is found out. Twice as long for each time that they were changed again within two epochs, beyond the first. */
+ * each of us others is found out. Twice as long for each time that they were changed again within two epochs, beyond the first; and
+ * longer by the interval of its pace, unless they are the first that we know of it and nobody showed us an older version. */
 #define DIRECTORY_SETTLE_US (3 * US_PER_S)
 #define DIRECTORY_SETTLE_DOUBLINGS 7
 /* The pace of honest nodes, as their receivers enforce it: a version of one node each so often, or so long for each known node,
@@ -30,9 +31,15 @@ bool directory_is_doubled(const struct directory *directory, struct wall wall);
 /* When may the next version of this live entry be asked for? Not in the future: at once. */
 struct mono directory_version_due(const struct directory *directory,
                                   const struct directory_entry *entry, struct mono now);
+/* May a version that comes in a handshake be taken? It leaves a token for what others tell of. */
+bool directory_takes_handed(const struct directory *directory, uint64_t prefix, struct mono now);
+/* A neighbour told of an older version than the one held: if that is the first that we know, others may have had other keys. */
+void directory_found_older(struct directory *directory, uint64_t prefix, struct mono now);
 /* Let those be routed through whose keys have been held for long enough. Call at each step, before paths are drawn. */
 void directory_settle(struct directory *directory, struct mono now);
-/* When there may be one; MONO_NEVER: nobody is unsettled. */
+/* Has anybody yet to settle? A target whose keys were changed is none to wait for. */
+bool directory_is_settling(const struct directory *directory, uint64_t target);
+/* When there may be one that has; MONO_NEVER: nobody is unsettled. */
 struct mono directory_settle_due(const struct directory *directory);
 /* Will there be more than `n` relays in the network once those have settled that have not yet? Looks at all; false if none has to. */
 bool directory_relays_settling(const struct directory *directory, size_t n);

@@ -239,6 +239,8 @@ static enum drop take_announce(struct gossip *gossip, struct neighbour *from, co
         int order = holds ? version_compare(&held, &version) : -1;
         if (order == 0)
             unannounce(from, prefix);
+        if (order > 0)
+            directory_found_older(gossip->directory, prefix, now);
         if (order >= 0) /* a lesser one of the same sequence: it is told of ours, and tells both */
             continue;   /* a later one of our own is of another life: the directory tells */
         if (want_note(gossip, from, prefix, &version, now) != DROP_NONE)

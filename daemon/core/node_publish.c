@@ -424,8 +424,9 @@ static void take_descriptor(struct node *node, const struct link_event *event) {
     const struct directory_entry *entry = NULL;
     enum drop drop;
 
-    if (event->descriptor_length == 0)
-        return;
+    if (event->descriptor_length == 0 ||
+        !directory_takes_handed(node->directory, event->link.prefix, node->now))
+        return; /* gossip brings it at its pace */
     enum directory_outcome outcome =
         directory_offer(node->directory, event->descriptor, event->descriptor_length, node->now,
                         node->wall, &entry, &drop);

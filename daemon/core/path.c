@@ -29,7 +29,8 @@
 /* A recipient that has just restarted has few links published: so long a full path is waited for. A
  * shorter one would show more of who talks to whom than the user asked for. */
 #define SHORT_WAIT_US (DIRECTORY_SETTLE_US + US_PER_S)
-#define SHARED_DRAWS 8 /* where relays must be shared */
+#define SETTLING_WAIT_US (SHORT_WAIT_US + PACE_MIN_US) /* while changed keys may have to settle */
+#define SHARED_DRAWS 8                                 /* where relays must be shared */
 #define SILENT_DRAWS 32
 
 struct paths *paths_new(const struct path_config *config, struct directory *directory,
@@ -281,7 +282,8 @@ static bool short_must_wait(struct paths *paths, uint64_t target, bool settling,
         return false;
     for (size_t i = 0; i < paths->n_shorts; i++)
         if (paths->shorts[i].target == target)
-            return now.us - paths->shorts[i].first.us < SHORT_WAIT_US;
+            return now.us - paths->shorts[i].first.us <
+                   (settling ? SETTLING_WAIT_US : SHORT_WAIT_US);
     if (paths->n_shorts == SHORTS_MAX)
         forget_short(paths, 0);
     paths->shorts[paths->n_shorts++] = (struct short_try){target, now};
@@ -514,11 +516,6 @@ static int draw_hops(struct paths *paths, struct path_choice *choice, const stru
     return 0;
 }
 
-/* Are there nodes that may not be relays yet? */
-static bool is_settling(const struct paths *paths) {
-    return directory_settle_due(paths->directory).us != MONO_NEVER.us;
-}
-
 enum path_outcome path_choose(struct paths *paths, const struct path_wish *wish, struct mono now,
                               bool may_wait, struct path_choice *choice) {
     uint64_t target = node_id_prefix(&wish->target);
@@ -526,7 +523,7 @@ enum path_outcome path_choose(struct paths *paths, const struct path_wish *wish,
     *choice = (struct path_choice){
         .topology = directory_topology(paths->directory),
         .may_wait = may_wait,
-        .settling = is_settling(paths),
+        .settling = directory_is_settling(paths->directory, target),
         .wanted = wish->relays_exact != RELAYS_DEFAULT ? wish->relays_exact : paths->config.relays,
         .waiting = paths->n_guards > 0 && guards_up(paths) == 0};
     choice->query.target = target;

@@ -10,6 +10,7 @@
 
 #define RECORDED 32
 #define MAILS 8
+#define TOLD_MAX 64
 #define BODY_MAX 1500
 #define OWN_CLIENT (UINT64_C(1) << 50) /* nobody waits for its answers */
 #define BURST 24                       /* datagrams or frames at a time */
@@ -42,6 +43,10 @@ struct adversary {
         size_t length;
     } mails[MAILS];
     unsigned n_mails;
+    enum handing handing;
+    uint64_t handed;         /* the latest sequence in a handshake */
+    uint64_t told[TOLD_MAX]; /* prefixes: each gets a version later than those before */
+    unsigned n_told;
 };
 
 struct adversary *adversary_new(struct sim *sim, unsigned habits) {
@@ -323,6 +328,45 @@ static void gossip_too_much(struct sim *sim, struct sim_host *host) {
         ask_again(sim, host->node, prefixes[i], adversary->gossiping);
 }
 
+void adversary_hand(struct adversary *adversary, enum handing handing) {
+    adversary->handing = handing;
+}
+
+static bool is_handing(const struct sim_host *host) {
+    return has_habit(host, HABIT_HANDS) && host->node && host->adversary->handing != HANDS_NOTHING;
+}
+
+/* How much later the version that this neighbour gets is than our own. */
+static unsigned rank_of(struct adversary *adversary, uint64_t prefix) {
+    unsigned i = 0;
+
+    while (i < adversary->n_told && adversary->told[i] != prefix)
+        i++;
+    if (i == adversary->n_told && i < TOLD_MAX)
+        adversary->told[adversary->n_told++] = prefix;
+    return i;
+}
+
+/* What a neighbour is told of our own descriptor. Returns its length. */
+static size_t tell_another(struct sim_host *host, uint64_t prefix, uint8_t type,
+                           const uint8_t *body, size_t length, uint8_t bent[FRAME_BODY_MAX]) {
+    struct version version;
+    uint8_t bytes[DESCRIPTOR_MAX];
+    size_t size;
+
+    memcpy(bent, body, length);
+    (void)directory_bytes(host->node->directory, node_id_prefix(node_id(host->node)), &size,
+                          &version);
+    uint64_t sequence = version.sequence + rank_of(host->adversary, prefix);
+    size = version_for(host->node, prefix, sequence, true, bytes);
+    if (type == FRAME_ANNOUNCE)
+        version_items(host->node, bytes, sequence, bent, length);
+    if (type != FRAME_DESCRIPTOR || !version_is_own(host->node, body, length))
+        return length;
+    memcpy(bent, bytes, size);
+    return size;
+}
+
 __typeof__(links_send_frame) __wrap_links_send_frame, __real_links_send_frame;
 int __wrap_links_send_frame(struct links *links, uint64_t prefix, uint8_t type, const void *body,
                             size_t length, struct mono now) {
@@ -332,6 +376,11 @@ int __wrap_links_send_frame(struct links *links, uint64_t prefix, uint8_t type, 
     if (type == FRAME_ANNOUNCE && has_habit(host, HABIT_REKEYS) && host->node &&
         !is_first_neighbour(host->node, prefix))
         return 0; /* the others hear it from its neighbours */
+    if (is_handing(host) && host->adversary->handing == TELLS_KEYS &&
+        (type == FRAME_DESCRIPTOR || type == FRAME_ANNOUNCE)) {
+        length = tell_another(host, prefix, type, body, length, bent);
+        return __real_links_send_frame(links, prefix, type, bent, length, now);
+    }
     if (!has_habit(host, HABIT_EQUIVOCATES) || !host->node ||
         (type != FRAME_DESCRIPTOR && type != FRAME_ANNOUNCE))
         return __real_links_send_frame(links, prefix, type, body, length, now);
@@ -442,6 +491,44 @@ void __wrap_links_flush(struct links *links, struct mono now) {
             remail(watch_sim(), host);
     }
     __real_links_flush(links, now);
+}
+
+/* ---- Handshakes ---- */
+
+/* It does not outbid the versions that it hands out. */
+__typeof__(directory_outbid) __wrap_directory_outbid, __real_directory_outbid;
+uint64_t __wrap_directory_outbid(const struct directory *directory) {
+    return is_handing(watch_host()) ? 0 : __real_directory_outbid(directory);
+}
+
+/* The last message of a handshake carries our descriptor: another one, though there be a link already. */
+__typeof__(links_finish) __wrap_links_finish, __real_links_finish;
+void __wrap_links_finish(struct links *links, uint32_t index, struct mono now, struct wall wall) {
+    struct sim_host *host = watch_host();
+    struct session *session = session_find(links, index);
+    uint8_t own[DESCRIPTOR_MAX];
+    size_t length = links->descriptor_length;
+
+    if (!is_handing(host) || host->adversary->handing == TELLS_KEYS || !session) {
+        __real_links_finish(links, index, now, wall);
+        return;
+    }
+    struct adversary *adversary = host->adversary;
+    uint64_t sequence = (uint64_t)wall_ms(host->node->wall);
+    adversary->handed = sequence > adversary->handed ? sequence : adversary->handed + 1;
+    memcpy(own, links->descriptor, length);
+    links->descriptor_length =
+        version_for(host->node, node_id_prefix(&session->peer), adversary->handed,
+                    adversary->handing == HANDS_KEYS, links->descriptor);
+    struct link *link = link_of(links, &session->peer);
+    enum link_state state = link ? link->view.state : LINK_FREE;
+    if (link)
+        link->view.state = LINK_SUSPECT;
+    __real_links_finish(links, index, now, wall);
+    if (link)
+        link->view.state = state;
+    memcpy(links->descriptor, own, length);
+    links->descriptor_length = length;
 }
 
 /* ---- Descriptors ---- */

@@ -24,9 +24,10 @@ enum habit {
     HABIT_PADS = 1 << 14,     /* parcels of padding alone, to everybody */
     HABIT_REMAILS = 1 << 15,  /* the mail that it kept, again and again */
     HABIT_SCATTERS = 1 << 16, /* a new path for every packet, through neighbours to theirs */
-    HABITS = 1 << 17
+    HABIT_HANDS = 1 << 17,    /* versions of its own in a row: adversary_hand() */
+    HABITS = 1 << 18
 };
-#define HABIT_COUNT 17
+#define HABIT_COUNT 18
 
 struct adversary;
 
@@ -53,6 +54,10 @@ void adversary_crowd(struct adversary *adversary, unsigned n);
 bool adversary_has_identity(const struct adversary *adversary, uint64_t prefix);
 /* The same of these habits, of so many at a time, as often as it likes. */
 void adversary_go_on(struct sim *sim, unsigned host, unsigned habits, unsigned n);
+/* HABIT_HANDS, from now on: the handshakes that it finishes carry a later version each, with the same keys or with keys that this peer
+ * alone sees; or each neighbour is told of another version, with keys of its own. */
+enum handing { HANDS_NOTHING, HANDS_LATER, HANDS_KEYS, TELLS_KEYS };
+void adversary_hand(struct adversary *adversary, enum handing handing);
 /* Whom it speaks as and to whom, or sends through whom to whom (drawn from the seed otherwise). */
 void adversary_aim(struct adversary *adversary, unsigned as, unsigned at);
 

@@ -81,6 +81,59 @@ void equivocate_items(const struct node *node, uint64_t neighbour, uint8_t *item
     }
 }
 
+/* ---- Versions in a row ---- */
+
+static size_t write_varint(uint64_t value, uint8_t ret[10]) {
+    size_t n = 0;
+
+    for (; value >= 0x80; value >>= 7)
+        ret[n++] = (uint8_t)(value | 0x80);
+    ret[n++] = (uint8_t)value;
+    return n;
+}
+
+size_t version_for(const struct node *node, uint64_t peer, uint64_t sequence, bool other_keys,
+                   uint8_t ret_bytes[DESCRIPTOR_MAX]) {
+    uint8_t message[MESSAGE_LEN], held[10], wanted[10], *at;
+    struct version version;
+    size_t length, n;
+    const uint8_t *own =
+        directory_bytes(node->directory, node_id_prefix(node_id(node)), &length, &version);
+
+    if (!own)
+        abort();
+    memcpy(ret_bytes, own, length);
+    if (other_keys)
+        equivocate(node, peer, ret_bytes, length);
+    n = write_varint(version.sequence, held);
+    at = find(ret_bytes + SIGNATURE_LEN, length - SIGNATURE_LEN, held, n);
+    if (!at || write_varint(sequence, wanted) != n)
+        abort();
+    memcpy(at, wanted, n);
+    write_message(ret_bytes, length, message);
+    identity_sign(node->identity, message, sizeof message, ret_bytes);
+    return length;
+}
+
+bool version_is_own(const struct node *node, const uint8_t *bytes, size_t length) {
+    struct descriptor descriptor;
+
+    return descriptor_decode(bytes, length, &descriptor) == DROP_NONE &&
+           node_id_is_equal(&descriptor.id, node_id(node));
+}
+
+void version_items(const struct node *node, const uint8_t *descriptor, uint64_t sequence,
+                   uint8_t *items, size_t length) {
+    for (size_t at = 0; at + GOSSIP_ITEM_LEN <= length; at += GOSSIP_ITEM_LEN) {
+        if (memcmp(items + at, node_id(node)->bytes, 8) != 0)
+            continue;
+        struct wire_writer w = wire_writer(items + at + 8, 6);
+        wire_put_uint(&w, sequence, 6);
+        memcpy(items + at + GOSSIP_ITEM_LEN - VERSION_TAG_LEN, version_tag(descriptor),
+               VERSION_TAG_LEN);
+    }
+}
+
 /* ---- Many nodes of one member ---- */
 
 struct crowd *crowd_new(struct sim *sim, unsigned n) {

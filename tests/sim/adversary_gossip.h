@@ -19,4 +19,13 @@ void equivocate(const struct node *node, uint64_t neighbour, uint8_t *bytes, siz
 /* The same with announcements of it. */
 void equivocate_items(const struct node *node, uint64_t neighbour, uint8_t *items, size_t length);
 
+/* A version of this node's own of another sequence (as long on the wire), with the keys that it has or, as equivocate(), with those that
+ * this peer alone sees. Returns its length. */
+size_t version_for(const struct node *node, uint64_t peer, uint64_t sequence, bool other_keys,
+                   uint8_t ret_bytes[DESCRIPTOR_MAX]);
+bool version_is_own(const struct node *node, const uint8_t *bytes, size_t length);
+/* Announcements that tell of that one instead. Changed in place. */
+void version_items(const struct node *node, const uint8_t *descriptor, uint64_t sequence,
+                   uint8_t *items, size_t length);
+
 #endif

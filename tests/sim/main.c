@@ -65,6 +65,8 @@ static const struct plan check_plan[] = {
     {"files", 12, 2},
     {"equivocation", 24, 2},
     {"succession", 24, 2},
+    {"handed", 24, 2},
+    {"leaps", 200, 1},
     {"versions", 12, 1},
     {"wants", 12, 2},
     {"crowd", 24, 2},

@@ -35,6 +35,10 @@ static unsigned some_host(struct sim *sim) {
 #define LOOK_US (100 * US_PER_MS)
 #define REKEY_US (5 * US_PER_S)
 #define DELIVER_US (60 * US_PER_S)
+#define HANDED 60 /* twice as many as would part the others for good if each were taken */
+#define HAND_US (350 * US_PER_MS)
+#define HANDED_AGAIN_US (3 * US_PER_S)
+#define LEAP_US (1500 * US_PER_MS)
 
 /* The key by which this node would have a packet opened there, where it may route through it at all. */
 static bool key_of(const struct node *node, uint64_t relay, uint8_t ret[KEY_LEN]) {
@@ -72,14 +76,27 @@ static unsigned count_groups(const struct sim *sim, unsigned relay, unsigned *re
     return n;
 }
 
+static void publish_now(struct sim *sim, unsigned relay) {
+    struct node *node = sim->hosts[relay].node;
+
+    node_sign(node);
+    gossip_offer_news(node->gossip, node_id_prefix(node_id(node)), 0, node->now);
+    sim_poke(sim, relay);
+}
+
+static void change_keys(struct sim *sim, unsigned relay) {
+    adversary_gossip(sim, relay, 1);
+}
+
 /* Look ten times a second whether there is more than one, while the relay does what it does. */
-static void must_not_tag(struct sim *sim, unsigned relay, int64_t act_every_us) {
+static void must_not_tag(struct sim *sim, unsigned relay, int64_t act_every_us,
+                         void (*act)(struct sim *sim, unsigned relay)) {
     unsigned most = 0, at_most = 0, senders, told = 0, looks = 0, used = 0;
     int64_t began = sim->now_us, acted = sim->now_us;
 
     for (; sim->now_us - began < TAGGED_US; looks++) {
         if (act_every_us > 0 && sim->now_us - acted >= act_every_us) {
-            adversary_gossip(sim, relay, 1);
+            act(sim, relay);
             acted = sim->now_us;
         }
         sim_run(sim, LOOK_US);
@@ -132,7 +149,7 @@ void scenario_equivocation(struct sim *sim) {
     sim->hosts[relay].adversary = adversary_new(sim, HABIT_EQUIVOCATES);
     start_all(sim, 0, sim->n_hosts);
     must_form(sim);
-    must_not_tag(sim, relay, 0);
+    must_not_tag(sim, relay, 0, NULL);
     must_be_convicted(sim, relay);
     push_some(sim, 20);
 }
@@ -146,7 +163,59 @@ void scenario_succession(struct sim *sim) {
     start_all(sim, 0, sim->n_hosts);
     must_form(sim);
     sim_run(sim, 10 * US_PER_S);
-    must_not_tag(sim, relay, REKEY_US);
+    must_not_tag(sim, relay, REKEY_US, change_keys);
+    adversary_keep(sim->hosts[relay].adversary, 0);
+    push_some(sim, 20);
+}
+
+/* It meets everybody, whoever is its neighbour. */
+static void dial_all(struct sim *sim, unsigned relay) {
+    struct node *node = sim->hosts[relay].node;
+
+    for (unsigned i = 0; i < sim->n_hosts; i++)
+        if (i != relay)
+            links_dial(node->links, &sim->hosts[i].address, LINK_WANTED, node->now, node->machine);
+    sim_poke(sim, relay);
+}
+
+/* One that hands its versions over in handshakes: first so many that nobody would ask others for a while, then a key for each, again and
+ * again. */
+void scenario_handed(struct sim *sim) {
+    unsigned relay = some_host(sim);
+
+    sim->hosts[relay].adversary = adversary_new(sim, HABIT_HANDS);
+    start_all(sim, 0, sim->n_hosts);
+    must_form(sim);
+    sim_run(sim, 30 * US_PER_S);
+    adversary_hand(sim->hosts[relay].adversary, HANDS_LATER);
+    for (unsigned i = 0; i < HANDED; i++) {
+        dial_all(sim, relay);
+        sim_run(sim, HAND_US);
+    }
+    sim_run(sim, 6 * US_PER_S);
+    adversary_hand(sim->hosts[relay].adversary, HANDS_KEYS);
+    must_not_tag(sim, relay, HANDED_AGAIN_US, dial_all);
+    adversary_keep(sim->hosts[relay].adversary, 0);
+    push_some(sim, 20);
+}
+
+/* By gossip alone: what its pace lets through is spent on versions that change nothing, the last of it on one for each neighbour, which
+ * goes no further than to where another has been. */
+void scenario_leaps(struct sim *sim) {
+    unsigned relay = some_host(sim);
+
+    sim->hosts[relay].adversary = adversary_new(sim, HABIT_HANDS);
+    start_all(sim, 0, sim->n_hosts);
+    must_form(sim);
+    sim_run(sim, 2 * US_PER_MINUTE);
+    adversary_hand(sim->hosts[relay].adversary, HANDS_LATER);
+    for (unsigned i = 0; i < PACE_BURST_SMALL + 1; i++) {
+        publish_now(sim, relay);
+        sim_run(sim, LEAP_US);
+    }
+    adversary_hand(sim->hosts[relay].adversary, TELLS_KEYS);
+    publish_now(sim, relay);
+    must_not_tag(sim, relay, 0, NULL);
     adversary_keep(sim->hosts[relay].adversary, 0);
     push_some(sim, 20);
 }

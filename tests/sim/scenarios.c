@@ -458,6 +458,8 @@ const struct scenario scenarios[] = {
     {"addresses", "messages by address, while others claim and confirm what is not so",
      scenario_addresses},
     {"equivocation", "a relay that gives every neighbour another key", scenario_equivocation},
+    {"handed", "a relay whose handshakes carry another key for everybody", scenario_handed},
+    {"leaps", "a relay that tells each neighbour of another version", scenario_leaps},
     {"succession", "a relay that changes its key all the time", scenario_succession},
     {"versions", "a member whose identities publish without end", scenario_versions},
     {"wants", "a member that asks for descriptors without end", scenario_wants},

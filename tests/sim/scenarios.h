@@ -25,6 +25,8 @@ void scenario_growth(struct sim *sim);    /* scenario_growth.c */
 void scenario_addresses(struct sim *sim); /* scenario_addresses.c */
 /* scenario_gossip.c */
 void scenario_equivocation(struct sim *sim);
+void scenario_handed(struct sim *sim);
+void scenario_leaps(struct sim *sim);
 void scenario_succession(struct sim *sim);
 void scenario_versions(struct sim *sim);
 void scenario_wants(struct sim *sim);

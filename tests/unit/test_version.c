@@ -16,6 +16,8 @@
 #define EPOCH INT64_C(500000)
 #define MAX 24
 #define NODES (2 * MAX)
+#define LARGE 300
+#define REKEYED_US (DIRECTORY_SETTLE_US + PACE_MIN_US)
 
 struct author {
     struct identity *identity;
@@ -249,7 +251,7 @@ static void test_a_conviction_ends(void **state) {
     f->now.us += 6 * US_PER_HOUR;
     identity_advance(a->identity, f->wall);
     assert_int_equal(offer(f, a), DIRECTORY_NEWS);
-    pass(f, 2 * DIRECTORY_SETTLE_US);
+    pass(f, PACE_MIN_US + 2 * DIRECTORY_SETTLE_US);
     f->wall = (struct wall){(EPOCH + EPOCHS_PUBLISHED) * EPOCH_US + EPOCH_GRACE_US - 1};
     directory_expire(f->directory, f->wall);
     assert_true(entry_of(f, a)->convicted);
@@ -315,9 +317,68 @@ static void test_new_keys_settle(void **state) {
     assert_true(is_routed(f, a));
     identity_renew(a->identity, f->wall);
     assert_int_equal(offer(f, a), DIRECTORY_NEWS);
+    pass(f, REKEYED_US - 1);
     assert_false(is_routed(f, a));
-    pass(f, DIRECTORY_SETTLE_US);
+    pass(f, 1);
     assert_true(is_routed(f, a));
+}
+
+/* The first keys that we know of a node are not the first ones where an older version is held. */
+static void test_a_neighbour_had_an_older_one(void **state) {
+    struct fixture *f = *state;
+    struct author *a = &f->nodes[0], *b = &f->nodes[1];
+
+    assert_int_equal(offer(f, a), DIRECTORY_NEWS);
+    pass(f, US_PER_S);
+    assert_int_equal(offer(f, b), DIRECTORY_NEWS);
+    directory_found_older(f->directory, a->prefix, f->now);
+    pass(f, US_PER_S);
+    directory_found_older(f->directory, a->prefix,
+                          f->now); /* once: who says so again gains nothing */
+    pass(f, REKEYED_US - US_PER_S - 1);
+    assert_false(is_routed(f, a));
+    assert_true(is_routed(f, b));
+    pass(f, 1);
+    assert_true(is_routed(f, a));
+    directory_found_older(f->directory, a->prefix, f->now);
+    assert_true(is_routed(f, a));
+}
+
+/* A recipient's own keys count at once: who waits for a longer path to it waits for others. */
+static void test_whom_a_path_waits_for(void **state) {
+    struct fixture *f = *state;
+    struct author *a = &f->nodes[0], *b = &f->nodes[1];
+
+    assert_false(directory_is_settling(f->directory, a->prefix));
+    assert_int_equal(offer(f, a), DIRECTORY_NEWS);
+    assert_true(directory_is_settling(f->directory, a->prefix)); /* others may come to be known */
+    pass(f, DIRECTORY_SETTLE_US);
+    identity_renew(a->identity, f->wall);
+    assert_int_equal(offer(f, a), DIRECTORY_NEWS);
+    assert_false(directory_is_settling(f->directory, a->prefix));
+    assert_true(directory_is_settling(f->directory, b->prefix));
+}
+
+/* In a large network news is held up for longer where the pace is spent, so changed keys wait for longer. */
+static void test_keys_change_in_a_large_network(void **state) {
+    struct fixture *f = *state;
+    struct author *a = &f->nodes[0], *others = calloc(LARGE, sizeof *others);
+
+    assert_non_null(others);
+    directory_free(f->directory);
+    f->directory = directory_new(&f->self, 2 * LARGE, &f->random);
+    assert_int_equal(offer(f, a), DIRECTORY_NEWS);
+    for (size_t i = 0; i < LARGE; i++) {
+        author_init(&others[i], f);
+        assert_int_equal(offer(f, &others[i]), DIRECTORY_NEWS);
+        identity_free(others[i].identity);
+    }
+    free(others);
+    pass(f, DIRECTORY_SETTLE_US);
+    identity_renew(a->identity, f->wall);
+    assert_int_equal(offer(f, a), DIRECTORY_NEWS);
+    assert_int_equal(directory_settle_due(f->directory).us - f->now.us,
+                     DIRECTORY_SETTLE_US + (LARGE + 1) * PACE_NODE_US);
 }
 
 /* A key an hour, published hours before it is used, is no change: not at the turn of the epoch either. */
@@ -372,7 +433,7 @@ static void test_keys_changed_again_and_again(void **state) {
         identity_renew(a->identity, f->wall);
         a->descriptor.sequence = (uint64_t)wall_ms(f->wall) + i;
         assert_int_equal(offer(f, a), DIRECTORY_NEWS);
-        int64_t wait = factors[i] * DIRECTORY_SETTLE_US;
+        int64_t wait = factors[i] * DIRECTORY_SETTLE_US + (i > 0 ? PACE_MIN_US : 0);
         assert_int_equal(directory_settle_due(f->directory).us - f->now.us, wait);
         pass(f, wait - 1);
         assert_false(is_routed(f, a));
@@ -383,7 +444,7 @@ static void test_keys_changed_again_and_again(void **state) {
     identity_renew(a->identity, f->wall);
     a->descriptor.sequence = (uint64_t)wall_ms(f->wall);
     assert_int_equal(offer(f, a), DIRECTORY_NEWS);
-    pass(f, DIRECTORY_SETTLE_US);
+    pass(f, REKEYED_US);
     assert_true(is_routed(f, a));
 }
 
@@ -423,6 +484,28 @@ static void test_pace_of_a_node(void **state) {
     assert_in_range(due.us - f->now.us, 1, PACE_MIN_US);
     pass(f, due.us - f->now.us);
     assert_int_equal(take_all(f, a), 1);
+}
+
+/* Whoever brings its versions itself spends what others may tell of it, but for the last token; and is never further than an interval
+ * from the next. */
+static void test_pace_of_what_is_handed_over(void **state) {
+    struct fixture *f = *state;
+    struct author *a = &f->nodes[0];
+    unsigned handed = 0;
+
+    assert_true(directory_takes_handed(f->directory, a->prefix, f->now)); /* unknown: at once */
+    assert_int_equal(offer(f, a), DIRECTORY_NEWS);
+    for (; directory_takes_handed(f->directory, a->prefix, f->now); handed++)
+        assert_int_equal(offer(f, a), DIRECTORY_NEWS);
+    assert_int_equal(handed, PACE_BURST_SMALL - 2);
+    assert_int_equal(take_all(f, a), 1);
+    pass(f, PACE_MIN_US + US_PER_S);
+    assert_false(directory_takes_handed(f->directory, a->prefix, f->now));
+    assert_int_equal(take_all(f, a), 1);
+    for (unsigned i = 0; i < 100; i++) /* by whatever way they come */
+        assert_int_equal(offer(f, a), DIRECTORY_NEWS);
+    struct mono due = directory_version_due(f->directory, entry_of(f, a), f->now);
+    assert_in_range(due.us - f->now.us, PACE_MIN_US / 2, PACE_MIN_US);
 }
 
 /* ---- Room ---- */
@@ -530,11 +613,15 @@ int main(void) {
         TEST(test_a_proof_of_the_future),
         TEST(test_two_of_our_own),
         TEST(test_new_keys_settle),
+        TEST(test_a_neighbour_had_an_older_one),
+        TEST(test_whom_a_path_waits_for),
+        TEST(test_keys_change_in_a_large_network),
         TEST(test_the_hours_keys_are_settled),
         TEST(test_a_key_that_comes_late),
         TEST(test_keys_changed_again_and_again),
         TEST(test_restored_ones_are_settled),
         TEST(test_pace_of_a_node),
+        TEST(test_pace_of_what_is_handed_over),
         TEST(test_those_without_links_give_way),
         TEST(test_a_crowd_of_its_own_gives_way),
         TEST(test_who_does_not_give_way),
