@@ -298,15 +298,17 @@ static bool is_copy(struct links *links, struct link *link, const struct session
     }
     if (++link->replacements < COPIES_MAX)
         return false;
-    link_tell_copy(links, now,
+    link_tell_copy(links, COPY_OF_OTHERS, now,
                    "a neighbour's identity is in use by two daemons at once: link closed");
     return true;
 }
 
-void link_tell_copy(struct links *links, struct mono now, const char *text) {
-    if (links->copy_told.us != 0 && now.us - links->copy_told.us < US_PER_MINUTE)
+void link_tell_copy(struct links *links, enum copy_of whose, struct mono now, const char *text) {
+    struct mono *told = &links->copy_told[whose];
+
+    if (told->us != 0 && now.us - told->us < US_PER_MINUTE)
         return;
-    links->copy_told = now;
+    *told = now;
     core_log(links->config.trace, TRACE_WARNING, "%s", text);
 }
 

@@ -349,7 +349,7 @@ static bool own_frame(struct links *links, struct link *link, const struct link_
         return true;
     case FRAME_CLOSE:
         if (frame->length == 1 && frame->body[0] == LINK_CLOSED_COPY)
-            link_tell_copy(links, now,
+            link_tell_copy(links, COPY_OF_OURS, now,
                            "a neighbour says that our identity is in use by another daemon too: "
                            "give each its own state folder");
         else if (link->view.state == LINK_PROBATION && link->current && link->current->initiator)

@@ -144,6 +144,8 @@ struct sealing {        /* a cell on its way out, filled, its header written */
     uint8_t *out;
 };
 
+/* Whose second copy is warned of: each has a ration of its own, so that none hides the other. */
+enum copy_of { COPY_OF_OURS, COPY_OF_OTHERS, COPY_KINDS };
 struct links {
     struct links_config config;
     struct guard guard;
@@ -164,7 +166,7 @@ struct links {
     struct mono read_at;
     struct sealing *sealings; /* of this step, in order; EFFECTS_DATAGRAMS_MAX at most */
     size_t n_sealings, sealings_capacity;
-    struct mono copy_told; /* when a second copy of an identity was last warned of */
+    struct mono copy_told[COPY_KINDS]; /* when a second copy of an identity was last warned of */
 };
 
 static inline struct wall links_corrected(const struct links *links, struct wall wall) {
@@ -197,7 +199,7 @@ struct link *link_adopt(struct links *links, struct session *session, struct mon
                         struct wall wall);
 void link_welcome(struct links *links, struct link *link, struct session *session, struct mono now);
 /* A warning that a member can cause as often as it likes: a line a minute. */
-void link_tell_copy(struct links *links, struct mono now, const char *text);
+void link_tell_copy(struct links *links, enum copy_of whose, struct mono now, const char *text);
 struct link *link_find(const struct links *links, uint64_t prefix);
 void link_heard(struct links *links, struct link *link, struct mono now);
 void link_end(struct links *links, struct link *link, enum link_close reason);

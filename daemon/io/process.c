@@ -238,6 +238,7 @@ int process_become(uid_t user, gid_t group, char error[FAILURE_MAX]) {
         return failure(error, -errno, "cannot become user %u: %s", (unsigned)user, strerror(errno));
     if (setuid(0) == 0 || geteuid() != user || getegid() != group)
         return failure(error, -EPERM, "cannot become user %u for good", (unsigned)user);
+    portable_forbid_dumps(); /* Linux allows them again to whoever changes its user */
     return 0;
 }
 

@@ -348,6 +348,27 @@ static void test_saying_so_again_and_again_is_a_line_a_minute(void **state) {
     assert_in_range(warnings, 1, 2);
 }
 
+/* Nor does who says so without cause keep what is so from being told. */
+static void test_a_liar_hides_no_copy(void **state) {
+    static const uint8_t reason = LINK_CLOSED_COPY;
+    (void)state;
+    world.ends[2].address.port = 4711;
+    link_up();
+    warnings = 0;
+    assert_int_equal(
+        links_send_frame(world.ends[0].links, prefix_of(1), FRAME_CLOSE, &reason, 1, now()), 0);
+    settle(&world.ends[0]);
+    run(US_PER_S);
+    assert_int_equal(warnings, 1);
+    links_close(world.ends[0].links, 0, LINK_CLOSED_BYE, now());
+    settle(&world.ends[0]);
+    dial(0, 1);
+    run(US_PER_S);
+    for (unsigned k = 0; k < 3; k++)
+        take_over(k % 2 ? 0 : 2);
+    assert_int_equal(warnings, 3);
+}
+
 static void test_moving_now_and_then_is_no_copy(void **state) {
     (void)state;
     world.ends[2].address.port = 4711;
@@ -387,6 +408,7 @@ int main(void) {
         TEST(test_our_own_findings_are_not_taken_from_the_wire),
         TEST(test_roaming_needs_an_answer),
         TEST(test_copies_of_an_identity_are_told),
+        TEST(test_a_liar_hides_no_copy),
         TEST(test_saying_so_again_and_again_is_a_line_a_minute),
         TEST(test_moving_now_and_then_is_no_copy),
         TEST(test_restarts_in_place_are_no_copies),
