@@ -301,22 +301,6 @@ static enum drop take_want(struct gossip *gossip, struct neighbour *from, const 
     return drop;
 }
 
-/* Too late: another one was asked meanwhile. In time: it may be held to its word again, slowly. */
-static void learn_patience(struct neighbour *from, bool late) {
-    from->patience_us += late ? from->patience_us : -from->patience_us / 32;
-    if (from->patience_us < GOSSIP_ASK_US)
-        from->patience_us = GOSSIP_ASK_US;
-    if (from->patience_us > GOSSIP_ASK_MAX_US)
-        from->patience_us = GOSSIP_ASK_MAX_US;
-}
-
-/* Does it bring what we hold already? */
-static bool is_repeated(const struct gossip *gossip, const struct descriptor *descriptor) {
-    struct version least = {.sequence = descriptor->sequence};
-
-    return want_is_held(gossip, node_id_prefix(&descriptor->id), &least);
-}
-
 /* Who has announced this version or a newer one. */
 static uint32_t holders_of(const struct want *want, const struct directory_entry *entry) {
     struct version version = {.sequence = entry->sequence};
@@ -334,12 +318,11 @@ static enum drop take_descriptor(struct gossip *gossip, struct neighbour *from, 
     struct want *want = NULL;
 
     if (drop == DROP_NONE) {
-        want = want_find(gossip, node_id_prefix(&descriptor.id));
-        if (!want && is_repeated(gossip, &descriptor))
-            learn_patience(from, true);
+        uint64_t prefix = node_id_prefix(&descriptor.id);
+        want = want_find(gossip, prefix);
+        patience_answer(from, prefix, want && want->asked && want->holder == i ? want : NULL, now);
         if (!want || !(want->announcers & bit_of(i)))
             return DROP_UNKNOWN;
-        learn_patience(from, !want->asked || want->holder != i);
         enum directory_outcome outcome =
             directory_offer(gossip->directory, body, length, now, wall, ret_news, &drop);
         if (outcome != DIRECTORY_BAD)
@@ -470,7 +453,8 @@ void gossip_free(struct gossip *gossip) {
     for (size_t i = 0; i < LINK_SLOTS; i++)
         if (gossip->neighbours[i].up)
             gossip_link_down(gossip, gossip->neighbours[i].prefix);
-    assert(gossip->n_wants == 0 && gossip->n_paced == 0);
+    assert(gossip->n_wants[WANT_VERSION] == 0 && gossip->n_wants[WANT_NEWCOMER] == 0);
+    assert(gossip->n_paced == 0);
     table_deinit(&gossip->wants);
     free(gossip);
 }
@@ -490,7 +474,7 @@ static struct neighbour *choose_slot(struct gossip *gossip, uint64_t prefix) {
     return best;
 }
 
-/* What outlives a link, so that redialling does not renew it: allowances and the bar. */
+/* What outlives a link, so that redialling does not renew it: allowances, the bar, what is known of how it answers. */
 static void begin_slot(const struct gossip *gossip, struct neighbour *slot, uint64_t prefix,
                        struct mono now) {
     *slot = (struct neighbour){
@@ -514,7 +498,10 @@ void gossip_link_up(struct gossip *gossip, uint64_t prefix, struct mono now) {
     slot->announce_due = slot->owed_due = slot->answer_due = slot->ask_due = MONO_NEVER;
     slot->n_announce = slot->n_answers = slot->first_answer = 0;
     slot->owed = (struct owed){0};
-    TAILQ_INIT(&slot->waiting);
+    for (size_t kind = 0; kind < WANT_KINDS; kind++) {
+        TAILQ_INIT(&slot->waiting[kind]);
+        slot->n_wants[kind] = 0;
+    }
     TAILQ_INIT(&slot->asked);
     slot->n_waiting = slot->n_asked = 0;
     send_digest(gossip, slot, now);

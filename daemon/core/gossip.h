@@ -4,8 +4,8 @@
  * node does), and never dials.
  *
  * Threat: a neighbour may announce what does not exist, answer with rubbish, ask without end, or
- * pour in identities. All that it makes us hold is bounded and its own share; nothing unasked is
- * looked at; a forgery bars its bearer for a while, since honest neighbours pass on only what they
+ * pour in identities. All that it makes us hold is bounded and its own share, so that it shuts
+ * nobody else's news out; who does not answer is passed over; nothing unasked is looked at; a forgery bars its bearer for a while, since honest neighbours pass on only what they
  * have checked. A node whose versions come faster than an honest one's is asked for at the pace of
  * those, so that nobody who publishes for many makes the whole network carry it; and a neighbour is
  * given what it asks for about as often as there is something. Implements p2pd-protocol(7)
@@ -29,9 +29,18 @@
 #define GOSSIP_GATHER_NEWS_US (10 * US_PER_MS)
 #define GOSSIP_GATHER_MORE_US US_PER_S
 #define GOSSIP_ASK_US (2 * US_PER_S) /* the next announcer is asked after this */
-/* Or after twice as long as last time, up to so much, where an announcer answers after all when another has: its machine is busy, and
- * two copies of everything would keep it so. */
+/* Or after twice as long as last time, up to so much, where an announcer answers after all what it was asked too long ago: its machine
+ * is busy, and two copies of everything would keep it so. */
 #define GOSSIP_ASK_MAX_US (8 * US_PER_S)
+/* But one that has lately answered within half of this is asked as soon as the first has been silent for so long, and a slower one
+ * after twice what it takes: where everybody is slow nobody is hurried. If that one is silent too, the next is asked after half of
+ * this, and so on. */
+#define GOSSIP_HURRY_US (500 * US_PER_MS)
+/* Who has left so many questions in a row unanswered is asked only where nobody else can be, and waited for no longer than others. */
+#define GOSSIP_SILENT 3
+/* Who has left so many newcomers in a row unanswered, for GOSSIP_ASK_MAX_US at least, announces what it does not have: it brings none
+ * for GOSSIP_BARRED_US, and then no more at once than its rate. */
+#define GOSSIP_VAIN 256
 /* What another announcer is asked for, and what waits for room in the window, waits so long for more of the kind. */
 #define GOSSIP_ASK_GATHER_US (50 * US_PER_MS)
 #define GOSSIP_ROUNDS 3 /* times that all announcers are asked; then the next digest's turn */
@@ -53,8 +62,9 @@
 #define GOSSIP_NEWCOMER_RATE 50
 #define GOSSIP_NEWCOMER_BURST 5000
 #define GOSSIP_DIGEST_BURST 3 /* digests taken from a neighbour at once; one more every 30 s */
-/* Wants held: in all, and at most from one neighbour. Beyond either an announcement is forgotten:
- * the next digest repeats it. */
+/* Wants held: in all, and at most from one neighbour; of newcomers so many, and as many of nodes that are known, which are asked for
+ * first. At the former the newest of whoever has most gives way to one who has less; at the latter an announcement is forgotten. The
+ * next digest repeats either. */
 #define GOSSIP_WANTS_MAX 20000
 #define GOSSIP_WANTS_NEIGHBOUR_MAX 8000
 /* After a forged or malformed descriptor nothing is asked of its bearer. */

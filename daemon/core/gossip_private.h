@@ -1,11 +1,12 @@
-/* What the two halves of gossip share: gossip_want.c asks for what we lack, gossip.c does the rest.
- * Nobody else includes this.
+/* What the parts of gossip share: gossip_want.c asks for what we lack, gossip_patience.c knows who
+ * answers, gossip.c does the rest. Nobody else includes this, but tests.
  *
  * A want is what was announced to us and is newer than what we hold. It is in the hands of one of
  * its announcers (the holder): waiting, until the window has room, then asked. Every neighbour has
- * a list of each; the asked ones are in the order of their time-outs, so that the next deadline is
- * at the head. One whose node has published too much is in nobody's hands yet: else the versions of
- * one member would take up the windows of all who pass them on. */
+ * lists of each: what waits of known nodes goes before newcomers, which anybody can invent; the
+ * asked ones are in the order of their time-outs, so that the next deadline is at the head. One
+ * whose node has published too much is in nobody's hands yet: else the versions of one member would
+ * take up the windows of all who pass them on. */
 #ifndef P2PD_GOSSIP_PRIVATE_H
 #define P2PD_GOSSIP_PRIVATE_H
 
@@ -33,15 +34,20 @@ static inline bool allowance_take(struct allowance *allowance) {
     return true;
 }
 
+enum want_kind { WANT_VERSION, WANT_NEWCOMER, WANT_KINDS }; /* of a node that we know, or of none */
+
 struct want {
     struct table_link link;
     TAILQ_ENTRY(want) entry;
     uint64_t prefix;
-    struct version version; /* the newest announced */
-    struct mono due; /* asked: when its holder has had its time; paced: when it may be asked for */
+    struct version version;      /* the newest announced */
+    struct mono due;             /* asked: when another may be; paced: when it may be asked for */
+    struct mono asked_at, limit; /* asked: since when, and when its holder has had all its time */
     uint32_t announcers, untried;
     uint32_t holders;       /* of the announcers: those who announced this very version */
     uint8_t holder, rounds; /* paced ones have no holder */
+    uint8_t n_silent;       /* of those asked: passed over before their time */
+    uint8_t kind;
     bool asked, paced;
 };
 TAILQ_HEAD(want_list, want);
@@ -52,6 +58,12 @@ struct owed {
     size_t skip;
 };
 
+/* What was asked and has not been answered when another was asked: the answer may come yet. */
+struct overdue {
+    uint64_t prefix;
+    struct mono asked_at;
+};
+
 struct neighbour {
     uint64_t prefix;
     uint64_t ended; /* order in which links ended; the oldest slot is given away first */
@@ -59,7 +71,11 @@ struct neighbour {
     bool told_all, heard_all; /* the digest of everything that begins a link: sent, received */
     struct allowance newcomers, answering, asking, digests;
     struct mono barred_until;
-    int64_t patience_us; /* how long it is waited for */
+    int64_t patience_us, answer_us; /* how long it is waited for; how long it takes, 0: who knows */
+    unsigned n_unanswered, n_vain;  /* questions, and newcomers that had all their time, in a row */
+    struct mono vain_since;         /* when the first of the latter had had it */
+    struct overdue overdue[GOSSIP_WINDOW]; /* a ring */
+    size_t next_overdue;
     struct mono announce_due, digest_due, owed_due, answer_due,
         ask_due; /* MONO_NEVER: nothing to do */
     uint64_t announce[GOSSIP_ANNOUNCE_ITEMS];
@@ -67,8 +83,8 @@ struct neighbour {
     struct owed owed;
     uint64_t answers[GOSSIP_ANSWERS_MAX]; /* a ring */
     size_t first_answer, n_answers;
-    struct want_list waiting, asked;
-    size_t n_waiting, n_asked;
+    struct want_list waiting[WANT_KINDS], asked;
+    size_t n_waiting, n_asked, n_wants[WANT_KINDS]; /* the last: of either */
 };
 
 struct gossip {
@@ -76,8 +92,7 @@ struct gossip {
     struct links *links;
     struct core_random random;
     struct table wants;
-    size_t n_wants,
-        n_paced; /* in neighbours' lists; in the list of those that wait for their pace */
+    size_t n_wants[WANT_KINDS], n_paced; /* in neighbours' lists; waiting for their pace */
     struct want_list paced;
     struct mono paced_due; /* of the first of them, or before */
     uint64_t ended;
@@ -107,7 +122,7 @@ static inline size_t index_of(const struct gossip *gossip, const struct neighbou
 bool want_is_held(const struct gossip *gossip, uint64_t prefix, const struct version *version);
 struct want *want_find(const struct gossip *gossip, uint64_t prefix);
 /* `from`, whose allowances are refilled, announces a version that we lack. DROP_LIMIT: it is beyond
- * a bound. */
+ * a bound, or another's was forgotten for it. */
 enum drop want_note(struct gossip *gossip, struct neighbour *from, uint64_t prefix,
                     const struct version *version, struct mono now);
 /* This announcer has had its chance, or is gone: to the next one, if there is need and another. May
@@ -120,5 +135,21 @@ void want_ask(struct gossip *gossip, struct neighbour *neighbour, struct mono no
 void want_time_out(struct gossip *gossip, struct neighbour *neighbour, struct mono now);
 /* Those whose pace allows it are in somebody's hands from now on. */
 void want_unpace(struct gossip *gossip, struct mono now);
+
+/* Does it leave questions unanswered? */
+static inline bool patience_is_out(const struct neighbour *neighbour) {
+    return neighbour->n_unanswered >= GOSSIP_SILENT;
+}
+/* How long to wait for `asked` while `other` could be asked, after so many that kept silent about the same want. INT64_MAX: all its
+ * time. */
+int64_t patience_with(const struct neighbour *asked, const struct neighbour *other,
+                      unsigned n_silent);
+/* This want is about to be taken from its holder, which has been asked for it. */
+void patience_miss(struct neighbour *holder, const struct want *want, struct mono now);
+/* A descriptor came; the want is NULL if it is not asked of this neighbour now. */
+void patience_answer(struct neighbour *from, uint64_t prefix, const struct want *asked,
+                     struct mono now);
+/* Does it announce what it does not have? */
+bool patience_is_vain(const struct neighbour *neighbour, struct mono now);
 
 #endif

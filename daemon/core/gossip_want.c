@@ -1,8 +1,11 @@
 /* Wants: who is asked for what, when the next one is, and when nobody is any more.
  *
  * Threat: an announcement costs its author nothing. What it makes us hold is bounded for each
- * neighbour, new ids by a rate as well, versions by their own node's pace; an announcer that does not
- * answer holds a want up for 2 s, and never keeps another from being asked. */
+ * neighbour, new ids by a rate as well, versions by their own node's pace. Whoever fills the table
+ * with what nobody has gives way in it to those who want less, newcomers keep out none of the known
+ * nodes, and who never has them is not listened to for a while. An announcer that does not answer
+ * holds a want up for GOSSIP_HURRY_US where another has it that does answer, and not at all once it
+ * is known for that (gossip_patience.c). */
 #include "daemon/core/gossip_private.h"
 
 #include <errno.h>
@@ -41,22 +44,42 @@ static void want_unlist(struct gossip *gossip, struct want *want) {
     if (want->paced) {
         TAILQ_REMOVE(&gossip->paced, want, entry);
         gossip->n_paced--;
-        gossip->n_wants++; /* until it is listed otherwise, or freed */
         want->paced = false;
-    } else if (want->asked) {
+        return;
+    }
+    gossip->n_wants[want->kind]--;
+    holder->n_wants[want->kind]--;
+    if (want->asked) {
         TAILQ_REMOVE(&holder->asked, want, entry);
         holder->n_asked--;
     } else {
-        TAILQ_REMOVE(&holder->waiting, want, entry);
+        TAILQ_REMOVE(&holder->waiting[want->kind], want, entry);
         holder->n_waiting--;
     }
 }
 
+static void count_listed(struct gossip *gossip, const struct want *want) {
+    gossip->n_wants[want->kind]++;
+    gossip->neighbours[want->holder].n_wants[want->kind]++;
+}
+
+/* One that is in no list. */
+static void want_forget(struct gossip *gossip, struct want *want) {
+    table_remove(&gossip->wants, &want->link);
+    free(want);
+}
+
 static void want_free(struct gossip *gossip, struct want *want) {
     want_unlist(gossip, want);
-    table_remove(&gossip->wants, &want->link);
-    gossip->n_wants--;
-    free(want);
+    want_forget(gossip, want);
+}
+
+/* A newcomer that has come meanwhile, of whom there is a newer version. */
+static bool is_misplaced(const struct gossip *gossip, const struct want *want) {
+    const struct directory_entry *entry;
+
+    return want->kind == WANT_NEWCOMER && gossip->n_wants[WANT_VERSION] < GOSSIP_WANTS_MAX &&
+           (entry = directory_find_prefix(gossip->directory, want->prefix)) && entry->live;
 }
 
 static void list_waiting(struct gossip *gossip, struct want *want, size_t holder) {
@@ -64,8 +87,11 @@ static void list_waiting(struct gossip *gossip, struct want *want, size_t holder
 
     want->holder = (uint8_t)holder;
     want->asked = false;
-    TAILQ_INSERT_TAIL(&neighbour->waiting, want, entry);
+    if (is_misplaced(gossip, want))
+        want->kind = WANT_VERSION;
+    TAILQ_INSERT_TAIL(&neighbour->waiting[want->kind], want, entry);
     neighbour->n_waiting++;
+    count_listed(gossip, want);
     neighbour->ask_due = mono_min(neighbour->ask_due, mono_add(gossip->now, GOSSIP_ASK_GATHER_US));
 }
 
@@ -83,6 +109,7 @@ static void list_asked(struct gossip *gossip, struct want *want, struct mono due
     else
         TAILQ_INSERT_HEAD(&neighbour->asked, want, entry);
     neighbour->n_asked++;
+    count_listed(gossip, want);
 }
 
 static void list_paced(struct gossip *gossip, struct want *want, struct mono due) {
@@ -90,32 +117,88 @@ static void list_paced(struct gossip *gossip, struct want *want, struct mono due
     want->due = due;
     TAILQ_INSERT_TAIL(&gossip->paced, want, entry);
     gossip->n_paced++;
-    gossip->n_wants--;
     gossip->paced_due = mono_min(gossip->paced_due, due);
 }
 
-/* Give a want that is in no list to the least busy announcer not asked in this round; when all have
- * been asked often enough, it is forgotten. */
+/* How much goes before a want of this kind. */
+static size_t load_of(const struct neighbour *neighbour, uint8_t kind) {
+    return neighbour->n_wants[WANT_VERSION] +
+           (kind == WANT_NEWCOMER ? neighbour->n_wants[WANT_NEWCOMER] : 0);
+}
+
+/* Is the one to be asked before the other? Those who answer, then the least busy. */
+static bool is_better(const struct neighbour *one, const struct neighbour *other, uint8_t kind) {
+    if (patience_is_out(one) != patience_is_out(other))
+        return patience_is_out(other);
+    return load_of(one, kind) < load_of(other, kind);
+}
+
+/* Give a want that is in no list to the best announcer not asked in this round; when all have been
+ * asked often enough, it is forgotten. */
 static void want_pass_on(struct gossip *gossip, struct want *want) {
-    size_t best = LINK_SLOTS, best_load = SIZE_MAX;
+    const struct neighbour *best = NULL;
 
     if (want->untried == 0 && ++want->rounds < GOSSIP_ROUNDS)
         want->untried = want->announcers;
     for (size_t i = 0; i < LINK_SLOTS; i++) {
         const struct neighbour *neighbour = &gossip->neighbours[i];
-        size_t load = neighbour->n_waiting + neighbour->n_asked;
-        if (!(want->untried & bit_of(i)) || load >= best_load)
+        if ((want->untried & bit_of(i)) && (!best || is_better(neighbour, best, want->kind)))
+            best = neighbour;
+    }
+    if (best)
+        list_waiting(gossip, want, index_of(gossip, best));
+    else
+        want_forget(gossip, want);
+}
+
+/* The announcer that the holder's silence would pass this want to first, and after how long.
+ * LINK_SLOTS: none before the holder has had all its time. */
+static size_t find_second(const struct gossip *gossip, const struct want *want,
+                          int64_t *ret_after_us) {
+    const struct neighbour *holder = &gossip->neighbours[want->holder];
+    uint32_t others = want->untried & ~bit_of(want->holder);
+    size_t best = LINK_SLOTS;
+
+    *ret_after_us = INT64_MAX;
+    for (size_t i = 0; others >> i > 0 && i < LINK_SLOTS; i++) {
+        const struct neighbour *other = &gossip->neighbours[i];
+        int64_t after =
+            others & bit_of(i) ? patience_with(holder, other, want->n_silent) : INT64_MAX;
+        if (after > *ret_after_us || after == INT64_MAX)
+            continue;
+        if (after == *ret_after_us && !is_better(other, &gossip->neighbours[best], want->kind))
             continue;
         best = i;
-        best_load = load;
+        *ret_after_us = after;
     }
-    if (best < LINK_SLOTS) {
-        list_waiting(gossip, want, best);
+    return best;
+}
+
+/* One that is asked. */
+static void take_from_holder(struct gossip *gossip, struct want *want, struct mono now) {
+    patience_miss(&gossip->neighbours[want->holder], want, now);
+    want_unlist(gossip, want);
+}
+
+/* One that is asked: to the second one, if it is time; else that time is when it is looked at
+ * again. */
+static void hurry(struct gossip *gossip, struct want *want, struct mono now) {
+    int64_t after;
+    size_t second = find_second(gossip, want, &after);
+
+    if (second < LINK_SLOTS && now.us - want->asked_at.us >= after) {
+        take_from_holder(gossip, want, now);
+        if (want->n_silent < UINT8_MAX)
+            want->n_silent++;
+        list_waiting(gossip, want, second);
         return;
     }
-    table_remove(&gossip->wants, &want->link);
-    gossip->n_wants--;
-    free(want);
+    struct mono due = second < LINK_SLOTS ? mono_add(want->asked_at, after) : want->limit;
+    due = mono_min(due, want->limit);
+    if (due.us == want->due.us)
+        return;
+    want_unlist(gossip, want);
+    list_asked(gossip, want, due);
 }
 
 void want_strike(struct gossip *gossip, struct want *want, size_t announcer) {
@@ -130,20 +213,53 @@ void want_strike(struct gossip *gossip, struct want *want, size_t announcer) {
     }
 }
 
+/* Is it for this neighbour to bring, now that its turn has come? Else it is somebody else's now, or
+ * nobody's. */
+static bool is_to_be_asked(struct gossip *gossip, struct want *want) {
+    int64_t after;
+    size_t second;
+
+    if (want_is_held(gossip, want->prefix, &want->version)) {
+        want_free(gossip, want); /* it came by another way */
+        return false;
+    }
+    if (!patience_is_out(&gossip->neighbours[want->holder]) ||
+        (second = find_second(gossip, want, &after)) == LINK_SLOTS)
+        return true;
+    want_unlist(gossip, want);
+    list_waiting(gossip, want, second);
+    return false;
+}
+
 /* As many of the waiting wants as the window and a frame have room for. Returns how many. */
 static size_t gather_wants(struct gossip *gossip, const struct neighbour *neighbour,
                            struct want *wants[GOSSIP_WANT_ITEMS]) {
     size_t n = 0, room = GOSSIP_WINDOW - neighbour->n_asked;
 
-    for (struct want *want = TAILQ_FIRST(&neighbour->waiting), *next;
-         want && n < room && n < GOSSIP_WANT_ITEMS; want = next) {
-        next = TAILQ_NEXT(want, entry);
-        if (want_is_held(gossip, want->prefix, &want->version))
-            want_free(gossip, want); /* it came by another way */
-        else
-            wants[n++] = want;
-    }
+    if (room > GOSSIP_WANT_ITEMS)
+        room = GOSSIP_WANT_ITEMS;
+    for (size_t kind = 0; kind < WANT_KINDS; kind++)
+        for (struct want *want = TAILQ_FIRST(&neighbour->waiting[kind]), *next; want && n < room;
+             want = next) {
+            next = TAILQ_NEXT(want, entry);
+            if (is_to_be_asked(gossip, want))
+                wants[n++] = want;
+        }
     return n;
+}
+
+/* The question is on its way. */
+static void begin_waiting_for(struct gossip *gossip, struct want *want, struct mono now) {
+    const struct neighbour *holder = &gossip->neighbours[want->holder];
+
+    want_unlist(gossip, want);
+    want->untried &= ~bit_of(want->holder);
+    want->asked_at = now;
+    want->limit = mono_add(now, holder->patience_us);
+    int64_t after;
+    size_t second = find_second(gossip, want, &after);
+    list_asked(gossip, want,
+               second < LINK_SLOTS ? mono_min(mono_add(now, after), want->limit) : want->limit);
 }
 
 void want_ask(struct gossip *gossip, struct neighbour *neighbour, struct mono now) {
@@ -161,23 +277,56 @@ void want_ask(struct gossip *gossip, struct neighbour *neighbour, struct mono no
             neighbour->ask_due = mono_add(now, FULL_RETRY_US);
             return;
         }
-        for (size_t i = 0; i < n; i++) {
-            want_unlist(gossip, wants[i]);
-            wants[i]->untried &= ~bit_of(index_of(gossip, neighbour));
-            list_asked(gossip, wants[i], mono_add(now, neighbour->patience_us));
-        }
+        for (size_t i = 0; i < n; i++)
+            begin_waiting_for(gossip, wants[i], now);
     }
+}
+
+static void strike_list(struct gossip *gossip, struct want_list *list, size_t announcer) {
+    for (struct want *want = TAILQ_FIRST(list), *next; want; want = next) {
+        next = TAILQ_NEXT(want, entry);
+        want_strike(gossip, want, announcer);
+    }
+}
+
+/* The bar is a debt of allowance. What waits is forgotten too: it takes up others' places. */
+static void bar_newcomers(struct gossip *gossip, struct neighbour *neighbour, struct mono now) {
+    neighbour->n_vain = 0;
+    neighbour->newcomers.level = -(GOSSIP_BARRED_US / US_PER_S) * GOSSIP_NEWCOMER_RATE * TOKEN;
+    neighbour->newcomers.at = now;
+    strike_list(gossip, &neighbour->waiting[WANT_NEWCOMER], index_of(gossip, neighbour));
 }
 
 void want_time_out(struct gossip *gossip, struct neighbour *neighbour, struct mono now) {
     struct want *want;
 
     while ((want = TAILQ_FIRST(&neighbour->asked)) && mono_is_due(want->due, now)) {
-        want_unlist(gossip, want);
+        if (!mono_is_due(want->limit, now)) {
+            hurry(gossip, want, now);
+            continue;
+        }
+        take_from_holder(gossip, want, now);
         want_pass_on(gossip, want);
     }
+    if (patience_is_vain(neighbour, now))
+        bar_newcomers(gossip, neighbour, now);
     if (neighbour->n_waiting > 0) /* the window has room again */
         neighbour->ask_due = mono_min(neighbour->ask_due, mono_add(now, GOSSIP_ASK_GATHER_US));
+}
+
+/* At the bound whoever has most of this kind, and more than `least`, forgets its newest one that
+ * waits. NULL: nobody has. */
+static struct want *find_excess(const struct gossip *gossip, uint8_t kind, size_t least) {
+    const struct neighbour *most = NULL;
+
+    for (size_t i = 0; i < LINK_SLOTS; i++) {
+        const struct neighbour *neighbour = &gossip->neighbours[i];
+        if (!neighbour->up || neighbour->n_wants[kind] <= least)
+            continue;
+        most = neighbour;
+        least = neighbour->n_wants[kind];
+    }
+    return most ? TAILQ_LAST(&most->waiting[kind], want_list) : NULL;
 }
 
 /* When the next version of a live node may be asked for. */
@@ -199,6 +348,7 @@ static struct mono pace_again(const struct gossip *gossip, const struct want *wa
 
 void want_unpace(struct gossip *gossip, struct mono now) {
     struct mono next = MONO_NEVER;
+    struct want *excess;
 
     if (!mono_is_due(gossip->paced_due, now))
         return;
@@ -211,6 +361,9 @@ void want_unpace(struct gossip *gossip, struct mono now) {
             continue;
         }
         want_unlist(gossip, want);
+        if (gossip->n_wants[WANT_VERSION] >= GOSSIP_WANTS_MAX &&
+            (excess = find_excess(gossip, WANT_VERSION, 0)))
+            want_free(gossip, excess);
         want_pass_on(gossip, want);
     }
     if (gossip->n_paced > PACED_MANY && next.us < now.us + PACED_LOOK_US)
@@ -218,41 +371,53 @@ void want_unpace(struct gossip *gossip, struct mono now) {
     gossip->paced_due = next;
 }
 
+/* In nobody's hands yet. NULL: no memory. */
+static struct want *want_new(struct gossip *gossip, size_t announcer, uint64_t prefix,
+                             const struct version *version, uint8_t kind) {
+    struct want *want = calloc(1, sizeof *want);
+
+    if (!want)
+        return NULL;
+    want->prefix = prefix;
+    want->version = *version;
+    want->kind = kind;
+    want->announcers = want->untried = want->holders = bit_of(announcer);
+    want->holder = (uint8_t)announcer;
+    table_add(&gossip->wants, &want->link, want_hash(gossip, prefix));
+    return want;
+}
+
 /* Refuse what cannot be, hold back what comes too fast, note the rest. */
 static enum drop note_first(struct gossip *gossip, struct neighbour *from, uint64_t prefix,
                             const struct version *version, struct mono now) {
-    size_t i = index_of(gossip, from);
     const struct directory_entry *entry = directory_find_prefix(gossip->directory, prefix);
-    bool is_new = !entry || !entry->live;
-    struct mono due = is_new ? now : pace_of(gossip, entry, now);
+    uint8_t kind = entry && entry->live ? WANT_VERSION : WANT_NEWCOMER;
+    struct mono due = kind == WANT_NEWCOMER ? now : pace_of(gossip, entry, now);
+    bool is_full = gossip->n_wants[kind] >= GOSSIP_WANTS_MAX;
+    struct want *excess = is_full ? find_excess(gossip, kind, from->n_wants[kind]) : NULL;
 
-    if (gossip->n_wants >= GOSSIP_WANTS_MAX ||
-        from->n_waiting + from->n_asked >= GOSSIP_WANTS_NEIGHBOUR_MAX ||
+    if ((is_full && !excess) || from->n_wants[kind] >= GOSSIP_WANTS_NEIGHBOUR_MAX ||
         (!mono_is_due(due, now) && gossip->n_paced >= GOSSIP_PACED_MAX) ||
         (!entry && !directory_has_room(gossip->directory, prefix, now)) ||
-        (is_new && !allowance_take(&from->newcomers)))
+        (kind == WANT_NEWCOMER && !allowance_take(&from->newcomers)))
         return DROP_LIMIT;
-    struct want *want = calloc(1, sizeof *want);
+    struct want *want = want_new(gossip, index_of(gossip, from), prefix, version, kind);
     if (!want)
         return DROP_LIMIT;
-    want->prefix = prefix;
-    want->version = *version;
-    want->announcers = want->untried = want->holders = bit_of(i);
-    want->holder = (uint8_t)i;
-    table_add(&gossip->wants, &want->link, want_hash(gossip, prefix));
-    gossip->n_wants++;
-    if (mono_is_due(due, now))
-        list_waiting(gossip, want, i);
-    else
-        list_paced(gossip, want, due);
-    return DROP_NONE;
+    if (!mono_is_due(due, now)) {
+        list_paced(gossip, want, due); /* it needs no place yet */
+        return DROP_NONE;
+    }
+    if (excess)
+        want_free(gossip, excess);
+    list_waiting(gossip, want, want->holder);
+    return excess ? DROP_LIMIT : DROP_NONE;
 }
 
-/* Another one has what we want already: ask this one, if it has less to do. */
+/* Another one has what we want already: ask this one, if it is the better one to ask. */
 static void note_again(struct gossip *gossip, struct want *want, struct neighbour *from,
-                       const struct version *version) {
+                       const struct version *version, struct mono now) {
     size_t i = index_of(gossip, from);
-    const struct neighbour *holder = &gossip->neighbours[want->holder];
     int order = version_compare(version, &want->version);
 
     if (order > 0) {
@@ -261,15 +426,21 @@ static void note_again(struct gossip *gossip, struct want *want, struct neighbou
     }
     if (order >= 0)
         want->holders |= bit_of(i);
-    if (want->announcers & bit_of(i))
-        return;
+    bool is_known = want->announcers & bit_of(i);
+    want->untried |= bit_of(i) & ~want->announcers;
     want->announcers |= bit_of(i);
-    want->untried |= bit_of(i);
-    if (want->paced || want->asked ||
-        from->n_waiting + from->n_asked >= holder->n_waiting + holder->n_asked)
+    if (want->paced)
+        return;
+    if (want->asked) {
+        if (!is_known)
+            hurry(gossip, want, now);
+        return;
+    }
+    bool to_this_one = !is_known && is_better(from, &gossip->neighbours[want->holder], want->kind);
+    if (!to_this_one && !is_misplaced(gossip, want))
         return;
     want_unlist(gossip, want);
-    list_waiting(gossip, want, i);
+    list_waiting(gossip, want, to_this_one ? i : want->holder);
 }
 
 enum drop want_note(struct gossip *gossip, struct neighbour *from, uint64_t prefix,
@@ -278,27 +449,23 @@ enum drop want_note(struct gossip *gossip, struct neighbour *from, uint64_t pref
 
     if (!want)
         return note_first(gossip, from, prefix, version, now);
-    note_again(gossip, want, from, version);
+    note_again(gossip, want, from, version, now);
     return DROP_NONE;
 }
 
-static void strike_list(struct gossip *gossip, struct want_list *list, size_t announcer) {
-    for (struct want *want = TAILQ_FIRST(list), *next; want; want = next) {
-        next = TAILQ_NEXT(want, entry);
-        want_strike(gossip, want, announcer);
-    }
+static void strike_lists(struct gossip *gossip, struct neighbour *of, size_t announcer) {
+    for (size_t kind = 0; kind < WANT_KINDS; kind++)
+        strike_list(gossip, &of->waiting[kind], announcer);
+    strike_list(gossip, &of->asked, announcer);
 }
 
 void want_strike_all(struct gossip *gossip, size_t announcer) {
     struct neighbour *own = &gossip->neighbours[announcer];
 
     for (size_t i = 0; i < LINK_SLOTS; i++)
-        if (gossip->neighbours[i].up) {
-            strike_list(gossip, &gossip->neighbours[i].waiting, announcer);
-            strike_list(gossip, &gossip->neighbours[i].asked, announcer);
-        }
+        if (gossip->neighbours[i].up)
+            strike_lists(gossip, &gossip->neighbours[i], announcer);
     strike_list(gossip, &gossip->paced, announcer);
     /* Its own last: what others get of them has been struck. */
-    strike_list(gossip, &own->waiting, announcer);
-    strike_list(gossip, &own->asked, announcer);
+    strike_lists(gossip, own, announcer);
 }
