@@ -309,6 +309,19 @@ static uint32_t holders_of(const struct want *want, const struct directory_entry
     return version_compare(&version, &want->version) <= 0 ? want->holders : 0;
 }
 
+/* It has had its chance. Sequence 0: what it brought does not count. */
+static void strike_bearer(struct gossip *gossip, struct want *want, size_t i,
+                          const uint8_t *descriptor, uint64_t sequence) {
+    struct version brought = {.sequence = sequence};
+
+    if (sequence == 0) {
+        want_strike(gossip, want, i);
+        return;
+    }
+    memcpy(brought.tag, version_tag(descriptor), VERSION_TAG_LEN);
+    want_answered(gossip, want, i, &brought);
+}
+
 static enum drop take_descriptor(struct gossip *gossip, struct neighbour *from, const uint8_t *body,
                                  size_t length, struct mono now, struct wall wall,
                                  const struct directory_entry **ret_news) {
@@ -323,6 +336,8 @@ static enum drop take_descriptor(struct gossip *gossip, struct neighbour *from, 
         patience_answer(from, prefix, want && want->asked && want->holder == i ? want : NULL, now);
         if (!want || !(want->announcers & bit_of(i)))
             return DROP_UNKNOWN;
+        if (want->paced)
+            return DROP_LIMIT; /* nobody is asked yet */
         enum directory_outcome outcome =
             directory_offer(gossip->directory, body, length, now, wall, ret_news, &drop);
         if (outcome != DIRECTORY_BAD)
@@ -336,7 +351,7 @@ static enum drop take_descriptor(struct gossip *gossip, struct neighbour *from, 
     if (drop == DROP_MALFORMED || drop == DROP_AUTH)
         from->barred_until = mono_add(now, GOSSIP_BARRED_US);
     if (want)
-        want_strike(gossip, want, i);
+        strike_bearer(gossip, want, i, body, drop == DROP_NONE ? descriptor.sequence : 0);
     if (from->n_waiting > 0)
         from->ask_due = mono_min(from->ask_due, mono_add(now, GOSSIP_ASK_GATHER_US));
     return drop;

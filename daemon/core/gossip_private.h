@@ -128,6 +128,9 @@ enum drop want_note(struct gossip *gossip, struct neighbour *from, uint64_t pref
 /* This announcer has had its chance, or is gone: to the next one, if there is need and another. May
  * free the want. */
 void want_strike(struct gossip *gossip, struct want *want, size_t announcer);
+/* The same when it has brought this version: if that is not the one, those who announced no newer one would bring the same. */
+void want_answered(struct gossip *gossip, struct want *want, size_t announcer,
+                   const struct version *brought);
 /* Strike an announcer off all wants. */
 void want_strike_all(struct gossip *gossip, size_t announcer);
 /* Ask a neighbour for what waits for it, as far as its window goes. */

@@ -120,6 +120,23 @@ static void list_paced(struct gossip *gossip, struct want *want, struct mono due
     gossip->paced_due = mono_min(gossip->paced_due, due);
 }
 
+/* When the next version of a live node may be asked for. */
+static struct mono pace_of(const struct gossip *gossip, const struct directory_entry *entry,
+                           struct mono now) {
+    struct mono due = directory_version_due(gossip->directory, entry, now),
+                least = mono_add(entry->received, GOSSIP_PACE_US);
+
+    return due.us > least.us ? due : least;
+}
+
+/* Another version may have come meanwhile. */
+static struct mono pace_again(const struct gossip *gossip, const struct want *want,
+                              struct mono now) {
+    const struct directory_entry *entry = directory_find_prefix(gossip->directory, want->prefix);
+
+    return entry && entry->live ? pace_of(gossip, entry, now) : now;
+}
+
 /* How much goes before a want of this kind. */
 static size_t load_of(const struct neighbour *neighbour, uint8_t kind) {
     return neighbour->n_wants[WANT_VERSION] +
@@ -133,11 +150,26 @@ static bool is_better(const struct neighbour *one, const struct neighbour *other
     return load_of(one, kind) < load_of(other, kind);
 }
 
+/* A want that is in no list, of whose node a version has come that is not the one. False: it may be asked for now. */
+static bool must_wait(struct gossip *gossip, struct want *want) {
+    struct mono due = pace_again(gossip, want, gossip->now);
+
+    if (mono_is_due(due, gossip->now))
+        return false;
+    if (gossip->n_paced < GOSSIP_PACED_MAX)
+        list_paced(gossip, want, due);
+    else
+        want_forget(gossip, want);
+    return true;
+}
+
 /* Give a want that is in no list to the best announcer not asked in this round; when all have been
  * asked often enough, it is forgotten. */
 static void want_pass_on(struct gossip *gossip, struct want *want) {
     const struct neighbour *best = NULL;
 
+    if (must_wait(gossip, want))
+        return;
     if (want->untried == 0 && ++want->rounds < GOSSIP_ROUNDS)
         want->untried = want->announcers;
     for (size_t i = 0; i < LINK_SLOTS; i++) {
@@ -211,6 +243,15 @@ void want_strike(struct gossip *gossip, struct want *want, size_t announcer) {
         want_unlist(gossip, want);
         want_pass_on(gossip, want);
     }
+}
+
+void want_answered(struct gossip *gossip, struct want *want, size_t announcer,
+                   const struct version *brought) {
+    if (version_compare(brought, &want->version) < 0) {
+        want->announcers &= want->holders;
+        want->untried &= want->holders;
+    }
+    want_strike(gossip, want, announcer);
 }
 
 /* Is it for this neighbour to bring, now that its turn has come? Else it is somebody else's now, or
@@ -327,23 +368,6 @@ static struct want *find_excess(const struct gossip *gossip, uint8_t kind, size_
         least = neighbour->n_wants[kind];
     }
     return most ? TAILQ_LAST(&most->waiting[kind], want_list) : NULL;
-}
-
-/* When the next version of a live node may be asked for. */
-static struct mono pace_of(const struct gossip *gossip, const struct directory_entry *entry,
-                           struct mono now) {
-    struct mono due = directory_version_due(gossip->directory, entry, now),
-                least = mono_add(entry->received, GOSSIP_PACE_US);
-
-    return due.us > least.us ? due : least;
-}
-
-/* Another version may have come meanwhile. */
-static struct mono pace_again(const struct gossip *gossip, const struct want *want,
-                              struct mono now) {
-    const struct directory_entry *entry = directory_find_prefix(gossip->directory, want->prefix);
-
-    return entry && entry->live ? pace_of(gossip, entry, now) : now;
 }
 
 void want_unpace(struct gossip *gossip, struct mono now) {

@@ -212,6 +212,27 @@ static void test_who_answers_is_not_barred(void **state) {
     assert_int_equal(announce(world, 1, stranger(i), 1), DROP_NONE);
 }
 
+/* ---- What nobody asked for ---- */
+
+/* Whoever announces versions without end does not have them taken by sending them unasked. */
+static void test_what_waits_for_its_pace_is_not_taken(void **state) {
+    struct world *world = *state;
+    struct author *author = &world->authors[0];
+    uint8_t bytes[DESCRIPTOR_MAX];
+    size_t length;
+    unsigned taken = 0;
+
+    alone(world, 1);
+    publish(world, 0, author);
+    for (unsigned i = 0; i < 10 * PACE_BURST_SMALL; i++) {
+        pass(world, GOSSIP_PACE_US / 5);
+        length = sign(world, author, bytes);
+        announce_author(world, 1, author);
+        taken += say(world, 1, FRAME_DESCRIPTOR, bytes, length) == DROP_NONE;
+    }
+    assert_in_range(taken, PACE_BURST_SMALL, PACE_BURST_SMALL + 4);
+}
+
 /* ---- Who is silent ---- */
 
 /* Everybody knows authors 0 and 1; neighbours 1 to n say what they like, 4 and 5 are honest. */
@@ -272,6 +293,34 @@ static struct delays measure(struct world *world, size_t n, bool answers) {
         delays.worst = waited > delays.worst ? waited : delays.worst;
     }
     return delays;
+}
+
+/* One announces a version that there is not, and is asked first: the one that there is comes once, and not from each who has it. */
+static void test_a_false_version_costs_no_copies(void **state) {
+    struct world *world = *state;
+    struct author *author = &world->authors[0];
+    unsigned rounds = 10;
+
+    world->mute[1] = true;
+    gossip_link_up(world->peers[0].gossip, world->peers[1].author.prefix, world->now);
+    for (size_t a = 2; a < PEERS; a++)
+        for (size_t b = 0; b < a; b++)
+            if (b != 1)
+                link_up(world, a, b);
+    run(world, 3 * US_PER_S);
+    publish(world, PEERS - 1, author);
+    publish(world, PEERS - 1, &world->authors[1]);
+    run(world, 10 * US_PER_S);
+    world->sent[FRAME_DESCRIPTOR] = 0;
+    for (unsigned r = 0; r < rounds; r++) {
+        answer_in_vain(world, 1, &world->authors[1]); /* so it is asked first */
+        announce(world, 1, author->prefix, DESCRIPTOR_SEQUENCE_MAX);
+        run(world, 100 * US_PER_MS);
+        publish(world, PEERS - 1, author);
+        run(world, 10 * US_PER_S);
+        assert_true(is_held(world, author));
+    }
+    assert_in_range(world->sent[FRAME_DESCRIPTOR], rounds * (PEERS - 2), rounds * (PEERS - 2) + 3);
 }
 
 static void test_the_silent_delay_little(void **state) {
@@ -436,6 +485,8 @@ int main(int argc, char **argv) {
         TEST(test_newcomer_becomes_known),
         TEST(test_who_announces_in_vain_is_barred),
         TEST(test_who_answers_is_not_barred),
+        TEST(test_a_false_version_costs_no_copies),
+        TEST(test_what_waits_for_its_pace_is_not_taken),
         TEST(test_the_silent_delay_little),
         TEST(test_who_answers_at_will_delays_a_second),
         TEST(test_several_delay_little_more),
