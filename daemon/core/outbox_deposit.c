@@ -52,7 +52,6 @@ static int put(struct outbox *outbox, struct out_op *op, const struct outbox_mai
     op->message = out_message_new(outbox, record, NULL);
     if (!op->message)
         return -ENOMEM;
-    op->id = mail->id;
     op->message->flow = flow;
     flow->n_messages++;
     charge(outbox, flow, mail->length);
@@ -82,8 +81,9 @@ int outbox_deposit(struct outbox *outbox, const struct outbox_mail *mail, uint64
     struct out_op *op = out_op_new(outbox, OUT_OP_DEPOSIT);
     if (!op)
         return -ENOMEM;
+    op->id = mail->id;
+    op->tag = mail->tag;
     if (known) { /* durable, or it would not be known */
-        op->id = mail->id;
         done(outbox, op, 0);
         return 0;
     }
@@ -110,11 +110,11 @@ void out_deposit_stored(struct outbox *outbox, struct out_op *op, const struct s
     done(outbox, op, result->error);
 }
 
-bool outbox_deposit_done(struct outbox *outbox, struct message_id *ret_id, int *ret_error) {
+bool outbox_deposit_done(struct outbox *outbox, uint64_t *ret_tag, int *ret_error) {
     struct out_op *op = TAILQ_FIRST(&outbox->deposited);
     if (!op)
         return false;
-    *ret_id = op->id;
+    *ret_tag = op->tag;
     *ret_error = op->error;
     TAILQ_REMOVE(&outbox->deposited, op, link);
     free(op);
@@ -122,9 +122,9 @@ bool outbox_deposit_done(struct outbox *outbox, struct message_id *ret_id, int *
 }
 
 void out_deposits_deinit(struct outbox *outbox) {
-    struct message_id id;
+    uint64_t tag;
     int error;
-    while (outbox_deposit_done(outbox, &id, &error))
+    while (outbox_deposit_done(outbox, &tag, &error))
         continue;
 }
 

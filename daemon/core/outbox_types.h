@@ -272,6 +272,7 @@ struct out_op { /* a store operation under way; its address is the cookie */
     struct out_parcel *parcel;   /* READ */
     size_t item;                 /* READ, READ_MAIL */
     struct out_deposit *deposit; /* READ_MAIL */
+    uint64_t tag;                /* DEPOSIT */
     int error;                   /* DEPOSIT, once it is done */
     struct out_move *move;       /* READDRESS */
 };
