@@ -44,7 +44,7 @@ static int put(struct outbox *outbox, struct out_op *op, const struct outbox_mai
                                   .kind = KIND_MAIL,
                                   .state = MESSAGE_QUEUED,
                                   .relays_exact = RELAYS_DEFAULT};
-    struct out_flow *flow = out_flow_get(outbox, &mail->recipient, RELAYS_DEFAULT, false, 0, 0);
+    struct out_flow *flow = out_flow_get_kept(outbox, &mail->recipient);
     if (!flow)
         return -ENOMEM;
     if (flow->kept_bytes + cost(mail->length) > quota / RECIPIENT_SHARE)
