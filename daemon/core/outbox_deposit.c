@@ -44,14 +44,16 @@ static int put(struct outbox *outbox, struct out_op *op, const struct outbox_mai
                                   .kind = KIND_MAIL,
                                   .state = MESSAGE_QUEUED,
                                   .relays_exact = RELAYS_DEFAULT};
-    struct out_flow *flow = out_flow_get_kept(outbox, &mail->recipient);
-    if (!flow)
-        return -ENOMEM;
-    if (flow->kept_bytes + cost(mail->length) > quota / RECIPIENT_SHARE)
+    struct out_flow *flow = out_flow_find_kept(outbox, &mail->recipient);
+    /* Asked before anything is made for it: of recipients there are as many as a depositor likes. */
+    if ((flow ? flow->kept_bytes : 0) + cost(mail->length) > quota / RECIPIENT_SHARE)
         return -EDQUOT;
     op->message = out_message_new(outbox, record, NULL);
-    if (!op->message)
+    flow = op->message ? out_flow_get_kept(outbox, &mail->recipient) : NULL;
+    if (!flow) {
+        out_message_discard(outbox, op->message);
         return -ENOMEM;
+    }
     op->message->flow = flow;
     flow->n_messages++;
     charge(outbox, flow, mail->length);
