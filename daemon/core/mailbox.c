@@ -170,7 +170,7 @@ static enum drop complete(struct mailbox *mailbox, struct box_deposit *deposit, 
     deposit->storing = true;
     enum drop drop = judge(mailbox, deposit, now, wall, ret_mail);
     if (drop == DROP_NONE) {
-        deposit->mail = ret_mail->id;
+        deposit->tag = ret_mail->tag = ++mailbox->last_tag;
         return DROP_NONE;
     }
     mailbox->refused++;
@@ -209,20 +209,17 @@ enum drop mailbox_shard(struct mailbox *mailbox, const uint8_t *payload, size_t 
 
 /* ---- Confirming ---- */
 
-void mailbox_stored(struct mailbox *mailbox, const struct message_id *id, int error,
-                    struct mono now) {
-    for (struct box_deposit *deposit = TAILQ_FIRST(&mailbox->storing), *next; deposit;
-         deposit = next) {
-        next = TAILQ_NEXT(deposit, link);
-        if (memcmp(&deposit->mail, id, sizeof *id) != 0)
-            continue;
-        mailbox->refused += error != 0;
-        for (unsigned i = 0; error == 0 && i < deposit->content.n_replies; i++)
-            (void)links_send_onion(mailbox->config.links, deposit->content.replies[i].first,
-                                   deposit->content.replies[i].packet, now);
-        deposit_free(mailbox, deposit);
+void mailbox_stored(struct mailbox *mailbox, uint64_t tag, int error, struct mono now) {
+    struct box_deposit *deposit = TAILQ_FIRST(&mailbox->storing);
+    while (deposit && deposit->tag != tag)
+        deposit = TAILQ_NEXT(deposit, link);
+    if (!deposit)
         return;
-    }
+    mailbox->refused += error != 0;
+    for (unsigned i = 0; error == 0 && i < deposit->content.n_replies; i++)
+        (void)links_send_onion(mailbox->config.links, deposit->content.replies[i].first,
+                               deposit->content.replies[i].packet, now);
+    deposit_free(mailbox, deposit);
 }
 
 uint64_t mailbox_refused(const struct mailbox *mailbox) {

@@ -6,8 +6,9 @@
  * Threat: anybody may deposit, in anybody's name, and cannot be charged for it. So unfinished deposits
  * are bounded in number and bytes, one neighbour may hold a quarter of both, mail is taken for nodes
  * alone that name us in a signed descriptor, and what is stored is bounded in all and for each
- * recipient. Who keeps our mail is drawn by a secret: nobody can choose to be the one. Implements
- * p2pd-protocol(7) MAILBOXES. */
+ * recipient. He may leave one mail under many ids at once; each of these deposits ends by its own tag,
+ * for the store reads its bytes until then. Who keeps our mail is drawn by a secret: nobody can choose
+ * to be the one. Implements p2pd-protocol(7) MAILBOXES. */
 #ifndef P2PD_MAILBOX_H
 #define P2PD_MAILBOX_H
 
@@ -41,6 +42,7 @@ void mailbox_configure(struct mailbox *mailbox, uint64_t size, unsigned use);
 
 /* ---- For others ---- */
 struct mailbox_mail {
+    uint64_t tag; /* of this deposit: the same mail may be in several at once */
     struct message_id id;
     struct node_id recipient;
     struct wall expires;
@@ -49,13 +51,12 @@ struct mailbox_mail {
 };
 /* An onion payload of kind PAYLOAD_DEPOSIT (its kind byte included), from the neighbour in `slot`. With
  * the last shard needed, and if it is acceptable, ret_mail is what is to be stored: its bytes are
- * borrowed until mailbox_stored(), which has to follow. */
+ * borrowed until mailbox_stored() of its tag, which has to follow, and only once nobody reads them. */
 enum drop mailbox_shard(struct mailbox *mailbox, const uint8_t *payload, size_t length,
                         unsigned slot, struct mono now, struct wall wall,
                         struct mailbox_mail *ret_mail);
-/* Durable (then the depositor is told), or not kept (then he is not). */
-void mailbox_stored(struct mailbox *mailbox, const struct message_id *id, int error,
-                    struct mono now);
+/* Durable (then the depositor is told), or not kept (then he is not). A tag of none: nothing is done. */
+void mailbox_stored(struct mailbox *mailbox, uint64_t tag, int error, struct mono now);
 uint64_t mailbox_refused(const struct mailbox *mailbox); /* complete deposits that were not kept */
 
 /* ---- For us ---- */

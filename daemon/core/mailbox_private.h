@@ -23,7 +23,7 @@ struct box_deposit {
     size_t room;
     /* Storing: */
     struct mail_deposit content; /* borrows from bytes */
-    struct message_id mail;
+    uint64_t tag;
 };
 TAILQ_HEAD(box_deposits, box_deposit);
 
@@ -34,7 +34,7 @@ struct box_chosen {
 
 struct mailbox {
     struct mailbox_config config;
-    uint64_t self, refused;
+    uint64_t self, refused, last_tag;
     struct box_deposits unfinished, storing; /* oldest first */
     unsigned n_deposits;
     size_t bytes;

@@ -155,20 +155,25 @@ static enum drop take_deposit(struct node *node, unsigned slot, const struct oni
                                    node->now, node->wall, &mail);
     if (!mail.bytes)
         return drop;
-    struct outbox_mail out = {mail.id, mail.recipient, mail.expires, mail.bytes, mail.length};
+    struct outbox_mail out = {.tag = mail.tag,
+                              .id = mail.id,
+                              .recipient = mail.recipient,
+                              .expires = mail.expires,
+                              .bytes = mail.bytes,
+                              .length = mail.length};
     int error = outbox_deposit(node->outbox, &out, node->config.mailbox_size, node->wall);
     if (error == 0)
         return DROP_NONE;
-    mailbox_stored(node->mailbox, &mail.id, error, node->now);
+    mailbox_stored(node->mailbox, mail.tag, error, node->now);
     return DROP_LIMIT;
 }
 
 void node_take_deposits(struct node *node) {
-    struct message_id id;
+    uint64_t tag;
     int error;
 
-    while (outbox_deposit_done(node->outbox, &id, &error))
-        mailbox_stored(node->mailbox, &id, error, node->now);
+    while (outbox_deposit_done(node->outbox, &tag, &error))
+        mailbox_stored(node->mailbox, tag, error, node->now);
 }
 
 enum drop node_deliver(struct node *node, unsigned slot, const struct onion_peeled *peeled,

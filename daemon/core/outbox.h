@@ -98,6 +98,7 @@ void outbox_local_done(struct outbox *outbox, const struct message_id *id, int e
  * `quota`: bytes of all the mail that we keep; a recipient has an eighth of it. 0: what came of it will
  * be told by outbox_deposit_done(), the bytes are borrowed until then; -EDQUOT, -EEXIST, -ENOMEM. */
 struct outbox_mail {
+    uint64_t tag; /* the caller's, of this deposit; several may be of one mail */
     struct message_id id;
     struct node_id recipient;
     struct wall expires;
@@ -106,8 +107,8 @@ struct outbox_mail {
 };
 int outbox_deposit(struct outbox *outbox, const struct outbox_mail *mail, uint64_t quota,
                    struct wall wall);
-/* Until false, after each event: which mail is durable now, or why not. */
-bool outbox_deposit_done(struct outbox *outbox, struct message_id *ret_id, int *ret_error);
+/* Until false, after each event: the mail of which deposit is durable now, or why not. */
+bool outbox_deposit_done(struct outbox *outbox, uint64_t *ret_tag, int *ret_error);
 /* How many mails we keep, and what they count towards the quota. */
 uint64_t outbox_mail_held(const struct outbox *outbox, uint64_t *ret_bytes);
 /* An onion payload of kind PAYLOAD_DEPOSITED (its kind byte included): a mailbox keeps what we left. */

@@ -293,7 +293,9 @@ static void apply_complete(struct outbox *outbox, struct out_parcel *parcel, boo
     parcel->n_items = 0;
     out_parcel_drop(outbox, parcel);
     flow_heard(outbox, flow, now);
-    flow->rest_us = 0;
+    /* Of mail, what was never refused says nothing of room for what was. */
+    if (!flow->is_kept || (n > 0 && items[0].message && items[0].message->refused))
+        flow->rest_us = 0;
     for (size_t i = 0; i < n; i++)
         if (items[i].message && is_long)
             confirm_block(outbox, items[i].message, items[i].length, whole, now, wall);
@@ -314,7 +316,7 @@ static void apply_refused(struct outbox *outbox, struct out_parcel *parcel, uint
     flow_heard(outbox, flow, now);
     if (parcel->n_items > 1)
         out_parcel_split(outbox, parcel);
-    else if (message && is_for_now(reason) && message->kind != KIND_MAIL)
+    else if (message && is_for_now(reason))
         out_refused_for_now(outbox, message, reason == PARCEL_REASON_LOST,
                             parcel_reason_words(reason), now);
     else if (message)

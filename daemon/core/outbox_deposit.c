@@ -44,15 +44,16 @@ static int put(struct outbox *outbox, struct out_op *op, const struct outbox_mai
                                   .kind = KIND_MAIL,
                                   .state = MESSAGE_QUEUED,
                                   .relays_exact = RELAYS_DEFAULT};
-    struct out_flow *flow = out_flow_get(outbox, &mail->recipient, RELAYS_DEFAULT, false, 0, 0);
-    if (!flow)
-        return -ENOMEM;
-    if (flow->kept_bytes + cost(mail->length) > quota / RECIPIENT_SHARE)
+    struct out_flow *flow = out_flow_find_kept(outbox, &mail->recipient);
+    /* Asked before anything is made for it: of recipients there are as many as a depositor likes. */
+    if ((flow ? flow->kept_bytes : 0) + cost(mail->length) > quota / RECIPIENT_SHARE)
         return -EDQUOT;
     op->message = out_message_new(outbox, record, NULL);
-    if (!op->message)
+    flow = op->message ? out_flow_get_kept(outbox, &mail->recipient) : NULL;
+    if (!flow) {
+        out_message_discard(outbox, op->message);
         return -ENOMEM;
-    op->id = mail->id;
+    }
     op->message->flow = flow;
     flow->n_messages++;
     charge(outbox, flow, mail->length);
@@ -82,8 +83,9 @@ int outbox_deposit(struct outbox *outbox, const struct outbox_mail *mail, uint64
     struct out_op *op = out_op_new(outbox, OUT_OP_DEPOSIT);
     if (!op)
         return -ENOMEM;
+    op->id = mail->id;
+    op->tag = mail->tag;
     if (known) { /* durable, or it would not be known */
-        op->id = mail->id;
         done(outbox, op, 0);
         return 0;
     }
@@ -110,11 +112,11 @@ void out_deposit_stored(struct outbox *outbox, struct out_op *op, const struct s
     done(outbox, op, result->error);
 }
 
-bool outbox_deposit_done(struct outbox *outbox, struct message_id *ret_id, int *ret_error) {
+bool outbox_deposit_done(struct outbox *outbox, uint64_t *ret_tag, int *ret_error) {
     struct out_op *op = TAILQ_FIRST(&outbox->deposited);
     if (!op)
         return false;
-    *ret_id = op->id;
+    *ret_tag = op->tag;
     *ret_error = op->error;
     TAILQ_REMOVE(&outbox->deposited, op, link);
     free(op);
@@ -122,9 +124,9 @@ bool outbox_deposit_done(struct outbox *outbox, struct message_id *ret_id, int *
 }
 
 void out_deposits_deinit(struct outbox *outbox) {
-    struct message_id id;
+    uint64_t tag;
     int error;
-    while (outbox_deposit_done(outbox, &id, &error))
+    while (outbox_deposit_done(outbox, &tag, &error))
         continue;
 }
 

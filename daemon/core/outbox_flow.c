@@ -1,5 +1,6 @@
 /* Per recipient: keys, parcels on their way out, turns, waiting. Threat: a recipient may be away for
- * days or come back with other keys; one busy recipient must not hold up the others. */
+ * days or come back with other keys; one busy recipient must not hold up the others. What strangers left
+ * here for it goes by a flow of its own, so that its being refused holds up nothing that we write. */
 #include "daemon/core/outbox_private.h"
 
 #define KICK_US US_PER_S /* a kicked recipient is tried at most so often */
@@ -39,21 +40,34 @@ static void keep_round_trip(const struct outbox *outbox, const struct out_flow *
     conversation->rttvar_us = flow->rttvar_us;
 }
 
-struct out_flow *out_flow_get(struct outbox *outbox, const struct node_id *recipient,
-                              uint8_t relays_exact, bool strict, uint8_t shards_k,
-                              uint8_t shards_m) {
+struct wanted { /* what a flow is known by, beside its recipient */
+    uint8_t relays_exact, shards_k, shards_m;
+    bool strict, is_kept;
+};
+static const struct wanted kept = {.relays_exact = RELAYS_DEFAULT, .is_kept = true};
+
+static bool is_like(const struct out_flow *flow, const struct wanted *wanted) {
+    return flow->relays_exact == wanted->relays_exact && flow->strict == wanted->strict &&
+           flow->shards_k == wanted->shards_k && flow->shards_m == wanted->shards_m &&
+           flow->is_kept == wanted->is_kept;
+}
+
+static struct out_flow *flow_find(const struct outbox *outbox, const struct node_id *recipient,
+                                  const struct wanted *wanted) {
     uint64_t hash = table_hash(&outbox->flows, recipient, sizeof *recipient);
     for (struct table_link *link = table_first(&outbox->flows, hash); link;
          link = table_next(link)) {
-        struct out_flow *known = table_entry(link, struct out_flow, by_recipient);
-        if (node_id_is_equal(&known->recipient, recipient) && known->relays_exact == relays_exact &&
-            known->strict == strict && known->shards_k == shards_k && known->shards_m == shards_m) {
-            if (TAILQ_EMPTY(&known->parcels))
-                out_flow_expect(outbox, known, AT_ONCE);
-            return known;
-        }
+        struct out_flow *flow = table_entry(link, struct out_flow, by_recipient);
+        if (node_id_is_equal(&flow->recipient, recipient) && is_like(flow, wanted))
+            return flow;
     }
-    unsigned n_slots = shards_k == 0 ? OUTBOX_SLOTS : shards_k + shards_m;
+    return NULL;
+}
+
+static struct out_flow *flow_new(struct outbox *outbox, const struct node_id *recipient,
+                                 const struct wanted *wanted) {
+    unsigned n_slots =
+        wanted->shards_k == 0 ? OUTBOX_SLOTS : (unsigned)wanted->shards_k + wanted->shards_m;
     if (n_slots > OUTBOX_SLOTS_MAX)
         n_slots = OUTBOX_SLOTS_MAX;
     struct out_flow *flow = calloc(1, sizeof *flow + n_slots * sizeof *flow->slots);
@@ -62,10 +76,11 @@ struct out_flow *out_flow_get(struct outbox *outbox, const struct node_id *recip
         return NULL;
     }
     flow->recipient = *recipient;
-    flow->relays_exact = relays_exact;
-    flow->strict = strict;
-    flow->shards_k = shards_k;
-    flow->shards_m = shards_m;
+    flow->relays_exact = wanted->relays_exact;
+    flow->strict = wanted->strict;
+    flow->is_kept = wanted->is_kept;
+    flow->shards_k = wanted->shards_k;
+    flow->shards_m = wanted->shards_m;
     flow->n_slots = n_slots;
     flow->srtt_us = -1;
     recall_round_trip(outbox, flow);
@@ -75,14 +90,40 @@ struct out_flow *out_flow_get(struct outbox *outbox, const struct node_id *recip
     flow->rest_until = flow->resume;
     TAILQ_INIT(&flow->shorts);
     TAILQ_INIT(&flow->longs);
+    TAILQ_INIT(&flow->again);
     TAILQ_INIT(&flow->parcels);
     for (unsigned i = 0; i < n_slots; i++)
         out_slot_init(&flow->slots[i]);
-    table_add(&outbox->flows, &flow->by_recipient, hash);
+    table_add(&outbox->flows, &flow->by_recipient,
+              table_hash(&outbox->flows, recipient, sizeof *recipient));
     TAILQ_INSERT_TAIL(&outbox->all_flows, flow, all);
     outbox->n_flows++;
-    out_flow_expect(outbox, flow, AT_ONCE);
     return flow;
+}
+
+static struct out_flow *flow_get(struct outbox *outbox, const struct node_id *recipient,
+                                 const struct wanted *wanted) {
+    struct out_flow *flow = flow_find(outbox, recipient, wanted);
+    if (!flow)
+        flow = flow_new(outbox, recipient, wanted);
+    if (flow && TAILQ_EMPTY(&flow->parcels))
+        out_flow_expect(outbox, flow, AT_ONCE);
+    return flow;
+}
+
+struct out_flow *out_flow_get(struct outbox *outbox, const struct node_id *recipient,
+                              uint8_t relays_exact, bool strict, uint8_t shards_k,
+                              uint8_t shards_m) {
+    struct wanted wanted = {relays_exact, shards_k, shards_m, strict, false};
+    return flow_get(outbox, recipient, &wanted);
+}
+
+struct out_flow *out_flow_get_kept(struct outbox *outbox, const struct node_id *recipient) {
+    return flow_get(outbox, recipient, &kept);
+}
+
+struct out_flow *out_flow_find_kept(const struct outbox *outbox, const struct node_id *recipient) {
+    return flow_find(outbox, recipient, &kept);
 }
 
 void out_flow_free(struct outbox *outbox, struct out_flow *flow) {
@@ -114,7 +155,7 @@ void out_flow_wake(struct outbox *outbox, struct out_flow *flow) {
 }
 
 void out_flow_enqueue(struct outbox *outbox, struct out_flow *flow, struct out_message *message) {
-    out_message_queue(out_is_long(message) ? &flow->longs : &flow->shorts, message);
+    out_message_queue(out_queue_of(message), message);
     out_flow_wake(outbox, flow);
 }
 
@@ -290,8 +331,8 @@ static bool flow_may_gather(const struct outbox *outbox, const struct out_flow *
                             struct mono now) {
     const struct budget *budget = outbox->config.budget;
     bool many = budget->held[BUDGET_OUTBOX] >= budget->max / 4;
-    return mono_is_due(flow->rest_until, now) && !out_flow_is_silent(flow) &&
-           (!many || flow->bytes < OUTBOX_FLIGHT_LEAST) && out_may_gather(flow);
+    return !out_flow_is_silent(flow) && (!many || flow->bytes < OUTBOX_FLIGHT_LEAST) &&
+           out_may_gather(flow, now);
 }
 
 static bool flow_has_work(const struct outbox *outbox, const struct out_flow *flow,
@@ -335,7 +376,7 @@ static void flow_advance(struct outbox *outbox, struct out_flow *flow, struct mo
         error = parcel_advance(outbox, parcel, now);
     }
     while (!error && flow_may_gather(outbox, flow, now)) {
-        struct out_parcel *parcel = out_parcel_gather(flow);
+        struct out_parcel *parcel = out_parcel_gather(flow, now);
         if (!parcel)
             break;
         error = parcel_advance(outbox, parcel, now);

@@ -24,8 +24,9 @@ static int enter(struct outbox *outbox, const struct out_record *record, struct 
     if (conversation && conversation->sequence < record->sequence)
         conversation->sequence = record->sequence;
     if (!node_id_is_equal(&record->recipient, &outbox->self)) {
-        message->flow = out_flow_get(outbox, &record->recipient, record->relays_exact,
-                                     record->strict, record->shards_k, record->shards_m);
+        message->flow = is_mail ? out_flow_get_kept(outbox, &record->recipient)
+                                : out_flow_get(outbox, &record->recipient, record->relays_exact,
+                                               record->strict, record->shards_k, record->shards_m);
         if (!message->flow) {
             out_message_discard(outbox, message);
             return -ENOMEM;

@@ -498,7 +498,8 @@ void out_mail_tick(struct outbox *outbox, struct mono now, struct wall wall) {
         struct out_flow *flow;
         outbox->mail_scan = mono_add(now, SCAN_US);
         TAILQ_FOREACH(flow, &outbox->all_flows, all)
-        look_at(outbox, flow, now, wall);
+        if (!flow->is_kept) /* what was left here is not left with others in its turn */
+            look_at(outbox, flow, now, wall);
     }
     TAILQ_FOREACH(deposit, &outbox->deposits, link)
     if (deposit->shards && mono_is_due(deposit->send_at, now))

@@ -409,7 +409,6 @@ void out_refused_for_now(struct outbox *outbox, struct out_message *message, boo
     uint64_t below = anew || !out_is_long(message) ? 0 : confirmed_below(message);
     bool was_stored = message->progress > 0;
     message->reason = reason;
-    message->refused = true;
     out_flow_requeue(outbox, message);
     out_message_plan(message, below);
     if (anew && was_stored)

@@ -68,10 +68,10 @@ static struct out_parcel *gather_long(struct out_flow *flow) {
 }
 
 /* As many of the messages that wait, in order, as fit. */
-static struct out_parcel *gather_shorts(struct out_flow *flow) {
+static struct out_parcel *gather_shorts(struct out_flow *flow, struct out_messages *queue) {
     size_t n = 0, length = 0, most = items_max(flow->shards_k), mails = 0;
     struct out_message *message;
-    TAILQ_FOREACH(message, &flow->shorts, queue) {
+    TAILQ_FOREACH(message, queue, queue) {
         size_t more = PARCEL_ITEM_HEADER_LEN + message->size;
         mails += message->kind == KIND_MAIL;
         if (length + more > most || (message->alone && n > 0) || mails > MAIL_IN_PARCEL_MAX)
@@ -83,8 +83,8 @@ static struct out_parcel *gather_shorts(struct out_flow *flow) {
     }
     struct out_parcel *parcel = parcel_new(flow, n);
     for (; parcel && parcel->n_items < n; parcel->n_items++) {
-        message = TAILQ_FIRST(&flow->shorts);
-        TAILQ_REMOVE(&flow->shorts, message, queue);
+        message = TAILQ_FIRST(queue);
+        TAILQ_REMOVE(queue, message, queue);
         message->queued = false;
         parcel->items[parcel->n_items] = (struct out_item){message, 0, (uint32_t)message->size, 0};
     }
@@ -104,21 +104,41 @@ static bool may_gather_long(const struct out_flow *flow) {
     return flow->n_long < OUTBOX_LONG_PARCELS && flow->long_bytes < OUTBOX_LONG_BYTES;
 }
 
-bool out_may_gather(const struct out_flow *flow) {
-    return may_gather_any(flow) &&
-           (!TAILQ_EMPTY(&flow->shorts) || (!TAILQ_EMPTY(&flow->longs) && may_gather_long(flow)));
+/* While its recipient rests, mail that was not offered yet goes all the same: who left what is refused
+ * is nobody we know, and must not hold up what others left. */
+static bool may_gather_fresh(const struct out_flow *flow, struct mono now) {
+    return flow->is_kept || mono_is_due(flow->rest_until, now);
+}
+/* Of what was refused, though, anybody may have left an eighth of all that we keep. */
+static bool may_gather_again(const struct out_flow *flow, struct mono now) {
+    return !TAILQ_EMPTY(&flow->again) && mono_is_due(flow->rest_until, now) &&
+           flow->bytes < OUTBOX_AGAIN_BYTES;
 }
 
-struct out_parcel *out_parcel_gather(struct out_flow *flow) {
+bool out_may_gather(const struct out_flow *flow, struct mono now) {
+    bool fresh =
+        !TAILQ_EMPTY(&flow->shorts) || (!TAILQ_EMPTY(&flow->longs) && may_gather_long(flow));
+    return may_gather_any(flow) &&
+           ((fresh && may_gather_fresh(flow, now)) || may_gather_again(flow, now));
+}
+
+struct out_parcel *out_parcel_gather(struct out_flow *flow, struct mono now) {
     const struct out_message *first = TAILQ_FIRST(&flow->shorts),
                              *first_long = TAILQ_FIRST(&flow->longs);
-    if (!may_gather_any(flow))
+    if (!out_may_gather(flow, now))
         return NULL;
     if (!may_gather_long(flow))
         first_long = NULL;
     if (first && (!first_long || first->sequence < first_long->sequence))
-        return gather_shorts(flow);
-    return first_long ? gather_long(flow) : NULL;
+        return gather_shorts(flow, &flow->shorts);
+    return first_long ? gather_long(flow) : gather_shorts(flow, &flow->again);
+}
+
+struct out_messages *out_queue_of(const struct out_message *message) {
+    struct out_flow *flow = message->flow;
+    if (message->kind == KIND_MAIL && message->refused)
+        return &flow->again;
+    return out_is_long(message) ? &flow->longs : &flow->shorts;
 }
 
 /* Leave out the items that are gone. Returns the length of the plaintext of the others, 0 if there
@@ -399,7 +419,7 @@ static void take_out(struct outbox *outbox, struct out_message *message) {
     if (message->queued && !out_is_long(message))
         first = NULL; /* what waits whole is in none */
     if (message->queued)
-        TAILQ_REMOVE(out_is_long(message) ? &flow->longs : &flow->shorts, message, queue);
+        TAILQ_REMOVE(out_queue_of(message), message, queue);
     message->queued = false;
     for (struct out_parcel *parcel = first; parcel; parcel = next) {
         next = out_is_long(message) ? TAILQ_NEXT(parcel, link) : NULL;
@@ -424,6 +444,8 @@ void out_flow_forget(struct outbox *outbox, struct out_message *message) {
 
 void out_flow_requeue(struct outbox *outbox, struct out_message *message) {
     take_out(outbox, message);
+    message->refused = true; /* from here on, since it says in which queue it is */
+    message->alone = message->alone || message->kind == KIND_MAIL;
     out_flow_enqueue(outbox, message->flow, message);
 }
 

@@ -147,9 +147,11 @@ void out_local_read(struct outbox *outbox, const struct store_result *result, st
  * would cut a message anew. */
 uint32_t out_block_max(unsigned k, enum message_kind kind);
 /* May a parcel be gathered now? */
-bool out_may_gather(const struct out_flow *flow);
+bool out_may_gather(const struct out_flow *flow, struct mono now);
 /* Next parcel of what waits, empty; NULL: nothing may go, or no memory. */
-struct out_parcel *out_parcel_gather(struct out_flow *flow);
+struct out_parcel *out_parcel_gather(struct out_flow *flow, struct mono now);
+/* Where it waits in its flow, or would. */
+struct out_messages *out_queue_of(const struct out_message *message);
 /* Begin to read what it holds. 0; -ENOMEM: later; -ENOENT: it held nothing any more and is gone. */
 int out_parcel_fill(struct outbox *outbox, struct out_parcel *parcel);
 /* A read of one item came back. */
@@ -163,7 +165,7 @@ void out_parcel_empty(struct outbox *outbox, struct out_parcel *parcel);
 void out_parcel_drop(struct outbox *outbox, struct out_parcel *parcel);
 /* Take a message that became final out of its flow's queue and parcels. */
 void out_flow_forget(struct outbox *outbox, struct out_message *message);
-/* Out of its parcels, to the end of its queue. */
+/* Refused for now: out of its parcels, to the end of its queue. */
 void out_flow_requeue(struct outbox *outbox, struct out_message *message);
 /* Gather nothing for a while: its recipient has no room, or has lost what it had. */
 void out_flow_rest(struct outbox *outbox, struct out_flow *flow, struct mono now);
@@ -220,10 +222,13 @@ unsigned out_parity(const struct out_flow *flow, unsigned k);
 /* ---- outbox_flow.c ---- */
 /* Let those recipients run whose turn it is. */
 void out_run(struct outbox *outbox, struct mono now, struct wall wall);
-/* The flow of a recipient, made if need be. NULL: no memory. */
+/* The flow of a recipient by this kind of route, made if need be. NULL: no memory. */
 struct out_flow *out_flow_get(struct outbox *outbox, const struct node_id *recipient,
                               uint8_t relays_exact, bool strict, uint8_t shards_k,
                               uint8_t shards_m);
+/* The same for mail that we keep for it; and NULL: there is none. */
+struct out_flow *out_flow_get_kept(struct outbox *outbox, const struct node_id *recipient);
+struct out_flow *out_flow_find_kept(const struct outbox *outbox, const struct node_id *recipient);
 void out_flow_free(struct outbox *outbox, struct out_flow *flow);
 /* Have it run in the next tick. */
 void out_flow_wake(struct outbox *outbox, struct out_flow *flow);

@@ -28,6 +28,8 @@
 #define OUTBOX_LONG_BYTES (OUTBOX_FLIGHT_BYTES / 4 * 3) /* of them, blocks of long messages */
 #define OUTBOX_PARCELS 128 /* of a recipient in memory, however small */
 #define OUTBOX_LONG_PARCELS (OUTBOX_PARCELS / 4 * 3)
+#define OUTBOX_AGAIN_BYTES                                                                         \
+    (1u << 20) /* of mail that its recipient refused for now: so much at a time asks again */
 #define OUTBOX_QUANTUM 32     /* packets a recipient sends before the next one's turn */
 #define OUTBOX_FAST_RESENDS 3 /* time-outs without back-off */
 #define OUTBOX_SEALED_MAX                                                                          \
@@ -155,7 +157,7 @@ struct out_trial { /* is less lost over windows that are half as large? */
     uint32_t before; /* the share lost over whole windows */
 };
 
-struct out_flow { /* one recipient (and one kind of route asked for) */
+struct out_flow { /* one recipient (and one kind of route asked for; or what we keep for it) */
     struct table_link by_recipient;
     TAILQ_ENTRY(out_flow) all, run, unready;
     struct timer timer;
@@ -165,8 +167,10 @@ struct out_flow { /* one recipient (and one kind of route asked for) */
     uint8_t relays_exact;
     uint8_t shards_k, shards_m; /* 0, 0: as fits */
     bool strict;
+    bool is_kept; /* mail of others alone: what is refused of that holds up nothing of our own */
     struct out_messages shorts, longs;
-    size_t n_messages; /* those being stored included */
+    struct out_messages again; /* mail that was refused for now */
+    size_t n_messages;         /* those being stored included */
     struct out_parcels parcels;
     unsigned n_parcels, n_long;
     size_t bytes, long_bytes; /* of parcels */
@@ -195,7 +199,8 @@ struct out_flow { /* one recipient (and one kind of route asked for) */
     struct mono tried;   /* last attempt while unreachable or silent */
     struct mono draw_after; /* a further path could not be had: not tried before */
     int64_t retry_us;
-    /* The recipient has no room: nothing is gathered before `rest_until`; each time in a row it is longer. */
+    /* The recipient has no room: nothing is gathered before `rest_until` (of mail, nothing that was
+     * refused before); each time in a row it is longer. */
     struct mono rest_until;
     int64_t rest_us;
     struct mono idle_since;
@@ -272,6 +277,7 @@ struct out_op { /* a store operation under way; its address is the cookie */
     struct out_parcel *parcel;   /* READ */
     size_t item;                 /* READ, READ_MAIL */
     struct out_deposit *deposit; /* READ_MAIL */
+    uint64_t tag;                /* DEPOSIT */
     int error;                   /* DEPOSIT, once it is done */
     struct out_move *move;       /* READDRESS */
 };

@@ -62,6 +62,7 @@ static const struct plan check_plan[] = {
     {"addresses", 40, 2},
     {"promises", 14, 2},
     {"mailbox", 12, 2},
+    {"full", 12, 2},
     {"files", 12, 2},
     {"equivocation", 24, 2},
     {"succession", 24, 2},

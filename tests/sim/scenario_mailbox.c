@@ -14,6 +14,8 @@
 #define LARGE 40000u
 #define ROOM (UINT64_C(1) << 20) /* mailbox.size */
 #define COST 1024u               /* of a mail, beyond its bytes */
+#define FULL_INBOX                                                                                 \
+    (64u << 10) /* inbox.max: of three quarters LARGE leaves no room for half of it */
 
 static void say(const struct sim *sim, const char *what) {
     if (sim->verbose)
@@ -207,5 +209,74 @@ void run_mailbox(struct sim *sim) {
         sim_violation(sim, "a mailbox keeps what was delivered");
     sim_check_messages(sim, true);
     must_keep_within_bounds(sim);
+    sim_check_messages(sim, true);
+}
+
+/* ---- A recipient without room ---- */
+
+static unsigned keepers(const struct sim *sim) {
+    unsigned n = 0;
+    for (unsigned i = VOLUNTEERS_FROM; i < sim->n_hosts; i++)
+        n += held_by(sim, i).n > 0;
+    return n;
+}
+
+static bool has_refused(struct sim *sim, void *unused) {
+    struct status_report status;
+    (void)unused;
+    node_status(sim->hosts[RECIPIENT].node, (struct mono){sim->now_us}, &status);
+    return status.counters.refused_quota > 0;
+}
+
+static bool is_delivered(struct sim *sim, void *push) {
+    return sim->pushes[*(const size_t *)push].state == MESSAGE_DELIVERED;
+}
+
+/* Its user takes what is there: then there is room again. */
+static void take_all(struct sim *sim) {
+    struct request pull = {.client = UINT64_C(1) << 41, .kind = REQUEST_PULL};
+    struct request confirm = {.client = pull.client, .kind = REQUEST_CONFIRM};
+    pull.pull.from_any = true;
+    sim_request(sim, RECIPIENT, &pull);
+    sim_run(sim, US_PER_S);
+    sim_request(sim, RECIPIENT, &confirm);
+    sim_run(sim, US_PER_S);
+    sim_client_gone(sim, RECIPIENT, pull.client);
+}
+
+/* What waits with mailboxes is not lost because there is no room for it in the moment in which its recipient is back; and meanwhile
+ * a mailbox's own messages to that one are not held up. */
+void run_mailbox_full(struct sim *sim) {
+    unsigned none = 0;
+    sim->hosts[RECIPIENT].config.inbox_max = FULL_INBOX;
+    sim->hosts[RECIPIENT].config.store_retention_us = 0;
+    start(sim);
+    push(sim, FLOODER, RECIPIENT, LARGE);
+    if (!sim_await(sim, US_PER_MINUTE, sim_all_delivered, NULL))
+        sim_violation(sim, "what is to fill the inbox did not arrive");
+    sim_crash(sim, RECIPIENT);
+    push(sim, SENDER, RECIPIENT, LARGE / 2);
+    must_be_kept(sim);
+    sim_run(sim, US_PER_MINUTE);
+    sim_crash(sim, SENDER); /* and is never seen again */
+    unsigned kept = keepers(sim), own = keeper(sim, 0);
+    sim_start(sim, RECIPIENT, NULL, 0);
+    if (!sim_await(sim, 2 * US_PER_MINUTE, has_refused, NULL))
+        sim_violation(sim, "nothing was refused: this run shows nothing");
+    sim_run(sim, 5 * US_PER_MINUTE);
+    if (keepers(sim) < kept)
+        sim_violation(sim, "of %u mailboxes %u still keep what was refused for now", kept,
+                      keepers(sim));
+    size_t number = sim->n_pushes;
+    push(sim, own, RECIPIENT, 100);
+    if (!sim_await(sim, 5 * US_PER_S, is_delivered, &number))
+        sim_violation(sim, "mail that is refused holds up a message of the mailbox's own");
+    sim->pushes[0].state = sim->pushes[number].state =
+        MESSAGE_EXPIRED; /* taken: not to be missed */
+    take_all(sim);
+    if (!sim_await(sim, 20 * US_PER_MINUTE, all_arrived, NULL))
+        sim_violation(sim, "there is room again, and the mail did not arrive");
+    if (!sim_await(sim, 20 * US_PER_MINUTE, nobody_keeps, &none))
+        sim_violation(sim, "a mailbox keeps what was delivered");
     sim_check_messages(sim, true);
 }

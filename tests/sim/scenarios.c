@@ -449,6 +449,7 @@ const struct scenario scenarios[] = {
     {"determinism", "the same seed gives the same trace", run_determinism},
     {"threads", "four threads give the trace that one does", run_threads},
     {"mailbox", "messages wait with third nodes while both ends are away", run_mailbox},
+    {"full", "what waits with third nodes comes back to a full inbox", run_mailbox_full},
     {"spoofed", "a flood of handshakes in the name of one that wants to get in", scenario_spoofed},
     {"scattered", "a flood of new paths through honest nodes to one of them", scenario_scattered},
     {"padded", "parcels of padding alone", scenario_padded},

@@ -8,7 +8,8 @@ struct scenario {
     const char *name, *says;
     void (*run)(struct sim *sim); /* failures go to sim_violation() */
 };
-void run_mailbox(struct sim *sim);
+void run_mailbox(struct sim *sim); /* scenario_mailbox.c */
+void run_mailbox_full(struct sim *sim);
 void scenario_bulk(struct sim *sim); /* scenario_bulk.c */
 void scenario_bulk_clean(struct sim *sim);
 void scenario_bulk_lossy(struct sim *sim);

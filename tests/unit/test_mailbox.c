@@ -206,7 +206,7 @@ static void test_taken_and_confirmed_once_durable(void **state) {
     assert_int_equal(give(0, 1, &none), DROP_NONE); /* late parity begins nothing anew */
     assert_null(none.bytes);
     assert_int_equal(links.sent, 0);
-    mailbox_stored(mailbox, &mail.id, 0, clock_now);
+    mailbox_stored(mailbox, mail.tag, 0, clock_now);
     assert_int_equal(links.sent, 2);
     for (unsigned i = 0; i < 2; i++) {
         assert_int_equal(links.first[i], 5 + i);
@@ -221,9 +221,37 @@ static void test_silent_when_it_was_not_stored(void **state) {
     struct mail_deposit made = deposit(1000);
     struct mailbox_mail mail;
     assert_int_equal(give_all(&made, &mail), DROP_NONE);
-    mailbox_stored(mailbox, &mail.id, -ENOSPC, clock_now);
+    mailbox_stored(mailbox, mail.tag, -ENOSPC, clock_now);
     assert_int_equal(links.sent, 0);
     assert_int_equal(mailbox_refused(mailbox), 1);
+}
+
+/* One mail under two deposits, and the second is refused while the store reads the first one's bytes. */
+static void test_each_deposit_of_one_mail_ends_by_itself(void **state) {
+    (void)state;
+    static uint8_t stored[MAIL_BLOB_MAX];
+    struct mail_deposit made = deposit(sizeof stored);
+    struct mailbox_mail first, second;
+    assert_int_equal(give_all(&made, &first), DROP_NONE);
+    made.replies[0].first = 7;
+    made.replies[1].first = 8;
+    assert_int_equal(give_all(&made, &second), DROP_NONE);
+    assert_memory_equal(&first.id, &second.id, sizeof first.id);
+    assert_int_not_equal(first.tag, second.tag);
+    mailbox_stored(mailbox, second.tag, -EDQUOT, clock_now);
+    assert_int_equal(links.sent, 0);
+    assert_int_equal(mailbox_refused(mailbox), 1);
+    memcpy(stored, first.bytes,
+           sizeof stored); /* as the store does, at any time until it is done */
+    assert_memory_equal(stored, blob, sizeof stored);
+    mailbox_stored(mailbox, second.tag, 0, clock_now); /* of none: nothing is done */
+    mailbox_stored(mailbox, 0, 0, clock_now);
+    assert_int_equal(links.sent, 0);
+    mailbox_stored(mailbox, first.tag, 0, clock_now);
+    assert_int_equal(links.sent, 2);
+    assert_int_equal(links.first[0], 5); /* the one that was stored is told, not the other */
+    assert_int_equal(links.first[1], 6);
+    assert_int_equal(budget.held[BUDGET_MAILBOX], 0);
 }
 
 static void must_refuse(const struct mail_deposit *made, enum drop expected) {
@@ -242,7 +270,7 @@ static void test_only_for_those_who_name_us(void **state) {
     must_refuse(&made, DROP_UNKNOWN); /* nobody knows the recipient */
     know(old_bytes, old_length);
     assert_int_equal(give_all(&made, &mail), DROP_NONE); /* the directory does */
-    mailbox_stored(mailbox, &mail.id, 0, clock_now);
+    mailbox_stored(mailbox, mail.tag, 0, clock_now);
     know(new_bytes, new_length);
     made.descriptor_length = old_length;
     must_refuse(&made, DROP_UNKNOWN); /* it did once */
@@ -268,11 +296,11 @@ static void test_signatures_are_rationed(void **state) {
     struct mailbox_mail mail;
     share_init(&share, 10); /* one in a window */
     assert_int_equal(give_all(&made, &mail), DROP_NONE);
-    mailbox_stored(mailbox, &mail.id, 0, clock_now);
+    mailbox_stored(mailbox, mail.tag, 0, clock_now);
     must_refuse(&made, DROP_LIMIT);
     know(old_bytes, old_length);
     assert_int_equal(give_all(&made, &mail), DROP_NONE);
-    mailbox_stored(mailbox, &mail.id, 0, clock_now);
+    mailbox_stored(mailbox, mail.tag, 0, clock_now);
 }
 
 static void test_time(void **state) {
@@ -284,7 +312,7 @@ static void test_time(void **state) {
     made.expires_ms = UINT64_MAX;
     assert_int_equal(give_all(&made, &mail), DROP_NONE);
     assert_int_equal(mail.expires.us, wall.us + INT64_C(24) * MAIL_DAYS_MAX * US_PER_HOUR);
-    mailbox_stored(mailbox, &mail.id, 0, clock_now);
+    mailbox_stored(mailbox, mail.tag, 0, clock_now);
 }
 
 static void test_shards_that_do_not_agree(void **state) {
@@ -455,6 +483,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         TEST(test_taken_and_confirmed_once_durable),
         TEST(test_silent_when_it_was_not_stored),
+        TEST(test_each_deposit_of_one_mail_ends_by_itself),
         TEST(test_only_for_those_who_name_us),
         TEST(test_signatures_are_rationed),
         TEST(test_time),

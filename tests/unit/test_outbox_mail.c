@@ -319,19 +319,23 @@ static void test_a_bounded_number_at_once(void **state) {
 
 static uint8_t mail_bytes[SHARE];
 
-static int keep(uint8_t number, size_t length) {
-    struct outbox_mail mail = {.id = {{number}},
+static int keep_as(uint64_t tag, uint8_t number, size_t length) {
+    struct outbox_mail mail = {.tag = tag,
+                               .id = {{number}},
                                .recipient = fake_identities[1].id,
                                .expires = {wall_now().us + US_PER_HOUR},
                                .bytes = mail_bytes,
                                .length = length};
     return outbox_deposit(outbox, &mail, QUOTA, wall_now());
 }
+static int keep(uint8_t number, size_t length) {
+    return keep_as(number, number, length);
+}
 static int kept(uint8_t number) {
-    struct message_id id;
+    uint64_t tag;
     int error;
-    assert_true(outbox_deposit_done(outbox, &id, &error));
-    assert_int_equal(id.bytes[0], number);
+    assert_true(outbox_deposit_done(outbox, &tag, &error));
+    assert_int_equal(tag, number);
     return error;
 }
 
@@ -346,9 +350,9 @@ static void test_kept_within_the_share_of_a_recipient(void **state) {
     assert_int_equal(keep(2, SHARE - 1000 - 2 * OUTBOX_MAIL_COST), 0);
     assert_int_equal(outbox_mail_held(outbox, &bytes), 2);
     assert_int_equal(bytes, SHARE);
-    struct message_id id;
+    uint64_t tag;
     int error;
-    assert_false(outbox_deposit_done(outbox, &id, &error)); /* nothing is durable yet */
+    assert_false(outbox_deposit_done(outbox, &tag, &error)); /* nothing is durable yet */
     give((struct store_result){0});
     assert_int_equal(kept(1), 0);
     give((struct store_result){.error = -ENOSPC});
@@ -359,6 +363,22 @@ static void test_kept_within_the_share_of_a_recipient(void **state) {
     assert_int_equal(effects.n_ops, 0);
     assert_int_equal(kept(1), 0);
     assert_int_equal(keep(1, 999), -EEXIST);
+}
+
+static void test_each_deposit_of_one_mail_is_told_of(void **state) {
+    (void)state;
+    assert_int_equal(keep_as(1, 9, 1000), 0);
+    assert_int_equal(keep_as(2, 9, 1000), 0);
+    assert_int_equal(keep_as(3, 9, SHARE), -EDQUOT); /* at once, and of no other */
+    give((struct store_result){0});
+    assert_int_equal(kept(1), 0);
+    assert_int_equal(keep_as(4, 9, 1000), 0); /* it is there: overtakes the second */
+    assert_int_equal(kept(4), 0);
+    give((struct store_result){.existed = true});
+    assert_int_equal(kept(2), 0);
+    uint64_t bytes;
+    assert_int_equal(outbox_mail_held(outbox, &bytes), 1);
+    assert_int_equal(bytes, 1000 + OUTBOX_MAIL_COST);
 }
 
 static void test_mail_is_nobodys_message(void **state) {
@@ -426,6 +446,7 @@ int main(int argc, char **argv) {
         TEST(test_other_mailboxes_begin_anew),
         TEST(test_a_bounded_number_at_once),
         TEST(test_kept_within_the_share_of_a_recipient),
+        TEST(test_each_deposit_of_one_mail_is_told_of),
         TEST(test_mail_is_nobodys_message),
         TEST(test_what_expires_is_forgotten_and_makes_room),
         TEST(test_counts_what_was_there_at_start),
