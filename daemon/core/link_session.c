@@ -306,33 +306,39 @@ static bool make_place(struct links *links, const struct address *remote, bool p
         goes = oldest_unproven(links);
     if (!goes && proven)
         goes = oldest_of_fullest(links, own);
+    if (!goes)
+        return false;
     session_free(links, goes);
-    return goes;
+    return true;
 }
 
 static enum drop admit(struct links *links, const struct datagram *datagram, uint32_t minute,
                        struct mono now, struct wall wall, bool *ret_proven) {
     int64_t ours = wall_minute(links_corrected(links, wall));
+    const uint8_t *ephemeral = datagram->bytes + INIT_HEADER_LEN;
     bool proven = guard_cookie_is_good(&links->guard, &datagram->remote, datagram->bytes);
 
     if (minute > ours + 3 || minute + 3 < ours) {
         send_cookie(links, datagram, wall); /* it tells the time, and costs what any refusal does */
         return DROP_TIME;
     }
+    /* Before any token: else whoever has seen one, a member or not, draws on its sender's allowances by repeating it. */
+    if (guard_is_replay(&links->guard, ephemeral))
+        return DROP_REPLAY;
     if (proven && !guard_admit_proven(&links->guard, &datagram->remote, now))
         return DROP_LIMIT;
     if (!proven && !guard_admit(&links->guard, &datagram->remote, now)) {
         send_cookie(links, datagram, wall);
         return DROP_LIMIT;
     }
-    if (guard_is_replay(&links->guard, datagram->bytes + INIT_HEADER_LEN, minute))
-        return DROP_REPLAY;
     if (!make_place(links, &datagram->remote, proven)) {
         if (!proven) /* with a cookie there may be one */
             send_cookie(links, datagram, wall);
         links->counters.half_open_refused++;
         return DROP_LIMIT;
     }
+    /* Not those that were turned away: they would drive out, at any rate, what is worth remembering. */
+    guard_enter(&links->guard, ephemeral, proven);
     *ret_proven = proven;
     return DROP_NONE;
 }
