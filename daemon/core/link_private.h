@@ -113,6 +113,8 @@ struct session {
     struct address seen_as;
     struct mono started, opened, retry;
     unsigned tries, cookies;
+    unsigned failed
+        [2]; /* messages 2 since message 1 that were none: from the dialled ip, from elsewhere */
     bool has_cookie;
     uint8_t cookie[COOKIE_LEN], mac1[MAC_LEN];
     int64_t minute_shift_us; /* the other's clock as its cookie answer told it, less ours */

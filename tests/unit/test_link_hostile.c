@@ -356,6 +356,67 @@ static void test_turned_away_is_not_remembered(void **state) {
     assert_int_equal(receive(&world.ends[1], &init), DROP_REPLAY);
 }
 
+/* ---- Answers that are none ---- */
+
+static bool hold_answers(struct packet *packet) {
+    if (packet->bytes[0] == TYPE_RESPONSE)
+        caught = *packet;
+    return packet->bytes[0] != TYPE_RESPONSE;
+}
+
+/* Ten thousand to the dial under way, from so an address. Returns how many were worked on. */
+static uint64_t forge_answers(uint32_t index, const struct address *from) {
+    uint8_t secret[32] = {7};
+    struct packet forged = {.from = *from, .to = world.ends[0].address, .length = DATAGRAM_LEN};
+    struct wire_writer w = wire_writer(forged.bytes, sizeof forged.bytes);
+    wire_put_uint(&w, TYPE_RESPONSE, 1);
+    wire_put_uint(&w, LINK_VERSION, 1);
+    wire_put_uint(&w, 0, 6);
+    wire_put_uint(&w, index, 4);
+    crypto_scalarmult_base(wire_reserve(&w, 32), secret);
+    guard_mac1(&world.ends[1].links->guard, forged.bytes, DATAGRAM_LEN - MAC_LEN,
+               forged.bytes + DATAGRAM_LEN - MAC_LEN);
+    uint64_t before = world.ends[0].drops[DROP_AUTH];
+    for (unsigned k = 0; k < 10000; k++)
+        assert_int_not_equal(receive(&world.ends[0], &forged), DROP_NONE);
+    return world.ends[0].drops[DROP_AUTH] - before;
+}
+
+/* Dial, and let the answer wait; returns the dial's index. */
+static uint32_t dial_and_hold(void) {
+    caught.length = 0;
+    world.filter = hold_answers;
+    dial(0, 1);
+    struct wire_reader r = wire_reader(world.queue[0].bytes + 4, 4);
+    uint32_t index = (uint32_t)wire_get_uint(&r, 4);
+    run(US_PER_MS);
+    assert_int_equal(caught.length, DATAGRAM_LEN);
+    return index;
+}
+
+static void test_forged_answers_cost_little(void **state) {
+    (void)state;
+    struct address elsewhere = world.ends[2].address;
+    uint32_t index = dial_and_hold();
+    assert_in_range(forge_answers(index, &elsewhere), 1, 4);
+    assert_int_equal(receive(&world.ends[0], &caught), DROP_NONE); /* the true one is heard */
+    world.filter = NULL;
+    run(US_PER_S);
+    assert_int_equal(world.ends[0].ups, 1);
+}
+
+/* In the name of the dialled one they hide its answer, as losing it would, and the next try has another. */
+static void test_forged_answers_end_no_dial(void **state) {
+    (void)state;
+    uint32_t index = dial_and_hold();
+    assert_in_range(forge_answers(index, &world.ends[1].address), 1, 4);
+    assert_int_equal(receive(&world.ends[0], &caught), DROP_LIMIT);
+    world.filter = NULL;
+    run(US_PER_S);
+    assert_int_equal(world.ends[0].failures, 0);
+    assert_int_equal(world.ends[0].ups, 1);
+}
+
 /* That it was ourselves, or that somebody fell silent, is our own finding: it would make us bar an address, or look for a neighbour
  * that said goodbye. */
 static void test_our_own_findings_are_not_taken_from_the_wire(void **state) {
@@ -487,6 +548,8 @@ int main(void) {
         TEST(test_repeating_its_dial_keeps_nobody_out),
         TEST(test_nobody_makes_room_for_a_replay),
         TEST(test_turned_away_is_not_remembered),
+        TEST(test_forged_answers_cost_little),
+        TEST(test_forged_answers_end_no_dial),
         TEST(test_our_own_findings_are_not_taken_from_the_wire),
         TEST(test_roaming_needs_an_answer),
         TEST(test_copies_of_an_identity_are_told),
