@@ -1,6 +1,10 @@
 /* Threat: floods. Everything here is cheap, keyed, and of fixed size: what an outsider sends costs one BLAKE2b over 1.2 kB and
- * gets silence; what a member or a thief of the network key sends gets a cookie before it gets a Diffie-Hellman. */
+ * gets silence; what a member or a thief of the network key sends gets a cookie before it gets a Diffie-Hellman. What anybody
+ * repeats that he has seen takes nothing from whose it is: it is known before a token is taken, and nobody can choose a place in
+ * the table of those known. */
 #include "daemon/core/link_private.h"
+
+#include <assert.h>
 
 /* Handshakes worked on without a cookie: in all, and a source. A bootstrap node's burst after a power cut fits; a flood does not. */
 #define ALL_RATE 50
@@ -40,6 +44,7 @@ void guard_init(struct guard *guard, const uint8_t network_key[KEY_LEN],
     derive(guard->cookie_key, "p2pd cookie 1", network_key);
     derive(guard->psk, "p2pd psk 1", network_key);
     random_fill(random, guard->cookie_secret, sizeof guard->cookie_secret);
+    random_fill(random, guard->seen_key, sizeof guard->seen_key);
     guard->cookie_rotated = now;
     guard->all =
         (struct guard_bucket){.used = true, .updated_us = now.us, .tokens_milli = ALL_BURST * 1000};
@@ -131,16 +136,37 @@ bool guard_cookie_is_good(struct guard *guard, const struct address *source, con
     return false;
 }
 
-bool guard_is_replay(struct guard *guard, const uint8_t *ephemeral, int64_t minute) {
-    uint64_t key;
+/* The first of the places in which it may stand, and by what it is known there. */
+static size_t seen_at(const struct guard *guard, const uint8_t ephemeral[KEY_LEN],
+                      uint32_t *ret_tag) {
+    uint32_t hash[2];
 
-    memcpy(&key, ephemeral, sizeof key); /* uniform already, and mac1 vouches for its bytes */
-    size_t at = key % GUARD_SEEN;
-    if (guard->seen[at] == key && guard->seen_minute[at] == (uint32_t)minute)
-        return true;
-    guard->seen[at] = key;
-    guard->seen_minute[at] = (uint32_t)minute;
+    static_assert(sizeof hash == crypto_shorthash_BYTES, "two halves");
+    crypto_shorthash((uint8_t *)hash, ephemeral, KEY_LEN, guard->seen_key);
+    *ret_tag = hash[1] != 0 ? hash[1] : 1;
+    return hash[0] % (GUARD_SEEN / GUARD_WAYS) * GUARD_WAYS;
+}
+
+bool guard_is_replay(const struct guard *guard, const uint8_t ephemeral[KEY_LEN]) {
+    uint32_t tag;
+    size_t at = seen_at(guard, ephemeral, &tag);
+
+    /* In both: whoever repeats one that bore a cookie may do so without it. */
+    for (size_t way = 0; way < GUARD_WAYS; way++)
+        if (guard->seen[0][at + way].tag == tag || guard->seen[1][at + way].tag == tag)
+            return true;
     return false;
+}
+
+void guard_enter(struct guard *guard, const uint8_t ephemeral[KEY_LEN], bool proven) {
+    uint32_t tag;
+    struct guard_seen *ways = &guard->seen[proven][seen_at(guard, ephemeral, &tag)], *goes = ways;
+
+    guard->n_seen++;
+    for (size_t way = 1; way < GUARD_WAYS && goes->tag != 0; way++)
+        if (ways[way].tag == 0 || guard->n_seen - ways[way].entry > guard->n_seen - goes->entry)
+            goes = &ways[way];
+    *goes = (struct guard_seen){tag, guard->n_seen};
 }
 
 void guard_seal_cookie(const struct guard *guard, uint32_t receiver,

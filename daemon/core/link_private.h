@@ -40,14 +40,24 @@ struct guard_bucket {
 #define GUARD_SOURCES 256
 /* More places for those who answer where they say they are: to drain all of them takes as many times a source's rate. */
 #define GUARD_PROVEN 1024
+/* Messages 1 remembered, of either kind. At the rates at which they are admitted those without a cookie fill their table in 40 s,
+ * those of one source that has a cookie in 100 s: a recorded one is seldom new, and takes one token and one place then. */
 #define GUARD_SEEN 2048
+#define GUARD_WAYS 4
+struct guard_seen { /* small: it stands in locked memory */
+    uint32_t tag;   /* of the hash; 0: empty */
+    uint32_t entry; /* its number: the oldest of the ways gives way */
+};
 struct guard {
     uint8_t mac1_key[KEY_LEN], cookie_key[KEY_LEN], psk[KEY_LEN]; /* secrets: one network's */
     uint8_t cookie_secret[2][KEY_LEN];                            /* now, and the one before */
     struct mono cookie_rotated;
     struct guard_bucket all, sources[GUARD_SOURCES], proven[GUARD_PROVEN];
-    uint64_t seen[GUARD_SEEN]; /* ephemerals of message 1, direct-mapped by their own bits */
-    uint32_t seen_minute[GUARD_SEEN];
+    /* Ephemerals of message 1 by a keyed hash, so that nobody chooses whose place he takes; [1] of those that came with their
+     * cookie, which nobody overwrites who only sends. */
+    struct guard_seen seen[2][GUARD_SEEN];
+    uint8_t seen_key[crypto_shorthash_KEYBYTES];
+    uint32_t n_seen;
 };
 void guard_init(struct guard *guard, const uint8_t network_key[KEY_LEN],
                 const struct core_random *random, struct mono now);
@@ -66,8 +76,10 @@ void guard_cookie(struct guard *guard, unsigned which, const struct address *sou
                   uint8_t ret_cookie[COOKIE_LEN]);
 bool guard_cookie_is_good(struct guard *guard, const struct address *source, const uint8_t *init);
 void guard_rotate(struct guard *guard, const struct core_random *random, struct mono now);
-/* Has this ephemeral been seen in a message 1 lately? Enters it if not. */
-bool guard_is_replay(struct guard *guard, const uint8_t *ephemeral, int64_t minute);
+/* Was a message 1 with this ephemeral worked on lately? Only looks: what is asked of anybody's datagram changes nothing. */
+bool guard_is_replay(const struct guard *guard, const uint8_t ephemeral[KEY_LEN]);
+/* It is worked on now. */
+void guard_enter(struct guard *guard, const uint8_t ephemeral[KEY_LEN], bool proven);
 void guard_seal_cookie(const struct guard *guard, uint32_t receiver,
                        const uint8_t cookie[COOKIE_LEN], struct wall wall,
                        const uint8_t mac1[MAC_LEN], const struct core_random *random,
@@ -101,6 +113,8 @@ struct session {
     struct address seen_as;
     struct mono started, opened, retry;
     unsigned tries, cookies;
+    unsigned failed
+        [2]; /* messages 2 since message 1 that were none: from the dialled ip, from elsewhere */
     bool has_cookie;
     uint8_t cookie[COOKIE_LEN], mac1[MAC_LEN];
     int64_t minute_shift_us; /* the other's clock as its cookie answer told it, less ours */

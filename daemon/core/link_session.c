@@ -19,6 +19,8 @@
 #define HALF_OPEN_SOURCE_MAX                                                                       \
     16 /* of them from one source, of the proven and of the others: a few must not shut out the rest */
 #define COOKIES_MAX 3 /* cookie answers that one dial follows */
+#define FAILED_MAX                                                                                 \
+    4 /* messages 2 read in vain for each message 1: two may be the answers to our earlier tries */
 
 /* state -> states that may follow it */
 static const unsigned session_moves[SESSION_STATES] = {
@@ -105,6 +107,7 @@ void session_dial(struct links *links, struct session *session, struct mono now,
         effects_datagram(links->config.effects, &session->remote, &session->local, DATAGRAM_LEN);
 
     session_move(links, session, SESSION_DIALLING);
+    memset(session->failed, 0, sizeof session->failed);
     session->retry = mono_add(now, DIAL_RETRY_US << session->tries);
     session->tries++;
     links_arm(links, session->retry);
@@ -306,33 +309,39 @@ static bool make_place(struct links *links, const struct address *remote, bool p
         goes = oldest_unproven(links);
     if (!goes && proven)
         goes = oldest_of_fullest(links, own);
+    if (!goes)
+        return false;
     session_free(links, goes);
-    return goes;
+    return true;
 }
 
 static enum drop admit(struct links *links, const struct datagram *datagram, uint32_t minute,
                        struct mono now, struct wall wall, bool *ret_proven) {
     int64_t ours = wall_minute(links_corrected(links, wall));
+    const uint8_t *ephemeral = datagram->bytes + INIT_HEADER_LEN;
     bool proven = guard_cookie_is_good(&links->guard, &datagram->remote, datagram->bytes);
 
     if (minute > ours + 3 || minute + 3 < ours) {
         send_cookie(links, datagram, wall); /* it tells the time, and costs what any refusal does */
         return DROP_TIME;
     }
+    /* Before any token: else whoever has seen one, a member or not, draws on its sender's allowances by repeating it. */
+    if (guard_is_replay(&links->guard, ephemeral))
+        return DROP_REPLAY;
     if (proven && !guard_admit_proven(&links->guard, &datagram->remote, now))
         return DROP_LIMIT;
     if (!proven && !guard_admit(&links->guard, &datagram->remote, now)) {
         send_cookie(links, datagram, wall);
         return DROP_LIMIT;
     }
-    if (guard_is_replay(&links->guard, datagram->bytes + INIT_HEADER_LEN, minute))
-        return DROP_REPLAY;
     if (!make_place(links, &datagram->remote, proven)) {
         if (!proven) /* with a cookie there may be one */
             send_cookie(links, datagram, wall);
         links->counters.half_open_refused++;
         return DROP_LIMIT;
     }
+    /* Not those that were turned away: they would drive out, at any rate, what is worth remembering. */
+    guard_enter(&links->guard, ephemeral, proven);
     *ret_proven = proven;
     return DROP_NONE;
 }
@@ -388,13 +397,21 @@ static enum drop receive_response(struct links *links, const struct datagram *da
         return DROP_MAC;
     if (!session || session->state != SESSION_DIALLING)
         return DROP_UNKNOWN;
+    /* An exchange each, before anything says who sent it. Whoever knows our index could have us compute as fast as it sends. The
+     * answer may come from another address than was dialled, but such ones do not count against those that come from there. And
+     * the dial goes on: who can forge these only for a while is outlasted by the next try. */
+    unsigned *failed = &session->failed[!address_is_same_ip(&session->remote, &datagram->remote)];
+    if (*failed >= FAILED_MAX)
+        return DROP_LIMIT;
     enum drop drop =
         noise_read(&session_secrets(links, session)->noise, datagram->bytes + RESPONSE_HEADER_LEN,
                    DATAGRAM_LEN - RESPONSE_HEADER_LEN - MAC_LEN, payload, &length);
     if (drop == DROP_NONE)
         drop = get_payload(links, session, payload, length, wall, &introduction);
-    if (drop != DROP_NONE)
+    if (drop != DROP_NONE) {
+        ++*failed;
         return drop;
+    }
     session->remote_index = sender;
     session->local = datagram->local;
     session_move(links, session, SESSION_ANSWERED);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #define UNFINISHED_US (2 * US_PER_MINUTE) /* its replies are as old: no relay takes them any more */
+#define GROWTH_US (2 * US_PER_S)          /* a shard counts for so long */
 #define EXPIRE_MAX_US (INT64_C(24) * MAIL_DAYS_MAX * US_PER_HOUR)
 
 /* ---- Deposits ---- */
@@ -19,45 +20,70 @@ static void deposit_free(struct mailbox *mailbox, struct box_deposit *deposit) {
     free(deposit);
 }
 
-/* The oldest unfinished one goes, of one neighbour or (slot < 0) of all. False: there is none. */
-static bool evict_oldest(struct mailbox *mailbox, int slot) {
-    struct box_deposit *deposit;
+/* Shards of late, in thousandths: falls to nothing within some seconds in which none comes. What cannot be charged to a sender is
+ * told apart by what it goes on costing him: to begin deposits is one packet each, to keep up with one that grows is many. */
+static int64_t growth(const struct mailbox *mailbox, const struct box_deposit *deposit) {
+    int64_t elapsed = mailbox->now.us - deposit->grown.us;
+
+    return elapsed < GROWTH_US ? deposit->growth - deposit->growth * elapsed / GROWTH_US : 0;
+}
+
+static void grow(struct mailbox *mailbox, struct box_deposit *deposit) {
+    deposit->growth = growth(mailbox, deposit) + 1000;
+    deposit->grown = mailbox->now;
+}
+
+static unsigned count_slot(const struct mailbox *mailbox, unsigned slot) {
+    const struct box_deposit *deposit;
+    unsigned n = 0;
     TAILQ_FOREACH(deposit, &mailbox->unfinished, link)
-    if (slot < 0 || deposit->slot == (unsigned)slot) {
-        deposit_free(mailbox, deposit);
-        return true;
+    n += deposit->slot == slot;
+    return n;
+}
+
+/* What one neighbour brought and grows least; among equals the oldest. NULL: nothing unfinished of its. */
+static struct box_deposit *slowest_of(const struct mailbox *mailbox, unsigned slot) {
+    struct box_deposit *deposit, *slowest = NULL;
+    TAILQ_FOREACH(deposit, &mailbox->unfinished, link)
+    if (deposit->slot == slot && (!slowest || growth(mailbox, deposit) < growth(mailbox, slowest)))
+        slowest = deposit;
+    return slowest;
+}
+
+/* The neighbour that holds most gives way, with what grows least; one more is counted for `newcomer`. NULL: nothing is unfinished. */
+static struct box_deposit *slowest_of_fullest(const struct mailbox *mailbox, unsigned newcomer) {
+    struct box_deposit *deposit, *slowest = NULL;
+    unsigned most = 0;
+    TAILQ_FOREACH(deposit, &mailbox->unfinished, link) {
+        unsigned n = count_slot(mailbox, deposit->slot) + (deposit->slot == newcomer);
+        if (n < most || (n == most && growth(mailbox, deposit) >= growth(mailbox, slowest)))
+            continue;
+        most = n;
+        slowest = deposit;
     }
-    return false;
+    return slowest;
 }
 
 static bool evict(void *context) {
-    return evict_oldest(context, -1);
-}
-
-static void count_slot(const struct mailbox *mailbox, unsigned slot, unsigned *ret_n,
-                       size_t *ret_bytes) {
-    const struct box_deposit *deposit;
-    *ret_n = 0;
-    *ret_bytes = 0;
-    TAILQ_FOREACH(deposit, &mailbox->unfinished, link)
-    if (deposit->slot == slot) {
-        ++*ret_n;
-        *ret_bytes += deposit->room;
-    }
+    struct box_deposit *deposit = slowest_of_fullest(context, LINK_NONE);
+    if (!deposit)
+        return false;
+    deposit_free(context, deposit);
+    return true;
 }
 
 static bool make_room(struct mailbox *mailbox, unsigned slot, size_t room) {
-    unsigned n;
-    size_t bytes;
-    count_slot(mailbox, slot, &n, &bytes);
-    while (n > 0 && (n >= MAILBOX_DEPOSITS_MAX / MAILBOX_SHARE ||
-                     bytes + room > MAILBOX_BYTES_MAX / MAILBOX_SHARE)) {
-        evict_oldest(mailbox, (int)slot);
-        count_slot(mailbox, slot, &n, &bytes);
-    }
-    while (mailbox->n_deposits >= MAILBOX_DEPOSITS_MAX || mailbox->bytes + room > MAILBOX_BYTES_MAX)
-        if (!evict_oldest(mailbox, -1))
+    /* Of the largest as many fit as of any: it is enough to count them. */
+    static_assert(MAIL_SHARDS_MAX * MAIL_SHARD_DATA_MAX * MAILBOX_DEPOSITS_MAX <= MAILBOX_BYTES_MAX,
+                  "bytes");
+    if (count_slot(mailbox, slot) >= MAILBOX_DEPOSITS_MAX / MAILBOX_SHARE)
+        deposit_free(mailbox, slowest_of(mailbox, slot));
+    if (mailbox->n_deposits >= MAILBOX_DEPOSITS_MAX) {
+        struct box_deposit *deposit = slowest_of_fullest(mailbox, slot);
+        if (!deposit) /* all are being stored */
             return false;
+        deposit_free(mailbox, deposit);
+    }
     return budget_take(mailbox->config.budget, BUDGET_MAILBOX, room);
 }
 
@@ -83,6 +109,7 @@ static struct box_deposit *deposit_new(struct mailbox *mailbox, const struct mai
     TAILQ_INSERT_TAIL(&mailbox->unfinished, deposit, link);
     mailbox->n_deposits++;
     mailbox->bytes += room;
+    assert(mailbox->bytes <= MAILBOX_BYTES_MAX);
     return deposit;
 }
 
@@ -183,6 +210,7 @@ enum drop mailbox_shard(struct mailbox *mailbox, const uint8_t *payload, size_t 
                         struct mailbox_mail *ret_mail) {
     struct mail_shard shard;
     ret_mail->bytes = NULL;
+    mailbox->now = now;
     if (mailbox->config.size == 0)
         return DROP_UNKNOWN;
     enum drop drop = mail_shard_decode(payload, length, &shard);
@@ -203,6 +231,7 @@ enum drop mailbox_shard(struct mailbox *mailbox, const uint8_t *payload, size_t 
     memcpy(deposit->bytes + (size_t)deposit->arrived * shard.cut.length, shard.data,
            shard.cut.length);
     deposit->index[deposit->arrived++] = shard.index;
+    grow(mailbox, deposit);
     return deposit->arrived == shard.cut.k ? complete(mailbox, deposit, now, wall, ret_mail)
                                            : DROP_NONE;
 }
@@ -253,8 +282,8 @@ struct mailbox *mailbox_new(const struct mailbox_config *config) {
 void mailbox_free(struct mailbox *mailbox) {
     if (!mailbox)
         return;
-    while (evict_oldest(mailbox, -1))
-        continue;
+    while (!TAILQ_EMPTY(&mailbox->unfinished))
+        deposit_free(mailbox, TAILQ_FIRST(&mailbox->unfinished));
     while (!TAILQ_EMPTY(&mailbox->storing))
         deposit_free(mailbox, TAILQ_FIRST(&mailbox->storing));
     assert(mailbox->n_deposits == 0 && mailbox->bytes == 0);

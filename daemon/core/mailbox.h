@@ -4,10 +4,12 @@
  * node carries the word. Floor 9.
  *
  * Threat: anybody may deposit, in anybody's name, and cannot be charged for it. So unfinished deposits
- * are bounded in number and bytes, one neighbour may hold a quarter of both, mail is taken for nodes
- * alone that name us in a signed descriptor, and what is stored is bounded in all and for each
- * recipient. He may leave one mail under many ids at once; each of these deposits ends by its own tag,
- * for the store reads its bytes until then. Who keeps our mail is drawn by a secret: nobody can choose
+ * are bounded in number and bytes, one neighbour may hold a quarter of both, at the bound the one that
+ * holds most gives way, and of its what grows least: to begin deposits costs a packet each, and would
+ * else keep everybody's out. Mail is taken for nodes alone that name us in a signed descriptor, and what
+ * is stored is bounded in all and for each recipient. Anybody may leave one mail under many ids at once;
+ * each of these deposits ends by its own tag, for the store reads its bytes until then. Who keeps our
+ * mail is drawn by a secret: nobody can choose
  * to be the one. Implements p2pd-protocol(7) MAILBOXES. */
 #ifndef P2PD_MAILBOX_H
 #define P2PD_MAILBOX_H
@@ -19,9 +21,9 @@
 #include "daemon/core/share.h"
 
 #define MAILBOX_DEPOSITS_MAX                                                                       \
-    32 /* unfinished, or being stored; beyond it the oldest unfinished goes */
+    32 /* unfinished, or being stored; beyond it who holds most loses one */
 #define MAILBOX_BYTES_MAX (2u * 1024 * 1024)
-#define MAILBOX_SHARE 4 /* of both, one of so many parts from one neighbour */
+#define MAILBOX_SHARE 4 /* of the unfinished, one of so many parts from one neighbour */
 
 struct mailbox;
 struct mailbox_config {

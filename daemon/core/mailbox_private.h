@@ -19,6 +19,8 @@ struct box_deposit {
     bool storing;
     uint8_t index[SHARD_COUNT_MAX]; /* of the shards that arrived, in that order */
     unsigned arrived;
+    int64_t growth; /* as it was when `grown` */
+    struct mono grown;
     uint8_t *bytes;
     size_t room;
     /* Storing: */
@@ -35,6 +37,7 @@ struct box_chosen {
 struct mailbox {
     struct mailbox_config config;
     uint64_t self, refused, last_tag;
+    struct mono now;                         /* of the last shard */
     struct box_deposits unfinished, storing; /* oldest first */
     unsigned n_deposits;
     size_t bytes;

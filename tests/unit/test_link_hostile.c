@@ -256,6 +256,167 @@ static void test_proven_sources_share_the_places(void **state) {
     assert_int_equal(world.ends[2].ups, 1);
 }
 
+/* ---- What was seen comes again ---- */
+
+static struct packet recorded;
+static bool record_proven(struct packet *packet) {
+    if (packet->bytes[0] == TYPE_INIT && address_is_equal(&packet->from, &world.ends[2].address) &&
+        guard_cookie_is_good(&world.ends[1].links->guard, &packet->from, packet->bytes))
+        recorded = *packet;
+    return true;
+}
+
+static void part(void) {
+    for (unsigned slot = 0; slot < LINK_SLOTS; slot++)
+        if (links_at(world.ends[2].links, slot))
+            links_close(world.ends[2].links, slot, LINK_CLOSED_BYE, now());
+    settle(&world.ends[2]);
+    run(US_PER_MS);
+    world.ends[2].ups = 0;
+}
+
+/* End 2 dials under a flood in its name, and somebody sees its message 1. */
+static void record_a_dial(void) {
+    world.filter = record_proven;
+    recorded.length = 0;
+    spoof_for(5 * US_PER_S, the_victim);
+    dial(2, 1);
+    spoof_for(US_PER_S, the_victim);
+    assert_int_equal(recorded.length, DATAGRAM_LEN);
+    assert_int_equal(world.ends[2].ups, 1);
+    part();
+}
+
+/* Some 500 a second of what was recorded, in its name, and a hundred without a cookie. */
+static void repeat_for(int64_t for_us) {
+    struct packet again =
+        recorded; /* not what end 2 sends meanwhile: a copy under way lets it in */
+    for (int64_t until = world.now_us + for_us; world.now_us < until;) {
+        spoof_for(10 * US_PER_MS, the_victim);
+        for (unsigned k = 0; k < 5; k++)
+            receive(&world.ends[1], &again);
+    }
+}
+
+/* No key is needed for this, only to have seen one dial that went well. */
+static void test_repeating_its_dial_keeps_nobody_out(void **state) {
+    (void)state;
+    unsigned in = 0;
+    record_a_dial();
+    for (unsigned k = 0; k < 10; k++) {
+        repeat_for(2 * US_PER_S);
+        dial(2, 1);
+        repeat_for(4 * US_PER_S);
+        in += world.ends[2].ups;
+        part();
+    }
+    print_message("%u of 10 dials\n", in);
+    assert_int_equal(in, 10);
+    recorded.bytes[DATAGRAM_LEN - 1] ^= 1; /* without the cookie it is the same */
+    assert_int_equal(receive(&world.ends[1], &recorded), DROP_REPLAY);
+}
+
+/* A member who makes message 1 as he likes chooses nobody's place, and one that was turned away takes none. */
+static void test_nobody_makes_room_for_a_replay(void **state) {
+    struct guard *guard = &world.ends[1].links->guard;
+    (void)state;
+    record_a_dial();
+    for (unsigned k = 0; k < 1000; k++) { /* as many as are admitted in 20 s */
+        uint8_t ephemeral[KEY_LEN];
+        memcpy(ephemeral, recorded.bytes + INIT_HEADER_LEN, 8);
+        fill(NULL, ephemeral + 8, KEY_LEN - 8);
+        guard_enter(guard, ephemeral, true);
+        assert_true(guard_is_replay(guard, ephemeral));
+    }
+    assert_int_equal(receive(&world.ends[1], &recorded), DROP_REPLAY);
+    for (unsigned k = 0; k < 4 * GUARD_SEEN; k++) { /* and without cookies as many as one likes */
+        uint8_t ephemeral[KEY_LEN];
+        fill(NULL, ephemeral, sizeof ephemeral);
+        guard_enter(guard, ephemeral, false);
+    }
+    assert_int_equal(receive(&world.ends[1], &recorded), DROP_REPLAY);
+}
+
+static struct packet own_message_1(void) {
+    dial(0, 1);
+    struct packet init = world.queue[--world.n];
+    for (unsigned i = 0; i < SESSIONS_MAX; i++)
+        if (world.ends[0].links->sessions[i])
+            session_free(world.ends[0].links, world.ends[0].links->sessions[i]);
+    return init;
+}
+
+static void test_turned_away_is_not_remembered(void **state) {
+    (void)state;
+    flood(HELD, one_ipv4); /* its places are taken; four tokens are left */
+    struct packet init = own_message_1();
+    assert_int_equal(receive(&world.ends[1], &init), DROP_LIMIT);
+    run(6 * US_PER_S);
+    assert_int_equal(receive(&world.ends[1], &init), DROP_NONE);
+    assert_int_equal(receive(&world.ends[1], &init), DROP_REPLAY);
+}
+
+/* ---- Answers that are none ---- */
+
+static bool hold_answers(struct packet *packet) {
+    if (packet->bytes[0] == TYPE_RESPONSE)
+        caught = *packet;
+    return packet->bytes[0] != TYPE_RESPONSE;
+}
+
+/* Ten thousand to the dial under way, from so an address. Returns how many were worked on. */
+static uint64_t forge_answers(uint32_t index, const struct address *from) {
+    uint8_t secret[32] = {7};
+    struct packet forged = {.from = *from, .to = world.ends[0].address, .length = DATAGRAM_LEN};
+    struct wire_writer w = wire_writer(forged.bytes, sizeof forged.bytes);
+    wire_put_uint(&w, TYPE_RESPONSE, 1);
+    wire_put_uint(&w, LINK_VERSION, 1);
+    wire_put_uint(&w, 0, 6);
+    wire_put_uint(&w, index, 4);
+    crypto_scalarmult_base(wire_reserve(&w, 32), secret);
+    guard_mac1(&world.ends[1].links->guard, forged.bytes, DATAGRAM_LEN - MAC_LEN,
+               forged.bytes + DATAGRAM_LEN - MAC_LEN);
+    uint64_t before = world.ends[0].drops[DROP_AUTH];
+    for (unsigned k = 0; k < 10000; k++)
+        assert_int_not_equal(receive(&world.ends[0], &forged), DROP_NONE);
+    return world.ends[0].drops[DROP_AUTH] - before;
+}
+
+/* Dial, and let the answer wait; returns the dial's index. */
+static uint32_t dial_and_hold(void) {
+    caught.length = 0;
+    world.filter = hold_answers;
+    dial(0, 1);
+    struct wire_reader r = wire_reader(world.queue[0].bytes + 4, 4);
+    uint32_t index = (uint32_t)wire_get_uint(&r, 4);
+    run(US_PER_MS);
+    assert_int_equal(caught.length, DATAGRAM_LEN);
+    return index;
+}
+
+static void test_forged_answers_cost_little(void **state) {
+    (void)state;
+    struct address elsewhere = world.ends[2].address;
+    uint32_t index = dial_and_hold();
+    assert_in_range(forge_answers(index, &elsewhere), 1, 4);
+    assert_int_equal(receive(&world.ends[0], &caught), DROP_NONE); /* the true one is heard */
+    world.filter = NULL;
+    run(US_PER_S);
+    assert_int_equal(world.ends[0].ups, 1);
+}
+
+/* In the name of the dialled one they hide its answer, as losing it would, and the next try has another. */
+static void test_forged_answers_end_no_dial(void **state) {
+    (void)state;
+    uint32_t index = dial_and_hold();
+    assert_in_range(forge_answers(index, &world.ends[1].address), 1, 4);
+    assert_int_equal(receive(&world.ends[0], &caught), DROP_LIMIT);
+    world.filter = NULL;
+    run(US_PER_S);
+    assert_int_equal(world.ends[0].failures, 0);
+    assert_int_equal(world.ends[0].ups, 1);
+}
+
 /* That it was ourselves, or that somebody fell silent, is our own finding: it would make us bar an address, or look for a neighbour
  * that said goodbye. */
 static void test_our_own_findings_are_not_taken_from_the_wire(void **state) {
@@ -405,6 +566,11 @@ int main(void) {
         TEST(test_floods_in_all_names_keep_nobody_out),
         TEST(test_floods_in_its_name_do_not_hide_the_time),
         TEST(test_proven_sources_share_the_places),
+        TEST(test_repeating_its_dial_keeps_nobody_out),
+        TEST(test_nobody_makes_room_for_a_replay),
+        TEST(test_turned_away_is_not_remembered),
+        TEST(test_forged_answers_cost_little),
+        TEST(test_forged_answers_end_no_dial),
         TEST(test_our_own_findings_are_not_taken_from_the_wire),
         TEST(test_roaming_needs_an_answer),
         TEST(test_copies_of_an_identity_are_told),

@@ -371,6 +371,68 @@ static void test_unfinished_ones_are_bounded(void **state) {
     assert_int_equal(budget.held[BUDGET_MAILBOX], 0); /* and in time they go */
 }
 
+/* Deposits of 50 kB by way of `slot`, each within 300 ms and one a second, while others of one shard are begun by way of so many
+ * neighbours. Returns how many of 20 become complete. */
+static unsigned complete_among(unsigned slot, unsigned neighbours, unsigned a_second) {
+    unsigned n_complete = 0, turn = 0, owed = 0;
+    for (unsigned k = 0; k < 20; k++) {
+        struct mail_deposit made = deposit(50000);
+        struct mailbox_mail mail = {.bytes = NULL};
+        uint8_t id[PARCEL_ID_LEN];
+        cut_up(&made);
+        struct mail_cut honest = cut;
+        memcpy(id, deposit_id, sizeof id);
+        for (unsigned ms = 0, i = 0; ms < 1000; ms++) {
+            for (owed += a_second; owed >= 1000; owed -= 1000)
+                begin(1 + turn++ % neighbours, true);
+            cut = honest;
+            memcpy(deposit_id, id, sizeof id);
+            if (i < honest.k && ms >= i * 300 / honest.k) {
+                assert_int_equal(give(i++, slot, &mail), DROP_NONE);
+                n_complete += mail.bytes != NULL;
+                if (mail.bytes)
+                    mailbox_stored(mailbox, &mail.id, -ENOSPC, clock_now);
+            }
+            clock_now = mono_add(clock_now, US_PER_MS);
+        }
+    }
+    return n_complete;
+}
+
+/* Four neighbours hold all, and who is behind them is anybody; the longest queue drops. */
+static void test_four_neighbours_keep_nobody_out(void **state) {
+    (void)state;
+    for (unsigned a_second = 110; a_second <= 880; a_second *= 2)
+        assert_int_equal(complete_among(9, 4, a_second), 20);
+    assert_int_equal(complete_among(9, 16, 400), 20);
+}
+
+/* Nor is what grows driven out by what is only begun, where all come by one neighbour. */
+static void test_what_grows_stays(void **state) {
+    (void)state;
+    assert_int_equal(complete_among(1, 1, 100), 20);
+    assert_int_equal(complete_among(1, 1, 800), 20);
+}
+
+/* And what has stood still gives way to what begins. */
+static void test_what_stands_still_goes(void **state) {
+    (void)state;
+    struct mailbox_mail mail;
+    struct mail_deposit made = deposit(50000);
+    uint8_t still[PARCEL_ID_LEN];
+    cut_up(&made);
+    struct mail_cut still_cut = cut;
+    memcpy(still, deposit_id, sizeof still);
+    for (unsigned i = 0; i < 40; i++)
+        assert_int_equal(give(i, 1, &mail), DROP_NONE);
+    clock_now = mono_add(clock_now, 3 * US_PER_S);
+    for (unsigned i = 0; i < MAILBOX_DEPOSITS_MAX / MAILBOX_SHARE; i++)
+        begin(1, false);
+    cut = still_cut;
+    memcpy(deposit_id, still, sizeof still);
+    assert_int_equal(give(0, 1, &mail), DROP_NONE); /* no duplicate: it is gone */
+}
+
 /* ---- The choice ---- */
 
 static void fill_directory(void) {
@@ -489,6 +551,9 @@ int main(int argc, char **argv) {
         TEST(test_time),
         TEST(test_shards_that_do_not_agree),
         TEST(test_unfinished_ones_are_bounded),
+        TEST(test_four_neighbours_keep_nobody_out),
+        TEST(test_what_grows_stays),
+        TEST(test_what_stands_still_goes),
         TEST(test_chosen_are_volunteers_that_are_up),
         TEST(test_kept_while_they_live),
         TEST(test_the_same_after_a_restart_and_not_the_same_for_all),
