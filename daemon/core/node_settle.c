@@ -221,13 +221,25 @@ bool node_settle_vouched(const struct node *node, const struct node_id *id,
 
 /* ---- Clients go, the node ends ---- */
 
+/* The store has not heard of it, and nobody else knows it any more. */
+static void drop_upload(struct node *node, const struct request *request) {
+    struct store_op op = {.kind = STORE_UPLOAD_DROP};
+
+    if (request->kind != REQUEST_PUSH || !request->push.spool[0])
+        return;
+    memcpy(op.upload_drop.spool, request->push.spool, sizeof op.upload_drop.spool);
+    effects_store(node->effects, &op, OWNER_NODE, 0);
+}
+
 void node_settle_gone(struct node *node, uint64_t client) {
     struct node_settling *settling, *next;
 
     for (settling = TAILQ_FIRST(&node->settling); settling; settling = next) {
         next = TAILQ_NEXT(settling, link);
-        if (settling->request.client == client)
-            settling_free(node, settling);
+        if (settling->request.client != client)
+            continue;
+        drop_upload(node, &settling->request);
+        settling_free(node, settling);
     }
 }
 
