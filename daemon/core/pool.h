@@ -52,6 +52,9 @@ void pool_stored(struct pool *pool, const struct store_result *result, struct mo
 
 void pool_tick(struct pool *pool, struct mono now, struct wall wall);
 struct mono pool_next(const struct pool *pool);
+/* Did we choose this neighbour: was it drawn uniformly from the directory? Not one whom others told us of, nor one that was dialled to
+ * heal, to join, or as configured: those any member can be at will. */
+bool pool_has_drawn(const struct pool *pool, const struct link_view *link);
 unsigned pool_spares(const struct pool *pool);
 /* Addresses of configured peers, those of names included; of them: which turned out to be ourselves. */
 unsigned pool_peers(const struct pool *pool, unsigned *ret_self);

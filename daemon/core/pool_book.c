@@ -14,7 +14,7 @@ void book_deinit(struct book *book) {
     *book = (struct book){0};
 }
 
-struct contact *book_find(struct book *book, const struct address *address) {
+struct contact *book_find(const struct book *book, const struct address *address) {
     for (size_t i = 0; i < book->n; i++)
         if (address_is_equal(&book->contacts[i].address, address))
             return &book->contacts[i];

@@ -26,6 +26,7 @@ struct contact {
     unsigned failures;  /* dials in vain, one after the other */
     bool configured;    /* a peer's, whatever became of it */
     bool refused;       /* full, when last asked */
+    bool drawn;         /* we picked it from the directory, when last dialled */
     struct mono next;   /* not before */
     struct mono barred; /* disconnected by hand: not let in before, either */
     struct mono until;  /* a neighbour that fell silent is probed until then; else MONO_NEVER */
@@ -36,7 +37,7 @@ struct book {
 };
 
 void book_deinit(struct book *book);
-struct contact *book_find(struct book *book, const struct address *address);
+struct contact *book_find(const struct book *book, const struct address *address);
 /* Find or make; a wanted kind replaces a less wanted one. NULL: out of memory, full of better ones, or no address
  * that anybody can have (port 0). */
 struct contact *book_note(struct book *book, const struct address *address, enum contact_kind kind);

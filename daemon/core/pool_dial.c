@@ -1,5 +1,6 @@
 /* Whom the pool dials, and when. Threat: whoever fills our links owns our view. So nodes are drawn uniformly from the directory,
- * what others tell us is only tried where that offers nobody, and every address that does not answer is soon left alone. */
+ * what others tell us is only tried where that offers nobody, and every address that does not answer is soon left alone. Whom others
+ * can make us dial is no witness of ours: what was drawn is remembered. */
 #include "daemon/core/pool_private.h"
 
 #define DIALS_AT_ONCE 8
@@ -102,12 +103,27 @@ static struct contact *draw_from_book(struct pool *pool, enum contact_kind first
 static struct contact *draw_contact(struct pool *pool, bool introduced, bool join,
                                     struct mono now) {
     enum contact_kind last = introduced ? CONTACT_INTRODUCED : CONTACT_ANCHOR;
-    struct contact *contact = draw_from_book(pool, CONTACT_MANUAL, last, false, now);
-    if (!contact && directory_count(pool->config.directory) > 0)
-        contact = draw_from_directory(pool, join, now);
+    struct contact *told = draw_from_book(pool, CONTACT_MANUAL, last, false, now);
+    struct contact *contact = !told && directory_count(pool->config.directory) > 0
+                                  ? draw_from_directory(pool, join, now)
+                                  : NULL;
+    if (contact) {
+        contact->drawn = true;
+        return contact;
+    }
+    contact = told;
     if (!contact)
         contact = draw_from_book(pool, CONTACT_BOOTSTRAP, CONTACT_GOSSIPED, join, now);
+    if (contact)
+        contact->drawn = false;
     return contact;
+}
+
+bool pool_has_drawn(const struct pool *pool, const struct link_view *link) {
+    const struct contact *contact = book_find(&pool->book, &link->address);
+
+    return contact && contact->drawn && link->dialled && link->purpose == LINK_WANTED &&
+           !book_is_configured(contact);
 }
 
 static bool may_join(const struct pool *pool, const struct census *census, struct mono now) {

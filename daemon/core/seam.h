@@ -139,9 +139,10 @@ enum store_kind {
     STORE_CONVERSATIONS, /* a page of them, latest first */
     STORE_FORGET, /* of one peer: taken messages and finished sends, received files' entries (the files stay); tombstones stay. A slice: `more` wants it again */
     STORE_FILES,  /* a page of files, incoming, waiting, outgoing; or the one of an id */
-    STORE_FILE_TAKE, /* the client has its copy: delete ours, keep the tombstone. -ENOENT */
-    STORE_RULE_PUT,  /* what holds for a sender; RULE_NONE deletes it */
-    STORE_MAIL_KEY,  /* add a day's mail key; delete those of days before `oldest` */
+    STORE_FILE_TAKE,   /* the client has its copy: delete ours, keep the tombstone. -ENOENT */
+    STORE_RULE_PUT,    /* what holds for a sender; RULE_NONE deletes it */
+    STORE_MAIL_KEY,    /* add a day's mail key; delete those of days before `oldest` */
+    STORE_UPLOAD_DROP, /* a file of the spool that no message will have */
     STORE_CLOCK, /* what time it is, and whether the neighbours agree; what is not final moves along */
     STORE_SWEEP, /* forget taken messages, finished sends and tombstones that are over; unfinished inbound ones too */
 };
@@ -174,6 +175,9 @@ struct store_op {
             /* KIND_FILE: its name in the spool folder; the store takes it over if the result is 0 */
             char spool[SPOOL_NAME_MAX + 1];
         } out_put;
+        struct {
+            char spool[SPOOL_NAME_MAX + 1];
+        } upload_drop;
         struct {
             struct message_id id;
             enum message_state state;

@@ -205,6 +205,10 @@ static void apply_any(struct store_db *db, const struct store_op *op, struct sto
     case STORE_CLOCK:
         store_clock_put(db, op);
         break;
+    case STORE_UPLOAD_DROP:
+        if (db->files)
+            store_files_note(db->files, DEED_DROP_UPLOAD, NULL, op->upload_drop.spool);
+        break;
     case STORE_RULE_PUT:
         put_rule(db, &op->rule_put.id, op->rule_put.rule);
         if (op->rule_put.rule == RULE_BLOCK)

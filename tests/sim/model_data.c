@@ -568,6 +568,8 @@ int model_data_perform(struct model_data *data, const struct store_op *op,
     case STORE_CLOCK:
         clock_put(data, op);
         break;
+    case STORE_UPLOAD_DROP:
+        break;
     case STORE_RULE_PUT:
         rule_put(data, op);
         if (op->rule_put.rule == RULE_BLOCK)

@@ -458,6 +458,8 @@ const struct scenario scenarios[] = {
     {"shrink", "half die, then nine tenths of the rest", run_shrink},
     {"addresses", "messages by address, while others claim and confirm what is not so",
      scenario_addresses},
+    {"ports", "messages to IPs of which others claim ports", scenario_ports},
+    {"translator", "messages to the address of a node behind a translator", scenario_translator},
     {"equivocation", "a relay that gives every neighbour another key", scenario_equivocation},
     {"handed", "a relay whose handshakes carry another key for everybody", scenario_handed},
     {"leaps", "a relay that tells each neighbour of another version", scenario_leaps},

@@ -1,4 +1,4 @@
-/* link: daemon/core/pool daemon/core/pool_ask daemon/core/pool_book daemon/core/pool_dial daemon/core/path daemon/core/path_live daemon/core/path_spare daemon/core/directory daemon/core/directory_index daemon/core/directory_version daemon/core/directory_room daemon/core/directory_proof daemon/core/directory_resolve daemon/core/topology daemon/core/topology_draw daemon/core/effects daemon/core/onion daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/base proto/wire.pb-c shared/address daemon/core/path_silence */
+/* link: daemon/core/pool daemon/core/pool_ask daemon/core/pool_book daemon/core/pool_dial daemon/core/path daemon/core/path_live daemon/core/path_spare daemon/core/directory daemon/core/directory_index daemon/core/directory_version daemon/core/directory_room daemon/core/directory_proof daemon/core/directory_resolve daemon/core/directory_claims daemon/core/topology daemon/core/topology_draw daemon/core/effects daemon/core/onion daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/base proto/wire.pb-c shared/address daemon/core/path_silence */
 /* The pool over links that are a table here: what it lets in, whom it dials and whom it leaves alone. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -442,6 +442,50 @@ static void test_others_may_dial_too(void **state) {
     assert_int_equal(f.links.n_dialled, AIM / 2 + 2);
 }
 
+/* ---- Whom we chose ---- */
+
+/* The directory knows node i, at its address. */
+static struct node_id know(unsigned i) {
+    uint8_t seed[32] = {3, (uint8_t)i}, secret[32] = {4, (uint8_t)i}, bytes[DESCRIPTOR_MAX];
+    struct identity *identity = identity_new(seed, secret, &test_random);
+    struct descriptor descriptor = {
+        .sequence = (uint64_t)wall_ms(wall), .n_addresses = 1, .addresses = {address_of(i)}};
+    const struct directory_entry *entry;
+    enum drop drop;
+
+    identity_advance(identity, wall);
+    int length = descriptor_sign(&descriptor, identity, wall, bytes);
+    assert_int_equal(
+        directory_offer(f.directory, bytes, (size_t)length, f.now, wall, &entry, &drop),
+        DIRECTORY_NEWS);
+    struct node_id id = *identity_id(identity);
+    identity_free(identity);
+    return id;
+}
+
+/* Neighbours that others can bring about at will are no witnesses of ours, whoever dialled. */
+static void test_drawn_is_from_the_directory(void **state) {
+    struct address peer = address_of(1);
+    struct node_boot boot = {0};
+    (void)state;
+    know(2);
+    make_pool(&boot, &peer, 1);
+    run(2 * US_PER_S);
+    struct address drawn = address_of(2);
+    assert_true(dials_to(&peer) > 0 && dials_to(&drawn) > 0);
+    struct link_view *chosen = add_link(2, LINK_UP, true, LINK_WANTED);
+    assert_true(pool_has_drawn(f.pool, chosen));
+    assert_false(pool_has_drawn(f.pool, add_link(1, LINK_UP, true, LINK_WANTED))); /* configured */
+    assert_false(pool_has_drawn(f.pool, add_link(3, LINK_UP, true, LINK_WANTED))); /* unknown */
+    chosen->purpose = LINK_HEAL;
+    assert_false(pool_has_drawn(f.pool, chosen));
+    chosen->purpose = LINK_JOIN;
+    assert_false(pool_has_drawn(f.pool, chosen));
+    chosen->purpose = LINK_WANTED;
+    chosen->dialled = false;
+    assert_false(pool_has_drawn(f.pool, chosen));
+}
+
 int main(void) {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -458,6 +502,7 @@ int main(void) {
         TEST(test_port_0_is_nobodys),
         TEST(test_configured_peers_are_bounded),
         TEST(test_others_may_dial_too),
+        TEST(test_drawn_is_from_the_directory),
     };
     if (sodium_init() < 0)
         return 1;

@@ -438,6 +438,9 @@ static bool draw_other(struct pair *pair, struct store_op *op) {
     case STORE_SEQUENCE:
         op->sequence.sequence = below(pair, 100000);
         return true;
+    case STORE_UPLOAD_DROP: /* of a name that nobody has: what is left is alike */
+        snprintf(op->upload_drop.spool, sizeof op->upload_drop.spool, "none.up");
+        return true;
     case STORE_SWEEP:
         op->sweep.now = pair->wall;
         op->sweep.retention_us = 12 * US_PER_HOUR;
