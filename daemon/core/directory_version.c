@@ -111,9 +111,8 @@ void directory_found_two(struct directory *directory, struct record *record, con
 
 /* Keys that no descriptor could have had: a proof is not to outlive what it proves. */
 static bool is_timely(uint32_t until, struct wall wall) {
-    int64_t first = (int64_t)until - EPOCHS_PUBLISHED;
-
-    return !directory_has_ended(until, wall) && first * EPOCH_US - EPOCH_GRACE_US < wall.us;
+    return !directory_has_ended(until, wall) &&
+           directory_has_begun((int64_t)until - EPOCHS_PUBLISHED, wall);
 }
 
 static enum directory_outcome take_own(struct directory *directory, const struct proof *proof,

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "daemon/core/directory_version.h"
+#include "daemon/core/wirebuf.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -278,6 +279,43 @@ static void test_a_proof_of_the_future(void **state) {
     assert_int_equal(take(f, proof), DROP_NONE);
 }
 
+/* Of whatever hashes, as only the author can make them. */
+static void forge_proof(struct author *a, uint32_t until, uint8_t proof[PROOF_LEN]) {
+    static const char label[] = "p2pd descriptor 2";
+    uint8_t message[sizeof label - 1 + 8 + 4 + DESCRIPTOR_HASH_LEN];
+    struct descriptor_seal seals[2];
+
+    for (unsigned i = 0; i < 2; i++) {
+        struct wire_writer w = wire_writer(message, sizeof message);
+        seals[i].until = until;
+        memset(seals[i].hash, (int)(2 * until + i), DESCRIPTOR_HASH_LEN);
+        wire_put(&w, label, sizeof label - 1);
+        wire_put_uint(&w, 1, 8);
+        wire_put_uint(&w, until, 4);
+        wire_put(&w, seals[i].hash, DESCRIPTOR_HASH_LEN);
+        identity_sign(a->identity, message, sizeof message, seals[i].signature);
+    }
+    proof_write(&a->id, 1, &seals[0], &seals[1], proof);
+}
+
+/* Whose time does not fit a count of microseconds: nothing is computed of it. */
+static void test_a_proof_beyond_all_epochs(void **state) {
+    struct fixture *f = *state;
+    struct author *a = &f->nodes[0];
+    static const uint32_t beyond[] = {(uint32_t)EPOCH_MAX + 1, 2600000000, UINT32_MAX};
+    uint8_t proof[PROOF_LEN];
+
+    assert_int_equal(offer(f, a), DIRECTORY_NEWS);
+    for (unsigned i = 0; i < sizeof beyond / sizeof *beyond; i++) {
+        forge_proof(a, beyond[i], proof);
+        assert_int_equal(take(f, proof), DROP_MALFORMED);
+    }
+    forge_proof(a, EPOCH_MAX, proof);
+    assert_int_equal(take(f, proof), DROP_TIME);
+    forge_proof(a, EPOCH + EPOCHS_PUBLISHED, proof);
+    assert_int_equal(take(f, proof), DROP_NONE);
+}
+
 static void test_two_of_our_own(void **state) {
     struct fixture *f = *state;
     struct author *a = &f->nodes[0];
@@ -528,6 +566,7 @@ int main(void) {
         TEST(test_proofs),
         TEST(test_a_conviction_ends),
         TEST(test_a_proof_of_the_future),
+        TEST(test_a_proof_beyond_all_epochs),
         TEST(test_two_of_our_own),
         TEST(test_new_keys_settle),
         TEST(test_the_hours_keys_are_settled),
