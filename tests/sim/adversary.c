@@ -42,6 +42,10 @@ struct adversary {
         size_t length;
     } mails[MAILS];
     unsigned n_mails;
+    struct wall bent; /* 0: it tells the right time */
+    struct album *album;
+    bool has_framed;
+    uint8_t proof[PROOF_LEN]; /* if it has */
 };
 
 struct adversary *adversary_new(struct sim *sim, unsigned habits) {
@@ -53,6 +57,7 @@ struct adversary *adversary_new(struct sim *sim, unsigned habits) {
     adversary->pads = habits & HABIT_PADS;
     adversary->as = (unsigned)sim_below(sim, sim->n_hosts);
     adversary->at = (unsigned)sim_below(sim, sim->n_hosts);
+    adversary->album = habits & HABIT_FRAMES ? album_new() : NULL;
     return adversary;
 }
 
@@ -61,6 +66,8 @@ void adversary_free(struct adversary *adversary) {
         free(adversary->mails[i].bytes);
     if (adversary)
         crowd_free(adversary->crowd);
+    if (adversary)
+        album_free(adversary->album);
     free(adversary);
 }
 
@@ -80,6 +87,14 @@ void adversary_aim(struct adversary *adversary, unsigned as, unsigned at) {
 
 void adversary_keep(struct adversary *adversary, unsigned habits) {
     adversary->habits &= habits;
+}
+
+void adversary_bend_time(struct adversary *adversary, struct wall to) {
+    adversary->bent = to;
+}
+
+bool adversary_has_framed(const struct adversary *adversary) {
+    return adversary->has_framed;
 }
 
 unsigned adversary_habits(const struct adversary *adversary) {
@@ -442,6 +457,48 @@ void __wrap_links_flush(struct links *links, struct mono now) {
             remail(watch_sim(), host);
     }
     __real_links_flush(links, now);
+}
+
+/* ---- Handshakes ---- */
+
+/* The other's clock goes by the middle between its own time and this. It is dialled again over the link that there is: to the core a
+ * link that is suspect may be made anew. */
+__typeof__(links_finish) __wrap_links_finish, __real_links_finish;
+void __wrap_links_finish(struct links *links, uint32_t index, struct mono now, struct wall wall) {
+    struct sim_host *host = watch_host();
+    struct session *session = session_find(links, index);
+
+    if (!has_habit(host, HABIT_FRAMES) || !session) {
+        __real_links_finish(links, index, now, wall);
+        return;
+    }
+    struct link *link = link_of(links, &session->peer);
+    enum link_state state = link ? link->view.state : LINK_FREE;
+    if (link)
+        link->view.state = LINK_SUSPECT;
+    if (host->adversary->bent.us != 0)
+        wall.us += 2 * (host->adversary->bent.us - wall.us);
+    __real_links_finish(links, index, now, wall);
+    if (link)
+        link->view.state = state;
+}
+
+__typeof__(directory_offer) __wrap_directory_offer, __real_directory_offer;
+enum directory_outcome __wrap_directory_offer(struct directory *directory, const uint8_t *bytes,
+                                              size_t length, struct mono now, struct wall wall,
+                                              const struct directory_entry **ret_entry,
+                                              enum drop *ret_drop) {
+    struct sim_host *host = watch_host();
+
+    if (has_habit(host, HABIT_FRAMES) && !host->adversary->has_framed)
+        host->adversary->has_framed =
+            album_keep(host->adversary->album, bytes, length, host->adversary->proof);
+    enum directory_outcome outcome =
+        __real_directory_offer(directory, bytes, length, now, wall, ret_entry, ret_drop);
+    enum drop drop;
+    if (has_habit(host, HABIT_FRAMES) && host->adversary->has_framed)
+        (void)directory_take_proof(directory, host->adversary->proof, wall, &drop);
+    return outcome;
 }
 
 /* ---- Descriptors ---- */

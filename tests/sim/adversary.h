@@ -24,7 +24,11 @@ enum habit {
     HABIT_PADS = 1 << 14,     /* parcels of padding alone, to everybody */
     HABIT_REMAILS = 1 << 15,  /* the mail that it kept, again and again */
     HABIT_SCATTERS = 1 << 16, /* a new path for every packet, through neighbours to theirs */
-    HABITS = 1 << 17
+    /* Not for a chaos, which draws from those above: */
+    HABIT_FRAMES =
+        1
+        << 17, /* lies to whom it dials about the time, and keeps what it is shown of others' descriptors */
+    HABITS = 1 << 18
 };
 #define HABIT_COUNT 17
 
@@ -39,6 +43,11 @@ unsigned adversary_habits(const struct adversary *adversary);
  * poser, its neighbour, if not. */
 void adversary_pose(struct adversary *adversary, const struct node_id *poser,
                     const struct address *at);
+
+/* Whoever it dials from now on is to have this time, having no other neighbour; {0}: the right one. Has it been shown two descriptors
+ * of one sequence? Then it tells all. */
+void adversary_bend_time(struct adversary *adversary, struct wall to);
+bool adversary_has_framed(const struct adversary *adversary);
 
 /* A datagram that its core would send: does it go out? */
 bool adversary_lets_out(struct sim *sim, struct sim_host *host, const struct datagram *datagram);

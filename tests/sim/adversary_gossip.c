@@ -81,6 +81,55 @@ void equivocate_items(const struct node *node, uint64_t neighbour, uint8_t *item
     }
 }
 
+/* ---- What others signed ---- */
+
+#define ALBUM_MAX 512
+
+struct album {
+    struct {
+        struct node_id id;
+        uint64_t sequence;
+        struct descriptor_seal seal;
+    } pages[ALBUM_MAX];
+    unsigned n;
+};
+
+struct album *album_new(void) {
+    struct album *album = calloc(1, sizeof *album);
+    if (!album)
+        abort();
+    return album;
+}
+
+void album_free(struct album *album) {
+    free(album);
+}
+
+bool album_keep(struct album *album, const uint8_t *bytes, size_t length,
+                uint8_t ret_proof[PROOF_LEN]) {
+    struct descriptor descriptor;
+    struct descriptor_seal seal;
+
+    if (descriptor_open(bytes, length, &descriptor) != DROP_NONE)
+        return false;
+    proof_seal(bytes, length, &descriptor, &seal);
+    for (unsigned i = 0; i < album->n; i++) {
+        if (album->pages[i].sequence != descriptor.sequence ||
+            !node_id_is_equal(&album->pages[i].id, &descriptor.id))
+            continue;
+        if (memcmp(album->pages[i].seal.hash, seal.hash, sizeof seal.hash) == 0)
+            return false;
+        proof_write(&descriptor.id, descriptor.sequence, &album->pages[i].seal, &seal, ret_proof);
+        return true;
+    }
+    if (album->n < ALBUM_MAX) {
+        album->pages[album->n].id = descriptor.id;
+        album->pages[album->n].sequence = descriptor.sequence;
+        album->pages[album->n++].seal = seal;
+    }
+    return false;
+}
+
 /* ---- Many nodes of one member ---- */
 
 struct crowd *crowd_new(struct sim *sim, unsigned n) {

@@ -65,6 +65,7 @@ static const struct plan check_plan[] = {
     {"files", 12, 2},
     {"equivocation", 24, 2},
     {"succession", 24, 2},
+    {"framed", 12, 3},
     {"versions", 12, 1},
     {"wants", 12, 2},
     {"crowd", 24, 2},

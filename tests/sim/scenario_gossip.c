@@ -151,6 +151,63 @@ void scenario_succession(struct sim *sim) {
     push_some(sim, 20);
 }
 
+#define FRAMED 0u
+#define FRAMER 1u
+#define FRAME_CYCLES 100
+#define FRAME_AHEAD_US (5 * US_PER_MINUTE) /* beyond what a last sequence may be ahead */
+#define FRAME_DIAL_US (400 * US_PER_MS)
+#define FRAME_LATE_US (5 * US_PER_MS) /* a datagram on its way */
+
+static void dial_at(struct sim *sim, struct wall to) {
+    struct node *node = sim->hosts[FRAMER].node;
+    adversary_bend_time(sim->hosts[FRAMER].adversary, to);
+    links_dial(node->links, &sim->hosts[FRAMED].address, LINK_WANTED, node->now, node->machine);
+    sim_poke(sim, FRAMER);
+    sim_run(sim, FRAME_DIAL_US);
+}
+
+static unsigned convicted_of(const struct sim *sim, unsigned host) {
+    unsigned n = 0;
+    for (unsigned i = 0; i < sim->n_hosts; i++) {
+        const struct directory_entry *entry =
+            i == host
+                ? NULL
+                : directory_find(sim->hosts[i].node->directory, node_id(sim->hosts[host].node));
+        n += entry && entry->convicted;
+    }
+    return n;
+}
+
+/* A node's first neighbour has it sign at one time of its own choice again and again: two of one sequence would be a true proof against
+ * an honest node. */
+void scenario_framed(struct sim *sim) {
+    unsigned cycles = 0;
+
+    sim->hosts[FRAMER].adversary = adversary_new(sim, HABIT_FRAMES);
+    start_all(sim, 0, 2);
+    sim_run(sim, 10 * US_PER_S);
+    struct wall at = {sim->hosts[FRAMER].node->machine.us + FRAME_AHEAD_US - FRAME_LATE_US};
+    while (cycles++ < FRAME_CYCLES && !adversary_has_framed(sim->hosts[FRAMER].adversary)) {
+        dial_at(sim, at);
+        dial_at(sim, (struct wall){0});
+    }
+    if (adversary_has_framed(sim->hosts[FRAMER].adversary))
+        sim_violation(sim, "an honest node signed one sequence twice, at move %u of its clock",
+                      cycles);
+    dial_at(sim, (struct wall){0});
+    start_all(sim, 2, sim->n_hosts);
+    must_form(sim);
+    sim_run(sim, 10 * US_PER_S);
+    dial_at(sim, (struct wall){0});
+    sim_run(sim, 10 * US_PER_S);
+    property_holds(sim, PROPERTY_SCENARIO);
+    if (convicted_of(sim, FRAMED) > 0)
+        sim_violation(sim, "an honest node is convicted by %u of %u", convicted_of(sim, FRAMED),
+                      sim->n_hosts - 1);
+    if (!sim_versions_agree(sim, NULL))
+        sim_violation(sim, "nodes hold two versions of one sequence");
+}
+
 /* ---- Rates ---- */
 
 #define FLOOD_US (20 * US_PER_S)

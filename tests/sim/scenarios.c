@@ -459,6 +459,7 @@ const struct scenario scenarios[] = {
      scenario_addresses},
     {"equivocation", "a relay that gives every neighbour another key", scenario_equivocation},
     {"succession", "a relay that changes its key all the time", scenario_succession},
+    {"framed", "a node whose only neighbour moves its clock to and fro", scenario_framed},
     {"versions", "a member whose identities publish without end", scenario_versions},
     {"wants", "a member that asks for descriptors without end", scenario_wants},
     {"crowd", "a member with more identities than a directory holds", scenario_crowd},
