@@ -315,7 +315,8 @@ static bool is_old(const struct record *held, const struct descriptor *descripto
 /* The other version of a sequence that is held, its signature good. Is it the one to keep? */
 static bool take_second(struct directory *directory, struct record *held,
                         const struct descriptor *descriptor, const struct arrival *arrival) {
-    directory_found_two(directory, held, arrival->bytes, arrival->length, descriptor);
+    directory_found_two(directory, held, arrival->bytes, arrival->length, descriptor,
+                        arrival->wall);
     return memcmp(version_tag(arrival->bytes), held->entry.tag, VERSION_TAG_LEN) > 0;
 }
 

@@ -102,7 +102,7 @@ void directory_charge(const struct directory *directory, struct record *record, 
                       struct mono now);
 /* Two versions of one sequence, the one held and this, whose signature is good. */
 void directory_found_two(struct directory *directory, struct record *record, const uint8_t *bytes,
-                         size_t length, const struct descriptor *descriptor);
+                         size_t length, const struct descriptor *descriptor, struct wall wall);
 /* The proof is forgotten; what the node says of itself counts again. */
 void directory_absolve(struct directory *directory, struct record *record);
 

@@ -1,4 +1,4 @@
-/* What the two halves of gossip share: gossip_want.c asks for what we lack, gossip.c does the rest.
+/* What the parts of gossip share: gossip_want.c asks for what we lack, gossip_proof.c passes proofs on, gossip.c does the rest.
  * Nobody else includes this.
  *
  * A want is what was announced to us and is newer than what we hold. It is in the hands of one of
@@ -25,6 +25,8 @@ struct allowance {
     struct mono at;
 };
 
+void allowance_refill(struct allowance *allowance, int64_t rate, int64_t burst, struct mono now);
+
 /* Take a token that a refill has put there, if there is a whole one. */
 static inline bool allowance_take(struct allowance *allowance) {
     if (allowance->level < TOKEN)
@@ -46,10 +48,17 @@ struct want {
 };
 TAILQ_HEAD(want_list, want);
 
-/* Buckets still to be announced, and how far in the lowest of them we are. */
+/* Buckets still to be announced, which stands first, and how far in the first of them we are. */
 struct owed {
     uint8_t bits[DIRECTORY_BUCKETS / 8];
+    unsigned first;
     size_t skip;
+};
+
+/* Somebody against whom there is a proof that not all neighbours have. */
+struct untold {
+    uint64_t prefix;
+    uint32_t holders; /* they brought one */
 };
 
 struct neighbour {
@@ -58,6 +67,7 @@ struct neighbour {
     bool used, up;
     bool told_all, heard_all; /* the digest of everything that begins a link: sent, received */
     struct allowance newcomers, answering, asking, digests;
+    struct allowance proofs, proofs_told; /* its own part of those checked; told by digests */
     struct mono barred_until;
     int64_t patience_us; /* how long it is waited for */
     struct mono announce_due, digest_due, owed_due, answer_due,
@@ -92,6 +102,12 @@ struct gossip {
         int64_t level;
         struct mono at;
     } news;
+    struct {
+        struct allowance checked;
+        struct untold untold[GOSSIP_PROOFS_UNTOLD_MAX];
+        size_t n_untold;
+        struct mono due, told; /* MONO_NEVER: nothing to tell; when some were told last */
+    } proofs;
     struct neighbour neighbours[LINK_SLOTS];
 };
 
@@ -120,5 +136,13 @@ void want_ask(struct gossip *gossip, struct neighbour *neighbour, struct mono no
 void want_time_out(struct gossip *gossip, struct neighbour *neighbour, struct mono now);
 /* Those whose pace allows it are in somebody's hands from now on. */
 void want_unpace(struct gossip *gossip, struct mono now);
+
+/* gossip_proof.c. A frame of proofs came. */
+enum drop proofs_take(struct gossip *gossip, struct neighbour *from, const uint8_t *body,
+                      size_t length, struct mono now, struct wall wall);
+/* Tell what is due. */
+void proofs_tell(struct gossip *gossip, struct mono now);
+/* This place is another link's now. */
+void proofs_link_up(struct gossip *gossip, const struct neighbour *neighbour);
 
 #endif

@@ -89,6 +89,10 @@ void adversary_keep(struct adversary *adversary, unsigned habits) {
     adversary->habits &= habits;
 }
 
+void adversary_become(struct adversary *adversary, unsigned habits) {
+    adversary->habits = habits;
+}
+
 void adversary_bend_time(struct adversary *adversary, struct wall to) {
     adversary->bent = to;
 }
@@ -243,7 +247,8 @@ void adversary_go_on(struct sim *sim, unsigned i, unsigned habits, unsigned n) {
 void adversary_gossip(struct sim *sim, unsigned i, unsigned n) {
     struct adversary *adversary = sim->hosts[i].adversary;
 
-    if (!(adversary->habits & (HABIT_PUBLISHES | HABIT_CROWDS | HABIT_WANTS | HABIT_REKEYS)))
+    if (!(adversary->habits &
+          (HABIT_PUBLISHES | HABIT_CROWDS | HABIT_WANTS | HABIT_REKEYS | HABIT_PROVES)))
         return;
     adversary_crowd(adversary, CROWD_DEFAULT);
     adversary->gossiping = n;
@@ -325,6 +330,19 @@ static bool is_first_neighbour(const struct node *node, uint64_t prefix) {
     return node_neighbours(node, prefixes) > 0 && prefixes[0] == prefix;
 }
 
+/* Others to each neighbour. */
+static void prove(struct sim *sim, struct node *node, struct crowd *crowd, const uint64_t *to,
+                  size_t n, unsigned frames) {
+    uint8_t body[GOSSIP_PROOFS * PROOF_LEN];
+
+    for (; frames > 0; frames--) {
+        for (unsigned i = 0; i < GOSSIP_PROOFS; i++)
+            crowd_prove(crowd, node, body + i * PROOF_LEN);
+        links_send_frame(node->links, to[sim_below(sim, n)], FRAME_PROOF, body, sizeof body,
+                         node->now);
+    }
+}
+
 static void gossip_too_much(struct sim *sim, struct sim_host *host) {
     struct adversary *adversary = host->adversary;
     uint64_t prefixes[TOPOLOGY_DEGREE_MAX + 2];
@@ -334,6 +352,8 @@ static void gossip_too_much(struct sim *sim, struct sim_host *host) {
         crowd_publish(adversary->crowd, host->node, adversary->gossiping);
     if (adversary->habits & HABIT_REKEYS)
         rekey(host->node);
+    if (adversary->habits & HABIT_PROVES && n > 0)
+        prove(sim, host->node, adversary->crowd, prefixes, n, adversary->gossiping);
     for (size_t i = 0; i < n && adversary->habits & HABIT_WANTS; i++)
         ask_again(sim, host->node, prefixes[i], adversary->gossiping);
 }

@@ -28,7 +28,8 @@ enum habit {
     HABIT_FRAMES =
         1
         << 17, /* lies to whom it dials about the time, and keeps what it is shown of others' descriptors */
-    HABITS = 1 << 18
+    HABIT_PROVES = 1 << 18, /* against identities of its crowd, as many as there can be */
+    HABITS = 1 << 19
 };
 #define HABIT_COUNT 17
 
@@ -38,6 +39,8 @@ struct adversary *adversary_new(struct sim *sim, unsigned habits);
 void adversary_free(struct adversary *adversary);
 /* From now on it behaves, but for `habits`. */
 void adversary_keep(struct adversary *adversary, unsigned habits);
+/* From now on it has these. */
+void adversary_become(struct adversary *adversary, unsigned habits);
 unsigned adversary_habits(const struct adversary *adversary);
 /* It and its accomplices confirm to the network that `poser` is at an address: it says so of itself if it is the poser, and of the
  * poser, its neighbour, if not. */
@@ -54,7 +57,7 @@ bool adversary_lets_out(struct sim *sim, struct sim_host *host, const struct dat
 /* An onion packet that came: is it handled at all? */
 bool adversary_takes_onion(struct adversary *adversary, struct node *node, const uint8_t *packet);
 /* A burst of whatever it does of its own accord, or its part with other nodes' descriptors alone: so many identities of its crowd
- * publish, so many WANTs go to every neighbour. */
+ * publish, so many WANTs go to every neighbour, or so many frames of proofs to some. */
 void adversary_act(struct sim *sim, unsigned host);
 void adversary_gossip(struct sim *sim, unsigned host, unsigned n);
 /* It has so many identities (before it first acts; CROWD_DEFAULT else). */

@@ -18,7 +18,7 @@ struct member {
 struct crowd {
     struct sim *sim;
     struct member *members;
-    unsigned n, next;
+    unsigned n, next, proofs;
 };
 
 static uint8_t *find(uint8_t *bytes, size_t length, const uint8_t *what, size_t size) {
@@ -191,4 +191,24 @@ void crowd_publish(struct crowd *crowd, struct node *node, unsigned n) {
                                           &entry, &drop) == DIRECTORY_NEWS)
             gossip_offer_news(node->gossip, entry->prefix, 0, node->now);
     }
+}
+
+void crowd_prove(struct crowd *crowd, const struct node *node, uint8_t ret_proof[PROOF_LEN]) {
+    const struct member *member = &crowd->members[crowd->proofs % crowd->n];
+    uint32_t hours = crowd->proofs++ / crowd->n % EPOCHS_PUBLISHED,
+             until = (uint32_t)wall_epoch(node->wall) + 1 + hours;
+    struct descriptor_seal seals[2];
+    uint8_t message[MESSAGE_LEN];
+
+    for (unsigned i = 0; i < 2; i++) {
+        struct wire_writer w = wire_writer(message, MESSAGE_LEN);
+        seals[i].until = until;
+        memset(seals[i].hash, (int)(until * 2 + i), DESCRIPTOR_HASH_LEN);
+        wire_put(&w, label, LABEL_LEN);
+        wire_put_uint(&w, 1, 8);
+        wire_put_uint(&w, until, 4);
+        wire_put(&w, seals[i].hash, DESCRIPTOR_HASH_LEN);
+        crypto_sign_detached(seals[i].signature, NULL, message, sizeof message, member->secret);
+    }
+    proof_write(&member->id, 1, &seals[0], &seals[1], ret_proof);
 }

@@ -10,6 +10,8 @@ struct crowd; /* identities of one member */
 
 struct crowd *crowd_new(struct sim *sim, unsigned n);
 void crowd_free(struct crowd *crowd);
+/* The next proof against one of them: all of one end, then all of the next, an hour later. */
+void crowd_prove(struct crowd *crowd, const struct node *node, uint8_t ret_proof[PROOF_LEN]);
 /* The next `n` of them publish through this node, which announces them as any news. */
 void crowd_publish(struct crowd *crowd, struct node *node, unsigned n);
 bool crowd_has(const struct crowd *crowd, uint64_t prefix);

@@ -67,6 +67,7 @@ static const struct plan check_plan[] = {
     {"succession", 24, 2},
     {"framed", 12, 3},
     {"versions", 12, 1},
+    {"proofs", 12, 2},
     {"wants", 12, 2},
     {"crowd", 24, 2},
     {"spoofed", 8, 3},

@@ -461,6 +461,7 @@ const struct scenario scenarios[] = {
     {"succession", "a relay that changes its key all the time", scenario_succession},
     {"framed", "a node whose only neighbour moves its clock to and fro", scenario_framed},
     {"versions", "a member whose identities publish without end", scenario_versions},
+    {"proofs", "a member that proves its identities to be false without end", scenario_proofs},
     {"wants", "a member that asks for descriptors without end", scenario_wants},
     {"crowd", "a member with more identities than a directory holds", scenario_crowd},
     {"promises", "members that begin many long messages and finish none", scenario_promises},
