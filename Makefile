@@ -115,7 +115,7 @@ $(B)/libp2pd-core.a: $(CORE)
 	$(Q)rm -f $@ && ar rcs $@ $^
 # Signature checks are remembered, and packets watched where the core opens them: see tests/sim.
 WRAPPED := crypto_sign_verify_detached crypto_scalarmult crypto_scalarmult_base onion_build onion_peel node_onion relay_packet links_flush links_send_frame \
-	descriptor_sign parcel_seal outbox_deposit links_finish directory_outbid
+	descriptor_sign parcel_seal outbox_deposit links_finish directory_outbid directory_offer
 $(B)/sim: $(SIM) $(B)/libp2pd-core.a $(call objects,daemon/io/workers.c shared/address.c shared/file_name.c shared/text.c)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LINK) $(LDFLAGS) $(WRAPPED:%=-Wl$(comma)--wrap=%) -o $@ $^ $(LIBS)

@@ -65,7 +65,7 @@ static bool is_zero(const uint8_t key[KEY_LEN]) {
 static bool keys_are_valid(const struct descriptor *descriptor) {
     if (is_zero(descriptor->id.bytes) || is_zero(descriptor->link_key))
         return false;
-    if (descriptor->n_epochs == 0 || descriptor->first_epoch > INT32_MAX - EPOCHS_PUBLISHED)
+    if (descriptor->n_epochs == 0 || descriptor->first_epoch > EPOCH_MAX - EPOCHS_PUBLISHED)
         return false;
     for (size_t i = 0; i < descriptor->n_epochs; i++)
         if (is_zero(descriptor->routing_keys[i]))

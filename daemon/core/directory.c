@@ -243,12 +243,17 @@ bool directory_is_full(const struct directory *directory) {
 
 /* ---- Entering ---- */
 
+/* Epochs are compared, not their times: in microseconds what others send as an epoch does not fit. */
 bool directory_has_ended(uint32_t until, struct wall wall) {
-    return until * EPOCH_US + EPOCH_GRACE_US <= wall.us;
+    return until <= wall_epoch((struct wall){wall.us - EPOCH_GRACE_US});
+}
+
+bool directory_has_begun(int64_t epoch, struct wall wall) {
+    return epoch <= wall_epoch((struct wall){wall.us + EPOCH_GRACE_US - 1});
 }
 
 static bool is_current(const struct descriptor *descriptor, struct wall wall) {
-    return descriptor->first_epoch * EPOCH_US - EPOCH_GRACE_US < wall.us &&
+    return directory_has_begun(descriptor->first_epoch, wall) &&
            !directory_has_ended(descriptor->first_epoch + descriptor->n_epochs, wall);
 }
 
@@ -310,7 +315,8 @@ static bool is_old(const struct record *held, const struct descriptor *descripto
 /* The other version of a sequence that is held, its signature good. Is it the one to keep? */
 static bool take_second(struct directory *directory, struct record *held,
                         const struct descriptor *descriptor, const struct arrival *arrival) {
-    directory_found_two(directory, held, arrival->bytes, arrival->length, descriptor);
+    directory_found_two(directory, held, arrival->bytes, arrival->length, descriptor,
+                        arrival->wall);
     return memcmp(version_tag(arrival->bytes), held->entry.tag, VERSION_TAG_LEN) > 0;
 }
 

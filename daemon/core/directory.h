@@ -227,7 +227,7 @@ size_t directory_vouched(const struct directory *directory, const struct address
 
 /* Digest of each of 256 buckets (by the first byte of the id) over self and live entries received before `before`
  * (MONO_NEVER: all, at no cost): the XOR of the first 32 bits of their versions' tags, a convicted one's changed by a hash of
- * (prefix, until). */
+ * its prefix. */
 void directory_digest(const struct directory *directory, struct mono before,
                       uint32_t ret_digest[DIRECTORY_BUCKETS]);
 /* Visit the live entries (and self) of a bucket. Stops when visit returns false. `proof` (PROOF_LEN): NULL if it is not convicted. */

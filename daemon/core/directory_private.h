@@ -82,8 +82,9 @@ struct directory {
 /* directory.c. An entry's part in digests and counts is taken away before what it is of changes, and added after. */
 void directory_count_entry(struct directory *directory, const struct record *record, bool add);
 void directory_forget(struct directory *directory, struct record *record);
-/* Whose keys end with this epoch: have they? */
+/* Keys that end when this epoch begins: have they ended? Keys of this epoch: may they be used? Both with 3 min of grace. */
 bool directory_has_ended(uint32_t until, struct wall wall);
+bool directory_has_begun(int64_t epoch, struct wall wall);
 /* NULL: no memory. */
 struct acquaintance *directory_acquaintance(struct record *record);
 
@@ -103,7 +104,7 @@ void directory_charge(const struct directory *directory, struct record *record, 
                       struct mono now);
 /* Two versions of one sequence, the one held and this, whose signature is good. */
 void directory_found_two(struct directory *directory, struct record *record, const uint8_t *bytes,
-                         size_t length, const struct descriptor *descriptor);
+                         size_t length, const struct descriptor *descriptor, struct wall wall);
 /* The proof is forgotten; what the node says of itself counts again. */
 void directory_absolve(struct directory *directory, struct record *record);
 

@@ -44,6 +44,8 @@ enum drop proof_read(const uint8_t bytes[PROOF_LEN], struct proof *ret_proof) {
     ret_proof->sequence = wire_get_uint(&r, 8);
     get_seal(&r, &ret_proof->seals[0]);
     get_seal(&r, &ret_proof->seals[1]);
+    if (ret_proof->seals[0].until > EPOCH_MAX || ret_proof->seals[1].until > EPOCH_MAX)
+        return DROP_MALFORMED; /* no descriptor has such keys */
     return memcmp(ret_proof->seals[0].hash, ret_proof->seals[1].hash, DESCRIPTOR_HASH_LEN) < 0
                ? DROP_NONE
                : DROP_MALFORMED;

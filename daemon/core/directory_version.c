@@ -2,7 +2,8 @@
  * the pace at which versions are taken.
  *
  * Threat: a relay that gives each neighbour other keys learns from the key under which a packet comes in which region its sender is.
- * Two versions of one sequence convict it wherever they meet. Versions in a row do not, so nobody is sent through keys that we have not
+ * Two versions of one sequence convict it wherever they meet; the first proof that comes is kept until its end, for a node can make as
+ * many against itself as it likes, and each would go through the whole network. Versions in a row do not, so nobody is sent through keys that we have not
  * held for some seconds, while the ones before would tell us from others: what is new everywhere by then says nothing of where it
  * came first. News goes no faster than the pace of its node lets it, and whoever has spent that at some nodes and not at others holds it
  * up between them for a pace's interval: changed keys wait for so long more. Nor does a handshake take a node's last token, else it could
@@ -16,15 +17,15 @@
 
 /* ---- Proofs ---- */
 
-static uint32_t part_of_proof(uint64_t prefix, uint32_t until) {
-    static const char label[] = "p2pd proof 1";
-    uint8_t input[sizeof label - 1 + 12], out[crypto_generichash_BYTES_MIN];
+/* Of whatever proof: nodes that were shown different ones agree all the same. */
+static uint32_t part_of_proof(uint64_t prefix) {
+    static const char label[] = "p2pd proof 2";
+    uint8_t input[sizeof label - 1 + 8], out[crypto_generichash_BYTES_MIN];
     struct wire_writer w = wire_writer(input, sizeof input);
     struct wire_reader r = wire_reader(out, sizeof out);
 
     wire_put(&w, label, sizeof label - 1);
     wire_put_uint(&w, prefix, 8);
-    wire_put_uint(&w, until, 4);
     crypto_generichash(out, sizeof out, input, sizeof input, NULL, 0);
     return (uint32_t)wire_get_uint(&r, 4);
 }
@@ -37,8 +38,7 @@ uint32_t directory_digest_part(const struct record *record) {
     const struct directory_entry *entry = &record->entry;
     uint32_t part = directory_tag_part(entry->tag);
 
-    return entry->convicted ? part ^ part_of_proof(entry->prefix, entry->acquaintance->proof_until)
-                            : part;
+    return entry->convicted ? part ^ part_of_proof(entry->prefix) : part;
 }
 
 /* What it says of itself, or nothing. */
@@ -90,13 +90,15 @@ void directory_absolve(struct directory *directory, struct record *record) {
     directory_count_entry(directory, record, true);
 }
 
-/* Does this go beyond what is known of it? */
-static bool adds(const struct record *record, uint32_t until) {
-    return !record->entry.convicted || record->entry.acquaintance->proof_until < until;
+/* Does this go beyond what is held against it? Not while that has more than an hour to go: two an hour and node are enough. */
+static bool adds(const struct record *record, uint32_t until, struct wall wall) {
+    uint32_t held = record->entry.convicted ? record->entry.acquaintance->proof_until : 0;
+
+    return until > held && held <= wall_epoch(wall) + 1;
 }
 
 void directory_found_two(struct directory *directory, struct record *record, const uint8_t *bytes,
-                         size_t length, const struct descriptor *descriptor) {
+                         size_t length, const struct descriptor *descriptor, struct wall wall) {
     const struct directory_entry *entry = &record->entry;
     struct descriptor_seal held, other;
     struct descriptor first;
@@ -106,7 +108,7 @@ void directory_found_two(struct directory *directory, struct record *record, con
     proof_seal(entry->bytes, entry->length, &first, &held);
     proof_seal(bytes, length, descriptor, &other);
     uint32_t until = held.until > other.until ? held.until : other.until;
-    if (!adds(record, until) || memcmp(held.hash, other.hash, sizeof held.hash) == 0)
+    if (!adds(record, until, wall) || memcmp(held.hash, other.hash, sizeof held.hash) == 0)
         return; /* nothing new; or the same, signed twice */
     proof_write(&entry->id, entry->sequence, &held, &other, proof);
     (void)convict(directory, record, proof, until);
@@ -114,22 +116,33 @@ void directory_found_two(struct directory *directory, struct record *record, con
 
 /* Keys that no descriptor could have had: a proof is not to outlive what it proves. */
 static bool is_timely(uint32_t until, struct wall wall) {
-    int64_t first = (int64_t)until - EPOCHS_PUBLISHED;
-
-    return !directory_has_ended(until, wall) && first * EPOCH_US - EPOCH_GRACE_US < wall.us;
+    return !directory_has_ended(until, wall) &&
+           directory_has_begun((int64_t)until - EPOCHS_PUBLISHED, wall);
 }
 
-static enum directory_outcome take_own(struct directory *directory, const struct proof *proof,
-                                       enum drop *ret_drop) {
+static enum directory_outcome weigh(const struct directory *directory, const struct proof *proof,
+                                    struct wall wall, enum drop *ret_drop) {
+    const struct record *record = directory_record(directory, node_id_prefix(&proof->id));
     uint32_t until = proof_until(proof);
+    bool is_own = node_id_is_equal(&proof->id, &directory->id), is_new;
 
-    if (until <= directory->self.proof_until)
-        return DIRECTORY_OLD;
-    *ret_drop = proof_verify(proof);
+    *ret_drop = is_timely(until, wall) ? DROP_NONE : DROP_TIME;
+    if (*ret_drop == DROP_NONE && !is_own &&
+        (!record || !record->entry.live || !node_id_is_equal(&record->entry.id, &proof->id)))
+        *ret_drop = DROP_UNKNOWN;
     if (*ret_drop != DROP_NONE)
         return DIRECTORY_BAD;
-    directory->self.proof_until = until;
-    return DIRECTORY_OLD;
+    is_new = is_own ? until > directory->self.proof_until : adds(record, until, wall);
+    return is_new ? DIRECTORY_NEWS : DIRECTORY_OLD;
+}
+
+enum directory_outcome directory_weigh_proof(const struct directory *directory,
+                                             const uint8_t bytes[PROOF_LEN], struct wall wall,
+                                             enum drop *ret_drop) {
+    struct proof proof;
+
+    *ret_drop = proof_read(bytes, &proof);
+    return *ret_drop == DROP_NONE ? weigh(directory, &proof, wall, ret_drop) : DIRECTORY_BAD;
 }
 
 enum directory_outcome directory_take_proof(struct directory *directory,
@@ -138,31 +151,37 @@ enum directory_outcome directory_take_proof(struct directory *directory,
     struct proof proof;
 
     *ret_drop = proof_read(bytes, &proof);
-    if (*ret_drop == DROP_NONE && !is_timely(proof_until(&proof), wall))
-        *ret_drop = DROP_TIME;
     if (*ret_drop != DROP_NONE)
         return DIRECTORY_BAD;
-    if (node_id_is_equal(&proof.id, &directory->id))
-        return take_own(directory, &proof, ret_drop);
+    enum directory_outcome outcome = weigh(directory, &proof, wall, ret_drop);
+    if (outcome != DIRECTORY_NEWS)
+        return outcome;
+    *ret_drop = proof_verify(&proof);
+    if (*ret_drop != DROP_NONE)
+        return DIRECTORY_BAD;
+    if (node_id_is_equal(&proof.id, &directory->id)) {
+        directory->self.proof_until = proof_until(&proof);
+        return DIRECTORY_OLD; /* told to nobody by us */
+    }
     struct record *record = directory_record(directory, node_id_prefix(&proof.id));
-    if (!record || !record->entry.live || !node_id_is_equal(&record->entry.id, &proof.id))
-        *ret_drop = DROP_UNKNOWN;
-    else if (!adds(record, proof_until(&proof)))
-        return DIRECTORY_OLD;
-    else
-        *ret_drop = proof_verify(&proof);
-    if (*ret_drop == DROP_NONE && !convict(directory, record, bytes, proof_until(&proof)))
-        *ret_drop = DROP_LIMIT;
-    return *ret_drop == DROP_NONE ? DIRECTORY_NEWS : DIRECTORY_BAD;
+    if (convict(directory, record, bytes, proof_until(&proof)))
+        return DIRECTORY_NEWS;
+    *ret_drop = DROP_LIMIT;
+    return DIRECTORY_BAD;
 }
 
-bool directory_next_proof(struct directory *directory, uint8_t ret_bytes[PROOF_LEN]) {
+const uint8_t *directory_proof(const struct directory *directory, uint64_t prefix) {
+    const struct record *record = directory_record(directory, prefix);
+
+    return record && record->entry.convicted ? record->entry.acquaintance->proof : NULL;
+}
+
+bool directory_next_proof(struct directory *directory, uint64_t *ret_prefix) {
     while (directory->n_untold > 0) {
-        const struct record *record =
-            directory_record(directory, directory->untold[--directory->n_untold]);
-        if (!record || !record->entry.convicted)
+        uint64_t prefix = directory->untold[--directory->n_untold];
+        if (!directory_proof(directory, prefix))
             continue;
-        memcpy(ret_bytes, record->entry.acquaintance->proof, PROOF_LEN);
+        *ret_prefix = prefix;
         return true;
     }
     return false;

@@ -18,12 +18,19 @@
 #define PACE_BURST_SMALL 12
 #define PACE_BURST_LARGE 4
 
-/* A proof from anyone: NEWS if it convicts a node that we know, or does so for longer. */
+/* A proof from anyone, before its signatures are paid for: NEWS if it would convict a node that we know, or goes on where the proof that
+ * is held is about to end; OLD if it would change nothing. */
+enum directory_outcome directory_weigh_proof(const struct directory *directory,
+                                             const uint8_t bytes[PROOF_LEN], struct wall wall,
+                                             enum drop *ret_drop);
+/* The same with its signatures, and it is held. */
 enum directory_outcome directory_take_proof(struct directory *directory,
                                             const uint8_t bytes[PROOF_LEN], struct wall wall,
                                             enum drop *ret_drop);
-/* A proof that came or was found and has not been told to others; false: none. Beyond a few at once digests tell. */
-bool directory_next_proof(struct directory *directory, uint8_t ret_bytes[PROOF_LEN]);
+/* Somebody against whom a proof came or was found that has not been told to others; false: nobody. Beyond a few at once digests tell. */
+bool directory_next_proof(struct directory *directory, uint64_t *ret_prefix);
+/* The proof (PROOF_LEN) that is held against a node. NULL: none is. */
+const uint8_t *directory_proof(const struct directory *directory, uint64_t prefix);
 /* How many nodes have been convicted so far; and whether somebody has shown two versions of one sequence of ourselves: then our
  * identity is in use twice, and others do not route through us until those keys have ended. */
 uint64_t directory_convictions(const struct directory *directory);

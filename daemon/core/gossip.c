@@ -13,8 +13,7 @@
 #define OWED_FRAMES 8
 #define OWED_PACE_US (10 * US_PER_MS)
 
-static void allowance_refill(struct allowance *allowance, int64_t rate, int64_t burst,
-                             struct mono now) {
+void allowance_refill(struct allowance *allowance, int64_t rate, int64_t burst, struct mono now) {
     int64_t elapsed = now.us - allowance->at.us;
 
     if (elapsed > US_PER_HOUR)
@@ -150,9 +149,11 @@ void gossip_offer_news(struct gossip *gossip, uint64_t prefix, uint64_t from, st
     gossip->heard.holders = 0;
 }
 
-/* A frame of announcements, and one of the proofs against those that stand in it. */
+/* A frame of announcements, and one of the proofs against those that stand in it: as many as the neighbour is told in a while, for it
+ * takes no more in that. */
 struct page {
     struct wire_writer w, proofs;
+    struct allowance told;
     size_t skip, taken;
 };
 
@@ -164,12 +165,14 @@ static bool put_on_page(void *context, uint64_t prefix, const struct version *ve
         page->taken++;
         return true;
     }
+    if (page->told.level < TOKEN)
+        proof = NULL;
     if (wire_room(&page->w) < GOSSIP_ITEM_LEN || (proof && wire_room(&page->proofs) < PROOF_LEN)) {
         page->w.failed = true; /* there is more */
         return false;
     }
     put_item(&page->w, prefix, version);
-    if (proof)
+    if (proof && allowance_take(&page->told))
         wire_put(&page->proofs, proof, PROOF_LEN);
     page->taken++;
     return true;
@@ -177,7 +180,8 @@ static bool put_on_page(void *context, uint64_t prefix, const struct version *ve
 
 /* Fill a frame from the owed buckets; *owed moves on. */
 static void fill_page(const struct gossip *gossip, struct owed *owed, struct page *page) {
-    for (unsigned bucket = 0; bucket < DIRECTORY_BUCKETS; bucket++) {
+    for (unsigned i = 0; i < DIRECTORY_BUCKETS; i++) {
+        unsigned bucket = (owed->first + i) % DIRECTORY_BUCKETS;
         if (!(owed->bits[bucket / 8] & 1u << bucket % 8))
             continue;
         page->skip = owed->skip;
@@ -205,16 +209,19 @@ static void announce_owed(struct gossip *gossip, struct neighbour *neighbour, st
     uint8_t body[GOSSIP_ITEM_LEN * GOSSIP_ANNOUNCE_ITEMS], proofs[GOSSIP_PROOFS * PROOF_LEN];
 
     neighbour->owed_due = MONO_NEVER;
+    allowance_refill(&neighbour->proofs_told, GOSSIP_PROOF_RATE, GOSSIP_PROOF_BURST, now);
     for (int i = 0; i < OWED_FRAMES && is_owing(&neighbour->owed); i++) {
         struct owed owed = neighbour->owed;
         struct page page = {.w = wire_writer(body, sizeof body),
-                            .proofs = wire_writer(proofs, sizeof proofs)};
+                            .proofs = wire_writer(proofs, sizeof proofs),
+                            .told = neighbour->proofs_told};
         fill_page(gossip, &owed, &page);
         if (!send_page(gossip, neighbour, &page, now)) {
             neighbour->owed_due = mono_add(now, FULL_RETRY_US);
             return;
         }
         neighbour->owed = owed;
+        neighbour->proofs_told = page.told;
     }
     if (is_owing(&neighbour->owed))
         neighbour->owed_due = mono_add(now, OWED_PACE_US);
@@ -357,43 +364,6 @@ static enum drop take_descriptor(struct gossip *gossip, struct neighbour *from, 
     return drop;
 }
 
-/* ---- Proofs ---- */
-
-static enum drop take_proofs(struct gossip *gossip, struct neighbour *from, const uint8_t *body,
-                             size_t length, struct mono now, struct wall wall) {
-    enum drop drop = DROP_NONE, worst = DROP_NONE;
-
-    if (length == 0 || length % PROOF_LEN != 0)
-        return DROP_MALFORMED;
-    if (!mono_is_due(from->barred_until, now))
-        return DROP_LIMIT;
-    for (size_t at = 0; at < length; at += PROOF_LEN) {
-        if (directory_take_proof(gossip->directory, body + at, wall, &drop) == DIRECTORY_BAD)
-            worst = drop;
-        if (drop != DROP_MALFORMED && drop != DROP_AUTH)
-            continue;
-        from->barred_until = mono_add(now, GOSSIP_BARRED_US);
-        return drop;
-    }
-    return worst;
-}
-
-/* What was found or has come is told to all, once: who has it does nothing. A full queue loses it, and digests tell. */
-static void tell_proofs(struct gossip *gossip, struct mono now) {
-    uint8_t body[GOSSIP_PROOFS * PROOF_LEN];
-    size_t n;
-
-    do {
-        n = 0;
-        while (n < GOSSIP_PROOFS && directory_next_proof(gossip->directory, body + n * PROOF_LEN))
-            n++;
-        for (size_t i = 0; i < LINK_SLOTS && n > 0; i++)
-            if (gossip->neighbours[i].up)
-                (void)links_send_frame(gossip->links, gossip->neighbours[i].prefix, FRAME_PROOF,
-                                       body, n * PROOF_LEN, now);
-    } while (n == GOSSIP_PROOFS);
-}
-
 /* ---- Digests ---- */
 
 /* The first on a link is of everything, later ones of what is no longer under way. */
@@ -433,6 +403,9 @@ static enum drop take_digest(struct gossip *gossip, struct neighbour *from, cons
     directory_digest(gossip->directory,
                      from->heard_all ? mono_add(now, -GOSSIP_DIGEST_AGE_US) : MONO_NEVER, aged);
     from->heard_all = true;
+    if (!is_owing(&from->owed)) /* not the same proofs first each time */
+        from->owed =
+            (struct owed){.first = (unsigned)random_below(&gossip->random, DIRECTORY_BUCKETS)};
     for (uint64_t i = 0; i < DIRECTORY_BUCKETS; i++) {
         uint32_t theirs = (uint32_t)wire_get_uint(&r, 4);
         if (theirs != all[i] && theirs != aged[i])
@@ -453,7 +426,8 @@ struct gossip *gossip_new(struct directory *directory, struct links *links,
     gossip->directory = directory;
     gossip->links = links;
     gossip->random = *random;
-    gossip->paced_due = MONO_NEVER;
+    gossip->paced_due = gossip->proofs.due = MONO_NEVER;
+    gossip->proofs.checked.level = GOSSIP_PROOF_BURST * TOKEN;
     TAILQ_INIT(&gossip->paced);
     if (table_init(&gossip->wants, random) < 0) {
         free(gossip);
@@ -498,6 +472,8 @@ static void begin_slot(const struct gossip *gossip, struct neighbour *slot, uint
     slot->answering = (struct allowance){GOSSIP_ANSWER_BURST * TOKEN, now};
     slot->asking = (struct allowance){asking_burst(gossip) * TOKEN, now};
     slot->digests = (struct allowance){GOSSIP_DIGEST_BURST * 30 * TOKEN, now};
+    slot->proofs = (struct allowance){GOSSIP_PROOF_PART_BURST * GOSSIP_PROOF_PART_S * TOKEN, now};
+    slot->proofs_told = (struct allowance){GOSSIP_PROOF_BURST * TOKEN, now};
 }
 
 void gossip_link_up(struct gossip *gossip, uint64_t prefix, struct mono now) {
@@ -508,6 +484,7 @@ void gossip_link_up(struct gossip *gossip, uint64_t prefix, struct mono now) {
         return; /* link keeps no more than LINK_SLOTS */
     if (!slot->used || slot->prefix != prefix)
         begin_slot(gossip, slot, prefix, now);
+    proofs_link_up(gossip, slot);
     slot->up = true;
     slot->told_all = slot->heard_all = false;
     slot->announce_due = slot->owed_due = slot->answer_due = slot->ask_due = MONO_NEVER;
@@ -550,7 +527,7 @@ enum drop gossip_frame(struct gossip *gossip, uint64_t from, uint8_t type, const
     case FRAME_DIGEST:
         return take_digest(gossip, neighbour, body, length, now);
     case FRAME_PROOF:
-        return take_proofs(gossip, neighbour, body, length, now, wall);
+        return proofs_take(gossip, neighbour, body, length, now, wall);
     default:
         return DROP_MALFORMED;
     }
@@ -573,7 +550,7 @@ static void tick(struct gossip *gossip, struct neighbour *neighbour, struct mono
 void gossip_tick(struct gossip *gossip, struct mono now, struct wall wall) {
     (void)wall; /* epochs are the directory's concern */
     gossip->now = now;
-    tell_proofs(gossip, now);
+    proofs_tell(gossip, now);
     want_unpace(gossip, now);
     for (size_t i = 0; i < LINK_SLOTS; i++)
         if (gossip->neighbours[i].up)
@@ -585,7 +562,7 @@ void gossip_tick(struct gossip *gossip, struct mono now, struct wall wall) {
 }
 
 struct mono gossip_next(const struct gossip *gossip) {
-    struct mono next = gossip->paced_due;
+    struct mono next = mono_min(gossip->paced_due, gossip->proofs.due);
 
     for (size_t i = 0; i < LINK_SLOTS; i++) {
         const struct neighbour *neighbour = &gossip->neighbours[i];

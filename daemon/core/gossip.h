@@ -7,8 +7,9 @@
  * pour in identities. All that it makes us hold is bounded and its own share, so that it shuts
  * nobody else's news out; who does not answer is passed over; nothing unasked is looked at; a forgery bars its bearer for a while, since honest neighbours pass on only what they
  * have checked. A node whose versions come faster than an honest one's is asked for at the pace of
- * those, so that nobody who publishes for many makes the whole network carry it; and a neighbour is
- * given what it asks for about as often as there is something. Implements p2pd-protocol(7)
+ * those, so that nobody who publishes for many makes the whole network carry it, and proofs against
+ * nodes, of which each can make many against itself, have a pace in all; and a neighbour is given
+ * what it asks for about as often as there is something. Implements p2pd-protocol(7)
  * DIRECTORY. */
 #ifndef P2PD_GOSSIP_H
 #define P2PD_GOSSIP_H
@@ -20,7 +21,17 @@
 #define GOSSIP_ITEM_LEN (8 + 6 + VERSION_TAG_LEN) /* prefix, sequence, tag */
 #define GOSSIP_ANNOUNCE_ITEMS 39                  /* to a frame: what fills a cell */
 #define GOSSIP_PROOFS 4                           /* to a frame */
-#define GOSSIP_WANT_ITEMS 149                     /* as many as fit a frame's body */
+/* Proofs that are checked: a second, and at once after quiet, whoever brings them; and beside those of each neighbour one in so many
+ * seconds, and so many at once, so that whoever brings them without end does not keep others' out. What a
+ * digest has us tell a neighbour has the former pace too. More are repeated by later digests. */
+#define GOSSIP_PROOF_RATE 4
+#define GOSSIP_PROOF_BURST 32
+#define GOSSIP_PROOF_PART_S 4
+#define GOSSIP_PROOF_PART_BURST 4
+/* They are gathered as announcements are, and for longer where the last were told just now: one costs as much as four. */
+#define GOSSIP_PROOF_EACH_US US_PER_S
+#define GOSSIP_PROOFS_UNTOLD_MAX 64
+#define GOSSIP_WANT_ITEMS 149 /* as many as fit a frame's body */
 /* Announcements are gathered for so long, at random between the two. */
 #define GOSSIP_GATHER_MIN_US (50 * US_PER_MS)
 #define GOSSIP_GATHER_MAX_US (200 * US_PER_MS)

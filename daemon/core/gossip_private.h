@@ -1,5 +1,5 @@
-/* What the parts of gossip share: gossip_want.c asks for what we lack, gossip_patience.c knows who
- * answers, gossip.c does the rest. Nobody else includes this, but tests.
+/* What the parts of gossip share: gossip_want.c asks for what we lack, gossip_patience.c knows who answers, gossip_proof.c passes proofs
+ * on, gossip.c does the rest. Nobody else includes this, but tests.
  *
  * A want is what was announced to us and is newer than what we hold. It is in the hands of one of
  * its announcers (the holder): waiting, until the window has room, then asked. Every neighbour has
@@ -25,6 +25,8 @@ struct allowance {
     int64_t level; /* in millionths */
     struct mono at;
 };
+
+void allowance_refill(struct allowance *allowance, int64_t rate, int64_t burst, struct mono now);
 
 /* Take a token that a refill has put there, if there is a whole one. */
 static inline bool allowance_take(struct allowance *allowance) {
@@ -52,9 +54,10 @@ struct want {
 };
 TAILQ_HEAD(want_list, want);
 
-/* Buckets still to be announced, and how far in the lowest of them we are. */
+/* Buckets still to be announced, which stands first, and how far in the first of them we are. */
 struct owed {
     uint8_t bits[DIRECTORY_BUCKETS / 8];
+    unsigned first;
     size_t skip;
 };
 
@@ -64,12 +67,19 @@ struct overdue {
     struct mono asked_at;
 };
 
+/* Somebody against whom there is a proof that not all neighbours have. */
+struct untold {
+    uint64_t prefix;
+    uint32_t holders; /* they brought one */
+};
+
 struct neighbour {
     uint64_t prefix;
     uint64_t ended; /* order in which links ended; the oldest slot is given away first */
     bool used, up;
     bool told_all, heard_all; /* the digest of everything that begins a link: sent, received */
     struct allowance newcomers, answering, asking, digests;
+    struct allowance proofs, proofs_told; /* its own part of those checked; told by digests */
     struct mono barred_until;
     int64_t patience_us, answer_us; /* how long it is waited for; how long it takes, 0: who knows */
     unsigned n_unanswered, n_vain;  /* questions, and newcomers that had all their time, in a row */
@@ -107,6 +117,12 @@ struct gossip {
         int64_t level;
         struct mono at;
     } news;
+    struct {
+        struct allowance checked;
+        struct untold untold[GOSSIP_PROOFS_UNTOLD_MAX];
+        size_t n_untold;
+        struct mono due, told; /* MONO_NEVER: nothing to tell; when some were told last */
+    } proofs;
     struct neighbour neighbours[LINK_SLOTS];
 };
 
@@ -154,5 +170,12 @@ void patience_answer(struct neighbour *from, uint64_t prefix, const struct want 
                      struct mono now);
 /* Does it announce what it does not have? */
 bool patience_is_vain(const struct neighbour *neighbour, struct mono now);
+/* gossip_proof.c. A frame of proofs came. */
+enum drop proofs_take(struct gossip *gossip, struct neighbour *from, const uint8_t *body,
+                      size_t length, struct mono now, struct wall wall);
+/* Tell what is due. */
+void proofs_tell(struct gossip *gossip, struct mono now);
+/* This place is another link's now. */
+void proofs_link_up(struct gossip *gossip, const struct neighbour *neighbour);
 
 #endif

@@ -12,6 +12,7 @@
 #include "daemon/core/noise.h"
 
 #define EPOCH_US US_PER_HOUR
+#define EPOCH_MAX INT32_MAX /* in a descriptor: its time in microseconds fits 63 bits */
 #define EPOCH_GRACE_US                                                                             \
     (3 * US_PER_MINUTE)    /* keys serve this long beyond their epoch, on both sides */
 #define EPOCHS_PUBLISHED 7 /* the current one and 6 ahead */

@@ -180,6 +180,7 @@ struct node *node_new(const struct node_config *config, const struct node_boot *
     TAILQ_INIT(&node->settling);
     node->settle_due = MONO_NEVER;
     node->publisher.sequence = boot->sequence;
+    sequences_add(&node->publisher.had, boot->sequence);
     node->unfinished = boot->unfinished;
     budget_init(&node->budget, config->memory_max);
     share_init(&node->share, config->relay_paths);
@@ -517,8 +518,7 @@ static void follow_clock(struct node *node, struct mono mono, struct wall wall) 
     if (llabs(step) < STEP_US)
         return;
     links_clock_stepped(node->links, step, mono);
-    node->publisher.signed_correction_us -= step;
-    node_correct_clock(node);
+    node_correct_stepped(node, step);
 }
 
 void node_step(struct node *node, const struct node_event *event, struct node_update *update) {

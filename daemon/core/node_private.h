@@ -20,6 +20,7 @@
 #include "daemon/core/pool.h"
 #include "daemon/core/ration.h"
 #include "daemon/core/relay.h"
+#include "daemon/core/sequences.h"
 #include "daemon/core/share.h"
 #include "daemon/core/strangers.h"
 
@@ -56,6 +57,7 @@ struct node_clock { /* node_clock.c */
 };
 struct publisher {               /* of our own descriptor */
     uint64_t sequence;           /* of the last one signed */
+    struct sequences had;        /* by any of this life, and the last of the one before */
     bool signed_once, published; /* published: gossip has had one */
     bool dirty, lost_link;       /* what is published is not what is true */
     bool pressing;               /* and not for links gained alone */
@@ -64,8 +66,10 @@ struct publisher {               /* of our own descriptor */
     int64_t interval_us;     /* until the next, doubling while things keep changing */
     unsigned in_a_row;
     int64_t signed_correction_us;
-    unsigned n_named;   /* neighbours in the last one */
-    struct mono linked; /* when there was a link for the first time since there was none */
+    struct mono renewals_from; /* a token bucket, as the time when it is full */
+    bool correcting;           /* the clock has to wait for a token */
+    unsigned n_named;          /* neighbours in the last one */
+    struct mono linked;        /* when there was a link for the first time since there was none */
     unsigned young; /* descriptors that were signed just before they came: halved every second */
     struct mono young_at;
 };
@@ -160,8 +164,10 @@ static inline bool node_clock_is_beyond(const struct node *node) {
     return error_us > LINKS_CLOCK_MAX_US || error_us < -LINKS_CLOCK_MAX_US;
 }
 /* node_publish.c */
-/* Apply the neighbours' median to our clock. */
+/* Apply the neighbours' median to our clock: where that takes new keys, at a pace. */
 void node_correct_clock(struct node *node);
+/* The same at once: the machine's own clock was set, by `step_us`. */
+void node_correct_stepped(struct node *node, int64_t step_us);
 /* Sign the descriptor anew if it is due to be published, or if the clock has moved under it. */
 void node_publish(struct node *node);
 struct mono node_publish_next(const struct node *node);

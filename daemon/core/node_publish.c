@@ -1,4 +1,8 @@
-/* What the node says of itself and makes of its links: the clock's correction, the signed descriptor, guards and routes. */
+/* What the node says of itself and makes of its links: the clock's correction, the signed descriptor, guards and routes.
+ *
+ * Threat: neighbours say what time it is. With each move of the clock go all our keys, a signature and the drop list, so moves are
+ * rationed; and whoever moves it to a time at which we have signed already must not get a second descriptor of that sequence out of us,
+ * which would convict us. */
 #include "daemon/core/node_private.h"
 
 #include <stdlib.h>
@@ -30,6 +34,12 @@
 #define TELL_RIVALS_US US_PER_MINUTE
 #define TELL_DOUBLED_US US_PER_HOUR
 #define RESIGN_CORRECTION_US (30 * US_PER_S)
+/* A wrong clock is set by half with the first answer and right with the second; whoever refuses us takes his word back. A node that comes
+ * 10 minutes off to a network of 40 moves its clock 4 times, seldom 6, before it is right. */
+#define RENEWALS_BURST 8
+#define RENEWAL_EACH_US US_PER_MINUTE
+/* Drawn on top after a move of the clock: a former life, of which only the last sequence is known, may have signed at this very time. */
+#define SEQUENCE_MOVED (30 * 1000) /* ms */
 
 /* ---- Clock ---- */
 
@@ -80,16 +90,50 @@ static void tell_clock(struct node *node, int64_t correction) {
     node->clock_told = is;
 }
 
-void node_correct_clock(struct node *node) {
-    int64_t correction = links_clock_offset(node->links);
-    tell_clock(node, correction);
+static bool has_moved(const struct node *node, int64_t correction) {
+    return llabs(correction - node->publisher.signed_correction_us) > RESIGN_CORRECTION_US;
+}
+
+static struct mono renewal_due(const struct node *node) {
+    return mono_add(node->publisher.renewals_from, -(RENEWALS_BURST - 1) * RENEWAL_EACH_US);
+}
+
+static void charge_renewal(struct node *node) {
+    struct mono *from = &node->publisher.renewals_from;
+    *from = mono_add(mono_is_due(*from, node->now) ? node->now : *from, RENEWAL_EACH_US);
+}
+
+static void correct(struct node *node, int64_t correction) {
+    node->publisher.correcting = false;
     if (correction == node->correction_us)
         return;
     node->correction_us = correction;
     node->wall = (struct wall){node->machine.us + correction};
     links_set_correction(node->links, correction);
-    if (llabs(correction - node->publisher.signed_correction_us) > RESIGN_CORRECTION_US)
+    if (has_moved(node, correction))
         renew_keys(node);
+}
+
+/* A clock that moves without new keys would let replays in, so it is the move that waits. */
+void node_correct_clock(struct node *node) {
+    int64_t correction = links_clock_offset(node->links);
+
+    tell_clock(node, correction);
+    if (has_moved(node, correction)) {
+        node->publisher.correcting = !mono_is_due(renewal_due(node), node->now);
+        if (node->publisher.correcting)
+            return;
+        charge_renewal(node);
+    }
+    correct(node, correction);
+}
+
+void node_correct_stepped(struct node *node, int64_t step_us) {
+    int64_t correction = links_clock_offset(node->links);
+
+    node->publisher.signed_correction_us -= step_us;
+    tell_clock(node, correction);
+    correct(node, correction);
 }
 
 /* ---- Own descriptor ---- */
@@ -147,12 +191,17 @@ static void describe(const struct node *node, struct descriptor *descriptor) {
 
 /* Beyond the last, and not behind the clock: where the clock is behind, by a step drawn at random, for a life whose last sequence
  * the disk has lost must not sign the same again, which would convict us. But a last one that is so far ahead that everybody whose clock agrees with
- * ours has refused it does not count. */
+ * ours has refused it does not count, but as one that was had. */
 static uint64_t next_sequence(const struct node *node) {
-    uint64_t now = (uint64_t)wall_ms(node->wall), last = node->publisher.sequence;
-    if (last >= now + DESCRIPTOR_AHEAD_US / US_PER_MS)
-        return now;
-    return last >= now ? last + 1 + random_below(&node->config.random, SEQUENCE_STEP) : now;
+    const struct publisher *publisher = &node->publisher;
+    const struct core_random *random = &node->config.random;
+    uint64_t next = (uint64_t)wall_ms(node->wall), last = publisher->sequence;
+
+    if (last >= next && last < next + DESCRIPTOR_AHEAD_US / US_PER_MS)
+        next = last + 1 + random_below(random, SEQUENCE_STEP);
+    else if (has_moved(node, node->correction_us))
+        next += random_below(random, SEQUENCE_MOVED);
+    return sequences_free(&publisher->had, next, SEQUENCE_STEP, random);
 }
 
 void node_sign(struct node *node) {
@@ -174,6 +223,7 @@ void node_sign(struct node *node) {
         node->address = descriptor.addresses[0];
     node->publisher.signed_once = true;
     node->publisher.sequence = descriptor.sequence;
+    sequences_add(&node->publisher.had, descriptor.sequence);
     node->publisher.signed_correction_us = node->correction_us;
     node->publisher.n_named = descriptor.n_neighbours;
     directory_set_self(node->directory, bytes, (size_t)length, node->now);
@@ -271,7 +321,8 @@ static struct mono publication_due(const struct node *node) {
 }
 
 struct mono node_publish_next(const struct node *node) {
-    return publication_due(node);
+    struct mono due = publication_due(node);
+    return node->publisher.correcting ? mono_min(due, renewal_due(node)) : due;
 }
 
 /* The network has a later descriptor of ours than we do: it takes none of ours until we go beyond that one. */
@@ -279,6 +330,7 @@ static void follow_outbid(struct node *node) {
     if (directory_outbid(node->directory) <= node->publisher.sequence)
         return;
     node->publisher.sequence = directory_outbid(node->directory);
+    sequences_add(&node->publisher.had, node->publisher.sequence);
     node->publisher.dirty = node->publisher.lost_link =
         true; /* rationed: a copy of us may do the same */
 }
@@ -287,6 +339,8 @@ void node_publish(struct node *node) {
     struct publisher *publisher = &node->publisher;
     int64_t since = node->now.us - publisher->last.us;
 
+    if (publisher->correcting && mono_is_due(renewal_due(node), node->now))
+        node_correct_clock(node);
     follow_outbid(node);
     if (!mono_is_due(publication_due(node), node->now))
         return;

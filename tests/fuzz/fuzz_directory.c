@@ -1,9 +1,9 @@
 /* link: tests/fuzz/rig libp2pd-core.a shared/address */
 /* Descriptors behind their signature: bodies of any bytes, each signed anew for one of a few keys, come into a directory, and what
- * it then says of its nodes holds together. The input is a run of (what 1, who 1, length 2, bytes). */
+ * it then says of its nodes holds together; proofs against them too. The input is a run of (what 1, who 1, length 2, bytes). */
 #include "tests/fuzz/rig.h"
 
-#include "daemon/core/directory.h"
+#include "daemon/core/directory_version.h"
 
 #define STEPS_MAX 32
 #define AUTHORS 6
@@ -70,6 +70,34 @@ static void offer(struct world *world, unsigned who, const uint8_t *body, size_t
     rig_check(outcome != DIRECTORY_NEWS ||
               (entry->live && entry->length == length && memcmp(entry->bytes, copy, length) == 0));
     free(copy);
+}
+
+/* A proof against the author: untils, and hashes of one byte each, as the input has them; signed, or nearly. */
+static void prove(struct world *world, unsigned who, struct wire_reader r) {
+    struct descriptor_seal seals[2];
+    uint8_t secret[64], message[LABEL_LEN + 8 + 4 + DESCRIPTOR_HASH_LEN], proof[PROOF_LEN];
+    struct node_id id;
+    uint64_t sequence = wire_get_uint(&r, 8);
+    enum drop drop = DROP_NONE;
+
+    author(who, id.bytes, secret);
+    for (unsigned i = 0; i < 2; i++) {
+        struct wire_writer w = wire_writer(message, sizeof message);
+        seals[i].until = (uint32_t)wire_get_uint(&r, 4);
+        memset(seals[i].hash, (int)(2 * wire_get_uint(&r, 1) + i), DESCRIPTOR_HASH_LEN);
+        wire_put(&w, LABEL, LABEL_LEN);
+        wire_put_uint(&w, sequence, 8);
+        wire_put_uint(&w, seals[i].until, 4);
+        wire_put(&w, seals[i].hash, DESCRIPTOR_HASH_LEN);
+        crypto_sign_detached(seals[i].signature, NULL, message, sizeof message, secret);
+    }
+    proof_write(&id, sequence, &seals[0], &seals[1], proof);
+    proof[PROOF_LEN - 1] ^= (uint8_t)wire_get_uint(&r, 1);
+    enum directory_outcome outcome =
+        directory_take_proof(world->directory, proof, world->rig.wall, &drop);
+    rig_check((outcome == DIRECTORY_BAD) == (drop != DROP_NONE));
+    const struct directory_entry *entry = directory_find(world->directory, &id);
+    rig_check(outcome != DIRECTORY_NEWS || (entry && entry->convicted && !entry->relay));
 }
 
 static struct destination take_destination(struct wire_reader *r) {
@@ -164,6 +192,8 @@ static void step(struct world *world, struct wire_reader *r) {
         directory_restore(world->directory, bytes, length, who & 1, &pin, world->rig.wall);
     else if (what % 8 == 3)
         directory_set_self(world->directory, bytes, length, world->rig.now);
+    else if (what % 8 == 7)
+        prove(world, who, wire_reader(bytes, length));
     else
         offer(world, who, bytes, length);
 }

@@ -48,6 +48,10 @@ struct adversary {
     uint64_t handed;         /* the latest sequence in a handshake */
     uint64_t told[TOLD_MAX]; /* prefixes: each gets a version later than those before */
     unsigned n_told;
+    struct wall bent; /* 0: it tells the right time */
+    struct album *album;
+    bool has_framed;
+    uint8_t proof[PROOF_LEN]; /* if it has */
 };
 
 struct adversary *adversary_new(struct sim *sim, unsigned habits) {
@@ -59,6 +63,7 @@ struct adversary *adversary_new(struct sim *sim, unsigned habits) {
     adversary->pads = habits & HABIT_PADS;
     adversary->as = (unsigned)sim_below(sim, sim->n_hosts);
     adversary->at = (unsigned)sim_below(sim, sim->n_hosts);
+    adversary->album = habits & HABIT_FRAMES ? album_new() : NULL;
     return adversary;
 }
 
@@ -67,6 +72,8 @@ void adversary_free(struct adversary *adversary) {
         free(adversary->mails[i].bytes);
     if (adversary)
         crowd_free(adversary->crowd);
+    if (adversary)
+        album_free(adversary->album);
     free(adversary);
 }
 
@@ -86,6 +93,18 @@ void adversary_aim(struct adversary *adversary, unsigned as, unsigned at) {
 
 void adversary_keep(struct adversary *adversary, unsigned habits) {
     adversary->habits &= habits;
+}
+
+void adversary_become(struct adversary *adversary, unsigned habits) {
+    adversary->habits = habits;
+}
+
+void adversary_bend_time(struct adversary *adversary, struct wall to) {
+    adversary->bent = to;
+}
+
+bool adversary_has_framed(const struct adversary *adversary) {
+    return adversary->has_framed;
 }
 
 unsigned adversary_habits(const struct adversary *adversary) {
@@ -238,7 +257,8 @@ void adversary_go_on(struct sim *sim, unsigned i, unsigned habits, unsigned n) {
 void adversary_gossip(struct sim *sim, unsigned i, unsigned n) {
     struct adversary *adversary = sim->hosts[i].adversary;
 
-    if (!(adversary->habits & (HABIT_PUBLISHES | HABIT_CROWDS | HABIT_WANTS | HABIT_REKEYS)))
+    if (!(adversary->habits &
+          (HABIT_PUBLISHES | HABIT_CROWDS | HABIT_WANTS | HABIT_REKEYS | HABIT_PROVES)))
         return;
     adversary_crowd(adversary, CROWD_DEFAULT);
     adversary->gossiping = n;
@@ -320,6 +340,19 @@ static bool is_first_neighbour(const struct node *node, uint64_t prefix) {
     return node_neighbours(node, prefixes) > 0 && prefixes[0] == prefix;
 }
 
+/* Others to each neighbour. */
+static void prove(struct sim *sim, struct node *node, struct crowd *crowd, const uint64_t *to,
+                  size_t n, unsigned frames) {
+    uint8_t body[GOSSIP_PROOFS * PROOF_LEN];
+
+    for (; frames > 0; frames--) {
+        for (unsigned i = 0; i < GOSSIP_PROOFS; i++)
+            crowd_prove(crowd, node, body + i * PROOF_LEN);
+        links_send_frame(node->links, to[sim_below(sim, n)], FRAME_PROOF, body, sizeof body,
+                         node->now);
+    }
+}
+
 static void gossip_too_much(struct sim *sim, struct sim_host *host) {
     struct adversary *adversary = host->adversary;
     uint64_t prefixes[TOPOLOGY_DEGREE_MAX + 2];
@@ -329,6 +362,8 @@ static void gossip_too_much(struct sim *sim, struct sim_host *host) {
         crowd_publish(adversary->crowd, host->node, adversary->gossiping);
     if (adversary->habits & HABIT_REKEYS)
         rekey(host->node);
+    if (adversary->habits & HABIT_PROVES && n > 0)
+        prove(sim, host->node, adversary->crowd, prefixes, n, adversary->gossiping);
     for (size_t i = 0; i < n && adversary->habits & HABIT_WANTS; i++)
         ask_again(sim, host->node, prefixes[i], adversary->gossiping);
 }
@@ -506,34 +541,68 @@ uint64_t __wrap_directory_outbid(const struct directory *directory) {
     return is_handing(watch_host()) ? 0 : __real_directory_outbid(directory);
 }
 
-/* The last message of a handshake carries our descriptor: another one, though there be a link already. */
+/* Over a link that there is already, too: to the core one that is suspect may be made anew. */
 __typeof__(links_finish) __wrap_links_finish, __real_links_finish;
-void __wrap_links_finish(struct links *links, uint32_t index, struct mono now, struct wall wall) {
-    struct sim_host *host = watch_host();
-    struct session *session = session_find(links, index);
-    uint8_t own[DESCRIPTOR_MAX];
-    size_t length = links->descriptor_length;
-
-    if (!is_handing(host) || host->adversary->handing == TELLS_KEYS || !session) {
-        __real_links_finish(links, index, now, wall);
-        return;
-    }
-    struct adversary *adversary = host->adversary;
-    uint64_t sequence = (uint64_t)wall_ms(host->node->wall);
-    adversary->handed = sequence > adversary->handed ? sequence : adversary->handed + 1;
-    memcpy(own, links->descriptor, length);
-    links->descriptor_length =
-        version_for(host->node, node_id_prefix(&session->peer), adversary->handed,
-                    adversary->handing == HANDS_KEYS, links->descriptor);
-    struct link *link = link_of(links, &session->peer);
+static void finish_anew(struct links *links, uint32_t index, struct mono now, struct wall wall) {
+    struct link *link = link_of(links, &session_find(links, index)->peer);
     enum link_state state = link ? link->view.state : LINK_FREE;
+
     if (link)
         link->view.state = LINK_SUSPECT;
     __real_links_finish(links, index, now, wall);
     if (link)
         link->view.state = state;
+}
+
+/* With another descriptor of its own. */
+static void finish_handing(struct sim_host *host, struct links *links, uint32_t index,
+                           struct mono now, struct wall wall) {
+    struct adversary *adversary = host->adversary;
+    uint64_t sequence = (uint64_t)wall_ms(host->node->wall),
+             peer = node_id_prefix(&session_find(links, index)->peer);
+    uint8_t own[DESCRIPTOR_MAX];
+    size_t length = links->descriptor_length;
+
+    adversary->handed = sequence > adversary->handed ? sequence : adversary->handed + 1;
+    memcpy(own, links->descriptor, length);
+    links->descriptor_length = version_for(host->node, peer, adversary->handed,
+                                           adversary->handing == HANDS_KEYS, links->descriptor);
+    finish_anew(links, index, now, wall);
     memcpy(links->descriptor, own, length);
     links->descriptor_length = length;
+}
+
+void __wrap_links_finish(struct links *links, uint32_t index, struct mono now, struct wall wall) {
+    struct sim_host *host = watch_host();
+
+    if (session_find(links, index) && is_handing(host) && host->adversary->handing != TELLS_KEYS) {
+        finish_handing(host, links, index, now, wall);
+    } else if (session_find(links, index) && has_habit(host, HABIT_FRAMES)) {
+        /* The other's clock goes by the middle between its own time and this. */
+        if (host->adversary->bent.us != 0)
+            wall.us += 2 * (host->adversary->bent.us - wall.us);
+        finish_anew(links, index, now, wall);
+    } else {
+        __real_links_finish(links, index, now, wall);
+    }
+}
+
+__typeof__(directory_offer) __wrap_directory_offer, __real_directory_offer;
+enum directory_outcome __wrap_directory_offer(struct directory *directory, const uint8_t *bytes,
+                                              size_t length, struct mono now, struct wall wall,
+                                              const struct directory_entry **ret_entry,
+                                              enum drop *ret_drop) {
+    struct sim_host *host = watch_host();
+
+    if (has_habit(host, HABIT_FRAMES) && !host->adversary->has_framed)
+        host->adversary->has_framed =
+            album_keep(host->adversary->album, bytes, length, host->adversary->proof);
+    enum directory_outcome outcome =
+        __real_directory_offer(directory, bytes, length, now, wall, ret_entry, ret_drop);
+    enum drop drop;
+    if (has_habit(host, HABIT_FRAMES) && host->adversary->has_framed)
+        (void)directory_take_proof(directory, host->adversary->proof, wall, &drop);
+    return outcome;
 }
 
 /* ---- Descriptors ---- */

@@ -24,10 +24,13 @@ enum habit {
     HABIT_PADS = 1 << 14,     /* parcels of padding alone, to everybody */
     HABIT_REMAILS = 1 << 15,  /* the mail that it kept, again and again */
     HABIT_SCATTERS = 1 << 16, /* a new path for every packet, through neighbours to theirs */
-    HABIT_HANDS = 1 << 17,    /* versions of its own in a row: adversary_hand() */
-    HABITS = 1 << 18
+    /* Not for a chaos, which draws from those above: */
+    HABIT_HANDS = 1 << 17,  /* versions of its own in a row: adversary_hand() */
+    HABIT_FRAMES = 1 << 18, /* tells whom it dials a wrong time, and keeps others' descriptors */
+    HABIT_PROVES = 1 << 19, /* against identities of its crowd, as many as there can be */
+    HABITS = 1 << 20
 };
-#define HABIT_COUNT 18
+#define HABIT_COUNT 17
 
 struct adversary;
 
@@ -35,6 +38,8 @@ struct adversary *adversary_new(struct sim *sim, unsigned habits);
 void adversary_free(struct adversary *adversary);
 /* From now on it behaves, but for `habits`. */
 void adversary_keep(struct adversary *adversary, unsigned habits);
+/* From now on it has these. */
+void adversary_become(struct adversary *adversary, unsigned habits);
 unsigned adversary_habits(const struct adversary *adversary);
 /* It and its accomplices confirm to the network that `poser` is at an address: it says so of itself if it is the poser, and of the
  * poser, its neighbour, if not. */
@@ -43,13 +48,17 @@ void adversary_pose(struct adversary *adversary, const struct node_id *poser,
 
 /* It claims as many ports of an IP as a descriptor has room for, from this one on. */
 void adversary_claim(struct adversary *adversary, const struct address *first);
+/* Whoever it dials from now on is to have this time, having no other neighbour; {0}: the right one. Has it been shown two descriptors
+ * of one sequence? Then it tells all. */
+void adversary_bend_time(struct adversary *adversary, struct wall to);
+bool adversary_has_framed(const struct adversary *adversary);
 
 /* A datagram that its core would send: does it go out? */
 bool adversary_lets_out(struct sim *sim, struct sim_host *host, const struct datagram *datagram);
 /* An onion packet that came: is it handled at all? */
 bool adversary_takes_onion(struct adversary *adversary, struct node *node, const uint8_t *packet);
 /* A burst of whatever it does of its own accord, or its part with other nodes' descriptors alone: so many identities of its crowd
- * publish, so many WANTs go to every neighbour. */
+ * publish, so many WANTs go to every neighbour, or so many frames of proofs to some. */
 void adversary_act(struct sim *sim, unsigned host);
 void adversary_gossip(struct sim *sim, unsigned host, unsigned n);
 /* It has so many identities (before it first acts; CROWD_DEFAULT else). */

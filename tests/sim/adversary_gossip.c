@@ -18,7 +18,7 @@ struct member {
 struct crowd {
     struct sim *sim;
     struct member *members;
-    unsigned n, next;
+    unsigned n, next, proofs;
 };
 
 static uint8_t *find(uint8_t *bytes, size_t length, const uint8_t *what, size_t size) {
@@ -134,6 +134,55 @@ void version_items(const struct node *node, const uint8_t *descriptor, uint64_t 
     }
 }
 
+/* ---- What others signed ---- */
+
+#define ALBUM_MAX 512
+
+struct album {
+    struct {
+        struct node_id id;
+        uint64_t sequence;
+        struct descriptor_seal seal;
+    } pages[ALBUM_MAX];
+    unsigned n;
+};
+
+struct album *album_new(void) {
+    struct album *album = calloc(1, sizeof *album);
+    if (!album)
+        abort();
+    return album;
+}
+
+void album_free(struct album *album) {
+    free(album);
+}
+
+bool album_keep(struct album *album, const uint8_t *bytes, size_t length,
+                uint8_t ret_proof[PROOF_LEN]) {
+    struct descriptor descriptor;
+    struct descriptor_seal seal;
+
+    if (descriptor_open(bytes, length, &descriptor) != DROP_NONE)
+        return false;
+    proof_seal(bytes, length, &descriptor, &seal);
+    for (unsigned i = 0; i < album->n; i++) {
+        if (album->pages[i].sequence != descriptor.sequence ||
+            !node_id_is_equal(&album->pages[i].id, &descriptor.id))
+            continue;
+        if (memcmp(album->pages[i].seal.hash, seal.hash, sizeof seal.hash) == 0)
+            return false;
+        proof_write(&descriptor.id, descriptor.sequence, &album->pages[i].seal, &seal, ret_proof);
+        return true;
+    }
+    if (album->n < ALBUM_MAX) {
+        album->pages[album->n].id = descriptor.id;
+        album->pages[album->n].sequence = descriptor.sequence;
+        album->pages[album->n++].seal = seal;
+    }
+    return false;
+}
+
 /* ---- Many nodes of one member ---- */
 
 struct crowd *crowd_new(struct sim *sim, unsigned n) {
@@ -195,4 +244,24 @@ void crowd_publish(struct crowd *crowd, struct node *node, unsigned n) {
                                           &entry, &drop) == DIRECTORY_NEWS)
             gossip_offer_news(node->gossip, entry->prefix, 0, node->now);
     }
+}
+
+void crowd_prove(struct crowd *crowd, const struct node *node, uint8_t ret_proof[PROOF_LEN]) {
+    const struct member *member = &crowd->members[crowd->proofs % crowd->n];
+    uint32_t hours = crowd->proofs++ / crowd->n % EPOCHS_PUBLISHED,
+             until = (uint32_t)wall_epoch(node->wall) + 1 + hours;
+    struct descriptor_seal seals[2];
+    uint8_t message[MESSAGE_LEN];
+
+    for (unsigned i = 0; i < 2; i++) {
+        struct wire_writer w = wire_writer(message, MESSAGE_LEN);
+        seals[i].until = until;
+        memset(seals[i].hash, (int)(until * 2 + i), DESCRIPTOR_HASH_LEN);
+        wire_put(&w, label, LABEL_LEN);
+        wire_put_uint(&w, 1, 8);
+        wire_put_uint(&w, until, 4);
+        wire_put(&w, seals[i].hash, DESCRIPTOR_HASH_LEN);
+        crypto_sign_detached(seals[i].signature, NULL, message, sizeof message, member->secret);
+    }
+    proof_write(&member->id, 1, &seals[0], &seals[1], ret_proof);
 }

@@ -39,6 +39,7 @@ static unsigned some_host(struct sim *sim) {
 #define HAND_US (350 * US_PER_MS)
 #define HANDED_AGAIN_US (3 * US_PER_S)
 #define LEAP_US (1500 * US_PER_MS)
+#define VERSIONS_AGREE_US (5 * US_PER_S) /* the latest pair may be on its way */
 
 /* The key by which this node would have a packet opened there, where it may route through it at all. */
 static bool key_of(const struct node *node, uint64_t relay, uint8_t ret[KEY_LEN]) {
@@ -122,7 +123,7 @@ static void must_be_convicted(struct sim *sim, unsigned relay) {
         if (i != relay && (!entry || !entry->convicted))
             sim_violation(sim, "host %u has no proof against the relay", i);
     }
-    if (!sim_versions_agree(sim, NULL))
+    if (!sim_await(sim, VERSIONS_AGREE_US, sim_versions_agree, NULL))
         sim_violation(sim, "nodes hold two versions of one sequence");
 }
 
@@ -220,6 +221,63 @@ void scenario_leaps(struct sim *sim) {
     push_some(sim, 20);
 }
 
+#define FRAMED 0u
+#define FRAMER 1u
+#define FRAME_CYCLES 100
+#define FRAME_AHEAD_US (5 * US_PER_MINUTE) /* beyond what a last sequence may be ahead */
+#define FRAME_DIAL_US (400 * US_PER_MS)
+#define FRAME_LATE_US (5 * US_PER_MS) /* a datagram on its way */
+
+static void dial_at(struct sim *sim, struct wall to) {
+    struct node *node = sim->hosts[FRAMER].node;
+    adversary_bend_time(sim->hosts[FRAMER].adversary, to);
+    links_dial(node->links, &sim->hosts[FRAMED].address, LINK_WANTED, node->now, node->machine);
+    sim_poke(sim, FRAMER);
+    sim_run(sim, FRAME_DIAL_US);
+}
+
+static unsigned convicted_of(const struct sim *sim, unsigned host) {
+    unsigned n = 0;
+    for (unsigned i = 0; i < sim->n_hosts; i++) {
+        const struct directory_entry *entry =
+            i == host
+                ? NULL
+                : directory_find(sim->hosts[i].node->directory, node_id(sim->hosts[host].node));
+        n += entry && entry->convicted;
+    }
+    return n;
+}
+
+/* A node's first neighbour has it sign at one time of its own choice again and again: two of one sequence would be a true proof against
+ * an honest node. */
+void scenario_framed(struct sim *sim) {
+    unsigned cycles = 0;
+
+    sim->hosts[FRAMER].adversary = adversary_new(sim, HABIT_FRAMES);
+    start_all(sim, 0, 2);
+    sim_run(sim, 10 * US_PER_S);
+    struct wall at = {sim->hosts[FRAMER].node->machine.us + FRAME_AHEAD_US - FRAME_LATE_US};
+    while (cycles++ < FRAME_CYCLES && !adversary_has_framed(sim->hosts[FRAMER].adversary)) {
+        dial_at(sim, at);
+        dial_at(sim, (struct wall){0});
+    }
+    if (adversary_has_framed(sim->hosts[FRAMER].adversary))
+        sim_violation(sim, "an honest node signed one sequence twice, at move %u of its clock",
+                      cycles);
+    dial_at(sim, (struct wall){0});
+    start_all(sim, 2, sim->n_hosts);
+    must_form(sim);
+    sim_run(sim, 10 * US_PER_S);
+    dial_at(sim, (struct wall){0});
+    sim_run(sim, 10 * US_PER_S);
+    property_holds(sim, PROPERTY_SCENARIO);
+    if (convicted_of(sim, FRAMED) > 0)
+        sim_violation(sim, "an honest node is convicted by %u of %u", convicted_of(sim, FRAMED),
+                      sim->n_hosts - 1);
+    if (!sim_await(sim, VERSIONS_AGREE_US, sim_versions_agree, NULL))
+        sim_violation(sim, "nodes hold two versions of one sequence");
+}
+
 /* ---- Rates ---- */
 
 #define FLOOD_US (20 * US_PER_S)
@@ -264,8 +322,7 @@ static void check_checks(struct sim *sim, const struct bill *bill, double most) 
         printf("# %.0f checks and %.0f bytes a second and node\n", each / (FLOOD_US / US_PER_S),
                bill->bytes / (sim->n_hosts - 1) / (FLOOD_US / US_PER_S));
     if (each > most)
-        sim_violation(sim, "one member's versions cost every node %.0f checks, not %.0f", each,
-                      most);
+        sim_violation(sim, "one member cost every node %.0f checks, not %.0f", each, most);
 }
 
 /* One member's identities publish hundreds of versions a second: each may do so a few times at once, then all of them as much as an
@@ -284,6 +341,52 @@ void scenario_versions(struct sim *sim) {
     bill = flood(sim, member, VERSIONS_EACH);
     check_checks(sim, &bill, sustained);
     adversary_keep(sim->hosts[member].adversary, 0);
+    push_some(sim, 20);
+}
+
+#define PROOFS_CROWD 300
+#define PROOFS_PUBLISH 100 /* rounds until all of them are known */
+/* A second and node: two checks for each proof that its pace lets in, of all and of 16 neighbours, and what honest nodes cost. */
+#define PROOFS_CHECKS (2.0 * (GOSSIP_PROOF_RATE + 16.0 / GOSSIP_PROOF_PART_S) + 10)
+#define PROOFS_AGREE_US (10 * US_PER_MINUTE)
+#define PROOFS_BYTES 80e3 /* the burst included */
+
+static bool digests_agree(struct sim *sim, void *unused) {
+    uint32_t first[DIRECTORY_BUCKETS], other[DIRECTORY_BUCKETS];
+    (void)unused;
+
+    for (unsigned i = 0; i < sim->n_hosts; i++) {
+        directory_digest(sim->hosts[i].node->directory, MONO_NEVER, i == 0 ? first : other);
+        if (i > 0 && memcmp(first, other, sizeof first) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* One member makes every proof that there can be against its own identities. */
+void scenario_proofs(struct sim *sim) {
+    unsigned member = some_host(sim);
+    double seconds = FLOOD_US / US_PER_S, burst = GOSSIP_PROOF_BURST + 16 * GOSSIP_PROOF_PART_BURST;
+
+    sim->hosts[member].adversary = adversary_new(sim, HABIT_PUBLISHES);
+    adversary_crowd(sim->hosts[member].adversary, PROOFS_CROWD);
+    start_all(sim, 0, sim->n_hosts);
+    must_form(sim);
+    for (unsigned k = 0; k < PROOFS_PUBLISH; k++) {
+        adversary_gossip(sim, member, PROOFS_CROWD / PROOFS_PUBLISH);
+        sim_run(sim, US_PER_S / 2);
+    }
+    sim_run(sim, 30 * US_PER_S);
+    adversary_become(sim->hosts[member].adversary, HABIT_PROVES);
+    struct bill bill = flood(sim, member, 1);
+    double others = sim->n_hosts - 1, bytes = bill.bytes / others / seconds;
+    check_checks(sim, &bill, 2 * burst + PROOFS_CHECKS * seconds);
+    property_holds(sim, PROPERTY_SCENARIO);
+    if (bytes > PROOFS_BYTES)
+        sim_violation(sim, "one member's proofs cost every node %.0f bytes a second", bytes);
+    adversary_keep(sim->hosts[member].adversary, 0);
+    if (!sim_await(sim, PROOFS_AGREE_US, digests_agree, NULL))
+        sim_violation(sim, "nodes do not come to agree on who is convicted");
     push_some(sim, 20);
 }
 

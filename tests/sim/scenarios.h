@@ -32,7 +32,9 @@ void scenario_equivocation(struct sim *sim);
 void scenario_handed(struct sim *sim);
 void scenario_leaps(struct sim *sim);
 void scenario_succession(struct sim *sim);
+void scenario_framed(struct sim *sim);
 void scenario_versions(struct sim *sim);
+void scenario_proofs(struct sim *sim);
 void scenario_wants(struct sim *sim);
 void scenario_crowd(struct sim *sim);
 void scenario_promises(struct sim *sim);  /* scenario_promises.c */

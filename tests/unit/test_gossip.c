@@ -1,5 +1,6 @@
-/* link: daemon/core/gossip daemon/core/gossip_want daemon/core/gossip_patience daemon/core/directory daemon/core/directory_index daemon/core/directory_version daemon/core/directory_room daemon/core/directory_proof daemon/core/directory_resolve daemon/core/directory_claims daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/topology daemon/core/topology_draw shared/address proto/wire.pb-c */
+/* link: daemon/core/gossip daemon/core/gossip_want daemon/core/gossip_proof daemon/core/gossip_patience daemon/core/directory daemon/core/directory_index daemon/core/directory_version daemon/core/directory_room daemon/core/directory_proof daemon/core/directory_resolve daemon/core/directory_claims daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/topology daemon/core/topology_draw shared/address proto/wire.pb-c */
 #include "tests/unit/gossip_world.h"
+#include "tests/unit/proof_rig.h"
 
 /* ---- The same content everywhere ---- */
 
@@ -414,11 +415,103 @@ static void test_a_false_proof_bars_its_bearer(void **state) {
     proof_write(&one.id, one.sequence, &seals[0], &seals[1], proof);
     assert_int_equal(say(world, 2, FRAME_PROOF, proof, sizeof proof), DROP_NONE);
     assert_true(held_by(world, 0, author)->convicted);
-    pass(world, 0);
-    assert_int_equal(world->sent[FRAME_PROOF], 2); /* told to all */
+    pass(world, GOSSIP_GATHER_MAX_US);
+    assert_int_equal(world->sent[FRAME_PROOF], 1); /* told to the one who did not bring it */
     assert_int_equal(say(world, 2, FRAME_PROOF, proof, sizeof proof), DROP_NONE);
-    pass(world, 0);
-    assert_int_equal(world->sent[FRAME_PROOF], 2); /* once */
+    pass(world, 2 * US_PER_S);
+    assert_int_equal(world->sent[FRAME_PROOF], 1); /* once */
+}
+
+static size_t count_convicted(const struct world *world, size_t peer) {
+    size_t n = 0;
+
+    for (size_t i = 0; i < AUTHORS; i++)
+        n += held_by(world, peer, &world->authors[i])->convicted;
+    return n;
+}
+
+static void enter_all(struct world *world, size_t at) {
+    uint8_t bytes[DESCRIPTOR_MAX];
+
+    for (size_t i = 0; i < AUTHORS; i++) {
+        size_t length = sign(world, &world->authors[i], bytes);
+        enter(world, at, bytes, length);
+    }
+}
+
+static enum drop say_proof(struct world *world, size_t from, size_t author) {
+    uint8_t proof[PROOF_LEN];
+
+    rig_proof(world->authors[author].identity, EPOCH + EPOCHS_PUBLISHED, proof);
+    return say(world, from, FRAME_PROOF, proof, sizeof proof);
+}
+
+/* However many somebody makes against himself: some at once, then as many a second. Others' are not kept out. */
+static void test_proofs_have_a_pace(void **state) {
+    struct world *world = *state;
+    size_t burst = GOSSIP_PROOF_BURST + GOSSIP_PROOF_PART_BURST;
+
+    alone(world, 2);
+    enter_all(world, 0);
+    for (size_t i = 0; i < AUTHORS; i++)
+        assert_int_equal(say_proof(world, 1, i), i < burst ? DROP_NONE : DROP_LIMIT);
+    assert_int_equal(count_convicted(world, 0), burst);
+    for (size_t i = 0; i < burst; i++)
+        assert_int_equal(say_proof(world, 1, i), DROP_NONE); /* what is known costs nothing */
+    for (size_t i = 0; i < GOSSIP_PROOF_PART_BURST + 1; i++)
+        assert_int_equal(say_proof(world, 2, burst + i),
+                         i < GOSSIP_PROOF_PART_BURST ? DROP_NONE : DROP_LIMIT);
+    pass(world, GOSSIP_PROOF_PART_S * US_PER_S);
+    size_t before = count_convicted(world, 0);
+    for (size_t i = 0; i < AUTHORS; i++)
+        (void)say_proof(world, 1, i);
+    assert_int_equal(count_convicted(world, 0) - before,
+                     GOSSIP_PROOF_PART_S * GOSSIP_PROOF_RATE + 1);
+}
+
+/* Four to a frame, and to nobody who has brought them. */
+static void test_proofs_are_told_together(void **state) {
+    struct world *world = *state;
+
+    alone(world, 3);
+    enter_all(world, 0);
+    for (size_t i = 0; i < 6; i++)
+        assert_int_equal(say_proof(world, 1, i), DROP_NONE);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(say_proof(world, 2, i), DROP_NONE);
+    pass(world, GOSSIP_GATHER_MIN_US - 1);
+    assert_int_equal(world->sent[FRAME_PROOF], 0);
+    pass(world, GOSSIP_GATHER_MAX_US);
+    assert_int_equal(world->sent[FRAME_PROOF], 1 + 2); /* three to the second, six to the third */
+    assert_int_equal(say_proof(world, 1, 6), DROP_NONE);
+    pass(world, GOSSIP_PROOF_EACH_US - GOSSIP_GATHER_MAX_US);
+    assert_int_equal(world->sent[FRAME_PROOF], 3);
+    pass(world, 2 * GOSSIP_GATHER_MAX_US);
+    assert_int_equal(world->sent[FRAME_PROOF], 5);
+}
+
+/* Each neighbour of somebody is shown another proof against him, of another end: all know, nobody tells for ever. */
+static void test_proofs_of_several_ends(void **state) {
+    struct world *world = *state;
+    struct author *author = &world->authors[0];
+    uint8_t proof[PROOF_LEN];
+    enum drop drop;
+
+    ring(world);
+    publish(world, 0, author);
+    run(world, 5 * US_PER_S);
+    for (size_t i = 0; i < PEERS; i++) {
+        rig_proof(author->identity, (uint32_t)(EPOCH + 3 + i % 5), proof);
+        assert_int_equal(
+            directory_take_proof(world->peers[i].directory, proof, wall_of(world), &drop),
+            DIRECTORY_NEWS);
+    }
+    run(world, 2 * US_PER_MINUTE);
+    assert_true(all_agree(world, PEERS));
+    unsigned told = world->sent[FRAME_PROOF];
+    assert_true(told <= 2 * PEERS); /* each its own, to both sides */
+    run(world, 5 * US_PER_MINUTE);
+    assert_int_equal(world->sent[FRAME_PROOF], told);
 }
 
 /* ---- Bounds ---- */
@@ -727,6 +820,9 @@ int main(int argc, char **argv) {
         TEST(test_a_proof_outlives_its_sequence),
         TEST(test_a_newcomer_is_told_of_proofs),
         TEST(test_a_false_proof_bars_its_bearer),
+        TEST(test_proofs_have_a_pace),
+        TEST(test_proofs_are_told_together),
+        TEST(test_proofs_of_several_ends),
         TEST(test_newcomers_at_a_rate),
         TEST(test_window),
         TEST(test_wants_of_a_neighbour_and_in_all),

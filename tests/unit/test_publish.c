@@ -1,4 +1,4 @@
-/* link: daemon/core/node_publish daemon/core/directory daemon/core/directory_index daemon/core/directory_version daemon/core/directory_room daemon/core/directory_proof daemon/core/directory_resolve daemon/core/directory_claims daemon/core/topology daemon/core/topology_draw daemon/core/effects daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/base proto/wire.pb-c shared/address */
+/* link: daemon/core/node_publish daemon/core/sequences daemon/core/directory daemon/core/directory_index daemon/core/directory_version daemon/core/directory_room daemon/core/directory_proof daemon/core/directory_resolve daemon/core/directory_claims daemon/core/topology daemon/core/topology_draw daemon/core/effects daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/base proto/wire.pb-c shared/address */
 /* When a node publishes its own descriptor and what stands in it. The rooms around it are a table of links here, and silence. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +15,8 @@
 #define START_WALL_US (INT64_C(500000) * EPOCH_US)
 #define STEP_US (100 * US_PER_MS)
 #define AIM 8
-#define BURST 4 /* losses within a second each, after quiet */
+#define RENEWALS 8 /* moves of the clock at once, after quiet */
+#define BURST 4    /* losses within a second each, after quiet */
 
 static struct fixture {
     struct node node;
@@ -24,6 +25,8 @@ static struct fixture {
     unsigned published;
     uint64_t stream;
     const struct link_event *event; /* the next one of the links */
+    int64_t offset_us;              /* what the neighbours say of our clock */
+    unsigned renewed;
 } f;
 
 /* ---- The other rooms ---- */
@@ -54,7 +57,7 @@ int64_t links_clock_error(const struct links *links) {
 }
 int64_t links_clock_offset(const struct links *links) {
     (void)links;
-    return 0;
+    return f.offset_us;
 }
 void links_set_correction(struct links *links, int64_t correction_us) {
     (void)links, (void)correction_us;
@@ -112,6 +115,7 @@ void outbox_kick(struct outbox *outbox, const struct node_id *recipient, struct 
 }
 void inbox_renew(struct inbox *inbox) {
     (void)inbox;
+    f.renewed++;
 }
 struct droplist *droplist_new(size_t entries, const struct core_random *random) {
     (void)entries, (void)random;
@@ -242,6 +246,84 @@ static void test_flapping_links_do_not_set_the_network_publishing(void **state) 
     node_links_changed(&f.node, true);
     pass(US_PER_S);
     assert_int_equal(f.published, 1);
+}
+
+/* ---- Moves of the clock ---- */
+
+static void say_time(int64_t offset_us) {
+    f.offset_us = offset_us;
+    node_correct_clock(&f.node);
+}
+
+/* Our only neighbour moves it, by a few ms more or less each time. */
+static void test_no_sequence_is_signed_twice(void **state) {
+    static uint64_t signed_ones[4000];
+    uint64_t at = (uint64_t)wall_ms(f.node.wall) + 10 * 60 * 1000;
+    unsigned n = 0;
+    (void)state;
+    f.node.publisher.sequence = at; /* stored in a former life, when the clock was as far ahead */
+    sequences_add(&f.node.publisher.had, at);
+    for (unsigned k = 0; k < 1000; k++) {
+        set_time(f.node.now.us + US_PER_MINUTE);
+        f.node.wall.us += f.node.correction_us;
+        int64_t to_us = (int64_t)(at + random_below(&f.node.config.random, 4)) * US_PER_MS;
+        say_time(k % 2 == 0 ? to_us - f.node.machine.us : 0);
+        node_sign(&f.node); /* the first of each move is drawn, what follows goes by the clock */
+        signed_ones[n++] = own().sequence;
+        f.node.publisher.sequence = 1;
+        node_sign(&f.node);
+        signed_ones[n++] = own().sequence;
+        effects_clear(f.node.effects);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        assert_true(signed_ones[i] != at);
+        for (unsigned j = 0; j < i; j++)
+            assert_true(signed_ones[i] != signed_ones[j]);
+    }
+}
+
+/* The clock is right by the second neighbour. What moves it on and on has new keys made once a minute. */
+static void test_moves_of_the_clock_are_rationed(void **state) {
+    (void)state;
+    node_sign(&f.node);
+    say_time(5 * US_PER_MINUTE);
+    say_time(10 * US_PER_MINUTE);
+    assert_int_equal(f.node.correction_us, 10 * US_PER_MINUTE);
+    assert_int_equal(f.renewed, 2);
+    say_time(10 * US_PER_MINUTE + 20 * US_PER_S); /* no new keys for this */
+    assert_int_equal(f.node.correction_us, 10 * US_PER_MINUTE + 20 * US_PER_S);
+    for (int64_t k = 0; k < 600; k++) {
+        set_time(f.node.now.us + US_PER_S);
+        say_time(k % 2 * US_PER_HOUR);
+    }
+    assert_in_range(f.renewed, RENEWALS + 9, RENEWALS + 10);
+}
+
+/* One that has to wait comes in its time, and meanwhile the clock stands where it stood: replays would come in otherwise. */
+static void test_a_move_that_waits(void **state) {
+    (void)state;
+    node_sign(&f.node);
+    for (int64_t k = 1; k <= RENEWALS; k++)
+        say_time(k * US_PER_MINUTE);
+    assert_int_equal(f.renewed, RENEWALS);
+    say_time(US_PER_HOUR);
+    assert_int_equal(f.renewed, RENEWALS);
+    assert_int_equal(f.node.correction_us, RENEWALS * US_PER_MINUTE);
+    assert_int_equal(f.node.wall.us, f.node.machine.us + RENEWALS * US_PER_MINUTE);
+    struct mono due = node_publish_next(&f.node);
+    assert_in_range(due.us - f.node.now.us, 0, US_PER_MINUTE);
+    f.node.publisher.published = true; /* nothing but the clock is due */
+    f.node.publisher.dirty = false;
+    due = node_publish_next(&f.node);
+    assert_int_equal(due.us, f.node.now.us + US_PER_MINUTE);
+    set_time(due.us);
+    node_publish(&f.node);
+    assert_int_equal(f.renewed, RENEWALS + 1);
+    assert_int_equal(f.node.correction_us, US_PER_HOUR);
+    say_time(2 * US_PER_HOUR); /* the machine's own clock being set does not wait */
+    assert_int_equal(f.renewed, RENEWALS + 1);
+    node_correct_stepped(&f.node, -US_PER_HOUR);
+    assert_int_equal(f.node.correction_us, 2 * US_PER_HOUR);
 }
 
 /* ---- Rival claims ---- */
@@ -417,6 +499,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_a_loss_is_published_within_a_second),
         TEST(test_flapping_links_do_not_set_the_network_publishing),
+        TEST(test_no_sequence_is_signed_twice),
+        TEST(test_moves_of_the_clock_are_rationed),
+        TEST(test_a_move_that_waits),
         TEST(test_rivals_are_told_once_a_minute),
         TEST(test_the_first_in_a_network_that_stands),
         TEST(test_the_first_in_a_network_that_forms),

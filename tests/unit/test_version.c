@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "daemon/core/directory_version.h"
+#include "tests/unit/proof_rig.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -210,7 +211,8 @@ static enum drop take(struct fixture *f, const uint8_t proof[PROOF_LEN]) {
 static void test_proofs(void **state) {
     struct fixture *f = *state;
     struct author *a = &f->nodes[0], *b = &f->nodes[1];
-    uint8_t proof[PROOF_LEN], mixed[PROOF_LEN], got[PROOF_LEN];
+    uint8_t proof[PROOF_LEN], mixed[PROOF_LEN];
+    uint64_t got;
 
     struct signed_one one = sign(f, a), two = sign_again(f, a), later = sign(f, a);
     make_proof(a, &one, &two, proof);
@@ -225,13 +227,14 @@ static void test_proofs(void **state) {
         assert_int_not_equal(take(f, mixed), DROP_NONE);
     }
     assert_false(entry_of(f, a)->convicted);
-    assert_false(directory_next_proof(f->directory, got));
+    assert_false(directory_next_proof(f->directory, &got));
     assert_int_equal(take(f, proof), DROP_NONE);
     assert_true(entry_of(f, a)->convicted);
-    assert_true(directory_next_proof(f->directory, got));
-    assert_memory_equal(got, proof, sizeof got);
+    assert_true(directory_next_proof(f->directory, &got));
+    assert_int_equal(got, a->prefix);
+    assert_memory_equal(directory_proof(f->directory, got), proof, sizeof proof);
     assert_int_equal(take(f, proof), DROP_NONE);
-    assert_false(directory_next_proof(f->directory, got));
+    assert_false(directory_next_proof(f->directory, &got));
     assert_int_equal(offer(f, b), DIRECTORY_NEWS);
     assert_false(entry_of(f, b)->convicted);
 }
@@ -278,6 +281,63 @@ static void test_a_proof_of_the_future(void **state) {
     assert_int_equal(take(f, proof), DROP_TIME);
     f->wall.us += 2 * US_PER_HOUR;
     assert_int_equal(take(f, proof), DROP_NONE);
+}
+
+/* Whose time does not fit a count of microseconds: nothing is computed of it. */
+static void test_a_proof_beyond_all_epochs(void **state) {
+    struct fixture *f = *state;
+    struct author *a = &f->nodes[0];
+    static const uint32_t beyond[] = {(uint32_t)EPOCH_MAX + 1, 2600000000, UINT32_MAX};
+    uint8_t proof[PROOF_LEN];
+
+    assert_int_equal(offer(f, a), DIRECTORY_NEWS);
+    for (unsigned i = 0; i < sizeof beyond / sizeof *beyond; i++) {
+        rig_proof(a->identity, beyond[i], proof);
+        assert_int_equal(take(f, proof), DROP_MALFORMED);
+    }
+    rig_proof(a->identity, EPOCH_MAX, proof);
+    assert_int_equal(take(f, proof), DROP_TIME);
+    rig_proof(a->identity, EPOCH + EPOCHS_PUBLISHED, proof);
+    assert_int_equal(take(f, proof), DROP_NONE);
+}
+
+/* A node can make seven at once against itself, and one more each hour: they are not all worth their checks and their way through the
+ * network. Nodes that were shown different ones agree. */
+static void test_one_proof_at_a_time(void **state) {
+    struct fixture *f = *state;
+    struct author *a = &f->nodes[0];
+    struct directory *other = directory_new(&f->self, MAX, &f->random);
+    uint32_t ours[DIRECTORY_BUCKETS], theirs[DIRECTORY_BUCKETS];
+    uint8_t first[PROOF_LEN], longer[PROOF_LEN];
+    uint64_t prefix;
+    enum drop drop;
+
+    struct signed_one one = sign(f, a);
+    assert_int_equal(offer_to(f, f->directory, &one, &drop), DIRECTORY_NEWS);
+    assert_int_equal(offer_to(f, other, &one, &drop), DIRECTORY_NEWS);
+    rig_proof(a->identity, EPOCH + 3, first);
+    rig_proof(a->identity, EPOCH + 5, longer);
+    assert_int_equal(directory_take_proof(f->directory, first, f->wall, &drop), DIRECTORY_NEWS);
+    assert_true(directory_next_proof(f->directory, &prefix));
+    assert_int_equal(directory_take_proof(f->directory, longer, f->wall, &drop), DIRECTORY_OLD);
+    longer[PROOF_LEN - 1] ^= 1; /* not even looked at */
+    assert_int_equal(directory_take_proof(f->directory, longer, f->wall, &drop), DIRECTORY_OLD);
+    longer[PROOF_LEN - 1] ^= 1;
+    assert_false(directory_next_proof(f->directory, &prefix));
+    assert_memory_equal(directory_proof(f->directory, a->prefix), first, sizeof first);
+    assert_int_equal(directory_take_proof(other, longer, f->wall, &drop), DIRECTORY_NEWS);
+    directory_digest(f->directory, MONO_NEVER, ours);
+    directory_digest(other, MONO_NEVER, theirs);
+    assert_memory_equal(ours, theirs, sizeof ours);
+    f->wall = (struct wall){(EPOCH + 2) * EPOCH_US - 1};
+    assert_int_equal(directory_weigh_proof(f->directory, longer, f->wall, &drop), DIRECTORY_OLD);
+    f->wall.us++; /* the last hour of the first one */
+    assert_int_equal(directory_weigh_proof(f->directory, longer, f->wall, &drop), DIRECTORY_NEWS);
+    assert_int_equal(directory_take_proof(f->directory, longer, f->wall, &drop), DIRECTORY_NEWS);
+    assert_int_equal(directory_take_proof(f->directory, first, f->wall, &drop), DIRECTORY_OLD);
+    directory_digest(f->directory, MONO_NEVER, ours);
+    assert_memory_equal(ours, theirs, sizeof ours);
+    directory_free(other);
 }
 
 static void test_two_of_our_own(void **state) {
@@ -611,6 +671,8 @@ int main(void) {
         TEST(test_proofs),
         TEST(test_a_conviction_ends),
         TEST(test_a_proof_of_the_future),
+        TEST(test_a_proof_beyond_all_epochs),
+        TEST(test_one_proof_at_a_time),
         TEST(test_two_of_our_own),
         TEST(test_new_keys_settle),
         TEST(test_a_neighbour_had_an_older_one),
