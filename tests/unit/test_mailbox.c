@@ -391,7 +391,7 @@ static unsigned complete_among(unsigned slot, unsigned neighbours, unsigned a_se
                 assert_int_equal(give(i++, slot, &mail), DROP_NONE);
                 n_complete += mail.bytes != NULL;
                 if (mail.bytes)
-                    mailbox_stored(mailbox, &mail.id, -ENOSPC, clock_now);
+                    mailbox_stored(mailbox, mail.tag, -ENOSPC, clock_now);
             }
             clock_now = mono_add(clock_now, US_PER_MS);
         }
