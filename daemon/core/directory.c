@@ -517,7 +517,8 @@ void directory_look_around(struct directory *directory, struct wall wall) {
 /* Whoever else was met there has left: one address is one node's. */
 static void displace(struct directory *directory, const struct record *record,
                      const struct address *address) {
-    struct table_link *link = table_first(&directory->ips, directory_ip_hash(directory, address));
+    struct table_link *link =
+        table_first(&directory->ips, directory_known_hash(directory, address));
 
     while (link) {
         struct record *other = directory_owner(link);
@@ -577,7 +578,8 @@ static bool pin_binds(const struct address *pin, const struct address *address) 
 }
 
 void directory_unpin(struct directory *directory, const struct address *address) {
-    struct table_link *link = table_first(&directory->ips, directory_ip_hash(directory, address));
+    struct table_link *link =
+        table_first(&directory->ips, directory_known_hash(directory, address));
 
     while (link) {
         struct record *record = directory_owner(link);

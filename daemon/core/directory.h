@@ -200,19 +200,30 @@ const struct directory_entry *directory_successor(const struct directory *direct
                                                   const struct directory_entry *gone,
                                                   struct address *ret_address);
 
-/* The same with an address proven or not found at all: a pin, or a handshake of our own with it there. What many say of an address is
- * worth no more than the identities that say it, and those are free. For what is sent, and for what is pinned. */
+/* The same with an address proven or not found at all (RESOLVE_NONE, whoever claims it): a pin, or a handshake of our own with it
+ * there. What many say of an address is worth no more than the identities that say it, and those are free. For what is sent, and for what is pinned. */
 enum resolve_outcome directory_resolve_proven(const struct directory *directory,
                                               const struct destination *destination,
                                               struct node_id ret_ids[DIRECTORY_CANDIDATES_MAX],
                                               size_t *ret_n);
-/* The addresses that nodes claim at what was asked for (port 0: all ports of the IP), at most `max`. Returns how many. */
-size_t directory_claimed(const struct directory *directory, const struct address *asked,
-                         struct address *ret_addresses, size_t max);
-/* Do two of these witnesses publish that they see the node there? For an address that answers no dial (a translator): the caller names
- * witnesses that it reached by its own choice, not through the one who claims. */
-bool directory_vouched(const struct directory *directory, const struct directory_entry *entry,
-                       const struct address *asked, const uint64_t *witnesses, size_t n);
+/* Was it met there, by a handshake of ours, and is it up? */
+bool directory_is_present_at(const struct directory *directory, const struct node_id *id,
+                             const struct address *address);
+
+/* Where a dial would tell who is at what was asked for, the likely places first: of an IP alone, where somebody is pinned; the
+ * default port, claimed or not; where somebody was met who is up; claims that count, of nodes that are up; other claims, in an order
+ * that nobody else knows. Returns how many, at most `max`; whether anybody claims it in *ret_claimed. */
+size_t directory_places(const struct directory *directory, const struct address *asked,
+                        struct address *ret_places, size_t max, bool *ret_claimed);
+/* For an address that answers no dial (a translator): where neighbours of those who claim it may be asked whether they are who they
+ * say, few for each, in public networks of their own, and not yet met. */
+size_t directory_witnesses(const struct directory *directory, const struct address *asked,
+                           struct address *ret_places, size_t max);
+/* Who is seen there by witnesses whose word is good: two of those neighbours of ours that the caller drew himself, or three that
+ * were met in three public networks. The witness and the node name each other. Returns how many. */
+size_t directory_vouched(const struct directory *directory, const struct address *asked,
+                         const uint64_t *drawn, size_t n_drawn,
+                         struct node_id ret_ids[DIRECTORY_CANDIDATES_MAX]);
 
 /* Digest of each of 256 buckets (by the first byte of the id) over self and live entries received before `before`
  * (MONO_NEVER: all, at no cost): the XOR of the first 32 bits of their versions' tags, a convicted one's changed by a hash of

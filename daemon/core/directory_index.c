@@ -1,7 +1,8 @@
 /* How entries are found: by prefix, by IP, by name.
  *
  * Threat: strangers choose all three. Hashes are keyed, so that nobody can aim at one chain or one run of slots; what thousands share
- * (an IP, a name) is a chain that those who ask for it alone walk. */
+ * (an IP, a name) is a chain that those who ask for it alone walk, of IPs so far as is good for them; who was met or pinned at an IP
+ * is in another chain. */
 #include "daemon/core/directory_private.h"
 
 #define MAP_FIRST 32
@@ -87,6 +88,11 @@ uint64_t directory_ip_hash(const struct directory *directory, const struct addre
     return table_hash(&directory->ips, address->ip, sizeof address->ip);
 }
 
+/* Whoever was met or pinned at an IP has a chain of its own there, so that no crowd of claims stands in front of it. */
+uint64_t directory_known_hash(const struct directory *directory, const struct address *address) {
+    return ~directory_ip_hash(directory, address);
+}
+
 static uint64_t name_hash(const struct directory *directory, const char *name) {
     return table_hash(&directory->names, name, strlen(name));
 }
@@ -107,12 +113,16 @@ static size_t ip_hashes(const struct directory *directory, const struct director
     const struct acquaintance *known = entry->acquaintance;
     size_t n = 0;
 
-    for (size_t i = 0; i < descriptor->n_addresses; i++)
-        add_hash(hashes, &n, directory_ip_hash(directory, &descriptor->addresses[i]));
     if (known && known->handshaken)
-        add_hash(hashes, &n, directory_ip_hash(directory, &known->handshake_address));
+        add_hash(hashes, &n, directory_known_hash(directory, &known->handshake_address));
     if (known && !address_is_unspecified(&known->pin)) /* where it was pinned counts, too */
-        add_hash(hashes, &n, directory_ip_hash(directory, &known->pin));
+        add_hash(hashes, &n, directory_known_hash(directory, &known->pin));
+    size_t n_known = n;
+    for (size_t i = 0; i < descriptor->n_addresses; i++) {
+        uint64_t hash = directory_ip_hash(directory, &descriptor->addresses[i]);
+        if ((n_known < 1 || hashes[0] != ~hash) && (n_known < 2 || hashes[1] != ~hash))
+            add_hash(hashes, &n, hash);
+    }
     return n;
 }
 

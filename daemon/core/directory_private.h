@@ -1,5 +1,6 @@
 /* What the parts of the directory share: directory.c holds entries, directory_index.c finds them, directory_version.c says which of
- * their versions count and when, directory_room.c who gives way, directory_resolve.c judges addresses and finds what users name.
+ * their versions count and when, directory_room.c who gives way, directory_resolve.c judges addresses and finds what users name, directory_claims.c
+ * who is said to be at one.
  * Nobody else includes this. */
 #ifndef P2PD_DIRECTORY_PRIVATE_H
 #define P2PD_DIRECTORY_PRIVATE_H
@@ -119,6 +120,8 @@ void directory_map_delete(struct directory *directory, const struct record *reco
 void directory_swap(struct directory *directory, size_t a, size_t b);
 /* Those under an IP or a name, one after the other; hashes may collide, the caller looks again. */
 uint64_t directory_ip_hash(const struct directory *directory, const struct address *address);
+/* The same of those who were met or pinned there: a chain of their own. */
+uint64_t directory_known_hash(const struct directory *directory, const struct address *address);
 struct table_link *directory_by_name(const struct directory *directory, const char *name);
 static inline struct record *directory_owner(struct table_link *link) {
     return table_entry(link, struct mark, link)->owner;
@@ -135,6 +138,23 @@ void directory_unmark(struct directory *directory, struct record *record);
 /* Count it if another live entry claims one of this descriptor's addresses. */
 void directory_note_rival(struct directory *directory, const struct record *record,
                           const struct descriptor *descriptor);
+
+/* Is it what was asked for: port 0 is the IP alone? */
+static inline bool address_matches(const struct address *address, const struct address *asked) {
+    return address_is_same_ip(address, asked) && (asked->port == 0 || address->port == asked->port);
+}
+
+/* directory_claims.c. Whom a look at an IP takes in: the known, those who were met or pinned there; then, if `strangers`, nodes that
+ * claim what was asked for, of many a few that a secret chooses. Whoever else claims it might not be there for the look. */
+#define KNOWN_LOOKED_AT 256
+#define STRANGERS_WALKED 1024 /* half a microsecond each */
+#define STRANGERS_LOOKED_AT 64
+struct crowd {
+    const struct directory_entry *v[KNOWN_LOOKED_AT + STRANGERS_LOOKED_AT];
+    size_t n, n_known; /* the known come first */
+};
+void directory_gather(const struct directory *directory, const struct address *asked,
+                      bool strangers, struct crowd *ret_crowd);
 
 /* Every address under which an entry may be asked for: its claims first, then the handshake's.
  * Returns how many. */

@@ -138,9 +138,9 @@ static bool claims(const struct directory_entry *entry, const struct address *ad
     return false;
 }
 
-static bool is_contested(const struct directory *directory, const struct record *record,
-                         const struct address *address) {
-    struct table_link *link = table_first(&directory->ips, directory_ip_hash(directory, address));
+static bool is_claimed(const struct directory *directory, const struct record *record,
+                       const struct address *address, uint64_t hash) {
+    struct table_link *link = table_first(&directory->ips, hash);
 
     for (unsigned i = 0; link && i < RIVALS_LOOKED_AT; i++, link = table_next(link)) {
         const struct record *other = directory_owner(link);
@@ -148,6 +148,12 @@ static bool is_contested(const struct directory *directory, const struct record 
             return true;
     }
     return false;
+}
+
+static bool is_contested(const struct directory *directory, const struct record *record,
+                         const struct address *address) {
+    return is_claimed(directory, record, address, directory_known_hash(directory, address)) ||
+           is_claimed(directory, record, address, directory_ip_hash(directory, address));
 }
 
 void directory_note_rival(struct directory *directory, const struct record *record,
@@ -261,10 +267,6 @@ static enum resolve_outcome resolve_name(const struct directory *directory,
 
 /* ---- By address ---- */
 
-static bool matches(const struct address *address, const struct address *asked) {
-    return address_is_same_ip(address, asked) && (asked->port == 0 || address->port == asked->port);
-}
-
 /* Is this entry pinned at what was asked for? A pin of the IP alone binds a port only where its
  * node claims to be: others may share the IP. A pin of another port says nothing of the IP
  * alone. */
@@ -351,11 +353,11 @@ static void weigh(const struct directory *directory, const struct directory_entr
     /* Pinned at a port of the IP that was asked for: it is one of those there, known or not to be
      * up. */
     if (entry->pinned && entry->acquaintance->pin.port != 0 &&
-        matches(&entry->acquaintance->pin, asked))
+        address_matches(&entry->acquaintance->pin, asked))
         note_confirmed(found, &entry->id, entry->acquaintance->pin.port, life);
     size_t n = directory_entry_addresses(entry, addresses);
     for (size_t i = 0; i < n; i++) {
-        if (!matches(&addresses[i], asked))
+        if (!address_matches(&addresses[i], asked))
             continue;
         if (is_found_at(directory, entry, &addresses[i], found))
             note_confirmed(found, &entry->id, addresses[i].port, life);
@@ -366,25 +368,26 @@ static void weigh(const struct directory *directory, const struct directory_entr
 
 static void note_proven(const struct directory *directory, const struct directory_entry *entry,
                         const struct address *asked, struct found *found) {
-    if (is_met(entry) && matches(&entry->acquaintance->handshake_address, asked) &&
+    if (is_met(entry) && address_matches(&entry->acquaintance->handshake_address, asked) &&
         found->n_proven < PROVEN_MAX && directory_is_up(directory, entry))
         found->proven[found->n_proven++] = entry->acquaintance->handshake_address;
 }
 
 static void look(const struct directory *directory, const struct address *asked, bool proof,
                  struct found *found) {
-    struct table_link *first = table_first(&directory->ips, directory_ip_hash(directory, asked));
     struct descriptor self;
+    struct crowd crowd;
 
     found_init(found, proof);
-    for (struct table_link *link = first; link; link = table_next(link))
-        note_proven(directory, &directory_owner(link)->entry, asked, found);
+    directory_gather(directory, asked, !proof, &crowd); /* of a stranger nothing is proven */
+    for (size_t i = 0; i < crowd.n_known; i++)
+        note_proven(directory, crowd.v[i], asked, found);
     if (self_descriptor(directory, &self))
         for (size_t i = 0; i < self.n_addresses; i++)
-            if (matches(&self.addresses[i], asked))
+            if (address_matches(&self.addresses[i], asked))
                 note_confirmed(found, &directory->id, self.addresses[i].port, LIFE_LINKS);
-    for (struct table_link *link = first; link; link = table_next(link))
-        weigh(directory, &directory_owner(link)->entry, asked, found);
+    for (size_t i = 0; i < crowd.n; i++)
+        weigh(directory, crowd.v[i], asked, found);
 }
 
 static enum resolve_outcome answer(const struct directory *directory, struct candidates *result,
@@ -469,7 +472,7 @@ static bool is_same_place(const struct directory_entry *a, const struct director
 
     for (size_t i = 0; i < n_a; i++)
         for (size_t j = 0; j < n_b; j++)
-            if (matches(&of_a[i], ip) && address_is_equal(&of_a[i], &of_b[j]))
+            if (address_matches(&of_a[i], ip) && address_is_equal(&of_a[i], &of_b[j]))
                 return true;
     return false;
 }
@@ -482,12 +485,13 @@ static bool was_pinned_at(const struct directory_entry *entry, const struct addr
 
 size_t directory_former(const struct directory *directory, const struct address *address,
                         const struct node_id *present, struct node_id *ret_ids, size_t max) {
-    struct table_link *link = table_first(&directory->ips, directory_ip_hash(directory, address));
     const struct directory_entry *now = directory_find(directory, present);
     struct candidates former = {ret_ids, 0};
+    struct crowd crowd;
 
-    for (; link && now && former.n < max; link = table_next(link)) {
-        const struct directory_entry *entry = &directory_owner(link)->entry;
+    directory_gather(directory, address, true, &crowd);
+    for (size_t i = 0; i < crowd.n && now && former.n < max; i++) {
+        const struct directory_entry *entry = crowd.v[i];
         if (entry != now && !directory_is_up(directory, entry) &&
             (is_pinned_at(entry, address) || was_pinned_at(entry, address) ||
              is_same_place(entry, now, address)))
@@ -536,41 +540,9 @@ enum resolve_outcome directory_resolve_proven(const struct directory *directory,
     return outcome;
 }
 
-size_t directory_claimed(const struct directory *directory, const struct address *asked,
-                         struct address *ret_addresses, size_t max) {
-    struct table_link *link = table_first(&directory->ips, directory_ip_hash(directory, asked));
-    size_t n = 0;
+bool directory_is_present_at(const struct directory *directory, const struct node_id *id,
+                             const struct address *address) {
+    const struct directory_entry *entry = directory_find(directory, id);
 
-    for (; link && n < max; link = table_next(link)) {
-        struct address addresses[ENTRY_ADDRESSES_MAX];
-        size_t count = directory_entry_addresses(&directory_owner(link)->entry, addresses);
-        for (size_t i = 0; i < count && n < max; i++) {
-            bool listed = !matches(&addresses[i], asked);
-            for (size_t j = 0; j < n && !listed; j++)
-                listed = address_is_equal(&ret_addresses[j], &addresses[i]);
-            if (!listed)
-                ret_addresses[n++] = addresses[i];
-        }
-    }
-    return n;
-}
-
-bool directory_vouched(const struct directory *directory, const struct directory_entry *entry,
-                       const struct address *asked, const uint64_t *witnesses, size_t n) {
-    unsigned seen = 0;
-
-    for (size_t i = 0; i < n && seen < 2; i++) {
-        const struct directory_entry *witness = directory_find_prefix(directory, witnesses[i]);
-        struct descriptor descriptor;
-        if (!witness || witness == entry)
-            continue;
-        directory_descriptor(witness, &descriptor);
-        for (size_t j = 0; j < descriptor.n_neighbours; j++)
-            if (descriptor.neighbours[j].prefix == entry->prefix &&
-                matches(&descriptor.neighbours[j].seen_at, asked)) {
-                seen++;
-                break;
-            }
-    }
-    return seen >= 2;
+    return entry && is_met_at(entry, address) && directory_is_up(directory, entry);
 }

@@ -135,8 +135,8 @@ struct node {
     size_t n_queries;
     struct node_settlings settling;
     size_t n_settling;
-    struct mono settle_due;
-    bool settle_news; /* a dial has ended, or a node has become known */
+    struct mono settle_due, settle_judged; /* the next look; the last */
+    bool settle_news;                      /* a dial has ended, or a node has become known */
     uint64_t
         unfinished; /* bytes of messages and files that are not whole, as the store told last */
     /* For the doctor: the last good datagram; those that were not; the disk. */
@@ -220,9 +220,9 @@ bool node_settle(struct node *node, const struct request *request);
 void node_settle_tick(struct node *node);
 /* A dial was answered: who is at that address is proven. */
 void node_settle_answered(struct node *node, const struct link_event *event);
-/* Do two of the neighbours that we dialled ourselves see the node at the address? */
-bool node_settle_vouched(const struct node *node, const struct node_id *id,
-                         const struct address *address);
+/* Whom witnesses see at the address whose word is good, though it answers no dial. Returns how many. */
+size_t node_settle_vouched(const struct node *node, const struct address *address,
+                           struct node_id ret_ids[DIRECTORY_CANDIDATES_MAX]);
 void node_settle_gone(struct node *node, uint64_t client);
 void node_settle_deinit(struct node *node);
 

@@ -127,6 +127,25 @@ bool node_resolve(struct node *node, uint64_t client, const struct destination *
     return false;
 }
 
+/* Nobody has answered there: of those who claim it and are confirmed the one for whom good witnesses speak. */
+static enum resolve_outcome resolve_vouched(struct node *node,
+                                            const struct destination *destination,
+                                            struct node_id ids[DIRECTORY_CANDIDATES_MAX],
+                                            size_t *ret_n) {
+    struct node_id vouched[DIRECTORY_CANDIDATES_MAX];
+    enum resolve_outcome outcome = directory_resolve(node->directory, destination, ids, ret_n);
+
+    if (destination->kind != DEST_ADDRESS || outcome == RESOLVE_NONE || outcome == RESOLVE_SELF ||
+        outcome == RESOLVE_KEY_CHANGED)
+        return outcome;
+    size_t n = node_settle_vouched(node, &destination->address, vouched);
+    if (n == 0)
+        return outcome == RESOLVE_ONE ? RESOLVE_UNCONFIRMED : outcome;
+    memcpy(ids, vouched, n * sizeof *ids);
+    *ret_n = n;
+    return n == 1 ? RESOLVE_ONE : RESOLVE_AMBIGUOUS;
+}
+
 /* To whom something is sent. *ret_proven: by a pin or a handshake, so that an address may be bound to the key. */
 static bool resolve_recipient(struct node *node, uint64_t client,
                               const struct destination *destination, struct node_id *ret_id,
@@ -136,11 +155,8 @@ static bool resolve_recipient(struct node *node, uint64_t client,
     enum resolve_outcome outcome = directory_resolve_proven(node->directory, destination, ids, &n);
 
     *ret_proven = outcome == RESOLVE_ONE;
-    if (outcome == RESOLVE_NONE || outcome == RESOLVE_UNCONFIRMED) {
-        outcome = directory_resolve(node->directory, destination, ids, &n);
-        if (outcome == RESOLVE_ONE && !node_settle_vouched(node, &ids[0], &destination->address))
-            outcome = RESOLVE_UNCONFIRMED;
-    }
+    if (outcome == RESOLVE_NONE)
+        outcome = resolve_vouched(node, destination, ids, &n);
     if (outcome == RESOLVE_ONE || outcome == RESOLVE_SELF) {
         *ret_id = outcome == RESOLVE_SELF ? *node_id(node) : ids[0];
         return true;

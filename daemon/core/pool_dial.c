@@ -1,5 +1,6 @@
 /* Whom the pool dials, and when. Threat: whoever fills our links owns our view. So nodes are drawn uniformly from the directory,
- * what others tell us is only tried where that offers nobody, and every address that does not answer is soon left alone. */
+ * what others tell us is only tried where that offers nobody, and every address that does not answer is soon left alone. Whom others
+ * can make us dial is no witness of ours: what was drawn is remembered. */
 #include "daemon/core/pool_private.h"
 
 #define DIALS_AT_ONCE 8

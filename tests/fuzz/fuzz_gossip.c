@@ -1,4 +1,4 @@
-/* link: daemon/core/gossip daemon/core/gossip_want daemon/core/directory daemon/core/directory_index daemon/core/directory_version daemon/core/directory_room daemon/core/directory_proof daemon/core/directory_resolve daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/topology daemon/core/topology_draw shared/address proto/wire.pb-c */
+/* link: daemon/core/gossip daemon/core/gossip_want daemon/core/directory daemon/core/directory_index daemon/core/directory_version daemon/core/directory_room daemon/core/directory_proof daemon/core/directory_resolve daemon/core/directory_claims daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/topology daemon/core/topology_draw shared/address proto/wire.pb-c */
 /* Two neighbours that say anything: the input is a run of (neighbour and type 1, length 2, body);
  * type 0 lets time pass. Whatever they say, gossip never spins, never sends a frame too long, and
  * forgets all of it at the end. */

@@ -30,6 +30,7 @@ struct adversary {
     unsigned n_cells, n_onions;
     struct node_id poser;
     struct address posed_at; /* port 0: nobody poses */
+    struct address claimed;  /* port 0: it claims its own */
     struct crowd *crowd;
     unsigned gossiping; /* the step under way is for so many publications or questions */
     unsigned flooding;  /* the step under way is for frames of its own: so many */
@@ -90,6 +91,10 @@ void adversary_pose(struct adversary *adversary, const struct node_id *poser,
                     const struct address *at) {
     adversary->poser = *poser;
     adversary->posed_at = *at;
+}
+
+void adversary_claim(struct adversary *adversary, const struct address *first) {
+    adversary->claimed = *first;
 }
 
 static bool has_habit(const struct sim_host *host, enum habit habit) {
@@ -473,13 +478,26 @@ static void lie(struct sim *sim, struct descriptor *descriptor) {
 }
 
 static bool is_posing(const struct sim_host *host) {
-    return host && host->adversary && host->adversary->posed_at.port != 0;
+    return host && host->adversary &&
+           (host->adversary->posed_at.port != 0 || host->adversary->claimed.port != 0);
+}
+
+static void claim(const struct adversary *adversary, struct descriptor *descriptor) {
+    descriptor->n_addresses = DESCRIPTOR_ADDRESSES_MAX;
+    for (unsigned i = 0; i < DESCRIPTOR_ADDRESSES_MAX; i++) {
+        descriptor->addresses[i] = adversary->claimed;
+        descriptor->addresses[i].port = (uint16_t)(adversary->claimed.port + i);
+    }
 }
 
 static void pose(const struct adversary *adversary, const struct identity *identity,
                  struct descriptor *descriptor) {
     uint64_t poser = node_id_prefix(&adversary->poser);
 
+    if (adversary->claimed.port != 0)
+        claim(adversary, descriptor);
+    if (adversary->posed_at.port == 0)
+        return;
     if (node_id_is_equal(identity_id(identity), &adversary->poser)) {
         descriptor->n_addresses = 1;
         descriptor->addresses[0] = adversary->posed_at;

@@ -40,6 +40,9 @@ unsigned adversary_habits(const struct adversary *adversary);
 void adversary_pose(struct adversary *adversary, const struct node_id *poser,
                     const struct address *at);
 
+/* It claims as many ports of an IP as a descriptor has room for, from this one on. */
+void adversary_claim(struct adversary *adversary, const struct address *first);
+
 /* A datagram that its core would send: does it go out? */
 bool adversary_lets_out(struct sim *sim, struct sim_host *host, const struct datagram *datagram);
 /* An onion packet that came: is it handled at all? */

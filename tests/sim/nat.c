@@ -52,6 +52,10 @@ void nat_reset(struct nat *nat, unsigned box) {
     nat->boxes[box - 1].n = 0;
 }
 
+bool nat_is_symmetric(const struct nat *nat, unsigned box) {
+    return nat->boxes[box - 1].symmetric;
+}
+
 uint64_t nat_unsolicited(const struct nat *nat) {
     return nat->unsolicited;
 }

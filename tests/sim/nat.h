@@ -12,6 +12,7 @@ struct nat *nat_new(struct sim *sim, unsigned boxes);
 void nat_free(struct nat *nat);
 /* The box was switched off and on: all mappings are gone, later ones get other ports. */
 void nat_reset(struct nat *nat, unsigned box);
+bool nat_is_symmetric(const struct nat *nat, unsigned box);
 
 /* Who gets what `from` sends to `remote`; NULL: nobody. Sets from->seen_as. */
 struct sim_host *nat_route(struct sim *sim, struct sim_host *from, const struct address *remote);

@@ -1,8 +1,10 @@
 /* Messages to addresses: whoever types one means the machine that is there, whatever others say. */
 #include "daemon/core/node_private.h"
 #include "tests/sim/adversary.h"
+#include "tests/sim/nat.h"
 #include "tests/sim/scenarios.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define ACCOMPLICES 3 /* the last hosts; the very last is the one who poses */
@@ -25,6 +27,11 @@ static void start(struct sim *sim) {
             sim->hosts[i].adversary = adversary_new(sim, 0);
         sim_start(sim, i, &sim->hosts[0].address, i > 0);
     }
+}
+
+static void publish(struct sim *sim, unsigned host) {
+    sim->hosts[host].node->publisher.dirty = sim->hosts[host].node->publisher.pressing = true;
+    sim_poke(sim, host);
 }
 
 static bool is_link_to_accomplice(const struct sim *sim, const struct link_view *link) {
@@ -63,10 +70,8 @@ static void pose_at(struct sim *sim, const struct address *at) {
             sim_request(sim, i, &request);
     }
     sim_run(sim, US_PER_S); /* the links are up */
-    for (unsigned i = sim->n_hosts - ACCOMPLICES; i < sim->n_hosts; i++) {
-        sim->hosts[i].node->publisher.dirty = sim->hosts[i].node->publisher.pressing = true;
-        sim_poke(sim, i);
-    }
+    for (unsigned i = sim->n_hosts - ACCOMPLICES; i < sim->n_hosts; i++)
+        publish(sim, i);
     sim_run(sim, SPREAD_US);
     /* Else nothing would be tested. */
     const struct directory *directory = sim->hosts[0].node->directory;
@@ -178,4 +183,84 @@ void scenario_addresses(struct sim *sim) {
     pose_at(sim, &nowhere);
     push_to_nobody(sim, &nowhere);
     push_after_losses(sim);
+}
+
+/* ---- Ports of an IP ---- */
+
+#define OTHER_PORT 4007 /* of one who is not at the usual one */
+
+/* Three identities claim twelve ports of it where nobody is. */
+static void push_to_a_crowded_ip(struct sim *sim, unsigned to, const char *when) {
+    size_t from = sim->n_pushes;
+    struct address ip = sim->hosts[to].address, first = ip;
+
+    for (unsigned i = sim->n_hosts - ACCOMPLICES; i < sim->n_hosts; i++) {
+        first.port = (uint16_t)(7000 + DESCRIPTOR_ADDRESSES_MAX * i);
+        adversary_claim(sim->hosts[i].adversary, &first);
+        publish(sim, i);
+    }
+    sim_run(sim, SPREAD_US);
+    ip.port = 0;
+    for (unsigned i = 0; !is_accomplice(sim, i); i++)
+        if (i != to)
+            sim_push_at(sim, i, to, &ip, "by the IP", 9);
+    must_accept(sim, from, when);
+    must_deliver(sim);
+}
+
+void scenario_ports(struct sim *sim) {
+    sim->hosts[2].address.port = OTHER_PORT;
+    start(sim);
+    if (!sim_await(sim, FORM_US, sim_all_know_all, NULL))
+        sim_violation(sim, "they do not all know all");
+    sim_run(sim, FORM_US);
+    push_to_a_crowded_ip(sim, 1, "where others claim the IP's ports");
+    push_to_a_crowded_ip(sim, 2,
+                         "where others claim the ports of an IP, and it has none but an odd one");
+}
+
+/* ---- Behind a translator ---- */
+
+#define TRANSLATED 1
+
+/* By every second seed all are in one private network; else everybody is in one of his own, but for the member, who has two for his
+ * three identities. */
+static void spread_over_networks(struct sim *sim) {
+    for (unsigned i = 0; sim->seed % 2 && i < sim->n_hosts; i++)
+        sim->hosts[i].address.ip[12] =
+            (uint8_t)(20 + (is_accomplice(sim, i) ? i % 2 : 2 + i % 100));
+}
+
+static void push_inside(struct sim *sim, const struct address *at, const char *when) {
+    size_t from = sim->n_pushes;
+    unsigned accepted = 0;
+
+    for (unsigned i = 0; !is_accomplice(sim, i); i++)
+        if (i != TRANSLATED)
+            sim_push_at(sim, i, TRANSLATED, at, "inside", 6);
+    must_answer(sim);
+    for (size_t i = from; i < sim->n_pushes; i++)
+        accepted += sim->pushes[i].accepted;
+    if (sim->verbose)
+        printf("# %s: %u of %zu are accepted\n", when, accepted, sim->n_pushes - from);
+    if (10 * accepted < 9 * (sim->n_pushes - from))
+        sim_violation(sim, "only %u of %zu pushes to a node behind a translator are accepted %s",
+                      accepted, sim->n_pushes - from, when);
+    must_deliver(sim);
+}
+
+void scenario_translator(struct sim *sim) {
+    sim->nat = nat_new(sim, 1);
+    sim->hosts[TRANSLATED].box = 1;
+    spread_over_networks(sim);
+    start(sim);
+    if (!sim_await(sim, FORM_US, sim_all_know_all, NULL))
+        sim_violation(sim, "they do not all know all");
+    sim_run(sim, FORM_US);
+    struct address at = sim->hosts[TRANSLATED].node->address, typed = at;
+    if (nat_is_symmetric(sim->nat, sim->hosts[TRANSLATED].box))
+        typed.port = 0; /* each neighbour sees another port: the IP alone says something */
+    push_inside(sim, &typed, "while nobody else claims its address");
+    pose_at(sim, &at);
+    push_inside(sim, &typed, "while another claims its address");
 }

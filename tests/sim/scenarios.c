@@ -457,6 +457,8 @@ const struct scenario scenarios[] = {
     {"shrink", "half die, then nine tenths of the rest", run_shrink},
     {"addresses", "messages by address, while others claim and confirm what is not so",
      scenario_addresses},
+    {"ports", "messages to IPs of which others claim ports", scenario_ports},
+    {"translator", "messages to the address of a node behind a translator", scenario_translator},
     {"equivocation", "a relay that gives every neighbour another key", scenario_equivocation},
     {"succession", "a relay that changes its key all the time", scenario_succession},
     {"versions", "a member whose identities publish without end", scenario_versions},

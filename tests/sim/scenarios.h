@@ -21,8 +21,11 @@ void scenario_spoofed(struct sim *sim); /* scenario_members.c */
 void scenario_scattered(struct sim *sim);
 void scenario_padded(struct sim *sim);
 void scenario_remailed(struct sim *sim);
-void scenario_growth(struct sim *sim);    /* scenario_growth.c */
-void scenario_addresses(struct sim *sim); /* scenario_addresses.c */
+void scenario_growth(struct sim *sim); /* scenario_growth.c */
+/* scenario_addresses.c */
+void scenario_addresses(struct sim *sim);
+void scenario_ports(struct sim *sim);
+void scenario_translator(struct sim *sim);
 /* scenario_gossip.c */
 void scenario_equivocation(struct sim *sim);
 void scenario_succession(struct sim *sim);

@@ -1,4 +1,4 @@
-/* link: daemon/core/directory daemon/core/directory_index daemon/core/directory_version daemon/core/directory_room daemon/core/directory_proof daemon/core/directory_resolve daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/topology daemon/core/topology_draw shared/address proto/wire.pb-c */
+/* link: daemon/core/directory daemon/core/directory_index daemon/core/directory_version daemon/core/directory_room daemon/core/directory_proof daemon/core/directory_resolve daemon/core/directory_claims daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/topology daemon/core/topology_draw shared/address proto/wire.pb-c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -651,7 +651,7 @@ static void test_false_witnesses_displace_nobody(void **state) {
         assert_int_equal(offer(f, &n[i]), DIRECTORY_NEWS);
     claim_falsely(f, "9.9.9.9:9");
     expect_at(f, "9.9.9.9", RESOLVE_AMBIGUOUS, NULL, 2); /* word against word */
-    expect_proven_at(f, "9.9.9.9", RESOLVE_UNCONFIRMED, NULL);
+    expect_proven_at(f, "9.9.9.9", RESOLVE_NONE, NULL);
     struct address at = address("9.9.9.9:9");
     directory_handshaken(f->directory, &n[3].id, &at, f->wall);
     expect_at(f, "9.9.9.9", RESOLVE_ONE, &n[3], 1);
@@ -662,29 +662,186 @@ static void test_false_witnesses_displace_nobody(void **state) {
     expect_proven_at(f, "9.9.9.9", RESOLVE_ONE, &n[3]);
 }
 
+static size_t places_at(struct fixture *f, const char *text, struct address places[MAX]) {
+    struct address asked = address(text);
+    bool claimed;
+
+    return directory_places(f->directory, &asked, places, MAX, &claimed);
+}
+
+static size_t vouched_at(struct fixture *f, const char *text, const uint64_t *drawn, size_t n,
+                         const struct author *first) {
+    struct node_id ids[DIRECTORY_CANDIDATES_MAX];
+    struct address asked = address(text);
+    size_t found = directory_vouched(f->directory, &asked, drawn, n, ids);
+
+    if (found > 0)
+        assert_memory_equal(&ids[0], &first->id, sizeof ids[0]);
+    return found;
+}
+
 static void test_false_witnesses_prove_nothing(void **state) {
     struct fixture *f = *state;
     struct author *n = f->nodes;
-    struct address asked = address("9.9.9.9"), claimed[4];
-    uint64_t chosen[] = {0, 0, 0};
+    uint64_t drawn[] = {0, 0, 0};
 
     claim_falsely(f, "9.9.9.9:9");
     expect_at(f, "9.9.9.9", RESOLVE_ONE, &n[0], 1);
-    expect_proven_at(f, "9.9.9.9", RESOLVE_UNCONFIRMED, &n[0]);
-    assert_int_equal(directory_claimed(f->directory, &asked, claimed, 4), 1);
-    assert_int_equal(claimed[0].port, 9);
-    asked.port = 10;
-    assert_int_equal(directory_claimed(f->directory, &asked, claimed, 4), 0);
-    asked.port = 0;
-    const struct directory_entry *entry = directory_find(f->directory, &n[0].id);
-    chosen[0] = node_id_prefix(&n[1].id);
-    chosen[1] = node_id_prefix(&n[5].id); /* unknown */
-    chosen[2] = node_id_prefix(&n[0].id); /* itself */
-    assert_false(directory_vouched(f->directory, entry, &asked, chosen, 3));
-    chosen[1] = node_id_prefix(&n[2].id);
-    assert_true(directory_vouched(f->directory, entry, &asked, chosen, 3));
-    asked.port = 10;
-    assert_false(directory_vouched(f->directory, entry, &asked, chosen, 3));
+    expect_proven_at(f, "9.9.9.9", RESOLVE_NONE, NULL);
+    drawn[0] = n[1].prefix;
+    drawn[1] = n[5].prefix; /* unknown */
+    drawn[2] = n[0].prefix; /* itself */
+    assert_int_equal(vouched_at(f, "9.9.9.9", drawn, 3, NULL), 0);
+    drawn[1] = n[2].prefix;
+    assert_int_equal(vouched_at(f, "9.9.9.9", drawn, 3, &n[0]), 1);
+    assert_int_equal(vouched_at(f, "9.9.9.9:9", drawn, 3, &n[0]), 1);
+    assert_int_equal(vouched_at(f, "9.9.9.9:10", drawn, 3, NULL), 0);
+}
+
+/* Node 0 is at an address that answers no dial, and its neighbours see it there: node i is at 20.i.0.1, in a network of its own. */
+static void translate(struct fixture *f, const char *text, size_t n_neighbours) {
+    struct author *n = f->nodes;
+
+    claim(&n[0], text);
+    for (size_t i = 1; i <= n_neighbours; i++) {
+        char at[ADDRESS_TEXT_MAX];
+        snprintf(at, sizeof at, "20.%zu.0.1:58008", i);
+        claim(&n[i], at);
+        join(&n[0], &n[i], text, NULL);
+    }
+    offer_all(f, n_neighbours + 1);
+}
+
+static void meet(struct fixture *f, const struct author *author, const char *text) {
+    struct address at = address(text);
+
+    directory_handshaken(f->directory, &author->id, &at, f->wall);
+}
+
+static void test_three_networks_vouch(void **state) {
+    struct fixture *f = *state;
+    struct author *n = f->nodes;
+    struct address asked = address("9.9.9.9:9"), places[MAX], other = address("9.9.9.9:10");
+
+    translate(f, "9.9.9.9:9", 8);
+    assert_int_equal(directory_witnesses(f->directory, &asked, places, MAX), 4);
+    assert_int_equal(directory_witnesses(f->directory, &asked, places, 2), 2);
+    assert_int_equal(directory_witnesses(f->directory, &other, places, MAX), 0);
+    meet(f, &n[1], "20.1.0.1:58008");
+    meet(f, &n[2], "20.2.0.1:58008");
+    assert_int_equal(vouched_at(f, "9.9.9.9:9", NULL, 0, NULL), 0);
+    assert_int_equal(directory_witnesses(f->directory, &asked, places, MAX), 2); /* the rest */
+    meet(f, &n[3], "20.2.0.2:58008"); /* in the network of another, whatever it claims */
+    assert_int_equal(vouched_at(f, "9.9.9.9:9", NULL, 0, NULL), 0);
+    meet(f, &n[4], "192.168.0.1:58008"); /* a private one is no network */
+    assert_int_equal(vouched_at(f, "9.9.9.9:9", NULL, 0, NULL), 0);
+    meet(f, &n[5], "20.5.0.1:58008");
+    assert_int_equal(vouched_at(f, "9.9.9.9:9", NULL, 0, &n[0]), 1);
+    expect_proven_at(f, "9.9.9.9:9", RESOLVE_NONE, NULL); /* and that proves nothing */
+}
+
+/* Whoever is in a private network can have any free address there, the one that was asked for, too. */
+static void test_three_machines_vouch_in_private(void **state) {
+    struct fixture *f = *state;
+    struct author *n = f->nodes;
+
+    translate(f, "10.9.9.9:9", 4);
+    meet(f, &n[1], "10.0.0.1:58008");
+    meet(f, &n[2], "10.0.0.2:58008");
+    meet(f, &n[3], "10.0.0.2:58009"); /* the same machine */
+    assert_int_equal(vouched_at(f, "10.9.9.9:9", NULL, 0, NULL), 0);
+    meet(f, &n[4], "10.0.0.3:58008");
+    assert_int_equal(vouched_at(f, "10.9.9.9:9", NULL, 0, &n[0]), 1);
+}
+
+/* One of them does not name it: then they are no neighbours. */
+static void test_witnesses_are_neighbours(void **state) {
+    struct fixture *f = *state;
+    struct author *n = f->nodes;
+    uint64_t drawn[2];
+
+    translate(f, "9.9.9.9:9", 2);
+    drawn[0] = n[1].prefix;
+    drawn[1] = n[2].prefix;
+    assert_int_equal(vouched_at(f, "9.9.9.9:9", drawn, 2, &n[0]), 1);
+    n[0].descriptor.n_neighbours = 1;
+    f->wall.us += US_PER_MINUTE;
+    f->now.us += US_PER_MINUTE;
+    assert_int_equal(offer(f, &n[0]), DIRECTORY_NEWS);
+    assert_int_equal(vouched_at(f, "9.9.9.9:9", drawn, 2, NULL), 0);
+}
+
+static bool has_port(const struct address *places, size_t n, uint16_t port) {
+    for (size_t i = 0; i < n; i++)
+        if (places[i].port == port)
+            return true;
+    return false;
+}
+
+/* Whoever claims ports of an IP, those who are likely to be there are asked first. */
+static void test_the_likely_places_come_first(void **state) {
+    struct fixture *f = *state;
+    struct author *n = f->nodes;
+    struct address places[MAX];
+
+    assert_int_equal(places_at(f, "1.1.1.1", places), 1);
+    assert_int_equal(places[0].port, ADDRESS_PORT_DEFAULT); /* claimed or not */
+    place(f, &n[0], "1.1.1.1:7");
+    pin(f, &n[0], "1.1.1.1");
+    claim(&n[1], "1.1.1.1:8"); /* counts, and is up */
+    join(&n[1], &n[2], "1.1.1.1:8", NULL);
+    join(&n[1], &n[3], "1.1.1.1:8", NULL);
+    for (size_t i = 1; i < 4; i++)
+        assert_int_equal(offer(f, &n[i]), DIRECTORY_NEWS);
+    for (size_t i = 4; i < 12; i++) {
+        for (size_t k = 0; k < DESCRIPTOR_ADDRESSES_MAX; k++) {
+            char text[ADDRESS_TEXT_MAX];
+            snprintf(text, sizeof text, "1.1.1.1:%zu", 100 * i + k);
+            claim(&n[i], text);
+        }
+        assert_int_equal(offer(f, &n[i]), DIRECTORY_NEWS);
+    }
+    assert_int_equal(places_at(f, "1.1.1.1", places), MAX);
+    assert_int_equal(places[0].port, 7);
+    assert_int_equal(places[1].port, ADDRESS_PORT_DEFAULT);
+    assert_int_equal(places[2].port, 8);
+    for (uint16_t i = 4; i < 12; i++) /* the first of each before the second of any */
+        assert_true(has_port(places, 3 + 8, 100 * i));
+    assert_int_equal(places_at(f, "1.1.1.1:9", places), 1); /* what was asked for, claimed or not */
+    assert_int_equal(places[0].port, 9);
+}
+
+/* A look takes in so many strangers and no more: but always whom we met or pinned there. */
+static void test_a_crowd_hides_nobody_we_know(void **state) {
+    enum { CROWD = 200 };
+    struct fixture *f = *state;
+    struct author *n = f->nodes;
+    struct address places[MAX];
+
+    directory_free(f->directory);
+    f->directory = directory_new(&f->self.id, CROWD + MAX, &f->random);
+    place(f, &n[0], "1.1.1.1:7");
+    claim(&n[1], "1.1.1.1:8");
+    assert_int_equal(offer(f, &n[1]), DIRECTORY_NEWS);
+    pin(f, &n[1], "1.1.1.1:8");
+    for (size_t i = 0; i < CROWD; i++) {
+        struct author stranger = {.identity = NULL};
+        assert_int_equal(author_init(&stranger, f), 0);
+        claim(&stranger, "1.1.1.1:7");
+        claim(&stranger, "1.1.1.1:8");
+        assert_int_equal(offer(f, &stranger), DIRECTORY_NEWS);
+        identity_free(stranger.identity);
+    }
+    expect_at(f, "1.1.1.1:7", RESOLVE_ONE, &n[0], 1);
+    expect_at(f, "1.1.1.1:8", RESOLVE_ONE, &n[1], 1);
+    expect_proven_at(f, "1.1.1.1:7", RESOLVE_ONE, &n[0]);
+    expect_proven_at(f, "1.1.1.1:9", RESOLVE_NONE, NULL);
+    assert_int_equal(places_at(f, "1.1.1.1", places), 3);
+    directory_handshaken(f->directory, &n[2].id, &places[0], f->wall); /* unknown: nothing */
+    expect_at(f, "1.1.1.1:7", RESOLVE_ONE, &n[0], 1);
+    struct address ip = address("1.1.1.1:8");
+    directory_unpin(f->directory, &ip); /* it is found to be let go of */
+    assert_false(directory_find(f->directory, &n[1].id)->pinned);
 }
 
 static void test_candidates_are_bounded(void **state) {
@@ -1015,6 +1172,11 @@ int main(int argc, char **argv) {
         TEST(test_resolve_addresses),
         TEST(test_false_witnesses_displace_nobody),
         TEST(test_false_witnesses_prove_nothing),
+        TEST(test_three_networks_vouch),
+        TEST(test_three_machines_vouch_in_private),
+        TEST(test_witnesses_are_neighbours),
+        TEST(test_the_likely_places_come_first),
+        TEST(test_a_crowd_hides_nobody_we_know),
         TEST(test_candidates_are_bounded),
         TEST(test_resolve_pins),
         TEST(test_key_changed),

@@ -1,4 +1,4 @@
-/* link: daemon/core/gossip daemon/core/gossip_want daemon/core/directory daemon/core/directory_index daemon/core/directory_version daemon/core/directory_room daemon/core/directory_proof daemon/core/directory_resolve daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/topology daemon/core/topology_draw shared/address proto/wire.pb-c */
+/* link: daemon/core/gossip daemon/core/gossip_want daemon/core/directory daemon/core/directory_index daemon/core/directory_version daemon/core/directory_room daemon/core/directory_proof daemon/core/directory_resolve daemon/core/directory_claims daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/topology daemon/core/topology_draw shared/address proto/wire.pb-c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* link: daemon/core/directory daemon/core/directory_index daemon/core/directory_version daemon/core/directory_room daemon/core/directory_proof daemon/core/directory_resolve daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/topology daemon/core/topology_draw daemon/core/base shared/address proto/wire.pb-c */
+/* link: daemon/core/directory daemon/core/directory_index daemon/core/directory_version daemon/core/directory_room daemon/core/directory_proof daemon/core/directory_resolve daemon/core/directory_claims daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/topology daemon/core/topology_draw daemon/core/base shared/address proto/wire.pb-c */
 /* What a known node costs in memory, and what a route costs where many are known. `-n NODES` measures other sizes. */
 #define _GNU_SOURCE /* memmem */
 #include <setjmp.h>

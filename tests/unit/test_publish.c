@@ -1,4 +1,4 @@
-/* link: daemon/core/node_publish daemon/core/directory daemon/core/directory_index daemon/core/directory_version daemon/core/directory_room daemon/core/directory_proof daemon/core/directory_resolve daemon/core/topology daemon/core/topology_draw daemon/core/effects daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/base proto/wire.pb-c shared/address */
+/* link: daemon/core/node_publish daemon/core/directory daemon/core/directory_index daemon/core/directory_version daemon/core/directory_room daemon/core/directory_proof daemon/core/directory_resolve daemon/core/directory_claims daemon/core/topology daemon/core/topology_draw daemon/core/effects daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/base proto/wire.pb-c shared/address */
 /* When a node publishes its own descriptor and what stands in it. The rooms around it are a table of links here, and silence. */
 #include <setjmp.h>
 #include <stdarg.h>

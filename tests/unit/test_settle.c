@@ -13,6 +13,7 @@
 #include <sodium.h>
 
 #define OTHERS 16
+#define LOOK_US (10 * US_PER_MS)
 #define ASKED_MAX 1024
 
 static struct fixture {
@@ -111,6 +112,14 @@ static void step(struct node_event event) {
             memcpy(f.dropped, update.ops[i].upload_drop.spool, sizeof f.dropped);
 }
 
+static void run(int64_t for_us) {
+    for (int64_t until = f.now.us + for_us; f.now.us < until;) {
+        f.now.us += LOOK_US;
+        f.wall.us += LOOK_US;
+        step((struct node_event){.kind = EVENT_TIMER});
+    }
+}
+
 static void push_to(uint64_t client, const char *text, const char *spool) {
     struct node_event event = {.kind = EVENT_REQUEST};
     static struct file_head head = {.name = "x"};
@@ -127,6 +136,74 @@ static void push_to(uint64_t client, const char *text, const char *spool) {
         memcpy(event.request.push.spool, spool, strlen(spool) + 1);
     }
     step(event);
+}
+
+/* Of the places of an IP: how many were asked. */
+static size_t count_asked(const char *text) {
+    struct address ip = address(text);
+    size_t n = 0;
+    for (size_t i = 0; i < f.n_asked; i++)
+        n += address_is_same_ip(&f.asked[i], &ip);
+    return n;
+}
+
+/* Where many claim the ports of an IP the default one is asked at once, and the others after each other. */
+static void test_asking_goes_on(void **state) {
+    struct address usual = address("192.0.2.1:58008");
+    (void)state;
+    begin(8, 8);
+    push_to(1, "192.0.2.1", NULL);
+    assert_true(was_asked(&usual));
+    run(US_PER_S - LOOK_US);
+    size_t at_first = count_asked("192.0.2.1");
+    run(US_PER_S);
+    assert_true(count_asked("192.0.2.1") >= at_first + 6); /* the dead take long to fail */
+    run(4 * US_PER_S);
+    assert_int_equal(f.answered_us[1], 0); /* there are claims that were not asked */
+    run(3 * US_PER_S);
+    assert_true(f.answered_us[1] > 6 * US_PER_S);
+    assert_int_equal(f.code[1], ANSWER_UNKNOWN);
+    assert_true(count_asked("192.0.2.1") >= 24);
+}
+
+/* While others' dials take all places nobody has been asked: that is no answer. */
+static void test_what_found_no_place_is_asked_later(void **state) {
+    struct address other = address("198.51.100.9:4000");
+    (void)state;
+    begin(16, 2);
+    for (uint64_t i = 0; i < 8; i++) {
+        char text[] = "192.0.2.1";
+        text[8] = (char)('1' + i);
+        push_to(i, text, NULL);
+    }
+    run(2 * US_PER_S);
+    f.began = f.now;
+    push_to(100, "198.51.100.9:4000", NULL);
+    assert_false(was_asked(&other)); /* else nothing is tested */
+    run(US_PER_S);
+    assert_int_equal(f.answered_us[100], 0);
+    run(US_PER_S); /* the first dials have ended */
+    assert_true(was_asked(&other));
+    assert_int_equal(f.answered_us[100], 0);
+    run(6 * US_PER_S);
+    assert_int_equal(f.code[100], ANSWER_UNKNOWN);
+}
+
+/* News of other nodes comes as fast as they like: it is not looked at each time. */
+static void test_judging_is_paced(void **state) {
+    unsigned looks = 0;
+    (void)state;
+    begin(8, 8);
+    push_to(1, "192.0.2.1", NULL);
+    struct mono judged = f.node->settle_judged;
+    for (unsigned i = 0; i < 1000; i++) {
+        f.node->settle_news = true;
+        f.now.us += US_PER_MS;
+        step((struct node_event){.kind = EVENT_TIMER});
+        looks += f.node->settle_judged.us != judged.us;
+        judged = f.node->settle_judged;
+    }
+    assert_in_range(looks, 8, 11);
 }
 
 /* The store does not know it yet, and nobody will tell it. */
@@ -147,6 +224,9 @@ static void test_a_file_whose_client_goes_is_dropped(void **state) {
 int main(void) {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
     const struct CMUnitTest tests[] = {
+        TEST(test_asking_goes_on),
+        TEST(test_what_found_no_place_is_asked_later),
+        TEST(test_judging_is_paced),
         TEST(test_a_file_whose_client_goes_is_dropped),
     };
     if (sodium_init() < 0)

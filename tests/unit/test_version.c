@@ -1,4 +1,4 @@
-/* link: daemon/core/directory daemon/core/directory_index daemon/core/directory_version daemon/core/directory_room daemon/core/directory_proof daemon/core/directory_resolve daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/topology daemon/core/topology_draw shared/address proto/wire.pb-c */
+/* link: daemon/core/directory daemon/core/directory_index daemon/core/directory_version daemon/core/directory_room daemon/core/directory_proof daemon/core/directory_resolve daemon/core/directory_claims daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/topology daemon/core/topology_draw shared/address proto/wire.pb-c */
 /* Which versions of a descriptor count, who is routed through, who gives way: what a node that says something else to each of us, or
  * too much, or under too many names, gets by it. */
 #include <setjmp.h>
