@@ -98,8 +98,8 @@ static void answer_unresolved(struct node *node, uint64_t client,
         break;
     case RESOLVE_UNCONFIRMED:
         answer_candidates(node, client, ANSWER_UNKNOWN, ids, n,
-                          "a node claims that address, but nobody answers there and no two of its "
-                          "neighbours confirm it: if it is the right one, use its id");
+                          "a node claims that address, but nobody answers there and no witnesses "
+                          "that count confirm it: if it is the right one, use its id");
         break;
     case RESOLVE_AMBIGUOUS:
         answer_candidates(node, client, ANSWER_UNKNOWN, ids, n,
