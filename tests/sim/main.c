@@ -66,6 +66,7 @@ static const struct plan check_plan[] = {
     {"equivocation", 24, 2},
     {"succession", 24, 2},
     {"framed", 12, 3},
+    {"guard", 24, 2},
     {"versions", 12, 1},
     {"proofs", 12, 2},
     {"wants", 12, 2},

@@ -459,6 +459,7 @@ const struct scenario scenarios[] = {
      scenario_addresses},
     {"equivocation", "a relay that gives every neighbour another key", scenario_equivocation},
     {"succession", "a relay that changes its key all the time", scenario_succession},
+    {"guard", "a guard that changes its keys while its node has something to send", scenario_guard},
     {"framed", "a node whose only neighbour moves its clock to and fro", scenario_framed},
     {"versions", "a member whose identities publish without end", scenario_versions},
     {"proofs", "a member that proves its identities to be false without end", scenario_proofs},

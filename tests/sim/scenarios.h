@@ -27,6 +27,7 @@ void scenario_addresses(struct sim *sim); /* scenario_addresses.c */
 void scenario_equivocation(struct sim *sim);
 void scenario_succession(struct sim *sim);
 void scenario_framed(struct sim *sim);
+void scenario_guard(struct sim *sim);
 void scenario_versions(struct sim *sim);
 void scenario_proofs(struct sim *sim);
 void scenario_wants(struct sim *sim);
