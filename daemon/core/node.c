@@ -402,6 +402,7 @@ static void kick_waiting(struct node *node) {
 
 static void tick(struct node *node) {
     do_chores(node);
+    node_follow_routes(node);
     links_tick(node->links, node->now, node->machine);
     node_drain_links(node);
     node_publish(node);

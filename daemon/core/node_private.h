@@ -130,6 +130,8 @@ struct node {
     uint64_t convictions_told; /* nodes that signed two versions of one sequence */
     struct mono convictions_quiet, doubled_quiet;
     struct mono minute; /* next chores */
+    uint64_t
+        routes_generation; /* of the graph, when our neighbours were last looked at as relays */
     struct mono kicked; /* when those who wait for a route were last tried, and for which graph */
     uint64_t kicked_generation;
     struct node_ping pings[PINGS_MAX];
@@ -174,6 +176,8 @@ struct mono node_publish_next(const struct node *node);
 void node_sign(struct node *node);
 /* Established links changed: routes, guards, and what is published follow. */
 void node_links_changed(struct node *node, bool lost);
+/* Who of our neighbours may be sent through, if that may have changed: keys settle, a proof comes. */
+void node_follow_routes(struct node *node);
 void node_drain_links(struct node *node);
 /* A descriptor came, from `from` (0: in a handshake). */
 void node_news(struct node *node, const struct directory_entry *entry, uint64_t from);

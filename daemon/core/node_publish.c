@@ -381,13 +381,21 @@ static void refresh_routes(struct node *node) {
         if (!link || link->state != LINK_UP)
             continue;
         const struct directory_entry *entry = directory_find_prefix(node->directory, link->prefix);
+        bool relays = entry && entry->relay;
         prefixes[n] = link->prefix;
-        neighbours[n++] = (struct path_neighbour){link->prefix, entry && entry->relay, link->since};
+        neighbours[n++] = (struct path_neighbour){link->prefix, relays && !entry->unsettled,
+                                                  link->since, relays && entry->unsettled};
     }
     if (n > TOPOLOGY_DEGREE_MAX)
         n = TOPOLOGY_DEGREE_MAX;
     directory_set_links(node->directory, prefixes, n);
     paths_set_neighbours(node->paths, neighbours, n, node->now);
+    node->routes_generation = topology_generation(directory_topology(node->directory));
+}
+
+void node_follow_routes(struct node *node) {
+    if (node->routes_generation != topology_generation(directory_topology(node->directory)))
+        refresh_routes(node);
 }
 
 void node_links_changed(struct node *node, bool lost) {

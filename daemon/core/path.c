@@ -4,7 +4,8 @@
  * for us (by killing guards until a fresh draw falls on his own) and our later ones (by making the
  * paths that avoid him fail). Hence a guard's place is held for a while when it falls silent, a
  * thinned-out set of guards is used as it is rather than widened, and the record of failures moves
- * at most 4 redraws. */
+ * at most 4 redraws. A guard can fall out of routes by itself, by changing its keys again and again: it
+ * is waited for like one that is silent, or it would have us send in the open. */
 #include "daemon/core/directory_version.h"
 #include "daemon/core/path_private.h"
 
@@ -81,6 +82,11 @@ static bool is_relaying_neighbour(const struct paths *paths, uint64_t prefix) {
     return neighbour != NULL && neighbour->relay;
 }
 
+static bool is_settling_neighbour(const struct paths *paths, uint64_t prefix) {
+    const struct path_neighbour *neighbour = path_neighbour(paths, prefix);
+    return neighbour != NULL && neighbour->settling;
+}
+
 bool paths_is_guard(const struct paths *paths, uint64_t prefix) {
     for (size_t i = 0; i < paths->n_guards; i++)
         if (paths->guards[i].prefix == prefix)
@@ -98,10 +104,11 @@ static size_t guards_up(const struct paths *paths) {
 /* Note who is missing, forget who has been for too long. Without a single neighbour it is we who
  * are cut off, and that says nothing of the guards: the clock does not run. */
 static void guards_bury(struct paths *paths, struct mono now) {
-    int64_t grace = guards_up(paths) > 0 ? GUARD_GRACE_US : GUARD_ALONE_US;
-    size_t n = 0;
+    size_t n = 0, up = guards_up(paths);
     for (size_t i = 0; i < paths->n_guards; i++) {
         struct guard guard = paths->guards[i];
+        int64_t grace =
+            up > 0 || is_settling_neighbour(paths, guard.prefix) ? GUARD_GRACE_US : GUARD_ALONE_US;
         if (paths->n_neighbours == 0 || is_relaying_neighbour(paths, guard.prefix))
             guard.missing = MONO_NEVER;
         else if (guard.missing.us == MONO_NEVER.us)

@@ -39,12 +39,13 @@ void paths_configure(struct paths *paths, const struct path_config *config);
 
 /* The established neighbours just now (suspects left out; at most 18), at every change: guards are
  * chosen among those that relay. A guard left out keeps its place for 30 s (5 s while no other
- * guard is up), not counting time without any neighbour; until a neighbour has stood for an hour,
+ * guard is up, unless its keys have but to settle), not counting time without any neighbour; until a neighbour has stood for an hour,
  * nobody takes the place of a dead one and the other guards serve alone. */
 struct path_neighbour {
     uint64_t prefix;
-    bool relay;
+    bool relay; /* and may be sent through now */
     struct mono since;
+    bool settling; /* or will, once its keys have settled */
 };
 void paths_set_neighbours(struct paths *paths, const struct path_neighbour *neighbours, size_t n,
                           struct mono now);

@@ -72,6 +72,7 @@ static const struct plan check_plan[] = {
     {"handed", 24, 2},
     {"leaps", 200, 1},
     {"framed", 12, 3},
+    {"guard", 24, 2},
     {"versions", 12, 1},
     {"proofs", 12, 2},
     {"wants", 12, 2},

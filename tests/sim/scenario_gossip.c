@@ -3,8 +3,10 @@
 #include "tests/sim/scenarios.h"
 
 #include "daemon/core/node_private.h"
+#include "daemon/core/path_private.h"
 #include "tests/sim/adversary.h"
 #include "tests/sim/properties.h"
+#include "tests/sim/watch.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -219,6 +221,55 @@ void scenario_leaps(struct sim *sim) {
     must_not_tag(sim, relay, 0, NULL);
     adversary_keep(sim->hosts[relay].adversary, 0);
     push_some(sim, 20);
+}
+
+#define SENDER 1u
+#define GUARDS_STAND_US (62 * US_PER_MINUTE) /* for an hour, then they may be drawn */
+#define GUARD_REKEYS 5
+#define GUARD_REKEY_US (1200 * US_PER_MS)
+
+/* Its only guard, and a neighbour that is none. */
+static void find_neighbours(const struct sim *sim, unsigned *ret_guard, unsigned *ret_other) {
+    const struct node *sender = sim->hosts[SENDER].node;
+
+    *ret_guard = *ret_other = SENDER;
+    for (unsigned i = 0; i < sim->n_hosts; i++) {
+        uint64_t prefix = node_id_prefix(node_id(sim->hosts[i].node));
+        if (paths_is_guard(sender->paths, prefix))
+            *ret_guard = i;
+        else if (i != SENDER && path_neighbour(sender->paths, prefix))
+            *ret_other = i;
+    }
+}
+
+/* A guard falls out of all routes by changing its keys, when its node is about to write to a neighbour. */
+void scenario_guard(struct sim *sim) {
+    unsigned guard, to;
+
+    sim->hosts[SENDER].config.route_guards = 1;
+    start_all(sim, 0, sim->n_hosts);
+    must_form(sim);
+    sim_run(sim, GUARDS_STAND_US);
+    sim_push(sim, SENDER, 0, "guards are drawn with a path", 28);
+    sim_run(sim, US_PER_MINUTE);
+    find_neighbours(sim, &guard, &to);
+    if (guard == SENDER || to == SENDER) {
+        sim_violation(sim, "host %u has no guard, or no other neighbour", SENDER);
+        return;
+    }
+    sim->hosts[guard].adversary = adversary_new(sim, HABIT_REKEYS);
+    for (unsigned k = 0; k < GUARD_REKEYS; k++) {
+        adversary_gossip(sim, guard, 1);
+        sim_run(sim, GUARD_REKEY_US);
+    }
+    struct watch_tally *tally = watch_follow(sim, node_id_prefix(node_id(sim->hosts[to].node)));
+    sim_push(sim, SENDER, to, "not in the open", 15);
+    if (!sim_await(sim, DELIVER_US, sim_all_delivered, NULL))
+        sim_violation(sim, "a guard that changes its keys keeps a message for good");
+    property_holds(sim, PROPERTY_SCENARIO);
+    if (tally->direct > 0)
+        sim_violation(sim, "a guard that changes its keys has %llu packets go over a direct link",
+                      (unsigned long long)tally->direct);
 }
 
 #define FRAMED 0u

@@ -464,6 +464,7 @@ const struct scenario scenarios[] = {
     {"handed", "a relay whose handshakes carry another key for everybody", scenario_handed},
     {"leaps", "a relay that tells each neighbour of another version", scenario_leaps},
     {"succession", "a relay that changes its key all the time", scenario_succession},
+    {"guard", "a guard that changes its keys while its node has something to send", scenario_guard},
     {"framed", "a node whose only neighbour moves its clock to and fro", scenario_framed},
     {"versions", "a member whose identities publish without end", scenario_versions},
     {"proofs", "a member that proves its identities to be false without end", scenario_proofs},

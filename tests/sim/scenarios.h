@@ -33,6 +33,7 @@ void scenario_handed(struct sim *sim);
 void scenario_leaps(struct sim *sim);
 void scenario_succession(struct sim *sim);
 void scenario_framed(struct sim *sim);
+void scenario_guard(struct sim *sim);
 void scenario_versions(struct sim *sim);
 void scenario_proofs(struct sim *sim);
 void scenario_wants(struct sim *sim);

@@ -54,7 +54,7 @@ struct sim_host *watch_host(void) {
 
 struct watch_tally *watch_follow(struct sim *sim, uint64_t to) {
     sim->watch->followed = to;
-    sim->watch->tally = (struct watch_tally){0, 0};
+    sim->watch->tally = (struct watch_tally){0};
     return &sim->watch->tally;
 }
 
@@ -142,6 +142,8 @@ void __wrap_onion_build(const struct onion_layer *layers, size_t n, const uint16
                                       .relays = (unsigned)n - 1,
                                       .counts = counts};
     stage.sim->watch->tally.begun += counts;
+    stage.sim->watch->tally.direct +=
+        !stage.host->adversary && n == 1 && layers[0].hop == stage.sim->watch->followed;
 }
 
 __typeof__(onion_peel) __wrap_onion_peel, __real_onion_peel;

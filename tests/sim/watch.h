@@ -8,9 +8,10 @@
 struct watch;
 
 void watch_free(struct watch *watch);
-/* Packets that honest hosts make for one host from now on, and those of them that get there. */
+/* Packets that honest hosts make for one host from now on, and those of them that get there; `direct`: those that they give to it
+ * themselves, which are not counted among the others. */
 struct watch_tally {
-    uint64_t begun, arrived;
+    uint64_t begun, arrived, direct;
 };
 struct watch_tally *watch_follow(struct sim *sim, uint64_t to);
 /* All that the core does between the two, it does for `host`. */

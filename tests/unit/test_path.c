@@ -181,8 +181,8 @@ static void publish(struct world *world, int64_t age_us) {
                          directory->n_links[i]);
     }
     for (size_t i = 0; i < directory->n_links[0]; i++)
-        neighbours[i] =
-            (struct path_neighbour){directory->links[0][i], true, mono_add(world->now, -age_us)};
+        neighbours[i] = (struct path_neighbour){directory->links[0][i], true,
+                                                mono_add(world->now, -age_us), false};
     paths_set_neighbours(world->paths, neighbours, directory->n_links[0], world->now);
 }
 
@@ -648,7 +648,7 @@ static void set_neighbours(struct world *world, unsigned without, unsigned mute,
     size_t n = 0;
     for (size_t i = 1; i < TARGET_GUARDED; i++)
         if (!(without >> i & 1))
-            neighbours[n++] = (struct path_neighbour){prefix_of(i), !(mute >> i & 1), since};
+            neighbours[n++] = (struct path_neighbour){prefix_of(i), !(mute >> i & 1), since, false};
     paths_set_neighbours(world->paths, neighbours, n, world->now);
 }
 
@@ -810,6 +810,43 @@ static void guards_gone_all_at_once(void **state) {
     expect_refusal(world, &wish, PATH_NONE);
     assert_int_equal(guards(world), set);
     world->now = mono_add(world->now, 1);
+    unsigned seen = firsts(world, TARGET_GUARDED);
+    assert_int_equal(__builtin_popcount(seen), 3);
+    assert_int_equal(seen & set, 0);
+    world_free(world);
+}
+
+/* All ten stand; the keys of those in `settling` are too new to be sent through. */
+static void set_settling(struct world *world, unsigned settling) {
+    struct path_neighbour neighbours[LINKS_MAX];
+    size_t n = 0;
+    for (size_t i = 1; i < TARGET_GUARDED; i++) {
+        bool is_new = settling >> i & 1;
+        neighbours[n++] =
+            (struct path_neighbour){prefix_of(i), !is_new, an_hour_ago(world), is_new};
+        topology_set_relay(world->directory.topology, prefix_of(i), !is_new);
+    }
+    paths_set_neighbours(world->paths, neighbours, n, world->now);
+}
+
+/* Guards that change their keys do not get to see us talk in the open, and for a while keep their places. */
+static void guards_that_settle_are_waited_for(void **state) {
+    (void)state;
+    struct world *world = guarded(3);
+    unsigned set = guards(world);
+    struct path_wish wish = wish_for(TARGET_GUARDED);
+    set_settling(world, lowest(set));
+    assert_int_equal(firsts(world, TARGET_GUARDED), set & ~lowest(set));
+    set_settling(world, 0);
+    assert_int_equal(firsts(world, TARGET_GUARDED), set);
+    set_settling(world, set);
+    world->now = mono_add(world->now, 30 * US_PER_S - 1);
+    expect_refusal(world, &wish, PATH_NONE); /* not even the direct link */
+    assert_int_equal(guards(world), set);
+    set_settling(world, 0); /* settled in time */
+    assert_int_equal(firsts(world, TARGET_GUARDED), set);
+    set_settling(world, set);
+    world->now = mono_add(world->now, 30 * US_PER_S);
     unsigned seen = firsts(world, TARGET_GUARDED);
     assert_int_equal(__builtin_popcount(seen), 3);
     assert_int_equal(seen & set, 0);
@@ -1428,7 +1465,7 @@ static void spares_are_bounded(void **state) {
     struct path_wish wish;
     for (size_t i = 1; i <= TARGETS; i++)
         half_link(world, i, 0);
-    struct path_neighbour neighbours[1] = {{prefix_of(1), true, world->now}};
+    struct path_neighbour neighbours[1] = {{prefix_of(1), true, world->now, false}};
     uint64_t self[] = {prefix_of(1)};
     for (size_t i = 2; i <= TARGETS; i++) { /* all linked to 1, who is linked to as many as fit */
         uint64_t one = prefix_of(1);
@@ -1487,6 +1524,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(the_one_candidate_replaces_a_guard),
         cmocka_unit_test(nobody_young_replaces_a_guard),
         cmocka_unit_test(guards_gone_all_at_once),
+        cmocka_unit_test(guards_that_settle_are_waited_for),
         cmocka_unit_test(an_outage_of_ours_costs_no_guard),
         cmocka_unit_test(guards_follow_the_configuration),
         cmocka_unit_test(avoided_where_another_choice_exists),

@@ -27,6 +27,7 @@ static struct fixture {
     const struct link_event *event; /* the next one of the links */
     int64_t offset_us;              /* what the neighbours say of our clock */
     unsigned renewed;
+    struct path_neighbour first; /* as those who draw routes know it */
 } f;
 
 /* ---- The other rooms ---- */
@@ -97,7 +98,8 @@ void gossip_offer_news(struct gossip *gossip, uint64_t prefix, uint64_t from, st
 }
 void paths_set_neighbours(struct paths *paths, const struct path_neighbour *neighbours, size_t n,
                           struct mono now) {
-    (void)paths, (void)neighbours, (void)n, (void)now;
+    (void)paths, (void)now;
+    f.first = n > 0 ? neighbours[0] : (struct path_neighbour){.prefix = 0};
 }
 void pool_link_event(struct pool *pool, const struct link_event *event, struct mono now,
                      struct wall wall) {
@@ -464,6 +466,41 @@ static void test_the_unlinked_are_not_news_yet(void **state) {
     assert_true(is_spread(12, 1));
 }
 
+/* ---- Neighbours as relays ---- */
+
+/* Its keys are new, they settle, it is proven to sign twice: whoever draws routes knows at the next step. */
+static void test_routes_follow_a_neighbour(void **state) {
+    uint8_t seed[32] = {77}, secret[32] = {77}, bytes[2][DESCRIPTOR_MAX];
+    struct identity *identity = identity_new(seed, secret, &f.node.config.random);
+    const struct directory_entry *entry;
+    enum drop drop;
+    int lengths[2];
+
+    (void)state;
+    identity_advance(identity, f.node.wall);
+    for (unsigned i = 0; i < 2; i++) {
+        struct descriptor descriptor = {.sequence = 1 + (uint64_t)wall_ms(f.node.wall),
+                                        .relay = true};
+        descriptor.name[0] = (char)('a' + i);
+        lengths[i] = descriptor_sign(&descriptor, identity, f.node.wall, bytes[i]);
+    }
+    add_link(0, "192.0.2.8:4000");
+    f.views[0].prefix = node_id_prefix(identity_id(identity));
+    directory_offer(f.node.directory, bytes[0], (size_t)lengths[0], f.node.now, f.node.wall, &entry,
+                    &drop);
+    node_follow_routes(&f.node);
+    assert_true(!f.first.relay && f.first.settling);
+    set_time(f.node.now.us + DIRECTORY_SETTLE_US);
+    directory_settle(f.node.directory, f.node.now);
+    node_follow_routes(&f.node);
+    assert_true(f.first.relay && !f.first.settling);
+    directory_offer(f.node.directory, bytes[1], (size_t)lengths[1], f.node.now, f.node.wall, &entry,
+                    &drop);
+    node_follow_routes(&f.node);
+    assert_false(f.first.relay || f.first.settling);
+    identity_free(identity);
+}
+
 /* ---- Addresses ---- */
 
 static void test_port_0_is_not_published(void **state) {
@@ -507,6 +544,7 @@ int main(void) {
         TEST(test_the_first_in_a_network_that_forms),
         TEST(test_the_first_comes_with_fewer_links),
         TEST(test_the_unlinked_are_not_news_yet),
+        TEST(test_routes_follow_a_neighbour),
         TEST(test_port_0_is_not_published),
         TEST(test_port_0_has_no_vote),
     };
