@@ -8,8 +8,8 @@
  * looked at; a forgery bars its bearer for a while, since honest neighbours pass on only what they
  * have checked. A node whose versions come faster than an honest one's is asked for at the pace of
  * those, so that nobody who publishes for many makes the whole network carry it; and a neighbour is
- * given what it asks for about as often as there is something. Implements p2pd-protocol(7)
- * DIRECTORY. */
+ * given what it asks for about as often as there is something, whatever identity it takes meanwhile.
+ * Implements p2pd-protocol(7) DIRECTORY. */
 #ifndef P2PD_GOSSIP_H
 #define P2PD_GOSSIP_H
 
