@@ -104,11 +104,10 @@ static int64_t asking_burst(const struct gossip *gossip) {
     return 2 * ((int64_t)directory_count(gossip->directory) + 1) + GOSSIP_ASKED_SPARE;
 }
 
-static void refill_asking(const struct gossip *gossip, struct neighbour *neighbour,
-                          struct mono now) {
+static void refill_asking(const struct gossip *gossip, struct allowance *asking, struct mono now) {
     int64_t rate = 1 + (int64_t)directory_count(gossip->directory) / GOSSIP_ASKED_ALL_S;
 
-    allowance_refill(&neighbour->asking, rate, asking_burst(gossip), now);
+    allowance_refill(asking, rate, asking_burst(gossip), now);
 }
 
 static void announce(struct gossip *gossip, struct neighbour *neighbour, uint64_t prefix,
@@ -293,7 +292,7 @@ static enum drop take_want(struct gossip *gossip, struct neighbour *from, const 
 
     if (length == 0 || length % 8 != 0)
         return DROP_MALFORMED;
-    refill_asking(gossip, from, now);
+    refill_asking(gossip, &from->asking, now);
     while (wire_left(&r) > 0) {
         uint64_t prefix = wire_get_uint(&r, 8);
         if (!directory_bytes(gossip->directory, prefix, &held, &version))
@@ -382,6 +381,10 @@ static void send_digest(struct gossip *gossip, struct neighbour *neighbour, stru
     neighbour->digest_due = mono_add(now, sent ? GOSSIP_DIGEST_US : US_PER_S);
 }
 
+static void refill_digests(struct allowance *digests, struct mono now) {
+    allowance_refill(digests, 1, GOSSIP_DIGEST_BURST * 30, now);
+}
+
 /* A later digest agrees in a bucket with our old entries, or with all of ours where it has had for
  * a minute what came to us just now. The first one must agree with all: a newcomer holds nothing,
  * as do we of what is a minute old, soon after the start. If the first was lost, the next is taken
@@ -395,7 +398,7 @@ static enum drop take_digest(struct gossip *gossip, struct neighbour *from, cons
         return DROP_MALFORMED;
     /* Twice as many as an honest neighbour sends: a kilobyte of question may be answered by the
      * whole directory's list. */
-    allowance_refill(&from->digests, 1, GOSSIP_DIGEST_BURST * 30, now);
+    refill_digests(&from->digests, now);
     if (from->digests.level < 30 * TOKEN)
         return DROP_LIMIT;
     from->digests.level -= 30 * TOKEN;
@@ -463,7 +466,9 @@ static struct neighbour *choose_slot(struct gossip *gossip, uint64_t prefix) {
     return best;
 }
 
-/* What outlives a link, so that redialling does not renew it: allowances, the bar, what is known of how it answers. */
+/* What outlives a link, so that redialling does not renew it: allowances, the bar, what is known of how it answers. Those for what costs
+ * us most, answers, are also kept by source: see inherit(). One allowance for all newcomers would bound more, and let whoever uses it up
+ * keep them out. */
 static void begin_slot(const struct gossip *gossip, struct neighbour *slot, uint64_t prefix,
                        struct mono now) {
     *slot = (struct neighbour){
@@ -476,14 +481,59 @@ static void begin_slot(const struct gossip *gossip, struct neighbour *slot, uint
     slot->proofs_told = (struct allowance){GOSSIP_PROOF_BURST * TOKEN, now};
 }
 
+/* The link that ended last of those that came from there. */
+static const struct neighbour *last_from(const struct gossip *gossip, uint64_t source) {
+    const struct neighbour *last = NULL;
+
+    for (size_t i = 0; i < LINK_SLOTS && source != 0; i++) {
+        const struct neighbour *slot = &gossip->neighbours[i];
+        if (slot->used && !slot->up && slot->source == source &&
+            (!last || slot->ended > last->ended))
+            last = slot;
+    }
+    return last;
+}
+
+/* Identities are free, addresses less so: what the one before had used up its successor from there has not. What was lacking goes
+ * over, not what was left: the directory may be larger now. */
+static void inherit(const struct gossip *gossip, uint64_t source, struct mono now,
+                    struct allowance *ret_asking, struct allowance *ret_digests) {
+    const struct neighbour *last = last_from(gossip, source);
+
+    *ret_asking = (struct allowance){asking_burst(gossip) * TOKEN, now};
+    *ret_digests = (struct allowance){GOSSIP_DIGEST_BURST * 30 * TOKEN, now};
+    if (!last)
+        return;
+    *ret_digests = last->digests;
+    refill_digests(ret_digests, now);
+    ret_asking->level -= last->lacking;
+    ret_asking->at = last->asking.at;
+    if (ret_asking->level < 0)
+        ret_asking->level = 0;
+    refill_asking(gossip, ret_asking, now);
+}
+
+static void limit(struct allowance *allowance, const struct allowance *other) {
+    if (allowance->level > other->level)
+        allowance->level = other->level;
+}
+
 void gossip_link_up(struct gossip *gossip, uint64_t prefix, struct mono now) {
     gossip->now = now;
     gossip_link_down(gossip, prefix);
     struct neighbour *slot = choose_slot(gossip, prefix);
     if (!slot)
         return; /* link keeps no more than LINK_SLOTS */
+    uint64_t source = links_source(gossip->links, prefix);
+    struct allowance asking, digests;
+    inherit(gossip, source, now, &asking, &digests); /* of this very slot, it may be */
     if (!slot->used || slot->prefix != prefix)
         begin_slot(gossip, slot, prefix, now);
+    refill_asking(gossip, &slot->asking, now);
+    refill_digests(&slot->digests, now);
+    limit(&slot->asking, &asking);
+    limit(&slot->digests, &digests);
+    slot->source = source;
     proofs_link_up(gossip, slot);
     slot->up = true;
     slot->told_all = slot->heard_all = false;
@@ -505,6 +555,8 @@ void gossip_link_down(struct gossip *gossip, uint64_t prefix) {
     if (!neighbour)
         return;
     neighbour->up = false;
+    refill_asking(gossip, &neighbour->asking, gossip->now);
+    neighbour->lacking = asking_burst(gossip) * TOKEN - neighbour->asking.level;
     neighbour->ended = ++gossip->ended;
     want_strike_all(gossip, index_of(gossip, neighbour));
 }

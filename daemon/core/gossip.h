@@ -5,12 +5,12 @@
  *
  * Threat: a neighbour may announce what does not exist, answer with rubbish, ask without end, or
  * pour in identities. All that it makes us hold is bounded and its own share, so that it shuts
- * nobody else's news out; who does not answer is passed over; nothing unasked is looked at; a forgery bars its bearer for a while, since honest neighbours pass on only what they
- * have checked. A node whose versions come faster than an honest one's is asked for at the pace of
+ * nobody else's news out; who does not answer is passed over; nothing unasked is looked at; a forgery
+ * bars its bearer for a while, since honest neighbours pass on only what they have checked. A node whose versions come faster than an honest one's is asked for at the pace of
  * those, so that nobody who publishes for many makes the whole network carry it, and proofs against
  * nodes, of which each can make many against itself, have a pace in all; and a neighbour is given
- * what it asks for about as often as there is something. Implements p2pd-protocol(7)
- * DIRECTORY. */
+ * what it asks for about as often as there is something, whatever identity it takes meanwhile.
+ * Implements p2pd-protocol(7) DIRECTORY. */
 #ifndef P2PD_GOSSIP_H
 #define P2PD_GOSSIP_H
 

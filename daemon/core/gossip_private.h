@@ -75,7 +75,9 @@ struct untold {
 
 struct neighbour {
     uint64_t prefix;
-    uint64_t ended; /* order in which links ended; the oldest slot is given away first */
+    uint64_t ended;  /* order in which links ended; the oldest slot is given away first */
+    uint64_t source; /* where it was when its link came up; 0: unknown */
+    int64_t lacking; /* of `asking`, when its link ended */
     bool used, up;
     bool told_all, heard_all; /* the digest of everything that begins a link: sent, received */
     struct allowance newcomers, answering, asking, digests;

@@ -110,6 +110,11 @@ const struct link_view *links_find(const struct links *links, uint64_t prefix) {
     return link ? &link->view : NULL;
 }
 
+uint64_t links_source(const struct links *links, uint64_t prefix) {
+    const struct link *link = link_find(links, prefix);
+    return link && !address_is_private(&link->view.address) ? guard_source(&link->view.address) : 0;
+}
+
 struct link *link_of(struct links *links, const struct node_id *id) {
     struct link *link = link_find(links, node_id_prefix(id));
     return link && node_id_is_equal(&link->view.id, id) ? link : NULL;

@@ -199,6 +199,9 @@ void links_probe_all(struct links *links, struct mono now);
 const struct link_view *links_at(const struct links *links, unsigned slot);
 /* The link with a node, in any state but free, or NULL. */
 const struct link_view *links_find(const struct links *links, uint64_t prefix);
+/* What stands for where a neighbour is, for bounds that outlive it: its IPv4 address or IPv6 /64. 0: nothing does (no such neighbour,
+ * or a private address: one machine has any number of nodes or of addresses there). */
+uint64_t links_source(const struct links *links, uint64_t prefix);
 unsigned links_count(const struct links *links, bool established);
 /* How far this machine's clock is behind: the median over 0 (ourselves) and the offsets of all that are up or just answered, the
  * middle two averaged; and what is corrected of it. */

@@ -64,6 +64,7 @@ struct world {
     bool mute[PEERS];    /* takes what it is sent, as does whoever is no peer, and says nothing */
     int64_t slow_us[PEERS]; /* so much longer is all under way that this one sends */
     unsigned sent[16];      /* by type */
+    uint64_t source;        /* of those that are no peers */
 };
 
 static inline void stream_fill(void *context, void *buffer, size_t length) {
@@ -111,6 +112,10 @@ int links_send_frame(struct links *links, uint64_t prefix, uint8_t type, const v
     *frame = (struct frame){mono_add(now, delay), links->self, to, type, length, {0}};
     memcpy(frame->body, body, length);
     return 0;
+}
+
+uint64_t links_source(const struct links *links, uint64_t prefix) {
+    return peer_of(links->world, prefix) == PEERS ? links->world->source : 0;
 }
 
 static inline int author_init(struct author *author, struct world *world) {

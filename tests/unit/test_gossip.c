@@ -671,6 +671,52 @@ static void test_answers_are_as_many_as_there_is_news(void **state) {
     assert_in_range(ask(world, &world->authors[0], 400), 11, all);
 }
 
+/* A new identity asks 400 times, and shows an empty digest; its link ends. */
+static void come_and_ask(struct world *world, const struct author *author) {
+    static uint64_t prefix = 0x7070;
+    struct gossip *gossip = world->peers[0].gossip;
+    uint8_t body[8], digest[4 * DIRECTORY_BUCKETS] = {0};
+    struct wire_writer w = wire_writer(body, sizeof body);
+
+    wire_put_uint(&w, author->prefix, 8);
+    gossip_link_up(gossip, ++prefix, world->now);
+    deliver_body(world, 0, prefix, FRAME_DIGEST, digest, sizeof digest);
+    for (int i = 0; i < 400; i++) {
+        deliver_body(world, 0, prefix, FRAME_WANT, body, sizeof body);
+        world->now.us += 500; /* no faster than it is answered */
+        gossip_tick(gossip, world->now, wall_of(world));
+    }
+    gossip_link_down(gossip, prefix);
+}
+
+/* Identities are free: from one address what was used up is gone, from another it is not. */
+static void test_a_new_identity_renews_no_answers(void **state) {
+    struct world *world = *state;
+    unsigned all = 2 * (1 + 1 + 1) + GOSSIP_ASKED_SPARE; /* one known, and one told as news */
+
+    publish(world, 0, &world->authors[0]);
+    world->silent = true;
+    for (world->source = 1; world->source <= 2; world->source++) {
+        memset(world->sent, 0, sizeof world->sent);
+        for (int i = 0; i < 50; i++) /* a fifth of a second each: one is given back a second */
+            come_and_ask(world, &world->authors[0]);
+        print_message("%u answers, %u lists\n", world->sent[FRAME_DESCRIPTOR],
+                      world->sent[FRAME_ANNOUNCE]);
+        assert_in_range(world->sent[FRAME_DESCRIPTOR], all - 2, all + 10);
+        assert_in_range(world->sent[FRAME_ANNOUNCE], GOSSIP_DIGEST_BURST, GOSSIP_DIGEST_BURST + 1);
+    }
+    pass(world, GOSSIP_ASKED_ALL_S * US_PER_S);
+    memset(world->sent, 0, sizeof world->sent);
+    come_and_ask(world, &world->authors[0]);
+    assert_in_range(world->sent[FRAME_DESCRIPTOR], all - 4, all);
+    world->source = 0; /* unknown: as it was */
+    for (int i = 0; i < 2; i++) {
+        memset(world->sent, 0, sizeof world->sent);
+        come_and_ask(world, &world->authors[0]);
+        assert_in_range(world->sent[FRAME_DESCRIPTOR], all - 4, all);
+    }
+}
+
 static void test_unknown_wants_are_not_answered(void **state) {
     struct world *world = *state;
     uint8_t body[8] = {1};
@@ -830,6 +876,7 @@ int main(int argc, char **argv) {
         TEST(test_full_directory_wants_nobody_new),
         TEST(test_answers_at_a_rate),
         TEST(test_answers_are_as_many_as_there_is_news),
+        TEST(test_a_new_identity_renews_no_answers),
         TEST(test_unknown_wants_are_not_answered),
         TEST(test_digests_at_a_rate),
         TEST(test_digest_of_either_age),

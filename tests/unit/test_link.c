@@ -95,6 +95,24 @@ static void test_answer_says_whence_it_came(void **state) {
     assert_true(address_is_equal(&end->last_answer.link.address, &world.ends[1].address));
 }
 
+/* An address stands for a neighbour's source, not its port; a private one for nobody's. */
+static void test_source_of_a_neighbour(void **state) {
+    (void)state;
+    uint64_t source[2];
+    link_up();
+    assert_int_equal(links_source(world.ends[0].links, prefix_of(1)), 0);
+    for (unsigned k = 0; k < 2; k++) {
+        tear_down(NULL);
+        set_up(NULL);
+        address_parse(k ? "203.0.113.5:7" : "203.0.113.5:58008", &world.ends[1].address);
+        link_up();
+        source[k] = links_source(world.ends[0].links, prefix_of(1));
+        assert_int_equal(source[k], guard_source(&world.ends[1].address));
+    }
+    assert_int_equal(source[0], source[1]);
+    assert_int_equal(links_source(world.ends[0].links, prefix_of(2)), 0);
+}
+
 static void test_wrong_network_gets_silence(void **state) {
     (void)state;
     unmake_end(1);
@@ -397,6 +415,7 @@ int main(void) {
         TEST(test_dialling_ourselves),
         TEST(test_probe_proves_and_says_nothing),
         TEST(test_answer_says_whence_it_came),
+        TEST(test_source_of_a_neighbour),
         TEST(test_wrong_network_gets_silence),
         TEST(test_lost_handshakes_are_repeated),
         TEST(test_any_one_loss_is_repaired),
