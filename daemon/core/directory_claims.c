@@ -3,12 +3,12 @@
  * Threat: claims are free. An IP may be claimed by thousands, with ports that lead nowhere, and they must neither hide the one who is
  * there nor make the look dear: whoever was pinned or met there stands in a list of its own and is never among the crowd; of the rest a
  * bounded number is looked at, which of them a secret decides; and one identity's claims come after the first of every other.
- * Witnesses are free as well. Two are good that we drew ourselves; else three of the node's neighbours that have answered us, from as
+ * Witnesses are free as well. Two are good that we drew ourselves; else four of the node's neighbours that have answered us, from as
  * many networks, since those have to be had. */
 #include "daemon/core/directory_private.h"
 
 #define WITNESSES_DRAWN 2
-#define WITNESSES_MET 3
+#define WITNESSES_MET 4
 #define ASKED_PER_CLAIM (WITNESSES_MET + 1) /* one of them may be down, or behind a translator */
 
 static bool claims_at(const struct directory_entry *entry, const struct address *asked) {

@@ -3,7 +3,7 @@
  * Threat: an address is whatever a node says, and identities are free, so three of one member confirm any claim. Before anything is
  * sent to an address for the first time, and the key there pinned, a handshake proves who is there; where a handshake found somebody,
  * others' words count for nothing. Claims of an IP are free, too, so the likely places are asked first, and others as dials end. Only
- * an address that answers no dial (a translator lets none in) is left to witnesses: two neighbours that the pool drew, or three of
+ * an address that answers no dial (a translator lets none in) is left to witnesses: two neighbours that the pool drew, or four of
  * the node's that have answered us from as many networks; such a one is not pinned. The dial ends with the second message: who is
  * asked does not learn who asks. News comes as fast as others like: what waits is judged at a pace. See p2pd-protocol(7) DIRECTORY. */
 #include "daemon/core/node_private.h"

@@ -718,39 +718,42 @@ static void meet(struct fixture *f, const struct author *author, const char *tex
     directory_handshaken(f->directory, &author->id, &at, f->wall);
 }
 
-static void test_three_networks_vouch(void **state) {
+static void test_four_networks_vouch(void **state) {
     struct fixture *f = *state;
     struct author *n = f->nodes;
     struct address asked = address("9.9.9.9:9"), places[MAX], other = address("9.9.9.9:10");
 
     translate(f, "9.9.9.9:9", 8);
-    assert_int_equal(directory_witnesses(f->directory, &asked, places, MAX), 4);
+    assert_int_equal(directory_witnesses(f->directory, &asked, places, MAX), 5);
     assert_int_equal(directory_witnesses(f->directory, &asked, places, 2), 2);
     assert_int_equal(directory_witnesses(f->directory, &other, places, MAX), 0);
     meet(f, &n[1], "20.1.0.1:58008");
     meet(f, &n[2], "20.2.0.1:58008");
     assert_int_equal(vouched_at(f, "9.9.9.9:9", NULL, 0, NULL), 0);
-    assert_int_equal(directory_witnesses(f->directory, &asked, places, MAX), 2); /* the rest */
+    assert_int_equal(directory_witnesses(f->directory, &asked, places, MAX), 3); /* the rest */
     meet(f, &n[3], "20.2.0.2:58008"); /* in the network of another, whatever it claims */
     assert_int_equal(vouched_at(f, "9.9.9.9:9", NULL, 0, NULL), 0);
     meet(f, &n[4], "192.168.0.1:58008"); /* a private one is no network */
     assert_int_equal(vouched_at(f, "9.9.9.9:9", NULL, 0, NULL), 0);
     meet(f, &n[5], "20.5.0.1:58008");
+    assert_int_equal(vouched_at(f, "9.9.9.9:9", NULL, 0, NULL), 0);
+    meet(f, &n[6], "20.6.0.1:58008");
     assert_int_equal(vouched_at(f, "9.9.9.9:9", NULL, 0, &n[0]), 1);
     expect_proven_at(f, "9.9.9.9:9", RESOLVE_NONE, NULL); /* and that proves nothing */
 }
 
-/* Whoever is in a private network can have any free address there, the one that was asked for, too. */
-static void test_three_machines_vouch_in_private(void **state) {
+/* Whoever is in a private network can have any free address there, the one that was asked for, too: other machines will do. */
+static void test_four_machines_vouch_in_private(void **state) {
     struct fixture *f = *state;
     struct author *n = f->nodes;
 
-    translate(f, "10.9.9.9:9", 4);
+    translate(f, "10.9.9.9:9", 6);
     meet(f, &n[1], "10.0.0.1:58008");
     meet(f, &n[2], "10.0.0.2:58008");
     meet(f, &n[3], "10.0.0.2:58009"); /* the same machine */
-    assert_int_equal(vouched_at(f, "10.9.9.9:9", NULL, 0, NULL), 0);
     meet(f, &n[4], "10.0.0.3:58008");
+    assert_int_equal(vouched_at(f, "10.9.9.9:9", NULL, 0, NULL), 0);
+    meet(f, &n[5], "10.0.0.4:58008");
     assert_int_equal(vouched_at(f, "10.9.9.9:9", NULL, 0, &n[0]), 1);
 }
 
@@ -1172,8 +1175,8 @@ int main(int argc, char **argv) {
         TEST(test_resolve_addresses),
         TEST(test_false_witnesses_displace_nobody),
         TEST(test_false_witnesses_prove_nothing),
-        TEST(test_three_networks_vouch),
-        TEST(test_three_machines_vouch_in_private),
+        TEST(test_four_networks_vouch),
+        TEST(test_four_machines_vouch_in_private),
         TEST(test_witnesses_are_neighbours),
         TEST(test_the_likely_places_come_first),
         TEST(test_a_crowd_hides_nobody_we_know),
