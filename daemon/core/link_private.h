@@ -1,5 +1,5 @@
-/* What the four files of the link room share: link.c (links), link_cell.c (cells), link_session.c (handshakes and sessions),
- * link_guard.c (macs, cookies, replays of message 1, load). */
+/* What the five files of the link room share: link.c (links), link_cell.c (cells), link_session.c (handshakes and sessions),
+ * link_guard.c (macs, cookies, replays of message 1, load), link_place.c (half-open handshakes). */
 #ifndef P2PD_LINK_PRIVATE_H
 #define P2PD_LINK_PRIVATE_H
 
@@ -204,6 +204,11 @@ void session_repeat_finish(struct links *links, struct session *session);
 /* It comes to nothing for want of memory or room; whoever dialled is told. */
 void session_dropped(struct links *links, struct session *session);
 void session_confirmed(struct links *links, struct session *session);
+
+/* link_place.c */
+/* A place for one more half-open handshake? Those who have shown their cookie come first: of the others there are as many as anybody
+ * cares to name. Among the proven, who holds less. */
+bool place_make(struct links *links, const struct address *remote, bool proven);
 
 /* link.c */
 #define UNANSWERED_US US_PER_S /* cells out and nothing heard: ask */

@@ -1,4 +1,4 @@
-/* link: daemon/core/link daemon/core/link_cell daemon/core/link_session daemon/core/link_guard daemon/core/effects daemon/core/noise daemon/core/identity daemon/core/descriptor daemon/core/base proto/wire.pb-c shared/address */
+/* link: daemon/core/link daemon/core/link_cell daemon/core/link_session daemon/core/link_place daemon/core/link_guard daemon/core/effects daemon/core/noise daemon/core/identity daemon/core/descriptor daemon/core/base proto/wire.pb-c shared/address */
 /* Links among those who change, copy, flood and lie: more objects than seven, since a handshake is made of them. */
 #include "tests/unit/link_world.h"
 
