@@ -18,7 +18,7 @@ static_assert(LINK_SLOTS <= RATION_NEIGHBOURS && LINK_SLOTS <= DROPLIST_NEIGHBOU
 void node_advance_droplist(struct node *node) {
     unsigned links = links_count(node->links, true);
     droplist_advance(node->droplist, wall_minute(node->wall), links);
-    ration_configure(&node->ration, droplist_share(node->config.droplist_entries), links);
+    ration_configure(&node->ration, droplist_share(node->config.droplist_entries));
 }
 
 /* ---- Looking up ---- */
