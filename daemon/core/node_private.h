@@ -87,6 +87,7 @@ struct peeling {                       /* an onion packet to be opened */
     uint64_t from;
     int64_t epoch;
     unsigned slot;
+    bool has_way; /* the drop list knows where packets of this eph go */
     enum drop drop;
 };
 

@@ -210,12 +210,14 @@ static void send(struct hop *hops, const unsigned *from, size_t n, int64_t now_u
     tally->sent++;
     for (size_t i = 0; i < n; i++) {
         const uint8_t *known;
-        bool passes = droplist_find(hops[i].list, eph, from[i], &known) == DROP_NONE;
+        bool has_way,
+            passes = droplist_find(hops[i].list, eph, from[i], &known, &has_way) == DROP_NONE;
         if (passes && rationed && i + 1 < n)
             passes = ration_take(&hops[i].ration, from[i], from[i + 1], ahead + RATION_LIFE,
                                  &source, (struct mono){now_us});
-        if (!passes ||
-            droplist_enter(hops[i].list, eph, prk, minute + ahead, 0, from[i]) != DROP_NONE) {
+        struct droplist_packet packet = {
+            .eph = eph, .minute = minute + ahead, .neighbour = from[i]};
+        if (!passes || droplist_enter(hops[i].list, &packet, prk) != DROP_NONE) {
             tally->refused++;
             return;
         }
