@@ -23,6 +23,10 @@
 static_assert(RING >= 2 * DROPLIST_MINUTES + 2 && (RING & (RING - 1)) == 0,
               "a ring that holds all minutes");
 
+/* What is remembered is charged to a neighbour, or to all who are gone. */
+#define GONE DROPLIST_NEIGHBOURS
+#define CHARGES (DROPLIST_NEIGHBOURS + 1)
+
 /* A bucket is one cache line: five fingerprints, and for each its kept entry, in one miss. */
 #define BUCKET_SLOTS 5
 #define CACHE_LINE 64
@@ -67,7 +71,7 @@ struct table {
     struct bucket *buckets;
     void *memory; /* what to free: buckets are its first whole cache line on */
     size_t n_buckets, entries;
-    uint32_t charged[DROPLIST_NEIGHBOURS];
+    uint32_t charged[CHARGES];
 };
 
 struct queue {
@@ -79,7 +83,7 @@ struct droplist {
     size_t entries_max, entries, kept;
     int64_t now, floor; /* floor: the first minute of which nothing was forgotten */
     unsigned neighbours;
-    uint32_t charged[DROPLIST_NEIGHBOURS];
+    uint32_t charged[CHARGES];
     struct table ring[RING];
     struct queue singles, others;
     unsigned roomy; /* no chunk before this one has room */
@@ -254,7 +258,7 @@ static void table_forget(struct droplist *list, struct table *table) {
         for (size_t slot = 0; slot < BUCKET_SLOTS; slot++)
             if (table->buckets[at].kept[slot] != NONE)
                 kept_release(list, table->buckets[at].kept[slot]);
-    for (size_t i = 0; i < DROPLIST_NEIGHBOURS; i++)
+    for (size_t i = 0; i < CHARGES; i++)
         list->charged[i] -= table->charged[i];
     list->entries -= table->entries;
     free(table->memory);
@@ -316,7 +320,7 @@ static struct kept *kept_of(const struct droplist *list, const struct place *pla
  * them: or eight that use up their eighths would leave nothing to the others. */
 static bool is_full(const struct droplist *list, unsigned neighbour) {
     const size_t own = list->entries_max / (2 * NEIGHBOURS_MOST);
-    size_t common = 0;
+    size_t common = list->charged[GONE];
 
     if (list->entries >= list->entries_max)
         return true;
@@ -427,7 +431,7 @@ void droplist_free(struct droplist *list) {
         if (list->ring[i].buckets != NULL)
             table_forget(list, &list->ring[i]);
     assert(list->entries == 0 && list->kept == 0 && list->n_chunks == 0);
-    for (size_t i = 0; i < DROPLIST_NEIGHBOURS; i++)
+    for (size_t i = 0; i < CHARGES; i++)
         assert(list->charged[i] == 0);
     sodium_memzero(list->key, sizeof list->key);
     free(list);
@@ -505,6 +509,18 @@ enum drop droplist_enter(struct droplist *list, const struct droplist_packet *pa
     list->entries++;
     list->charged[packet->neighbour]++;
     return DROP_NONE;
+}
+
+void droplist_replace(struct droplist *list, unsigned neighbour) {
+    assert(neighbour < DROPLIST_NEIGHBOURS);
+    if (list->charged[GONE] + list->charged[neighbour] > droplist_share(list->entries_max))
+        return;
+    for (size_t i = 0; i < RING; i++) {
+        list->ring[i].charged[GONE] += list->ring[i].charged[neighbour];
+        list->ring[i].charged[neighbour] = 0;
+    }
+    list->charged[GONE] += list->charged[neighbour];
+    list->charged[neighbour] = 0;
 }
 
 /* After a step back of the clock the minutes forgotten stay refused (floor): what was in them could

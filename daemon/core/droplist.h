@@ -6,7 +6,8 @@
  * forgotten early: at the bound (entries, a neighbour's eighth, or beyond a 32nd what all may have) new ephs are
  * refused. What floods by way of an honest neighbour is that neighbour's to ration
  * (ration.h), by the ephs that are new to it; so each of these leads to one other, or under one that is
- * known here any number would pass that are new further on. Implements p2pd-protocol(7) ONION, drop list. */
+ * known here any number would pass that are new further on. Who leaves a link does not fill the share of
+ * whoever comes next. Implements p2pd-protocol(7) ONION, drop list. */
 #ifndef P2PD_DROPLIST_H
 #define P2PD_DROPLIST_H
 
@@ -50,6 +51,11 @@ enum drop droplist_enter(struct droplist *list, const struct droplist_packet *pa
 /* What entering it would return; *ret_is_first: it would give this eph its way. Changes nothing. */
 enum drop droplist_judge(struct droplist *list, const struct droplist_packet *packet,
                          bool *ret_is_first);
+
+/* Another node is the neighbour by this number from now on. What the former one had entered is charged to those who are gone, who
+ * have one neighbour's share together (what is beyond that stays with the number until its minutes go): or somebody who comes and
+ * goes would have a share each time. */
+void droplist_replace(struct droplist *list, unsigned neighbour);
 
 /* Move now forward (unix minutes, corrected): forgets minutes that are out of range. Never
  * backwards by more than is safe: an earlier minute keeps what is held, and minutes already

@@ -21,6 +21,15 @@ void node_advance_droplist(struct node *node) {
     ration_configure(&node->ration, droplist_share(node->config.droplist_entries));
 }
 
+/* What is remembered of a neighbour is told by its slot, and another node may have got that since. */
+static void know_tenant(struct node *node, unsigned slot, uint64_t prefix) {
+    if (node->tenants[slot] == prefix)
+        return;
+    droplist_replace(node->droplist, slot);
+    ration_replace(&node->ration, slot);
+    node->tenants[slot] = prefix;
+}
+
 /* ---- Looking up ---- */
 
 /* A new path's packets come in a row: the exchange is done for the first of them. */
@@ -42,6 +51,7 @@ enum drop node_onion(struct node *node, unsigned slot, uint64_t from, const uint
 
     if (!key)
         return DROP_TIME;
+    know_tenant(node, slot, from);
     enum drop drop =
         droplist_find(node->droplist, onion_eph(packet), slot, &peeling.prk, &peeling.has_way);
     if (drop != DROP_NONE)
@@ -110,6 +120,7 @@ static bool is_beyond_ration(struct node *node, const struct droplist_packet *pa
 
     if (droplist_judge(node->droplist, packet, &is_first) != DROP_NONE || !is_first)
         return false;
+    know_tenant(node, next->slot, next->prefix);
     return !ration_take(&node->ration, packet->neighbour, next->slot, life > 0 ? life : 1,
                         &node->config.random, node->now);
 }

@@ -300,6 +300,51 @@ static void test_neighbours_share(void **state) {
     droplist_free(list);
 }
 
+/* Another node in the slot begins anew; whoever comes and goes has one share more in all. */
+static void test_replaced_neighbour(void **state) {
+    struct droplist *const list = list_new(800, 2);
+    const uint8_t *prk;
+    uint64_t n = 0;
+
+    (void)state;
+    for (; n < 100; n++)
+        assert_int_equal(enter(list, n, NOW - 3 + (int64_t)(n % 2), 0, 3), DROP_NONE);
+    assert_int_equal(find(list, n, 3, &prk), DROP_LIMIT);
+    droplist_replace(list, 3);
+    for (; n < 200; n++)
+        assert_int_equal(enter(list, n, NOW, 0, 3), DROP_NONE);
+    assert_int_equal(find(list, n, 3, &prk), DROP_LIMIT);
+    droplist_replace(list, 3); /* those gone have their share: it stays */
+    assert_int_equal(find(list, n, 3, &prk), DROP_LIMIT);
+    assert_int_equal(find(list, n, 4, &prk), DROP_NONE);
+    droplist_advance(list, NOW + 2, 2); /* the first hundred go with their minutes */
+    assert_int_equal(find(list, n, 3, &prk), DROP_LIMIT);
+    droplist_replace(list, 3);
+    assert_int_equal(find(list, n, 3, &prk), DROP_NONE);
+    assert_int_equal(stats_of(list).entries, 100);
+    droplist_free(list);
+}
+
+/* Those gone count in what all may have beyond their own, or the last would not have theirs. */
+static void test_those_gone_count(void **state) {
+    struct droplist *const list = list_new(800, 16);
+    uint64_t n = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < 100; i++)
+        assert_int_equal(enter(list, n++, NOW, 0, 63), DROP_NONE);
+    droplist_replace(list, 63);
+    for (unsigned from = 0; from < 16; from++) {
+        const uint64_t before = n;
+
+        while (enter(list, n, NOW, 0, from) == DROP_NONE)
+            n++;
+        assert_true(n - before >= 800 / 32);
+    }
+    assert_int_equal(stats_of(list).entries, 800);
+    droplist_free(list);
+}
+
 /* As many as may flood: there is always some room for who has little. */
 static void test_flooding_neighbours_leave_some(void **state) {
     struct droplist *const list = list_new(80000, 16);
@@ -512,6 +557,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_time_goes_back),
         cmocka_unit_test(test_entries_max),
         cmocka_unit_test(test_neighbours_share),
+        cmocka_unit_test(test_replaced_neighbour),
+        cmocka_unit_test(test_those_gone_count),
         cmocka_unit_test(test_flooding_neighbours_leave_some),
         cmocka_unit_test(test_tiny_bounds),
         cmocka_unit_test(test_kept_bound),

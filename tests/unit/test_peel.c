@@ -398,6 +398,24 @@ static void test_a_path_that_had_to_wait(void **state) {
     assert_int_equal(f.drops[DROP_LIMIT], 1); /* that was the one token */
 }
 
+/* ---- Another neighbour in the slot ---- */
+
+static void test_a_new_neighbour_begins_anew(void **state) {
+    struct onion_layer layers[2];
+    (void)state;
+    droplist_free(f.node.droplist);
+    f.node.droplist = droplist_new(400, &f.node.config.random);
+    node_advance_droplist(&f.node);
+    for (unsigned i = 0; i < 51; i++) { /* an eighth of the list, and one more */
+        key_path(layers);
+        relay_one(layers, 2, 0, FROM);
+        assert_int_equal(f.sent, i < 50);
+    }
+    key_path(layers);
+    relay_one(layers, 2, 0, ELSEWHERE);
+    assert_int_equal(f.sent, 1);
+}
+
 int main(void) {
     if (sodium_init() < 0)
         return 1;
@@ -413,6 +431,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_an_eph_leads_one_way, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_beginning_gets_round_the_ration, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_path_that_had_to_wait, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_new_neighbour_begins_anew, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
