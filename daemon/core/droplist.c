@@ -3,6 +3,10 @@
  * another's eph), growth is bounded in all and a neighbour, and what a minute held is given back in
  * one piece, never searched for.
  *
+ * Packets of one eph with another way each would cost their sender and us nothing, and each next hop an
+ * exchange and an entry: the first that goes on binds the others. Four keyed bytes are enough: who guesses
+ * them saves one token of the ration in 2^32 tries.
+ *
  * An eph that is kept can be used again without a Diffie-Hellman. Where kept ones fill their
  * memory, one becomes a bare fingerprint: its packets still to come are lost (the sender redraws
  * the path), none can come twice. */
@@ -18,6 +22,10 @@
 #define NEIGHBOURS_MOST 16 /* pool.max is no larger */
 static_assert(RING >= 2 * DROPLIST_MINUTES + 2 && (RING & (RING - 1)) == 0,
               "a ring that holds all minutes");
+
+/* What is remembered is charged to a neighbour, or to all who are gone. */
+#define GONE DROPLIST_NEIGHBOURS
+#define CHARGES (DROPLIST_NEIGHBOURS + 1)
 
 /* A bucket is one cache line: five fingerprints, and for each its kept entry, in one miss. */
 #define BUCKET_SLOTS 5
@@ -36,9 +44,11 @@ struct kept {
     uint64_t seen[ONION_INDEX_COUNT / 64];
     uint32_t older,
         newer;     /* neighbours in its queue; in a free entry `newer` is the next free one */
+    uint32_t way;  /* that all its packets take, as a keyed hash; 0: none yet */
     uint8_t place; /* of its table in the ring */
     bool single;   /* one packet so far */
 };
+static_assert(sizeof(struct kept) == 240, "a chunk is full of them");
 
 /* A chunk takes 32 KiB of memory: seven pages of entries and the page that sodium_malloc puts
  * before them; 16 bytes are its canary. Small, so that hundreds of nodes in one process each hold
@@ -61,7 +71,7 @@ struct table {
     struct bucket *buckets;
     void *memory; /* what to free: buckets are its first whole cache line on */
     size_t n_buckets, entries;
-    uint32_t charged[DROPLIST_NEIGHBOURS];
+    uint32_t charged[CHARGES];
 };
 
 struct queue {
@@ -73,7 +83,7 @@ struct droplist {
     size_t entries_max, entries, kept;
     int64_t now, floor; /* floor: the first minute of which nothing was forgotten */
     unsigned neighbours;
-    uint32_t charged[DROPLIST_NEIGHBOURS];
+    uint32_t charged[CHARGES];
     struct table ring[RING];
     struct queue singles, others;
     unsigned roomy; /* no chunk before this one has room */
@@ -248,7 +258,7 @@ static void table_forget(struct droplist *list, struct table *table) {
         for (size_t slot = 0; slot < BUCKET_SLOTS; slot++)
             if (table->buckets[at].kept[slot] != NONE)
                 kept_release(list, table->buckets[at].kept[slot]);
-    for (size_t i = 0; i < DROPLIST_NEIGHBOURS; i++)
+    for (size_t i = 0; i < CHARGES; i++)
         list->charged[i] -= table->charged[i];
     list->entries -= table->entries;
     free(table->memory);
@@ -262,6 +272,16 @@ static uint64_t fingerprint_of(const struct droplist *list, const uint8_t eph[32
 
     crypto_shorthash((uint8_t *)&fingerprint, eph, 32, list->key);
     return fingerprint != 0 ? fingerprint : 1; /* 0 means free */
+}
+
+/* Not 0: that is none. */
+static uint32_t way_of(const struct droplist *list, const uint8_t *way) {
+    uint64_t hash = 0;
+
+    if (way == NULL)
+        return 0;
+    crypto_shorthash((uint8_t *)&hash, way, ONION_WAY_LEN, list->key);
+    return (uint32_t)hash != 0 ? (uint32_t)hash : 1;
 }
 
 static struct table *table_of(struct droplist *list, int64_t minute) {
@@ -300,7 +320,7 @@ static struct kept *kept_of(const struct droplist *list, const struct place *pla
  * them: or eight that use up their eighths would leave nothing to the others. */
 static bool is_full(const struct droplist *list, unsigned neighbour) {
     const size_t own = list->entries_max / (2 * NEIGHBOURS_MOST);
-    size_t common = 0;
+    size_t common = list->charged[GONE];
 
     if (list->entries >= list->entries_max)
         return true;
@@ -337,8 +357,8 @@ static uint32_t kept_evict(struct droplist *list) {
     return reference;
 }
 
-static uint32_t kept_new(struct droplist *list, const uint8_t eph[32],
-                         const uint8_t prk[ONION_PRK_LEN], int64_t minute, uint16_t index) {
+static uint32_t kept_new(struct droplist *list, const struct droplist_packet *packet,
+                         const uint8_t prk[ONION_PRK_LEN]) {
     uint32_t reference = kept_allocate(list);
     struct kept *kept;
 
@@ -348,26 +368,37 @@ static uint32_t kept_new(struct droplist *list, const uint8_t eph[32],
         return NONE;
     kept = kept_get(list, reference);
     memset(kept, 0, sizeof *kept);
-    memcpy(kept->eph, eph, sizeof kept->eph);
+    memcpy(kept->eph, packet->eph, sizeof kept->eph);
     memcpy(kept->prk, prk, sizeof kept->prk);
-    kept->seen[index / 64] = UINT64_C(1) << (index % 64);
-    kept->place = (uint8_t)((uint64_t)minute % RING);
+    kept->seen[packet->index / 64] = UINT64_C(1) << (packet->index % 64);
+    kept->way = way_of(list, packet->way);
+    kept->place = (uint8_t)((uint64_t)packet->minute % RING);
     kept->single = true;
     queue_append(list, reference);
     return reference;
 }
 
-static enum drop enter_known(struct droplist *list, const struct place *place, struct kept *kept,
-                             int64_t minute, uint16_t index) {
-    const uint64_t bit = UINT64_C(1) << (index % 64);
-
+static enum drop judge_known(const struct place *place, const struct kept *kept,
+                             const struct droplist_packet *packet, uint32_t way) {
     if (kept == NULL)
         return DROP_DUPLICATE;
-    if (place->table->minute != minute)
+    if (place->table->minute != packet->minute)
         return DROP_TIME;
-    if (kept->seen[index / 64] & bit)
+    if (kept->seen[packet->index / 64] & UINT64_C(1) << (packet->index % 64))
         return DROP_DUPLICATE;
-    kept->seen[index / 64] |= bit;
+    return kept->way != 0 && kept->way != way ? DROP_MALFORMED : DROP_NONE;
+}
+
+static enum drop enter_known(struct droplist *list, const struct place *place,
+                             const struct droplist_packet *packet) {
+    struct kept *const kept = kept_of(list, place, packet->eph);
+    const uint32_t way = way_of(list, packet->way);
+    const enum drop drop = judge_known(place, kept, packet, way);
+
+    if (drop != DROP_NONE)
+        return drop;
+    kept->seen[packet->index / 64] |= UINT64_C(1) << (packet->index % 64);
+    kept->way = way;
     if (kept->single) {
         const uint32_t reference = place->bucket->kept[place->slot];
 
@@ -400,14 +431,14 @@ void droplist_free(struct droplist *list) {
         if (list->ring[i].buckets != NULL)
             table_forget(list, &list->ring[i]);
     assert(list->entries == 0 && list->kept == 0 && list->n_chunks == 0);
-    for (size_t i = 0; i < DROPLIST_NEIGHBOURS; i++)
+    for (size_t i = 0; i < CHARGES; i++)
         assert(list->charged[i] == 0);
     sodium_memzero(list->key, sizeof list->key);
     free(list);
 }
 
 enum drop droplist_find(struct droplist *list, const uint8_t eph[32], unsigned neighbour,
-                        const uint8_t **ret_prk) {
+                        const uint8_t **ret_prk, bool *ret_has_way) {
     struct place place;
     const struct kept *kept;
 
@@ -416,45 +447,80 @@ enum drop droplist_find(struct droplist *list, const uint8_t eph[32], unsigned n
         if (is_full(list, neighbour))
             return DROP_LIMIT;
         *ret_prk = NULL;
+        *ret_has_way = false;
         return DROP_NONE;
     }
     kept = kept_of(list, &place, eph);
     if (kept == NULL)
         return DROP_DUPLICATE;
     *ret_prk = kept->prk;
+    *ret_has_way = kept->way != 0;
     return DROP_NONE;
 }
 
-enum drop droplist_enter(struct droplist *list, const uint8_t eph[32],
-                         const uint8_t prk[ONION_PRK_LEN], int64_t minute, uint16_t index,
-                         unsigned neighbour) {
-    const uint64_t fingerprint = fingerprint_of(list, eph);
+static bool is_timely(const struct droplist *list, int64_t minute) {
+    return minute >= list->floor && minute >= list->now - DROPLIST_MINUTES &&
+           minute <= list->now + DROPLIST_MINUTES;
+}
+
+enum drop droplist_judge(struct droplist *list, const struct droplist_packet *packet,
+                         bool *ret_is_first) {
+    struct place place;
+    const struct kept *kept = NULL;
+    enum drop drop = is_timely(list, packet->minute) ? DROP_NONE : DROP_TIME;
+
+    assert(packet->neighbour < DROPLIST_NEIGHBOURS && packet->index < ONION_INDEX_COUNT);
+    if (drop == DROP_NONE && find_place(list, fingerprint_of(list, packet->eph), &place)) {
+        kept = kept_of(list, &place, packet->eph);
+        drop = judge_known(&place, kept, packet, way_of(list, packet->way));
+    } else if (drop == DROP_NONE && is_full(list, packet->neighbour)) {
+        drop = DROP_LIMIT;
+    }
+    if (drop == DROP_NONE)
+        *ret_is_first = packet->way != NULL && (kept == NULL || kept->way == 0);
+    return drop;
+}
+
+enum drop droplist_enter(struct droplist *list, const struct droplist_packet *packet,
+                         const uint8_t prk[ONION_PRK_LEN]) {
+    const uint64_t fingerprint = fingerprint_of(list, packet->eph);
     struct table *table;
     struct place place;
     uint32_t reference;
 
-    assert(neighbour < DROPLIST_NEIGHBOURS && index < ONION_INDEX_COUNT);
-    if (minute < list->floor || minute < list->now - DROPLIST_MINUTES ||
-        minute > list->now + DROPLIST_MINUTES)
+    assert(packet->neighbour < DROPLIST_NEIGHBOURS && packet->index < ONION_INDEX_COUNT);
+    if (!is_timely(list, packet->minute))
         return DROP_TIME;
     if (find_place(list, fingerprint, &place))
-        return enter_known(list, &place, kept_of(list, &place, eph), minute, index);
-    table = table_of(list, minute);
-    if (is_full(list, neighbour) || !table_reserve(table))
+        return enter_known(list, &place, packet);
+    table = table_of(list, packet->minute);
+    if (is_full(list, packet->neighbour) || !table_reserve(table))
         return DROP_LIMIT;
-    assert(table->entries == 0 || table->minute == minute);
-    table->minute = minute;
-    reference = kept_new(list, eph, prk, minute,
-                         index); /* may evict from this very table: probed again below */
+    assert(table->entries == 0 || table->minute == packet->minute);
+    table->minute = packet->minute;
+    reference =
+        kept_new(list, packet, prk); /* may evict from this very table: probed again below */
     if (table_probe(table, fingerprint, &place))
         assert(false && "found by nobody, yet there");
     place.bucket->fingerprint[place.slot] = fingerprint;
     place.bucket->kept[place.slot] = reference;
     table->entries++;
-    table->charged[neighbour]++;
+    table->charged[packet->neighbour]++;
     list->entries++;
-    list->charged[neighbour]++;
+    list->charged[packet->neighbour]++;
     return DROP_NONE;
+}
+
+void droplist_replace(struct droplist *list, unsigned neighbour) {
+    assert(neighbour < DROPLIST_NEIGHBOURS);
+    if (list->charged[GONE] + list->charged[neighbour] > droplist_share(list->entries_max))
+        return;
+    for (size_t i = 0; i < RING; i++) {
+        list->ring[i].charged[GONE] += list->ring[i].charged[neighbour];
+        list->ring[i].charged[neighbour] = 0;
+    }
+    list->charged[GONE] += list->charged[neighbour];
+    list->charged[neighbour] = 0;
 }
 
 /* After a step back of the clock the minutes forgotten stay refused (floor): what was in them could

@@ -5,7 +5,9 @@
  * Threat: a neighbour floods with fresh ephs to make us forget, or to starve others. Nothing is
  * forgotten early: at the bound (entries, a neighbour's eighth, or beyond a 32nd what all may have) new ephs are
  * refused. What floods by way of an honest neighbour is that neighbour's to ration
- * (ration.h). Implements p2pd-protocol(7) ONION, drop list. */
+ * (ration.h), by the ephs that are new to it; so each of these leads to one other, or under one that is
+ * known here any number would pass that are new further on. Who leaves a link does not fill the share of
+ * whoever comes next. Implements p2pd-protocol(7) ONION, drop list. */
 #ifndef P2PD_DROPLIST_H
 #define P2PD_DROPLIST_H
 
@@ -28,17 +30,32 @@ void droplist_free(struct droplist *list);
 size_t droplist_share(size_t entries_max);
 
 /* Before the Diffie-Hellman. Returns 0 with *ret_prk = NULL (never seen) or the kept prk (borrowed
- * until something is entered or forgotten); DROP_DUPLICATE: an evicted eph, all under it is refused; DROP_LIMIT: new,
- * but the table or the neighbour's share is full. */
+ * until something is entered or forgotten), and whether its way is known; DROP_DUPLICATE: an evicted eph, all under it is
+ * refused; DROP_LIMIT: new, but the table or the neighbour's share is full. */
 enum drop droplist_find(struct droplist *list, const uint8_t eph[32], unsigned neighbour,
-                        const uint8_t **ret_prk);
+                        const uint8_t **ret_prk, bool *ret_has_way);
 
-/* After the tag verified. `minute` is the absolute one (unix minutes, epoch * 60 + slot). Enters
- * (eph, prk, index). DROP_TIME: outside 3 min of the list's now, or another minute than this eph
- * has; DROP_DUPLICATE: index seen; DROP_LIMIT. */
-enum drop droplist_enter(struct droplist *list, const uint8_t eph[32],
-                         const uint8_t prk[ONION_PRK_LEN], int64_t minute, uint16_t index,
-                         unsigned neighbour);
+/* An opened packet, as the list is told of it. */
+struct droplist_packet {
+    const uint8_t *eph; /* 32 */
+    int64_t minute;     /* the absolute one: unix minutes, epoch * 60 + slot */
+    const uint8_t *way; /* ONION_WAY_LEN; NULL: it cannot go on now, and may take any later */
+    uint16_t index;
+    unsigned neighbour;
+};
+
+/* Enter a packet whose tag verified. DROP_TIME: outside 3 min of the list's now, or another minute than
+ * this eph has; DROP_DUPLICATE: index seen; DROP_MALFORMED: another way than this eph has; DROP_LIMIT. */
+enum drop droplist_enter(struct droplist *list, const struct droplist_packet *packet,
+                         const uint8_t prk[ONION_PRK_LEN]);
+/* What entering it would return; *ret_is_first: it would give this eph its way. Changes nothing. */
+enum drop droplist_judge(struct droplist *list, const struct droplist_packet *packet,
+                         bool *ret_is_first);
+
+/* Another node is the neighbour by this number from now on. What the former one had entered is charged to those who are gone, who
+ * have one neighbour's share together (what is beyond that stays with the number until its minutes go): or somebody who comes and
+ * goes would have a share each time. */
+void droplist_replace(struct droplist *list, unsigned neighbour);
 
 /* Move now forward (unix minutes, corrected): forgets minutes that are out of range. Never
  * backwards by more than is safe: an earlier minute keeps what is held, and minutes already

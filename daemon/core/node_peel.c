@@ -18,7 +18,16 @@ static_assert(LINK_SLOTS <= RATION_NEIGHBOURS && LINK_SLOTS <= DROPLIST_NEIGHBOU
 void node_advance_droplist(struct node *node) {
     unsigned links = links_count(node->links, true);
     droplist_advance(node->droplist, wall_minute(node->wall), links);
-    ration_configure(&node->ration, droplist_share(node->config.droplist_entries), links);
+    ration_configure(&node->ration, droplist_share(node->config.droplist_entries));
+}
+
+/* What is remembered of a neighbour is told by its slot, and another node may have got that since. */
+static void know_tenant(struct node *node, unsigned slot, uint64_t prefix) {
+    if (node->tenants[slot] == prefix)
+        return;
+    droplist_replace(node->droplist, slot);
+    ration_replace(&node->ration, slot);
+    node->tenants[slot] = prefix;
 }
 
 /* ---- Looking up ---- */
@@ -42,7 +51,9 @@ enum drop node_onion(struct node *node, unsigned slot, uint64_t from, const uint
 
     if (!key)
         return DROP_TIME;
-    enum drop drop = droplist_find(node->droplist, onion_eph(packet), slot, &peeling.prk);
+    know_tenant(node, slot, from);
+    enum drop drop =
+        droplist_find(node->droplist, onion_eph(packet), slot, &peeling.prk, &peeling.has_way);
     if (drop != DROP_NONE)
         return drop;
     peeling.first = peeling.prk ? NULL : find_fresh(node, packet, key);
@@ -90,24 +101,48 @@ static void peel(void *item) {
 
 /* ---- Sending on ---- */
 
-/* Would the next hop have to remember one eph more, and has it had its ration of them? Asked before the eph is entered here, so that
- * the path can be tried again. A packet that will be refused for its minute, or has no way on, takes nothing. */
-static bool is_beyond_ration(struct node *node, const struct peeling *peeling) {
+/* Where it goes on to, if it can. */
+static const struct link_view *next_hop(const struct node *node, const struct peeling *peeling) {
     const struct onion_peeled *peeled = &peeling->peeled;
-    const uint8_t *known = NULL;
-    int64_t life = peeling->epoch * (EPOCH_US / US_PER_MINUTE) + peeled->slot -
-                   wall_minute(node->wall) + DROPLIST_MINUTES + 1;
 
-    if ((!peeling->fresh && !peeling->first) || peeled->command != ONION_FORWARD || life < 1 ||
-        life > 2 * DROPLIST_MINUTES + 1)
-        return false;
+    if (peeled->command != ONION_FORWARD || !node->config.relay || peeled->next == peeling->from)
+        return NULL;
     const struct link_view *next = links_find(node->links, peeled->next);
-    return next && next->slot != peeling->slot &&
-           droplist_find(node->droplist, onion_eph(peeling->packet), peeling->slot, &known) ==
-               DROP_NONE &&
-           !known &&
-           !ration_take(&node->ration, peeling->slot, next->slot, life, &node->config.random,
-                        node->now);
+    return next && next->state != LINK_PROBATION ? next : NULL;
+}
+
+/* Would the next hop have to remember one eph more, and has it had its ration of them? Asked before the eph is entered here, so that
+ * the path can be tried again. A packet that will be refused for something else takes nothing. */
+static bool is_beyond_ration(struct node *node, const struct droplist_packet *packet,
+                             const struct link_view *next) {
+    int64_t life = packet->minute - wall_minute(node->wall) + DROPLIST_MINUTES + 1;
+    bool is_first;
+
+    if (droplist_judge(node->droplist, packet, &is_first) != DROP_NONE || !is_first)
+        return false;
+    know_tenant(node, next->slot, next->prefix);
+    return !ration_take(&node->ration, packet->neighbour, next->slot, life > 0 ? life : 1,
+                        &node->config.random, node->now);
+}
+
+/* The ration counts what is new here, so all packets of an eph go one way, which is the first's. Beginning with one that costs
+ * nothing is no way around: if it was for us, so are all; if it could not go on, the first that can is asked for. */
+static enum drop remember(struct node *node, const struct peeling *peeling) {
+    uint8_t way[ONION_WAY_LEN];
+    struct droplist_packet packet = {.eph = onion_eph(peeling->packet),
+                                     .minute = peeling->epoch * (EPOCH_US / US_PER_MINUTE) +
+                                               peeling->peeled.slot,
+                                     .index = peeling->peeled.index,
+                                     .neighbour = peeling->slot};
+    const struct link_view *next = peeling->has_way ? NULL : next_hop(node, peeling);
+
+    if (peeling->has_way || next || peeling->peeled.command == ONION_DELIVER) {
+        onion_way(peeling->out, &peeling->peeled, way);
+        packet.way = way;
+    }
+    if (next && is_beyond_ration(node, &packet, next))
+        return DROP_LIMIT;
+    return droplist_enter(node->droplist, &packet, peeling->prk);
 }
 
 static enum drop forward(struct node *node, const struct peeling *peeling) {
@@ -125,12 +160,8 @@ static enum drop finish(struct node *node, const struct peeling *peeling) {
     const struct onion_peeled *peeled = &peeling->peeled;
     enum drop drop = peeling->drop;
 
-    if (drop == DROP_NONE && is_beyond_ration(node, peeling))
-        drop = DROP_LIMIT;
     if (drop == DROP_NONE)
-        drop = droplist_enter(node->droplist, onion_eph(peeling->packet), peeling->prk,
-                              peeling->epoch * (EPOCH_US / US_PER_MINUTE) + peeled->slot,
-                              peeled->index, peeling->slot);
+        drop = remember(node, peeling);
     if (drop == DROP_NONE && peeled->command == ONION_FORWARD)
         return forward(node, peeling);
     if (drop == DROP_NONE)

@@ -91,6 +91,7 @@ struct peeling {                       /* an onion packet to be opened */
     uint64_t from;
     int64_t epoch;
     unsigned slot;
+    bool has_way; /* the drop list knows where packets of this eph go */
     enum drop drop;
 };
 
@@ -114,10 +115,11 @@ struct node {
     struct pool *pool;
     struct gossip *gossip;
     struct relay *relay;
-    struct share share;       /* of the public-key work that packets cost */
-    struct share share_in;    /* and what is in them, where they are for us */
-    struct ration ration;     /* of the new paths that go on from here */
-    struct peeling *peelings; /* NODE_BATCH, in locked memory */
+    struct share share;           /* of the public-key work that packets cost */
+    struct share share_in;        /* and what is in them, where they are for us */
+    struct ration ration;         /* of the new paths that go on from here */
+    uint64_t tenants[LINK_SLOTS]; /* prefixes: whose use of drop list and ration is told by slot */
+    struct peeling *peelings;     /* NODE_BATCH, in locked memory */
     size_t n_peelings, n_fresh;
     struct outbox *outbox;
     struct inbox *inbox;

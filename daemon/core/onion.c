@@ -291,3 +291,13 @@ enum drop onion_peel(const uint8_t packet[ONION_LEN], const uint8_t prk[ONION_PR
     sodium_memzero(&keys, sizeof keys);
     return drop;
 }
+
+void onion_way(const uint8_t packet[ONION_LEN], const struct onion_peeled *peeled,
+               uint8_t ret_way[ONION_WAY_LEN]) {
+    memset(ret_way, 0, ONION_WAY_LEN); /* who delivers leads nowhere */
+    ret_way[0] = (uint8_t)peeled->command;
+    if (peeled->command != ONION_FORWARD)
+        return;
+    memcpy(ret_way + 1, &peeled->next, 8);
+    memcpy(ret_way + 9, packet, ONION_WAY_LEN - 9); /* next_key_id next_eph */
+}

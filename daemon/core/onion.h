@@ -17,6 +17,7 @@
 #define ONION_NONCE_LEN 16
 #define ONION_PRK_LEN 64
 #define ONION_INDEX_COUNT 1024 /* packets under one eph */
+#define ONION_WAY_LEN 42       /* command(1) next(8) next_key_id(1) next_eph(32) */
 
 enum onion_command { ONION_FORWARD = 1, ONION_DELIVER = 2 };
 
@@ -66,5 +67,10 @@ static inline const uint8_t *onion_eph(const uint8_t packet[ONION_LEN]) {
  * packet[0] names the epoch of the key behind prk is the caller's to check. */
 enum drop onion_peel(const uint8_t packet[ONION_LEN], const uint8_t prk[ONION_PRK_LEN],
                      uint8_t ret_packet[ONION_LEN], struct onion_peeled *ret_peeled);
+
+/* What all packets under one eph have in common, as their sender built them: whom they go to, and under
+ * which eph there. `packet` and `peeled` are of onion_peel(). */
+void onion_way(const uint8_t packet[ONION_LEN], const struct onion_peeled *peeled,
+               uint8_t ret_way[ONION_WAY_LEN]);
 
 #endif

@@ -95,6 +95,8 @@ static bool may_send(struct relay *relay, struct mono now) {
     return true;
 }
 
+/* Is there room in the month for one more beside those that wait? What is charged for it is what was sent alone: packets that give
+ * way here or are for nobody cost their sender the line, and must not cost others the month. */
 static bool month_allows(struct relay *relay, struct wall wall) {
     uint64_t number = (uint64_t)(wall.us / MONTH_DAYS_US);
     if (relay->month == 0)
@@ -103,10 +105,7 @@ static bool month_allows(struct relay *relay, struct wall wall) {
         relay->month_number = number;
         relay->month_bytes = 0;
     }
-    if (relay->month_bytes + DATAGRAM_LEN > relay->month)
-        return false;
-    relay->month_bytes += DATAGRAM_LEN;
-    return true;
+    return relay->month_bytes + (relay->n + 1) * DATAGRAM_LEN <= relay->month;
 }
 
 bool relay_month_is_used_up(const struct relay *relay, struct wall wall, int64_t *ret_left_us) {
@@ -115,7 +114,9 @@ bool relay_month_is_used_up(const struct relay *relay, struct wall wall, int64_t
            relay->month_bytes + DATAGRAM_LEN > relay->month;
 }
 
-static enum drop drop_of(int error) {
+static enum drop sent(struct relay *relay, int error) {
+    if (error == 0)
+        relay->month_bytes += DATAGRAM_LEN;
     return error == 0 ? DROP_NONE : error == -ENOTCONN ? DROP_NO_ROUTE : DROP_QUEUE;
 }
 
@@ -149,7 +150,7 @@ enum drop relay_packet(struct relay *relay, unsigned from, uint64_t to, uint8_t 
 
     if (month_allows(relay, wall)) {
         if (relay->n == 0 && may_send(relay, now))
-            return drop_of(links_onion_send(relay->links, to, onion, now));
+            return sent(relay, links_onion_send(relay->links, to, onion, now));
         drop = put_off(relay, from, to, onion);
     }
     links_onion_cancel(relay->links, onion);
@@ -162,7 +163,8 @@ void relay_tick(struct relay *relay, struct mono now) {
             relay->turn = (relay->turn + 1) % LINK_SLOTS;
         while (relay->queues[relay->turn].n == 0);
         struct waiting_packet *packet = queue_pop(relay, &relay->queues[relay->turn]);
-        if (links_send_onion(relay->links, packet->to, packet->packet, now) != 0)
+        if (sent(relay, links_send_onion(relay->links, packet->to, packet->packet, now)) !=
+            DROP_NONE)
             relay->dropped++;
         free(packet);
     }

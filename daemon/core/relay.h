@@ -2,7 +2,8 @@
  * served in turn, so that a noisy neighbour delays itself alone. Without a rate nothing ever waits here.
  *
  * Threat: a flood of packets to forward. Queues are bounded (a second's worth of the rate in all, and limits.memory); at the bound the
- * oldest packet of the longest queue goes. Implements p2pd-protocol(7) RELAYING. */
+ * oldest packet of the longest queue goes. A month's bytes are those that were sent: what comes in beyond the rate uses up none.
+ * Implements p2pd-protocol(7) RELAYING. */
 #ifndef P2PD_RELAY_H
 #define P2PD_RELAY_H
 

@@ -18,7 +18,7 @@ struct bench {
     struct onion_layer layers[ONION_LAYERS_MAX];
     uint16_t indexes[ONION_LAYERS_MAX];
     uint8_t secret[32], public[32], eph_secret[32], key[64];
-    uint8_t nonce[ONION_NONCE_LEN], payload[ONION_PAYLOAD_MAX];
+    uint8_t nonce[ONION_NONCE_LEN], payload[ONION_PAYLOAD_MAX], way[ONION_WAY_LEN];
     uint8_t packet[ONION_LEN], out[ONION_LEN + 64];
     struct droplist *list;
     uint64_t count;
@@ -64,8 +64,10 @@ static void do_droplist_kept(struct bench *b) {
     uint8_t eph[32] = {0};
 
     memcpy(eph, &path, sizeof path);
-    check(droplist_find(b->list, eph, 0, &prk) == DROP_NONE);
-    check(droplist_enter(b->list, eph, b->key, 0, n / 64 % 1024, 0) == DROP_NONE);
+    bool has_way;
+    check(droplist_find(b->list, eph, 0, &prk, &has_way) == DROP_NONE);
+    const struct droplist_packet packet = {.eph = eph, .way = b->way, .index = n / 64 % 1024};
+    check(droplist_enter(b->list, &packet, b->key) == DROP_NONE);
 }
 
 static void do_droplist_fresh(struct bench *b) {
@@ -77,8 +79,11 @@ static void do_droplist_fresh(struct bench *b) {
         droplist_advance(b->list, (int64_t)(n / FRESH_EPHS) * 7, 1);
     }
     memcpy(eph + 8, &n, sizeof n);
-    check(droplist_find(b->list, eph, 0, &prk) == DROP_NONE && prk == NULL);
-    check(droplist_enter(b->list, eph, b->key, (int64_t)(n / FRESH_EPHS) * 7, 0, 0) == DROP_NONE);
+    bool has_way;
+    check(droplist_find(b->list, eph, 0, &prk, &has_way) == DROP_NONE && prk == NULL);
+    const struct droplist_packet packet = {
+        .eph = eph, .minute = (int64_t)(n / FRESH_EPHS) * 7, .way = b->way};
+    check(droplist_enter(b->list, &packet, b->key) == DROP_NONE);
 }
 
 static void do_x25519(struct bench *b) {

@@ -11,6 +11,7 @@
 #define RECORDED 32
 #define MAILS 8
 #define TOLD_MAX 64
+#define LAYERS 16
 #define BODY_MAX 1500
 #define OWN_CLIENT (UINT64_C(1) << 50) /* nobody waits for its answers */
 #define BURST 24                       /* datagrams or frames at a time */
@@ -18,6 +19,11 @@
 #define SOME_SHARE 0.3   /* of onion packets are dropped */
 #define TAMPER_SHARE 0.1 /* of what is sent */
 #define CROWD_DEFAULT 16
+
+struct kept_layer {
+    struct onion_layer layer;
+    uint16_t uses;
+};
 
 struct adversary {
     struct sim *sim;
@@ -52,6 +58,7 @@ struct adversary {
     struct album *album;
     bool has_framed;
     uint8_t proof[PROOF_LEN]; /* if it has */
+    struct kept_layer layers[LAYERS]; /* by way of neighbours */
 };
 
 struct adversary *adversary_new(struct sim *sim, unsigned habits) {
@@ -432,6 +439,23 @@ int __wrap_links_send_frame(struct links *links, uint64_t prefix, uint8_t type, 
     return __real_links_send_frame(links, prefix, type, bent, length, now);
 }
 
+/* Half of the time what it tells the neighbour by is the layer that it told it before, for as long as that is good: a path for it, and
+ * another for whoever comes behind. */
+static void keep_layer(struct sim *sim, struct sim_host *host, struct onion_layer *layer,
+                       uint16_t *index) {
+    struct kept_layer *kept = host->adversary->layers;
+    while (kept->uses > 0 && kept->layer.hop != layer->hop &&
+           kept < host->adversary->layers + LAYERS - 1)
+        kept++;
+    if (kept->uses == 0 || kept->uses == ONION_INDEX_COUNT || kept->layer.hop != layer->hop ||
+        kept->layer.slot != layer->slot || kept->layer.key_id != layer->key_id)
+        *kept = (struct kept_layer){*layer, 0};
+    else if (sim_chance(sim, 0.5))
+        return;
+    *layer = kept->layer;
+    *index = kept->uses++;
+}
+
 /* One packet of a path of its own, by way of a neighbour to the node it aims at. */
 static void scatter(struct sim *sim, struct sim_host *host, uint64_t by) {
     const struct sim_host *aim = &sim->hosts[host->adversary->at];
@@ -455,6 +479,7 @@ static void scatter(struct sim *sim, struct sim_host *host, uint64_t by) {
         layers[i].hop = hops[i];
         indexes[i] = (uint16_t)sim_below(sim, ONION_INDEX_COUNT);
     }
+    keep_layer(sim, host, &layers[0], &indexes[0]);
     sim_fill(sim, nonce, sizeof nonce);
     onion_build(layers, 2, indexes, nonce, "?", 1, &host->node->config.random, packet);
     links_send_onion(host->node->links, by, packet, host->node->now);

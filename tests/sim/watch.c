@@ -75,10 +75,10 @@ static struct flight *flight_of(uint64_t key) {
     return &stage.sim->watch->flights[key % FLIGHTS];
 }
 
-/* route.reuse = no: no two packets of one path. */
+/* route.reuse = no: no two packets of one path, of those who abide by it. */
 static void check_begun(const uint8_t *packet) {
     uint64_t eph;
-    if (stage.host->config.route_reuse)
+    if (stage.host->config.route_reuse || stage.host->adversary)
         return;
     memcpy(&eph, onion_eph(packet), sizeof eph);
     property_holds(stage.sim, PROPERTY_SCENARIO);

@@ -53,15 +53,28 @@ static const uint8_t *make(uint64_t n, uint8_t bytes[ONION_PRK_LEN]) {
 static enum drop find(struct droplist *list, uint64_t n, unsigned neighbour,
                       const uint8_t **ret_prk) {
     uint8_t eph[ONION_PRK_LEN];
+    bool has_way;
 
-    return droplist_find(list, make(n, eph), neighbour, ret_prk);
+    return droplist_find(list, make(n, eph), neighbour, ret_prk, &has_way);
+}
+
+/* By a way of this number; 0: none. */
+static enum drop enter_by(struct droplist *list, uint64_t n, int64_t minute, uint16_t index,
+                          unsigned neighbour, uint8_t way) {
+    uint8_t eph[ONION_PRK_LEN], prk[ONION_PRK_LEN], bytes[ONION_WAY_LEN] = {0};
+    const struct droplist_packet packet = {.eph = make(n, eph),
+                                           .minute = minute,
+                                           .way = way != 0 ? bytes : NULL,
+                                           .index = index,
+                                           .neighbour = neighbour};
+
+    bytes[sizeof bytes - 1] = way; /* the last byte of an eph counts as the first of a command */
+    return droplist_enter(list, &packet, make(~n, prk));
 }
 
 static enum drop enter(struct droplist *list, uint64_t n, int64_t minute, uint16_t index,
                        unsigned neighbour) {
-    uint8_t eph[ONION_PRK_LEN], prk[ONION_PRK_LEN];
-
-    return droplist_enter(list, make(n, eph), make(~n, prk), minute, index, neighbour);
+    return enter_by(list, n, minute, index, neighbour, 1);
 }
 
 static void assert_new(struct droplist *list, uint64_t n) {
@@ -131,6 +144,34 @@ static void test_bitmap(void **state) {
         assert_int_equal(enter(list, 1, NOW, (uint16_t)i, 0), DROP_DUPLICATE);
     assert_int_equal(enter(list, 2, NOW, 0, 0), DROP_NONE); /* another eph has its own */
     assert_int_equal(enter(list, 2, NOW, 1023, 0), DROP_NONE);
+    droplist_free(list);
+}
+
+/* The first packet that has a way gives it to all; until then any may. */
+static void test_one_way(void **state) {
+    struct droplist *const list = list_new(100, 1);
+    const uint8_t *prk;
+    uint8_t eph[ONION_PRK_LEN], way[ONION_WAY_LEN] = {2};
+    const struct droplist_packet other = {
+        .eph = make(1, eph), .minute = NOW, .way = way, .index = 9};
+    bool has_way = true, is_first = false;
+
+    (void)state;
+    assert_int_equal(enter_by(list, 1, NOW, 0, 0, 0), DROP_NONE);
+    assert_int_equal(droplist_find(list, eph, 0, &prk, &has_way), DROP_NONE);
+    assert_false(has_way);
+    assert_int_equal(droplist_judge(list, &other, &is_first), DROP_NONE);
+    assert_true(is_first); /* and nothing has changed */
+    assert_int_equal(enter_by(list, 1, NOW, 1, 0, 7), DROP_NONE);
+    assert_int_equal(droplist_find(list, eph, 0, &prk, &has_way), DROP_NONE);
+    assert_true(has_way);
+    for (unsigned bit = 0; bit < 8; bit++)
+        assert_int_equal(enter_by(list, 1, NOW, 2, 0, (uint8_t)(7 ^ 1 << bit)), DROP_MALFORMED);
+    assert_int_equal(enter_by(list, 1, NOW, 2, 0, 0), DROP_MALFORMED);
+    assert_int_equal(enter_by(list, 1, NOW, 1, 0, 6), DROP_DUPLICATE);
+    assert_int_equal(enter_by(list, 1, NOW, 2, 0, 7), DROP_NONE);
+    assert_int_equal(droplist_judge(list, &other, &is_first), DROP_MALFORMED);
+    assert_int_equal(enter_by(list, 2, NOW, 0, 0, 6), DROP_NONE); /* another's is its own */
     droplist_free(list);
 }
 
@@ -256,6 +297,51 @@ static void test_neighbours_share(void **state) {
     assert_int_equal(enter(list, n, NOW, 0, 63), DROP_LIMIT);
     droplist_advance(list, NOW + 1, 1);
     assert_int_equal(enter(list, n, NOW, 0, 63), DROP_NONE); /* alone again: all is its own */
+    droplist_free(list);
+}
+
+/* Another node in the slot begins anew; whoever comes and goes has one share more in all. */
+static void test_replaced_neighbour(void **state) {
+    struct droplist *const list = list_new(800, 2);
+    const uint8_t *prk;
+    uint64_t n = 0;
+
+    (void)state;
+    for (; n < 100; n++)
+        assert_int_equal(enter(list, n, NOW - 3 + (int64_t)(n % 2), 0, 3), DROP_NONE);
+    assert_int_equal(find(list, n, 3, &prk), DROP_LIMIT);
+    droplist_replace(list, 3);
+    for (; n < 200; n++)
+        assert_int_equal(enter(list, n, NOW, 0, 3), DROP_NONE);
+    assert_int_equal(find(list, n, 3, &prk), DROP_LIMIT);
+    droplist_replace(list, 3); /* those gone have their share: it stays */
+    assert_int_equal(find(list, n, 3, &prk), DROP_LIMIT);
+    assert_int_equal(find(list, n, 4, &prk), DROP_NONE);
+    droplist_advance(list, NOW + 2, 2); /* the first hundred go with their minutes */
+    assert_int_equal(find(list, n, 3, &prk), DROP_LIMIT);
+    droplist_replace(list, 3);
+    assert_int_equal(find(list, n, 3, &prk), DROP_NONE);
+    assert_int_equal(stats_of(list).entries, 100);
+    droplist_free(list);
+}
+
+/* Those gone count in what all may have beyond their own, or the last would not have theirs. */
+static void test_those_gone_count(void **state) {
+    struct droplist *const list = list_new(800, 16);
+    uint64_t n = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < 100; i++)
+        assert_int_equal(enter(list, n++, NOW, 0, 63), DROP_NONE);
+    droplist_replace(list, 63);
+    for (unsigned from = 0; from < 16; from++) {
+        const uint64_t before = n;
+
+        while (enter(list, n, NOW, 0, from) == DROP_NONE)
+            n++;
+        assert_true(n - before >= 800 / 32);
+    }
+    assert_int_equal(stats_of(list).entries, 800);
     droplist_free(list);
 }
 
@@ -464,12 +550,15 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_before_first_advance),
         cmocka_unit_test(test_find_and_enter),
         cmocka_unit_test(test_bitmap),
+        cmocka_unit_test(test_one_way),
         cmocka_unit_test(test_window),
         cmocka_unit_test(test_minute_expires),
         cmocka_unit_test(test_ring_goes_round),
         cmocka_unit_test(test_time_goes_back),
         cmocka_unit_test(test_entries_max),
         cmocka_unit_test(test_neighbours_share),
+        cmocka_unit_test(test_replaced_neighbour),
+        cmocka_unit_test(test_those_gone_count),
         cmocka_unit_test(test_flooding_neighbours_leave_some),
         cmocka_unit_test(test_tiny_bounds),
         cmocka_unit_test(test_kept_bound),

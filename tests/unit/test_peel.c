@@ -16,6 +16,7 @@
 #define WALL_US (INT64_C(500000) * EPOCH_US + 5 * US_PER_MINUTE)
 #define NEXT 0x1122334455667788u
 #define FROM 0x0102030405060708u
+#define ELSEWHERE 0x1111111111111111u
 
 static struct fixture {
     struct node node;
@@ -26,6 +27,7 @@ static struct fixture {
     uint8_t payload[NODE_BATCH][ONION_PAYLOAD_MAX];
     uint64_t drops[DROP_COUNT];
     unsigned computations;
+    bool is_cut; /* the link to the next hop */
 } f;
 
 /* ---- The rooms around ---- */
@@ -41,14 +43,18 @@ void links_onion_cancel(struct links *links, uint8_t *onion) {
 enum drop relay_packet(struct relay *relay, unsigned from, uint64_t to, uint8_t *onion,
                        struct mono now, struct wall wall) {
     (void)relay, (void)from, (void)now, (void)wall;
+    if (f.is_cut || to != NEXT) {
+        f.cancelled++;
+        return DROP_NO_ROUTE;
+    }
     memcpy(f.forwarded[f.sent], onion, ONION_LEN);
     f.to[f.sent++] = to;
     return DROP_NONE;
 }
 const struct link_view *links_find(const struct links *links, uint64_t prefix) {
-    static const struct link_view next = {.slot = 5};
+    static const struct link_view next = {.slot = 5, .state = LINK_UP, .prefix = NEXT};
     (void)links;
-    return prefix == NEXT ? &next : NULL;
+    return prefix == NEXT && !f.is_cut ? &next : NULL;
 }
 unsigned links_count(const struct links *links, bool established) {
     (void)links, (void)established;
@@ -222,6 +228,7 @@ static void test_what_is_ours_and_what_is_refused(void **state) {
     (void)state;
     key_path(layers);
     build(layers, 1, 0, "for us", packets[0]);
+    key_path(layers);
     build(layers, 2, 1, "on", packets[1]);
     node_onion(&f.node, 0, FROM, packets[0]);
     node_onion(&f.node, 0, NEXT, packets[1]); /* back to where it came from */
@@ -265,15 +272,19 @@ static void test_limits(void **state) {
     assert_int_equal(f.sent, 2);
 }
 
+/* Towards each neighbour one at once, from wherever it comes. */
+static void ration_of_one(void) {
+    f.node.config.droplist_entries = 8;
+    node_advance_droplist(&f.node);
+}
+
 /* Beyond the ration of new paths to the next hop they are refused, and not entered: the same may be tried again. A path that passed
  * goes on. */
 static void test_new_paths_are_rationed(void **state) {
     struct onion_layer layers[3][2];
     uint8_t packets[4][ONION_LEN];
     (void)state;
-    f.node.config.droplist_entries =
-        8; /* one at once of what is left for all, and one of its own part */
-    node_advance_droplist(&f.node);
+    ration_of_one();
     for (unsigned i = 0; i < 3; i++) {
         key_path(layers[i]);
         build(layers[i], 2, 0, "x", packets[i]);
@@ -281,15 +292,128 @@ static void test_new_paths_are_rationed(void **state) {
     }
     build(layers[0], 2, 1, "y", packets[3]);
     node_peel(&f.node);
-    assert_int_equal(f.sent, 2);
-    assert_int_equal(f.drops[DROP_LIMIT], 1);
+    assert_int_equal(f.sent, 1);
+    assert_int_equal(f.drops[DROP_LIMIT], 2);
     assert_int_equal(node_onion(&f.node, 0, FROM, packets[3]), DROP_NONE); /* of one that passed */
     node_peel(&f.node);
-    assert_int_equal(f.sent, 3);
+    assert_int_equal(f.sent, 2);
     f.node.now.us += 4 * US_PER_MINUTE;
     assert_int_equal(node_onion(&f.node, 0, FROM, packets[2]), DROP_NONE);
     node_peel(&f.node);
-    assert_int_equal(f.sent, 4);
+    assert_int_equal(f.sent, 3);
+}
+
+/* ---- One way for all packets of an eph ---- */
+
+/* In a step of its own. */
+static void relay_one(const struct onion_layer *layers, size_t n, uint16_t index, uint64_t from) {
+    static uint8_t packet[ONION_LEN];
+
+    f.begun = f.sent = f.cancelled = 0;
+    build(layers, n, index, "x", packet);
+    node_onion(&f.node, 0, from, packet);
+    node_peel(&f.node);
+}
+
+/* The same layer here and a fresh eph at the next hop cost an exchange and an entry there, and nothing here. */
+static void test_an_eph_leads_one_way(void **state) {
+    struct onion_layer layers[2], others[2];
+    uint8_t packets[3][ONION_LEN];
+    (void)state;
+    key_path(layers);
+    key_path(others);
+    others[0] = layers[0];
+    build(layers, 2, 0, "x", packets[0]);
+    build(others, 2, 1, "x", packets[1]);
+    build(layers, 2, 2, "x", packets[2]);
+    for (unsigned i = 0; i < 3; i++) /* in one batch */
+        node_onion(&f.node, 0, FROM, packets[i]);
+    node_peel(&f.node);
+    assert_int_equal(f.sent, 2);
+    assert_int_equal(f.drops[DROP_MALFORMED], 1);
+    relay_one(others, 2, 3, FROM); /* and later */
+    assert_int_equal(f.drops[DROP_MALFORMED], 2);
+    others[1] = layers[1];
+    others[1].key_id++;
+    relay_one(others, 2, 3, FROM);
+    others[1] = layers[1];
+    others[1].hop = ELSEWHERE;
+    relay_one(others, 2, 3, FROM);
+    relay_one(layers, 1, 3, FROM);
+    assert_int_equal(f.drops[DROP_MALFORMED], 5);
+    assert_int_equal(f.delivered, 0);
+    relay_one(layers, 2, 3, FROM); /* what was refused has used nothing up */
+    assert_int_equal(f.sent, 1);
+    key_path(layers);
+    relay_one(layers, 1, 0, FROM);
+    relay_one(layers, 1, 1, FROM);
+    assert_int_equal(f.delivered, 2);
+    relay_one(layers, 2, 2, FROM);
+    assert_int_equal(f.drops[DROP_MALFORMED], 6);
+}
+
+/* 60,000 a minute passed where the ration let 31,757 pass, by one eph of ours for 1024 of the next hop. */
+static void test_no_beginning_gets_round_the_ration(void **state) {
+    struct onion_layer layers[2], ours;
+    (void)state;
+    enum { AS_IT_SHOULD, FOR_US, FOR_NOBODY, BACK, WITHOUT_RELAY, KINDS };
+    for (unsigned kind = 0; kind < KINDS; kind++) {
+        unsigned sent = 0;
+        ration_of_one();
+        f.node.now.us += US_PER_HOUR;
+        key_path(layers);
+        ours = layers[0];
+        if (kind == FOR_NOBODY)
+            layers[1].hop = ELSEWHERE;
+        f.node.config.relay = kind != WITHOUT_RELAY;
+        relay_one(layers, kind == FOR_US ? 1 : 2, 0, kind == BACK ? NEXT : FROM);
+        f.node.config.relay = true;
+        for (uint16_t i = 1; i < 200; i++) {
+            sent += f.sent;
+            key_path(layers);
+            layers[0] = ours;
+            relay_one(layers, 2, i, FROM);
+        }
+        assert_int_equal(sent + f.sent, kind == FOR_US ? 0 : 1);
+    }
+}
+
+/* One that could not go on at first, since there was no link, is asked for when it can: once. */
+static void test_a_path_that_had_to_wait(void **state) {
+    struct onion_layer layers[2];
+    (void)state;
+    ration_of_one();
+    key_path(layers);
+    f.is_cut = true;
+    for (uint16_t i = 0; i < 3; i++)
+        relay_one(layers, 2, i, FROM);
+    assert_int_equal(f.drops[DROP_NO_ROUTE], 3);
+    f.is_cut = false;
+    for (uint16_t i = 3; i < 6; i++) {
+        relay_one(layers, 2, i, FROM);
+        assert_int_equal(f.sent, 1);
+    }
+    key_path(layers);
+    relay_one(layers, 2, 0, FROM);
+    assert_int_equal(f.drops[DROP_LIMIT], 1); /* that was the one token */
+}
+
+/* ---- Another neighbour in the slot ---- */
+
+static void test_a_new_neighbour_begins_anew(void **state) {
+    struct onion_layer layers[2];
+    (void)state;
+    droplist_free(f.node.droplist);
+    f.node.droplist = droplist_new(400, &f.node.config.random);
+    node_advance_droplist(&f.node);
+    for (unsigned i = 0; i < 51; i++) { /* an eighth of the list, and one more */
+        key_path(layers);
+        relay_one(layers, 2, 0, FROM);
+        assert_int_equal(f.sent, i < 50);
+    }
+    key_path(layers);
+    relay_one(layers, 2, 0, ELSEWHERE);
+    assert_int_equal(f.sent, 1);
 }
 
 int main(void) {
@@ -304,6 +428,10 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_what_is_ours_and_what_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_limits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_new_paths_are_rationed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_an_eph_leads_one_way, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_no_beginning_gets_round_the_ration, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_path_that_had_to_wait, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_new_neighbour_begins_anew, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

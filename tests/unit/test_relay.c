@@ -122,6 +122,34 @@ static void test_month_is_a_cap(void **state) {
     relay_free(relay);
 }
 
+/* It was used up at the speed of the line, and by what was for nobody. */
+static void test_month_is_charged_for_what_is_sent(void **state) {
+    struct relay *relay = make(100 * DATAGRAM_LEN, 50 * DATAGRAM_LEN, 1 << 20);
+    struct mono now = {US_PER_S};
+    int64_t left_us;
+    (void)state;
+    for (unsigned i = 0; i < 40; i++)
+        relay_packet(relay, 0, 1, packet, now, some_day);
+    fake.answer = -ENOTCONN; /* what waits, and what comes */
+    while (relay_next(relay).us != INT64_MAX) {
+        now = relay_next(relay);
+        relay_tick(relay, now);
+    }
+    for (unsigned i = 0; i < 100; i++) {
+        now = mono_add(now, US_PER_S);
+        assert_int_equal(relay_packet(relay, 0, 1, packet, now, some_day), DROP_NO_ROUTE);
+    }
+    fake.answer = 0;
+    for (unsigned i = 0; i < 10000; i++, now.us += US_PER_MS) { /* ten times the rate */
+        relay_packet(relay, 0, 1, packet, now, some_day);
+        assert_int_equal(relay_month_is_used_up(relay, some_day, &left_us), fake.sent >= 50);
+        relay_tick(relay, now);
+    }
+    assert_int_equal(fake.sent, 50); /* all of it, and not one more */
+    assert_int_equal(relay_packet(relay, 0, 1, packet, now, some_day), DROP_LIMIT);
+    relay_free(relay);
+}
+
 static void test_budget_at_its_limit(void **state) {
     struct budget b;
     (void)state;
@@ -142,6 +170,7 @@ int main(void) {
         cmocka_unit_test(test_queue_is_bounded_by_a_second),
         cmocka_unit_test(test_memory_budget_evicts_the_oldest_of_the_longest),
         cmocka_unit_test(test_month_is_a_cap),
+        cmocka_unit_test(test_month_is_charged_for_what_is_sent),
         cmocka_unit_test(test_budget_at_its_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
