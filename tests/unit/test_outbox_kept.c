@@ -231,6 +231,68 @@ static void test_a_refused_deposit_leaves_nothing(void **state) {
     assert_int_equal(outbox->n_flows, 0);
 }
 
+/* ---- Memory ---- */
+
+#define MEMORY ((size_t)4 << 20)
+#define PART (MEMORY / OUTBOX_KEPT_SHARE)
+#define FLOW (sizeof(struct out_flow) + OUTBOX_SLOTS * sizeof(struct out_slot))
+
+/* Mail for one stranger after the other until no more is accepted. Returns how many. */
+static uint32_t fill_up(void) {
+    for (uint32_t i = 0;; i++) {
+        struct node_id id = stranger(i);
+        int error = deposit(&id, 400, QUOTA);
+        assert_true(error == 0 || error == -ENOMEM);
+        if (error)
+            return i;
+        give((struct store_result){0});
+    }
+}
+
+static void test_memory_is_charged_and_bounded(void **state) {
+    (void)state;
+    stop();
+    start(&(struct node_boot){0}, MEMORY);
+    uint32_t n = fill_up();
+    assert_true(n >= 500);
+    assert_in_range(budget.held[BUDGET_KEPT], n * (FLOW + sizeof(struct out_message)), PART);
+    assert_int_equal(budget.held[BUDGET_KEPT], budget.used);
+    assert_int_equal(outbox->n_flows, n);
+    run_for(2 * US_PER_HOUR);
+    assert_int_equal(budget.held[BUDGET_KEPT], 0);
+    assert_int_equal(fill_up(), n); /* and all of it is had again */
+}
+
+static void test_no_memory_beside_what_others_hold(void **state) {
+    (void)state;
+    assert_true(budget_take(&budget, BUDGET_CLIENTS, budget.max - FLOW));
+    assert_int_equal(deposit(&fake_identities[1].id, 400, QUOTA), -ENOMEM);
+    assert_int_equal(outbox->n_flows, 0);
+    budget_give(&budget, BUDGET_CLIENTS, budget.max - FLOW);
+}
+
+/* What was accepted with more memory is kept with less: it is owed. */
+static void test_what_was_there_at_the_start_is_kept_beyond_it(void **state) {
+    (void)state;
+    static struct out_record records[2000];
+    stop();
+    for (uint32_t i = 0; i < 2000; i++) {
+        records[i] = (struct out_record){.recipient = stranger(i),
+                                         .expires = {wall_now().us + US_PER_HOUR},
+                                         .size = 400,
+                                         .kind = KIND_MAIL,
+                                         .relays_exact = RELAYS_DEFAULT};
+        memcpy(&records[i].id, &i, sizeof i);
+    }
+    start(&(struct node_boot){.pending = records, .n_pending = 2000}, MEMORY);
+    assert_int_equal(held(), 2000);
+    assert_in_range(budget.held[BUDGET_KEPT], PART - 2 * FLOW, PART);
+    assert_int_equal(fill_up(), 0);
+    run_for(2 * US_PER_HOUR);
+    assert_int_equal(budget.held[BUDGET_KEPT], 0);
+    assert_true(fill_up() >= 500);
+}
+
 int main(int argc, char **argv) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -238,6 +300,9 @@ int main(int argc, char **argv) {
         TEST(test_what_is_refused_holds_up_nothing_else),
         TEST(test_of_several_each_is_judged),
         TEST(test_a_refused_deposit_leaves_nothing),
+        TEST(test_memory_is_charged_and_bounded),
+        TEST(test_no_memory_beside_what_others_hold),
+        TEST(test_what_was_there_at_the_start_is_kept_beyond_it),
     };
     fake_arguments(argc, argv);
     return cmocka_run_group_tests_name("outbox_kept", tests, NULL, NULL);
