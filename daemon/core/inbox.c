@@ -31,6 +31,10 @@ static const struct parcel_secret *get_secret(struct inbox *inbox, struct parcel
     return parcel_keys_add(into, peer);
 }
 
+static bool is_known(const struct inbox *inbox, const struct node_id *id) {
+    return inbox->config.policy && policy_is_known(inbox->config.policy, id);
+}
+
 static struct parcel_peer peer_of(const struct inbox *inbox, const struct directory_entry *sender,
                                   const struct descriptor *descriptor, int64_t epoch) {
     return (struct parcel_peer){.id = &sender->id,
@@ -39,7 +43,8 @@ static struct parcel_peer peer_of(const struct inbox *inbox, const struct direct
                                 .public_key = descriptor->link_key,
                                 .secret = identity_epoch_key(inbox->config.identity, epoch)->secret,
                                 .self = &inbox->self,
-                                .is_sender = true};
+                                .is_sender = true,
+                                .is_known = is_known(inbox, &sender->id)};
 }
 
 const struct parcel_secret *in_secret(struct inbox *inbox, const struct in_parcel *parcel,
@@ -97,7 +102,7 @@ static struct in_sender *get_sender(struct inbox *inbox, const struct node_id *i
     if (!sender)
         return NULL;
     sender->id = *id;
-    sender->is_known = inbox->config.policy && policy_is_known(inbox->config.policy, id);
+    sender->is_known = is_known(inbox, id);
     TAILQ_INIT(&sender->unfinished);
     table_add(&inbox->senders, &sender->by_id, table_hash(&inbox->senders, id, sizeof *id));
     return sender;
@@ -359,8 +364,7 @@ static enum drop parcel_place(struct inbox *inbox, struct in_parcel *parcel,
 /* To open it will cost an exchange. Those whom we write to need not wait for it when others flood. */
 static bool may_begin(struct inbox *inbox, const struct node_id *sender, unsigned from,
                       struct mono now) {
-    return in_may_exchange(inbox, from, now) ||
-           (inbox->config.policy && policy_is_known(inbox->config.policy, sender));
+    return in_may_exchange(inbox, from, now) || is_known(inbox, sender);
 }
 
 enum drop inbox_shard(struct inbox *inbox, const uint8_t *payload, size_t length, unsigned from,

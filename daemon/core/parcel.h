@@ -183,6 +183,7 @@ struct parcel_peer {
     const uint8_t *secret; /* ours */
     const struct node_id *self;
     bool is_sender; /* the peer sends */
+    bool is_known;  /* to the user: no stranger's secret takes the place of its one */
 };
 /* Compute and enter. NULL: the exchange yields zero. */
 struct parcel_secret *parcel_keys_add(struct parcel_keys *keys, const struct parcel_peer *peer);

@@ -85,6 +85,7 @@ static void seal_cut(struct sent *sent, unsigned from, const uint8_t *plain, siz
                                routing->public,
                                fake_identities[from].link.secret,
                                &fake_identities[from].id,
+                               false,
                                false};
     const struct parcel_secret *secret = parcel_keys_add(keys, &peer);
     assert_non_null(secret);

@@ -127,8 +127,8 @@ static void deliver(const struct letter *letters, unsigned n, uint32_t missing) 
     if (k > 1)
         shard_transform(sealed, k * size_each, ephemeral);
     struct parcel_peer peer = {
-        &fake_identities[0].id, 1,    epoch_now(), routing->public, fake_identities[1].link.secret,
-        &fake_identities[1].id, false};
+        &fake_identities[0].id, 1,     epoch_now(), routing->public, fake_identities[1].link.secret,
+        &fake_identities[1].id, false, false};
     const struct parcel_secret *secret = parcel_keys_add(keys, &peer);
     assert_non_null(secret);
     for (unsigned i = 0; i < k; i++) {
