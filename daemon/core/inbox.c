@@ -135,7 +135,7 @@ static void parcel_free(struct inbox *inbox, struct in_parcel *parcel) {
         TAILQ_REMOVE(&inbox->wanting, parcel, want);
     timers_clear(&inbox->timers, &parcel->timer);
     table_remove(&inbox->parcels, &parcel->by_id);
-    budget_give(inbox->config.budget, BUDGET_INBOX, parcel->charged);
+    budget_give(inbox->config.budget, BUDGET_INBOX, parcel->charged + parcel->operations_charged);
     in_account(parcel, 0);
     in_mail_free(parcel);
     if (--sender->n_parcels == 0) {

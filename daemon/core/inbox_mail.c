@@ -30,7 +30,8 @@ static enum drop check_sender(struct in_mail *mail, const uint8_t link_key[KEY_L
     return drop;
 }
 
-static enum parcel_reason check_items(const struct inbox *inbox, const struct in_mail *mail) {
+static enum parcel_reason check_items(const struct inbox *inbox, struct in_parcel *parcel,
+                                      const struct in_mail *mail) {
     struct wire_reader reader = wire_reader(mail->plain + mail->items, mail->length - mail->items);
     struct parcel_item item;
     enum drop drop = DROP_NONE;
@@ -45,6 +46,7 @@ static enum parcel_reason check_items(const struct inbox *inbox, const struct in
             return PARCEL_REASON_MALFORMED;
         n++;
     }
+    parcel->n_items += (unsigned)n;
     return drop == DROP_VERSION          ? PARCEL_REASON_VERSION
            : drop != DROP_NONE || n == 0 ? PARCEL_REASON_MALFORMED
                                          : PARCEL_REASON_NONE;
@@ -93,7 +95,7 @@ enum parcel_reason in_mail_open(struct inbox *inbox, struct in_parcel *parcel,
         drop = check_sender(mail, link_key);
     if (drop == DROP_VERSION)
         return PARCEL_REASON_VERSION;
-    return drop == DROP_NONE ? check_items(inbox, mail) : PARCEL_REASON_MALFORMED;
+    return drop == DROP_NONE ? check_items(inbox, parcel, mail) : PARCEL_REASON_MALFORMED;
 }
 
 static void put(struct inbox *inbox, struct in_parcel *parcel, const struct in_mail *mail,

@@ -76,6 +76,8 @@ struct in_parcel {
     uint8_t *bytes; /* k shards; once storing, the plaintext */
     size_t room;    /* how many there is place for */
     /* Storing: */
+    unsigned n_items;          /* those in mail too */
+    size_t operations_charged; /* for them; counts for no bound of the sender's */
     unsigned puts;
     int error;
     unsigned n_mails;
@@ -192,7 +194,7 @@ struct in_origin { /* whence an item came, for the store */
     bool is_self;                 /* no quota */
 };
 /* One look at everything before anything is stored: a parcel is taken whole or refused whole. Out of
- * memory for the mail in it: PARCEL_REASON_NONE, and parcel->error. */
+ * memory for what is in it: PARCEL_REASON_NONE, and parcel->error. */
 enum parcel_reason in_check_items(struct inbox *inbox, struct in_parcel *parcel, size_t length,
                                   struct mono now);
 /* May this item of a sender's be stored? A block of a file must be alone. */

@@ -639,10 +639,20 @@ static void test_items_are_bounded(void **state) {
     seal(&sent, 1, 1, most, 0);
     send_all(&sent);
     assert_int_equal(effects.n_ops, most);
+    size_t all = most * (sizeof(struct store_op) + sizeof(struct store_result));
+    assert_true(budget.held[BUDGET_INBOX] > all); /* what they take until they are stored */
     while (effects.n_ops > 0)
         give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+    assert_int_equal(budget.used, 0);
     assert_int_equal(flush(), 1);
     assert_int_equal(last_receipt(0).status, PARCEL_COMPLETE);
+    budget.max = all; /* there is no memory for them: let go, and they come again */
+    seal(&sent, 1, 1, most, 0);
+    for (unsigned i = 0; i + 1 < sent.k; i++)
+        assert_int_equal(send_shard(&sent, i), DROP_NONE);
+    assert_int_equal(send_shard(&sent, sent.k - 1), DROP_LIMIT);
+    assert_int_equal(effects.n_ops, 0);
+    assert_int_equal(budget.used, 0);
     most = (PARCEL_PLAIN_MAX - PARCEL_HEAD_LEN) / PARCEL_ITEM_HEADER_LEN;
     assert_true(most < PARCEL_ITEMS_MAX);
     assert_int_not_equal(
