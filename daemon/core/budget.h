@@ -10,7 +10,8 @@ enum budget_holder {
     BUDGET_OUTBOX,
     BUDGET_INBOX,
     BUDGET_CLIENTS,
-    BUDGET_MAILBOX,
+    BUDGET_MAILBOX, /* deposits that are put together, or being stored */
+    BUDGET_KEPT, /* what it takes to know of the mail that is kept: nothing that can be evicted */
     BUDGET_HOLDERS
 };
 

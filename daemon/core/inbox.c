@@ -31,6 +31,10 @@ static const struct parcel_secret *get_secret(struct inbox *inbox, struct parcel
     return parcel_keys_add(into, peer);
 }
 
+static bool is_known(const struct inbox *inbox, const struct node_id *id) {
+    return inbox->config.policy && policy_is_known(inbox->config.policy, id);
+}
+
 static struct parcel_peer peer_of(const struct inbox *inbox, const struct directory_entry *sender,
                                   const struct descriptor *descriptor, int64_t epoch) {
     return (struct parcel_peer){.id = &sender->id,
@@ -39,7 +43,8 @@ static struct parcel_peer peer_of(const struct inbox *inbox, const struct direct
                                 .public_key = descriptor->link_key,
                                 .secret = identity_epoch_key(inbox->config.identity, epoch)->secret,
                                 .self = &inbox->self,
-                                .is_sender = true};
+                                .is_sender = true,
+                                .is_known = is_known(inbox, &sender->id)};
 }
 
 const struct parcel_secret *in_secret(struct inbox *inbox, const struct in_parcel *parcel,
@@ -97,7 +102,7 @@ static struct in_sender *get_sender(struct inbox *inbox, const struct node_id *i
     if (!sender)
         return NULL;
     sender->id = *id;
-    sender->is_known = inbox->config.policy && policy_is_known(inbox->config.policy, id);
+    sender->is_known = is_known(inbox, id);
     TAILQ_INIT(&sender->unfinished);
     table_add(&inbox->senders, &sender->by_id, table_hash(&inbox->senders, id, sizeof *id));
     return sender;
@@ -130,7 +135,7 @@ static void parcel_free(struct inbox *inbox, struct in_parcel *parcel) {
         TAILQ_REMOVE(&inbox->wanting, parcel, want);
     timers_clear(&inbox->timers, &parcel->timer);
     table_remove(&inbox->parcels, &parcel->by_id);
-    budget_give(inbox->config.budget, BUDGET_INBOX, parcel->charged);
+    budget_give(inbox->config.budget, BUDGET_INBOX, parcel->charged + parcel->operations_charged);
     in_account(parcel, 0);
     in_mail_free(parcel);
     if (--sender->n_parcels == 0) {
@@ -279,7 +284,7 @@ static enum drop parcel_finish(struct inbox *inbox, struct in_parcel *parcel,
         parcel_free(inbox, parcel);
         return drop;
     }
-    enum parcel_reason reason = in_check_items(inbox, parcel, length, now);
+    enum parcel_reason reason = in_check_items(inbox, parcel, length, now, wall);
     if (parcel->error) { /* no memory or no time for what is in it: the sender comes again */
         sodium_memzero(key, sizeof key);
         parcel_free(inbox, parcel);
@@ -293,7 +298,7 @@ static enum drop parcel_finish(struct inbox *inbox, struct in_parcel *parcel,
         in_receipt_expect(inbox, &entry->id, now, wall);
         return DROP_NONE;
     }
-    if (!failed) /* refused, or all of it was over */
+    if (!failed) /* refused */
         in_conclude(inbox, parcel, reason, now, wall);
     parcel_free(inbox, parcel);
     return failed ? DROP_LIMIT : DROP_NONE;
@@ -359,8 +364,7 @@ static enum drop parcel_place(struct inbox *inbox, struct in_parcel *parcel,
 /* To open it will cost an exchange. Those whom we write to need not wait for it when others flood. */
 static bool may_begin(struct inbox *inbox, const struct node_id *sender, unsigned from,
                       struct mono now) {
-    return in_may_exchange(inbox, from, now) ||
-           (inbox->config.policy && policy_is_known(inbox->config.policy, sender));
+    return in_may_exchange(inbox, from, now) || is_known(inbox, sender);
 }
 
 enum drop inbox_shard(struct inbox *inbox, const uint8_t *payload, size_t length, unsigned from,

@@ -256,6 +256,7 @@ void outbox_free(struct outbox *outbox) {
         }
     outbox->config.budget->evict[BUDGET_OUTBOX] = NULL;
     assert(outbox->config.budget->held[BUDGET_OUTBOX] == 0);
+    assert(outbox->config.budget->held[BUDGET_KEPT] == 0);
     table_deinit(&outbox->messages);
     table_deinit(&outbox->conversations);
     table_deinit(&outbox->flows);

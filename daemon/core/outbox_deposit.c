@@ -1,6 +1,6 @@
 /* Mail that we keep for others: stored as messages of our own to their recipients, and delivered as
  * such. Threat: who deposited it is nobody we could charge. So it is bounded in all and for each
- * recipient, belongs to no conversation, and no client is told of it. */
+ * recipient, on the disk and in memory, belongs to no conversation, and no client is told of it. */
 #include "daemon/core/outbox_private.h"
 
 #define RECIPIENT_SHARE 8 /* of the whole, one of so many parts a recipient */
@@ -32,6 +32,42 @@ void out_kept_gone(struct outbox *outbox, const struct out_message *message) {
     discharge(outbox, message->flow, message->size);
 }
 
+/* ---- Memory ---- */
+
+/* What was accepted is known of as long as it lives, whatever limits.memory is by now: what does not fit
+ * is not charged, and nothing more is accepted until there is less. */
+void out_kept_take(struct outbox *outbox, size_t size) {
+    struct budget *budget = outbox->config.budget;
+    size_t most = budget->max / OUTBOX_KEPT_SHARE;
+    size += OUTBOX_HEAP_EXTRA;
+    outbox->kept_memory += size;
+    if (outbox->kept_charged + size <= most && budget_take(budget, BUDGET_KEPT, size))
+        outbox->kept_charged += size;
+}
+
+void out_kept_give(struct outbox *outbox, size_t size) {
+    outbox->kept_memory -= size + OUTBOX_HEAP_EXTRA;
+    if (outbox->kept_charged <= outbox->kept_memory)
+        return;
+    budget_give(outbox->config.budget, BUDGET_KEPT, outbox->kept_charged - outbox->kept_memory);
+    outbox->kept_charged = outbox->kept_memory;
+}
+
+/* For one more mail, and a flow if there is none for its recipient. */
+static bool has_memory(struct outbox *outbox, const struct out_flow *flow) {
+    struct budget *budget = outbox->config.budget;
+    size_t size = sizeof(struct out_message) + OUTBOX_HEAP_EXTRA;
+    if (!flow)
+        size += sizeof *flow + OUTBOX_SLOTS * sizeof *flow->slots + OUTBOX_HEAP_EXTRA;
+    if (outbox->kept_memory + size > budget->max / OUTBOX_KEPT_SHARE ||
+        !budget_take(budget, BUDGET_KEPT, size))
+        return false;
+    budget_give(budget, BUDGET_KEPT, size); /* there is room now: what is made takes it */
+    return true;
+}
+
+/* ---- Taking it ---- */
+
 static int put(struct outbox *outbox, struct out_op *op, const struct outbox_mail *mail,
                uint64_t quota, struct wall wall) {
     struct store_op operation = {.kind = STORE_OUT_PUT};
@@ -48,6 +84,8 @@ static int put(struct outbox *outbox, struct out_op *op, const struct outbox_mai
     /* Asked before anything is made for it: of recipients there are as many as a depositor likes. */
     if ((flow ? flow->kept_bytes : 0) + cost(mail->length) > quota / RECIPIENT_SHARE)
         return -EDQUOT;
+    if (!has_memory(outbox, flow))
+        return -ENOMEM;
     op->message = out_message_new(outbox, record, NULL);
     flow = op->message ? out_flow_get_kept(outbox, &mail->recipient) : NULL;
     if (!flow) {

@@ -64,13 +64,17 @@ static struct out_flow *flow_find(const struct outbox *outbox, const struct node
     return NULL;
 }
 
+static size_t flow_size(unsigned n_slots) {
+    return sizeof(struct out_flow) + n_slots * sizeof(struct out_slot);
+}
+
 static struct out_flow *flow_new(struct outbox *outbox, const struct node_id *recipient,
                                  const struct wanted *wanted) {
     unsigned n_slots =
         wanted->shards_k == 0 ? OUTBOX_SLOTS : (unsigned)wanted->shards_k + wanted->shards_m;
     if (n_slots > OUTBOX_SLOTS_MAX)
         n_slots = OUTBOX_SLOTS_MAX;
-    struct out_flow *flow = calloc(1, sizeof *flow + n_slots * sizeof *flow->slots);
+    struct out_flow *flow = calloc(1, flow_size(n_slots));
     if (!flow || timers_reserve(&outbox->timers, outbox->n_flows + 1)) {
         free(flow);
         return NULL;
@@ -98,6 +102,8 @@ static struct out_flow *flow_new(struct outbox *outbox, const struct node_id *re
               table_hash(&outbox->flows, recipient, sizeof *recipient));
     TAILQ_INSERT_TAIL(&outbox->all_flows, flow, all);
     outbox->n_flows++;
+    if (flow->is_kept)
+        out_kept_take(outbox, flow_size(n_slots));
     return flow;
 }
 
@@ -144,6 +150,8 @@ void out_flow_free(struct outbox *outbox, struct out_flow *flow) {
     table_remove(&outbox->flows, &flow->by_recipient);
     TAILQ_REMOVE(&outbox->all_flows, flow, all);
     outbox->n_flows--;
+    if (flow->is_kept)
+        out_kept_give(outbox, flow_size(flow->n_slots));
     free(flow);
 }
 

@@ -256,6 +256,8 @@ struct out_message *out_message_new(struct outbox *outbox, const struct out_reco
     message->progress_at = (struct mono){INT64_MIN / 2};
     TAILQ_INIT(&message->watchers);
     outbox->n_files += message->kind == KIND_FILE;
+    if (message->kind == KIND_MAIL)
+        out_kept_take(outbox, sizeof *message);
     return message;
 }
 
@@ -286,6 +288,8 @@ void out_message_turn(struct out_message *message, struct out_conversation *to, 
 void out_message_discard(struct outbox *outbox, struct out_message *message) {
     if (message)
         outbox->n_files -= message->kind == KIND_FILE;
+    if (message && message->kind == KIND_MAIL)
+        out_kept_give(outbox, sizeof *message);
     free(message);
 }
 

@@ -265,6 +265,10 @@ void out_deposit_stored(struct outbox *outbox, struct out_op *op, const struct s
 /* Mail that was there at start counts; what is final does not. */
 void out_kept_boot(struct outbox *outbox, const struct out_message *message);
 void out_kept_gone(struct outbox *outbox, const struct out_message *message);
+/* A message of mail, or a flow of such, is made (it was asked before whether there is memory for it), or
+ * freed. */
+void out_kept_take(struct outbox *outbox, size_t size);
+void out_kept_give(struct outbox *outbox, size_t size);
 void out_deposits_deinit(struct outbox *outbox);
 
 #endif

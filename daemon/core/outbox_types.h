@@ -26,6 +26,11 @@
     (4u << 20) /* of a recipient in memory: 50 Mbit/s, three round trips of 200 ms */
 #define OUTBOX_FLIGHT_LEAST (512u << 10) /* each, where all of them have a quarter of the memory */
 #define OUTBOX_LONG_BYTES (OUTBOX_FLIGHT_BYTES / 4 * 3) /* of them, blocks of long messages */
+/* Of limits.memory, one of so many parts for the mail that we keep: it stays for weeks, and the rest of
+ * the node must run beside it. */
+#define OUTBOX_KEPT_SHARE 4
+#define OUTBOX_HEAP_EXTRA                                                                          \
+    48u                    /* of an allocation: its header, places in tables and among the timers */
 #define OUTBOX_PARCELS 128 /* of a recipient in memory, however small */
 #define OUTBOX_LONG_PARCELS (OUTBOX_PARCELS / 4 * 3)
 #define OUTBOX_AGAIN_BYTES                                                                         \
@@ -371,6 +376,9 @@ struct outbox {
     unsigned next_token;
     struct out_ops deposited; /* to be told of */
     uint64_t n_kept, kept_bytes;
+    /* Of memory, for mail and its flows; how much of it is charged: not what was there at the start beyond
+     * its part of limits.memory. */
+    size_t kept_memory, kept_charged;
     /* The block for ourselves that is on its way, one at a time. */
     enum out_local_stage local_stage;
     struct out_message *local; /* NULL though a stage runs: it was cancelled meanwhile */

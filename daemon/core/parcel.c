@@ -353,6 +353,8 @@ const char *parcel_reason_words(uint8_t reason) {
         return "the recipient's disk has no room for it";
     case PARCEL_REASON_LOST:
         return "the recipient has lost a part of it";
+    case PARCEL_REASON_OVER:
+        return "it expired a day ago by the recipient's clock";
     case PARCEL_REASON_NONE:
         break;
     }
@@ -362,7 +364,7 @@ const char *parcel_reason_words(uint8_t reason) {
 /* ---- Shared secrets ---- */
 
 struct key_entry {
-    bool used;
+    bool used, is_known;
     struct node_id peer;
     uint64_t stamp, tick;
     int64_t epoch;
@@ -446,13 +448,23 @@ void parcel_receipt_key(const struct parcel_secret *secret, const struct parcel_
     sodium_memzero(&state, sizeof state);
 }
 
-/* The entry of this peer and epoch, else a free one, else the one used longest ago. */
+/* Would it rather be this one that goes? Strangers are as many as they like, and drive out each other. */
+static bool is_sooner(const struct key_entry *entry, const struct key_entry *than) {
+    if (entry->used != than->used)
+        return !entry->used;
+    if (entry->is_known != than->is_known)
+        return !entry->is_known;
+    return entry->tick < than->tick;
+}
+
+/* The entry of this peer and epoch, else a free one, else a stranger's, else a known node's; of those the
+ * one used longest ago. */
 static struct key_entry *choose_entry(struct key_entry *set, const struct parcel_peer *peer) {
     struct key_entry *oldest = set;
     for (struct key_entry *entry = set; entry < set + WAYS; entry++)
         if (entry->used && entry->epoch == peer->epoch && node_id_is_equal(&entry->peer, peer->id))
             return entry;
-        else if (oldest->used && (!entry->used || entry->tick < oldest->tick))
+        else if (is_sooner(entry, oldest))
             oldest = entry;
     return oldest;
 }
@@ -475,6 +487,7 @@ struct parcel_secret *parcel_keys_add(struct parcel_keys *keys, const struct par
         memcpy(entry->public_key, peer->public_key, KEY_LEN);
         derive_shard_key(&entry->secret, peer);
     }
+    entry->is_known = peer->is_known;
     entry->stamp = peer->stamp;
     entry->tick = ++keys->tick;
     return &entry->secret;

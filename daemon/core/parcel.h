@@ -129,6 +129,7 @@ enum parcel_reason {
     PARCEL_REASON_DAMAGED,        /* a file whose digest is wrong */
     PARCEL_REASON_NO_ROOM = 10,   /* on the recipient's disk, for now: its sender comes again */
     PARCEL_REASON_LOST = 9,       /* what came before is no longer here: its sender begins anew */
+    PARCEL_REASON_OVER = 11,      /* its life is, by the recipient's clock */
 };
 struct parcel_path { /* what arrived over one path of the sender's */
     uint32_t path;
@@ -183,6 +184,7 @@ struct parcel_peer {
     const uint8_t *secret; /* ours */
     const struct node_id *self;
     bool is_sender; /* the peer sends */
+    bool is_known;  /* to the user: no stranger's secret takes the place of its one */
 };
 /* Compute and enter. NULL: the exchange yields zero. */
 struct parcel_secret *parcel_keys_add(struct parcel_keys *keys, const struct parcel_peer *peer);

@@ -553,8 +553,8 @@ static void test_both_sides_derive_the_same(void **state) {
     struct noise_keypair link = keypair(), routing = keypair();
     struct node_id sender = {{1}}, recipient = {{2}};
     struct parcel_keys *ours = parcel_keys_new(4, &source), *theirs = parcel_keys_new(4, &source);
-    struct parcel_peer to = {&recipient, 1, 9, routing.public, link.secret, &sender, false};
-    struct parcel_peer from = {&sender, 1, 9, link.public, routing.secret, &recipient, true};
+    struct parcel_peer to = {&recipient, 1, 9, routing.public, link.secret, &sender, false, false};
+    struct parcel_peer from = {&sender, 1, 9, link.public, routing.secret, &recipient, true, false};
     const struct parcel_secret *a = parcel_keys_add(ours, &to), *b = parcel_keys_add(theirs, &from);
     assert_memory_equal(a, b, sizeof *a);
     uint8_t one[32], two[32];
@@ -614,7 +614,8 @@ static void test_key_table(void **state) {
     struct parcel_keys *keys = parcel_keys_new(4, &source);
     for (uint8_t i = 0; i < 6; i++) {
         peers[i].bytes[31] = i;
-        struct parcel_peer peer = {&peers[i], 1, 9, routing.public, link.secret, &self, false};
+        struct parcel_peer peer = {&peers[i],   1,     9,     routing.public,
+                                   link.secret, &self, false, false};
         if (i == 4)
             assert_non_null(
                 parcel_keys_find(keys, &peers[0], 1, 9)); /* used: stays, the next oldest goes */
@@ -625,7 +626,7 @@ static void test_key_table(void **state) {
     assert_null(parcel_keys_find(keys, &peers[1], 1, 9));
     assert_non_null(parcel_keys_find(keys, &peers[2], 1, 9));
     assert_null(parcel_keys_find(keys, &peers[2], 2, 9)); /* a newer descriptor: look at its key */
-    struct parcel_peer peer = {&peers[2], 2, 9, newer.public, link.secret, &self, false};
+    struct parcel_peer peer = {&peers[2], 2, 9, newer.public, link.secret, &self, false, false};
     struct parcel_secret before = *parcel_keys_find(keys, &peers[2], 1, 9);
     assert_memory_not_equal(parcel_keys_add(keys, &peer), &before, sizeof before);
     assert_null(parcel_keys_find(keys, &peers[2], 1, 9));
@@ -635,6 +636,26 @@ static void test_key_table(void **state) {
     assert_int_equal(parcel_keys_expire(keys, 10), 1);
     assert_null(parcel_keys_find(keys, &peers[0], 1, 9));
     assert_int_equal(parcel_keys_expire(keys, 11), 0);
+    parcel_keys_free(keys);
+}
+
+/* Strangers drive out each other, whoever was used last; only known nodes drive out known ones. */
+static void test_known_ones_keep_their_place(void **state) {
+    (void)state;
+    struct noise_keypair link = keypair(), routing = keypair();
+    struct node_id self = {{1}}, peers[20] = {0};
+    struct parcel_keys *keys = parcel_keys_new(4, &source);
+    struct parcel_peer peer = {NULL, 1, 9, routing.public, link.secret, &self, true, true};
+    for (uint8_t i = 0; i < 20; i++) {
+        peers[i].bytes[31] = i;
+        peer.id = &peers[i];
+        peer.is_known = i < 2 || i > 16;
+        assert_non_null(parcel_keys_add(keys, &peer));
+    }
+    assert_null(parcel_keys_find(keys, &peers[0], 1, 9)); /* for the fifth known one */
+    assert_non_null(parcel_keys_find(keys, &peers[1], 1, 9));
+    for (uint8_t i = 2; i < 17; i++)
+        assert_null(parcel_keys_find(keys, &peers[i], 1, 9));
     parcel_keys_free(keys);
 }
 
@@ -660,6 +681,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_receipts),
         cmocka_unit_test(test_both_sides_derive_the_same),
         cmocka_unit_test(test_key_table),
+        cmocka_unit_test(test_known_ones_keep_their_place),
         cmocka_unit_test(test_keys_are_renewed_and_moved),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
