@@ -284,7 +284,7 @@ static enum drop parcel_finish(struct inbox *inbox, struct in_parcel *parcel,
         parcel_free(inbox, parcel);
         return drop;
     }
-    enum parcel_reason reason = in_check_items(inbox, parcel, length, now, wall);
+    enum parcel_reason reason = in_check_items(inbox, parcel, length, now);
     if (parcel->error) { /* no memory or no time for what is in it: the sender comes again */
         sodium_memzero(key, sizeof key);
         parcel_free(inbox, parcel);
@@ -298,7 +298,7 @@ static enum drop parcel_finish(struct inbox *inbox, struct in_parcel *parcel,
         in_receipt_expect(inbox, &entry->id, now, wall);
         return DROP_NONE;
     }
-    if (!failed) /* refused */
+    if (!failed) /* refused, or all of it was over */
         in_conclude(inbox, parcel, reason, now, wall);
     parcel_free(inbox, parcel);
     return failed ? DROP_LIMIT : DROP_NONE;

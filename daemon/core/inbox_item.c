@@ -38,12 +38,9 @@ static bool is_at_end(const struct wire_reader *reader) {
 
 /* A mailbox itself need not be known or allowed, as long as it is not blocked: those whose messages its mail holds must be. */
 static enum parcel_reason look_at(struct inbox *inbox, struct in_parcel *parcel,
-                                  const struct parcel_item *item, bool is_alone, struct mono now,
-                                  struct wall wall) {
-    if (item->kind == KIND_MAIL)
-        return in_mail_open(inbox, parcel, item, now, wall);
-    enum parcel_reason reason = in_check_item(inbox, &parcel->sender->id, item, is_alone);
-    return !reason && in_is_over(inbox, item, wall) ? PARCEL_REASON_OVER : reason;
+                                  const struct parcel_item *item, bool is_alone, struct mono now) {
+    return item->kind == KIND_MAIL ? in_mail_open(inbox, parcel, item, now)
+                                   : in_check_item(inbox, &parcel->sender->id, item, is_alone);
 }
 
 /* What its items take until they are stored, however small they are: a thousand empty ones ten times their
@@ -57,7 +54,7 @@ static int charge_operations(struct inbox *inbox, struct in_parcel *parcel) {
 }
 
 enum parcel_reason in_check_items(struct inbox *inbox, struct in_parcel *parcel, size_t length,
-                                  struct mono now, struct wall wall) {
+                                  struct mono now) {
     struct wire_reader reader = wire_reader(parcel->bytes, length);
     struct node_id sender;
     struct parcel_item item;
@@ -68,8 +65,8 @@ enum parcel_reason in_check_items(struct inbox *inbox, struct in_parcel *parcel,
         if (drop == DROP_NONE && item.kind == 0)
             break; /* padding */
         if (drop == DROP_NONE)
-            reason = look_at(inbox, parcel, &item, parcel->n_items++ == 0 && is_at_end(&reader),
-                             now, wall);
+            reason =
+                look_at(inbox, parcel, &item, parcel->n_items++ == 0 && is_at_end(&reader), now);
     }
     /* Padding alone: nothing would be put, and no result of the store's ever let it go. */
     if (drop == DROP_NONE && !reason && parcel->n_items == 0)
@@ -168,9 +165,10 @@ int in_put_items(struct inbox *inbox, struct in_parcel *parcel, size_t length,
     struct parcel_item item;
     parcel_get_head(&reader, &sender);
     while (parcel_get_item(&reader, &item) == DROP_NONE && item.kind) {
-        if (item.kind == KIND_FILE && hold_file_head(inbox, parcel, &item))
+        bool is_left_out = item.kind == KIND_MAIL || in_is_over(inbox, &item, wall);
+        if (!is_left_out && item.kind == KIND_FILE && hold_file_head(inbox, parcel, &item))
             return -ENOMEM;
-        if (item.kind != KIND_MAIL) {
+        if (!is_left_out) {
             parcel->puts++;
             in_put_item(inbox, &parcel->op,
                         &(struct in_origin){&sender, &address, name, parcel->file, false}, &item,

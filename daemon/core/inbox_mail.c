@@ -31,11 +31,11 @@ static enum drop check_sender(struct in_mail *mail, const uint8_t link_key[KEY_L
 }
 
 static enum parcel_reason check_items(const struct inbox *inbox, struct in_parcel *parcel,
-                                      const struct in_mail *mail, struct wall wall) {
+                                      const struct in_mail *mail) {
     struct wire_reader reader = wire_reader(mail->plain + mail->items, mail->length - mail->items);
     struct parcel_item item;
     enum drop drop = DROP_NONE;
-    size_t n = 0, over = 0;
+    size_t n = 0;
     while (wire_left(&reader) > 0 && (drop = parcel_get_item(&reader, &item)) == DROP_NONE &&
            item.kind) {
         enum parcel_reason reason = in_check_item(inbox, &mail->sender.id, &item, false);
@@ -45,12 +45,10 @@ static enum parcel_reason check_items(const struct inbox *inbox, struct in_parce
         if (item.length != item.total)
             return PARCEL_REASON_MALFORMED;
         n++;
-        over += in_is_over(inbox, &item, wall);
     }
     parcel->n_items += (unsigned)n;
     return drop == DROP_VERSION          ? PARCEL_REASON_VERSION
            : drop != DROP_NONE || n == 0 ? PARCEL_REASON_MALFORMED
-           : over == n                   ? PARCEL_REASON_OVER
                                          : PARCEL_REASON_NONE;
 }
 
@@ -70,7 +68,7 @@ static enum parcel_reason admit(struct inbox *inbox, struct in_parcel *parcel, s
 }
 
 enum parcel_reason in_mail_open(struct inbox *inbox, struct in_parcel *parcel,
-                                const struct parcel_item *item, struct mono now, struct wall wall) {
+                                const struct parcel_item *item, struct mono now) {
     enum parcel_reason refused = admit(inbox, parcel, now);
     if (refused || parcel->error)
         return refused;
@@ -97,7 +95,7 @@ enum parcel_reason in_mail_open(struct inbox *inbox, struct in_parcel *parcel,
         drop = check_sender(mail, link_key);
     if (drop == DROP_VERSION)
         return PARCEL_REASON_VERSION;
-    return drop == DROP_NONE ? check_items(inbox, parcel, mail, wall) : PARCEL_REASON_MALFORMED;
+    return drop == DROP_NONE ? check_items(inbox, parcel, mail) : PARCEL_REASON_MALFORMED;
 }
 
 static void put(struct inbox *inbox, struct in_parcel *parcel, const struct in_mail *mail,

@@ -353,8 +353,6 @@ const char *parcel_reason_words(uint8_t reason) {
         return "the recipient's disk has no room for it";
     case PARCEL_REASON_LOST:
         return "the recipient has lost a part of it";
-    case PARCEL_REASON_OVER:
-        return "it expired a day ago by the recipient's clock";
     case PARCEL_REASON_NONE:
         break;
     }

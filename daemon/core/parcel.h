@@ -129,7 +129,6 @@ enum parcel_reason {
     PARCEL_REASON_DAMAGED,        /* a file whose digest is wrong */
     PARCEL_REASON_NO_ROOM = 10,   /* on the recipient's disk, for now: its sender comes again */
     PARCEL_REASON_LOST = 9,       /* what came before is no longer here: its sender begins anew */
-    PARCEL_REASON_OVER = 11,      /* its life is, by the recipient's clock */
 };
 struct parcel_path { /* what arrived over one path of the sender's */
     uint32_t path;

@@ -55,7 +55,6 @@ struct letter { /* and what may be wrong with it */
     enum message_kind kind;
     uint32_t n, size, cut; /* messages, their size, bytes that are missing of the last */
     int64_t given_up_us;   /* so long ago; 0: not yet */
-    uint32_t alive;        /* the last of them all the same */
 };
 static const struct letter good = {.from = 2,
                                    .descriptor_of = 2,
@@ -74,17 +73,16 @@ static size_t write_mail(const struct letter *letter, uint8_t *out) {
     struct wire_writer writer = wire_writer(plain, sizeof plain);
     mail_put_head(&writer, &head);
     for (uint32_t i = 0; i < letter->n; i++) {
-        struct parcel_item item = {
-            .expires_ms =
-                letter->given_up_us && i + letter->alive < letter->n
-                    ? (uint64_t)wall_ms((struct wall){wall_now().us - letter->given_up_us})
-                    : UINT64_MAX,
-            .kind = letter->kind,
-            .id = {{(uint8_t)(i + 1), (uint8_t)letter->from}},
-            .sequence = i + 1,
-            .total = letter->size,
-            .length = letter->size - letter->cut,
-            .bytes = body};
+        struct parcel_item item = {.expires_ms = letter->given_up_us
+                                                     ? (uint64_t)wall_ms((struct wall){
+                                                           wall_now().us - letter->given_up_us})
+                                                     : UINT64_MAX,
+                                   .kind = letter->kind,
+                                   .id = {{(uint8_t)(i + 1), (uint8_t)letter->from}},
+                                   .sequence = i + 1,
+                                   .total = letter->size,
+                                   .length = letter->size - letter->cut,
+                                   .bytes = body};
         parcel_put_item(&writer, &item);
     }
     fake_fill(NULL, ephemeral, sizeof ephemeral);
@@ -290,19 +288,16 @@ static void test_what_is_over_is_not_stored_again(void **state) {
     late.given_up_us = US_PER_HOUR;
     deliver(&late, 1, 0);
     assert_int_equal(effects.n_ops, 0);
-    assert_int_equal(receipted(&reason), PARCEL_REFUSED); /* the mailbox lets it go all the same */
-    assert_int_equal(reason, PARCEL_REASON_OVER);
+    assert_int_equal(receipted(&reason), PARCEL_COMPLETE); /* and the mailbox lets it go */
     assert_int_equal(inbox_waiting(inbox), 0);
     fake_wire_n = 0;
     struct letter letters[2] = {late, good};
+    letters[1].from = letters[1].descriptor_of = letters[1].link_of = 3;
     deliver(letters, 2, 0);
-    assert_int_equal(effects.n_ops, 0); /* the other comes again alone */
-    assert_int_equal(receipted(&reason), PARCEL_REFUSED);
-    fake_wire_n = 0;
-    late.alive = 1;
-    deliver(&late, 1, 0);
-    assert_int_equal(effects.n_ops, 1); /* what is left of it is taken */
-    assert_int_equal(effects.ops[0].op.in_put.sequence, 2);
+    assert_int_equal(effects.n_ops, 2); /* of the other */
+    assert_memory_equal(&effects.ops[0].op.in_put.sender, &fake_identities[3].id, NODE_ID_LEN);
+    give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+    assert_int_equal(receipted(&reason), 0);
     give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
     assert_int_equal(receipted(&reason), PARCEL_COMPLETE);
 }
