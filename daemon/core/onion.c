@@ -299,5 +299,5 @@ void onion_way(const uint8_t packet[ONION_LEN], const struct onion_peeled *peele
     if (peeled->command != ONION_FORWARD)
         return;
     memcpy(ret_way + 1, &peeled->next, 8);
-    memcpy(ret_way + 9, packet, ONION_WAY_LEN - 9); /* next_key_id next_eph */
+    memcpy(ret_way + 9, packet, 1 + 32); /* next_key_id next_eph */
 }

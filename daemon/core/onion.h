@@ -17,7 +17,7 @@
 #define ONION_NONCE_LEN 16
 #define ONION_PRK_LEN 64
 #define ONION_INDEX_COUNT 1024 /* packets under one eph */
-#define ONION_WAY_LEN 42       /* command(1) next(8) next_key_id(1) next_eph(32) */
+#define ONION_WAY_LEN 44       /* command(1) next(8) next_key_id(1) next_eph(32) zeros(2) */
 
 enum onion_command { ONION_FORWARD = 1, ONION_DELIVER = 2 };
 

@@ -68,7 +68,7 @@ static enum drop enter_by(struct droplist *list, uint64_t n, int64_t minute, uin
                                            .index = index,
                                            .neighbour = neighbour};
 
-    bytes[sizeof bytes - 1] = way; /* the last byte of an eph counts as the first of a command */
+    bytes[sizeof bytes - 1] = way; /* the last byte counts as the first does */
     return droplist_enter(list, &packet, make(~n, prk));
 }
 
