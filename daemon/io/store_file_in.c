@@ -63,6 +63,11 @@ static bool find_part(struct store_db *db, const struct store_op *op, struct par
     return found;
 }
 
+bool store_file_in_is_partial(struct store_db *db, const struct store_op *op) {
+    struct part part;
+    return db->has_file_parts && find_part(db, op, &part) && part.state == FILE_IN_PARTIAL;
+}
+
 /* Ids are unique with their sender, whatever they are of. */
 static bool is_message(struct store_db *db, const struct store_op *op) {
     struct query query = query_begin(db, SQL_IN_KNOWN);
@@ -392,6 +397,7 @@ static int64_t insert_row(struct store_db *db, const struct store_op *op, const 
     query_int(&query, (int64_t)op->in_put.total);
     query_text(&query, part_name);
     query_int(&query, op->in_put.tombstone_until.us);
+    db->has_file_parts = true;
     return query_run(&query) > 0 ? sqlite3_last_insert_rowid(db->sqlite) : 0;
 }
 
@@ -569,6 +575,8 @@ int store_file_in_put(struct store_db *db, const struct store_op *op, struct sto
         result->in_outcome = STORE_IN_DUPLICATE;
         return 0;
     }
+    if (!found && store_part_is_there(db, op)) /* an id is of one thing */
+        return -EINVAL;
     if (found && (part.total != op->in_put.total ||
                   memcmp(part.digest, op->in_put.file->digest, FILE_DIGEST_LEN) != 0))
         return -EINVAL;

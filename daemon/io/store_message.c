@@ -359,6 +359,9 @@ void store_rest_look(struct store_db *db) {
     struct query query = query_begin(db, SQL_PART_ANY);
     db->has_parts = query_row(&query);
     query_end(&query);
+    query = query_begin(db, SQL_FILE_PARTIAL_ANY);
+    db->has_file_parts = query_row(&query);
+    query_end(&query);
     query = query_begin(db, SQL_OUT_FILES);
     db->has_files = query_row(&query);
     query_end(&query);
@@ -495,21 +498,33 @@ static void begin_part(struct store_db *db, const struct store_op *op, struct pa
     query_run(&query);
 }
 
-static void finish_part(struct store_db *db, const struct store_op *op, const struct part *part) {
+/* All is here, and charged whole. If another came under its id meanwhile, nothing would ever let go of
+ * its blocks and its charge: they go at once. */
+static void finish_part(struct store_db *db, const struct store_op *op, const struct part *part,
+                        struct store_result *result) {
     struct query query = query_begin(db, SQL_PART_DELETE);
     query_key(&query, op);
     query_run(&query);
-    insert_in(db, op, part->blocks);
+    result->in_outcome = STORE_IN_COMPLETE;
+    if (insert_in(db, op, part->blocks)) {
+        result->in_renumbered = db->in_renumbered;
+        return;
+    }
+    result->in_outcome = STORE_IN_DUPLICATE;
+    store_usage_remove(db, &op->in_put.sender, kind_of(op), part->total);
+    if (part->blocks)
+        store_body_delete(db, part->blocks);
 }
 
 /* The whole message, of which blocks are held that were cut otherwise: it waited with a third node too. */
-static void replace_part(struct store_db *db, const struct store_op *op, struct part *part) {
+static void replace_part(struct store_db *db, const struct store_op *op, struct part *part,
+                         struct store_result *result) {
     store_usage_grow(db, part->total, part->held, part->total - part->held);
     store_body_delete(db, part->blocks);
     part->blocks = op->in_put.total > STORE_INLINE_MAX ? db->next_body++ : 0;
     if (part->blocks)
         store_body_put(db, part->blocks, 0, op->in_put.bytes, op->in_put.length);
-    finish_part(db, op, part);
+    finish_part(db, op, part, result);
 }
 
 static void grow_part(struct store_db *db, const struct store_op *op) {
@@ -533,6 +548,8 @@ int store_in_put(struct store_db *db, const struct store_op *op, struct store_re
     if (op->in_put.kind == KIND_FILE)
         return store_file_in_put(db, op, result);
     struct part part = find_part(db, op);
+    if (!part.exists && store_file_in_is_partial(db, op)) /* an id is of one thing */
+        return -EINVAL;
     if (is_sane(op) && !part.exists && op->in_put.length == op->in_put.total)
         return put_whole(db, op, result);
     if (!part.exists && is_known(db, op)) {
@@ -550,8 +567,7 @@ int store_in_put(struct store_db *db, const struct store_op *op, struct store_re
     if (error)
         return error;
     if (is_whole) {
-        replace_part(db, op, &part);
-        result->in_outcome = STORE_IN_COMPLETE;
+        replace_part(db, op, &part, result);
         return 0;
     }
     result->in_outcome = STORE_IN_PARTIAL;
@@ -563,8 +579,6 @@ int store_in_put(struct store_db *db, const struct store_op *op, struct store_re
         grow_part(db, op);
         return 0;
     }
-    finish_part(db, op, &part);
-    result->in_outcome = STORE_IN_COMPLETE;
-    result->in_renumbered = db->in_renumbered;
+    finish_part(db, op, &part, result);
     return 0;
 }

@@ -93,6 +93,17 @@ bool store_part_give_way(struct store_db *db, const struct store_op *op) {
     return any;
 }
 
+bool store_part_is_there(struct store_db *db, const struct store_op *op) {
+    if (!db->has_parts)
+        return false;
+    struct query query = query_begin(db, SQL_PART_FIND);
+    query_blob(&query, op->in_put.sender.bytes, NODE_ID_LEN);
+    query_blob(&query, op->in_put.id.bytes, MESSAGE_ID_LEN);
+    bool found = query_row(&query);
+    query_end(&query);
+    return found;
+}
+
 void store_part_abandon(struct store_db *db, const struct node_id *sender, int64_t before) {
     static const enum store_statement both[] = {SQL_PART_ABANDON, SQL_FILE_ABANDON};
     for (size_t i = 0; i < sizeof both / sizeof both[0]; i++) {

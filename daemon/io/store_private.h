@@ -103,6 +103,9 @@ int store_conversations(struct store_db *db, const struct store_op *op, struct s
                         struct store_arena *arena);
 void store_forget(struct store_db *db, const struct store_op *op, struct store_result *result);
 
+/* store_file_in.c: blocks of a file of this sender and id are here, and it is not complete. */
+bool store_file_in_is_partial(struct store_db *db, const struct store_op *op);
+
 /* store_part.c: messages of which blocks are missing. */
 /* Are there as many as there may be, of its sender or of all? */
 bool store_part_has_many(struct store_db *db, const struct store_op *op);
@@ -111,6 +114,8 @@ bool store_part_drop_over(struct store_db *db, int64_t before, int *budget);
 bool store_part_drop_stale(struct store_db *db, int64_t before, int *budget);
 /* Room is wanted for what this operation puts: messages that have not grown for an hour give way, but never its own. False: none does. */
 bool store_part_give_way(struct store_db *db, const struct store_op *op);
+/* Is there a part of this sender and id? */
+bool store_part_is_there(struct store_db *db, const struct store_op *op);
 /* Whatever is unfinished of this sender's and has not grown since `before` counts as not grown for ever: the next sweep takes it. */
 void store_part_abandon(struct store_db *db, const struct node_id *sender, int64_t before);
 /* Bytes of what is unfinished, files too. */

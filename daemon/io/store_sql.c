@@ -77,6 +77,11 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_OUT_UNREAD] = "SELECT count(*), max(row) FROM out_message INDEXED BY out_pending"
                        " WHERE state < 3 AND row > ?",
     [SQL_OUT_FILES] = "SELECT 1 FROM out_file LIMIT 1",
+    [SQL_FILE_PARTIAL_ANY] =
+        "SELECT 1 FROM file_in INDEXED BY file_partial WHERE state = 1 LIMIT 1",
+    [SQL_ORPHAN] = "SELECT body, (SELECT sum(length(bytes)) FROM block"
+                   " WHERE block.body = orphan.body) FROM orphan LIMIT 1",
+    [SQL_ORPHAN_DELETE] = "DELETE FROM orphan WHERE body = ?",
     [SQL_CONVERSATION_RAISE] =
         "INSERT INTO conversation VALUES (?, ?)"
         " ON CONFLICT DO UPDATE SET sequence = max(sequence, excluded.sequence)",

@@ -47,6 +47,9 @@ enum store_statement {
     SQL_OUT_PENDING,
     SQL_OUT_UNREAD,
     SQL_OUT_FILES,
+    SQL_FILE_PARTIAL_ANY,
+    SQL_ORPHAN,
+    SQL_ORPHAN_DELETE,
     SQL_CONVERSATION_RAISE,
     SQL_CONVERSATIONS,
     SQL_IN_INSERT,
@@ -219,7 +222,8 @@ struct store_db {
     struct store_raise raises[STORE_RAISES]; /* by the recipient's first byte */
     struct store_disk disk;
     int slice;
-    bool has_parts, has_files; /* in_part, out_file may have rows: asked once a transaction */
+    /* in_part, out_file, file_in (partial ones) may have rows: asked once a transaction. */
+    bool has_parts, has_files, has_file_parts;
 };
 
 /* One use of a statement: bind in order, step, read columns in order, end. */

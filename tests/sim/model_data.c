@@ -227,7 +227,7 @@ bool model_is_known(const struct model_data *data, const struct store_op *op) {
     return false;
 }
 
-static struct model_part *find_part(struct model_data *data, const struct store_op *op) {
+struct model_part *model_find_part(const struct model_data *data, const struct store_op *op) {
     for (size_t i = 0; i < data->n_parts; i++)
         if (model_id_is_equal(&data->parts[i].id, &op->in_put.id) &&
             node_id_is_equal(&data->parts[i].sender, &op->in_put.sender))
@@ -263,7 +263,7 @@ static bool give_way(struct model_data *data, const struct store_op *op) {
             if (!oldest || compare_parts(&data->parts[i], oldest) < 0)
                 oldest = &data->parts[i];
         if (!oldest || oldest->grown.us > op->in_put.received.us - STALE_US ||
-            oldest == find_part(data, op))
+            oldest == model_find_part(data, op))
             break;
         budget -= 1 + (int)(oldest->held / 8192);
         forget_part(data, oldest);
@@ -355,7 +355,10 @@ static int in_put(struct model_data *data, const struct store_op *op, struct sto
         result->in_outcome = STORE_IN_DUPLICATE;
         return 0;
     }
-    struct model_part *part = find_part(data, op);
+    struct model_part *part = model_find_part(data, op);
+    if (!part && model_file_find(data, &op->in_put.sender, &op->in_put.id) &&
+        model_file_find(data, &op->in_put.sender, &op->in_put.id)->state == MODEL_FILE_PARTIAL)
+        return -EINVAL;
     if (!is_sane(op) || (part && part->total != op->in_put.total))
         return -EINVAL;
     int error = 0;
@@ -364,7 +367,7 @@ static int in_put(struct model_data *data, const struct store_op *op, struct sto
         return error;
     bool is_over = part ? model_grows_over(data, part, op) : model_is_over(data, op);
     if (is_over && give_way(data, op)) {
-        part = find_part(data, op);
+        part = model_find_part(data, op);
         is_over = part ? model_grows_over(data, part, op) : model_is_over(data, op);
     }
     if (is_over)

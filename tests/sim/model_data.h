@@ -147,6 +147,7 @@ struct model_in *model_enter(struct model_data *data, const struct store_op *op,
 /* Whatever is unfinished of this sender's and has not grown since counts as not grown for ever. */
 void model_abandon(struct model_data *data, const struct node_id *sender, int64_t before);
 bool model_is_known(const struct model_data *data, const struct store_op *op);
+struct model_part *model_find_part(const struct model_data *data, const struct store_op *op);
 struct model_out *model_add_out(struct model_data *data, const struct out_record *record,
                                 uint8_t *body);
 

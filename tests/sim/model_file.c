@@ -314,6 +314,8 @@ int model_file_in_put(struct model_data *data, const struct store_op *op,
         result->in_outcome = STORE_IN_DUPLICATE;
         return 0;
     }
+    if (!file && model_find_part(data, op))
+        return -EINVAL;
     if (file && (file->record.size != op->in_put.total ||
                  memcmp(file->record.head.digest, op->in_put.file->digest, FILE_DIGEST_LEN) != 0))
         return -EINVAL;
