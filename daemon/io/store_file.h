@@ -110,6 +110,8 @@ void store_files_drop_row(struct store_files *files, int64_t row);
 /* Read on from where the digest stands, up to `end` but at most `most` bytes. 0 or -errno. */
 int store_files_hash(struct store_files *files, struct file_slot *slot, uint64_t end,
                      uint64_t most);
+/* Is a part of this name to go with the commit? Another must not take its name before. */
+bool store_files_is_going(const struct store_files *files, const char *name);
 /* Remember how a file looks that was just written. */
 void store_files_remember(struct file_slot *slot);
 
@@ -129,6 +131,8 @@ void store_file_out_final(struct store_db *db, const struct message_id *id);
 int store_file_out_read(struct store_db *db, const struct store_op *op, uint64_t size,
                         struct store_result *result, struct store_arena *arena);
 int store_file_in_put(struct store_db *db, const struct store_op *op, struct store_result *result);
+/* A row goes with its spans, and its part after the commit. True. */
+bool store_file_drop_part(struct store_db *db, int64_t row, const char *path, int *budget);
 int store_file_list(struct store_db *db, const struct store_op *op, struct store_result *result,
                     struct store_arena *arena);
 int store_file_take(struct store_db *db, const struct store_op *op);

@@ -190,17 +190,28 @@ static int admit_block(struct store_db *db, const struct store_op *op, const str
 /* ---- Its part ---- */
 
 /* Two transfers never meet in one part, whatever their senders call them. */
-static void make_part_name(const struct store_op *op, char ret_name[FILE_PART_MAX + 1]) {
+static void hash_part_name(const struct store_op *op, uint8_t number,
+                           char ret_name[FILE_PART_MAX + 1]) {
     uint8_t hash[16];
     char safe[FILE_NAME_MAX + 1], hex[2 * sizeof hash + 1];
     crypto_generichash_state state;
     crypto_generichash_init(&state, NULL, 0, sizeof hash);
     crypto_generichash_update(&state, op->in_put.sender.bytes, NODE_ID_LEN);
     crypto_generichash_update(&state, op->in_put.id.bytes, MESSAGE_ID_LEN);
+    crypto_generichash_update(&state, &number, number > 0);
     crypto_generichash_final(&state, hash, sizeof hash);
     text_hex(hash, sizeof hash, hex);
     file_name_make_safe(op->in_put.file->name, safe);
     snprintf(ret_name, FILE_PART_MAX + 1, "%s.%s.part", safe, hex);
+}
+
+/* One of that name may have given way in this transaction: it stays until the commit. */
+static void make_part_name(const struct store_files *files, const struct store_op *op,
+                           char ret_name[FILE_PART_MAX + 1]) {
+    uint8_t number = 0;
+    do
+        hash_part_name(op, number++, ret_name);
+    while (number < UINT8_MAX && store_files_is_going(files, ret_name));
 }
 
 /* Whatever stands in its place is a crash's left-over or was planted: a name, never a target. */
@@ -281,17 +292,12 @@ static int open_part(struct store_db *db, const struct part *part, struct file_s
     return check_slot(db, part, slot) ? 0 : -ENOENT;
 }
 
-/* Row, spans and part go: the next block of it is a first one. */
-static int begin_anew(struct store_db *db, const struct part *part, struct file_slot *slot) {
-    struct query query = query_begin(db, SQL_SPAN_CLEAR);
-    query_int(&query, part->row);
-    query_run(&query);
-    query = query_begin(db, SQL_FILE_DELETE);
-    query_int(&query, part->row);
-    query_run(&query);
-    store_files_drop_slot(slot);
-    unlinkat(db->files->folder, part->path, 0);
-    return -EBADMSG;
+/* Row, spans and part go: the next block of it is a first one. -EBADMSG: its sender said another digest
+ * than its bytes have, which ends it. -ESTALE: what was here is lost, which is no fault of its sender's. */
+static int begin_anew(struct store_db *db, const struct part *part, int error) {
+    int budget = 0;
+    store_file_drop_part(db, part->row, part->path, &budget);
+    return error;
 }
 
 /* ---- Blocks ---- */
@@ -491,7 +497,7 @@ static int finish(struct store_db *db, const struct store_op *op, const struct p
     uint8_t digest[FILE_DIGEST_LEN];
     int r = store_files_hash(db->files, slot, part->total, FILE_CATCH_UP_MAX);
     if (r < 0)
-        return r == -ESTALE ? begin_anew(db, part, slot) : r;
+        return r == -ESTALE ? begin_anew(db, part, r) : r;
     if (slot->hashed < part->total) {
         if (!db->files->behind) /* one after the other: each of them ends */
             db->files->behind = part->row;
@@ -500,7 +506,7 @@ static int finish(struct store_db *db, const struct store_op *op, const struct p
     crypto_hash_sha256_state state = slot->hash;
     crypto_hash_sha256_final(&state, digest);
     if (memcmp(digest, part->digest, FILE_DIGEST_LEN) != 0)
-        return begin_anew(db, part, slot);
+        return begin_anew(db, part, -EBADMSG);
     return complete(db, op, part, slot);
 }
 
@@ -528,7 +534,7 @@ static int begin_part(struct store_db *db, const struct store_op *op, struct par
     if (!slot)
         return -EAGAIN;
     memcpy(part.digest, op->in_put.file->digest, FILE_DIGEST_LEN);
-    make_part_name(op, part.path);
+    make_part_name(db->files, op, part.path);
     int fd = create_part(db->files, part.path);
     if (fd < 0)
         return fd;
@@ -584,7 +590,7 @@ int store_file_in_put(struct store_db *db, const struct store_op *op, struct sto
         return -ESTALE; /* its sender goes on from what we have let go of: it has to begin anew */
     int r = found ? open_part(db, &part, &slot) : begin_part(db, op, &part, &slot);
     if (found && r == -ENOENT)
-        return begin_anew(db, &part, slot);
+        return begin_anew(db, &part, -ESTALE);
     if (r == 0 && !db->error)
         r = put_block(db, op, &part, slot);
     if (r < 0 || db->error)

@@ -192,20 +192,24 @@ static bool find_over(struct store_db *db, enum store_statement which, int64_t b
     return found;
 }
 
+/* The file goes after the commit: what is rolled back still has it, and without it its honest sender
+ * would be told that it is damaged. */
+bool store_file_drop_part(struct store_db *db, int64_t row, const char *path, int *budget) {
+    run_on_row(db, SQL_SPAN_CLEAR, row);
+    run_on_row(db, SQL_FILE_DELETE, row);
+    if (db->files) {
+        store_files_drop_row(db->files, row);
+        store_files_note(db->files, DEED_DROP_PART, NULL, path);
+    }
+    *budget -= 8; /* a file's deletion is more work than a row's */
+    return true;
+}
+
 static bool sweep_part(struct store_db *db, enum store_statement which, int64_t before,
                        int *budget) {
     char path[FILE_PATH_MAX];
     int64_t row;
-    if (!find_over(db, which, before, &row, path))
-        return false;
-    run_on_row(db, SQL_SPAN_CLEAR, row);
-    run_on_row(db, SQL_FILE_DELETE, row);
-    if (db->files && store_files_folder(db->files) >= 0) {
-        store_files_drop_row(db->files, row);
-        unlinkat(db->files->folder, path, 0);
-    }
-    *budget -= 8; /* a file's deletion is more work than a row's */
-    return true;
+    return find_over(db, which, before, &row, path) && store_file_drop_part(db, row, path, budget);
 }
 
 bool store_file_sweep_part(struct store_db *db, int64_t before, int *budget) {

@@ -13,6 +13,7 @@
 #include <sodium.h>
 
 #define CHARGE 256
+#define PROMISE (16u << 20)
 #define BLOCK 61440u
 #define HOUR US_PER_HOUR
 
@@ -62,6 +63,16 @@ static struct store_op of_file(struct store_op op) {
     op.in_put.kind = KIND_FILE;
     op.in_put.file = &head;
     return op;
+}
+
+static int put_under(struct rig *rig, struct store_op op, uint64_t sender, uint64_t all) {
+    op.in_put.quota_sender = sender;
+    op.in_put.quota_all = all;
+    return run_one(rig, op).error;
+}
+
+static uint64_t unfinished(struct rig *rig) {
+    return run_one(rig, sweep(1, 1000 * HOUR)).unfinished;
 }
 
 static int64_t ask(struct rig *rig, const char *sql) {
@@ -144,6 +155,44 @@ static void orphans_of_older_files_go(void **state) {
     assert_int_equal(outcome(rig, message(1, 2, 2 * BLOCK, BLOCK, BLOCK, HOUR)), STORE_IN_COMPLETE);
 }
 
+/* ---- A part that gave way ---- */
+
+static struct store_op file_block(uint8_t sender, uint32_t number, uint32_t n, int64_t at) {
+    return of_file(message(sender, number, PROMISE, n * BLOCK, BLOCK, at));
+}
+
+/* The transaction in which it gave way fails: it is still whole. */
+static void rolled_back_part_is_still_there(void **state) {
+    struct rig *rig = *state;
+    uint64_t all = 16u << 20;
+    static uint8_t noise[60000];
+    struct store_op ops[2];
+    struct store_result results[2];
+    open_store(rig);
+    for (uint32_t n = 0; n < 5; n++)
+        assert_int_equal(put_under(rig, file_block(1, 1, n, HOUR), 0, all), 0);
+    randombytes_buf(noise, sizeof noise);
+    ops[0] = of_file(message(2, 2, 15u << 20, 0, BLOCK, 3 * HOUR));
+    ops[0].in_put.quota_all = all;
+    ops[1] = in_put(3, noise, sizeof noise);
+    store_limit_pages(rig->store, 45);
+    run(rig, ops, 2, results);
+    store_limit_pages(rig->store, 0);
+    assert_int_equal(results[1].error, -ENOSPC);
+    assert_int_equal(put_under(rig, file_block(1, 1, 5, 4 * HOUR), 0, all), 0);
+    assert_int_equal(unfinished(rig), 6 * BLOCK);
+    /* And where it succeeds, its name is free for the same file begun anew. */
+    assert_int_equal(put_under(rig, file_block(1, 1, 6, 4 * HOUR), 0, 0), 0);
+    ops[0].in_put.received.us = 6 * HOUR;
+    ops[1] = file_block(1, 1, 0, 6 * HOUR);
+    run(rig, ops, 2, results);
+    assert_int_equal(results[0].error, 0);
+    assert_int_equal(results[1].error, 0);
+    assert_int_equal(parts_on_disk(rig, false), 2);
+    assert_int_equal(run_one(rig, file_block(1, 1, 1, 6 * HOUR)).error, 0);
+    assert_int_equal(unfinished(rig), 3 * BLOCK);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown_files)
 
 int main(void) {
@@ -153,6 +202,7 @@ int main(void) {
         TEST(id_is_of_one_thing),
         TEST(what_came_between_costs_nothing),
         TEST(orphans_of_older_files_go),
+        TEST(rolled_back_part_is_still_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
