@@ -187,6 +187,7 @@ void store_files_commit(struct store_db *db) {
         if (files->slots[i].is_over)
             store_files_drop_slot(&files->slots[i]);
     files->n_deeds = 0;
+    files->freed = 0;
     files->transaction++;
 }
 
@@ -205,6 +206,7 @@ void store_files_roll_back(struct store_db *db) {
             spool_give_back(&files->spool, &deed->id, deed->name);
     }
     files->behind = 0;
+    files->freed = 0;
     files->transaction++;
 }
 

@@ -1,4 +1,4 @@
-/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_part daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_copy daemon/io/store_disk daemon/io/disk daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list shared/file_name daemon/io/spool shared/text shared/address */
+/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_part daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_copy daemon/io/store_disk daemon/io/disk daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list daemon/io/store_file_room shared/file_name daemon/io/spool shared/text shared/address */
 /* Files of the store: what is accepted is there, what is claimed is on the disk, and nobody else's
  * file is touched. */
 #include <setjmp.h>
@@ -860,8 +860,8 @@ static void moved_file_leaves_the_list(void **state) {
 
 static void sweep_removes_parts_that_are_over(void **state) {
     struct rig *rig = *state;
-    struct incoming file = make_file(1, "a", 2 * BLOCK);
-    put(rig, &file, 0, BLOCK);
+    struct incoming file = make_file(1, "a", 3 * BLOCK);
+    put_range(rig, &file, 0, 2 * BLOCK);
     sweep(rig, 26 * HOUR - 1); /* a day after its last block */
     assert_int_equal(count_names(rig->files, ".part"), 1);
     sweep(rig, 26 * HOUR);

@@ -1,4 +1,4 @@
-/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_part daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_copy daemon/io/store_disk daemon/io/disk daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list shared/file_name daemon/io/spool shared/text shared/address */
+/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_part daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_copy daemon/io/store_disk daemon/io/disk daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list daemon/io/store_file_room shared/file_name daemon/io/spool shared/text shared/address */
 /* What others promise and what gives way to whom: of messages and of files, on a disk of any size. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,11 +14,31 @@
 
 #define CHARGE 256
 #define PROMISE (16u << 20)
+#define WINDOW (256u << 10)
+#define FILE_WINDOW (8u << 20)
 #define BLOCK 61440u
 #define HOUR US_PER_HOUR
+#define GIB (UINT64_C(1) << 30)
 
 static const uint8_t block[BLOCK];
 static struct file_head head;
+static uint64_t disk_free;
+
+static int space(const char *path, struct disk_space *ret_space) {
+    (void)path;
+    *ret_space = (struct disk_space){100 * GIB, disk_free};
+    return 0;
+}
+
+/* On a disk of 100 GiB, of which so much is free. */
+static void open_on(struct rig *rig, uint64_t free) {
+    char error[FAILURE_MAX] = "";
+    struct store_config config = {rig->path, rig->folder, rig->folder, space};
+    disk_free = free;
+    if (store_open(&rig->store, &config, error))
+        fail_msg("%s", error);
+    assert_int_equal(store_start(rig->store, wake, rig), 0);
+}
 
 static unsigned parts_on_disk(const struct rig *rig, bool clear) {
     unsigned n = 0;
@@ -69,6 +89,11 @@ static int put_under(struct rig *rig, struct store_op op, uint64_t sender, uint6
     op.in_put.quota_sender = sender;
     op.in_put.quota_all = all;
     return run_one(rig, op).error;
+}
+
+static struct store_op known(struct store_op op) {
+    op.in_put.is_known = true;
+    return op;
 }
 
 static uint64_t unfinished(struct rig *rig) {
@@ -146,6 +171,10 @@ static void orphans_of_older_files_go(void **state) {
     run_sql(rig, "INSERT INTO block VALUES (100, 0, zeroblob(50000)), (100, 50000, x'00'),"
                  " (101, 0, zeroblob(60000));"
                  "UPDATE usage SET bytes = bytes + 110513;"
+                 "DROP INDEX in_part_grown; ALTER TABLE in_part DROP COLUMN known;"
+                 "DROP INDEX file_partial_grown; ALTER TABLE file_in DROP COLUMN known;"
+                 "CREATE INDEX in_part_grown ON in_part (grown);"
+                 "CREATE INDEX file_partial_grown ON file_in (grown) WHERE state = 1;"
                  "DROP TABLE orphan; PRAGMA user_version = 7");
     open_store(rig);
     assert_int_equal(ask(rig, CHARGED), charged);
@@ -193,6 +222,188 @@ static void rolled_back_part_is_still_there(void **state) {
     assert_int_equal(unfinished(rig), 3 * BLOCK);
 }
 
+/* ---- To whom ---- */
+
+static void what_mends_nothing_drops_nothing(void **state) {
+    struct rig *rig = *state;
+    uint64_t sender = 1 * GIB, all = 6 * GIB;
+    open_store(rig);
+    assert_int_equal(put_under(rig, message(1, 1, PROMISE, 0, BLOCK, HOUR), sender, all), 0);
+    assert_int_equal(put_under(rig, file_block(1, 2, 0, HOUR), sender, all), 0);
+    for (uint32_t k = 0; k < 63; k++)
+        assert_int_equal(put_under(rig, message(66, 100 + k, PROMISE, 0, 1, 9 * HOUR), sender, all),
+                         0);
+    uint64_t before = unfinished(rig);
+    /* Over its own quota; and larger than it; and than all. */
+    assert_int_equal(put_under(rig, message(66, 200, PROMISE, 0, 1, 9 * HOUR), sender, all),
+                     -EDQUOT);
+    assert_int_equal(put_under(rig, message(67, 200, PROMISE, 0, 1, 9 * HOUR), 1000, all), -EDQUOT);
+    assert_int_equal(put_under(rig, message(67, 200, PROMISE, 0, 1, 9 * HOUR), 0, 1000), -EDQUOT);
+    assert_int_equal(put_under(rig, file_block(66, 201, 0, 9 * HOUR), 1000, all), -EDQUOT);
+    assert_int_equal(put_under(rig, file_block(66, 201, 0, 9 * HOUR), 0, 1000), -EDQUOT);
+    /* All that is stale would not be enough. */
+    assert_int_equal(put_under(rig, message(68, 202, BLOCK, 0, BLOCK, 9 * HOUR), 0, BLOCK + CHARGE),
+                     -EDQUOT);
+    assert_int_equal(unfinished(rig), before);
+    /* Its own, where that is what it is over. */
+    assert_int_equal(put_under(rig, message(66, 200, PROMISE, 0, 1, 11 * HOUR), sender, all), 0);
+    assert_int_equal(unfinished(rig), before);
+}
+
+static void known_senders_do_not_give_way_to_strangers(void **state) {
+    struct rig *rig = *state;
+    uint64_t all = PROMISE + 2 * (FILE_WINDOW + BLOCK);
+    open_store(rig);
+    assert_int_equal(run_one(rig, known(message(1, 1, PROMISE, 0, BLOCK, HOUR))).error, 0);
+    assert_int_equal(run_one(rig, message(2, 2, PROMISE, 0, BLOCK, 2 * HOUR)).error, 0);
+    assert_int_equal(run_one(rig, known(file_block(1, 3, 0, HOUR))).error, 0);
+    assert_int_equal(run_one(rig, file_block(2, 4, 0, 2 * HOUR)).error, 0);
+    uint64_t window = BLOCK + WINDOW + CHARGE;
+    struct store_op stranger = message(3, 5, BLOCK, 0, BLOCK, 9 * HOUR);
+    /* The stranger's goes, though it is younger; then there is nothing that would. */
+    assert_int_equal(put_under(rig, stranger, 0, 2 * window), 0);
+    stranger.in_put.id = id_of(6);
+    assert_int_equal(put_under(rig, stranger, 0, window + BLOCK + CHARGE), -EDQUOT);
+    assert_int_equal(put_under(rig, file_block(3, 7, 0, 9 * HOUR), 0, all - PROMISE + 10), 0);
+    assert_int_equal(put_under(rig, file_block(4, 8, 0, 9 * HOUR), 0, all - PROMISE + 10), -EDQUOT);
+    assert_int_equal(unfinished(rig), 3 * BLOCK);
+    stranger.in_put.is_known = true;
+    assert_int_equal(put_under(rig, stranger, 0, window + BLOCK + CHARGE), 0);
+    assert_int_equal(put_under(rig, known(file_block(4, 8, 0, 9 * HOUR)), 0, all - PROMISE + 10),
+                     0);
+    assert_int_equal(unfinished(rig), 2 * BLOCK);
+}
+
+/* Nor is one spared whom the user has blocked since. */
+static void blocked_senders_do(void **state) {
+    struct rig *rig = *state;
+    struct store_op rule = {.kind = STORE_RULE_PUT, .rule_put = {{{1}}, RULE_BLOCK}};
+    uint64_t all = BLOCK + WINDOW + CHARGE + 10;
+    struct store_op stranger = message(3, 5, BLOCK, 0, BLOCK, HOUR);
+    open_store(rig);
+    assert_int_equal(run_one(rig, known(message(1, 1, PROMISE, 0, BLOCK, HOUR))).error, 0);
+    assert_int_equal(put_under(rig, stranger, 0, all), -EDQUOT);
+    assert_int_equal(run_one(rig, rule).error, 0);
+    assert_int_equal(put_under(rig, stranger, 0, all), 0);
+}
+
+/* Who comes back is not kept out by being the oldest. */
+static void own_part_is_passed_over(void **state) {
+    struct rig *rig = *state;
+    uint64_t all = 64u * (WINDOW + CHARGE + BLOCK);
+    open_store(rig);
+    for (uint32_t k = 0; k < 64; k++)
+        assert_int_equal(
+            put_under(rig, message(k ? 2 : 1, 1 + k, PROMISE, 0, BLOCK, 1 + k), 0, all), 0);
+    for (uint32_t n = 1; n < 8; n++)
+        assert_int_equal(put_under(rig, message(1, 1, PROMISE, n * BLOCK, BLOCK, 3 * HOUR), 0, all),
+                         0);
+    all = 4 * (FILE_WINDOW + BLOCK);
+    for (uint8_t k = 0; k < 4; k++)
+        assert_int_equal(put_under(rig, file_block(k ? 2 : 1, 100 + k, 0, 1 + k), 0, all), 0);
+    for (uint32_t n = 1; n < 8; n++)
+        assert_int_equal(put_under(rig, file_block(1, 100, n, 3 * HOUR), 0, all), 0);
+    /* Several, where one is not enough. */
+    assert_int_equal(
+        put_under(rig, message(9, 900, PROMISE, 0, BLOCK, 30 * HOUR), 0, PROMISE + CHARGE), 0);
+}
+
+/* ---- What counts as growing ---- */
+
+/* Each by a byte an hour, or each a new one as often: others wait a minute. */
+static void byte_an_hour_keeps_nothing(void **state) {
+    struct rig *rig = *state;
+    uint64_t all = 64u * (WINDOW + CHARGE);
+    open_store(rig);
+    for (uint32_t h = 0; h < 8; h++) {
+        int64_t at = HOUR + h * 59 * US_PER_MINUTE;
+        for (uint32_t k = 0; k < 64; k++) /* parts of just a window, which then cost nothing more */
+            assert_int_equal(
+                put_under(rig, message((uint8_t)(1 + k / 32), 1 + k, WINDOW, h, 1, at), 0, all), 0);
+        assert_int_equal(
+            put_under(rig, message(77, 500, 10, 0, 10, at + US_PER_MINUTE - 1), 0, all),
+            h ? 0 : -EDQUOT);
+        assert_int_equal(
+            put_under(rig, message(77, 501 + h, 10, 0, 10, at + US_PER_MINUTE), 0, all), 0);
+        run_one(rig, sweep(at, 0));
+        for (int64_t row = 1; row < 20; row++)
+            run_one(rig, in_take(&row, at, true));
+    }
+}
+
+/* 3072 that grow by a byte each 59 minutes: all that strangers may have. */
+static void bytes_take_no_places(void **state) {
+    struct rig *rig = *state;
+    uint64_t sender = 1 * GIB, all = 6 * GIB;
+    open_store(rig);
+    for (uint32_t h = 0; h < 2; h++)
+        for (uint32_t k = 0; k < 3072; k++) {
+            struct store_op op =
+                message((uint8_t)(1 + k / 63), 1 + k, PROMISE, h, 1, HOUR + h * 59 * US_PER_MINUTE);
+            assert_int_equal(put_under(rig, op, sender, all), 0);
+        }
+    int64_t at = HOUR + 60 * US_PER_MINUTE;
+    assert_int_equal(put_under(rig, message(200, 9000, PROMISE, 0, BLOCK, at), sender, all), 0);
+    assert_int_equal(put_under(rig, message(200, 9000, PROMISE, BLOCK, BLOCK, at), sender, all), 0);
+}
+
+static void bytes_of_files_keep_nothing(void **state) {
+    struct rig *rig = *state;
+    uint64_t all = 4 * (FILE_WINDOW + 1);
+    open_store(rig);
+    for (uint32_t h = 0; h < 2; h++)
+        for (uint8_t k = 0; k < 4; k++)
+            assert_int_equal(
+                put_under(rig,
+                          of_file(message(1, 1 + k, PROMISE, h, 1, HOUR + h * 59 * US_PER_MINUTE)),
+                          0, all + 4 * h),
+                0);
+    assert_int_equal(put_under(rig, file_block(2, 50, 0, 2 * HOUR), 0, all), 0);
+    assert_int_equal(put_under(rig, file_block(2, 50, 1, 2 * HOUR), 0, all), 0);
+    /* What grows by blocks is as safe as it was. */
+    assert_int_equal(put_under(rig, file_block(3, 60, 0, 3 * HOUR - 1), 0, FILE_WINDOW + BLOCK + 1),
+                     -EDQUOT);
+}
+
+/* ---- The disk ---- */
+
+static struct store_op shared(struct store_op op) {
+    op.in_put.share = (struct disk_share){.is_of_others = true, .percent = 20};
+    return op;
+}
+
+/* What leaves the disk makes room on it; where all of it would not be enough, none goes. */
+static void parts_give_way_for_the_disk(void **state) {
+    struct rig *rig = *state;
+    open_on(rig, 50 * GIB);
+    for (uint32_t n = 0; n < 40; n++)
+        assert_int_equal(run_one(rig, shared(file_block(1, 1, n, HOUR))).error, 0);
+    assert_int_equal(run_one(rig, shared(file_block(2, 2, 0, HOUR))).error, 0);
+    struct store_op later = shared(file_block(3, 3, 0, 9 * HOUR));
+    disk_free = 64u << 20;
+    assert_int_equal(run_one(rig, later).error, -ENOBUFS);
+    assert_int_equal(unfinished(rig), 41 * BLOCK);
+    disk_free = 90u << 20; /* 26 MiB of room, 16 of which are promised, and 16 more are wanted */
+    assert_int_equal(run_one(rig, later).error, 0);
+    assert_int_equal(unfinished(rig), 2 * BLOCK);
+}
+
+/* A message's blocks are pages that are free at once. */
+static void so_do_parts_of_messages(void **state) {
+    struct rig *rig = *state;
+    open_on(rig, 50 * GIB);
+    for (uint32_t n = 0; n < 100; n++)
+        assert_int_equal(run_one(rig, shared(message(1, 1, PROMISE, n * BLOCK, BLOCK, HOUR))).error,
+                         0);
+    struct store_op later = shared(message(3, 3, BLOCK, 0, BLOCK, 9 * HOUR));
+    disk_free = 48u << 20; /* 16 MiB below what is always free */
+    assert_int_equal(run_one(rig, later).error, -ENOBUFS);
+    assert_int_equal(unfinished(rig), 100 * BLOCK);
+    disk_free = 62u << 20;
+    assert_int_equal(run_one(rig, later).error, 0);
+    assert_int_equal(unfinished(rig), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown_files)
 
 int main(void) {
@@ -203,6 +414,15 @@ int main(void) {
         TEST(what_came_between_costs_nothing),
         TEST(orphans_of_older_files_go),
         TEST(rolled_back_part_is_still_there),
+        TEST(what_mends_nothing_drops_nothing),
+        TEST(known_senders_do_not_give_way_to_strangers),
+        TEST(blocked_senders_do),
+        TEST(own_part_is_passed_over),
+        TEST(byte_an_hour_keeps_nothing),
+        TEST(bytes_take_no_places),
+        TEST(bytes_of_files_keep_nothing),
+        TEST(parts_give_way_for_the_disk),
+        TEST(so_do_parts_of_messages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
