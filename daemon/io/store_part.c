@@ -133,14 +133,30 @@ static void need_place(struct store_db *db, const struct store_op *op, struct st
         need->all_n = count(db, SQL_PART_COUNT) - most + 1;
 }
 
-/* What is wanted of the disk. A further block of what was let in may use what another is not let in for any more. */
-static uint64_t want(const struct store_op *op, const uint64_t *held,
+/* What parts may still take of the disk without being asked. */
+static uint64_t coming(struct store_db *db) {
+    if (!db->has_parts)
+        return 0;
+    struct query query = query_begin(db, SQL_PART_COMING);
+    query_int(&query, STORE_PART_WINDOW);
+    int64_t bytes = query_row(&query) ? query_get_int(&query) : 0;
+    query_end(&query);
+    return bytes > 0 ? (uint64_t)bytes : 0;
+}
+
+/* What is wanted of the disk: beyond its window a part keeps to the share that stays free, with the windows of all: each alone may
+ * fit, and together they would fill it. Within, it may use what another is not let in for any more. A message that comes whole does
+ * not wait for what others only promise. */
+static uint64_t want(struct store_db *db, const struct store_op *op, const uint64_t *held,
                      struct disk_share *ret_share) {
+    bool is_whole = op->in_put.length == op->in_put.total;
+    uint64_t more = held ? store_usage_growth(op, *held) : op->in_put.total;
     *ret_share = op->in_put.share;
-    if (!held)
-        return op->in_put.total;
-    ret_share->percent = 0;
-    return op->in_put.length;
+    if (held && more == 0) {
+        ret_share->percent = 0;
+        return op->in_put.length;
+    }
+    return is_whole ? op->in_put.total : more + coming(db);
 }
 
 /* Takes the room if nothing is wanting. */
@@ -149,7 +165,7 @@ static struct store_need look(struct store_db *db, const struct store_op *op,
     struct store_need need = {0};
     struct disk_share share;
     bool is_whole = op->in_put.length == op->in_put.total;
-    uint64_t whole = want(op, held, &share);
+    uint64_t whole = want(db, op, held, &share);
     if (held) {
         store_usage_need_growth(db, op, *held, &need);
     } else {

@@ -144,6 +144,7 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_PART_STALE_SUM_OF] = "SELECT " PART_SUMS " FROM in_part"
                               " WHERE sender = ? AND grown <= ? AND id <> ?",
     [SQL_PART_COUNT] = "SELECT count(*) FROM in_part",
+    [SQL_PART_COMING] = "SELECT coalesce(sum(min(total - held, ?)), 0) FROM in_part",
     [SQL_PART_MANY] = "SELECT 1 FROM in_part LIMIT 1 OFFSET ?",
     [SQL_PART_MANY_FROM] = "SELECT 1 FROM in_part WHERE sender = ? LIMIT 1 OFFSET ?",
     [SQL_PART_ABANDON] = "UPDATE in_part SET grown = 0, known = 0 WHERE sender = ? AND grown <= ?",

@@ -372,6 +372,58 @@ static struct store_op shared(struct store_op op) {
     return op;
 }
 
+/* Eight files of 15 GiB, let in one by one with 30 GiB of room, were then let in past all of it. */
+static void together_they_leave_free_what_stays_free(void **state) {
+    struct rig *rig = *state;
+    uint64_t size = 15 * GIB;
+    open_on(rig, 50 * GIB);
+    for (uint8_t k = 0; k < 8; k++)
+        assert_int_equal(run_one(rig, shared(of_file(message(k, k, size, 0, BLOCK, HOUR)))).error,
+                         0);
+    disk_free =
+        24 * FILE_WINDOW + (8u << 20); /* half of it is theirs: 8 windows, and those they hold */
+    struct store_op next = shared(of_file(message(1, 1, size, BLOCK, BLOCK, HOUR)));
+    assert_int_equal(run_one(rig, next).error, 0);
+    disk_free = 24 * FILE_WINDOW - (8u << 20);
+    next.in_put.offset += BLOCK;
+    assert_int_equal(run_one(rig, next).error, -ENOBUFS);
+    /* With all that they may take it stops where the share begins, 20 GiB. */
+    stop_store(rig);
+    run_sql(rig, "UPDATE file_in SET held = 4026531840");
+    open_on(rig, 21 * GIB);
+    assert_int_equal(run_one(rig, next).error, 0);
+    next.in_put.offset += BLOCK;
+    disk_free = 20 * GIB + 4 * FILE_WINDOW;
+    assert_int_equal(run_one(rig, next).error, -ENOBUFS);
+    /* The window of one that was let in is its own, down to what is always free. */
+    disk_free = 90 * GIB;
+    struct store_op small = shared(of_file(message(9, 9, FILE_WINDOW, 0, BLOCK, HOUR)));
+    assert_int_equal(run_one(rig, small).error, 0);
+    small.in_put.offset = BLOCK;
+    disk_free = 1 * GIB;
+    assert_int_equal(run_one(rig, small).error, 0);
+    small.in_put.offset = 2 * BLOCK;
+    disk_free = (64u << 20) + BLOCK - 1;
+    assert_int_equal(run_one(rig, small).error, -ENOBUFS);
+}
+
+static void so_do_messages(void **state) {
+    struct rig *rig = *state;
+    uint32_t n = 1024;
+    open_on(rig, 50 * GIB);
+    for (uint32_t k = 0; k < n; k++)
+        assert_int_equal(
+            run_one(rig, shared(message((uint8_t)(k / 32), k, PROMISE, 0, 1, HOUR))).error, 0);
+    struct store_op next = shared(message(0, 0, PROMISE, 1, BLOCK, HOUR));
+    disk_free = 4 * (uint64_t)n * WINDOW + (8u << 20); /* half of it; in the log, and then there */
+    assert_int_equal(run_one(rig, next).error, 0);
+    disk_free = 4 * (uint64_t)n * WINDOW - (8u << 20);
+    next.in_put.offset += BLOCK;
+    assert_int_equal(run_one(rig, next).error, -ENOBUFS);
+    /* One that comes whole does not wait for what others promise. */
+    assert_int_equal(run_one(rig, shared(message(9, 9000, 10, 0, 10, HOUR))).error, 0);
+}
+
 /* What leaves the disk makes room on it; where all of it would not be enough, none goes. */
 static void parts_give_way_for_the_disk(void **state) {
     struct rig *rig = *state;
@@ -421,6 +473,8 @@ int main(void) {
         TEST(byte_an_hour_keeps_nothing),
         TEST(bytes_take_no_places),
         TEST(bytes_of_files_keep_nothing),
+        TEST(together_they_leave_free_what_stays_free),
+        TEST(so_do_messages),
         TEST(parts_give_way_for_the_disk),
         TEST(so_do_parts_of_messages),
     };
