@@ -93,10 +93,11 @@ void outbox_local_done(struct outbox *outbox, const struct message_id *id, int e
     outbox->local_stage = OUT_LOCAL_NONE;
     if (!message)
         return;
-    if (error == -EDQUOT || error == -EBADMSG) {
+    if (error == -EDQUOT || error == -EBADMSG || error == -ESTALE) {
         out_finish(outbox, message, MESSAGE_REFUSED,
-                   error == -EDQUOT ? "there is no room for it here"
-                                    : parcel_reason_words(PARCEL_REASON_DAMAGED),
+                   error == -EDQUOT   ? "there is no room for it here"
+                   : error == -ESTALE ? parcel_reason_words(PARCEL_REASON_LOST)
+                                      : parcel_reason_words(PARCEL_REASON_DAMAGED),
                    now, wall);
     } else if (error) {
         end_turn(outbox, message);

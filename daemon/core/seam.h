@@ -125,8 +125,8 @@ enum store_kind {
     STORE_OUT_FIND, /* the record of an id, or -ENOENT */
     STORE_OUT_PENDING, /* a page of what is not final, oldest first: see node_boot */
     STORE_IN_PUT, /* one block of a message or file, idempotent. Results: see store_in_outcome. -EDQUOT: over a quota, nothing of it
-                         is kept; -ENOSPC: the disk has not room for it and what is to stay free; -EBADMSG: the file is complete and its digest is wrong, or what was
-                         here is gone: it begins anew with its next block; -EAGAIN: all is here, but its digest is still being
+                         is kept; -ENOSPC: the disk has not room for it and what is to stay free; -EBADMSG: the file is complete and its digest is wrong; -ESTALE:
+                         what was here of the file is gone: it begins anew with its next block; -EAGAIN: all is here, but its digest is still being
                          computed: the same block, put again, will tell */
     STORE_IN_FETCH, /* waiting messages (KIND_MESSAGE) with place > after, by place: at most limit, at most bytes of bodies (but one at
                          least); of those, the ones that `since` leaves */

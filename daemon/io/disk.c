@@ -36,3 +36,8 @@ uint64_t disk_room(const struct disk_space *space, uint64_t ours, struct disk_sh
     uint64_t kept = kept_free(space, ours, share);
     return space->free > kept ? space->free - kept : 0;
 }
+
+uint64_t disk_lack(const struct disk_space *space, uint64_t ours, struct disk_share share) {
+    uint64_t kept = space->size == 0 ? 0 : kept_free(space, ours, share);
+    return kept > space->free ? kept - space->free : 0;
+}

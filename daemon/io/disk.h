@@ -25,5 +25,7 @@ int disk_look(const char *path, struct disk_space *ret_space);
 /* How many bytes more may come. `ours`: what we hold there already (of use for a percentage alone). A
  * partition that does not say its size has no bound. */
 uint64_t disk_room(const struct disk_space *space, uint64_t ours, struct disk_share share);
+/* How many bytes would have to go before any may come. */
+uint64_t disk_lack(const struct disk_space *space, uint64_t ours, struct disk_share share);
 
 #endif

@@ -123,39 +123,61 @@ static uint64_t held_on(struct store_db *db, dev_t device) {
     return held;
 }
 
-static uint64_t room(struct store_db *db, struct disk_share share) {
+/* *ret_lack: what would have to go before there is any. */
+static uint64_t room(struct store_db *db, struct disk_share share, uint64_t *ret_lack) {
     struct store_disk *disk = &db->disk;
     if (!disk->is_looked)
         look(db);
     uint64_t ours = share.percent > 0 ? held_on(db, disk->device) : 0;
     uint64_t left = disk_room(&disk->space, ours, share);
-    return left > disk->promised ? left - disk->promised : 0;
+    *ret_lack = disk_lack(&disk->space, ours, share);
+    if (left >= disk->promised)
+        return left - disk->promised;
+    *ret_lack += disk->promised - left;
+    return 0;
+}
+
+uint64_t store_disk_missing(struct store_db *db, struct disk_share share, uint64_t whole) {
+    uint64_t lack, left = room(db, share, &lack);
+    uint64_t most = whole > UINT64_MAX / 4 ? UINT64_MAX / 2 : 2 * whole + ROW_COST;
+    return left < most ? most - left + lack : 0;
+}
+
+void store_disk_look_again(struct store_db *db) {
+    db->disk.is_looked = false;
+}
+
+void store_disk_promise(struct store_db *db, uint64_t now) {
+    db->disk.promised += 2 * now + ROW_COST;
 }
 
 int store_disk_take(struct store_db *db, struct disk_share share, uint64_t whole, uint64_t now) {
-    uint64_t left = room(db, share);
-    if (left < ROW_COST || (left - ROW_COST) / 2 < whole)
+    if (store_disk_missing(db, share, whole) > 0)
         return -ENOSPC;
-    db->disk.promised += 2 * now + ROW_COST;
+    store_disk_promise(db, now);
     return 0;
 }
 
 bool store_disk_has_copy_room(struct store_db *db) {
     store_disk_begin(db);
-    uint64_t left = room(db, (struct disk_share){0});
+    uint64_t lack, left = room(db, (struct disk_share){0}, &lack);
     return db->disk.space.size == 0 || left / 2 >= db->disk.held;
 }
 
-uint64_t store_disk_files_room(struct store_db *db, struct disk_share share) {
+uint64_t store_disk_files_room(struct store_db *db, struct disk_share share, uint64_t *ret_lack) {
     struct disk_space space;
     struct stat status;
     const char *path = db->files->path;
+    *ret_lack = 0;
     if (db->disk.look(path, &space) < 0 || stat(path, &status) < 0)
         return UINT64_MAX; /* writing will tell */
     if (!db->disk.is_looked)
         look(db);
-    uint64_t left = disk_room(&space, share.percent > 0 ? held_on(db, status.st_dev) : 0, share);
+    uint64_t ours = share.percent > 0 ? held_on(db, status.st_dev) : 0;
+    uint64_t left = disk_room(&space, ours, share), lack = disk_lack(&space, ours, share);
     uint64_t most = space.free > DISK_FLOOR ? space.free - DISK_FLOOR : 0;
+    uint64_t floor_lack = space.free < DISK_FLOOR ? DISK_FLOOR - space.free : 0;
+    *ret_lack = lack > floor_lack ? lack : floor_lack;
     return left < most ? left : most;
 }
 

@@ -37,6 +37,13 @@ void store_files_note(struct store_files *files, enum file_deed_kind kind,
         memcpy(deed->name, name, strnlen(name, sizeof deed->name - 1));
 }
 
+bool store_files_is_going(const struct store_files *files, const char *name) {
+    for (size_t i = 0; i < files->n_deeds; i++)
+        if (files->deeds[i].kind == DEED_DROP_PART && strcmp(files->deeds[i].name, name) == 0)
+            return true;
+    return false;
+}
+
 /* What is no longer open cannot be read by its old descriptor, and gives its space back. */
 static void drop_reader(struct store_files *files, const struct message_id *id) {
     for (size_t i = 0; i < FILE_READERS; i++) {
@@ -55,7 +62,8 @@ static void settle(struct store_files *files, const struct file_deed *deed) {
         drop_reader(files, &deed->id);
         spool_delete(&files->spool, &deed->id);
     } else if (deed->kind == DEED_DROP_PART) {
-        unlinkat(files->folder, deed->name, 0);
+        if (store_files_folder(files) >= 0)
+            unlinkat(files->folder, deed->name, 0);
     }
 }
 
@@ -179,6 +187,7 @@ void store_files_commit(struct store_db *db) {
         if (files->slots[i].is_over)
             store_files_drop_slot(&files->slots[i]);
     files->n_deeds = 0;
+    files->freed = 0;
     files->transaction++;
 }
 
@@ -197,6 +206,7 @@ void store_files_roll_back(struct store_db *db) {
             spool_give_back(&files->spool, &deed->id, deed->name);
     }
     files->behind = 0;
+    files->freed = 0;
     files->transaction++;
 }
 

@@ -74,6 +74,7 @@ struct store_files {
     size_t n_slots, n_readers; /* in use at most, for want of descriptors */
     struct file_deed *deeds;
     size_t n_deeds, deeds_room;
+    uint64_t freed; /* bytes of parts that go with the commit */
     int64_t looked; /* the row up to which the sweep has looked for files that are gone */
     /* A complete file whose digest is being computed while the queue is empty; 0. Its slot is not
      * given to another, or whoever touches many files would keep it from ever being done. */
@@ -110,6 +111,8 @@ void store_files_drop_row(struct store_files *files, int64_t row);
 /* Read on from where the digest stands, up to `end` but at most `most` bytes. 0 or -errno. */
 int store_files_hash(struct store_files *files, struct file_slot *slot, uint64_t end,
                      uint64_t most);
+/* Is a part of this name to go with the commit? Another must not take its name before. */
+bool store_files_is_going(const struct store_files *files, const char *name);
 /* Remember how a file looks that was just written. */
 void store_files_remember(struct file_slot *slot);
 
@@ -129,6 +132,13 @@ void store_file_out_final(struct store_db *db, const struct message_id *id);
 int store_file_out_read(struct store_db *db, const struct store_op *op, uint64_t size,
                         struct store_result *result, struct store_arena *arena);
 int store_file_in_put(struct store_db *db, const struct store_op *op, struct store_result *result);
+/* May it come by its first block (`row` 0, `held` NULL), or by a further one? What is stale gives way where that mends it, never the
+ * part of `row`. 0, -EDQUOT or -ENOBUFS. */
+int store_file_admit(struct store_db *db, const struct store_op *op, int64_t row,
+                     const uint64_t *held);
+/* A row goes with its spans, and its part after the commit. True. */
+bool store_file_drop_part(struct store_db *db, int64_t row, const char *path, uint64_t held,
+                          int *budget);
 int store_file_list(struct store_db *db, const struct store_op *op, struct store_result *result,
                     struct store_arena *arena);
 int store_file_take(struct store_db *db, const struct store_op *op);
@@ -136,8 +146,6 @@ int store_file_take(struct store_db *db, const struct store_op *op);
 /* Of STORE_SWEEP: one row each, as the others of store_message.c. */
 bool store_file_sweep_part(struct store_db *db, int64_t before, int *budget);
 bool store_file_sweep_stale(struct store_db *db, int64_t before, int *budget);
-/* The part that has not grown for longest goes, if it has not since `before` and is not of row `but`. False: none does. */
-bool store_file_give_way(struct store_db *db, int64_t before, int64_t but);
 bool store_file_sweep_taken(struct store_db *db, int64_t before, int *budget);
 /* Entries whose file the user has moved away. */
 void store_file_sweep_missing(struct store_db *db);

@@ -17,19 +17,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Incomplete and waiting files: a row each, however small they are. A folder of photos fits. */
-#define FILES_SENDER_MAX 8192
-#define FILES_ALL_MAX 32768
 /* Of a sender that sends in order and loses some, as many as it has parcels on their way (a
- * hundred, of one file or of as many); of one that sends every second block, or every file's first,
- * as many as it likes. Each costs a row, and each partial file a name on the disk: some 65,000 and
- * 256 a sender. */
+ * hundred, of one file or of as many); of one that sends every second block as many as it likes. */
 #define SPANS_MAX 256
-#define PARTIAL_SENDER_MAX 256
 /* How far beyond what is held of it a file may reach: more than a sender has on its way. A file system without holes writes zeros
  * up to there. */
 #define AHEAD_MAX (8u << 20)
-#define PARTIAL_ALL_MAX 4096
 /* name, name.1 ... name.999; then random numbers, since each try is a system call. */
 #define SUFFIX_IN_ORDER 1000u
 #define SUFFIX_TRIES 1032u
@@ -63,6 +56,11 @@ static bool find_part(struct store_db *db, const struct store_op *op, struct par
     return found;
 }
 
+bool store_file_in_is_partial(struct store_db *db, const struct store_op *op) {
+    struct part part;
+    return db->has_file_parts && find_part(db, op, &part) && part.state == FILE_IN_PARTIAL;
+}
+
 /* Ids are unique with their sender, whatever they are of. */
 static bool is_message(struct store_db *db, const struct store_op *op) {
     struct query query = query_begin(db, SQL_IN_KNOWN);
@@ -78,124 +76,31 @@ static bool is_sane(const struct store_op *op) {
            length <= STORE_BLOCK_MAX && (length > 0 || total == 0);
 }
 
-/* ---- May it come? ---- */
-
-/* Bytes and files that are charged to a sender; to all of them: an empty id. */
-static void get_charge(struct store_db *db, const void *sender, size_t length, uint64_t *ret_bytes,
-                       uint64_t *ret_files) {
-    *ret_bytes = *ret_files = 0;
-    struct query query = query_begin(db, SQL_FILE_CHARGE);
-    query_blob(&query, sender, length);
-    if (query_row(&query)) {
-        *ret_bytes = (uint64_t)query_get_int(&query);
-        *ret_files = (uint64_t)query_get_int(&query);
-    }
-    query_end(&query);
-}
-
-static bool is_over(struct store_db *db, const void *sender, size_t length, uint64_t more,
-                    uint64_t quota, uint64_t files_max) {
-    uint64_t bytes, files;
-    get_charge(db, sender, length, &bytes, &files);
-    return files >= files_max || (quota && (bytes > quota || more > quota - bytes));
-}
-
-uint64_t store_files_charged(struct store_db *db) {
-    uint64_t bytes, files;
-    get_charge(db, "", 0, &bytes, &files);
-    return bytes;
-}
-
-/* Of what others promise only the next of it counts: or a few blocks would fill any disk. */
-static bool is_disk_full(struct store_db *db, uint64_t more, struct disk_share share) {
-    uint64_t coming = 0;
-    uint64_t room = store_disk_files_room(db, share);
-    struct query query = query_begin(db, SQL_FILE_COMING);
-    query_int(&query, STORE_FILE_WINDOW);
-    if (query_row(&query))
-        coming = (uint64_t)query_get_int(&query);
-    query_end(&query);
-    return room < coming || room - coming < more;
-}
-
-/* A share of what all have is kept for those whom the user knows. */
-static uint64_t all_max(const struct store_op *op, uint64_t most) {
-    return op->in_put.is_known ? most : most - most / 4;
-}
-
-/* One that comes whole in its first block is none. */
-static bool has_many_partial(struct store_db *db, const struct store_op *op) {
-    if (op->in_put.length == op->in_put.total)
-        return false;
-    struct query query = query_begin(db, SQL_FILE_HAS_PARTIAL);
-    query_blob(&query, op->in_put.sender.bytes, NODE_ID_LEN);
-    query_int(&query, PARTIAL_SENDER_MAX - 1);
-    bool found = query_row(&query);
-    query_end(&query);
-    query = query_begin(db, SQL_FILE_MANY);
-    query_int(&query, (int64_t)all_max(op, PARTIAL_ALL_MAX) - 1);
-    found = query_row(&query) || found;
-    query_end(&query);
-    return found;
-}
-
-/* As much of a file as is charged to all together. */
-static uint64_t windowed(uint64_t total, uint64_t held) {
-    return total - held > STORE_FILE_WINDOW ? held + STORE_FILE_WINDOW : total;
-}
-
-static int check_new(struct store_db *db, const struct store_op *op) {
-    uint64_t total = op->in_put.total, all = op->in_put.quota_all;
-    if ((all && total > all) ||
-        is_over(db, op->in_put.sender.bytes, NODE_ID_LEN, total, op->in_put.quota_sender,
-                FILES_SENDER_MAX) ||
-        is_over(db, "", 0, windowed(total, 0), all, all_max(op, FILES_ALL_MAX)) ||
-        has_many_partial(db, op))
-        return -EDQUOT;
-    return is_disk_full(db, total, op->in_put.share) ? -ENOBUFS : 0;
-}
-
-static bool gives_way(struct store_db *db, const struct store_op *op, int64_t own) {
-    return store_file_give_way(db, op->in_put.received.us - STORE_PART_STALE_US, own);
-}
-
-static int admit(struct store_db *db, const struct store_op *op) {
-    int folder = store_files_folder(db->files);
-    if (folder < 0)
-        return folder;
-    int error = check_new(db, op);
-    return error && gives_way(db, op, 0) ? check_new(db, op) : error;
-}
-
-/* A further block of a file that was let in: others may have been let in, too. */
-static int check_block(struct store_db *db, const struct store_op *op, const struct part *part) {
-    uint64_t more =
-        windowed(part->total, part->held + op->in_put.length) - windowed(part->total, part->held);
-    struct disk_share share = {.is_of_others = op->in_put.share.is_of_others};
-    if (more > 0 && is_over(db, "", 0, more, op->in_put.quota_all, UINT64_MAX))
-        return -EDQUOT;
-    return store_disk_files_room(db, share) < op->in_put.length ? -ENOBUFS : 0;
-}
-
-static int admit_block(struct store_db *db, const struct store_op *op, const struct part *part) {
-    int error = check_block(db, op, part);
-    return error && gives_way(db, op, part->row) ? check_block(db, op, part) : error;
-}
-
 /* ---- Its part ---- */
 
 /* Two transfers never meet in one part, whatever their senders call them. */
-static void make_part_name(const struct store_op *op, char ret_name[FILE_PART_MAX + 1]) {
+static void hash_part_name(const struct store_op *op, uint8_t number,
+                           char ret_name[FILE_PART_MAX + 1]) {
     uint8_t hash[16];
     char safe[FILE_NAME_MAX + 1], hex[2 * sizeof hash + 1];
     crypto_generichash_state state;
     crypto_generichash_init(&state, NULL, 0, sizeof hash);
     crypto_generichash_update(&state, op->in_put.sender.bytes, NODE_ID_LEN);
     crypto_generichash_update(&state, op->in_put.id.bytes, MESSAGE_ID_LEN);
+    crypto_generichash_update(&state, &number, number > 0);
     crypto_generichash_final(&state, hash, sizeof hash);
     text_hex(hash, sizeof hash, hex);
     file_name_make_safe(op->in_put.file->name, safe);
     snprintf(ret_name, FILE_PART_MAX + 1, "%s.%s.part", safe, hex);
+}
+
+/* One of that name may have given way in this transaction: it stays until the commit. */
+static void make_part_name(const struct store_files *files, const struct store_op *op,
+                           char ret_name[FILE_PART_MAX + 1]) {
+    uint8_t number = 0;
+    do
+        hash_part_name(op, number++, ret_name);
+    while (number < UINT8_MAX && store_files_is_going(files, ret_name));
 }
 
 /* Whatever stands in its place is a crash's left-over or was planted: a name, never a target. */
@@ -276,17 +181,12 @@ static int open_part(struct store_db *db, const struct part *part, struct file_s
     return check_slot(db, part, slot) ? 0 : -ENOENT;
 }
 
-/* Row, spans and part go: the next block of it is a first one. */
-static int begin_anew(struct store_db *db, const struct part *part, struct file_slot *slot) {
-    struct query query = query_begin(db, SQL_SPAN_CLEAR);
-    query_int(&query, part->row);
-    query_run(&query);
-    query = query_begin(db, SQL_FILE_DELETE);
-    query_int(&query, part->row);
-    query_run(&query);
-    store_files_drop_slot(slot);
-    unlinkat(db->files->folder, part->path, 0);
-    return -EBADMSG;
+/* Row, spans and part go: the next block of it is a first one. -EBADMSG: its sender said another digest
+ * than its bytes have, which ends it. -ESTALE: what was here is lost, which is no fault of its sender's. */
+static int begin_anew(struct store_db *db, const struct part *part, int error) {
+    int budget = 0;
+    store_file_drop_part(db, part->row, part->path, part->held, &budget);
+    return error;
 }
 
 /* ---- Blocks ---- */
@@ -367,7 +267,9 @@ static void grow_row(struct store_db *db, const struct store_op *op, int64_t row
     query_int(&query, row);
     query_int(&query, op->in_put.length);
     query_int(&query, op->in_put.tombstone_until.us);
+    query_int(&query, op->in_put.is_known);
     query_int(&query, op->in_put.received.us);
+    query_int(&query, STORE_PART_GROWTH);
     query_run(&query);
 }
 
@@ -392,6 +294,8 @@ static int64_t insert_row(struct store_db *db, const struct store_op *op, const 
     query_int(&query, (int64_t)op->in_put.total);
     query_text(&query, part_name);
     query_int(&query, op->in_put.tombstone_until.us);
+    query_int(&query, op->in_put.received.us - STORE_PART_STALE_US + STORE_PART_BEGUN_US);
+    db->has_file_parts = true;
     return query_run(&query) > 0 ? sqlite3_last_insert_rowid(db->sqlite) : 0;
 }
 
@@ -485,7 +389,7 @@ static int finish(struct store_db *db, const struct store_op *op, const struct p
     uint8_t digest[FILE_DIGEST_LEN];
     int r = store_files_hash(db->files, slot, part->total, FILE_CATCH_UP_MAX);
     if (r < 0)
-        return r == -ESTALE ? begin_anew(db, part, slot) : r;
+        return r == -ESTALE ? begin_anew(db, part, r) : r;
     if (slot->hashed < part->total) {
         if (!db->files->behind) /* one after the other: each of them ends */
             db->files->behind = part->row;
@@ -494,7 +398,7 @@ static int finish(struct store_db *db, const struct store_op *op, const struct p
     crypto_hash_sha256_state state = slot->hash;
     crypto_hash_sha256_final(&state, digest);
     if (memcmp(digest, part->digest, FILE_DIGEST_LEN) != 0)
-        return begin_anew(db, part, slot);
+        return begin_anew(db, part, -EBADMSG);
     return complete(db, op, part, slot);
 }
 
@@ -515,14 +419,16 @@ static void hash_block(struct store_db *db, struct file_slot *slot, const struct
 static int begin_part(struct store_db *db, const struct store_op *op, struct part *ret_part,
                       struct file_slot **ret_slot) {
     struct part part = {.state = FILE_IN_PARTIAL, .total = op->in_put.total};
-    int r = admit(db, op);
+    int r = store_files_folder(db->files);
+    if (r >= 0)
+        r = store_file_admit(db, op, 0, NULL);
     if (r < 0)
         return r;
     struct file_slot *slot = store_files_slot(db, 0);
     if (!slot)
         return -EAGAIN;
     memcpy(part.digest, op->in_put.file->digest, FILE_DIGEST_LEN);
-    make_part_name(op, part.path);
+    make_part_name(db->files, op, part.path);
     int fd = create_part(db->files, part.path);
     if (fd < 0)
         return fd;
@@ -540,7 +446,7 @@ static int put_block(struct store_db *db, const struct store_op *op, struct part
         place = find_place(db, part->row, op, &before, &before_end);
     if (place != PLACE_FREE)
         return place == PLACE_HELD ? 0 : -EINVAL;
-    int r = part->row ? admit_block(db, op, part) : 0;
+    int r = part->row ? store_file_admit(db, op, part->row, &part->held) : 0;
     if (r == 0)
         r = write_block(slot, op);
     if (r == 0 && !part->row)
@@ -569,6 +475,8 @@ int store_file_in_put(struct store_db *db, const struct store_op *op, struct sto
         result->in_outcome = STORE_IN_DUPLICATE;
         return 0;
     }
+    if (!found && store_part_is_there(db, op)) /* an id is of one thing */
+        return -EINVAL;
     if (found && (part.total != op->in_put.total ||
                   memcmp(part.digest, op->in_put.file->digest, FILE_DIGEST_LEN) != 0))
         return -EINVAL;
@@ -576,7 +484,7 @@ int store_file_in_put(struct store_db *db, const struct store_op *op, struct sto
         return -ESTALE; /* its sender goes on from what we have let go of: it has to begin anew */
     int r = found ? open_part(db, &part, &slot) : begin_part(db, op, &part, &slot);
     if (found && r == -ENOENT)
-        return begin_anew(db, &part, slot);
+        return begin_anew(db, &part, -ESTALE);
     if (r == 0 && !db->error)
         r = put_block(db, op, &part, slot);
     if (r < 0 || db->error)

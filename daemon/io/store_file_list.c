@@ -180,52 +180,34 @@ int store_file_take(struct store_db *db, const struct store_op *op) {
 /* ---- Sweep ---- */
 
 static bool find_over(struct store_db *db, enum store_statement which, int64_t before,
-                      int64_t *ret_row, char *ret_path) {
+                      int64_t *ret_row) {
     struct query query = query_begin(db, which);
     query_int(&query, before);
     bool found = query_row(&query);
     if (found)
         *ret_row = query_get_int(&query);
-    if (found && ret_path)
-        query_get_text(&query, ret_path, FILE_PATH_MAX);
     query_end(&query);
     return found;
 }
 
-static bool sweep_part(struct store_db *db, enum store_statement which, int64_t before,
-                       int *budget) {
-    char path[FILE_PATH_MAX];
-    int64_t row;
-    if (!find_over(db, which, before, &row, path))
-        return false;
+/* The file goes after the commit: what is rolled back still has it, and without it its honest sender
+ * would be told that it is damaged. */
+bool store_file_drop_part(struct store_db *db, int64_t row, const char *path, uint64_t held,
+                          int *budget) {
     run_on_row(db, SQL_SPAN_CLEAR, row);
     run_on_row(db, SQL_FILE_DELETE, row);
-    if (db->files && store_files_folder(db->files) >= 0) {
+    if (db->files) {
         store_files_drop_row(db->files, row);
-        unlinkat(db->files->folder, path, 0);
+        store_files_note(db->files, DEED_DROP_PART, NULL, path);
+        db->files->freed += held;
     }
     *budget -= 8; /* a file's deletion is more work than a row's */
     return true;
 }
 
-bool store_file_sweep_part(struct store_db *db, int64_t before, int *budget) {
-    return sweep_part(db, SQL_FILE_PART_OVER, before, budget);
-}
-
-bool store_file_give_way(struct store_db *db, int64_t before, int64_t but) {
-    int64_t row;
-    int budget = 0;
-    return find_over(db, SQL_FILE_PART_STALE, before, &row, NULL) && row != but &&
-           sweep_part(db, SQL_FILE_PART_STALE, before, &budget);
-}
-
-bool store_file_sweep_stale(struct store_db *db, int64_t before, int *budget) {
-    return sweep_part(db, SQL_FILE_PART_STALE, before, budget);
-}
-
 bool store_file_sweep_taken(struct store_db *db, int64_t before, int *budget) {
     int64_t row;
-    if (!find_over(db, SQL_FILE_TAKEN_OVER, before, &row, NULL))
+    if (!find_over(db, SQL_FILE_TAKEN_OVER, before, &row))
         return false;
     run_on_row(db, SQL_FILE_DELETE, row);
     *budget -= 1;

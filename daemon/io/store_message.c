@@ -359,6 +359,9 @@ void store_rest_look(struct store_db *db) {
     struct query query = query_begin(db, SQL_PART_ANY);
     db->has_parts = query_row(&query);
     query_end(&query);
+    query = query_begin(db, SQL_FILE_PARTIAL_ANY);
+    db->has_file_parts = query_row(&query);
+    query_end(&query);
     query = query_begin(db, SQL_OUT_FILES);
     db->has_files = query_row(&query);
     query_end(&query);
@@ -414,38 +417,12 @@ static bool insert_in(struct store_db *db, const struct store_op *op, int64_t bl
     return inserted;
 }
 
-/* May it come, whole or by its first block? 0, -EDQUOT or -ENOSPC. */
-static int check_new(struct store_db *db, const struct store_op *op) {
-    bool is_whole = op->in_put.length == op->in_put.total;
-    int error = store_usage_check(db, op, is_whole ? op->in_put.total : 0);
-    if (!error && !is_whole && store_part_has_many(db, op))
-        error = -EDQUOT;
-    return error ? error
-                 : store_disk_take(db, op->in_put.share, op->in_put.total, op->in_put.length);
-}
-
-/* A further block of what was let in: it may use what another is not let in for any more. */
-static int check_block(struct store_db *db, const struct store_op *op, uint64_t held) {
-    struct disk_share share = {.is_of_others = op->in_put.share.is_of_others};
-    int error = store_usage_check_growth(db, op, held);
-    return error ? error : store_disk_take(db, share, op->in_put.length, op->in_put.length);
-}
-
-/* `part`: NULL, or what there is of it. Once more, if something gave way. That others have no more room is no fault of the disk's:
- * -ENOBUFS. */
-static int admit(struct store_db *db, const struct store_op *op, const struct part *part) {
-    int error = part ? check_block(db, op, part->held) : check_new(db, op);
-    if ((error == -EDQUOT || error == -ENOSPC) && store_part_give_way(db, op))
-        error = part ? check_block(db, op, part->held) : check_new(db, op);
-    return error == -ENOSPC && op->in_put.share.is_of_others ? -ENOBUFS : error;
-}
-
 /* All of the message is in this one block. What is known already is so whatever the quota. */
 static int put_whole(struct store_db *db, const struct store_op *op, struct store_result *result) {
     int64_t blocks = op->in_put.total > STORE_INLINE_MAX ? db->next_body : 0;
-    int error = check_new(db, op);
+    int error = store_part_check(db, op, NULL);
     if (error && !is_known(db, op))
-        error = admit(db, op, NULL); /* something may give way */
+        error = store_part_admit(db, op, NULL); /* something may give way */
     if (error ? is_known(db, op) : !insert_in(db, op, blocks)) {
         result->in_outcome = STORE_IN_DUPLICATE;
         return 0;
@@ -487,29 +464,40 @@ static void begin_part(struct store_db *db, const struct store_op *op, struct pa
     struct query query = query_begin(db, SQL_PART_INSERT);
     query_key(&query, op);
     query_int(&query, (int64_t)part->total);
-    query_int(&query, 0);
     query_int(&query, part->blocks);
     query_int(&query, op->in_put.tombstone_until.us);
     query_int(&query, part->kind);
-    query_int(&query, op->in_put.received.us);
+    query_int(&query, op->in_put.received.us - STORE_PART_STALE_US + STORE_PART_BEGUN_US);
     query_run(&query);
 }
 
-static void finish_part(struct store_db *db, const struct store_op *op, const struct part *part) {
+/* All is here, and charged whole. If another came under its id meanwhile, nothing would ever let go of
+ * its blocks and its charge: they go at once. */
+static void finish_part(struct store_db *db, const struct store_op *op, const struct part *part,
+                        struct store_result *result) {
     struct query query = query_begin(db, SQL_PART_DELETE);
     query_key(&query, op);
     query_run(&query);
-    insert_in(db, op, part->blocks);
+    result->in_outcome = STORE_IN_COMPLETE;
+    if (insert_in(db, op, part->blocks)) {
+        result->in_renumbered = db->in_renumbered;
+        return;
+    }
+    result->in_outcome = STORE_IN_DUPLICATE;
+    store_usage_remove(db, &op->in_put.sender, kind_of(op), part->total);
+    if (part->blocks)
+        store_body_delete(db, part->blocks);
 }
 
 /* The whole message, of which blocks are held that were cut otherwise: it waited with a third node too. */
-static void replace_part(struct store_db *db, const struct store_op *op, struct part *part) {
+static void replace_part(struct store_db *db, const struct store_op *op, struct part *part,
+                         struct store_result *result) {
     store_usage_grow(db, part->total, part->held, part->total - part->held);
     store_body_delete(db, part->blocks);
     part->blocks = op->in_put.total > STORE_INLINE_MAX ? db->next_body++ : 0;
     if (part->blocks)
         store_body_put(db, part->blocks, 0, op->in_put.bytes, op->in_put.length);
-    finish_part(db, op, part);
+    finish_part(db, op, part, result);
 }
 
 static void grow_part(struct store_db *db, const struct store_op *op) {
@@ -517,7 +505,9 @@ static void grow_part(struct store_db *db, const struct store_op *op) {
     query_key(&query, op);
     query_int(&query, op->in_put.length);
     query_int(&query, op->in_put.tombstone_until.us);
+    query_int(&query, op->in_put.is_known);
     query_int(&query, op->in_put.received.us);
+    query_int(&query, STORE_PART_GROWTH);
     query_run(&query);
 }
 
@@ -533,6 +523,8 @@ int store_in_put(struct store_db *db, const struct store_op *op, struct store_re
     if (op->in_put.kind == KIND_FILE)
         return store_file_in_put(db, op, result);
     struct part part = find_part(db, op);
+    if (!part.exists && store_file_in_is_partial(db, op)) /* an id is of one thing */
+        return -EINVAL;
     if (is_sane(op) && !part.exists && op->in_put.length == op->in_put.total)
         return put_whole(db, op, result);
     if (!part.exists && is_known(db, op)) {
@@ -546,12 +538,11 @@ int store_in_put(struct store_db *db, const struct store_op *op, struct store_re
     enum place place = part.exists && !is_whole ? find_place(db, &part, op) : PLACE_FREE;
     if (place != PLACE_FREE)
         return place == PLACE_HELD ? 0 : -EINVAL;
-    int error = admit(db, op, part.exists ? &part : NULL);
+    int error = store_part_admit(db, op, part.exists ? &part.held : NULL);
     if (error)
         return error;
     if (is_whole) {
-        replace_part(db, op, &part);
-        result->in_outcome = STORE_IN_COMPLETE;
+        replace_part(db, op, &part, result);
         return 0;
     }
     result->in_outcome = STORE_IN_PARTIAL;
@@ -563,8 +554,6 @@ int store_in_put(struct store_db *db, const struct store_op *op, struct store_re
         grow_part(db, op);
         return 0;
     }
-    finish_part(db, op, &part);
-    result->in_outcome = STORE_IN_COMPLETE;
-    result->in_renumbered = db->in_renumbered;
+    finish_part(db, op, &part, result);
     return 0;
 }

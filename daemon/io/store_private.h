@@ -48,6 +48,26 @@ void store_raises_drop(struct store_db *db);
 /* At the beginning of a transaction. */
 void store_rest_look(struct store_db *db);
 
+/* What stands in the way of what others send: bytes and entries that are wanting. Dropping others' parts mends nothing of what is
+ * the sender's own, and nothing mends what is larger than all there may be. */
+struct store_need {
+    bool is_hopeless;
+    uint64_t own_bytes, all_bytes, disk_bytes;
+    int64_t own_n, all_n;
+};
+/* What could give way: how many, as charged to their senders, as charged to all, and what of the disk it would give back. */
+struct store_stale {
+    int64_t n;
+    uint64_t bytes, charged, disk;
+};
+/* -EDQUOT, -ENOBUFS (others have no more room on the disk), or 0: nothing is wanting. */
+int store_need_error(const struct store_need *need);
+bool store_need_is_own(const struct store_need *need);
+/* Would it be mended, if all that is stale went? If not, none of it need go. */
+bool store_need_is_mended(const struct store_need *need, const struct store_stale *own,
+                          const struct store_stale *any);
+void store_stale_read(struct query *query, struct store_stale *ret_stale); /* ends the query */
+
 /* store_waiting.c */
 int store_in_fetch(struct store_db *db, const struct store_op *op, struct store_result *result,
                    struct store_arena *arena);
@@ -57,10 +77,14 @@ bool store_in_forget(struct store_db *db, int64_t row, int64_t blocks);
 /* Where a message of this sequence stands among those of its sender that wait. */
 #define STORE_RENUMBERED_US US_PER_S /* so much later than one with a later sequence */
 int64_t store_in_place(struct store_db *db, const struct store_op *op, bool *ret_renumbered);
-/* May the message of this operation be here, whole or `held` bytes of it? And may it grow by the operation's block? 0 or -EDQUOT; a
- * quota of 0 is none. */
-int store_usage_check(struct store_db *db, const struct store_op *op, uint64_t held);
-int store_usage_check_growth(struct store_db *db, const struct store_op *op, uint64_t held);
+/* What is wanting for the message of this operation to be here, whole or `held` bytes of it; and for what it holds to grow by the
+ * operation's block. A quota of 0 is none. */
+void store_usage_need(struct store_db *db, const struct store_op *op, uint64_t held,
+                      struct store_need *need);
+void store_usage_need_growth(struct store_db *db, const struct store_op *op, uint64_t held,
+                             struct store_need *need);
+/* By how much what is charged to all for a part grows with the operation's block. */
+uint64_t store_usage_growth(const struct store_op *op, uint64_t held);
 /* A part: it begins, it grows, it is let go of. */
 void store_usage_begin(struct store_db *db, const struct node_id *sender, uint64_t total);
 void store_usage_grow(struct store_db *db, uint64_t total, uint64_t held, uint64_t by);
@@ -82,8 +106,12 @@ void store_disk_open(struct store_db *db, const struct store_config *config);
 void store_disk_begin(struct store_db *db);
 /* May a message of `whole` bytes come, of which `now` are put? 0 or -ENOSPC. */
 int store_disk_take(struct store_db *db, struct disk_share share, uint64_t whole, uint64_t now);
-/* The bytes that may be added to files.directory. */
-uint64_t store_disk_files_room(struct store_db *db, struct disk_share share);
+/* The two halves of it: how many bytes are wanting; and it is put. What was dropped in this transaction is to be seen. */
+uint64_t store_disk_missing(struct store_db *db, struct disk_share share, uint64_t whole);
+void store_disk_promise(struct store_db *db, uint64_t now);
+void store_disk_look_again(struct store_db *db);
+/* The bytes that may be added to files.directory; and those that would have to go before any may. */
+uint64_t store_disk_files_room(struct store_db *db, struct disk_share share, uint64_t *ret_lack);
 /* Is there room for a copy of messages.db, and for that sealed? */
 bool store_disk_has_copy_room(struct store_db *db);
 /* After a commit. */
@@ -103,14 +131,21 @@ int store_conversations(struct store_db *db, const struct store_op *op, struct s
                         struct store_arena *arena);
 void store_forget(struct store_db *db, const struct store_op *op, struct store_result *result);
 
+/* store_file_in.c: blocks of a file of this sender and id are here, and it is not complete. */
+bool store_file_in_is_partial(struct store_db *db, const struct store_op *op);
+
 /* store_part.c: messages of which blocks are missing. */
-/* Are there as many as there may be, of its sender or of all? */
-bool store_part_has_many(struct store_db *db, const struct store_op *op);
+/* May it come, whole or by its first block (`held` NULL), or by a further one? What room it wants is taken then. 0, -EDQUOT, -ENOSPC or
+ * -ENOBUFS. */
+int store_part_check(struct store_db *db, const struct store_op *op, const uint64_t *held);
+/* The same; and if it may not, but could if what is stale gave way, that does: of its sender what is over its own bounds, and else what
+ * has not grown for longest, of strangers first, and of strangers alone for a stranger. Never the part that the block is of. */
+int store_part_admit(struct store_db *db, const struct store_op *op, const uint64_t *held);
+/* Is there a part of this sender and id? */
+bool store_part_is_there(struct store_db *db, const struct store_op *op);
 /* One whose sender has given it up, or that has not grown since, goes. False: there is none. */
 bool store_part_drop_over(struct store_db *db, int64_t before, int *budget);
 bool store_part_drop_stale(struct store_db *db, int64_t before, int *budget);
-/* Room is wanted for what this operation puts: messages that have not grown for an hour give way, but never its own. False: none does. */
-bool store_part_give_way(struct store_db *db, const struct store_op *op);
 /* Whatever is unfinished of this sender's and has not grown since `before` counts as not grown for ever: the next sweep takes it. */
 void store_part_abandon(struct store_db *db, const struct node_id *sender, int64_t before);
 /* Bytes of what is unfinished, files too. */

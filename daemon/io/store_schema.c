@@ -176,6 +176,29 @@ static const char *const migrations[] = {
     " UPDATE file_charge SET bytes = bytes - min(old.total, old.held + 8388608), files = files - 1"
     " WHERE sender = x'';"
     " DELETE FROM file_charge WHERE sender = old.sender AND files <= 0; END;",
+    /* Whether the sender of a part was known with its last block: a stranger's never drives it out.
+     * And bodies that nobody can reach: a message of which blocks were here while a file came under its
+     * id left its charge and its blocks behind. The charge is counted anew; the blocks are named, and
+     * the sweep takes them, so that a disk that is full of them can be started from. */
+    "ALTER TABLE in_part ADD known INTEGER NOT NULL DEFAULT 0;"
+    "DROP INDEX in_part_grown;"
+    "CREATE INDEX in_part_grown ON in_part (known, grown);"
+    "ALTER TABLE file_in ADD known INTEGER NOT NULL DEFAULT 0;"
+    "DROP INDEX file_partial_grown;"
+    "CREATE INDEX file_partial_grown ON file_in (known, grown) WHERE state = 1;"
+    "CREATE TABLE orphan (body INTEGER PRIMARY KEY) STRICT;"
+    "INSERT INTO orphan WITH RECURSIVE held(body) AS (SELECT min(body) FROM block UNION ALL"
+    " SELECT (SELECT min(body) FROM block WHERE body > held.body) FROM held WHERE body NOT NULL)"
+    " SELECT body FROM held WHERE body NOT NULL AND body NOT IN"
+    " (SELECT blocks FROM out_message WHERE blocks NOT NULL UNION ALL"
+    " SELECT blocks FROM in_message WHERE blocks NOT NULL UNION ALL SELECT blocks FROM in_part);"
+    "DELETE FROM usage WHERE kind = 1;"
+    "INSERT INTO usage SELECT sender, 1, sum(bytes) FROM (SELECT sender, size + 256 AS bytes"
+    " FROM in_message WHERE state = 0 AND kind = 1 UNION ALL SELECT sender, total + 256"
+    " FROM in_part) GROUP BY sender;"
+    "INSERT INTO usage SELECT X'', 1, sum(bytes) FROM (SELECT size + 256 AS bytes FROM in_message"
+    " WHERE state = 0 AND kind = 1 UNION ALL SELECT min(total, held + 262144) + 256 FROM in_part)"
+    " HAVING count(*) > 0;",
 };
 #define SCHEMA_VERSION ((int)(sizeof migrations / sizeof migrations[0]))
 

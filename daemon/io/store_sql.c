@@ -22,6 +22,14 @@
     "SELECT row, blocks FROM out_message INDEXED BY out_history WHERE kind < 3"                    \
     " AND recipient = ?1 AND state >= 3 ORDER BY created, row LIMIT ?2"
 
+/* How many; as their senders are charged, as all together are, and what they hold: store_stale. */
+#define PART_SUMS                                                                                  \
+    "count(*), coalesce(sum(total + 256), 0),"                                                     \
+    " coalesce(sum(min(total, held + 262144) + 256), 0), coalesce(sum(held), 0)"
+#define FILE_SUMS                                                                                  \
+    "count(*), coalesce(sum(total), 0), coalesce(sum(min(total, held + 8388608)), 0),"             \
+    " coalesce(sum(min(total, held + 8388608)), 0)"
+
 #define FILE_COLUMNS                                                                               \
     "row, state, id, sender, address, sender_name, digest, name, path, total, held, sent, "        \
     "received"
@@ -77,6 +85,11 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_OUT_UNREAD] = "SELECT count(*), max(row) FROM out_message INDEXED BY out_pending"
                        " WHERE state < 3 AND row > ?",
     [SQL_OUT_FILES] = "SELECT 1 FROM out_file LIMIT 1",
+    [SQL_FILE_PARTIAL_ANY] =
+        "SELECT 1 FROM file_in INDEXED BY file_partial WHERE state = 1 LIMIT 1",
+    [SQL_ORPHAN] = "SELECT body, (SELECT sum(length(bytes)) FROM block"
+                   " WHERE block.body = orphan.body) FROM orphan LIMIT 1",
+    [SQL_ORPHAN_DELETE] = "DELETE FROM orphan WHERE body = ?",
     [SQL_CONVERSATION_RAISE] =
         "INSERT INTO conversation VALUES (?, ?)"
         " ON CONFLICT DO UPDATE SET sequence = max(sequence, excluded.sequence)",
@@ -112,17 +125,29 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_PART_ANY] = "SELECT 1 FROM in_part LIMIT 1",
     [SQL_PART_FIND] = "SELECT total, held, blocks, kind FROM in_part WHERE sender = ? AND id = ?",
     [SQL_PART_INSERT] = "INSERT INTO in_part (sender, id, total, held, blocks, until, kind, grown)"
-                        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-    [SQL_PART_GROW] = "UPDATE in_part SET held = held + ?3, until = ?4, grown = ?5"
+                        " VALUES (?, ?, ?, 0, ?, ?, ?, ?)",
+    [SQL_PART_GROW] = "UPDATE in_part SET held = held + ?3, until = ?4, known = ?5,"
+                      " grown = CASE WHEN (held + ?3) / ?7 > held / ?7 THEN ?6 ELSE grown END"
                       " WHERE sender = ?1 AND id = ?2",
     [SQL_PART_DELETE] = "DELETE FROM in_part WHERE sender = ? AND id = ?",
     [SQL_PART_OVER] = "SELECT sender, id, total, held, blocks, kind FROM in_part"
                       " INDEXED BY in_part_over WHERE until <= ? ORDER BY until LIMIT 1",
+    /* Of strangers first. Never the one that comes, whose sender and id are the last two. */
     [SQL_PART_STALE] = "SELECT sender, id, total, held, blocks, kind FROM in_part"
-                       " INDEXED BY in_part_grown WHERE grown <= ? ORDER BY grown LIMIT 1",
+                       " INDEXED BY in_part_grown WHERE known = ? AND grown <= ?"
+                       " AND (sender, id) <> (?, ?) ORDER BY grown, sender, id LIMIT 1",
+    [SQL_PART_STALE_OF] = "SELECT sender, id, total, held, blocks, kind FROM in_part"
+                          " WHERE sender = ? AND grown <= ? AND id <> ?"
+                          " ORDER BY grown, id LIMIT 1",
+    [SQL_PART_STALE_SUM] = "SELECT " PART_SUMS " FROM in_part INDEXED BY in_part_grown"
+                           " WHERE known <= ? AND grown <= ? AND (sender, id) <> (?, ?)",
+    [SQL_PART_STALE_SUM_OF] = "SELECT " PART_SUMS " FROM in_part"
+                              " WHERE sender = ? AND grown <= ? AND id <> ?",
+    [SQL_PART_COUNT] = "SELECT count(*) FROM in_part",
+    [SQL_PART_COMING] = "SELECT coalesce(sum(min(total - held, ?)), 0) FROM in_part",
     [SQL_PART_MANY] = "SELECT 1 FROM in_part LIMIT 1 OFFSET ?",
     [SQL_PART_MANY_FROM] = "SELECT 1 FROM in_part WHERE sender = ? LIMIT 1 OFFSET ?",
-    [SQL_PART_ABANDON] = "UPDATE in_part SET grown = 0 WHERE sender = ? AND grown <= ?",
+    [SQL_PART_ABANDON] = "UPDATE in_part SET grown = 0, known = 0 WHERE sender = ? AND grown <= ?",
     [SQL_PART_HELD] = "SELECT coalesce((SELECT sum(held) FROM in_part), 0) + coalesce((SELECT"
                       " sum(held) FROM file_in INDEXED BY file_partial WHERE state = 1), 0)",
 
@@ -213,9 +238,11 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_FILE_FIND] = "SELECT row, state, total, held, digest, path FROM file_in"
                       " WHERE sender = ? AND id = ?",
     [SQL_FILE_INSERT] = "INSERT INTO file_in (sender, id, sequence, sent, received, address,"
-                        " sender_name, digest, name, total, path, until, held, state, taken)"
-                        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 1, 0)",
-    [SQL_FILE_GROW] = "UPDATE file_in SET held = held + ?2, until = ?3, grown = ?4 WHERE row = ?1",
+                        " sender_name, digest, name, total, path, until, grown, held, state, taken)"
+                        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 1, 0)",
+    [SQL_FILE_GROW] = "UPDATE file_in SET held = held + ?2, until = ?3, known = ?4,"
+                      " grown = CASE WHEN (held + ?2) / ?6 > held / ?6 THEN ?5 ELSE grown END"
+                      " WHERE row = ?1",
     [SQL_FILE_COMPLETE] = "UPDATE file_in SET state = 2, path = ?2, received = ?3 WHERE row = ?1",
     [SQL_FILE_DELETE] = "DELETE FROM file_in WHERE row = ?",
     [SQL_FILE_CHARGE] = "SELECT bytes, files FROM file_charge WHERE sender = ?",
@@ -225,9 +252,19 @@ static const char *const statements[SQL_COUNT] = {
                              " WHERE state = 1 AND sender = ? LIMIT 1 OFFSET ?",
     [SQL_FILE_MANY] = "SELECT 1 FROM file_in INDEXED BY file_partial WHERE state = 1"
                       " LIMIT 1 OFFSET ?",
-    [SQL_FILE_PART_STALE] = "SELECT row, path FROM file_in INDEXED BY file_partial_grown"
-                            " WHERE state = 1 AND grown <= ? ORDER BY grown LIMIT 1",
-    [SQL_FILE_ABANDON] = "UPDATE file_in SET grown = 0 WHERE state = 1 AND sender = ?"
+    [SQL_FILE_PARTIAL_COUNT] =
+        "SELECT count(*) FROM file_in INDEXED BY file_partial WHERE state = 1",
+    [SQL_FILE_PART_STALE] = "SELECT row, path, held FROM file_in INDEXED BY file_partial_grown"
+                            " WHERE state = 1 AND known = ? AND grown <= ? AND row <> ?"
+                            " ORDER BY grown, row LIMIT 1",
+    [SQL_FILE_STALE_OF] = "SELECT row, path, held FROM file_in INDEXED BY file_partial_from"
+                          " WHERE state = 1 AND sender = ? AND grown <= ? AND row <> ?"
+                          " ORDER BY grown, row LIMIT 1",
+    [SQL_FILE_STALE_SUM] = "SELECT " FILE_SUMS " FROM file_in INDEXED BY file_partial_grown"
+                           " WHERE state = 1 AND known <= ? AND grown <= ? AND row <> ?",
+    [SQL_FILE_STALE_SUM_OF] = "SELECT " FILE_SUMS " FROM file_in INDEXED BY file_partial_from"
+                              " WHERE state = 1 AND sender = ? AND grown <= ? AND row <> ?",
+    [SQL_FILE_ABANDON] = "UPDATE file_in SET grown = 0, known = 0 WHERE state = 1 AND sender = ?"
                          " AND grown <= ?",
     [SQL_FILE_PART_KNOWN] =
         "SELECT 1 FROM file_in INDEXED BY file_part WHERE path = ? AND state = 1",
@@ -247,7 +284,7 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_FILE_HEAD] = "SELECT digest, name FROM file_in WHERE sender = ? AND id = ?",
     [SQL_FILE_FORGET_PEER] = "DELETE FROM file_in WHERE row IN (SELECT row FROM file_in"
                              " WHERE sender = ?1 AND state = 3 LIMIT ?2)",
-    [SQL_FILE_PART_OVER] = "SELECT row, path FROM file_in INDEXED BY file_partial"
+    [SQL_FILE_PART_OVER] = "SELECT row, path, held FROM file_in INDEXED BY file_partial"
                            " WHERE state = 1 AND until <= ? ORDER BY until LIMIT 1",
     [SQL_FILE_TAKEN_OVER] = "SELECT row FROM file_in INDEXED BY file_taken"
                             " WHERE state = 3 AND taken <= ? ORDER BY taken LIMIT 1",

@@ -47,6 +47,9 @@ enum store_statement {
     SQL_OUT_PENDING,
     SQL_OUT_UNREAD,
     SQL_OUT_FILES,
+    SQL_FILE_PARTIAL_ANY,
+    SQL_ORPHAN,
+    SQL_ORPHAN_DELETE,
     SQL_CONVERSATION_RAISE,
     SQL_CONVERSATIONS,
     SQL_IN_INSERT,
@@ -70,6 +73,11 @@ enum store_statement {
     SQL_PART_DELETE,
     SQL_PART_OVER,
     SQL_PART_STALE,
+    SQL_PART_STALE_OF,
+    SQL_PART_STALE_SUM,
+    SQL_PART_STALE_SUM_OF,
+    SQL_PART_COUNT,
+    SQL_PART_COMING,
     SQL_PART_MANY,
     SQL_PART_MANY_FROM,
     SQL_PART_ABANDON,
@@ -116,7 +124,11 @@ enum store_statement {
     SQL_FILE_COMING,
     SQL_FILE_HAS_PARTIAL,
     SQL_FILE_MANY,
+    SQL_FILE_PARTIAL_COUNT,
     SQL_FILE_PART_STALE,
+    SQL_FILE_STALE_OF,
+    SQL_FILE_STALE_SUM,
+    SQL_FILE_STALE_SUM_OF,
     SQL_FILE_ABANDON,
     SQL_FILE_PART_KNOWN,
     SQL_FILE_LIST,
@@ -156,8 +168,12 @@ void store_arena_free(struct store_arena *arena);
 /* What is charged to all together beyond what a part holds; stands in the schema, too. More than a block. */
 #define STORE_PART_WINDOW (256u << 10)
 #define STORE_FILE_WINDOW (8u << 20)
-/* What has not grown for so long gives way where room is wanted. */
+/* What has not grown for so long gives way where room is wanted. It has grown when what is held
+ * passed another multiple of a block: were it by a byte, a byte an hour would keep a part for ever. Of
+ * what holds less than a block nobody knows yet that it will: a new byte each hour would do the same. */
 #define STORE_PART_STALE_US US_PER_HOUR
+#define STORE_PART_BEGUN_US US_PER_MINUTE
+#define STORE_PART_GROWTH 61440 /* PARCEL_BLOCK_MAX: what an honest sender's block is, mostly */
 
 /* The places of two messages that came one after the other are 2^20 apart: room for those that
  * were sent between them and come later. */
@@ -219,7 +235,8 @@ struct store_db {
     struct store_raise raises[STORE_RAISES]; /* by the recipient's first byte */
     struct store_disk disk;
     int slice;
-    bool has_parts, has_files; /* in_part, out_file may have rows: asked once a transaction */
+    /* in_part, out_file, file_in (partial ones) may have rows: asked once a transaction. */
+    bool has_parts, has_files, has_file_parts;
 };
 
 /* One use of a statement: bind in order, step, read columns in order, end. */

@@ -72,6 +72,22 @@ static bool sweep_tombstone(struct store_db *db, int64_t before, int *budget) {
     return went_on(db, changed);
 }
 
+/* Blocks that the last migration found without a message. */
+static bool sweep_orphan(struct store_db *db, int64_t before, int *budget) {
+    (void)before;
+    struct query query = query_begin(db, SQL_ORPHAN);
+    bool found = query_row(&query);
+    int64_t body = found ? query_get_int(&query) : 0, size = found ? query_get_int(&query) : 0;
+    query_end(&query);
+    if (!found)
+        return false;
+    *budget -= store_row_cost(size);
+    store_body_delete(db, body);
+    query = query_begin(db, SQL_ORPHAN_DELETE);
+    query_int(&query, body);
+    return went_on(db, query_run(&query) > 0);
+}
+
 void store_sweep(struct store_db *db) {
     int64_t now = db->sweep.now.us;
     /* Taken first: what leaves history may be forgotten altogether in the same sweep. */
@@ -87,6 +103,7 @@ void store_sweep(struct store_db *db) {
         {store_file_sweep_taken, now - db->sweep.retention_us},
         {store_file_sweep_part, now},
         {store_file_sweep_stale, now - UNGROWN_US},
+        {sweep_orphan, now},
     };
     int budget = db->slice;
     store_file_sweep_missing(db);

@@ -67,8 +67,9 @@ static struct store_usage *usage_of_all(struct store_db *db, enum message_kind k
     return usage;
 }
 
-static bool fits(const struct store_usage *usage, uint64_t size, uint64_t quota) {
-    return quota == 0 || (uint64_t)usage->bytes + (uint64_t)charge(size) <= quota;
+static uint64_t missing(const struct store_usage *usage, uint64_t more, uint64_t quota) {
+    uint64_t bytes = (uint64_t)usage->bytes + more;
+    return quota > 0 && bytes > quota ? bytes - quota : 0;
 }
 
 /* Of what is coming, as much as is held and the window beyond it. */
@@ -76,23 +77,26 @@ static uint64_t windowed(uint64_t total, uint64_t held) {
     return held + STORE_PART_WINDOW < total ? held + STORE_PART_WINDOW : total;
 }
 
-int store_usage_check(struct store_db *db, const struct store_op *op, uint64_t held) {
-    uint64_t total = op->in_put.total, all = op->in_put.quota_all;
-    enum message_kind kind = KIND_MESSAGE;
-    bool is_ever = all == 0 || (uint64_t)charge(total) <= all;
-    return is_ever &&
-                   fits(usage_of(db, &op->in_put.sender, kind), total, op->in_put.quota_sender) &&
-                   fits(usage_of_all(db, kind), windowed(total, held), all)
-               ? 0
-               : -EDQUOT;
+void store_usage_need(struct store_db *db, const struct store_op *op, uint64_t held,
+                      struct store_need *need) {
+    uint64_t total = op->in_put.total, all = op->in_put.quota_all, own = op->in_put.quota_sender;
+    uint64_t whole = (uint64_t)charge(total);
+    need->is_hopeless = (all > 0 && whole > all) || (own > 0 && whole > own);
+    need->own_bytes = missing(usage_of(db, &op->in_put.sender, KIND_MESSAGE), whole, own);
+    need->all_bytes =
+        missing(usage_of_all(db, KIND_MESSAGE), (uint64_t)charge(windowed(total, held)), all);
 }
 
-int store_usage_check_growth(struct store_db *db, const struct store_op *op, uint64_t held) {
-    uint64_t total = op->in_put.total, all = op->in_put.quota_all;
-    uint64_t more = windowed(total, held + op->in_put.length) - windowed(total, held);
-    return more == 0 || all == 0 || (uint64_t)usage_of_all(db, KIND_MESSAGE)->bytes + more <= all
-               ? 0
-               : -EDQUOT;
+uint64_t store_usage_growth(const struct store_op *op, uint64_t held) {
+    uint64_t total = op->in_put.total;
+    return windowed(total, held + op->in_put.length) - windowed(total, held);
+}
+
+void store_usage_need_growth(struct store_db *db, const struct store_op *op, uint64_t held,
+                             struct store_need *need) {
+    uint64_t more = store_usage_growth(op, held);
+    if (more > 0)
+        need->all_bytes = missing(usage_of_all(db, KIND_MESSAGE), more, op->in_put.quota_all);
 }
 
 static void change(struct store_usage *usage, int64_t by) {

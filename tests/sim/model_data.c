@@ -227,7 +227,7 @@ bool model_is_known(const struct model_data *data, const struct store_op *op) {
     return false;
 }
 
-static struct model_part *find_part(struct model_data *data, const struct store_op *op) {
+struct model_part *model_find_part(const struct model_data *data, const struct store_op *op) {
     for (size_t i = 0; i < data->n_parts; i++)
         if (model_id_is_equal(&data->parts[i].id, &op->in_put.id) &&
             node_id_is_equal(&data->parts[i].sender, &op->in_put.sender))
@@ -235,7 +235,7 @@ static struct model_part *find_part(struct model_data *data, const struct store_
     return NULL;
 }
 
-static void forget_part(struct model_data *data, struct model_part *part) {
+void model_forget_part(struct model_data *data, struct model_part *part) {
     size_t behind = data->n_parts - (size_t)(part - data->parts) - 1;
     free(part->body);
     free(part->blocks);
@@ -243,34 +243,7 @@ static void forget_part(struct model_data *data, struct model_part *part) {
     data->n_parts--;
 }
 
-#define STALE_US US_PER_HOUR
 #define UNGROWN_US (24 * US_PER_HOUR)
-#define GIVE_WAY_BUDGET 512
-
-static int compare_parts(const struct model_part *a, const struct model_part *b) {
-    if (a->grown.us != b->grown.us)
-        return a->grown.us < b->grown.us ? -1 : 1;
-    int order = memcmp(&a->sender, &b->sender, sizeof a->sender);
-    return order ? order : memcmp(&a->id, &b->id, sizeof a->id);
-}
-
-/* As the store does it: the one that has not grown for longest, and on while the deletions are few; never the operation's own. */
-static bool give_way(struct model_data *data, const struct store_op *op) {
-    bool any = false;
-    for (int budget = GIVE_WAY_BUDGET; budget > 0;) {
-        struct model_part *oldest = NULL;
-        for (size_t i = 0; i < data->n_parts; i++)
-            if (!oldest || compare_parts(&data->parts[i], oldest) < 0)
-                oldest = &data->parts[i];
-        if (!oldest || oldest->grown.us > op->in_put.received.us - STALE_US ||
-            oldest == find_part(data, op))
-            break;
-        budget -= 1 + (int)(oldest->held / 8192);
-        forget_part(data, oldest);
-        any = true;
-    }
-    return any;
-}
 
 static enum message_kind kind_of(const struct store_op *op) {
     return op->in_put.kind ? op->in_put.kind : KIND_MESSAGE;
@@ -306,7 +279,8 @@ static struct model_part *begin_part(struct model_data *data, const struct store
                                 .kind = kind_of(op),
                                 .total = op->in_put.total,
                                 .body = allocate(op->in_put.total),
-                                .until = op->in_put.tombstone_until};
+                                .until = op->in_put.tombstone_until,
+                                .grown = {op->in_put.received.us - MODEL_BEGUN_US}};
     return part;
 }
 
@@ -324,9 +298,10 @@ static int add_block(struct model_part *part, const struct store_op *op) {
     part->blocks[part->n_blocks].offset = op->in_put.offset;
     part->blocks[part->n_blocks++].length = op->in_put.length;
     memcpy(part->body + offset, op->in_put.bytes, op->in_put.length);
+    model_grow_part(part->held, op, &part->grown);
     part->held += op->in_put.length;
     part->until = op->in_put.tombstone_until;
-    part->grown = op->in_put.received;
+    part->is_known = op->in_put.is_known;
     return 0;
 }
 
@@ -355,20 +330,19 @@ static int in_put(struct model_data *data, const struct store_op *op, struct sto
         result->in_outcome = STORE_IN_DUPLICATE;
         return 0;
     }
-    struct model_part *part = find_part(data, op);
+    struct model_part *part = model_find_part(data, op);
+    if (!part && model_file_find(data, &op->in_put.sender, &op->in_put.id) &&
+        model_file_find(data, &op->in_put.sender, &op->in_put.id)->state == MODEL_FILE_PARTIAL)
+        return -EINVAL;
     if (!is_sane(op) || (part && part->total != op->in_put.total))
         return -EINVAL;
     int error = 0;
     bool is_whole = op->in_put.length == op->in_put.total;
     if (part && !is_whole && is_held(part, op, &error))
         return error;
-    bool is_over = part ? model_grows_over(data, part, op) : model_is_over(data, op);
-    if (is_over && give_way(data, op)) {
-        part = find_part(data, op);
-        is_over = part ? model_grows_over(data, part, op) : model_is_over(data, op);
-    }
-    if (is_over)
+    if (!model_admit(data, op))
         return -EDQUOT;
+    part = model_find_part(data, op);
     if (!part && op->in_put.total == 0) {
         model_enter(data, op, KIND_MESSAGE, (const uint8_t *)"");
         result->in_outcome = STORE_IN_COMPLETE;
@@ -376,7 +350,7 @@ static int in_put(struct model_data *data, const struct store_op *op, struct sto
     }
     if (part && op->in_put.length == op->in_put.total) { /* whole, whatever is held of it */
         model_enter(data, op, KIND_MESSAGE, op->in_put.bytes);
-        forget_part(data, part);
+        model_forget_part(data, part);
         result->in_outcome = STORE_IN_COMPLETE;
         return 0;
     }
@@ -387,7 +361,7 @@ static int in_put(struct model_data *data, const struct store_op *op, struct sto
         return error;
     if (part->held == part->total) {
         model_enter(data, op, KIND_MESSAGE, part->body);
-        forget_part(data, part);
+        model_forget_part(data, part);
         result->in_outcome = STORE_IN_COMPLETE;
     }
     return 0;
@@ -484,14 +458,16 @@ static void sweep(struct model_data *data, int64_t now, int64_t retention_us) {
             model_forget_out(data, &data->outs[i]);
     for (size_t i = data->n_parts; i-- > 0;)
         if (data->parts[i].until.us <= now || data->parts[i].grown.us <= now - UNGROWN_US)
-            forget_part(data, &data->parts[i]);
+            model_forget_part(data, &data->parts[i]);
     model_file_sweep(data, now, retention_us);
 }
 
 void model_abandon(struct model_data *data, const struct node_id *sender, int64_t before) {
     for (size_t i = 0; i < data->n_parts; i++)
-        if (node_id_is_equal(&data->parts[i].sender, sender) && data->parts[i].grown.us <= before)
+        if (node_id_is_equal(&data->parts[i].sender, sender) && data->parts[i].grown.us <= before) {
             data->parts[i].grown.us = 0;
+            data->parts[i].is_known = false;
+        }
     model_file_abandon(data, sender, before);
 }
 
@@ -660,7 +636,7 @@ void model_data_deinit(struct model_data *data) {
     while (data->n_outs)
         model_forget_out(data, &data->outs[data->n_outs - 1]);
     while (data->n_parts)
-        forget_part(data, &data->parts[data->n_parts - 1]);
+        model_forget_part(data, &data->parts[data->n_parts - 1]);
     while (data->n_ins)
         free(data->ins[--data->n_ins].body);
     while (data->n_nodes)

@@ -30,6 +30,7 @@ struct model_file {            /* one that we receive */
     } * spans; /* by start, merged */
     size_t n_spans;
     struct wall until, taken, grown;
+    bool is_known; /* its sender was, with its last block */
 };
 struct model_in {
     struct in_record record;
@@ -50,6 +51,7 @@ struct model_part {
     } * blocks;
     size_t n_blocks;
     struct wall until, grown;
+    bool is_known;
 };
 struct model_node {
     struct node_id id;
@@ -110,12 +112,32 @@ static inline bool model_id_is_equal(const struct message_id *a, const struct me
     return memcmp(a->bytes, b->bytes, MESSAGE_ID_LEN) == 0;
 }
 
+/* What is wanting, and what of it all that is stale would give back: as daemon/io/store_part.c has it. */
+struct model_need {
+    bool is_hopeless;
+    uint64_t own_bytes, all_bytes, own_n, all_n;
+};
+static inline bool model_is_wanting(const struct model_need *need) {
+    return need->is_hopeless || need->own_bytes || need->all_bytes || need->own_n || need->all_n;
+}
+static inline bool model_is_mended(const struct model_need *need, const struct model_need *stale) {
+    return !need->is_hopeless && need->own_bytes <= stale->own_bytes &&
+           need->all_bytes <= stale->all_bytes && need->own_n <= stale->own_n &&
+           need->all_n <= stale->all_n;
+}
+static inline uint64_t model_missing(uint64_t bytes, uint64_t more, uint64_t quota) {
+    return quota && bytes + more > quota ? bytes + more - quota : 0;
+}
+
 /* model_waiting.c: the place of a message that is complete; would it exceed a quota; IN_FETCH and
  * IN_TAKE. */
 int64_t model_place(const struct model_data *data, const struct store_op *op);
-bool model_is_over(const struct model_data *data, const struct store_op *op);
-bool model_grows_over(const struct model_data *data, const struct model_part *part,
-                      const struct store_op *op);
+/* May it come, or grow? What is stale gives way to it where that helps; parts move by that. */
+bool model_admit(struct model_data *data, const struct store_op *op);
+/* When it last grew, once this block is added to what is held. */
+void model_grow_part(uint64_t held, const struct store_op *op, struct wall *grown);
+#define MODEL_STALE_US US_PER_HOUR
+#define MODEL_BEGUN_US (US_PER_HOUR - US_PER_MINUTE)
 int model_in_fetch(struct model_data *data, const struct store_op *op, struct store_result *result);
 void model_in_take(struct model_data *data, const struct store_op *op);
 
@@ -147,6 +169,8 @@ struct model_in *model_enter(struct model_data *data, const struct store_op *op,
 /* Whatever is unfinished of this sender's and has not grown since counts as not grown for ever. */
 void model_abandon(struct model_data *data, const struct node_id *sender, int64_t before);
 bool model_is_known(const struct model_data *data, const struct store_op *op);
+struct model_part *model_find_part(const struct model_data *data, const struct store_op *op);
+void model_forget_part(struct model_data *data, struct model_part *part);
 struct model_out *model_add_out(struct model_data *data, const struct out_record *record,
                                 uint8_t *body);
 

@@ -148,16 +148,15 @@ static bool is_sane(const struct store_op *op) {
 
 #define WINDOW (8u << 20)
 #define AHEAD_MAX (8u << 20)
-#define STALE_US US_PER_HOUR
+#define GIVE_WAY_BUDGET 512
 #define UNGROWN_US (24 * US_PER_HOUR)
 
 static uint64_t windowed(uint64_t total, uint64_t held) {
     return total - held > WINDOW ? held + WINDOW : total;
 }
 
-static bool is_over(const struct model_data *data, const struct node_id *sender, uint64_t more,
-                    uint64_t quota) {
-    uint64_t bytes = more;
+static uint64_t usage(const struct model_data *data, const struct node_id *sender) {
+    uint64_t bytes = 0;
     for (size_t i = 0; i < data->n_files; i++) {
         const struct model_file *file = &data->files[i];
         if (file->state == MODEL_FILE_TAKEN)
@@ -167,36 +166,79 @@ static bool is_over(const struct model_data *data, const struct node_id *sender,
         else if (node_id_is_equal(&file->record.peer, sender))
             bytes += file->record.size;
     }
-    return quota && bytes > quota;
+    return bytes;
 }
 
-static bool is_over_new(const struct model_data *data, const struct store_op *op) {
-    uint64_t total = op->in_put.total, all = op->in_put.quota_all;
-    return (all && total > all) ||
-           is_over(data, &op->in_put.sender, total, op->in_put.quota_sender) ||
-           is_over(data, NULL, windowed(total, 0), all);
+/* Of bytes alone: so many files no simulated node has. */
+static struct model_need look(const struct model_data *data, const struct store_op *op,
+                              const struct model_file *file) {
+    uint64_t total = op->in_put.total, sender = op->in_put.quota_sender, all = op->in_put.quota_all;
+    struct model_need need = {0};
+    if (file) {
+        uint64_t held = file->record.held;
+        uint64_t more = windowed(total, held + op->in_put.length) - windowed(total, held);
+        need.all_bytes = more > 0 ? model_missing(usage(data, NULL), more, all) : 0;
+        return need;
+    }
+    need.is_hopeless = (all && total > all) || (sender && total > sender);
+    need.own_bytes = model_missing(usage(data, &op->in_put.sender), total, sender);
+    need.all_bytes = model_missing(usage(data, NULL), windowed(total, 0), all);
+    return need;
 }
 
-static bool grows_over(const struct model_data *data, const struct model_file *file,
-                       const struct store_op *op) {
-    uint64_t more = windowed(file->record.size, file->record.held + op->in_put.length) -
-                    windowed(file->record.size, file->record.held);
-    return more > 0 && is_over(data, NULL, more, op->in_put.quota_all);
+static bool may_go(const struct model_file *file, const struct store_op *op) {
+    return file->state == MODEL_FILE_PARTIAL &&
+           file->grown.us <= op->in_put.received.us - MODEL_STALE_US &&
+           (!model_id_is_equal(&file->record.id, &op->in_put.id) ||
+            !node_id_is_equal(&file->record.peer, &op->in_put.sender));
 }
 
-/* As the store does it: one, the oldest, unless it is this very one. */
-static bool give_way(struct model_data *data, const struct store_op *op,
-                     const struct model_file *own) {
-    struct model_file *oldest = NULL;
+static struct model_need stale(const struct model_data *data, const struct store_op *op) {
+    struct model_need sum = {0};
+    for (size_t i = 0; i < data->n_files; i++) {
+        const struct model_file *file = &data->files[i];
+        if (!may_go(file, op))
+            continue;
+        if (node_id_is_equal(&file->record.peer, &op->in_put.sender))
+            sum.own_bytes += file->record.size;
+        if (op->in_put.is_known || !file->is_known)
+            sum.all_bytes += windowed(file->record.size, file->record.held);
+    }
+    return sum;
+}
+
+/* As the store does it: its sender's where that is over its own quota; else strangers' first. */
+static struct model_file *next_to_go(struct model_data *data, const struct store_op *op,
+                                     bool wants_own) {
+    struct model_file *next = NULL;
     for (size_t i = 0; i < data->n_files; i++) {
         struct model_file *file = &data->files[i];
-        if (file->state == MODEL_FILE_PARTIAL && (!oldest || file->grown.us < oldest->grown.us))
-            oldest = file;
+        if (!may_go(file, op) ||
+            (wants_own ? !node_id_is_equal(&file->record.peer, &op->in_put.sender)
+                       : file->is_known && !op->in_put.is_known))
+            continue;
+        bool is_before =
+            !next || (!wants_own && next->is_known && !file->is_known) ||
+            ((wants_own || next->is_known == file->is_known) && file->grown.us < next->grown.us);
+        next = is_before ? file : next;
     }
-    if (!oldest || oldest == own || oldest->grown.us > op->in_put.received.us - STALE_US)
-        return false;
-    forget(data, oldest);
-    return true;
+    return next;
+}
+
+static bool admit(struct model_data *data, const struct store_op *op) {
+    const struct node_id *sender = &op->in_put.sender;
+    struct model_need need = look(data, op, find(data, sender, &op->in_put.id));
+    struct model_need sum = stale(data, op);
+    bool can_mend = model_is_mended(&need, &sum);
+    for (int budget = GIVE_WAY_BUDGET; model_is_wanting(&need) && can_mend && budget > 0;) {
+        struct model_file *next = next_to_go(data, op, need.own_bytes > 0);
+        if (!next)
+            break;
+        forget(data, next);
+        budget -= 8;
+        need = look(data, op, find(data, sender, &op->in_put.id));
+    }
+    return !model_is_wanting(&need);
 }
 
 static struct model_file *begin(struct model_data *data, const struct store_op *op) {
@@ -210,7 +252,8 @@ static struct model_file *begin(struct model_data *data, const struct store_op *
                                            .peer_address = op->in_put.sender_address,
                                            .head = *op->in_put.file,
                                            .size = op->in_put.total,
-                                           .sent = op->in_put.sent}};
+                                           .sent = op->in_put.sent},
+                                .grown = {op->in_put.received.us - MODEL_BEGUN_US}};
     file_name_make_safe(op->in_put.file->name, file->record.head.name);
     memcpy(file->record.peer_name, op->in_put.sender_name,
            strnlen(op->in_put.sender_name, NODE_NAME_MAX));
@@ -270,9 +313,10 @@ static int put_block(struct model_file *file, const struct store_op *op) {
             return error == -EEXIST ? 0 : error;
         memcpy(file->bytes + offset, op->in_put.bytes, op->in_put.length);
     }
+    model_grow_part(file->record.held, op, &file->grown);
     file->record.held += op->in_put.length;
     file->until = op->in_put.tombstone_until;
-    file->grown = op->in_put.received;
+    file->is_known = op->in_put.is_known;
     return 0;
 }
 
@@ -314,6 +358,8 @@ int model_file_in_put(struct model_data *data, const struct store_op *op,
         result->in_outcome = STORE_IN_DUPLICATE;
         return 0;
     }
+    if (!file && model_find_part(data, op))
+        return -EINVAL;
     if (file && (file->record.size != op->in_put.total ||
                  memcmp(file->record.head.digest, op->in_put.file->digest, FILE_DIGEST_LEN) != 0))
         return -EINVAL;
@@ -321,13 +367,9 @@ int model_file_in_put(struct model_data *data, const struct store_op *op,
         return -ESTALE;
     int error = 0;
     bool is_new_block = !file || !is_held(file, op, &error);
-    bool over = is_new_block && (file ? grows_over(data, file, op) : is_over_new(data, op));
-    if (over && give_way(data, op, file)) {
-        file = find(data, &op->in_put.sender, &op->in_put.id);
-        over = file ? grows_over(data, file, op) : is_over_new(data, op);
-    }
-    if (over)
+    if (is_new_block && !admit(data, op))
         return -EDQUOT;
+    file = find(data, &op->in_put.sender, &op->in_put.id); /* the others moved */
     if (!file)
         file = begin(data, op);
     error = put_block(file, op);
@@ -452,8 +494,10 @@ void model_file_forget(struct model_data *data, const struct node_id *peer) {
 void model_file_abandon(struct model_data *data, const struct node_id *sender, int64_t before) {
     for (size_t i = 0; i < data->n_files; i++)
         if (data->files[i].state == MODEL_FILE_PARTIAL && data->files[i].grown.us <= before &&
-            node_id_is_equal(&data->files[i].record.peer, sender))
+            node_id_is_equal(&data->files[i].record.peer, sender)) {
             data->files[i].grown.us = 0;
+            data->files[i].is_known = false;
+        }
 }
 
 uint64_t model_file_held(const struct model_data *data) {

@@ -53,6 +53,8 @@ int64_t model_place(const struct model_data *data, const struct store_op *op) {
 #define WINDOW (256u << 10) /* beyond what is held of a part: so much is charged to all together */
 #define PARTS_SENDER_MAX 64
 #define PARTS_ALL_MAX 4096
+#define GIVE_WAY_BUDGET 512
+#define GROWTH 61440
 
 static uint64_t windowed(uint64_t total, uint64_t held) {
     return held + WINDOW < total ? held + WINDOW : total;
@@ -75,28 +77,104 @@ static uint64_t usage(const struct model_data *data, const struct node_id *sende
     return bytes;
 }
 
-static bool has_many_parts(const struct model_data *data, const struct store_op *op) {
-    size_t own = 0, most = op->in_put.is_known ? PARTS_ALL_MAX : PARTS_ALL_MAX * 3 / 4;
+static struct model_need look(const struct model_data *data, const struct store_op *op) {
+    const struct model_part *part = model_find_part(data, op);
+    uint64_t total = op->in_put.total, sender = op->in_put.quota_sender, all = op->in_put.quota_all;
+    uint64_t whole = total + CHARGE_ROW, own = 0;
+    uint64_t most = op->in_put.is_known ? PARTS_ALL_MAX : PARTS_ALL_MAX * 3 / 4;
+    bool is_whole = op->in_put.length == total;
+    struct model_need need = {0};
+    if (part) {
+        uint64_t more =
+            windowed(total, part->held + op->in_put.length) - windowed(total, part->held);
+        need.all_bytes = more > 0 ? model_missing(usage(data, NULL), more, all) : 0;
+        return need;
+    }
+    need.is_hopeless = (all && whole > all) || (sender && whole > sender);
+    need.own_bytes = model_missing(usage(data, &op->in_put.sender), whole, sender);
+    need.all_bytes =
+        model_missing(usage(data, NULL), (is_whole ? total : windowed(total, 0)) + CHARGE_ROW, all);
     for (size_t i = 0; i < data->n_parts; i++)
         own += node_id_is_equal(&data->parts[i].sender, &op->in_put.sender);
-    return own >= PARTS_SENDER_MAX || data->n_parts >= most;
+    need.own_n = !is_whole && own >= PARTS_SENDER_MAX;
+    need.all_n = !is_whole && data->n_parts >= most ? data->n_parts - most + 1 : 0;
+    return need;
 }
 
-bool model_is_over(const struct model_data *data, const struct store_op *op) {
-    bool is_whole = op->in_put.length == op->in_put.total;
-    uint64_t total = op->in_put.total, sender = op->in_put.quota_sender, all = op->in_put.quota_all;
-    uint64_t now = is_whole ? total : windowed(total, 0);
-    return (all && total + CHARGE_ROW > all) ||
-           (sender && usage(data, &op->in_put.sender) + total + CHARGE_ROW > sender) ||
-           (all && usage(data, NULL) + now + CHARGE_ROW > all) ||
-           (!is_whole && has_many_parts(data, op));
+static int compare_parts(const struct model_part *a, const struct model_part *b) {
+    if (a->is_known != b->is_known)
+        return a->is_known ? 1 : -1;
+    if (a->grown.us != b->grown.us)
+        return a->grown.us < b->grown.us ? -1 : 1;
+    int order = memcmp(&a->sender, &b->sender, sizeof a->sender);
+    return order ? order : memcmp(&a->id, &b->id, sizeof a->id);
 }
 
-bool model_grows_over(const struct model_data *data, const struct model_part *part,
-                      const struct store_op *op) {
-    uint64_t more =
-        windowed(part->total, part->held + op->in_put.length) - windowed(part->total, part->held);
-    return more > 0 && op->in_put.quota_all && usage(data, NULL) + more > op->in_put.quota_all;
+static bool may_go(const struct model_data *data, const struct model_part *part,
+                   const struct store_op *op) {
+    return part->grown.us <= op->in_put.received.us - MODEL_STALE_US &&
+           part != model_find_part(data, op);
+}
+
+static bool is_own(const struct model_part *part, const struct store_op *op) {
+    return node_id_is_equal(&part->sender, &op->in_put.sender);
+}
+
+static struct model_need stale(const struct model_data *data, const struct store_op *op) {
+    struct model_need sum = {0};
+    for (size_t i = 0; i < data->n_parts; i++) {
+        const struct model_part *part = &data->parts[i];
+        if (!may_go(data, part, op))
+            continue;
+        if (is_own(part, op)) {
+            sum.own_n++;
+            sum.own_bytes += part->total + CHARGE_ROW;
+        }
+        if (op->in_put.is_known || !part->is_known) {
+            sum.all_n++;
+            sum.all_bytes += windowed(part->total, part->held) + CHARGE_ROW;
+        }
+    }
+    return sum;
+}
+
+/* Of its sender, where that is over its own bounds; there, as the store asks, known or not is one. */
+static struct model_part *next_to_go(struct model_data *data, const struct store_op *op,
+                                     const struct model_need *need) {
+    bool wants_own = need->own_bytes || need->own_n;
+    struct model_part *next = NULL;
+    for (size_t i = 0; i < data->n_parts; i++) {
+        struct model_part *part = &data->parts[i];
+        if (!may_go(data, part, op) || (wants_own && !is_own(part, op)) ||
+            (!wants_own && part->is_known && !op->in_put.is_known))
+            continue;
+        bool is_before = !next || (wants_own && part->grown.us < next->grown.us) ||
+                         (wants_own && part->grown.us == next->grown.us &&
+                          memcmp(&part->id, &next->id, sizeof part->id) < 0) ||
+                         (!wants_own && compare_parts(part, next) < 0);
+        next = is_before ? part : next;
+    }
+    return next;
+}
+
+bool model_admit(struct model_data *data, const struct store_op *op) {
+    struct model_need need = look(data, op), sum = stale(data, op);
+    bool can_mend = model_is_mended(&need, &sum);
+    for (int budget = GIVE_WAY_BUDGET; model_is_wanting(&need) && can_mend && budget > 0;) {
+        struct model_part *part = next_to_go(data, op, &need);
+        if (!part)
+            break;
+        budget -= 1 + (int)(part->held / 8192);
+        model_forget_part(data, part);
+        need = look(data, op);
+    }
+    return !model_is_wanting(&need);
+}
+
+/* By blocks, not by bytes. */
+void model_grow_part(uint64_t held, const struct store_op *op, struct wall *grown) {
+    if ((held + op->in_put.length) / GROWTH > held / GROWTH)
+        *grown = op->in_put.received;
 }
 
 /* ---- Handing out ---- */

@@ -1,4 +1,4 @@
-/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_part daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_copy daemon/io/store_disk daemon/io/disk daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list shared/file_name daemon/io/spool shared/text shared/address */
+/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_part daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_copy daemon/io/store_disk daemon/io/disk daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list daemon/io/store_file_room shared/file_name daemon/io/spool shared/text shared/address */
 /* Files of the store: what is accepted is there, what is claimed is on the disk, and nobody else's
  * file is touched. */
 #include <setjmp.h>
@@ -601,7 +601,7 @@ static void vanished_part_begins_anew(void **state) {
         assert_int_equal(unlink(part), 0);
         if (closed)
             reopen(rig);
-        assert_int_equal(put(rig, &file, 2 * BLOCK, BLOCK).error, -EBADMSG);
+        assert_int_equal(put(rig, &file, 2 * BLOCK, BLOCK).error, -ESTALE);
         assert_int_equal(list(rig, 0, 10).n_records, 0);
     }
     assert_int_equal(put_all(rig, &file).in_outcome, STORE_IN_COMPLETE);
@@ -615,7 +615,7 @@ static void removed_folder_is_made_again(void **state) {
     remove_all(rig->files);
     assert_int_equal(put_all(rig, &second).in_outcome, STORE_IN_COMPLETE);
     assert_true(holds(named(rig, "b"), &second));
-    assert_int_equal(put(rig, &first, BLOCK, BLOCK).error, -EBADMSG);
+    assert_int_equal(put(rig, &first, BLOCK, BLOCK).error, -ESTALE);
     assert_int_equal(put_all(rig, &first).in_outcome, STORE_IN_COMPLETE);
     assert_true(holds(named(rig, "a"), &first));
 }
@@ -627,7 +627,7 @@ static void shrunk_part_begins_anew(void **state) {
     put_range(rig, &file, 0, 2 * BLOCK);
     part_path(rig, part);
     assert_int_equal(truncate(part, 2 * BLOCK - 1), 0);
-    assert_int_equal(put(rig, &file, 2 * BLOCK, BLOCK).error, -EBADMSG);
+    assert_int_equal(put(rig, &file, 2 * BLOCK, BLOCK).error, -ESTALE);
     assert_int_equal(put_all(rig, &file).in_outcome, STORE_IN_COMPLETE);
 }
 
@@ -663,7 +663,7 @@ static void planted_link_is_not_followed(void **state) {
         assert_int_equal(symlink(victim, part), 0);
         if (known)
             open_store(rig);
-        assert_int_equal(put(rig, &file, known ? BLOCK : 0, BLOCK).error, known ? -EBADMSG : 0);
+        assert_int_equal(put(rig, &file, known ? BLOCK : 0, BLOCK).error, known ? -ESTALE : 0);
         assert_int_equal(lstat(victim, &status), 0);
         assert_int_equal(status.st_size, 0);
     }
@@ -860,8 +860,8 @@ static void moved_file_leaves_the_list(void **state) {
 
 static void sweep_removes_parts_that_are_over(void **state) {
     struct rig *rig = *state;
-    struct incoming file = make_file(1, "a", 2 * BLOCK);
-    put(rig, &file, 0, BLOCK);
+    struct incoming file = make_file(1, "a", 3 * BLOCK);
+    put_range(rig, &file, 0, 2 * BLOCK);
     sweep(rig, 26 * HOUR - 1); /* a day after its last block */
     assert_int_equal(count_names(rig->files, ".part"), 1);
     sweep(rig, 26 * HOUR);

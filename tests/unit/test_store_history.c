@@ -1,4 +1,4 @@
-/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_part daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_copy daemon/io/store_disk daemon/io/disk daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list shared/file_name daemon/io/spool shared/text shared/address */
+/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_part daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_copy daemon/io/store_disk daemon/io/disk daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list daemon/io/store_file_room shared/file_name daemon/io/spool shared/text shared/address */
 /* Order, quotas, histories, what is decided about senders, and files of an older schema. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -227,6 +227,7 @@ static void unfinished_are_counted_whole(void **state) {
 #define PROMISE (16u << 20)
 #define WINDOW (256u << 10)
 #define HOUR US_PER_HOUR
+#define GROWTH 61440u
 
 /* A byte of a message of 16 MiB, from a stranger. */
 static struct store_op promise(uint8_t sender, uint32_t number, int64_t at) {
@@ -280,29 +281,34 @@ static void parts_are_bounded(void **state) {
     assert_int_equal(run_one(rig, one_more).error, 0); /* somebody's has not grown for an hour */
 }
 
+/* The n-th block of a message of 16 MiB. */
+static struct store_op nth(uint8_t sender, uint32_t number, uint32_t n, int64_t at) {
+    static const uint8_t block[GROWTH];
+    struct store_op op = in_block(number, PROMISE, n * GROWTH, block, GROWTH);
+    op.in_put.sender = peer_of(sender);
+    op.in_put.received.us = at;
+    op.in_put.tombstone_until.us = INT64_C(366) * 24 * HOUR;
+    return op;
+}
+
 static void what_does_not_grow_gives_way(void **state) {
     struct rig *rig = *state;
-    uint64_t all = 64u * (WINDOW + CHARGE + 1);
+    uint64_t all = 64u * (WINDOW + CHARGE + GROWTH) + 100;
     open_store(rig);
     for (uint32_t k = 0; k < 64; k++) /* windows fill it all */
-        assert_int_equal(put_under(rig, promise(1, 1 + k, 1), 0, all), 0);
+        assert_int_equal(put_under(rig, nth(1, 1 + k, 0, 1), 0, all), 0);
     struct store_op honest = in_put(500, text, 10);
     honest.in_put.sender = peer_of(77);
     honest.in_put.received.us = HOUR;
     assert_int_equal(put_under(rig, honest, 0, all), -EDQUOT);
-    struct store_op grows = promise(1, 1, HOUR);
-    grows.in_put.offset = 1;
-    assert_int_equal(put_under(rig, grows, 0, 0), 0);
+    assert_int_equal(put_under(rig, nth(1, 1, 1, HOUR), 0, 0), 0);
     honest.in_put.received.us = HOUR + 1; /* an hour after all but that one */
     assert_int_equal(put_under(rig, honest, 0, all), 0);
-    grows.in_put.offset = 2;
-    assert_int_equal(put_under(rig, grows, 0, all), 0); /* it is still there */
+    assert_int_equal(put_under(rig, nth(1, 1, 2, HOUR), 0, all), 0); /* it is still there */
     /* One that comes back after an hour does not make way for itself. */
-    grows.in_put.offset = 3;
-    grows.in_put.received.us = 9 * HOUR;
-    assert_int_equal(put_under(rig, grows, 0, PROMISE + CHARGE), 0);
+    assert_int_equal(put_under(rig, nth(1, 1, 3, 9 * HOUR), 0, PROMISE + CHARGE), 0);
     struct store_result result = run_one(rig, sweep(33 * HOUR - 1, 1000 * HOUR));
-    assert_int_equal(result.unfinished, 4);
+    assert_int_equal(result.unfinished, 4 * GROWTH);
     result =
         run_one(rig, sweep(33 * HOUR, 1000 * HOUR)); /* none outlives its last block by a day */
     assert_int_equal(result.unfinished, 0);

@@ -1,4 +1,4 @@
-/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_part daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_copy daemon/io/store_disk daemon/io/disk daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list shared/file_name daemon/io/spool shared/text shared/address tests/sim/model_store tests/sim/model_data tests/sim/model_waiting tests/sim/model_history tests/sim/model_file */
+/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_part daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_copy daemon/io/store_disk daemon/io/disk daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list daemon/io/store_file_room shared/file_name daemon/io/spool shared/text shared/address tests/sim/model_store tests/sim/model_data tests/sim/model_waiting tests/sim/model_history tests/sim/model_file */
 /* The same random operations go to SQLite and to the simulator's model, and every result is
  * compared: whatever the simulator shows about losing and doubling is then worth as much as if a
  * disk had been there. */
@@ -302,6 +302,7 @@ static void draw_in_put(struct pair *pair, struct store_op *op, size_t at) {
     op->in_put.kind = below(pair, 2) ? KIND_MESSAGE : 0;
     op->in_put.quota_sender = below(pair, 2) ? 0 : 1000 + below(pair, 400000);
     op->in_put.quota_all = below(pair, 2) ? 0 : 100000 + below(pair, 1000000);
+    op->in_put.is_known = below(pair, 3) == 0;
     /* In the order of their sequences, mostly: else it is one who numbers anew. */
     op->in_put.sent.us =
         below(pair, 8) ? (int64_t)(op->in_put.sequence % 1000000) * US_PER_S : pair->wall.us - 1;

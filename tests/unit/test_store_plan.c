@@ -1,4 +1,4 @@
-/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_part daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_copy daemon/io/store_disk daemon/io/disk daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list shared/file_name daemon/io/spool shared/text shared/address */
+/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_part daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_copy daemon/io/store_disk daemon/io/disk daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list daemon/io/store_file_room shared/file_name daemon/io/spool shared/text shared/address */
 /* How SQLite means to carry out each statement: what grows with the messages is never walked through. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,12 +25,15 @@ static const struct {
     {SQL_SPARES, "spare", "at start: all of them are wanted"},
     {SQL_NODE_UNPIN, "node", "nodes that are kept are few, and a user asked"},
     {SQL_OUT_FILES, "out_file", "the first row is enough"},
+    {SQL_PART_COMING, "in_part", "at most 4096, and asked while one grows"},
     {SQL_PART_HELD, "in_part", "at most 4096, and told while one grows"},
 };
 /* Sorted on purpose. */
 static const enum store_statement sorts[] = {
-    SQL_PEERS,    /* as many as there are peers */
-    SQL_IN_ROW_OF /* as many as senders have used one id */
+    SQL_PEERS,         /* as many as there are peers */
+    SQL_PART_STALE_OF, /* as many as a sender may have unfinished */
+    SQL_FILE_STALE_OF, /* the same */
+    SQL_IN_ROW_OF      /* as many as senders have used one id */
 };
 /* What counts, and may read no row: a million of them are a second. */
 static const enum store_statement counts[] = {SQL_IN_COUNT, SQL_OUT_UNREAD, SQL_PEER_COUNT_IN,
