@@ -5,7 +5,8 @@
  * Two versions of one sequence convict it wherever they meet. Versions in a row do not, so nobody is sent through keys that we have not
  * held for some seconds, while the ones before would tell us from others: what is new everywhere by then says nothing of where it
  * came first. That counts keys alone: what a node says of its links changes at others' will, and would keep honest ones out of routes.
- * The pace of a node is its own: whoever publishes too much spends nobody else's. */
+ * The pace of a node is its own: whoever publishes too much spends nobody else's. And it goes by how many share it that links lead to,
+ * for identities are free: thousands that nobody is linked to would have everybody wait for minutes (directory_sharers()). */
 #include "daemon/core/directory_private.h"
 #include "daemon/core/wirebuf.h"
 
@@ -284,14 +285,14 @@ static uint32_t ticks_of(struct mono t) {
     return (uint32_t)((uint64_t)t.us >> 16);
 }
 
-static uint32_t pace_interval(const struct directory *directory) {
-    int64_t interval = PACE_NODE_US * (int64_t)directory->n_live;
+static uint32_t pace_interval(size_t sharers) {
+    int64_t interval = PACE_NODE_US * (int64_t)sharers;
 
     return ticks_of((struct mono){interval > PACE_MIN_US ? interval : PACE_MIN_US});
 }
 
-static uint32_t pace_burst(const struct directory *directory) {
-    size_t burst = 128 * PACE_BURST_SMALL / (directory->n_live + 1);
+static uint32_t pace_burst(size_t sharers) {
+    size_t burst = 128 * PACE_BURST_SMALL / (sharers + 1);
 
     if (burst > PACE_BURST_SMALL)
         return PACE_BURST_SMALL;
@@ -304,14 +305,25 @@ void directory_charge(const struct directory *directory, struct record *record, 
 
     if (is_first || (int32_t)(record->pace - at) < 0)
         record->pace = at;
-    record->pace += pace_interval(directory);
+    record->pace += pace_interval(directory_sharers(directory, record));
+}
+
+void directory_repace(const struct directory *directory, struct record *record, size_t sharers,
+                      struct mono now) {
+    uint32_t at = ticks_of(now);
+    int32_t used = (int32_t)(record->pace - at);
+    int64_t next = pace_interval(directory_sharers(directory, record));
+
+    if (used > 0)
+        record->pace = at + (uint32_t)(used * next / pace_interval(sharers));
 }
 
 struct mono directory_version_due(const struct directory *directory,
                                   const struct directory_entry *entry, struct mono now) {
     const struct record *record = directory_record(directory, entry->prefix);
+    size_t sharers = directory_sharers(directory, record);
     int64_t full = (int32_t)(record->pace - ticks_of(now)),
-            room = (int64_t)(pace_burst(directory) - 1) * pace_interval(directory);
+            room = (int64_t)(pace_burst(sharers) - 1) * pace_interval(sharers);
 
     return mono_add(now, (full - room) * (INT64_C(1) << 16));
 }

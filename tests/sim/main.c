@@ -68,6 +68,7 @@ static const struct plan check_plan[] = {
     {"versions", 12, 1},
     {"wants", 12, 2},
     {"crowd", 24, 2},
+    {"filled", 12, 1},
     {"spoofed", 8, 3},
     {"scattered", 8, 1},
     {"padded", 8, 2},

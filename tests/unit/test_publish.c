@@ -15,6 +15,7 @@
 #define START_WALL_US (INT64_C(500000) * EPOCH_US)
 #define STEP_US (100 * US_PER_MS)
 #define AIM 8
+#define CROWD 500
 #define BURST 4 /* losses within a second each, after quiet */
 
 static struct fixture {
@@ -254,8 +255,9 @@ static void count_line(void *context, enum trace_level level, const char *text) 
 }
 
 /* A node that claims an address comes to be known. */
-static void meet(uint8_t number, const char *claimed) {
-    uint8_t seed[32] = {9, number}, secret[32] = {8, number}, bytes[DESCRIPTOR_MAX];
+static void meet(unsigned number, const char *claimed) {
+    uint8_t seed[32] = {9, (uint8_t)number, (uint8_t)(number >> 8)},
+            secret[32] = {8, seed[1], seed[2]}, bytes[DESCRIPTOR_MAX];
     struct identity *identity = identity_new(seed, secret, &f.node.config.random);
     struct descriptor descriptor = {.sequence = (uint64_t)wall_ms(f.node.wall), .n_addresses = 1};
     const struct directory_entry *entry;
@@ -269,6 +271,22 @@ static void meet(uint8_t number, const char *claimed) {
                                      f.node.wall, &entry, &drop),
                      DIRECTORY_NEWS);
     node_news(&f.node, entry, 0);
+}
+
+/* Identities that no links lead to are no network: its means are what they were. */
+static void test_a_crowd_slows_nobody(void **state) {
+    (void)state;
+    directory_free(f.node.directory);
+    f.node.directory = directory_new(node_id(&f.node), CROWD, &f.node.config.random);
+    add_link(0, "192.0.2.8:4000");
+    for (unsigned i = 0; i < CROWD; i++)
+        meet(i, "192.0.2.1:4000");
+    settle();
+    for (unsigned k = 1; k <= BURST; k++) {
+        node_links_changed(&f.node, false);
+        pass(US_PER_S + STEP_US);
+        assert_int_equal(f.published, k);
+    }
 }
 
 static void test_rivals_are_told_once_a_minute(void **state) {
@@ -417,6 +435,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_a_loss_is_published_within_a_second),
         TEST(test_flapping_links_do_not_set_the_network_publishing),
+        TEST(test_a_crowd_slows_nobody),
         TEST(test_rivals_are_told_once_a_minute),
         TEST(test_the_first_in_a_network_that_stands),
         TEST(test_the_first_in_a_network_that_forms),

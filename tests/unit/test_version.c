@@ -425,8 +425,6 @@ static void test_pace_of_a_node(void **state) {
     assert_int_equal(take_all(f, a), 1);
 }
 
-/* ---- Room ---- */
-
 static void fill(struct fixture *f, size_t first, size_t n) {
     for (size_t i = first; i < first + n; i++)
         assert_int_equal(offer(f, &f->nodes[i]), DIRECTORY_NEWS);
@@ -439,6 +437,100 @@ static void make_residents(struct fixture *f, size_t n) {
     fill(f, 0, n);
     directory_set_links(f->directory, &f->nodes[0].prefix, 1);
 }
+
+/* A ring of residents of which we know one, and n of one member's that nobody names. */
+static void make_crowd(struct fixture *f, size_t residents, size_t n) {
+    struct author author;
+
+    directory_free(f->directory);
+    f->directory = directory_new(&f->self, residents + n, &f->random);
+    assert_non_null(f->directory);
+    make_residents(f, residents);
+    for (size_t i = 0; i < n; i++) {
+        author_init(&author, f);
+        assert_int_equal(offer(f, &author), DIRECTORY_NEWS);
+        identity_free(author.identity);
+    }
+    pass(f, US_PER_MINUTE);
+    directory_follow(f->directory, f->now);
+}
+
+static struct mono due_of(struct fixture *f, struct author *author) {
+    return directory_version_due(f->directory, entry_of(f, author), f->now);
+}
+
+/* A thousand identities cost a member nothing: the network's own have the pace of a network of eight. */
+static void test_a_crowd_slows_nobody(void **state) {
+    struct fixture *f = *state;
+    struct author *resident = &f->nodes[0], *other = &f->nodes[8];
+
+    make_crowd(f, 8, 999);
+    assert_int_equal(directory_count(f->directory), 8 + 999);
+    assert_int_equal(directory_reached(f->directory), 8);
+    assert_int_equal(take_all(f, resident), PACE_BURST_SMALL);
+    assert_in_range(due_of(f, resident).us - f->now.us, 1, PACE_MIN_US);
+    directory_pin(f->directory, &resident->id,
+                  &(struct address){.port = 1}); /* live, full or not */
+    for (size_t i = 0; i < ROOM_BURST && !entry_of(f, other); i++, pass(f, US_PER_S))
+        (void)offer(f, other);
+    /* The crowd has between its members what the eight leave. */
+    assert_int_equal(take_all(f, other), PACE_BURST_LARGE - 1);
+    assert_in_range(due_of(f, other).us - f->now.us, 999 * PACE_NODE_US, 1250 * PACE_NODE_US);
+}
+
+/* Who comes to be of the network has the tokens left that it had before. */
+static void test_who_comes_to_be_reached_has_its_pace(void **state) {
+    struct fixture *f = *state;
+    struct author *newcomer = &f->nodes[8];
+
+    make_crowd(f, 8, 999);
+    assert_int_equal(offer(f, newcomer), DIRECTORY_NEWS);
+    assert_int_equal(offer(f, newcomer), DIRECTORY_NEWS);
+    join(newcomer, &f->nodes[3]);
+    assert_int_equal(offer(f, newcomer), DIRECTORY_NEWS);
+    assert_int_equal(offer(f, &f->nodes[3]), DIRECTORY_NEWS);
+    pass(f, US_PER_S);
+    assert_true(directory_follow(f->directory, f->now));
+    assert_int_equal(directory_reached(f->directory), 9);
+    assert_int_equal(take_all(f, newcomer), PACE_BURST_SMALL - 3);
+    assert_in_range(due_of(f, newcomer).us - f->now.us, 1, PACE_MIN_US);
+}
+
+/* Which ones are of the network, as links, entries and places come and go. */
+static void test_whom_links_lead_to(void **state) {
+    struct fixture *f = *state;
+    size_t residents = 8, n = 0;
+
+    make_residents(f, residents);
+    fill(f, residents, MAX - residents);
+    assert_true(directory_follow(f->directory, f->now));
+    assert_false(directory_follow(f->directory, f->now)); /* nothing has changed */
+    for (unsigned i = 0; i < 500; i++) {
+        const struct directory_entry *in = directory_random_of(f->directory, true),
+                                     *out = directory_random_of(f->directory, false);
+        size_t of_in = 0, of_out = 0;
+        while (f->nodes[of_in].prefix != in->prefix)
+            of_in++;
+        while (f->nodes[of_out].prefix != out->prefix)
+            of_out++;
+        assert_true(of_in < residents && of_out >= residents && of_out < MAX);
+    }
+    f->nodes[0].descriptor.n_neighbours = 0; /* our only way */
+    assert_int_equal(offer(f, &f->nodes[0]), DIRECTORY_NEWS);
+    assert_int_equal(directory_reached(f->directory), residents); /* it has just been followed */
+    pass(f, US_PER_S);
+    assert_true(directory_follow(f->directory, f->now));
+    assert_int_equal(directory_reached(f->directory), 1);
+    assert_ptr_equal(directory_random_of(f->directory, true), entry_of(f, &f->nodes[0]));
+    f->wall.us += 12 * EPOCH_US;
+    n = directory_expire(f->directory, f->wall);
+    assert_int_equal(n, MAX);
+    assert_int_equal(directory_reached(f->directory), 0);
+    assert_null(directory_random_of(f->directory, true));
+    assert_null(directory_random_of(f->directory, false));
+}
+
+/* ---- Room ---- */
 
 static void test_those_without_links_give_way(void **state) {
     struct fixture *f = *state;
@@ -535,6 +627,9 @@ int main(void) {
         TEST(test_keys_changed_again_and_again),
         TEST(test_restored_ones_are_settled),
         TEST(test_pace_of_a_node),
+        TEST(test_a_crowd_slows_nobody),
+        TEST(test_who_comes_to_be_reached_has_its_pace),
+        TEST(test_whom_links_lead_to),
         TEST(test_those_without_links_give_way),
         TEST(test_a_crowd_of_its_own_gives_way),
         TEST(test_who_does_not_give_way),
