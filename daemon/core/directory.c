@@ -162,6 +162,7 @@ static void publish(struct directory *directory, struct record *record,
         directory_unsettle(directory, record, arrival->now, arrival->wall);
     directory_charge(directory, record, is_first, arrival->now);
     link_claims(directory, descriptor, record->entry.relay && !record->entry.unsettled);
+    directory_note_named(directory, record, descriptor);
 }
 
 /* Enter, or replace what is held of this node. NULL: no memory, and nothing has changed. */

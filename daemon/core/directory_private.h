@@ -36,6 +36,7 @@ struct settling {
     struct mono due;
 };
 #define UNTOLD_MAX 64
+#define NAMED_OF_LATE 256
 
 struct self {
     uint8_t bytes[DESCRIPTOR_MAX];
@@ -77,7 +78,9 @@ struct directory {
     bool has_looked, has_followed;
     struct mono room_looked, room_from; /* tokens are counted from there */
     struct mono followed;
-    uint64_t generation; /* of the topology, as last followed */
+    uint64_t generation;           /* of the topology, as last followed */
+    uint64_t named[NAMED_OF_LATE]; /* unknown neighbours of those reached: a ring */
+    size_t n_named;                /* ever */
 };
 
 /* directory.c. An entry's part in digests and counts is taken away before what it is of changes, and added after. */
@@ -114,6 +117,9 @@ void directory_repace(const struct directory *directory, struct record *record, 
 
 /* directory_room.c. A node without links gives way to this one. False: none just now. */
 bool directory_make_room(struct directory *directory, uint64_t prefix, struct mono now);
+/* Who is its neighbour by its newest word, and not known, is missed: until 256 others are. */
+void directory_note_named(struct directory *directory, const struct record *record,
+                          const struct descriptor *descriptor);
 /* As many nodes as share one pace with this one, so to say: see directory_version.c. */
 size_t directory_sharers(const struct directory *directory, const struct record *record);
 

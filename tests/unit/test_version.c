@@ -612,6 +612,62 @@ static void test_places_change_hands_at_a_rate(void **state) {
     assert_int_equal(directory_count(f->directory), MAX);
 }
 
+static void name_phantoms(struct fixture *f, struct author *author, unsigned n) {
+    for (; n > 0; n--)
+        random_fill(&f->random,
+                    &author->descriptor.neighbours[author->descriptor.n_neighbours++].prefix, 8);
+}
+
+/* More names than there are places, of nodes that never come. */
+static void test_phantoms_keep_nobody_out(void **state) {
+    struct fixture *f = *state;
+    size_t residents = 4, turns = NODES - MAX;
+    unsigned taken = 0;
+
+    for (size_t i = 0; i < residents; i++)
+        name_phantoms(f, &f->nodes[i], 10);
+    make_residents(f, residents);
+    fill(f, residents, MAX - residents);
+    pass(f, US_PER_MINUTE);
+    for (size_t i = 0; i < turns; i++, pass(f, US_PER_S))
+        taken += offer(f, &f->nodes[MAX + i]) == DIRECTORY_NEWS;
+    assert_int_equal(taken, turns);
+    /* But half as many. */
+    pass(f, US_PER_MINUTE);
+    for (size_t i = taken = 0; i < 10000; i++, pass(f, US_PER_MS)) {
+        struct author *author = &f->nodes[residents + i % (NODES - residents)];
+        if (!entry_of(f, author))
+            taken += offer(f, author) == DIRECTORY_NEWS;
+    }
+    assert_in_range(taken, 10 * ROOM_RATE / 2, ROOM_BURST + 10 * ROOM_RATE / 2);
+}
+
+/* Whom one of the network has just named comes in without a token, however many others are missed. */
+static void test_the_newly_named_come_in(void **state) {
+    struct fixture *f = *state;
+    struct author *newcomer = &f->nodes[MAX], *next, *resident = &f->nodes[2];
+    size_t residents = 4;
+
+    for (size_t i = 0; i < residents; i++)
+        name_phantoms(f, &f->nodes[i], 10);
+    make_residents(f, residents);
+    fill(f, residents, MAX - residents);
+    directory_follow(f->directory, f->now);
+    for (size_t i = 0; i < 5000 || directory_has_room(f->directory, 1, f->now); i++) {
+        next = &f->nodes[MAX + 1 + i % (NODES - MAX - 1)]; /* until no token is left */
+        if (!entry_of(f, next))
+            (void)offer(f, next);
+        if (i < 5000)
+            pass(f, US_PER_MS);
+    }
+    assert_null(entry_of(f, newcomer));
+    assert_int_equal(offer(f, newcomer), DIRECTORY_BAD);
+    resident->descriptor.n_neighbours = 2;
+    join(newcomer, resident);
+    assert_int_equal(offer(f, resident), DIRECTORY_NEWS);
+    assert_int_equal(offer(f, newcomer), DIRECTORY_NEWS);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -634,6 +690,8 @@ int main(void) {
         TEST(test_a_crowd_of_its_own_gives_way),
         TEST(test_who_does_not_give_way),
         TEST(test_places_change_hands_at_a_rate),
+        TEST(test_phantoms_keep_nobody_out),
+        TEST(test_the_newly_named_come_in),
     };
     if (sodium_init() < 0)
         return 1;
