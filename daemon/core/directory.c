@@ -74,7 +74,9 @@ static void retire(struct directory *directory, struct record *record) {
         record->bucket_next->bucket_at = record->bucket_at;
     if (record->reached)
         directory_swap(directory, record->position, --directory->n_reached);
-    record->reached = false;
+    else
+        directory->n_lost -= record->met;
+    record->reached = record->met = false;
     directory_swap(directory, record->position, --directory->n_live);
     topology_remove(directory->topology, record->entry.prefix);
 }
@@ -494,6 +496,10 @@ const struct directory_entry *directory_random(const struct directory *directory
 
 size_t directory_reached(const struct directory *directory) {
     return directory->n_reached;
+}
+
+size_t directory_lost(const struct directory *directory) {
+    return directory->n_lost;
 }
 
 const struct directory_entry *directory_random_of(const struct directory *directory, bool reached) {

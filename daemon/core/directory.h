@@ -141,6 +141,8 @@ const struct directory_entry *directory_random(const struct directory *directory
  * others, uniformly, or NULL. Identities are free: whatever grows with the size of the network goes by these. */
 size_t directory_reached(const struct directory *directory);
 const struct directory_entry *directory_random_of(const struct directory *directory, bool reached);
+/* Live ones that links once led to, and do not any more. */
+size_t directory_lost(const struct directory *directory);
 /* Follow the links anew, if any have changed and the last time is 2 s ago. Call at each step. True: there are more or fewer. */
 bool directory_follow(struct directory *directory, struct mono now);
 

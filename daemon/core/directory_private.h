@@ -26,7 +26,7 @@ struct record {
     uint32_t until;                          /* the epoch after its last, or its proof's */
     uint32_t pace;                           /* see directory_version.c */
     uint8_t n_marks;
-    bool named : 1, reached : 1;
+    bool named : 1, reached : 1, met : 1; /* it is reached; it was, once */
     uint8_t rekeys, rekeyed; /* changes of its keys of late; the epoch of the last, mod 256 */
 };
 
@@ -61,7 +61,7 @@ struct directory {
     uint32_t *
         map; /* by prefix: position + 1, 0 = empty; linear probing, a power of two, at most 2/3 full */
     uint32_t n_map;
-    size_t n_records, n_live, n_reached, n_relays, n_kept, capacity;
+    size_t n_records, n_live, n_reached, n_lost, n_relays, n_kept, capacity;
     struct record *buckets[DIRECTORY_BUCKETS];
     uint32_t digest[DIRECTORY_BUCKETS]; /* over everything live, and self */
     bool has_links;

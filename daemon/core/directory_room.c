@@ -76,10 +76,13 @@ bool directory_follow(struct directory *directory, struct mono now) {
     if (!topology_visit_reached(directory->topology, follow, &following))
         return false; /* no links yet, or no memory */
     directory->n_reached = following.n;
+    directory->n_lost = 0;
     for (size_t i = 0; i < directory->n_live; i++) {
         struct record *record = directory->records[i];
         bool reached = i < following.n, was = record->reached;
         record->reached = reached;
+        record->met |= reached;
+        directory->n_lost += record->met && !reached;
         if (was != reached)
             directory_repace(directory, record, sharers[was], now);
     }

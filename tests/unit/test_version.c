@@ -522,10 +522,11 @@ static void test_whom_links_lead_to(void **state) {
     assert_true(directory_follow(f->directory, f->now));
     assert_int_equal(directory_reached(f->directory), 1);
     assert_ptr_equal(directory_random_of(f->directory, true), entry_of(f, &f->nodes[0]));
+    assert_int_equal(directory_lost(f->directory), residents - 1);
     f->wall.us += 12 * EPOCH_US;
     n = directory_expire(f->directory, f->wall);
     assert_int_equal(n, MAX);
-    assert_int_equal(directory_reached(f->directory), 0);
+    assert_int_equal(directory_reached(f->directory) + directory_lost(f->directory), 0);
     assert_null(directory_random_of(f->directory, true));
     assert_null(directory_random_of(f->directory, false));
 }
