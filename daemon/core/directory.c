@@ -72,6 +72,11 @@ static void retire(struct directory *directory, struct record *record) {
     *record->bucket_at = record->bucket_next;
     if (record->bucket_next)
         record->bucket_next->bucket_at = record->bucket_at;
+    if (record->reached)
+        directory_swap(directory, record->position, --directory->n_reached);
+    else
+        directory->n_lost -= record->met;
+    record->reached = record->met = false;
     directory_swap(directory, record->position, --directory->n_live);
     topology_remove(directory->topology, record->entry.prefix);
 }
@@ -159,6 +164,7 @@ static void publish(struct directory *directory, struct record *record,
         directory_unsettle(directory, record, is_first, arrival->now, arrival->wall);
     directory_charge(directory, record, is_first, arrival->now);
     link_claims(directory, descriptor, record->entry.relay && !record->entry.unsettled);
+    directory_note_named(directory, record, descriptor);
 }
 
 /* Enter, or replace what is held of this node. NULL: no memory, and nothing has changed. */
@@ -492,6 +498,21 @@ const struct directory_entry *directory_random(const struct directory *directory
     if (directory->n_live == 0)
         return NULL;
     return directory_at(directory, random_below(&directory->random, directory->n_live));
+}
+
+size_t directory_reached(const struct directory *directory) {
+    return directory->n_reached;
+}
+
+size_t directory_lost(const struct directory *directory) {
+    return directory->n_lost;
+}
+
+const struct directory_entry *directory_random_of(const struct directory *directory, bool reached) {
+    size_t first = reached ? 0 : directory->n_reached,
+           n = reached ? directory->n_reached : directory->n_live - directory->n_reached;
+
+    return n > 0 ? directory_at(directory, first + random_below(&directory->random, n)) : NULL;
 }
 
 /* ---- What we learn of an entry otherwise ---- */

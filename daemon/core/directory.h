@@ -2,7 +2,7 @@
  * what is refused; it sends nothing (gossip does).
  *
  * Threat: identities are free. Bounded by directory.max: when full, a newcomer takes the place of a node that no links lead to, at a
- * rate, and residents of the network stay. A node may tell each of its neighbours something else of itself: a version is known by its
+ * rate, and residents of the network stay; and nothing that grows with the network goes by those. A node may tell each of its neighbours something else of itself: a version is known by its
  * tag, two of one sequence convict it, and nobody is routed through whose keys are new. Addresses and names are claims: an address
  * counts once two of the node's neighbours say they see it there, or a handshake of ours was there.
  * Implements p2pd-protocol(7) DIRECTORY. */
@@ -137,6 +137,14 @@ const struct directory_entry *directory_at(const struct directory *directory, si
 size_t directory_known(const struct directory *directory);
 const struct directory_entry *directory_known_at(const struct directory *directory, size_t i);
 const struct directory_entry *directory_random(const struct directory *directory);
+/* Of the live ones those to which a chain of links led from us when they were last followed: how many; one of them or one of the
+ * others, uniformly, or NULL. Identities are free: whatever grows with the size of the network goes by these. */
+size_t directory_reached(const struct directory *directory);
+const struct directory_entry *directory_random_of(const struct directory *directory, bool reached);
+/* Live ones that links once led to, and do not any more. */
+size_t directory_lost(const struct directory *directory);
+/* Follow the links anew, if any have changed and the last time is 2 s ago. Call at each step. True: there are more or fewer. */
+bool directory_follow(struct directory *directory, struct mono now);
 
 /* A handshake of ours proved that id is at address; and with that, that nobody else is whom we met there before. */
 void directory_handshaken(struct directory *directory, const struct node_id *id,

@@ -27,7 +27,7 @@ struct record {
     uint32_t until;                          /* the epoch after its last, or its proof's */
     uint32_t pace;                           /* see directory_version.c */
     uint8_t n_marks;
-    bool named;
+    bool named : 1, reached : 1, met : 1; /* it is reached; it was, once */
     uint8_t rekeys, rekeyed; /* changes of its keys of late; the epoch of the last, mod 256 */
 };
 
@@ -38,6 +38,7 @@ struct settling {
     bool is_first; /* keys that we know of no others before, nor that there may have been */
 };
 #define UNTOLD_MAX 64
+#define NAMED_OF_LATE 256
 
 struct self {
     uint8_t bytes[DESCRIPTOR_MAX];
@@ -57,11 +58,12 @@ struct directory {
     struct core_random random;
     struct topology *topology;
     struct table ips, names;
-    struct record **records; /* [0, n_live) live, the rest kept: dense, for uniform choice */
+    struct record **records; /* [0, n_reached) those that links lead to, [n_reached, n_live) other
+                              * live ones, the rest kept: dense, for uniform choice */
     uint32_t *
         map; /* by prefix: position + 1, 0 = empty; linear probing, a power of two, at most 2/3 full */
     uint32_t n_map;
-    size_t n_records, n_live, n_relays, n_kept, capacity;
+    size_t n_records, n_live, n_reached, n_lost, n_relays, n_kept, capacity;
     struct record *buckets[DIRECTORY_BUCKETS];
     uint32_t digest[DIRECTORY_BUCKETS]; /* over everything live, and self */
     bool has_links;
@@ -75,8 +77,12 @@ struct directory {
     uint64_t convictions;          /* ever */
     size_t n_convicted;            /* live */
     struct topology_survey survey; /* as last looked; those spared go from its end */
-    bool has_looked;
+    bool has_looked, has_followed;
     struct mono room_looked, room_from; /* tokens are counted from there */
+    struct mono followed;
+    uint64_t generation;           /* of the topology, as last followed */
+    uint64_t named[NAMED_OF_LATE]; /* unknown neighbours of those reached: a ring */
+    size_t n_named;                /* ever */
 };
 
 /* directory.c. An entry's part in digests and counts is taken away before what it is of changes, and added after. */
@@ -108,8 +114,17 @@ void directory_found_two(struct directory *directory, struct record *record, con
 /* The proof is forgotten; what the node says of itself counts again. */
 void directory_absolve(struct directory *directory, struct record *record);
 
+/* It has another pace from now on: what it has used of the one before counts as much of the next. */
+void directory_repace(const struct directory *directory, struct record *record, size_t sharers,
+                      struct mono now);
+
 /* directory_room.c. A node without links gives way to this one. False: none just now. */
 bool directory_make_room(struct directory *directory, uint64_t prefix, struct mono now);
+/* Who is its neighbour by its newest word, and not known, is missed: until 256 others are. */
+void directory_note_named(struct directory *directory, const struct record *record,
+                          const struct descriptor *descriptor);
+/* As many nodes as share one pace with this one, so to say: see directory_version.c. */
+size_t directory_sharers(const struct directory *directory, const struct record *record);
 
 /* directory_index.c. The one with this prefix, or NULL. */
 struct record *directory_record(const struct directory *directory, uint64_t prefix);

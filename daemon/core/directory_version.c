@@ -9,7 +9,8 @@
  * up between them for a pace's interval: changed keys wait for so long more. Nor does a handshake take a node's last token, else it could
  * be had to hold us to what it handed over. That counts keys alone: what a node says of its links changes at others' will, and would keep
  * honest ones out of routes.
- * The pace of a node is its own: whoever publishes too much spends nobody else's. */
+ * The pace of a node is its own: whoever publishes too much spends nobody else's. And it goes by how many share it that links lead to,
+ * for identities are free: thousands that nobody is linked to would have everybody wait for minutes (directory_sharers()). */
 #include "daemon/core/directory_private.h"
 #include "daemon/core/wirebuf.h"
 
@@ -212,9 +213,9 @@ bool directory_is_rekeyed(const struct directory_entry *entry, const struct desc
     return false;
 }
 
-/* Between two versions of one node in the long run. */
-static int64_t interval_us(const struct directory *directory) {
-    int64_t interval = PACE_NODE_US * (int64_t)directory->n_live;
+/* Between two versions of a node in the long run. */
+static int64_t interval_us(size_t sharers) {
+    int64_t interval = PACE_NODE_US * (int64_t)sharers;
 
     return interval > PACE_MIN_US ? interval : PACE_MIN_US;
 }
@@ -249,7 +250,8 @@ static bool list_settling(struct directory *directory, const struct settling *se
 
 void directory_unsettle(struct directory *directory, struct record *record, bool is_first,
                         struct mono now, struct wall wall) {
-    int64_t time = settle_time(record, wall) + (is_first ? 0 : interval_us(directory));
+    int64_t time = settle_time(record, wall) +
+                   (is_first ? 0 : interval_us(directory_sharers(directory, record)));
 
     directory_unlist_settling(directory, record);
     record->entry.unsettled = true;
@@ -267,7 +269,8 @@ void directory_found_older(struct directory *directory, uint64_t prefix, struct 
         if (settling->prefix != prefix || !settling->is_first)
             continue;
         settling->is_first = false;
-        settling->due = mono_add(now, DIRECTORY_SETTLE_US + interval_us(directory));
+        settling->due =
+            mono_add(now, DIRECTORY_SETTLE_US + interval_us(directory_sharers(directory, record)));
     }
 }
 
@@ -337,12 +340,12 @@ static uint32_t ticks_of(struct mono t) {
     return (uint32_t)((uint64_t)t.us >> 16);
 }
 
-static uint32_t pace_interval(const struct directory *directory) {
-    return ticks_of((struct mono){interval_us(directory)});
+static uint32_t pace_interval(size_t sharers) {
+    return ticks_of((struct mono){interval_us(sharers)});
 }
 
-static uint32_t pace_burst(const struct directory *directory) {
-    size_t burst = 128 * PACE_BURST_SMALL / (directory->n_live + 1);
+static uint32_t pace_burst(size_t sharers) {
+    size_t burst = 128 * PACE_BURST_SMALL / (sharers + 1);
 
     if (burst > PACE_BURST_SMALL)
         return PACE_BURST_SMALL;
@@ -351,8 +354,9 @@ static uint32_t pace_burst(const struct directory *directory) {
 
 void directory_charge(const struct directory *directory, struct record *record, bool is_first,
                       struct mono now) {
-    uint32_t at = ticks_of(now), interval = pace_interval(directory),
-             empty = at + pace_burst(directory) * interval;
+    size_t sharers = directory_sharers(directory, record);
+    uint32_t at = ticks_of(now), interval = pace_interval(sharers),
+             empty = at + pace_burst(sharers) * interval;
 
     if (is_first || (int32_t)(record->pace - at) < 0)
         record->pace = at;
@@ -362,11 +366,22 @@ void directory_charge(const struct directory *directory, struct record *record, 
             empty; /* nobody is in debt: the next one may be asked for an interval later */
 }
 
+void directory_repace(const struct directory *directory, struct record *record, size_t sharers,
+                      struct mono now) {
+    uint32_t at = ticks_of(now);
+    int32_t used = (int32_t)(record->pace - at);
+    int64_t next = pace_interval(directory_sharers(directory, record));
+
+    if (used > 0)
+        record->pace = at + (uint32_t)(used * next / pace_interval(sharers));
+}
+
 /* How many ticks until there are so many tokens; none or less: there are. */
 static int64_t ticks_to(const struct directory *directory, const struct record *record,
                         unsigned tokens, struct mono now) {
+    size_t sharers = directory_sharers(directory, record);
     int64_t full = (int32_t)(record->pace - ticks_of(now)),
-            room = ((int64_t)pace_burst(directory) - tokens) * pace_interval(directory);
+            room = ((int64_t)pace_burst(sharers) - tokens) * pace_interval(sharers);
 
     return full - room;
 }

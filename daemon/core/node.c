@@ -527,6 +527,8 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
     follow_clock(node, event->mono, event->wall);
     node_clock_tick(node);
     directory_settle(node->directory, node->now);
+    if (directory_follow(node->directory, node->now))
+        pool_news(node->pool); /* its aim grows with them */
     if (!node->publisher.signed_once)
         node_sign(node); /* handshakes carry it from the first datagram on */
     take_event(node, event);

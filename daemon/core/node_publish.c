@@ -12,7 +12,8 @@
     US_PER_S /* while a network forms, a route is worth more than a datagram */
 #define INTERVAL_MIN_US (5 * US_PER_S)
 #define INTERVAL_NODE_US                                                                           \
-    (40 * US_PER_MS) /* a known node: so that all news together stay within a link's means */
+    (40 *                                                                                          \
+     US_PER_MS) /* a node of the network: so that all news together stay within a link's means */
 #define INTERVAL_MAX_US (10 * US_PER_MINUTE)
 /* A network forms, not only our part in it, while so many descriptors of the last seconds were signed just before they came. */
 #define FORMING 32
@@ -253,7 +254,7 @@ void node_mail_key_stored(struct node *node, int error) {
 /* ---- Publication ---- */
 
 static int64_t base_interval(const struct node *node) {
-    int64_t interval = INTERVAL_NODE_US * (int64_t)directory_count(node->directory);
+    int64_t interval = INTERVAL_NODE_US * (int64_t)directory_reached(node->directory);
     int64_t least = node->publisher.in_a_row < FREELY ? INTERVAL_FIRST_US : INTERVAL_MIN_US;
     return interval > least ? interval : least;
 }
@@ -296,7 +297,7 @@ static int64_t interval(const struct node *node) {
     const struct publisher *publisher = &node->publisher;
     int64_t base = base_interval(node);
 
-    if (directory_count(node->directory) >= GAINS_NODES && !publisher->lost_link &&
+    if (directory_reached(node->directory) >= GAINS_NODES && !publisher->lost_link &&
         !publisher->pressing && publisher->n_named >= pool_aim(node->pool))
         base *= GAINS_WAIT;
     return publisher->interval_us > base ? publisher->interval_us : base;

@@ -201,7 +201,7 @@ static const char *notice_of(struct node *node, uint8_t relays, bool strict,
     if (!directory_is_up(node->directory, entry))
         return "the destination is offline: the message waits for it";
     wish.target = entry->id;
-    if (relays != RELAYS_DEFAULT || directory_count(node->directory) >= SMALL_NETWORK ||
+    if (relays != RELAYS_DEFAULT || directory_reached(node->directory) >= SMALL_NETWORK ||
         path_sample(node->paths, &wish, node->now, hops, &n_hops, &choices) != PATH_OK ||
         n_hops > node->config.route_relays)
         return NULL;

@@ -1,4 +1,5 @@
-/* Threat: see pool.h. What a stranger can make us do here is dial an address three times an hour, in cells of one size. */
+/* Threat: see pool.h. What a stranger can make us do here is dial an address three times an hour, in cells of one size; and of the
+ * addresses of nodes that no links lead to one in 5 s. */
 #include "daemon/core/pool_private.h"
 #include "daemon/core/wirebuf.h"
 
@@ -36,7 +37,8 @@ struct pool *pool_new(const struct pool_config *config, const struct node_boot *
     pool->redraw = mono_add(now, REDRAW_US);
     pool->save = MONO_NEVER;
     pool->heal = mono_add(now, HEAL_US);
-    pool->lost = pool->introduced_from = pool->join = pool->more = (struct mono){INT64_MIN / 2};
+    pool->lost = pool->introduced_from = pool->join = pool->more = pool->others_from =
+        (struct mono){INT64_MIN / 2};
     return pool;
 }
 
@@ -56,7 +58,7 @@ void pool_add_bootstrap(struct pool *pool, const struct address *address, struct
 }
 
 unsigned pool_aim(const struct pool *pool) {
-    double n = (double)directory_count(pool->config.directory) + 1;
+    double n = (double)directory_reached(pool->config.directory) + 1;
     unsigned d = (unsigned)ceil(pow(16 * n, 1.0 / (pool->config.relays + 1)));
     unsigned most = pool->config.max > 2 ? pool->config.max - 2 : 1;
 
@@ -327,7 +329,7 @@ static void gather_spares(struct pool *pool) {
     }
     size_t neighbours = n, most = neighbours + pool->config.spare;
     for (unsigned i = 0; i < 4 * pool->config.spare && n < most && n < SPARES_MAX; i++) {
-        const struct directory_entry *entry = directory_random(pool->config.directory);
+        const struct directory_entry *entry = pool_draw(pool);
         if (!entry)
             break;
         struct spare spare = {directory_address(pool->config.directory, entry), entry->id, false};

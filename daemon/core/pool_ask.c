@@ -24,7 +24,7 @@ static size_t draw_referrals(const struct pool *pool, const struct address *aske
                              struct address referrals[LINK_REFERRALS_MAX]) {
     size_t n = 0;
     for (unsigned i = 0; i < 2 * LINK_REFERRALS_MAX && n < LINK_REFERRALS_MAX; i++) {
-        const struct directory_entry *entry = directory_random(pool->config.directory);
+        const struct directory_entry *entry = pool_draw(pool);
         if (!entry)
             break;
         struct address address = directory_address(pool->config.directory, entry);

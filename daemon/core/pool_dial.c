@@ -1,6 +1,7 @@
 /* Whom the pool dials, and when. Threat: whoever fills our links owns our view. So nodes are drawn uniformly from the directory,
  * what others tell us is only tried where that offers nobody, and every address that does not answer is soon left alone. Whom others
- * can make us dial is no witness of ours: what was drawn is remembered. */
+ * can make us dial is no witness of ours: what was drawn is remembered. Identities are free and claim any address, a stranger's too: those
+ * that no links lead to are dialled at a rate. */
 #include "daemon/core/pool_private.h"
 
 #define DIALS_AT_ONCE 8
@@ -17,6 +18,9 @@
 #define MORE_US (500 * US_PER_MS) /* on average, between dials beyond our own half of the links */
 #define DRAWS 16                  /* from the directory until one fits */
 #define IN_VAIN 4                 /* dials in a row without any answer: many are dead */
+/* Dials to nodes that no links lead to: so many at once, for a network that forms or that has fallen apart, then one in so long. */
+#define OTHERS_BURST 32
+#define OTHERS_US (5 * US_PER_S)
 
 static bool is_neighbour(const struct pool *pool, const struct node_id *id) {
     const struct link_view *link = links_find(pool->config.links, node_id_prefix(id));
@@ -55,14 +59,15 @@ static struct contact *contact_of(struct pool *pool, const struct directory_entr
     return contact && pool_may_dial(pool, contact, now) ? contact : NULL;
 }
 
-/* A node that is no neighbour, uniformly drawn. But where one dial after the other is in vain, most of the directory is dead: the
- * living have told of their losses, so of several drawn the one heard of last. */
-static struct contact *draw_from_directory(struct pool *pool, bool join, struct mono now) {
+/* A node that is no neighbour, uniformly drawn of those that links lead to, or of all others. But where one dial after the other is in
+ * vain, most of the directory is dead: the living have told of their losses, so of several drawn the one heard of last. */
+static struct contact *draw_from_directory(struct pool *pool, bool reached, bool join,
+                                           struct mono now) {
     struct address best = {.port = 0}; /* noting one may move the others */
     struct mono heard = {INT64_MIN};
 
     for (unsigned i = 0; i < DRAWS; i++) {
-        const struct directory_entry *entry = directory_random(pool->config.directory);
+        const struct directory_entry *entry = directory_random_of(pool->config.directory, reached);
         if (!entry || entry->received.us <= heard.us)
             continue;
         struct contact *contact = contact_of(pool, entry, join, now);
@@ -98,24 +103,41 @@ static struct contact *draw_from_book(struct pool *pool, enum contact_kind first
     return best;
 }
 
-/* Anchors first, and introductions while their share has room; then nodes drawn uniformly from the directory, so that links are
+/* Those whom the network does not vouch for, and their addresses tried before. Without any link there is no network to ask. */
+static struct contact *draw_other(struct pool *pool, bool join, struct mono now) {
+    struct mono quiet = mono_add(now, -OTHERS_BURST * OTHERS_US);
+
+    if (pool->others_from.us < quiet.us)
+        pool->others_from = quiet;
+    bool is_alone = pool_census(pool).up == 0;
+    if (!is_alone && !mono_is_due(mono_add(pool->others_from, OTHERS_US), now))
+        return NULL;
+    struct contact *contact = draw_from_directory(pool, false, join, now);
+    if (!contact)
+        contact = draw_from_book(pool, CONTACT_GOSSIPED, CONTACT_GOSSIPED, join, now);
+    if (contact && !is_alone)
+        pool->others_from = mono_add(pool->others_from, OTHERS_US);
+    return contact;
+}
+
+/* Anchors first, and introductions while their share has room; then nodes drawn uniformly from the network, so that links are
  * self-chosen; where it offers nobody, whom we were told of. */
 static struct contact *draw_contact(struct pool *pool, bool introduced, bool join,
                                     struct mono now) {
     enum contact_kind last = introduced ? CONTACT_INTRODUCED : CONTACT_ANCHOR;
-    struct contact *told = draw_from_book(pool, CONTACT_MANUAL, last, false, now);
-    struct contact *contact = !told && directory_count(pool->config.directory) > 0
-                                  ? draw_from_directory(pool, join, now)
-                                  : NULL;
-    if (contact) {
-        contact->drawn = true;
-        return contact;
+    struct contact *contact = draw_from_book(pool, CONTACT_MANUAL, last, false, now);
+    bool is_drawn = false;
+
+    if (!contact) {
+        contact = draw_from_directory(pool, true, join, now);
+        is_drawn = contact != NULL;
     }
-    contact = told;
     if (!contact)
-        contact = draw_from_book(pool, CONTACT_BOOTSTRAP, CONTACT_GOSSIPED, join, now);
+        contact = draw_from_book(pool, CONTACT_BOOTSTRAP, CONTACT_REFERRED, join, now);
+    if (!contact)
+        contact = draw_other(pool, join, now);
     if (contact)
-        contact->drawn = false;
+        contact->drawn = is_drawn;
     return contact;
 }
 
@@ -227,9 +249,11 @@ void pool_heal(struct pool *pool, struct mono now, struct wall wall) {
         return;
     size_t n = topology_unreached(directory_topology(pool->config.directory), pool->config.random,
                                   &prefix);
-    /* Fast only after losses of our own: descriptors of nodes that never were must not set us dialling. */
-    bool many = n * HEAL_SHARE > directory_count(pool->config.directory) &&
-                now.us - pool->lost.us < HEAL_LOST_US;
+    /* Fast only after losses of our own, and of nodes that were of the network: descriptors of those that never were must not set us
+     * dialling. */
+    size_t lost = directory_lost(pool->config.directory),
+           all = lost + directory_reached(pool->config.directory);
+    bool many = lost * HEAL_SHARE > all && now.us - pool->lost.us < HEAL_LOST_US;
     pool->heal = mono_add(now, many ? HEAL_FAST_US : HEAL_US);
     const struct directory_entry *entry =
         n > 0 && census.all < pool_aim(pool) + HEAL_PLACES && census.all < pool->config.max
@@ -254,7 +278,7 @@ void pool_redraw(struct pool *pool, struct mono now) {
         return;
     pool->redraw = mono_add(now, REDRAW_US);
     if (pool_census(pool).all < pool_aim(pool) ||
-        directory_count(pool->config.directory) <= pool_aim(pool))
+        directory_reached(pool->config.directory) <= pool_aim(pool))
         return; /* nobody to exchange it for */
     for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
         const struct link_view *link = links_at(pool->config.links, slot);

@@ -28,6 +28,7 @@ struct pool {
     struct mono more;            /* no dial beyond our own half of the links before */
     struct mono lost;            /* when a neighbour last fell silent */
     struct mono introduced_from; /* a token bucket, as a time */
+    struct mono others_from;     /* the same: dials to nodes that no links lead to */
     bool saving, dirty, leaving;
     struct spare spares[SPARES_MAX]; /* being stored */
     size_t n_spares;
@@ -47,6 +48,14 @@ bool pool_network_is_full(const struct pool *pool, const struct address *address
 bool pool_is_linked_to(const struct pool *pool, const struct address *address);
 /* Give up on a suspect that nothing protects: its place is wanted. False: there is none. */
 bool pool_close_suspect(struct pool *pool, struct mono now);
+
+/* For later, and for others to dial: a node of the network, where there is one yet. */
+static inline const struct directory_entry *pool_draw(const struct pool *pool) {
+    const struct directory *directory = pool->config.directory;
+
+    return directory_reached(directory) >= LINK_REFERRALS_MAX ? directory_random_of(directory, true)
+                                                              : directory_random(directory);
+}
 
 /* pool_ask.c */
 void pool_asked(struct pool *pool, const struct link_event *event, struct mono now);

@@ -77,6 +77,7 @@ static const struct plan check_plan[] = {
     {"proofs", 12, 2},
     {"wants", 12, 2},
     {"crowd", 24, 2},
+    {"filled", 12, 1},
     {"spoofed", 8, 3},
     {"scattered", 8, 1},
     {"padded", 8, 2},

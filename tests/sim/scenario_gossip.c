@@ -513,3 +513,98 @@ void scenario_crowd(struct sim *sim) {
     if (!all_known(sim, &residents) || !all_known(sim, &newcomers))
         sim_violation(sim, "honest nodes had to give way");
 }
+
+/* ---- A full directory ---- */
+
+#define FILLED_CROWD 3000 /* enough to make every node publish once in two minutes, if it counted */
+#define FILLED_WAVES 5
+#define FILLED_KILLED 2 /* in each wave; those of the wave before start again */
+#define FILLED_WAVE_US US_PER_MINUTE
+#define FILLED_SETTLED_US (15 * US_PER_S)
+#define FILLED_PUSHES 20
+#define FILLED_SEEN 0.98 /* of the links a minute after each wave */
+
+/* Which share of the links of all honest nodes stand in one's topology. */
+static double links_seen_by(const struct sim *sim, unsigned member, unsigned who) {
+    struct topology *topology = directory_topology(sim->hosts[who].node->directory);
+    uint64_t prefixes[TOPOLOGY_DEGREE_MAX + 2];
+    unsigned seen = 0, all = 0;
+
+    for (unsigned host = 0; host < sim->n_hosts; host++) {
+        const struct node *node = sim->hosts[host].node;
+        if (host == member || host == who || !node)
+            continue;
+        size_t n = node_neighbours(node, prefixes);
+        for (size_t i = 0; i < n; i++)
+            seen += topology_has_link(topology, node_id_prefix(node_id(node)), prefixes[i]);
+        all += (unsigned)n;
+    }
+    return all > 0 ? (double)seen / all : 1;
+}
+
+static double links_seen(const struct sim *sim, unsigned member) {
+    double sum = 0;
+    unsigned n = 0;
+
+    for (unsigned who = 0; who < sim->n_hosts; who++)
+        if (who != member && sim->hosts[who].node) {
+            sum += links_seen_by(sim, member, who);
+            n++;
+        }
+    return sum / n;
+}
+
+static unsigned live_honest_host(struct sim *sim) {
+    unsigned host;
+    do
+        host = honest_host(sim);
+    while (!sim->hosts[host].node);
+    return host;
+}
+
+static void fill_directories(struct sim *sim, unsigned member) {
+    for (unsigned k = 0; k < FILLED_CROWD; k += 10) {
+        adversary_gossip(sim, member, 10);
+        sim_run(sim, FLOOD_EACH_US);
+    }
+    adversary_keep(sim->hosts[member].adversary, 0);
+    sim_run(sim, 30 * US_PER_S); /* what the beginning has left of tokens is used up by the waves */
+}
+
+/* One member brings thousands of identities that no links lead to, and is quiet from then on. Honest nodes die and come back: the
+ * others must hear of their links as soon as without that crowd. */
+void scenario_filled(struct sim *sim) {
+    unsigned member = some_host(sim), next = 0, down[FILLED_KILLED];
+    double seen = 0;
+
+    sim->hosts[member].adversary = adversary_new(sim, HABIT_PUBLISHES);
+    adversary_crowd(sim->hosts[member].adversary, FILLED_CROWD);
+    start_all(sim, 0, sim->n_hosts);
+    must_form(sim);
+    fill_directories(sim, member);
+    for (unsigned wave = 0; wave < FILLED_WAVES; wave++) {
+        for (unsigned i = 0; i < FILLED_KILLED; i++) {
+            if (wave > 0)
+                sim_start(sim, down[i], &sim->hosts[0].address, 1);
+            do
+                next = next % (sim->n_hosts - 1) + 1;
+            while (next == member || !sim->hosts[next].node);
+            sim_crash(sim, down[i] = next);
+        }
+        sim_run(sim, FILLED_SETTLED_US);
+        double soon = links_seen(sim, member);
+        for (unsigned i = 0; i < FILLED_PUSHES; i++)
+            sim_push(sim, live_honest_host(sim), live_honest_host(sim), "churn", 5);
+        sim_run(sim, FILLED_WAVE_US - FILLED_SETTLED_US);
+        double late = links_seen(sim, member);
+        seen += late / FILLED_WAVES;
+        if (sim->verbose)
+            printf("# wave %u: %.0f%% of the links are seen after 15 s, %.0f%% after 60 s\n", wave,
+                   100 * soon, 100 * late);
+        if (!sim_all_delivered(sim, NULL))
+            sim_violation(sim, "messages of wave %u have not arrived", wave);
+    }
+    if (seen < FILLED_SEEN)
+        sim_violation(sim, "nodes see %.0f%% of each other's links a minute after changes",
+                      100 * seen);
+}

@@ -470,6 +470,8 @@ const struct scenario scenarios[] = {
     {"proofs", "a member that proves its identities to be false without end", scenario_proofs},
     {"wants", "a member that asks for descriptors without end", scenario_wants},
     {"crowd", "a member with more identities than a directory holds", scenario_crowd},
+    {"filled", "a member whose identities fill every directory, while others come and go",
+     scenario_filled},
     {"promises", "members that begin many long messages and finish none", scenario_promises},
     {"crossing", "pairs that dial each other at once", scenario_crossing},
     {"clocks", "a clock days or decades off while messages are queued, then set right",

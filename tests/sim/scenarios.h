@@ -38,6 +38,7 @@ void scenario_versions(struct sim *sim);
 void scenario_proofs(struct sim *sim);
 void scenario_wants(struct sim *sim);
 void scenario_crowd(struct sim *sim);
+void scenario_filled(struct sim *sim);
 void scenario_promises(struct sim *sim);  /* scenario_promises.c */
 extern const struct scenario scenarios[]; /* ends with a NULL name */
 

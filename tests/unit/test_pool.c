@@ -468,7 +468,10 @@ static void test_drawn_is_from_the_directory(void **state) {
     struct address peer = address_of(1);
     struct node_boot boot = {0};
     (void)state;
-    know(2);
+    struct node_id id = know(2);
+    uint64_t prefix = node_id_prefix(&id);
+    directory_set_links(f.directory, &prefix, 1); /* so it is reached */
+    directory_follow(f.directory, f.now);
     make_pool(&boot, &peer, 1);
     run(2 * US_PER_S);
     struct address drawn = address_of(2);
@@ -484,6 +487,79 @@ static void test_drawn_is_from_the_directory(void **state) {
     chosen->purpose = LINK_WANTED;
     chosen->dialled = false;
     assert_false(pool_has_drawn(f.pool, chosen));
+}
+
+/* ---- A crowd ---- */
+
+#define CROWD 90
+
+/* Nodes that nobody names, each at an address of its choice. */
+static void know_crowd(void) {
+    for (unsigned i = 0; i < CROWD; i++) {
+        uint8_t seed[32] = {9, (uint8_t)i}, secret[32] = {8, (uint8_t)i}, bytes[DESCRIPTOR_MAX];
+        struct identity *identity = identity_new(seed, secret, &test_random);
+        struct descriptor descriptor = {.sequence = (uint64_t)wall_ms(wall), .n_addresses = 1};
+        const struct directory_entry *entry;
+        enum drop drop;
+
+        descriptor.addresses[0] = address_of(1000 + i);
+        identity_advance(identity, wall);
+        int length = descriptor_sign(&descriptor, identity, wall, bytes);
+        assert_true(length > 0);
+        identity_free(identity);
+        assert_int_equal(
+            directory_offer(f.directory, bytes, (size_t)length, f.now, wall, &entry, &drop),
+            DIRECTORY_NEWS);
+    }
+}
+
+/* It neither makes us want more links nor dial whatever it claims: but for some, and one each 5 s. */
+static void test_a_crowd_is_hardly_dialled(void **state) {
+    struct link_event failed = {.kind = LINK_EVENT_DIAL_FAILED};
+    unsigned s;
+    (void)state;
+
+    know_crowd();
+    assert_int_equal(directory_count(f.directory), CROWD);
+    assert_int_equal(pool_aim(f.pool), AIM);
+    add_link(0, LINK_UP, true, LINK_WANTED);
+    f.pool->heal = MONO_NEVER;
+    for (s = 0; s < 120; s++) {
+        run(US_PER_S);
+        end_dials(failed);
+    }
+    assert_in_range(f.links.n_dialled, 32, 32 + s / 5);
+}
+
+/* Nor does it look like the other half of a network that has come apart. */
+static void test_a_crowd_is_not_lost(void **state) {
+    struct link_event down = {.kind = LINK_EVENT_DOWN, .close = LINK_CLOSED_SILENT};
+    (void)state;
+
+    know_crowd();
+    for (unsigned i = 0; i < AIM; i++)
+        add_link(i, LINK_UP, true, LINK_WANTED);
+    directory_set_links(f.directory, &f.links.views[1].prefix, 1);
+    down.link = f.links.views[0];
+    down.link.dialled = true;
+    down.link.address = (struct address){.port = 0}; /* it is not looked for itself */
+    tell(&down);
+    run(US_PER_MINUTE);
+    assert_in_range(f.links.n_dialled, 1, 2);
+}
+
+/* Whoever has no link at all has no network that could tell whom to ask. */
+static void test_who_is_alone_asks_everybody(void **state) {
+    struct link_event failed = {.kind = LINK_EVENT_DIAL_FAILED};
+    (void)state;
+
+    know_crowd();
+    f.pool->heal = MONO_NEVER;
+    for (unsigned s = 0; s < 20; s++) {
+        run(US_PER_S);
+        end_dials(failed);
+    }
+    assert_in_range(f.links.n_dialled, CROWD, 3 * CROWD);
 }
 
 int main(void) {
@@ -503,6 +579,9 @@ int main(void) {
         TEST(test_configured_peers_are_bounded),
         TEST(test_others_may_dial_too),
         TEST(test_drawn_is_from_the_directory),
+        TEST(test_a_crowd_is_hardly_dialled),
+        TEST(test_a_crowd_is_not_lost),
+        TEST(test_who_is_alone_asks_everybody),
     };
     if (sodium_init() < 0)
         return 1;

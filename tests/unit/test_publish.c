@@ -16,7 +16,8 @@
 #define STEP_US (100 * US_PER_MS)
 #define AIM 8
 #define RENEWALS 8 /* moves of the clock at once, after quiet */
-#define BURST 4    /* losses within a second each, after quiet */
+#define CROWD 500
+#define BURST 4 /* losses within a second each, after quiet */
 
 static struct fixture {
     struct node node;
@@ -338,8 +339,9 @@ static void count_line(void *context, enum trace_level level, const char *text) 
 }
 
 /* A node that claims an address comes to be known. */
-static void meet(uint8_t number, const char *claimed) {
-    uint8_t seed[32] = {9, number}, secret[32] = {8, number}, bytes[DESCRIPTOR_MAX];
+static void meet(unsigned number, const char *claimed) {
+    uint8_t seed[32] = {9, (uint8_t)number, (uint8_t)(number >> 8)},
+            secret[32] = {8, seed[1], seed[2]}, bytes[DESCRIPTOR_MAX];
     struct identity *identity = identity_new(seed, secret, &f.node.config.random);
     struct descriptor descriptor = {.sequence = (uint64_t)wall_ms(f.node.wall), .n_addresses = 1};
     const struct directory_entry *entry;
@@ -353,6 +355,22 @@ static void meet(uint8_t number, const char *claimed) {
                                      f.node.wall, &entry, &drop),
                      DIRECTORY_NEWS);
     node_news(&f.node, entry, 0);
+}
+
+/* Identities that no links lead to are no network: its means are what they were. */
+static void test_a_crowd_slows_nobody(void **state) {
+    (void)state;
+    directory_free(f.node.directory);
+    f.node.directory = directory_new(node_id(&f.node), CROWD, &f.node.config.random);
+    add_link(0, "192.0.2.8:4000");
+    for (unsigned i = 0; i < CROWD; i++)
+        meet(i, "192.0.2.1:4000");
+    settle();
+    for (unsigned k = 1; k <= BURST; k++) {
+        node_links_changed(&f.node, false);
+        pass(US_PER_S + STEP_US);
+        assert_int_equal(f.published, k);
+    }
 }
 
 static void test_rivals_are_told_once_a_minute(void **state) {
@@ -539,6 +557,7 @@ int main(void) {
         TEST(test_no_sequence_is_signed_twice),
         TEST(test_moves_of_the_clock_are_rationed),
         TEST(test_a_move_that_waits),
+        TEST(test_a_crowd_slows_nobody),
         TEST(test_rivals_are_told_once_a_minute),
         TEST(test_the_first_in_a_network_that_stands),
         TEST(test_the_first_in_a_network_that_forms),

@@ -568,8 +568,6 @@ static void test_pace_of_what_is_handed_over(void **state) {
     assert_in_range(due.us - f->now.us, PACE_MIN_US / 2, PACE_MIN_US);
 }
 
-/* ---- Room ---- */
-
 static void fill(struct fixture *f, size_t first, size_t n) {
     for (size_t i = first; i < first + n; i++)
         assert_int_equal(offer(f, &f->nodes[i]), DIRECTORY_NEWS);
@@ -582,6 +580,101 @@ static void make_residents(struct fixture *f, size_t n) {
     fill(f, 0, n);
     directory_set_links(f->directory, &f->nodes[0].prefix, 1);
 }
+
+/* A ring of residents of which we know one, and n of one member's that nobody names. */
+static void make_crowd(struct fixture *f, size_t residents, size_t n) {
+    struct author author;
+
+    directory_free(f->directory);
+    f->directory = directory_new(&f->self, residents + n, &f->random);
+    assert_non_null(f->directory);
+    make_residents(f, residents);
+    for (size_t i = 0; i < n; i++) {
+        author_init(&author, f);
+        assert_int_equal(offer(f, &author), DIRECTORY_NEWS);
+        identity_free(author.identity);
+    }
+    pass(f, US_PER_MINUTE);
+    directory_follow(f->directory, f->now);
+}
+
+static struct mono due_of(struct fixture *f, struct author *author) {
+    return directory_version_due(f->directory, entry_of(f, author), f->now);
+}
+
+/* A thousand identities cost a member nothing: the network's own have the pace of a network of eight. */
+static void test_a_crowd_slows_nobody(void **state) {
+    struct fixture *f = *state;
+    struct author *resident = &f->nodes[0], *other = &f->nodes[8];
+
+    make_crowd(f, 8, 999);
+    assert_int_equal(directory_count(f->directory), 8 + 999);
+    assert_int_equal(directory_reached(f->directory), 8);
+    assert_int_equal(take_all(f, resident), PACE_BURST_SMALL);
+    assert_in_range(due_of(f, resident).us - f->now.us, 1, PACE_MIN_US);
+    directory_pin(f->directory, &resident->id,
+                  &(struct address){.port = 1}); /* live, full or not */
+    for (size_t i = 0; i < ROOM_BURST && !entry_of(f, other); i++, pass(f, US_PER_S))
+        (void)offer(f, other);
+    /* The crowd has between its members what the eight leave. */
+    assert_int_equal(take_all(f, other), PACE_BURST_LARGE - 1);
+    assert_in_range(due_of(f, other).us - f->now.us, 999 * PACE_NODE_US, 1250 * PACE_NODE_US);
+}
+
+/* Who comes to be of the network has the tokens left that it had before. */
+static void test_who_comes_to_be_reached_has_its_pace(void **state) {
+    struct fixture *f = *state;
+    struct author *newcomer = &f->nodes[8];
+
+    make_crowd(f, 8, 999);
+    assert_int_equal(offer(f, newcomer), DIRECTORY_NEWS);
+    assert_int_equal(offer(f, newcomer), DIRECTORY_NEWS);
+    join(newcomer, &f->nodes[3]);
+    assert_int_equal(offer(f, newcomer), DIRECTORY_NEWS);
+    assert_int_equal(offer(f, &f->nodes[3]), DIRECTORY_NEWS);
+    pass(f, US_PER_S);
+    assert_true(directory_follow(f->directory, f->now));
+    assert_int_equal(directory_reached(f->directory), 9);
+    assert_int_equal(take_all(f, newcomer), PACE_BURST_SMALL - 3);
+    assert_in_range(due_of(f, newcomer).us - f->now.us, 1, PACE_MIN_US);
+}
+
+/* Which ones are of the network, as links, entries and places come and go. */
+static void test_whom_links_lead_to(void **state) {
+    struct fixture *f = *state;
+    size_t residents = 8, n = 0;
+
+    make_residents(f, residents);
+    fill(f, residents, MAX - residents);
+    assert_true(directory_follow(f->directory, f->now));
+    assert_false(directory_follow(f->directory, f->now)); /* nothing has changed */
+    for (unsigned i = 0; i < 500; i++) {
+        const struct directory_entry *in = directory_random_of(f->directory, true),
+                                     *out = directory_random_of(f->directory, false);
+        size_t of_in = 0, of_out = 0;
+        while (f->nodes[of_in].prefix != in->prefix)
+            of_in++;
+        while (f->nodes[of_out].prefix != out->prefix)
+            of_out++;
+        assert_true(of_in < residents && of_out >= residents && of_out < MAX);
+    }
+    f->nodes[0].descriptor.n_neighbours = 0; /* our only way */
+    assert_int_equal(offer(f, &f->nodes[0]), DIRECTORY_NEWS);
+    assert_int_equal(directory_reached(f->directory), residents); /* it has just been followed */
+    pass(f, US_PER_S);
+    assert_true(directory_follow(f->directory, f->now));
+    assert_int_equal(directory_reached(f->directory), 1);
+    assert_ptr_equal(directory_random_of(f->directory, true), entry_of(f, &f->nodes[0]));
+    assert_int_equal(directory_lost(f->directory), residents - 1);
+    f->wall.us += 12 * EPOCH_US;
+    n = directory_expire(f->directory, f->wall);
+    assert_int_equal(n, MAX);
+    assert_int_equal(directory_reached(f->directory) + directory_lost(f->directory), 0);
+    assert_null(directory_random_of(f->directory, true));
+    assert_null(directory_random_of(f->directory, false));
+}
+
+/* ---- Room ---- */
 
 static void test_those_without_links_give_way(void **state) {
     struct fixture *f = *state;
@@ -663,6 +756,62 @@ static void test_places_change_hands_at_a_rate(void **state) {
     assert_int_equal(directory_count(f->directory), MAX);
 }
 
+static void name_phantoms(struct fixture *f, struct author *author, unsigned n) {
+    for (; n > 0; n--)
+        random_fill(&f->random,
+                    &author->descriptor.neighbours[author->descriptor.n_neighbours++].prefix, 8);
+}
+
+/* More names than there are places, of nodes that never come. */
+static void test_phantoms_keep_nobody_out(void **state) {
+    struct fixture *f = *state;
+    size_t residents = 4, turns = NODES - MAX;
+    unsigned taken = 0;
+
+    for (size_t i = 0; i < residents; i++)
+        name_phantoms(f, &f->nodes[i], 10);
+    make_residents(f, residents);
+    fill(f, residents, MAX - residents);
+    pass(f, US_PER_MINUTE);
+    for (size_t i = 0; i < turns; i++, pass(f, US_PER_S))
+        taken += offer(f, &f->nodes[MAX + i]) == DIRECTORY_NEWS;
+    assert_int_equal(taken, turns);
+    /* But half as many. */
+    pass(f, US_PER_MINUTE);
+    for (size_t i = taken = 0; i < 10000; i++, pass(f, US_PER_MS)) {
+        struct author *author = &f->nodes[residents + i % (NODES - residents)];
+        if (!entry_of(f, author))
+            taken += offer(f, author) == DIRECTORY_NEWS;
+    }
+    assert_in_range(taken, 10 * ROOM_RATE / 2, ROOM_BURST + 10 * ROOM_RATE / 2);
+}
+
+/* Whom one of the network has just named comes in without a token, however many others are missed. */
+static void test_the_newly_named_come_in(void **state) {
+    struct fixture *f = *state;
+    struct author *newcomer = &f->nodes[MAX], *next, *resident = &f->nodes[2];
+    size_t residents = 4;
+
+    for (size_t i = 0; i < residents; i++)
+        name_phantoms(f, &f->nodes[i], 10);
+    make_residents(f, residents);
+    fill(f, residents, MAX - residents);
+    directory_follow(f->directory, f->now);
+    for (size_t i = 0; i < 5000 || directory_has_room(f->directory, 1, f->now); i++) {
+        next = &f->nodes[MAX + 1 + i % (NODES - MAX - 1)]; /* until no token is left */
+        if (!entry_of(f, next))
+            (void)offer(f, next);
+        if (i < 5000)
+            pass(f, US_PER_MS);
+    }
+    assert_null(entry_of(f, newcomer));
+    assert_int_equal(offer(f, newcomer), DIRECTORY_BAD);
+    resident->descriptor.n_neighbours = 2;
+    join(newcomer, resident);
+    assert_int_equal(offer(f, resident), DIRECTORY_NEWS);
+    assert_int_equal(offer(f, newcomer), DIRECTORY_NEWS);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -684,10 +833,15 @@ int main(void) {
         TEST(test_restored_ones_are_settled),
         TEST(test_pace_of_a_node),
         TEST(test_pace_of_what_is_handed_over),
+        TEST(test_a_crowd_slows_nobody),
+        TEST(test_who_comes_to_be_reached_has_its_pace),
+        TEST(test_whom_links_lead_to),
         TEST(test_those_without_links_give_way),
         TEST(test_a_crowd_of_its_own_gives_way),
         TEST(test_who_does_not_give_way),
         TEST(test_places_change_hands_at_a_rate),
+        TEST(test_phantoms_keep_nobody_out),
+        TEST(test_the_newly_named_come_in),
     };
     if (sodium_init() < 0)
         return 1;
