@@ -6,7 +6,7 @@
  * many against itself as it likes, and each would go through the whole network. Versions in a row do not, so nobody is sent through keys that we have not
  * held for some seconds, while the ones before would tell us from others: what is new everywhere by then says nothing of where it
  * came first. News goes no faster than the pace of its node lets it, and whoever has spent that at some nodes and not at others holds it
- * up between them for a pace's interval: changed keys wait for so long more. Nor does a handshake take a node's last token, else it could
+ * up between them for a pace's interval, hop by hop: changed keys wait for some of those more. Nor does a handshake take a node's last token, else it could
  * be had to hold us to what it handed over. That counts keys alone: what a node says of its links changes at others' will, and would keep
  * honest ones out of routes.
  * The pace of a node is its own: whoever publishes too much spends nobody else's. And it goes by how many share it that links lead to,
@@ -220,6 +220,11 @@ static int64_t interval_us(size_t sharers) {
     return interval > PACE_MIN_US ? interval : PACE_MIN_US;
 }
 
+/* How long news of a node of the network may take to be everywhere, where its pace is spent and its tokens are taken as they come. */
+static int64_t news_time(const struct directory *directory) {
+    return NEWS_HOPS * interval_us(directory_reached(directory));
+}
+
 static int64_t settle_time(struct record *record, struct wall wall) {
     uint8_t epoch = (uint8_t)wall_epoch(wall);
     unsigned doublings;
@@ -250,8 +255,7 @@ static bool list_settling(struct directory *directory, const struct settling *se
 
 void directory_unsettle(struct directory *directory, struct record *record, bool is_first,
                         struct mono now, struct wall wall) {
-    int64_t time = settle_time(record, wall) +
-                   (is_first ? 0 : interval_us(directory_sharers(directory, record)));
+    int64_t time = settle_time(record, wall) + (is_first ? 0 : news_time(directory));
 
     directory_unlist_settling(directory, record);
     record->entry.unsettled = true;
@@ -269,8 +273,7 @@ void directory_found_older(struct directory *directory, uint64_t prefix, struct 
         if (settling->prefix != prefix || !settling->is_first)
             continue;
         settling->is_first = false;
-        settling->due =
-            mono_add(now, DIRECTORY_SETTLE_US + interval_us(directory_sharers(directory, record)));
+        settling->due = mono_add(now, DIRECTORY_SETTLE_US + news_time(directory));
     }
 }
 

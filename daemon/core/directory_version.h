@@ -8,12 +8,14 @@
 
 /* A node is routed through once we have held its keys unchanged for so long: by then everybody has the same ones, or whoever gave
  * each of us others is found out. Twice as long for each time that they were changed again within two epochs, beyond the first; and
- * longer by the interval of its pace, unless they are the first that we know of it and nobody showed us an older version. */
+ * longer by some intervals of a node's pace, unless they are the first that we know of it and nobody showed us an older version. */
 #define DIRECTORY_SETTLE_US (3 * US_PER_S)
 #define DIRECTORY_SETTLE_DOUBLINGS 7
+#define NEWS_HOPS                                                                                  \
+    3 /* intervals: a network of neighbours drawn at random is some three links wide */
 /* The pace of honest nodes, as their receivers enforce it: a version of one node each so often, or so long for each known node,
  * and so many at once in small networks and in large ones. */
-#define PACE_MIN_US (4 * US_PER_S)
+#define PACE_MIN_US US_PER_S
 #define PACE_NODE_US (32 * US_PER_MS)
 #define PACE_BURST_SMALL 12
 #define PACE_BURST_LARGE 4

@@ -30,8 +30,9 @@
 /* A recipient that has just restarted has few links published: so long a full path is waited for. A
  * shorter one would show more of who talks to whom than the user asked for. */
 #define SHORT_WAIT_US (DIRECTORY_SETTLE_US + US_PER_S)
-#define SETTLING_WAIT_US (SHORT_WAIT_US + PACE_MIN_US) /* while changed keys may have to settle */
-#define SHARED_DRAWS 8                                 /* where relays must be shared */
+#define SETTLING_WAIT_US                                                                           \
+    (SHORT_WAIT_US + NEWS_HOPS * PACE_MIN_US) /* while changed keys may have to settle */
+#define SHARED_DRAWS 8                        /* where relays must be shared */
 #define SILENT_DRAWS 32
 
 struct paths *paths_new(const struct path_config *config, struct directory *directory,

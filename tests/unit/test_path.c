@@ -417,7 +417,7 @@ static void keys_that_settle_are_waited_for(void **state) {
     world->directory.n_relays = 1;
     world->directory.settling = true;
     expect_refusal(world, &wish, PATH_NONE);
-    world->now = mono_add(world->now, 8 * US_PER_S - 1);
+    world->now = mono_add(world->now, 7 * US_PER_S - 1);
     expect_refusal(world, &wish, PATH_NONE);
     world->now = mono_add(world->now, 1);
     expect_length(world, &wish, 1, true); /* not for ever: somebody may always be new */
