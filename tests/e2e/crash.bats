@@ -130,7 +130,7 @@ spawn_again() { # N
 }
 
 @test "a full disk: what was accepted before arrives, and it goes on once there is room" {
-    if ! mkdir -p "$DIR/2" || ! mount -t tmpfs -o size=700k tmpfs "$DIR/2" 2>/dev/null; then
+    if ! mkdir -p "$DIR/2" || ! mount -t tmpfs -o size=800k tmpfs "$DIR/2" 2>/dev/null; then
         skip 'no right to mount a small file system'
     fi
     chmod 700 "$DIR/2"

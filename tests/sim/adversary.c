@@ -57,7 +57,7 @@ struct adversary {
     struct wall bent; /* 0: it tells the right time */
     struct album *album;
     bool has_framed;
-    uint8_t proof[PROOF_LEN]; /* if it has */
+    uint8_t proof[PROOF_LEN];         /* if it has */
     struct kept_layer layers[LAYERS]; /* by way of neighbours */
 };
 

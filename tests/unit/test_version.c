@@ -445,7 +445,7 @@ static void test_keys_change_in_a_large_network(void **state) {
         a->descriptor.sequence = (uint64_t)wall_ms(f->wall);
         assert_int_equal(offer(f, a), DIRECTORY_NEWS);
         assert_int_equal(directory_settle_due(f->directory).us - f->now.us,
-                         DIRECTORY_SETTLE_US +
+                         (DIRECTORY_SETTLE_US << round) +
                              NEWS_HOPS *
                                  (round == 0 ? PACE_MIN_US : (int64_t)reached * PACE_NODE_US));
         ours[0] = others[0].prefix;
