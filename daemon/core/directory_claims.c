@@ -212,7 +212,7 @@ static size_t list_witnesses(const struct directory *directory, const struct dir
     return n;
 }
 
-static bool is_met_in_public(const struct directory_entry *witness, struct networks *networks) {
+static bool add_if_met(const struct directory_entry *witness, struct networks *networks) {
     return witness->acquaintance && witness->acquaintance->handshaken &&
            add_network(networks, &witness->acquaintance->handshake_address);
 }
@@ -230,7 +230,7 @@ size_t directory_witnesses(const struct directory *directory, const struct addre
             continue;
         size_t n = list_witnesses(directory, crowd.v[i], asked, witnesses);
         for (size_t j = 0; j < n; j++)
-            is_met_in_public(witnesses[j], &networks);
+            add_if_met(witnesses[j], &networks);
         for (size_t j = 0; j < n && networks.n < ASKED_PER_CLAIM; j++) {
             struct address place = directory_address(directory, witnesses[j]);
             if (add_network(&networks, &place))
@@ -252,7 +252,7 @@ static bool is_vouched(const struct directory *directory, const struct directory
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j < n_drawn; j++)
             n_ours += witnesses[i]->prefix == drawn[j];
-        is_met_in_public(witnesses[i], &networks);
+        add_if_met(witnesses[i], &networks);
     }
     return n_ours >= WITNESSES_DRAWN || networks.n >= WITNESSES_MET;
 }

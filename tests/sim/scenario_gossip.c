@@ -31,6 +31,16 @@ static unsigned some_host(struct sim *sim) {
     return 1 + (unsigned)sim_below(sim, sim->n_hosts - 1);
 }
 
+/* A whole network, one of it with this habit. Returns which. */
+static unsigned form_around(struct sim *sim, unsigned habit) {
+    unsigned member = some_host(sim);
+
+    sim->hosts[member].adversary = adversary_new(sim, habit);
+    start_all(sim, 0, sim->n_hosts);
+    must_form(sim);
+    return member;
+}
+
 /* ---- Versions ---- */
 
 #define TAGGED_US (60 * US_PER_S)
@@ -147,11 +157,8 @@ static void push_some(struct sim *sim, unsigned n) {
 
 /* A relay that gives each neighbour another key would learn from one packet in which region its sender is. */
 void scenario_equivocation(struct sim *sim) {
-    unsigned relay = some_host(sim);
+    unsigned relay = form_around(sim, HABIT_EQUIVOCATES);
 
-    sim->hosts[relay].adversary = adversary_new(sim, HABIT_EQUIVOCATES);
-    start_all(sim, 0, sim->n_hosts);
-    must_form(sim);
     must_not_tag(sim, relay, 0, NULL);
     must_be_convicted(sim, relay);
     push_some(sim, 20);
@@ -160,11 +167,8 @@ void scenario_equivocation(struct sim *sim) {
 /* One that has a new key every few seconds, of which one neighbour hears first: nothing is proven, and nothing is sent through it while
  * some have the one key and some the other. */
 void scenario_succession(struct sim *sim) {
-    unsigned relay = some_host(sim);
+    unsigned relay = form_around(sim, HABIT_REKEYS);
 
-    sim->hosts[relay].adversary = adversary_new(sim, HABIT_REKEYS);
-    start_all(sim, 0, sim->n_hosts);
-    must_form(sim);
     sim_run(sim, 10 * US_PER_S);
     must_not_tag(sim, relay, REKEY_US, change_keys);
     adversary_keep(sim->hosts[relay].adversary, 0);
@@ -184,11 +188,8 @@ static void dial_all(struct sim *sim, unsigned relay) {
 /* One that hands its versions over in handshakes: first so many that nobody would ask others for a while, then a key for each, again and
  * again. */
 void scenario_handed(struct sim *sim) {
-    unsigned relay = some_host(sim);
+    unsigned relay = form_around(sim, HABIT_HANDS);
 
-    sim->hosts[relay].adversary = adversary_new(sim, HABIT_HANDS);
-    start_all(sim, 0, sim->n_hosts);
-    must_form(sim);
     sim_run(sim, 30 * US_PER_S);
     adversary_hand(sim->hosts[relay].adversary, HANDS_LATER);
     for (unsigned i = 0; i < HANDED; i++) {
@@ -205,11 +206,8 @@ void scenario_handed(struct sim *sim) {
 /* By gossip alone: what its pace lets through is spent on versions that change nothing, the last of it on one for each neighbour, which
  * goes no further than to where another has been. */
 void scenario_leaps(struct sim *sim) {
-    unsigned relay = some_host(sim);
+    unsigned relay = form_around(sim, HABIT_HANDS);
 
-    sim->hosts[relay].adversary = adversary_new(sim, HABIT_HANDS);
-    start_all(sim, 0, sim->n_hosts);
-    must_form(sim);
     sim_run(sim, 2 * US_PER_MINUTE);
     adversary_hand(sim->hosts[relay].adversary, HANDS_LATER);
     for (unsigned i = 0; i < PACE_BURST_SMALL + 1; i++) {

@@ -2,26 +2,15 @@
 /* The outbox alone: what it answers when, what it sends when nobody answers, what it believes. Node
  * 0 is ours, node 1 the recipient; the test is the store and the recipient. */
 #include "tests/unit/fake_delivery.h"
+#include "tests/unit/outbox_rig.h"
 
 #define QUANTUM 32 /* packets that a recipient sends before another one's turn */
 
-static struct outbox *outbox;
-static struct effects effects;
-static struct budget budget;
 static uint8_t body[1 << 20];
 
 static void start(const struct node_boot *boot, size_t messages_max) {
-    struct outbox_config config = {.identity = &fake_identities[0],
-                                   .effects = &effects,
-                                   .budget = &budget,
-                                   .random = fake_random,
-                                   .message_max = sizeof body,
-                                   .expire_us = US_PER_HOUR,
-                                   .retention_us = US_PER_HOUR,
-                                   .messages_max = messages_max};
-    budget = (struct budget){.max = 64 << 20};
-    outbox = outbox_new(&config, boot, now, wall_now());
-    assert_non_null(outbox);
+    outbox_start(boot,
+                 &(struct outbox_wish){.message_max = sizeof body, .messages_max = messages_max});
 }
 static int setup(void **state) {
     (void)state;
@@ -38,11 +27,7 @@ static int setup(void **state) {
 }
 static int teardown(void **state) {
     (void)state;
-    outbox_free(outbox);
-    fake_effects_deinit(&effects);
-    fake_wire_n = 0;
-    assert_int_equal(budget.used, 0);
-    assert_int_equal(fake_paths_live, 0);
+    outbox_stop();
     return 0;
 }
 

@@ -4,33 +4,15 @@
 #include "daemon/core/outbox_private.h"
 
 #include "tests/unit/fake_delivery.h"
+#include "tests/unit/outbox_rig.h"
 
 #define QUOTA (UINT64_C(1) << 30)
 #define LARGE MAIL_BLOB_MAX
 
-static struct outbox *outbox;
-static struct effects effects;
-static struct budget budget;
 static uint8_t body[1 << 17];
 
 static void start(const struct node_boot *boot, size_t memory) {
-    struct outbox_config config = {.identity = &fake_identities[0],
-                                   .effects = &effects,
-                                   .budget = &budget,
-                                   .random = fake_random,
-                                   .message_max = sizeof body,
-                                   .expire_us = US_PER_HOUR,
-                                   .retention_us = US_PER_HOUR};
-    budget = (struct budget){.max = memory};
-    outbox = outbox_new(&config, boot, now, wall_now());
-    assert_non_null(outbox);
-}
-static void stop(void) {
-    outbox_free(outbox);
-    fake_effects_deinit(&effects);
-    fake_wire_n = 0;
-    assert_int_equal(budget.used, 0);
-    assert_int_equal(fake_paths_live, 0);
+    outbox_start(boot, &(struct outbox_wish){.message_max = sizeof body, .memory = memory});
 }
 static int setup(void **state) {
     (void)state;
@@ -40,12 +22,12 @@ static int setup(void **state) {
     fake_fill(NULL, body, sizeof body);
     fake_path_outcome = PATH_OK;
     fake_link_error = 0;
-    start(&boot, 64 << 20);
+    start(&boot, 0);
     return 0;
 }
 static int teardown(void **state) {
     (void)state;
-    stop();
+    outbox_stop();
     return 0;
 }
 
@@ -253,7 +235,7 @@ static uint32_t fill_up(void) {
 
 static void test_memory_is_charged_and_bounded(void **state) {
     (void)state;
-    stop();
+    outbox_stop();
     start(&(struct node_boot){0}, MEMORY);
     uint32_t n = fill_up();
     assert_true(n >= 500);
@@ -277,7 +259,7 @@ static void test_no_memory_beside_what_others_hold(void **state) {
 static void test_what_was_there_at_the_start_is_kept_beyond_it(void **state) {
     (void)state;
     static struct out_record records[2000];
-    stop();
+    outbox_stop();
     for (uint32_t i = 0; i < 2000; i++) {
         records[i] = (struct out_record){.recipient = stranger(i),
                                          .expires = {wall_now().us + US_PER_HOUR},

@@ -2,25 +2,15 @@
 /* What was owed when the outbox stopped and is read while it runs already. Node 0 is ours, node 1 the
  * recipient; the test is the store. */
 #include "tests/unit/fake_delivery.h"
+#include "tests/unit/outbox_rig.h"
 
 #define OWED 5
 
-static struct outbox *outbox;
-static struct effects effects;
-static struct budget budget;
 static const uint8_t body[8] = "a body";
 static struct out_record owed[OWED];
 
 /* The first one comes with the start, the others are in rows 2 to 5. */
 static int setup(void **state) {
-    struct outbox_config config = {.identity = &fake_identities[0],
-                                   .effects = &effects,
-                                   .budget = &budget,
-                                   .random = fake_random,
-                                   .message_max = 1000,
-                                   .expire_us = US_PER_HOUR,
-                                   .retention_us = US_PER_HOUR,
-                                   .messages_max = OWED + 1};
     struct boot_conversation conversation = {.sequence = OWED};
     struct node_boot boot = {.pending = owed,
                              .n_pending = 1,
@@ -33,7 +23,6 @@ static int setup(void **state) {
     fake_identities_init();
     fake_path_outcome = PATH_OK;
     fake_sent = 0;
-    budget = (struct budget){.max = 1 << 20};
     conversation.recipient = fake_identities[1].id;
     for (unsigned i = 0; i < OWED; i++) {
         owed[i] = (struct out_record){.recipient = fake_identities[1].id,
@@ -45,16 +34,13 @@ static int setup(void **state) {
                                       .expires.us = wall_now().us + US_PER_HOUR};
         owed[i].id.bytes[0] = (uint8_t)(i + 1);
     }
-    outbox = outbox_new(&config, &boot, now, wall_now());
-    assert_non_null(outbox);
+    outbox_start(&boot, &(struct outbox_wish){
+                            .memory = 1 << 20, .message_max = 1000, .messages_max = OWED + 1});
     return 0;
 }
 static int teardown(void **state) {
     (void)state;
-    outbox_free(outbox);
-    fake_effects_deinit(&effects);
-    fake_wire_n = 0;
-    assert_int_equal(budget.used, 0);
+    outbox_stop();
     return 0;
 }
 

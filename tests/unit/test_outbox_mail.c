@@ -4,33 +4,16 @@
 #include "daemon/core/outbox_types.h"
 
 #include "tests/unit/fake_delivery.h"
+#include "tests/unit/outbox_rig.h"
 
 #define QUOTA (UINT64_C(8) << 16)
 #define SHARE (QUOTA / 8)
 
-static struct outbox *outbox;
-static struct effects effects;
-static struct budget budget;
 static uint8_t body[1 << 17];
 
 static void start(const struct node_boot *boot) {
-    struct outbox_config config = {.identity = &fake_identities[0],
-                                   .effects = &effects,
-                                   .budget = &budget,
-                                   .random = fake_random,
-                                   .message_max = sizeof body,
-                                   .expire_us = 24 * US_PER_HOUR,
-                                   .retention_us = US_PER_HOUR};
-    budget = (struct budget){.max = 64 << 20};
-    outbox = outbox_new(&config, boot, now, wall_now());
-    assert_non_null(outbox);
-}
-static void stop(void) {
-    outbox_free(outbox);
-    fake_effects_deinit(&effects);
-    fake_wire_n = 0;
-    assert_int_equal(budget.used, 0);
-    assert_int_equal(fake_paths_live, 0);
+    outbox_start(boot,
+                 &(struct outbox_wish){.message_max = sizeof body, .expire_us = 24 * US_PER_HOUR});
 }
 static int setup(void **state) {
     (void)state;
@@ -52,7 +35,7 @@ static int setup(void **state) {
 }
 static int teardown(void **state) {
     (void)state;
-    stop();
+    outbox_stop();
     return 0;
 }
 
@@ -419,7 +402,7 @@ static void test_what_expires_is_forgotten_and_makes_room(void **state) {
 
 static void test_counts_what_was_there_at_start(void **state) {
     (void)state;
-    stop();
+    outbox_stop();
     uint64_t bytes;
     struct out_record record = {.id = {{1}},
                                 .recipient = fake_identities[1].id,

@@ -3,41 +3,27 @@
  * order, once. Node 0 is ours, node 1 the one that is gone, node 2 who is there now; the test is the
  * store. */
 #include "tests/unit/fake_delivery.h"
+#include "tests/unit/outbox_rig.h"
 
 #define OLD 1
 #define NEW 2
 #define CLIENT 70
 
-static struct outbox *outbox;
-static struct effects effects;
-static struct budget budget;
 static uint8_t body[200000];
 
 static int setup(void **state) {
     static const struct node_boot boot;
-    struct outbox_config config = {.identity = &fake_identities[0],
-                                   .effects = &effects,
-                                   .budget = &budget,
-                                   .random = fake_random,
-                                   .message_max = sizeof body,
-                                   .expire_us = US_PER_HOUR,
-                                   .retention_us = US_PER_HOUR};
     (void)state;
     fake_identities_init();
     fake_path_outcome = PATH_NONE; /* the old one is away */
     fake_link_error = 0;
     fake_sent = 0;
-    budget = (struct budget){.max = 64 << 20};
-    outbox = outbox_new(&config, &boot, now, wall_now());
-    return outbox ? 0 : -1;
+    outbox_start(&boot, &(struct outbox_wish){.message_max = sizeof body});
+    return 0;
 }
 static int teardown(void **state) {
     (void)state;
-    outbox_free(outbox);
-    fake_effects_deinit(&effects);
-    fake_wire_n = 0;
-    assert_int_equal(budget.used, 0);
-    assert_int_equal(fake_paths_live, 0);
+    outbox_stop();
     return 0;
 }
 
