@@ -1,7 +1,7 @@
 /* link: libp2pd-core.a shared/address */
 /* What a large network costs one node's core: the directory with so many descriptors, and routes drawn through the graph that they form
  * (each node linked to fourteen, as daemons of such networks are). Argument: how many. Lines of JSON, as run.sh takes them; CPU time, of the median round. */
-#include "daemon/core/directory.h"
+#include "daemon/core/directory/directory.h"
 #include "tests/bench/figure.h"
 
 #include <malloc.h>

@@ -1,12 +1,12 @@
-/* link: libp2pd-core.a daemon/io/udp daemon/io/udp_send daemon/io/udp_linux shared/address */
+/* link: libp2pd-core.a daemon/io/net/udp daemon/io/net/udp_send daemon/io/net/udp_linux shared/address */
 /* Load for one real daemon: two neighbours of it, one that sends onion packets to be relayed to the other, which counts what comes.
  *   bench_load [-f] [-r ROUNDS] [-n PACKETS] [-w WINDOW] ADDRESS PID
  * Packets are built before a round begins and, with the system's help, handed over some fifty at a time, so that the sender costs less
  * than the relay; at most WINDOW are on their way. -f: a fresh eph each; else 64 paths. PID is the daemon's: what it uses is read from
  * its schedstat. Prints a JSON object: medians over the rounds. */
 #define _GNU_SOURCE
-#include "daemon/core/link.h"
-#include "daemon/io/udp.h"
+#include "daemon/core/link/link.h"
+#include "daemon/io/net/udp.h"
 #include "tests/bench/figure.h"
 
 #include <dirent.h>

@@ -1,12 +1,12 @@
-/* link: libp2pd-core.a daemon/io/workers daemon/io/udp daemon/io/udp_send daemon/io/udp_linux shared/address */
+/* link: libp2pd-core.a daemon/io/system/workers daemon/io/net/udp daemon/io/net/udp_send daemon/io/net/udp_linux shared/address */
 /* One relay's whole work, over real sockets on loopback: receive, open the cell, peel the onion, look it up, seal the next cell, send.
  * Beside it, in the same run: a bare forwarder (recvmmsg, sendmmsg; with GSO and GRO and without) and the bare libsodium calls that a
  * packet needs. */
 #define _GNU_SOURCE
-#include "daemon/core/link.h"
-#include "daemon/core/node.h"
-#include "daemon/io/udp.h"
-#include "daemon/io/workers.h"
+#include "daemon/core/link/link.h"
+#include "daemon/core/node/node.h"
+#include "daemon/io/net/udp.h"
+#include "daemon/io/system/workers.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

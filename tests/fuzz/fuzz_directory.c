@@ -3,7 +3,7 @@
  * it then says of its nodes holds together; proofs against them too. The input is a run of (what 1, who 1, length 2, bytes). */
 #include "tests/fuzz/rig.h"
 
-#include "daemon/core/directory_version.h"
+#include "daemon/core/directory/directory_version.h"
 
 #define STEPS_MAX 32
 #define AUTHORS 6

@@ -4,8 +4,8 @@
  * a run of (what 1, who 1, length 2, bytes); each begins with the two linked, and none knows of the one before. */
 #include "tests/fuzz/rig.h"
 
-#include "daemon/core/node.h"
-#include "daemon/core/parcel.h"
+#include "daemon/core/node/node.h"
+#include "daemon/core/wire/parcel.h"
 #include "tests/fuzz/replay.h"
 #include "tests/sim/model_store.h"
 

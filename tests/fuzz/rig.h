@@ -3,7 +3,7 @@
 #ifndef P2PD_FUZZ_RIG_H
 #define P2PD_FUZZ_RIG_H
 
-#include "daemon/core/link_private.h"
+#include "daemon/core/link/link_private.h"
 
 #include <stdlib.h>
 

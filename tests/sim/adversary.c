@@ -1,8 +1,8 @@
 #include "tests/sim/adversary.h"
 
-#include "daemon/core/inbox_private.h"
-#include "daemon/core/link_private.h"
-#include "daemon/core/node_private.h"
+#include "daemon/core/deliver/inbox_private.h"
+#include "daemon/core/link/link_private.h"
+#include "daemon/core/node/node_private.h"
 #include "tests/sim/adversary_gossip.h"
 #include "tests/sim/watch.h"
 

@@ -1,7 +1,7 @@
 #include "tests/sim/adversary_gossip.h"
 
-#include "daemon/core/node_private.h"
-#include "daemon/core/wirebuf.h"
+#include "daemon/core/node/node_private.h"
+#include "daemon/core/base/wirebuf.h"
 
 #include <sodium.h>
 #include <stdlib.h>

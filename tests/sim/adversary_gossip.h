@@ -2,8 +2,8 @@
 #ifndef P2PD_SIM_ADVERSARY_GOSSIP_H
 #define P2PD_SIM_ADVERSARY_GOSSIP_H
 
-#include "daemon/core/directory_proof.h"
-#include "daemon/core/node.h"
+#include "daemon/core/directory/directory_proof.h"
+#include "daemon/core/node/node.h"
 #include "tests/sim/sim.h"
 
 struct crowd; /* identities of one member */

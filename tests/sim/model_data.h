@@ -3,7 +3,7 @@
 #ifndef P2PD_MODEL_DATA_H
 #define P2PD_MODEL_DATA_H
 
-#include "daemon/core/node.h"
+#include "daemon/core/node/node.h"
 
 enum in_state { IN_WAITING, IN_TAKEN, IN_GONE };
 

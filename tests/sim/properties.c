@@ -1,13 +1,13 @@
 #define _GNU_SOURCE /* memmem */
 #include "tests/sim/properties.h"
 
-#include "daemon/core/gossip_private.h"
-#include "daemon/core/inbox_private.h"
-#include "daemon/core/link_private.h"
-#include "daemon/core/mailbox_private.h"
-#include "daemon/core/node_private.h"
-#include "daemon/core/outbox_private.h"
-#include "daemon/core/pool_private.h"
+#include "daemon/core/overlay/gossip_private.h"
+#include "daemon/core/deliver/inbox_private.h"
+#include "daemon/core/link/link_private.h"
+#include "daemon/core/deliver/mailbox_private.h"
+#include "daemon/core/node/node_private.h"
+#include "daemon/core/deliver/outbox_private.h"
+#include "daemon/core/overlay/pool_private.h"
 
 #include <stdarg.h>
 #include <stdio.h>

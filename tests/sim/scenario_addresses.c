@@ -1,5 +1,5 @@
 /* Messages to addresses: whoever types one means the machine that is there, whatever others say. */
-#include "daemon/core/node_private.h"
+#include "daemon/core/node/node_private.h"
 #include "tests/sim/adversary.h"
 #include "tests/sim/nat.h"
 #include "tests/sim/scenarios.h"

@@ -3,8 +3,8 @@
 #include "tests/sim/properties.h"
 #include "tests/sim/scenarios.h"
 
-#include "daemon/core/node_private.h"
-#include "daemon/core/outbox_private.h"
+#include "daemon/core/node/node_private.h"
+#include "daemon/core/deliver/outbox_private.h"
 
 #include <stdio.h>
 

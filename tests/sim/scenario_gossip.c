@@ -2,8 +2,8 @@
  * without end, brings identities without end. The rest of the network is honest, and must not pay for it. */
 #include "tests/sim/scenarios.h"
 
-#include "daemon/core/node_private.h"
-#include "daemon/core/path_private.h"
+#include "daemon/core/node/node_private.h"
+#include "daemon/core/route/path_private.h"
 #include "tests/sim/adversary.h"
 #include "tests/sim/properties.h"
 #include "tests/sim/watch.h"

@@ -1,7 +1,7 @@
 /* Hostile members, one habit at a time, and what must hold beside them. Each of these once worked. */
 #include "tests/sim/scenarios.h"
 
-#include "daemon/core/node_private.h"
+#include "daemon/core/node/node_private.h"
 #include "tests/sim/adversary.h"
 #include "tests/sim/watch.h"
 

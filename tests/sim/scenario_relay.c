@@ -3,9 +3,9 @@
  * seed) without. */
 #include "tests/sim/scenarios.h"
 
-#include "daemon/core/inbox_private.h"
-#include "daemon/core/node_private.h"
-#include "daemon/core/outbox_private.h"
+#include "daemon/core/deliver/inbox_private.h"
+#include "daemon/core/node/node_private.h"
+#include "daemon/core/deliver/outbox_private.h"
 
 #include "tests/sim/properties.h"
 

@@ -1,6 +1,6 @@
 #include "tests/sim/scenarios.h"
 
-#include "daemon/io/workers.h"
+#include "daemon/io/system/workers.h"
 #include "tests/sim/chaos.h"
 #include "tests/sim/scenario_links.h"
 

@@ -3,7 +3,7 @@
 #ifndef P2PD_SIM_H
 #define P2PD_SIM_H
 
-#include "daemon/core/node.h"
+#include "daemon/core/node/node.h"
 #include "tests/sim/model_store.h"
 
 struct sim_random { /* a ChaCha20 stream */
