@@ -1,8 +1,8 @@
 /* p2pctl files, receive. Threat: names come from strangers: a file is put into the folder that was
  * named and nowhere else, never over another, and shown to a terminal escaped. Ours is deleted only
  * after the copy is on disk and its digest is right. */
-#include "client/ctl/copy.h"
 #include "client/common/output.h"
+#include "client/ctl/copy.h"
 #include "client/ctl/pages.h"
 #include "client/ctl/session.h"
 #include "client/ctl/target.h"

@@ -1,6 +1,6 @@
 /* p2pctl: lives for one request to the daemon. */
-#include "client/ctl/command.h"
 #include "client/common/output.h"
+#include "client/ctl/command.h"
 #include "shared/version.h"
 
 #include <signal.h>

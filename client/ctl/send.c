@@ -1,7 +1,7 @@
 /* p2pctl send. The daemon opens a file of its own and passes it to us; we fill it, so that it reads no
  * file that is not its user's to read, and say when it is whole. From then on the daemon owes it. */
-#include "client/ctl/copy.h"
 #include "client/common/output.h"
+#include "client/ctl/copy.h"
 #include "client/ctl/session.h"
 #include "shared/file_name.h"
 #include "shared/message_id.h"

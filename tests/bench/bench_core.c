@@ -175,8 +175,8 @@ static void do_offer_old(void) {
     uint8_t bytes[DESCRIPTOR_MAX];
     enum drop drop;
     write_member(core.at, bytes);
-    check(directory_offer(core.directory, bytes, core.length, (struct mono){0}, NOON, &entry,
-                          &drop) == DIRECTORY_OLD,
+    check(directory_offer(core.directory, bytes, core.length, (struct now){(struct mono){0}, NOON},
+                          &entry, &drop) == DIRECTORY_OLD,
           "a descriptor is not old");
     core.at = (core.at + 7919) % core.n;
 }
@@ -265,8 +265,9 @@ static void measure_new(double *ret_offer_us, double *ret_verify_us) {
               "a forgery");
         verifies[i] = (double)(spent_ns() - began) / 1e3;
         began = spent_ns();
-        check(directory_offer(core.directory, stranger->bytes, stranger->length, (struct mono){0},
-                              NOON, &entry, &drop) == DIRECTORY_NEWS,
+        check(directory_offer(core.directory, stranger->bytes, stranger->length,
+                              (struct now){(struct mono){0}, NOON}, &entry,
+                              &drop) == DIRECTORY_NEWS,
               "a newcomer is no news");
         offers[i] = (double)(spent_ns() - began) / 1e3;
     }

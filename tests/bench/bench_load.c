@@ -114,7 +114,7 @@ static void end_event(struct end *end, const struct link_event *event) {
         descriptor_decode(event->descriptor, event->descriptor_length, &descriptor);
         memcpy(load.routing_key, descriptor_routing_key(&descriptor, wall_epoch(wall())), KEY_LEN);
         load.relay_prefix = node_id_prefix(&descriptor.id);
-        links_finish(end->links, event->session, mono(), wall());
+        links_finish(end->links, event->session, (struct now){mono(), wall()});
     }
     end->up |= event->kind == LINK_EVENT_UP;
 }
@@ -128,7 +128,7 @@ static void end_turn(struct end *end) {
         struct link_cell cell;
         struct link_frame frame;
         enum drop drop;
-        links_receive(end->links, &in[i], mono(), wall(), &cell);
+        links_receive(end->links, &in[i], (struct now){mono(), wall()}, &cell);
         while (links_next_frame(end->links, &cell, mono(), &frame, &drop))
             ;
         while (links_event(end->links, &event))
@@ -145,8 +145,8 @@ static void end_dial(struct end *end) {
         if (now_ns() > until)
             die("no link came up");
         if (!links_is_dialling(end->links, &load.relay))
-            links_dial(end->links, &load.relay, LINK_WANTED, mono(), wall());
-        links_tick(end->links, mono(), wall());
+            links_dial(end->links, &load.relay, LINK_WANTED, (struct now){mono(), wall()});
+        links_tick(end->links, (struct now){mono(), wall()});
         while (links_event(end->links, &event))
             end_event(end, &event);
         end_flush(end);

@@ -124,7 +124,7 @@ static void end_turn(struct end *end) {
         struct link_cell cell;
         struct link_frame frame;
         enum drop drop;
-        links_receive(end->links, &in[i], mono(), wall(), &cell);
+        links_receive(end->links, &in[i], (struct now){mono(), wall()}, &cell);
         while (links_next_frame(end->links, &cell, mono(), &frame, &drop))
             ;
         while (links_event(end->links, &event)) {
@@ -134,7 +134,7 @@ static void end_turn(struct end *end) {
                 memcpy(bench.routing_key, descriptor_routing_key(&descriptor, wall_epoch(wall())),
                        KEY_LEN);
                 bench.relay_prefix = node_id_prefix(&descriptor.id);
-                links_finish(end->links, event.session, mono(), wall());
+                links_finish(end->links, event.session, (struct now){mono(), wall()});
             }
             end->up |= event.kind == LINK_EVENT_UP;
         }
@@ -146,7 +146,7 @@ static size_t relay_turn(void) {
     struct datagram in[UDP_BATCH];
     struct node_update update;
     size_t n = udp_receive(bench.udp, 0, in);
-    struct node_event event = {.mono = mono(), .wall = wall(), .kind = EVENT_DATAGRAMS};
+    struct node_event event = {.now = {mono(), wall()}, .kind = EVENT_DATAGRAMS};
     if (n == 0)
         event.kind = EVENT_TIMER;
     event.datagrams.v = in;
@@ -156,7 +156,7 @@ static size_t relay_turn(void) {
     for (size_t i = 0; i < update.n_ops; i++) { /* a store that is done at once */
         struct store_result result = {.tag = update.ops[i].tag, .kind = update.ops[i].kind};
         struct node_event stored = {
-            .mono = mono(), .wall = wall(), .kind = EVENT_STORED, .stored = {&result, 1}};
+            .now = {mono(), wall()}, .kind = EVENT_STORED, .stored = {&result, 1}};
         struct node_update more;
         node_step(bench.relay, &stored, &more);
         udp_send(bench.udp, more.datagrams, more.n_datagrams);
@@ -177,10 +177,10 @@ static void set_up(void) {
     config.link_heartbeat_us = US_PER_HOUR; /* the ends are drained unread, and never answer */
     config.link_timeout_us = US_PER_HOUR;
     bench.udp = open_udp("127.0.0.1", &bench.address);
-    bench.relay = node_new(&config, &boot, mono(), wall());
+    bench.relay = node_new(&config, &boot, (struct now){mono(), wall()});
     for (unsigned i = 0; i < 2; i++) {
         end_init(&bench.ends[i], "127.0.0.1");
-        links_dial(bench.ends[i].links, &bench.address, LINK_WANTED, mono(), wall());
+        links_dial(bench.ends[i].links, &bench.address, LINK_WANTED, (struct now){mono(), wall()});
         end_send(&bench.ends[i]);
         for (unsigned k = 0; k < 1000000 && !bench.ends[i].up; k++) {
             relay_turn();

@@ -15,7 +15,8 @@ static void connect_ends(struct rig_end *us, struct rig_end *neighbour, unsigned
     struct rig_end *from = how & DIALLED ? us : neighbour, *to = how & DIALLED ? neighbour : us;
 
     to->verdict = how & REFUSED ? LINK_FULL : LINK_ACCEPTED;
-    rig_check(links_dial(from->links, &to->address, LINK_WANTED, us->rig->now, us->rig->wall) == 0);
+    rig_check(links_dial(from->links, &to->address, LINK_WANTED,
+                         (struct now){us->rig->now, us->rig->wall}) == 0);
     rig_carry(from, to, how & UNCONFIRMED ? 2 : 16);
 }
 

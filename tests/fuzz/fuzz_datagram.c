@@ -92,8 +92,8 @@ static void step(struct rig_end *end, struct wire_reader *r, struct seen *seen) 
         rig_end_tick(end);
         break;
     case 1:
-        links_dial(end->links, &source, (enum link_purpose)(length % LINK_PURPOSES), end->rig->now,
-                   end->rig->wall);
+        links_dial(end->links, &source, (enum link_purpose)(length % LINK_PURPOSES),
+                   (struct now){end->rig->now, end->rig->wall});
         break;
     case 2:
         seen->bytes[length % DATAGRAM_LEN] ^= (uint8_t)pick;

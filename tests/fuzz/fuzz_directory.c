@@ -64,8 +64,9 @@ static void offer(struct world *world, unsigned who, const uint8_t *body, size_t
     uint8_t *copy = malloc(length);
     rig_check(copy != NULL);
     memcpy(copy, bytes, length);
-    enum directory_outcome outcome = directory_offer(world->directory, copy, length, world->rig.now,
-                                                     world->rig.wall, &entry, &drop);
+    enum directory_outcome outcome =
+        directory_offer(world->directory, copy, length,
+                        (struct now){world->rig.now, world->rig.wall}, &entry, &drop);
     rig_check(outcome != DIRECTORY_BAD || drop != DROP_NONE);
     rig_check(outcome != DIRECTORY_NEWS ||
               (entry->live && entry->length == length && memcmp(entry->bytes, copy, length) == 0));

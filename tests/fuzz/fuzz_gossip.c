@@ -2,8 +2,8 @@
 /* Two neighbours that say anything: the input is a run of (neighbour and type 1, length 2, body);
  * type 0 lets time pass. Whatever they say, gossip never spins, never sends a frame too long, and
  * forgets all of it at the end. */
-#include "daemon/core/overlay/gossip.h"
 #include "daemon/core/base/wirebuf.h"
+#include "daemon/core/overlay/gossip.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -50,12 +50,12 @@ static void play(struct gossip *gossip, struct wire_reader r) {
         if (head % 128 == 0)
             now.us += (int64_t)length * 20 * US_PER_MS;
         else
-            gossip_frame(gossip, 1 + head / 128, head % 128, wire_take(&r, length), length, now,
-                         WALL, &news);
+            gossip_frame(gossip, 1 + head / 128, head % 128, wire_take(&r, length), length,
+                         (struct now){now, WALL}, &news);
         if (news)
             gossip_offer_news(gossip, news->prefix, 1 + head / 128, now);
         news = NULL;
-        gossip_tick(gossip, now, WALL);
+        gossip_tick(gossip, (struct now){now, WALL});
         if (gossip_next(gossip).us <= now.us)
             abort();
     }

@@ -92,7 +92,8 @@ static void we_dial(struct rig_end *us, struct noise_handshake *noise, struct wi
     struct address address = rig_address(1);
     size_t length;
 
-    rig_check(links_dial(us->links, &address, LINK_WANTED, us->rig->now, us->rig->wall) == 0);
+    rig_check(links_dial(us->links, &address, LINK_WANTED,
+                         (struct now){us->rig->now, us->rig->wall}) == 0);
     rig_check(take_out(us, question).length == DATAGRAM_LEN);
     rig_check(noise_read(noise, question + INIT_HEADER_LEN,
                          DATAGRAM_LEN - INIT_HEADER_LEN - 2 * MAC_LEN, payload,

@@ -49,8 +49,8 @@ static void check_update(const struct node_update *update) {
 static void run(struct world *world, struct node_event *event) {
     struct node_update update;
 
-    event->mono = world->rig.now;
-    event->wall = world->rig.wall;
+    event->now.mono = world->rig.now;
+    event->now.wall = world->rig.wall;
     node_step(world->node, event, &update);
     check_update(&update);
     world->wake = update.wake;
@@ -111,7 +111,7 @@ static void pass(struct world *world, int64_t us) {
             rig_pass(&world->rig, next - world->rig.now.us);
         store(world);
         run(world, &(struct node_event){.kind = EVENT_TIMER});
-        links_tick(world->neighbour.links, world->rig.now, world->rig.wall);
+        links_tick(world->neighbour.links, (struct now){world->rig.now, world->rig.wall});
         links_flush(world->neighbour.links, world->rig.now);
         pump(world);
         if (next >= until)
@@ -363,7 +363,7 @@ static void meet(struct world *world) {
     config.message_max = MESSAGE_MAX;
     config.random = world->rig.random;
     config.trace = world->rig.trace;
-    world->node = node_new(&config, &boot, world->rig.now, world->rig.wall);
+    world->node = node_new(&config, &boot, (struct now){world->rig.now, world->rig.wall});
     rig_check(world->node != NULL);
     pass(world, 200 * US_PER_MS);
     rig_check(links_count(world->neighbour.links, true) == 1);

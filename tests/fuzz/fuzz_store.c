@@ -283,23 +283,23 @@ static void change_values(const struct file *file, struct wire_reader *r) {
 static void start_node(const struct node_boot *boot) {
     struct node_config config;
     struct node_update update;
-    struct node_event event = {.mono = {US_PER_S}, .wall = {NOW_US}, .kind = EVENT_TIMER};
+    struct node_event event = {.now = {{US_PER_S}, {NOW_US}}, .kind = EVENT_TIMER};
     uint8_t next = 1;
 
     node_config_init(&config);
     config.node_seed[0] = config.link_secret[0] = 1;
     config.droplist_entries = 1024;
     config.random = (struct core_random){fill, &next};
-    struct node *node = node_new(&config, boot, event.mono, event.wall);
+    struct node *node = node_new(&config, boot, event.now);
     check(node != NULL);
     for (int i = 0; i < 3; i++) {
         unsigned steps = 0; /* what it does in idle time it does at once, but not for ever */
         do
             node_step(node, &event, &update);
-        while (update.wake.us <= event.mono.us && ++steps < IDLE_STEPS_MAX);
-        check(update.wake.us > event.mono.us);
-        event.mono.us += US_PER_S;
-        event.wall.us += US_PER_S;
+        while (update.wake.us <= event.now.mono.us && ++steps < IDLE_STEPS_MAX);
+        check(update.wake.us > event.now.mono.us);
+        event.now.mono.us += US_PER_S;
+        event.now.wall.us += US_PER_S;
     }
     node_free(node);
 }

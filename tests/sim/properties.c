@@ -1,12 +1,12 @@
 #define _GNU_SOURCE /* memmem */
 #include "tests/sim/properties.h"
 
-#include "daemon/core/overlay/gossip_private.h"
 #include "daemon/core/deliver/inbox_private.h"
-#include "daemon/core/link/link_private.h"
 #include "daemon/core/deliver/mailbox_private.h"
-#include "daemon/core/node/node_private.h"
 #include "daemon/core/deliver/outbox_private.h"
+#include "daemon/core/link/link_private.h"
+#include "daemon/core/node/node_private.h"
+#include "daemon/core/overlay/gossip_private.h"
 #include "daemon/core/overlay/pool_private.h"
 
 #include <stdarg.h>
@@ -185,7 +185,7 @@ static void look_at(struct sim *sim, struct sim_host *host) {
     };
     if (!host->adversary) {
         property_holds(sim, PROPERTY_VERSIONS);
-        if (directory_is_doubled(node->directory, node->wall))
+        if (directory_is_doubled(node->directory, node->now.wall))
             property_breaks(sim, PROPERTY_VERSIONS, "host %td, honest, was proven to be none",
                             host - sim->hosts);
     }

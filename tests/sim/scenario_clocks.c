@@ -3,8 +3,8 @@
 #include "tests/sim/properties.h"
 #include "tests/sim/scenarios.h"
 
-#include "daemon/core/node/node_private.h"
 #include "daemon/core/deliver/outbox_private.h"
+#include "daemon/core/node/node_private.h"
 
 #include <stdio.h>
 
@@ -33,7 +33,7 @@ static void start(struct sim *sim, unsigned host) {
 /* Nothing that is younger than it says may be taken for old. */
 static void look_at_sweep(struct sim *sim, const char *when) {
     int64_t ahead_us = sim->hosts[FROM].node->clock.swept.us -
-                       (sim->hosts[FROM].node->machine.us - sim->hosts[FROM].skew_us);
+                       (sim->hosts[FROM].node->machine.wall.us - sim->hosts[FROM].skew_us);
     property_holds(sim, PROPERTY_SCENARIO);
     if (ahead_us > US_PER_MINUTE)
         sim_violation(sim, "%s the store is swept by a time %lld s ahead", when,

@@ -61,7 +61,7 @@ static bool key_of(const struct node *node, uint64_t relay, uint8_t ret[KEY_LEN]
     if (!entry || !topology_relays(directory_topology(node->directory), relay))
         return false;
     directory_descriptor(entry, &descriptor);
-    const uint8_t *key = descriptor_routing_key(&descriptor, wall_epoch(node->wall));
+    const uint8_t *key = descriptor_routing_key(&descriptor, wall_epoch(node->now.wall));
     if (key)
         memcpy(ret, key, KEY_LEN);
     return key != NULL;
@@ -93,7 +93,7 @@ static void publish_now(struct sim *sim, unsigned relay) {
     struct node *node = sim->hosts[relay].node;
 
     node_sign(node);
-    gossip_offer_news(node->gossip, node_id_prefix(node_id(node)), 0, node->now);
+    gossip_offer_news(node->gossip, node_id_prefix(node_id(node)), 0, node->now.mono);
     sim_poke(sim, relay);
 }
 
@@ -181,7 +181,7 @@ static void dial_all(struct sim *sim, unsigned relay) {
 
     for (unsigned i = 0; i < sim->n_hosts; i++)
         if (i != relay)
-            links_dial(node->links, &sim->hosts[i].address, LINK_WANTED, node->now, node->machine);
+            links_dial(node->links, &sim->hosts[i].address, LINK_WANTED, node->machine);
     sim_poke(sim, relay);
 }
 
@@ -280,7 +280,7 @@ void scenario_guard(struct sim *sim) {
 static void dial_at(struct sim *sim, struct wall to) {
     struct node *node = sim->hosts[FRAMER].node;
     adversary_bend_time(sim->hosts[FRAMER].adversary, to);
-    links_dial(node->links, &sim->hosts[FRAMED].address, LINK_WANTED, node->now, node->machine);
+    links_dial(node->links, &sim->hosts[FRAMED].address, LINK_WANTED, node->machine);
     sim_poke(sim, FRAMER);
     sim_run(sim, FRAME_DIAL_US);
 }
@@ -305,7 +305,7 @@ void scenario_framed(struct sim *sim) {
     sim->hosts[FRAMER].adversary = adversary_new(sim, HABIT_FRAMES);
     start_all(sim, 0, 2);
     sim_run(sim, 10 * US_PER_S);
-    struct wall at = {sim->hosts[FRAMER].node->machine.us + FRAME_AHEAD_US - FRAME_LATE_US};
+    struct wall at = {sim->hosts[FRAMER].node->machine.wall.us + FRAME_AHEAD_US - FRAME_LATE_US};
     while (cycles++ < FRAME_CYCLES && !adversary_has_framed(sim->hosts[FRAMER].adversary)) {
         dial_at(sim, at);
         dial_at(sim, (struct wall){0});

@@ -4,8 +4,8 @@
 #include "tests/sim/scenarios.h"
 
 #include "daemon/core/deliver/inbox_private.h"
-#include "daemon/core/node/node_private.h"
 #include "daemon/core/deliver/outbox_private.h"
+#include "daemon/core/node/node_private.h"
 
 #include "tests/sim/properties.h"
 

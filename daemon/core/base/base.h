@@ -17,6 +17,10 @@ struct mono {
 struct wall {
     int64_t us;
 };
+struct now { /* both clocks at the time of a step; wall is corrected by what the neighbours say */
+    struct mono mono;
+    struct wall wall;
+};
 #define MONO_NEVER ((struct mono){INT64_MAX})
 #define US_PER_MS INT64_C(1000)
 #define US_PER_S INT64_C(1000000)

@@ -263,12 +263,11 @@ static enum drop parcel_unseal(struct inbox *inbox, struct in_parcel *parcel,
 }
 
 static enum drop parcel_finish(struct inbox *inbox, struct in_parcel *parcel,
-                               const struct directory_entry *entry, struct mono now,
-                               struct wall wall) {
+                               const struct directory_entry *entry, struct now now) {
     struct descriptor descriptor;
     size_t length = 0;
     uint8_t key[KEY_LEN];
-    const struct parcel_secret *secret = in_secret(inbox, parcel, entry, now);
+    const struct parcel_secret *secret = in_secret(inbox, parcel, entry, now.mono);
     directory_descriptor(entry, &descriptor);
     timers_clear(&inbox->timers, &parcel->timer);
     TAILQ_REMOVE(&inbox->unfinished, parcel, link);
@@ -284,7 +283,7 @@ static enum drop parcel_finish(struct inbox *inbox, struct in_parcel *parcel,
         parcel_free(inbox, parcel);
         return drop;
     }
-    enum parcel_reason reason = in_check_items(inbox, parcel, length, now);
+    enum parcel_reason reason = in_check_items(inbox, parcel, length, now.mono);
     if (parcel->error) { /* no memory or no time for what is in it: the sender comes again */
         sodium_memzero(key, sizeof key);
         parcel_free(inbox, parcel);
@@ -292,14 +291,15 @@ static enum drop parcel_finish(struct inbox *inbox, struct in_parcel *parcel,
     }
     in_verdicts_write(parcel, reason, key);
     sodium_memzero(key, sizeof key);
-    bool failed = !reason && in_put_items(inbox, parcel, length, entry, descriptor.name, wall) != 0;
+    bool failed =
+        !reason && in_put_items(inbox, parcel, length, entry, descriptor.name, now.wall) != 0;
     if (parcel->puts > 0) {
         assert(!failed);
-        in_receipt_expect(inbox, &entry->id, now, wall);
+        in_receipt_expect(inbox, &entry->id, now);
         return DROP_NONE;
     }
     if (!failed) /* refused, or all of it was over */
-        in_conclude(inbox, parcel, reason, now, wall);
+        in_conclude(inbox, parcel, reason, now);
     parcel_free(inbox, parcel);
     return failed ? DROP_LIMIT : DROP_NONE;
 }
@@ -344,11 +344,11 @@ static unsigned place_for(const struct in_parcel *parcel, unsigned index) {
 
 static enum drop parcel_place(struct inbox *inbox, struct in_parcel *parcel,
                               const struct directory_entry *entry, const struct parcel_shard *shard,
-                              struct mono now, struct wall wall) {
+                              struct now now) {
     uint8_t bit = (uint8_t)(1 << shard->index % 8);
-    note_path(parcel, shard, inbox->clock_origin + (uint32_t)now.us);
+    note_path(parcel, shard, inbox->clock_origin + (uint32_t)now.mono.us);
     if (parcel->bitmap[shard->index / 8] & bit) {
-        in_partial_note(inbox, parcel, true, now);
+        in_partial_note(inbox, parcel, true, now.mono);
         return DROP_DUPLICATE;
     }
     parcel->bitmap[shard->index / 8] |= bit;
@@ -356,8 +356,8 @@ static enum drop parcel_place(struct inbox *inbox, struct in_parcel *parcel,
     parcel->index[place] = shard->index;
     memcpy(parcel->bytes + (size_t)place * parcel->length, shard->data, parcel->length);
     if (++parcel->arrived == parcel->k)
-        return parcel_finish(inbox, parcel, entry, now, wall);
-    in_partial_note(inbox, parcel, false, now);
+        return parcel_finish(inbox, parcel, entry, now);
+    in_partial_note(inbox, parcel, false, now.mono);
     return DROP_NONE;
 }
 
@@ -368,7 +368,7 @@ static bool may_begin(struct inbox *inbox, const struct node_id *sender, unsigne
 }
 
 enum drop inbox_shard(struct inbox *inbox, const uint8_t *payload, size_t length, unsigned from,
-                      int64_t epoch, struct mono now, struct wall wall) {
+                      int64_t epoch, struct now now) {
     struct parcel_shard shard;
     enum drop drop = parcel_shard_decode(payload, length, &shard);
     if (drop != DROP_NONE)
@@ -379,11 +379,11 @@ enum drop inbox_shard(struct inbox *inbox, const uint8_t *payload, size_t length
         return DROP_UNKNOWN;
     if (!identity_epoch_key(inbox->config.identity, epoch))
         return DROP_TIME;
-    drop = authenticate(inbox, &shard, entry, from, epoch, now);
+    drop = authenticate(inbox, &shard, entry, from, epoch, now.mono);
     if (drop != DROP_NONE)
         return drop;
     /* From here on the sender is proven. */
-    if (in_receipt_again(inbox, &entry->id, &shard, now, wall))
+    if (in_receipt_again(inbox, &entry->id, &shard, now))
         return DROP_DUPLICATE;
     struct in_parcel *parcel = find_parcel(inbox, &entry->id, &shard.id);
     if (parcel && (parcel->k != shard.k || parcel->m != shard.m || parcel->length != shard.length ||
@@ -395,12 +395,12 @@ enum drop inbox_shard(struct inbox *inbox, const uint8_t *payload, size_t length
         parcel->bitmap[shard.index / 8] |= bit;
         return DROP_DUPLICATE;
     }
-    if (!parcel && may_begin(inbox, &entry->id, from, now))
+    if (!parcel && may_begin(inbox, &entry->id, from, now.mono))
         parcel = parcel_new(inbox, &entry->id, &shard, epoch);
     if (!parcel)
         return DROP_LIMIT;
     parcel->from = from;
-    return parcel_place(inbox, parcel, entry, &shard, now, wall);
+    return parcel_place(inbox, parcel, entry, &shard, now);
 }
 
 /* ---- Ourselves ---- */
@@ -450,7 +450,7 @@ static void note_outcome(struct inbox *inbox, const struct store_result *result,
 }
 
 static void parcel_stored(struct inbox *inbox, struct in_parcel *parcel,
-                          const struct store_result *result, struct mono now, struct wall wall) {
+                          const struct store_result *result, struct now now) {
     note_outcome(inbox, result, parcel->file != NULL);
     if (result->error && !in_keeps_silent(parcel->error))
         parcel->error = result->error;
@@ -460,7 +460,7 @@ static void parcel_stored(struct inbox *inbox, struct in_parcel *parcel,
     /* Nothing is said when the store failed: the sender comes again, and the disk may have room by
      * then. */
     if (!in_keeps_silent(parcel->error))
-        in_conclude(inbox, parcel, in_reason_of(parcel->error), now, wall);
+        in_conclude(inbox, parcel, in_reason_of(parcel->error), now);
     parcel_free(inbox, parcel);
 }
 
@@ -472,11 +472,11 @@ static void local_stored(struct inbox *inbox, struct in_local *local,
 }
 
 void inbox_stored(struct inbox *inbox, uint64_t cookie, const struct store_result *result,
-                  struct mono now, struct wall wall) {
+                  struct now now) {
     struct in_op *op = (struct in_op *)(uintptr_t)cookie;
     switch (op->kind) {
     case IN_OP_PARCEL:
-        parcel_stored(inbox, table_entry(op, struct in_parcel, op), result, now, wall);
+        parcel_stored(inbox, table_entry(op, struct in_parcel, op), result, now);
         break;
     case IN_OP_LOCAL:
         local_stored(inbox, table_entry(op, struct in_local, op), result);
@@ -551,8 +551,8 @@ void inbox_configure(struct inbox *inbox, const struct inbox_limits *limits) {
 }
 
 /* Secrets and parcels of epochs whose keys are gone serve nobody. */
-static void expire_keys(struct inbox *inbox, struct mono now, struct wall wall) {
-    int64_t oldest = wall_epoch((struct wall){wall.us - EPOCH_GRACE_US});
+static void expire_keys(struct inbox *inbox, struct now now) {
+    int64_t oldest = wall_epoch((struct wall){now.wall.us - EPOCH_GRACE_US});
     size_t left =
         parcel_keys_expire(inbox->keys, oldest) + parcel_keys_expire(inbox->guesses, oldest);
     for (struct in_parcel *parcel = TAILQ_FIRST(&inbox->unfinished), *next; parcel; parcel = next) {
@@ -561,7 +561,7 @@ static void expire_keys(struct inbox *inbox, struct mono now, struct wall wall) 
             parcel_free(inbox, parcel);
     }
     inbox->keys_check =
-        left > 0 || inbox->n_parcels > 0 ? mono_add(now, KEYS_CHECK_US) : MONO_NEVER;
+        left > 0 || inbox->n_parcels > 0 ? mono_add(now.mono, KEYS_CHECK_US) : MONO_NEVER;
 }
 
 void inbox_drop_sender(struct inbox *inbox, const struct node_id *sender) {
@@ -577,11 +577,11 @@ void inbox_renew(struct inbox *inbox) {
         parcel_free(inbox, TAILQ_FIRST(&inbox->unfinished));
 }
 
-void inbox_tick(struct inbox *inbox, struct mono now, struct wall wall) {
-    for (struct timer *timer; (timer = timers_take(&inbox->timers, now));)
-        in_partial_due(inbox, table_entry(timer, struct in_parcel, timer), now);
-    if (mono_is_due(inbox->keys_check, now))
-        expire_keys(inbox, now, wall);
+void inbox_tick(struct inbox *inbox, struct now now) {
+    for (struct timer *timer; (timer = timers_take(&inbox->timers, now.mono));)
+        in_partial_due(inbox, table_entry(timer, struct in_parcel, timer), now.mono);
+    if (mono_is_due(inbox->keys_check, now.mono))
+        expire_keys(inbox, now);
 }
 
 struct mono inbox_next(const struct inbox *inbox) {

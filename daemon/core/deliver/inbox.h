@@ -9,14 +9,14 @@
 #define P2PD_INBOX_H
 
 #include "daemon/core/base/budget.h"
+#include "daemon/core/base/share.h"
+#include "daemon/core/deliver/policy.h"
+#include "daemon/core/link/link.h"
+#include "daemon/core/route/path.h"
 #include "daemon/core/seam/effects.h"
 #include "daemon/core/seam/request.h"
 #include "daemon/core/wire/identity.h"
-#include "daemon/core/link/link.h"
 #include "daemon/core/wire/parcel.h"
-#include "daemon/core/route/path.h"
-#include "daemon/core/deliver/policy.h"
-#include "daemon/core/base/share.h"
 
 #define INBOX_SENDER_PARCELS_MAX                                                                   \
     128 /* of one sender, not stored yet; beyond it its oldest unfinished one goes */
@@ -71,7 +71,7 @@ void inbox_configure(struct inbox *inbox, const struct inbox_limits *limits);
 /* An onion payload of kind PAYLOAD_SHARD (its kind byte included), peeled with our routing key of
  * `epoch`, that the neighbour in slot `from` brought. */
 enum drop inbox_shard(struct inbox *inbox, const uint8_t *payload, size_t length, unsigned from,
-                      int64_t epoch, struct mono now, struct wall wall);
+                      int64_t epoch, struct now now);
 /* A block of a message to ourselves, from outbox_local(); bytes are copied. 0: what came of it will
  * be told by inbox_local_done(); -ENOMEM: tell outbox_local_done() that now. */
 int inbox_local(struct inbox *inbox, const struct parcel_item *item, const struct address *address,
@@ -81,11 +81,11 @@ bool inbox_local_done(struct inbox *inbox, struct message_id *ret_id, int *ret_e
 
 /* The result of one of our store operations. */
 void inbox_stored(struct inbox *inbox, uint64_t cookie, const struct store_result *result,
-                  struct mono now, struct wall wall);
+                  struct now now);
 /* Send the receipts that this event gave rise to, gathered by sender. Call it at the end of every
  * step. */
-void inbox_flush(struct inbox *inbox, struct mono now, struct wall wall);
-void inbox_tick(struct inbox *inbox, struct mono now, struct wall wall);
+void inbox_flush(struct inbox *inbox, struct now now);
+void inbox_tick(struct inbox *inbox, struct now now);
 struct mono inbox_next(const struct inbox *inbox);
 
 /* Begin to hand out (from: the resolved sender, NULL = any). Batches are answered ANSWER_MESSAGES

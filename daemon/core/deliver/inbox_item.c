@@ -221,7 +221,7 @@ bool in_keeps_silent(int error) {
 }
 
 void in_conclude(struct inbox *inbox, struct in_parcel *parcel, enum parcel_reason reason,
-                 struct mono now, struct wall wall) {
+                 struct now now) {
     struct inbox_counters *counters = &inbox->counters;
     enum in_verdict verdict = reason == PARCEL_REASON_QUOTA       ? IN_VERDICT_QUOTA
                               : reason == PARCEL_REASON_DAMAGED   ? IN_VERDICT_DAMAGED
@@ -234,5 +234,5 @@ void in_conclude(struct inbox *inbox, struct in_parcel *parcel, enum parcel_reas
     counters->refused_unknown += reason == PARCEL_REASON_UNKNOWN_SENDER;
     counters->refused_quota += reason == PARCEL_REASON_QUOTA || reason == PARCEL_REASON_NO_ROOM;
     counters->refused_files += reason == PARCEL_REASON_NO_FILES;
-    in_receipt_final(inbox, parcel, parcel->verdicts[verdict], now, wall);
+    in_receipt_final(inbox, parcel, parcel->verdicts[verdict], now);
 }

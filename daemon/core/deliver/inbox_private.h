@@ -4,10 +4,10 @@
 #ifndef P2PD_INBOX_PRIVATE_H
 #define P2PD_INBOX_PRIVATE_H
 
-#include "daemon/core/deliver/inbox.h"
-#include "daemon/core/wire/mail.h"
 #include "daemon/core/base/table.h"
 #include "daemon/core/base/timer.h"
+#include "daemon/core/deliver/inbox.h"
+#include "daemon/core/wire/mail.h"
 
 #include <sys/queue.h>
 
@@ -215,23 +215,21 @@ enum parcel_reason in_reason_of(int error);
 bool in_keeps_silent(int error);
 /* Say and count how it ended. */
 void in_conclude(struct inbox *inbox, struct in_parcel *parcel, enum parcel_reason reason,
-                 struct mono now, struct wall wall);
+                 struct now now);
 
 /* ---- inbox_receipt.c ---- */
 /* Queue a receipt that is ready, for the end of this step. */
 void in_receipt_queue(struct inbox *inbox, const struct node_id *to, const uint8_t *receipt,
-                      size_t length, struct mono now, struct wall wall);
+                      size_t length, struct now now);
 /* There will be one to him, once the store has what he sent: have a path ready by then. */
-void in_receipt_expect(struct inbox *inbox, const struct node_id *to, struct mono now,
-                       struct wall wall);
+void in_receipt_expect(struct inbox *inbox, const struct node_id *to, struct now now);
 /* A parcel is finished: remember its receipt and queue it. */
 void in_receipt_final(struct inbox *inbox, const struct in_parcel *parcel,
-                      const uint8_t receipt[PARCEL_RECEIPT_FINAL_LEN], struct mono now,
-                      struct wall wall);
+                      const uint8_t receipt[PARCEL_RECEIPT_FINAL_LEN], struct now now);
 /* A shard of a finished parcel came: if again, its receipt did not arrive; if for the first time,
  * it may be mere surplus. False: no such parcel is remembered. */
 bool in_receipt_again(struct inbox *inbox, const struct node_id *sender,
-                      const struct parcel_shard *shard, struct mono now, struct wall wall);
+                      const struct parcel_shard *shard, struct now now);
 /* Something new came for an unfinished parcel (a duplicate: answered at once). */
 void in_partial_note(struct inbox *inbox, struct in_parcel *parcel, bool duplicate,
                      struct mono now);

@@ -46,8 +46,7 @@ static bool may_draw(struct inbox *inbox, const struct node_id *to, struct mono 
     return true;
 }
 
-static void correspondent_send(struct inbox *inbox, struct in_correspondent *to, struct mono now,
-                               struct wall wall) {
+static void correspondent_send(struct inbox *inbox, struct in_correspondent *to, struct now now) {
     struct path_wish wish = wish_to(&to->id);
     wish.silence = &to->silence;
     uint8_t packet[ONION_LEN];
@@ -55,21 +54,21 @@ static void correspondent_send(struct inbox *inbox, struct in_correspondent *to,
     size_t length = to->length;
     to->length = 0;
     inbox->n_receipting--;
-    if (to->path && !path_is_usable(inbox->config.paths, to->path, now, wall)) {
+    if (to->path && !path_is_usable(inbox->config.paths, to->path, now)) {
         path_free(to->path);
         to->path = NULL;
     }
     if (!to->path) {
         /* No path: the sender will ask again, and so shall we. */
-        if (!may_draw(inbox, &to->id, now) ||
-            path_draw(inbox->config.paths, &wish, now, wall, &to->path, &fewer) != PATH_OK)
+        if (!may_draw(inbox, &to->id, now.mono) ||
+            path_draw(inbox->config.paths, &wish, now, &to->path, &fewer) != PATH_OK)
             return;
         uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
         to->way = path_way(hops, path_hops(to->path, hops));
-        to->drawn = now;
+        to->drawn = now.mono;
     }
     path_seal(inbox->config.paths, to->path, to->payload, length, packet);
-    int error = links_send_onion(inbox->config.links, path_first(to->path), packet, now);
+    int error = links_send_onion(inbox->config.links, path_first(to->path), packet, now.mono);
     if (error == 0)
         inbox->counters.onions_sent++;
     if (error != -ENOTCONN)
@@ -93,7 +92,7 @@ static bool goes_sooner(const struct in_correspondent *one, const struct in_corr
 }
 
 static struct in_correspondent *get_correspondent(struct inbox *inbox, const struct node_id *id,
-                                                  struct mono now, struct wall wall) {
+                                                  struct now now) {
     struct in_correspondent *found = find_correspondent(inbox, id), *oldest = inbox->correspondents;
     if (found)
         return found;
@@ -101,7 +100,7 @@ static struct in_correspondent *get_correspondent(struct inbox *inbox, const str
         if (goes_sooner(&inbox->correspondents[i], oldest))
             oldest = &inbox->correspondents[i];
     if (oldest->length > 0)
-        correspondent_send(inbox, oldest, now, wall);
+        correspondent_send(inbox, oldest, now);
     path_free(oldest->path);
     memset(oldest, 0, sizeof *oldest);
     oldest->id = *id;
@@ -111,27 +110,26 @@ static struct in_correspondent *get_correspondent(struct inbox *inbox, const str
 }
 
 void in_receipt_queue(struct inbox *inbox, const struct node_id *to, const uint8_t *receipt,
-                      size_t length, struct mono now, struct wall wall) {
-    struct in_correspondent *correspondent = get_correspondent(inbox, to, now, wall);
+                      size_t length, struct now now) {
+    struct in_correspondent *correspondent = get_correspondent(inbox, to, now);
     if (correspondent->length + length > sizeof correspondent->payload)
-        correspondent_send(inbox, correspondent, now, wall);
+        correspondent_send(inbox, correspondent, now);
     if (correspondent->length == 0) {
         correspondent->payload[correspondent->length++] = PAYLOAD_RECEIPTS;
         inbox->n_receipting++;
     }
     memcpy(correspondent->payload + correspondent->length, receipt, length);
     correspondent->length += length;
-    correspondent->last = now;
+    correspondent->last = now.mono;
     inbox->counters.receipts_sent++;
 }
 
-void in_receipt_expect(struct inbox *inbox, const struct node_id *to, struct mono now,
-                       struct wall wall) {
+void in_receipt_expect(struct inbox *inbox, const struct node_id *to, struct now now) {
     const struct in_correspondent *known = find_correspondent(inbox, to);
     struct path_wish wish = wish_to(to);
-    if ((!known || !known->path || !path_is_usable(inbox->config.paths, known->path, now, wall)) &&
-        may_expect(inbox, to, now))
-        paths_expect(inbox->config.paths, &wish, now);
+    if ((!known || !known->path || !path_is_usable(inbox->config.paths, known->path, now)) &&
+        may_expect(inbox, to, now.mono))
+        paths_expect(inbox->config.paths, &wish, now.mono);
 }
 
 /* ---- Of finished parcels ---- */
@@ -168,25 +166,24 @@ static void take_another_way(struct inbox *inbox, const struct node_id *to, stru
 
 /* Who asks twice missed an answer before: it gets two, over ways apart from each other. */
 static void answer_twice(struct inbox *inbox, const struct node_id *to, const uint8_t *receipt,
-                         size_t length, struct mono now, struct wall wall) {
+                         size_t length, struct now now) {
     struct in_correspondent *correspondent = find_correspondent(inbox, to);
     if (correspondent && correspondent->length > 0)
-        correspondent_send(inbox, correspondent, now, wall);
-    take_another_way(inbox, to, now, now);
-    in_receipt_queue(inbox, to, receipt, length, now, wall);
+        correspondent_send(inbox, correspondent, now);
+    take_another_way(inbox, to, now.mono, now.mono);
+    in_receipt_queue(inbox, to, receipt, length, now);
 }
 
 void in_receipt_final(struct inbox *inbox, const struct in_parcel *parcel,
-                      const uint8_t receipt[PARCEL_RECEIPT_FINAL_LEN], struct mono now,
-                      struct wall wall) {
+                      const uint8_t receipt[PARCEL_RECEIPT_FINAL_LEN], struct now now) {
     struct in_done *done = calloc(1, sizeof *done);
-    in_receipt_queue(inbox, &parcel->sender->id, receipt, PARCEL_RECEIPT_FINAL_LEN, now, wall);
+    in_receipt_queue(inbox, &parcel->sender->id, receipt, PARCEL_RECEIPT_FINAL_LEN, now);
     if (parcel->asked_again)
-        answer_twice(inbox, &parcel->sender->id, receipt, PARCEL_RECEIPT_FINAL_LEN, now, wall);
+        answer_twice(inbox, &parcel->sender->id, receipt, PARCEL_RECEIPT_FINAL_LEN, now);
     if (!done)
         return;
     done->sender = parcel->sender->id;
-    done->receipted = now;
+    done->receipted = now.mono;
     done->twice = parcel->asked_again;
     memcpy(done->receipt, receipt, sizeof done->receipt);
     memcpy(done->bitmap, parcel->bitmap, sizeof done->bitmap);
@@ -197,26 +194,26 @@ void in_receipt_final(struct inbox *inbox, const struct in_parcel *parcel,
 }
 
 bool in_receipt_again(struct inbox *inbox, const struct node_id *sender,
-                      const struct parcel_shard *shard, struct mono now, struct wall wall) {
+                      const struct parcel_shard *shard, struct now now) {
     struct in_done *done = find_done(inbox, sender, &shard->id);
     if (!done)
         return false;
     uint8_t bit = (uint8_t)(1 << shard->index % 8), *at = &done->bitmap[shard->index / 8];
     bool resent = *at & bit;
     *at |= bit;
-    bool soon = now.us - done->receipted.us < AGAIN_US;
+    bool soon = now.mono.us - done->receipted.us < AGAIN_US;
     if (soon && resent && !done->twice) {
         done->twice = true;
-        done->receipted = now;
-        answer_twice(inbox, sender, done->receipt, sizeof done->receipt, now, wall);
+        done->receipted = now.mono;
+        answer_twice(inbox, sender, done->receipt, sizeof done->receipt, now);
     }
     if (soon)
         return true;
     done->twice = false;
-    if (resent || now.us - done->receipted.us >= LOST_US)
-        take_another_way(inbox, sender, done->receipted, now);
-    done->receipted = now;
-    in_receipt_queue(inbox, sender, done->receipt, sizeof done->receipt, now, wall);
+    if (resent || now.mono.us - done->receipted.us >= LOST_US)
+        take_another_way(inbox, sender, done->receipted, now.mono);
+    done->receipted = now.mono;
+    in_receipt_queue(inbox, sender, done->receipt, sizeof done->receipt, now);
     return true;
 }
 
@@ -252,11 +249,10 @@ void in_partial_due(struct inbox *inbox, struct in_parcel *parcel, struct mono n
                mono_add(now, delay < PARTIAL_QUIET_MAX_US ? delay : PARTIAL_QUIET_MAX_US));
 }
 
-static void send_partial(struct inbox *inbox, struct in_parcel *parcel, struct mono now,
-                         struct wall wall) {
+static void send_partial(struct inbox *inbox, struct in_parcel *parcel, struct now now) {
     const struct directory_entry *entry =
         directory_find(inbox->config.directory, &parcel->sender->id);
-    const struct parcel_secret *secret = entry ? in_secret(inbox, parcel, entry, now) : NULL;
+    const struct parcel_secret *secret = entry ? in_secret(inbox, parcel, entry, now.mono) : NULL;
     uint8_t key[KEY_LEN], bytes[PARCEL_RECEIPT_MAX];
     if (!secret)
         return;
@@ -272,20 +268,20 @@ static void send_partial(struct inbox *inbox, struct in_parcel *parcel, struct m
     parcel_receipt_encode(&receipt, key, &writer);
     sodium_memzero(key, sizeof key);
     assert(!writer.failed);
-    in_receipt_queue(inbox, &parcel->sender->id, bytes, wire_length(&writer), now, wall);
-    parcel->receipted = now;
+    in_receipt_queue(inbox, &parcel->sender->id, bytes, wire_length(&writer), now);
+    parcel->receipted = now.mono;
 }
 
-void inbox_flush(struct inbox *inbox, struct mono now, struct wall wall) {
+void inbox_flush(struct inbox *inbox, struct now now) {
     for (struct in_parcel *parcel; (parcel = TAILQ_FIRST(&inbox->wanting));) {
         TAILQ_REMOVE(&inbox->wanting, parcel, want);
         parcel->wants_receipt = false;
         parcel->since_receipt = 0;
-        send_partial(inbox, parcel, now, wall);
+        send_partial(inbox, parcel, now);
     }
     for (size_t i = 0; i < INBOX_CORRESPONDENTS_MAX && inbox->n_receipting > 0; i++)
         if (inbox->correspondents[i].length > 0)
-            correspondent_send(inbox, &inbox->correspondents[i], now, wall);
+            correspondent_send(inbox, &inbox->correspondents[i], now);
 }
 
 void in_receipts_deinit(struct inbox *inbox) {

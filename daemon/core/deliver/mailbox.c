@@ -164,20 +164,20 @@ static enum drop judge_recipient(const struct mailbox *mailbox, const struct mai
     return descriptor_verify(deposit->descriptor, deposit->descriptor_length, &brought);
 }
 
-static enum drop judge(struct mailbox *mailbox, struct box_deposit *deposit, struct mono now,
-                       struct wall wall, struct mailbox_mail *ret_mail) {
+static enum drop judge(struct mailbox *mailbox, struct box_deposit *deposit, struct now now,
+                       struct mailbox_mail *ret_mail) {
     int length = mail_restore(&deposit->cut, deposit->index, deposit->bytes);
     if (length < 0)
         return DROP_LIMIT;
     struct mail_deposit *content = &deposit->content;
     enum drop drop = mail_deposit_decode(deposit->bytes, (size_t)length, content);
     if (drop == DROP_NONE)
-        drop = judge_recipient(mailbox, content, deposit->slot, now);
-    if (drop == DROP_NONE && content->expires_ms <= (uint64_t)wall_ms(wall))
+        drop = judge_recipient(mailbox, content, deposit->slot, now.mono);
+    if (drop == DROP_NONE && content->expires_ms <= (uint64_t)wall_ms(now.wall))
         drop = DROP_TIME;
     if (drop != DROP_NONE)
         return drop;
-    struct wall latest = {wall.us + EXPIRE_MAX_US};
+    struct wall latest = {now.wall.us + EXPIRE_MAX_US};
     *ret_mail = (struct mailbox_mail){.id = mail_id(content->blob, content->blob_length),
                                       .recipient = content->recipient,
                                       .expires = latest,
@@ -188,14 +188,14 @@ static enum drop judge(struct mailbox *mailbox, struct box_deposit *deposit, str
     return DROP_NONE;
 }
 
-static enum drop complete(struct mailbox *mailbox, struct box_deposit *deposit, struct mono now,
-                          struct wall wall, struct mailbox_mail *ret_mail) {
+static enum drop complete(struct mailbox *mailbox, struct box_deposit *deposit, struct now now,
+                          struct mailbox_mail *ret_mail) {
     memcpy(mailbox->done[mailbox->next_done], deposit->id, PARCEL_ID_LEN);
     mailbox->next_done = (mailbox->next_done + 1) % BOX_DONE;
     TAILQ_REMOVE(&mailbox->unfinished, deposit, link);
     TAILQ_INSERT_TAIL(&mailbox->storing, deposit, link);
     deposit->storing = true;
-    enum drop drop = judge(mailbox, deposit, now, wall, ret_mail);
+    enum drop drop = judge(mailbox, deposit, now, ret_mail);
     if (drop == DROP_NONE) {
         deposit->tag = ret_mail->tag = ++mailbox->last_tag;
         return DROP_NONE;
@@ -206,11 +206,10 @@ static enum drop complete(struct mailbox *mailbox, struct box_deposit *deposit, 
 }
 
 enum drop mailbox_shard(struct mailbox *mailbox, const uint8_t *payload, size_t length,
-                        unsigned slot, struct mono now, struct wall wall,
-                        struct mailbox_mail *ret_mail) {
+                        unsigned slot, struct now now, struct mailbox_mail *ret_mail) {
     struct mail_shard shard;
     ret_mail->bytes = NULL;
-    mailbox->now = now;
+    mailbox->now = now.mono;
     if (mailbox->config.size == 0)
         return DROP_UNKNOWN;
     enum drop drop = mail_shard_decode(payload, length, &shard);
@@ -223,7 +222,7 @@ enum drop mailbox_shard(struct mailbox *mailbox, const uint8_t *payload, size_t 
                     deposit->cut.length != shard.cut.length))
         return DROP_MALFORMED;
     if (!deposit)
-        deposit = deposit_new(mailbox, &shard, slot, now);
+        deposit = deposit_new(mailbox, &shard, slot, now.mono);
     if (!deposit)
         return DROP_LIMIT;
     if (memchr(deposit->index, shard.index, deposit->arrived))
@@ -232,8 +231,7 @@ enum drop mailbox_shard(struct mailbox *mailbox, const uint8_t *payload, size_t 
            shard.cut.length);
     deposit->index[deposit->arrived++] = shard.index;
     grow(mailbox, deposit);
-    return deposit->arrived == shard.cut.k ? complete(mailbox, deposit, now, wall, ret_mail)
-                                           : DROP_NONE;
+    return deposit->arrived == shard.cut.k ? complete(mailbox, deposit, now, ret_mail) : DROP_NONE;
 }
 
 /* ---- Confirming ---- */

@@ -15,10 +15,10 @@
 #define P2PD_MAILBOX_H
 
 #include "daemon/core/base/budget.h"
+#include "daemon/core/base/share.h"
 #include "daemon/core/directory/directory.h"
 #include "daemon/core/link/link.h"
 #include "daemon/core/wire/mail.h"
-#include "daemon/core/base/share.h"
 
 #define MAILBOX_DEPOSITS_MAX                                                                       \
     32 /* unfinished, or being stored; beyond it who holds most loses one */
@@ -55,8 +55,7 @@ struct mailbox_mail {
  * the last shard needed, and if it is acceptable, ret_mail is what is to be stored: its bytes are
  * borrowed until mailbox_stored() of its tag, which has to follow, and only once nobody reads them. */
 enum drop mailbox_shard(struct mailbox *mailbox, const uint8_t *payload, size_t length,
-                        unsigned slot, struct mono now, struct wall wall,
-                        struct mailbox_mail *ret_mail);
+                        unsigned slot, struct now now, struct mailbox_mail *ret_mail);
 /* Durable (then the depositor is told), or not kept (then he is not). A tag of none: nothing is done. */
 void mailbox_stored(struct mailbox *mailbox, uint64_t tag, int error, struct mono now);
 uint64_t mailbox_refused(const struct mailbox *mailbox); /* complete deposits that were not kept */

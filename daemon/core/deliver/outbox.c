@@ -1,7 +1,7 @@
 /* Requests and the store: see outbox.h. Threat: a crash may come between any two steps, so nothing
  * is acknowledged to a client before its store operation is done. */
-#include "daemon/core/seam/step.h"
 #include "daemon/core/deliver/outbox_private.h"
+#include "daemon/core/seam/step.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -35,7 +35,7 @@ static void answer_error(struct outbox *outbox, uint64_t client, int error) {
 /* ---- Requests about messages ---- */
 
 static void cancel(struct outbox *outbox, struct out_message *message, uint64_t client,
-                   struct mono now, struct wall wall) {
+                   struct now now) {
     if (message_state_is_final(message->state)) {
         effects_answer_text(outbox->config.effects, client, ANSWER_FAILED,
                             "the message is already %s", out_state_word(message->state));
@@ -45,7 +45,7 @@ static void cancel(struct outbox *outbox, struct out_message *message, uint64_t 
     if (!watcher)
         return;
     watcher->cancel = true;
-    out_finish(outbox, message, MESSAGE_FAILED, "cancelled", now, wall);
+    out_finish(outbox, message, MESSAGE_FAILED, "cancelled", now);
 }
 
 static void status(struct outbox *outbox, struct out_message *message, uint64_t client, bool wait,
@@ -87,11 +87,10 @@ void outbox_message(struct outbox *outbox, const struct request *request, const 
         look_up(outbox, request, false);
 }
 
-void outbox_cancel(struct outbox *outbox, const struct request *request, struct mono now,
-                   struct wall wall) {
+void outbox_cancel(struct outbox *outbox, const struct request *request, struct now now) {
     struct out_message *message = out_find_own(outbox, &request->message.id);
     if (message)
-        cancel(outbox, message, request->client, now, wall);
+        cancel(outbox, message, request->client, now);
     else
         look_up(outbox, request, true);
 }
@@ -106,16 +105,16 @@ void outbox_client_gone(struct outbox *outbox, uint64_t client) {
 }
 
 static void find_done(struct outbox *outbox, const struct out_op *op,
-                      const struct store_result *result, struct mono now, struct wall wall) {
+                      const struct store_result *result, struct now now) {
     struct out_message *message = out_find_own(outbox, &op->id);
     struct message_report report = out_report_record(&result->record);
     report.id = op->id;
     if (!message && !result->error)
-        message = out_load_one(outbox, &result->record, now, wall);
+        message = out_load_one(outbox, &result->record, now);
     if (op->client_gone)
         return;
     if (message && op->cancel)
-        cancel(outbox, message, op->client, now, wall);
+        cancel(outbox, message, op->client, now);
     else if (message)
         status(outbox, message, op->client, op->wait, NULL);
     else if (result->error == -ENOENT || (!result->error && result->record.kind == KIND_MAIL))
@@ -131,37 +130,37 @@ static void find_done(struct outbox *outbox, const struct out_op *op,
 }
 
 void outbox_stored(struct outbox *outbox, uint64_t cookie, const struct store_result *result,
-                   struct mono now, struct wall wall) {
+                   struct now now) {
     struct out_op *op = (struct out_op *)(uintptr_t)cookie;
     switch (op->kind) {
     case OUT_OP_PUT:
-        out_put_done(outbox, op, result, now, wall);
+        out_put_done(outbox, op, result, now);
         break;
     case OUT_OP_STATE:
-        out_state_done(outbox, op->message, result->error, now);
+        out_state_done(outbox, op->message, result->error, now.mono);
         break;
     case OUT_OP_PROGRESS:
         break; /* not stored: sent again after a restart, no more */
     case OUT_OP_READ:
-        out_parcel_read(outbox, op, result, now, wall);
+        out_parcel_read(outbox, op, result, now);
         break;
     case OUT_OP_READ_LOCAL:
-        out_local_read(outbox, result, now, wall);
+        out_local_read(outbox, result, now);
         break;
     case OUT_OP_FIND:
-        find_done(outbox, op, result, now, wall);
+        find_done(outbox, op, result, now);
         break;
     case OUT_OP_READDRESS:
         out_readdress_done(outbox, op, result);
         break;
     case OUT_OP_LOAD:
-        out_load_done(outbox, result, now, wall);
+        out_load_done(outbox, result, now);
         break;
     case OUT_OP_READ_MAIL:
         out_mail_read(outbox, op, result);
         break;
     case OUT_OP_DEPOSIT:
-        out_deposit_stored(outbox, op, result, now, wall);
+        out_deposit_stored(outbox, op, result, now);
         return; /* told of later */
     }
     out_op_free(outbox, op);
@@ -184,7 +183,7 @@ static int init_tables(struct outbox *outbox) {
 }
 
 struct outbox *outbox_new(const struct outbox_config *config, const struct node_boot *boot,
-                          struct mono now, struct wall wall) {
+                          struct now now) {
     struct outbox *outbox = calloc(1, sizeof *outbox);
     if (!outbox)
         return NULL;
@@ -206,13 +205,13 @@ struct outbox *outbox_new(const struct outbox_config *config, const struct node_
     TAILQ_INIT(&outbox->deposited);
     TAILQ_INIT(&outbox->batches);
     outbox->expires_first = MONO_NEVER;
-    outbox->base = boot->clock.us != 0 ? boot->clock : wall;
+    outbox->base = boot->clock.us != 0 ? boot->clock : now.wall;
     outbox->ready_at = outbox->expiry_check = outbox->state_retry = outbox->keys_check = MONO_NEVER;
-    outbox->expiry_checked = outbox->local_retry = outbox->mail_scan = now;
+    outbox->expiry_checked = outbox->local_retry = outbox->mail_scan = now.mono;
     outbox->state_retry_us = outbox->local_retry_us = US_PER_S;
     config->budget->evict[BUDGET_OUTBOX] = out_evict;
     config->budget->context[BUDGET_OUTBOX] = outbox;
-    if (init_tables(outbox) || out_load_boot(outbox, boot, now, wall)) {
+    if (init_tables(outbox) || out_load_boot(outbox, boot, now)) {
         outbox_free(outbox);
         return NULL;
     }
@@ -278,24 +277,24 @@ void outbox_configure(struct outbox *outbox, size_t message_max, int64_t expire_
 
 /* ---- Time ---- */
 
-static void expire_keys(struct outbox *outbox, struct mono now, struct wall wall) {
+static void expire_keys(struct outbox *outbox, struct now now) {
     size_t left =
-        parcel_keys_expire(outbox->keys, wall_epoch((struct wall){wall.us - EPOCH_GRACE_US}));
-    outbox->keys_check = left > 0 ? mono_add(now, EPOCH_US / 4) : MONO_NEVER;
+        parcel_keys_expire(outbox->keys, wall_epoch((struct wall){now.wall.us - EPOCH_GRACE_US}));
+    outbox->keys_check = left > 0 ? mono_add(now.mono, EPOCH_US / 4) : MONO_NEVER;
 }
 
-void outbox_tick(struct outbox *outbox, struct mono now, struct wall wall) {
-    if (mono_is_due(outbox->expiry_check, now))
-        out_expire(outbox, now, wall);
-    if (mono_is_due(outbox->state_retry, now))
-        out_retry_states(outbox, now);
-    if (mono_is_due(outbox->keys_check, now))
-        expire_keys(outbox, now, wall);
-    out_load_tick(outbox, now);
-    out_local_start(outbox, now);
-    out_run(outbox, now, wall);
-    out_mail_tick(outbox, now, wall);
-    out_make_ready(outbox, now, wall);
+void outbox_tick(struct outbox *outbox, struct now now) {
+    if (mono_is_due(outbox->expiry_check, now.mono))
+        out_expire(outbox, now);
+    if (mono_is_due(outbox->state_retry, now.mono))
+        out_retry_states(outbox, now.mono);
+    if (mono_is_due(outbox->keys_check, now.mono))
+        expire_keys(outbox, now);
+    out_load_tick(outbox, now.mono);
+    out_local_start(outbox, now.mono);
+    out_run(outbox, now);
+    out_mail_tick(outbox, now);
+    out_make_ready(outbox, now);
 }
 
 struct mono outbox_next(const struct outbox *outbox) {

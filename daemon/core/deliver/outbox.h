@@ -10,12 +10,12 @@
 #define P2PD_OUTBOX_H
 
 #include "daemon/core/base/budget.h"
+#include "daemon/core/link/link.h"
+#include "daemon/core/route/path.h"
 #include "daemon/core/seam/effects.h"
 #include "daemon/core/seam/request.h"
 #include "daemon/core/wire/identity.h"
-#include "daemon/core/link/link.h"
 #include "daemon/core/wire/parcel.h"
-#include "daemon/core/route/path.h"
 
 /* Bounds; beyond each a push is answered with ANSWER_LIMIT. */
 #define OUTBOX_MESSAGES_MAX                                                                        \
@@ -53,7 +53,7 @@ struct outbox_counters {
 /* Takes what boot says of pending messages and conversations. NULL: no memory. It enters itself as
  * BUDGET_OUTBOX's evictor. */
 struct outbox *outbox_new(const struct outbox_config *config, const struct node_boot *boot,
-                          struct mono now, struct wall wall);
+                          struct now now);
 void outbox_free(struct outbox *outbox);
 void outbox_configure(struct outbox *outbox, size_t message_max, int64_t expire_us,
                       int64_t retention_us);
@@ -64,27 +64,24 @@ void outbox_configure(struct outbox *outbox, size_t message_max, int64_t expire_
  * `notice` (may be NULL) goes into the first answer's text. With check nothing is stored: ANSWER_TEXT
  * says whether it would be accepted. */
 void outbox_push(struct outbox *outbox, const struct request *request,
-                 const struct node_id *recipient, const char *notice, struct mono now,
-                 struct wall wall);
+                 const struct node_id *recipient, const char *notice, struct now now);
 /* The same for many, in order. Answered ANSWER_MANY once all are stored or one is refused: those
  * before it are accepted, it and those behind it are not. With wait and all of them accepted, a
  * second one when all are final. */
 void outbox_push_many(struct outbox *outbox, const struct request *request,
-                      const struct node_id *recipient, const char *notice, struct mono now,
-                      struct wall wall);
+                      const struct node_id *recipient, const char *notice, struct now now);
 /* `notice` (may be NULL) is said of one in memory that is not final. */
 void outbox_message(struct outbox *outbox, const struct request *request, const char *notice);
-void outbox_cancel(struct outbox *outbox, const struct request *request, struct mono now,
-                   struct wall wall);
+void outbox_cancel(struct outbox *outbox, const struct request *request, struct now now);
 void outbox_client_gone(struct outbox *outbox, uint64_t client);
 
 /* The result of one of our store operations. */
 void outbox_stored(struct outbox *outbox, uint64_t cookie, const struct store_result *result,
-                   struct mono now, struct wall wall);
+                   struct now now);
 /* An onion payload of kind PAYLOAD_RECEIPTS (its kind byte included). The first thing that was
  * wrong with it, or DROP_NONE; what is good in it counts all the same. */
 enum drop outbox_receipt(struct outbox *outbox, const uint8_t *payload, size_t length,
-                         struct mono now, struct wall wall);
+                         struct now now);
 /* Routes or (recipient given) a descriptor changed: unreachable recipients are tried at once, each
  * at most once a second. */
 void outbox_kick(struct outbox *outbox, const struct node_id *recipient, struct mono now);
@@ -93,7 +90,7 @@ void outbox_kick(struct outbox *outbox, const struct node_id *recipient, struct 
  * what comes of it, to outbox_local_done() (error: tried again later). Borrowed until then. */
 bool outbox_local(struct outbox *outbox, struct parcel_item *ret_item);
 void outbox_local_done(struct outbox *outbox, const struct message_id *id, int error,
-                       struct mono now, struct wall wall);
+                       struct now now);
 
 /* Mail for somebody else, from mailbox_shard(): stored, and delivered when its recipient is there.
  * `quota`: bytes of all the mail that we keep; a recipient has an eighth of it. 0: what came of it will
@@ -120,12 +117,12 @@ enum drop outbox_confirmation(struct outbox *outbox, const uint8_t *payload, siz
  * much later. When it expires is not moved. */
 void outbox_shift(struct outbox *outbox, int64_t by_us);
 /* The clock is known to be right, as it was when we stopped: the time between counts for what was owed. */
-void outbox_age(struct outbox *outbox, struct mono now, struct wall wall);
+void outbox_age(struct outbox *outbox, struct now now);
 
 /* Do what is due: call it at the end of each step in which outbox_next() is not after now. Shards
  * leave from here alone, so that what is pushed in one step is gathered. Sends a bounded number;
  * outbox_next() then stays due. */
-void outbox_tick(struct outbox *outbox, struct mono now, struct wall wall);
+void outbox_tick(struct outbox *outbox, struct now now);
 struct mono outbox_next(const struct outbox *outbox);
 
 uint64_t outbox_pending(const struct outbox *outbox); /* messages not final */

@@ -270,37 +270,37 @@ static void settle_shards(struct outbox *outbox, struct out_parcel *parcel, stru
 /* The blocks of a long message are confirmed one by one, and the recipient may have let go of those it had: only its word that the whole
  * is stored makes it delivered. */
 static void confirm_block(struct outbox *outbox, struct out_message *message, uint32_t length,
-                          bool whole, struct mono now, struct wall wall) {
+                          bool whole, struct now now) {
     message->refused = false;
     message->reason = NULL;
     if (whole)
-        out_finish(outbox, message, MESSAGE_DELIVERED, NULL, now, wall);
+        out_finish(outbox, message, MESSAGE_DELIVERED, NULL, now);
     else if (message->blocks_left == 1)
-        out_refused_for_now(outbox, message, true, "the recipient has lost a part of it", now);
+        out_refused_for_now(outbox, message, true, "the recipient has lost a part of it", now.mono);
     else
-        out_confirm(outbox, message, length, now, wall);
+        out_confirm(outbox, message, length, now);
 }
 
 static void apply_complete(struct outbox *outbox, struct out_parcel *parcel, bool whole,
-                           struct mono now, struct wall wall) {
+                           struct now now) {
     struct out_flow *flow = parcel->flow;
     bool is_long = parcel->is_long;
     struct out_item *items = parcel->items;
     size_t n = parcel->n_items;
-    measure_parcel(parcel, now);
-    settle_shards(outbox, parcel, now);
+    measure_parcel(parcel, now.mono);
+    settle_shards(outbox, parcel, now.mono);
     parcel->items = NULL;
     parcel->n_items = 0;
     out_parcel_drop(outbox, parcel);
-    flow_heard(outbox, flow, now);
+    flow_heard(outbox, flow, now.mono);
     /* Of mail, what was never refused says nothing of room for what was. */
     if (!flow->is_kept || (n > 0 && items[0].message && items[0].message->refused))
         flow->rest_us = 0;
     for (size_t i = 0; i < n; i++)
         if (items[i].message && is_long)
-            confirm_block(outbox, items[i].message, items[i].length, whole, now, wall);
+            confirm_block(outbox, items[i].message, items[i].length, whole, now);
         else if (items[i].message)
-            out_confirm(outbox, items[i].message, items[i].length, now, wall);
+            out_confirm(outbox, items[i].message, items[i].length, now);
     free(items);
 }
 
@@ -310,28 +310,28 @@ static bool is_for_now(uint8_t reason) {
 }
 
 static void apply_refused(struct outbox *outbox, struct out_parcel *parcel, uint8_t reason,
-                          struct mono now, struct wall wall) {
+                          struct now now) {
     struct out_flow *flow = parcel->flow;
     struct out_message *message = parcel->items[0].message;
-    flow_heard(outbox, flow, now);
+    flow_heard(outbox, flow, now.mono);
     if (parcel->n_items > 1)
         out_parcel_split(outbox, parcel);
     else if (message && is_for_now(reason))
         out_refused_for_now(outbox, message, reason == PARCEL_REASON_LOST,
-                            parcel_reason_words(reason), now);
+                            parcel_reason_words(reason), now.mono);
     else if (message)
-        out_finish(outbox, message, MESSAGE_REFUSED, parcel_reason_words(reason), now, wall);
+        out_finish(outbox, message, MESSAGE_REFUSED, parcel_reason_words(reason), now);
 }
 
 static enum drop apply_receipt(struct outbox *outbox, const struct parcel_receipt *receipt,
-                               struct mono now, struct wall wall) {
+                               struct now now) {
     struct out_parcel *parcel = find_parcel(outbox, &receipt->id);
     bool partial = receipt->status == PARCEL_PARTIAL;
     uint8_t key[KEY_LEN];
     if (!parcel)
         return DROP_UNKNOWN;
     const struct parcel_secret *secret =
-        partial ? out_flow_secret(outbox, parcel->flow, now) : NULL;
+        partial ? out_flow_secret(outbox, parcel->flow, now.mono) : NULL;
     if (partial && !secret)
         return DROP_AUTH;
     if (partial)
@@ -345,16 +345,16 @@ static enum drop apply_receipt(struct outbox *outbox, const struct parcel_receip
     if (partial && (receipt->k != parcel->k || receipt->m != parcel->m))
         return DROP_MALFORMED;
     if (partial)
-        apply_partial(outbox, parcel, receipt, now);
+        apply_partial(outbox, parcel, receipt, now.mono);
     else if (receipt->status == PARCEL_COMPLETE)
-        apply_complete(outbox, parcel, receipt->reason == PARCEL_WHOLE, now, wall);
+        apply_complete(outbox, parcel, receipt->reason == PARCEL_WHOLE, now);
     else
-        apply_refused(outbox, parcel, receipt->reason, now, wall);
+        apply_refused(outbox, parcel, receipt->reason, now);
     return DROP_NONE;
 }
 
 enum drop outbox_receipt(struct outbox *outbox, const uint8_t *payload, size_t length,
-                         struct mono now, struct wall wall) {
+                         struct now now) {
     struct wire_reader reader = wire_reader(payload, length);
     enum drop first = DROP_NONE;
     if (wire_get_uint(&reader, 1) != PAYLOAD_RECEIPTS || wire_left(&reader) == 0)
@@ -364,7 +364,7 @@ enum drop outbox_receipt(struct outbox *outbox, const uint8_t *payload, size_t l
         enum drop drop = parcel_receipt_decode(&reader, &receipt);
         if (drop != DROP_NONE)
             return first ? first : drop;
-        drop = apply_receipt(outbox, &receipt, now, wall);
+        drop = apply_receipt(outbox, &receipt, now);
         if (first == DROP_NONE)
             first = drop;
     }

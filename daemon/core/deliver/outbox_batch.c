@@ -80,8 +80,7 @@ static struct request one_of(const struct request *request, size_t i) {
 }
 
 void outbox_push_many(struct outbox *outbox, const struct request *request,
-                      const struct node_id *recipient, const char *notice, struct mono now,
-                      struct wall wall) {
+                      const struct node_id *recipient, const char *notice, struct now now) {
     if (request->push_many.n == 0 || request->push_many.n > PUSH_MANY_MAX) {
         effects_answer_text(outbox->config.effects, request->client, ANSWER_USAGE,
                             "1 to %d messages at once", PUSH_MANY_MAX);
@@ -96,7 +95,7 @@ void outbox_push_many(struct outbox *outbox, const struct request *request,
     }
     for (size_t i = 0; i < request->push_many.n && !batch->stopped; i++) {
         struct request one = one_of(request, i);
-        batch->stopped = !out_put(outbox, &one, recipient, NULL, batch, now, wall, &batch->refusal);
+        batch->stopped = !out_put(outbox, &one, recipient, NULL, batch, now, &batch->refusal);
         batch->submitted += !batch->stopped;
     }
     outbox->counters.pushes_refused += batch->stopped && batch->refusal.code == ANSWER_LIMIT;

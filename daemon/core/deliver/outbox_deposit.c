@@ -134,12 +134,12 @@ int outbox_deposit(struct outbox *outbox, const struct outbox_mail *mail, uint64
 }
 
 void out_deposit_stored(struct outbox *outbox, struct out_op *op, const struct store_result *result,
-                        struct mono now, struct wall wall) {
+                        struct now now) {
     struct out_message *message = op->message;
     outbox->n_putting--;
     /* Two deposits of one mail may have been under way together. */
     if (result->error == 0 && !result->existed && !out_find(outbox, &op->id)) {
-        out_message_enter(outbox, message, 0, now, wall);
+        out_message_enter(outbox, message, 0, now);
     } else {
         discharge(outbox, message->flow, message->size);
         message->flow->n_messages--;

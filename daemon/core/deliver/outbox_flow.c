@@ -254,15 +254,14 @@ void out_flow_expect(struct outbox *outbox, struct out_flow *flow, struct mono a
 
 /* The exchanges that the next parcel begins with, and a path for it. While the first message is
  * being committed there is nothing better to do. */
-static void flow_make_ready(struct outbox *outbox, struct out_flow *flow, struct mono now,
-                            struct wall wall) {
+static void flow_make_ready(struct outbox *outbox, struct out_flow *flow, struct now now) {
     uint8_t ephemeral[KEY_LEN];
-    if (!flow_refresh_keys(outbox, flow, wall))
+    if (!flow_refresh_keys(outbox, flow, now.wall))
         return;
     struct path_wish wish = out_flow_wish(flow);
-    if (!out_flow_has_kept_path(outbox, flow, now, wall))
-        paths_expect(outbox->config.paths, &wish, now);
-    struct parcel_secret *secret = out_flow_secret(outbox, flow, now);
+    if (!out_flow_has_kept_path(outbox, flow, now))
+        paths_expect(outbox->config.paths, &wish, now.mono);
+    struct parcel_secret *secret = out_flow_secret(outbox, flow, now.mono);
     if (!secret || secret->known.has_es)
         return;
     random_fill(&outbox->config.random, ephemeral, sizeof ephemeral);
@@ -270,21 +269,21 @@ static void flow_make_ready(struct outbox *outbox, struct out_flow *flow, struct
     sodium_memzero(ephemeral, sizeof ephemeral);
 }
 
-void out_make_ready(struct outbox *outbox, struct mono now, struct wall wall) {
+void out_make_ready(struct outbox *outbox, struct now now) {
     struct out_flow *flow = TAILQ_FIRST(&outbox->unready);
     bool is_busy = outbox->is_expected_now || !TAILQ_EMPTY(&outbox->run);
     outbox->is_expected_now = false;
     if (is_busy)
         return;
-    if (!flow || !mono_is_due(outbox->ready_at, now)) {
-        paths_prepare(outbox->config.paths, now, wall);
+    if (!flow || !mono_is_due(outbox->ready_at, now.mono)) {
+        paths_prepare(outbox->config.paths, now);
         return;
     }
     TAILQ_REMOVE(&outbox->unready, flow, unready);
     flow->is_unready = false;
     if (TAILQ_EMPTY(&outbox->unready))
         outbox->ready_at = MONO_NEVER;
-    flow_make_ready(outbox, flow, now, wall);
+    flow_make_ready(outbox, flow, now);
 }
 
 /* ---- Waiting ---- */
@@ -410,9 +409,8 @@ static void flow_trace(struct outbox *outbox, struct out_flow *flow) {
     }
 }
 
-static void flow_send(struct outbox *outbox, struct out_flow *flow, struct mono now,
-                      struct wall wall) {
-    int error = out_flow_send(outbox, flow, now, wall);
+static void flow_send(struct outbox *outbox, struct out_flow *flow, struct now now) {
+    int error = out_flow_send(outbox, flow, now);
     if (!error)
         out_flow_wake(outbox, flow);
     if (error == -ENOMEM)
@@ -422,63 +420,61 @@ static void flow_send(struct outbox *outbox, struct out_flow *flow, struct mono 
     if (!error || error == -EAGAIN)
         return;
     if (error == -EINVAL)
-        flow_fail(outbox, flow, now);
+        flow_fail(outbox, flow, now.mono);
     else
-        flow_pause(flow, now, error == -ENOMEM ? MEMORY_PAUSE_US : EGRESS_PAUSE_US);
+        flow_pause(flow, now.mono, error == -ENOMEM ? MEMORY_PAUSE_US : EGRESS_PAUSE_US);
 }
 
 /* Is it known, has it keys, and if there is something to send, is there a way? */
-static bool flow_may_send(struct outbox *outbox, struct out_flow *flow, struct mono now,
-                          struct wall wall) {
-    if (!flow_refresh_keys(outbox, flow, wall)) {
+static bool flow_may_send(struct outbox *outbox, struct out_flow *flow, struct now now) {
+    if (!flow_refresh_keys(outbox, flow, now.wall)) {
         flow->why = OUTBOX_AWAY;
         return false;
     }
-    return !flow_has_work(outbox, flow, now) || out_flow_has_path(outbox, flow, now, wall);
+    return !flow_has_work(outbox, flow, now.mono) || out_flow_has_path(outbox, flow, now);
 }
 
-static void flow_run(struct outbox *outbox, struct out_flow *flow, struct mono now,
-                     struct wall wall) {
+static void flow_run(struct outbox *outbox, struct out_flow *flow, struct now now) {
     if (flow->n_messages == 0 && TAILQ_EMPTY(&flow->parcels)) {
-        if (now.us - flow->idle_since.us >= IDLE_US)
+        if (now.mono.us - flow->idle_since.us >= IDLE_US)
             out_flow_free(outbox, flow);
         else
             timers_set(&outbox->timers, &flow->timer, mono_add(flow->idle_since, IDLE_US));
         return;
     }
-    flow->idle_since = now;
-    if (mono_is_due(flow->resume, now)) {
-        out_flow_time_out(outbox, flow, now);
-        if (!flow_may_send(outbox, flow, now, wall)) {
-            flow_fail(outbox, flow, now);
+    flow->idle_since = now.mono;
+    if (mono_is_due(flow->resume, now.mono)) {
+        out_flow_time_out(outbox, flow, now.mono);
+        if (!flow_may_send(outbox, flow, now)) {
+            flow_fail(outbox, flow, now.mono);
         } else {
             flow->unreachable = false;
-            flow_advance(outbox, flow, now);
-            flow_send(outbox, flow, now, wall);
+            flow_advance(outbox, flow, now.mono);
+            flow_send(outbox, flow, now);
             flow_trace(outbox, flow);
         }
     }
-    flow_set_timer(outbox, flow, now);
+    flow_set_timer(outbox, flow, now.mono);
 }
 
 /* Each whose turn it is sends a quantum; then, while packets are left, each again. */
-static void run_round(struct outbox *outbox, struct mono now, struct wall wall) {
+static void run_round(struct outbox *outbox, struct now now) {
     const struct out_flow *last = TAILQ_LAST(&outbox->run, out_flows);
     for (bool more = last != NULL; more && outbox->packets_left > 0;) {
         struct out_flow *flow = TAILQ_FIRST(&outbox->run);
         more = flow != last;
         TAILQ_REMOVE(&outbox->run, flow, run);
         flow->running = false;
-        flow_run(outbox, flow, now, wall);
+        flow_run(outbox, flow, now);
     }
 }
 
-void out_run(struct outbox *outbox, struct mono now, struct wall wall) {
-    for (struct timer *timer; (timer = timers_take(&outbox->timers, now));)
+void out_run(struct outbox *outbox, struct now now) {
+    for (struct timer *timer; (timer = timers_take(&outbox->timers, now.mono));)
         out_flow_wake(outbox, table_entry(timer, struct out_flow, timer));
     outbox->packets_left = PACKETS_A_TICK;
     for (unsigned round = 0; round < PACKETS_A_TICK / OUTBOX_QUANTUM; round++)
-        run_round(outbox, now, wall);
+        run_round(outbox, now);
 }
 
 static void kick(struct outbox *outbox, struct out_flow *flow, bool always, struct mono now) {

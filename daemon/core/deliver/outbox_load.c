@@ -4,16 +4,15 @@
  * Threat: something that is asked for, repeated or cancelled before it was read must not look finished.
  * The store knows it, and then it is entered out of its turn. What is pushed meanwhile is durable and
  * answered as ever, but leaves behind all that is older. */
-#include "daemon/core/seam/step.h"
 #include "daemon/core/deliver/outbox_private.h"
+#include "daemon/core/seam/step.h"
 
 /* A page: some 10 ms of the store's time and of ours, between what clients ask for. */
 #define LOAD_ROWS 2048
 #define LOAD_AGAIN_US US_PER_S
 
 /* One message that was owed when we stopped. */
-static int enter(struct outbox *outbox, const struct out_record *record, struct mono now,
-                 struct wall wall) {
+static int enter(struct outbox *outbox, const struct out_record *record, struct now now) {
     bool is_mail = record->kind == KIND_MAIL;
     struct out_conversation *conversation =
         is_mail ? NULL : out_conversation_get(outbox, &record->recipient);
@@ -36,12 +35,11 @@ static int enter(struct outbox *outbox, const struct out_record *record, struct 
             out_kept_boot(outbox, message);
     }
     message->owed = true;
-    out_message_enter(outbox, message, record->progress, now, wall);
+    out_message_enter(outbox, message, record->progress, now);
     return 0;
 }
 
-int out_load_boot(struct outbox *outbox, const struct node_boot *boot, struct mono now,
-                  struct wall wall) {
+int out_load_boot(struct outbox *outbox, const struct node_boot *boot, struct now now) {
     for (size_t i = 0; i < boot->n_conversations; i++) {
         struct out_conversation *conversation =
             out_conversation_get(outbox, &boot->conversations[i].recipient);
@@ -50,20 +48,20 @@ int out_load_boot(struct outbox *outbox, const struct node_boot *boot, struct mo
         conversation->sequence = boot->conversations[i].sequence;
     }
     for (size_t i = 0; i < boot->n_pending; i++)
-        if (enter(outbox, &boot->pending[i], now, wall))
+        if (enter(outbox, &boot->pending[i], now))
             return -ENOMEM;
     outbox->load.is_needed = boot->n_unread > 0;
     outbox->load.left = boot->n_unread;
     outbox->load.after = boot->unread_after;
     outbox->load.until = boot->unread_until;
-    outbox->load.due = now;
+    outbox->load.due = now.mono;
     return 0;
 }
 
 struct out_message *out_load_one(struct outbox *outbox, const struct out_record *record,
-                                 struct mono now, struct wall wall) {
+                                 struct now now) {
     if (!outbox->load.is_needed || message_state_is_final(record->state) ||
-        record->kind == KIND_MAIL || enter(outbox, record, now, wall))
+        record->kind == KIND_MAIL || enter(outbox, record, now))
         return NULL;
     outbox->load.left -= outbox->load.left > 0;
     return out_find(outbox, &record->id);
@@ -99,15 +97,14 @@ struct mono out_load_next(const struct outbox *outbox) {
 }
 
 /* If there is no memory for all of a page, it is asked for again: what is known is passed over. */
-void out_load_done(struct outbox *outbox, const struct store_result *result, struct mono now,
-                   struct wall wall) {
+void out_load_done(struct outbox *outbox, const struct store_result *result, struct now now) {
     outbox->load.is_under_way = false;
     if (result->error)
         return;
     for (size_t i = 0; i < result->n_records; i++) {
         if (out_find(outbox, &result->pending[i].id))
             continue;
-        if (enter(outbox, &result->pending[i], now, wall))
+        if (enter(outbox, &result->pending[i], now))
             return;
         outbox->load.left -= outbox->load.left > 0;
     }
@@ -119,7 +116,7 @@ void out_load_done(struct outbox *outbox, const struct store_result *result, str
     outbox->load.left -=
         result->n_damaged < outbox->load.left ? result->n_damaged : outbox->load.left;
     outbox->load.after = result->next;
-    outbox->load.due = now;
+    outbox->load.due = now.mono;
     if (!result->more)
         finish(outbox);
 }

@@ -51,18 +51,17 @@ void out_local_start(struct outbox *outbox, struct mono now) {
         local_retry(outbox, now);
 }
 
-void out_local_read(struct outbox *outbox, const struct store_result *result, struct mono now,
-                    struct wall wall) {
+void out_local_read(struct outbox *outbox, const struct store_result *result, struct now now) {
     const char *lost = outbox->local ? out_lost_words(outbox->local, result->error) : NULL;
     outbox->local_stage = OUT_LOCAL_NONE;
     if (outbox->local && result->error == 0 && result->length == outbox->local_length)
         local_ready(outbox, result->bytes, result->length);
     else if (lost)
-        out_finish(outbox, outbox->local, MESSAGE_FAILED, lost, now, wall);
+        out_finish(outbox, outbox->local, MESSAGE_FAILED, lost, now);
     if (outbox->local_stage != OUT_LOCAL_NONE || !outbox->local)
         return;
     end_turn(outbox, outbox->local);
-    local_retry(outbox, now);
+    local_retry(outbox, now.mono);
 }
 
 bool outbox_local(struct outbox *outbox, struct parcel_item *ret_item) {
@@ -84,7 +83,7 @@ bool outbox_local(struct outbox *outbox, struct parcel_item *ret_item) {
 }
 
 void outbox_local_done(struct outbox *outbox, const struct message_id *id, int error,
-                       struct mono now, struct wall wall) {
+                       struct now now) {
     if (outbox->local_stage != OUT_LOCAL_HANDED || memcmp(id, &outbox->local_id, sizeof *id) != 0)
         return;
     struct out_message *message = outbox->local;
@@ -98,15 +97,15 @@ void outbox_local_done(struct outbox *outbox, const struct message_id *id, int e
                    error == -EDQUOT   ? "there is no room for it here"
                    : error == -ESTALE ? parcel_reason_words(PARCEL_REASON_LOST)
                                       : parcel_reason_words(PARCEL_REASON_DAMAGED),
-                   now, wall);
+                   now);
     } else if (error) {
         end_turn(outbox, message);
-        local_retry(outbox, now);
+        local_retry(outbox, now.mono);
     } else {
         end_turn(outbox, message);
-        outbox->local_retry = now;
+        outbox->local_retry = now.mono;
         outbox->local_retry_us = US_PER_S;
         message->next_block++;
-        out_confirm(outbox, message, outbox->local_length, now, wall);
+        out_confirm(outbox, message, outbox->local_length, now);
     }
 }

@@ -271,7 +271,7 @@ static struct path_wish wish_for(const struct out_deposit *deposit, const struct
 
 /* Two ways back for the token. Returns how many there are. */
 static unsigned make_replies(struct outbox *outbox, const struct out_deposit *deposit,
-                             const struct node_id *box, struct mono now, struct wall wall,
+                             const struct node_id *box, struct now now,
                              struct mail_reply replies[MAIL_REPLIES_MAX],
                              uint8_t packets[MAIL_REPLIES_MAX][ONION_LEN]) {
     struct path_reply_rooms rooms = {outbox->config.paths, outbox->config.directory,
@@ -281,7 +281,7 @@ static unsigned make_replies(struct outbox *outbox, const struct out_deposit *de
     unsigned n = 0;
     memcpy(payload + 1, deposit->token, MAIL_TOKEN_LEN);
     for (unsigned i = 0; i < MAIL_REPLIES_MAX; i++) {
-        if (path_reply(&rooms, &wish, payload, sizeof payload, now, wall, &replies[n].first,
+        if (path_reply(&rooms, &wish, payload, sizeof payload, now, &replies[n].first,
                        packets[n]) != PATH_OK)
             break;
         replies[n].packet = packets[n];
@@ -319,7 +319,7 @@ static bool cut(struct outbox *outbox, struct out_deposit *deposit,
 
 static void try_box(struct outbox *outbox, struct out_deposit *deposit,
                     const struct directory_entry *box, const struct directory_entry *recipient,
-                    struct mono now, struct wall wall) {
+                    struct now now) {
     uint8_t packets[MAIL_REPLIES_MAX][ONION_LEN];
     int64_t wait_us = interval_us(deposit->box->tries);
     struct mail_deposit content = {.recipient = recipient->id,
@@ -330,43 +330,41 @@ static void try_box(struct outbox *outbox, struct out_deposit *deposit,
                                    .blob_length = deposit->length};
     stop_sending(outbox, deposit);
     wait_us -= (int64_t)random_below(&outbox->config.random, (uint64_t)wait_us / 8);
-    deposit->box->due = mono_add(now, wait_us);
-    content.n_replies =
-        make_replies(outbox, deposit, &box->id, now, wall, content.replies, packets);
+    deposit->box->due = mono_add(now.mono, wait_us);
+    content.n_replies = make_replies(outbox, deposit, &box->id, now, content.replies, packets);
     if (content.n_replies == 0 || !cut(outbox, deposit, &content))
         return;
     deposit->tries++;
     deposit->box->tries++;
-    deposit->send_at = now;
+    deposit->send_at = now.mono;
 }
 
 /* The path for the next shard, by turns. NULL: none. */
-static struct path *choose_path(struct outbox *outbox, struct out_deposit *deposit, struct mono now,
-                                struct wall wall) {
+static struct path *choose_path(struct outbox *outbox, struct out_deposit *deposit,
+                                struct now now) {
     struct path **path = &deposit->paths[deposit->next % 2];
     const struct directory_entry *box =
         directory_find_prefix(outbox->config.directory, deposit->box->prefix);
     bool fewer;
-    if (*path && path_is_usable(outbox->config.paths, *path, now, wall))
+    if (*path && path_is_usable(outbox->config.paths, *path, now))
         return *path;
     path_free(*path);
     *path = NULL;
     if (!box)
         return NULL;
     struct path_wish wish = wish_for(deposit, &box->id);
-    if (path_draw(outbox->config.paths, &wish, now, wall, path, &fewer) != PATH_OK)
+    if (path_draw(outbox->config.paths, &wish, now, path, &fewer) != PATH_OK)
         *path = NULL;
     return *path;
 }
 
-static void send_batch(struct outbox *outbox, struct out_deposit *deposit, struct mono now,
-                       struct wall wall) {
+static void send_batch(struct outbox *outbox, struct out_deposit *deposit, struct now now) {
     uint8_t payload[ONION_PAYLOAD_MAX], packet[ONION_LEN];
     unsigned all = deposit->cut.k + deposit->cut.m;
-    deposit->send_at = mono_add(now, BATCH_US);
+    deposit->send_at = mono_add(now.mono, BATCH_US);
     for (unsigned i = 0; i < BATCH && deposit->next < all; i++) {
         struct mail_shard shard = {.cut = deposit->cut, .index = (uint8_t)deposit->next};
-        struct path *path = choose_path(outbox, deposit, now, wall);
+        struct path *path = choose_path(outbox, deposit, now);
         if (!path) {
             stop_sending(outbox, deposit); /* the next try finds another way */
             return;
@@ -374,7 +372,7 @@ static void send_batch(struct outbox *outbox, struct out_deposit *deposit, struc
         memcpy(shard.id, deposit->id, sizeof shard.id);
         shard.data = deposit->shards + (size_t)deposit->next * deposit->cut.length;
         path_seal(outbox->config.paths, path, payload, mail_shard_encode(&shard, payload), packet);
-        int error = links_send_onion(outbox->config.links, path_first(path), packet, now);
+        int error = links_send_onion(outbox->config.links, path_first(path), packet, now.mono);
         if (error == -ENOBUFS)
             return;
         outbox->counters.onions_sent += error == 0;
@@ -447,37 +445,36 @@ static bool tidy(struct outbox *outbox, struct out_box *box, struct mono now) {
 
 /* One step with one mailbox. */
 static void turn(struct outbox *outbox, struct out_flow *flow, struct out_box *box,
-                 const struct descriptor *recipient, struct mono now, struct wall wall) {
+                 const struct descriptor *recipient, struct now now) {
     const struct directory_entry *there =
         directory_find_prefix(outbox->config.directory, box->prefix);
     /* One that tells each of us another key would learn from ours where we are. */
-    if (!mono_is_due(box->due, now) || !there || !there->mailbox || !there->live ||
+    if (!mono_is_due(box->due, now.mono) || !there || !there->mailbox || !there->live ||
         there->unsettled || !directory_is_up(outbox->config.directory, there))
         return;
-    if (tidy(outbox, box, now))
+    if (tidy(outbox, box, now.mono))
         return;
     if (!box->deposit)
-        begin(outbox, flow, box, recipient, now);
+        begin(outbox, flow, box, recipient, now.mono);
     struct out_deposit *deposit = box->deposit;
     if (!deposit || deposit->reads > 0)
         return;
     if (deposit->spoiled || (deposit->state == OUT_MAIL_READING && !seal(outbox, deposit))) {
         deposit_drop(outbox, deposit);
-        box->due = mono_add(now, AGAIN_US);
+        box->due = mono_add(now.mono, AGAIN_US);
         return;
     }
     const struct directory_entry *entry =
         directory_find(outbox->config.directory, &flow->recipient);
     if (entry)
-        try_box(outbox, deposit, there, entry, now, wall);
+        try_box(outbox, deposit, there, entry, now);
 }
 
-static void look_at(struct outbox *outbox, struct out_flow *flow, struct mono now,
-                    struct wall wall) {
+static void look_at(struct outbox *outbox, struct out_flow *flow, struct now now) {
     struct descriptor recipient;
-    if (!is_away(flow, now)) {
+    if (!is_away(flow, now.mono)) {
         for (unsigned i = 0; flow->mail && i < flow->mail->n; i++)
-            if (flow->mail->boxes[i].deposit && mono_is_due(flow->mail->boxes[i].due, now))
+            if (flow->mail->boxes[i].deposit && mono_is_due(flow->mail->boxes[i].due, now.mono))
                 deposit_drop(outbox, flow->mail->boxes[i].deposit);
         return;
     }
@@ -486,24 +483,24 @@ static void look_at(struct outbox *outbox, struct out_flow *flow, struct mono no
     if (!entry)
         return;
     directory_descriptor(entry, &recipient);
-    if (!is_usable(&recipient, wall) || !follow(outbox, flow, &recipient))
+    if (!is_usable(&recipient, now.wall) || !follow(outbox, flow, &recipient))
         return;
     for (unsigned i = 0; i < flow->mail->n; i++)
-        turn(outbox, flow, &flow->mail->boxes[i], &recipient, now, wall);
+        turn(outbox, flow, &flow->mail->boxes[i], &recipient, now);
 }
 
-void out_mail_tick(struct outbox *outbox, struct mono now, struct wall wall) {
+void out_mail_tick(struct outbox *outbox, struct now now) {
     struct out_deposit *deposit;
-    if (mono_is_due(outbox->mail_scan, now) && outbox->n_pending > 0) {
+    if (mono_is_due(outbox->mail_scan, now.mono) && outbox->n_pending > 0) {
         struct out_flow *flow;
-        outbox->mail_scan = mono_add(now, SCAN_US);
+        outbox->mail_scan = mono_add(now.mono, SCAN_US);
         TAILQ_FOREACH(flow, &outbox->all_flows, all)
         if (!flow->is_kept) /* what was left here is not left with others in its turn */
-            look_at(outbox, flow, now, wall);
+            look_at(outbox, flow, now);
     }
     TAILQ_FOREACH(deposit, &outbox->deposits, link)
-    if (deposit->shards && mono_is_due(deposit->send_at, now))
-        send_batch(outbox, deposit, now, wall);
+    if (deposit->shards && mono_is_due(deposit->send_at, now.mono))
+        send_batch(outbox, deposit, now);
 }
 
 struct mono out_mail_next(const struct outbox *outbox) {

@@ -111,10 +111,10 @@ static void store_state(struct outbox *outbox, struct out_message *message, stru
 }
 
 void out_finish(struct outbox *outbox, struct out_message *message, enum message_state state,
-                const char *reason, struct mono now, struct wall wall) {
+                const char *reason, struct now now) {
     out_set_state(message, state);
     message->reason = reason;
-    message->finished = wall;
+    message->finished = now.wall;
     count_pending(outbox, message, -1);
     if (message->kind == KIND_MAIL && message->flow)
         out_kept_gone(outbox, message);
@@ -135,7 +135,7 @@ void out_finish(struct outbox *outbox, struct out_message *message, enum message
         outbox->counters.messages_delivered += message->kind != KIND_MAIL;
         out_watchers_answer(outbox, message);
     }
-    store_state(outbox, message, now);
+    store_state(outbox, message, now.mono);
 }
 
 void out_state_done(struct outbox *outbox, struct out_message *message, int error,
@@ -173,19 +173,19 @@ static void plan_expiry(struct outbox *outbox, struct mono deadline) {
     outbox->expiry_check = mono_min(outbox->expiry_check, deadline);
 }
 
-void out_expire(struct outbox *outbox, struct mono now, struct wall wall) {
+void out_expire(struct outbox *outbox, struct now now) {
     struct mono first = MONO_NEVER;
     outbox->expiry_check = MONO_NEVER;
     for (struct out_message *message = TAILQ_FIRST(&outbox->all), *next; message; message = next) {
         next = TAILQ_NEXT(message, all);
         if (message_state_is_final(message->state))
             continue;
-        if (mono_is_due(message->deadline, now))
-            out_finish(outbox, message, MESSAGE_EXPIRED, "expired", now, wall);
+        if (mono_is_due(message->deadline, now.mono))
+            out_finish(outbox, message, MESSAGE_EXPIRED, "expired", now);
         else
             first = mono_min(first, message->deadline);
     }
-    outbox->expiry_checked = now;
+    outbox->expiry_checked = now.mono;
     outbox->expires_first = MONO_NEVER;
     if (first.us != MONO_NEVER.us)
         plan_expiry(outbox, first);
@@ -194,15 +194,15 @@ void out_expire(struct outbox *outbox, struct mono now, struct wall wall) {
 /* How long it has to live. Of what was owed when we stopped: never more than it was given, and the time
  * in which we did not run counts once we know that our clocks are right. */
 static struct mono deadline_of(const struct outbox *outbox, const struct out_message *message,
-                               struct mono now, struct wall wall) {
-    struct wall from = message->owed && !outbox->aged ? outbox->base : wall;
+                               struct now now) {
+    struct wall from = message->owed && !outbox->aged ? outbox->base : now.wall;
     int64_t life, left;
     if (__builtin_sub_overflow(message->expires.us, message->created.us, &life) ||
         __builtin_sub_overflow(message->expires.us, from.us, &left))
-        return now; /* no times of ours: the store is damaged there */
+        return now.mono; /* no times of ours: the store is damaged there */
     if (left > life && life > 0)
         left = life;
-    return mono_add(now, left > 0 ? left : 0);
+    return mono_add(now.mono, left > 0 ? left : 0);
 }
 
 void outbox_shift(struct outbox *outbox, int64_t by_us) {
@@ -216,12 +216,12 @@ void outbox_shift(struct outbox *outbox, int64_t by_us) {
     outbox->base.us += by_us;
 }
 
-void outbox_age(struct outbox *outbox, struct mono now, struct wall wall) {
+void outbox_age(struct outbox *outbox, struct now now) {
     struct out_message *message;
     outbox->aged = true;
     TAILQ_FOREACH(message, &outbox->all, all)
     if (!message_state_is_final(message->state) && message->owed) {
-        message->deadline = mono_min(message->deadline, deadline_of(outbox, message, now, wall));
+        message->deadline = mono_min(message->deadline, deadline_of(outbox, message, now));
         plan_expiry(outbox, message->deadline);
     }
 }
@@ -315,14 +315,14 @@ void out_message_enqueue(struct outbox *outbox, struct out_message *message) {
 }
 
 void out_message_enter(struct outbox *outbox, struct out_message *message, uint64_t progress,
-                       struct mono now, struct wall wall) {
+                       struct now now) {
     out_message_plan(message, progress);
     table_add(&outbox->messages, &message->by_id,
               table_hash(&outbox->messages, &message->id, sizeof message->id));
     TAILQ_INSERT_TAIL(&outbox->all, message, all);
     outbox->n_messages++;
     count_pending(outbox, message, 1);
-    message->deadline = deadline_of(outbox, message, now, wall);
+    message->deadline = deadline_of(outbox, message, now);
     plan_expiry(outbox, message->deadline);
     message->late = outbox->load.is_needed && !message->owed;
     if (message->late)
@@ -421,10 +421,10 @@ void out_refused_for_now(struct outbox *outbox, struct out_message *message, boo
 }
 
 void out_confirm(struct outbox *outbox, struct out_message *message, uint32_t length,
-                 struct mono now, struct wall wall) {
+                 struct now now) {
     message->confirmed += length;
     if (--message->blocks_left == 0)
-        out_finish(outbox, message, MESSAGE_DELIVERED, NULL, now, wall);
+        out_finish(outbox, message, MESSAGE_DELIVERED, NULL, now);
     else
-        store_progress(outbox, message, now);
+        store_progress(outbox, message, now.mono);
 }

@@ -212,7 +212,7 @@ int out_parcel_fill(struct outbox *outbox, struct out_parcel *parcel) {
 }
 
 void out_parcel_read(struct outbox *outbox, struct out_op *op, const struct store_result *result,
-                     struct mono now, struct wall wall) {
+                     struct now now) {
     struct out_parcel *parcel = op->parcel;
     struct out_item *item = &parcel->items[op->item];
     parcel->reads--;
@@ -226,7 +226,7 @@ void out_parcel_read(struct outbox *outbox, struct out_op *op, const struct stor
     if (result->error == 0 && result->length == item->length)
         memcpy(parcel->plain + item->place, result->bytes, result->length);
     else if (lost)
-        out_finish(outbox, item->message, MESSAGE_FAILED, lost, now, wall);
+        out_finish(outbox, item->message, MESSAGE_FAILED, lost, now);
     else if (result->error != -ENOENT)
         parcel->read_error = result->error ? result->error : -EIO;
     out_flow_wake(outbox, flow);

@@ -19,17 +19,15 @@ void out_store(struct outbox *outbox, const struct store_op *operation, const st
 
 /* ---- outbox_load.c ---- */
 /* What was owed when we stopped, as far as boot has it. 0 or -ENOMEM. */
-int out_load_boot(struct outbox *outbox, const struct node_boot *boot, struct mono now,
-                  struct wall wall);
+int out_load_boot(struct outbox *outbox, const struct node_boot *boot, struct now now);
 /* Ask for the next page of the rest, if one is due; its result. */
 void out_load_tick(struct outbox *outbox, struct mono now);
 struct mono out_load_next(const struct outbox *outbox);
-void out_load_done(struct outbox *outbox, const struct store_result *result, struct mono now,
-                   struct wall wall);
+void out_load_done(struct outbox *outbox, const struct store_result *result, struct now now);
 /* One that somebody asks for and that was not read yet, from its record. NULL: it is none, or there is
  * no memory. */
 struct out_message *out_load_one(struct outbox *outbox, const struct out_record *record,
-                                 struct mono now, struct wall wall);
+                                 struct now now);
 
 /* ---- outbox_put.c ---- */
 /* The words for a store's error. */
@@ -42,10 +40,10 @@ struct out_conversation *out_conversation_find(const struct outbox *outbox,
 /* May this push be accepted, and its put be begun? False: *ret_refusal says why not. `batch` may be
  * NULL; else it is told what became of it (out_batch_*), and no client. */
 bool out_put(struct outbox *outbox, const struct request *request, const struct node_id *recipient,
-             const char *notice, struct out_batch *batch, struct mono now, struct wall wall,
+             const char *notice, struct out_batch *batch, struct now now,
              struct out_refusal *ret_refusal);
 void out_put_done(struct outbox *outbox, struct out_op *op, const struct store_result *result,
-                  struct mono now, struct wall wall);
+                  struct now now);
 
 /* ---- outbox_readdress.c ---- */
 void out_readdress_done(struct outbox *outbox, struct out_op *op,
@@ -98,11 +96,11 @@ const char *out_lost_words(const struct out_message *message, int error);
 void out_refused_for_now(struct outbox *outbox, struct out_message *message, bool anew,
                          const char *reason, struct mono now);
 void out_confirm(struct outbox *outbox, struct out_message *message, uint32_t length,
-                 struct mono now, struct wall wall);
+                 struct now now);
 /* From here on it is owed; the recipient has what lies below `progress`. Its flow has counted it
  * already. */
 void out_message_enter(struct outbox *outbox, struct out_message *message, uint64_t progress,
-                       struct mono now, struct wall wall);
+                       struct now now);
 void out_message_free(struct outbox *outbox, struct out_message *message);
 void out_set_state(struct out_message *message, enum message_state state);
 /* It leaves, or is handed to our own inbox: counted, once in this run, before it can be delivered. */
@@ -110,10 +108,10 @@ void out_mark_sent(struct outbox *outbox, struct out_message *message);
 void out_drop_body(struct outbox *outbox, struct out_message *message);
 /* Move to a final state, store it, tell who waits. The message is freed once that is stored. */
 void out_finish(struct outbox *outbox, struct out_message *message, enum message_state state,
-                const char *reason, struct mono now, struct wall wall);
+                const char *reason, struct now now);
 void out_state_done(struct outbox *outbox, struct out_message *message, int error, struct mono now);
 void out_retry_states(struct outbox *outbox, struct mono now);
-void out_expire(struct outbox *outbox, struct mono now, struct wall wall);
+void out_expire(struct outbox *outbox, struct now now);
 
 /* ---- outbox_watch.c ---- */
 /* One more who waits; NULL after an answer that says why not. */
@@ -139,8 +137,7 @@ void out_trace(struct outbox *outbox, struct out_message *message, const struct 
 /* ---- outbox_local.c ---- */
 /* Messages to ourselves: begin the next block; its read came back. */
 void out_local_start(struct outbox *outbox, struct mono now);
-void out_local_read(struct outbox *outbox, const struct store_result *result, struct mono now,
-                    struct wall wall);
+void out_local_read(struct outbox *outbox, const struct store_result *result, struct now now);
 
 /* ---- outbox_parcel.c ---- */
 /* The largest block that k shards hold (0: as many as it takes); the same for ever, or a restart
@@ -156,7 +153,7 @@ struct out_messages *out_queue_of(const struct out_message *message);
 int out_parcel_fill(struct outbox *outbox, struct out_parcel *parcel);
 /* A read of one item came back. */
 void out_parcel_read(struct outbox *outbox, struct out_op *op, const struct store_result *result,
-                     struct mono now, struct wall wall);
+                     struct now now);
 /* All is read: seal it, with the flow's keys. 0, -ENOMEM, -EINVAL (the recipient's key is none),
  * -EAGAIN (to be read again), or the error of a read; then it is empty again. */
 int out_parcel_finish(struct outbox *outbox, struct out_parcel *parcel, struct mono now);
@@ -180,18 +177,16 @@ const uint8_t *out_shard_data(struct outbox *outbox, struct out_parcel *parcel, 
 
 /* ---- outbox_send.c ---- */
 /* Is there a path, or can one be drawn? */
-bool out_flow_has_path(struct outbox *outbox, struct out_flow *flow, struct mono now,
-                       struct wall wall);
+bool out_flow_has_path(struct outbox *outbox, struct out_flow *flow, struct now now);
 /* Is there one now? */
-bool out_flow_has_kept_path(struct outbox *outbox, struct out_flow *flow, struct mono now,
-                            struct wall wall);
+bool out_flow_has_kept_path(struct outbox *outbox, struct out_flow *flow, struct now now);
 /* The route that the flow's paths are drawn by. */
 struct path_wish out_flow_wish(const struct out_flow *flow);
 /* Has it a shard to send, if a window is open? */
 bool out_parcel_is_due(const struct out_parcel *parcel);
 /* Send a quantum, as far as windows and this tick allow. 0; -EAGAIN: no more just now;
  * -EINVAL: the recipient's keys; -ENOBUFS, -ENOTCONN, -ENOMEM: later. */
-int out_flow_send(struct outbox *outbox, struct out_flow *flow, struct mono now, struct wall wall);
+int out_flow_send(struct outbox *outbox, struct out_flow *flow, struct now now);
 void out_slot_retire(struct out_slot *slot);
 void out_silent_forget(struct out_flow *flow); /* the path, not the ways */
 
@@ -221,7 +216,7 @@ unsigned out_parity(const struct out_flow *flow, unsigned k);
 
 /* ---- outbox_flow.c ---- */
 /* Let those recipients run whose turn it is. */
-void out_run(struct outbox *outbox, struct mono now, struct wall wall);
+void out_run(struct outbox *outbox, struct now now);
 /* The flow of a recipient by this kind of route, made if need be. NULL: no memory. */
 struct out_flow *out_flow_get(struct outbox *outbox, const struct node_id *recipient,
                               uint8_t relays_exact, bool strict, uint8_t shards_k,
@@ -239,7 +234,7 @@ struct parcel_secret *out_flow_secret(struct outbox *outbox, const struct out_fl
  * on; 0: from the next step on. */
 void out_flow_expect(struct outbox *outbox, struct out_flow *flow, struct mono at);
 /* Do a piece of that, if this step has nothing else to do. */
-void out_make_ready(struct outbox *outbox, struct mono now, struct wall wall);
+void out_make_ready(struct outbox *outbox, struct now now);
 void out_flow_enqueue(struct outbox *outbox, struct out_flow *flow, struct out_message *message);
 
 /* ---- outbox_ack.c ---- */
@@ -249,7 +244,7 @@ void out_flow_time_out(struct outbox *outbox, struct out_flow *flow, struct mono
 
 /* ---- outbox_mail.c ---- */
 /* Leave what waits for those who are away with their mailboxes. */
-void out_mail_tick(struct outbox *outbox, struct mono now, struct wall wall);
+void out_mail_tick(struct outbox *outbox, struct now now);
 struct mono out_mail_next(const struct outbox *outbox);
 /* A read came back. */
 void out_mail_read(struct outbox *outbox, struct out_op *op, const struct store_result *result);
@@ -261,7 +256,7 @@ unsigned out_mail_count(const struct out_message *message);
 
 /* ---- outbox_deposit.c ---- */
 void out_deposit_stored(struct outbox *outbox, struct out_op *op, const struct store_result *result,
-                        struct mono now, struct wall wall);
+                        struct now now);
 /* Mail that was there at start counts; what is final does not. */
 void out_kept_boot(struct outbox *outbox, const struct out_message *message);
 void out_kept_gone(struct outbox *outbox, const struct out_message *message);

@@ -205,12 +205,12 @@ static struct out_record record_of(const struct outbox *outbox, const struct req
 }
 
 bool out_put(struct outbox *outbox, const struct request *request, const struct node_id *recipient,
-             const char *notice, struct out_batch *batch, struct mono now, struct wall wall,
+             const char *notice, struct out_batch *batch, struct now now,
              struct out_refusal *ret_refusal) {
-    if (!is_acceptable(outbox, request, recipient, batch, now, ret_refusal))
+    if (!is_acceptable(outbox, request, recipient, batch, now.mono, ret_refusal))
         return false;
     struct store_op operation = {.kind = STORE_OUT_PUT};
-    operation.out_put.record = record_of(outbox, request, recipient, wall);
+    operation.out_put.record = record_of(outbox, request, recipient, now.wall);
     struct out_op *op = out_op_new(outbox, OUT_OP_PUT);
     int error = op ? put_prepare(outbox, op, request, recipient, notice, &operation.out_put.record)
                    : -ENOMEM;
@@ -235,12 +235,11 @@ bool out_put(struct outbox *outbox, const struct request *request, const struct 
 }
 
 void outbox_push(struct outbox *outbox, const struct request *request,
-                 const struct node_id *recipient, const char *notice, struct mono now,
-                 struct wall wall) {
+                 const struct node_id *recipient, const char *notice, struct now now) {
     struct out_refusal refusal = {ANSWER_OK, ""};
     bool good = request->push.check
-                    ? is_acceptable(outbox, request, recipient, NULL, now, &refusal)
-                    : out_put(outbox, request, recipient, notice, NULL, now, wall, &refusal);
+                    ? is_acceptable(outbox, request, recipient, NULL, now.mono, &refusal)
+                    : out_put(outbox, request, recipient, notice, NULL, now, &refusal);
     outbox->counters.pushes_refused += !good && refusal.code == ANSWER_LIMIT;
     if (!good)
         effects_answer_text(outbox->config.effects, request->client, refusal.code, "%s",
@@ -276,10 +275,10 @@ static void answer_push(struct outbox *outbox, const struct out_op *op,
 }
 
 static void put_existed(struct outbox *outbox, const struct out_op *op,
-                        const struct store_result *result, struct mono now, struct wall wall) {
+                        const struct store_result *result, struct now now) {
     struct out_message *known = out_find_own(outbox, &op->id);
     if (!known)
-        known = out_load_one(outbox, &result->record, now, wall);
+        known = out_load_one(outbox, &result->record, now);
     if (known)
         answer_push(outbox, op, known);
     else if (op->batch)
@@ -291,8 +290,7 @@ static void put_existed(struct outbox *outbox, const struct out_op *op,
     out_answer(outbox, op->client, out_state_code(report.state), true, &report, op->notice);
 }
 
-static void put_accepted(struct outbox *outbox, struct out_op *op, struct mono now,
-                         struct wall wall) {
+static void put_accepted(struct outbox *outbox, struct out_op *op, struct now now) {
     struct out_message *message = op->message;
     if (op->body && message->size > 0 && message->size <= BODY_KEPT_MAX &&
         budget_take(outbox->config.budget, BUDGET_OUTBOX, message->size)) {
@@ -301,10 +299,10 @@ static void put_accepted(struct outbox *outbox, struct out_op *op, struct mono n
         TAILQ_INSERT_TAIL(&outbox->cached, message, cached);
     }
     op->message = NULL;
-    out_message_enter(outbox, message, 0, now, wall);
+    out_message_enter(outbox, message, 0, now);
     if (op->batch && op->batch->broken) {
         message->withdrawn = true;
-        out_finish(outbox, message, MESSAGE_FAILED, "one before it was not accepted", now, wall);
+        out_finish(outbox, message, MESSAGE_FAILED, "one before it was not accepted", now);
         return;
     }
     answer_push(outbox, op, message);
@@ -313,19 +311,19 @@ static void put_accepted(struct outbox *outbox, struct out_op *op, struct mono n
 }
 
 void out_put_done(struct outbox *outbox, struct out_op *op, const struct store_result *result,
-                  struct mono now, struct wall wall) {
+                  struct now now) {
     struct out_flow *flow = op->message->flow;
     struct out_refusal refusal = out_error_words(result->error);
     outbox->n_putting--;
     if (result->error == 0 && !result->existed) {
-        put_accepted(outbox, op, now, wall);
+        put_accepted(outbox, op, now);
     } else {
         if (flow) {
             flow->n_messages--;
             out_flow_wake(outbox, flow);
         }
         if (result->error == 0)
-            put_existed(outbox, op, result, now, wall);
+            put_existed(outbox, op, result, now);
         else if (op->batch)
             out_batch_refused(op->batch, &refusal);
         else if (!op->client_gone)

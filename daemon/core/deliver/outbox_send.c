@@ -61,7 +61,7 @@ static enum outbox_why why_of(enum path_outcome outcome) {
 }
 
 static bool slot_draw(struct outbox *outbox, struct out_flow *flow, struct out_slot *slot,
-                      struct mono now, struct wall wall) {
+                      struct now now) {
     struct passed passed;
     struct path_wish wish = out_flow_wish(flow);
     bool fewer;
@@ -70,8 +70,7 @@ static bool slot_draw(struct outbox *outbox, struct out_flow *flow, struct out_s
     wish.n_avoid = passed.n_relays;
     wish.firsts = passed.firsts;
     wish.n_firsts = passed.n_firsts;
-    enum path_outcome outcome =
-        path_draw(outbox->config.paths, &wish, now, wall, &slot->path, &fewer);
+    enum path_outcome outcome = path_draw(outbox->config.paths, &wish, now, &slot->path, &fewer);
     flow->why = why_of(outcome);
     if (outcome != PATH_OK)
         return false;
@@ -86,9 +85,8 @@ static bool slot_draw(struct outbox *outbox, struct out_flow *flow, struct out_s
     return true;
 }
 
-static void slot_refresh(struct outbox *outbox, struct out_slot *slot, struct mono now,
-                         struct wall wall) {
-    if (slot->path && !path_is_usable(outbox->config.paths, slot->path, now, wall))
+static void slot_refresh(struct outbox *outbox, struct out_slot *slot, struct now now) {
+    if (slot->path && !path_is_usable(outbox->config.paths, slot->path, now))
         out_slot_retire(slot);
 }
 
@@ -99,11 +97,11 @@ static bool is_emptier(const struct out_slot *slot, const struct out_slot *other
 /* Any path with room but the one `before`, fresh ones for as many as are wanted. NULL: nowhere just
  * now. */
 static struct out_slot *slot_any(struct outbox *outbox, struct out_flow *flow, unsigned wanted,
-                                 uint32_t before, struct mono now, struct wall wall) {
+                                 uint32_t before, struct now now) {
     struct out_slot *best = NULL, *same = NULL, *unused = NULL;
     unsigned live = 0;
     for (struct out_slot *slot = flow->slots; slot < flow->slots + flow->n_slots; slot++) {
-        slot_refresh(outbox, slot, now, wall);
+        slot_refresh(outbox, slot, now);
         live += slot->path != NULL;
         if (!out_slot_has_room(slot))
             continue;
@@ -114,53 +112,51 @@ static struct out_slot *slot_any(struct outbox *outbox, struct out_flow *flow, u
         else if (!best || is_emptier(slot, best))
             best = slot;
     }
-    if ((!best || live < wanted) && unused && mono_is_due(flow->draw_after, now)) {
-        if (slot_draw(outbox, flow, unused, now, wall))
+    if ((!best || live < wanted) && unused && mono_is_due(flow->draw_after, now.mono)) {
+        if (slot_draw(outbox, flow, unused, now))
             return unused;
         if (live > 0)
-            flow->draw_after = mono_add(now, DRAW_AGAIN_US);
+            flow->draw_after = mono_add(now.mono, DRAW_AGAIN_US);
     }
     return best ? best : live == 1 ? same : NULL;
 }
 
 /* Where a shard goes: explicit ones have a place each, the first time. */
 static struct out_slot *slot_choose(struct outbox *outbox, struct out_parcel *parcel,
-                                    unsigned index, struct mono now, struct wall wall) {
+                                    unsigned index, struct now now) {
     struct out_flow *flow = parcel->flow;
     const struct out_shard *shard = &parcel->shards[index];
     unsigned wanted = parcel->k < flow->n_slots ? parcel->k : flow->n_slots;
     if (!paths_reuse(outbox->config.paths))
         wanted = 1; /* each has a fresh one anyway */
     if (flow->shards_k == 0 || shard->sends > 0)
-        return slot_any(outbox, flow, wanted, shard->sends ? shard->path : 0, now, wall);
+        return slot_any(outbox, flow, wanted, shard->sends ? shard->path : 0, now);
     struct out_slot *own = &flow->slots[index % flow->n_slots];
-    slot_refresh(outbox, own, now, wall);
+    slot_refresh(outbox, own, now);
     if (!out_slot_has_room(own))
         return NULL;
     if (own->path)
         return own;
-    if (mono_is_due(flow->draw_after, now)) {
-        if (slot_draw(outbox, flow, own, now, wall))
+    if (mono_is_due(flow->draw_after, now.mono)) {
+        if (slot_draw(outbox, flow, own, now))
             return own;
-        flow->draw_after = mono_add(now, DRAW_AGAIN_US);
+        flow->draw_after = mono_add(now.mono, DRAW_AGAIN_US);
     }
-    return slot_any(outbox, flow, 1, 0, now, wall);
+    return slot_any(outbox, flow, 1, 0, now);
 }
 
-bool out_flow_has_kept_path(struct outbox *outbox, struct out_flow *flow, struct mono now,
-                            struct wall wall) {
+bool out_flow_has_kept_path(struct outbox *outbox, struct out_flow *flow, struct now now) {
     bool any = false;
     for (struct out_slot *slot = flow->slots; slot < flow->slots + flow->n_slots; slot++) {
-        slot_refresh(outbox, slot, now, wall);
+        slot_refresh(outbox, slot, now);
         any = any || slot->path;
     }
     return any;
 }
 
-bool out_flow_has_path(struct outbox *outbox, struct out_flow *flow, struct mono now,
-                       struct wall wall) {
-    return out_flow_has_kept_path(outbox, flow, now, wall) ||
-           slot_draw(outbox, flow, &flow->slots[0], now, wall);
+bool out_flow_has_path(struct outbox *outbox, struct out_flow *flow, struct now now) {
+    return out_flow_has_kept_path(outbox, flow, now) ||
+           slot_draw(outbox, flow, &flow->slots[0], now);
 }
 
 /* ---- Shards ---- */
@@ -253,10 +249,9 @@ static int shard_put(struct outbox *outbox, struct out_parcel *parcel, unsigned 
 }
 
 static void shard_copy(struct outbox *outbox, struct out_parcel *parcel, unsigned index,
-                       struct path *path, uint32_t id, uint16_t *packets, struct mono now,
-                       struct wall wall) {
-    if (!path || !path_is_usable(outbox->config.paths, path, now, wall) ||
-        shard_put(outbox, parcel, index, path, id, packets, now) != 0)
+                       struct path *path, uint32_t id, uint16_t *packets, struct now now) {
+    if (!path || !path_is_usable(outbox->config.paths, path, now) ||
+        shard_put(outbox, parcel, index, path, id, packets, now.mono) != 0)
         return;
     outbox->counters.onions_sent++;
     outbox->counters.retransmissions++;
@@ -264,16 +259,16 @@ static void shard_copy(struct outbox *outbox, struct out_parcel *parcel, unsigne
 
 /* Where no path is used again. */
 static void shard_copy_afresh(struct outbox *outbox, struct out_parcel *parcel, unsigned index,
-                              struct mono now, struct wall wall) {
+                              struct now now) {
     struct path_wish wish = out_flow_wish(parcel->flow);
     struct path *path;
     uint16_t packets = 0;
     bool fewer;
     wish.again = false;
-    if (path_draw(outbox->config.paths, &wish, now, wall, &path, &fewer) != PATH_OK)
+    if (path_draw(outbox->config.paths, &wish, now, &path, &fewer) != PATH_OK)
         return;
     uint32_t id = 1 + (uint32_t)random_below(&outbox->config.random, UINT32_MAX);
-    shard_copy(outbox, parcel, index, path, id, &packets, now, wall);
+    shard_copy(outbox, parcel, index, path, id, &packets, now);
     path_free(path);
 }
 
@@ -281,33 +276,33 @@ static void shard_copy_afresh(struct outbox *outbox, struct out_parcel *parcel, 
  * goes twice over its way, which tells the recipient to answer over two; and once more over the way
  * before, which may be good. Nobody waits for the copies. */
 static void shard_copies(struct outbox *outbox, struct out_parcel *parcel, unsigned index,
-                         struct out_slot *slot, struct mono now, struct wall wall) {
+                         struct out_slot *slot, struct now now) {
     struct out_silent *silent = &parcel->flow->silent;
     bool asks = parcel->timeouts > 0 && parcel->timeouts <= OUTBOX_FAST_RESENDS + 1 &&
                 parcel->flying == 1 && parcel == TAILQ_FIRST(&parcel->flow->parcels);
     if (!asks)
         return;
     if (!paths_reuse(outbox->config.paths)) {
-        shard_copy_afresh(outbox, parcel, index, now, wall);
+        shard_copy_afresh(outbox, parcel, index, now);
         return;
     }
-    shard_copy(outbox, parcel, index, slot->path, slot->id, &slot->packets, now, wall);
-    shard_copy(outbox, parcel, index, silent->path, silent->id, &silent->packets, now, wall);
+    shard_copy(outbox, parcel, index, slot->path, slot->id, &slot->packets, now);
+    shard_copy(outbox, parcel, index, silent->path, silent->id, &silent->packets, now);
 }
 
 static int shard_send(struct outbox *outbox, struct out_parcel *parcel, unsigned index,
-                      struct out_slot *slot, struct mono now, struct wall wall) {
-    int error = shard_put(outbox, parcel, index, slot->path, slot->id, &slot->packets, now);
+                      struct out_slot *slot, struct now now) {
+    int error = shard_put(outbox, parcel, index, slot->path, slot->id, &slot->packets, now.mono);
     if (error == -ENOTCONN)
         out_slot_retire(slot);
     if (error)
         return error;
-    note_sent(outbox, parcel, index, slot, now);
-    shard_copies(outbox, parcel, index, slot, now, wall);
+    note_sent(outbox, parcel, index, slot, now.mono);
+    shard_copies(outbox, parcel, index, slot, now);
     return 0;
 }
 
-int out_flow_send(struct outbox *outbox, struct out_flow *flow, struct mono now, struct wall wall) {
+int out_flow_send(struct outbox *outbox, struct out_flow *flow, struct now now) {
     for (unsigned left = OUTBOX_QUANTUM; left > 0 && outbox->packets_left > 0; left--) {
         struct out_parcel *parcel = next_parcel(flow);
         if (!parcel)
@@ -317,11 +312,11 @@ int out_flow_send(struct outbox *outbox, struct out_flow *flow, struct mono now,
             parcel->bare = true; /* parity only saves time: what was lost is sent again */
             continue;
         }
-        struct out_slot *slot = slot_choose(outbox, parcel, index, now, wall);
+        struct out_slot *slot = slot_choose(outbox, parcel, index, now);
         if (!slot)
             return -EAGAIN;
         outbox->packets_left -= outbox->packets_left > 0;
-        int error = shard_send(outbox, parcel, index, slot, now, wall);
+        int error = shard_send(outbox, parcel, index, slot, now);
         if (error)
             return error;
         flow->long_turn = !parcel->is_long;

@@ -3,10 +3,10 @@
 #ifndef P2PD_OUTBOX_TYPES_H
 #define P2PD_OUTBOX_TYPES_H
 
-#include "daemon/core/wire/mail.h"
-#include "daemon/core/deliver/outbox.h"
 #include "daemon/core/base/table.h"
 #include "daemon/core/base/timer.h"
+#include "daemon/core/deliver/outbox.h"
+#include "daemon/core/wire/mail.h"
 
 #include <sys/queue.h>
 

@@ -3,8 +3,8 @@
  * Threat: most of this is chosen by strangers. Ids can be ground to share a bucket or a prefix, any
  * address and name can be claimed by thousands: tables are keyed, an entry's cost is fixed,
  * residents with links are never evicted for newcomers. */
-#include "daemon/core/directory/directory_private.h"
 #include "daemon/core/base/wirebuf.h"
+#include "daemon/core/directory/directory_private.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -131,8 +131,7 @@ struct arrival {
     const uint8_t *bytes;
     size_t length;
     bool restored;
-    struct mono now;
-    struct wall wall;
+    struct now now;
 };
 
 static void describe(struct record *record, const struct descriptor *descriptor,
@@ -144,7 +143,7 @@ static void describe(struct record *record, const struct descriptor *descriptor,
     entry->bytes = bytes;
     entry->length = (uint16_t)arrival->length;
     entry->sequence = descriptor->sequence;
-    entry->received = arrival->now;
+    entry->received = arrival->now.mono;
     entry->relay = descriptor->relay && !entry->convicted;
     entry->mailbox = descriptor->mailbox && !entry->convicted;
     entry->cut_off = false;
@@ -161,8 +160,8 @@ static void publish(struct directory *directory, struct record *record,
                     const struct descriptor *descriptor, const struct arrival *arrival,
                     bool is_first, bool rekeyed) {
     if (rekeyed)
-        directory_unsettle(directory, record, is_first, arrival->now, arrival->wall);
-    directory_charge(directory, record, is_first, arrival->now);
+        directory_unsettle(directory, record, is_first, arrival->now);
+    directory_charge(directory, record, is_first, arrival->now.mono);
     link_claims(directory, descriptor, record->entry.relay && !record->entry.unsettled);
     directory_note_named(directory, record, descriptor);
 }
@@ -183,8 +182,9 @@ static struct record *enter(struct directory *directory, const struct descriptor
     }
     memcpy(copy, arrival->bytes, arrival->length);
     bool was_live = record->entry.live;
-    bool rekeyed = !arrival->restored &&
-                   (!was_live || directory_is_rekeyed(&record->entry, descriptor, arrival->wall));
+    bool rekeyed =
+        !arrival->restored &&
+        (!was_live || directory_is_rekeyed(&record->entry, descriptor, arrival->now.wall));
     if (was_live)
         directory_count_entry(directory, record, false);
     describe(record, descriptor, copy, arrival);
@@ -279,9 +279,9 @@ static enum drop refusal(struct directory *directory, const struct descriptor *d
     if (prefix == directory->prefix ||
         (held && !node_id_is_equal(&held->entry.id, &descriptor->id)))
         return DROP_LIMIT;
-    if (is_ahead(descriptor, arrival->wall) || !is_current(descriptor, arrival->wall))
+    if (is_ahead(descriptor, arrival->now.wall) || !is_current(descriptor, arrival->now.wall))
         return DROP_TIME;
-    if (!held && !directory_has_room(directory, prefix, arrival->now))
+    if (!held && !directory_has_room(directory, prefix, arrival->now.mono))
         return DROP_LIMIT;
     return DROP_NONE;
 }
@@ -294,7 +294,7 @@ static enum directory_outcome offer_self(struct directory *directory, const stru
         descriptor->sequence <= directory->self.version.sequence ||
         descriptor->sequence <= directory->outbid)
         return DIRECTORY_OLD;
-    enum drop drop = is_ahead(descriptor, arrival->wall)
+    enum drop drop = is_ahead(descriptor, arrival->now.wall)
                          ? DROP_TIME
                          : descriptor_verify(arrival->bytes, arrival->length, descriptor);
     if (drop != DROP_NONE) {
@@ -322,7 +322,7 @@ static bool is_old(const struct record *held, const struct descriptor *descripto
 static bool take_second(struct directory *directory, struct record *held,
                         const struct descriptor *descriptor, const struct arrival *arrival) {
     directory_found_two(directory, held, arrival->bytes, arrival->length, descriptor,
-                        arrival->wall);
+                        arrival->now.wall);
     return memcmp(version_tag(arrival->bytes), held->entry.tag, VERSION_TAG_LEN) > 0;
 }
 
@@ -337,8 +337,9 @@ static enum directory_outcome admit(struct directory *directory, struct record *
     if (held && held->entry.live && descriptor->sequence == held->entry.sequence &&
         !take_second(directory, held, descriptor, arrival))
         return DIRECTORY_OLD;
-    bool has_room = held || !directory_is_full(directory) ||
-                    directory_make_room(directory, node_id_prefix(&descriptor->id), arrival->now);
+    bool has_room =
+        held || !directory_is_full(directory) ||
+        directory_make_room(directory, node_id_prefix(&descriptor->id), arrival->now.mono);
     struct record *record = has_room ? enter(directory, descriptor, arrival, true) : NULL;
     if (!record) {
         *ret_drop = DROP_LIMIT;
@@ -349,10 +350,10 @@ static enum directory_outcome admit(struct directory *directory, struct record *
 }
 
 enum directory_outcome directory_offer(struct directory *directory, const uint8_t *bytes,
-                                       size_t length, struct mono now, struct wall wall,
+                                       size_t length, struct now now,
                                        const struct directory_entry **ret_entry,
                                        enum drop *ret_drop) {
-    struct arrival arrival = {.bytes = bytes, .length = length, .now = now, .wall = wall};
+    struct arrival arrival = {.bytes = bytes, .length = length, .now = now};
     struct descriptor descriptor;
 
     *ret_drop = descriptor_decode(bytes, length, &descriptor);
@@ -390,7 +391,7 @@ void directory_restore(struct directory *directory, const uint8_t *bytes, size_t
         return; /* ours, or held already: the store has one of each */
     bool live = is_current(&descriptor, wall) && !is_ahead(&descriptor, wall) &&
                 !directory_is_full(directory) && descriptor.version == DESCRIPTOR_VERSION;
-    struct arrival arrival = {.bytes = bytes, .length = length, .restored = true, .wall = wall};
+    struct arrival arrival = {.bytes = bytes, .length = length, .restored = true, .now.wall = wall};
     record = enter(directory, &descriptor, &arrival, live);
     if (!record)
         return;

@@ -10,9 +10,9 @@
 #define P2PD_DIRECTORY_H
 
 #include "daemon/core/base/base.h"
+#include "daemon/core/directory/topology.h"
 #include "daemon/core/seam/types.h"
 #include "daemon/core/wire/identity.h"
-#include "daemon/core/directory/topology.h"
 
 #define DIRECTORY_BUCKETS 256
 #define DIRECTORY_CANDIDATES_MAX 16
@@ -96,7 +96,7 @@ enum directory_outcome {
 /* Offer bytes from anyone. Sequence and id are looked at before the signature is paid for. A second version of the sequence that is
  * held convicts its node, whichever of the two is kept. */
 enum directory_outcome directory_offer(struct directory *directory, const uint8_t *bytes,
-                                       size_t length, struct mono now, struct wall wall,
+                                       size_t length, struct now now,
                                        const struct directory_entry **ret_entry,
                                        enum drop *ret_drop);
 /* From our own store at start: signature trusted, keys may be over. It is kept; live too if its keys hold and there is room. Not

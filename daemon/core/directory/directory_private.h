@@ -5,9 +5,9 @@
 #ifndef P2PD_DIRECTORY_PRIVATE_H
 #define P2PD_DIRECTORY_PRIVATE_H
 
+#include "daemon/core/base/table.h"
 #include "daemon/core/directory/directory.h"
 #include "daemon/core/directory/directory_version.h"
-#include "daemon/core/base/table.h"
 
 /* An IP under which an entry can be looked up. */
 struct mark {
@@ -102,7 +102,7 @@ bool directory_is_rekeyed(const struct directory_entry *entry, const struct desc
                           struct wall wall);
 /* Its keys are new: not to be routed through for a while. Without memory, for good. */
 void directory_unsettle(struct directory *directory, struct record *record, bool is_first,
-                        struct mono now, struct wall wall);
+                        struct now now);
 /* It is no longer live. */
 void directory_unlist_settling(struct directory *directory, struct record *record);
 /* A version of it was taken; the first of a new entry, if it is that. */

@@ -11,8 +11,8 @@
  * honest ones out of routes.
  * The pace of a node is its own: whoever publishes too much spends nobody else's. And it goes by how many share it that links lead to,
  * for identities are free: thousands that nobody is linked to would have everybody wait for minutes (directory_sharers()). */
-#include "daemon/core/directory/directory_private.h"
 #include "daemon/core/base/wirebuf.h"
+#include "daemon/core/directory/directory_private.h"
 
 #include <stdlib.h>
 
@@ -254,13 +254,13 @@ static bool list_settling(struct directory *directory, const struct settling *se
 }
 
 void directory_unsettle(struct directory *directory, struct record *record, bool is_first,
-                        struct mono now, struct wall wall) {
-    int64_t time = settle_time(record, wall) + (is_first ? 0 : news_time(directory));
+                        struct now now) {
+    int64_t time = settle_time(record, now.wall) + (is_first ? 0 : news_time(directory));
 
     directory_unlist_settling(directory, record);
     record->entry.unsettled = true;
-    (void)list_settling(directory,
-                        &(struct settling){record->entry.prefix, mono_add(now, time), is_first});
+    (void)list_settling(
+        directory, &(struct settling){record->entry.prefix, mono_add(now.mono, time), is_first});
 }
 
 void directory_found_older(struct directory *directory, uint64_t prefix, struct mono now) {

@@ -209,24 +209,24 @@ void links_clock_stepped(struct links *links, int64_t step_us, struct mono now) 
 }
 
 static int dial(struct links *links, const struct address *address, const struct address *local,
-                enum link_purpose purpose, struct mono now, struct wall wall) {
+                enum link_purpose purpose, struct now now) {
     if (links_is_dialling(links, address))
         return -EALREADY;
     struct session *session =
-        links->n_dials < LINK_DIALS_MAX ? session_new(links, address, local, now) : NULL;
+        links->n_dials < LINK_DIALS_MAX ? session_new(links, address, local, now.mono) : NULL;
     if (!session)
         return -ENOBUFS;
     session->initiator = true;
     session->purpose = purpose;
     session->rekey = purpose == LINK_REKEY;
-    session_dial(links, session, now, wall);
+    session_dial(links, session, now);
     return 0;
 }
 
 int links_dial(struct links *links, const struct address *address, enum link_purpose purpose,
-               struct mono now, struct wall wall) {
+               struct now now) {
     struct address anywhere = {.port = 0};
-    return dial(links, address, &anywhere, purpose, now, wall);
+    return dial(links, address, &anywhere, purpose, now);
 }
 
 /* ---- Links come and go ---- */
@@ -247,8 +247,7 @@ void link_end(struct links *links, struct link *link, enum link_close reason) {
     link_drop(links, link);
 }
 
-static struct link *link_new(struct links *links, const struct session *session, struct mono now,
-                             struct wall wall) {
+static struct link *link_new(struct links *links, const struct session *session, struct now now) {
     for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
         if (links->links[slot])
             continue;
@@ -262,11 +261,11 @@ static struct link *link_new(struct links *links, const struct session *session,
                                         .prefix = node_id_prefix(&session->peer),
                                         .dialled = session->initiator,
                                         .purpose = session->purpose,
-                                        .since = now,
-                                        .since_wall = wall,
+                                        .since = now.mono,
+                                        .since_wall = now.wall,
                                         .rtt_us = -1};
         link->unanswered_since = link->next_ping = MONO_NEVER;
-        link->replacements_since = now;
+        link->replacements_since = now.mono;
         links->links[slot] = link;
         links->prefixes[slot] = link->view.prefix;
         return link;
@@ -327,12 +326,11 @@ void link_heard(struct links *links, struct link *link, struct mono now) {
     }
 }
 
-struct link *link_adopt(struct links *links, struct session *session, struct mono now,
-                        struct wall wall) {
+struct link *link_adopt(struct links *links, struct session *session, struct now now) {
     struct link *link = link_of(links, &session->peer);
 
-    session->opened = now;
-    if (link && is_copy(links, link, session, now)) {
+    session->opened = now.mono;
+    if (link && is_copy(links, link, session, now.mono)) {
         session->link = link->view.slot;
         session_free(links, link->previous);
         link->previous = NULL;
@@ -340,19 +338,19 @@ struct link *link_adopt(struct links *links, struct session *session, struct mon
         link->current = session;
         link->view.address = session->remote; /* the newer copy is the one that is told */
         link->view.local = session->local;
-        links_close(links, link->view.slot, LINK_CLOSED_COPY, now);
+        links_close(links, link->view.slot, LINK_CLOSED_COPY, now.mono);
         return NULL;
     }
     if (!link)
-        link = link_new(links, session, now, wall);
+        link = link_new(links, session, now);
     if (!link) {
         session_dropped(links, session);
         return NULL;
     }
     session->link = link->view.slot;
     session_free(links, link->previous);
-    link->previous_until = mono_add(now, OLD_KEYS_US);
-    if (current_wins(links, link, session, now)) {
+    link->previous_until = mono_add(now.mono, OLD_KEYS_US);
+    if (current_wins(links, link, session, now.mono)) {
         link->previous = session;
     } else {
         link->previous = link->current;
@@ -364,13 +362,13 @@ struct link *link_adopt(struct links *links, struct session *session, struct mon
         link->view.seen_as = session->seen_as;
         link->view.clock_offset_us = session->offset_us;
     }
-    link_heard(links, link, now);
+    link_heard(links, link, now.mono);
     uint64_t jitter = random_below(links->config.random, 60 * US_PER_S);
     /* Whoever began asks for new keys; the other does it a minute later, should the first not. */
-    link->rekey_at =
-        mono_add(now, REKEY_US + (session->initiator ? 0 : 2 * US_PER_MINUTE) + (int64_t)jitter);
-    links_arm(links, mono_add(now, LINGER_US));
-    links_arm(links, mono_add(now, links->config.heartbeat_us));
+    link->rekey_at = mono_add(now.mono, REKEY_US + (session->initiator ? 0 : 2 * US_PER_MINUTE) +
+                                            (int64_t)jitter);
+    links_arm(links, mono_add(now.mono, LINGER_US));
+    links_arm(links, mono_add(now.mono, links->config.heartbeat_us));
     if (session->rekey)
         link_emit(links, LINK_EVENT_REKEYED, link);
     return link;
@@ -538,36 +536,36 @@ static void end_previous(struct links *links, struct link *link, struct mono now
     link->previous = NULL;
 }
 
-static void link_tick(struct links *links, struct link *link, struct mono now, struct wall wall) {
-    if (now.us - link->view.heard.us >= links->config.timeout_us ||
-        (link->view.state == LINK_PROBATION && now.us - link->view.since.us >= LINGER_US)) {
+static void link_tick(struct links *links, struct link *link, struct now now) {
+    if (now.mono.us - link->view.heard.us >= links->config.timeout_us ||
+        (link->view.state == LINK_PROBATION && now.mono.us - link->view.since.us >= LINGER_US)) {
         link_end(links, link, LINK_CLOSED_SILENT);
         return;
     }
-    if (link->previous && mono_is_due(link->previous_until, now))
-        end_previous(links, link, now);
+    if (link->previous && mono_is_due(link->previous_until, now.mono))
+        end_previous(links, link, now.mono);
     if (link->current &&
-        (mono_is_due(link->rekey_at, now) || link->current->counter >= REKEY_CELLS)) {
-        dial(links, &link->view.address, &link->view.local, LINK_REKEY, now, wall);
-        link->rekey_at = mono_add(now, 30 * US_PER_S); /* until the new session is adopted */
+        (mono_is_due(link->rekey_at, now.mono) || link->current->counter >= REKEY_CELLS)) {
+        dial(links, &link->view.address, &link->view.local, LINK_REKEY, now);
+        link->rekey_at = mono_add(now.mono, 30 * US_PER_S); /* until the new session is adopted */
     }
-    ask_if_quiet(links, link, now);
+    ask_if_quiet(links, link, now.mono);
     if (link->view.state == LINK_PROBATION)
         links_arm(links, mono_add(link->view.since, LINGER_US));
     arm_link(links, link);
 }
 
-void links_tick(struct links *links, struct mono now, struct wall wall) {
-    if (!mono_is_due(links->next, now))
+void links_tick(struct links *links, struct now now) {
+    if (!mono_is_due(links->next, now.mono))
         return;
-    guard_rotate(&links->guard, links->config.random, now);
+    guard_rotate(&links->guard, links->config.random, now.mono);
     links->next = MONO_NEVER;
     for (unsigned i = 0; i < SESSIONS_MAX; i++)
         if (links->sessions[i])
-            session_tick(links, links->sessions[i], now, wall);
+            session_tick(links, links->sessions[i], now);
     for (unsigned i = 0; i < LINK_SLOTS; i++)
         if (links->links[i])
-            link_tick(links, links->links[i], now, wall);
+            link_tick(links, links->links[i], now);
 }
 
 struct mono links_next(const struct links *links) {

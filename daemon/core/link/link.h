@@ -89,7 +89,7 @@ void links_set_correction(struct links *links, int64_t correction_us);
  * tell it ours, is never sent. */
 #define LINK_DIALS_MAX 32
 int links_dial(struct links *links, const struct address *address, enum link_purpose purpose,
-               struct mono now, struct wall wall);
+               struct now now);
 bool links_is_dialling(const struct links *links, const struct address *address);
 /* Dials under way, without those that look for lost neighbours or renew keys. */
 unsigned links_dials(const struct links *links);
@@ -114,11 +114,11 @@ struct link_opening {   /* a cell's, worked out ahead of its turn */
 void links_open(struct links *links, const struct datagram *datagrams, size_t n,
                 struct link_opening *ret_openings);
 enum drop links_receive_opened(struct links *links, const struct datagram *datagram,
-                               struct link_opening *opening, struct mono now, struct wall wall,
+                               struct link_opening *opening, struct now now,
                                struct link_cell *ret_cell);
 /* Take a datagram in, opening it in place. On DROP_NONE with ret_cell->slot != LINK_NONE there are frames to read, in the datagram's bytes. */
-enum drop links_receive(struct links *links, const struct datagram *datagram, struct mono now,
-                        struct wall wall, struct link_cell *ret_cell);
+enum drop links_receive(struct links *links, const struct datagram *datagram, struct now now,
+                        struct link_cell *ret_cell);
 /* The next frame that is not the link's own business; false at the end. *ret_drop says if the rest was malformed. */
 bool links_next_frame(struct links *links, struct link_cell *cell, struct mono now,
                       struct link_frame *ret_frame, enum drop *ret_drop);
@@ -165,7 +165,7 @@ bool links_event(struct links *links, struct link_event *ret_event);
 /* A probe was answered, which is all that it was for. */
 void links_forget(struct links *links, uint32_t index);
 /* Send message 3 of the handshake that was answered. */
-void links_finish(struct links *links, uint32_t index, struct mono now, struct wall wall);
+void links_finish(struct links *links, uint32_t index, struct now now);
 /* Answer ASKED. Accepted: the link is UP (an event says so). Refused: told, with referrals, and closed. */
 void links_verdict(struct links *links, unsigned slot, enum link_refusal refusal,
                    const struct address *referrals, size_t n, struct mono now);
@@ -189,7 +189,7 @@ void links_seal(struct links *links);
 /* Everything gathered goes out, sealed. Once at the end of each step. */
 void links_flush(struct links *links, struct mono now);
 
-void links_tick(struct links *links, struct mono now, struct wall wall);
+void links_tick(struct links *links, struct now now);
 struct mono links_next(const struct links *links);
 /* An interface changed: PING everybody now. */
 void links_probe_all(struct links *links, struct mono now);

@@ -281,7 +281,7 @@ static bool is_answer_to_dial(struct links *links, struct session *session, cons
 /* An opening made before earlier datagrams of the step were taken holds if the session is the same: keys are never replaced
  * in one. */
 static enum drop receive_data(struct links *links, const struct datagram *datagram,
-                              struct link_opening *opening, struct mono now, struct wall wall,
+                              struct link_opening *opening, struct now now,
                               struct link_cell *ret_cell) {
     enum drop drop;
     struct session *session = cell_session(links, datagram, &drop);
@@ -296,15 +296,15 @@ static enum drop receive_data(struct links *links, const struct datagram *datagr
     }
     if (opening->key != key || !opening->is_good)
         return DROP_AUTH;
-    links->read_at = now;
+    links->read_at = now.mono;
     replay_enter(&session->window, cell_counter(datagram->bytes));
-    session->heard = now;
+    session->heard = now.mono;
     if (session->state == SESSION_FINISHING && !is_answer_to_dial(links, session, cell))
         return DROP_NONE;
     if (!session->peer_confirmed) {
         bool dialled = session->state == SESSION_FINISHING;
         session_confirmed(links, session);
-        if (dialled && !link_adopt(links, session, now, wall))
+        if (dialled && !link_adopt(links, session, now))
             return DROP_LIMIT;
     }
     if (session->link == LINK_NONE)
@@ -312,28 +312,28 @@ static enum drop receive_data(struct links *links, const struct datagram *datagr
     struct link *link = links->links[session->link];
     links->from = datagram->remote;
     link->view.bytes_in += DATAGRAM_LEN;
-    link_heard(links, link, now);
+    link_heard(links, link, now.mono);
     if (session == link->current && !address_is_equal(&datagram->remote, &link->view.address))
-        challenge(links, link, datagram, now);
+        challenge(links, link, datagram, now.mono);
     *ret_cell = (struct link_cell){session->link, cell, cell + CELL_LEN};
     return DROP_NONE;
 }
 
 enum drop links_receive_opened(struct links *links, const struct datagram *datagram,
-                               struct link_opening *opening, struct mono now, struct wall wall,
+                               struct link_opening *opening, struct now now,
                                struct link_cell *ret_cell) {
     ret_cell->slot = LINK_NONE;
     if (datagram->length < COOKIE_ANSWER_LEN)
         return DROP_MALFORMED;
     if (datagram->bytes[0] == TYPE_DATA)
-        return receive_data(links, datagram, opening, now, wall, ret_cell);
-    return session_handshake(links, datagram, now, wall);
+        return receive_data(links, datagram, opening, now, ret_cell);
+    return session_handshake(links, datagram, now);
 }
 
-enum drop links_receive(struct links *links, const struct datagram *datagram, struct mono now,
-                        struct wall wall, struct link_cell *ret_cell) {
+enum drop links_receive(struct links *links, const struct datagram *datagram, struct now now,
+                        struct link_cell *ret_cell) {
     struct link_opening opening = {.bytes = datagram->bytes};
-    return links_receive_opened(links, datagram, &opening, now, wall, ret_cell);
+    return links_receive_opened(links, datagram, &opening, now, ret_cell);
 }
 
 /* The link's own frames. Returns false if this ended the link. */

@@ -3,8 +3,8 @@
 #ifndef P2PD_LINK_PRIVATE_H
 #define P2PD_LINK_PRIVATE_H
 
-#include "daemon/core/link/link.h"
 #include "daemon/core/base/wirebuf.h"
+#include "daemon/core/link/link.h"
 
 #include <sodium.h>
 
@@ -196,10 +196,9 @@ struct session *session_new(struct links *links, const struct address *remote,
 struct session *session_find(struct links *links, uint32_t local_index);
 void session_free(struct links *links, struct session *session);
 struct session_secrets *session_secrets(struct links *links, const struct session *session);
-void session_dial(struct links *links, struct session *session, struct mono now, struct wall wall);
-void session_tick(struct links *links, struct session *session, struct mono now, struct wall wall);
-enum drop session_handshake(struct links *links, const struct datagram *datagram, struct mono now,
-                            struct wall wall);
+void session_dial(struct links *links, struct session *session, struct now now);
+void session_tick(struct links *links, struct session *session, struct now now);
+enum drop session_handshake(struct links *links, const struct datagram *datagram, struct now now);
 void session_repeat_finish(struct links *links, struct session *session);
 /* It comes to nothing for want of memory or room; whoever dialled is told. */
 void session_dropped(struct links *links, struct session *session);
@@ -214,8 +213,7 @@ bool place_make(struct links *links, const struct address *remote, bool proven);
 #define UNANSWERED_US US_PER_S /* cells out and nothing heard: ask */
 struct link *link_of(struct links *links, const struct node_id *id);
 /* A handshake ended well: give the session to its link (made if there is none). NULL: no room, and the session is freed. */
-struct link *link_adopt(struct links *links, struct session *session, struct mono now,
-                        struct wall wall);
+struct link *link_adopt(struct links *links, struct session *session, struct now now);
 void link_welcome(struct links *links, struct link *link, struct session *session, struct mono now);
 /* A warning that a member can cause as often as it likes: a line a minute. */
 void link_tell_copy(struct links *links, enum copy_of whose, struct mono now, const char *text);

@@ -97,7 +97,7 @@ static int write_with_ephemeral(struct links *links, struct noise_handshake *noi
     return written;
 }
 
-void session_dial(struct links *links, struct session *session, struct mono now, struct wall wall) {
+void session_dial(struct links *links, struct session *session, struct now now) {
     static const uint8_t padding[INIT_PADDING];
     struct noise_handshake *noise = &session_secrets(links, session)->noise;
     uint8_t *out =
@@ -105,7 +105,7 @@ void session_dial(struct links *links, struct session *session, struct mono now,
 
     session_move(links, session, SESSION_DIALLING);
     memset(session->failed, 0, sizeof session->failed);
-    session->retry = mono_add(now, DIAL_RETRY_US << session->tries);
+    session->retry = mono_add(now.mono, DIAL_RETRY_US << session->tries);
     session->tries++;
     links_arm(links, session->retry);
     if (!out)
@@ -113,7 +113,7 @@ void session_dial(struct links *links, struct session *session, struct mono now,
     noise_init(noise, &noise_xxpsk3, true, PROLOGUE, strlen(PROLOGUE),
                identity_link_key(links->config.identity), NULL, links->guard.psk);
     struct wire_writer w = wire_writer(out, DATAGRAM_LEN);
-    struct wall claimed = {links_corrected(links, wall).us + session->minute_shift_us};
+    struct wall claimed = {links_corrected(links, now.wall).us + session->minute_shift_us};
     wire_put_uint(&w, TYPE_INIT, 1);
     wire_put_uint(&w, LINK_VERSION, 1);
     wire_put_uint(&w, 0, 2);
@@ -215,27 +215,28 @@ static enum drop send_response(struct links *links, struct session *session, str
 }
 
 static enum drop admit(struct links *links, const struct datagram *datagram, uint32_t minute,
-                       struct mono now, struct wall wall, bool *ret_proven) {
-    int64_t ours = wall_minute(links_corrected(links, wall));
+                       struct now now, bool *ret_proven) {
+    int64_t ours = wall_minute(links_corrected(links, now.wall));
     const uint8_t *ephemeral = datagram->bytes + INIT_HEADER_LEN;
     bool proven = guard_cookie_is_good(&links->guard, &datagram->remote, datagram->bytes);
 
     if (minute > ours + 3 || minute + 3 < ours) {
-        send_cookie(links, datagram, wall); /* it tells the time, and costs what any refusal does */
+        send_cookie(links, datagram,
+                    now.wall); /* it tells the time, and costs what any refusal does */
         return DROP_TIME;
     }
     /* Before any token: else whoever has seen one, a member or not, draws on its sender's allowances by repeating it. */
     if (guard_is_replay(&links->guard, ephemeral))
         return DROP_REPLAY;
-    if (proven && !guard_admit_proven(&links->guard, &datagram->remote, now))
+    if (proven && !guard_admit_proven(&links->guard, &datagram->remote, now.mono))
         return DROP_LIMIT;
-    if (!proven && !guard_admit(&links->guard, &datagram->remote, now)) {
-        send_cookie(links, datagram, wall);
+    if (!proven && !guard_admit(&links->guard, &datagram->remote, now.mono)) {
+        send_cookie(links, datagram, now.wall);
         return DROP_LIMIT;
     }
     if (!place_make(links, &datagram->remote, proven)) {
         if (!proven) /* with a cookie there may be one */
-            send_cookie(links, datagram, wall);
+            send_cookie(links, datagram, now.wall);
         links->counters.half_open_refused++;
         return DROP_LIMIT;
     }
@@ -245,8 +246,8 @@ static enum drop admit(struct links *links, const struct datagram *datagram, uin
     return DROP_NONE;
 }
 
-static enum drop receive_init(struct links *links, const struct datagram *datagram, struct mono now,
-                              struct wall wall) {
+static enum drop receive_init(struct links *links, const struct datagram *datagram,
+                              struct now now) {
     uint8_t padding[DATAGRAM_LEN];
     size_t length;
     struct wire_reader r = wire_reader(datagram->bytes + 4, INIT_HEADER_LEN - 4);
@@ -255,16 +256,16 @@ static enum drop receive_init(struct links *links, const struct datagram *datagr
     if (!guard_mac1_is_good(&links->guard, datagram->bytes, DATAGRAM_LEN - 2 * MAC_LEN))
         return DROP_MAC;
     bool proven = false;
-    enum drop drop = admit(links, datagram, minute, now, wall, &proven);
+    enum drop drop = admit(links, datagram, minute, now, &proven);
     if (drop != DROP_NONE)
         return drop;
-    struct session *session = session_new(links, &datagram->remote, &datagram->local, now);
+    struct session *session = session_new(links, &datagram->remote, &datagram->local, now.mono);
     if (!session)
         return DROP_LIMIT;
     session->proven = proven;
     session_move(links, session, SESSION_RESPONDED);
     session->remote_index = sender;
-    session->retry = mono_add(now, HALF_OPEN_US);
+    session->retry = mono_add(now.mono, HALF_OPEN_US);
     links_arm(links, session->retry);
     struct noise_handshake *noise = &session_secrets(links, session)->noise;
     noise_init(noise, &noise_xxpsk3, false, PROLOGUE, strlen(PROLOGUE),
@@ -272,7 +273,7 @@ static enum drop receive_init(struct links *links, const struct datagram *datagr
     drop = noise_read(noise, datagram->bytes + INIT_HEADER_LEN,
                       DATAGRAM_LEN - INIT_HEADER_LEN - 2 * MAC_LEN, padding, &length);
     if (drop == DROP_NONE)
-        drop = send_response(links, session, wall);
+        drop = send_response(links, session, now.wall);
     if (drop != DROP_NONE)
         session_free(links, session);
     return drop;
@@ -284,7 +285,7 @@ static void emit_descriptor(struct link_event *event, const struct introduction 
 }
 
 static enum drop receive_response(struct links *links, const struct datagram *datagram,
-                                  struct mono now, struct wall wall) {
+                                  struct now now) {
     uint8_t payload[RESPONSE_PAYLOAD];
     struct introduction introduction;
     size_t length;
@@ -306,7 +307,7 @@ static enum drop receive_response(struct links *links, const struct datagram *da
         noise_read(&session_secrets(links, session)->noise, datagram->bytes + RESPONSE_HEADER_LEN,
                    DATAGRAM_LEN - RESPONSE_HEADER_LEN - MAC_LEN, payload, &length);
     if (drop == DROP_NONE)
-        drop = get_payload(links, session, payload, length, wall, &introduction);
+        drop = get_payload(links, session, payload, length, now.wall, &introduction);
     if (drop != DROP_NONE) {
         ++*failed;
         return drop;
@@ -314,7 +315,7 @@ static enum drop receive_response(struct links *links, const struct datagram *da
     session->remote_index = sender;
     session->local = datagram->local;
     session_move(links, session, SESSION_ANSWERED);
-    session->retry = mono_add(now, HALF_OPEN_US);
+    session->retry = mono_add(now.mono, HALF_OPEN_US);
     struct link_event *event = link_emit(links, LINK_EVENT_ANSWERED, NULL);
     event->session = session->local_index;
     event->address = session->remote;
@@ -348,7 +349,7 @@ static void refuse(struct links *links, struct session *session, enum link_refus
     session_free(links, session);
 }
 
-void links_finish(struct links *links, uint32_t index, struct mono now, struct wall wall) {
+void links_finish(struct links *links, uint32_t index, struct now now) {
     struct session *session = session_find(links, index);
     uint8_t payload[FINISH_PAYLOAD];
 
@@ -373,7 +374,7 @@ void links_finish(struct links *links, uint32_t index, struct mono now, struct w
     wire_put_uint(&w, LINK_VERSION, 1);
     wire_put_uint(&w, 0, 2);
     wire_put_uint(&w, session->remote_index, 4);
-    put_payload(links, session, wall, payload, sizeof payload);
+    put_payload(links, session, now.wall, payload, sizeof payload);
     if (noise_write(&session_secrets(links, session)->noise, NULL, payload, sizeof payload, w.at,
                     wire_room(&w)) < 0) {
         session_dropped(links, session);
@@ -385,7 +386,7 @@ void links_finish(struct links *links, uint32_t index, struct mono now, struct w
     session_move(links, session, SESSION_FINISHING);
     session->tries = 0;
     session_repeat_finish(links, session);
-    session->retry = mono_add(now, FINISH_RETRY_US);
+    session->retry = mono_add(now.mono, FINISH_RETRY_US);
     session->tries = 1;
     links_arm(links, session->retry);
 }
@@ -400,7 +401,7 @@ void session_repeat_finish(struct links *links, struct session *session) {
 }
 
 static enum drop receive_finish(struct links *links, const struct datagram *datagram,
-                                struct mono now, struct wall wall) {
+                                struct now now) {
     uint8_t payload[FINISH_PAYLOAD];
     struct introduction introduction;
     size_t length;
@@ -421,21 +422,21 @@ static enum drop receive_finish(struct links *links, const struct datagram *data
         noise_read(&session_secrets(links, session)->noise, datagram->bytes + FINISH_HEADER_LEN,
                    DATAGRAM_LEN - FINISH_HEADER_LEN - MAC_LEN, payload, &length);
     if (drop == DROP_NONE)
-        drop = get_payload(links, session, payload, length, wall, &introduction);
+        drop = get_payload(links, session, payload, length, now.wall, &introduction);
     if (drop == DROP_NONE && node_id_is_equal(&session->peer, identity_id(links->config.identity)))
         drop = DROP_AUTH;
     if (drop != DROP_NONE)
         return drop;
     keep_keys(links, session);
     session_move(links, session, SESSION_OPEN);
-    session->opened = now;
+    session->opened = now.mono;
     links->counters.handshakes++;
     bool known = link_of(links, &session->peer) != NULL, rekey = session->rekey;
-    struct link *link = link_adopt(links, session, now, wall);
+    struct link *link = link_adopt(links, session, now);
     if (!link)
         return DROP_LIMIT;
     if (known)
-        link_welcome(links, link, session, now);
+        link_welcome(links, link, session, now.mono);
     if (!known || !rekey)
         emit_descriptor(link_emit(links, known ? LINK_EVENT_UP : LINK_EVENT_ASKED, link),
                         &introduction);
@@ -443,7 +444,7 @@ static enum drop receive_finish(struct links *links, const struct datagram *data
 }
 
 static enum drop receive_cookie(struct links *links, const struct datagram *datagram,
-                                struct mono now, struct wall wall) {
+                                struct now now) {
     struct wire_reader r = wire_reader(datagram->bytes + 4, 4);
     struct session *session = session_find(links, (uint32_t)wire_get_uint(&r, 4));
     uint8_t cookie[COOKIE_LEN];
@@ -460,16 +461,15 @@ static enum drop receive_cookie(struct links *links, const struct datagram *data
         return DROP_LIMIT;
     memcpy(session->cookie, cookie, COOKIE_LEN);
     session->has_cookie = true;
-    int64_t shift = other.us - links_corrected(links, wall).us;
+    int64_t shift = other.us - links_corrected(links, now.wall).us;
     /* Under 2 min nobody refuses our minute: keep to our own clock, as others may. */
     session->minute_shift_us = shift > 2 * US_PER_MINUTE || shift < -2 * US_PER_MINUTE ? shift : 0;
     session->tries = 0;
-    session_dial(links, session, now, wall);
+    session_dial(links, session, now);
     return DROP_NONE;
 }
 
-enum drop session_handshake(struct links *links, const struct datagram *datagram, struct mono now,
-                            struct wall wall) {
+enum drop session_handshake(struct links *links, const struct datagram *datagram, struct now now) {
     size_t wanted = datagram->bytes[0] == TYPE_COOKIE ? COOKIE_ANSWER_LEN : DATAGRAM_LEN;
 
     if (datagram->length != wanted)
@@ -478,13 +478,13 @@ enum drop session_handshake(struct links *links, const struct datagram *datagram
         return DROP_VERSION;
     switch ((enum datagram_type)datagram->bytes[0]) {
     case TYPE_INIT:
-        return receive_init(links, datagram, now, wall);
+        return receive_init(links, datagram, now);
     case TYPE_RESPONSE:
-        return receive_response(links, datagram, now, wall);
+        return receive_response(links, datagram, now);
     case TYPE_FINISH:
-        return receive_finish(links, datagram, now, wall);
+        return receive_finish(links, datagram, now);
     case TYPE_COOKIE:
-        return receive_cookie(links, datagram, now, wall);
+        return receive_cookie(links, datagram, now);
     default:
         return DROP_MALFORMED;
     }
@@ -509,18 +509,18 @@ void session_dropped(struct links *links, struct session *session) {
     session_free(links, session);
 }
 
-void session_tick(struct links *links, struct session *session, struct mono now, struct wall wall) {
+void session_tick(struct links *links, struct session *session, struct now now) {
     if (session->state == SESSION_OPEN && session->link != LINK_NONE)
         return;
-    if (!mono_is_due(session->retry, now)) {
+    if (!mono_is_due(session->retry, now.mono)) {
         links_arm(links, session->retry);
         return;
     }
     if (session->state == SESSION_DIALLING && session->tries < DIAL_TRIES) {
-        session_dial(links, session, now, wall);
+        session_dial(links, session, now);
     } else if (session->state == SESSION_FINISHING && session->tries < FINISH_TRIES) {
         session_repeat_finish(links, session);
-        session->retry = mono_add(now, FINISH_RETRY_US << session->tries++);
+        session->retry = mono_add(now.mono, FINISH_RETRY_US << session->tries++);
         links_arm(links, session->retry);
     } else if (is_dial(session->state)) {
         session_dropped(links, session);

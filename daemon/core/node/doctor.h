@@ -3,9 +3,9 @@
 #ifndef P2PD_DOCTOR_H
 #define P2PD_DOCTOR_H
 
+#include "daemon/core/link/strangers.h"
 #include "daemon/core/seam/answer.h"
 #include "daemon/core/seam/request.h"
-#include "daemon/core/link/strangers.h"
 
 #define DOCTOR_FINDINGS_MAX 64
 #define DOCTOR_NAMED                                                                               \

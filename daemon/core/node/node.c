@@ -115,7 +115,7 @@ static bool make_conversations(struct node *node, const struct node_config *conf
                                  .share = &node->share_in,
                                  .limits = limits_of(config),
                                  .waiting = boot->inbox_waiting};
-    node->outbox = outbox_new(&outbox, boot, node->now, node->wall);
+    node->outbox = outbox_new(&outbox, boot, node->now);
     node->inbox = inbox_new(&inbox);
     node->gossip = gossip_new(node->directory, node->links, &node->config.random);
     struct mailbox_config mailbox = {.identity = node->identity,
@@ -143,7 +143,7 @@ static bool make_pool(struct node *node, const struct node_config *config,
                                .effects = node->effects,
                                .random = &node->config.random,
                                .trace = &node->config.trace};
-    node->pool = pool_new(&pool, boot, config->bootstrap, config->n_bootstrap, node->now);
+    node->pool = pool_new(&pool, boot, config->bootstrap, config->n_bootstrap, node->now.mono);
     return node->pool != NULL;
 }
 
@@ -153,14 +153,14 @@ static uint32_t mail_days(const struct node_config *config) {
     return days < MAIL_DAYS_MAX ? (uint32_t)days + 1 : MAIL_DAYS_MAX + 1;
 }
 
-static void set_time(struct node *node, struct mono mono, struct wall wall) {
-    node->now = mono;
-    node->machine = wall;
-    node->wall = (struct wall){wall.us + node->correction_us};
+static void set_time(struct node *node, struct now now) {
+    node->now.mono = now.mono;
+    node->machine = now;
+    node->now.wall = (struct wall){now.wall.us + node->correction_us};
 }
 
 struct node *node_new(const struct node_config *config, const struct node_boot *boot,
-                      struct mono mono, struct wall wall) {
+                      struct now now) {
     struct node *node = calloc(1, sizeof *node);
     if (!node)
         return NULL;
@@ -173,9 +173,9 @@ struct node *node_new(const struct node_config *config, const struct node_boot *
     sodium_memzero(node->config.node_seed, sizeof node->config.node_seed);
     sodium_memzero(node->config.link_secret, sizeof node->config.link_secret);
     sodium_memzero(node->config.network_key, sizeof node->config.network_key);
-    set_time(node, mono, wall);
-    node->started = node->publisher.started = node->minute = mono;
-    node->heard = mono;
+    set_time(node, now);
+    node->started = node->publisher.started = node->minute = now.mono;
+    node->heard = now.mono;
     TAILQ_INIT(&node->queries);
     TAILQ_INIT(&node->settling);
     node->settle_due = MONO_NEVER;
@@ -196,12 +196,12 @@ struct node *node_new(const struct node_config *config, const struct node_boot *
     }
     for (size_t i = 0; i < boot->n_nodes; i++)
         directory_restore(node->directory, boot->nodes[i].bytes, boot->nodes[i].length,
-                          boot->nodes[i].pinned, &boot->nodes[i].pin, wall);
+                          boot->nodes[i].pinned, &boot->nodes[i].pin, now.wall);
     identity_mail_keep(node->identity, mail_days(config));
     for (size_t i = 0; i < boot->n_mail_keys; i++)
         identity_mail_load(node->identity, boot->mail_keys[i].day, boot->mail_keys[i].secret);
     node_clock_init(node, boot);
-    identity_advance(node->identity, node->wall);
+    identity_advance(node->identity, node->now.wall);
     return node;
 }
 
@@ -238,7 +238,7 @@ void node_free(struct node *node) {
 static enum drop take_gossip(struct node *node, const struct link_frame *frame, uint64_t from) {
     const struct directory_entry *news = NULL;
     enum drop drop = gossip_frame(node->gossip, from, (uint8_t)frame->type, frame->body,
-                                  frame->length, node->now, node->wall, &news);
+                                  frame->length, node->now, &news);
     if (news)
         node_news(node, news, from);
     return drop;
@@ -258,7 +258,7 @@ static enum drop take_frame(struct node *node, unsigned slot, const struct link_
     case FRAME_PROOF:
         return take_gossip(node, frame, from);
     case FRAME_INTRODUCE:
-        return pool_introduced(node->pool, frame->body, frame->length, node->now);
+        return pool_introduced(node->pool, frame->body, frame->length, node->now.mono);
     default:
         return DROP_NONE; /* a later version's: unknown frames are skipped */
     }
@@ -282,18 +282,17 @@ static void take_datagram(struct node *node, const struct datagram *datagram,
                           struct link_opening *opening) {
     struct link_cell cell;
     struct link_frame frame;
-    enum drop drop =
-        links_receive_opened(node->links, datagram, opening, node->now, node->machine, &cell);
+    enum drop drop = links_receive_opened(node->links, datagram, opening, node->machine, &cell);
 
     node->counters.datagrams_in++;
     if (drop == DROP_NONE)
-        node->heard = node->now;
-    if (drop == DROP_MAC && strangers_note(&node->strangers, &datagram->remote, node->now))
+        node->heard = node->now.mono;
+    if (drop == DROP_MAC && strangers_note(&node->strangers, &datagram->remote, node->now.mono))
         core_log(&node->config.trace, TRACE_INFO,
                  "a datagram did not authenticate: another network.secret_file or network.name "
                  "somewhere? (p2pctl doctor says from where)");
     node_count(node, drop);
-    while (links_next_frame(node->links, &cell, node->now, &frame, &drop)) {
+    while (links_next_frame(node->links, &cell, node->now.mono, &frame, &drop)) {
         node_count(node, take_frame(node, cell.slot, &frame));
         node_drain_links(node);
     }
@@ -329,13 +328,13 @@ static void take_result(struct node *node, const struct store_result *result) {
         node->unfinished = result->unfinished;
     switch (owner) {
     case OWNER_OUTBOX:
-        outbox_stored(node->outbox, cookie, result, node->now, node->wall);
+        outbox_stored(node->outbox, cookie, result, node->now);
         break;
     case OWNER_INBOX:
-        inbox_stored(node->inbox, cookie, result, node->now, node->wall);
+        inbox_stored(node->inbox, cookie, result, node->now);
         break;
     case OWNER_POOL:
-        pool_stored(node->pool, result, node->now);
+        pool_stored(node->pool, result, node->now.mono);
         break;
     case OWNER_QUERY:
         node_query_stored(node, cookie, result);
@@ -357,19 +356,19 @@ void node_sweep(struct node *node) {
 }
 
 static void do_chores(struct node *node) {
-    if (!mono_is_due(node->minute, node->now))
+    if (!mono_is_due(node->minute, node->now.mono))
         return;
-    node->minute = mono_add(node->now, 30 * US_PER_S);
-    if (identity_advance(node->identity, node->wall))
+    node->minute = mono_add(node->now.mono, 30 * US_PER_S);
+    if (identity_advance(node->identity, node->now.wall))
         node->publisher.dirty = true;
     node_store_mail_key(node);
     node_tell_doubled(node);
     node_advance_droplist(node);
-    directory_look_around(node->directory, node->wall);
-    if (directory_expire(node->directory, node->wall) > 0)
+    directory_look_around(node->directory, node->now.wall);
+    if (directory_expire(node->directory, node->now.wall) > 0)
         pool_news(node->pool);
-    if (node->now.us - node->started.us > US_PER_MINUTE &&
-        wall_minute(node->wall) % 10 == 0) /* every ten minutes, not at the start */
+    if (node->now.mono.us - node->started.us > US_PER_MINUTE &&
+        wall_minute(node->now.wall) % 10 == 0) /* every ten minutes, not at the start */
         node_sweep(node);
 }
 
@@ -380,12 +379,12 @@ static void take_local(struct node *node) {
 
     while (outbox_local(node->outbox, &item)) {
         id = item.id;
-        error = inbox_local(node->inbox, &item, &node->address, node->config.name, node->wall);
+        error = inbox_local(node->inbox, &item, &node->address, node->config.name, node->now.wall);
         if (error != 0)
-            outbox_local_done(node->outbox, &id, error, node->now, node->wall);
+            outbox_local_done(node->outbox, &id, error, node->now);
     }
     while (inbox_local_done(node->inbox, &id, &error))
-        outbox_local_done(node->outbox, &id, error, node->now, node->wall);
+        outbox_local_done(node->outbox, &id, error, node->now);
 }
 
 /* Routes have changed somewhere: those who wait for one are tried. Once a second at most, and only while somebody waits. */
@@ -393,34 +392,34 @@ static void kick_waiting(struct node *node) {
     uint64_t generation = topology_generation(directory_topology(node->directory));
 
     if (generation == node->kicked_generation || outbox_pending(node->outbox) == 0 ||
-        node->now.us - node->kicked.us < US_PER_S)
+        node->now.mono.us - node->kicked.us < US_PER_S)
         return;
     node->kicked_generation = generation;
-    node->kicked = node->now;
-    outbox_kick(node->outbox, NULL, node->now);
+    node->kicked = node->now.mono;
+    outbox_kick(node->outbox, NULL, node->now.mono);
 }
 
 static void tick(struct node *node) {
     do_chores(node);
     node_follow_routes(node);
-    links_tick(node->links, node->now, node->machine);
+    links_tick(node->links, node->machine);
     node_drain_links(node);
     node_publish(node);
-    pool_tick(node->pool, node->now, node->machine);
-    gossip_tick(node->gossip, node->now, node->wall);
-    relay_tick(node->relay, node->now);
+    pool_tick(node->pool, node->machine);
+    gossip_tick(node->gossip, node->now);
+    relay_tick(node->relay, node->now.mono);
     node_ping_tick(node);
     node_take_deposits(node);
-    if (mailbox_tick(node->mailbox, node->now))
+    if (mailbox_tick(node->mailbox, node->now.mono))
         node->publisher.dirty = true;
     node_settle_tick(node);
     kick_waiting(node);
-    outbox_tick(node->outbox, node->now, node->wall);
-    inbox_tick(node->inbox, node->now, node->wall);
+    outbox_tick(node->outbox, node->now);
+    inbox_tick(node->inbox, node->now);
     take_local(node);
-    inbox_flush(node->inbox, node->now, node->wall);
+    inbox_flush(node->inbox, node->now);
     node_drain_links(node);
-    links_flush(node->links, node->now);
+    links_flush(node->links, node->now.mono);
 }
 
 static struct mono next_wake(const struct node *node) {
@@ -491,7 +490,7 @@ static void take_event(struct node *node, const struct node_event *event) {
             take_result(node, &event->stored.v[i]);
         break;
     case EVENT_BOOTSTRAP:
-        pool_add_bootstrap(node->pool, &event->bootstrap, node->now);
+        pool_add_bootstrap(node->pool, &event->bootstrap, node->now.mono);
         break;
     case EVENT_RECONFIGURE:
         reconfigure(node, event->config);
@@ -499,10 +498,10 @@ static void take_event(struct node *node, const struct node_event *event) {
     case EVENT_LEAVE:
         node->leaving = true;
         node_clock_leave(node);
-        pool_leave(node->pool, node->now);
+        pool_leave(node->pool, node->now.mono);
         break;
     case EVENT_NETWORK_CHANGED:
-        links_probe_all(node->links, node->now);
+        links_probe_all(node->links, node->now.mono);
         break;
     case EVENT_MACHINE:
         node->machine_findings[event->machine.topic] = *event->machine.finding;
@@ -512,22 +511,22 @@ static void take_event(struct node *node, const struct node_event *event) {
 
 /* Somebody set the machine's clock, or it slept where its monotonic clock sleeps too: what the neighbours told is relative to the old
  * time. Corrected time goes on as it was. */
-static void follow_clock(struct node *node, struct mono mono, struct wall wall) {
-    int64_t step = (wall.us - node->machine.us) - (mono.us - node->now.us);
+static void follow_clock(struct node *node, struct now now) {
+    int64_t step = (now.wall.us - node->machine.wall.us) - (now.mono.us - node->now.mono.us);
 
-    set_time(node, mono, wall);
+    set_time(node, now);
     if (llabs(step) < STEP_US)
         return;
-    links_clock_stepped(node->links, step, mono);
+    links_clock_stepped(node->links, step, now.mono);
     node_correct_stepped(node, step);
 }
 
 void node_step(struct node *node, const struct node_event *event, struct node_update *update) {
     effects_clear(node->effects);
-    follow_clock(node, event->mono, event->wall);
+    follow_clock(node, event->now);
     node_clock_tick(node);
-    directory_settle(node->directory, node->now);
-    if (directory_follow(node->directory, node->now))
+    directory_settle(node->directory, node->now.mono);
+    if (directory_follow(node->directory, node->now.mono))
         pool_news(node->pool); /* its aim grows with them */
     if (!node->publisher.signed_once)
         node_sign(node); /* handshakes carry it from the first datagram on */

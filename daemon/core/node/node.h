@@ -12,7 +12,7 @@ struct node;
 
 /* NULL: no memory. */
 struct node *node_new(const struct node_config *config, const struct node_boot *boot,
-                      struct mono mono, struct wall wall);
+                      struct now now);
 /* Wipes and frees everything; takes NULL. */
 void node_free(struct node *node);
 

@@ -18,8 +18,8 @@
 static void save(struct node *node, int64_t shift_us) {
     struct node_clock *clock = &node->clock;
     struct store_op op = {.kind = STORE_CLOCK,
-                          .clock = {node->wall, clock->swept, clock->is_known, shift_us}};
-    clock->save = mono_add(node->now, SAVE_US);
+                          .clock = {node->now.wall, clock->swept, clock->is_known, shift_us}};
+    clock->save = mono_add(node->now.mono, SAVE_US);
     clock->is_saved = true;
     effects_store(node->effects, &op, OWNER_NODE, 0);
 }
@@ -34,18 +34,18 @@ void node_clock_init(struct node *node, const struct node_boot *boot) {
     node->clock = (struct node_clock){.stopped = boot->clock,
                                       .was_known = boot->clock_is_known,
                                       .is_settled = boot->clock.us == 0,
-                                      .swept = boot->swept.us != 0 ? boot->swept : node->wall,
-                                      .anchor = node->wall,
-                                      .anchored = node->now,
-                                      .looked = node->now,
-                                      .save = mono_add(node->now, SAVE_US)};
+                                      .swept = boot->swept.us != 0 ? boot->swept : node->now.wall,
+                                      .anchor = node->now.wall,
+                                      .anchored = node->now.mono,
+                                      .looked = node->now.mono,
+                                      .save = mono_add(node->now.mono, SAVE_US)};
     identity_hold_mail(node->identity, true);
 }
 
 /* From now on all times are meant by our clock, right or not. */
 static void settle(struct node *node) {
     node->clock.is_settled = true;
-    move(node, node->wall.us - node->clock.stopped.us);
+    move(node, node->now.wall.us - node->clock.stopped.us);
 }
 
 void node_clock_before_push(struct node *node) {
@@ -58,11 +58,11 @@ void node_clock_before_push(struct node *node) {
 /* The first neighbours agree. If they did so when we stopped, the time between has passed. */
 static void learn(struct node *node, int64_t moved_us) {
     node->clock.is_known = true;
-    node->clock.swept = node->wall;
+    node->clock.swept = node->now.wall;
     identity_hold_mail(node->identity, false);
     if (!node->clock.is_settled) {
         node->clock.is_settled = true;
-        outbox_age(node->outbox, node->now, node->wall);
+        outbox_age(node->outbox, node->now);
         save(node, 0);
     } else if (llabs(moved_us) >= MOVED_US) {
         move(node, moved_us);
@@ -80,26 +80,27 @@ static void follow(struct node *node, bool known, int64_t moved_us) {
 
 void node_clock_tick(struct node *node) {
     struct node_clock *clock = &node->clock;
-    int64_t moved_us = (node->wall.us - clock->anchor.us) - (node->now.us - clock->anchored.us);
+    int64_t moved_us =
+        (node->now.wall.us - clock->anchor.us) - (node->now.mono.us - clock->anchored.us);
     bool moved = llabs(moved_us) >= MOVED_US, known = links_clock_is_known(node->links);
 
     if (known || (clock->is_known && !moved))
-        clock->swept = node->wall;
+        clock->swept = node->now.wall;
     else
-        clock->swept.us += node->now.us - clock->looked.us;
-    clock->looked = node->now;
+        clock->swept.us += node->now.mono.us - clock->looked.us;
+    clock->looked = node->now.mono;
     /* By whose clock, or after it: the neighbours may tell that the time between has passed. */
-    if (!clock->is_settled && (!clock->was_known || node->wall.us < clock->stopped.us))
+    if (!clock->is_settled && (!clock->was_known || node->now.wall.us < clock->stopped.us))
         settle(node);
     if (known && !clock->is_known)
         learn(node, moved_us);
     else if (moved)
         follow(node, known, moved_us);
-    else if (clock->is_known && mono_is_due(clock->save, node->now))
+    else if (clock->is_known && mono_is_due(clock->save, node->now.mono))
         save(node, 0);
     if (moved) {
-        clock->anchor = node->wall;
-        clock->anchored = node->now;
+        clock->anchor = node->now.wall;
+        clock->anchored = node->now.mono;
     }
 }
 

@@ -98,7 +98,7 @@ static void ask(struct node *node, struct node_query *query) {
         query_store(
             node, query,
             (struct store_op){.kind = STORE_FORGET,
-                              .forget = {query->peer, {node->wall.us - FORGET_UNGROWN_US}}});
+                              .forget = {query->peer, {node->now.wall.us - FORGET_UNGROWN_US}}});
         break;
     case REQUEST_RULE:
         ask_rule(node, query);
@@ -407,7 +407,7 @@ static void file_found(struct node *node, struct node_query *query,
         query->stage = QUERY_LAST;
         query_store(node, query,
                     (struct store_op){.kind = STORE_FILE_TAKE,
-                                      .file_take = {found->id, found->peer, node->wall}});
+                                      .file_take = {found->id, found->peer, node->now.wall}});
     }
 }
 

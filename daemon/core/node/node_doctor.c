@@ -26,7 +26,7 @@ struct wait_walk {
 };
 
 static int64_t unseen_us(const struct node *node, const struct directory_entry *entry) {
-    return node->wall.us > entry->last_seen.us ? node->wall.us - entry->last_seen.us : 0;
+    return node->now.wall.us > entry->last_seen.us ? node->now.wall.us - entry->last_seen.us : 0;
 }
 
 static void note_key(const struct node *node, struct doctor_facts *facts,
@@ -67,14 +67,14 @@ static void look_at_wait(void *context, const struct outbox_wait *wait) {
     const struct directory_entry *entry = directory_find(node->directory, &wait->recipient);
     struct doctor_recipient recipient = {.messages = wait->messages,
                                          .mailed = wait->mailed,
-                                         .oldest_us = node->wall.us - wait->oldest.us,
+                                         .oldest_us = node->now.wall.us - wait->oldest.us,
                                          .unseen_us = -1};
     enum outbox_why why = wait->why;
     struct address at;
 
     walk->facts->expiring += wait->expiring;
-    if (wait->expiring > 0 && wait->expires.us - node->wall.us < walk->facts->expires_us)
-        walk->facts->expires_us = wait->expires.us - node->wall.us;
+    if (wait->expiring > 0 && wait->expires.us - node->now.wall.us < walk->facts->expires_us)
+        walk->facts->expires_us = wait->expires.us - node->now.wall.us;
     const struct directory_entry *present =
         entry ? directory_successor(node->directory, entry, &at) : NULL;
     if (present) {
@@ -118,7 +118,8 @@ static void gather_messages(const struct node *node, struct doctor_facts *facts)
     struct wait_walk waits = {node, facts};
     struct pin_walk pins = {node, facts, 0};
     facts->expires_us = INT64_MAX;
-    outbox_waits(node->outbox, (struct wall){node->wall.us + EXPIRING_US}, look_at_wait, &waits);
+    outbox_waits(node->outbox, (struct wall){node->now.wall.us + EXPIRING_US}, look_at_wait,
+                 &waits);
     outbox_visit(node->outbox, look_at_pin, &pins);
     facts->unread = outbox_unread(node->outbox);
     facts->refused_quota = inbox->refused_quota;
@@ -161,7 +162,7 @@ static void note_suspect(const struct node *node, const struct link_view *link,
     struct doctor_suspect *suspect = &facts->suspects[place];
     describe(node, &link->id, &suspect->who);
     suspect->who.address = link->address;
-    suspect->silent_us = node->now.us - link->heard.us;
+    suspect->silent_us = node->now.mono.us - link->heard.us;
 }
 
 /* Where neighbours see us, told by one whose datagrams show where they come in. */
@@ -191,14 +192,14 @@ static void gather(const struct node *node, const struct request *request,
                                    .pool_min = node->config.pool_min,
                                    .hosts = request->doctor.hosts,
                                    .n_hosts = request->doctor.n_hosts,
-                                   .uptime_us = node->now.us - node->started.us,
-                                   .silent_us = node->now.us - node->heard.us,
-                                   .now = node->now,
+                                   .uptime_us = node->now.mono.us - node->started.us,
+                                   .silent_us = node->now.mono.us - node->heard.us,
+                                   .now = node->now.mono,
                                    .advertises = node->config.n_advertise > 0,
                                    .correction_us = node->correction_us,
                                    .clock_error_us = links_clock_error(node->links),
                                    .store_error = node->store_error,
-                                   .store_error_us = node->now.us - node->store_failed.us,
+                                   .store_error_us = node->now.mono.us - node->store_failed.us,
                                    .store_recovered = node->store_recovered,
                                    .memory_used = node->budget.used,
                                    .memory_max = node->budget.max,
@@ -209,8 +210,8 @@ static void gather(const struct node *node, const struct request *request,
                                    .machine = node->machine_findings};
     facts->peers = pool_peers(node->pool, &facts->peers_self);
     facts->n_strangers =
-        strangers_recent(&node->strangers, node->now, facts->strangers, DOCTOR_NAMED);
-    facts->month_used_up = relay_month_is_used_up(node->relay, node->wall, &facts->month_us);
+        strangers_recent(&node->strangers, node->now.mono, facts->strangers, DOCTOR_NAMED);
+    facts->month_used_up = relay_month_is_used_up(node->relay, node->now.wall, &facts->month_us);
     for (int i = 0; i < BUDGET_HOLDERS; i++)
         facts->memory_evicted += node->budget.evicted[i];
     gather_links(node, facts);
@@ -226,7 +227,7 @@ void node_doctor(struct node *node, const struct request *request) {
         effects_answer_text(node->effects, request->client, ANSWER_LIMIT, "out of memory");
         return;
     }
-    directory_look_around(node->directory, node->wall);
+    directory_look_around(node->directory, node->now.wall);
     gather(node, request, &facts);
     answer.doctor.v = findings;
     answer.doctor.n = doctor_examine(&facts, findings);
@@ -243,11 +244,11 @@ static void log_failure(const struct node *node, int error) {
  * disk count for nothing. */
 void node_note_store(struct node *node, const struct store_result *result) {
     if (result->kind == STORE_IN_PUT && result->error == 0 && result->in_renumbered) {
-        if (node->renumbered.us == 0 || node->now.us - node->renumbered.us > US_PER_HOUR)
+        if (node->renumbered.us == 0 || node->now.mono.us - node->renumbered.us > US_PER_HOUR)
             core_log(&node->config.trace, TRACE_WARNING,
                      "a sender's messages are numbered anew: its state was restored from an older "
                      "backup. They are handed out as they come");
-        node->renumbered = node->now;
+        node->renumbered = node->now.mono;
     }
     switch (result->error) {
     case 0:
@@ -265,10 +266,10 @@ void node_note_store(struct node *node, const struct store_result *result) {
         break;
     default:
         if (result->error != node->store_error ||
-            (node->store_recovered && node->now.us - node->store_failed.us > SAY_AGAIN_US))
+            (node->store_recovered && node->now.mono.us - node->store_failed.us > SAY_AGAIN_US))
             log_failure(node, result->error);
         node->store_error = result->error;
-        node->store_failed = node->now;
+        node->store_failed = node->now.mono;
         node->store_recovered = false;
     }
 }

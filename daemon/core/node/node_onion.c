@@ -18,11 +18,11 @@ static enum path_outcome send_alone(struct node *node, const struct path_wish *w
     uint8_t packet[ONION_LEN];
     struct path *path;
     bool fewer;
-    enum path_outcome outcome = path_draw(node->paths, wish, node->now, node->wall, &path, &fewer);
+    enum path_outcome outcome = path_draw(node->paths, wish, node->now, &path, &fewer);
     if (outcome != PATH_OK)
         return outcome;
     path_seal(node->paths, path, payload, length, packet);
-    if (links_send_onion(node->links, path_first(path), packet, node->now) == 0)
+    if (links_send_onion(node->links, path_first(path), packet, node->now.mono) == 0)
         node->counters.onion_sent++;
     *ret_way = path_way(hops, path_hops(path, hops));
     path_free(path);
@@ -41,9 +41,9 @@ static enum drop answer_ping(struct node *node, const uint8_t *payload, size_t l
     const struct directory_entry *entry = directory_find_prefix(node->directory, asker);
     if (!entry || !entry->live)
         return DROP_UNKNOWN;
-    if (node->pongs_from.us < node->now.us - PONG_BURST * PONG_EVERY_US)
-        node->pongs_from = mono_add(node->now, -PONG_BURST * PONG_EVERY_US);
-    if (node->pongs_from.us >= node->now.us)
+    if (node->pongs_from.us < node->now.mono.us - PONG_BURST * PONG_EVERY_US)
+        node->pongs_from = mono_add(node->now.mono, -PONG_BURST * PONG_EVERY_US);
+    if (node->pongs_from.us >= node->now.mono.us)
         return DROP_LIMIT;
     node->pongs_from = mono_add(node->pongs_from, PONG_EVERY_US);
     pong[0] = PAYLOAD_PONG;
@@ -61,7 +61,7 @@ static void finish_ping(struct node *node, unsigned i, enum answer_code code, co
                             .code = code,
                             .end = true};
 
-    answer.ping.onion_us = node->now.us - ping->sent.us;
+    answer.ping.onion_us = node->now.mono.us - ping->sent.us;
     answer.ping.direct_us = link ? link->rtt_us : -1;
     memcpy(answer.text, text, strlen(text));
     effects_answer(node->effects, &answer);
@@ -91,10 +91,10 @@ static enum path_outcome ask(struct node *node, struct node_ping *ping) {
     wire_put_uint(&w, PAYLOAD_PING, 1);
     wire_put(&w, ping->token, sizeof ping->token);
     wire_put_uint(&w, node_id_prefix(node_id(node)), 8);
-    ping->sent = node->now;
-    ping->due = mono_add(node->now, PING_RETRY_US);
+    ping->sent = node->now.mono;
+    ping->due = mono_add(node->now.mono, PING_RETRY_US);
     ping->tries++;
-    path_silence_note(&ping->silence, &ping->way, node->now);
+    path_silence_note(&ping->silence, &ping->way, node->now.mono);
     ping->way.n = 0;
     enum path_outcome outcome = send_alone(node, &wish, payload, sizeof payload, &ping->way);
     ping->no_route = outcome == PATH_NONE;
@@ -126,7 +126,7 @@ void node_ping(struct node *node, uint64_t client, const struct node_id *target)
 void node_ping_tick(struct node *node) {
     for (unsigned i = 0; i < node->n_pings;) {
         struct node_ping *ping = &node->pings[i];
-        if (!mono_is_due(ping->due, node->now))
+        if (!mono_is_due(ping->due, node->now.mono))
             i++;
         else if (ping->tries == PING_TRIES && ping->no_route)
             finish_ping(node, i, ANSWER_FAILED, "there is no route to it just now");
@@ -152,7 +152,7 @@ struct mono node_ping_next(const struct node *node) {
 static enum drop take_deposit(struct node *node, unsigned slot, const struct onion_peeled *peeled) {
     struct mailbox_mail mail;
     enum drop drop = mailbox_shard(node->mailbox, peeled->payload, peeled->payload_length, slot,
-                                   node->now, node->wall, &mail);
+                                   node->now, &mail);
     if (!mail.bytes)
         return drop;
     struct outbox_mail out = {.tag = mail.tag,
@@ -161,10 +161,10 @@ static enum drop take_deposit(struct node *node, unsigned slot, const struct oni
                               .expires = mail.expires,
                               .bytes = mail.bytes,
                               .length = mail.length};
-    int error = outbox_deposit(node->outbox, &out, node->config.mailbox_size, node->wall);
+    int error = outbox_deposit(node->outbox, &out, node->config.mailbox_size, node->now.wall);
     if (error == 0)
         return DROP_NONE;
-    mailbox_stored(node->mailbox, mail.tag, error, node->now);
+    mailbox_stored(node->mailbox, mail.tag, error, node->now.mono);
     return DROP_LIMIT;
 }
 
@@ -173,7 +173,7 @@ void node_take_deposits(struct node *node) {
     int error;
 
     while (outbox_deposit_done(node->outbox, &tag, &error))
-        mailbox_stored(node->mailbox, tag, error, node->now);
+        mailbox_stored(node->mailbox, tag, error, node->now.mono);
 }
 
 enum drop node_deliver(struct node *node, unsigned slot, const struct onion_peeled *peeled,
@@ -184,10 +184,9 @@ enum drop node_deliver(struct node *node, unsigned slot, const struct onion_peel
     switch (peeled->payload[0]) {
     case PAYLOAD_SHARD:
         return inbox_shard(node->inbox, peeled->payload, peeled->payload_length, slot, epoch,
-                           node->now, node->wall);
+                           node->now);
     case PAYLOAD_RECEIPTS:
-        return outbox_receipt(node->outbox, peeled->payload, peeled->payload_length, node->now,
-                              node->wall);
+        return outbox_receipt(node->outbox, peeled->payload, peeled->payload_length, node->now);
     case PAYLOAD_PING:
         return answer_ping(node, peeled->payload, peeled->payload_length);
     case PAYLOAD_PONG:
@@ -196,7 +195,7 @@ enum drop node_deliver(struct node *node, unsigned slot, const struct onion_peel
         return take_deposit(node, slot, peeled);
     case PAYLOAD_DEPOSITED:
         return outbox_confirmation(node->outbox, peeled->payload, peeled->payload_length,
-                                   node->now);
+                                   node->now.mono);
     default:
         return DROP_VERSION;
     }

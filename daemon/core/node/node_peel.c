@@ -17,7 +17,7 @@ static_assert(LINK_SLOTS <= RATION_NEIGHBOURS && LINK_SLOTS <= DROPLIST_NEIGHBOU
 
 void node_advance_droplist(struct node *node) {
     unsigned links = links_count(node->links, true);
-    droplist_advance(node->droplist, wall_minute(node->wall), links);
+    droplist_advance(node->droplist, wall_minute(node->now.wall), links);
     ration_configure(&node->ration, droplist_share(node->config.droplist_entries));
 }
 
@@ -47,7 +47,7 @@ static struct peeling *find_fresh(const struct node *node, const uint8_t *packet
 enum drop node_onion(struct node *node, unsigned slot, uint64_t from, const uint8_t *packet) {
     struct peeling peeling = {.packet = packet, .from = from, .slot = slot};
     const struct noise_keypair *key =
-        identity_routing_key(node->identity, packet[0], node->wall, &peeling.epoch);
+        identity_routing_key(node->identity, packet[0], node->now.wall, &peeling.epoch);
 
     if (!key)
         return DROP_TIME;
@@ -62,7 +62,7 @@ enum drop node_onion(struct node *node, unsigned slot, uint64_t from, const uint
     peeling.out = links_onion_begin(node->links);
     if (!peeling.out)
         return DROP_QUEUE;
-    if (!peeling.prk && !share_take(&node->share, slot, node->now)) {
+    if (!peeling.prk && !share_take(&node->share, slot, node->now.mono)) {
         links_onion_cancel(node->links, peeling.out);
         return DROP_LIMIT; /* it would cost a Diffie-Hellman */
     }
@@ -115,14 +115,14 @@ static const struct link_view *next_hop(const struct node *node, const struct pe
  * the path can be tried again. A packet that will be refused for something else takes nothing. */
 static bool is_beyond_ration(struct node *node, const struct droplist_packet *packet,
                              const struct link_view *next) {
-    int64_t life = packet->minute - wall_minute(node->wall) + DROPLIST_MINUTES + 1;
+    int64_t life = packet->minute - wall_minute(node->now.wall) + DROPLIST_MINUTES + 1;
     bool is_first;
 
     if (droplist_judge(node->droplist, packet, &is_first) != DROP_NONE || !is_first)
         return false;
     know_tenant(node, next->slot, next->prefix);
     return !ration_take(&node->ration, packet->neighbour, next->slot, life > 0 ? life : 1,
-                        &node->config.random, node->now);
+                        &node->config.random, node->now.mono);
 }
 
 /* The ration counts what is new here, so all packets of an eph go one way, which is the first's. Beginning with one that costs
@@ -150,8 +150,8 @@ static enum drop forward(struct node *node, const struct peeling *peeling) {
         links_onion_cancel(node->links, peeling->out);
         return node->config.relay ? DROP_NO_ROUTE : DROP_NOT_RELAY;
     }
-    enum drop drop = relay_packet(node->relay, peeling->slot, peeling->peeled.next, peeling->out,
-                                  node->now, node->wall);
+    enum drop drop =
+        relay_packet(node->relay, peeling->slot, peeling->peeled.next, peeling->out, node->now);
     node->counters.onion_relayed += drop == DROP_NONE;
     return drop;
 }

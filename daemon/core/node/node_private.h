@@ -5,24 +5,24 @@
 #define P2PD_NODE_PRIVATE_H
 
 #include "daemon/core/base/budget.h"
-#include "daemon/core/directory/directory.h"
-#include "daemon/core/route/droplist.h"
-#include "daemon/core/seam/effects.h"
-#include "daemon/core/overlay/gossip.h"
-#include "daemon/core/wire/identity.h"
-#include "daemon/core/deliver/inbox.h"
-#include "daemon/core/link/link.h"
-#include "daemon/core/deliver/mailbox.h"
-#include "daemon/core/node/node.h"
-#include "daemon/core/deliver/outbox.h"
-#include "daemon/core/route/path.h"
-#include "daemon/core/deliver/policy.h"
-#include "daemon/core/overlay/pool.h"
 #include "daemon/core/base/ration.h"
-#include "daemon/core/route/relay.h"
 #include "daemon/core/base/sequences.h"
 #include "daemon/core/base/share.h"
+#include "daemon/core/deliver/inbox.h"
+#include "daemon/core/deliver/mailbox.h"
+#include "daemon/core/deliver/outbox.h"
+#include "daemon/core/deliver/policy.h"
+#include "daemon/core/directory/directory.h"
+#include "daemon/core/link/link.h"
 #include "daemon/core/link/strangers.h"
+#include "daemon/core/node/node.h"
+#include "daemon/core/overlay/gossip.h"
+#include "daemon/core/overlay/pool.h"
+#include "daemon/core/route/droplist.h"
+#include "daemon/core/route/path.h"
+#include "daemon/core/route/relay.h"
+#include "daemon/core/seam/effects.h"
+#include "daemon/core/wire/identity.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -98,9 +98,9 @@ struct peeling {                       /* an onion packet to be opened */
 struct node {
     struct node_config config; /* keys wiped */
     struct address advertise[ADVERTISE_MAX];
-    struct address address; /* the first that we publish */
-    struct mono now, started;
-    struct wall machine, wall; /* uncorrected, corrected */
+    struct address address;  /* the first that we publish */
+    struct now now, machine; /* by the corrected wall clock; by the machine's */
+    struct mono started;
     int64_t correction_us;
     struct node_clock clock;
     enum { CLOCK_RIGHT, CLOCK_CORRECTED, CLOCK_BEYOND } clock_told;

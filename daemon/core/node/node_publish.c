@@ -49,7 +49,7 @@ static void reconcile(struct node *node) {
     for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
         const struct link_view *link = links_at(node->links, slot);
         if (link && link->state != LINK_PROBATION)
-            gossip_link_up(node->gossip, link->prefix, node->now);
+            gossip_link_up(node->gossip, link->prefix, node->now.mono);
     }
 }
 
@@ -62,7 +62,7 @@ static void renew_keys(struct node *node) {
         droplist_free(node->droplist);
         node->droplist = droplist;
     }
-    identity_renew(node->identity, node->wall);
+    identity_renew(node->identity, node->now.wall);
     inbox_renew(node->inbox);
     node_advance_droplist(node);
     node_sign(node);
@@ -101,7 +101,7 @@ static struct mono renewal_due(const struct node *node) {
 
 static void charge_renewal(struct node *node) {
     struct mono *from = &node->publisher.renewals_from;
-    *from = mono_add(mono_is_due(*from, node->now) ? node->now : *from, RENEWAL_EACH_US);
+    *from = mono_add(mono_is_due(*from, node->now.mono) ? node->now.mono : *from, RENEWAL_EACH_US);
 }
 
 static void correct(struct node *node, int64_t correction) {
@@ -109,7 +109,7 @@ static void correct(struct node *node, int64_t correction) {
     if (correction == node->correction_us)
         return;
     node->correction_us = correction;
-    node->wall = (struct wall){node->machine.us + correction};
+    node->now.wall = (struct wall){node->machine.wall.us + correction};
     links_set_correction(node->links, correction);
     if (has_moved(node, correction))
         renew_keys(node);
@@ -121,7 +121,7 @@ void node_correct_clock(struct node *node) {
 
     tell_clock(node, correction);
     if (has_moved(node, correction)) {
-        node->publisher.correcting = !mono_is_due(renewal_due(node), node->now);
+        node->publisher.correcting = !mono_is_due(renewal_due(node), node->now.mono);
         if (node->publisher.correcting)
             return;
         charge_renewal(node);
@@ -196,7 +196,7 @@ static void describe(const struct node *node, struct descriptor *descriptor) {
 static uint64_t next_sequence(const struct node *node) {
     const struct publisher *publisher = &node->publisher;
     const struct core_random *random = &node->config.random;
-    uint64_t next = (uint64_t)wall_ms(node->wall), last = publisher->sequence;
+    uint64_t next = (uint64_t)wall_ms(node->now.wall), last = publisher->sequence;
 
     if (last >= next && last < next + DESCRIPTOR_AHEAD_US / US_PER_MS)
         next = last + 1 + random_below(random, SEQUENCE_STEP);
@@ -209,14 +209,14 @@ void node_sign(struct node *node) {
     struct descriptor descriptor = {.sequence = next_sequence(node)};
     uint8_t bytes[DESCRIPTOR_MAX];
 
-    identity_advance(node->identity, node->wall); /* the clock may just have left an epoch */
+    identity_advance(node->identity, node->now.wall); /* the clock may just have left an epoch */
     describe(node, &descriptor);
-    int length = descriptor_sign(&descriptor, node->identity, node->wall, bytes);
+    int length = descriptor_sign(&descriptor, node->identity, node->now.wall, bytes);
     if (length <
         0) { /* an address of ours that others would refuse: rather none than no descriptor */
         core_log(&node->config.trace, TRACE_WARNING, "descriptor: published without addresses");
         descriptor.n_addresses = 0;
-        length = descriptor_sign(&descriptor, node->identity, node->wall, bytes);
+        length = descriptor_sign(&descriptor, node->identity, node->now.wall, bytes);
     }
     if (length < 0)
         return; /* cannot be: its other parts are ours and bounded */
@@ -227,7 +227,7 @@ void node_sign(struct node *node) {
     sequences_add(&node->publisher.had, descriptor.sequence);
     node->publisher.signed_correction_us = node->correction_us;
     node->publisher.n_named = descriptor.n_neighbours;
-    directory_set_self(node->directory, bytes, (size_t)length, node->now);
+    directory_set_self(node->directory, bytes, (size_t)length, node->now.mono);
     links_set_descriptor(node->links, bytes, (size_t)length);
     struct store_op op = {.kind = STORE_SEQUENCE, .sequence = {descriptor.sequence}};
     effects_store(node->effects, &op, OWNER_NODE, 0);
@@ -260,7 +260,7 @@ static int64_t base_interval(const struct node *node) {
 }
 
 static unsigned count_young(const struct node *node) {
-    int64_t halvings = (node->now.us - node->publisher.young_at.us) / YOUNG_HALVES_US;
+    int64_t halvings = (node->now.mono.us - node->publisher.young_at.us) / YOUNG_HALVES_US;
     return halvings < 32 ? node->publisher.young >> halvings : 0;
 }
 
@@ -268,11 +268,11 @@ static unsigned count_young(const struct node *node) {
 static void note_age(struct node *node, const struct directory_entry *entry) {
     struct publisher *publisher = &node->publisher;
 
-    if (node->wall.us - (int64_t)entry->sequence * US_PER_MS > YOUNG_US)
+    if (node->now.wall.us - (int64_t)entry->sequence * US_PER_MS > YOUNG_US)
         return;
     publisher->young = count_young(node) + 1;
-    if (node->now.us - publisher->young_at.us >= YOUNG_HALVES_US)
-        publisher->young_at = node->now;
+    if (node->now.mono.us - publisher->young_at.us >= YOUNG_HALVES_US)
+        publisher->young_at = node->now.mono;
 }
 
 /* The sooner the first, the sooner we can be written to. But where a thousand start at once, each with links to come, everybody checks
@@ -286,7 +286,7 @@ static struct mono first_due(const struct node *node) {
     if (wait > FORMING_MAX_US)
         wait = FORMING_MAX_US;
     if (links >= node->config.pool_min && (!forming || links >= pool_aim(node->pool)))
-        return node->now;
+        return node->now.mono;
     if (links == 0 || !forming || wait < FIRST_US)
         return mono_add(publisher->started, FIRST_US);
     return mono_add(publisher->linked, wait);
@@ -317,7 +317,7 @@ static struct mono publication_due(const struct node *node) {
     }
     /* Losses at once, while the ration lasts: links that come and go must not set the whole network publishing. */
     int64_t ration = LOSS_RATION * base_interval(node);
-    bool at_once = publisher->lost_link && publisher->losses_from.us <= node->now.us - ration;
+    bool at_once = publisher->lost_link && publisher->losses_from.us <= node->now.mono.us - ration;
     return mono_add(publisher->last, at_once ? LOSS_US : interval(node));
 }
 
@@ -338,12 +338,12 @@ static void follow_outbid(struct node *node) {
 
 void node_publish(struct node *node) {
     struct publisher *publisher = &node->publisher;
-    int64_t since = node->now.us - publisher->last.us;
+    int64_t since = node->now.mono.us - publisher->last.us;
 
-    if (publisher->correcting && mono_is_due(renewal_due(node), node->now))
+    if (publisher->correcting && mono_is_due(renewal_due(node), node->now.mono))
         node_correct_clock(node);
     follow_outbid(node);
-    if (!mono_is_due(publication_due(node), node->now))
+    if (!mono_is_due(publication_due(node), node->now.mono))
         return;
     if (!publisher->published || since > 2 * publisher->interval_us) {
         publisher->in_a_row = 0; /* it has been quiet */
@@ -358,15 +358,15 @@ void node_publish(struct node *node) {
         publisher->interval_us = base_interval(node);
     if (publisher->lost_link) {
         int64_t ration = LOSS_RATION * base_interval(node);
-        if (publisher->losses_from.us < node->now.us - LOSS_BURST * ration)
-            publisher->losses_from = mono_add(node->now, -LOSS_BURST * ration);
+        if (publisher->losses_from.us < node->now.mono.us - LOSS_BURST * ration)
+            publisher->losses_from = mono_add(node->now.mono, -LOSS_BURST * ration);
         publisher->losses_from = mono_add(publisher->losses_from, ration);
     }
     publisher->published = true;
     publisher->dirty = publisher->lost_link = publisher->pressing = false;
-    publisher->last = node->now;
+    publisher->last = node->now.mono;
     node_sign(node);
-    gossip_offer_news(node->gossip, node_id_prefix(node_id(node)), 0, node->now);
+    gossip_offer_news(node->gossip, node_id_prefix(node_id(node)), 0, node->now.mono);
 }
 
 /* ---- Links ---- */
@@ -390,7 +390,7 @@ static void refresh_routes(struct node *node) {
     if (n > TOPOLOGY_DEGREE_MAX)
         n = TOPOLOGY_DEGREE_MAX;
     directory_set_links(node->directory, prefixes, n);
-    paths_set_neighbours(node->paths, neighbours, n, node->now);
+    paths_set_neighbours(node->paths, neighbours, n, node->now.mono);
     node->routes_generation = topology_generation(directory_topology(node->directory));
 }
 
@@ -401,10 +401,10 @@ void node_follow_routes(struct node *node) {
 
 void node_links_changed(struct node *node, bool lost) {
     refresh_routes(node);
-    directory_look_around(node->directory, node->wall);
+    directory_look_around(node->directory, node->now.wall);
     node->publisher.dirty = true;
     node->publisher.lost_link |= lost;
-    outbox_kick(node->outbox, NULL, node->now);
+    outbox_kick(node->outbox, NULL, node->now.mono);
 }
 
 /* ---- News ---- */
@@ -415,7 +415,7 @@ static void tell_rivals(struct node *node) {
     char text[ADDRESS_TEXT_MAX];
     uint64_t rivals = directory_rivals(node->directory, &address);
 
-    if (rivals == node->rivals_told || !mono_is_due(node->rivals_quiet, node->now))
+    if (rivals == node->rivals_told || !mono_is_due(node->rivals_quiet, node->now.mono))
         return;
     address_format(&address, true, text);
     core_log(&node->config.trace, TRACE_DEBUG,
@@ -423,14 +423,14 @@ static void tell_rivals(struct node *node) {
              "last such line, %llu in all",
              text, (unsigned long long)(rivals - node->rivals_told), (unsigned long long)rivals);
     node->rivals_told = rivals;
-    node->rivals_quiet = mono_add(node->now, TELL_RIVALS_US);
+    node->rivals_quiet = mono_add(node->now.mono, TELL_RIVALS_US);
 }
 
 void node_tell_doubled(struct node *node) {
-    if (!directory_is_doubled(node->directory, node->wall) ||
-        !mono_is_due(node->doubled_quiet, node->now))
+    if (!directory_is_doubled(node->directory, node->now.wall) ||
+        !mono_is_due(node->doubled_quiet, node->now.mono))
         return;
-    node->doubled_quiet = mono_add(node->now, TELL_DOUBLED_US);
+    node->doubled_quiet = mono_add(node->now.mono, TELL_DOUBLED_US);
     core_log(
         &node->config.trace, TRACE_WARNING,
         "identity: two descriptors of this node with one sequence are about, so others do not "
@@ -440,14 +440,14 @@ void node_tell_doubled(struct node *node) {
 static void tell_convictions(struct node *node) {
     uint64_t n = directory_convictions(node->directory);
 
-    if (n == node->convictions_told || !mono_is_due(node->convictions_quiet, node->now))
+    if (n == node->convictions_told || !mono_is_due(node->convictions_quiet, node->now.mono))
         return;
     core_log(&node->config.trace, TRACE_DEBUG,
              "a node has signed two descriptors of one sequence: %llu times since the last such "
              "line, %llu in all; nothing is sent through it",
              (unsigned long long)(n - node->convictions_told), (unsigned long long)n);
     node->convictions_told = n;
-    node->convictions_quiet = mono_add(node->now, TELL_RIVALS_US);
+    node->convictions_quiet = mono_add(node->now.mono, TELL_RIVALS_US);
 }
 
 static void take_news(struct node *node, const struct directory_entry *entry, uint64_t from,
@@ -459,12 +459,12 @@ static void take_news(struct node *node, const struct directory_entry *entry, ui
     tell_convictions(node);
     note_age(node, entry);
     if (spread)
-        gossip_offer_news(node->gossip, entry->prefix, from, node->now);
+        gossip_offer_news(node->gossip, entry->prefix, from, node->now.mono);
     if (entry->kept)
         node_store_entry(node, entry);
     if (link && link->state == LINK_UP)
         refresh_routes(node); /* whether it relays may be what is new */
-    outbox_kick(node->outbox, &id, node->now);
+    outbox_kick(node->outbox, &id, node->now.mono);
     pool_news(node->pool);
     node->settle_news = true;
 }
@@ -488,11 +488,10 @@ static void take_descriptor(struct node *node, const struct link_event *event) {
     enum drop drop;
 
     if (event->descriptor_length == 0 ||
-        !directory_takes_handed(node->directory, event->link.prefix, node->now))
+        !directory_takes_handed(node->directory, event->link.prefix, node->now.mono))
         return; /* gossip brings it at its pace */
-    enum directory_outcome outcome =
-        directory_offer(node->directory, event->descriptor, event->descriptor_length, node->now,
-                        node->wall, &entry, &drop);
+    enum directory_outcome outcome = directory_offer(
+        node->directory, event->descriptor, event->descriptor_length, node->now, &entry, &drop);
     if (outcome == DIRECTORY_NEWS)
         take_news(node, entry, 0, !is_unlinked(entry));
     else if (outcome == DIRECTORY_BAD)
@@ -500,12 +499,12 @@ static void take_descriptor(struct node *node, const struct link_event *event) {
 }
 
 static void take_up(struct node *node, const struct link_event *event) {
-    directory_handshaken(node->directory, &event->link.id, &event->link.address, node->wall);
+    directory_handshaken(node->directory, &event->link.id, &event->link.address, node->now.wall);
     node_advance_droplist(node);
     if (links_count(node->links, true) == 1)
-        node->publisher.linked = node->now;
+        node->publisher.linked = node->now.mono;
     node_links_changed(node, false);
-    gossip_link_up(node->gossip, event->link.prefix, node->now);
+    gossip_link_up(node->gossip, event->link.prefix, node->now.mono);
 }
 
 static void take_link_event(struct node *node, const struct link_event *event) {
@@ -518,7 +517,7 @@ static void take_link_event(struct node *node, const struct link_event *event) {
         if (event->link.purpose == LINK_PROBE)
             links_forget(node->links, event->session);
         else
-            links_finish(node->links, event->session, node->now, node->machine);
+            links_finish(node->links, event->session, node->machine);
         break;
     case LINK_EVENT_ASKED:
         node_correct_clock(node);
@@ -555,7 +554,7 @@ static void take_link_event(struct node *node, const struct link_event *event) {
     }
     if (event->kind == LINK_EVENT_DIAL_FAILED && event->link.purpose == LINK_PROBE)
         return; /* the pool did not ask */
-    pool_link_event(node->pool, event, node->now, node->machine);
+    pool_link_event(node->pool, event, node->machine);
 }
 
 void node_drain_links(struct node *node) {

@@ -23,9 +23,9 @@ static void report_node(const struct node *node, const struct directory_entry *e
     report->live = report->neighbour || directory_is_up(node->directory, entry);
     report->last_seen = entry->last_seen;
     if (report->neighbour)
-        report->last_seen.us = node->wall.us - (node->now.us - link->heard.us);
-    if (report->last_seen.us > node->wall.us) /* its clock was ahead when it signed */
-        report->last_seen = node->wall;
+        report->last_seen.us = node->now.wall.us - (node->now.mono.us - link->heard.us);
+    if (report->last_seen.us > node->now.wall.us) /* its clock was ahead when it signed */
+        report->last_seen = node->now.wall;
 }
 
 static void answer_candidates(struct node *node, uint64_t client, enum answer_code code,
@@ -202,7 +202,7 @@ static const char *notice_of(struct node *node, uint8_t relays, bool strict,
         return "the destination is offline: the message waits for it";
     wish.target = entry->id;
     if (relays != RELAYS_DEFAULT || directory_reached(node->directory) >= SMALL_NETWORK ||
-        path_sample(node->paths, &wish, node->now, hops, &n_hops, &choices) != PATH_OK ||
+        path_sample(node->paths, &wish, node->now.mono, hops, &n_hops, &choices) != PATH_OK ||
         n_hops > node->config.route_relays)
         return NULL;
     snprintf(text, 128, "only %zu of %u relays: no longer route to it is known yet", n_hops - 1,
@@ -221,7 +221,7 @@ static void request_push(struct node *node, const struct request *request) {
         node_remember(node, &request->push.to, &recipient, proven);
     const char *notice = notice_of(node, request->push.relays, request->push.strict,
                                    directory_find(node->directory, &recipient), text);
-    outbox_push(node->outbox, request, &recipient, notice, node->now, node->wall);
+    outbox_push(node->outbox, request, &recipient, notice, node->now);
 }
 
 static void request_push_many(struct node *node, const struct request *request) {
@@ -234,7 +234,7 @@ static void request_push_many(struct node *node, const struct request *request) 
     node_remember(node, &request->push_many.to, &recipient, proven);
     const char *notice = notice_of(node, request->push_many.relays, request->push_many.strict,
                                    directory_find(node->directory, &recipient), text);
-    outbox_push_many(node->outbox, request, &recipient, notice, node->now, node->wall);
+    outbox_push_many(node->outbox, request, &recipient, notice, node->now);
 }
 
 static void request_pull(struct node *node, const struct request *request) {
@@ -313,7 +313,7 @@ static void request_status(struct node *node, const struct request *request) {
     answer.status = effects_scratch(node->effects, sizeof *answer.status);
     if (!answer.status)
         return;
-    node_status(node, node->now, answer.status);
+    node_status(node, node->now.mono, answer.status);
     answer.status->outbox_stranded = node_stranded(node);
     effects_answer(node->effects, &answer);
 }
@@ -370,12 +370,12 @@ static void request_peers(struct node *node, const struct request *request) {
 
 static void report_self(const struct node *node, struct node_report *report) {
     struct status_report status;
-    node_status(node, node->now, &status);
+    node_status(node, node->now.mono, &status);
     *report = (struct node_report){.id = *node_id(node),
                                    .relay = node->config.relay,
                                    .self = true,
                                    .live = true,
-                                   .last_seen = node->wall};
+                                   .last_seen = node->now.wall};
     if (status.n_addresses > 0)
         report->address = status.addresses[0];
     memcpy(report->name, node->config.name, sizeof report->name);
@@ -391,7 +391,7 @@ static void request_nodes(struct node *node, const struct request *request) {
         effects_answer_text(node->effects, request->client, ANSWER_LIMIT, "out of memory");
         return;
     }
-    directory_look_around(node->directory, node->wall);
+    directory_look_around(node->directory, node->now.wall);
     report_self(node, &reports[0]);
     for (size_t i = 1; i < n; i++)
         report_node(node, directory_known_at(node->directory, i - 1), &reports[i]);
@@ -432,7 +432,7 @@ static void request_route(struct node *node, const struct request *request) {
         .target = id, .relays_exact = request->to.relays, .strict = request->to.strict};
     for (uint32_t i = 0; i < wanted; i++) {
         uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
-        enum path_outcome outcome = path_sample(node->paths, &wish, node->now, hops,
+        enum path_outcome outcome = path_sample(node->paths, &wish, node->now.mono, hops,
                                                 &routes[i].n_hops, &answer.routes.paths);
         if (outcome != PATH_OK) {
             effects_answer_text(node->effects, request->client, ANSWER_FAILED, "%s",
@@ -467,7 +467,7 @@ static void request_ping(struct node *node, const struct request *request) {
 static void request_disconnect(struct node *node, const struct request *request) {
     struct node_id id;
     if (node_resolve(node, request->client, &request->to.to, &id))
-        pool_disconnect(node->pool, request->client, &id, node->now);
+        pool_disconnect(node->pool, request->client, &id, node->now.mono);
 }
 
 void node_request_settled(struct node *node, const struct request *request) {
@@ -497,7 +497,7 @@ void node_request(struct node *node, const struct request *request) {
         break;
     case REQUEST_CONFIRM:
         inbox_confirm(node->inbox, request->client, request->confirm.rows, request->confirm.n,
-                      node->wall);
+                      node->now.wall);
         break;
     case REQUEST_STATUS:
         request_status(node, request);
@@ -515,11 +515,10 @@ void node_request(struct node *node, const struct request *request) {
         request_route(node, request);
         break;
     case REQUEST_CANCEL:
-        outbox_cancel(node->outbox, request, node->now, node->wall);
+        outbox_cancel(node->outbox, request, node->now);
         break;
     case REQUEST_CONNECT:
-        pool_connect(node->pool, request->client, &request->connect.address, node->now,
-                     node->machine);
+        pool_connect(node->pool, request->client, &request->connect.address, node->machine);
         break;
     case REQUEST_DISCONNECT:
         request_disconnect(node, request);

@@ -114,7 +114,7 @@ static struct node_settling *settling_new(struct node *node, const struct reques
 
 /* It has somebody to learn from, and has not had the time. */
 static bool is_young(const struct node *node) {
-    int64_t age_us = node->now.us - node->started.us;
+    int64_t age_us = node->now.mono.us - node->started.us;
     unsigned self;
 
     return (age_us < YOUNG_US || (age_us < SETTLE_US && links_count(node->links, true) == 0)) &&
@@ -180,7 +180,7 @@ static bool ask_places(struct node *node, struct node_settling *settling,
         if (was_asked(settling, &places[i]))
             continue;
         if (*room == 0 ||
-            links_dial(node->links, &places[i], LINK_PROBE, node->now, node->machine) == -ENOBUFS)
+            links_dial(node->links, &places[i], LINK_PROBE, node->machine) == -ENOBUFS)
             return false;
         settling->asked[settling->n_asked++] = places[i];
         (*ret_n_asked)++;
@@ -190,7 +190,7 @@ static bool ask_places(struct node *node, struct node_settling *settling,
 }
 
 static bool is_patient(const struct node *node, const struct node_settling *settling) {
-    return node->now.us - settling->since.us < PATIENCE_US;
+    return node->now.mono.us - settling->since.us < PATIENCE_US;
 }
 
 /* Others wait, too, and the pool dials besides. */
@@ -206,7 +206,7 @@ static unsigned share_of(const struct node *node, const struct node_settling *se
 /* Where nobody is known to be, one answer is all that can come. */
 static void set_due(const struct node *node, struct node_settling *settling, bool claimed) {
     int64_t wait = claimed ? SETTLE_US : is_young(node) ? NOBODY_US + YOUNG_US : NOBODY_US;
-    settling->due = mono_min(settling->due, mono_add(node->now, wait));
+    settling->due = mono_min(settling->due, mono_add(node->now.mono, wait));
 }
 
 /* Go on asking, as dials end and time passes. */
@@ -244,8 +244,8 @@ bool node_settle(struct node *node, const struct request *request) {
     struct node_settling *settling = settling_new(node, request);
     if (!settling)
         return true;
-    settling->since = node->now;
-    settling->due = mono_add(node->now, SETTLE_US);
+    settling->since = node->now.mono;
+    settling->due = mono_add(node->now.mono, SETTLE_US);
     if (destination_of(request)->kind == DEST_ADDRESS)
         ask(node, settling);
     else
@@ -257,7 +257,7 @@ bool node_settle(struct node *node, const struct request *request) {
 /* ---- It is, or will not be ---- */
 
 static bool is_over(struct node *node, struct node_settling *settling) {
-    if (mono_is_due(settling->due, node->now) || is_settled(node, &settling->request))
+    if (mono_is_due(settling->due, node->now.mono) || is_settled(node, &settling->request))
         return true;
     if (destination_of(&settling->request)->kind == DEST_ADDRESS)
         ask(node, settling);
@@ -268,14 +268,14 @@ void node_settle_tick(struct node *node) {
     struct node_settling *settling, *next;
     struct mono judge = mono_add(node->settle_judged, JUDGE_US);
 
-    if (!node->settle_news && !mono_is_due(node->settle_due, node->now))
+    if (!node->settle_news && !mono_is_due(node->settle_due, node->now.mono))
         return;
-    if (TAILQ_EMPTY(&node->settling) || !mono_is_due(judge, node->now)) {
+    if (TAILQ_EMPTY(&node->settling) || !mono_is_due(judge, node->now.mono)) {
         node->settle_due = TAILQ_EMPTY(&node->settling) ? MONO_NEVER : judge;
         return;
     }
     node->settle_news = false;
-    node->settle_judged = node->now;
+    node->settle_judged = node->now.mono;
     node->settle_due = MONO_NEVER;
     for (settling = TAILQ_FIRST(&node->settling); settling; settling = next) {
         next = TAILQ_NEXT(settling, link);
@@ -291,7 +291,7 @@ void node_settle_tick(struct node *node) {
 void node_settle_answered(struct node *node, const struct link_event *event) {
     /* From elsewhere, somebody passed our question on: the one who answers is not there. */
     if (address_is_equal(&event->address, &event->link.address))
-        directory_handshaken(node->directory, &event->link.id, &event->address, node->wall);
+        directory_handshaken(node->directory, &event->link.id, &event->address, node->now.wall);
     node->settle_news = true;
 }
 

@@ -329,7 +329,7 @@ static void strike_bearer(struct gossip *gossip, struct want *want, size_t i,
 }
 
 static enum drop take_descriptor(struct gossip *gossip, struct neighbour *from, const uint8_t *body,
-                                 size_t length, struct mono now, struct wall wall,
+                                 size_t length, struct now now,
                                  const struct directory_entry **ret_news) {
     size_t i = index_of(gossip, from);
     struct descriptor descriptor;
@@ -339,13 +339,14 @@ static enum drop take_descriptor(struct gossip *gossip, struct neighbour *from, 
     if (drop == DROP_NONE) {
         uint64_t prefix = node_id_prefix(&descriptor.id);
         want = want_find(gossip, prefix);
-        patience_answer(from, prefix, want && want->asked && want->holder == i ? want : NULL, now);
+        patience_answer(from, prefix, want && want->asked && want->holder == i ? want : NULL,
+                        now.mono);
         if (!want || !(want->announcers & bit_of(i)))
             return DROP_UNKNOWN;
         if (want->paced)
             return DROP_LIMIT; /* nobody is asked yet */
         enum directory_outcome outcome =
-            directory_offer(gossip->directory, body, length, now, wall, ret_news, &drop);
+            directory_offer(gossip->directory, body, length, now, ret_news, &drop);
         if (outcome != DIRECTORY_BAD)
             drop = DROP_NONE;
         if (outcome ==
@@ -355,11 +356,11 @@ static enum drop take_descriptor(struct gossip *gossip, struct neighbour *from, 
         }
     }
     if (drop == DROP_MALFORMED || drop == DROP_AUTH)
-        from->barred_until = mono_add(now, GOSSIP_BARRED_US);
+        from->barred_until = mono_add(now.mono, GOSSIP_BARRED_US);
     if (want)
         strike_bearer(gossip, want, i, body, drop == DROP_NONE ? descriptor.sequence : 0);
     if (from->n_waiting > 0)
-        from->ask_due = mono_min(from->ask_due, mono_add(now, GOSSIP_ASK_GATHER_US));
+        from->ask_due = mono_min(from->ask_due, mono_add(now.mono, GOSSIP_ASK_GATHER_US));
     return drop;
 }
 
@@ -562,24 +563,23 @@ void gossip_link_down(struct gossip *gossip, uint64_t prefix) {
 }
 
 enum drop gossip_frame(struct gossip *gossip, uint64_t from, uint8_t type, const uint8_t *body,
-                       size_t length, struct mono now, struct wall wall,
-                       const struct directory_entry **ret_news) {
+                       size_t length, struct now now, const struct directory_entry **ret_news) {
     struct neighbour *neighbour = find_neighbour(gossip, from);
 
-    gossip->now = now;
+    gossip->now = now.mono;
     if (!neighbour)
         return DROP_UNKNOWN;
     switch (type) {
     case FRAME_ANNOUNCE:
-        return take_announce(gossip, neighbour, body, length, now);
+        return take_announce(gossip, neighbour, body, length, now.mono);
     case FRAME_WANT:
-        return take_want(gossip, neighbour, body, length, now);
+        return take_want(gossip, neighbour, body, length, now.mono);
     case FRAME_DESCRIPTOR:
-        return take_descriptor(gossip, neighbour, body, length, now, wall, ret_news);
+        return take_descriptor(gossip, neighbour, body, length, now, ret_news);
     case FRAME_DIGEST:
-        return take_digest(gossip, neighbour, body, length, now);
+        return take_digest(gossip, neighbour, body, length, now.mono);
     case FRAME_PROOF:
-        return proofs_take(gossip, neighbour, body, length, now, wall);
+        return proofs_take(gossip, neighbour, body, length, now);
     default:
         return DROP_MALFORMED;
     }
@@ -599,18 +599,18 @@ static void tick(struct gossip *gossip, struct neighbour *neighbour, struct mono
         answer(gossip, neighbour, now);
 }
 
-void gossip_tick(struct gossip *gossip, struct mono now, struct wall wall) {
-    (void)wall; /* epochs are the directory's concern */
-    gossip->now = now;
-    proofs_tell(gossip, now);
-    want_unpace(gossip, now);
+void gossip_tick(struct gossip *gossip, struct now now) {
+    (void)now.wall; /* epochs are the directory's concern */
+    gossip->now = now.mono;
+    proofs_tell(gossip, now.mono);
+    want_unpace(gossip, now.mono);
     for (size_t i = 0; i < LINK_SLOTS; i++)
         if (gossip->neighbours[i].up)
-            tick(gossip, &gossip->neighbours[i], now);
+            tick(gossip, &gossip->neighbours[i], now.mono);
     /* Time-outs above may have passed wants to any neighbour. */
     for (size_t i = 0; i < LINK_SLOTS; i++)
-        if (gossip->neighbours[i].up && mono_is_due(gossip->neighbours[i].ask_due, now))
-            want_ask(gossip, &gossip->neighbours[i], now);
+        if (gossip->neighbours[i].up && mono_is_due(gossip->neighbours[i].ask_due, now.mono))
+            want_ask(gossip, &gossip->neighbours[i], now.mono);
 }
 
 struct mono gossip_next(const struct gossip *gossip) {

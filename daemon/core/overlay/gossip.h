@@ -104,14 +104,13 @@ void gossip_link_down(struct gossip *gossip, uint64_t prefix);
  * bound; what directory_offer() says of a descriptor. *ret_news is written only if an entry is new
  * or newer: the node tells others, then calls gossip_offer_news(). */
 enum drop gossip_frame(struct gossip *gossip, uint64_t from, uint8_t type, const uint8_t *body,
-                       size_t length, struct mono now, struct wall wall,
-                       const struct directory_entry **ret_news);
+                       size_t length, struct now now, const struct directory_entry **ret_news);
 
 /* Announce what the directory now holds of `prefix` (or our own) to all neighbours but `from` (0:
  * nobody) and itself. */
 void gossip_offer_news(struct gossip *gossip, uint64_t prefix, uint64_t from, struct mono now);
 
-void gossip_tick(struct gossip *gossip, struct mono now, struct wall wall);
+void gossip_tick(struct gossip *gossip, struct now now);
 /* When to tick next; MONO_NEVER without neighbours. */
 struct mono gossip_next(const struct gossip *gossip);
 

@@ -10,9 +10,9 @@
 #ifndef P2PD_GOSSIP_PRIVATE_H
 #define P2PD_GOSSIP_PRIVATE_H
 
-#include "daemon/core/overlay/gossip.h"
 #include "daemon/core/base/table.h"
 #include "daemon/core/base/wirebuf.h"
+#include "daemon/core/overlay/gossip.h"
 
 #include <assert.h>
 #include <sys/queue.h>
@@ -174,7 +174,7 @@ void patience_answer(struct neighbour *from, uint64_t prefix, const struct want 
 bool patience_is_vain(const struct neighbour *neighbour, struct mono now);
 /* gossip_proof.c. A frame of proofs came. */
 enum drop proofs_take(struct gossip *gossip, struct neighbour *from, const uint8_t *body,
-                      size_t length, struct mono now, struct wall wall);
+                      size_t length, struct now now);
 /* Tell what is due. */
 void proofs_tell(struct gossip *gossip, struct mono now);
 /* This place is another link's now. */

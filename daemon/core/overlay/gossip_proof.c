@@ -91,19 +91,20 @@ static bool may_check(struct gossip *gossip, struct neighbour *from, struct mono
 }
 
 static enum drop take(struct gossip *gossip, struct neighbour *from, const uint8_t *proof,
-                      struct mono now, struct wall wall) {
+                      struct now now) {
     struct wire_reader r = wire_reader(proof, PROOF_LEN);
     uint64_t prefix = wire_get_uint(&r, 8);
     enum drop drop;
-    enum directory_outcome outcome = directory_weigh_proof(gossip->directory, proof, wall, &drop);
+    enum directory_outcome outcome =
+        directory_weigh_proof(gossip->directory, proof, now.wall, &drop);
 
-    if (outcome == DIRECTORY_NEWS && !may_check(gossip, from, now))
+    if (outcome == DIRECTORY_NEWS && !may_check(gossip, from, now.mono))
         return DROP_LIMIT;
     if (outcome == DIRECTORY_NEWS)
-        outcome = directory_take_proof(gossip->directory, proof, wall, &drop);
+        outcome = directory_take_proof(gossip->directory, proof, now.wall, &drop);
     if (outcome == DIRECTORY_BAD)
         return drop;
-    collect(gossip, now);
+    collect(gossip, now.mono);
     struct untold *untold = find(gossip, prefix);
     if (untold)
         untold->holders |= bit_of(index_of(gossip, from));
@@ -111,17 +112,17 @@ static enum drop take(struct gossip *gossip, struct neighbour *from, const uint8
 }
 
 enum drop proofs_take(struct gossip *gossip, struct neighbour *from, const uint8_t *body,
-                      size_t length, struct mono now, struct wall wall) {
+                      size_t length, struct now now) {
     enum drop worst = DROP_NONE;
 
     if (length == 0 || length % PROOF_LEN != 0)
         return DROP_MALFORMED;
-    if (!mono_is_due(from->barred_until, now))
+    if (!mono_is_due(from->barred_until, now.mono))
         return DROP_LIMIT;
     for (size_t at = 0; at < length; at += PROOF_LEN) {
-        enum drop drop = take(gossip, from, body + at, now, wall);
+        enum drop drop = take(gossip, from, body + at, now);
         if (drop == DROP_MALFORMED || drop == DROP_AUTH) {
-            from->barred_until = mono_add(now, GOSSIP_BARRED_US);
+            from->barred_until = mono_add(now.mono, GOSSIP_BARRED_US);
             return drop;
         }
         worst = drop != DROP_NONE ? drop : worst;

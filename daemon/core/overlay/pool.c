@@ -1,7 +1,7 @@
 /* Threat: see pool.h. What a stranger can make us do here is dial an address three times an hour, in cells of one size; and of the
  * addresses of nodes that no links lead to one in 5 s. */
-#include "daemon/core/overlay/pool_private.h"
 #include "daemon/core/base/wirebuf.h"
+#include "daemon/core/overlay/pool_private.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -256,19 +256,18 @@ static void tell_no_answer(const struct pool *pool, const struct address *addres
              text);
 }
 
-void pool_link_event(struct pool *pool, const struct link_event *event, struct mono now,
-                     struct wall wall) {
+void pool_link_event(struct pool *pool, const struct link_event *event, struct now now) {
     struct contact *contact;
 
     switch (event->kind) {
     case LINK_EVENT_ASKED:
-        pool_asked(pool, event, now);
+        pool_asked(pool, event, now.mono);
         break;
     case LINK_EVENT_UP:
-        came_up(pool, event, now);
+        came_up(pool, event, now.mono);
         break;
     case LINK_EVENT_REFUSED:
-        refused(pool, event, now);
+        refused(pool, event, now.mono);
         break;
     case LINK_EVENT_DIAL_FAILED:
         contact = book_find(&pool->book, &event->address);
@@ -276,21 +275,21 @@ void pool_link_event(struct pool *pool, const struct link_event *event, struct m
         if (contact && contact->failures == 0 && contact->kind == CONTACT_BOOTSTRAP)
             tell_no_answer(pool, &event->address);
         if (contact)
-            book_failed(contact, pool->config.random, now);
+            book_failed(contact, pool->config.random, now.mono);
         answer_waiting(pool, &event->address, false,
                        "no answer: is a p2pd of this network there? (address, port, network "
                        "secret, firewall)");
         break;
     case LINK_EVENT_DOWN:
-        went_down(pool, event, now);
+        went_down(pool, event, now.mono);
         break;
     case LINK_EVENT_SUSPECT: /* a replacement is looked for at once */
         break;
     default:
         return;
     }
-    (void)wall;
-    pool->next = now;
+    (void)now.wall;
+    pool->next = now.mono;
 }
 
 enum drop pool_introduced(struct pool *pool, const uint8_t *body, size_t length, struct mono now) {
@@ -367,7 +366,7 @@ void pool_stored(struct pool *pool, const struct store_result *result, struct mo
 /* ---- By hand ---- */
 
 void pool_connect(struct pool *pool, uint64_t client, const struct address *address,
-                  struct mono now, struct wall wall) {
+                  struct now now) {
     struct address whole = *address;
     if (whole.port == 0)
         whole.port = ADDRESS_PORT_DEFAULT;
@@ -389,8 +388,7 @@ void pool_connect(struct pool *pool, uint64_t client, const struct address *addr
                             pool->config.max);
         return;
     }
-    if (!pool_try(pool, contact, false, now, wall) &&
-        !links_is_dialling(pool->config.links, &whole)) {
+    if (!pool_try(pool, contact, false, now) && !links_is_dialling(pool->config.links, &whole)) {
         effects_answer_text(pool->config.effects, client, ANSWER_LIMIT,
                             "too many dials under way: try again in some seconds");
         return;
@@ -463,19 +461,19 @@ static struct mono next_contact(const struct pool *pool, struct mono now) {
     return next;
 }
 
-void pool_tick(struct pool *pool, struct mono now, struct wall wall) {
-    if (pool->leaving || !mono_is_due(pool_next(pool), now))
+void pool_tick(struct pool *pool, struct now now) {
+    if (pool->leaving || !mono_is_due(pool_next(pool), now.mono))
         return;
-    pool_redraw(pool, now);
-    pool_fill(pool, now, wall);
-    pool_probe_lost(pool, now, wall);
-    pool_heal(pool, now, wall);
-    if (mono_is_due(pool->save, now))
+    pool_redraw(pool, now.mono);
+    pool_fill(pool, now);
+    pool_probe_lost(pool, now);
+    pool_heal(pool, now);
+    if (mono_is_due(pool->save, now.mono))
         save(pool);
-    pool->next = next_contact(pool, now);
-    if (pool->refusals > 0 && pool->join.us > now.us)
+    pool->next = next_contact(pool, now.mono);
+    if (pool->refusals > 0 && pool->join.us > now.mono.us)
         pool->next = mono_min(pool->next, pool->join);
-    if (pool->more.us > now.us && pool_census(pool).up < pool_aim(pool))
+    if (pool->more.us > now.mono.us && pool_census(pool).up < pool_aim(pool))
         pool->next = mono_min(pool->next, pool->more);
 }
 

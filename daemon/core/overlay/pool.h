@@ -6,10 +6,10 @@
 #ifndef P2PD_POOL_H
 #define P2PD_POOL_H
 
-#include "daemon/core/seam/effects.h"
 #include "daemon/core/link/link.h"
-#include "daemon/core/seam/step.h"
 #include "daemon/core/route/path.h"
+#include "daemon/core/seam/effects.h"
+#include "daemon/core/seam/step.h"
 
 #define POOL_MAX 16 /* what a descriptor can name */
 
@@ -34,15 +34,14 @@ void pool_add_bootstrap(struct pool *pool, const struct address *address, struct
 unsigned pool_aim(const struct pool *pool);
 
 /* What became of links and dials. ASKED is answered by a verdict here. */
-void pool_link_event(struct pool *pool, const struct link_event *event, struct mono now,
-                     struct wall wall);
+void pool_link_event(struct pool *pool, const struct link_event *event, struct now now);
 /* FRAME_INTRODUCE from an established neighbour. */
 enum drop pool_introduced(struct pool *pool, const uint8_t *body, size_t length, struct mono now);
 /* The directory learnt of others: there may be somebody to dial. */
 void pool_news(struct pool *pool);
 
 void pool_connect(struct pool *pool, uint64_t client, const struct address *address,
-                  struct mono now, struct wall wall);
+                  struct now now);
 void pool_disconnect(struct pool *pool, uint64_t client, const struct node_id *id, struct mono now);
 void pool_client_gone(struct pool *pool, uint64_t client);
 
@@ -50,7 +49,7 @@ void pool_client_gone(struct pool *pool, uint64_t client);
 void pool_leave(struct pool *pool, struct mono now);
 void pool_stored(struct pool *pool, const struct store_result *result, struct mono now);
 
-void pool_tick(struct pool *pool, struct mono now, struct wall wall);
+void pool_tick(struct pool *pool, struct now now);
 struct mono pool_next(const struct pool *pool);
 /* Did we choose this neighbour: was it drawn uniformly from the directory? Not one whom others told us of, nor one that was dialled to
  * heal, to join, or as configured: those any member can be at will. */

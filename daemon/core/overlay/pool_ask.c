@@ -1,7 +1,7 @@
 /* Asked for a link: who is let in, and what a full node does for a newcomer. Threat: see pool.h; here above all a stranger that says what
  * he likes of why he asks. What he says gets him a quarter of the pool at most, and displaces nobody whom we chose or rely on. */
-#include "daemon/core/overlay/pool_private.h"
 #include "daemon/core/base/wirebuf.h"
+#include "daemon/core/overlay/pool_private.h"
 
 #define INTRODUCE_LEN (NODE_ID_LEN + ADDRESS_WIRE_LEN)
 /* So long one who said JOIN keeps its place: enough to learn the directory, and to be known by its address in it. */

@@ -33,14 +33,13 @@ bool pool_may_dial(const struct pool *pool, const struct contact *contact, struc
            !pool_is_linked_to(pool, &contact->address) && !is_neighbour(pool, &contact->id);
 }
 
-bool pool_try(struct pool *pool, struct contact *contact, bool join, struct mono now,
-              struct wall wall) {
+bool pool_try(struct pool *pool, struct contact *contact, bool join, struct now now) {
     enum link_purpose purpose = join                                  ? LINK_JOIN
                                 : contact->kind == CONTACT_INTRODUCED ? LINK_INTRODUCED
-                                : book_is_lost(contact, now)          ? LINK_HEAL
+                                : book_is_lost(contact, now.mono)     ? LINK_HEAL
                                                                       : LINK_WANTED;
-    contact->next = mono_add(now, RETRY_US); /* set anew by what becomes of it */
-    return links_dial(pool->config.links, &contact->address, purpose, now, wall) == 0;
+    contact->next = mono_add(now.mono, RETRY_US); /* set anew by what becomes of it */
+    return links_dial(pool->config.links, &contact->address, purpose, now) == 0;
 }
 
 /* The contact of a drawn node, if it may be dialled. Refused ones only if `join`. */
@@ -187,13 +186,13 @@ static bool is_shut_in(const struct pool *pool, const struct census *census) {
     return census->up > 0 && directory_relays(pool->config.directory) > 0;
 }
 
-void pool_fill(struct pool *pool, struct mono now, struct wall wall) {
+void pool_fill(struct pool *pool, struct now now) {
     struct census census = pool_census(pool);
     unsigned aim = pool_aim(pool), dials = links_dials(pool->config.links);
     unsigned own = (aim + 1) / 2, lack = census.up < aim ? aim - census.up : 0;
 
-    /* A suspect may come back, but its place is needed now. */
-    if (lack > 0 && census.all >= pool->config.max && pool_close_suspect(pool, now))
+    /* A suspect may come back, but its place is needed now.mono. */
+    if (lack > 0 && census.all >= pool->config.max && pool_close_suspect(pool, now.mono))
         census = pool_census(pool);
     if (census.all < pool->config.max && census.dialled < own && own - census.dialled > lack)
         lack = own - census.dialled;
@@ -203,49 +202,49 @@ void pool_fill(struct pool *pool, struct mono now, struct wall wall) {
     if (lack > pool->config.max - census.all)
         lack = pool->config.max - census.all;
     bool introduced = census.up < aim && census.accepted < pool->config.max - aim / 2;
-    bool join = pool->refusals >= JOIN_AFTER && may_join(pool, &census, now);
+    bool join = pool->refusals >= JOIN_AFTER && may_join(pool, &census, now.mono);
     unsigned freely = census.dialled < own ? own - census.dialled : 0;
-    lack = paced(pool, lack, freely, now);
+    lack = paced(pool, lack, freely, now.mono);
     if (lack > 0 && pool->in_vain >= IN_VAIN)
         lack = DIALS_AT_ONCE; /* few will answer */
     for (; dials < lack && dials < DIALS_AT_ONCE; dials++) {
-        struct contact *contact = draw_contact(pool, introduced, join, now);
-        if (!contact && !join && may_join(pool, &census, now)) {
+        struct contact *contact = draw_contact(pool, introduced, join, now.mono);
+        if (!contact && !join && may_join(pool, &census, now.mono)) {
             join = true; /* everybody we know of is full */
-            contact = draw_contact(pool, introduced, join, now);
+            contact = draw_contact(pool, introduced, join, now.mono);
         }
-        if (!contact || !pool_try(pool, contact, join, now, wall))
+        if (!contact || !pool_try(pool, contact, join, now))
             return;
         if (dials >= freely)
-            pool->more = mono_add(now, draw_pace(pool));
+            pool->more = mono_add(now.mono, draw_pace(pool));
         if (join) { /* one at a time: each splits an edge */
-            joined(pool, now);
+            joined(pool, now.mono);
             return;
         }
     }
 }
 
 /* Neighbours lost to silence: the other half of a partition is found through them, full pools or not. */
-void pool_probe_lost(struct pool *pool, struct mono now, struct wall wall) {
+void pool_probe_lost(struct pool *pool, struct now now) {
     struct census census = pool_census(pool);
     unsigned most = pool_aim(pool) + HEAL_PLACES, probes = 0;
 
     for (size_t i = 0; i < pool->book.n && probes < PROBES_AT_ONCE; i++) {
         struct contact *contact = &pool->book.contacts[i];
-        if (contact->kind == CONTACT_LOST && !book_is_lost(contact, now))
+        if (contact->kind == CONTACT_LOST && !book_is_lost(contact, now.mono))
             contact->kind = CONTACT_GOSSIPED;
-        if (book_is_lost(contact, now) && census.all < most && census.all < pool->config.max &&
-            pool_may_dial(pool, contact, now))
-            probes += pool_try(pool, contact, false, now, wall);
+        if (book_is_lost(contact, now.mono) && census.all < most && census.all < pool->config.max &&
+            pool_may_dial(pool, contact, now.mono))
+            probes += pool_try(pool, contact, false, now);
     }
 }
 
 /* Try a node that cannot be reached by links. */
-void pool_heal(struct pool *pool, struct mono now, struct wall wall) {
+void pool_heal(struct pool *pool, struct now now) {
     struct census census = pool_census(pool);
     uint64_t prefix;
 
-    if (!mono_is_due(pool->heal, now))
+    if (!mono_is_due(pool->heal, now.mono))
         return;
     size_t n = topology_unreached(directory_topology(pool->config.directory), pool->config.random,
                                   &prefix);
@@ -253,8 +252,8 @@ void pool_heal(struct pool *pool, struct mono now, struct wall wall) {
      * dialling. */
     size_t lost = directory_lost(pool->config.directory),
            all = lost + directory_reached(pool->config.directory);
-    bool many = lost * HEAL_SHARE > all && now.us - pool->lost.us < HEAL_LOST_US;
-    pool->heal = mono_add(now, many ? HEAL_FAST_US : HEAL_US);
+    bool many = lost * HEAL_SHARE > all && now.mono.us - pool->lost.us < HEAL_LOST_US;
+    pool->heal = mono_add(now.mono, many ? HEAL_FAST_US : HEAL_US);
     const struct directory_entry *entry =
         n > 0 && census.all < pool_aim(pool) + HEAL_PLACES && census.all < pool->config.max
             ? directory_find_prefix(pool->config.directory, prefix)
@@ -264,9 +263,9 @@ void pool_heal(struct pool *pool, struct mono now, struct wall wall) {
     struct address address = directory_address(pool->config.directory, entry);
     struct contact *contact =
         address.port != 0 ? book_note(&pool->book, &address, CONTACT_GOSSIPED) : NULL;
-    if (contact && pool_may_dial(pool, contact, now)) {
-        contact->next = mono_add(now, RETRY_US);
-        links_dial(pool->config.links, &contact->address, LINK_HEAL, now, wall);
+    if (contact && pool_may_dial(pool, contact, now.mono)) {
+        contact->next = mono_add(now.mono, RETRY_US);
+        links_dial(pool->config.links, &contact->address, LINK_HEAL, now);
     }
 }
 

@@ -65,12 +65,11 @@ void pool_introduce(struct pool *pool, const struct link_view *to, const struct 
 
 /* pool_dial.c */
 bool pool_may_dial(const struct pool *pool, const struct contact *contact, struct mono now);
-bool pool_try(struct pool *pool, struct contact *contact, bool join, struct mono now,
-              struct wall wall);
+bool pool_try(struct pool *pool, struct contact *contact, bool join, struct now now);
 /* Up to the aim, and to our own half of it. */
-void pool_fill(struct pool *pool, struct mono now, struct wall wall);
-void pool_probe_lost(struct pool *pool, struct mono now, struct wall wall);
-void pool_heal(struct pool *pool, struct mono now, struct wall wall);
+void pool_fill(struct pool *pool, struct now now);
+void pool_probe_lost(struct pool *pool, struct now now);
+void pool_heal(struct pool *pool, struct now now);
 void pool_redraw(struct pool *pool, struct mono now);
 
 #endif

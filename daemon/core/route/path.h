@@ -10,9 +10,9 @@
 
 #include "daemon/core/base/base.h"
 #include "daemon/core/directory/directory.h"
-#include "daemon/core/wire/onion.h"
-#include "daemon/core/route/path_silence.h"
 #include "daemon/core/directory/topology.h"
+#include "daemon/core/route/path_silence.h"
+#include "daemon/core/wire/onion.h"
 
 #define PATH_LIFE_US (2 * US_PER_S)
 #define PATH_PACKETS_MAX ONION_INDEX_COUNT
@@ -77,8 +77,8 @@ enum path_outcome {
 };
 /* Draw and key a path. `wall` is corrected time. *ret_fewer: fewer relays than configured (a notice
  * is due). */
-enum path_outcome path_draw(struct paths *paths, const struct path_wish *wish, struct mono now,
-                            struct wall wall, struct path **ret_path, bool *ret_fewer);
+enum path_outcome path_draw(struct paths *paths, const struct path_wish *wish, struct now now,
+                            struct path **ret_path, bool *ret_fewer);
 /* ---- Paths made ahead: without them a path's first packet waits for two exchanges a hop ---- */
 
 /* Somebody is about to be written to: paths to him are drawn and keyed in idle time from now on,
@@ -86,7 +86,7 @@ enum path_outcome path_draw(struct paths *paths, const struct path_wish *wish, s
  * to for longest goes. A draw with `again` says the same. */
 void paths_expect(struct paths *paths, const struct path_wish *wish, struct mono now);
 /* Do some of that work, if it is due: no more than one draw or the keying of one hop. */
-void paths_prepare(struct paths *paths, struct mono now, struct wall wall);
+void paths_prepare(struct paths *paths, struct now now);
 /* When there will be some. Never at the very time of a call that made for it: who has more to do in
  * that step does it first. */
 struct mono paths_next(const struct paths *paths);
@@ -103,8 +103,7 @@ void path_free(struct path *path); /* wipes; takes NULL */
 
 /* May another packet go over it: young enough, packets left (one, where paths are not used again),
  * first link up, epoch still good? */
-bool path_is_usable(const struct paths *paths, const struct path *path, struct mono now,
-                    struct wall wall);
+bool path_is_usable(const struct paths *paths, const struct path *path, struct now now);
 /* Wrap a payload (<= ONION_PAYLOAD_MAX). Precondition: fewer than PATH_PACKETS_MAX so far. Returns
  * the packet's number on this path. */
 uint16_t path_seal(struct paths *paths, struct path *path, const void *payload, size_t length,

@@ -100,15 +100,15 @@ static bool has_routing_key(const struct paths *paths, const struct node_id *tar
            hop_key(paths, node_id_prefix(target), wall_epoch(wall), &descriptor) != NULL;
 }
 
-enum path_outcome path_lay(struct paths *paths, const struct path_wish *wish, struct mono now,
-                           struct wall wall, struct path **ret_path) {
+enum path_outcome path_lay(struct paths *paths, const struct path_wish *wish, struct now now,
+                           struct path **ret_path) {
     struct path_choice choice;
-    if (!has_routing_key(paths, &wish->target, wall))
+    if (!has_routing_key(paths, &wish->target, now.wall))
         return PATH_UNKNOWN;
     struct path *path = slot_take(paths);
     if (path == NULL)
         return PATH_NONE;
-    enum path_outcome outcome = path_choose(paths, wish, now, true, &choice);
+    enum path_outcome outcome = path_choose(paths, wish, now.mono, true, &choice);
     if (outcome != PATH_OK) {
         path_free(path);
         return outcome;
@@ -116,33 +116,33 @@ enum path_outcome path_lay(struct paths *paths, const struct path_wish *wish, st
     path->n_hops = choice.query.relays + 1;
     for (size_t i = 0; i < path->n_hops; i++)
         path->layers[i].hop = choice.hops[i];
-    path->epoch = wall_epoch(wall);
+    path->epoch = wall_epoch(now.wall);
     path->generation = topology_generation(choice.topology);
     path->fewer = choice.fewer;
-    path->made = now;
+    path->made = now.mono;
     *ret_path = path;
     return PATH_OK;
 }
 
 /* The minute that relays are shown is that of the first use: when a path was made is our business
  * alone. */
-static void path_begin(struct path *path, struct mono now, struct wall wall) {
-    path->born = now;
-    path->minute = wall_minute(wall);
+static void path_begin(struct path *path, struct now now) {
+    path->born = now.mono;
+    path->minute = wall_minute(now.wall);
     for (size_t i = 0; i < path->n_hops; i++)
         path->layers[i].slot = (uint8_t)(path->minute % 60);
 }
 
-enum path_outcome path_draw(struct paths *paths, const struct path_wish *wish, struct mono now,
-                            struct wall wall, struct path **ret_path, bool *ret_fewer) {
+enum path_outcome path_draw(struct paths *paths, const struct path_wish *wish, struct now now,
+                            struct path **ret_path, bool *ret_fewer) {
     enum path_outcome outcome = PATH_OK;
-    struct path *path = wish->again ? path_spare_take(paths, wish, now, wall) : NULL;
+    struct path *path = wish->again ? path_spare_take(paths, wish, now) : NULL;
     /* A relay between two epochs' descriptors, or with a worthless key, is drawn around. */
     for (unsigned tries = 0; tries <= REDRAWS_MAX; tries++) {
-        if (path == NULL && (outcome = path_lay(paths, wish, now, wall, &path)) != PATH_OK)
+        if (path == NULL && (outcome = path_lay(paths, wish, now, &path)) != PATH_OK)
             return outcome;
-        if (path_key(paths, path, wall, HOPS_MAX)) {
-            path_begin(path, now, wall);
+        if (path_key(paths, path, now.wall, HOPS_MAX)) {
+            path_begin(path, now);
             *ret_path = path;
             *ret_fewer = path->fewer;
             return PATH_OK;
@@ -153,14 +153,13 @@ enum path_outcome path_draw(struct paths *paths, const struct path_wish *wish, s
     return PATH_NONE;
 }
 
-bool path_is_usable(const struct paths *paths, const struct path *path, struct mono now,
-                    struct wall wall) {
-    int64_t minutes = wall_minute(wall) - path->minute;
+bool path_is_usable(const struct paths *paths, const struct path *path, struct now now) {
+    int64_t minutes = wall_minute(now.wall) - path->minute;
     unsigned most = paths->config.once ? 1 : PATH_PACKETS_MAX;
-    if (now.us - path->born.us >= PATH_LIFE_US || path->n_sealed >= most)
+    if (now.mono.us - path->born.us >= PATH_LIFE_US || path->n_sealed >= most)
         return false;
     if (minutes < -PATH_MINUTES_MAX || minutes > PATH_MINUTES_MAX ||
-        path->minute / 60 != wall_epoch(wall))
+        path->minute / 60 != wall_epoch(now.wall))
         return false;
     return path_neighbour(paths, path_first(path)) != NULL;
 }

@@ -3,8 +3,8 @@
 #ifndef P2PD_PATH_PRIVATE_H
 #define P2PD_PATH_PRIVATE_H
 
-#include "daemon/core/route/path.h"
 #include "daemon/core/base/limits.h"
+#include "daemon/core/route/path.h"
 #include "daemon/core/seam/types.h"
 
 #define NEIGHBOURS_MAX (TOPOLOGY_DEGREE_MAX + 2)
@@ -116,8 +116,8 @@ bool path_is_sound(struct paths *paths, const uint64_t *hops, size_t n, struct m
 
 /* ---- path_live.c ---- */
 /* A path drawn, no hop keyed yet. */
-enum path_outcome path_lay(struct paths *paths, const struct path_wish *wish, struct mono now,
-                           struct wall wall, struct path **ret_path);
+enum path_outcome path_lay(struct paths *paths, const struct path_wish *wish, struct now now,
+                           struct path **ret_path);
 /* Key so many more of its hops. False: one has no key for now, or a worthless one. */
 bool path_key(struct paths *paths, struct path *path, struct wall wall, size_t most);
 /* Are the keys those that the hops have now? */
@@ -125,8 +125,7 @@ bool path_has_good_keys(const struct paths *paths, const struct path *path, stru
 
 /* ---- path_spare.c ---- */
 /* One that was made ahead, perhaps not keyed to its end. NULL: none fits. */
-struct path *path_spare_take(struct paths *paths, const struct path_wish *wish, struct mono now,
-                             struct wall wall);
+struct path *path_spare_take(struct paths *paths, const struct path_wish *wish, struct now now);
 /* All places are taken: one of ours goes. False: we have none. */
 bool path_spare_yield(struct paths *paths);
 void path_spares_drop(struct paths *paths);

@@ -39,7 +39,7 @@ static bool key_layer(const struct path_reply_rooms *rooms, uint64_t hop, struct
 }
 
 enum path_outcome path_reply(const struct path_reply_rooms *rooms, const struct path_wish *wish,
-                             const void *payload, size_t length, struct mono now, struct wall wall,
+                             const void *payload, size_t length, struct now now,
                              uint64_t *ret_first, uint8_t ret_packet[ONION_LEN]) {
     struct onion_layer layers[ONION_LAYERS_MAX];
     uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
@@ -47,14 +47,14 @@ enum path_outcome path_reply(const struct path_reply_rooms *rooms, const struct 
     uint8_t nonce[ONION_NONCE_LEN];
     size_t n;
     double choices;
-    enum path_outcome outcome = path_sample(rooms->paths, wish, now, hops, &n, &choices);
+    enum path_outcome outcome = path_sample(rooms->paths, wish, now.mono, hops, &n, &choices);
     if (outcome != PATH_OK)
         return outcome;
     /* hops: relays, then the target; back: the last relay first, then ourselves. */
     for (size_t i = 0; i < n && outcome == PATH_OK; i++) {
         uint64_t hop = i + 1 < n ? hops[n - 2 - i] : node_id_prefix(identity_id(rooms->identity));
         indexes[i] = (uint16_t)random_below(rooms->random, ONION_INDEX_COUNT);
-        if (!key_layer(rooms, hop, wall, &layers[i]))
+        if (!key_layer(rooms, hop, now.wall, &layers[i]))
             outcome = PATH_NONE;
     }
     if (outcome == PATH_OK) {

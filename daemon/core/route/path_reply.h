@@ -18,7 +18,7 @@ struct path_reply_rooms { /* borrowed for the call */
  * packet that goes over it. ret_first: the neighbour of the target's to hand it to (ourselves, if
  * nobody stands between). */
 enum path_outcome path_reply(const struct path_reply_rooms *rooms, const struct path_wish *wish,
-                             const void *payload, size_t length, struct mono now, struct wall wall,
+                             const void *payload, size_t length, struct now now,
                              uint64_t *ret_first, uint8_t ret_packet[ONION_LEN]);
 
 #endif

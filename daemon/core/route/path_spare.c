@@ -106,22 +106,20 @@ static void count_draw(struct expected *expected, struct mono now) {
 
 /* ---- What they are worth ---- */
 
-static bool is_good(struct paths *paths, const struct path *path, struct mono now,
-                    struct wall wall) {
+static bool is_good(struct paths *paths, const struct path *path, struct now now) {
     uint64_t hops[HOPS_MAX];
     uint64_t generation = topology_generation(directory_topology(paths->directory));
     /* A short one is used where there is no other: that must not have changed. */
-    if (now.us - path->made.us >= PATH_SPARE_LIFE_US ||
+    if (now.mono.us - path->made.us >= PATH_SPARE_LIFE_US ||
         (path->fewer && path->generation != generation))
         return false;
-    return path_is_sound(paths, hops, path_hops(path, hops), now) &&
-           path_has_good_keys(paths, path, wall);
+    return path_is_sound(paths, hops, path_hops(path, hops), now.mono) &&
+           path_has_good_keys(paths, path, now.wall);
 }
 
-static void drop_bad(struct paths *paths, struct expected *expected, struct mono now,
-                     struct wall wall) {
+static void drop_bad(struct paths *paths, struct expected *expected, struct now now) {
     for (unsigned i = expected->n; i-- > 0;)
-        if (!is_good(paths, expected->spares[i], now, wall))
+        if (!is_good(paths, expected->spares[i], now))
             spare_drop(paths, expected, i);
 }
 
@@ -141,16 +139,15 @@ static bool passes(const struct path *path, const struct path_wish *wish) {
     return false;
 }
 
-struct path *path_spare_take(struct paths *paths, const struct path_wish *wish, struct mono now,
-                             struct wall wall) {
+struct path *path_spare_take(struct paths *paths, const struct path_wish *wish, struct now now) {
     if (wish->apart)
         return NULL;
-    struct expected *expected = note(paths, wish, now, REST_US);
-    count_draw(expected, now);
-    drop_bad(paths, expected, now, wall);
+    struct expected *expected = note(paths, wish, now.mono, REST_US);
+    count_draw(expected, now.mono);
+    drop_bad(paths, expected, now);
     for (unsigned i = 0; i < expected->n; i++)
         if (!passes(expected->spares[i], wish) &&
-            !is_silent(expected->spares[i], wish->silence, now))
+            !is_silent(expected->spares[i], wish->silence, now.mono))
             return take_out(paths, expected, i);
     return NULL;
 }
@@ -158,8 +155,7 @@ struct path *path_spare_take(struct paths *paths, const struct path_wish *wish, 
 /* ---- Making them ---- */
 
 /* Past the later relays of those that there are. */
-static void spare_lay(struct paths *paths, struct expected *expected, struct mono now,
-                      struct wall wall) {
+static void spare_lay(struct paths *paths, struct expected *expected, struct now now) {
     uint64_t avoid[PATH_SPARES_EACH * HOPS_MAX];
     struct path_wish wish = {.target = expected->target,
                              .relays_exact = expected->relays_exact,
@@ -169,56 +165,55 @@ static void spare_lay(struct paths *paths, struct expected *expected, struct mon
         for (size_t j = 1; j + 1 < expected->spares[i]->n_hops; j++)
             avoid[wish.n_avoid++] = expected->spares[i]->layers[j].hop;
     struct path *path;
-    if (path_lay(paths, &wish, now, wall, &path) == PATH_OK) {
+    if (path_lay(paths, &wish, now, &path) == PATH_OK) {
         expected->spares[expected->n++] = path;
         paths->n_spares++;
     } else {
-        expected->retry = mono_add(now, RETRY_US);
+        expected->retry = mono_add(now.mono, RETRY_US);
     }
 }
 
 /* One piece of work for it. False: there is none just now. */
-static bool advance(struct paths *paths, struct expected *expected, struct mono now,
-                    struct wall wall) {
+static bool advance(struct paths *paths, struct expected *expected, struct now now) {
     struct path *last = expected->n > 0 ? expected->spares[expected->n - 1] : NULL;
     if (last && last->n_keyed < last->n_hops) {
-        if (!path_key(paths, last, wall, 1)) {
+        if (!path_key(paths, last, now.wall, 1)) {
             spare_drop(paths, expected, expected->n - 1);
-            expected->retry = mono_add(now, RETRY_US);
+            expected->retry = mono_add(now.mono, RETRY_US);
         }
         return true;
     }
     /* One spare is not given up for another, or that would go on for ever. */
     bool room = paths->free != NULL || paths->n_chunks < CHUNKS_MAX;
     if (expected->n >= expected->wanted || paths->n_spares >= SPARES_MAX || !room ||
-        !mono_is_due(expected->retry, now))
+        !mono_is_due(expected->retry, now.mono))
         return false;
-    spare_lay(paths, expected, now, wall);
+    spare_lay(paths, expected, now);
     return true;
 }
 
 /* All of them. Is anybody expected? */
-static bool check(struct paths *paths, struct mono now, struct wall wall) {
+static bool check(struct paths *paths, struct now now) {
     bool any = false;
     for (size_t i = 0; i < PATH_EXPECTED_MAX; i++) {
         struct expected *expected = &paths->expected[i];
-        if (expected->used && now.us - expected->noted.us >= LIKELY_US)
+        if (expected->used && now.mono.us - expected->noted.us >= LIKELY_US)
             forget(paths, expected);
-        drop_bad(paths, expected, now, wall);
+        drop_bad(paths, expected, now);
         any = any || expected->used;
     }
     return any;
 }
 
-void paths_prepare(struct paths *paths, struct mono now, struct wall wall) {
-    if (!mono_is_due(paths->prepare, now))
+void paths_prepare(struct paths *paths, struct now now) {
+    if (!mono_is_due(paths->prepare, now.mono))
         return;
-    if (mono_is_due(paths->check, now))
-        paths->check = check(paths, now, wall) ? mono_add(now, CHECK_US) : MONO_NEVER;
+    if (mono_is_due(paths->check, now.mono))
+        paths->check = check(paths, now) ? mono_add(now.mono, CHECK_US) : MONO_NEVER;
     paths->prepare = paths->check;
     for (size_t i = 0; i < PATH_EXPECTED_MAX; i++)
-        if (paths->expected[i].used && advance(paths, &paths->expected[i], now, wall)) {
-            paths->prepare = mono_add(now, 1);
+        if (paths->expected[i].used && advance(paths, &paths->expected[i], now)) {
+            paths->prepare = mono_add(now.mono, 1);
             return;
         }
 }

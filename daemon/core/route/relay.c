@@ -145,12 +145,12 @@ static enum drop put_off(struct relay *relay, unsigned from, uint64_t to,
 }
 
 enum drop relay_packet(struct relay *relay, unsigned from, uint64_t to, uint8_t *onion,
-                       struct mono now, struct wall wall) {
+                       struct now now) {
     enum drop drop = DROP_LIMIT;
 
-    if (month_allows(relay, wall)) {
-        if (relay->n == 0 && may_send(relay, now))
-            return sent(relay, links_onion_send(relay->links, to, onion, now));
+    if (month_allows(relay, now.wall)) {
+        if (relay->n == 0 && may_send(relay, now.mono))
+            return sent(relay, links_onion_send(relay->links, to, onion, now.mono));
         drop = put_off(relay, from, to, onion);
     }
     links_onion_cancel(relay->links, onion);

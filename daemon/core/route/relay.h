@@ -21,7 +21,7 @@ void relay_configure(struct relay *relay, uint64_t rate, uint64_t month);
  * links_onion_begin(), and taken whatever comes of it. DROP_NONE, DROP_NO_ROUTE, DROP_QUEUE (its budget is spent), DROP_LIMIT (of
  * the month). */
 enum drop relay_packet(struct relay *relay, unsigned from, uint64_t to, uint8_t *onion,
-                       struct mono now, struct wall wall);
+                       struct now now);
 void relay_tick(struct relay *relay, struct mono now);
 struct mono relay_next(const struct relay *relay);
 /* Nothing more is forwarded in this month; *ret_left_us: until the next one. */

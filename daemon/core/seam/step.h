@@ -102,8 +102,7 @@ enum node_event_kind {
     EVENT_MACHINE,         /* what the shell sees of the machine: kept for the doctor */
 };
 struct node_event {
-    struct mono mono;
-    struct wall wall; /* the machine's, uncorrected */
+    struct now now; /* its wall clock is the machine's, uncorrected */
     enum node_event_kind kind;
     union {
         struct {

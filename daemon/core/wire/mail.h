@@ -10,11 +10,11 @@
 #ifndef P2PD_MAIL_H
 #define P2PD_MAIL_H
 
+#include "daemon/core/base/wirebuf.h"
 #include "daemon/core/wire/identity.h"
 #include "daemon/core/wire/onion.h"
 #include "daemon/core/wire/parcel.h"
 #include "daemon/core/wire/shard.h"
-#include "daemon/core/base/wirebuf.h"
 
 /* Kinds of onion payloads, beside parcel.h's and the node's. */
 #define PAYLOAD_DEPOSIT 5

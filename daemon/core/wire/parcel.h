@@ -9,10 +9,10 @@
 #define P2PD_PARCEL_H
 
 #include "daemon/core/base/base.h"
+#include "daemon/core/base/wirebuf.h"
 #include "daemon/core/wire/noise.h"
 #include "daemon/core/wire/onion.h"
 #include "daemon/core/wire/shard.h"
-#include "daemon/core/base/wirebuf.h"
 
 /* The first byte of an onion's payload. */
 enum payload_kind { PAYLOAD_SHARD = 1, PAYLOAD_RECEIPTS = 2 };

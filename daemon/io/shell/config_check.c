@@ -5,8 +5,8 @@
 #include "daemon/io/shell/config_check.h"
 
 #include "daemon/io/control/control.h"
-#include "daemon/io/system/state.h"
 #include "daemon/io/net/udp.h"
+#include "daemon/io/system/state.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -6,8 +6,8 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "daemon/io/system/process.h"
 #include "daemon/io/shell/shell_private.h"
+#include "daemon/io/system/process.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -122,8 +122,8 @@ static void carry_out(struct shell *shell, const struct node_update *update) {
 
 static void step_once(struct shell *shell, struct node_event *event) {
     struct node_update update = {.wake = MONO_NEVER};
-    event->mono = shell_now(shell);
-    event->wall = wall_of_step(shell);
+    event->now.mono = shell_now(shell);
+    event->now.wall = wall_of_step(shell);
     node_step(shell->node, event, &update);
     carry_out(shell, &update);
 }

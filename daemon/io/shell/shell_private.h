@@ -4,17 +4,17 @@
 #define P2PD_SHELL_PRIVATE_H
 
 #include "daemon/core/node/node.h"
-#include "daemon/io/system/backup.h"
 #include "daemon/io/control/control.h"
-#include "daemon/io/system/log_queue.h"
 #include "daemon/io/net/netwatch.h"
-#include "daemon/io/system/notify.h"
 #include "daemon/io/net/resolve.h"
+#include "daemon/io/net/udp.h"
 #include "daemon/io/shell/shell.h"
 #include "daemon/io/store/spool.h"
-#include "daemon/io/system/state.h"
 #include "daemon/io/store/store.h"
-#include "daemon/io/net/udp.h"
+#include "daemon/io/system/backup.h"
+#include "daemon/io/system/log_queue.h"
+#include "daemon/io/system/notify.h"
+#include "daemon/io/system/state.h"
 #include "daemon/io/system/workers.h"
 #include "shared/log.h"
 

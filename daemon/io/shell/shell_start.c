@@ -3,8 +3,8 @@
 #define _GNU_SOURCE
 #endif
 #include "daemon/io/shell/config_check.h"
-#include "daemon/io/system/process.h"
 #include "daemon/io/shell/shell_private.h"
+#include "daemon/io/system/process.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -174,7 +174,7 @@ static int new_node(struct shell *shell, const struct state_secrets *secrets,
     config->bootstrap = bootstrap;
     for (size_t i = 0; i < peers->n; i++)
         config->n_bootstrap += peer_address(peers->v[i], &bootstrap[config->n_bootstrap]);
-    shell->node = node_new(config, &boot, shell_mono(), shell_wall(shell));
+    shell->node = node_new(config, &boot, (struct now){shell_mono(), shell_wall(shell)});
     store_load_free(shell->store);
     return shell->node ? 0 : failure(error, -ENOMEM, "out of memory for the node");
 }

@@ -293,7 +293,9 @@ struct workers *workers_new(unsigned threads) {
         return NULL;
     }
     memset(workers->runs, 0, COMPUTE_THREADS_MAX * sizeof *workers->runs);
-    workers->wanted = threads < 1 ? 1 : threads > COMPUTE_THREADS_MAX ? COMPUTE_THREADS_MAX : threads;
+    workers->wanted = threads < 1                     ? 1
+                      : threads > COMPUTE_THREADS_MAX ? COMPUTE_THREADS_MAX
+                                                      : threads;
     pthread_mutex_init(&workers->mutex, NULL);
     pthread_cond_init(&workers->called, NULL);
     pthread_cond_init(&workers->finished, NULL);

@@ -9,7 +9,6 @@
 
 #include "daemon/core/base/base.h"
 
-
 struct workers;
 
 /* `threads` in all, the caller's included, made when there is enough to do for the first time. NULL: no memory. Where a thread

@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "daemon/core/route/droplist.h"
 #include "daemon/core/base/ration.h"
+#include "daemon/core/route/droplist.h"
 
 #include <sodium.h>
 #include <string.h>

@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "client/ctl/progress.h"
 #include "client/common/width.h"
+#include "client/ctl/progress.h"
 #include "shared/text.h"
 
 #include <stdio.h>

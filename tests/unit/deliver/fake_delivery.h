@@ -12,8 +12,8 @@
 #include <cmocka.h>
 
 #include "daemon/core/deliver/inbox.h"
-#include "daemon/core/node/node.h"
 #include "daemon/core/deliver/outbox.h"
+#include "daemon/core/node/node.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -37,11 +37,14 @@ static const struct core_random fake_random = {fake_fill, NULL};
 static inline uint64_t fake_below(uint64_t bound) {
     return fake_u64() % bound;
 }
-static struct mono now = {US_PER_S};
+static struct mono mono_now = {US_PER_S};
 #define FAKE_WALL_START (INT64_C(490000) * US_PER_HOUR + 10 * US_PER_MINUTE)
 static int64_t wall_skew_us = FAKE_WALL_START;
 static inline struct wall wall_now(void) {
-    return (struct wall){now.us + wall_skew_us};
+    return (struct wall){mono_now.us + wall_skew_us};
+}
+static inline struct now fake_now(void) {
+    return (struct now){mono_now, wall_now()};
 }
 static inline int64_t epoch_now(void) {
     return wall_epoch(wall_now());
@@ -181,8 +184,8 @@ static inline uint64_t fake_relay(const struct path_wish *wish) {
     return relay;
 }
 
-enum path_outcome path_draw(struct paths *paths, const struct path_wish *wish, struct mono at,
-                            struct wall wall, struct path **ret_path, bool *ret_fewer) {
+enum path_outcome path_draw(struct paths *paths, const struct path_wish *wish, struct now now,
+                            struct path **ret_path, bool *ret_fewer) {
     (void)paths;
     if (fake_path_outcome != PATH_OK || fake_draws_left == 0)
         return fake_path_outcome ? fake_path_outcome : PATH_NONE;
@@ -191,9 +194,10 @@ enum path_outcome path_draw(struct paths *paths, const struct path_wish *wish, s
     assert_non_null(path);
     path->target = node_id_prefix(&wish->target);
     path->serial = ++fake_paths_drawn;
-    path->born = at;
-    path->epoch = wall_epoch(wall);
-    fake_n_silent = wish->silence ? path_silence_relays(wish->silence, 1, at, fake_silent) : 0;
+    path->born = now.mono;
+    path->epoch = wall_epoch(now.wall);
+    fake_n_silent =
+        wish->silence ? path_silence_relays(wish->silence, 1, now.mono, fake_silent) : 0;
     for (unsigned i = 0; i < 3; i++)
         path->hops[i] = fake_relay(wish);
     if (wish->apart)
@@ -220,11 +224,10 @@ void path_free(struct path *path) {
     free(path);
 }
 static bool fake_once; /* a path serves one packet */
-bool path_is_usable(const struct paths *paths, const struct path *path, struct mono at,
-                    struct wall wall) {
+bool path_is_usable(const struct paths *paths, const struct path *path, struct now now) {
     (void)paths;
-    return !fake_paths_down && at.us - path->born.us < PATH_LIFE_US &&
-           path->n < (fake_once ? 1 : PATH_PACKETS_MAX) && path->epoch == wall_epoch(wall);
+    return !fake_paths_down && now.mono.us - path->born.us < PATH_LIFE_US &&
+           path->n < (fake_once ? 1 : PATH_PACKETS_MAX) && path->epoch == wall_epoch(now.wall);
 }
 uint16_t path_seal(struct paths *paths, struct path *path, const void *payload, size_t length,
                    uint8_t ret_packet[ONION_LEN]) {
@@ -263,8 +266,8 @@ void paths_expect(struct paths *paths, const struct path_wish *wish, struct mono
     (void)paths, (void)wish, (void)at;
     fake_expected++;
 }
-void paths_prepare(struct paths *paths, struct mono at, struct wall wall) {
-    (void)paths, (void)at, (void)wall;
+void paths_prepare(struct paths *paths, struct now now) {
+    (void)paths, (void)now;
 }
 struct mono paths_next(const struct paths *paths) {
     (void)paths;
@@ -303,7 +306,7 @@ static inline void fake_wire_add(const uint8_t *packet) {
     p->length = (size_t)wire_get_uint(&reader, 2);
     wire_get(&reader, p->payload, p->length);
     int64_t jitter = fake_jitter_us ? (int64_t)fake_below((uint64_t)fake_jitter_us) : 0;
-    p->due = mono_add(now, fake_latency_us + jitter);
+    p->due = mono_add(mono_now, fake_latency_us + jitter);
 }
 static inline bool fake_passes_dead(const uint8_t *packet) {
     struct wire_reader reader = wire_reader(packet + 8, 8);
@@ -357,7 +360,7 @@ void effects_store(struct effects *effects, const struct store_op *op, enum stor
     effects->ops =
         fake_grow(effects->ops, effects->n_ops, &effects->ops_capacity, sizeof *effects->ops);
     effects->ops[effects->n_ops++] =
-        (struct fake_op){*op, owner, cookie, mono_add(now, effects->store_us)};
+        (struct fake_op){*op, owner, cookie, mono_add(mono_now, effects->store_us)};
 }
 void effects_answer(struct effects *effects, const struct answer *answer) {
     effects->answers =

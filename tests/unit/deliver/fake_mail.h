@@ -3,8 +3,8 @@
 #ifndef FAKE_MAIL_H
 #define FAKE_MAIL_H
 
-#include "daemon/core/wire/mail.h"
 #include "daemon/core/route/path_reply.h"
+#include "daemon/core/wire/mail.h"
 
 #define FAKE_SIGNED                                                                                \
     7 /* the second byte of a descriptor whose signature is good; the first is its node */
@@ -51,9 +51,9 @@ enum drop descriptor_open(const uint8_t *bytes, size_t length, struct descriptor
 }
 /* The packet is its payload. */
 enum path_outcome path_reply(const struct path_reply_rooms *rooms, const struct path_wish *wish,
-                             const void *payload, size_t length, struct mono at, struct wall wall,
+                             const void *payload, size_t length, struct now now,
                              uint64_t *ret_first, uint8_t ret_packet[ONION_LEN]) {
-    (void)rooms, (void)wish, (void)at, (void)wall;
+    (void)rooms, (void)wish, (void)now;
     if (fake_reply_outcome != PATH_OK)
         return fake_reply_outcome;
     memset(ret_packet, 0, ONION_LEN);

@@ -21,7 +21,7 @@ static inline void outbox_start(const struct node_boot *boot, const struct outbo
                                    .retention_us = US_PER_HOUR,
                                    .messages_max = wish->messages_max};
     budget = (struct budget){.max = wish->memory ? wish->memory : 64 << 20};
-    outbox = outbox_new(&config, boot, now, wall_now());
+    outbox = outbox_new(&config, boot, fake_now());
     assert_non_null(outbox);
 }
 

@@ -173,8 +173,8 @@ static void store_progress(struct store *store, const struct store_op *op) {
     assert_true(op->out_progress.offset >=
                 out->record.progress + 64 * (out->record.shards_k ? 1 : PARCEL_BLOCK_MAX));
     assert_true(op->out_progress.offset <= out->record.size);
-    assert_true(now.us - out->progress_at.us >= US_PER_S);
-    out->progress_at = now;
+    assert_true(mono_now.us - out->progress_at.us >= US_PER_S);
+    out->progress_at = mono_now;
     out->record.progress = op->out_progress.offset;
     for (unsigned i = 0; i < 2; i++)
         for (size_t j = 0; j < peers[i].store.n_in; j++) {
@@ -270,7 +270,7 @@ static void peer_start(struct peer *peer, size_t memory) {
                                          .messages_sender = peer->quota,
                                          .files_sender = peer->files_quota},
                               .waiting = waiting};
-    peer->outbox = outbox_new(&out, &boot, now, wall_now());
+    peer->outbox = outbox_new(&out, &boot, fake_now());
     peer->inbox = inbox_new(&in);
     assert_true(peer->outbox && peer->inbox);
 }
@@ -288,26 +288,26 @@ static void peer_settle(struct peer *peer) {
     int error;
     for (int round = 0; round < 4; round++) {
         while (inbox_local_done(peer->inbox, &id, &error))
-            outbox_local_done(peer->outbox, &id, error, now, wall_now());
-        if (mono_is_due(outbox_next(peer->outbox), now))
-            outbox_tick(peer->outbox, now, wall_now());
+            outbox_local_done(peer->outbox, &id, error, fake_now());
+        if (mono_is_due(outbox_next(peer->outbox), mono_now))
+            outbox_tick(peer->outbox, fake_now());
         while (outbox_local(peer->outbox, &item))
             assert_int_equal(inbox_local(peer->inbox, &item, &address, "me", wall_now()), 0);
-        if (mono_is_due(inbox_next(peer->inbox), now))
-            inbox_tick(peer->inbox, now, wall_now());
+        if (mono_is_due(inbox_next(peer->inbox), mono_now))
+            inbox_tick(peer->inbox, fake_now());
     }
-    inbox_flush(peer->inbox, now, wall_now());
+    inbox_flush(peer->inbox, fake_now());
 }
 static void peer_store(struct peer *peer) {
-    while (peer->effects.n_ops > 0 && mono_is_due(peer->effects.ops[0].due, now)) {
+    while (peer->effects.n_ops > 0 && mono_is_due(peer->effects.ops[0].due, mono_now)) {
         struct fake_op op = peer->effects.ops[0];
         struct store_result result = {.kind = op.op.kind};
         fake_ops_shift(&peer->effects);
         store_do(&peer->store, &op.op, &result);
         if (op.owner == OWNER_OUTBOX)
-            outbox_stored(peer->outbox, op.cookie, &result, now, wall_now());
+            outbox_stored(peer->outbox, op.cookie, &result, fake_now());
         else
-            inbox_stored(peer->inbox, op.cookie, &result, now, wall_now());
+            inbox_stored(peer->inbox, op.cookie, &result, fake_now());
     }
 }
 static void deliver(const struct fake_packet *packet) {
@@ -317,10 +317,9 @@ static void deliver(const struct fake_packet *packet) {
             continue;
         if (packet->payload[0] == PAYLOAD_SHARD)
             drop = inbox_shard(peers[i].inbox, packet->payload, packet->length, 0, packet->epoch,
-                               now, wall_now());
+                               fake_now());
         else
-            drop =
-                outbox_receipt(peers[i].outbox, packet->payload, packet->length, now, wall_now());
+            drop = outbox_receipt(peers[i].outbox, packet->payload, packet->length, fake_now());
         peers[i].drops[drop]++;
     }
 }
@@ -337,11 +336,11 @@ static struct mono next_event(void) {
 }
 static void run_once(void) {
     struct mono next = next_event();
-    if (next.us > now.us)
-        now = next;
+    if (next.us > mono_now.us)
+        mono_now = next;
     fake_epochs();
     for (size_t i = 0; i < fake_wire_n;) {
-        if (!mono_is_due(fake_wire[i].due, now)) {
+        if (!mono_is_due(fake_wire[i].due, mono_now)) {
             i++;
             continue;
         }
@@ -355,17 +354,17 @@ static void run_once(void) {
     }
 }
 static void run_for(int64_t us) {
-    struct mono end = mono_add(now, us);
+    struct mono end = mono_add(mono_now, us);
     while (next_event().us <= end.us)
         run_once();
-    now = end;
+    mono_now = end;
 }
 /* Until nothing is owed; fails after an hour of virtual time. */
 static void run_until_delivered(void) {
-    struct mono end = mono_add(now, 2 * US_PER_HOUR);
+    struct mono end = mono_add(mono_now, 2 * US_PER_HOUR);
     while (outbox_pending(peers[0].outbox) + outbox_pending(peers[1].outbox) > 0 ||
            peers[0].effects.n_ops > 0) {
-        assert_true(now.us < end.us);
+        assert_true(mono_now.us < end.us);
         assert_true(next_event().us != MONO_NEVER.us);
         run_once();
     }
@@ -417,7 +416,7 @@ static struct message_id push_with_shards(struct peer *peer, unsigned to, size_t
     request.push.relays = RELAYS_DEFAULT;
     request.push.shards_k = k;
     request.push.shards_m = m;
-    outbox_push(peer->outbox, &request, &fake_identities[to].id, NULL, now, wall_now());
+    outbox_push(peer->outbox, &request, &fake_identities[to].id, NULL, fake_now());
     free(body);
     return request.push.id;
 }
@@ -544,7 +543,7 @@ static void restart(unsigned number) {
     peer_crash(&peers[number]);
     fake_rekey(number);
     peer_start(&peers[number], 64 << 20);
-    outbox_kick(peers[1 - number].outbox, &fake_identities[number].id, now);
+    outbox_kick(peers[1 - number].outbox, &fake_identities[number].id, mono_now);
 }
 
 static void test_restarts(void **state) {
@@ -691,27 +690,27 @@ static void test_explicit_shards_restart(void **state) {
 static void test_parity_saves_a_round_trip(void **state) {
     (void)state;
     push_to(&peers[0], 1, 20000); /* 26 shards and parity, one lost */
-    struct mono begun = now;
+    struct mono begun = mono_now;
     while (fake_wire_n < 20)
         run_once();
     fake_wire[7] = fake_wire[--fake_wire_n];
     run_until_delivered();
     assert_exactly_once(&peers[0], &peers[1]);
     assert_int_equal(outbox_counters(peers[0].outbox)->retransmissions, 0);
-    assert_true(now.us - begun.us < 25 * US_PER_MS);
+    assert_true(mono_now.us - begun.us < 25 * US_PER_MS);
 }
 
 static void test_long_ones_do_not_delay(void **state) {
     (void)state;
     push_to(&peers[0], 1, 15 << 20);
     run_for(80 * US_PER_MS);
-    struct mono begun = now;
+    struct mono begun = mono_now;
     struct message_id id = push_to(&peers[0], 1, 100);
     while (store_find(&peers[0].store, &id) == NULL ||
            store_find(&peers[0].store, &id)->record.state != MESSAGE_DELIVERED)
         run_once();
     /* Two round trips and the queue aimed at. */
-    assert_true(now.us - begun.us < 2 * 2 * fake_latency_us + 25 * US_PER_MS);
+    assert_true(mono_now.us - begun.us < 2 * 2 * fake_latency_us + 25 * US_PER_MS);
     assert_true(outbox_pending(peers[0].outbox) == 1);
     run_until_delivered();
     assert_exactly_once(&peers[0], &peers[1]);
@@ -745,7 +744,7 @@ static struct message_id send_to(struct peer *peer, unsigned to, size_t size) {
     request.push.size = size;
     request.push.relays = RELAYS_DEFAULT;
     request.push.wait = true;
-    outbox_push(peer->outbox, &request, &fake_identities[to].id, NULL, now, wall_now());
+    outbox_push(peer->outbox, &request, &fake_identities[to].id, NULL, fake_now());
     return request.push.id;
 }
 
@@ -834,7 +833,7 @@ static struct message_id push_waiting(struct peer *peer, unsigned to, size_t siz
     request.push.size = size;
     request.push.relays = RELAYS_DEFAULT;
     request.push.wait = true;
-    outbox_push(peer->outbox, &request, &fake_identities[to].id, NULL, now, wall_now());
+    outbox_push(peer->outbox, &request, &fake_identities[to].id, NULL, fake_now());
     return request.push.id;
 }
 
@@ -896,7 +895,7 @@ static void test_quotas(void **state) {
     run_for(US_PER_MINUTE);
     assert_int_equal(store_find(&peers[0].store, &small)->record.state, MESSAGE_DELIVERED);
     assert_int_equal(store_find(&peers[0].store, &file)->record.state, MESSAGE_DELIVERED);
-    assert_int_equal(outbox_pending(peers[0].outbox), 2); /* for now */
+    assert_int_equal(outbox_pending(peers[0].outbox), 2); /* for mono_now */
     assert_int_equal(peers[1].store.n_in, 2);
     assert_true(inbox_counters(peers[1].inbox)->refused_quota >= 2);
     peer_crash(&peers[1]); /* its user gives them more room */

@@ -130,7 +130,7 @@ static enum drop send_shard(struct sent *sent, unsigned index) {
                                  .packet = sent->packet++,
                                  .data = sent->shards + index * sent->length};
     size_t length = parcel_shard_encode(&shard, sent->shard_key, payload);
-    return inbox_shard(inbox, payload, length, 0, epoch_now(), now, wall_now());
+    return inbox_shard(inbox, payload, length, 0, epoch_now(), fake_now());
 }
 static void send_all(struct sent *sent) {
     for (unsigned i = 0; i < sent->k; i++)
@@ -140,11 +140,11 @@ static void give(struct store_result result) {
     assert_true(effects.n_ops > 0);
     struct fake_op op = effects.ops[0];
     fake_ops_shift(&effects);
-    inbox_stored(inbox, op.cookie, &result, now, wall_now());
+    inbox_stored(inbox, op.cookie, &result, fake_now());
 }
 static size_t flush(void) {
     size_t before = fake_wire_n;
-    inbox_flush(inbox, now, wall_now());
+    inbox_flush(inbox, fake_now());
     return fake_wire_n - before;
 }
 /* The i-th receipt of the last onion. */
@@ -192,7 +192,7 @@ static void test_stored_then_receipted(void **state) {
     assert_int_not_equal(fake_wire[fake_wire_n - 1].serial, serial);
     assert_int_equal(send_shard(&sent, 0), DROP_DUPLICATE);
     assert_int_equal(flush(), 0);
-    now = mono_add(now, 20 * US_PER_MS);
+    mono_now = mono_add(mono_now, 20 * US_PER_MS);
     assert_int_equal(send_shard(&sent, 0), DROP_DUPLICATE);
     assert_int_equal(flush(), 1);
     assert_int_equal(effects.n_ops, 0);
@@ -237,12 +237,12 @@ static void test_partial_receipts(void **state) {
     assert_int_equal(send_shard(&sent, 3), DROP_DUPLICATE);
     assert_int_equal(flush(), 1); /* somebody asks */
     unsigned quiet = 0;
-    struct mono begun = now;
-    while (inbox_next(inbox).us < mono_add(now, 5 * US_PER_S).us) {
-        now = inbox_next(inbox);
+    struct mono begun = mono_now;
+    while (inbox_next(inbox).us < mono_add(mono_now, 5 * US_PER_S).us) {
+        mono_now = inbox_next(inbox);
         if (quiet == 0)
-            assert_int_equal(now.us - begun.us, 20 * US_PER_MS);
-        inbox_tick(inbox, now, wall_now());
+            assert_int_equal(mono_now.us - begun.us, 20 * US_PER_MS);
+        inbox_tick(inbox, fake_now());
         quiet += (unsigned)flush();
     }
     assert_int_equal(quiet, 5);
@@ -352,11 +352,11 @@ static void test_surplus_and_resent(void **state) {
     assert_int_equal(flush(), 1);
     uint64_t serial = fake_wire[fake_wire_n - 1].serial;
     for (unsigned i = 3; i < 8; i++) {
-        now = mono_add(now, 20 * US_PER_MS);
+        mono_now = mono_add(mono_now, 20 * US_PER_MS);
         assert_int_equal(send_shard(&sent, i), DROP_DUPLICATE);
         assert_int_equal(flush(), 1);
         assert_int_equal(fake_wire[fake_wire_n - 1].serial, serial);
-        now = mono_add(now, 20 * US_PER_MS - 1);
+        mono_now = mono_add(mono_now, 20 * US_PER_MS - 1);
         assert_int_equal(send_shard(&sent, i), DROP_DUPLICATE);
         assert_int_equal(flush(), 1);
         assert_true(fake_wire[fake_wire_n - 1].serial != serial);
@@ -364,7 +364,7 @@ static void test_surplus_and_resent(void **state) {
         assert_int_equal(send_shard(&sent, i), DROP_DUPLICATE);
         assert_int_equal(flush(), 0);
     }
-    now = mono_add(now, 20 * US_PER_MS);
+    mono_now = mono_add(mono_now, 20 * US_PER_MS);
     assert_int_equal(send_shard(&sent, 7), DROP_DUPLICATE);
     assert_int_equal(flush(), 1);
     assert_int_not_equal(fake_wire[fake_wire_n - 1].serial, serial);
@@ -382,7 +382,7 @@ static void test_late_surplus_is_a_question(void **state) {
     assert_int_equal(flush(), 1);
     assert_int_equal(fake_n_silent, 0);
     uint64_t serial = fake_wire[fake_wire_n - 1].serial;
-    now = mono_add(now, 50 * US_PER_MS);
+    mono_now = mono_add(mono_now, 50 * US_PER_MS);
     assert_int_equal(send_shard(&sent, 3), DROP_DUPLICATE);
     assert_int_equal(flush(), 1);
     assert_int_not_equal(fake_wire[fake_wire_n - 1].serial, serial);
@@ -412,11 +412,11 @@ static void test_partial_goes_another_way(void **state) {
     struct sent sent;
     seal_shards(&sent, 1, 1, 1, 1200, 3, 5);
     assert_int_equal(send_shard(&sent, 0), DROP_NONE);
-    now = mono_add(now, 20 * US_PER_MS);
-    inbox_tick(inbox, now, wall_now());
+    mono_now = mono_add(mono_now, 20 * US_PER_MS);
+    inbox_tick(inbox, fake_now());
     assert_int_equal(flush(), 1);
     uint64_t serial = fake_wire[fake_wire_n - 1].serial;
-    now = mono_add(now, 50 * US_PER_MS);
+    mono_now = mono_add(mono_now, 50 * US_PER_MS);
     assert_int_equal(send_shard(&sent, 0), DROP_DUPLICATE);
     assert_int_equal(flush(), 1);
     assert_int_not_equal(fake_wire[fake_wire_n - 1].serial, serial);
@@ -441,15 +441,15 @@ static void test_arrivals(void **state) {
     (void)state;
     static struct sent sent;
     seal_shards(&sent, 1, 1, 1, 20000, 100, 28);
-    struct mono begun = now;
+    struct mono begun = mono_now;
     assert_int_equal(send_over(&sent, 0, 50, 0), DROP_NONE); /* packet 0 counts too */
-    now = mono_add(begun, 1000);
+    mono_now = mono_add(begun, 1000);
     assert_int_equal(send_over(&sent, 1, 51, 7), DROP_NONE);
-    now = mono_add(begun, 2500);
+    mono_now = mono_add(begun, 2500);
     assert_int_equal(send_over(&sent, 2, 51, 6), DROP_NONE); /* overtaken */
-    now = mono_add(begun, 4000);
+    mono_now = mono_add(begun, 4000);
     assert_int_equal(send_over(&sent, 127, 52, 9), DROP_NONE);
-    now = mono_add(begun, 4500);
+    mono_now = mono_add(begun, 4500);
     assert_int_equal(send_over(&sent, 127, 52, 10), DROP_DUPLICATE);
     assert_int_equal(flush(), 1);
     struct parcel_receipt receipt = last_receipt(0);
@@ -487,7 +487,7 @@ static void test_arrivals_wrap(void **state) {
     struct sent sent;
     seal(&sent, 1, 1, 1, 20000);
     send_over(&sent, 0, 1, 0);
-    now = mono_add(now, INT64_C(1) << 32);
+    mono_now = mono_add(mono_now, INT64_C(1) << 32);
     wall_skew_us -= INT64_C(1) << 32; /* within the epoch */
     send_over(&sent, 1, 2, 0);
     send_over(&sent, 1, 2, 0);
@@ -673,7 +673,7 @@ static enum drop send_guess(unsigned from) {
                                  .sender = fake_entries[from].prefix,
                                  .data = sent.shards};
     size_t length = parcel_shard_encode(&shard, key, payload);
-    return inbox_shard(inbox, payload, length, 0, epoch_now(), now, wall_now());
+    return inbox_shard(inbox, payload, length, 0, epoch_now(), fake_now());
 }
 
 /* To name somebody costs us an exchange: within the share of whoever brings it, and what was computed for those who proved themselves stays. */
@@ -694,7 +694,7 @@ static void test_guesses_are_rationed(void **state) {
     assert_int_equal(send_guess(3), DROP_AUTH);
     fake_entries[3].sequence--;
     assert_int_equal(share.refused, 1);
-    now.us += SHARE_WINDOW_US;
+    mono_now.us += SHARE_WINDOW_US;
     assert_int_equal(send_guess(2), DROP_AUTH);
 }
 
@@ -713,9 +713,9 @@ static void test_parcels_are_rationed(void **state) {
     }
     assert_int_equal(opened, 9); /* and the secret */
     assert_int_equal(refused, 41);
-    now.us += SHARE_WINDOW_US;
+    mono_now.us += SHARE_WINDOW_US;
     seal(&sent, 2, 1, 1, 5);
-    assert_int_equal(send_shard(&sent, 0), DROP_NONE); /* proven now */
+    assert_int_equal(send_shard(&sent, 0), DROP_NONE); /* proven mono_now */
     for (unsigned i = 0; i < 50; i++) {
         seal(&sent, 2, i + 2, 1, 5);
         assert_int_equal(send_shard(&sent, 0), DROP_NONE);
@@ -743,7 +743,7 @@ static void test_paths_to_strangers_are_rationed(void **state) {
     assert_int_equal(policy_set(policy, &fake_identities[2].id, RULE_ALLOW), 0);
     assert_int_equal(answered(1, 500), 200);
     assert_int_equal(answered(2, 500), 500);
-    now.us += US_PER_S / 2;
+    mono_now.us += US_PER_S / 2;
     assert_int_equal(answered(1, 500), 100);
     fake_once = false;
     assert_int_equal(answered(2, 1), 1);
@@ -773,8 +773,7 @@ static void test_forgeries(void **state) {
     assert_int_equal(send_shard(&sent, 0), DROP_AUTH);
     assert_int_equal(effects.n_ops, 0);
     assert_int_equal(budget.used, 0);
-    assert_int_equal(inbox_shard(inbox, plain, 10, 0, epoch_now(), now, wall_now()),
-                     DROP_MALFORMED);
+    assert_int_equal(inbox_shard(inbox, plain, 10, 0, epoch_now(), fake_now()), DROP_MALFORMED);
 }
 
 static void test_bounds_of_a_sender(void **state) {
@@ -853,7 +852,7 @@ static void test_done_memory_is_bounded(void **state) {
         flush();
         fake_wire_n = 0;
     }
-    now = mono_add(now, US_PER_S);
+    mono_now = mono_add(mono_now, US_PER_S);
     assert_int_equal(send_shard(&second, 0), DROP_DUPLICATE);
     assert_int_equal(effects.n_ops, 0);
     assert_int_equal(send_shard(&first, 0),
@@ -1120,7 +1119,7 @@ static void test_wait_and_follow(void **state) {
     /* What arrives between a fetch and its result must not be missed. */
     seal(&sent, 1, 1, 1, 1);
     send_all(&sent);
-    effects.ops[0].due = now;
+    effects.ops[0].due = mono_now;
     struct fake_op put = effects.ops[1];
     effects.ops[1] = effects.ops[0];
     effects.ops[0] = put;

@@ -139,7 +139,7 @@ static void deliver(const struct letter *letters, unsigned n, uint32_t missing) 
                                      .sender = fake_entries[1].prefix,
                                      .data = sealed + i * size_each};
         size_t size = parcel_shard_encode(&shard, secret->shard_key, payload);
-        enum drop drop = inbox_shard(inbox, payload, size, 0, epoch_now(), now, wall_now());
+        enum drop drop = inbox_shard(inbox, payload, size, 0, epoch_now(), fake_now());
         assert_int_equal(drop, i + 1 < k ? DROP_NONE : expected_last);
     }
     parcel_keys_free(keys);
@@ -149,11 +149,11 @@ static void give(struct store_result result) {
     assert_true(effects.n_ops > 0);
     result.kind = op.op.kind;
     fake_ops_shift(&effects);
-    inbox_stored(inbox, op.cookie, &result, now, wall_now());
+    inbox_stored(inbox, op.cookie, &result, fake_now());
 }
 /* The status of the last final receipt that the mailbox gets; 0: none. */
 static unsigned receipted(uint8_t *ret_reason) {
-    inbox_flush(inbox, now, wall_now());
+    inbox_flush(inbox, fake_now());
     unsigned status = 0;
     for (size_t i = 0; i < fake_wire_n; i++) {
         struct wire_reader reader = wire_reader(fake_wire[i].payload, fake_wire[i].length);

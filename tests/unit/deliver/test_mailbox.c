@@ -180,7 +180,7 @@ static enum drop give(unsigned index, unsigned slot, struct mailbox_mail *ret_ma
     memcpy(shard.id, deposit_id, sizeof shard.id);
     shard.data = shards + (size_t)index * cut.length;
     size_t length = mail_shard_encode(&shard, payload);
-    return mailbox_shard(mailbox, payload, length, slot, clock_now, wall, ret_mail);
+    return mailbox_shard(mailbox, payload, length, slot, (struct now){clock_now, wall}, ret_mail);
 }
 static enum drop give_all(const struct mail_deposit *made, struct mailbox_mail *ret_mail) {
     enum drop drop = DROP_NONE;

@@ -15,7 +15,7 @@ static void start(const struct node_boot *boot, size_t messages_max) {
 static int setup(void **state) {
     (void)state;
     static const struct node_boot boot;
-    now = (struct mono){US_PER_S}; /* each test has the hour for which there are keys */
+    mono_now = (struct mono){US_PER_S}; /* each test has the hour for which there are keys */
     fake_identities_init();
     fake_fill(NULL, body, sizeof body);
     fake_path_outcome = PATH_OK;
@@ -37,11 +37,11 @@ static void give(struct store_result result) {
     assert_true(effects.n_ops > 0);
     result.kind = op.op.kind;
     fake_ops_shift(&effects);
-    outbox_stored(outbox, op.cookie, &result, now, wall_now());
+    outbox_stored(outbox, op.cookie, &result, fake_now());
 }
 /* Every operation succeeds; bodies are all alike. */
 static void give_all(void) {
-    while (effects.n_ops > 0 || mono_is_due(outbox_next(outbox), now)) {
+    while (effects.n_ops > 0 || mono_is_due(outbox_next(outbox), mono_now)) {
         struct store_result result = {0};
         if (effects.n_ops > 0 && effects.ops[0].op.kind == STORE_OUT_READ) {
             result.bytes = body + effects.ops[0].op.out_read.offset;
@@ -50,7 +50,7 @@ static void give_all(void) {
         if (effects.n_ops > 0)
             give(result);
         else
-            outbox_tick(outbox, now, wall_now());
+            outbox_tick(outbox, fake_now());
     }
 }
 static struct request request_push(uint64_t client, size_t size) {
@@ -62,7 +62,7 @@ static struct request request_push(uint64_t client, size_t size) {
     return request;
 }
 static void push(const struct request *request) {
-    outbox_push(outbox, request, &fake_identities[1].id, NULL, now, wall_now());
+    outbox_push(outbox, request, &fake_identities[1].id, NULL, fake_now());
 }
 static struct request pushed(uint64_t client, size_t size) {
     struct request request = request_push(client, size);
@@ -81,15 +81,15 @@ static enum message_state state_of(const struct message_id *id) {
 static void pass(void) {
     struct mono next = outbox_next(outbox);
     assert_true(next.us != MONO_NEVER.us);
-    if (next.us > now.us)
-        now = next;
-    outbox_tick(outbox, now, wall_now());
+    if (next.us > mono_now.us)
+        mono_now = next;
+    outbox_tick(outbox, fake_now());
     give_all();
 }
 static void pass_until(struct mono end) {
     while (outbox_next(outbox).us <= end.us)
         pass();
-    now = end;
+    mono_now = end;
 }
 
 /* ---- The recipient's part ---- */
@@ -128,7 +128,7 @@ static enum drop answer_receipt(struct parcel_receipt receipt, const uint8_t key
     struct wire_writer writer = wire_writer(payload, sizeof payload);
     wire_reserve(&writer, 1);
     parcel_receipt_encode(&receipt, key, &writer);
-    return outbox_receipt(outbox, payload, wire_length(&writer), now, wall_now());
+    return outbox_receipt(outbox, payload, wire_length(&writer), fake_now());
 }
 static enum drop answer_final(const struct parcel_id *id, enum parcel_status status,
                               uint8_t reason) {
@@ -156,7 +156,7 @@ static void test_answers_after_the_store(void **state) {
     assert_int_equal(effects.ops[0].op.kind, STORE_OUT_PUT);
     assert_int_equal(effects.ops[0].op.out_put.record.sequence, 1);
     assert_int_equal(budget.held[BUDGET_CLIENTS], 5);
-    outbox_tick(outbox, now, wall_now());
+    outbox_tick(outbox, fake_now());
     assert_int_equal(fake_sent, 0); /* nothing leaves before it is stored */
     give((struct store_result){0});
     assert_int_equal(effects.n_answers, 1);
@@ -164,7 +164,7 @@ static void test_answers_after_the_store(void **state) {
     assert_int_equal(effects.answers[0].message.state, MESSAGE_QUEUED);
     assert_true(effects.answers[0].end);
     assert_int_equal(budget.held[BUDGET_CLIENTS], 0);
-    outbox_tick(outbox, now, wall_now());
+    outbox_tick(outbox, fake_now());
     assert_int_equal(fake_sent, 1);
     assert_int_equal(state_of(&request.push.id), MESSAGE_SENT);
 }
@@ -295,9 +295,8 @@ static void test_wait_and_receipts(void **state) {
     assert_int_equal(answer_receipt(receipt, wrong), DROP_AUTH);
     receipt.id.bytes[0] ^= 1;
     assert_int_equal(answer_receipt(receipt, wrong), DROP_UNKNOWN);
-    assert_int_equal(
-        outbox_receipt(outbox, (const uint8_t[]){PAYLOAD_RECEIPTS}, 1, now, wall_now()),
-        DROP_MALFORMED);
+    assert_int_equal(outbox_receipt(outbox, (const uint8_t[]){PAYLOAD_RECEIPTS}, 1, fake_now()),
+                     DROP_MALFORMED);
     assert_int_equal(state_of(&request.push.id), MESSAGE_SENT);
     assert_int_equal(answer_final(&shard.id, PARCEL_COMPLETE, 0), DROP_NONE);
     assert_int_equal(fake_answer(&effects, 1)->message.state, MESSAGE_DELIVERED);
@@ -328,10 +327,10 @@ static void test_refusal_names_its_reason(void **state) {
 
 /* Until something is sent; how long that took. */
 static int64_t pass_until_sent(void) {
-    struct mono before = now;
+    struct mono before = mono_now;
     for (uint64_t sent = fake_sent; fake_sent == sent;)
         pass();
-    return now.us - before.us;
+    return mono_now.us - before.us;
 }
 
 /* A full inbox is emptied some day: who wrote to it is told why it waits, and comes again, ever less often. */
@@ -361,7 +360,7 @@ static void test_refused_for_now_comes_again(void **state) {
     assert_true(pass_until_sent() <= REST_MIN_US * 5 / 4); /* it had taken one meanwhile */
     struct request cancel = {
         .client = 3, .kind = REQUEST_CANCEL, .message = {.id = request.push.id}};
-    outbox_cancel(outbox, &cancel, now, wall_now());
+    outbox_cancel(outbox, &cancel, fake_now());
     give_all();
     assert_int_equal(outbox_pending(outbox), 0);
 }
@@ -388,27 +387,27 @@ static void test_cancel(void **state) {
     struct request request = pushed(1, 5);
     struct request cancel = {
         .client = 2, .kind = REQUEST_CANCEL, .message = {.id = request.push.id}};
-    outbox_cancel(outbox, &cancel, now, wall_now());
+    outbox_cancel(outbox, &cancel, fake_now());
     assert_null(fake_answer(&effects, 2)); /* not before it is stored */
     assert_int_equal(effects.ops[0].op.out_state.state, MESSAGE_FAILED);
     give((struct store_result){.error = -ENOSPC});
     assert_null(fake_answer(&effects, 2));
     assert_int_equal(outbox_pending(outbox), 0);
-    pass_until(mono_add(now, 2 * US_PER_S)); /* tried again */
+    pass_until(mono_add(mono_now, 2 * US_PER_S)); /* tried again */
     assert_int_equal(fake_answer(&effects, 2)->code, ANSWER_OK);
     assert_string_equal(fake_answer(&effects, 2)->message.reason, "cancelled");
     cancel.client = 3;
-    outbox_cancel(outbox, &cancel, now, wall_now());
+    outbox_cancel(outbox, &cancel, fake_now());
     struct store_result found = {0};
     found.record.state = MESSAGE_FAILED;
     give(found);
     assert_int_equal(fake_answer(&effects, 3)->code, ANSWER_FAILED);
     cancel.client = 4;
-    outbox_cancel(outbox, &cancel, now, wall_now());
+    outbox_cancel(outbox, &cancel, fake_now());
     give((struct store_result){.error = -ENOENT});
     assert_int_equal(fake_answer(&effects, 4)->code, ANSWER_UNKNOWN);
     uint64_t before = fake_sent;
-    pass_until(mono_add(now, US_PER_MINUTE));
+    pass_until(mono_add(mono_now, US_PER_MINUTE));
     assert_int_equal(fake_sent, before); /* nothing of it is sent any more */
 }
 
@@ -418,7 +417,7 @@ static void test_cancel_while_being_stored(void **state) {
     push(&request);
     struct request cancel = {
         .client = 2, .kind = REQUEST_CANCEL, .message = {.id = request.push.id}};
-    outbox_cancel(outbox, &cancel, now, wall_now());
+    outbox_cancel(outbox, &cancel, fake_now());
     give_all();
     assert_string_equal(fake_answer(&effects, 2)->message.reason, "cancelled");
     assert_int_equal(fake_sent, 0);
@@ -429,7 +428,7 @@ static void test_expiry(void **state) {
     struct request request = request_push(1, 5);
     request.push.wait = true;
     request.push.expire_us = 10 * US_PER_S;
-    struct mono expires = mono_add(now, request.push.expire_us);
+    struct mono expires = mono_add(mono_now, request.push.expire_us);
     push(&request);
     give_all();
     pass_until((struct mono){expires.us - 1});
@@ -438,8 +437,8 @@ static void test_expiry(void **state) {
     assert_int_equal(fake_answer(&effects, 1)->message.state, MESSAGE_EXPIRED);
     assert_int_equal(fake_answer(&effects, 1)->code, ANSWER_FAILED);
     assert_int_equal(outbox_pending(outbox), 0);
-    pass_until(mono_add(now, US_PER_HOUR)); /* idle: no timer is left but that of old keys */
-    pass_until(mono_add(now, US_PER_HOUR));
+    pass_until(mono_add(mono_now, US_PER_HOUR)); /* idle: no timer is left but that of old keys */
+    pass_until(mono_add(mono_now, US_PER_HOUR));
     assert_int_equal(outbox_next(outbox).us, MONO_NEVER.us);
 }
 
@@ -451,11 +450,11 @@ static void test_expires_by_time_that_passed(void **state) {
     push(&request);
     give_all();
     struct wall far = {wall_now().us + 50 * 365 * 24 * US_PER_HOUR};
-    now = mono_add(now, 2 * US_PER_S);
-    outbox_tick(outbox, now, far);
-    outbox_age(outbox, now, far); /* it was not owed when we began */
-    now = mono_add(now, 2 * US_PER_S);
-    outbox_tick(outbox, now, far);
+    mono_now = mono_add(mono_now, 2 * US_PER_S);
+    outbox_tick(outbox, (struct now){mono_now, far});
+    outbox_age(outbox, (struct now){mono_now, far}); /* it was not owed when we began */
+    mono_now = mono_add(mono_now, 2 * US_PER_S);
+    outbox_tick(outbox, (struct now){mono_now, far});
     assert_int_equal(outbox_pending(outbox), 1);
     outbox_shift(outbox, far.us - wall_now().us);
     struct message_report report;
@@ -482,7 +481,7 @@ static void test_gathers(void **state) {
     }
     while (effects.n_ops > 0)
         give((struct store_result){0});
-    outbox_tick(outbox, now, wall_now());
+    outbox_tick(outbox, fake_now());
     struct parcel_shard shard = shard_at(0);
     size_t length = open_parcel(&shard.id, plain, key);
     size_t items = PARCEL_HEAD_LEN + 20 * (PARCEL_ITEM_HEADER_LEN + 30), each, padded;
@@ -503,11 +502,11 @@ static void test_resends_elsewhere_and_backs_off(void **state) {
     int64_t gaps[206];
     uint64_t serial = fake_wire[fake_wire_n - 1].serial;
     for (unsigned i = 0; i < 206; i++) {
-        struct mono before = now;
+        struct mono before = mono_now;
         uint64_t sent = fake_sent;
         while (fake_sent == sent)
             pass();
-        gaps[i] = now.us - before.us;
+        gaps[i] = mono_now.us - before.us;
         /* The first ones twice over a new path, and once over the one before. */
         size_t first = (size_t)(fake_wire_n - (fake_sent - sent));
         assert_int_equal(fake_sent, sent + (i < 4 ? 3 : 1));
@@ -572,7 +571,7 @@ static void test_window_and_losses(void **state) {
     receipt.m++;
     assert_int_equal(answer_receipt(receipt, key), DROP_MALFORMED);
     receipt.m--;
-    now = mono_add(now, 20 * US_PER_MS);
+    mono_now = mono_add(mono_now, 20 * US_PER_MS);
     assert_int_equal(answer_receipt(receipt, key), DROP_NONE);
     give_all();
     assert_true(fake_wire_n - before >= arrived);
@@ -584,7 +583,7 @@ static void test_window_and_losses(void **state) {
             receipt.bitmap[shard.index / 8] |= (uint8_t)(1 << shard.index % 8);
     }
     before = fake_wire_n;
-    now = mono_add(now, 25 * US_PER_MS);
+    mono_now = mono_add(mono_now, 25 * US_PER_MS);
     assert_int_equal(answer_receipt(receipt, key), DROP_NONE);
     give_all();
     assert_int_equal(outbox_counters(outbox)->retransmissions, 1);
@@ -626,7 +625,7 @@ static void answer_parcel(const struct parcel_shard *one, size_t n, int64_t dela
 /* All that was sent before this round arrived, `delay_us` later. Returns how much left then. */
 static size_t answer_round(int64_t delay_us) {
     size_t n = fake_wire_n;
-    now = mono_add(now, 20 * US_PER_MS);
+    mono_now = mono_add(mono_now, 20 * US_PER_MS);
     for (size_t i = 0; i < n; i++) {
         struct parcel_shard one = shard_at(i);
         if (i == 0 || memcmp(shard_at(i - 1).id.bytes, one.id.bytes, PARCEL_ID_LEN) != 0)
@@ -673,21 +672,21 @@ static void test_window_yields_to_no_false_base(void **state) {
 static void test_outage_is_no_round_trip(void **state) {
     (void)state;
     pushed(1, 40000); /* all of it leaves at once */
-    pass_until(mono_add(now, 30 * US_PER_S));
+    pass_until(mono_add(mono_now, 30 * US_PER_S));
     struct parcel_shard first = shard_at(0);
     answer_parcel(&first, fake_wire_n, 10 * US_PER_MS);
     give_all();
     pushed(2, 5);
     struct parcel_shard shard = shard_at(fake_wire_n - 1);
     assert_int_equal(shard.k, 1);
-    struct mono before = now;
+    struct mono before = mono_now;
     for (bool again = false; !again;) {
         size_t n = fake_wire_n;
         pass();
         for (; n < fake_wire_n; n++)
             again = again || memcmp(shard_at(n).id.bytes, shard.id.bytes, PARCEL_ID_LEN) == 0;
     }
-    assert_in_range(now.us - before.us, 1, 3 * US_PER_S);
+    assert_in_range(mono_now.us - before.us, 1, 3 * US_PER_S);
 }
 
 /* 4 MiB of a recipient, where there is memory for all; else little. */
@@ -716,11 +715,11 @@ static void test_does_not_spin_while_reading(void **state) {
         pass();
     evict_all();
     while (effects.n_ops == 0 || effects.ops[effects.n_ops - 1].op.kind != STORE_OUT_READ) {
-        now = outbox_next(outbox);
-        outbox_tick(outbox, now, wall_now());
+        mono_now = outbox_next(outbox);
+        outbox_tick(outbox, fake_now());
     }
-    outbox_tick(outbox, now, wall_now());
-    assert_true(outbox_next(outbox).us > now.us);
+    outbox_tick(outbox, fake_now());
+    assert_true(outbox_next(outbox).us > mono_now.us);
 }
 
 /* What asks a silent recipient has used its credit by the time that memory is short: it is given
@@ -733,7 +732,7 @@ static void test_asks_on_after_eviction(void **state) {
     evict_all();
     assert_int_equal(budget.held[BUDGET_OUTBOX], 0);
     uint64_t sent = fake_sent;
-    pass_until(mono_add(now, US_PER_MINUTE));
+    pass_until(mono_add(mono_now, US_PER_MINUTE));
     assert_true(fake_sent >= sent + 10);
     struct parcel_shard shard = shard_at(fake_wire_n - 1);
     assert_int_equal(answer_final(&shard.id, PARCEL_COMPLETE, 0), DROP_NONE);
@@ -751,11 +750,11 @@ static void test_no_memory_for_parity(void **state) {
         pass();
     struct request request = {
         .client = 3, .kind = REQUEST_CANCEL, .message = {.id = second.push.id}};
-    outbox_cancel(outbox, &request, now, wall_now());
+    outbox_cancel(outbox, &request, fake_now());
     give_all();
     budget.max = budget.used;
     uint64_t sent = fake_sent;
-    pass_until(mono_add(now, US_PER_MINUTE));
+    pass_until(mono_add(mono_now, US_PER_MINUTE));
     assert_true(fake_sent >= sent + 10);
     struct parcel_shard shard = shard_at(fake_wire_n - 1);
     assert_int_equal(answer_final(&shard.id, PARCEL_COMPLETE, 0), DROP_NONE);
@@ -791,9 +790,9 @@ static void test_cancelled_while_nobody_answers(void **state) {
         pass();
     struct request request = {
         .client = 3, .kind = REQUEST_CANCEL, .message = {.id = first.push.id}};
-    outbox_cancel(outbox, &request, now, wall_now());
+    outbox_cancel(outbox, &request, fake_now());
     uint64_t sent = fake_sent;
-    pass_until(mono_add(now, US_PER_MINUTE));
+    pass_until(mono_add(mono_now, US_PER_MINUTE));
     assert_true(fake_sent >= sent + 10);
     struct parcel_shard shard = shard_at(fake_wire_n - 1);
     size_t length = open_parcel(&shard.id, plain, key);
@@ -813,7 +812,7 @@ static struct message_id next_local(int error) {
     struct parcel_item item;
     while (!outbox_local(outbox, &item))
         pass();
-    outbox_local_done(outbox, &item.id, error, now, wall_now());
+    outbox_local_done(outbox, &item.id, error, fake_now());
     return item.id;
 }
 
@@ -821,8 +820,8 @@ static struct message_id next_local(int error) {
 static void test_locals_take_turns(void **state) {
     (void)state;
     struct request one = request_push(1, 200000), other = request_push(2, 5);
-    outbox_push(outbox, &one, &fake_identities[0].id, NULL, now, wall_now());
-    outbox_push(outbox, &other, &fake_identities[0].id, NULL, now, wall_now());
+    outbox_push(outbox, &one, &fake_identities[0].id, NULL, fake_now());
+    outbox_push(outbox, &other, &fake_identities[0].id, NULL, fake_now());
     give_all();
     struct message_id first = next_local(-ENOSPC), second = next_local(-ENOSPC);
     assert_memory_equal(&first, &one.push.id, sizeof first);
@@ -842,7 +841,7 @@ static void test_recipients_take_turns(void **state) {
     (void)state;
     struct request one = request_push(1, sizeof body), other = request_push(2, sizeof body);
     push(&one);
-    outbox_push(outbox, &other, &fake_identities[2].id, NULL, now, wall_now());
+    outbox_push(outbox, &other, &fake_identities[2].id, NULL, fake_now());
     give_all();
     unsigned first = 0;
     for (size_t i = 0; i < 2 * QUANTUM; i++)
@@ -859,12 +858,12 @@ static void test_unreachable_and_kick(void **state) {
     give_all();
     assert_string_equal(fake_answer(&effects, 1)->text, "no route just now");
     assert_true(fake_answer(&effects, 1)->end);
-    pass_until(mono_add(now, US_PER_MINUTE));
+    pass_until(mono_add(mono_now, US_PER_MINUTE));
     assert_int_equal(fake_sent, 0);
     assert_int_equal(state_of(&request.push.id), MESSAGE_QUEUED);
     fake_path_outcome = PATH_OK;
-    outbox_kick(outbox, NULL, now);
-    pass_until(mono_add(now, US_PER_S));
+    outbox_kick(outbox, NULL, mono_now);
+    pass_until(mono_add(mono_now, US_PER_S));
     assert_true(fake_sent >= 1);
 }
 
@@ -872,11 +871,11 @@ static void test_unknown_recipient(void **state) {
     (void)state;
     fake_known[1] = false;
     pushed(1, 5);
-    pass_until(mono_add(now, US_PER_MINUTE));
+    pass_until(mono_add(mono_now, US_PER_MINUTE));
     assert_int_equal(fake_sent, 0);
     fake_known[1] = true;
-    outbox_kick(outbox, &fake_identities[1].id, now);
-    pass_until(mono_add(now, US_PER_S));
+    outbox_kick(outbox, &fake_identities[1].id, mono_now);
+    pass_until(mono_add(mono_now, US_PER_S));
     assert_true(fake_sent >= 1);
 }
 
@@ -895,7 +894,7 @@ static void test_rekeyed_recipient(void **state) {
     pushed(1, 5);
     struct parcel_shard before = shard_at(0);
     fake_rekey(1);
-    outbox_kick(outbox, &fake_identities[1].id, now);
+    outbox_kick(outbox, &fake_identities[1].id, mono_now);
     give_all();
     assert_int_equal(fake_wire_n, 2);
     struct parcel_shard after = shard_at(1);
@@ -909,11 +908,11 @@ static void test_full_egress(void **state) {
     fake_link_error = -ENOBUFS;
     struct request request = pushed(1, 5);
     assert_int_equal(state_of(&request.push.id), MESSAGE_QUEUED);
-    pass_until(mono_add(now, 50 * US_PER_MS));
+    pass_until(mono_add(mono_now, 50 * US_PER_MS));
     fake_link_error = -ENOTCONN;
-    pass_until(mono_add(now, 50 * US_PER_MS));
+    pass_until(mono_add(mono_now, 50 * US_PER_MS));
     fake_link_error = 0;
-    pass_until(mono_add(now, 20 * US_PER_MS));
+    pass_until(mono_add(mono_now, 20 * US_PER_MS));
     assert_int_equal(fake_sent, 1);
 }
 
@@ -940,7 +939,7 @@ static void test_lost_body(void **state) {
     request.push.wait = true;
     push(&request);
     give((struct store_result){0});
-    outbox_tick(outbox, now, wall_now());
+    outbox_tick(outbox, fake_now());
     assert_int_equal(effects.ops[0].op.kind, STORE_OUT_READ);
     give((struct store_result){.error = -ENOENT});
     give_all();
@@ -957,10 +956,10 @@ static void test_cancel_while_being_read(void **state) {
     push(&other);
     give((struct store_result){0});
     give((struct store_result){0});
-    outbox_tick(outbox, now, wall_now());
+    outbox_tick(outbox, fake_now());
     assert_int_equal(effects.n_ops, 2);
     struct request cancel = {.client = 3, .kind = REQUEST_CANCEL, .message = {.id = one.push.id}};
-    outbox_cancel(outbox, &cancel, now, wall_now());
+    outbox_cancel(outbox, &cancel, fake_now());
     give_all();
     struct parcel_shard shard = shard_at(0); /* the other alone, and no hole in it */
     size_t length = open_parcel(&shard.id, plain, key);
@@ -1007,7 +1006,7 @@ static void test_file_is_read_from_the_spool(void **state) {
     assert_int_equal(budget.held[BUDGET_CLIENTS], 0);
     give((struct store_result){0});
     assert_int_equal(fake_answer(&effects, 1)->message.state, MESSAGE_QUEUED);
-    outbox_tick(outbox, now, wall_now());
+    outbox_tick(outbox, fake_now());
     assert_int_equal(effects.ops[0].op.kind, STORE_OUT_READ);
 }
 
@@ -1077,7 +1076,7 @@ static void test_file_that_is_lost(void **state) {
         request.push.wait = true;
         push(&request);
         give((struct store_result){0});
-        outbox_tick(outbox, now, wall_now());
+        outbox_tick(outbox, fake_now());
         give((struct store_result){.error = cases[i].error});
         give_all();
         assert_int_equal(fake_answer(&effects, 1 + i)->message.state, MESSAGE_FAILED);
@@ -1171,7 +1170,7 @@ static void test_boot_goes_on_from_progress(void **state) {
         outbox_message(outbox, &status, NULL);
         assert_int_equal(fake_answer(&effects, 5)->message.arrived,
                          at[i] == size ? 4 * block : at[i] / block * block);
-        outbox_tick(outbox, now, wall_now());
+        outbox_tick(outbox, fake_now());
         assert_int_equal(effects.n_ops, blocks[i]);
         for (size_t j = 0; j < effects.n_ops; j++) {
             assert_int_equal(effects.ops[j].op.kind, STORE_OUT_READ);
@@ -1239,7 +1238,7 @@ static struct request request_many(uint64_t client, size_t n, bool wait) {
     return request;
 }
 static void push_many(const struct request *request) {
-    outbox_push_many(outbox, request, &fake_identities[1].id, NULL, now, wall_now());
+    outbox_push_many(outbox, request, &fake_identities[1].id, NULL, fake_now());
 }
 
 static void test_many(void **state) {
@@ -1276,7 +1275,7 @@ static void test_many_waits_for_the_end(void **state) {
     assert_false(answer->end);
     fake_effects_clear(&effects);
     struct request cancel = {.client = 9, .kind = REQUEST_CANCEL, .message = {items[1].id, false}};
-    outbox_cancel(outbox, &cancel, now, wall_now());
+    outbox_cancel(outbox, &cancel, fake_now());
     give_all();
     assert_null(fake_answer(&effects, 1));
     struct parcel_id id = shard_at(fake_wire_n - 1).id;
@@ -1422,24 +1421,24 @@ static void test_why_messages_wait(void **state) {
         {PATH_STRICT, OUTBOX_STRICT}, {PATH_UNKNOWN, OUTBOX_AWAY}, {PATH_NONE, OUTBOX_NO_ROUTE}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         fake_path_outcome = cases[i].outcome;
-        outbox_kick(outbox, NULL, now);
-        pass_until(mono_add(now, 2 * US_PER_S));
+        outbox_kick(outbox, NULL, mono_now);
+        pass_until(mono_add(mono_now, 2 * US_PER_S));
         assert_int_equal(only_wait().why, cases[i].why);
     }
     fake_known[1] = false; /* nothing is known of it */
-    outbox_kick(outbox, NULL, now);
-    pass_until(mono_add(now, 2 * US_PER_S));
+    outbox_kick(outbox, NULL, mono_now);
+    pass_until(mono_add(mono_now, 2 * US_PER_S));
     assert_int_equal(only_wait().why, OUTBOX_AWAY);
     fake_known[1] = true;
     fake_path_outcome = PATH_OK; /* there is a way, and no answer */
-    outbox_kick(outbox, NULL, now);
-    pass_until(mono_add(now, US_PER_MINUTE));
+    outbox_kick(outbox, NULL, mono_now);
+    pass_until(mono_add(mono_now, US_PER_MINUTE));
     assert_int_equal(only_wait().why, OUTBOX_SILENT);
-    pass_until(mono_add(now, 57 * US_PER_MINUTE));
+    pass_until(mono_add(mono_now, 57 * US_PER_MINUTE));
     assert_int_equal(only_wait().expiring, 1);
     struct request cancel = {.client = 5, .kind = REQUEST_CANCEL};
     cancel.message.id = first.push.id;
-    outbox_cancel(outbox, &cancel, now, wall_now());
+    outbox_cancel(outbox, &cancel, fake_now());
     give_all();
     none.n = 0;
     assert_int_equal(outbox_waits(outbox, created, note_wait, &none), 0);

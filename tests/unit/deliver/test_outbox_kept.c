@@ -1,5 +1,5 @@
 /* link: daemon/core/deliver/outbox daemon/core/deliver/outbox_put daemon/core/deliver/outbox_readdress daemon/core/deliver/outbox_wait daemon/core/deliver/outbox_load daemon/core/base/base daemon/core/deliver/outbox_batch daemon/core/deliver/outbox_message daemon/core/deliver/outbox_watch daemon/core/deliver/outbox_local daemon/core/deliver/outbox_parcel daemon/core/deliver/outbox_flow daemon/core/deliver/outbox_ack daemon/core/wire/parcel daemon/core/wire/shard daemon/core/wire/noise daemon/core/deliver/outbox_send daemon/core/deliver/outbox_window daemon/core/deliver/outbox_mail daemon/core/deliver/outbox_deposit daemon/core/wire/mail daemon/core/route/path_silence */
-/* What the outbox keeps as a mailbox: offered, refused for now, offered again; and what it costs. Node 0 is
+/* What the outbox keeps as a mailbox: offered, refused for mono_now, offered again; and what it costs. Node 0 is
  * ours, node 1 the recipient. The test is the store and the recipient. */
 #include "daemon/core/deliver/outbox_private.h"
 
@@ -17,7 +17,7 @@ static void start(const struct node_boot *boot, size_t memory) {
 static int setup(void **state) {
     (void)state;
     static const struct node_boot boot;
-    now = (struct mono){US_PER_S};
+    mono_now = (struct mono){US_PER_S};
     fake_identities_init();
     fake_fill(NULL, body, sizeof body);
     fake_path_outcome = PATH_OK;
@@ -42,7 +42,7 @@ static void give(struct store_result result) {
         result.length = op.op.out_read.length;
     }
     fake_ops_shift(&effects);
-    outbox_stored(outbox, op.cookie, &result, now, wall_now());
+    outbox_stored(outbox, op.cookie, &result, fake_now());
     while (outbox_deposit_done(outbox, &tag, &error))
         continue;
 }
@@ -50,16 +50,16 @@ static void run_until(struct mono end) {
     while (effects.n_ops > 0)
         give((struct store_result){0});
     for (struct mono next; (next = outbox_next(outbox)).us <= end.us;) {
-        if (next.us > now.us)
-            now = next;
-        outbox_tick(outbox, now, wall_now());
+        if (next.us > mono_now.us)
+            mono_now = next;
+        outbox_tick(outbox, fake_now());
         while (effects.n_ops > 0)
             give((struct store_result){0});
     }
-    now = end;
+    mono_now = end;
 }
 static void run_for(int64_t us) {
-    run_until(mono_add(now, us));
+    run_until(mono_add(mono_now, us));
 }
 
 static uint32_t number;
@@ -86,8 +86,7 @@ static void answer(const struct out_parcel *parcel, uint8_t status, uint8_t reas
     assert_true(parcel->fresh > 0);
     wire_reserve(&writer, 1);
     parcel_receipt_encode(&receipt, outbox->receipt_keys[parcel->key], &writer);
-    assert_int_equal(outbox_receipt(outbox, payload, wire_length(&writer), now, wall_now()),
-                     DROP_NONE);
+    assert_int_equal(outbox_receipt(outbox, payload, wire_length(&writer), fake_now()), DROP_NONE);
 }
 static struct out_flow *kept_flow(void) {
     struct out_flow *flow = out_flow_find_kept(outbox, &fake_identities[1].id);
@@ -122,7 +121,7 @@ static struct message_id first_asked(void) {
     return TAILQ_FIRST(&kept_flow()->parcels)->items[0].message->id;
 }
 
-/* ---- Refused for now ---- */
+/* ---- Refused for mono_now ---- */
 
 #define MANY 40u /* more than ask at a time, and all may fly at first */
 #define ASKING (OUTBOX_AGAIN_BYTES / LARGE + 1)
@@ -172,7 +171,7 @@ static void test_what_is_refused_holds_up_nothing_else(void **state) {
     request.push.body = body;
     request.push.size = 5;
     request.push.relays = RELAYS_DEFAULT;
-    outbox_push(outbox, &request, &fake_identities[1].id, NULL, now, wall_now());
+    outbox_push(outbox, &request, &fake_identities[1].id, NULL, fake_now());
     run_for(10 * US_PER_MS);
     struct out_flow *own =
         out_flow_get(outbox, &fake_identities[1].id, RELAYS_DEFAULT, false, 0, 0);

@@ -57,11 +57,11 @@ static void give(struct store_result result) {
         result.length = op.op.out_read.length;
     }
     fake_ops_shift(&effects);
-    outbox_stored(outbox, op.cookie, &result, now, wall_now());
+    outbox_stored(outbox, op.cookie, &result, fake_now());
 }
 static void tick(void) {
-    while (mono_is_due(outbox_next(outbox), now))
-        outbox_tick(outbox, now, wall_now());
+    while (mono_is_due(outbox_next(outbox), mono_now))
+        outbox_tick(outbox, fake_now());
 }
 /* The page that is asked for: records i to j, of which j is not one. */
 static void give_page(size_t i, size_t j) {
@@ -78,7 +78,7 @@ static struct request push(uint64_t client) {
     request.push.body = body;
     request.push.size = sizeof body;
     request.push.relays = RELAYS_DEFAULT;
-    outbox_push(outbox, &request, &fake_identities[1].id, NULL, now, wall_now());
+    outbox_push(outbox, &request, &fake_identities[1].id, NULL, fake_now());
     return request;
 }
 /* All that is asked for is given, until nothing is. */
@@ -136,7 +136,7 @@ static void test_what_is_pushed_meanwhile_leaves_later(void **state) {
     struct store_result result = {.kind = STORE_OUT_PENDING, .pending = owed + 1};
     result.n_records = OWED - 1;
     result.next = OWED;
-    outbox_stored(outbox, page.cookie, &result, now, wall_now());
+    outbox_stored(outbox, page.cookie, &result, fake_now());
     settle();
     assert_int_equal(sent(), OWED + 1);
     assert_int_equal(outbox_pending(outbox), OWED + 1);
@@ -147,7 +147,7 @@ static void test_late_one_is_cancelled(void **state) {
     struct request request = push(1);
     give((struct store_result){0});
     struct request cancel = {.client = 2, .kind = REQUEST_CANCEL, .message.id = request.push.id};
-    outbox_cancel(outbox, &cancel, now, wall_now());
+    outbox_cancel(outbox, &cancel, fake_now());
     settle();
     assert_int_equal(sent(), OWED);
     assert_int_equal(outbox_pending(outbox), OWED);
@@ -165,7 +165,7 @@ static void test_counts_towards_the_limit(void **state) {
 static void test_unread_one_is_cancelled(void **state) {
     (void)state;
     struct request cancel = {.client = 1, .kind = REQUEST_CANCEL, .message.id = owed[2].id};
-    outbox_cancel(outbox, &cancel, now, wall_now());
+    outbox_cancel(outbox, &cancel, fake_now());
     assert_int_equal(next_kind(), STORE_OUT_FIND);
     give((struct store_result){.record = owed[2]});
     assert_int_equal(next_kind(), STORE_OUT_STATE);
@@ -175,8 +175,8 @@ static void test_unread_one_is_cancelled(void **state) {
     fake_ops_shift(&effects);
     settle(); /* its page is older than its end */
     assert_int_equal(outbox_pending(outbox), OWED - 1);
-    outbox_stored(outbox, final.cookie, &(struct store_result){.kind = STORE_OUT_STATE}, now,
-                  wall_now());
+    outbox_stored(outbox, final.cookie, &(struct store_result){.kind = STORE_OUT_STATE},
+                  fake_now());
     assert_int_equal(fake_answer(&effects, 1)->message.state, MESSAGE_FAILED);
     settle();
     assert_int_equal(sent(), OWED - 1);
@@ -190,7 +190,7 @@ static void test_unread_one_is_pushed_again_and_waited_for(void **state) {
     request.push.size = sizeof body;
     request.push.relays = RELAYS_DEFAULT;
     request.push.wait = true;
-    outbox_push(outbox, &request, &fake_identities[1].id, NULL, now, wall_now());
+    outbox_push(outbox, &request, &fake_identities[1].id, NULL, fake_now());
     give((struct store_result){.existed = true, .record = owed[4]});
     assert_int_equal(fake_answer(&effects, 1)->code, ANSWER_OK);
     assert_false(fake_answer(&effects, 1)->end);
@@ -210,7 +210,7 @@ static void test_failing_store_is_asked_again(void **state) {
         assert_int_not_equal(next_kind(), STORE_OUT_PENDING);
         give((struct store_result){0});
     }
-    now = mono_add(now, US_PER_S);
+    mono_now = mono_add(mono_now, US_PER_S);
     settle();
     assert_int_equal(sent(), OWED);
 }

@@ -48,7 +48,7 @@ static void give(struct store_result result) {
         result.length = op.op.out_read.length;
     }
     fake_ops_shift(&effects);
-    outbox_stored(outbox, op.cookie, &result, now, wall_now());
+    outbox_stored(outbox, op.cookie, &result, fake_now());
 }
 static void give_all(void) {
     while (effects.n_ops > 0)
@@ -57,14 +57,14 @@ static void give_all(void) {
 static void run_until(struct mono end) {
     give_all();
     for (struct mono next; (next = outbox_next(outbox)).us <= end.us; give_all()) {
-        if (next.us > now.us)
-            now = next;
-        outbox_tick(outbox, now, wall_now());
+        if (next.us > mono_now.us)
+            mono_now = next;
+        outbox_tick(outbox, fake_now());
     }
-    now = end;
+    mono_now = end;
 }
 static void run_for(int64_t us) {
-    run_until(mono_add(now, us));
+    run_until(mono_add(mono_now, us));
 }
 static struct message_id push(size_t size) {
     struct request request = {.client = 1, .kind = REQUEST_PUSH};
@@ -72,7 +72,7 @@ static struct message_id push(size_t size) {
     request.push.body = body;
     request.push.size = size;
     request.push.relays = RELAYS_DEFAULT;
-    outbox_push(outbox, &request, &fake_identities[1].id, NULL, now, wall_now());
+    outbox_push(outbox, &request, &fake_identities[1].id, NULL, fake_now());
     give_all();
     return request.push.id;
 }
@@ -114,7 +114,8 @@ static unsigned deposits_to(unsigned box, struct mail_deposit *ret_last) {
 }
 static void confirm(const struct mail_deposit *deposit, enum drop expected) {
     assert_int_equal(
-        outbox_confirmation(outbox, deposit->replies[0].packet, 1 + MAIL_TOKEN_LEN, now), expected);
+        outbox_confirmation(outbox, deposit->replies[0].packet, 1 + MAIL_TOKEN_LEN, mono_now),
+        expected);
 }
 /* Open it as its recipient would. Returns how many messages are in it. */
 static unsigned open_mail(const struct mail_deposit *deposit) {
@@ -252,7 +253,7 @@ static void test_cancelled_is_not_repeated(void **state) {
     struct request cancel = {.client = 5, .kind = REQUEST_CANCEL, .message = {.id = id}};
     run_for(4 * US_PER_S);
     assert_true(deposits_to(2, NULL) > 0);
-    outbox_cancel(outbox, &cancel, now, wall_now());
+    outbox_cancel(outbox, &cancel, fake_now());
     fake_wire_n = 0;
     run_for(US_PER_HOUR);
     assert_int_equal(deposits_to(2, NULL), 0);
@@ -274,8 +275,8 @@ static void test_other_mailboxes_begin_anew(void **state) {
     assert_true(deposits_to(3, NULL) > 0);
     assert_int_equal(deposits_to(2, NULL), 0);
     confirm(&deposit, DROP_DUPLICATE);
-    assert_int_equal(outbox_confirmation(outbox, body, 1 + MAIL_TOKEN_LEN, now), DROP_UNKNOWN);
-    assert_int_equal(outbox_confirmation(outbox, body, MAIL_TOKEN_LEN, now), DROP_MALFORMED);
+    assert_int_equal(outbox_confirmation(outbox, body, 1 + MAIL_TOKEN_LEN, mono_now), DROP_UNKNOWN);
+    assert_int_equal(outbox_confirmation(outbox, body, MAIL_TOKEN_LEN, mono_now), DROP_MALFORMED);
 }
 
 static void test_a_bounded_number_at_once(void **state) {
@@ -287,7 +288,7 @@ static void test_a_bounded_number_at_once(void **state) {
         request.push.body = body;
         request.push.size = 10;
         request.push.relays = (uint8_t)relays;
-        outbox_push(outbox, &request, &fake_identities[1].id, NULL, now, wall_now());
+        outbox_push(outbox, &request, &fake_identities[1].id, NULL, fake_now());
         give_all();
     }
     unsigned most = 0;
@@ -387,12 +388,12 @@ static void test_what_expires_is_forgotten_and_makes_room(void **state) {
     keep(1, 1000);
     give((struct store_result){0});
     assert_int_equal(kept(1), 0);
-    now = mono_add(now, US_PER_HOUR);
+    mono_now = mono_add(mono_now, US_PER_HOUR);
     while (effects.n_ops == 0 || effects.ops[0].op.kind != STORE_OUT_STATE) {
         if (effects.n_ops > 0)
             give((struct store_result){0});
         else
-            outbox_tick(outbox, now, wall_now());
+            outbox_tick(outbox, fake_now());
     }
     assert_true(effects.ops[0].op.out_state.forget); /* although retention is an hour */
     assert_int_equal(outbox_mail_held(outbox, &bytes), 0);

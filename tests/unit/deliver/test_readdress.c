@@ -1,6 +1,6 @@
 /* link: daemon/core/deliver/outbox daemon/core/deliver/outbox_put daemon/core/deliver/outbox_readdress daemon/core/deliver/outbox_wait daemon/core/deliver/outbox_load daemon/core/base/base daemon/core/deliver/outbox_batch daemon/core/deliver/outbox_message daemon/core/deliver/outbox_watch daemon/core/deliver/outbox_local daemon/core/deliver/outbox_parcel daemon/core/deliver/outbox_flow daemon/core/deliver/outbox_ack daemon/core/wire/parcel daemon/core/wire/shard daemon/core/wire/noise daemon/core/deliver/outbox_send daemon/core/deliver/outbox_window daemon/core/deliver/outbox_mail daemon/core/deliver/outbox_deposit daemon/core/wire/mail daemon/core/route/path_silence */
 /* What waits for a key that is gone, given to the one that took its place: all of it or nothing, in
- * order, once. Node 0 is ours, node 1 the one that is gone, node 2 who is there now; the test is the
+ * order, once. Node 0 is ours, node 1 the one that is gone, node 2 who is there mono_now; the test is the
  * store. */
 #include "tests/unit/deliver/fake_delivery.h"
 #include "tests/unit/deliver/outbox_rig.h"
@@ -38,27 +38,27 @@ static void give(int error) {
         result.length = op.op.out_read.length;
     }
     fake_ops_shift(&effects);
-    outbox_stored(outbox, op.cookie, &result, now, wall_now());
+    outbox_stored(outbox, op.cookie, &result, fake_now());
 }
-/* Until `kind` is the next operation, or there is nothing to do just now. */
+/* Until `kind` is the next operation, or there is nothing to do just mono_now. */
 static bool give_until(enum store_kind kind) {
-    while (effects.n_ops > 0 || mono_is_due(outbox_next(outbox), now)) {
+    while (effects.n_ops > 0 || mono_is_due(outbox_next(outbox), mono_now)) {
         if (effects.n_ops > 0 && effects.ops[0].op.kind == kind)
             return true;
         if (effects.n_ops > 0)
             give(0);
         else
-            outbox_tick(outbox, now, wall_now());
+            outbox_tick(outbox, fake_now());
     }
     return false;
 }
 static void pass_us(int64_t us) {
-    struct mono end = mono_add(now, us);
+    struct mono end = mono_add(mono_now, us);
     while (outbox_next(outbox).us <= end.us) {
-        now = outbox_next(outbox).us > now.us ? outbox_next(outbox) : now;
+        mono_now = outbox_next(outbox).us > mono_now.us ? outbox_next(outbox) : mono_now;
         give_until(STORE_SWEEP);
     }
-    now = end;
+    mono_now = end;
 }
 
 /* ---- What clients ask ---- */
@@ -72,7 +72,7 @@ static struct message_id push(unsigned to, size_t size, struct file_head *file) 
     request.push.relays = RELAYS_DEFAULT;
     request.push.kind = file ? KIND_FILE : KIND_MESSAGE;
     request.push.file = file;
-    outbox_push(outbox, &request, &fake_identities[to].id, NULL, now, wall_now());
+    outbox_push(outbox, &request, &fake_identities[to].id, NULL, fake_now());
     give_until(STORE_SWEEP);
     return request.push.id;
 }
@@ -125,9 +125,9 @@ static void test_all_of_it_in_order(void **state) {
         assert_int_equal(op.readdress.items[i].sequence, 2 + i); /* behind what it was written */
     }
     fake_path_outcome = PATH_OK;
-    outbox_kick(outbox, NULL, now);
+    outbox_kick(outbox, NULL, mono_now);
     fake_wire_n = 0;
-    outbox_tick(outbox, now, wall_now());
+    outbox_tick(outbox, fake_now());
     assert_int_equal(packets_for(OLD), 0); /* nobody's, meanwhile */
     give(0);
     assert_int_equal(answered().old[0].messages, 4);
@@ -152,7 +152,7 @@ static void test_the_next_one_goes_behind(void **state) {
     give_until(STORE_SWEEP);
     struct request request = {.client = 2, .kind = REQUEST_PUSH, .push = {.body = body, .size = 1}};
     request.push.relays = RELAYS_DEFAULT;
-    outbox_push(outbox, &request, &fake_identities[NEW].id, NULL, now, wall_now());
+    outbox_push(outbox, &request, &fake_identities[NEW].id, NULL, fake_now());
     assert_int_equal(effects.ops[effects.n_ops - 1].op.out_put.record.sequence, 2);
 }
 
@@ -168,7 +168,7 @@ static void test_a_disk_that_fails_changes_nothing(void **state) {
     assert_int_equal(outbox_pending_to(outbox, &fake_identities[OLD].id), 1);
     assert_int_equal(outbox_pending_to(outbox, &fake_identities[NEW].id), 0);
     fake_path_outcome = PATH_OK;
-    outbox_kick(outbox, NULL, now);
+    outbox_kick(outbox, NULL, mono_now);
     fake_wire_n = 0;
     pass_us(3 * US_PER_S);
     assert_int_equal(packets_for(NEW), 0);
@@ -197,7 +197,7 @@ static void test_cancelled_meanwhile(void **state) {
     struct message_id first = push(OLD, 5, NULL), second = push(OLD, 5, NULL);
     resend();
     struct request cancel = {.client = 3, .kind = REQUEST_CANCEL, .message = {.id = first}};
-    outbox_cancel(outbox, &cancel, now, wall_now());
+    outbox_cancel(outbox, &cancel, fake_now());
     give_until(STORE_SWEEP);
     assert_int_equal(fake_answer(&effects, 3)->message.state, MESSAGE_FAILED);
     assert_int_equal(outbox_pending(outbox), 1);
@@ -212,8 +212,8 @@ static void test_expired_meanwhile(void **state) {
     push(OLD, 5, NULL);
     resend();
     assert_true(give_until(STORE_OUT_READDRESS));
-    now = mono_add(now, 2 * US_PER_HOUR);
-    outbox_tick(outbox, now, wall_now());
+    mono_now = mono_add(mono_now, 2 * US_PER_HOUR);
+    outbox_tick(outbox, fake_now());
     assert_int_equal(outbox_pending(outbox), 0);
     give_until(STORE_SWEEP);
     assert_int_equal(outbox_pending_to(outbox, &fake_identities[NEW].id), 0);
@@ -234,7 +234,7 @@ static void test_what_was_sent(void **state) {
     assert_in_range(answered().old[0].sent, 1, 2);
     fake_path_outcome = PATH_OK;
     fake_wire_n = 0;
-    outbox_kick(outbox, NULL, now);
+    outbox_kick(outbox, NULL, mono_now);
     pass_us(30 * US_PER_S);
     assert_int_equal(packets_for(OLD), 0);
     assert_true(packets_for(NEW) > 0);

@@ -2,8 +2,8 @@
 #ifndef P2PD_PROOF_RIG_H
 #define P2PD_PROOF_RIG_H
 
-#include "daemon/core/directory/directory_proof.h"
 #include "daemon/core/base/wirebuf.h"
+#include "daemon/core/directory/directory_proof.h"
 
 static inline void rig_proof(const struct identity *identity, uint32_t until,
                              uint8_t ret_proof[PROOF_LEN]) {

@@ -106,7 +106,8 @@ static void sign(struct fixture *f, struct author *author) {
 
 static enum directory_outcome offer_bytes(struct fixture *f, const uint8_t *bytes, size_t length) {
     f->drop = DROP_NONE;
-    return directory_offer(f->directory, bytes, length, f->now, f->wall, &f->entry, &f->drop);
+    return directory_offer(f->directory, bytes, length, (struct now){f->now, f->wall}, &f->entry,
+                           &f->drop);
 }
 
 static enum directory_outcome offer(struct fixture *f, struct author *author) {

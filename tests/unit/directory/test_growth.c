@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "daemon/core/directory/directory.h"
 #include "daemon/core/base/wirebuf.h"
+#include "daemon/core/directory/directory.h"
 
 #include <malloc.h>
 #include <sodium.h>

@@ -111,7 +111,8 @@ static struct signed_one sign_again(const struct fixture *f, struct author *auth
 static enum directory_outcome offer_to(struct fixture *f, struct directory *directory,
                                        const struct signed_one *one, enum drop *ret_drop) {
     const struct directory_entry *entry;
-    return directory_offer(directory, one->bytes, one->length, f->now, f->wall, &entry, ret_drop);
+    return directory_offer(directory, one->bytes, one->length, (struct now){f->now, f->wall},
+                           &entry, ret_drop);
 }
 
 static enum directory_outcome offer(struct fixture *f, struct author *author) {

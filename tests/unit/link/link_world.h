@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "daemon/core/link/link_private.h"
 #include "daemon/core/base/wirebuf.h"
+#include "daemon/core/link/link_private.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -152,7 +152,7 @@ static inline void handle(struct end *end, const struct link_event *event) {
         if (event->link.purpose == LINK_PROBE)
             links_forget(end->links, event->session);
         else
-            links_finish(end->links, event->session, now(), wall_of(end));
+            links_finish(end->links, event->session, (struct now){now(), wall_of(end)});
         break;
     case LINK_EVENT_ASKED:
         end->asked++;
@@ -198,7 +198,8 @@ static inline enum drop receive(struct end *end, const struct packet *packet) {
     struct link_cell cell;
     struct link_frame frame;
     memcpy(bytes, packet->bytes, packet->length);
-    enum drop rest, drop = links_receive(end->links, &datagram, now(), wall_of(end), &cell);
+    enum drop rest,
+        drop = links_receive(end->links, &datagram, (struct now){now(), wall_of(end)}, &cell);
     end->drops[drop]++;
     while (links_next_frame(end->links, &cell, now(), &frame, &rest)) {
         end->frames++;
@@ -234,7 +235,7 @@ static inline void run(int64_t for_us) {
         if (next >= until)
             return;
         for (unsigned i = 0; i < ENDS; i++) {
-            links_tick(world.ends[i].links, now(), wall_of(&world.ends[i]));
+            links_tick(world.ends[i].links, (struct now){now(), wall_of(&world.ends[i])});
             settle(&world.ends[i]);
         }
     }
@@ -242,8 +243,9 @@ static inline void run(int64_t for_us) {
 
 static inline void dial(unsigned from, unsigned to) {
     struct end *end = &world.ends[from];
-    assert_int_equal(
-        links_dial(end->links, &world.ends[to].address, LINK_WANTED, now(), wall_of(end)), 0);
+    assert_int_equal(links_dial(end->links, &world.ends[to].address, LINK_WANTED,
+                                (struct now){now(), wall_of(end)}),
+                     0);
     settle(end);
 }
 static inline void link_up(void) {

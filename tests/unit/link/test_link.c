@@ -53,8 +53,9 @@ static void test_dialling_ourselves(void **state) {
 
 static void probe(unsigned from, unsigned to) {
     struct end *end = &world.ends[from];
-    assert_int_equal(
-        links_dial(end->links, &world.ends[to].address, LINK_PROBE, now(), wall_of(end)), 0);
+    assert_int_equal(links_dial(end->links, &world.ends[to].address, LINK_PROBE,
+                                (struct now){now(), wall_of(end)}),
+                     0);
     settle(end);
 }
 
@@ -87,8 +88,9 @@ static void test_answer_says_whence_it_came(void **state) {
     world.ends[1].other = world.ends[1].address; /* it hears what is sent there */
     address_parse("10.0.9.9:1", &world.ends[1].address);
     struct end *end = &world.ends[0];
-    assert_int_equal(links_dial(end->links, &world.ends[1].other, LINK_PROBE, now(), wall_of(end)),
-                     0);
+    assert_int_equal(
+        links_dial(end->links, &world.ends[1].other, LINK_PROBE, (struct now){now(), wall_of(end)}),
+        0);
     settle(end);
     run(US_PER_S);
     assert_true(address_is_equal(&end->last_answer.address, &world.ends[1].other));
@@ -270,17 +272,17 @@ static void test_dials_are_bounded(void **state) {
         char text[32];
         snprintf(text, sizeof text, "10.9.9.%u:1", i);
         address_parse(text, &nowhere);
-        assert_int_equal(
-            links_dial(world.ends[0].links, &nowhere, LINK_WANTED, now(), wall_of(&world.ends[0])),
-            0);
-        assert_int_equal(
-            links_dial(world.ends[0].links, &nowhere, LINK_WANTED, now(), wall_of(&world.ends[0])),
-            -EALREADY);
+        assert_int_equal(links_dial(world.ends[0].links, &nowhere, LINK_WANTED,
+                                    (struct now){now(), wall_of(&world.ends[0])}),
+                         0);
+        assert_int_equal(links_dial(world.ends[0].links, &nowhere, LINK_WANTED,
+                                    (struct now){now(), wall_of(&world.ends[0])}),
+                         -EALREADY);
     }
     nowhere.port = 2;
-    assert_int_equal(
-        links_dial(world.ends[0].links, &nowhere, LINK_WANTED, now(), wall_of(&world.ends[0])),
-        -ENOBUFS);
+    assert_int_equal(links_dial(world.ends[0].links, &nowhere, LINK_WANTED,
+                                (struct now){now(), wall_of(&world.ends[0])}),
+                     -ENOBUFS);
     run(10 * US_PER_S);
     assert_int_equal(world.ends[0].failures, LINK_DIALS_MAX);
     assert_int_equal(links_dials(world.ends[0].links), 0);
@@ -318,8 +320,9 @@ static void test_second_address_is_no_second_link(void **state) {
     uint64_t serial = links_find(world.ends[0].links, prefix_of(1))->serial;
     for (unsigned k = 0; k < 5; k++) {
         struct end *end = &world.ends[0];
-        assert_int_equal(
-            links_dial(end->links, &world.ends[1].other, LINK_WANTED, now(), wall_of(end)), 0);
+        assert_int_equal(links_dial(end->links, &world.ends[1].other, LINK_WANTED,
+                                    (struct now){now(), wall_of(end)}),
+                         0);
         settle(end);
         run(6 * US_PER_S);
         assert_int_equal(end->refusals, k + 1);

@@ -44,7 +44,7 @@ static int start(const struct node_boot *boot) {
     fill(NULL, config.link_secret, sizeof config.link_secret);
     now = (struct mono){US_PER_S};
     n_ops = 0;
-    node = node_new(&config, boot, now, (struct wall){INT64_C(490000) * US_PER_HOUR});
+    node = node_new(&config, boot, (struct now){now, (struct wall){INT64_C(490000) * US_PER_HOUR}});
     assert_non_null(node);
     return 0;
 }
@@ -59,8 +59,8 @@ static int teardown(void **state) {
     return 0;
 }
 static void step(struct node_event event) {
-    event.mono = now = mono_add(now, 1000);
-    event.wall = (struct wall){INT64_C(490000) * US_PER_HOUR + now.us};
+    event.now.mono = now = mono_add(now, 1000);
+    event.now.wall = (struct wall){INT64_C(490000) * US_PER_HOUR + now.us};
     node_step(node, &event, &update);
     for (size_t i = 0; i < update.n_ops; i++) {
         assert_true(n_ops < OPS_MAX);

@@ -41,8 +41,8 @@ void links_onion_cancel(struct links *links, uint8_t *onion) {
     f.cancelled++;
 }
 enum drop relay_packet(struct relay *relay, unsigned from, uint64_t to, uint8_t *onion,
-                       struct mono now, struct wall wall) {
-    (void)relay, (void)from, (void)now, (void)wall;
+                       struct now now) {
+    (void)relay, (void)from, (void)now.mono, (void)now.wall;
     if (f.is_cut || to != NEXT) {
         f.cancelled++;
         return DROP_NO_ROUTE;
@@ -91,13 +91,13 @@ static int set_up(void **state) {
     (void)state;
     memset(&f, 0, sizeof f);
     f.begun_max = NODE_BATCH;
-    f.node.wall = f.node.machine = (struct wall){WALL_US};
-    f.node.now = (struct mono){US_PER_S};
+    f.node.now.wall = f.node.machine.wall = (struct wall){WALL_US};
+    f.node.now.mono = (struct mono){US_PER_S};
     f.node.config.relay = true;
     f.node.config.random = source;
     f.node.config.compute = (struct core_compute){backwards, NULL};
     f.node.identity = identity_new(seeds[0], seeds[1], &f.node.config.random);
-    identity_advance(f.node.identity, f.node.wall);
+    identity_advance(f.node.identity, f.node.now.wall);
     f.node.droplist = droplist_new(1000, &f.node.config.random);
     f.node.config.droplist_entries = 1u << 20;
     ration_init(&f.node.ration);
@@ -121,8 +121,8 @@ static void key_layer(struct onion_layer *layer, const uint8_t routing_public[32
     uint8_t secret[32];
     randombytes_buf(secret, sizeof secret);
     assert_int_equal(onion_layer_key(layer, routing_public, secret), DROP_NONE);
-    layer->key_id = (uint8_t)wall_epoch(f.node.wall);
-    layer->slot = (uint8_t)(wall_minute(f.node.wall) % 60);
+    layer->key_id = (uint8_t)wall_epoch(f.node.now.wall);
+    layer->slot = (uint8_t)(wall_minute(f.node.now.wall) % 60);
     layer->hop = hop;
 }
 
@@ -131,7 +131,7 @@ static void key_path(struct onion_layer layers[2]) {
     uint8_t other[32], secret[32];
     int64_t epoch;
     const struct noise_keypair *own = identity_routing_key(
-        f.node.identity, (uint8_t)wall_epoch(f.node.wall), f.node.wall, &epoch);
+        f.node.identity, (uint8_t)wall_epoch(f.node.now.wall), f.node.now.wall, &epoch);
     randombytes_buf(secret, sizeof secret);
     crypto_scalarmult_base(other, secret);
     key_layer(&layers[0], own->public, 1);
@@ -297,7 +297,7 @@ static void test_new_paths_are_rationed(void **state) {
     assert_int_equal(node_onion(&f.node, 0, FROM, packets[3]), DROP_NONE); /* of one that passed */
     node_peel(&f.node);
     assert_int_equal(f.sent, 2);
-    f.node.now.us += 4 * US_PER_MINUTE;
+    f.node.now.mono.us += 4 * US_PER_MINUTE;
     assert_int_equal(node_onion(&f.node, 0, FROM, packets[2]), DROP_NONE);
     node_peel(&f.node);
     assert_int_equal(f.sent, 3);
@@ -360,7 +360,7 @@ static void test_no_beginning_gets_round_the_ration(void **state) {
     for (unsigned kind = 0; kind < KINDS; kind++) {
         unsigned sent = 0;
         ration_of_one();
-        f.node.now.us += US_PER_HOUR;
+        f.node.now.mono.us += US_PER_HOUR;
         key_path(layers);
         ours = layers[0];
         if (kind == FOR_NOBODY)

@@ -73,8 +73,8 @@ void links_forget(struct links *links, uint32_t index) {
 void node_settle_answered(struct node *node, const struct link_event *event) {
     (void)node, (void)event;
 }
-void links_finish(struct links *links, uint32_t index, struct mono now, struct wall wall) {
-    (void)links, (void)index, (void)now, (void)wall;
+void links_finish(struct links *links, uint32_t index, struct now now) {
+    (void)links, (void)index, (void)now.mono, (void)now.wall;
 }
 bool links_event(struct links *links, struct link_event *ret_event) {
     (void)links;
@@ -102,9 +102,8 @@ void paths_set_neighbours(struct paths *paths, const struct path_neighbour *neig
     (void)paths, (void)now;
     f.first = n > 0 ? neighbours[0] : (struct path_neighbour){.prefix = 0};
 }
-void pool_link_event(struct pool *pool, const struct link_event *event, struct mono now,
-                     struct wall wall) {
-    (void)pool, (void)event, (void)now, (void)wall;
+void pool_link_event(struct pool *pool, const struct link_event *event, struct now now) {
+    (void)pool, (void)event, (void)now.mono, (void)now.wall;
 }
 unsigned pool_aim(const struct pool *pool) {
     (void)pool;
@@ -148,8 +147,8 @@ static void fill(void *context, void *buffer, size_t length) {
 }
 
 static void set_time(int64_t us) {
-    f.node.now.us = us;
-    f.node.machine.us = f.node.wall.us = START_WALL_US + us;
+    f.node.now.mono.us = us;
+    f.node.machine.wall.us = f.node.now.wall.us = START_WALL_US + us;
 }
 
 static int set_up(void **state) {
@@ -163,9 +162,9 @@ static int set_up(void **state) {
     set_time(US_PER_HOUR);
     node->effects = effects_new();
     node->identity = identity_new(seed, secret, &node->config.random);
-    identity_advance(node->identity, node->wall);
+    identity_advance(node->identity, node->now.wall);
     node->directory = directory_new(identity_id(node->identity), 100, &node->config.random);
-    node->publisher.started = node->now;
+    node->publisher.started = node->now.mono;
     return node->effects && node->directory ? 0 : -1;
 }
 static int tear_down(void **state) {
@@ -189,8 +188,8 @@ static void add_link(unsigned slot, const char *seen_as) {
 }
 
 static void pass(int64_t for_us) {
-    for (int64_t until = f.node.now.us + for_us; f.node.now.us < until;) {
-        set_time(f.node.now.us + STEP_US);
+    for (int64_t until = f.node.now.mono.us + for_us; f.node.now.mono.us < until;) {
+        set_time(f.node.now.mono.us + STEP_US);
         effects_clear(f.node.effects);
         node_publish(&f.node);
     }
@@ -261,16 +260,16 @@ static void say_time(int64_t offset_us) {
 /* Our only neighbour moves it, by a few ms more or less each time. */
 static void test_no_sequence_is_signed_twice(void **state) {
     static uint64_t signed_ones[4000];
-    uint64_t at = (uint64_t)wall_ms(f.node.wall) + 10 * 60 * 1000;
+    uint64_t at = (uint64_t)wall_ms(f.node.now.wall) + 10 * 60 * 1000;
     unsigned n = 0;
     (void)state;
     f.node.publisher.sequence = at; /* stored in a former life, when the clock was as far ahead */
     sequences_add(&f.node.publisher.had, at);
     for (unsigned k = 0; k < 1000; k++) {
-        set_time(f.node.now.us + US_PER_MINUTE);
-        f.node.wall.us += f.node.correction_us;
+        set_time(f.node.now.mono.us + US_PER_MINUTE);
+        f.node.now.wall.us += f.node.correction_us;
         int64_t to_us = (int64_t)(at + random_below(&f.node.config.random, 4)) * US_PER_MS;
-        say_time(k % 2 == 0 ? to_us - f.node.machine.us : 0);
+        say_time(k % 2 == 0 ? to_us - f.node.machine.wall.us : 0);
         node_sign(&f.node); /* the first of each move is drawn, what follows goes by the clock */
         signed_ones[n++] = own().sequence;
         f.node.publisher.sequence = 1;
@@ -296,7 +295,7 @@ static void test_moves_of_the_clock_are_rationed(void **state) {
     say_time(10 * US_PER_MINUTE + 20 * US_PER_S); /* no new keys for this */
     assert_int_equal(f.node.correction_us, 10 * US_PER_MINUTE + 20 * US_PER_S);
     for (int64_t k = 0; k < 600; k++) {
-        set_time(f.node.now.us + US_PER_S);
+        set_time(f.node.now.mono.us + US_PER_S);
         say_time(k % 2 * US_PER_HOUR);
     }
     assert_in_range(f.renewed, RENEWALS + 9, RENEWALS + 10);
@@ -312,13 +311,13 @@ static void test_a_move_that_waits(void **state) {
     say_time(US_PER_HOUR);
     assert_int_equal(f.renewed, RENEWALS);
     assert_int_equal(f.node.correction_us, RENEWALS * US_PER_MINUTE);
-    assert_int_equal(f.node.wall.us, f.node.machine.us + RENEWALS * US_PER_MINUTE);
+    assert_int_equal(f.node.now.wall.us, f.node.machine.wall.us + RENEWALS * US_PER_MINUTE);
     struct mono due = node_publish_next(&f.node);
-    assert_in_range(due.us - f.node.now.us, 0, US_PER_MINUTE);
+    assert_in_range(due.us - f.node.now.mono.us, 0, US_PER_MINUTE);
     f.node.publisher.published = true; /* nothing but the clock is due */
     f.node.publisher.dirty = false;
     due = node_publish_next(&f.node);
-    assert_int_equal(due.us, f.node.now.us + US_PER_MINUTE);
+    assert_int_equal(due.us, f.node.now.mono.us + US_PER_MINUTE);
     set_time(due.us);
     node_publish(&f.node);
     assert_int_equal(f.renewed, RENEWALS + 1);
@@ -343,17 +342,18 @@ static void meet(unsigned number, const char *claimed) {
     uint8_t seed[32] = {9, (uint8_t)number, (uint8_t)(number >> 8)},
             secret[32] = {8, seed[1], seed[2]}, bytes[DESCRIPTOR_MAX];
     struct identity *identity = identity_new(seed, secret, &f.node.config.random);
-    struct descriptor descriptor = {.sequence = (uint64_t)wall_ms(f.node.wall), .n_addresses = 1};
+    struct descriptor descriptor = {.sequence = (uint64_t)wall_ms(f.node.now.wall),
+                                    .n_addresses = 1};
     const struct directory_entry *entry;
     enum drop drop;
     assert_int_equal(address_parse(claimed, &descriptor.addresses[0]), 0);
-    identity_advance(identity, f.node.wall);
-    int length = descriptor_sign(&descriptor, identity, f.node.wall, bytes);
+    identity_advance(identity, f.node.now.wall);
+    int length = descriptor_sign(&descriptor, identity, f.node.now.wall, bytes);
     assert_true(length > 0);
     identity_free(identity);
-    assert_int_equal(directory_offer(f.node.directory, bytes, (size_t)length, f.node.now,
-                                     f.node.wall, &entry, &drop),
-                     DIRECTORY_NEWS);
+    assert_int_equal(
+        directory_offer(f.node.directory, bytes, (size_t)length, f.node.now, &entry, &drop),
+        DIRECTORY_NEWS);
     node_news(&f.node, entry, 0);
 }
 
@@ -383,14 +383,14 @@ static void test_rivals_are_told_once_a_minute(void **state) {
     meet(3, "192.0.2.1:4000");
     assert_int_equal(lines, 1);
     meet(4, "192.0.2.1:4000");
-    set_time(f.node.now.us + US_PER_MINUTE - 1);
+    set_time(f.node.now.mono.us + US_PER_MINUTE - 1);
     meet(5, "192.0.2.2:4000");
     assert_int_equal(lines, 1);
-    set_time(f.node.now.us + 1);
+    set_time(f.node.now.mono.us + 1);
     meet(6, "192.0.2.3:4000"); /* what was not told is told with the next news */
     assert_int_equal(lines, 2);
     meet(7, "192.0.2.4:4000");
-    set_time(f.node.now.us + US_PER_HOUR);
+    set_time(f.node.now.mono.us + US_PER_HOUR);
     meet(8, "192.0.2.5:4000");
     assert_int_equal(lines, 2);
 }
@@ -403,15 +403,15 @@ static void hear_of(uint8_t from, uint8_t n, int64_t age_us) {
         uint8_t seed[32] = {i}, secret[32] = {i}, bytes[DESCRIPTOR_MAX];
         struct identity *identity = identity_new(seed, secret, &f.node.config.random);
         struct descriptor descriptor = {.sequence =
-                                            (uint64_t)(f.node.wall.us - age_us) / US_PER_MS};
+                                            (uint64_t)(f.node.now.wall.us - age_us) / US_PER_MS};
         const struct directory_entry *entry;
         enum drop drop;
 
-        identity_advance(identity, f.node.wall);
-        int length = descriptor_sign(&descriptor, identity, f.node.wall, bytes);
-        assert_int_equal(directory_offer(f.node.directory, bytes, (size_t)length, f.node.now,
-                                         f.node.wall, &entry, &drop),
-                         DIRECTORY_NEWS);
+        identity_advance(identity, f.node.now.wall);
+        int length = descriptor_sign(&descriptor, identity, f.node.now.wall, bytes);
+        assert_int_equal(
+            directory_offer(f.node.directory, bytes, (size_t)length, f.node.now, &entry, &drop),
+            DIRECTORY_NEWS);
         identity_free(identity);
         node_news(&f.node, entry, 1);
     }
@@ -422,7 +422,7 @@ static void link_up_to(unsigned n) {
         if (!f.there[i])
             add_link(i, "192.0.2.8:4000");
     if (f.node.publisher.linked.us == 0)
-        f.node.publisher.linked = f.node.now;
+        f.node.publisher.linked = f.node.now.mono;
     node_links_changed(&f.node, false);
 }
 
@@ -460,14 +460,14 @@ static void test_the_first_comes_with_fewer_links(void **state) {
 static bool is_spread(uint8_t seed_byte, uint8_t neighbours) {
     uint8_t seed[32] = {seed_byte}, secret[32] = {seed_byte};
     struct identity *identity = identity_new(seed, secret, &f.node.config.random);
-    struct descriptor descriptor = {.sequence = (uint64_t)wall_ms(f.node.wall),
+    struct descriptor descriptor = {.sequence = (uint64_t)wall_ms(f.node.now.wall),
                                     .n_neighbours = neighbours};
     struct link_event event = {.kind = LINK_EVENT_ASKED};
 
     for (uint8_t i = 0; i < neighbours; i++)
         descriptor.neighbours[i].prefix = 1000 + i;
-    identity_advance(identity, f.node.wall);
-    int length = descriptor_sign(&descriptor, identity, f.node.wall, event.descriptor);
+    identity_advance(identity, f.node.now.wall);
+    int length = descriptor_sign(&descriptor, identity, f.node.now.wall, event.descriptor);
     assert_true(length > 0);
     event.descriptor_length = (size_t)length;
     f.published = 0;
@@ -495,25 +495,23 @@ static void test_routes_follow_a_neighbour(void **state) {
     int lengths[2];
 
     (void)state;
-    identity_advance(identity, f.node.wall);
+    identity_advance(identity, f.node.now.wall);
     for (unsigned i = 0; i < 2; i++) {
-        struct descriptor descriptor = {.sequence = 1 + (uint64_t)wall_ms(f.node.wall),
+        struct descriptor descriptor = {.sequence = 1 + (uint64_t)wall_ms(f.node.now.wall),
                                         .relay = true};
         descriptor.name[0] = (char)('a' + i);
-        lengths[i] = descriptor_sign(&descriptor, identity, f.node.wall, bytes[i]);
+        lengths[i] = descriptor_sign(&descriptor, identity, f.node.now.wall, bytes[i]);
     }
     add_link(0, "192.0.2.8:4000");
     f.views[0].prefix = node_id_prefix(identity_id(identity));
-    directory_offer(f.node.directory, bytes[0], (size_t)lengths[0], f.node.now, f.node.wall, &entry,
-                    &drop);
+    directory_offer(f.node.directory, bytes[0], (size_t)lengths[0], f.node.now, &entry, &drop);
     node_follow_routes(&f.node);
     assert_true(!f.first.relay && f.first.settling);
-    set_time(f.node.now.us + DIRECTORY_SETTLE_US);
-    directory_settle(f.node.directory, f.node.now);
+    set_time(f.node.now.mono.us + DIRECTORY_SETTLE_US);
+    directory_settle(f.node.directory, f.node.now.mono);
     node_follow_routes(&f.node);
     assert_true(f.first.relay && !f.first.settling);
-    directory_offer(f.node.directory, bytes[1], (size_t)lengths[1], f.node.now, f.node.wall, &entry,
-                    &drop);
+    directory_offer(f.node.directory, bytes[1], (size_t)lengths[1], f.node.now, &entry, &drop);
     node_follow_routes(&f.node);
     assert_false(f.first.relay || f.first.settling);
     identity_free(identity);

@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "daemon/core/wire/identity.h"
 #include "daemon/core/node/node_private.h"
+#include "daemon/core/wire/identity.h"
 
 #include <sodium.h>
 
@@ -83,7 +83,7 @@ static void begin(size_t n, size_t each) {
         int length = descriptor_sign(&descriptor, f.others[i], f.wall, f.bytes[i]);
         f.boot[i] = (struct boot_node){.bytes = f.bytes[i], .length = (size_t)length};
     }
-    f.node = node_new(&f.config, &boot, f.now, f.wall);
+    f.node = node_new(&f.config, &boot, (struct now){f.now, f.wall});
     assert_non_null(f.node);
 }
 
@@ -97,8 +97,8 @@ static bool was_asked(const struct address *place) {
 static void step(struct node_event event) {
     struct node_update update;
 
-    event.mono = f.now;
-    event.wall = f.wall;
+    event.now.mono = f.now;
+    event.now.wall = f.wall;
     node_step(f.node, &event, &update);
     for (size_t i = 0; i < update.n_datagrams; i++)
         if (!was_asked(&update.datagrams[i].remote) && f.n_asked < ASKED_MAX)

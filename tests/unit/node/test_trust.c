@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "daemon/core/wire/identity.h"
 #include "daemon/core/node/node.h"
+#include "daemon/core/wire/identity.h"
 
 #include <sodium.h>
 
@@ -53,7 +53,7 @@ static int set_up(void **state) {
     f.length = (size_t)descriptor_sign(&descriptor, f.other, f.wall, f.bytes);
     struct boot_node pinned = {f.bytes, f.length, true, f.address};
     struct node_boot boot = {.nodes = &pinned, .n_nodes = 1};
-    f.node = node_new(&f.config, &boot, f.now, f.wall);
+    f.node = node_new(&f.config, &boot, (struct now){f.now, f.wall});
     return f.node ? 0 : -1;
 }
 static int tear_down(void **state) {
@@ -66,8 +66,7 @@ static int tear_down(void **state) {
 /* The answer's code; *ret_unpinned: was the store told to forget a pin? */
 static enum answer_code trust(const struct address *address, bool *ret_unpinned) {
     struct node_event event = {
-        .mono = f.now,
-        .wall = f.wall,
+        .now = {f.now, f.wall},
         .kind = EVENT_REQUEST,
         .request = {.client = CLIENT, .kind = REQUEST_TRUST},
     };

@@ -211,8 +211,8 @@ static inline enum drop deliver_body(struct world *world, size_t to, uint64_t fr
                                      const uint8_t *body, size_t length) {
     struct peer *peer = &world->peers[to];
     const struct directory_entry *news = NULL;
-    enum drop drop =
-        gossip_frame(peer->gossip, from, type, body, length, world->now, wall_of(world), &news);
+    enum drop drop = gossip_frame(peer->gossip, from, type, body, length,
+                                  (struct now){world->now, wall_of(world)}, &news);
 
     if (news)
         gossip_offer_news(peer->gossip, news->prefix, from, world->now);
@@ -227,9 +227,9 @@ static inline void publish(struct world *world, size_t at, struct author *author
     enum drop drop;
 
     size_t length = sign(world, author, bytes);
-    assert_int_equal(
-        directory_offer(peer->directory, bytes, length, world->now, wall_of(world), &entry, &drop),
-        DIRECTORY_NEWS);
+    assert_int_equal(directory_offer(peer->directory, bytes, length,
+                                     (struct now){world->now, wall_of(world)}, &entry, &drop),
+                     DIRECTORY_NEWS);
     gossip_offer_news(peer->gossip, author->prefix, 0, world->now);
 }
 
@@ -256,7 +256,7 @@ static inline void step(struct world *world) {
                          frame.body, frame.length);
     }
     for (size_t i = 0; i < PEERS; i++) {
-        gossip_tick(world->peers[i].gossip, world->now, wall_of(world));
+        gossip_tick(world->peers[i].gossip, (struct now){world->now, wall_of(world)});
         assert_true(gossip_next(world->peers[i].gossip).us > world->now.us); /* no spinning */
     }
 }
@@ -339,7 +339,7 @@ static inline enum drop announce_author(struct world *world, size_t from,
 
 static inline void pass(struct world *world, int64_t us) {
     world->now.us += us;
-    gossip_tick(world->peers[0].gossip, world->now, wall_of(world));
+    gossip_tick(world->peers[0].gossip, (struct now){world->now, wall_of(world)});
 }
 
 static inline const struct directory_entry *held_by(const struct world *world, size_t at,

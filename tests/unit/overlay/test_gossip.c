@@ -1,6 +1,6 @@
 /* link: daemon/core/overlay/gossip daemon/core/overlay/gossip_want daemon/core/overlay/gossip_proof daemon/core/overlay/gossip_patience daemon/core/directory/directory daemon/core/directory/directory_index daemon/core/directory/directory_version daemon/core/directory/directory_room daemon/core/directory/directory_proof daemon/core/directory/directory_resolve daemon/core/directory/directory_claims daemon/core/wire/descriptor daemon/core/wire/identity daemon/core/wire/noise daemon/core/directory/topology daemon/core/directory/topology_draw shared/address proto/wire.pb-c */
-#include "tests/unit/overlay/gossip_world.h"
 #include "tests/unit/directory/proof_rig.h"
+#include "tests/unit/overlay/gossip_world.h"
 
 /* ---- The same content everywhere ---- */
 
@@ -321,8 +321,8 @@ static void enter(struct world *world, size_t at, const uint8_t *bytes, size_t l
     const struct directory_entry *entry;
     enum drop drop;
 
-    assert_int_equal(directory_offer(world->peers[at].directory, bytes, length, world->now,
-                                     wall_of(world), &entry, &drop),
+    assert_int_equal(directory_offer(world->peers[at].directory, bytes, length,
+                                     (struct now){world->now, wall_of(world)}, &entry, &drop),
                      DIRECTORY_NEWS);
     gossip_offer_news(world->peers[at].gossip, entry->prefix, 0, world->now);
 }
@@ -359,8 +359,8 @@ static void test_a_proof_outlives_its_sequence(void **state) {
     publish(world, 0, author);
     run(world, 5 * US_PER_S);
     size_t length = sign_second(world, author, second);
-    (void)directory_offer(world->peers[0].directory, second, length, world->now, wall_of(world),
-                          &entry, &drop);
+    (void)directory_offer(world->peers[0].directory, second, length,
+                          (struct now){world->now, wall_of(world)}, &entry, &drop);
     length = sign(world, author, bytes);
     enter(world, 0, bytes, length);
     enter(world, 3, bytes, length);
@@ -382,8 +382,8 @@ static void test_a_newcomer_is_told_of_proofs(void **state) {
         link_up(world, i, i + 1);
     publish(world, 0, author);
     size_t length = sign_second(world, author, second);
-    (void)directory_offer(world->peers[0].directory, second, length, world->now, wall_of(world),
-                          &entry, &drop);
+    (void)directory_offer(world->peers[0].directory, second, length,
+                          (struct now){world->now, wall_of(world)}, &entry, &drop);
     run(world, 5 * US_PER_S);
     link_up(world, 0, PEERS - 1);
     run(world, 3 * US_PER_MINUTE);
@@ -684,7 +684,7 @@ static void come_and_ask(struct world *world, const struct author *author) {
     for (int i = 0; i < 400; i++) {
         deliver_body(world, 0, prefix, FRAME_WANT, body, sizeof body);
         world->now.us += 500; /* no faster than it is answered */
-        gossip_tick(gossip, world->now, wall_of(world));
+        gossip_tick(gossip, (struct now){world->now, wall_of(world)});
     }
     gossip_link_down(gossip, prefix);
 }

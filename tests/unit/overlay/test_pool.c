@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "daemon/core/overlay/pool_private.h"
 #include "daemon/core/base/wirebuf.h"
+#include "daemon/core/overlay/pool_private.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -57,8 +57,8 @@ const struct link_view *links_find(const struct links *links, uint64_t prefix) {
     return NULL;
 }
 int links_dial(struct links *links, const struct address *address, enum link_purpose purpose,
-               struct mono now, struct wall at) {
-    (void)now, (void)at;
+               struct now now) {
+    (void)now.mono, (void)now.wall;
     assert_true(links->n_dialled < DIALS_SEEN);
     assert_int_not_equal(address->port, 0);
     links->dialled[links->n_dialled] = *address;
@@ -143,7 +143,7 @@ static void add_accepted(unsigned n, unsigned joined, enum link_state state) {
 }
 
 static void tell(const struct link_event *event) {
-    pool_link_event(f.pool, event, f.now, wall);
+    pool_link_event(f.pool, event, (struct now){f.now, wall});
 }
 /* Node i asks for a link: the verdict. */
 static int ask(unsigned i, enum link_purpose purpose) {
@@ -165,7 +165,7 @@ static void run(int64_t for_us) {
     int64_t until = f.now.us + for_us;
     for (; f.now.us < until; f.now.us += US_PER_S) {
         effects_clear(f.effects);
-        pool_tick(f.pool, f.now, wall);
+        pool_tick(f.pool, (struct now){f.now, wall});
     }
 }
 static unsigned dials_to(const struct address *address) {
@@ -330,7 +330,7 @@ static void test_other_address_of_a_neighbour_is_left_alone(void **state) {
     (void)state;
     make_pool(&boot, &other, 1);
     struct link_view *link = add_link(5, LINK_UP, true, LINK_WANTED);
-    pool_connect(f.pool, 42, &other, f.now, wall);
+    pool_connect(f.pool, 42, &other, (struct now){f.now, wall});
     assert_int_equal(dials_to(&other), 1);
     event.link.id = id_of(5);
     effects_clear(f.effects);
@@ -427,18 +427,18 @@ static void test_others_may_dial_too(void **state) {
         struct address address = address_of(i);
         pool_add_bootstrap(f.pool, &address, f.now);
     }
-    pool_tick(f.pool, f.now, wall);
+    pool_tick(f.pool, (struct now){f.now, wall});
     assert_int_equal(f.links.n_dialled, AIM / 2 + 1);
     for (unsigned i = 0; i < AIM / 2; i++)
         add_link(i + 100, LINK_UP, true, LINK_WANTED);
     memset(f.links.under_way, 0, sizeof f.links.under_way); /* they came up, the one more did not */
     f.pool->next = f.now;
-    pool_tick(f.pool, f.now, wall);
+    pool_tick(f.pool, (struct now){f.now, wall});
     assert_int_equal(f.links.n_dialled, AIM / 2 + 1);
     struct mono next = pool_next(f.pool);
     assert_in_range(next.us - f.now.us, 1, US_PER_S);
     f.now = next;
-    pool_tick(f.pool, f.now, wall);
+    pool_tick(f.pool, (struct now){f.now, wall});
     assert_int_equal(f.links.n_dialled, AIM / 2 + 2);
 }
 
@@ -455,9 +455,9 @@ static struct node_id know(unsigned i) {
 
     identity_advance(identity, wall);
     int length = descriptor_sign(&descriptor, identity, wall, bytes);
-    assert_int_equal(
-        directory_offer(f.directory, bytes, (size_t)length, f.now, wall, &entry, &drop),
-        DIRECTORY_NEWS);
+    assert_int_equal(directory_offer(f.directory, bytes, (size_t)length, (struct now){f.now, wall},
+                                     &entry, &drop),
+                     DIRECTORY_NEWS);
     struct node_id id = *identity_id(identity);
     identity_free(identity);
     return id;
@@ -507,9 +507,9 @@ static void know_crowd(void) {
         int length = descriptor_sign(&descriptor, identity, wall, bytes);
         assert_true(length > 0);
         identity_free(identity);
-        assert_int_equal(
-            directory_offer(f.directory, bytes, (size_t)length, f.now, wall, &entry, &drop),
-            DIRECTORY_NEWS);
+        assert_int_equal(directory_offer(f.directory, bytes, (size_t)length,
+                                         (struct now){f.now, wall}, &entry, &drop),
+                         DIRECTORY_NEWS);
     }
 }
 

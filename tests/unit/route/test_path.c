@@ -226,8 +226,9 @@ static struct sampled sample(struct world *world, const struct path_wish *wish) 
 static struct path *draw(struct world *world, const struct path_wish *wish) {
     struct path *path = NULL;
     bool fewer = false;
-    assert_int_equal(path_draw(world->paths, wish, world->now, world->wall, &path, &fewer),
-                     PATH_OK);
+    assert_int_equal(
+        path_draw(world->paths, wish, (struct now){world->now, world->wall}, &path, &fewer),
+        PATH_OK);
     assert_non_null(path);
     return path;
 }
@@ -236,8 +237,9 @@ static void expect_refusal(struct world *world, const struct path_wish *wish,
                            enum path_outcome outcome) {
     struct path *path = (struct path *)world;
     bool fewer = true;
-    assert_int_equal(path_draw(world->paths, wish, world->now, world->wall, &path, &fewer),
-                     outcome);
+    assert_int_equal(
+        path_draw(world->paths, wish, (struct now){world->now, world->wall}, &path, &fewer),
+        outcome);
     assert_ptr_equal(path, world); /* written on success only */
     assert_true(fewer);
 }
@@ -247,8 +249,9 @@ static void expect_length(struct world *world, const struct path_wish *wish, uns
     struct path *path = NULL;
     uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
     bool is_fewer = !fewer;
-    assert_int_equal(path_draw(world->paths, wish, world->now, world->wall, &path, &is_fewer),
-                     PATH_OK);
+    assert_int_equal(
+        path_draw(world->paths, wish, (struct now){world->now, world->wall}, &path, &is_fewer),
+        PATH_OK);
     assert_int_equal(path_hops(path, hops), relays + 1);
     assert_int_equal(is_fewer, fewer);
     path_free(path);
@@ -603,7 +606,8 @@ static void relays_without_a_good_key_are_drawn_around(void **state) {
         for (int i = 0; i < 100; i++) {
             struct path *path = NULL;
             bool fewer;
-            if (path_draw(world->paths, &wish, world->now, world->wall, &path, &fewer) != PATH_OK)
+            if (path_draw(world->paths, &wish, (struct now){world->now, world->wall}, &path,
+                          &fewer) != PATH_OK)
                 continue; /* five times the bad one: once in 243 */
             assert_int_not_equal(path_first(path), prefix_of(1));
             path_free(path);
@@ -1121,7 +1125,7 @@ static void each_hop_sees_every_index_once(void **state) {
     static bool seen[HOPS][ONION_INDEX_COUNT];
     unsigned alike = 0, ascending = 0, last = 0;
     for (uint16_t i = 0; i < PATH_PACKETS_MAX; i++) {
-        assert_true(path_is_usable(world->paths, path, world->now, world->wall));
+        assert_true(path_is_usable(world->paths, path, (struct now){world->now, world->wall}));
         carry(world, path, &receiver, i, "x");
         for (size_t hop = 0; hop < HOPS; hop++) {
             assert_true(receiver.index[hop] < ONION_INDEX_COUNT);
@@ -1132,7 +1136,7 @@ static void each_hop_sees_every_index_once(void **state) {
         ascending += receiver.index[0] > last ? 1 : 0;
         last = receiver.index[0];
     }
-    assert_false(path_is_usable(world->paths, path, world->now, world->wall));
+    assert_false(path_is_usable(world->paths, path, (struct now){world->now, world->wall}));
     assert_true(alike < 12); /* 1 expected */
     assert_in_range(ascending, 400, 624);
     path_free(path);
@@ -1146,24 +1150,27 @@ static void usable_while_young_and_linked(void **state) {
     struct path *path = draw(world, &wish);
     const struct paths *paths = world->paths;
     struct wall wall = world->wall; /* minute 17 */
-    assert_true(path_is_usable(paths, path, mono_add(world->now, PATH_LIFE_US - 1), wall));
-    assert_false(path_is_usable(paths, path, mono_add(world->now, PATH_LIFE_US), wall));
+    assert_true(
+        path_is_usable(paths, path, (struct now){mono_add(world->now, PATH_LIFE_US - 1), wall}));
+    assert_false(
+        path_is_usable(paths, path, (struct now){mono_add(world->now, PATH_LIFE_US), wall}));
     for (int64_t minutes = -3; minutes <= 3; minutes++) {
         struct wall then = {wall.us + minutes * US_PER_MINUTE};
-        assert_int_equal(path_is_usable(paths, path, world->now, then),
+        assert_int_equal(path_is_usable(paths, path, (struct now){world->now, then}),
                          minutes > -3 && minutes < 3);
     }
     uint64_t first = path_first(path);
     set_neighbours(world, 1U << node_of(first), 0, world->now);
-    assert_false(path_is_usable(paths, path, world->now, wall));
+    assert_false(path_is_usable(paths, path, (struct now){world->now, wall}));
     set_neighbours(world, 0, 0, world->now);
-    assert_true(path_is_usable(paths, path, world->now, wall));
+    assert_true(path_is_usable(paths, path, (struct now){world->now, wall}));
     path_free(path);
 
     world->wall.us = (FIRST_EPOCH + 1) * EPOCH_US - 1; /* the epoch's last microsecond */
     path = draw(world, &wish);
-    assert_true(path_is_usable(paths, path, world->now, world->wall));
-    assert_false(path_is_usable(paths, path, world->now, (struct wall){world->wall.us + 1}));
+    assert_true(path_is_usable(paths, path, (struct now){world->now, world->wall}));
+    assert_false(
+        path_is_usable(paths, path, (struct now){world->now, (struct wall){world->wall.us + 1}}));
     path_free(path);
     path_free(NULL);
     world_free(world);
@@ -1199,9 +1206,9 @@ static void a_path_of_one_use(void **state) {
     struct path *path = draw(world, &wish);
     struct receiver receiver = {.minute = 17};
     receiver.n = path_hops(path, receiver.hops);
-    assert_true(path_is_usable(world->paths, path, world->now, world->wall));
+    assert_true(path_is_usable(world->paths, path, (struct now){world->now, world->wall}));
     carry(world, path, &receiver, 0, "x");
-    assert_false(path_is_usable(world->paths, path, world->now, world->wall));
+    assert_false(path_is_usable(world->paths, path, (struct now){world->now, world->wall}));
     path_free(path);
     world_free(world);
 }
@@ -1213,7 +1220,7 @@ static unsigned prepare(struct world *world) {
     unsigned n = 0;
     while (paths_next(world->paths).us <= world->now.us + 2 * US_PER_MS) {
         world->now = paths_next(world->paths);
-        paths_prepare(world->paths, world->now, world->wall);
+        paths_prepare(world->paths, (struct now){world->now, world->wall});
         assert_true(++n < 1000);
     }
     return n;
@@ -1250,8 +1257,8 @@ static void spares_are_ready_when_wanted(void **state) {
     struct receiver receiver = {.minute = 18};
     receiver.n = path_hops(path, receiver.hops);
     carry(world, path, &receiver, 0, "made ahead");
-    assert_true(
-        path_is_usable(world->paths, path, mono_add(world->now, PATH_LIFE_US - 1), world->wall));
+    assert_true(path_is_usable(world->paths, path,
+                               (struct now){mono_add(world->now, PATH_LIFE_US - 1), world->wall}));
     path_free(path);
     /* The next one is made at once; who draws without the word gets none. */
     prepare(world);
@@ -1270,7 +1277,7 @@ static void a_spare_in_part_is_finished(void **state) {
     struct path_wish wish = expect(world, 11);
     for (int i = 0; i < 2; i++) {
         world->now.us++;
-        paths_prepare(world->paths, world->now, world->wall);
+        paths_prepare(world->paths, (struct now){world->now, world->wall});
     }
     struct path *path = draw(world, &wish);
     struct receiver receiver = {.minute = 17};
@@ -1367,7 +1374,7 @@ static void spares_that_are_no_good_go(void **state) {
         spoil(world, how);
         uint64_t before = world->stream.state;
         enum path_outcome outcome =
-            path_draw(world->paths, &wish, world->now, world->wall, &path, &fewer);
+            path_draw(world->paths, &wish, (struct now){world->now, world->wall}, &path, &fewer);
         bool is_dead =
             how == SPOIL_KEY || how == SPOIL_LINK || how == SPOIL_RELAY || how == SPOIL_NEIGHBOUR;
         assert_int_equal(outcome == PATH_OK, !is_dead);
@@ -1399,7 +1406,7 @@ static void spares_rest_where_there_is_no_room(void **state) {
     for (; mono_is_due(paths_next(world->paths), mono_add(world->now, US_PER_MS)) && steps < 1000;
          steps++) {
         world->now.us += 50;
-        paths_prepare(world->paths, world->now, world->wall);
+        paths_prepare(world->paths, (struct now){world->now, world->wall});
     }
     assert_true(steps < 1000);
     for (size_t i = 0; i < sizeof held / sizeof *held; i++)

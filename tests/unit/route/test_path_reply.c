@@ -97,7 +97,8 @@ static enum path_outcome reply(size_t relays, uint64_t *ret_first, uint8_t packe
         hops[i] = entries[i + 1].prefix;
     hops[relays] = entries[5].prefix;
     n_hops = relays + 1;
-    return path_reply(&rooms, &wish, "token", 5, (struct mono){0}, WALL, ret_first, packet);
+    return path_reply(&rooms, &wish, "token", 5, (struct now){(struct mono){0}, WALL}, ret_first,
+                      packet);
 }
 
 static void test_leads_back_by_the_same_relays(void **state) {

@@ -49,15 +49,18 @@ static void test_without_a_rate_nothing_waits(void **state) {
     struct relay *relay = make(0, 0, 1 << 20);
     (void)state;
     for (unsigned i = 0; i < 1000; i++)
-        assert_int_equal(relay_packet(relay, i % 3, 1, packet, (struct mono){5}, some_day),
-                         DROP_NONE);
+        assert_int_equal(
+            relay_packet(relay, i % 3, 1, packet, (struct now){(struct mono){5}, some_day}),
+            DROP_NONE);
     assert_int_equal(fake.sent, 1000);
     assert_int_equal(fake.cancelled, 0);
     assert_int_equal(relay_next(relay).us, INT64_MAX);
     fake.answer = -ENOTCONN;
-    assert_int_equal(relay_packet(relay, 0, 1, packet, (struct mono){5}, some_day), DROP_NO_ROUTE);
+    assert_int_equal(relay_packet(relay, 0, 1, packet, (struct now){(struct mono){5}, some_day}),
+                     DROP_NO_ROUTE);
     fake.answer = -ENOBUFS;
-    assert_int_equal(relay_packet(relay, 0, 1, packet, (struct mono){5}, some_day), DROP_QUEUE);
+    assert_int_equal(relay_packet(relay, 0, 1, packet, (struct now){(struct mono){5}, some_day}),
+                     DROP_QUEUE);
     relay_free(relay);
 }
 
@@ -67,11 +70,11 @@ static void test_rate_holds_and_neighbours_share_it(void **state) {
     (void)state;
     for (unsigned i = 0; i < 80; i++) { /* one is noisy, one is not; the noisy one comes first */
         packet[0] = 0;
-        relay_packet(relay, 0, 1, packet, now, some_day);
+        relay_packet(relay, 0, 1, packet, (struct now){now, some_day});
     }
     for (unsigned i = 0; i < 10; i++) {
         packet[0] = 1;
-        relay_packet(relay, 1, 1, packet, now, some_day);
+        relay_packet(relay, 1, 1, packet, (struct now){now, some_day});
     }
     assert_in_range(fake.sent, 1, 8);
     for (unsigned ms = 0; ms < 200; ms += 5)
@@ -92,7 +95,7 @@ static void test_queue_is_bounded_by_a_second(void **state) {
     struct mono now = {US_PER_S};
     (void)state;
     for (unsigned i = 0; i < 100; i++)
-        assert_int_equal(relay_packet(relay, 0, 1, packet, now, some_day), DROP_NONE);
+        assert_int_equal(relay_packet(relay, 0, 1, packet, (struct now){now, some_day}), DROP_NONE);
     assert_int_equal(fake.sent + relay_dropped(relay) + 10, 100);
     relay_free(relay);
     assert_int_equal(budget.used, 0);
@@ -103,7 +106,8 @@ static void test_memory_budget_evicts_the_oldest_of_the_longest(void **state) {
     struct mono now = {US_PER_S};
     (void)state;
     for (unsigned i = 0; i < 200; i++)
-        assert_int_equal(relay_packet(relay, i % 5, 1, packet, now, some_day), DROP_NONE);
+        assert_int_equal(relay_packet(relay, i % 5, 1, packet, (struct now){now, some_day}),
+                         DROP_NONE);
     assert_true(budget.used <= budget.max);
     assert_true(budget.evicted[BUDGET_EGRESS] > 0);
     assert_int_equal(budget.evicted[BUDGET_EGRESS], relay_dropped(relay));
@@ -116,9 +120,12 @@ static void test_month_is_a_cap(void **state) {
     struct wall later = {some_day.us + 31 * 24 * US_PER_HOUR};
     (void)state;
     for (unsigned i = 0; i < 3; i++)
-        assert_int_equal(relay_packet(relay, 0, 1, packet, (struct mono){5}, some_day), DROP_NONE);
-    assert_int_equal(relay_packet(relay, 0, 1, packet, (struct mono){5}, some_day), DROP_LIMIT);
-    assert_int_equal(relay_packet(relay, 0, 1, packet, (struct mono){5}, later), DROP_NONE);
+        assert_int_equal(
+            relay_packet(relay, 0, 1, packet, (struct now){(struct mono){5}, some_day}), DROP_NONE);
+    assert_int_equal(relay_packet(relay, 0, 1, packet, (struct now){(struct mono){5}, some_day}),
+                     DROP_LIMIT);
+    assert_int_equal(relay_packet(relay, 0, 1, packet, (struct now){(struct mono){5}, later}),
+                     DROP_NONE);
     relay_free(relay);
 }
 
@@ -129,7 +136,7 @@ static void test_month_is_charged_for_what_is_sent(void **state) {
     int64_t left_us;
     (void)state;
     for (unsigned i = 0; i < 40; i++)
-        relay_packet(relay, 0, 1, packet, now, some_day);
+        relay_packet(relay, 0, 1, packet, (struct now){now, some_day});
     fake.answer = -ENOTCONN; /* what waits, and what comes */
     while (relay_next(relay).us != INT64_MAX) {
         now = relay_next(relay);
@@ -137,16 +144,17 @@ static void test_month_is_charged_for_what_is_sent(void **state) {
     }
     for (unsigned i = 0; i < 100; i++) {
         now = mono_add(now, US_PER_S);
-        assert_int_equal(relay_packet(relay, 0, 1, packet, now, some_day), DROP_NO_ROUTE);
+        assert_int_equal(relay_packet(relay, 0, 1, packet, (struct now){now, some_day}),
+                         DROP_NO_ROUTE);
     }
     fake.answer = 0;
     for (unsigned i = 0; i < 10000; i++, now.us += US_PER_MS) { /* ten times the rate */
-        relay_packet(relay, 0, 1, packet, now, some_day);
+        relay_packet(relay, 0, 1, packet, (struct now){now, some_day});
         assert_int_equal(relay_month_is_used_up(relay, some_day, &left_us), fake.sent >= 50);
         relay_tick(relay, now);
     }
     assert_int_equal(fake.sent, 50); /* all of it, and not one more */
-    assert_int_equal(relay_packet(relay, 0, 1, packet, now, some_day), DROP_LIMIT);
+    assert_int_equal(relay_packet(relay, 0, 1, packet, (struct now){now, some_day}), DROP_LIMIT);
     relay_free(relay);
 }
 
