@@ -17,7 +17,8 @@
 #define PIECE 4096
 #define ID_DIGITS_SHOWN 16
 
-/* Only the first failure has an error of its own: those after it know no more than that there was one. */
+/* Only the first failure has an error of its own: those after it know no more than that there was
+ * one. */
 int output_flush(void) {
     static int first;
     errno = 0;

@@ -54,8 +54,8 @@ const char *state_word(P2pd__Control__State state);
 /* The reason, or "" where it says no more than the word. */
 const char *state_why(P2pd__Control__State state, const char *reason);
 
-/* Were we started without standard input, output or error, the socket would take its place and get what we print. Something that
- * cannot be used that way is put there, so that writing fails. */
+/* Were we started without standard input, output or error, the socket would take its place and get
+ * what we print. Something that cannot be used that way is put there, so that writing fails. */
 void output_guard(void);
 
 #endif

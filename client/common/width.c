@@ -24,7 +24,8 @@ static const struct range wide[] = {
     {0xffe0, 0xffe6},   {0x16fe0, 0x18dff}, {0x1aff0, 0x1b2ff}, {0x1f000, 0x1faff},
     {0x20000, 0x3ffff},
 };
-/* Marks, and what joins. Those of further scripts count as one, which is too many and does no harm. */
+/* Marks, and what joins. Those of further scripts count as one, which is too many and does no
+ * harm. */
 static const struct range narrow[] = {
     {0x0300, 0x036f}, {0x0483, 0x0489}, {0x0591, 0x05bd}, {0x064b, 0x065f},
     {0x1ab0, 0x1aff}, {0x1dc0, 0x1dff}, {0x200c, 0x200d}, {0x20d0, 0x20ff},

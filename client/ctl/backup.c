@@ -67,8 +67,8 @@ static int copy_into(const struct context *context, int fd, struct target *targe
     return r < 0 ? r : target_name(target);
 }
 
-/* A new file in the folder. One that a killed backup had named, and the user has moved since, is none of
- * ours any more. */
+/* A new file in the folder. One that a killed backup had named, and the user has moved since, is
+ * none of ours any more. */
 static int keep_in(const struct context *context, int fd, int folder, const char *name,
                    struct target *target) {
     static const uint8_t key[TARGET_KEY_LEN] = "backup";

@@ -115,8 +115,8 @@ enum exit_code files_run(struct context *context) {
 
 /* ---- receive ---- */
 
-struct
-    incoming { /* what is to be taken: listed whole before the first is, or the pages would move */
+struct incoming { /* what is to be taken: listed whole before the first is, or the pages would
+                     move */
     uint8_t id[16], peer[32], digest[COPY_DIGEST_LEN];
     char name[FILE_NAME_SAFE_MAX + 1];
     uint64_t size;
@@ -188,8 +188,8 @@ static enum exit_code ask(const struct context *context, const struct incoming *
     return code;
 }
 
-/* Others may receive, too. Whoever holds the lock of the daemon's file is the one who copies it; it goes
- * with the descriptor, however we end. Where there are no locks, the last one has it. */
+/* Others may receive, too. Whoever holds the lock of the daemon's file is the one who copies it; it
+ * goes with the descriptor, however we end. Where there are no locks, the last one has it. */
 static bool is_ours_to_copy(int source) {
     struct stat st;
     if (flock(source, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
@@ -197,8 +197,8 @@ static bool is_ours_to_copy(int source) {
     return fstat(source, &st) == 0 && st.st_nlink > 0;
 }
 
-/* Copy, compare, name. The daemon has checked the digest when the file came; this checks its disk and
- * ours. */
+/* Copy, compare, name. The daemon has checked the digest when the file came; this checks its disk
+ * and ours. */
 static enum exit_code fetch(const struct receiving *receiving, const struct incoming *incoming,
                             int source, struct target *target) {
     char shown[TEXT_CELL_MAX];
@@ -251,8 +251,8 @@ static void make_key(const struct incoming *incoming, uint8_t ret_key[TARGET_KEY
     memcpy(ret_key, hash, TARGET_KEY_LEN);
 }
 
-/* The daemon's copy goes once ours has its name. If it does not answer, ours stays, marked: the next
- * receive knows it. */
+/* The daemon's copy goes once ours has its name. If it does not answer, ours stays, marked: the
+ * next receive knows it. */
 static enum exit_code settle(const struct receiving *receiving, const struct incoming *incoming,
                              struct target *target) {
     int none = -1;

@@ -64,8 +64,8 @@ static int compare_ids(const void *a, const void *b) {
     return memcmp(a, b, ID_LEN);
 }
 
-/* Latest first, so what is heard between two pages moves those before it into the next one: they are
- * listed once. 1: it is new, 0: it is not, -1: no memory. */
+/* Latest first, so what is heard between two pages moves those before it into the next one: they
+ * are listed once. 1: it is new, 0: it is not, -1: no memory. */
 static int note_id(struct listing *listing, const ProtobufCBinaryData *data) {
     uint8_t *id = calloc(1, ID_LEN);
     if (!id)

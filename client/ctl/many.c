@@ -1,5 +1,5 @@
-/* p2pctl push --lines: standard input, a message a line, many to a request. Lines go as they come: a
- * program that writes one now and then is not kept waiting for a thousand. */
+/* p2pctl push --lines: standard input, a message a line, many to a request. Lines go as they come:
+ * a program that writes one now and then is not kept waiting for a thousand. */
 #include "client/common/output.h"
 #include "client/ctl/push.h"
 #include "client/ctl/session.h"

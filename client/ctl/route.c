@@ -50,8 +50,8 @@ void routes_print_json_paths(const P2pd__Control__Routes *routes) {
     printf("]");
 }
 
-/* To more digits than are shown. frexp() is the C library's; log2() would have every p2pctl load the
- * mathematical one, a tenth of what a push costs. */
+/* To more digits than are shown. frexp() is the C library's; log2() would have every p2pctl load
+ * the mathematical one, a tenth of what a push costs. */
 static double binary_logarithm(double x) {
     int whole;
     double fraction = 0, mantissa = 2 * frexp(x, &whole); /* 1 to 2 */

@@ -1,5 +1,6 @@
-/* p2pctl send. The daemon opens a file of its own and passes it to us; we fill it, so that it reads no
- * file that is not its user's to read, and say when it is whole. From then on the daemon owes it. */
+/* p2pctl send. The daemon opens a file of its own and passes it to us; we fill it, so that it reads
+ * no file that is not its user's to read, and say when it is whole. From then on the daemon owes
+ * it. */
 #include "client/common/output.h"
 #include "client/ctl/copy.h"
 #include "client/ctl/session.h"
@@ -48,8 +49,8 @@ struct sending {
     char reason[128];
 };
 
-/* What the user calls it is for the daemon to judge; what the file is called may be more than can be
- * sent, and is made to fit. */
+/* What the user calls it is for the daemon to judge; what the file is called may be more than can
+ * be sent, and is made to fit. */
 static void choose_name(const struct context *context, struct sending *sending, const char *own) {
     if (context->options.name)
         snprintf(sending->name, sizeof sending->name, "%s", context->options.name);

@@ -26,8 +26,8 @@ struct answers {
     size_t n, room;
 };
 /* Take in everything up to the last answer, before any of it is shown: a daemon does not wait for
- * ever for us, and standard output may be somebody who reads slowly. CODE_DONE, or another code after
- * a line on standard error. Either way: answers_free. */
+ * ever for us, and standard output may be somebody who reads slowly. CODE_DONE, or another code
+ * after a line on standard error. Either way: answers_free. */
 enum exit_code session_gather(const struct context *context, struct client *client,
                               struct answers *answers);
 void answers_free(struct client *client, struct answers *answers);
@@ -41,8 +41,8 @@ enum exit_code session_try_fd(const struct context *context, struct client *clie
 void session_notice(const struct context *context, const P2pd__Control__Answer *answer);
 void session_notice_json(const P2pd__Control__Answer *answer);
 
-/* The whole of a simple command: connect, ask, and once all is there hand each answer to `print` (or
- * NULL). */
+/* The whole of a simple command: connect, ask, and once all is there hand each answer to `print`
+ * (or NULL). */
 enum exit_code session_run(const struct context *context, P2pd__Control__Request *request,
                            void (*print)(void *state, const P2pd__Control__Answer *answer),
                            void *state);

@@ -248,8 +248,8 @@ static bool is_asked(const struct loading *l, const char *section, const char *n
     return l->overridden[i] || l->lines[i] > 0;
 }
 
-/* What strangers may cost us where nobody said so. Who has no configuration is in the network of the
- * default name, with all others who have none. */
+/* What strangers may cost us where nobody said so. Who has no configuration is in the network of
+ * the default name, with all others who have none. */
 #define PUBLIC_RELAY_RATE (1024 * 1024)
 #define OPEN_DISK_FREE 20
 

@@ -133,8 +133,8 @@ struct config_source {
 int config_load(const struct config_source *source, struct config *ret_config,
                 struct config_mistakes *ret_mistakes);
 
-/* Always -EINVAL: one more mistake, "FILE:LINE: section.name: why" where the file set that key, else
- * without file and line. */
+/* Always -EINVAL: one more mistake, "FILE:LINE: section.name: why" where the file set that key,
+ * else without file and line. */
 int config_blame(const struct config_source *source, const struct config *config,
                  const char *section, const char *name, const char *why,
                  struct config_mistakes *mistakes);

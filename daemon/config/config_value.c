@@ -206,7 +206,8 @@ static int add_address(struct config *config, const struct config_key *key, cons
     return 0;
 }
 
-/* Would the system's resolver take it for an IPv4 address of a form of its own (10.1, 0x7f.1, 127)? */
+/* Would the system's resolver take it for an IPv4 address of a form of its own (10.1, 0x7f.1,
+ * 127)? */
 static bool ends_in_number(const char *name, size_t length) {
     size_t last = length;
     while (last > 0 && name[last - 1] != '.')
@@ -267,8 +268,8 @@ static int set_value(struct config *config, const struct config_key *key, const 
     }
 }
 
-/* An option's value is read as the file's is: without what is blank around it, such as the CR that a
- * script took over from a list. */
+/* An option's value is read as the file's is: without what is blank around it, such as the CR that
+ * a script took over from a list. */
 int config_set(struct config *config, const struct config_key *key, const char *value,
                char error[FAILURE_MAX]) {
     static const char blank[] = " \t\r\n";

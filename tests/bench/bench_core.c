@@ -1,6 +1,7 @@
 /* link: libp2pd-core.a shared/address */
-/* What a large network costs one node's core: the directory with so many descriptors, and routes drawn through the graph that they form
- * (each node linked to fourteen, as daemons of such networks are). Argument: how many. Lines of JSON, as run.sh takes them; CPU time, of the median round. */
+/* What a large network costs one node's core: the directory with so many descriptors, and routes
+ * drawn through the graph that they form (each node linked to fourteen, as daemons of such networks
+ * are). Argument: how many. Lines of JSON, as run.sh takes them; CPU time, of the median round. */
 #include "daemon/core/directory/directory.h"
 #include "tests/bench/figure.h"
 
@@ -94,8 +95,9 @@ static size_t find_in_template(const void *bytes, size_t length) {
     return 0;
 }
 
-/* One descriptor for all: making 100,000 with keys of their own would take half a minute. What the store held at start is not
- * verified again, so those that are changed may take their places as members. */
+/* One descriptor for all: making 100,000 with keys of their own would take half a minute. What the
+ * store held at start is not verified again, so those that are changed may take their places as
+ * members. */
 static void make_template(void) {
     struct node_id id;
     struct address address = address_of(0);
@@ -123,7 +125,8 @@ static void write_member(size_t i, uint8_t bytes[DESCRIPTOR_MAX]) {
     }
 }
 
-/* Seven rings through all of them, each in an order of its own: everyone has fourteen neighbours. */
+/* Seven rings through all of them, each in an order of its own: everyone has fourteen
+ * neighbours. */
 static void link_members(void) {
     uint32_t *order = malloc(core.n * sizeof *order);
     check(order, "no memory");

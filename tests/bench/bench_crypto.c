@@ -1,6 +1,7 @@
 /* link: daemon/core/route/droplist daemon/core/wire/onion */
-/* What one packet costs: nanoseconds of CPU an operation, beside the bare libsodium calls that nothing
- * built on them can beat. Medians of several rounds. Lines of JSON, as run.sh takes them. */
+/* What one packet costs: nanoseconds of CPU an operation, beside the bare libsodium calls that
+ * nothing built on them can beat. Medians of several rounds. Lines of JSON, as run.sh takes
+ * them. */
 #include "daemon/core/route/droplist.h"
 #include "daemon/core/wire/onion.h"
 #include "tests/bench/figure.h"

@@ -1,9 +1,10 @@
 /* link: libp2pd-core.a daemon/io/net/udp daemon/io/net/udp_send daemon/io/net/udp_linux shared/address */
-/* Load for one real daemon: two neighbours of it, one that sends onion packets to be relayed to the other, which counts what comes.
- *   bench_load [-f] [-r ROUNDS] [-n PACKETS] [-w WINDOW] ADDRESS PID
- * Packets are built before a round begins and, with the system's help, handed over some fifty at a time, so that the sender costs less
- * than the relay; at most WINDOW are on their way. -f: a fresh eph each; else 64 paths. PID is the daemon's: what it uses is read from
- * its schedstat. Prints a JSON object: medians over the rounds. */
+/* Load for one real daemon: two neighbours of it, one that sends onion packets to be relayed to the
+ * other, which counts what comes. bench_load [-f] [-r ROUNDS] [-n PACKETS] [-w WINDOW] ADDRESS PID
+ * Packets are built before a round begins and, with the system's help, handed over some fifty at a
+ * time, so that the sender costs less than the relay; at most WINDOW are on their way. -f: a fresh
+ * eph each; else 64 paths. PID is the daemon's: what it uses is read from its schedstat. Prints a
+ * JSON object: medians over the rounds. */
 #define _GNU_SOURCE
 #include "daemon/core/link/link.h"
 #include "daemon/io/net/udp.h"
@@ -233,7 +234,8 @@ static void send_packets(size_t n) {
     effects_clear(end->effects);
 }
 
-/* What came for the recipient: counted, not opened. Datagrams are all of one length, and may come joined. */
+/* What came for the recipient: counted, not opened. Datagrams are all of one length, and may come
+ * joined. */
 static void count_received(void) {
     static uint8_t bytes[1 << 16];
     ssize_t n;

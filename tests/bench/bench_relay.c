@@ -1,7 +1,7 @@
 /* link: libp2pd-core.a daemon/io/system/workers daemon/io/net/udp daemon/io/net/udp_send daemon/io/net/udp_linux shared/address */
-/* One relay's whole work, over real sockets on loopback: receive, open the cell, peel the onion, look it up, seal the next cell, send.
- * Beside it, in the same run: a bare forwarder (recvmmsg, sendmmsg; with GSO and GRO and without) and the bare libsodium calls that a
- * packet needs. */
+/* One relay's whole work, over real sockets on loopback: receive, open the cell, peel the onion,
+ * look it up, seal the next cell, send. Beside it, in the same run: a bare forwarder (recvmmsg,
+ * sendmmsg; with GSO and GRO and without) and the bare libsodium calls that a packet needs. */
 #define _GNU_SOURCE
 #include "daemon/core/link/link.h"
 #include "daemon/core/node/node.h"
@@ -21,7 +21,9 @@
 #define BATCH UDP_BATCH
 #define ROUNDS 9
 #define BATCHES 64 /* a round */
-#define BURST 8 /* batches that wait when the clock begins: a busy relay's socket is never empty */
+#define BURST                                                                                      \
+    8 /* batches that wait when the clock begins: a busy relay's socket is never empty             \
+         \ */
 
 static void sodium_fill(void *context, void *buffer, size_t length) {
     (void)context;
@@ -367,7 +369,8 @@ static double run_forwarder(bool gathered) {
     return (double)spent * DATAGRAM_LEN / (double)moved;
 }
 
-/* What libsodium must do for a packet: open a cell, peel, seal a cell; with a fresh eph also an exchange and a hash. */
+/* What libsodium must do for a packet: open a cell, peel, seal a cell; with a fresh eph also an
+ * exchange and a hash. */
 static double run_crypto(bool fresh) {
     static uint8_t cell[1216], opened[1200], body[1148], peeled[1132], prk[64], filler[60];
     uint8_t key[32] = {1}, nonce[12] = {0}, scalar[32], point[32], dh[32], kk[64];

@@ -2,9 +2,10 @@
 /* Durable messages a second, each 100 bytes, by operations a transaction; beside a bare SQLite
  * loop of one insert and one commit with the same settings, in turns on the same disk. Medians
  * of several rounds, as lines of JSON.
- *   bench_store [FOLDER [PRESENT]]: its disk is what is measured (default: the present one); so many messages are there already
- *   bench_store fill FOLDER IN OUT: instead, make the store of a daemon there, with so many messages that wait in its inbox and so many
- *     on their way to somebody who is not there */
+ * bench_store [FOLDER [PRESENT]]: its disk is what is measured (default: the present one); so
+ * many messages are there already bench_store fill FOLDER IN OUT: instead, make the store of a
+ * daemon there, with so many messages that wait in its inbox and so many on their way to somebody
+ * who is not there */
 #include "daemon/io/store/spool.h"
 #include "daemon/io/store/store.h"
 #include "tests/bench/figure.h"

@@ -1,6 +1,7 @@
 /* link: tests/fuzz/rig libp2pd-core.a shared/address */
-/* A member that shakes hands by the book and says anything in it: Noise and macs are honest, the payload of message 2 or 3 is the
- * input. First byte: who dials; whether the payload is a head alone, to which a good descriptor is appended; repeats. */
+/* A member that shakes hands by the book and says anything in it: Noise and macs are honest, the
+ * payload of message 2 or 3 is the input. First byte: who dials; whether the payload is a head
+ * alone, to which a good descriptor is appended; repeats. */
 #include "tests/fuzz/rig.h"
 
 #define HEAD_LEN 27 /* time(8) address(18) purpose(1) */

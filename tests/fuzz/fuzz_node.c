@@ -1,7 +1,8 @@
 /* link: tests/fuzz/rig tests/sim/model_store tests/sim/model_data tests/sim/model_file tests/sim/model_waiting tests/sim/model_history libp2pd-core.a shared/file_name shared/text shared/address */
-/* A whole node, with one neighbour whose frames, onions, parcels and descriptors are the input's, clients who ask what the input says,
- * and a disk that may fail. The neighbour's Noise, macs and seals are honest, so that what lies behind them is reached. The input is
- * a run of (what 1, who 1, length 2, bytes); each begins with the two linked, and none knows of the one before. */
+/* A whole node, with one neighbour whose frames, onions, parcels and descriptors are the input's,
+ * clients who ask what the input says, and a disk that may fail. The neighbour's Noise, macs and
+ * seals are honest, so that what lies behind them is reached. The input is a run of (what 1, who 1,
+ * length 2, bytes); each begins with the two linked, and none knows of the one before. */
 #include "tests/fuzz/rig.h"
 
 #include "daemon/core/node/node.h"
@@ -65,7 +66,8 @@ static void run(struct world *world, struct node_event *event) {
     }
 }
 
-/* What the neighbour has put out reaches the node, and its answers the neighbour, until both are quiet. */
+/* What the neighbour has put out reaches the node, and its answers the neighbour, until both are
+ * quiet. */
 static void pump(struct world *world) {
     for (int i = 0; i < ROUNDS_MAX; i++) {
         struct datagram datagrams[DATAGRAMS_MAX];

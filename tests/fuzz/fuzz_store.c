@@ -1,7 +1,8 @@
 /* link: daemon/io/store/store daemon/io/store/store_sql daemon/io/store/store_schema daemon/io/store/store_message daemon/io/store/store_part daemon/io/store/store_waiting daemon/io/store/store_history daemon/io/store/store_sweep daemon/io/store/store_copy daemon/io/store/store_disk daemon/io/store/disk daemon/io/store/store_file daemon/io/store/store_file_in daemon/io/store/store_file_out daemon/io/store/store_file_list daemon/io/store/store_file_room shared/file_name daemon/io/store/spool shared/text libp2pd-core.a shared/address */
-/* A messages.db that is not as we left it: opened and loaded, or refused in words; whatever was loaded, a node starts from. The first
- * byte says what was done to a good one: 0, bytes of the file were changed (page 1, offset 2, length 1, bytes); 1, values (which
- * column 1, type 1, value 8 or bytes); 2, the input is the file. */
+/* A messages.db that is not as we left it: opened and loaded, or refused in words; whatever was
+ * loaded, a node starts from. The first byte says what was done to a good one: 0, bytes of the file
+ * were changed (page 1, offset 2, length 1, bytes); 1, values (which column 1, type 1, value 8 or
+ * bytes); 2, the input is the file. */
 #include "daemon/core/base/wirebuf.h"
 #include "daemon/core/node/node.h"
 #include "daemon/io/store/store_file.h"

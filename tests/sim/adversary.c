@@ -185,7 +185,8 @@ static void forge_garbage(struct sim *sim) {
     sim_forge(sim, any_address(sim), any_address(sim), bytes, length);
 }
 
-/* Message 1 with a fresh ephemeral and a good mac: each costs its responder Diffie-Hellman, until it asks for cookies. */
+/* Message 1 with a fresh ephemeral and a good mac: each costs its responder Diffie-Hellman, until
+ * it asks for cookies. */
 static void dial_blindly(struct sim *sim, const struct sim_host *host, const struct address *from,
                          const struct address *victim) {
     uint8_t bytes[DATAGRAM_LEN];
@@ -293,7 +294,8 @@ enum drop __wrap_relay_packet(struct relay *relay, unsigned from, uint64_t to, u
 
 /* ---- Frames over valid links ---- */
 
-/* A frame that is right in form: lists of nodes that do not exist, introductions to nowhere, digests of nothing. */
+/* A frame that is right in form: lists of nodes that do not exist, introductions to nowhere,
+ * digests of nothing. */
 static void flood_frame(struct sim *sim, struct node *node, uint64_t to) {
     static const uint8_t types[] = {FRAME_PING,      FRAME_PONG,       FRAME_ONION,  FRAME_ANNOUNCE,
                                     FRAME_WANT,      FRAME_DESCRIPTOR, FRAME_DIGEST, FRAME_VERDICT,
@@ -439,8 +441,8 @@ int __wrap_links_send_frame(struct links *links, uint64_t prefix, uint8_t type, 
     return __real_links_send_frame(links, prefix, type, bent, length, now);
 }
 
-/* Half of the time what it tells the neighbour by is the layer that it told it before, for as long as that is good: a path for it, and
- * another for whoever comes behind. */
+/* Half of the time what it tells the neighbour by is the layer that it told it before, for as long
+ * as that is good: a path for it, and another for whoever comes behind. */
 static void keep_layer(struct sim *sim, struct sim_host *host, struct onion_layer *layer,
                        uint16_t *index) {
     struct kept_layer *kept = host->adversary->layers;

@@ -212,7 +212,8 @@ bool crowd_has(const struct crowd *crowd, uint64_t prefix) {
     return false;
 }
 
-/* A descriptor that is right in form: the node's own, under another name. Its address is somebody's. */
+/* A descriptor that is right in form: the node's own, under another name. Its address is
+ * somebody's. */
 static size_t describe(struct crowd *crowd, const struct node *node, struct member *member,
                        uint8_t bytes[DESCRIPTOR_MAX]) {
     struct descriptor descriptor = {.relay = true, .n_addresses = 1};

@@ -145,7 +145,8 @@ static size_t most_answers(const struct gossip *gossip) {
     return most;
 }
 
-/* What waits for the store is let go when the store has answered: nothing is left of it while the store is idle. */
+/* What waits for the store is let go when the store has answered: nothing is left of it while the
+ * store is idle. */
 static void look_at_storing(struct sim *sim, const struct sim_host *host) {
     const struct node *node = host->node;
     property_holds(sim, PROPERTY_BOUNDS);

@@ -1,5 +1,6 @@
-/* Clocks that are wrong by more than can be corrected, and are set right later: while the node runs, or between two of its lives.
- * What was queued meanwhile is as old as it is, nothing is swept by such a clock, and nothing lives for ever for its sake. */
+/* Clocks that are wrong by more than can be corrected, and are set right later: while the node
+ * runs, or between two of its lives. What was queued meanwhile is as old as it is, nothing is swept
+ * by such a clock, and nothing lives for ever for its sake. */
 #include "tests/sim/properties.h"
 #include "tests/sim/scenarios.h"
 

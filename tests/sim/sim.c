@@ -179,7 +179,8 @@ static void mix(struct sim *sim, const void *bytes, size_t length) {
 
 /* ---- The network ---- */
 
-/* Ethernet, IP and UDP around a datagram are not counted: the line is as fast as what it carries. */
+/* Ethernet, IP and UDP around a datagram are not counted: the line is as fast as what it
+ * carries. */
 static bool uplink_take(struct sim *sim, struct sim_host *from, size_t length) {
     const struct sim_network *network = &sim->network;
     if (network->uplink_bytes == 0)
@@ -278,7 +279,8 @@ static void schedule(struct sim *sim, struct sim_host *host, const struct node_u
     }
 }
 
-/* A node that wants to be woken at once for ever would stand still here, and burn a core elsewhere. */
+/* A node that wants to be woken at once for ever would stand still here, and burn a core
+ * elsewhere. */
 static void check_spin(struct sim *sim, struct sim_host *host, struct node_update *update) {
     host->spins = host->spun_us == sim->now_us ? host->spins + 1 : 0;
     host->spun_us = sim->now_us;

@@ -1,5 +1,6 @@
-/* What every room of the core speaks: time, identifiers, the three capabilities handed in at creation, and the reasons for
- * which untrusted input is dropped. No room of its own; it implements nothing. */
+/* What every room of the core speaks: time, identifiers, the three capabilities handed in at
+ * creation, and the reasons for which untrusted input is dropped. No room of its own; it implements
+ * nothing. */
 #ifndef P2PD_BASE_H
 #define P2PD_BASE_H
 
@@ -10,7 +11,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Two clocks that must never mix. Monotonic time orders and times out; wall time (UTC, unix epoch) names epochs. */
+/* Two clocks that must never mix. Monotonic time orders and times out; wall time (UTC, unix epoch)
+ * names epochs. */
 struct mono {
     int64_t us;
 };
@@ -60,7 +62,8 @@ static inline uint64_t node_id_prefix(const struct node_id *id) {
     return prefix;
 }
 
-/* Leaf capability 1: uniformly random bytes. In the daemon libsodium's, in the simulator a seeded stream. */
+/* Leaf capability 1: uniformly random bytes. In the daemon libsodium's, in the simulator a seeded
+ * stream. */
 struct core_random {
     void (*fill)(void *context, void *buffer, size_t length);
     void *context;
@@ -68,7 +71,8 @@ struct core_random {
 static inline void random_fill(const struct core_random *random, void *buffer, size_t length) {
     random->fill(random->context, buffer, length);
 }
-/* Uniform in [0, bound), bound > 0, without modulo bias (Lemire 2019 would save a division; this is not hot). */
+/* Uniform in [0, bound), bound > 0, without modulo bias (Lemire 2019 would save a division; this is
+ * not hot). */
 static inline uint64_t random_below(const struct core_random *random, uint64_t bound) {
     uint64_t value, limit = UINT64_MAX - UINT64_MAX % bound;
     do
@@ -77,8 +81,8 @@ static inline uint64_t random_below(const struct core_random *random, uint64_t b
     return value % bound;
 }
 
-/* Leaf capability 2: the log. Lines above `level` are not even formatted. Never carries a secret; an address or id of a
- * correspondent appears at debug only. */
+/* Leaf capability 2: the log. Lines above `level` are not even formatted. Never carries a secret;
+ * an address or id of a correspondent appears at debug only. */
 enum trace_level { TRACE_ERROR, TRACE_WARNING, TRACE_INFO, TRACE_DEBUG };
 struct core_trace {
     enum trace_level level;
@@ -89,10 +93,11 @@ struct core_trace {
 void core_log(const struct core_trace *trace, enum trace_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Leaf capability 3: other processors. `each` calls work(item) once for each of n items of `size` bytes, in any order and on any
- * threads, and returns when all are done; NULL: there are none to help. item_ns is about what an item takes. The work is a pure
- * function of its item, which no other item's work looks at, so that nobody can tell how many threads there were: no lock, and
- * one outcome. */
+/* Leaf capability 3: other processors. `each` calls work(item) once for each of n items of `size`
+ * bytes, in any order and on any threads, and returns when all are done; NULL: there are none to
+ * help. item_ns is about what an item takes. The work is a pure function of its item, which no
+ * other item's work looks at, so that nobody can tell how many threads there were: no lock, and one
+ * outcome. */
 #define COMPUTE_THREADS_MAX 64 /* that work on one batch, the caller included */
 struct core_compute {
     void (*each)(void *context, void (*work)(void *item), void *items, size_t size, size_t n,
@@ -114,7 +119,8 @@ void error_words(int error, char ret_text[ERROR_WORDS_MAX]);
 /* Is it a limit of this process or machine (exit code 6), and not the disk's fault? */
 bool error_is_limit(int error);
 
-/* Why bytes from outside changed nothing. One counter each; all are reported, none is an error of ours. */
+/* Why bytes from outside changed nothing. One counter each; all are reported, none is an error of
+ * ours. */
 enum drop {
     DROP_NONE = 0,
     DROP_MALFORMED, /* a length, type or field that cannot be */

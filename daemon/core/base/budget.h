@@ -1,5 +1,5 @@
-/* One budget over all queues and tables in memory (limits.memory), charged by holder. At the bound the oldest of the largest
- * evictable holder goes first; what cannot evict refuses. Floor 1. */
+/* One budget over all queues and tables in memory (limits.memory), charged by holder. At the bound
+ * the oldest of the largest evictable holder goes first; what cannot evict refuses. Floor 1. */
 #ifndef P2PD_BUDGET_H
 #define P2PD_BUDGET_H
 
@@ -19,7 +19,8 @@ struct budget {
     size_t used, max;
     size_t held[BUDGET_HOLDERS];
     uint64_t evicted[BUDGET_HOLDERS], refused; /* counters */
-    /* Give up the oldest thing held; returns false if there is nothing to give. It calls budget_give itself. */
+    /* Give up the oldest thing held; returns false if there is nothing to give. It calls
+     * budget_give itself. */
     bool (*evict[BUDGET_HOLDERS])(void *context);
     void *context[BUDGET_HOLDERS];
 };

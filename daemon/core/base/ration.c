@@ -3,13 +3,14 @@
 
 #include <assert.h>
 
-/* Of the share that the next hop has for us, in sixteenths: what may be remembered there at once. A quarter stays for the paths that
- * we begin ourselves. An eph that is let pass is forgotten after RATION_LIFE minutes, so a rate fills no more than a rate times
- * that, and a burst no more than itself.
+/* Of the share that the next hop has for us, in sixteenths: what may be remembered there at once. A
+ * quarter stays for the paths that we begin ourselves. An eph that is let pass is forgotten after
+ * RATION_LIFE minutes, so a rate fills no more than a rate times that, and a burst no more than
+ * itself.
  *
- * A part is had whatever the others took, if need be on credit: those who ask for more than theirs have all there is at times, and the
- * level at which they are held is known a window later. Parts are of a little less than the whole rate, or what was lent would never
- * come back. */
+ * A part is had whatever the others took, if need be on credit: those who ask for more than theirs
+ * have all there is at times, and the level at which they are held is known a window later. Parts
+ * are of a little less than the whole rate, or what was lent would never come back. */
 #define BURST 2
 #define DEBT 1
 #define RATE 9
@@ -52,8 +53,8 @@ void ration_configure(struct ration *ration, size_t share) {
 
 /* ---- Who asks for how much ---- */
 
-/* The level up to which all can have what they asked for, such that together they have a window: those below it leave the rest to the
- * others, again and again. */
+/* The level up to which all can have what they asked for, such that together they have a window:
+ * those below it leave the rest to the others, again and again. */
 static int64_t level_of(const int64_t asked_us[RATION_NEIGHBOURS]) {
     int64_t left_us = RATION_WINDOW_US, level_us = 0;
     unsigned n = RATION_NEIGHBOURS, before = 0;
@@ -89,8 +90,9 @@ static int64_t used_with(struct mono full, int64_t cost_us, struct mono now) {
     return (full.us > now.us ? full.us - now.us : 0) + cost_us;
 }
 
-/* From a bucket that is more than half empty a token is given by chance, the seldomer the emptier. Otherwise whoever floods would have
- * each as soon as it is there, and those beside it on the same link none. */
+/* From a bucket that is more than half empty a token is given by chance, the seldomer the emptier.
+ * Otherwise whoever floods would have each as soon as it is there, and those beside it on the same
+ * link none. */
 static bool has_token(struct mono full, int64_t cost_us, int64_t burst_us,
                       const struct core_random *random, struct mono now) {
     int64_t used_us = used_with(full, cost_us, now), half_us = burst_us / 2;

@@ -35,8 +35,8 @@ bool share_take(struct share *share, unsigned neighbour, struct mono now) {
         n++;
     assert(n > 0); /* this one wants */
     uint32_t part = share->window_max / n;
-    /* A part is there for everybody who wants one, even if somebody alone took more before. Over all
-     * that is at most twice the bound in a window, and the bound from the next one on. */
+    /* A part is there for everybody who wants one, even if somebody alone took more before. Over
+     * all that is at most twice the bound in a window, and the bound from the next one on. */
     if (share->used[neighbour] >= (part > 0 ? part : 1)) {
         share->refused++;
         return false;

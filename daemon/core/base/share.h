@@ -1,10 +1,11 @@
-/* A fair share of something that a neighbour can make us spend: so much of it in a window of time over
- * all, and of that, for each neighbour that wants some, an equal part. Who is alone may have all.
+/* A fair share of something that a neighbour can make us spend: so much of it in a window of time
+ * over all, and of that, for each neighbour that wants some, an equal part. Who is alone may have
+ * all.
  *
  * Threat: a neighbour that sends fresh ephs as fast as the wire takes them, each of which costs a
- * Diffie-Hellman (35 us) while a datagram costs its sender one. Without shares it would take the whole
- * processor, and the others' packets would be lost in the socket's buffer. Floor 1. Implements
- * p2pd-protocol(7) RELAYING. */
+ * Diffie-Hellman (35 us) while a datagram costs its sender one. Without shares it would take the
+ * whole processor, and the others' packets would be lost in the socket's buffer. Floor 1.
+ * Implements p2pd-protocol(7) RELAYING. */
 #ifndef P2PD_SHARE_H
 #define P2PD_SHARE_H
 
@@ -27,7 +28,8 @@ void share_configure(struct share *share, uint32_t a_second);
 /* One for this neighbour (below SHARE_NEIGHBOURS)? False, and counted: its share of this window is
  * used up, and others want theirs or nothing is left. */
 bool share_take(struct share *share, unsigned neighbour, struct mono now);
-/* So much more of it has come with what was granted: none is left until that is worked off, in this window. */
+/* So much more of it has come with what was granted: none is left until that is worked off, in this
+ * window. */
 void share_charge(struct share *share, unsigned neighbour, uint32_t more);
 
 #endif

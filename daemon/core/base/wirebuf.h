@@ -1,5 +1,6 @@
-/* Bounded cursors over bytes. A reader or writer that runs past its end turns `failed` on, stays failed, and touches
- * nothing: a decoder reads everything and checks once. Integers are big-endian. */
+/* Bounded cursors over bytes. A reader or writer that runs past its end turns `failed` on, stays
+ * failed, and touches nothing: a decoder reads everything and checks once. Integers are
+ * big-endian. */
 #ifndef P2PD_WIREBUF_H
 #define P2PD_WIREBUF_H
 

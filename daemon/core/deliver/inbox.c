@@ -18,7 +18,8 @@ bool in_may_exchange(struct inbox *inbox, unsigned from, struct mono now) {
     return !inbox->config.share || share_take(inbox->config.share, from, now);
 }
 
-/* Found in the one table or the other, or computed for `into`, if the neighbour that asks for it may. */
+/* Found in the one table or the other, or computed for `into`, if the neighbour that asks for it
+ * may. */
 static const struct parcel_secret *get_secret(struct inbox *inbox, struct parcel_keys *into,
                                               const struct parcel_peer *peer, unsigned from,
                                               struct mono now) {
@@ -59,8 +60,8 @@ const struct parcel_secret *in_secret(struct inbox *inbox, const struct in_parce
     return get_secret(inbox, inbox->keys, &peer, parcel->from, now);
 }
 
-/* Is the shard of whom it names? Nobody knows before there is a secret with that one, and anybody may name
- * anybody: what is computed for a guess drives out other guesses alone. */
+/* Is the shard of whom it names? Nobody knows before there is a secret with that one, and anybody
+ * may name anybody: what is computed for a guess drives out other guesses alone. */
 static enum drop authenticate(struct inbox *inbox, const struct parcel_shard *shard,
                               const struct directory_entry *sender, unsigned from, int64_t epoch,
                               struct mono now) {
@@ -361,7 +362,8 @@ static enum drop parcel_place(struct inbox *inbox, struct in_parcel *parcel,
     return DROP_NONE;
 }
 
-/* To open it will cost an exchange. Those whom we write to need not wait for it when others flood. */
+/* To open it will cost an exchange. Those whom we write to need not wait for it when others
+ * flood. */
 static bool may_begin(struct inbox *inbox, const struct node_id *sender, unsigned from,
                       struct mono now) {
     return in_may_exchange(inbox, from, now) || is_known(inbox, sender);

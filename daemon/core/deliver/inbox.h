@@ -22,8 +22,9 @@
     128 /* of one sender, not stored yet; beyond it its oldest unfinished one goes */
 /* The same, by bytes: a sender may have 2 to 4 MB in flight. limits.memory (64 MiB unless set)
  * holds 15 senders that go so far, with little else in it; beyond it one of the oldest unfinished
- * parcels goes (counted as evicted), strangers' and great holders' first, and its sender, told by the
- * next partial receipt, sends it again. So a low limits.memory costs throughput, never a message. */
+ * parcels goes (counted as evicted), strangers' and great holders' first, and its sender, told by
+ * the next partial receipt, sends it again. So a low limits.memory costs throughput, never a
+ * message. */
 #define INBOX_SENDER_BYTES_MAX (4096u * 1024u)
 #define INBOX_DONE_MAX                                                                             \
     4096 /* finished parcels remembered, oldest out: a duplicate is receipted again */
@@ -64,7 +65,8 @@ struct inbox *inbox_new(const struct inbox_config *config);
 void inbox_free(struct inbox *inbox);
 /* Whatever of this sender's is not whole is let go of. */
 void inbox_drop_sender(struct inbox *inbox, const struct node_id *sender);
-/* Our routing keys are new: what was derived from the old ones is wiped, unfinished parcels included. */
+/* Our routing keys are new: what was derived from the old ones is wiped, unfinished parcels
+ * included. */
 void inbox_renew(struct inbox *inbox);
 void inbox_configure(struct inbox *inbox, const struct inbox_limits *limits);
 
@@ -92,8 +94,8 @@ struct mono inbox_next(const struct inbox *inbox);
  * with end = false, each to be confirmed before the next; when nothing is left, one without
  * messages and end = true. Peek: nothing to confirm. */
 void inbox_pull(struct inbox *inbox, const struct request *request, const struct node_id *from);
-/* The client has the batch: taken, and the next one follows once that is stored. Or it has these rows of
- * it (NULL: all), and nobody has the others. */
+/* The client has the batch: taken, and the next one follows once that is stored. Or it has these
+ * rows of it (NULL: all), and nobody has the others. */
 void inbox_confirm(struct inbox *inbox, uint64_t client, const int64_t *rows, size_t n,
                    struct wall wall);
 void inbox_client_gone(struct inbox *inbox, uint64_t client);

@@ -36,15 +36,16 @@ static bool is_at_end(const struct wire_reader *reader) {
            (parcel_get_item(&ahead, &item) == DROP_NONE && item.kind == 0);
 }
 
-/* A mailbox itself need not be known or allowed, as long as it is not blocked: those whose messages its mail holds must be. */
+/* A mailbox itself need not be known or allowed, as long as it is not blocked: those whose messages
+ * its mail holds must be. */
 static enum parcel_reason look_at(struct inbox *inbox, struct in_parcel *parcel,
                                   const struct parcel_item *item, bool is_alone, struct mono now) {
     return item->kind == KIND_MAIL ? in_mail_open(inbox, parcel, item, now)
                                    : in_check_item(inbox, &parcel->sender->id, item, is_alone);
 }
 
-/* What its items take until they are stored, however small they are: a thousand empty ones ten times their
- * parcel. 0 or -ENOMEM. */
+/* What its items take until they are stored, however small they are: a thousand empty ones ten
+ * times their parcel. 0 or -ENOMEM. */
 static int charge_operations(struct inbox *inbox, struct in_parcel *parcel) {
     size_t size = parcel->n_items * (sizeof(struct store_op) + sizeof(struct store_result));
     if (!budget_take(inbox->config.budget, BUDGET_INBOX, size))
@@ -81,7 +82,8 @@ enum parcel_reason in_check_items(struct inbox *inbox, struct in_parcel *parcel,
 
 /* ---- Storing it ---- */
 
-/* As long as its sender may try, and then some; but nobody makes us remember for more than a year. */
+/* As long as its sender may try, and then some; but nobody makes us remember for more than a
+ * year. */
 static struct wall remember_until(const struct inbox *inbox, const struct parcel_item *item,
                                   struct wall wall) {
     struct wall latest = {wall.us + REMEMBER_MAX_US};
@@ -93,8 +95,9 @@ static struct wall remember_until(const struct inbox *inbox, const struct parcel
     return (struct wall){until.us + inbox->config.limits.tombstone_us};
 }
 
-/* Its tombstone, had it come before, may be gone by now: a mailbox holds what was sealed to a mail key for weeks, and may bring it
- * again on any of their days. Its sender has given it up a day ago. */
+/* Its tombstone, had it come before, may be gone by now: a mailbox holds what was sealed to a mail
+ * key for weeks, and may bring it again on any of their days. Its sender has given it up a day
+ * ago. */
 bool in_is_over(const struct inbox *inbox, const struct parcel_item *item, struct wall wall) {
     int64_t given_up_us = wall.us - inbox->config.limits.tombstone_us;
     return given_up_us > 0 && item->expires_ms <= (uint64_t)(given_up_us / US_PER_MS);

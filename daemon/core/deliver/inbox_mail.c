@@ -1,7 +1,7 @@
 /* Mail: what a mailbox kept for us, opened with the mail key of its day. Threat: the mailbox is a
- * stranger, and so may be whoever left it there. The sender is whom the descriptor inside names, if its
- * signature is good and Noise proved its link key; that its keys may be over is what mail is for. It is
- * taken whole or refused whole, as any parcel. */
+ * stranger, and so may be whoever left it there. The sender is whom the descriptor inside names, if
+ * its signature is good and Noise proved its link key; that its keys may be over is what mail is
+ * for. It is taken whole or refused whole, as any parcel. */
 #include "daemon/core/deliver/inbox_private.h"
 
 #include <errno.h>
@@ -52,8 +52,8 @@ static enum parcel_reason check_items(const struct inbox *inbox, struct in_parce
                                          : PARCEL_REASON_NONE;
 }
 
-/* It costs two exchanges and a signature. The first of a parcel is asked for, and may wait until its
- * bearer comes again; the others are charged, and there are few. */
+/* It costs two exchanges and a signature. The first of a parcel is asked for, and may wait until
+ * its bearer comes again; the others are charged, and there are few. */
 static enum parcel_reason admit(struct inbox *inbox, struct in_parcel *parcel, struct mono now) {
     const struct policy *policy = inbox->config.policy;
     if (policy && policy_get(policy, &parcel->sender->id) == RULE_BLOCK)

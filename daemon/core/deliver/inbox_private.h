@@ -1,6 +1,6 @@
 /* What inbox.c (shards, parcels, the store), inbox_item.c (what is in a parcel, and whether it is
- * taken), inbox_mail.c (mail in parcels), inbox_receipt.c (receipts and their paths) and inbox_pull.c
- * (handing out) share. Nobody else includes it. */
+ * taken), inbox_mail.c (mail in parcels), inbox_receipt.c (receipts and their paths) and
+ * inbox_pull.c (handing out) share. Nobody else includes it. */
 #ifndef P2PD_INBOX_PRIVATE_H
 #define P2PD_INBOX_PRIVATE_H
 
@@ -193,8 +193,8 @@ struct in_origin { /* whence an item came, for the store */
     const struct file_head *file; /* KIND_FILE: until the result */
     bool is_self;                 /* no quota */
 };
-/* One look at everything before anything is stored: a parcel is taken whole or refused whole. Out of
- * memory for what is in it: PARCEL_REASON_NONE, and parcel->error. */
+/* One look at everything before anything is stored: a parcel is taken whole or refused whole. Out
+ * of memory for what is in it: PARCEL_REASON_NONE, and parcel->error. */
 enum parcel_reason in_check_items(struct inbox *inbox, struct in_parcel *parcel, size_t length,
                                   struct mono now);
 /* May this item of a sender's be stored? A block of a file must be alone. */
@@ -203,9 +203,11 @@ enum parcel_reason in_check_item(const struct inbox *inbox, const struct node_id
 void in_file_head(const struct parcel_item *item, struct file_head *ret_head);
 void in_put_item(struct inbox *inbox, const struct in_op *op, const struct in_origin *origin,
                  const struct parcel_item *item, struct wall wall);
-/* Is its life over, tombstone included? Such an item is answered as one that is there, and not stored: it may have been. */
+/* Is its life over, tombstone included? Such an item is answered as one that is there, and not
+ * stored: it may have been. */
 bool in_is_over(const struct inbox *inbox, const struct parcel_item *item, struct wall wall);
-/* All of a parcel that was found good, but for what is over: parcel->puts says how many were put. 0 or -ENOMEM: nothing was. */
+/* All of a parcel that was found good, but for what is over: parcel->puts says how many were put. 0
+ * or -ENOMEM: nothing was. */
 int in_put_items(struct inbox *inbox, struct in_parcel *parcel, size_t length,
                  const struct directory_entry *entry, const char *name, struct wall wall);
 void in_verdicts_write(struct in_parcel *parcel, enum parcel_reason reason,

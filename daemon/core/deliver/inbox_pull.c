@@ -12,8 +12,8 @@ static void puller_free(struct inbox *inbox, struct in_puller *puller) {
 static struct in_puller *find_puller(const struct inbox *inbox, uint64_t client) {
     struct in_puller *puller;
     TAILQ_FOREACH(puller, &inbox->pullers, link)
-    if (puller->client == client && !puller->gone)
-        return puller;
+        if (puller->client == client && !puller->gone)
+            return puller;
     return NULL;
 }
 
@@ -44,15 +44,15 @@ void in_wake(struct inbox *inbox) {
     struct in_puller *puller;
     inbox->generation++;
     TAILQ_FOREACH(puller, &inbox->pullers, link)
-    if (puller->state == IN_PARKED)
-        fetch(inbox, puller);
+        if (puller->state == IN_PARKED)
+            fetch(inbox, puller);
 }
 
 /* Nothing more to hand out for now: wait for something or end. */
 static void exhausted(struct inbox *inbox, struct in_puller *puller) {
     bool stays = puller->follow || (puller->wait && puller->given == 0);
-    /* Rows that were leased to others lie behind us and may have become free, and what came late has
-     * a place before what was seen; but a peek shows nothing twice, and rows only grow. */
+    /* Rows that were leased to others lie behind us and may have become free, and what came late
+     * has a place before what was seen; but a peek shows nothing twice, and rows only grow. */
     puller->after = 0;
     puller->shown = puller->highest;
     if (!stays)
@@ -110,8 +110,8 @@ static bool holds_row(const struct in_puller *puller, int64_t row) {
 static bool is_leased(const struct inbox *inbox, int64_t row) {
     const struct in_puller *puller;
     TAILQ_FOREACH(puller, &inbox->pullers, link)
-    if (holds_row(puller, row))
-        return true;
+        if (holds_row(puller, row))
+            return true;
     return false;
 }
 

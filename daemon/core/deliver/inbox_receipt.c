@@ -10,13 +10,14 @@
 #define PARTIAL_QUIET_US (20 * US_PER_MS)
 #define PARTIAL_QUIET_MAX_US US_PER_S
 #define PARTIAL_QUIET_TIMES 5
-/* A path costs two exchanges a hop. Strangers are as many as they like, and one shard of each that is answered asks for one: so many a
- * second, and at once after a pause. Those whom the user writes to are not so many. */
+/* A path costs two exchanges a hop. Strangers are as many as they like, and one shard of each that
+ * is answered asks for one: so many a second, and at once after a pause. Those whom the user writes
+ * to are not so many. */
 #define STRANGERS_EVERY_US (5 * US_PER_MS)
 #define STRANGERS_BURST 200
 #define AGAIN_US (20 * US_PER_MS) /* a burst of duplicates gets one answer */
-/* A shard that comes so long after the receipt was sent because there was none: the shortest time-out
- * of a sender. Parity that was under way comes sooner. */
+/* A shard that comes so long after the receipt was sent because there was none: the shortest
+ * time-out of a sender. Parity that was under way comes sooner. */
 #define LOST_US (50 * US_PER_MS)
 
 /* ---- Correspondents ---- */
@@ -84,7 +85,8 @@ static struct in_correspondent *find_correspondent(struct inbox *inbox, const st
     return NULL;
 }
 
-/* A free place, a stranger's, the one used longest ago: or strangers would have us draw anew to everybody. */
+/* A free place, a stranger's, the one used longest ago: or strangers would have us draw anew to
+ * everybody. */
 static bool goes_sooner(const struct in_correspondent *one, const struct in_correspondent *than) {
     if (!one->used || !than->used)
         return !one->used;

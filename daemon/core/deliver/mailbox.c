@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define UNFINISHED_US (2 * US_PER_MINUTE) /* its replies are as old: no relay takes them any more */
-#define GROWTH_US (2 * US_PER_S)          /* a shard counts for so long */
+#define UNFINISHED_US                                                                              \
+    (2 * US_PER_MINUTE)          /* its replies are as old: no relay takes them any more           \
+                                    \ */
+#define GROWTH_US (2 * US_PER_S) /* a shard counts for so long */
 #define EXPIRE_MAX_US (INT64_C(24) * MAIL_DAYS_MAX * US_PER_HOUR)
 
 /* ---- Deposits ---- */
@@ -20,8 +22,9 @@ static void deposit_free(struct mailbox *mailbox, struct box_deposit *deposit) {
     free(deposit);
 }
 
-/* Shards of late, in thousandths: falls to nothing within some seconds in which none comes. What cannot be charged to a sender is
- * told apart by what it goes on costing him: to begin deposits is one packet each, to keep up with one that grows is many. */
+/* Shards of late, in thousandths: falls to nothing within some seconds in which none comes. What
+ * cannot be charged to a sender is told apart by what it goes on costing him: to begin deposits is
+ * one packet each, to keep up with one that grows is many. */
 static int64_t growth(const struct mailbox *mailbox, const struct box_deposit *deposit) {
     int64_t elapsed = mailbox->now.us - deposit->grown.us;
 
@@ -37,20 +40,23 @@ static unsigned count_slot(const struct mailbox *mailbox, unsigned slot) {
     const struct box_deposit *deposit;
     unsigned n = 0;
     TAILQ_FOREACH(deposit, &mailbox->unfinished, link)
-    n += deposit->slot == slot;
+        n += deposit->slot == slot;
     return n;
 }
 
-/* What one neighbour brought and grows least; among equals the oldest. NULL: nothing unfinished of its. */
+/* What one neighbour brought and grows least; among equals the oldest. NULL: nothing unfinished of
+ * its. */
 static struct box_deposit *slowest_of(const struct mailbox *mailbox, unsigned slot) {
     struct box_deposit *deposit, *slowest = NULL;
     TAILQ_FOREACH(deposit, &mailbox->unfinished, link)
-    if (deposit->slot == slot && (!slowest || growth(mailbox, deposit) < growth(mailbox, slowest)))
-        slowest = deposit;
+        if (deposit->slot == slot &&
+            (!slowest || growth(mailbox, deposit) < growth(mailbox, slowest)))
+            slowest = deposit;
     return slowest;
 }
 
-/* The neighbour that holds most gives way, with what grows least; one more is counted for `newcomer`. NULL: nothing is unfinished. */
+/* The neighbour that holds most gives way, with what grows least; one more is counted for
+ * `newcomer`. NULL: nothing is unfinished. */
 static struct box_deposit *slowest_of_fullest(const struct mailbox *mailbox, unsigned newcomer) {
     struct box_deposit *deposit, *slowest = NULL;
     unsigned most = 0;
@@ -116,8 +122,8 @@ static struct box_deposit *deposit_new(struct mailbox *mailbox, const struct mai
 static struct box_deposit *find(const struct mailbox *mailbox, const uint8_t id[PARCEL_ID_LEN]) {
     struct box_deposit *deposit;
     TAILQ_FOREACH(deposit, &mailbox->unfinished, link)
-    if (memcmp(deposit->id, id, PARCEL_ID_LEN) == 0)
-        return deposit;
+        if (memcmp(deposit->id, id, PARCEL_ID_LEN) == 0)
+            return deposit;
     return NULL;
 }
 
@@ -138,8 +144,9 @@ static bool names_us(const struct mailbox *mailbox, const struct descriptor *rec
     return false;
 }
 
-/* By the newer of the descriptor that we hold and the one brought along. 0, DROP_MALFORMED, DROP_AUTH,
- * DROP_UNKNOWN (it names others), DROP_LIMIT (its neighbour has had enough signatures checked). */
+/* By the newer of the descriptor that we hold and the one brought along. 0, DROP_MALFORMED,
+ * DROP_AUTH, DROP_UNKNOWN (it names others), DROP_LIMIT (its neighbour has had enough signatures
+ * checked). */
 static enum drop judge_recipient(const struct mailbox *mailbox, const struct mail_deposit *deposit,
                                  unsigned slot, struct mono now) {
     const struct directory_entry *entry =

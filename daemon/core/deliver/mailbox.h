@@ -1,16 +1,16 @@
 /* Mailboxes, both ends that are not the sender's: what a volunteer takes for others (deposits put
- * together, judged, and confirmed once they are stored), and which volunteers are asked to keep mail
- * for us. What is taken is stored and delivered by outbox, what is delivered to us is opened by inbox;
- * node carries the word. Floor 9.
+ * together, judged, and confirmed once they are stored), and which volunteers are asked to keep
+ * mail for us. What is taken is stored and delivered by outbox, what is delivered to us is opened
+ * by inbox; node carries the word. Floor 9.
  *
- * Threat: anybody may deposit, in anybody's name, and cannot be charged for it. So unfinished deposits
- * are bounded in number and bytes, one neighbour may hold a quarter of both, at the bound the one that
- * holds most gives way, and of its what grows least: to begin deposits costs a packet each, and would
- * else keep everybody's out. Mail is taken for nodes alone that name us in a signed descriptor, and what
- * is stored is bounded in all and for each recipient. Anybody may leave one mail under many ids at once;
- * each of these deposits ends by its own tag, for the store reads its bytes until then. Who keeps our
- * mail is drawn by a secret: nobody can choose
- * to be the one. Implements p2pd-protocol(7) MAILBOXES. */
+ * Threat: anybody may deposit, in anybody's name, and cannot be charged for it. So unfinished
+ * deposits are bounded in number and bytes, one neighbour may hold a quarter of both, at the bound
+ * the one that holds most gives way, and of its what grows least: to begin deposits costs a packet
+ * each, and would else keep everybody's out. Mail is taken for nodes alone that name us in a signed
+ * descriptor, and what is stored is bounded in all and for each recipient. Anybody may leave one
+ * mail under many ids at once; each of these deposits ends by its own tag, for the store reads its
+ * bytes until then. Who keeps our mail is drawn by a secret: nobody can choose to be the one.
+ * Implements p2pd-protocol(7) MAILBOXES. */
 #ifndef P2PD_MAILBOX_H
 #define P2PD_MAILBOX_H
 
@@ -51,12 +51,14 @@ struct mailbox_mail {
     const uint8_t *bytes; /* NULL: there is none */
     size_t length;
 };
-/* An onion payload of kind PAYLOAD_DEPOSIT (its kind byte included), from the neighbour in `slot`. With
- * the last shard needed, and if it is acceptable, ret_mail is what is to be stored: its bytes are
- * borrowed until mailbox_stored() of its tag, which has to follow, and only once nobody reads them. */
+/* An onion payload of kind PAYLOAD_DEPOSIT (its kind byte included), from the neighbour in `slot`.
+ * With the last shard needed, and if it is acceptable, ret_mail is what is to be stored: its bytes
+ * are borrowed until mailbox_stored() of its tag, which has to follow, and only once nobody reads
+ * them. */
 enum drop mailbox_shard(struct mailbox *mailbox, const uint8_t *payload, size_t length,
                         unsigned slot, struct now now, struct mailbox_mail *ret_mail);
-/* Durable (then the depositor is told), or not kept (then he is not). A tag of none: nothing is done. */
+/* Durable (then the depositor is told), or not kept (then he is not). A tag of none: nothing is
+ * done. */
 void mailbox_stored(struct mailbox *mailbox, uint64_t tag, int error, struct mono now);
 uint64_t mailbox_refused(const struct mailbox *mailbox); /* complete deposits that were not kept */
 

@@ -4,8 +4,8 @@
  * each time, made from our link key. */
 #include "daemon/core/deliver/mailbox_private.h"
 
-/* A newcomer does not know all volunteers yet: until it does, nothing chosen is kept, so that after a
- * restart it ends with the same ones. */
+/* A newcomer does not know all volunteers yet: until it does, nothing chosen is kept, so that after
+ * a restart it ends with the same ones. */
 #define YOUNG_US (10 * US_PER_S)
 #define LOOK_YOUNG_US (2 * US_PER_S)
 #define LOOK_US (30 * US_PER_S)

@@ -98,8 +98,8 @@ void outbox_cancel(struct outbox *outbox, const struct request *request, struct 
 void outbox_client_gone(struct outbox *outbox, uint64_t client) {
     struct out_op *op;
     TAILQ_FOREACH(op, &outbox->ops, link)
-    if (op->client == client)
-        op->client_gone = true;
+        if (op->client == client)
+            op->client_gone = true;
     out_batches_gone(outbox, client);
     out_watchers_gone(outbox, client);
 }

@@ -61,8 +61,8 @@ void outbox_configure(struct outbox *outbox, size_t message_max, int64_t expire_
 /* A push to a resolved recipient (ourselves too). Refused at once (one final answer), or stored
  * first; then answered ANSWER_MESSAGE (end unless wait or trace), with trace ANSWER_ROUTES and,
  * without wait, a final ANSWER_MESSAGE behind it; with wait ANSWER_MESSAGE at the final state.
- * `notice` (may be NULL) goes into the first answer's text. With check nothing is stored: ANSWER_TEXT
- * says whether it would be accepted. */
+ * `notice` (may be NULL) goes into the first answer's text. With check nothing is stored:
+ * ANSWER_TEXT says whether it would be accepted. */
 void outbox_push(struct outbox *outbox, const struct request *request,
                  const struct node_id *recipient, const char *notice, struct now now);
 /* The same for many, in order. Answered ANSWER_MANY once all are stored or one is refused: those
@@ -93,8 +93,9 @@ void outbox_local_done(struct outbox *outbox, const struct message_id *id, int e
                        struct now now);
 
 /* Mail for somebody else, from mailbox_shard(): stored, and delivered when its recipient is there.
- * `quota`: bytes of all the mail that we keep; a recipient has an eighth of it. 0: what came of it will
- * be told by outbox_deposit_done(), the bytes are borrowed until then; -EDQUOT, -EEXIST, -ENOMEM. */
+ * `quota`: bytes of all the mail that we keep; a recipient has an eighth of it. 0: what came of it
+ * will be told by outbox_deposit_done(), the bytes are borrowed until then; -EDQUOT, -EEXIST,
+ * -ENOMEM. */
 struct outbox_mail {
     uint64_t tag; /* the caller's, of this deposit; several may be of one mail */
     struct message_id id;
@@ -109,14 +110,16 @@ int outbox_deposit(struct outbox *outbox, const struct outbox_mail *mail, uint64
 bool outbox_deposit_done(struct outbox *outbox, uint64_t *ret_tag, int *ret_error);
 /* How many mails we keep, and what they count towards the quota. */
 uint64_t outbox_mail_held(const struct outbox *outbox, uint64_t *ret_bytes);
-/* An onion payload of kind PAYLOAD_DEPOSITED (its kind byte included): a mailbox keeps what we left. */
+/* An onion payload of kind PAYLOAD_DEPOSITED (its kind byte included): a mailbox keeps what we
+ * left. */
 enum drop outbox_confirmation(struct outbox *outbox, const uint8_t *payload, size_t length,
                               struct mono now);
 
-/* The wall clock was found to be wrong by so much: what is owed is told to have been pushed, and to expire, so
- * much later. When it expires is not moved. */
+/* The wall clock was found to be wrong by so much: what is owed is told to have been pushed, and to
+ * expire, so much later. When it expires is not moved. */
 void outbox_shift(struct outbox *outbox, int64_t by_us);
-/* The clock is known to be right, as it was when we stopped: the time between counts for what was owed. */
+/* The clock is known to be right, as it was when we stopped: the time between counts for what was
+ * owed. */
 void outbox_age(struct outbox *outbox, struct now now);
 
 /* Do what is due: call it at the end of each step in which outbox_next() is not after now. Shards
@@ -137,9 +140,9 @@ void outbox_visit(const struct outbox *outbox,
                   bool (*visit)(void *context, const struct node_id *recipient), void *context);
 /* What is owed to each of trust->old: its numbers are filled in. */
 void outbox_count_old(const struct outbox *outbox, struct trust_report *trust);
-/* Owe it to trust->id instead: the same messages, under their ids, in their order, until they expire, behind
- * what that one was written before. Answered ANSWER_TRUST when that is on disk, all of it at once; else
- * nothing has changed, and the answer says why. */
+/* Owe it to trust->id instead: the same messages, under their ids, in their order, until they
+ * expire, behind what that one was written before. Answered ANSWER_TRUST when that is on disk, all
+ * of it at once; else nothing has changed, and the answer says why. */
 void outbox_readdress(struct outbox *outbox, uint64_t client, const struct trust_report *trust);
 struct outbox_wait { /* a recipient to which messages are owed */
     struct node_id recipient;

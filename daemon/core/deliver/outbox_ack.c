@@ -1,6 +1,7 @@
-/* What is heard from a recipient, and what is not: receipts, losses, time-outs, back-off. Threat: relays drop selectively, and anybody may invent receipts; none counts before
- * its mac is verified. What nobody answers is asked for ever less often, one shard at a time.
- * Nothing that was sent twice is measured (Karn's rule). */
+/* What is heard from a recipient, and what is not: receipts, losses, time-outs, back-off. Threat:
+ * relays drop selectively, and anybody may invent receipts; none counts before its mac is verified.
+ * What nobody answers is asked for ever less often, one shard at a time. Nothing that was sent
+ * twice is measured (Karn's rule). */
 #include "daemon/core/deliver/outbox_private.h"
 
 #include <assert.h>
@@ -185,8 +186,8 @@ static void shard_missing(struct outbox *outbox, struct out_parcel *parcel, stru
         shard_lost(parcel, shard, now);
 }
 
-/* It was there and is no longer: the recipient was restarted, short of memory, or its disk failed. A receipt that was merely
- * overtaken is older than a round trip at most. */
+/* It was there and is no longer: the recipient was restarted, short of memory, or its disk failed.
+ * A receipt that was merely overtaken is older than a round trip at most. */
 static void shard_forgotten(struct out_parcel *parcel, struct out_shard *shard, struct mono now) {
     if (now.us - shard->sent.us < out_timeout_us(parcel->flow))
         return;
@@ -201,8 +202,8 @@ static int64_t bound_late(const struct out_flow *flow, int64_t sample_us) {
     return sample_us < most ? sample_us : most;
 }
 
-/* A shard that a receipt shows for the first time. The latest of each path tells of its delay; and of
- * the round trip, so that what is measured has the paths' differences in it. */
+/* A shard that a receipt shows for the first time. The latest of each path tells of its delay; and
+ * of the round trip, so that what is measured has the paths' differences in it. */
 static void shard_shown(struct out_parcel *parcel, const struct out_shard *shard,
                         const struct parcel_receipt *receipt, struct mono now) {
     struct out_flow *flow = parcel->flow;
@@ -267,8 +268,8 @@ static void settle_shards(struct outbox *outbox, struct out_parcel *parcel, stru
     }
 }
 
-/* The blocks of a long message are confirmed one by one, and the recipient may have let go of those it had: only its word that the whole
- * is stored makes it delivered. */
+/* The blocks of a long message are confirmed one by one, and the recipient may have let go of those
+ * it had: only its word that the whole is stored makes it delivered. */
 static void confirm_block(struct outbox *outbox, struct out_message *message, uint32_t length,
                           bool whole, struct now now) {
     message->refused = false;

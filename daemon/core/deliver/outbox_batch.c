@@ -164,8 +164,8 @@ void out_batch_unwatched(struct outbox *outbox, struct out_batch *batch) {
 void out_batches_gone(struct outbox *outbox, uint64_t client) {
     struct out_batch *batch;
     TAILQ_FOREACH(batch, &outbox->batches, link)
-    if (batch->client == client)
-        batch->gone = true;
+        if (batch->client == client)
+            batch->gone = true;
 }
 
 void out_batches_deinit(struct outbox *outbox) {

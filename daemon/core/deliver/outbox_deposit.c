@@ -34,8 +34,8 @@ void out_kept_gone(struct outbox *outbox, const struct out_message *message) {
 
 /* ---- Memory ---- */
 
-/* What was accepted is known of as long as it lives, whatever limits.memory is by now: what does not fit
- * is not charged, and nothing more is accepted until there is less. */
+/* What was accepted is known of as long as it lives, whatever limits.memory is by now: what does
+ * not fit is not charged, and nothing more is accepted until there is less. */
 void out_kept_take(struct outbox *outbox, size_t size) {
     struct budget *budget = outbox->config.budget;
     size_t most = budget->max / OUTBOX_KEPT_SHARE;
@@ -81,7 +81,8 @@ static int put(struct outbox *outbox, struct out_op *op, const struct outbox_mai
                                   .state = MESSAGE_QUEUED,
                                   .relays_exact = RELAYS_DEFAULT};
     struct out_flow *flow = out_flow_find_kept(outbox, &mail->recipient);
-    /* Asked before anything is made for it: of recipients there are as many as a depositor likes. */
+    /* Asked before anything is made for it: of recipients there are as many as a depositor
+     * likes. */
     if ((flow ? flow->kept_bytes : 0) + cost(mail->length) > quota / RECIPIENT_SHARE)
         return -EDQUOT;
     if (!has_memory(outbox, flow))

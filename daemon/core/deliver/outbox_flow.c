@@ -1,6 +1,7 @@
-/* Per recipient: keys, parcels on their way out, turns, waiting. Threat: a recipient may be away for
- * days or come back with other keys; one busy recipient must not hold up the others. What strangers left
- * here for it goes by a flow of its own, so that its being refused holds up nothing that we write. */
+/* Per recipient: keys, parcels on their way out, turns, waiting. Threat: a recipient may be away
+ * for days or come back with other keys; one busy recipient must not hold up the others. What
+ * strangers left here for it goes by a flow of its own, so that its being refused holds up nothing
+ * that we write. */
 #include "daemon/core/deliver/outbox_private.h"
 
 #define KICK_US US_PER_S /* a kicked recipient is tried at most so often */
@@ -16,8 +17,8 @@ static const struct mono AT_ONCE = {0};
 
 /* ---- Making and finding ---- */
 
-/* A round trip is worth more than a guess though it was measured an hour ago. That of routes of other
- * shapes says nothing. */
+/* A round trip is worth more than a guess though it was measured an hour ago. That of routes of
+ * other shapes says nothing. */
 static struct out_conversation *measured_with(const struct outbox *outbox,
                                               const struct out_flow *flow) {
     bool is_usual = flow->relays_exact == RELAYS_DEFAULT && flow->shards_k == 0;
@@ -307,8 +308,8 @@ static void flow_set_timer(struct outbox *outbox, struct out_flow *flow, struct 
     struct mono due = MONO_NEVER;
     const struct out_parcel *parcel;
     TAILQ_FOREACH(parcel, &flow->parcels, link)
-    if (parcel->reads == 0) /* else the store's answer wakes us, whenever that comes */
-        due = mono_min(due, parcel->deadline);
+        if (parcel->reads == 0) /* else the store's answer wakes us, whenever that comes */
+            due = mono_min(due, parcel->deadline);
     if (!mono_is_due(flow->rest_until, now))
         due = mono_min(due, flow->rest_until);
     if (!mono_is_due(flow->resume, now))
@@ -496,7 +497,7 @@ void outbox_kick(struct outbox *outbox, const struct node_id *recipient, struct 
     struct out_flow *flow;
     if (!recipient) {
         TAILQ_FOREACH(flow, &outbox->all_flows, all)
-        kick(outbox, flow, false, now);
+            kick(outbox, flow, false, now);
         return;
     }
     uint64_t hash = table_hash(&outbox->flows, recipient, sizeof *recipient);

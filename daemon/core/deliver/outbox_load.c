@@ -1,9 +1,9 @@
-/* What was owed when we stopped. The first of it comes with the start, the rest page by page once we
- * run: a hundred thousand messages take longer to read than a start may.
+/* What was owed when we stopped. The first of it comes with the start, the rest page by page once
+ * we run: a hundred thousand messages take longer to read than a start may.
  *
- * Threat: something that is asked for, repeated or cancelled before it was read must not look finished.
- * The store knows it, and then it is entered out of its turn. What is pushed meanwhile is durable and
- * answered as ever, but leaves behind all that is older. */
+ * Threat: something that is asked for, repeated or cancelled before it was read must not look
+ * finished. The store knows it, and then it is entered out of its turn. What is pushed meanwhile is
+ * durable and answered as ever, but leaves behind all that is older. */
 #include "daemon/core/deliver/outbox_private.h"
 #include "daemon/core/seam/step.h"
 

@@ -1,5 +1,5 @@
-/* Messages to ourselves, block by block through the store: what the outbox reads the inbox writes. No
- * policy and no quota holds for them. */
+/* Messages to ourselves, block by block through the store: what the outbox reads the inbox writes.
+ * No policy and no quota holds for them. */
 #include "daemon/core/deliver/outbox_private.h"
 
 #define LOCAL_RETRY_MAX_US US_PER_MINUTE

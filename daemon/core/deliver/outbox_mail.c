@@ -1,10 +1,10 @@
-/* What is left in mailboxes: when a recipient is away, the messages that wait for it are sealed to its
- * mail key and deposited with those that keep mail for it, so that we may go too.
+/* What is left in mailboxes: when a recipient is away, the messages that wait for it are sealed to
+ * its mail key and deposited with those that keep mail for it, so that we may go too.
  *
- * Threat: a mailbox is a stranger. It learns for whom the mail is and how much, never from whom: the
- * deposit names no sender, comes over onion paths, and is confirmed over one that we made ready. Its
- * word is not believed beyond that nothing more is sent to it: only the recipient's receipt ends a
- * message, and direct tries go on. Implements p2pd-protocol(7) MAILBOXES. */
+ * Threat: a mailbox is a stranger. It learns for whom the mail is and how much, never from whom:
+ * the deposit names no sender, comes over onion paths, and is confirmed over one that we made
+ * ready. Its word is not believed beyond that nothing more is sent to it: only the recipient's
+ * receipt ends a message, and direct tries go on. Implements p2pd-protocol(7) MAILBOXES. */
 #include "daemon/core/deliver/outbox_private.h"
 #include "daemon/core/route/path_reply.h"
 
@@ -100,12 +100,12 @@ static void gather_all(struct out_flow *flow, struct gathering *all) {
     struct out_parcel *parcel;
     struct out_message *message;
     TAILQ_FOREACH(parcel, &flow->parcels, link)
-    for (size_t i = 0; i < parcel->n_items; i++)
-        if (!gather(all, parcel->items[i].message))
-            return;
+        for (size_t i = 0; i < parcel->n_items; i++)
+            if (!gather(all, parcel->items[i].message))
+                return;
     TAILQ_FOREACH(message, &flow->shorts, queue)
-    if (!gather(all, message))
-        return;
+        if (!gather(all, message))
+            return;
 }
 
 static bool read_item(struct outbox *outbox, struct out_deposit *deposit, size_t i) {
@@ -401,8 +401,8 @@ static bool is_usable(const struct descriptor *recipient, struct wall wall) {
            recipient->mail_day <= today + 1 && recipient->mail_day + MAIL_DAYS_MAX >= today;
 }
 
-/* The mailboxes that its descriptor names. Others than before: it has been here meanwhile, and what the
- * old ones keep is forgotten. False: no memory. */
+/* The mailboxes that its descriptor names. Others than before: it has been here meanwhile, and what
+ * the old ones keep is forgotten. False: no memory. */
 static bool follow(struct outbox *outbox, struct out_flow *flow,
                    const struct descriptor *recipient) {
     bool same = flow->mail && flow->mail->n == recipient->n_mailboxes;
@@ -421,15 +421,16 @@ static bool follow(struct outbox *outbox, struct out_flow *flow,
     for (unsigned i = 0; i < mail->n; i++)
         mail->boxes[i] = (struct out_box){.prefix = recipient->mailboxes[i], .due = {INT64_MIN}};
     TAILQ_FOREACH(parcel, &flow->parcels, link)
-    for (size_t i = 0; i < parcel->n_items; i++)
-        if (parcel->items[i].message)
-            parcel->items[i].message->mailed = 0;
+        for (size_t i = 0; i < parcel->n_items; i++)
+            if (parcel->items[i].message)
+                parcel->items[i].message->mailed = 0;
     TAILQ_FOREACH(message, &flow->shorts, queue)
-    message->mailed = 0;
+        message->mailed = 0;
     return true;
 }
 
-/* Let go what is of no use any more. True: nothing else is to be done with this mailbox just now. */
+/* Let go what is of no use any more. True: nothing else is to be done with this mailbox just
+ * now. */
 static bool tidy(struct outbox *outbox, struct out_box *box, struct mono now) {
     struct out_deposit *deposit = box->deposit;
     if (!deposit || deposit->reads > 0)
@@ -495,20 +496,20 @@ void out_mail_tick(struct outbox *outbox, struct now now) {
         struct out_flow *flow;
         outbox->mail_scan = mono_add(now.mono, SCAN_US);
         TAILQ_FOREACH(flow, &outbox->all_flows, all)
-        if (!flow->is_kept) /* what was left here is not left with others in its turn */
-            look_at(outbox, flow, now);
+            if (!flow->is_kept) /* what was left here is not left with others in its turn */
+                look_at(outbox, flow, now);
     }
     TAILQ_FOREACH(deposit, &outbox->deposits, link)
-    if (deposit->shards && mono_is_due(deposit->send_at, now.mono))
-        send_batch(outbox, deposit, now);
+        if (deposit->shards && mono_is_due(deposit->send_at, now.mono))
+            send_batch(outbox, deposit, now);
 }
 
 struct mono out_mail_next(const struct outbox *outbox) {
     struct mono next = outbox->n_pending > 0 ? outbox->mail_scan : MONO_NEVER;
     const struct out_deposit *deposit;
     TAILQ_FOREACH(deposit, &outbox->deposits, link)
-    if (deposit->shards)
-        next = mono_min(next, deposit->send_at);
+        if (deposit->shards)
+            next = mono_min(next, deposit->send_at);
     return next;
 }
 
@@ -541,10 +542,10 @@ enum drop outbox_confirmation(struct outbox *outbox, const uint8_t *payload, siz
     if (length != 1 + MAIL_TOKEN_LEN)
         return DROP_MALFORMED;
     TAILQ_FOREACH(deposit, &outbox->deposits, link)
-    if (deposit->box && deposit->tries > 0 &&
-        sodium_memcmp(deposit->token, payload + 1, MAIL_TOKEN_LEN) == 0) {
-        confirmed(outbox, deposit, now);
-        return DROP_NONE;
-    }
+        if (deposit->box && deposit->tries > 0 &&
+            sodium_memcmp(deposit->token, payload + 1, MAIL_TOKEN_LEN) == 0) {
+            confirmed(outbox, deposit, now);
+            return DROP_NONE;
+        }
     return is_old_token(outbox, payload + 1) ? DROP_DUPLICATE : DROP_UNKNOWN;
 }

@@ -191,8 +191,8 @@ void out_expire(struct outbox *outbox, struct now now) {
         plan_expiry(outbox, first);
 }
 
-/* How long it has to live. Of what was owed when we stopped: never more than it was given, and the time
- * in which we did not run counts once we know that our clocks are right. */
+/* How long it has to live. Of what was owed when we stopped: never more than it was given, and the
+ * time in which we did not run counts once we know that our clocks are right. */
 static struct mono deadline_of(const struct outbox *outbox, const struct out_message *message,
                                struct now now) {
     struct wall from = message->owed && !outbox->aged ? outbox->base : now.wall;
@@ -208,11 +208,11 @@ static struct mono deadline_of(const struct outbox *outbox, const struct out_mes
 void outbox_shift(struct outbox *outbox, int64_t by_us) {
     struct out_message *message;
     TAILQ_FOREACH(message, &outbox->all, all)
-    if (!message_state_is_final(message->state)) {
-        /* Of a damaged store any time may come: it wraps. */
-        (void)__builtin_add_overflow(message->created.us, by_us, &message->created.us);
-        (void)__builtin_add_overflow(message->expires.us, by_us, &message->expires.us);
-    }
+        if (!message_state_is_final(message->state)) {
+            /* Of a damaged store any time may come: it wraps. */
+            (void)__builtin_add_overflow(message->created.us, by_us, &message->created.us);
+            (void)__builtin_add_overflow(message->expires.us, by_us, &message->expires.us);
+        }
     outbox->base.us += by_us;
 }
 
@@ -220,10 +220,10 @@ void outbox_age(struct outbox *outbox, struct now now) {
     struct out_message *message;
     outbox->aged = true;
     TAILQ_FOREACH(message, &outbox->all, all)
-    if (!message_state_is_final(message->state) && message->owed) {
-        message->deadline = mono_min(message->deadline, deadline_of(outbox, message, now));
-        plan_expiry(outbox, message->deadline);
-    }
+        if (!message_state_is_final(message->state) && message->owed) {
+            message->deadline = mono_min(message->deadline, deadline_of(outbox, message, now));
+            plan_expiry(outbox, message->deadline);
+        }
 }
 
 /* ---- Making and entering ---- */
@@ -374,9 +374,9 @@ static uint64_t confirmed_below(const struct out_message *message) {
     if (!message->flow)
         return lowest;
     TAILQ_FOREACH(parcel, &message->flow->parcels, link)
-    for (size_t i = 0; i < parcel->n_items; i++)
-        if (parcel->items[i].message == message && parcel->items[i].offset < lowest)
-            lowest = parcel->items[i].offset;
+        for (size_t i = 0; i < parcel->n_items; i++)
+            if (parcel->items[i].message == message && parcel->items[i].offset < lowest)
+                lowest = parcel->items[i].offset;
     return lowest;
 }
 

@@ -104,8 +104,8 @@ static bool may_gather_long(const struct out_flow *flow) {
     return flow->n_long < OUTBOX_LONG_PARCELS && flow->long_bytes < OUTBOX_LONG_BYTES;
 }
 
-/* While its recipient rests, mail that was not offered yet goes all the same: who left what is refused
- * is nobody we know, and must not hold up what others left. */
+/* While its recipient rests, mail that was not offered yet goes all the same: who left what is
+ * refused is nobody we know, and must not hold up what others left. */
 static bool may_gather_fresh(const struct out_flow *flow, struct mono now) {
     return flow->is_kept || mono_is_due(flow->rest_until, now);
 }
@@ -394,8 +394,8 @@ static bool holds(const struct out_parcel *parcel, const struct out_message *mes
     return false;
 }
 
-/* Returns whether something is left in it: looked for from the end, since receipts empty it from the
- * beginning. */
+/* Returns whether something is left in it: looked for from the end, since receipts empty it from
+ * the beginning. */
 static bool forget_item(struct out_parcel *parcel, const struct out_message *message) {
     size_t left = parcel->n_items;
     for (size_t i = 0; i < parcel->n_items; i++)
@@ -468,10 +468,10 @@ bool out_evict_sealed(struct outbox *outbox) {
         if (!out_flow_is_silent(flow))
             continue;
         TAILQ_FOREACH(parcel, &flow->parcels, link)
-        if (parcel->state == OUT_SEALED && parcel != outbox->sending) {
-            out_parcel_empty(outbox, parcel);
-            return true;
-        }
+            if (parcel->state == OUT_SEALED && parcel != outbox->sending) {
+                out_parcel_empty(outbox, parcel);
+                return true;
+            }
     }
     return false;
 }

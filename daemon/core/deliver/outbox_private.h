@@ -1,11 +1,11 @@
-/* What the outbox's files call of each other: outbox.c (requests and the store), outbox_load.c (what
- * was owed when we stopped), outbox_put.c (what
- * is accepted), outbox_batch.c (many at once), outbox_message.c (messages and how they end),
- * outbox_watch.c (who waits for them), outbox_local.c (those to ourselves), outbox_parcel.c (parcels:
- * gathered, read, sealed), outbox_flow.c (per recipient: keys, turns, waiting), outbox_send.c (its
- * paths, and what goes over which), outbox_window.c (estimates and windows), outbox_ack.c
- * (receipts, time-outs), outbox_mail.c (what is left in mailboxes) and outbox_deposit.c (what we keep
- * as a mailbox). Nobody else includes it. */
+/* What the outbox's files call of each other: outbox.c (requests and the store), outbox_load.c
+ * (what was owed when we stopped), outbox_put.c (what is accepted), outbox_batch.c (many at once),
+ * outbox_message.c (messages and how they end), outbox_watch.c (who waits for them), outbox_local.c
+ * (those to ourselves), outbox_parcel.c (parcels: gathered, read, sealed), outbox_flow.c (per
+ * recipient: keys, turns, waiting), outbox_send.c (its paths, and what goes over which),
+ * outbox_window.c (estimates and windows), outbox_ack.c (receipts, time-outs), outbox_mail.c (what
+ * is left in mailboxes) and outbox_deposit.c (what we keep as a mailbox). Nobody else includes
+ * it. */
 #ifndef P2PD_OUTBOX_PRIVATE_H
 #define P2PD_OUTBOX_PRIVATE_H
 
@@ -24,8 +24,8 @@ int out_load_boot(struct outbox *outbox, const struct node_boot *boot, struct no
 void out_load_tick(struct outbox *outbox, struct mono now);
 struct mono out_load_next(const struct outbox *outbox);
 void out_load_done(struct outbox *outbox, const struct store_result *result, struct now now);
-/* One that somebody asks for and that was not read yet, from its record. NULL: it is none, or there is
- * no memory. */
+/* One that somebody asks for and that was not read yet, from its record. NULL: it is none, or there
+ * is no memory. */
 struct out_message *out_load_one(struct outbox *outbox, const struct out_record *record,
                                  struct now now);
 
@@ -79,8 +79,8 @@ void out_message_plan(struct out_message *message, uint64_t progress);
 void out_message_turn(struct out_message *message, struct out_conversation *to, uint64_t sequence);
 /* How much of it goes into one parcel. */
 uint32_t out_block_size(const struct out_message *message);
-/* Does it go block by block, behind those that are sent whole? Files do whatever their size: a block
- * of one is alone in its parcel. */
+/* Does it go block by block, behind those that are sent whole? Files do whatever their size: a
+ * block of one is alone in its parcel. */
 bool out_is_long(const struct out_message *message);
 /* It is for its flow to send, or for ourselves. */
 void out_message_enqueue(struct outbox *outbox, struct out_message *message);
@@ -92,7 +92,8 @@ struct parcel_item out_item(const struct out_message *message, uint64_t offset, 
 /* Why a read failed for good; NULL: it may succeed later. */
 const char *out_lost_words(const struct out_message *message, int error);
 /* The recipient has one more block, of `length` bytes. May finish the message. */
-/* Its recipient does not take it for now: it comes again, from the first block that is not confirmed; `anew`: from the beginning. */
+/* Its recipient does not take it for now: it comes again, from the first block that is not
+ * confirmed; `anew`: from the beginning. */
 void out_refused_for_now(struct outbox *outbox, struct out_message *message, bool anew,
                          const char *reason, struct mono now);
 void out_confirm(struct outbox *outbox, struct out_message *message, uint32_t length,
@@ -103,7 +104,8 @@ void out_message_enter(struct outbox *outbox, struct out_message *message, uint6
                        struct now now);
 void out_message_free(struct outbox *outbox, struct out_message *message);
 void out_set_state(struct out_message *message, enum message_state state);
-/* It leaves, or is handed to our own inbox: counted, once in this run, before it can be delivered. */
+/* It leaves, or is handed to our own inbox: counted, once in this run, before it can be
+ * delivered. */
 void out_mark_sent(struct outbox *outbox, struct out_message *message);
 void out_drop_body(struct outbox *outbox, struct out_message *message);
 /* Move to a final state, store it, tell who waits. The message is freed once that is stored. */
@@ -260,8 +262,8 @@ void out_deposit_stored(struct outbox *outbox, struct out_op *op, const struct s
 /* Mail that was there at start counts; what is final does not. */
 void out_kept_boot(struct outbox *outbox, const struct out_message *message);
 void out_kept_gone(struct outbox *outbox, const struct out_message *message);
-/* A message of mail, or a flow of such, is made (it was asked before whether there is memory for it), or
- * freed. */
+/* A message of mail, or a flow of such, is made (it was asked before whether there is memory for
+ * it), or freed. */
 void out_kept_take(struct outbox *outbox, size_t size);
 void out_kept_give(struct outbox *outbox, size_t size);
 void out_deposits_deinit(struct outbox *outbox);

@@ -1,6 +1,6 @@
 /* What is accepted: the checks, the put, its result. Threat: a client may ask for anything and
- * vanish; a crash may come between any two steps, so nothing is acknowledged before its put is done,
- * and what it will need then is had before it begins. */
+ * vanish; a crash may come between any two steps, so nothing is acknowledged before its put is
+ * done, and what it will need then is had before it begins. */
 #include "daemon/core/deliver/outbox_private.h"
 
 #include <stdio.h>

@@ -106,7 +106,7 @@ static size_t count_waiting(const struct outbox *outbox, struct trust_report *tr
     const struct out_message *message;
     size_t n = 0;
     TAILQ_FOREACH(message, &outbox->all, all)
-    n += message->flow && old_of(trust, message);
+        n += message->flow && old_of(trust, message);
     return n;
 }
 

@@ -4,7 +4,9 @@
 #include "daemon/core/deliver/outbox_private.h"
 
 #define DRAW_AGAIN_US US_PER_S /* after a further path could not be had */
-#define DRAW_PACKETS 16u /* keying a path takes as long as sealing so many packets: it counts so */
+#define DRAW_PACKETS                                                                               \
+    16u /* keying a path takes as long as sealing so many packets: it counts so                    \
+           \ */
 
 /* ---- Paths ---- */
 

@@ -24,10 +24,12 @@
 #define OUTBOX_SLOTS_MAX 32 /* with explicit shards: one each */
 #define OUTBOX_FLIGHT_BYTES                                                                        \
     (4u << 20) /* of a recipient in memory: 50 Mbit/s, three round trips of 200 ms */
-#define OUTBOX_FLIGHT_LEAST (512u << 10) /* each, where all of them have a quarter of the memory */
+#define OUTBOX_FLIGHT_LEAST                                                                        \
+    (512u << 10) /* each, where all of them have a quarter of the memory                           \
+                    \ */
 #define OUTBOX_LONG_BYTES (OUTBOX_FLIGHT_BYTES / 4 * 3) /* of them, blocks of long messages */
-/* Of limits.memory, one of so many parts for the mail that we keep: it stays for weeks, and the rest of
- * the node must run beside it. */
+/* Of limits.memory, one of so many parts for the mail that we keep: it stays for weeks, and the
+ * rest of the node must run beside it. */
 #define OUTBOX_KEPT_SHARE 4
 #define OUTBOX_HEAP_EXTRA                                                                          \
     48u                    /* of an allocation: its header, places in tables and among the timers */
@@ -39,7 +41,7 @@
 #define OUTBOX_FAST_RESENDS 3 /* time-outs without back-off */
 #define OUTBOX_SEALED_MAX                                                                          \
     1024 /* parcels sealed at once, over all recipients: their receipt keys are in locked memory   \
-          */
+            \ */
 #define OUTBOX_NO_KEY UINT32_MAX
 #define OUTBOX_CREDIT_ALL UINT32_MAX
 
@@ -132,9 +134,8 @@ TAILQ_HEAD(out_parcels, out_parcel);
 
 struct out_slot { /* a place for a kept path; its window outlives the path */
     struct path *path;
-    struct path_way
-        way; /* the path's, as long as its number stands here: it may be gone before what
-                            it carried has had its time. Empty: noted as silent */
+    struct path_way way; /* the path's, as long as its number stands here: it may be gone before
+                            what it carried has had its time. Empty: noted as silent */
     uint32_t id;
     uint16_t packets;
     bool worked;
@@ -288,8 +289,8 @@ struct out_op { /* a store operation under way; its address is the cookie */
 };
 TAILQ_HEAD(out_ops, out_op);
 
-struct
-    out_moved { /* where a message goes, and where from: both kept alive by its being counted there */
+struct out_moved { /* where a message goes, and where from: both kept alive by its being counted
+                      there */
     struct out_flow *from, *to;
 };
 struct out_move { /* messages that belong to no flow while the store gives them another recipient */
@@ -336,7 +337,8 @@ struct outbox {
     struct node_id self;
     struct table messages, conversations, flows, parcels;
     struct out_messages all, cached, unstored, locals;
-    /* What was owed when we stopped and is not read yet; meanwhile what is pushed waits, being younger. */
+    /* What was owed when we stopped and is not read yet; meanwhile what is pushed waits, being
+     * younger. */
     struct {
         bool is_needed, is_under_way;
         int64_t after, until;
@@ -376,8 +378,8 @@ struct outbox {
     unsigned next_token;
     struct out_ops deposited; /* to be told of */
     uint64_t n_kept, kept_bytes;
-    /* Of memory, for mail and its flows; how much of it is charged: not what was there at the start beyond
-     * its part of limits.memory. */
+    /* Of memory, for mail and its flows; how much of it is charged: not what was there at the start
+     * beyond its part of limits.memory. */
     size_t kept_memory, kept_charged;
     /* The block for ourselves that is on its way, one at a time. */
     enum out_local_stage local_stage;

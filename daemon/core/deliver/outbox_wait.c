@@ -1,5 +1,5 @@
-/* Why messages wait, for the doctor: see outbox.h. Once in a while somebody asks, so nothing is kept for
- * it but the reason a recipient last stopped for. */
+/* Why messages wait, for the doctor: see outbox.h. Once in a while somebody asks, so nothing is
+ * kept for it but the reason a recipient last stopped for. */
 #include "daemon/core/deliver/outbox_private.h"
 
 #include <errno.h>
@@ -48,8 +48,8 @@ int outbox_waits(const struct outbox *outbox, struct wall soon,
     if (!owed)
         return -ENOMEM;
     TAILQ_FOREACH(message, &outbox->all, all)
-    if (message->conversation && !message_state_is_final(message->state))
-        owed[n++] = (struct owed){message->conversation, message};
+        if (message->conversation && !message_state_is_final(message->state))
+            owed[n++] = (struct owed){message->conversation, message};
     qsort(owed, n, sizeof *owed, compare);
     for (size_t i = 0; i < n;) {
         struct outbox_wait wait = {.recipient = owed[i].conversation->recipient,

@@ -344,7 +344,8 @@ void out_flow_measure(struct out_flow *flow, int64_t sample_us, struct mono now)
     flow->srtt_us += error * weight / (8 * SAMPLE_UNIT);
 }
 
-/* The recipient answers a whole parcel once its disk has it: its worst of late, slowly forgotten. */
+/* The recipient answers a whole parcel once its disk has it: its worst of late, slowly
+ * forgotten. */
 void out_flow_measure_store(struct out_flow *flow, int64_t sample_us) {
     int64_t more = flow->srtt_us < 0 ? 0 : sample_us - flow->srtt_us;
     if (more > STORE_MAX_US)

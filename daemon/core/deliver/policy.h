@@ -1,8 +1,8 @@
-/* From whom we take messages and files: inbox.accept, files.accept, and the rules that override them
- * for one sender. It decides; the inbox asks it before anything is stored. Floor 7.
+/* From whom we take messages and files: inbox.accept, files.accept, and the rules that override
+ * them for one sender. It decides; the inbox asks it before anything is stored. Floor 7.
  *
- * Threat: identities are free, so a rule against one keeps out who cannot make another; who is let in
- * by "known" is somebody whom the user wrote to, pinned or allowed. The table is bounded by
+ * Threat: identities are free, so a rule against one keeps out who cannot make another; who is let
+ * in by "known" is somebody whom the user wrote to, pinned or allowed. The table is bounded by
  * POLICY_RULES_MAX; it is filled by local users alone. */
 #ifndef P2PD_POLICY_H
 #define P2PD_POLICY_H
@@ -30,8 +30,8 @@ struct policy *policy_new(const struct policy_config *config, const struct boot_
 void policy_free(struct policy *policy);
 void policy_configure(struct policy *policy, enum inbox_accept inbox, enum files_accept files);
 
-/* 0; -ENOSPC: the table is full (a rule that exists may be changed all the same); -ENOMEM. RULE_NONE
- * forgets. */
+/* 0; -ENOSPC: the table is full (a rule that exists may be changed all the same); -ENOMEM.
+ * RULE_NONE forgets. */
 int policy_set(struct policy *policy, const struct node_id *id, enum sender_rule wanted);
 enum sender_rule policy_get(const struct policy *policy, const struct node_id *id);
 bool policy_has_room(const struct policy *policy, const struct node_id *id);

@@ -249,7 +249,8 @@ bool directory_is_full(const struct directory *directory) {
 
 /* ---- Entering ---- */
 
-/* Epochs are compared, not their times: in microseconds what others send as an epoch does not fit. */
+/* Epochs are compared, not their times: in microseconds what others send as an epoch does not
+ * fit. */
 bool directory_has_ended(uint32_t until, struct wall wall) {
     return until <= wall_epoch((struct wall){wall.us - EPOCH_GRACE_US});
 }
@@ -286,8 +287,8 @@ static enum drop refusal(struct directory *directory, const struct descriptor *d
     return DROP_NONE;
 }
 
-/* One of ours. A later one than we know of is of another life: its sequence was lost with the disk's last words, or our state is
- * a copy of it. */
+/* One of ours. A later one than we know of is of another life: its sequence was lost with the
+ * disk's last words, or our state is a copy of it. */
 static enum directory_outcome offer_self(struct directory *directory, const struct arrival *arrival,
                                          const struct descriptor *descriptor, enum drop *ret_drop) {
     if (descriptor->version != DESCRIPTOR_VERSION ||

@@ -1,10 +1,12 @@
-/* Who is said to be at an address: whom a look takes in, where a dial would tell, and whose word is good where none does.
+/* Who is said to be at an address: whom a look takes in, where a dial would tell, and whose word is
+ * good where none does.
  *
- * Threat: claims are free. An IP may be claimed by thousands, with ports that lead nowhere, and they must neither hide the one who is
- * there nor make the look dear: whoever was pinned or met there stands in a list of its own and is never among the crowd; of the rest a
- * bounded number is looked at, which of them a secret decides; and one identity's claims come after the first of every other.
- * Witnesses are free as well. Two are good that we drew ourselves; else four of the node's neighbours that have answered us, from as
- * many networks, since those have to be had. */
+ * Threat: claims are free. An IP may be claimed by thousands, with ports that lead nowhere, and
+ * they must neither hide the one who is there nor make the look dear: whoever was pinned or met
+ * there stands in a list of its own and is never among the crowd; of the rest a bounded number is
+ * looked at, which of them a secret decides; and one identity's claims come after the first of
+ * every other. Witnesses are free as well. Two are good that we drew ourselves; else four of the
+ * node's neighbours that have answered us, from as many networks, since those have to be had. */
 #include "daemon/core/directory/directory_private.h"
 
 #define WITNESSES_DRAWN 2
@@ -116,7 +118,8 @@ static void add_met(const struct directory *directory, const struct crowd *crowd
     }
 }
 
-/* The first claim of each, then the second of each; `counting`: those that count, of nodes that are up. */
+/* The first claim of each, then the second of each; `counting`: those that count, of nodes that are
+ * up. */
 static void add_claims(const struct directory *directory, const struct crowd *crowd,
                        const struct address *asked, bool counting, struct places *places) {
     struct address addresses[ENTRY_ADDRESSES_MAX];
@@ -174,8 +177,9 @@ struct networks { /* a place in each */
     bool private_ones;
 };
 
-/* Is it the first in its network? A private one is none: whoever is in it can have many addresses there. But then he can have a
- * private one that was asked for, too: for such the place need only be another machine's. */
+/* Is it the first in its network? A private one is none: whoever is in it can have many addresses
+ * there. But then he can have a private one that was asked for, too: for such the place need only
+ * be another machine's. */
 static bool add_network(struct networks *networks, const struct address *place) {
     bool is_private = address_is_private(place);
 

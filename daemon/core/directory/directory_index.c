@@ -1,8 +1,8 @@
 /* How entries are found: by prefix, by IP, by name.
  *
- * Threat: strangers choose all three. Hashes are keyed, so that nobody can aim at one chain or one run of slots; what thousands share
- * (an IP, a name) is a chain that those who ask for it alone walk, of IPs so far as is good for them; who was met or pinned at an IP
- * is in another chain. */
+ * Threat: strangers choose all three. Hashes are keyed, so that nobody can aim at one chain or one
+ * run of slots; what thousands share (an IP, a name) is a chain that those who ask for it alone
+ * walk, of IPs so far as is good for them; who was met or pinned at an IP is in another chain. */
 #include "daemon/core/directory/directory_private.h"
 
 #define MAP_FIRST 32
@@ -88,7 +88,8 @@ uint64_t directory_ip_hash(const struct directory *directory, const struct addre
     return table_hash(&directory->ips, address->ip, sizeof address->ip);
 }
 
-/* Whoever was met or pinned at an IP has a chain of its own there, so that no crowd of claims stands in front of it. */
+/* Whoever was met or pinned at an IP has a chain of its own there, so that no crowd of claims
+ * stands in front of it. */
 uint64_t directory_known_hash(const struct directory *directory, const struct address *address) {
     return ~directory_ip_hash(directory, address);
 }

@@ -1,7 +1,7 @@
-/* What the parts of the directory share: directory.c holds entries, directory_index.c finds them, directory_version.c says which of
- * their versions count and when, directory_room.c who gives way, directory_resolve.c judges addresses and finds what users name, directory_claims.c
- * who is said to be at one.
- * Nobody else includes this. */
+/* What the parts of the directory share: directory.c holds entries, directory_index.c finds them,
+ * directory_version.c says which of their versions count and when, directory_room.c who gives way,
+ * directory_resolve.c judges addresses and finds what users name, directory_claims.c who is said to
+ * be at one. Nobody else includes this. */
 #ifndef P2PD_DIRECTORY_PRIVATE_H
 #define P2PD_DIRECTORY_PRIVATE_H
 
@@ -17,7 +17,8 @@ struct mark {
 /* Claimed addresses, the one of a handshake, the pin. */
 #define MARKS_MAX (DESCRIPTOR_ADDRESSES_MAX + 2)
 
-/* There is one for every node of the network: no more than 420 bytes with all that leads to it, test_growth.c counts them. */
+/* There is one for every node of the network: no more than 420 bytes with all that leads to it,
+ * test_growth.c counts them. */
 struct record {
     struct directory_entry entry;
     struct table_link by_name;               /* if named */
@@ -60,8 +61,8 @@ struct directory {
     struct table ips, names;
     struct record **records; /* [0, n_reached) those that links lead to, [n_reached, n_live) other
                               * live ones, the rest kept: dense, for uniform choice */
-    uint32_t *
-        map; /* by prefix: position + 1, 0 = empty; linear probing, a power of two, at most 2/3 full */
+    uint32_t *map; /* by prefix: position + 1, 0 = empty; linear probing, a power of two, at most
+                      2/3 full */
     uint32_t n_map;
     size_t n_records, n_live, n_reached, n_lost, n_relays, n_kept, capacity;
     struct record *buckets[DIRECTORY_BUCKETS];
@@ -85,10 +86,12 @@ struct directory {
     size_t n_named;                /* ever */
 };
 
-/* directory.c. An entry's part in digests and counts is taken away before what it is of changes, and added after. */
+/* directory.c. An entry's part in digests and counts is taken away before what it is of changes,
+ * and added after. */
 void directory_count_entry(struct directory *directory, const struct record *record, bool add);
 void directory_forget(struct directory *directory, struct record *record);
-/* Keys that end when this epoch begins: have they ended? Keys of this epoch: may they be used? Both with 3 min of grace. */
+/* Keys that end when this epoch begins: have they ended? Keys of this epoch: may they be used? Both
+ * with 3 min of grace. */
 bool directory_has_ended(uint32_t until, struct wall wall);
 bool directory_has_begun(int64_t epoch, struct wall wall);
 /* NULL: no memory. */
@@ -114,7 +117,8 @@ void directory_found_two(struct directory *directory, struct record *record, con
 /* The proof is forgotten; what the node says of itself counts again. */
 void directory_absolve(struct directory *directory, struct record *record);
 
-/* It has another pace from now on: what it has used of the one before counts as much of the next. */
+/* It has another pace from now on: what it has used of the one before counts as much of the
+ * next. */
 void directory_repace(const struct directory *directory, struct record *record, size_t sharers,
                       struct mono now);
 
@@ -146,8 +150,9 @@ static inline struct record *directory_owner(struct table_link *link) {
 static inline struct record *directory_named(struct table_link *link) {
     return table_entry(link, struct record, by_name);
 }
-/* Bring the marks up to date. Most descriptors change neighbours and keys alone: then nothing is touched, and it is false. Without memory
- * the entry is found by its id only, and by its first address. */
+/* Bring the marks up to date. Most descriptors change neighbours and keys alone: then nothing is
+ * touched, and it is false. Without memory the entry is found by its id only, and by its first
+ * address. */
 bool directory_mark(struct directory *directory, struct record *record,
                     const struct descriptor *descriptor);
 void directory_unmark(struct directory *directory, struct record *record);
@@ -161,8 +166,9 @@ static inline bool address_matches(const struct address *address, const struct a
     return address_is_same_ip(address, asked) && (asked->port == 0 || address->port == asked->port);
 }
 
-/* directory_claims.c. Whom a look at an IP takes in: the known, those who were met or pinned there; then, if `strangers`, nodes that
- * claim what was asked for, of many a few that a secret chooses. Whoever else claims it might not be there for the look. */
+/* directory_claims.c. Whom a look at an IP takes in: the known, those who were met or pinned there;
+ * then, if `strangers`, nodes that claim what was asked for, of many a few that a secret chooses.
+ * Whoever else claims it might not be there for the look. */
 #define KNOWN_LOOKED_AT 256
 #define STRANGERS_WALKED 1024 /* half a microsecond each */
 #define STRANGERS_LOOKED_AT 64

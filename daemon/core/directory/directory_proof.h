@@ -1,15 +1,16 @@
-/* A proof that a node signed two versions of its descriptor under one sequence: what is signed of either, without the descriptors.
- * Pure values.
+/* A proof that a node signed two versions of its descriptor under one sequence: what is signed of
+ * either, without the descriptors. Pure values.
  *
- * Threat: it comes from anyone and takes a node out of all routes, so both signatures are checked before it is believed; whoever
- * has not signed two cannot be convicted. It has one form, so that two ends of a link do not go on exchanging it.
- * Implements p2pd-protocol(7) DIRECTORY. */
+ * Threat: it comes from anyone and takes a node out of all routes, so both signatures are checked
+ * before it is believed; whoever has not signed two cannot be convicted. It has one form, so that
+ * two ends of a link do not go on exchanging it. Implements p2pd-protocol(7) DIRECTORY. */
 #ifndef P2PD_DIRECTORY_PROOF_H
 #define P2PD_DIRECTORY_PROOF_H
 
 #include "daemon/core/wire/identity.h"
 
-/* id(32) sequence(8), then of each version, the smaller hash first: until(4) hash(32) signature(64) */
+/* id(32) sequence(8), then of each version, the smaller hash first: until(4) hash(32)
+ * signature(64) */
 #define PROOF_LEN (NODE_ID_LEN + 8 + 2 * (4 + DESCRIPTOR_HASH_LEN + SIGNATURE_LEN))
 
 struct proof {

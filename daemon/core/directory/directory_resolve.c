@@ -102,7 +102,8 @@ struct address directory_address(const struct directory *directory,
     return n > 0 ? addresses[0] : none;
 }
 
-/* How much speaks for a node being there now. Keys outlive their node by hours; its neighbours let go of it within seconds. */
+/* How much speaks for a node being there now. Keys outlive their node by hours; its neighbours let
+ * go of it within seconds. */
 enum sign_of_life { LIFE_NONE = 0, LIFE_KEYS, LIFE_LINKS };
 static enum sign_of_life life_of(const struct directory *directory,
                                  const struct directory_entry *entry) {
@@ -289,8 +290,9 @@ static bool is_pinned_at(const struct directory_entry *entry, const struct addre
 /* Several nodes may share an IP; what is beyond this many is left to its witnesses. */
 #define PROVEN_MAX 16
 
-/* What was found where the user pointed: of the confirmed ones only those with most life in them (an identity that was replaced
- * there is remembered, and gone). The port is theirs, when the IP alone was asked for. */
+/* What was found where the user pointed: of the confirmed ones only those with most life in them
+ * (an identity that was replaced there is remembered, and gone). The port is theirs, when the IP
+ * alone was asked for. */
 struct found {
     bool proof;                        /* witnesses do not do: a pin or a handshake */
     struct address proven[PROVEN_MAX]; /* where a handshake of ours found somebody who is up */

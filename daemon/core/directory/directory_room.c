@@ -1,19 +1,23 @@
 /* Whom links lead to, and who gives way when every place is taken.
  *
- * Threat: identities are free, so one member can fill every directory, and for as long as residents stay whatever they are, nobody else
- * comes in. A node that no links lead to serves nobody, and making links needs others: those without any go first, then those
- * to whom no chain of links leads from us. Which of them is drawn, so that nobody can have a certain one put out; of a few drawn the
- * one whose version is oldest goes, for a newcomer's neighbours have yet to name it. Whom a node of the network names, or we do, comes
- * in at once; all others at a rate, or whoever has more identities than there are places would have them all pass through. Whom users
- * pinned or wrote to stays; whoever was a neighbour once does not, for that can be had for any number of identities. Names are free, too:
- * whoever names nodes that never come leaves half of the rate to those whom nobody names, and displaces names that came of late only.
+ * Threat: identities are free, so one member can fill every directory, and for as long as residents
+ * stay whatever they are, nobody else comes in. A node that no links lead to serves nobody, and
+ * making links needs others: those without any go first, then those to whom no chain of links leads
+ * from us. Which of them is drawn, so that nobody can have a certain one put out; of a few drawn
+ * the one whose version is oldest goes, for a newcomer's neighbours have yet to name it. Whom a
+ * node of the network names, or we do, comes in at once; all others at a rate, or whoever has more
+ * identities than there are places would have them all pass through. Whom users pinned or wrote to
+ * stays; whoever was a neighbour once does not, for that can be had for any number of identities.
+ * Names are free, too: whoever names nodes that never come leaves half of the rate to those whom
+ * nobody names, and displaces names that came of late only.
  *
- * And whatever grows with the network, how seldom nodes publish, how many links they want, goes by those that links lead to. Left: whoever
- * links his identities to each other, and one of them to the network. */
+ * And whatever grows with the network, how seldom nodes publish, how many links they want, goes by
+ * those that links lead to. Left: whoever links his identities to each other, and one of them to
+ * the network. */
 #include "daemon/core/directory/directory_private.h"
 
-/* The whole graph is walked no more often than after so long for each node in it, 2 s at most: a walk takes a fifth of a microsecond for
- * each. */
+/* The whole graph is walked no more often than after so long for each node in it, 2 s at most: a
+ * walk takes a fifth of a microsecond for each. */
 #define LOOK_NODE_US 400
 #define LOOK_US (2 * US_PER_S)
 #define DRAWN 4
@@ -27,11 +31,14 @@ static bool may_look(const struct directory *directory, struct mono last, struct
 
 /* ---- Whom links lead to ---- */
 
-#define PACE_FULL (PACE_MIN_US / PACE_NODE_US) /* so many that are reached may use the whole pace */
-#define PACE_OTHERS_LEAST 10                   /* then the others have a tenth of it besides */
+#define PACE_FULL                                                                                  \
+    (PACE_MIN_US / PACE_NODE_US) /* so many that are reached may use the whole pace                \
+                                    \ */
+#define PACE_OTHERS_LEAST 10     /* then the others have a tenth of it besides */
 
-/* Those reached share the pace of the network among themselves; all others together have what those leave of it, each an equal part,
- * so that an honest one of them (it has just come, or comes back) has its own burst whatever thousands do. */
+/* Those reached share the pace of the network among themselves; all others together have what those
+ * leave of it, each an equal part, so that an honest one of them (it has just come, or comes back)
+ * has its own burst whatever thousands do. */
 static size_t sharers_of(const struct directory *directory, bool reached) {
     size_t n = directory->n_reached, others = directory->n_live - n,
            left = n < PACE_FULL ? PACE_FULL - n : 0;
@@ -163,8 +170,8 @@ static bool is_missed(const struct directory *directory, uint64_t prefix) {
            topology_names(directory->topology, prefix);
 }
 
-/* Names cost nothing, and whoever never comes is missed for ever: half of the tokens are for those whom nobody names, whatever is
- * missed. */
+/* Names cost nothing, and whoever never comes is missed for ever: half of the tokens are for those
+ * whom nobody names, whatever is missed. */
 static int64_t token_us(const struct directory *directory) {
     bool many = directory->survey.n_missed >= directory->survey.n_spared;
 

@@ -1,16 +1,20 @@
-/* Which versions of a node count, and when: proofs that it signed two of one sequence, keys that are too new to be sent through,
- * the pace at which versions are taken.
+/* Which versions of a node count, and when: proofs that it signed two of one sequence, keys that
+ * are too new to be sent through, the pace at which versions are taken.
  *
- * Threat: a relay that gives each neighbour other keys learns from the key under which a packet comes in which region its sender is.
- * Two versions of one sequence convict it wherever they meet; the first proof that comes is kept until its end, for a node can make as
- * many against itself as it likes, and each would go through the whole network. Versions in a row do not, so nobody is sent through keys that we have not
- * held for some seconds, while the ones before would tell us from others: what is new everywhere by then says nothing of where it
- * came first. News goes no faster than the pace of its node lets it, and whoever has spent that at some nodes and not at others holds it
- * up between them for a pace's interval, hop by hop: changed keys wait for some of those more. Nor does a handshake take a node's last token, else it could
- * be had to hold us to what it handed over. That counts keys alone: what a node says of its links changes at others' will, and would keep
- * honest ones out of routes.
- * The pace of a node is its own: whoever publishes too much spends nobody else's. And it goes by how many share it that links lead to,
- * for identities are free: thousands that nobody is linked to would have everybody wait for minutes (directory_sharers()). */
+ * Threat: a relay that gives each neighbour other keys learns from the key under which a packet
+ * comes in which region its sender is. Two versions of one sequence convict it wherever they meet;
+ * the first proof that comes is kept until its end, for a node can make as many against itself as
+ * it likes, and each would go through the whole network. Versions in a row do not, so nobody is
+ * sent through keys that we have not held for some seconds, while the ones before would tell us
+ * from others: what is new everywhere by then says nothing of where it came first. News goes no
+ * faster than the pace of its node lets it, and whoever has spent that at some nodes and not at
+ * others holds it up between them for a pace's interval, hop by hop: changed keys wait for some of
+ * those more. Nor does a handshake take a node's last token, else it could be had to hold us to
+ * what it handed over. That counts keys alone: what a node says of its links changes at others'
+ * will, and would keep honest ones out of routes. The pace of a node is its own: whoever publishes
+ * too much spends nobody else's. And it goes by how many share it that links lead to, for
+ * identities are free: thousands that nobody is linked to would have everybody wait for minutes
+ * (directory_sharers()). */
 #include "daemon/core/base/wirebuf.h"
 #include "daemon/core/directory/directory_private.h"
 
@@ -91,7 +95,8 @@ void directory_absolve(struct directory *directory, struct record *record) {
     directory_count_entry(directory, record, true);
 }
 
-/* Does this go beyond what is held against it? Not while that has more than an hour to go: two an hour and node are enough. */
+/* Does this go beyond what is held against it? Not while that has more than an hour to go: two an
+ * hour and node are enough. */
 static bool adds(const struct record *record, uint32_t until, struct wall wall) {
     uint32_t held = record->entry.convicted ? record->entry.acquaintance->proof_until : 0;
 
@@ -220,7 +225,8 @@ static int64_t interval_us(size_t sharers) {
     return interval > PACE_MIN_US ? interval : PACE_MIN_US;
 }
 
-/* How long news of a node of the network may take to be everywhere, where its pace is spent and its tokens are taken as they come. */
+/* How long news of a node of the network may take to be everywhere, where its pace is spent and its
+ * tokens are taken as they come. */
 static int64_t news_time(const struct directory *directory) {
     return NEWS_HOPS * interval_us(directory_reached(directory));
 }
@@ -337,8 +343,8 @@ bool directory_relays_settling(const struct directory *directory, size_t n) {
 
 /* ---- Pace ---- */
 
-/* A bucket an entry, kept as the time at which it would be full again (GCRA): in units of 65.5 ms, of which 32 bits are years, so they
- * are compared by their difference. */
+/* A bucket an entry, kept as the time at which it would be full again (GCRA): in units of 65.5 ms,
+ * of which 32 bits are years, so they are compared by their difference. */
 static uint32_t ticks_of(struct mono t) {
     return (uint32_t)((uint64_t)t.us >> 16);
 }

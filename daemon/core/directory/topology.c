@@ -174,7 +174,8 @@ static void link_add(struct topology *topology, uint32_t at, uint32_t other) {
 
     assert(stranger >= 0); /* links are a subset of claims */
     claims_read(vertex, &claims);
-    // NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): one is there, as find_stranger() found it
+    // NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): one is there, as find_stranger()
+    // found it
     claims.strangers[stranger] = claims.strangers[--claims.n_strangers];
     claims.links[claims.n_links++] = other;
     (void)claims_write(vertex, &claims);
@@ -252,7 +253,8 @@ static size_t choose_claims(uint64_t self, const uint64_t *neighbours, size_t n,
     return n_claims;
 }
 
-/* Replace the claims: links stay where both still say so, the rest are strangers. 0 or -ENOMEM, and nothing has changed. */
+/* Replace the claims: links stay where both still say so, the rest are strangers. 0 or -ENOMEM, and
+ * nothing has changed. */
 static int vertex_claim(struct topology *topology, uint32_t v, const uint64_t *wanted, size_t n) {
     struct vertex *vertex = &topology->vertices[v];
     struct claims claims = {.n_links = 0};

@@ -34,24 +34,27 @@ int topology_set_self(struct topology *topology, uint64_t prefix, const uint64_t
  * still. */
 uint64_t topology_generation(const struct topology *topology);
 size_t topology_nodes(const struct topology *topology);
-/* Links that count, of one node: writes up to 16 prefixes, returns how many. 0 for an unknown node.
- */
+/* Links that count, of one node: writes up to 16 prefixes, returns how many. 0 for an unknown
+ * node. */
 size_t topology_neighbours(const struct topology *topology, uint64_t prefix,
                            uint64_t ret_prefixes[TOPOLOGY_DEGREE_MAX]);
 bool topology_has_link(const struct topology *topology, uint64_t a, uint64_t b);
 /* Does this node relay, by its own word? False for an unknown one. */
 bool topology_relays(const struct topology *topology, uint64_t prefix);
 
-/* Nodes to which no chain of links leads from us: dead, or the other side of a partition. Returns how many; one of them, uniformly
- * drawn, in *ret_prefix if there are any. Walks the whole graph: for once in a while. */
+/* Nodes to which no chain of links leads from us: dead, or the other side of a partition. Returns
+ * how many; one of them, uniformly drawn, in *ret_prefix if there are any. Walks the whole graph:
+ * for once in a while. */
 size_t topology_unreached(const struct topology *topology, const struct core_random *random,
                           uint64_t *ret_prefix);
 
-/* Each to which such a chain leads, ourselves first. False: no memory, or we have no vertex yet; nobody was visited. */
+/* Each to which such a chain leads, ourselves first. False: no memory, or we have no vertex yet;
+ * nobody was visited. */
 bool topology_visit_reached(const struct topology *topology,
                             void (*visit)(void *context, uint64_t prefix), void *context);
 
-/* Who could be spared, and who is missed; of more than there is room for, a uniform choice. Walks the whole graph. */
+/* Who could be spared, and who is missed; of more than there is room for, a uniform choice. Walks
+ * the whole graph. */
 #define TOPOLOGY_SURVEYED 512
 struct topology_survey {
     uint64_t

@@ -1,5 +1,5 @@
-/* Walk counts, and uniform draws from the simple paths. Threat: see topology.c; the work that a query can cause is bounded by 16
- * links a node and 5 relays. */
+/* Walk counts, and uniform draws from the simple paths. Threat: see topology.c; the work that a
+ * query can cause is bounded by 16 links a node and 5 relays. */
 #include "daemon/core/directory/topology_private.h"
 
 #include <assert.h>
@@ -15,7 +15,8 @@
 
 #define BALL_FIRST 64
 
-/* Where a vertex stands in the ball, or NULL. What vertices remember may be of another target: the ball decides. */
+/* Where a vertex stands in the ball, or NULL. What vertices remember may be of another target: the
+ * ball decides. */
 static struct weight *weight_find(const struct topology *topology, uint32_t v) {
     uint32_t at = topology->vertices[v].weighed;
     return at < topology->n_ball && topology->ball[at].vertex == v ? &topology->ball[at] : NULL;
@@ -91,8 +92,8 @@ static bool weights_extend(struct topology *topology) {
     return true;
 }
 
-/* Make levels 0..level hold for this target. One target is kept: paths are drawn for one recipient at
- * a time. False: no memory. */
+/* Make levels 0..level hold for this target. One target is kept: paths are drawn for one recipient
+ * at a time. False: no memory. */
 static bool weights_ensure(struct topology *topology, uint32_t target, uint32_t level) {
     if ((topology->n_levels == 0 || topology->weighed != topology->generation ||
          topology->target != target) &&

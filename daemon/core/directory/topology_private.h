@@ -1,5 +1,5 @@
-/* What the two halves of the topology share: topology.c keeps the graph, topology_draw.c counts and draws its paths. Nobody else
- * includes this. */
+/* What the two halves of the topology share: topology.c keeps the graph, topology_draw.c counts and
+ * draws its paths. Nobody else includes this. */
 #ifndef P2PD_TOPOLOGY_PRIVATE_H
 #define P2PD_TOPOLOGY_PRIVATE_H
 
@@ -13,8 +13,9 @@
 /* 24 bytes and 4 for a link: of all that a node costs, what it says of others is the most. */
 struct vertex {
     uint64_t prefix; /* of a vertex not in use: the next such */
-    /* Claimed by both ends; behind them, two words each, the prefixes of those claimed that do not claim us or are not known. Links
-     * to ourselves stand at our own vertex alone: we are never inside a path, and so no other node can have more than it claims. */
+    /* Claimed by both ends; behind them, two words each, the prefixes of those claimed that do not
+     * claim us or are not known. Links to ourselves stand at our own vertex alone: we are never
+     * inside a path, and so no other node can have more than it claims. */
     uint32_t *links;
     uint32_t weighed; /* where in `ball` it would stand; any value if it is not there */
     uint8_t n_links, n_strangers, n_words; /* n_words: room at `links` */

@@ -1,4 +1,5 @@
-/* Links and cells: which session speaks for which neighbour, what goes into a cell, who is alive. Threat: see link.h. */
+/* Links and cells: which session speaks for which neighbour, what goes into a cell, who is alive.
+ * Threat: see link.h. */
 #include "daemon/core/link/link_private.h"
 
 #include <assert.h>
@@ -290,8 +291,8 @@ static bool current_wins(const struct links *links, const struct link *link,
     return is_begun_by_smaller(links, current);
 }
 
-/* A second daemon with the same identity would take the link back and forth for ever: say so. Both sides log it: we here, the
- * copy by the reason of the goodbye. */
+/* A second daemon with the same identity would take the link back and forth for ever: say so. Both
+ * sides log it: we here, the copy by the reason of the goodbye. */
 static bool is_copy(struct links *links, struct link *link, const struct session *session,
                     struct mono now) {
     if (session->rekey || address_is_equal(&link->view.address, &session->remote))
@@ -381,7 +382,8 @@ static void link_is_up(struct links *links, struct link *link, struct mono now) 
     link_ping(links, link, now); /* measures the round trip */
 }
 
-/* Send the verdict in a cell of its own, kept so that it can be repeated to a message 3 that comes again. */
+/* Send the verdict in a cell of its own, kept so that it can be repeated to a message 3 that comes
+ * again. */
 static void send_verdict(struct links *links, struct link *link, struct session *session,
                          enum link_refusal refusal, const struct address *referrals, size_t n,
                          struct mono now) {
@@ -433,7 +435,8 @@ void links_verdict(struct links *links, unsigned slot, enum link_refusal refusal
     link_end(links, link, LINK_CLOSED_BYE);
 }
 
-/* Somebody who has a link with us shook hands anew: keys are due, it was restarted, or we dialled each other. Yes, of course. */
+/* Somebody who has a link with us shook hands anew: keys are due, it was restarted, or we dialled
+ * each other. Yes, of course. */
 void link_welcome(struct links *links, struct link *link, struct session *session,
                   struct mono now) {
     send_verdict(links, link, session, LINK_ACCEPTED, NULL, 0, now);
@@ -516,9 +519,10 @@ static void ask_if_quiet(struct links *links, struct link *link, struct mono now
     }
 }
 
-/* The old session ends once the other end speaks on the new one. When both dialled at once they may have judged differently which
- * counts (one has signed anew in between), and each hears the other on what it takes for the old one: then the end that does not
- * speak on the session begun by the smaller id gives way, and the other waits for that. */
+/* The old session ends once the other end speaks on the new one. When both dialled at once they may
+ * have judged differently which counts (one has signed anew in between), and each hears the other
+ * on what it takes for the old one: then the end that does not speak on the session begun by the
+ * smaller id gives way, and the other waits for that. */
 static void end_previous(struct links *links, struct link *link, struct mono now) {
     struct session *current = link->current, *previous = link->previous;
     bool crossed = current && previous->heard.us > current->heard.us &&

@@ -1,9 +1,11 @@
-/* Authenticated sessions with neighbours over UDP: handshakes, cookies, cells, replay windows, rekeying, roaming, liveness. It
- * says who is there and moves frames; whether a link is wanted is the pool's decision, what frames mean is the node's.
+/* Authenticated sessions with neighbours over UDP: handshakes, cookies, cells, replay windows,
+ * rekeying, roaming, liveness. It says who is there and moves frames; whether a link is wanted is
+ * the pool's decision, what frames mean is the node's.
  *
- * Threat: anyone can send anything from any source address. Outsiders get silence (mac1), floods get cookies before any
- * Diffie-Hellman and hold no state, no answer is larger than its question, no address gets more than it sent until it
- * has answered a challenge. Implements p2pd-protocol(7) LINKS. */
+ * Threat: anyone can send anything from any source address. Outsiders get silence (mac1), floods
+ * get cookies before any Diffie-Hellman and hold no state, no answer is larger than its question,
+ * no address gets more than it sent until it has answered a challenge. Implements p2pd-protocol(7)
+ * LINKS. */
 #ifndef P2PD_LINK_H
 #define P2PD_LINK_H
 
@@ -46,7 +48,8 @@ enum link_purpose {
 
 enum link_state { LINK_FREE = 0, LINK_PROBATION, LINK_UP, LINK_SUSPECT };
 
-/* One neighbour. Slot numbers are stable while it stands; `serial` tells two tenants of a slot apart. */
+/* One neighbour. Slot numbers are stable while it stands; `serial` tells two tenants of a slot
+ * apart. */
 struct link_view {
     unsigned slot;
     uint64_t serial;
@@ -79,14 +82,16 @@ struct links *links_new(const struct links_config *config);
 void links_free(struct links *links);
 void links_configure(struct links *links, int64_t heartbeat_us, int64_t timeout_us);
 
-/* Our signed descriptor as handshakes carry it, and what corrects the machine's wall time (see links_clock_offset). */
+/* Our signed descriptor as handshakes carry it, and what corrects the machine's wall time (see
+ * links_clock_offset). */
 void links_set_descriptor(struct links *links, const uint8_t *bytes, size_t length);
 void links_set_correction(struct links *links, int64_t correction_us);
 
-/* Ask the node at `address` for a link. 0; -EALREADY: being dialled; -ENOBUFS: LINK_DIALS_MAX under way. Ends in an event: UP,
- * REFUSED, DIAL_FAILED (or nothing, when it turns out to be a neighbour already). With LINK_PROBE only who is there is asked: ANSWERED
- * (then links_forget()) or DIAL_FAILED, whose link.purpose says so. The second message proves the other's key; the third, which would
- * tell it ours, is never sent. */
+/* Ask the node at `address` for a link. 0; -EALREADY: being dialled; -ENOBUFS: LINK_DIALS_MAX under
+ * way. Ends in an event: UP, REFUSED, DIAL_FAILED (or nothing, when it turns out to be a neighbour
+ * already). With LINK_PROBE only who is there is asked: ANSWERED (then links_forget()) or
+ * DIAL_FAILED, whose link.purpose says so. The second message proves the other's key; the third,
+ * which would tell it ours, is never sent. */
 #define LINK_DIALS_MAX 32
 int links_dial(struct links *links, const struct address *address, enum link_purpose purpose,
                struct now now);
@@ -109,21 +114,25 @@ struct link_opening {   /* a cell's, worked out ahead of its turn */
     const uint8_t *key; /* of the session that it names; NULL: none just now */
     bool is_good;
 };
-/* Open the cells of many datagrams at once, in place, on as many processors as there are: nothing else changes. Each datagram is
- * then to be given to links_receive_opened() with its opening, in order and before the links are used otherwise. */
+/* Open the cells of many datagrams at once, in place, on as many processors as there are: nothing
+ * else changes. Each datagram is then to be given to links_receive_opened() with its opening, in
+ * order and before the links are used otherwise. */
 void links_open(struct links *links, const struct datagram *datagrams, size_t n,
                 struct link_opening *ret_openings);
 enum drop links_receive_opened(struct links *links, const struct datagram *datagram,
                                struct link_opening *opening, struct now now,
                                struct link_cell *ret_cell);
-/* Take a datagram in, opening it in place. On DROP_NONE with ret_cell->slot != LINK_NONE there are frames to read, in the datagram's bytes. */
+/* Take a datagram in, opening it in place. On DROP_NONE with ret_cell->slot != LINK_NONE there are
+ * frames to read, in the datagram's bytes. */
 enum drop links_receive(struct links *links, const struct datagram *datagram, struct now now,
                         struct link_cell *ret_cell);
-/* The next frame that is not the link's own business; false at the end. *ret_drop says if the rest was malformed. */
+/* The next frame that is not the link's own business; false at the end. *ret_drop says if the rest
+ * was malformed. */
 bool links_next_frame(struct links *links, struct link_cell *cell, struct mono now,
                       struct link_frame *ret_frame, enum drop *ret_drop);
 
-/* The last two are our own finding and never on the wire: it was ourselves, or a neighbour under another address. */
+/* The last two are our own finding and never on the wire: it was ourselves, or a neighbour under
+ * another address. */
 enum link_refusal { LINK_ACCEPTED = 0, LINK_FULL, LINK_SELF, LINK_DUPLICATE };
 enum link_close {
     LINK_CLOSED_SILENT = 0,
@@ -135,8 +144,8 @@ enum link_close {
 #define LINK_REFERRALS_MAX 8
 
 enum link_event_kind {
-    LINK_EVENT_ANSWERED, /* a dial to `address` was answered, from link.address, by who has proved to be link.id: set correction and
-                            descriptor, then links_finish() */
+    LINK_EVENT_ANSWERED, /* a dial to `address` was answered, from link.address, by who has proved
+                            to be link.id: set correction and descriptor, then links_finish() */
     LINK_EVENT_ASKED,    /* somebody dialled us: give links_verdict() */
     LINK_EVENT_UP,
     LINK_EVENT_REFUSED, /* our dial: reason, referrals */
@@ -166,21 +175,25 @@ bool links_event(struct links *links, struct link_event *ret_event);
 void links_forget(struct links *links, uint32_t index);
 /* Send message 3 of the handshake that was answered. */
 void links_finish(struct links *links, uint32_t index, struct now now);
-/* Answer ASKED. Accepted: the link is UP (an event says so). Refused: told, with referrals, and closed. */
+/* Answer ASKED. Accepted: the link is UP (an event says so). Refused: told, with referrals, and
+ * closed. */
 void links_verdict(struct links *links, unsigned slot, enum link_refusal refusal,
                    const struct address *referrals, size_t n, struct mono now);
 /* Say goodbye and end a link; causes a DOWN event if it was up. */
 void links_close(struct links *links, unsigned slot, enum link_close reason, struct mono now);
 
 /* ---- What goes ---- */
-/* Put a frame into the neighbour's next cell (they share one; it goes at links_flush). 0; -ENOTCONN; -ENOBUFS. */
+/* Put a frame into the neighbour's next cell (they share one; it goes at links_flush). 0;
+ * -ENOTCONN; -ENOBUFS. */
 int links_send_frame(struct links *links, uint64_t prefix, uint8_t type, const void *body,
                      size_t length, struct mono now);
-/* Send an onion packet to the established neighbour `prefix`. 0; -ENOTCONN: no such link is up; -ENOBUFS: queue full. */
+/* Send an onion packet to the established neighbour `prefix`. 0; -ENOTCONN: no such link is up;
+ * -ENOBUFS: queue full. */
 int links_send_onion(struct links *links, uint64_t prefix, const uint8_t packet[ONION_LEN],
                      struct mono now);
-/* The same without a copy: begin gives the room for ONION_LEN bytes, in the cell that will carry them (NULL: too many in this step);
- * sending takes it back, whatever it returns, as cancelling does. What is sent must be whole by links_seal(). */
+/* The same without a copy: begin gives the room for ONION_LEN bytes, in the cell that will carry
+ * them (NULL: too many in this step); sending takes it back, whatever it returns, as cancelling
+ * does. What is sent must be whole by links_seal(). */
 uint8_t *links_onion_begin(struct links *links);
 int links_onion_send(struct links *links, uint64_t prefix, uint8_t *onion, struct mono now);
 void links_onion_cancel(struct links *links, uint8_t *onion);
@@ -199,18 +212,21 @@ void links_probe_all(struct links *links, struct mono now);
 const struct link_view *links_at(const struct links *links, unsigned slot);
 /* The link with a node, in any state but free, or NULL. */
 const struct link_view *links_find(const struct links *links, uint64_t prefix);
-/* What stands for where a neighbour is, for bounds that outlive it: its IPv4 address or IPv6 /64. 0: nothing does (no such neighbour,
- * or a private address: one machine has any number of nodes or of addresses there). */
+/* What stands for where a neighbour is, for bounds that outlive it: its IPv4 address or IPv6 /64.
+ * 0: nothing does (no such neighbour, or a private address: one machine has any number of nodes or
+ * of addresses there). */
 uint64_t links_source(const struct links *links, uint64_t prefix);
 unsigned links_count(const struct links *links, bool established);
-/* How far this machine's clock is behind: the median over 0 (ourselves) and the offsets of all that are up or just answered, the
- * middle two averaged; and what is corrected of it. */
+/* How far this machine's clock is behind: the median over 0 (ourselves) and the offsets of all that
+ * are up or just answered, the middle two averaged; and what is corrected of it. */
 #define LINKS_CLOCK_MAX_US (24 * US_PER_HOUR) /* beyond a day somebody must set it */
 int64_t links_clock_error(const struct links *links);
-/* Do the neighbours alone, by their median, agree with our clock as it is corrected? False without any. */
+/* Do the neighbours alone, by their median, agree with our clock as it is corrected? False without
+ * any. */
 bool links_clock_is_known(const struct links *links);
 int64_t links_clock_offset(const struct links *links);
-/* The machine's wall clock was set forward by so much: what was measured against it is shifted, and measured anew soon. */
+/* The machine's wall clock was set forward by so much: what was measured against it is shifted, and
+ * measured anew soon. */
 void links_clock_stepped(struct links *links, int64_t step_us, struct mono now);
 
 struct links_counters {

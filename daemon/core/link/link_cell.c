@@ -1,5 +1,6 @@
-/* Cells: frames put together, sealed and sent; opened, checked for replays and read. Threat: see link.h; here above all a copied
- * datagram that comes from elsewhere, which must not draw a link away. */
+/* Cells: frames put together, sealed and sent; opened, checked for replays and read. Threat: see
+ * link.h; here above all a copied datagram that comes from elsewhere, which must not draw a link
+ * away. */
 #include "daemon/core/link/link_private.h"
 
 #include <errno.h>
@@ -59,7 +60,8 @@ void link_seal_cell(struct links *links, struct session *session, uint8_t *out) 
         seal(&sealing);
 }
 
-/* A cell went out. Whatever it says calls for a sign of life, but a PONG alone: or two idle ends would never be quiet. */
+/* A cell went out. Whatever it says calls for a sign of life, but a PONG alone: or two idle ends
+ * would never be quiet. */
 void link_sent(struct links *links, struct link *link, bool expects, struct mono now) {
     link->view.bytes_out += DATAGRAM_LEN;
     if (expects && link->unanswered_since.us == INT64_MAX) {
@@ -168,7 +170,8 @@ void links_probe_all(struct links *links, struct mono now) {
 
 /* ---- Cells in ---- */
 
-/* An authentic datagram from elsewhere: it may have moved, or somebody forwards copies. Ask there; move when it answers. */
+/* An authentic datagram from elsewhere: it may have moved, or somebody forwards copies. Ask there;
+ * move when it answers. */
 static void challenge(struct links *links, struct link *link, const struct datagram *datagram,
                       struct mono now) {
     uint8_t *out;
@@ -209,8 +212,8 @@ static void receive_pong(struct links *links, struct link *link, const uint8_t *
     }
 }
 
-/* Is it a cell of a session that we know, with a counter that may be new? What a step's earlier datagrams bring about is not
- * known yet: whoever takes it looks again. */
+/* Is it a cell of a session that we know, with a counter that may be new? What a step's earlier
+ * datagrams bring about is not known yet: whoever takes it looks again. */
 static struct session *cell_session(struct links *links, const struct datagram *datagram,
                                     enum drop *ret_drop) {
     struct wire_reader r = wire_reader(datagram->bytes, DATA_HEADER_LEN);
@@ -264,8 +267,9 @@ void links_open(struct links *links, const struct datagram *datagrams, size_t n,
                      (unsigned)(CELL_NS * known / n));
 }
 
-/* May the opened cell make this dialled session a link's? Whoever is our neighbour by another session need not wait for a verdict,
- * and is not left by one that refuses: both dialled at once, and it had a place for its own dial alone. */
+/* May the opened cell make this dialled session a link's? Whoever is our neighbour by another
+ * session need not wait for a verdict, and is not left by one that refuses: both dialled at once,
+ * and it had a place for its own dial alone. */
 static bool is_answer_to_dial(struct links *links, struct session *session, const uint8_t *cell) {
     const struct link *neighbour = link_of(links, &session->peer);
 
@@ -278,8 +282,8 @@ static bool is_answer_to_dial(struct links *links, struct session *session, cons
     return false;
 }
 
-/* An opening made before earlier datagrams of the step were taken holds if the session is the same: keys are never replaced
- * in one. */
+/* An opening made before earlier datagrams of the step were taken holds if the session is the same:
+ * keys are never replaced in one. */
 static enum drop receive_data(struct links *links, const struct datagram *datagram,
                               struct link_opening *opening, struct now now,
                               struct link_cell *ret_cell) {

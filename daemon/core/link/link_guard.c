@@ -1,12 +1,14 @@
-/* Threat: floods. Everything here is cheap, keyed, and of fixed size: what an outsider sends costs one BLAKE2b over 1.2 kB and
- * gets silence; what a member or a thief of the network key sends gets a cookie before it gets a Diffie-Hellman. What anybody
- * repeats that he has seen takes nothing from whose it is: it is known before a token is taken, and nobody can choose a place in
- * the table of those known. */
+/* Threat: floods. Everything here is cheap, keyed, and of fixed size: what an outsider sends costs
+ * one BLAKE2b over 1.2 kB and gets silence; what a member or a thief of the network key sends gets
+ * a cookie before it gets a Diffie-Hellman. What anybody repeats that he has seen takes nothing
+ * from whose it is: it is known before a token is taken, and nobody can choose a place in the table
+ * of those known. */
 #include "daemon/core/link/link_private.h"
 
 #include <assert.h>
 
-/* Handshakes worked on without a cookie: in all, and a source. A bootstrap node's burst after a power cut fits; a flood does not. */
+/* Handshakes worked on without a cookie: in all, and a source. A bootstrap node's burst after a
+ * power cut fits; a flood does not. */
 #define ALL_RATE 50
 #define ALL_BURST 100
 #define SOURCE_RATE 5
@@ -102,8 +104,9 @@ bool guard_admit(struct guard *guard, const struct address *source, struct mono 
 }
 
 bool guard_admit_proven(struct guard *guard, const struct address *source, struct mono now) {
-    /* It answers at its address, so its own share is all that need bind it; four times what the unproven get. A bucket of
-     * another kind than theirs: whoever sends in its name would empty that one. */
+    /* It answers at its address, so its own share is all that need bind it; four times what the
+     * unproven get. A bucket of another kind than theirs: whoever sends in its name would empty
+     * that one. */
     struct guard_bucket *own = bucket_of(guard, guard->proven, GUARD_PROVEN, source, now);
     return bucket_take(own, now.us, 4 * SOURCE_RATE, SOURCE_BURST);
 }

@@ -1,12 +1,15 @@
-/* Places for sessions that others made us hold and that are no link: half open, or refused and lingering.
+/* Places for sessions that others made us hold and that are no link: half open, or refused and
+ * lingering.
  *
- * Threat: they are had for a datagram, and of addresses that anybody can name there are as many as he likes. So those who have shown
- * their cookie come first, of one source there are a few, and among the proven who holds most gives way. */
+ * Threat: they are had for a datagram, and of addresses that anybody can name there are as many as
+ * he likes. So those who have shown their cookie come first, of one source there are a few, and
+ * among the proven who holds most gives way. */
 #include "daemon/core/link/link_private.h"
 
 #define HALF_OPEN_MAX 128
 #define HALF_OPEN_SOURCE_MAX                                                                       \
-    16 /* of them from one source, of the proven and of the others: a few must not shut out the rest */
+    16 /* of them from one source, of the proven and of the others: a few must not shut out the    \
+          rest */
 
 static bool is_lingering(const struct session *session) {
     return session && !session->initiator && session->state == SESSION_OPEN &&
@@ -25,7 +28,8 @@ static unsigned held(const struct links *links) {
     return n;
 }
 
-/* The same from one source, of one kind: those in its name that it may know nothing of are not counted against it. */
+/* The same from one source, of one kind: those in its name that it may know nothing of are not
+ * counted against it. */
 static unsigned held_for(const struct links *links, uint64_t source, bool proven) {
     unsigned n = 0;
     for (unsigned i = 0; i < SESSIONS_MAX; i++)
@@ -38,8 +42,9 @@ static bool is_older(const struct session *session, const struct session *than) 
     return !than || session->retry.us < than->retry.us;
 }
 
-/* The refused wait for a message 3 that is repeated if our verdict was lost, which is seldom: whoever knocks now comes first, or a node
- * that all of a network dial at once would turn most away unheard. The oldest goes. */
+/* The refused wait for a message 3 that is repeated if our verdict was lost, which is seldom:
+ * whoever knocks now comes first, or a node that all of a network dial at once would turn most away
+ * unheard. The oldest goes. */
 static struct session *oldest_lingering(const struct links *links) {
     struct session *oldest = NULL;
     for (unsigned i = 0; i < SESSIONS_MAX; i++)

@@ -1,5 +1,6 @@
-/* What the five files of the link room share: link.c (links), link_cell.c (cells), link_session.c (handshakes and sessions),
- * link_guard.c (macs, cookies, replays of message 1, load), link_place.c (half-open handshakes). */
+/* What the five files of the link room share: link.c (links), link_cell.c (cells), link_session.c
+ * (handshakes and sessions), link_guard.c (macs, cookies, replays of message 1, load), link_place.c
+ * (half-open handshakes). */
 #ifndef P2PD_LINK_PRIVATE_H
 #define P2PD_LINK_PRIVATE_H
 
@@ -20,7 +21,8 @@
 
 enum datagram_type { TYPE_INIT = 1, TYPE_RESPONSE, TYPE_FINISH, TYPE_COOKIE, TYPE_DATA };
 
-/* ---- Replay window (RFC 6479, section 2: a ring of words, the oldest is cleared as the front moves) ---- */
+/* ---- Replay window (RFC 6479, section 2: a ring of words, the oldest is cleared as the front
+ * moves) ---- */
 #define REPLAY_BITS 2048
 #define REPLAY_WORDS                                                                               \
     (REPLAY_BITS / 64 + 1) /* one spare word, so that a full window always stands */
@@ -38,10 +40,12 @@ struct guard_bucket {
     bool used;
 };
 #define GUARD_SOURCES 256
-/* More places for those who answer where they say they are: to drain all of them takes as many times a source's rate. */
+/* More places for those who answer where they say they are: to drain all of them takes as many
+ * times a source's rate. */
 #define GUARD_PROVEN 1024
-/* Messages 1 remembered, of either kind. At the rates at which they are admitted those without a cookie fill their table in 40 s,
- * those of one source that has a cookie in 100 s: a recorded one is seldom new, and takes one token and one place then. */
+/* Messages 1 remembered, of either kind. At the rates at which they are admitted those without a
+ * cookie fill their table in 40 s, those of one source that has a cookie in 100 s: a recorded one
+ * is seldom new, and takes one token and one place then. */
 #define GUARD_SEEN 2048
 #define GUARD_WAYS 4
 struct guard_seen { /* small: it stands in locked memory */
@@ -53,8 +57,8 @@ struct guard {
     uint8_t cookie_secret[2][KEY_LEN];                            /* now, and the one before */
     struct mono cookie_rotated;
     struct guard_bucket all, sources[GUARD_SOURCES], proven[GUARD_PROVEN];
-    /* Ephemerals of message 1 by a keyed hash, so that nobody chooses whose place he takes; [1] of those that came with their
-     * cookie, which nobody overwrites who only sends. */
+    /* Ephemerals of message 1 by a keyed hash, so that nobody chooses whose place he takes; [1] of
+     * those that came with their cookie, which nobody overwrites who only sends. */
     struct guard_seen seen[2][GUARD_SEEN];
     uint8_t seen_key[crypto_shorthash_KEYBYTES];
     uint32_t n_seen;
@@ -69,14 +73,15 @@ bool guard_mac1_is_good(const struct guard *guard, const uint8_t *bytes, size_t 
 uint64_t guard_source(const struct address *address);
 /* May a handshake from this source be worked on without a cookie (true: a token was taken)? */
 bool guard_admit(struct guard *guard, const struct address *source, struct mono now);
-/* The same for one that showed its cookie: only the source's own share holds, and nobody draws on it who cannot hear what is sent
- * there. */
+/* The same for one that showed its cookie: only the source's own share holds, and nobody draws on
+ * it who cannot hear what is sent there. */
 bool guard_admit_proven(struct guard *guard, const struct address *source, struct mono now);
 void guard_cookie(struct guard *guard, unsigned which, const struct address *source,
                   uint8_t ret_cookie[COOKIE_LEN]);
 bool guard_cookie_is_good(struct guard *guard, const struct address *source, const uint8_t *init);
 void guard_rotate(struct guard *guard, const struct core_random *random, struct mono now);
-/* Was a message 1 with this ephemeral worked on lately? Only looks: what is asked of anybody's datagram changes nothing. */
+/* Was a message 1 with this ephemeral worked on lately? Only looks: what is asked of anybody's
+ * datagram changes nothing. */
 bool guard_is_replay(const struct guard *guard, const uint8_t ephemeral[KEY_LEN]);
 /* It is worked on now. */
 void guard_enter(struct guard *guard, const uint8_t ephemeral[KEY_LEN], bool proven);
@@ -113,8 +118,8 @@ struct session {
     struct address seen_as;
     struct mono started, opened, retry;
     unsigned tries, cookies;
-    unsigned failed
-        [2]; /* messages 2 since message 1 that were none: from the dialled ip, from elsewhere */
+    unsigned failed[2]; /* messages 2 since message 1 that were none: from the dialled ip, from
+                           elsewhere */
     bool has_cookie;
     uint8_t cookie[COOKIE_LEN], mac1[MAC_LEN];
     int64_t minute_shift_us; /* the other's clock as its cookie answer told it, less ours */
@@ -148,8 +153,8 @@ struct link {
     bool cell_expects; /* more than a PONG is in it */
 };
 
-/* Room for all that can happen between two drains, so that no event is lost where memory is out: every dial ends, every link comes
- * up, is suspected and goes. */
+/* Room for all that can happen between two drains, so that no event is lost where memory is out:
+ * every dial ends, every link comes up, is suspected and goes. */
 #define LINK_EVENTS_MAX (LINK_DIALS_MAX + 3 * LINK_SLOTS)
 
 struct sealing {        /* a cell on its way out, filled, its header written */
@@ -205,14 +210,15 @@ void session_dropped(struct links *links, struct session *session);
 void session_confirmed(struct links *links, struct session *session);
 
 /* link_place.c */
-/* A place for one more half-open handshake? Those who have shown their cookie come first: of the others there are as many as anybody
- * cares to name. Among the proven, who holds less. */
+/* A place for one more half-open handshake? Those who have shown their cookie come first: of the
+ * others there are as many as anybody cares to name. Among the proven, who holds less. */
 bool place_make(struct links *links, const struct address *remote, bool proven);
 
 /* link.c */
 #define UNANSWERED_US US_PER_S /* cells out and nothing heard: ask */
 struct link *link_of(struct links *links, const struct node_id *id);
-/* A handshake ended well: give the session to its link (made if there is none). NULL: no room, and the session is freed. */
+/* A handshake ended well: give the session to its link (made if there is none). NULL: no room, and
+ * the session is freed. */
 struct link *link_adopt(struct links *links, struct session *session, struct now now);
 void link_welcome(struct links *links, struct link *link, struct session *session, struct mono now);
 /* A warning that a member can cause as often as it likes: a line a minute. */
@@ -229,8 +235,8 @@ struct link_event *link_emit(struct links *links, enum link_event_kind kind,
 /* link_cell.c */
 /* A datagram whose cell is yet to be filled and sealed; NULL when the step has too many. */
 uint8_t *link_cell_datagram(struct links *links, const struct link *link);
-/* Write the header of a datagram and have the 1200 bytes behind it sealed in place: together with all others of the step, or
- * where there is no memory to note that, at once. */
+/* Write the header of a datagram and have the 1200 bytes behind it sealed in place: together with
+ * all others of the step, or where there is no memory to note that, at once. */
 void link_seal_cell(struct links *links, struct session *session, uint8_t *out);
 void link_sent(struct links *links, struct link *link, bool expects, struct mono now);
 void link_send_cell(struct links *links, struct link *link, struct mono now);

@@ -1,6 +1,7 @@
-/* Handshakes: Noise_XXpsk3 in three datagrams of 1232 bytes, each under mac1. Threat: see link.h; here in particular a member that
- * replays, that names an id which it cannot prove (the descriptor's signature and link key must be the handshake's), or that
- * dials us with our own identity. */
+/* Handshakes: Noise_XXpsk3 in three datagrams of 1232 bytes, each under mac1. Threat: see link.h;
+ * here in particular a member that replays, that names an id which it cannot prove (the
+ * descriptor's signature and link key must be the handshake's), or that dials us with our own
+ * identity. */
 #include "daemon/core/link/link_private.h"
 
 #include <stdlib.h>
@@ -9,7 +10,8 @@
 #define INIT_PADDING (DATAGRAM_LEN - INIT_HEADER_LEN - 32 - 16 - 2 * MAC_LEN)
 #define RESPONSE_PAYLOAD (DATAGRAM_LEN - RESPONSE_HEADER_LEN - 32 - 48 - 16 - MAC_LEN)
 #define FINISH_PAYLOAD (DATAGRAM_LEN - FINISH_HEADER_LEN - 48 - 16 - MAC_LEN)
-/* Message 1 is sent at 0, 0.5 and 1.5 s, message 3 at 0, 0.3, 0.9 and 2.1 s: some 4 s until a dial has failed. */
+/* Message 1 is sent at 0, 0.5 and 1.5 s, message 3 at 0, 0.3, 0.9 and 2.1 s: some 4 s until a dial
+ * has failed. */
 #define DIAL_RETRY_US (500 * US_PER_MS)
 #define DIAL_TRIES 3
 #define FINISH_RETRY_US (300 * US_PER_MS)
@@ -17,7 +19,8 @@
 #define HALF_OPEN_US (5 * US_PER_S)
 #define COOKIES_MAX 3 /* cookie answers that one dial follows */
 #define FAILED_MAX                                                                                 \
-    4 /* messages 2 read in vain for each message 1: two may be the answers to our earlier tries */
+    4 /* messages 2 read in vain for each message 1: two may be the answers to our earlier tries   \
+         \ */
 
 /* state -> states that may follow it */
 static const unsigned session_moves[SESSION_STATES] = {
@@ -225,7 +228,8 @@ static enum drop admit(struct links *links, const struct datagram *datagram, uin
                     now.wall); /* it tells the time, and costs what any refusal does */
         return DROP_TIME;
     }
-    /* Before any token: else whoever has seen one, a member or not, draws on its sender's allowances by repeating it. */
+    /* Before any token: else whoever has seen one, a member or not, draws on its sender's
+     * allowances by repeating it. */
     if (guard_is_replay(&links->guard, ephemeral))
         return DROP_REPLAY;
     if (proven && !guard_admit_proven(&links->guard, &datagram->remote, now.mono))
@@ -240,7 +244,8 @@ static enum drop admit(struct links *links, const struct datagram *datagram, uin
         links->counters.half_open_refused++;
         return DROP_LIMIT;
     }
-    /* Not those that were turned away: they would drive out, at any rate, what is worth remembering. */
+    /* Not those that were turned away: they would drive out, at any rate, what is worth
+     * remembering. */
     guard_enter(&links->guard, ephemeral, proven);
     *ret_proven = proven;
     return DROP_NONE;
@@ -297,9 +302,10 @@ static enum drop receive_response(struct links *links, const struct datagram *da
         return DROP_MAC;
     if (!session || session->state != SESSION_DIALLING)
         return DROP_UNKNOWN;
-    /* An exchange each, before anything says who sent it. Whoever knows our index could have us compute as fast as it sends. The
-     * answer may come from another address than was dialled, but such ones do not count against those that come from there. And
-     * the dial goes on: who can forge these only for a while is outlasted by the next try. */
+    /* An exchange each, before anything says who sent it. Whoever knows our index could have us
+     * compute as fast as it sends. The answer may come from another address than was dialled, but
+     * such ones do not count against those that come from there. And the dial goes on: who can
+     * forge these only for a while is outlasted by the next try. */
     unsigned *failed = &session->failed[!address_is_same_ip(&session->remote, &datagram->remote)];
     if (*failed >= FAILED_MAX)
         return DROP_LIMIT;

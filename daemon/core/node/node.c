@@ -1,4 +1,5 @@
-/* The composition: routes each event to the room it belongs to and carries the word between rooms of one floor. */
+/* The composition: routes each event to the room it belongs to and carries the word between rooms
+ * of one floor. */
 #include "daemon/core/node/node_private.h"
 
 #include <sodium.h>
@@ -147,7 +148,8 @@ static bool make_pool(struct node *node, const struct node_config *config,
     return node->pool != NULL;
 }
 
-/* How long a mail key is kept beyond the next one: as long as senders are taken to try, and a day. */
+/* How long a mail key is kept beyond the next one: as long as senders are taken to try, and a
+ * day. */
 static uint32_t mail_days(const struct node_config *config) {
     int64_t day_us = 24 * US_PER_HOUR, days = (config->delivery_expire_us + day_us - 1) / day_us;
     return days < MAIL_DAYS_MAX ? (uint32_t)days + 1 : MAIL_DAYS_MAX + 1;
@@ -300,8 +302,8 @@ static void take_datagram(struct node *node, const struct datagram *datagram,
     node_drain_links(node);
 }
 
-/* What can be computed for all of a batch is, in three goes: cells opened, onions peeled, and at the end of the step cells
- * sealed. Between them each datagram has its turn, in order. */
+/* What can be computed for all of a batch is, in three goes: cells opened, onions peeled, and at
+ * the end of the step cells sealed. Between them each datagram has its turn, in order. */
 static void take_datagrams(struct node *node, const struct datagram *datagrams, size_t n) {
     struct link_opening openings[NODE_BATCH];
 
@@ -387,7 +389,8 @@ static void take_local(struct node *node) {
         outbox_local_done(node->outbox, &id, error, node->now);
 }
 
-/* Routes have changed somewhere: those who wait for one are tried. Once a second at most, and only while somebody waits. */
+/* Routes have changed somewhere: those who wait for one are tried. Once a second at most, and only
+ * while somebody waits. */
 static void kick_waiting(struct node *node) {
     uint64_t generation = topology_generation(directory_topology(node->directory));
 
@@ -509,8 +512,8 @@ static void take_event(struct node *node, const struct node_event *event) {
     }
 }
 
-/* Somebody set the machine's clock, or it slept where its monotonic clock sleeps too: what the neighbours told is relative to the old
- * time. Corrected time goes on as it was. */
+/* Somebody set the machine's clock, or it slept where its monotonic clock sleeps too: what the
+ * neighbours told is relative to the old time. Corrected time goes on as it was. */
 static void follow_clock(struct node *node, struct now now) {
     int64_t step = (now.wall.us - node->machine.wall.us) - (now.mono.us - node->now.mono.us);
 

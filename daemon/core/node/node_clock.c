@@ -1,11 +1,13 @@
-/* Whether the clock can be believed, and what is done about one that was wrong. A machine without a battery starts in 1970, another's
- * clock is days off until somebody sets it: what it queued meanwhile is seconds old all the same.
+/* Whether the clock can be believed, and what is done about one that was wrong. A machine without a
+ * battery starts in 1970, another's clock is days off until somebody sets it: what it queued
+ * meanwhile is seconds old all the same.
  *
- * So lives are counted in time that passed. While the node runs that is the monotonic clock's. Between two runs it is the wall clock's
- * if neighbours agreed with it before and after; else nobody knows, and the time does not count. The disk is told the time, and
- * whether the neighbours agreed, so that the next run knows by which clock the times on it are meant; whenever the clock was moved,
- * the times of what is owed are moved along. Likewise nothing is swept by a clock that nobody confirms: for the sweep only such time
- * passes as the node was running.
+ * So lives are counted in time that passed. While the node runs that is the monotonic clock's.
+ * Between two runs it is the wall clock's if neighbours agreed with it before and after; else
+ * nobody knows, and the time does not count. The disk is told the time, and whether the neighbours
+ * agreed, so that the next run knows by which clock the times on it are meant; whenever the clock
+ * was moved, the times of what is owed are moved along. Likewise nothing is swept by a clock that
+ * nobody confirms: for the sweep only such time passes as the node was running.
  *
  * Threat: neighbours who lie about the time, together, by less than a day. */
 #include "daemon/core/node/node_private.h"

@@ -1,7 +1,7 @@
-/* Conversations, files and rules: what clients ask of the store through us. Threat: a client may ask
- * for much at once and vanish; questions under way are counted, answers come a page at a time, and
- * what the store lends is copied for the answer. Correspondents that the network has forgotten are
- * still found: by their id, or by what the store remembers of them. */
+/* Conversations, files and rules: what clients ask of the store through us. Threat: a client may
+ * ask for much at once and vanish; questions under way are counted, answers come a page at a time,
+ * and what the store lends is copied for the answer. Correspondents that the network has forgotten
+ * are still found: by their id, or by what the store remembers of them. */
 #include "daemon/core/node/node_private.h"
 
 #include <stdio.h>
@@ -254,8 +254,8 @@ static void complete_outgoing(const struct node *node, struct file_record *recor
     memcpy(record->peer_name, descriptor.name, sizeof record->peer_name);
 }
 
-/* Its name and address as they are now; the store has those of what came last, and none of one that was
- * only written to. */
+/* Its name and address as they are now; the store has those of what came last, and none of one that
+ * was only written to. */
 static void complete_conversation(const struct node *node, struct conversation_record *record) {
     const struct directory_entry *entry = directory_find(node->directory, &record->peer);
     struct descriptor descriptor;
@@ -469,8 +469,8 @@ void node_query_stored(struct node *node, uint64_t cookie, const struct store_re
 void node_queries_gone(struct node *node, uint64_t client) {
     struct node_query *query;
     TAILQ_FOREACH(query, &node->queries, link)
-    if (query->request.client == client)
-        query->gone = true;
+        if (query->request.client == client)
+            query->gone = true;
 }
 
 void node_queries_deinit(struct node *node) {

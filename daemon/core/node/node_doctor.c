@@ -90,8 +90,8 @@ static void look_at_wait(void *context, const struct outbox_wait *wait) {
     note_recipient(&walk->facts->waiting[why], &recipient);
 }
 
-/* Those to whom nothing waits are looked at for their pins: what is pushed next would be refused. Each is
- * resolved, which looks at all who claim its address: enough for anybody's address book. */
+/* Those to whom nothing waits are looked at for their pins: what is pushed next would be refused.
+ * Each is resolved, which looks at all who claim its address: enough for anybody's address book. */
 #define PINS_MAX 4096
 
 struct pin_walk {

@@ -1,4 +1,5 @@
-/* What onions bring to us, and onion pings. Threat: anybody may send payloads of any kind; each room checks its own. */
+/* What onions bring to us, and onion pings. Threat: anybody may send payloads of any kind; each
+ * room checks its own. */
 #include "daemon/core/node/node_private.h"
 
 #include <sodium.h>

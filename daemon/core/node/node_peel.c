@@ -1,8 +1,10 @@
-/* Onion packets: look up, peel, forward or deliver. This is the relay's whole work; nothing is stored. Threat: see onion.h and
- * droplist.h. Order matters: the drop list is asked before the public-key work and told only after the tag has verified.
+/* Onion packets: look up, peel, forward or deliver. This is the relay's whole work; nothing is
+ * stored. Threat: see onion.h and droplist.h. Order matters: the drop list is asked before the
+ * public-key work and told only after the tag has verified.
  *
- * The packets of a batch are looked up one by one, opened all together on whatever processors there are, each into the cell
- * that may carry it on, and then have their turns in the order in which they came. */
+ * The packets of a batch are looked up one by one, opened all together on whatever processors there
+ * are, each into the cell that may carry it on, and then have their turns in the order in which
+ * they came. */
 #include "daemon/core/node/node_private.h"
 
 #include <assert.h>
@@ -21,7 +23,8 @@ void node_advance_droplist(struct node *node) {
     ration_configure(&node->ration, droplist_share(node->config.droplist_entries));
 }
 
-/* What is remembered of a neighbour is told by its slot, and another node may have got that since. */
+/* What is remembered of a neighbour is told by its slot, and another node may have got that
+ * since. */
 static void know_tenant(struct node *node, unsigned slot, uint64_t prefix) {
     if (node->tenants[slot] == prefix)
         return;
@@ -111,8 +114,9 @@ static const struct link_view *next_hop(const struct node *node, const struct pe
     return next && next->state != LINK_PROBATION ? next : NULL;
 }
 
-/* Would the next hop have to remember one eph more, and has it had its ration of them? Asked before the eph is entered here, so that
- * the path can be tried again. A packet that will be refused for something else takes nothing. */
+/* Would the next hop have to remember one eph more, and has it had its ration of them? Asked before
+ * the eph is entered here, so that the path can be tried again. A packet that will be refused for
+ * something else takes nothing. */
 static bool is_beyond_ration(struct node *node, const struct droplist_packet *packet,
                              const struct link_view *next) {
     int64_t life = packet->minute - wall_minute(node->now.wall) + DROPLIST_MINUTES + 1;
@@ -125,8 +129,9 @@ static bool is_beyond_ration(struct node *node, const struct droplist_packet *pa
                         &node->config.random, node->now.mono);
 }
 
-/* The ration counts what is new here, so all packets of an eph go one way, which is the first's. Beginning with one that costs
- * nothing is no way around: if it was for us, so are all; if it could not go on, the first that can is asked for. */
+/* The ration counts what is new here, so all packets of an eph go one way, which is the first's.
+ * Beginning with one that costs nothing is no way around: if it was for us, so are all; if it could
+ * not go on, the first that can is asked for. */
 static enum drop remember(struct node *node, const struct peeling *peeling) {
     uint8_t way[ONION_WAY_LEN];
     struct droplist_packet packet = {.eph = onion_eph(peeling->packet),

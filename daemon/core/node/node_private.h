@@ -1,6 +1,7 @@
-/* The composition, shared by its files: node.c (the step), node_publish.c (clock, own descriptor, what links mean for the
- * other rooms), node_onion.c (packets), node_request.c (clients), node_settle.c (their destinations), node_conversation.c
- * (clients that ask the store), node_trust.c (another key at an address), node_doctor.c (what may be wrong). */
+/* The composition, shared by its files: node.c (the step), node_publish.c (clock, own descriptor,
+ * what links mean for the other rooms), node_onion.c (packets), node_request.c (clients),
+ * node_settle.c (their destinations), node_conversation.c (clients that ask the store),
+ * node_trust.c (another key at an address), node_doctor.c (what may be wrong). */
 #ifndef P2PD_NODE_PRIVATE_H
 #define P2PD_NODE_PRIVATE_H
 
@@ -31,7 +32,8 @@
 #define ADVERTISE_MAX DESCRIPTOR_ADDRESSES_MAX
 #define PINGS_MAX 32
 
-/* Onion payloads of the node's own, beside the parcels' (parcel.h): token(16), and in the question the asker's prefix(8). */
+/* Onion payloads of the node's own, beside the parcels' (parcel.h): token(16), and in the question
+ * the asker's prefix(8). */
 #define PAYLOAD_PING 3
 #define PAYLOAD_PONG 4
 #define PING_TOKEN_LEN 16
@@ -78,7 +80,8 @@ TAILQ_HEAD(node_queries, node_query);
 struct node_settling; /* a client's request whose destination is being asked for */
 TAILQ_HEAD(node_settlings, node_settling);
 
-/* Datagrams taken together: enough for a few processors, and their bytes stay in a cache of 1 MB. */
+/* Datagrams taken together: enough for a few processors, and their bytes stay in a cache of 1
+ * MB. */
 #define NODE_BATCH 128
 struct peeling {                       /* an onion packet to be opened */
     const uint8_t *packet;             /* in its datagram */
@@ -178,7 +181,8 @@ struct mono node_publish_next(const struct node *node);
 void node_sign(struct node *node);
 /* Established links changed: routes, guards, and what is published follow. */
 void node_links_changed(struct node *node, bool lost);
-/* Who of our neighbours may be sent through, if that may have changed: keys settle, a proof comes. */
+/* Who of our neighbours may be sent through, if that may have changed: keys settle, a proof
+ * comes. */
 void node_follow_routes(struct node *node);
 void node_drain_links(struct node *node);
 /* A descriptor came, from `from` (0: in a handshake). */
@@ -193,8 +197,8 @@ void node_store_mail_key(struct node *node);
 void node_mail_key_stored(struct node *node, int error);
 
 /* node_peel.c */
-/* An onion packet came over a link: it is looked up, and peeled by the next node_peel(), which counts what it drops. Its bytes stay
- * until then. */
+/* An onion packet came over a link: it is looked up, and peeled by the next node_peel(), which
+ * counts what it drops. Its bytes stay until then. */
 enum drop node_onion(struct node *node, unsigned slot, uint64_t from, const uint8_t *packet);
 /* Minutes that are over are forgotten; what neighbours may use goes by how many there are. */
 void node_advance_droplist(struct node *node);
@@ -226,13 +230,14 @@ void node_rules(struct node *node, uint64_t client);
 void node_trust(struct node *node, const struct request *request);
 
 /* node_settle.c */
-/* PUSH, PUSH_MANY and PING: false if the destination is settled. True: it is asked for; node_request_settled() will be called, or the
- * client has been told why not. */
+/* PUSH, PUSH_MANY and PING: false if the destination is settled. True: it is asked for;
+ * node_request_settled() will be called, or the client has been told why not. */
 bool node_settle(struct node *node, const struct request *request);
 void node_settle_tick(struct node *node);
 /* A dial was answered: who is at that address is proven. */
 void node_settle_answered(struct node *node, const struct link_event *event);
-/* Whom witnesses see at the address whose word is good, though it answers no dial. Returns how many. */
+/* Whom witnesses see at the address whose word is good, though it answers no dial. Returns how
+ * many. */
 size_t node_settle_vouched(const struct node *node, const struct address *address,
                            struct node_id ret_ids[DIRECTORY_CANDIDATES_MAX]);
 void node_settle_gone(struct node *node, uint64_t client);
@@ -248,7 +253,8 @@ void node_note_store(struct node *node, const struct store_result *result);
 /* What one was asked for, or false: the client has been told why not. */
 bool node_resolve(struct node *node, uint64_t client, const struct destination *destination,
                   struct node_id *ret_id);
-/* Remember the node, and if that is proven, bind the address that a user used to the key found there. */
+/* Remember the node, and if that is proven, bind the address that a user used to the key found
+ * there. */
 void node_remember(struct node *node, const struct destination *destination,
                    const struct node_id *id, bool proven);
 void node_answer_unknown(struct node *node, uint64_t client, const struct destination *destination);

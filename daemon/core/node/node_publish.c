@@ -1,8 +1,9 @@
-/* What the node says of itself and makes of its links: the clock's correction, the signed descriptor, guards and routes.
+/* What the node says of itself and makes of its links: the clock's correction, the signed
+ * descriptor, guards and routes.
  *
- * Threat: neighbours say what time it is. With each move of the clock go all our keys, a signature and the drop list, so moves are
- * rationed; and whoever moves it to a time at which we have signed already must not get a second descriptor of that sequence out of us,
- * which would convict us. */
+ * Threat: neighbours say what time it is. With each move of the clock go all our keys, a signature
+ * and the drop list, so moves are rationed; and whoever moves it to a time at which we have signed
+ * already must not get a second descriptor of that sequence out of us, which would convict us. */
 #include "daemon/core/node/node_private.h"
 
 #include <stdlib.h>
@@ -15,7 +16,8 @@
     (40 *                                                                                          \
      US_PER_MS) /* a node of the network: so that all news together stay within a link's means */
 #define INTERVAL_MAX_US (10 * US_PER_MINUTE)
-/* A network forms, not only our part in it, while so many descriptors of the last seconds were signed just before they came. */
+/* A network forms, not only our part in it, while so many descriptors of the last seconds were
+ * signed just before they came. */
 #define FORMING 32
 #define YOUNG_US (10 * US_PER_S)
 #define YOUNG_HALVES_US US_PER_S
@@ -23,7 +25,8 @@
     (10 * US_PER_MS) /* a known node: so long the first one waits for links then */
 #define FORMING_MAX_US                                                                             \
     (20 * US_PER_S) /* but whoever makes it look so keeps nobody away for longer */
-/* What only adds to enough named neighbours may wait for more of the kind, where it costs thousands of checks. */
+/* What only adds to enough named neighbours may wait for more of the kind, where it costs thousands
+ * of checks. */
 #define GAINS_WAIT 4
 #define GAINS_NODES 128
 #define FREELY 4 /* publications at the first interval, before it begins to double */
@@ -35,16 +38,19 @@
 #define TELL_RIVALS_US US_PER_MINUTE
 #define TELL_DOUBLED_US US_PER_HOUR
 #define RESIGN_CORRECTION_US (30 * US_PER_S)
-/* A wrong clock is set by half with the first answer and right with the second; whoever refuses us takes his word back. A node that comes
- * 10 minutes off to a network of 40 moves its clock 4 times, seldom 6, before it is right. */
+/* A wrong clock is set by half with the first answer and right with the second; whoever refuses us
+ * takes his word back. A node that comes 10 minutes off to a network of 40 moves its clock 4 times,
+ * seldom 6, before it is right. */
 #define RENEWALS_BURST 8
 #define RENEWAL_EACH_US US_PER_MINUTE
-/* Drawn on top after a move of the clock: a former life, of which only the last sequence is known, may have signed at this very time. */
+/* Drawn on top after a move of the clock: a former life, of which only the last sequence is known,
+ * may have signed at this very time. */
 #define SEQUENCE_MOVED (30 * 1000) /* ms */
 
 /* ---- Clock ---- */
 
-/* What was refused for its time may be right now, and the other way round: compare with the neighbours anew. */
+/* What was refused for its time may be right now, and the other way round: compare with the
+ * neighbours anew. */
 static void reconcile(struct node *node) {
     for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
         const struct link_view *link = links_at(node->links, slot);
@@ -53,8 +59,8 @@ static void reconcile(struct node *node) {
     }
 }
 
-/* The minutes by which paths are told apart have moved: new routing keys, and a drop list that goes by the new minutes. Only both
- * together keep every replay out. */
+/* The minutes by which paths are told apart have moved: new routing keys, and a drop list that goes
+ * by the new minutes. Only both together keep every replay out. */
 static void renew_keys(struct node *node) {
     struct droplist *droplist = droplist_new(node->config.droplist_entries, &node->config.random);
 
@@ -190,9 +196,10 @@ static void describe(const struct node *node, struct descriptor *descriptor) {
     }
 }
 
-/* Beyond the last, and not behind the clock: where the clock is behind, by a step drawn at random, for a life whose last sequence
- * the disk has lost must not sign the same again, which would convict us. But a last one that is so far ahead that everybody whose clock agrees with
- * ours has refused it does not count, but as one that was had. */
+/* Beyond the last, and not behind the clock: where the clock is behind, by a step drawn at random,
+ * for a life whose last sequence the disk has lost must not sign the same again, which would
+ * convict us. But a last one that is so far ahead that everybody whose clock agrees with ours has
+ * refused it does not count, but as one that was had. */
 static uint64_t next_sequence(const struct node *node) {
     const struct publisher *publisher = &node->publisher;
     const struct core_random *random = &node->config.random;
@@ -275,8 +282,9 @@ static void note_age(struct node *node, const struct directory_entry *entry) {
         publisher->young_at = node->now.mono;
 }
 
-/* The sooner the first, the sooner we can be written to. But where a thousand start at once, each with links to come, everybody checks
- * every version of everybody: there it waits until the links that we aim at stand. */
+/* The sooner the first, the sooner we can be written to. But where a thousand start at once, each
+ * with links to come, everybody checks every version of everybody: there it waits until the links
+ * that we aim at stand. */
 static struct mono first_due(const struct node *node) {
     const struct publisher *publisher = &node->publisher;
     unsigned links = links_count(node->links, true);
@@ -315,7 +323,8 @@ static struct mono publication_due(const struct node *node) {
                     next = mono_add(publisher->last, publisher->interval_us);
         return first.us > next.us ? first : next;
     }
-    /* Losses at once, while the ration lasts: links that come and go must not set the whole network publishing. */
+    /* Losses at once, while the ration lasts: links that come and go must not set the whole network
+     * publishing. */
     int64_t ration = LOSS_RATION * base_interval(node);
     bool at_once = publisher->lost_link && publisher->losses_from.us <= node->now.mono.us - ration;
     return mono_add(publisher->last, at_once ? LOSS_US : interval(node));
@@ -326,7 +335,8 @@ struct mono node_publish_next(const struct node *node) {
     return node->publisher.correcting ? mono_min(due, renewal_due(node)) : due;
 }
 
-/* The network has a later descriptor of ours than we do: it takes none of ours until we go beyond that one. */
+/* The network has a later descriptor of ours than we do: it takes none of ours until we go beyond
+ * that one. */
 static void follow_outbid(struct node *node) {
     if (directory_outbid(node->directory) <= node->publisher.sequence)
         return;
@@ -409,7 +419,8 @@ void node_links_changed(struct node *node, bool lost) {
 
 /* ---- News ---- */
 
-/* Anybody can cause this line, so it is for those who look closely, and never more than one a minute. */
+/* Anybody can cause this line, so it is for those who look closely, and never more than one a
+ * minute. */
 static void tell_rivals(struct node *node) {
     struct address address;
     char text[ADDRESS_TEXT_MAX];
@@ -473,8 +484,9 @@ void node_news(struct node *node, const struct directory_entry *entry, uint64_t 
     take_news(node, entry, from, true);
 }
 
-/* Does it name no neighbour? Whoever has just started shakes hands with such a one, and follows it within seconds by one that leads to
- * it: the whole network need not check both. Digests spread it, should the second never come. */
+/* Does it name no neighbour? Whoever has just started shakes hands with such a one, and follows it
+ * within seconds by one that leads to it: the whole network need not check both. Digests spread it,
+ * should the second never come. */
 static bool is_unlinked(const struct directory_entry *entry) {
     struct descriptor descriptor;
     directory_descriptor(entry, &descriptor);

@@ -1,4 +1,5 @@
-/* Requests of clients: destinations resolved, reports made; what is owed and what was got is handed to the rooms that know. */
+/* Requests of clients: destinations resolved, reports made; what is owed and what was got is handed
+ * to the rooms that know. */
 #include "daemon/core/node/node_private.h"
 
 #include <stdio.h>
@@ -127,7 +128,8 @@ bool node_resolve(struct node *node, uint64_t client, const struct destination *
     return false;
 }
 
-/* Nobody has answered there: of those who claim it and are confirmed the one for whom good witnesses speak. */
+/* Nobody has answered there: of those who claim it and are confirmed the one for whom good
+ * witnesses speak. */
 static enum resolve_outcome resolve_vouched(struct node *node,
                                             const struct destination *destination,
                                             struct node_id ids[DIRECTORY_CANDIDATES_MAX],
@@ -146,7 +148,8 @@ static enum resolve_outcome resolve_vouched(struct node *node,
     return n == 1 ? RESOLVE_ONE : RESOLVE_AMBIGUOUS;
 }
 
-/* To whom something is sent. *ret_proven: by a pin or a handshake, so that an address may be bound to the key. */
+/* To whom something is sent. *ret_proven: by a pin or a handshake, so that an address may be bound
+ * to the key. */
 static bool resolve_recipient(struct node *node, uint64_t client,
                               const struct destination *destination, struct node_id *ret_id,
                               bool *ret_proven) {
@@ -178,7 +181,8 @@ void node_remember(struct node *node, const struct destination *destination,
         node_store_entry(node, directory_find(node->directory, id));
 }
 
-/* In a small network routes are shorter than configured: whoever sends is told. Looked up only where that can be. */
+/* In a small network routes are shorter than configured: whoever sends is told. Looked up only
+ * where that can be. */
 #define SMALL_NETWORK 32
 static const char *notice_of(struct node *node, uint8_t relays, bool strict,
                              const struct directory_entry *entry, char text[128]) {

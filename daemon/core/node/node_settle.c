@@ -1,11 +1,15 @@
-/* Requests whose destination is not settled yet: they wait here while the address is asked who is there.
+/* Requests whose destination is not settled yet: they wait here while the address is asked who is
+ * there.
  *
- * Threat: an address is whatever a node says, and identities are free, so three of one member confirm any claim. Before anything is
- * sent to an address for the first time, and the key there pinned, a handshake proves who is there; where a handshake found somebody,
- * others' words count for nothing. Claims of an IP are free, too, so the likely places are asked first, and others as dials end. Only
- * an address that answers no dial (a translator lets none in) is left to witnesses: two neighbours that the pool drew, or four of
- * the node's that have answered us from as many networks; such a one is not pinned. The dial ends with the second message: who is
- * asked does not learn who asks. News comes as fast as others like: what waits is judged at a pace. See p2pd-protocol(7) DIRECTORY. */
+ * Threat: an address is whatever a node says, and identities are free, so three of one member
+ * confirm any claim. Before anything is sent to an address for the first time, and the key there
+ * pinned, a handshake proves who is there; where a handshake found somebody, others' words count
+ * for nothing. Claims of an IP are free, too, so the likely places are asked first, and others as
+ * dials end. Only an address that answers no dial (a translator lets none in) is left to witnesses:
+ * two neighbours that the pool drew, or four of the node's that have answered us from as many
+ * networks; such a one is not pinned. The dial ends with the second message: who is asked does not
+ * learn who asks. News comes as fast as others like: what waits is judged at a pace. See
+ * p2pd-protocol(7) DIRECTORY. */
 #include "daemon/core/node/node_private.h"
 
 #define SETTLING_MAX 64  /* beyond it ANSWER_LIMIT */
@@ -171,8 +175,8 @@ static bool was_asked(const struct node_settling *settling, const struct address
     return false;
 }
 
-/* Dial those that were not asked yet, while there are `room` places and fewer than `most` of the kind were asked. False: some are
- * left for later. */
+/* Dial those that were not asked yet, while there are `room` places and fewer than `most` of the
+ * kind were asked. False: some are left for later. */
 static bool ask_places(struct node *node, struct node_settling *settling,
                        const struct address *places, size_t n, size_t most, unsigned *room,
                        size_t *ret_n_asked) {

@@ -148,8 +148,8 @@ void gossip_offer_news(struct gossip *gossip, uint64_t prefix, uint64_t from, st
     gossip->heard.holders = 0;
 }
 
-/* A frame of announcements, and one of the proofs against those that stand in it: as many as the neighbour is told in a while, for it
- * takes no more in that. */
+/* A frame of announcements, and one of the proofs against those that stand in it: as many as the
+ * neighbour is told in a while, for it takes no more in that. */
 struct page {
     struct wire_writer w, proofs;
     struct allowance told;
@@ -467,9 +467,9 @@ static struct neighbour *choose_slot(struct gossip *gossip, uint64_t prefix) {
     return best;
 }
 
-/* What outlives a link, so that redialling does not renew it: allowances, the bar, what is known of how it answers. Those for what costs
- * us most, answers, are also kept by source: see inherit(). One allowance for all newcomers would bound more, and let whoever uses it up
- * keep them out. */
+/* What outlives a link, so that redialling does not renew it: allowances, the bar, what is known of
+ * how it answers. Those for what costs us most, answers, are also kept by source: see inherit().
+ * One allowance for all newcomers would bound more, and let whoever uses it up keep them out. */
 static void begin_slot(const struct gossip *gossip, struct neighbour *slot, uint64_t prefix,
                        struct mono now) {
     *slot = (struct neighbour){
@@ -495,8 +495,8 @@ static const struct neighbour *last_from(const struct gossip *gossip, uint64_t s
     return last;
 }
 
-/* Identities are free, addresses less so: what the one before had used up its successor from there has not. What was lacking goes
- * over, not what was left: the directory may be larger now. */
+/* Identities are free, addresses less so: what the one before had used up its successor from there
+ * has not. What was lacking goes over, not what was left: the directory may be larger now. */
 static void inherit(const struct gossip *gossip, uint64_t source, struct mono now,
                     struct allowance *ret_asking, struct allowance *ret_digests) {
     const struct neighbour *last = last_from(gossip, source);

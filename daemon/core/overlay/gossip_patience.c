@@ -1,11 +1,11 @@
 /* Who answers what it is asked, and how long it is waited for.
  *
- * Threat: a neighbour may announce everything first and answer nothing, or what it likes and when it
- * likes. Only answers to what it was asked count, so that nothing it sends unasked makes it waited
- * for; how long it is waited for while another could be asked goes by what that other one takes,
- * which it has no hand in; and who is silent is waited for no longer than anybody. One that answers
- * now and then still holds a want up for GOSSIP_HURRY_US; of several such the next one for half as
- * long, and so on, down to what an honest one's answer takes. */
+ * Threat: a neighbour may announce everything first and answer nothing, or what it likes and when
+ * it likes. Only answers to what it was asked count, so that nothing it sends unasked makes it
+ * waited for; how long it is waited for while another could be asked goes by what that other one
+ * takes, which it has no hand in; and who is silent is waited for no longer than anybody. One that
+ * answers now and then still holds a want up for GOSSIP_HURRY_US; of several such the next one for
+ * half as long, and so on, down to what an honest one's answer takes. */
 #include "daemon/core/overlay/gossip_private.h"
 
 int64_t patience_with(const struct neighbour *asked, const struct neighbour *other,

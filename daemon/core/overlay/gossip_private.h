@@ -1,5 +1,6 @@
-/* What the parts of gossip share: gossip_want.c asks for what we lack, gossip_patience.c knows who answers, gossip_proof.c passes proofs
- * on, gossip.c does the rest. Nobody else includes this, but tests.
+/* What the parts of gossip share: gossip_want.c asks for what we lack, gossip_patience.c knows who
+ * answers, gossip_proof.c passes proofs on, gossip.c does the rest. Nobody else includes this, but
+ * tests.
  *
  * A want is what was announced to us and is newer than what we hold. It is in the hands of one of
  * its announcers (the holder): waiting, until the window has room, then asked. Every neighbour has
@@ -146,7 +147,8 @@ enum drop want_note(struct gossip *gossip, struct neighbour *from, uint64_t pref
 /* This announcer has had its chance, or is gone: to the next one, if there is need and another. May
  * free the want. */
 void want_strike(struct gossip *gossip, struct want *want, size_t announcer);
-/* The same when it has brought this version: if that is not the one, those who announced no newer one would bring the same. */
+/* The same when it has brought this version: if that is not the one, those who announced no newer
+ * one would bring the same. */
 void want_answered(struct gossip *gossip, struct want *want, size_t announcer,
                    const struct version *brought);
 /* Strike an announcer off all wants. */
@@ -161,8 +163,8 @@ void want_unpace(struct gossip *gossip, struct mono now);
 static inline bool patience_is_out(const struct neighbour *neighbour) {
     return neighbour->n_unanswered >= GOSSIP_SILENT;
 }
-/* How long to wait for `asked` while `other` could be asked, after so many that kept silent about the same want. INT64_MAX: all its
- * time. */
+/* How long to wait for `asked` while `other` could be asked, after so many that kept silent about
+ * the same want. INT64_MAX: all its time. */
 int64_t patience_with(const struct neighbour *asked, const struct neighbour *other,
                       unsigned n_silent);
 /* This want is about to be taken from its holder, which has been asked for it. */

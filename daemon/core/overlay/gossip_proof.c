@@ -1,8 +1,10 @@
-/* Proofs against nodes that signed two versions of one sequence: those that come are checked at a pace, and told to who has not got them.
+/* Proofs against nodes that signed two versions of one sequence: those that come are checked at a
+ * pace, and told to who has not got them.
  *
- * Threat: a member makes as many as it likes against identities of its own, each costs two checks and goes over every link of the
- * network. One that is held already costs nothing; the others have a pace in all, whoever brings them, and what is beyond it is dropped
- * before its signatures are looked at. Nothing is lost by that: whoever has it says so by its digests. */
+ * Threat: a member makes as many as it likes against identities of its own, each costs two checks
+ * and goes over every link of the network. One that is held already costs nothing; the others have
+ * a pace in all, whoever brings them, and what is beyond it is dropped before its signatures are
+ * looked at. Nothing is lost by that: whoever has it says so by its digests. */
 #include "daemon/core/overlay/gossip_private.h"
 
 /* ---- Telling ---- */

@@ -150,7 +150,8 @@ static bool is_better(const struct neighbour *one, const struct neighbour *other
     return load_of(one, kind) < load_of(other, kind);
 }
 
-/* A want that is in no list, of whose node a version has come that is not the one. False: it may be asked for now. */
+/* A want that is in no list, of whose node a version has come that is not the one. False: it may be
+ * asked for now. */
 static bool must_wait(struct gossip *gossip, struct want *want) {
     struct mono due = pace_again(gossip, want, gossip->now);
 

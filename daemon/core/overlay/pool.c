@@ -1,5 +1,5 @@
-/* Threat: see pool.h. What a stranger can make us do here is dial an address three times an hour, in cells of one size; and of the
- * addresses of nodes that no links lead to one in 5 s. */
+/* Threat: see pool.h. What a stranger can make us do here is dial an address three times an hour,
+ * in cells of one size; and of the addresses of nodes that no links lead to one in 5 s. */
 #include "daemon/core/base/wirebuf.h"
 #include "daemon/core/overlay/pool_private.h"
 
@@ -446,8 +446,8 @@ void pool_news(struct pool *pool) {
         pool->next = (struct mono){0};
 }
 
-/* When somebody in the book may be tried again: if links are lacking anyone, else the lost alone. What cannot be known by time (news,
- * ends of links) calls by itself. */
+/* When somebody in the book may be tried again: if links are lacking anyone, else the lost alone.
+ * What cannot be known by time (news, ends of links) calls by itself. */
 static struct mono next_contact(const struct pool *pool, struct mono now) {
     struct mono next = MONO_NEVER;
     bool lacking = pool_census(pool).up < pool_aim(pool);

@@ -1,8 +1,10 @@
-/* The pool: which neighbours we have and want. Bounded, self-chosen for at least half, kept at its aim; it lets newcomers in by
- * splitting an edge, remembers spares and anchors, and finds lost neighbours again. It decides; links carry it out.
+/* The pool: which neighbours we have and want. Bounded, self-chosen for at least half, kept at its
+ * aim; it lets newcomers in by splitting an edge, remembers spares and anchors, and finds lost
+ * neighbours again. It decides; links carry it out.
  *
- * Threat: eclipse. Dialled links, guards and anchors are never displaced, at most 2 neighbours come from one network, addresses that were
- * only told us are barred after 3 dials in vain. Implements p2pd-protocol(7) NEIGHBOURS. */
+ * Threat: eclipse. Dialled links, guards and anchors are never displaced, at most 2 neighbours come
+ * from one network, addresses that were only told us are barred after 3 dials in vain. Implements
+ * p2pd-protocol(7) NEIGHBOURS. */
 #ifndef P2PD_POOL_H
 #define P2PD_POOL_H
 
@@ -51,11 +53,13 @@ void pool_stored(struct pool *pool, const struct store_result *result, struct mo
 
 void pool_tick(struct pool *pool, struct now now);
 struct mono pool_next(const struct pool *pool);
-/* Did we choose this neighbour: was it drawn uniformly from the directory? Not one whom others told us of, nor one that was dialled to
- * heal, to join, or as configured: those any member can be at will. */
+/* Did we choose this neighbour: was it drawn uniformly from the directory? Not one whom others told
+ * us of, nor one that was dialled to heal, to join, or as configured: those any member can be at
+ * will. */
 bool pool_has_drawn(const struct pool *pool, const struct link_view *link);
 unsigned pool_spares(const struct pool *pool);
-/* Addresses of configured peers, those of names included; of them: which turned out to be ourselves. */
+/* Addresses of configured peers, those of names included; of them: which turned out to be
+ * ourselves. */
 unsigned pool_peers(const struct pool *pool, unsigned *ret_self);
 
 #endif

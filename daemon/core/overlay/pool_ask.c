@@ -1,10 +1,12 @@
-/* Asked for a link: who is let in, and what a full node does for a newcomer. Threat: see pool.h; here above all a stranger that says what
- * he likes of why he asks. What he says gets him a quarter of the pool at most, and displaces nobody whom we chose or rely on. */
+/* Asked for a link: who is let in, and what a full node does for a newcomer. Threat: see pool.h;
+ * here above all a stranger that says what he likes of why he asks. What he says gets him a quarter
+ * of the pool at most, and displaces nobody whom we chose or rely on. */
 #include "daemon/core/base/wirebuf.h"
 #include "daemon/core/overlay/pool_private.h"
 
 #define INTRODUCE_LEN (NODE_ID_LEN + ADDRESS_WIRE_LEN)
-/* So long one who said JOIN keeps its place: enough to learn the directory, and to be known by its address in it. */
+/* So long one who said JOIN keeps its place: enough to learn the directory, and to be known by its
+ * address in it. */
 #define TURN_US (3 * US_PER_S)
 
 /* ---- Referrals ---- */
@@ -68,8 +70,8 @@ static const struct link_view *splittable(const struct pool *pool) {
     return youngest;
 }
 
-/* The share is used up: whoever said JOIN first has had its turn, or NULL. Else those who came first (behind translators, say, where
- * nobody can dial them) would shut out all who come after. */
+/* The share is used up: whoever said JOIN first has had its turn, or NULL. Else those who came
+ * first (behind translators, say, where nobody can dial them) would shut out all who come after. */
 static const struct link_view *served(const struct pool *pool, struct mono now) {
     const struct link_view *oldest = NULL;
     for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
@@ -88,7 +90,8 @@ static unsigned join_share(const struct pool *pool) {
     return (pool->config.max + 3) / 4;
 }
 
-/* JOIN at a full node: the newcomer goes between us and one whom we accepted. False: no edge can be split. */
+/* JOIN at a full node: the newcomer goes between us and one whom we accepted. False: no edge can be
+ * split. */
 static bool split_edge(struct pool *pool, const struct link_view *newcomer, struct mono now) {
     struct census census = pool_census(pool);
     const struct link_view *link =
@@ -103,7 +106,8 @@ static bool split_edge(struct pool *pool, const struct link_view *newcomer, stru
     return true;
 }
 
-/* Is it true that this node, by the id that it has proved, was introduced to us, or is one that we have lost? */
+/* Is it true that this node, by the id that it has proved, was introduced to us, or is one that we
+ * have lost? */
 static bool is_expected(const struct pool *pool, const struct link_view *asker, struct mono now) {
     for (size_t i = 0; i < pool->book.n; i++) {
         const struct contact *contact = &pool->book.contacts[i];

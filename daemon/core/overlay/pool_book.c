@@ -21,7 +21,8 @@ struct contact *book_find(const struct book *book, const struct address *address
     return NULL;
 }
 
-/* The least wanted kind, of it the one that failed most; never a configured one, or one that is more wanted than the newcomer. */
+/* The least wanted kind, of it the one that failed most; never a configured one, or one that is
+ * more wanted than the newcomer. */
 static struct contact *worst(struct book *book, enum contact_kind kind) {
     struct contact *found = NULL;
     for (size_t i = 0; i < book->n; i++) {

@@ -1,4 +1,5 @@
-/* The pool's address book: where a link might be had, what came of trying, and when to try again. Part of the pool. */
+/* The pool's address book: where a link might be had, what came of trying, and when to try again.
+ * Part of the pool. */
 #ifndef P2PD_POOL_BOOK_H
 #define P2PD_POOL_BOOK_H
 
@@ -38,14 +39,16 @@ struct book {
 
 void book_deinit(struct book *book);
 struct contact *book_find(const struct book *book, const struct address *address);
-/* Find or make; a wanted kind replaces a less wanted one. NULL: out of memory, full of better ones, or no address
- * that anybody can have (port 0). */
+/* Find or make; a wanted kind replaces a less wanted one. NULL: out of memory, full of better ones,
+ * or no address that anybody can have (port 0). */
 struct contact *book_note(struct book *book, const struct address *address, enum contact_kind kind);
-/* A dial in vain: back off 1 s to 5 min with jitter; what was only told us is barred for an hour after three. */
+/* A dial in vain: back off 1 s to 5 min with jitter; what was only told us is barred for an hour
+ * after three. */
 void book_failed(struct contact *contact, const struct core_random *random, struct mono now);
 /* Refused as full: ask others first. */
 void book_refused(struct contact *contact, const struct core_random *random, struct mono now);
-/* Note a configured peer; beyond BOOK_CONFIGURED_MAX the one that failed most is configured no more. */
+/* Note a configured peer; beyond BOOK_CONFIGURED_MAX the one that failed most is configured no
+ * more. */
 void book_configure(struct book *book, const struct address *address);
 bool book_is_configured(const struct contact *contact);
 /* Is it a neighbour lost to silence that is still looked for? */

@@ -1,12 +1,14 @@
-/* Whom the pool dials, and when. Threat: whoever fills our links owns our view. So nodes are drawn uniformly from the directory,
- * what others tell us is only tried where that offers nobody, and every address that does not answer is soon left alone. Whom others
- * can make us dial is no witness of ours: what was drawn is remembered. Identities are free and claim any address, a stranger's too: those
- * that no links lead to are dialled at a rate. */
+/* Whom the pool dials, and when. Threat: whoever fills our links owns our view. So nodes are drawn
+ * uniformly from the directory, what others tell us is only tried where that offers nobody, and
+ * every address that does not answer is soon left alone. Whom others can make us dial is no witness
+ * of ours: what was drawn is remembered. Identities are free and claim any address, a stranger's
+ * too: those that no links lead to are dialled at a rate. */
 #include "daemon/core/overlay/pool_private.h"
 
 #define DIALS_AT_ONCE 8
 #define JOIN_AFTER 8 /* refusals in a row after which a newcomer says JOIN */
-/* Between two JOINs, half as much again at most: or newcomers who know two full nodes would dial them for ever. */
+/* Between two JOINs, half as much again at most: or newcomers who know two full nodes would dial
+ * them for ever. */
 #define JOIN_MIN_US (500 * US_PER_MS)
 #define JOIN_DOUBLINGS 3
 #define HEAL_PLACES 2 /* above the aim, for neighbours found again */
@@ -18,7 +20,8 @@
 #define MORE_US (500 * US_PER_MS) /* on average, between dials beyond our own half of the links */
 #define DRAWS 16                  /* from the directory until one fits */
 #define IN_VAIN 4                 /* dials in a row without any answer: many are dead */
-/* Dials to nodes that no links lead to: so many at once, for a network that forms or that has fallen apart, then one in so long. */
+/* Dials to nodes that no links lead to: so many at once, for a network that forms or that has
+ * fallen apart, then one in so long. */
 #define OTHERS_BURST 32
 #define OTHERS_US (5 * US_PER_S)
 
@@ -58,8 +61,9 @@ static struct contact *contact_of(struct pool *pool, const struct directory_entr
     return contact && pool_may_dial(pool, contact, now) ? contact : NULL;
 }
 
-/* A node that is no neighbour, uniformly drawn of those that links lead to, or of all others. But where one dial after the other is in
- * vain, most of the directory is dead: the living have told of their losses, so of several drawn the one heard of last. */
+/* A node that is no neighbour, uniformly drawn of those that links lead to, or of all others. But
+ * where one dial after the other is in vain, most of the directory is dead: the living have told of
+ * their losses, so of several drawn the one heard of last. */
 static struct contact *draw_from_directory(struct pool *pool, bool reached, bool join,
                                            struct mono now) {
     struct address best = {.port = 0}; /* noting one may move the others */
@@ -80,7 +84,8 @@ static struct contact *draw_from_directory(struct pool *pool, bool reached, bool
     return best.port != 0 ? book_find(&pool->book, &best) : NULL;
 }
 
-/* The most wanted contact of a kind in [first, last] that may be dialled, at random among equals. */
+/* The most wanted contact of a kind in [first, last] that may be dialled, at random among
+ * equals. */
 static struct contact *draw_from_book(struct pool *pool, enum contact_kind first,
                                       enum contact_kind last, bool join, struct mono now) {
     struct contact *best = NULL;
@@ -102,7 +107,8 @@ static struct contact *draw_from_book(struct pool *pool, enum contact_kind first
     return best;
 }
 
-/* Those whom the network does not vouch for, and their addresses tried before. Without any link there is no network to ask. */
+/* Those whom the network does not vouch for, and their addresses tried before. Without any link
+ * there is no network to ask. */
 static struct contact *draw_other(struct pool *pool, bool join, struct mono now) {
     struct mono quiet = mono_add(now, -OTHERS_BURST * OTHERS_US);
 
@@ -119,8 +125,8 @@ static struct contact *draw_other(struct pool *pool, bool join, struct mono now)
     return contact;
 }
 
-/* Anchors first, and introductions while their share has room; then nodes drawn uniformly from the network, so that links are
- * self-chosen; where it offers nobody, whom we were told of. */
+/* Anchors first, and introductions while their share has room; then nodes drawn uniformly from the
+ * network, so that links are self-chosen; where it offers nobody, whom we were told of. */
 static struct contact *draw_contact(struct pool *pool, bool introduced, bool join,
                                     struct mono now) {
     enum contact_kind last = introduced ? CONTACT_INTRODUCED : CONTACT_ANCHOR;
@@ -159,8 +165,9 @@ static void joined(struct pool *pool, struct mono now) {
         mono_add(now, wait + (int64_t)random_below(pool->config.random, (uint64_t)wait / 2));
 }
 
-/* Our own half of the links at once; what lacks then, one after the other: others dial too, and where all start at once everybody would
- * end with as many links as he takes, and refuse whoever comes after. */
+/* Our own half of the links at once; what lacks then, one after the other: others dial too, and
+ * where all start at once everybody would end with as many links as he takes, and refuse whoever
+ * comes after. */
 static unsigned paced(const struct pool *pool, unsigned lack, unsigned freely, struct mono now) {
     if (lack <= freely)
         return lack;
@@ -224,7 +231,8 @@ void pool_fill(struct pool *pool, struct now now) {
     }
 }
 
-/* Neighbours lost to silence: the other half of a partition is found through them, full pools or not. */
+/* Neighbours lost to silence: the other half of a partition is found through them, full pools or
+ * not. */
 void pool_probe_lost(struct pool *pool, struct now now) {
     struct census census = pool_census(pool);
     unsigned most = pool_aim(pool) + HEAL_PLACES, probes = 0;
@@ -248,8 +256,8 @@ void pool_heal(struct pool *pool, struct now now) {
         return;
     size_t n = topology_unreached(directory_topology(pool->config.directory), pool->config.random,
                                   &prefix);
-    /* Fast only after losses of our own, and of nodes that were of the network: descriptors of those that never were must not set us
-     * dialling. */
+    /* Fast only after losses of our own, and of nodes that were of the network: descriptors of
+     * those that never were must not set us dialling. */
     size_t lost = directory_lost(pool->config.directory),
            all = lost + directory_reached(pool->config.directory);
     bool many = lost * HEAL_SHARE > all && now.mono.us - pool->lost.us < HEAL_LOST_US;

@@ -1,5 +1,5 @@
-/* What the pool's files share: pool.c (what became of links, what is kept on disk), pool_ask.c (who is let in), pool_dial.c (whom we
- * dial and when). Nobody else includes it. */
+/* What the pool's files share: pool.c (what became of links, what is kept on disk), pool_ask.c (who
+ * is let in), pool_dial.c (whom we dial and when). Nobody else includes it. */
 #ifndef P2PD_POOL_PRIVATE_H
 #define P2PD_POOL_PRIVATE_H
 
@@ -7,8 +7,8 @@
 #include "daemon/core/overlay/pool_book.h"
 
 #define REDRAW_US (30 * US_PER_MINUTE)
-/* Known nodes to which no links lead are tried now and then, and soon after losses; where they are many, the network may have come
- * apart, and what fills each part's pools would never join them. */
+/* Known nodes to which no links lead are tried now and then, and soon after losses; where they are
+ * many, the network may have come apart, and what fills each part's pools would never join them. */
 #define HEAL_US US_PER_MINUTE
 #define SPARES_MAX 256
 #define WAITING_MAX 16

@@ -3,9 +3,9 @@
  * another's eph), growth is bounded in all and a neighbour, and what a minute held is given back in
  * one piece, never searched for.
  *
- * Packets of one eph with another way each would cost their sender and us nothing, and each next hop an
- * exchange and an entry: the first that goes on binds the others. Four keyed bytes are enough: who guesses
- * them saves one token of the ration in 2^32 tries.
+ * Packets of one eph with another way each would cost their sender and us nothing, and each next
+ * hop an exchange and an entry: the first that goes on binds the others. Four keyed bytes are
+ * enough: who guesses them saves one token of the ration in 2^32 tries.
  *
  * An eph that is kept can be used again without a Diffie-Hellman. Where kept ones fill their
  * memory, one becomes a bare fingerprint: its packets still to come are lost (the sender redraws
@@ -278,8 +278,9 @@ static uint64_t fingerprint_of(const struct droplist *list, const uint8_t eph[32
     return fingerprint != 0 ? fingerprint : 1; /* 0 means free */
 }
 
-/* Not 0: that is none. Two ways that are not alike have one hash for one key in 2^32 (multilinear: strongly
- * universal), and nobody is told what it is. Every packet that is relayed pays for it: SipHash would be 20 ns. */
+/* Not 0: that is none. Two ways that are not alike have one hash for one key in 2^32 (multilinear:
+ * strongly universal), and nobody is told what it is. Every packet that is relayed pays for it:
+ * SipHash would be 20 ns. */
 static uint32_t way_of(const struct droplist *list, const uint8_t *way) {
     uint64_t sum = list->way_key[WAY_WORDS];
 
@@ -326,8 +327,8 @@ static struct kept *kept_of(const struct droplist *list, const struct place *pla
     return memcmp(kept->eph, eph, sizeof kept->eph) == 0 ? kept : NULL;
 }
 
-/* A part of the list is kept for each of the most neighbours that there can be, the rest is for all of
- * them: or eight that use up their eighths would leave nothing to the others. */
+/* A part of the list is kept for each of the most neighbours that there can be, the rest is for all
+ * of them: or eight that use up their eighths would leave nothing to the others. */
 static bool is_full(const struct droplist *list, unsigned neighbour) {
     const size_t own = list->entries_max / (2 * NEIGHBOURS_MOST);
     size_t common = list->charged[GONE];

@@ -3,11 +3,11 @@
  * Not the broadcast ids: those age by time.
  *
  * Threat: a neighbour floods with fresh ephs to make us forget, or to starve others. Nothing is
- * forgotten early: at the bound (entries, a neighbour's eighth, or beyond a 32nd what all may have) new ephs are
- * refused. What floods by way of an honest neighbour is that neighbour's to ration
- * (ration.h), by the ephs that are new to it; so each of these leads to one other, or under one that is
- * known here any number would pass that are new further on. Who leaves a link does not fill the share of
- * whoever comes next. Implements p2pd-protocol(7) ONION, drop list. */
+ * forgotten early: at the bound (entries, a neighbour's eighth, or beyond a 32nd what all may have)
+ * new ephs are refused. What floods by way of an honest neighbour is that neighbour's to ration
+ * (ration.h), by the ephs that are new to it; so each of these leads to one other, or under one
+ * that is known here any number would pass that are new further on. Who leaves a link does not fill
+ * the share of whoever comes next. Implements p2pd-protocol(7) ONION, drop list. */
 #ifndef P2PD_DROPLIST_H
 #define P2PD_DROPLIST_H
 
@@ -30,8 +30,9 @@ void droplist_free(struct droplist *list);
 size_t droplist_share(size_t entries_max);
 
 /* Before the Diffie-Hellman. Returns 0 with *ret_prk = NULL (never seen) or the kept prk (borrowed
- * until something is entered or forgotten), and whether its way is known; DROP_DUPLICATE: an evicted eph, all under it is
- * refused; DROP_LIMIT: new, but the table or the neighbour's share is full. */
+ * until something is entered or forgotten), and whether its way is known; DROP_DUPLICATE: an
+ * evicted eph, all under it is refused; DROP_LIMIT: new, but the table or the neighbour's share is
+ * full. */
 enum drop droplist_find(struct droplist *list, const uint8_t eph[32], unsigned neighbour,
                         const uint8_t **ret_prk, bool *ret_has_way);
 
@@ -44,17 +45,19 @@ struct droplist_packet {
     unsigned neighbour;
 };
 
-/* Enter a packet whose tag verified. DROP_TIME: outside 3 min of the list's now, or another minute than
- * this eph has; DROP_DUPLICATE: index seen; DROP_MALFORMED: another way than this eph has; DROP_LIMIT. */
+/* Enter a packet whose tag verified. DROP_TIME: outside 3 min of the list's now, or another minute
+ * than this eph has; DROP_DUPLICATE: index seen; DROP_MALFORMED: another way than this eph has;
+ * DROP_LIMIT. */
 enum drop droplist_enter(struct droplist *list, const struct droplist_packet *packet,
                          const uint8_t prk[ONION_PRK_LEN]);
 /* What entering it would return; *ret_is_first: it would give this eph its way. Changes nothing. */
 enum drop droplist_judge(struct droplist *list, const struct droplist_packet *packet,
                          bool *ret_is_first);
 
-/* Another node is the neighbour by this number from now on. What the former one had entered is charged to those who are gone, who
- * have one neighbour's share together (what is beyond that stays with the number until its minutes go): or somebody who comes and
- * goes would have a share each time. */
+/* Another node is the neighbour by this number from now on. What the former one had entered is
+ * charged to those who are gone, who have one neighbour's share together (what is beyond that stays
+ * with the number until its minutes go): or somebody who comes and goes would have a share each
+ * time. */
 void droplist_replace(struct droplist *list, unsigned neighbour);
 
 /* Move now forward (unix minutes, corrected): forgets minutes that are out of range. Never

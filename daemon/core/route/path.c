@@ -4,8 +4,8 @@
  * for us (by killing guards until a fresh draw falls on his own) and our later ones (by making the
  * paths that avoid him fail). Hence a guard's place is held for a while when it falls silent, a
  * thinned-out set of guards is used as it is rather than widened, and the record of failures moves
- * at most 4 redraws. A guard can fall out of routes by itself, by changing its keys again and again: it
- * is waited for like one that is silent, or it would have us send in the open. */
+ * at most 4 redraws. A guard can fall out of routes by itself, by changing its keys again and
+ * again: it is waited for like one that is silent, or it would have us send in the open. */
 #include "daemon/core/directory/directory_version.h"
 #include "daemon/core/route/path_private.h"
 
@@ -259,8 +259,8 @@ static uint64_t count_with(struct path_choice *choice, unsigned relays) {
     return topology_count(choice->topology, &choice->query, PATH_CHOICES_WANTED);
 }
 
-/* Not as asked for: is there any at all? Then it is a matter of strictness; unless relays enough, the target
- * aside, have only to settle. */
+/* Not as asked for: is there any at all? Then it is a matter of strictness; unless relays enough,
+ * the target aside, have only to settle. */
 static enum path_outcome refuse(const struct paths *paths, struct path_choice *choice) {
     if (choice->waiting || directory_relays_settling(paths->directory, choice->wanted))
         return PATH_NONE;
@@ -282,9 +282,9 @@ static void forget_short(struct paths *paths, size_t i) {
             (--paths->n_shorts - i) * sizeof *paths->shorts);
 }
 
-/* Is a longer path to be hoped for? Where there are not enough relays for one, and none whose keys are yet
- * to settle, it is not; else for SHORT_WAIT_US from the first try, which is noted (in a full table in place
- * of the oldest). */
+/* Is a longer path to be hoped for? Where there are not enough relays for one, and none whose keys
+ * are yet to settle, it is not; else for SHORT_WAIT_US from the first try, which is noted (in a
+ * full table in place of the oldest). */
 static bool short_must_wait(struct paths *paths, uint64_t target, bool settling, struct mono now) {
     if (directory_relays(paths->directory) < paths->config.relays + 2 && !settling)
         return false;

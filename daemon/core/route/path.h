@@ -39,8 +39,9 @@ void paths_configure(struct paths *paths, const struct path_config *config);
 
 /* The established neighbours just now (suspects left out; at most 18), at every change: guards are
  * chosen among those that relay. A guard left out keeps its place for 30 s (5 s while no other
- * guard is up, unless its keys have but to settle), not counting time without any neighbour; until a neighbour has stood for an hour,
- * nobody takes the place of a dead one and the other guards serve alone. */
+ * guard is up, unless its keys have but to settle), not counting time without any neighbour; until
+ * a neighbour has stood for an hour, nobody takes the place of a dead one and the other guards
+ * serve alone. */
 struct path_neighbour {
     uint64_t prefix;
     bool relay; /* and may be sent through now */
@@ -62,9 +63,9 @@ struct path_wish {
                    at the price of showing more neighbours that we send */
     const uint64_t *firsts; /* first relays of those other paths (`avoid` holds them too) */
     size_t n_firsts;
-    /* Tries of late that nobody answered (NULL: none is known): the path passes as few relays of them
-     * as the network allows, those of the most tries first; its length and its first relay are such
-     * as any path's may be. */
+    /* Tries of late that nobody answered (NULL: none is known): the path passes as few relays of
+     * them as the network allows, those of the most tries first; its length and its first relay are
+     * such as any path's may be. */
     const struct path_silence *silence;
     bool again; /* more draws of the kind will follow: some are made ahead. Not with `apart` */
 };

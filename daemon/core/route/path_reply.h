@@ -1,8 +1,9 @@
-/* A path back: one packet, ready to be handed to a neighbour of somebody else's, that leads from there
- * to ourselves. Made by us alone, so that whoever sends it on learns neither to whom nor by which way.
+/* A path back: one packet, ready to be handed to a neighbour of somebody else's, that leads from
+ * there to ourselves. Made by us alone, so that whoever sends it on learns neither to whom nor by
+ * which way.
  *
- * Threat: as in path.h; our guards are its last relays, since who hands us packets learns as much as
- * who takes them from us. Implements p2pd-protocol(7) MAILBOXES. */
+ * Threat: as in path.h; our guards are its last relays, since who hands us packets learns as much
+ * as who takes them from us. Implements p2pd-protocol(7) MAILBOXES. */
 #ifndef P2PD_PATH_REPLY_H
 #define P2PD_PATH_REPLY_H
 

@@ -1,7 +1,9 @@
-/* Which relays the latest tries went by that nobody answered: the next one is drawn apart from them. Kept by whoever sends, of one
- * recipient alone, so that one who does not answer moves no path to anybody else.
+/* Which relays the latest tries went by that nobody answered: the next one is drawn apart from
+ * them. Kept by whoever sends, of one recipient alone, so that one who does not answer moves no
+ * path to anybody else.
  *
- * Threat: who drops what he relays moves the next tries away from himself, and never to a first relay that is no guard. */
+ * Threat: who drops what he relays moves the next tries away from himself, and never to a first
+ * relay that is no guard. */
 #ifndef P2PD_PATH_SILENCE_H
 #define P2PD_PATH_SILENCE_H
 

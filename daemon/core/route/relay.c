@@ -95,8 +95,9 @@ static bool may_send(struct relay *relay, struct mono now) {
     return true;
 }
 
-/* Is there room in the month for one more beside those that wait? What is charged for it is what was sent alone: packets that give
- * way here or are for nobody cost their sender the line, and must not cost others the month. */
+/* Is there room in the month for one more beside those that wait? What is charged for it is what
+ * was sent alone: packets that give way here or are for nobody cost their sender the line, and must
+ * not cost others the month. */
 static bool month_allows(struct relay *relay, struct wall wall) {
     uint64_t number = (uint64_t)(wall.us / MONTH_DAYS_US);
     if (relay->month == 0)

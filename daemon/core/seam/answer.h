@@ -155,9 +155,9 @@ struct answer {
     uint64_t client;
     enum answer_kind kind;
     enum answer_code code;
-    bool end; /* the last one to this request */
-    char text
-        [192]; /* why, for people; "" if there is nothing to say. Never holds remote bytes unescaped */
+    bool end;       /* the last one to this request */
+    char text[192]; /* why, for people; "" if there is nothing to say. Never holds remote bytes
+                       unescaped */
     union {
         struct message_report message;
         struct {

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 #define SCRATCH_CHUNK 16384
-/* Buffers stay where they are while others are added, hence the chunks. After a burst they are given back by and by: a
- * sixteenth of what a step left over. */
+/* Buffers stay where they are while others are added, hence the chunks. After a burst they are
+ * given back by and by: a sixteenth of what a step left over. */
 #define CHUNK_BUFFERS 32
 #define CHUNKS_MAX (EFFECTS_DATAGRAMS_MAX / CHUNK_BUFFERS)
 #define SURPLUS_SHARE 16
@@ -103,7 +103,8 @@ static bool grow(void **array, size_t *capacity, size_t n, size_t size) {
     return true;
 }
 
-/* A place in the list of datagrams is had together with the buffer, so that effects_send() cannot fail. */
+/* A place in the list of datagrams is had together with the buffer, so that effects_send() cannot
+ * fail. */
 uint8_t *effects_buffer(struct effects *effects) {
     uint8_t *buffer = effects->spare;
     if (buffer) {
@@ -149,7 +150,8 @@ static void remember(struct effects *effects, enum store_owner owner, uint64_t c
         size_t capacity = effects->outstanding_capacity ? effects->outstanding_capacity * 2 : 64;
         struct outstanding *larger = calloc(capacity, sizeof *larger);
         if (!larger)
-            abort(); /* an operation whose result nobody would know is a message lost: rather stop */
+            abort(); /* an operation whose result nobody would know is a message lost: rather
+                        stop */
         for (size_t i = 0; i < effects->outstanding_n; i++)
             larger[i] =
                 effects

@@ -1,5 +1,5 @@
-/* A step of the node: what it is made of (configuration, what the store held), what goes in (an event) and what comes out (an update).
- * Values only; see node.h for the contract. */
+/* A step of the node: what it is made of (configuration, what the store held), what goes in (an
+ * event) and what comes out (an update). Values only; see node.h for the contract. */
 #ifndef P2PD_STEP_H
 #define P2PD_STEP_H
 
@@ -68,8 +68,8 @@ struct boot_mail_key {
 struct node_boot {
     const struct out_record *pending; /* not final, oldest first */
     size_t n_pending;
-    /* So many more are there, in (after, until]: read by STORE_OUT_PENDING once the node runs, since a
-     * hundred thousand would keep it from starting. */
+    /* So many more are there, in (after, until]: read by STORE_OUT_PENDING once the node runs,
+     * since a hundred thousand would keep it from starting. */
     size_t n_unread;
     int64_t unread_after, unread_until;
     const struct boot_node *nodes;
@@ -120,10 +120,10 @@ struct node_event {
             enum machine_topic topic;
             const struct finding *finding; /* copied; FINDING_OK: there is nothing any more */
         } machine;
-        const struct node_config *
-            config; /* taken from it: relay_rate, relay_month, relay_paths, delivery_expire, store_retention,
-                                             message_max, route_*, link_*, memory_max, trace.level, relay,
-                                             inbox_*, files_*, mailbox_* */
+        const struct node_config
+            *config; /* taken from it: relay_rate, relay_month, relay_paths, delivery_expire,
+                        store_retention, message_max, route_*, link_*, memory_max, trace.level,
+                        relay, inbox_*, files_*, mailbox_* */
     };
 };
 struct node_update {

@@ -5,44 +5,55 @@
 #include "daemon/core/seam/types.h"
 
 /* ---- Store operations ----
- * Carried out in the order in which they were put out; each is answered by a store_result with its tag, in that order, once it and all
- * before it are durable (reads: once read). What `op` points to is the node's and stays until its result has gone in. */
+ * Carried out in the order in which they were put out; each is answered by a store_result with its
+ * tag, in that order, once it and all before it are durable (reads: once read). What `op` points to
+ * is the node's and stays until its result has gone in. */
 enum store_kind {
-    STORE_OUT_PUT, /* insert a message with its body, state queued. An id that exists with the same recipient, size and body: ok, existed = true
-                         (record = what is there); with another: -EEXIST */
-    STORE_OUT_STATE, /* set state, reason, finished; final states may be deleted at once if `forget` */
-    STORE_OUT_PROGRESS, /* all below this offset has arrived: after a restart it is not sent again */
-    STORE_OUT_READDRESS, /* messages and files that are not final get another recipient, a sequence in that
-                            conversation, and nothing of them has arrived there; all of them or, on an
-                            error, none. What is final or unknown is passed over */
-    STORE_OUT_READ, /* read body[offset, offset + length); -ENOENT: the message, or its file, is gone; -ESTALE: the file is not what
-                         was accepted */
-    STORE_OUT_FIND, /* the record of an id, or -ENOENT */
+    STORE_OUT_PUT, /* insert a message with its body, state queued. An id that exists with the same
+                      recipient, size and body: ok, existed = true (record = what is there); with
+                      another: -EEXIST */
+    STORE_OUT_STATE,     /* set state, reason, finished; final states may be deleted at once if
+                            `forget` */
+    STORE_OUT_PROGRESS,  /* all below this offset has arrived: after a restart it is not sent
+                            again */
+    STORE_OUT_READDRESS, /* messages and files that are not final get another recipient, a sequence
+                            in that conversation, and nothing of them has arrived there; all of them
+                            or, on an error, none. What is final or unknown is passed over */
+    STORE_OUT_READ,    /* read body[offset, offset + length); -ENOENT: the message, or its file, is
+                          gone; -ESTALE: the file is not what was accepted */
+    STORE_OUT_FIND,    /* the record of an id, or -ENOENT */
     STORE_OUT_PENDING, /* a page of what is not final, oldest first: see node_boot */
-    STORE_IN_PUT, /* one block of a message or file, idempotent. Results: see store_in_outcome. -EDQUOT: over a quota, nothing of it
-                         is kept; -ENOSPC: the disk has not room for it and what is to stay free; -EBADMSG: the file is complete and its digest is wrong; -ESTALE:
-                         what was here of the file is gone: it begins anew with its next block; -EAGAIN: all is here, but its digest is still being
-                         computed: the same block, put again, will tell */
-    STORE_IN_FETCH, /* waiting messages (KIND_MESSAGE) with place > after, by place: at most limit, at most bytes of bodies (but one at
-                         least); of those, the ones that `since` leaves */
-    STORE_IN_TAKE, /* rows: from waiting to taken (history), or body deleted at once if `forget`; the tombstone stays */
-    STORE_NODE_PUT,      /* descriptor of a kept node, with its pin */
+    /* One block of a message or file, idempotent. Results: see store_in_outcome. -EDQUOT: over a
+     * quota, nothing of it is kept; -ENOSPC: the disk has not room for it and what is to stay free;
+     * -EBADMSG: the file is complete and its digest is wrong; -ESTALE: what was here of the file is
+     * gone: it begins anew with its next block; -EAGAIN: all is here, but its digest is still being
+     * computed: the same block, put again, will tell. */
+    STORE_IN_PUT,
+    STORE_IN_FETCH, /* waiting messages (KIND_MESSAGE) with place > after, by place: at most limit,
+                       at most bytes of bodies (but one at least); of those, the ones that `since`
+                       leaves */
+    STORE_IN_TAKE,  /* rows: from waiting to taken (history), or body deleted at once if `forget`;
+                       the tombstone stays */
+    STORE_NODE_PUT, /* descriptor of a kept node, with its pin */
     STORE_NODE_UNPIN,    /* clear every pin at this address */
     STORE_SPARES_PUT,    /* replace the list of spare and anchor addresses */
     STORE_SEQUENCE,      /* our descriptor's sequence: never to be reused */
     STORE_HISTORY,       /* both directions of one conversation, by time, from a cursor */
     STORE_CONVERSATIONS, /* a page of them, latest first */
-    STORE_FORGET, /* of one peer: taken messages and finished sends, received files' entries (the files stay); tombstones stay. A slice: `more` wants it again */
-    STORE_FILES,  /* a page of files, incoming, waiting, outgoing; or the one of an id */
-    STORE_FILE_TAKE,   /* the client has its copy: delete ours, keep the tombstone. -ENOENT */
-    STORE_RULE_PUT,    /* what holds for a sender; RULE_NONE deletes it */
-    STORE_MAIL_KEY,    /* add a day's mail key; delete those of days before `oldest` */
+    STORE_FORGET,    /* of one peer: taken messages and finished sends, received files' entries (the
+                        files stay); tombstones stay. A slice: `more` wants it again */
+    STORE_FILES,     /* a page of files, incoming, waiting, outgoing; or the one of an id */
+    STORE_FILE_TAKE, /* the client has its copy: delete ours, keep the tombstone. -ENOENT */
+    STORE_RULE_PUT,  /* what holds for a sender; RULE_NONE deletes it */
+    STORE_MAIL_KEY,  /* add a day's mail key; delete those of days before `oldest` */
     STORE_UPLOAD_DROP, /* a file of the spool that no message will have */
-    STORE_CLOCK, /* what time it is, and whether the neighbours agree; what is not final moves along */
-    STORE_SWEEP, /* forget taken messages, finished sends and tombstones that are over; unfinished inbound ones too */
+    STORE_CLOCK,       /* what time it is, and whether the neighbours agree; what is not final moves
+                          along */
+    STORE_SWEEP, /* forget taken messages, finished sends and tombstones that are over; unfinished
+                    inbound ones too */
 };
-/* Up to where what is put may fill the disk (io/disk.h): what the user sends, or what others send, of
- * which so many percent of the disk stay free; 0: the least that must. */
+/* Up to where what is put may fill the disk (io/disk.h): what the user sends, or what others send,
+ * of which so many percent of the disk stay free; 0: the least that must. */
 struct disk_share {
     bool is_of_others;
     uint8_t percent;
@@ -67,7 +78,8 @@ struct store_op {
         struct {
             struct out_record record;
             const uint8_t *body;
-            /* KIND_FILE: its name in the spool folder; the store takes it over if the result is 0 */
+            /* KIND_FILE: its name in the spool folder; the store takes it over if the result is
+             * 0 */
             char spool[SPOOL_NAME_MAX + 1];
         } out_put;
         struct {
@@ -142,8 +154,8 @@ struct store_op {
         } conversations;
         struct {
             struct node_id peer;
-            struct wall
-                ungrown; /* of its unfinished messages and files those go that have not grown since */
+            struct wall ungrown; /* of its unfinished messages and files those go that have not
+                                    grown since */
         } forget;
         struct {
             int64_t after;
@@ -202,7 +214,8 @@ struct store_op {
 struct store_result {
     uint64_t tag;
     enum store_kind kind;
-    int error; /* 0 or negative errno: -ENOSPC, -EIO, -ENOENT, -EEXIST, -EROFS... The operation then changed nothing */
+    int error; /* 0 or negative errno: -ENOSPC, -EIO, -ENOENT, -EEXIST, -EROFS... The operation then
+                  changed nothing */
     bool existed;                     /* OUT_PUT */
     enum store_in_outcome in_outcome; /* IN_PUT */
     bool in_renumbered; /* IN_PUT, complete: its sender, whose messages wait, numbers anew */
@@ -213,8 +226,8 @@ struct store_result {
     uint32_t length;
     const struct in_record *messages; /* IN_FETCH, borrowed during the event */
     size_t n_messages;
-    bool
-        more; /* OUT_PENDING, IN_FETCH, HISTORY, CONVERSATIONS, FILES, FORGET: there are further ones */
+    bool more;    /* OUT_PENDING, IN_FETCH, HISTORY, CONVERSATIONS, FILES, FORGET: there are further
+                     ones */
     int64_t next; /* HISTORY, CONVERSATIONS, FILES, OUT_PENDING: the cursor to go on from */
     const struct out_record *pending; /* OUT_PENDING */
     const struct history_record *history;

@@ -1,5 +1,5 @@
-/* The values of the seam that more than one of its parts names: datagrams, destinations, and records of messages, conversations and files.
- * See node.h for the contract. */
+/* The values of the seam that more than one of its parts names: datagrams, destinations, and
+ * records of messages, conversations and files. See node.h for the contract. */
 #ifndef P2PD_TYPES_H
 #define P2PD_TYPES_H
 
@@ -27,7 +27,9 @@ static inline bool message_state_is_final(enum message_state state) {
     return state >= MESSAGE_DELIVERED;
 }
 
-#define SPOOL_NAME_MAX 40 /* of a file that a client has left in the spool folder for us to send */
+#define SPOOL_NAME_MAX                                                                             \
+    40 /* of a file that a client has left in the spool folder for us to send                      \
+          \ */
 
 struct out_record { /* a message that we send, without its body */
     struct message_id id;

@@ -238,8 +238,8 @@ void descriptor_hash(const uint8_t *bytes, size_t length, uint8_t ret_hash[DESCR
     crypto_generichash_final(&state, ret_hash, DESCRIPTOR_HASH_LEN);
 }
 
-/* label || sequence(8) || until(4) || hash(32): two of one sequence prove in a few bytes what a whole version or two would not fit
- * a cell to prove. */
+/* label || sequence(8) || until(4) || hash(32): two of one sequence prove in a few bytes what a
+ * whole version or two would not fit a cell to prove. */
 static void write_signed(uint8_t message[SIGNED_LEN], uint64_t sequence, uint32_t until,
                          const uint8_t hash[DESCRIPTOR_HASH_LEN]) {
     struct wire_writer w = wire_writer(message, SIGNED_LEN);

@@ -106,7 +106,8 @@ static struct mail_key *find_mail(struct identity *identity, uint32_t day) {
     return NULL;
 }
 
-/* A free place, else that of the oldest which the store does not read just now (one at a time is). */
+/* A free place, else that of the oldest which the store does not read just now (one at a time
+ * is). */
 static struct mail_key *mail_place(struct identity *identity) {
     struct mail_key *oldest = NULL;
     for (struct mail_key *key = identity->mail; key < identity->mail + MAIL_KEYS_MAX; key++) {

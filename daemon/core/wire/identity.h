@@ -1,10 +1,12 @@
-/* Our own keys, and descriptors: what a node says of itself under its signature. Pure but for the random capability.
+/* Our own keys, and descriptors: what a node says of itself under its signature. Pure but for the
+ * random capability.
  *
- * Threat: disk and swap outlive a process, so routing keys live in locked memory only and are wiped 3 min after their epoch.
- * A mail key has to outlive us, or what waits in a mailbox could not be read after a restart: it is on disk, for some days, and
- * whoever takes the disk meanwhile reads what was sealed to it. Its public half is published only once it is there.
- * A descriptor comes from anyone: every length is checked, the signature covers every byte that is kept.
- * Implements p2pd-protocol(7) KEYS and DESCRIPTOR. */
+ * Threat: disk and swap outlive a process, so routing keys live in locked memory only and are wiped
+ * 3 min after their epoch. A mail key has to outlive us, or what waits in a mailbox could not be
+ * read after a restart: it is on disk, for some days, and whoever takes the disk meanwhile reads
+ * what was sealed to it. Its public half is published only once it is there. A descriptor comes
+ * from anyone: every length is checked, the signature covers every byte that is kept. Implements
+ * p2pd-protocol(7) KEYS and DESCRIPTOR. */
 #ifndef P2PD_IDENTITY_H
 #define P2PD_IDENTITY_H
 
@@ -72,15 +74,17 @@ struct descriptor {
 
 /* The routing key for an epoch, or NULL if the descriptor has none for it. */
 const uint8_t *descriptor_routing_key(const struct descriptor *descriptor, int64_t epoch);
-/* Is `name` one we accept: [A-Za-z0-9._-]{1,32}, neither an IP address nor an id prefix (8+ hex digits)? */
+/* Is `name` one we accept: [A-Za-z0-9._-]{1,32}, neither an IP address nor an id prefix (8+ hex
+ * digits)? */
 bool descriptor_name_is_valid(const char *name);
 
-/* Decode and check everything but time: format, version, bounds, name, signature. 0, DROP_MALFORMED, DROP_VERSION, DROP_AUTH.
- * Cheap checks first; the signature (47 us) last. */
+/* Decode and check everything but time: format, version, bounds, name, signature. 0,
+ * DROP_MALFORMED, DROP_VERSION, DROP_AUTH. Cheap checks first; the signature (47 us) last. */
 enum drop descriptor_open(const uint8_t *bytes, size_t length, struct descriptor *ret_descriptor);
 /* Decode without checking the signature: for what our own store kept after checking it. */
 enum drop descriptor_decode(const uint8_t *bytes, size_t length, struct descriptor *ret_descriptor);
-/* The signature alone, of bytes that descriptor_decode() took and found to be this: DROP_NONE or DROP_AUTH. */
+/* The signature alone, of bytes that descriptor_decode() took and found to be this: DROP_NONE or
+ * DROP_AUTH. */
 enum drop descriptor_verify(const uint8_t *bytes, size_t length,
                             const struct descriptor *descriptor);
 /* What the signature is over, beside the sequence and the epoch in which the last key ends. */
@@ -106,14 +110,17 @@ void identity_free(struct identity *identity);
 const struct node_id *identity_id(const struct identity *identity);
 const struct noise_keypair *identity_link_key(const struct identity *identity);
 
-/* Make the keys of the epochs [now, now + 6 ahead] that are missing; wipe those more than 3 min over. Returns true if a public half
- * is new (the descriptor wants a newer one). The mail key of today (UTC) is made too, and those are wiped that were replaced more
- * than identity_mail_keep() days ago: counted from there, for a key serves until there is another, however long we were away. */
+/* Make the keys of the epochs [now, now + 6 ahead] that are missing; wipe those more than 3 min
+ * over. Returns true if a public half is new (the descriptor wants a newer one). The mail key of
+ * today (UTC) is made too, and those are wiped that were replaced more than identity_mail_keep()
+ * days ago: counted from there, for a key serves until there is another, however long we were
+ * away. */
 bool identity_advance(struct identity *identity, struct wall now);
-/* The clock was far off: wipe all routing keys and make new ones for the true epochs, so that what a drop list which went by the wrong
- * minutes has forgotten cannot come again. */
+/* The clock was far off: wipe all routing keys and make new ones for the true epochs, so that what
+ * a drop list which went by the wrong minutes has forgotten cannot come again. */
 void identity_renew(struct identity *identity, struct wall now);
-/* The routing keypair for key_id (epoch mod 256), if its epoch or the grace around it holds now; *ret_epoch is the epoch. */
+/* The routing keypair for key_id (epoch mod 256), if its epoch or the grace around it holds now;
+ * *ret_epoch is the epoch. */
 const struct noise_keypair *identity_routing_key(const struct identity *identity, uint8_t key_id,
                                                  struct wall now, int64_t *ret_epoch);
 const struct noise_keypair *identity_epoch_key(const struct identity *identity,
@@ -125,8 +132,8 @@ void identity_hold_mail(struct identity *identity, bool is_held);
 void identity_mail_keep(struct identity *identity, uint32_t days); /* at most MAIL_DAYS_MAX + 1 */
 /* One that the store held at start. */
 void identity_mail_load(struct identity *identity, uint32_t day, const uint8_t secret[KEY_LEN]);
-/* One that is to be stored; false: none. Its secret stays where it is until identity_mail_stored(). *ret_oldest: the day of the
- * oldest one held. */
+/* One that is to be stored; false: none. Its secret stays where it is until identity_mail_stored().
+ * *ret_oldest: the day of the oldest one held. */
 bool identity_mail_to_store(struct identity *identity, uint32_t *ret_day,
                             const uint8_t **ret_secret, uint32_t *ret_oldest);
 /* It is durable, and may be published; or it is to be stored again. */
@@ -141,9 +148,10 @@ const struct noise_keypair *identity_mail_key(const struct identity *identity,
 void identity_sign(const struct identity *identity, const uint8_t *message, size_t length,
                    uint8_t ret_signature[SIGNATURE_LEN]);
 
-/* Fill in id, link key, routing keys and mail key from the identity, sign, encode. Returns the length (<= DESCRIPTOR_MAX), or -EINVAL: a
- * field of the caller's is one that others would refuse, or no key of the current epoch is held. The other fields of
- * *descriptor are the caller's; it is completed in place. */
+/* Fill in id, link key, routing keys and mail key from the identity, sign, encode. Returns the
+ * length (<= DESCRIPTOR_MAX), or -EINVAL: a field of the caller's is one that others would refuse,
+ * or no key of the current epoch is held. The other fields of *descriptor are the caller's; it is
+ * completed in place. */
 int descriptor_sign(struct descriptor *descriptor, const struct identity *identity, struct wall now,
                     uint8_t ret_bytes[DESCRIPTOR_MAX]);
 

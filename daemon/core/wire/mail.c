@@ -1,4 +1,5 @@
-/* See mail.h. Threat: every byte here may come from an enemy; decoders read within bounds or say so. */
+/* See mail.h. Threat: every byte here may come from an enemy; decoders read within bounds or say
+ * so. */
 #include "daemon/core/wire/mail.h"
 
 #include <assert.h>

@@ -41,15 +41,16 @@ void mail_put_head(struct wire_writer *writer, const struct mail_head *head);
 /* Borrows. 0, DROP_MALFORMED, DROP_VERSION. The descriptor is not looked into. */
 enum drop mail_get_head(struct wire_reader *reader, struct mail_head *ret_head);
 
-/* Seal for recipient's mail key of `day`; out holds length + MAIL_OVERHEAD. Returns the blob's length,
- * or -EINVAL (a key that yields zero, too long). */
+/* Seal for recipient's mail key of `day`; out holds length + MAIL_OVERHEAD. Returns the blob's
+ * length, or -EINVAL (a key that yields zero, too long). */
 int mail_seal(const struct noise_keypair *link_key, const struct node_id *recipient,
               const uint8_t mail_key[KEY_LEN], uint32_t day, const uint8_t ephemeral[32],
               const uint8_t *plain, size_t length, uint8_t *out);
 /* To which day's key it is sealed; 0: no mail. */
 uint32_t mail_day(const uint8_t *blob, size_t length);
-/* Open; plain holds length - MAIL_OVERHEAD and is undefined on failure. ret_link_key is the sender's,
- * as proven: whose it is, the descriptor inside has to say. 0, DROP_MALFORMED, DROP_AUTH. */
+/* Open; plain holds length - MAIL_OVERHEAD and is undefined on failure. ret_link_key is the
+ * sender's, as proven: whose it is, the descriptor inside has to say. 0, DROP_MALFORMED,
+ * DROP_AUTH. */
 enum drop mail_open(const struct noise_keypair *mail_key, const struct node_id *recipient,
                     const uint8_t *blob, size_t length, uint8_t *plain, size_t *ret_length,
                     uint8_t ret_link_key[KEY_LEN]);
@@ -97,8 +98,8 @@ struct mail_shard {
     uint8_t index;
     const uint8_t *data;
 };
-/* How a deposit of so many bytes is cut: as many parity shards as data, as far as numbers go. Nobody
- * tells an anonymous sender what is missing, so half of it may be lost at once. */
+/* How a deposit of so many bytes is cut: as many parity shards as data, as far as numbers go.
+ * Nobody tells an anonymous sender what is missing, so half of it may be lost at once. */
 struct mail_cut mail_cut(size_t length);
 /* Transform `length` bytes, padded, and add the parity: `bytes` holds (k + m) * length of a shard.
  * `key` is random, used once, and the caller's to wipe. */
@@ -107,8 +108,8 @@ void mail_shards(const struct mail_cut *cut, uint8_t *bytes, size_t length, cons
 size_t mail_shard_encode(const struct mail_shard *shard, uint8_t ret_payload[ONION_PAYLOAD_MAX]);
 /* Borrows. 0 or DROP_MALFORMED. */
 enum drop mail_shard_decode(const uint8_t *payload, size_t length, struct mail_shard *ret_shard);
-/* Any k shards, the one at place i having the number index[i], back to the deposit in place. Returns
- * its length, padding included, or -ENOMEM. */
+/* Any k shards, the one at place i having the number index[i], back to the deposit in place.
+ * Returns its length, padding included, or -ENOMEM. */
 int mail_restore(const struct mail_cut *cut, const uint8_t *index, uint8_t *bytes);
 
 #endif

@@ -95,8 +95,9 @@ enum drop onion_prk(const uint8_t eph[32], const uint8_t routing_secret[32],
 /* ---- Building ---- */
 
 /* The keystream of a layer's AEAD (RFC 8439: the first 32 bytes of block 0 are the tag's key, the
- * body's blocks count from 1), once for the body and for what the hops before appended to it. In whole
- * blocks of the fastest kind: libsodium computes 256 bytes sooner than the last 44 of these. */
+ * body's blocks count from 1), once for the body and for what the hops before appended to it. In
+ * whole blocks of the fastest kind: libsodium computes 256 bytes sooner than the last 44 of
+ * these. */
 #define STREAM_LEN 1280
 static_assert(CHACHA_BLOCK_LEN + ONION_BODY_LEN <= STREAM_LEN && STREAM_LEN % 256 == 0,
               "a stream covers a body");

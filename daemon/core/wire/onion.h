@@ -68,8 +68,8 @@ static inline const uint8_t *onion_eph(const uint8_t packet[ONION_LEN]) {
 enum drop onion_peel(const uint8_t packet[ONION_LEN], const uint8_t prk[ONION_PRK_LEN],
                      uint8_t ret_packet[ONION_LEN], struct onion_peeled *ret_peeled);
 
-/* What all packets under one eph have in common, as their sender built them: whom they go to, and under
- * which eph there. `packet` and `peeled` are of onion_peel(). */
+/* What all packets under one eph have in common, as their sender built them: whom they go to, and
+ * under which eph there. `packet` and `peeled` are of onion_peel(). */
 void onion_way(const uint8_t packet[ONION_LEN], const struct onion_peeled *peeled,
                uint8_t ret_way[ONION_WAY_LEN]);
 

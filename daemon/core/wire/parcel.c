@@ -152,8 +152,8 @@ enum drop parcel_open(const struct noise_keypair *routing_key, const struct node
          memcmp(s.noise.remote_static, sender_link_key, KEY_LEN) != 0))
         drop = DROP_AUTH;
     if (drop == DROP_NONE) {
-        /* Split has the own direction first: the initiator's second key is the responder's first.
-         */
+        /* Split has the own direction first: the initiator's second key is the responder's
+         * first. */
         noise_split(&s.noise, s.first, s.second);
         memcpy(ret_receipt_key, s.first, KEY_LEN);
         *ret_length = plain_length;
@@ -446,7 +446,8 @@ void parcel_receipt_key(const struct parcel_secret *secret, const struct parcel_
     sodium_memzero(&state, sizeof state);
 }
 
-/* Would it rather be this one that goes? Strangers are as many as they like, and drive out each other. */
+/* Would it rather be this one that goes? Strangers are as many as they like, and drive out each
+ * other. */
 static bool is_sooner(const struct key_entry *entry, const struct key_entry *than) {
     if (entry->used != than->used)
         return !entry->used;
@@ -455,8 +456,8 @@ static bool is_sooner(const struct key_entry *entry, const struct key_entry *tha
     return entry->tick < than->tick;
 }
 
-/* The entry of this peer and epoch, else a free one, else a stranger's, else a known node's; of those the
- * one used longest ago. */
+/* The entry of this peer and epoch, else a free one, else a stranger's, else a known node's; of
+ * those the one used longest ago. */
 static struct key_entry *choose_entry(struct key_entry *set, const struct parcel_peer *peer) {
     struct key_entry *oldest = set;
     for (struct key_entry *entry = set; entry < set + WAYS; entry++)

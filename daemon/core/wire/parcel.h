@@ -24,7 +24,8 @@ enum payload_kind { PAYLOAD_SHARD = 1, PAYLOAD_RECEIPTS = 2 };
 #define PARCEL_ITEM_HEADER_LEN                                                                     \
     61u /* kind(1) id(16) sequence(8) sent ms(8) expires ms(8) total(8) offset(8) length(4) */
 #define PARCEL_FILE_HEADER_LEN                                                                     \
-    (FILE_DIGEST_LEN + 1u + FILE_NAME_MAX) /* digest(32) name length(1) name; KIND_FILE, at most */
+    (FILE_DIGEST_LEN + 1u + FILE_NAME_MAX) /* digest(32) name length(1) name; KIND_FILE, at most   \
+                                              \ */
 #define PARCEL_HEAD_LEN (NODE_ID_LEN + 1u) /* sender id, version */
 #define PARCEL_ITEMS_MAX 1024u             /* follows from what a parcel has room for; asserted */
 #define PARCEL_UNPADDED_MAX                                                                        \
@@ -115,7 +116,8 @@ bool parcel_shard_is_authentic(const struct parcel_shard *shard, const uint8_t k
 /* ---- Receipts: kind(1) receipt*; receipt = id(16) status(1) reason(1) [partial: k(1) m(1)
  * bitmap of k + m, n(1) (path 4, highest 2, count 2, arrived 4)*n] mac(16) ---- */
 enum parcel_status { PARCEL_COMPLETE = 1, PARCEL_PARTIAL = 2, PARCEL_REFUSED = 3 };
-/* In place of the reason where the status is COMPLETE: the long message or file of which the parcel held a block is whole, and stored. */
+/* In place of the reason where the status is COMPLETE: the long message or file of which the parcel
+ * held a block is whole, and stored. */
 #define PARCEL_WHOLE 1
 enum parcel_reason {
     PARCEL_REASON_NONE = 0,
@@ -187,7 +189,8 @@ struct parcel_peer {
 };
 /* Compute and enter. NULL: the exchange yields zero. */
 struct parcel_secret *parcel_keys_add(struct parcel_keys *keys, const struct parcel_peer *peer);
-/* The same, if that takes no exchange: there is one of the same keys, under a former stamp. Else NULL. */
+/* The same, if that takes no exchange: there is one of the same keys, under a former stamp. Else
+ * NULL. */
 struct parcel_secret *parcel_keys_renew(struct parcel_keys *keys, const struct parcel_peer *peer);
 /* Into another table, from one that holds it. */
 struct parcel_secret *parcel_keys_move(struct parcel_keys *to, struct parcel_keys *from,

@@ -1,6 +1,7 @@
 /* Threat: one user, or one broken script, takes all connections, all descriptors or all memory.
- * Connections are capped in all and per uid, with a few places beside for an administrator, large requests wait until memory is reserved for them, and of the
- * readers that let answers pile up the largest goes first. */
+ * Connections are capped in all and per uid, with a few places beside for an administrator, large
+ * requests wait until memory is reserved for them, and of the readers that let answers pile up the
+ * largest goes first. */
 #include "daemon/io/control/control_private.h"
 #include "shared/portable.h"
 

@@ -3,7 +3,8 @@
  * and how much may be held for them; nothing else.
  *
  * One request a connection; descriptors go out (of files), and none come in: we read without a
- * place for them, so that the kernel closes what a client attaches. Everything that happens, happens on the loop's thread. */
+ * place for them, so that the kernel closes what a client attaches. Everything that happens,
+ * happens on the loop's thread. */
 #ifndef P2PD_CONTROL_H
 #define P2PD_CONTROL_H
 
@@ -17,9 +18,9 @@
 
 struct control;
 
-/* Connections in all, and of one uid, so that no user shuts out another: three quarters of them. The
- * next ones get one of a few places more, where an administrator's short requests are carried out
- * and all others are refused in words. */
+/* Connections in all, and of one uid, so that no user shuts out another: three quarters of them.
+ * The next ones get one of a few places more, where an administrator's short requests are carried
+ * out and all others are refused in words. */
 #define CONTROL_CLIENTS_MAX 128
 #define CONTROL_CLIENTS_UID(clients_max) ((clients_max) - (clients_max) / 4)
 #define CONTROL_RESERVED 8
@@ -75,18 +76,18 @@ struct control_sink {
 int control_open(struct control **ret_control, struct ev_loop *loop,
                  const struct control_config *config, const struct control_sink *sink,
                  char ret_error[FAILURE_MAX]);
-/* Do the members of config->gid get as far as the socket? 0 (without a group, too), or -EACCES and what
- * keeps them out. Changes nothing. */
+/* Do the members of config->gid get as far as the socket? 0 (without a group, too), or -EACCES and
+ * what keeps them out. Changes nothing. */
 int control_group_check(const struct control_config *config, char ret_error[FAILURE_MAX]);
 /* Of a running daemon. */
 int control_check(const struct control *control, char ret_error[FAILURE_MAX]);
 /* Take over what a reload may change: gid, mode and message_max. */
 void control_reconfigure(struct control *control, const struct control_config *config);
-/* Is the socket still at its place? 0: yes; 1: it was removed, and is there again; negative errno: it
- * is not, and ret_error says why it cannot be. Connections that there are stay. */
+/* Is the socket still at its place? 0: yes; 1: it was removed, and is there again; negative errno:
+ * it is not, and ret_error says why it cannot be. Connections that there are stay. */
 int control_tend(struct control *control, char ret_error[FAILURE_MAX]);
-/* From here on nothing that clients ask is read, or it is again. For a caller that is behind with what
- * was asked: others than clients need not wait then. May be called from within a request. */
+/* From here on nothing that clients ask is read, or it is again. For a caller that is behind with
+ * what was asked: others than clients need not wait then. May be called from within a request. */
 void control_hold(struct control *control, bool hold);
 /* Deliver an answer of the core (copied). Answers for clients that are gone are dropped. */
 void control_answer(struct control *control, const struct answer *answer);

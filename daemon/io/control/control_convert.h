@@ -1,5 +1,5 @@
-/* Between the core's forms (daemon/core/seam) and the control protocol's (proto/control.proto), both ways,
- * in this one place. Pure: bytes and structs in, structs and messages out; no socket. */
+/* Between the core's forms (daemon/core/seam) and the control protocol's (proto/control.proto),
+ * both ways, in this one place. Pure: bytes and structs in, structs and messages out; no socket. */
 #ifndef P2PD_CONTROL_CONVERT_H
 #define P2PD_CONTROL_CONVERT_H
 

@@ -13,11 +13,13 @@
 #define CONTROL_ARRIVE_S 10.0 /* for a request to arrive in full */
 #define CONTROL_STALL_S 30.0  /* of an answer that is not read */
 #define CONTROL_QUIET_S                                                                            \
-    0.1 /* after which a text request without newline has ended: the proposal's client sends none */
+    0.1 /* after which a text request without newline has ended: the proposal's client sends none  \
+           \ */
 #define CONTROL_TAKEN_S 600.0 /* for the reader of a text PULL to close: somebody may sit at nc */
 #define CONTROL_POLL_S                                                                             \
     0.02 /* looks whether a half-closed reader has read all: nothing wakes us for that */
-/* The same while a line is not read, at first; then it waits twice as long each time, up to that. */
+/* The same while a line is not read, at first; then it waits twice as long each time, up to
+ * that. */
 #define CONTROL_LINE_S 0.001
 #define CONTROL_TEXT_PULL_MAX 1000
 #define CONTROL_CONFIRM_MAX 1024 /* bytes of a frame that can only be a Confirm or a SendDone */
@@ -70,8 +72,8 @@ struct control_client {
     bool pull, peek;           /* what its request was */
     bool opens_file;           /* ... a FileOpen: the answer's file is to be opened */
     struct control_send *send; /* ... a Send; else NULL */
-    /* The answer to a text PULL: one line is in the kernel's hands at a time, so that a reader which
-     * takes a line with each read gets them so, and what it has not read is known. */
+    /* The answer to a text PULL: one line is in the kernel's hands at a time, so that a reader
+     * which takes a line with each read gets them so, and what it has not read is known. */
     bool by_line, is_reset;
     int64_t *rows; /* of the messages, in their order */
     size_t n_rows, lines_sent, lines_read;
@@ -116,9 +118,9 @@ bool control_socket_is_allowed(const struct control_peer *peer, gid_t group, cha
                                size_t size);
 
 /* control_client.c */
-/* Begin to serve an accepted connection (owned from here on). With a refusal it is in a reserved place:
- * that is all it will be told if it begins as CLIENT_REFUSED; as CLIENT_READING, unless it asks for
- * what is carried out there. */
+/* Begin to serve an accepted connection (owned from here on). With a refusal it is in a reserved
+ * place: that is all it will be told if it begins as CLIENT_REFUSED; as CLIENT_READING, unless it
+ * asks for what is carried out there. */
 int client_start(struct control *control, int fd, uid_t uid, enum client_phase phase,
                  const char *refusal);
 /* Forget it at once; the core is told if it was at work for it. */
@@ -144,8 +146,8 @@ void client_take_answer(struct control_client *client, const struct answer *answ
 void client_answer_frames(struct control_client *client, const struct answer *answer, int fd);
 /* The end of a request that the core has never seen. */
 void client_refuse(struct control_client *client, enum answer_code code, const char *text);
-/* Send what the kernel takes. 0: all is out; 1: some is left; 2: the reader has not read the line before
- * yet; or -errno. */
+/* Send what the kernel takes. 0: all is out; 1: some is left; 2: the reader has not read the line
+ * before yet; or -errno. */
 int client_send_output(struct control_client *client);
 /* Everything that we wrote has been read, and the reader has not failed: only now have its messages
  * arrived. */

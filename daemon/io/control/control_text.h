@@ -16,7 +16,8 @@ struct control_text {
 /* Parse one request, which ends at its first newline (one carriage return before it goes too) or
  * at `length`. */
 struct control_text control_text_parse(const uint8_t *bytes, size_t length);
-/* A message's line in the answer to PULL, escaped as `p2pctl pull` does. malloced; NULL: no memory. */
+/* A message's line in the answer to PULL, escaped as `p2pctl pull` does. malloced; NULL: no
+ * memory. */
 uint8_t *control_text_line(const struct in_record *message, size_t *ret_length);
 
 #endif

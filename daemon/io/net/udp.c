@@ -60,9 +60,10 @@ static void ask_for_buffer(int fd, int forced, int plain) {
         set_option(fd, SOL_SOCKET, plain, BUFFER_WANTED);
 }
 
-/* Our datagrams fit every IPv6 path by construction. PROBE sends them whole and, unlike DO, believes no
- * ICMP that claims a smaller path: anybody could forge one. An IPv4 path may be smaller (a tunnel in a
- * tunnel): whoever carries them may cut them up there, or nothing at all would get through. */
+/* Our datagrams fit every IPv6 path by construction. PROBE sends them whole and, unlike DO,
+ * believes no ICMP that claims a smaller path: anybody could forge one. An IPv4 path may be smaller
+ * (a tunnel in a tunnel): whoever carries them may cut them up there, or nothing at all would get
+ * through. */
 static void ask_for_wishes(int fd, bool ipv4) {
 #ifdef SO_RCVBUFFORCE
     ask_for_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);

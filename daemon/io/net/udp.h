@@ -32,17 +32,17 @@ struct udp_counters {
 
 /* Open and bind a socket for each address (port 0: any free one); IPv6 ones are IPv6 only. With
  * `lenient`, an address of a family that this machine lacks is skipped, as long as one socket
- * remains; without it, one that is not this machine's is waited for (udp_retry). 0, or negative errno
- * and a line in `error`. */
+ * remains; without it, one that is not this machine's is waited for (udp_retry). 0, or negative
+ * errno and a line in `error`. */
 int udp_open(struct udp **ret_udp, const struct address *listen, size_t n, bool lenient,
              char error[FAILURE_MAX]);
 /* Open what was waited for and has come, as further sockets; returns how many. */
 size_t udp_retry(struct udp *udp);
-/* An address to listen on that is not this machine's now: it has not come yet, or is gone again. False:
- * there is none. *ret_error: -EADDRNOTAVAIL, or what else keeps us from opening it. */
+/* An address to listen on that is not this machine's now: it has not come yet, or is gone again.
+ * False: there is none. *ret_error: -EADDRNOTAVAIL, or what else keeps us from opening it. */
 bool udp_find_missing(const struct udp *udp, struct address *ret_address, int *ret_error);
-/* Could this address be listened on, as far as that shows without other daemons' being in the way? 0;
- * -EADDRNOTAVAIL: it is not this machine's, at least not yet; or negative errno. */
+/* Could this address be listened on, as far as that shows without other daemons' being in the way?
+ * 0; -EADDRNOTAVAIL: it is not this machine's, at least not yet; or negative errno. */
 int udp_check(const struct address *address);
 /* Closes; what is still queued is lost. Takes NULL. */
 void udp_close(struct udp *udp);

@@ -191,8 +191,8 @@ static bool is_full(int r) {
 
 /* Send order[from] to order[end] in messages of at most `segments_max`. Returns where it stopped:
  * at `end`, or where the kernel has no room, or at a message that was refused, perhaps for being
- * several: then that one ends at *ret_doubt, else 0. Any other error is of one destination (no route, refused by ICMP,
- * filtered): it is counted, and the next one gets its chance. */
+ * several: then that one ends at *ret_doubt, else 0. Any other error is of one destination (no
+ * route, refused by ICMP, filtered): it is counted, and the next one gets its chance. */
 static size_t send_messages(struct udp *udp, const struct udp_socket *s, size_t from, size_t end,
                             size_t segments_max, size_t *ret_doubt) {
     struct udp_outbox *out = &udp->out;

@@ -102,7 +102,8 @@ static void check_state(struct checking *c) {
                (unsigned)(st.st_mode & 07777), path);
 }
 
-/* Its folder alone is made. One that init makes for another user comes and goes with the service. */
+/* Its folder alone is made. One that init makes for another user comes and goes with the
+ * service. */
 static void check_socket(struct checking *c) {
     char folder[CONFIG_PATH_MAX];
     const char *path = c->config->control_socket;

@@ -46,11 +46,13 @@ struct wall shell_wall(const struct shell *shell) {
 }
 
 /* ---- Lateness ----
- * A process that gets no processor for a while finds its deadlines passed, and the answers that came in time still in its socket.
- * Were the deadlines looked at first, it would take live neighbours for dead, and ask again for what is there; on a machine with
- * many such processes each would make the others later still. So lateness does not count for the node: its clock stands a moment
- * before the deadline until a turn's datagrams have been taken. The wall clock follows by steps that nobody takes for a clock
- * that was set. A machine that slept is another matter: its links are dead, and that is to be seen. */
+ * A process that gets no processor for a while finds its deadlines passed, and the answers that
+ * came in time still in its socket. Were the deadlines looked at first, it would take live
+ * neighbours for dead, and ask again for what is there; on a machine with many such processes each
+ * would make the others later still. So lateness does not count for the node: its clock stands a
+ * moment before the deadline until a turn's datagrams have been taken. The wall clock follows by
+ * steps that nobody takes for a clock that was set. A machine that slept is another matter: its
+ * links are dead, and that is to be seen. */
 #define LATE_US (50 * US_PER_MS) /* less is what a busy node's own work takes */
 #define LATE_MAX_US (10 * US_PER_S)
 #define CATCH_UP_US (500 * US_PER_MS) /* a step, of the wall clock */
@@ -197,7 +199,8 @@ static void on_stored(struct ev_loop *loop, ev_async *watcher, int events) {
         control_hold(shell->control, store_is_full(shell->store));
 }
 
-/* A name is told of when it begins to fail, and when it is found again; in between the doctor knows. */
+/* A name is told of when it begins to fail, and when it is found again; in between the doctor
+ * knows. */
 static void tell_names(struct shell *shell) {
     struct host_report host;
     while (resolve_news(shell->resolve, &host)) {

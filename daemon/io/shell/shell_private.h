@@ -53,11 +53,11 @@ struct shell {
     uint64_t log_lost;                      /* lines, likewise */
     uint64_t too_large;                     /* datagrams, likewise */
 
-    struct mono wake_at;                /* for which `wake` is armed */
-    int64_t excused_us, wall_behind_us; /* see shell.c, Lateness */
-    bool stepping;                      /* inside a step or the carrying out of its update */
-    uint64_t gone
-        [CONTROL_CONNECTIONS_MAX]; /* clients that went meanwhile: the core is told afterwards */
+    struct mono wake_at;                    /* for which `wake` is armed */
+    int64_t excused_us, wall_behind_us;     /* see shell.c, Lateness */
+    bool stepping;                          /* inside a step or the carrying out of its update */
+    uint64_t gone[CONTROL_CONNECTIONS_MAX]; /* clients that went meanwhile: the core is told
+                                               afterwards */
     size_t n_gone;
     bool is_new; /* the first start with this identity */
     bool leaving;
@@ -78,11 +78,12 @@ void shell_node_config(struct shell *shell, struct node_config *ret_config);
 /* Read the configuration again; on failure the old one stays. 0, or negative errno and a line. */
 int shell_reload(struct shell *shell, char error[FAILURE_MAX]);
 
-/* shell_tend.c: look at what the daemon lives in and others can take away, mend what can be, and say
- * what cannot. Now and every few seconds; nothing while leaving. */
+/* shell_tend.c: look at what the daemon lives in and others can take away, mend what can be, and
+ * say what cannot. Now and every few seconds; nothing while leaving. */
 void shell_tend(struct shell *shell);
 void shell_check_memory(struct shell *shell);
-/* Something is amiss with the machine, or (`text` empty) no more: logged once, and told the node. */
+/* Something is amiss with the machine, or (`text` empty) no more: logged once, and told the
+ * node. */
 void shell_tell_machine(struct shell *shell, enum machine_topic topic, enum finding_level level,
                         const char *text);
 

@@ -1,6 +1,6 @@
-/* What the daemon lives in belongs to the machine: a cleaner of /tmp removes its socket, somebody moves
- * its folder, nobody reads its log. It would run on and be of no use to anybody; so it looks, mends
- * what it can, and tells the log once and the doctor for as long as it lasts. */
+/* What the daemon lives in belongs to the machine: a cleaner of /tmp removes its socket, somebody
+ * moves its folder, nobody reads its log. It would run on and be of no use to anybody; so it looks,
+ * mends what it can, and tells the log once and the doctor for as long as it lasts. */
 #include "daemon/io/shell/shell_private.h"
 #include "daemon/io/system/memory_lock.h"
 #include "daemon/io/system/process.h"

@@ -39,8 +39,8 @@ int store_open(struct store **ret_store, const struct store_config *config,
 int store_load(struct store *store, struct node_boot *ret_boot);
 void store_load_free(struct store *store);
 
-/* Files of the store that may be open at once. Before store_start; without it, as many as it likes (some
- * hundred). */
+/* Files of the store that may be open at once. Before store_start; without it, as many as it likes
+ * (some hundred). */
 void store_limit_files(struct store *store, size_t n);
 
 /* Start the thread. `wake` is called from it, once for every transaction, when results wait: it

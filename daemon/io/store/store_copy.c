@@ -1,6 +1,6 @@
-/* A copy of the database, by SQLite's backup interface: what our connection writes between two steps
- * goes into the copy as well, so that it is that of the instant at which it ends. Threat: a disk that
- * is too full for it; nothing but the copy suffers. */
+/* A copy of the database, by SQLite's backup interface: what our connection writes between two
+ * steps goes into the copy as well, so that it is that of the instant at which it ends. Threat: a
+ * disk that is too full for it; nothing but the copy suffers. */
 #include "daemon/io/store/store_private.h"
 
 #include <errno.h>

@@ -1,9 +1,9 @@
 /* Room on the disk: what may still come, and what is kept for giving room back.
  *
- * Threat: a disk that others have filled, or something beside us. To take, forget or cancel a message
- * SQLite first writes to its log. So there is a file that holds nothing but room: it goes when a
- * transaction finds the disk full, and what gives room back is then carried out by itself, in slices
- * as small as it takes, each carried over from the log before the next. */
+ * Threat: a disk that others have filled, or something beside us. To take, forget or cancel a
+ * message SQLite first writes to its log. So there is a file that holds nothing but room: it goes
+ * when a transaction finds the disk full, and what gives room back is then carried out by itself,
+ * in slices as small as it takes, each carried over from the log before the next. */
 #include "daemon/io/store/store_file.h"
 #include "daemon/io/store/store_private.h"
 
@@ -78,8 +78,8 @@ static uint64_t pages(struct store_db *db, enum store_statement which) {
     return n > 0 ? (uint64_t)n * STORE_PAGE : 0;
 }
 
-/* What stands in the log alone would have to grow the database when it is carried over, on a disk that
- * may be full by then: the room is taken at once, some in advance. */
+/* What stands in the log alone would have to grow the database when it is carried over, on a disk
+ * that may be full by then: the room is taken at once, some in advance. */
 void store_disk_allocate(struct store_db *db) {
     sqlite3_int64 size = (sqlite3_int64)pages(db, SQL_PAGES);
     if (db->disk.is_looked && size > db->disk.allocated &&

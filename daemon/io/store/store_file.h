@@ -132,8 +132,8 @@ void store_file_out_final(struct store_db *db, const struct message_id *id);
 int store_file_out_read(struct store_db *db, const struct store_op *op, uint64_t size,
                         struct store_result *result, struct store_arena *arena);
 int store_file_in_put(struct store_db *db, const struct store_op *op, struct store_result *result);
-/* May it come by its first block (`row` 0, `held` NULL), or by a further one? What is stale gives way where that mends it, never the
- * part of `row`. 0, -EDQUOT or -ENOBUFS. */
+/* May it come by its first block (`row` 0, `held` NULL), or by a further one? What is stale gives
+ * way where that mends it, never the part of `row`. 0, -EDQUOT or -ENOBUFS. */
 int store_file_admit(struct store_db *db, const struct store_op *op, int64_t row,
                      const uint64_t *held);
 /* A row goes with its spans, and its part after the commit. True. */

@@ -3,10 +3,10 @@
  *
  * Threat: a proven but perhaps hostile sender says blocks in any order, as often as it likes, and
  * of as many files as it likes: quotas count a file whole from its first block; spans, files, and
- * files touched in one transaction are bounded in number; and digests are computed in slices. Beside that, whoever may write to the
- * folder may move, cut, replace or plant files there at any time. A part is never opened through a
- * symbolic link, is looked at again in every transaction, and is taken for complete by its digest
- * alone. */
+ * files touched in one transaction are bounded in number; and digests are computed in slices.
+ * Beside that, whoever may write to the folder may move, cut, replace or plant files there at any
+ * time. A part is never opened through a symbolic link, is looked at again in every transaction,
+ * and is taken for complete by its digest alone. */
 #include "daemon/io/store/store_file.h"
 #include "shared/file_name.h"
 #include "shared/text.h"
@@ -20,8 +20,8 @@
 /* Of a sender that sends in order and loses some, as many as it has parcels on their way (a
  * hundred, of one file or of as many); of one that sends every second block as many as it likes. */
 #define SPANS_MAX 256
-/* How far beyond what is held of it a file may reach: more than a sender has on its way. A file system without holes writes zeros
- * up to there. */
+/* How far beyond what is held of it a file may reach: more than a sender has on its way. A file
+ * system without holes writes zeros up to there. */
 #define AHEAD_MAX (8u << 20)
 /* name, name.1 ... name.999; then random numbers, since each try is a system call. */
 #define SUFFIX_IN_ORDER 1000u
@@ -181,8 +181,9 @@ static int open_part(struct store_db *db, const struct part *part, struct file_s
     return check_slot(db, part, slot) ? 0 : -ENOENT;
 }
 
-/* Row, spans and part go: the next block of it is a first one. -EBADMSG: its sender said another digest
- * than its bytes have, which ends it. -ESTALE: what was here is lost, which is no fault of its sender's. */
+/* Row, spans and part go: the next block of it is a first one. -EBADMSG: its sender said another
+ * digest than its bytes have, which ends it. -ESTALE: what was here is lost, which is no fault of
+ * its sender's. */
 static int begin_anew(struct store_db *db, const struct part *part, int error) {
     int budget = 0;
     store_file_drop_part(db, part->row, part->path, part->held, &budget);

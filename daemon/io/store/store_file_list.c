@@ -1,7 +1,7 @@
 /* Which files there are, how they are taken, and how they are forgotten.
  *
- * Threat: somebody puts a link in the place of the folder, and a sender chose the file's name: what is
- * removed is below the folder that the path named when the file came, or nothing. */
+ * Threat: somebody puts a link in the place of the folder, and a sender chose the file's name: what
+ * is removed is below the folder that the path named when the file came, or nothing. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* O_PATH */
 #endif
@@ -190,8 +190,8 @@ static bool find_over(struct store_db *db, enum store_statement which, int64_t b
     return found;
 }
 
-/* The file goes after the commit: what is rolled back still has it, and without it its honest sender
- * would be told that it is damaged. */
+/* The file goes after the commit: what is rolled back still has it, and without it its honest
+ * sender would be told that it is damaged. */
 bool store_file_drop_part(struct store_db *db, int64_t row, const char *path, uint64_t held,
                           int *budget) {
     run_on_row(db, SQL_SPAN_CLEAR, row);

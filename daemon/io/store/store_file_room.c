@@ -1,11 +1,11 @@
 /* May a file come, or go on? And what gives way to it.
  *
- * Threat: identities are free, and a block of one byte promises a file of any size. A sender is charged
- * for all that it promises, all together for what they hold and a window beyond it; partial files are
- * bounded in number, and of the bytes and numbers of all a share is for those whom the user knows. What
- * has not grown gives way where that makes room, a known sender's never for a stranger. Each alone may
- * fit on the disk, and together they would fill it: beyond its window a file keeps to the share that
- * stays free, with the windows of all. */
+ * Threat: identities are free, and a block of one byte promises a file of any size. A sender is
+ * charged for all that it promises, all together for what they hold and a window beyond it; partial
+ * files are bounded in number, and of the bytes and numbers of all a share is for those whom the
+ * user knows. What has not grown gives way where that makes room, a known sender's never for a
+ * stranger. Each alone may fit on the disk, and together they would fill it: beyond its window a
+ * file keeps to the share that stays free, with the windows of all. */
 #include "daemon/io/store/store_file.h"
 
 #include <errno.h>
@@ -125,8 +125,8 @@ static struct store_need look_new(struct store_db *db, const struct store_op *op
     return need;
 }
 
-/* A further block of a file that was let in: others may have been let in, too. Within its window it may
- * use what they are not let in for any more. */
+/* A further block of a file that was let in: others may have been let in, too. Within its window it
+ * may use what they are not let in for any more. */
 static struct store_need look_further(struct store_db *db, const struct store_op *op,
                                       uint64_t held) {
     struct disk_share share = {.is_of_others = op->in_put.share.is_of_others};

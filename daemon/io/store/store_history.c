@@ -247,8 +247,8 @@ int store_conversations(struct store_db *db, const struct store_op *op, struct s
 
 /* ---- Forgetting ---- */
 
-/* Of each table in one transaction a slice: some 50 ms of work, so that others need not wait for the
- * end of 200,000 messages. */
+/* Of each table in one transaction a slice: some 50 ms of work, so that others need not wait for
+ * the end of 200,000 messages. */
 
 static int run_for(struct store_db *db, enum store_statement which, const struct node_id *peer) {
     struct query query = query_begin(db, which);

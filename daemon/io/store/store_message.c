@@ -53,8 +53,8 @@ bool store_out_find_id(struct store_db *db, const struct message_id *id,
 }
 
 /* ---- Sequences ----
- * None may be used again, whatever becomes of its message. Of those that are pushed to one recipient
- * in one transaction the last is written. */
+ * None may be used again, whatever becomes of its message. Of those that are pushed to one
+ * recipient in one transaction the last is written. */
 
 static void write_raise(struct store_db *db, struct store_raise *raise) {
     if (!raise->is_changed)
@@ -471,8 +471,8 @@ static void begin_part(struct store_db *db, const struct store_op *op, struct pa
     query_run(&query);
 }
 
-/* All is here, and charged whole. If another came under its id meanwhile, nothing would ever let go of
- * its blocks and its charge: they go at once. */
+/* All is here, and charged whole. If another came under its id meanwhile, nothing would ever let go
+ * of its blocks and its charge: they go at once. */
 static void finish_part(struct store_db *db, const struct store_op *op, const struct part *part,
                         struct store_result *result) {
     struct query query = query_begin(db, SQL_PART_DELETE);
@@ -489,7 +489,8 @@ static void finish_part(struct store_db *db, const struct store_op *op, const st
         store_body_delete(db, part->blocks);
 }
 
-/* The whole message, of which blocks are held that were cut otherwise: it waited with a third node too. */
+/* The whole message, of which blocks are held that were cut otherwise: it waited with a third node
+ * too. */
 static void replace_part(struct store_db *db, const struct store_op *op, struct part *part,
                          struct store_result *result) {
     store_usage_grow(db, part->total, part->held, part->total - part->held);

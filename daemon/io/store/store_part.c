@@ -1,9 +1,10 @@
 /* Messages of which blocks are missing: how many there may be, and which give way.
  *
- * Threat: identities are free, and a block of one byte promises a message of any size until any time. Parts are bounded in number, a
- * sender's and all together, of which a share is kept for those whom the user knows; one that does
- * not grow gives way where that makes room, a known sender's never for a stranger, and goes within a day in any case. Its sender, if it is
- * honest, learns at the end that it is not whole, and sends it anew. */
+ * Threat: identities are free, and a block of one byte promises a message of any size until any
+ * time. Parts are bounded in number, a sender's and all together, of which a share is kept for
+ * those whom the user knows; one that does not grow gives way where that makes room, a known
+ * sender's never for a stranger, and goes within a day in any case. Its sender, if it is honest,
+ * learns at the end that it is not whole, and sends it anew. */
 #include "daemon/io/store/store_file.h"
 #include "daemon/io/store/store_private.h"
 
@@ -144,9 +145,10 @@ static uint64_t coming(struct store_db *db) {
     return bytes > 0 ? (uint64_t)bytes : 0;
 }
 
-/* What is wanted of the disk: beyond its window a part keeps to the share that stays free, with the windows of all: each alone may
- * fit, and together they would fill it. Within, it may use what another is not let in for any more. A message that comes whole does
- * not wait for what others only promise. */
+/* What is wanted of the disk: beyond its window a part keeps to the share that stays free, with the
+ * windows of all: each alone may fit, and together they would fill it. Within, it may use what
+ * another is not let in for any more. A message that comes whole does not wait for what others only
+ * promise. */
 static uint64_t want(struct store_db *db, const struct store_op *op, const uint64_t *held,
                      struct disk_share *ret_share) {
     bool is_whole = op->in_put.length == op->in_put.total;

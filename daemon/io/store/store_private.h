@@ -48,14 +48,16 @@ void store_raises_drop(struct store_db *db);
 /* At the beginning of a transaction. */
 void store_rest_look(struct store_db *db);
 
-/* What stands in the way of what others send: bytes and entries that are wanting. Dropping others' parts mends nothing of what is
- * the sender's own, and nothing mends what is larger than all there may be. */
+/* What stands in the way of what others send: bytes and entries that are wanting. Dropping others'
+ * parts mends nothing of what is the sender's own, and nothing mends what is larger than all there
+ * may be. */
 struct store_need {
     bool is_hopeless;
     uint64_t own_bytes, all_bytes, disk_bytes;
     int64_t own_n, all_n;
 };
-/* What could give way: how many, as charged to their senders, as charged to all, and what of the disk it would give back. */
+/* What could give way: how many, as charged to their senders, as charged to all, and what of the
+ * disk it would give back. */
 struct store_stale {
     int64_t n;
     uint64_t bytes, charged, disk;
@@ -77,8 +79,8 @@ bool store_in_forget(struct store_db *db, int64_t row, int64_t blocks);
 /* Where a message of this sequence stands among those of its sender that wait. */
 #define STORE_RENUMBERED_US US_PER_S /* so much later than one with a later sequence */
 int64_t store_in_place(struct store_db *db, const struct store_op *op, bool *ret_renumbered);
-/* What is wanting for the message of this operation to be here, whole or `held` bytes of it; and for what it holds to grow by the
- * operation's block. A quota of 0 is none. */
+/* What is wanting for the message of this operation to be here, whole or `held` bytes of it; and
+ * for what it holds to grow by the operation's block. A quota of 0 is none. */
 void store_usage_need(struct store_db *db, const struct store_op *op, uint64_t held,
                       struct store_need *need);
 void store_usage_need_growth(struct store_db *db, const struct store_op *op, uint64_t held,
@@ -106,11 +108,13 @@ void store_disk_open(struct store_db *db, const struct store_config *config);
 void store_disk_begin(struct store_db *db);
 /* May a message of `whole` bytes come, of which `now` are put? 0 or -ENOSPC. */
 int store_disk_take(struct store_db *db, struct disk_share share, uint64_t whole, uint64_t now);
-/* The two halves of it: how many bytes are wanting; and it is put. What was dropped in this transaction is to be seen. */
+/* The two halves of it: how many bytes are wanting; and it is put. What was dropped in this
+ * transaction is to be seen. */
 uint64_t store_disk_missing(struct store_db *db, struct disk_share share, uint64_t whole);
 void store_disk_promise(struct store_db *db, uint64_t now);
 void store_disk_look_again(struct store_db *db);
-/* The bytes that may be added to files.directory; and those that would have to go before any may. */
+/* The bytes that may be added to files.directory; and those that would have to go before any
+ * may. */
 uint64_t store_disk_files_room(struct store_db *db, struct disk_share share, uint64_t *ret_lack);
 /* Is there room for a copy of messages.db, and for that sealed? */
 bool store_disk_has_copy_room(struct store_db *db);
@@ -135,23 +139,26 @@ void store_forget(struct store_db *db, const struct store_op *op, struct store_r
 bool store_file_in_is_partial(struct store_db *db, const struct store_op *op);
 
 /* store_part.c: messages of which blocks are missing. */
-/* May it come, whole or by its first block (`held` NULL), or by a further one? What room it wants is taken then. 0, -EDQUOT, -ENOSPC or
- * -ENOBUFS. */
+/* May it come, whole or by its first block (`held` NULL), or by a further one? What room it wants
+ * is taken then. 0, -EDQUOT, -ENOSPC or -ENOBUFS. */
 int store_part_check(struct store_db *db, const struct store_op *op, const uint64_t *held);
-/* The same; and if it may not, but could if what is stale gave way, that does: of its sender what is over its own bounds, and else what
- * has not grown for longest, of strangers first, and of strangers alone for a stranger. Never the part that the block is of. */
+/* The same; and if it may not, but could if what is stale gave way, that does: of its sender what
+ * is over its own bounds, and else what has not grown for longest, of strangers first, and of
+ * strangers alone for a stranger. Never the part that the block is of. */
 int store_part_admit(struct store_db *db, const struct store_op *op, const uint64_t *held);
 /* Is there a part of this sender and id? */
 bool store_part_is_there(struct store_db *db, const struct store_op *op);
 /* One whose sender has given it up, or that has not grown since, goes. False: there is none. */
 bool store_part_drop_over(struct store_db *db, int64_t before, int *budget);
 bool store_part_drop_stale(struct store_db *db, int64_t before, int *budget);
-/* Whatever is unfinished of this sender's and has not grown since `before` counts as not grown for ever: the next sweep takes it. */
+/* Whatever is unfinished of this sender's and has not grown since `before` counts as not grown for
+ * ever: the next sweep takes it. */
 void store_part_abandon(struct store_db *db, const struct node_id *sender, int64_t before);
 /* Bytes of what is unfinished, files too. */
 uint64_t store_part_held(struct store_db *db);
 
-/* store_sweep.c. What forgetting a body of this size counts for, in rows: one that is damaged costs a transaction of its own, or a row. */
+/* store_sweep.c. What forgetting a body of this size counts for, in rows: one that is damaged costs
+ * a transaction of its own, or a row. */
 int store_row_cost(int64_t size);
 /* One slice of db->sweep; clears is_left when nothing is left. */
 void store_sweep(struct store_db *db);

@@ -139,8 +139,8 @@ static const char *const migrations[] = {
     "CREATE INDEX out_pending ON out_message (row, state) WHERE state < 3;",
     /* Where it was pinned before another key was trusted there. */
     "ALTER TABLE node ADD was BLOB;",
-    /* When a part last grew. Of all that is here or coming (sender x'') only so much is charged that
-     * a part holds and a window beyond it: what others promise fills nothing. */
+    /* When a part last grew. Of all that is here or coming (sender x'') only so much is charged
+     * that a part holds and a window beyond it: what others promise fills nothing. */
     "ALTER TABLE in_part ADD grown INTEGER NOT NULL DEFAULT 0;"
     "UPDATE in_part SET grown = CAST(strftime('%s') AS INTEGER) * 1000000;"
     "CREATE INDEX in_part_grown ON in_part (grown);"
@@ -177,9 +177,9 @@ static const char *const migrations[] = {
     " WHERE sender = x'';"
     " DELETE FROM file_charge WHERE sender = old.sender AND files <= 0; END;",
     /* Whether the sender of a part was known with its last block: a stranger's never drives it out.
-     * And bodies that nobody can reach: a message of which blocks were here while a file came under its
-     * id left its charge and its blocks behind. The charge is counted anew; the blocks are named, and
-     * the sweep takes them, so that a disk that is full of them can be started from. */
+     * And bodies that nobody can reach: a message of which blocks were here while a file came under
+     * its id left its charge and its blocks behind. The charge is counted anew; the blocks are
+     * named, and the sweep takes them, so that a disk that is full of them can be started from. */
     "ALTER TABLE in_part ADD known INTEGER NOT NULL DEFAULT 0;"
     "DROP INDEX in_part_grown;"
     "CREATE INDEX in_part_grown ON in_part (known, grown);"

@@ -165,12 +165,14 @@ void store_arena_free(struct store_arena *arena);
 /* What a sender has waiting or unfinished is charged by its size and this, for its rows: a million
  * empty messages are not free. */
 #define STORE_CHARGE_ROW 256
-/* What is charged to all together beyond what a part holds; stands in the schema, too. More than a block. */
+/* What is charged to all together beyond what a part holds; stands in the schema, too. More than a
+ * block. */
 #define STORE_PART_WINDOW (256u << 10)
 #define STORE_FILE_WINDOW (8u << 20)
 /* What has not grown for so long gives way where room is wanted. It has grown when what is held
- * passed another multiple of a block: were it by a byte, a byte an hour would keep a part for ever. Of
- * what holds less than a block nobody knows yet that it will: a new byte each hour would do the same. */
+ * passed another multiple of a block: were it by a byte, a byte an hour would keep a part for ever.
+ * Of what holds less than a block nobody knows yet that it will: a new byte each hour would do the
+ * same. */
 #define STORE_PART_STALE_US US_PER_HOUR
 #define STORE_PART_BEGUN_US US_PER_MINUTE
 #define STORE_PART_GROWTH 61440 /* PARCEL_BLOCK_MAX: what an honest sender's block is, mostly */
@@ -190,7 +192,8 @@ struct store_usage {
 #define STORE_USAGES 64 /* senders of one batch, mostly; a collision costs a query */
 #define STORE_KINDS 3   /* KIND_MESSAGE and KIND_FILE are numbers into an array */
 
-/* The highest sequence of what was pushed to a recipient, as it will be when the transaction ends. */
+/* The highest sequence of what was pushed to a recipient, as it will be when the transaction
+ * ends. */
 struct store_raise {
     bool is_changed;
     struct node_id recipient;

@@ -5,10 +5,10 @@
  * its sender that were sent before and after it. A sender who lies about his sequences disorders
  * his own messages and nobody else's: he never leaves the space below one of his own rows.
  *
- * Threat: a sender who fills the disk, or only says that it will. Every byte that waits or is promised is charged to the sender, in a
- * table, so that a restart forgives nothing; to all together only what is held, and a window beyond
- * it: identities are free, and so are their promises. Within a transaction the counts are kept in
- * memory and written once. */
+ * Threat: a sender who fills the disk, or only says that it will. Every byte that waits or is
+ * promised is charged to the sender, in a table, so that a restart forgives nothing; to all
+ * together only what is held, and a window beyond it: identities are free, and so are their
+ * promises. Within a transaction the counts are kept in memory and written once. */
 #include "daemon/io/store/store_private.h"
 
 #include <errno.h>
@@ -184,8 +184,8 @@ static void find_first_after(struct store_db *db, const struct node_id *sender, 
     }
 }
 
-/* A later sequence and an earlier time: the sender's state was restored from an older backup, and it
- * numbers anew. What comes from it now is not older than what waits. */
+/* A later sequence and an earlier time: the sender's state was restored from an older backup, and
+ * it numbers anew. What comes from it now is not older than what waits. */
 static bool is_renumbered(struct store_db *db, const struct store_op *op,
                           const struct place *last) {
     int64_t sent_us = INT64_MAX;

@@ -21,24 +21,25 @@
 typedef int backup_snapshot(void *context, const char *path, char error[FAILURE_MAX]);
 
 /* Make a backup of the state folder: a private file in it that has no name any more, to be read
- * from its beginning. What is committed is in it. Takes a second and up to 256 MiB of memory for the
- * passphrase. The descriptor, or negative errno and a line. */
+ * from its beginning. What is committed is in it. Takes a second and up to 256 MiB of memory for
+ * the passphrase. The descriptor, or negative errno and a line. */
 int backup_write(const char *state_folder, backup_snapshot *snapshot, void *context,
                  const uint8_t *passphrase, size_t length, char error[FAILURE_MAX]);
 
 /* The same on a thread of its own; one at a time. */
 struct backup;
-/* What a daemon that was killed over a backup has left in the folder goes, so it is to be this one's alone.
- * `snapshot` and `wake` are called from the thread, the latter when backup_collect has something;
- * NULL: no memory. */
+/* What a daemon that was killed over a backup has left in the folder goes, so it is to be this
+ * one's alone. `snapshot` and `wake` are called from the thread, the latter when backup_collect has
+ * something; NULL: no memory. */
 struct backup *backup_new(const char *state_folder, backup_snapshot *snapshot,
                           void (*wake)(void *context), void *context);
-/* Lets a thread that is at work go, which then calls neither any more: it waits for a snapshot under
- * way (cancel it first). Takes NULL. */
+/* Lets a thread that is at work go, which then calls neither any more: it waits for a snapshot
+ * under way (cancel it first). Takes NULL. */
 void backup_free(struct backup *backup);
 /* The passphrase is copied into locked memory. 0; -EBUSY: one is being made; or negative errno. */
 int backup_start(struct backup *backup, uint64_t client, const uint8_t *passphrase, size_t length);
-/* False: nothing is done. *ret_fd: the descriptor, the caller's, or negative errno with ret_error. */
+/* False: nothing is done. *ret_fd: the descriptor, the caller's, or negative errno with
+ * ret_error. */
 bool backup_collect(struct backup *backup, uint64_t *ret_client, int *ret_fd,
                     char ret_error[FAILURE_MAX]);
 

@@ -1,6 +1,6 @@
-/* A log that never makes the daemon wait. Lines are put into a bounded queue and written by a thread
- * of their own: a pipe that nobody reads, a terminal that was stopped, a hanging journal or disk
- * stop that thread alone.
+/* A log that never makes the daemon wait. Lines are put into a bounded queue and written by a
+ * thread of their own: a pipe that nobody reads, a terminal that was stopped, a hanging journal or
+ * disk stop that thread alone.
  *
  * Threat: whoever can make the daemon log can fill the queue. What does not fit is counted, and the
  * log says how many lines are missing where they are missing. */

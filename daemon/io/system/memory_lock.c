@@ -1,7 +1,7 @@
 /* See memory_lock.h. On Linux the kernel lists every mapping with its flags: those of libsodium are
- * kept out of dumps ("dd"), and locked ("lo") unless that was refused. Elsewhere one more page is asked
- * for, which tells whether there is room for more. So it is under the address sanitizer, too: its mlock()
- * locks nothing, and its own mappings are kept out of dumps. */
+ * kept out of dumps ("dd"), and locked ("lo") unless that was refused. Elsewhere one more page is
+ * asked for, which tells whether there is room for more. So it is under the address sanitizer, too:
+ * its mlock() locks nothing, and its own mappings are kept out of dumps. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif

@@ -1,4 +1,5 @@
-/* Are the keys kept out of swap? libsodium asks for that and does not say whether it was granted. */
+/* Are the keys kept out of swap? libsodium asks for that and does not say whether it was
+ * granted. */
 #ifndef P2PD_MEMORY_LOCK_H
 #define P2PD_MEMORY_LOCK_H
 

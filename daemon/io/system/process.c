@@ -56,9 +56,9 @@ static void open_standard_streams(void) {
         close(fd);
 }
 
-/* Whoever started us may have ignored or blocked what we live by: a blocked SIGTERM or SIGALRM would
- * let nothing end us, an ignored SIGCHLD takes the exit code of a failed start away. SIGXFSZ would
- * kill us where a write at the file size limit is an error like any other. */
+/* Whoever started us may have ignored or blocked what we live by: a blocked SIGTERM or SIGALRM
+ * would let nothing end us, an ignored SIGCHLD takes the exit code of a failed start away. SIGXFSZ
+ * would kill us where a write at the file size limit is an error like any other. */
 static void reset_signals(void) {
     sigset_t none;
     signal(SIGPIPE, SIG_IGN);

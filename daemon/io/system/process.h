@@ -8,8 +8,9 @@
 #include <sys/types.h>
 
 /* All standard streams open, signals as we need them whatever was inherited, no core dumps (before
- * a key is read), files for us alone, as few and small heaps as the system lets us ask for, limits on open files and locked
- * memory up to what is allowed. 0, or -EMFILE: too few files for anything. */
+ * a key is read), files for us alone, as few and small heaps as the system lets us ask for, limits
+ * on open files and locked memory up to what is allowed. 0, or -EMFILE: too few files for
+ * anything. */
 int process_prepare(char error[FAILURE_MAX]);
 
 /* How many descriptors there may be, and how many there are. */

@@ -31,14 +31,15 @@ void state_secrets_free(struct state_secrets *secrets);
 /* Make the folder and its parents (0700) where they are missing, check it, and lock it: -EBUSY
  * if a daemon has it. */
 int state_open(struct state **ret_state, const char *path, char error[FAILURE_MAX]);
-/* The same for root at work in a folder that is another user's: from here on this process is that user
- * (*ret_owner; 0: nothing has changed), so that what it makes there is that user's and nothing which
- * that user has put there leads it anywhere else. */
+/* The same for root at work in a folder that is another user's: from here on this process is that
+ * user
+ * (*ret_owner; 0: nothing has changed), so that what it makes there is that user's and nothing
+ * which that user has put there leads it anywhere else. */
 int state_open_as_owner(struct state **ret_state, const char *path, uid_t *ret_owner,
                         char error[FAILURE_MAX]);
 int state_folder(const struct state *state); /* its descriptor, the state's own */
-/* Is it all still there, once a daemon runs in it? What can be mended is. 0, or what is amiss and what
- * to do. */
+/* Is it all still there, once a daemon runs in it? What can be mended is. 0, or what is amiss and
+ * what to do. */
 int state_check(struct state *state, char error[FAILURE_MAX]);
 /* Unlocks; takes NULL. */
 void state_close(struct state *state);

@@ -1,8 +1,9 @@
-/* One computation at a time. Its items are dealt out in as many runs as there are threads; each begins with its own run, which is the
- * same from one computation of a batch to the next, so that a packet stays in one processor's cache, and then helps with the
- * others'. A run's generation and its first item that nobody has claimed are one word, so that whoever claims by
- * compare-and-swap knows that what it read of the computation still holds. Who has nothing to do watches for the next
- * generation for a short while, as long as that has paid lately, and sleeps. */
+/* One computation at a time. Its items are dealt out in as many runs as there are threads; each
+ * begins with its own run, which is the same from one computation of a batch to the next, so that a
+ * packet stays in one processor's cache, and then helps with the others'. A run's generation and
+ * its first item that nobody has claimed are one word, so that whoever claims by compare-and-swap
+ * knows that what it read of the computation still holds. Who has nothing to do watches for the
+ * next generation for a short while, as long as that has paid lately, and sleeps. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -18,10 +19,12 @@
 #include <unistd.h>
 
 #define STACK_BYTES (256u << 10)
-/* A computation shorter than this is not worth another processor's attention, or a system call to get it. */
+/* A computation shorter than this is not worth another processor's attention, or a system call to
+ * get it. */
 #define SHARED_NS 15000
 #define WOKEN_NS 50000
-/* How long to watch for work: from one computation of a batch to the next, and the system calls between two batches. */
+/* How long to watch for work: from one computation of a batch to the next, and the system calls
+ * between two batches. */
 #define WATCH_MIN_NS 1000
 #define WATCH_MAX_NS 200000
 #define WATCH_LOOKS 32 /* between two looks at the clock */
@@ -85,7 +88,8 @@ static size_t take_run(struct workers *workers, struct run *run) {
 
         if (first >= end)
             return mine;
-        /* It fails where another was faster, or where all of the above is of another computation. */
+        /* It fails where another was faster, or where all of the above is of another
+         * computation. */
         if (!atomic_compare_exchange_weak_explicit(&run->claim, &claim, claim + (last - first),
                                                    memory_order_acq_rel, memory_order_acquire))
             continue;
@@ -191,7 +195,8 @@ static bool call_sleepers(struct workers *workers, uint64_t cost_ns) {
     return true;
 }
 
-/* What others have begun takes them a few microseconds, unless they lost their processor meanwhile. */
+/* What others have begun takes them a few microseconds, unless they lost their processor
+ * meanwhile. */
 static void await_others(struct workers *workers, size_t n) {
     for (unsigned i = 0; i < 4096; i++) {
         if (atomic_load_explicit(&workers->done, memory_order_acquire) == n)
@@ -206,9 +211,10 @@ static void await_others(struct workers *workers, size_t n) {
     pthread_mutex_unlock(&workers->mutex);
 }
 
-/* A new generation, of which nothing is claimed. Before it is described nothing can be claimed any more: somebody who still looks
- * at the last one must not take a part of the next for its own. So each word of the description is released: whoever has read
- * one of them sees that the old claims are closed. */
+/* A new generation, of which nothing is claimed. Before it is described nothing can be claimed any
+ * more: somebody who still looks at the last one must not take a part of the next for its own. So
+ * each word of the description is released: whoever has read one of them sees that the old claims
+ * are closed. */
 static void publish(struct workers *workers, void (*work)(void *item), void *items, size_t size,
                     size_t n) {
     uint32_t generation = generation_of(workers) + 1;
@@ -240,7 +246,8 @@ static int start_thread(struct workers *workers, const pthread_attr_t *attribute
     return -r;
 }
 
-/* Most daemons never see a burst, and have no further threads. One that cannot be had is not asked for again. */
+/* Most daemons never see a burst, and have no further threads. One that cannot be had is not asked
+ * for again. */
 static void make_threads(struct workers *workers) {
     sigset_t all, before;
     pthread_attr_t attributes;

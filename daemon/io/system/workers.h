@@ -1,9 +1,11 @@
-/* Threads that compute for the node: its third capability (struct core_compute). They take items of one array at a time, beside
- * the caller, who takes items too and returns when all are done; so they are never waited for before there is work, and what
- * they have not begun the caller does himself.
+/* Threads that compute for the node: its third capability (struct core_compute). They take items of
+ * one array at a time, beside the caller, who takes items too and returns when all are done; so
+ * they are never waited for before there is work, and what they have not begun the caller does
+ * himself.
  *
- * They are for bursts: a lone packet is done by the caller at once, and where the processors are busy with others, so that
- * those who were called come too late, they are called ever less often. Not for anything that waits or locks. */
+ * They are for bursts: a lone packet is done by the caller at once, and where the processors are
+ * busy with others, so that those who were called come too late, they are called ever less often.
+ * Not for anything that waits or locks. */
 #ifndef P2PD_WORKERS_H
 #define P2PD_WORKERS_H
 
@@ -11,8 +13,8 @@
 
 struct workers;
 
-/* `threads` in all, the caller's included, made when there is enough to do for the first time. NULL: no memory. Where a thread
- * cannot be had there are fewer. */
+/* `threads` in all, the caller's included, made when there is enough to do for the first time.
+ * NULL: no memory. Where a thread cannot be had there are fewer. */
 struct workers *workers_new(unsigned threads);
 /* Takes NULL. */
 void workers_free(struct workers *workers);

@@ -1,5 +1,6 @@
 /* link: daemon/core/base/ration daemon/core/route/droplist */
-/* New paths that one neighbour has us pass on: a flood of them by way of us fills nothing at the next hop that honest ones need. */
+/* New paths that one neighbour has us pass on: a flood of them by way of us fills nothing at the
+ * next hop that honest ones need. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -58,7 +59,8 @@ static void test_burst_and_rate(void **state) {
     assert_int_equal(take_some(&ration, 0, RATION_LIFE, now, part / 2), part / 2);
 }
 
-/* The next hop has SHARE for us, of which a quarter is for what we begin ourselves: whoever asks in whatever order. */
+/* The next hop has SHARE for us, of which a quarter is for what we begin ourselves: whoever asks in
+ * whatever order. */
 static void test_all_together_have_three_quarters(void **state) {
     struct ration ration;
     struct mono now = {5};
@@ -115,8 +117,8 @@ static void ask_for_some(struct asking *asking, unsigned n) {
         asking[from].refused = (double)refused[from] / asked[from];
 }
 
-/* 29% of 10 a second were refused beside a flood of a thousand, 71% of 100 and 89% beside one of four thousand. All there is are 307 a
- * second, 273 of them as parts. */
+/* 29% of 10 a second were refused beside a flood of a thousand, 71% of 100 and 89% beside one of
+ * four thousand. All there is are 307 a second, 273 of them as parts. */
 static void test_a_flood_refuses_nobody_else(void **state) {
     static const double rates[] = {1, 4, 10, 20, 50, 100, 130}, floods[] = {300, 1000, 4000};
     (void)state;
@@ -143,7 +145,8 @@ static void test_the_unused_is_left_to_all(void **state) {
     assert_true(passed[0] > 60 && passed[1] > 60 && passed[0] < 1.5 * passed[1]);
 }
 
-/* Who comes for the first time beside a flood, and who comes back under another number each second. */
+/* Who comes for the first time beside a flood, and who comes back under another number each
+ * second. */
 static void test_comers_and_goers(void **state) {
     static struct ration ration;
     struct mono now = {5};
@@ -224,8 +227,8 @@ static void send(struct hop *hops, const unsigned *from, size_t n, int64_t now_u
     }
 }
 
-/* From neighbour 1 of the first hop a flood, over all hops to the last; from neighbour 2 of each of them honest paths. The k-th hop is
- * the next one's neighbour 10 + k. */
+/* From neighbour 1 of the first hop a flood, over all hops to the last; from neighbour 2 of each of
+ * them honest paths. The k-th hop is the next one's neighbour 10 + k. */
 static void run(struct hop *hops, size_t n, int64_t ahead, bool rationed, struct tally *honest) {
     static const unsigned flood[] = {1, 10, 11}, along[] = {2, 10, 11};
     struct tally flooded = {0, 0};
@@ -245,7 +248,8 @@ static void run(struct hop *hops, size_t n, int64_t ahead, bool rationed, struct
         droplist_free(hops[i].list);
 }
 
-/* First what the flood does to a next hop whose neighbour passes all on; then what it does where that one rations. */
+/* First what the flood does to a next hop whose neighbour passes all on; then what it does where
+ * that one rations. */
 static void test_flood_through_an_honest_neighbour(void **state) {
     (void)state;
     for (int64_t ahead = 0; ahead <= 3; ahead += 3)

@@ -70,7 +70,8 @@ static void test_none_comes_twice(void **state) {
         assert_true(all[i] > all[i - 1]);
 }
 
-/* A clock that was days ahead for long, then set right: the present is not swallowed by what lies between. */
+/* A clock that was days ahead for long, then set right: the present is not swallowed by what lies
+ * between. */
 static void test_a_future_that_was_had(void **state) {
     struct sequences had = {.n = 0};
     uint64_t day = UINT64_C(24) * 3600 * 1000;

@@ -45,7 +45,8 @@ void cell_name(const char *name, char ret_cell[TEXT_CELL_MAX]) {
     (void)name, ret_cell[0] = '\0';
 }
 
-/* A daemon with a list of `total`, given as the real one does: pages of PAGE, in pieces of PIECE. */
+/* A daemon with a list of `total`, given as the real one does: pages of PAGE, in pieces of
+ * PIECE. */
 struct daemon {
     uint64_t total;
     bool is_stuck;      /* its cursor stands still */

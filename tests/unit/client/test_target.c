@@ -1,6 +1,6 @@
 /* link: client/ctl/target shared/text */
-/* A file that is copied is there whole and once, or not at all: whoever is killed over it, and whoever
- * comes at the same time. */
+/* A file that is copied is there whole and once, or not at all: whoever is killed over it, and
+ * whoever comes at the same time. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -559,8 +559,8 @@ static void load(struct config_source *source) {
         fail_msg("%s", mistakes.v[0]);
 }
 
-/* Who has said nothing is in the network of all who have said nothing: strangers may cost it little.
- * A name of its own keeps out who does not know it, a secret whoever has it not. */
+/* Who has said nothing is in the network of all who have said nothing: strangers may cost it
+ * little. A name of its own keeps out who does not know it, a secret whoever has it not. */
 static void test_defaults_follow_the_network(void **state) {
     (void)state;
     static const struct {

@@ -1,5 +1,6 @@
 /* Doubles for what mail needs of identities, directory and paths: a part of fake_delivery.h, which
- * includes it. Each node has one mail key; what a node says of mailboxes is what a test puts here. */
+ * includes it. Each node has one mail key; what a node says of mailboxes is what a test puts
+ * here. */
 #ifndef FAKE_MAIL_H
 #define FAKE_MAIL_H
 

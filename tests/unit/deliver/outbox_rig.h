@@ -1,4 +1,5 @@
-/* An outbox over the doubles of fake_delivery.h, for the tests of its rooms: node 0 is ours. Included once by a test program, behind that. */
+/* An outbox over the doubles of fake_delivery.h, for the tests of its rooms: node 0 is ours.
+ * Included once by a test program, behind that. */
 #ifndef P2PD_TESTS_OUTBOX_RIG_H
 #define P2PD_TESTS_OUTBOX_RIG_H
 

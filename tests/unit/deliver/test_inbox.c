@@ -370,8 +370,8 @@ static void test_surplus_and_resent(void **state) {
     assert_int_not_equal(fake_wire[fake_wire_n - 1].serial, serial);
 }
 
-/* Surplus that comes when the shortest time-out is over was sent for want of a receipt: another path,
- * apart from the first one. */
+/* Surplus that comes when the shortest time-out is over was sent for want of a receipt: another
+ * path, apart from the first one. */
 static void test_late_surplus_is_a_question(void **state) {
     (void)state;
     struct sent sent;
@@ -405,8 +405,8 @@ static void test_asked_twice_answers_twice(void **state) {
     assert_true(parcel_receipt_is_authentic(&receipt, sent.receipt_key));
 }
 
-/* The partial receipt of an unfinished parcel was lost if a shard comes again that was there: the next
- * goes apart from it. */
+/* The partial receipt of an unfinished parcel was lost if a shard comes again that was there: the
+ * next goes apart from it. */
 static void test_partial_goes_another_way(void **state) {
     (void)state;
     struct sent sent;
@@ -520,7 +520,8 @@ static void test_padding(void **state) {
     }
 }
 
-/* The head alone, and the head and zeros: there is nothing in it to store, and it is not held for ever. */
+/* The head alone, and the head and zeros: there is nothing in it to store, and it is not held for
+ * ever. */
 static void test_padding_alone(void **state) {
     (void)state;
     static uint8_t plain[2000];
@@ -542,7 +543,8 @@ static void test_padding_alone(void **state) {
     }
 }
 
-/* Given up by its sender longer ago than a tombstone stands: answered as one that is here, and not stored. */
+/* Given up by its sender longer ago than a tombstone stands: answered as one that is here, and not
+ * stored. */
 static void test_what_is_over_is_not_stored(void **state) {
     (void)state;
     static uint8_t plain[2000];
@@ -676,7 +678,8 @@ static enum drop send_guess(unsigned from) {
     return inbox_shard(inbox, payload, length, 0, epoch_now(), fake_now());
 }
 
-/* To name somebody costs us an exchange: within the share of whoever brings it, and what was computed for those who proved themselves stays. */
+/* To name somebody costs us an exchange: within the share of whoever brings it, and what was
+ * computed for those who proved themselves stays. */
 static void test_guesses_are_rationed(void **state) {
     (void)state;
     struct sent sent;
@@ -698,7 +701,8 @@ static void test_guesses_are_rationed(void **state) {
     assert_int_equal(send_guess(2), DROP_AUTH);
 }
 
-/* Whose parcels are one shard each makes us open one a packet. Those whom the user writes to go on. */
+/* Whose parcels are one shard each makes us open one a packet. Those whom the user writes to go
+ * on. */
 static void test_parcels_are_rationed(void **state) {
     (void)state;
     struct sent sent;

@@ -1,6 +1,6 @@
 /* link: daemon/core/base/base daemon/core/deliver/inbox daemon/core/deliver/inbox_item daemon/core/deliver/inbox_receipt daemon/core/deliver/inbox_pull daemon/core/deliver/policy daemon/core/wire/parcel daemon/core/wire/shard daemon/core/wire/noise daemon/core/deliver/inbox_mail daemon/core/wire/mail daemon/core/route/path_silence daemon/core/base/share */
-/* Mail in a parcel: who is believed to have sent it, and when it is receipted. Node 0 is ours, node 1 a
- * mailbox, nodes 2 and 3 left mail with it; the test is the store. */
+/* Mail in a parcel: who is believed to have sent it, and when it is receipted. Node 0 is ours, node
+ * 1 a mailbox, nodes 2 and 3 left mail with it; the test is the store. */
 #include "tests/unit/deliver/fake_delivery.h"
 
 #define MESSAGE_MAX 10000u
@@ -271,7 +271,8 @@ static void test_refused_if_it_is_not_what_it_says(void **state) {
         give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
 }
 
-/* A message whose tombstone may have gone while the mail key that opens it has not: it may have been here. */
+/* A message whose tombstone may have gone while the mail key that opens it has not: it may have
+ * been here. */
 static void test_what_is_over_is_not_stored_again(void **state) {
     (void)state;
     struct letter late = good;
@@ -302,8 +303,8 @@ static void test_what_is_over_is_not_stored_again(void **state) {
     assert_int_equal(receipted(&reason), PARCEL_COMPLETE);
 }
 
-/* Each costs exchanges and a signature: there are few in a parcel, none of a bearer that is blocked is looked into, and what is too much
- * just now is not answered. */
+/* Each costs exchanges and a signature: there are few in a parcel, none of a bearer that is blocked
+ * is looked into, and what is too much just now is not answered. */
 static void test_opening_is_bounded(void **state) {
     (void)state;
     struct letter letters[MAIL_IN_PARCEL_MAX + 1];

@@ -1,5 +1,6 @@
 /* link: daemon/core/deliver/mailbox daemon/core/deliver/mailbox_choice daemon/core/wire/mail daemon/core/wire/shard daemon/core/wire/noise daemon/core/wire/identity daemon/core/wire/descriptor daemon/core/base/budget daemon/core/base/share shared/address proto/wire.pb-c */
-/* The volunteer's side, and whom we choose for ourselves. The directory and the links are the test's. */
+/* The volunteer's side, and whom we choose for ourselves. The directory and the links are the
+ * test's. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -226,7 +227,8 @@ static void test_silent_when_it_was_not_stored(void **state) {
     assert_int_equal(mailbox_refused(mailbox), 1);
 }
 
-/* One mail under two deposits, and the second is refused while the store reads the first one's bytes. */
+/* One mail under two deposits, and the second is refused while the store reads the first one's
+ * bytes. */
 static void test_each_deposit_of_one_mail_ends_by_itself(void **state) {
     (void)state;
     static uint8_t stored[MAIL_BLOB_MAX];
@@ -289,7 +291,8 @@ static void test_only_for_those_who_name_us(void **state) {
     must_refuse(&made, DROP_MALFORMED);
 }
 
-/* A signature is checked within the share of the neighbour that brought it; one that nobody need check costs nothing. */
+/* A signature is checked within the share of the neighbour that brought it; one that nobody need
+ * check costs nothing. */
 static void test_signatures_are_rationed(void **state) {
     (void)state;
     struct mail_deposit made = deposit(1000);
@@ -371,8 +374,8 @@ static void test_unfinished_ones_are_bounded(void **state) {
     assert_int_equal(budget.held[BUDGET_MAILBOX], 0); /* and in time they go */
 }
 
-/* Deposits of 50 kB by way of `slot`, each within 300 ms and one a second, while others of one shard are begun by way of so many
- * neighbours. Returns how many of 20 become complete. */
+/* Deposits of 50 kB by way of `slot`, each within 300 ms and one a second, while others of one
+ * shard are begun by way of so many neighbours. Returns how many of 20 become complete. */
 static unsigned complete_among(unsigned slot, unsigned neighbours, unsigned a_second) {
     unsigned n_complete = 0, turn = 0, owed = 0;
     for (unsigned k = 0; k < 20; k++) {

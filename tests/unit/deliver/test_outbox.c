@@ -333,7 +333,8 @@ static int64_t pass_until_sent(void) {
     return mono_now.us - before.us;
 }
 
-/* A full inbox is emptied some day: who wrote to it is told why it waits, and comes again, ever less often. */
+/* A full inbox is emptied some day: who wrote to it is told why it waits, and comes again, ever
+ * less often. */
 static void test_refused_for_now_comes_again(void **state) {
     (void)state;
     struct request request = pushed(1, 5);

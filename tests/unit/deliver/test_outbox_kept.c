@@ -1,6 +1,6 @@
 /* link: daemon/core/deliver/outbox daemon/core/deliver/outbox_put daemon/core/deliver/outbox_readdress daemon/core/deliver/outbox_wait daemon/core/deliver/outbox_load daemon/core/base/base daemon/core/deliver/outbox_batch daemon/core/deliver/outbox_message daemon/core/deliver/outbox_watch daemon/core/deliver/outbox_local daemon/core/deliver/outbox_parcel daemon/core/deliver/outbox_flow daemon/core/deliver/outbox_ack daemon/core/wire/parcel daemon/core/wire/shard daemon/core/wire/noise daemon/core/deliver/outbox_send daemon/core/deliver/outbox_window daemon/core/deliver/outbox_mail daemon/core/deliver/outbox_deposit daemon/core/wire/mail daemon/core/route/path_silence */
-/* What the outbox keeps as a mailbox: offered, refused for mono_now, offered again; and what it costs. Node 0 is
- * ours, node 1 the recipient. The test is the store and the recipient. */
+/* What the outbox keeps as a mailbox: offered, refused for mono_now, offered again; and what it
+ * costs. Node 0 is ours, node 1 the recipient. The test is the store and the recipient. */
 #include "daemon/core/deliver/outbox_private.h"
 
 #include "tests/unit/deliver/fake_delivery.h"

@@ -1,6 +1,6 @@
 /* link: daemon/core/deliver/outbox daemon/core/deliver/outbox_put daemon/core/deliver/outbox_readdress daemon/core/deliver/outbox_wait daemon/core/deliver/outbox_load daemon/core/base/base daemon/core/deliver/outbox_batch daemon/core/deliver/outbox_message daemon/core/deliver/outbox_watch daemon/core/deliver/outbox_local daemon/core/deliver/outbox_parcel daemon/core/deliver/outbox_flow daemon/core/deliver/outbox_ack daemon/core/wire/parcel daemon/core/wire/shard daemon/core/wire/noise daemon/core/deliver/outbox_send daemon/core/deliver/outbox_window daemon/core/deliver/outbox_mail daemon/core/deliver/outbox_deposit daemon/core/wire/mail daemon/core/route/path_silence */
-/* What was owed when the outbox stopped and is read while it runs already. Node 0 is ours, node 1 the
- * recipient; the test is the store. */
+/* What was owed when the outbox stopped and is read while it runs already. Node 0 is ours, node 1
+ * the recipient; the test is the store. */
 #include "tests/unit/deliver/fake_delivery.h"
 #include "tests/unit/deliver/outbox_rig.h"
 

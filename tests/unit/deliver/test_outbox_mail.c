@@ -1,6 +1,6 @@
 /* link: daemon/core/deliver/outbox daemon/core/deliver/outbox_put daemon/core/deliver/outbox_readdress daemon/core/deliver/outbox_wait daemon/core/deliver/outbox_load daemon/core/base/base daemon/core/deliver/outbox_batch daemon/core/deliver/outbox_message daemon/core/deliver/outbox_watch daemon/core/deliver/outbox_local daemon/core/deliver/outbox_parcel daemon/core/deliver/outbox_flow daemon/core/deliver/outbox_ack daemon/core/wire/parcel daemon/core/wire/shard daemon/core/wire/noise daemon/core/deliver/outbox_send daemon/core/deliver/outbox_window daemon/core/deliver/outbox_mail daemon/core/deliver/outbox_deposit daemon/core/wire/mail daemon/core/route/path_silence */
-/* What the outbox leaves with mailboxes, and what it keeps as one. Node 0 is ours, node 1 the recipient,
- * away; nodes 2 and 3 are its mailboxes. The test is the store and the mailboxes. */
+/* What the outbox leaves with mailboxes, and what it keeps as one. Node 0 is ours, node 1 the
+ * recipient, away; nodes 2 and 3 are its mailboxes. The test is the store and the mailboxes. */
 #include "daemon/core/deliver/outbox_types.h"
 
 #include "tests/unit/deliver/fake_delivery.h"
@@ -281,7 +281,8 @@ static void test_other_mailboxes_begin_anew(void **state) {
 
 static void test_a_bounded_number_at_once(void **state) {
     (void)state;
-    /* Different routes asked for make different flows to one recipient: more than there are places. */
+    /* Different routes asked for make different flows to one recipient: more than there are
+     * places. */
     for (unsigned relays = 0; relays < OUTBOX_DEPOSITS_MAX; relays++) {
         struct request request = {.client = 1, .kind = REQUEST_PUSH};
         fake_fill(NULL, &request.push.id, sizeof request.push.id);

@@ -1,4 +1,5 @@
-/* Proofs against an identity of which there never were two descriptors: of whatever hashes, as only its owner can make them. */
+/* Proofs against an identity of which there never were two descriptors: of whatever hashes, as only
+ * its owner can make them. */
 #ifndef P2PD_PROOF_RIG_H
 #define P2PD_PROOF_RIG_H
 

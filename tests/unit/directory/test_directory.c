@@ -200,7 +200,8 @@ static void test_ourselves_by_others_word(void **state) {
     assert_null(directory_find(f->directory, &f->self.id));
 }
 
-/* A descriptor of another life of ours: only one that is later than ours, ours by its signature, and not too far ahead, counts. */
+/* A descriptor of another life of ours: only one that is later than ours, ours by its signature,
+ * and not too far ahead, counts. */
 static void test_outbid(void **state) {
     struct fixture *f = *state;
     uint64_t now = (uint64_t)wall_ms(f->wall), most = now + DESCRIPTOR_AHEAD_US / US_PER_MS;
@@ -630,7 +631,8 @@ static void expect_proven_at(struct fixture *f, const char *text, enum resolve_o
         assert_memory_equal(&ids[0], &first->id, sizeof ids[0]);
 }
 
-/* Nodes 0, 1 and 2 are one member's: the first claims an address where it is not, and the others say that they see it there. */
+/* Nodes 0, 1 and 2 are one member's: the first claims an address where it is not, and the others
+ * say that they see it there. */
 static void claim_falsely(struct fixture *f, const char *text) {
     struct author *n = f->nodes;
 
@@ -699,7 +701,8 @@ static void test_false_witnesses_prove_nothing(void **state) {
     assert_int_equal(vouched_at(f, "9.9.9.9:10", drawn, 3, NULL), 0);
 }
 
-/* Node 0 is at an address that answers no dial, and its neighbours see it there: node i is at 20.i.0.1, in a network of its own. */
+/* Node 0 is at an address that answers no dial, and its neighbours see it there: node i is
+ * at 20.i.0.1, in a network of its own. */
 static void translate(struct fixture *f, const char *text, size_t n_neighbours) {
     struct author *n = f->nodes;
 
@@ -743,7 +746,8 @@ static void test_four_networks_vouch(void **state) {
     expect_proven_at(f, "9.9.9.9:9", RESOLVE_NONE, NULL); /* and that proves nothing */
 }
 
-/* Whoever is in a private network can have any free address there, the one that was asked for, too: other machines will do. */
+/* Whoever is in a private network can have any free address there, the one that was asked for, too:
+ * other machines will do. */
 static void test_four_machines_vouch_in_private(void **state) {
     struct fixture *f = *state;
     struct author *n = f->nodes;
@@ -980,7 +984,8 @@ static const struct directory_entry *successor(struct fixture *f, const struct a
     return entry;
 }
 
-/* Node 0 was pinned and is gone, node 1 is there now; node 2 is gone too, but was at another port. */
+/* Node 0 was pinned and is gone, node 1 is there now; node 2 is gone too, but was at another
+ * port. */
 static void test_who_was_there_before(void **state) {
     struct fixture *f = *state;
     struct author *n = f->nodes;

@@ -1,5 +1,6 @@
 /* link: daemon/core/directory/directory daemon/core/directory/directory_index daemon/core/directory/directory_version daemon/core/directory/directory_room daemon/core/directory/directory_proof daemon/core/directory/directory_resolve daemon/core/directory/directory_claims daemon/core/wire/descriptor daemon/core/wire/identity daemon/core/wire/noise daemon/core/directory/topology daemon/core/directory/topology_draw daemon/core/base/base shared/address proto/wire.pb-c */
-/* What a known node costs in memory, and what a route costs where many are known. `-n NODES` measures other sizes. */
+/* What a known node costs in memory, and what a route costs where many are known. `-n NODES`
+ * measures other sizes. */
 #define _GNU_SOURCE /* memmem */
 #include <setjmp.h>
 #include <stdarg.h>

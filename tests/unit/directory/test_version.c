@@ -1,6 +1,6 @@
 /* link: daemon/core/directory/directory daemon/core/directory/directory_index daemon/core/directory/directory_version daemon/core/directory/directory_room daemon/core/directory/directory_proof daemon/core/directory/directory_resolve daemon/core/directory/directory_claims daemon/core/wire/descriptor daemon/core/wire/identity daemon/core/wire/noise daemon/core/directory/topology daemon/core/directory/topology_draw shared/address proto/wire.pb-c */
-/* Which versions of a descriptor count, who is routed through, who gives way: what a node that says something else to each of us, or
- * too much, or under too many names, gets by it. */
+/* Which versions of a descriptor count, who is routed through, who gives way: what a node that says
+ * something else to each of us, or too much, or under too many names, gets by it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -208,7 +208,8 @@ static enum drop take(struct fixture *f, const uint8_t proof[PROOF_LEN]) {
     return drop;
 }
 
-/* It is of a sequence that nobody need hold any more. Told once; nothing but itself is taken for it. */
+/* It is of a sequence that nobody need hold any more. Told once; nothing but itself is taken for
+ * it. */
 static void test_proofs(void **state) {
     struct fixture *f = *state;
     struct author *a = &f->nodes[0], *b = &f->nodes[1];
@@ -240,7 +241,8 @@ static void test_proofs(void **state) {
     assert_false(entry_of(f, b)->convicted);
 }
 
-/* With the keys of the versions that it proves, and not before, though newer versions have other keys. */
+/* With the keys of the versions that it proves, and not before, though newer versions have other
+ * keys. */
 static void test_a_conviction_ends(void **state) {
     struct fixture *f = *state;
     struct author *a = &f->nodes[0];
@@ -302,8 +304,8 @@ static void test_a_proof_beyond_all_epochs(void **state) {
     assert_int_equal(take(f, proof), DROP_NONE);
 }
 
-/* A node can make seven at once against itself, and one more each hour: they are not all worth their checks and their way through the
- * network. Nodes that were shown different ones agree. */
+/* A node can make seven at once against itself, and one more each hour: they are not all worth
+ * their checks and their way through the network. Nodes that were shown different ones agree. */
 static void test_one_proof_at_a_time(void **state) {
     struct fixture *f = *state;
     struct author *a = &f->nodes[0];
@@ -420,8 +422,8 @@ static void test_whom_a_path_waits_for(void **state) {
     assert_true(directory_is_settling(f->directory, b->prefix));
 }
 
-/* In a large network news is held up for longer where the pace is spent, so changed keys wait for longer. Nodes that no links lead to are
- * no part of it. */
+/* In a large network news is held up for longer where the pace is spent, so changed keys wait for
+ * longer. Nodes that no links lead to are no part of it. */
 static void test_keys_change_in_a_large_network(void **state) {
     struct fixture *f = *state;
     struct author *a = &f->nodes[0], *others = calloc(LARGE, sizeof *others);
@@ -457,7 +459,8 @@ static void test_keys_change_in_a_large_network(void **state) {
     free(others);
 }
 
-/* A key an hour, published hours before it is used, is no change: not at the turn of the epoch either. */
+/* A key an hour, published hours before it is used, is no change: not at the turn of the epoch
+ * either. */
 static void test_the_hours_keys_are_settled(void **state) {
     struct fixture *f = *state;
     struct author *a = &f->nodes[0];
@@ -562,8 +565,8 @@ static void test_pace_of_a_node(void **state) {
     assert_int_equal(take_all(f, a), 1);
 }
 
-/* Whoever brings its versions itself spends what others may tell of it, but for the last token; and is never further than an interval
- * from the next. */
+/* Whoever brings its versions itself spends what others may tell of it, but for the last token; and
+ * is never further than an interval from the next. */
 static void test_pace_of_what_is_handed_over(void **state) {
     struct fixture *f = *state;
     struct author *a = &f->nodes[0];
@@ -618,7 +621,8 @@ static struct mono due_of(struct fixture *f, struct author *author) {
     return directory_version_due(f->directory, entry_of(f, author), f->now);
 }
 
-/* A thousand identities cost a member nothing: the network's own have the pace of a network of eight. */
+/* A thousand identities cost a member nothing: the network's own have the pace of a network of
+ * eight. */
 static void test_a_crowd_slows_nobody(void **state) {
     struct fixture *f = *state;
     struct author *resident = &f->nodes[0], *other = &f->nodes[8];
@@ -802,7 +806,8 @@ static void test_phantoms_keep_nobody_out(void **state) {
     assert_in_range(taken, 10 * ROOM_RATE / 2, ROOM_BURST + 10 * ROOM_RATE / 2);
 }
 
-/* Whom one of the network has just named comes in without a token, however many others are missed. */
+/* Whom one of the network has just named comes in without a token, however many others are
+ * missed. */
 static void test_the_newly_named_come_in(void **state) {
     struct fixture *f = *state;
     struct author *newcomer = &f->nodes[MAX], *next, *resident = &f->nodes[2];

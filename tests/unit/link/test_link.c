@@ -1,5 +1,6 @@
 /* link: daemon/core/link/link daemon/core/link/link_cell daemon/core/link/link_session daemon/core/link/link_place daemon/core/link/link_guard daemon/core/seam/effects daemon/core/wire/noise daemon/core/wire/identity daemon/core/wire/descriptor daemon/core/base/base proto/wire.pb-c shared/address */
-/* Links that do what they should, whatever is lost: more objects than seven, since a handshake is made of them. */
+/* Links that do what they should, whatever is lost: more objects than seven, since a handshake is
+ * made of them. */
 #include "tests/unit/link/link_world.h"
 
 static void test_handshake_and_frames(void **state) {
@@ -311,7 +312,8 @@ static void test_replay_window(void **state) {
     assert_false(replay_is_new(&window, UINT64_C(1) << 40));
 }
 
-/* A neighbour that is known by two addresses: dialling the other one finds that out, and changes nothing. */
+/* A neighbour that is known by two addresses: dialling the other one finds that out, and changes
+ * nothing. */
 static void test_second_address_is_no_second_link(void **state) {
     (void)state;
     world.ends[1].other = world.ends[1].address;
@@ -341,8 +343,8 @@ static uint32_t current_of(unsigned i, bool remote) {
     return remote ? link->current->remote_index : link->current->local_index;
 }
 
-/* Both dial at once, and one of them signs anew in between: it is judged by whom the sessions are, which the other cannot know. For a
- * while each speaks on another session; then they agree. */
+/* Both dial at once, and one of them signs anew in between: it is judged by whom the sessions are,
+ * which the other cannot know. For a while each speaks on another session; then they agree. */
 static void test_two_winners_become_one(void **state) {
     unsigned differed = 0;
     (void)state;
@@ -368,7 +370,8 @@ static void test_two_winners_become_one(void **state) {
     assert_int_equal(differed, 1); /* whose id is the smaller decides */
 }
 
-/* Both dial at once, and one has a place for its own dial alone: the session that it refused carries nothing. */
+/* Both dial at once, and one has a place for its own dial alone: the session that it refused
+ * carries nothing. */
 static void test_refused_while_linked(void **state) {
     (void)state;
     for (unsigned refuser = 0; refuser < 2; refuser++) {

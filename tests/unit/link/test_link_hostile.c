@@ -1,5 +1,6 @@
 /* link: daemon/core/link/link daemon/core/link/link_cell daemon/core/link/link_session daemon/core/link/link_place daemon/core/link/link_guard daemon/core/seam/effects daemon/core/wire/noise daemon/core/wire/identity daemon/core/wire/descriptor daemon/core/base/base proto/wire.pb-c shared/address */
-/* Links among those who change, copy, flood and lie: more objects than seven, since a handshake is made of them. */
+/* Links among those who change, copy, flood and lie: more objects than seven, since a handshake is
+ * made of them. */
 #include "tests/unit/link/link_world.h"
 
 static void test_changed_handshakes_are_dropped(void **state) {
@@ -73,7 +74,8 @@ static bool count_answers(struct packet *packet) {
     answers += packet->bytes[0] == TYPE_RESPONSE;
     return packet->bytes[0] != TYPE_COOKIE || packet->to.ip[15] < 200;
 }
-/* A member floods message 1 from many addresses: cookies, bounded state, and those who return their cookie still get in. */
+/* A member floods message 1 from many addresses: cookies, bounded state, and those who return their
+ * cookie still get in. */
 static void test_flood_gets_cookies(void **state) {
     (void)state;
     dial(2, 1);
@@ -231,7 +233,8 @@ static void test_floods_in_its_name_do_not_hide_the_time(void **state) {
     assert_int_equal(links_counters(world.ends[2].links)->handshakes, 1);
 }
 
-/* Who answers at many addresses may fill the table, and the fullest of them makes room for one that holds less. */
+/* Who answers at many addresses may fill the table, and the fullest of them makes room for one that
+ * holds less. */
 static void test_proven_sources_share_the_places(void **state) {
     (void)state;
     struct links *links = world.ends[1].links;
@@ -316,7 +319,8 @@ static void test_repeating_its_dial_keeps_nobody_out(void **state) {
     assert_int_equal(receive(&world.ends[1], &recorded), DROP_REPLAY);
 }
 
-/* A member who makes message 1 as he likes chooses nobody's place, and one that was turned away takes none. */
+/* A member who makes message 1 as he likes chooses nobody's place, and one that was turned away
+ * takes none. */
 static void test_nobody_makes_room_for_a_replay(void **state) {
     struct guard *guard = &world.ends[1].links->guard;
     (void)state;
@@ -405,7 +409,8 @@ static void test_forged_answers_cost_little(void **state) {
     assert_int_equal(world.ends[0].ups, 1);
 }
 
-/* In the name of the dialled one they hide its answer, as losing it would, and the next try has another. */
+/* In the name of the dialled one they hide its answer, as losing it would, and the next try has
+ * another. */
 static void test_forged_answers_end_no_dial(void **state) {
     (void)state;
     uint32_t index = dial_and_hold();
@@ -417,8 +422,8 @@ static void test_forged_answers_end_no_dial(void **state) {
     assert_int_equal(world.ends[0].ups, 1);
 }
 
-/* That it was ourselves, or that somebody fell silent, is our own finding: it would make us bar an address, or look for a neighbour
- * that said goodbye. */
+/* That it was ourselves, or that somebody fell silent, is our own finding: it would make us bar an
+ * address, or look for a neighbour that said goodbye. */
 static void test_our_own_findings_are_not_taken_from_the_wire(void **state) {
     (void)state;
     static const enum link_refusal claims[] = {LINK_SELF, LINK_DUPLICATE};

@@ -1,5 +1,6 @@
 /* link: daemon/core/link/strangers shared/address */
-/* Who knocks without being of this network: counted by source, in a table that no flood enlarges. */
+/* Who knocks without being of this network: counted by source, in a table that no flood
+ * enlarges. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,6 @@
 /* link: daemon/io/net/netwatch */
-/* Changes of a network of our own, where the system lets us have one; elsewhere only that opening and closing leave nothing. */
+/* Changes of a network of our own, where the system lets us have one; elsewhere only that opening
+ * and closing leave nothing. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif

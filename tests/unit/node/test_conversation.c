@@ -1,6 +1,6 @@
 /* link: libp2pd-core.a shared/address */
-/* A whole node, alone: what it asks its store when clients ask it, and what it makes of the results.
- * The test is the store. */
+/* A whole node, alone: what it asks its store when clients ask it, and what it makes of the
+ * results. The test is the store. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

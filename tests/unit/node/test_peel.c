@@ -1,6 +1,6 @@
 /* link: daemon/core/node/node_peel daemon/core/wire/identity daemon/core/wire/noise daemon/core/wire/onion daemon/core/route/droplist daemon/core/base/share daemon/core/base/ration daemon/core/base/base shared/address */
-/* Packets peeled together: each has the fate that it would have alone, in the order in which they came, and every cell that was begun is
- * sent or given back. */
+/* Packets peeled together: each has the fate that it would have alone, in the order in which they
+ * came, and every cell that was begun is sent or given back. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -205,7 +205,8 @@ static void test_a_forged_first_harms_nobody(void **state) {
     assert_int_equal(f.sent, 1);
 }
 
-/* An eph of small order has no exchange; whoever comes behind it must not be opened by zeros, which anybody could seal with. */
+/* An eph of small order has no exchange; whoever comes behind it must not be opened by zeros, which
+ * anybody could seal with. */
 static void test_no_key_for_those_behind_a_worthless_eph(void **state) {
     struct onion_layer layers[2];
     uint8_t packets[3][ONION_LEN];
@@ -278,8 +279,8 @@ static void ration_of_one(void) {
     node_advance_droplist(&f.node);
 }
 
-/* Beyond the ration of new paths to the next hop they are refused, and not entered: the same may be tried again. A path that passed
- * goes on. */
+/* Beyond the ration of new paths to the next hop they are refused, and not entered: the same may be
+ * tried again. A path that passed goes on. */
 static void test_new_paths_are_rationed(void **state) {
     struct onion_layer layers[3][2];
     uint8_t packets[4][ONION_LEN];
@@ -315,7 +316,8 @@ static void relay_one(const struct onion_layer *layers, size_t n, uint16_t index
     node_peel(&f.node);
 }
 
-/* The same layer here and a fresh eph at the next hop cost an exchange and an entry there, and nothing here. */
+/* The same layer here and a fresh eph at the next hop cost an exchange and an entry there, and
+ * nothing here. */
 static void test_an_eph_leads_one_way(void **state) {
     struct onion_layer layers[2], others[2];
     uint8_t packets[3][ONION_LEN];
@@ -352,7 +354,8 @@ static void test_an_eph_leads_one_way(void **state) {
     assert_int_equal(f.drops[DROP_MALFORMED], 6);
 }
 
-/* 60,000 a minute passed where the ration let 31,757 pass, by one eph of ours for 1024 of the next hop. */
+/* 60,000 a minute passed where the ration let 31,757 pass, by one eph of ours for 1024 of the next
+ * hop. */
 static void test_no_beginning_gets_round_the_ration(void **state) {
     struct onion_layer layers[2], ours;
     (void)state;

@@ -1,5 +1,6 @@
 /* link: daemon/core/node/node_publish daemon/core/base/sequences daemon/core/directory/directory daemon/core/directory/directory_index daemon/core/directory/directory_version daemon/core/directory/directory_room daemon/core/directory/directory_proof daemon/core/directory/directory_resolve daemon/core/directory/directory_claims daemon/core/directory/topology daemon/core/directory/topology_draw daemon/core/seam/effects daemon/core/wire/descriptor daemon/core/wire/identity daemon/core/wire/noise daemon/core/base/base proto/wire.pb-c shared/address */
-/* When a node publishes its own descriptor and what stands in it. The rooms around it are a table of links here, and silence. */
+/* When a node publishes its own descriptor and what stands in it. The rooms around it are a table
+ * of links here, and silence. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -284,7 +285,8 @@ static void test_no_sequence_is_signed_twice(void **state) {
     }
 }
 
-/* The clock is right by the second neighbour. What moves it on and on has new keys made once a minute. */
+/* The clock is right by the second neighbour. What moves it on and on has new keys made once a
+ * minute. */
 static void test_moves_of_the_clock_are_rationed(void **state) {
     (void)state;
     node_sign(&f.node);
@@ -301,7 +303,8 @@ static void test_moves_of_the_clock_are_rationed(void **state) {
     assert_in_range(f.renewed, RENEWALS + 9, RENEWALS + 10);
 }
 
-/* One that has to wait comes in its time, and meanwhile the clock stands where it stood: replays would come in otherwise. */
+/* One that has to wait comes in its time, and meanwhile the clock stands where it stood: replays
+ * would come in otherwise. */
 static void test_a_move_that_waits(void **state) {
     (void)state;
     node_sign(&f.node);
@@ -456,7 +459,8 @@ static void test_the_first_comes_with_fewer_links(void **state) {
 
 /* ---- Handshakes ---- */
 
-/* Somebody whose descriptor names so many neighbours asks for a link: does the network hear of him? */
+/* Somebody whose descriptor names so many neighbours asks for a link: does the network hear of
+ * him? */
 static bool is_spread(uint8_t seed_byte, uint8_t neighbours) {
     uint8_t seed[32] = {seed_byte}, secret[32] = {seed_byte};
     struct identity *identity = identity_new(seed, secret, &f.node.config.random);
@@ -486,7 +490,8 @@ static void test_the_unlinked_are_not_news_yet(void **state) {
 
 /* ---- Neighbours as relays ---- */
 
-/* Its keys are new, they settle, it is proven to sign twice: whoever draws routes knows at the next step. */
+/* Its keys are new, they settle, it is proven to sign twice: whoever draws routes knows at the next
+ * step. */
 static void test_routes_follow_a_neighbour(void **state) {
     uint8_t seed[32] = {77}, secret[32] = {77}, bytes[2][DESCRIPTOR_MAX];
     struct identity *identity = identity_new(seed, secret, &f.node.config.random);

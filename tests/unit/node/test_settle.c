@@ -1,5 +1,6 @@
 /* link: libp2pd-core.a shared/address */
-/* Pushes to addresses on a whole node, none of whose dials is answered: whom it asks, and for how long. */
+/* Pushes to addresses on a whole node, none of whose dials is answered: whom it asks, and for how
+ * long. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -65,7 +66,8 @@ static int tear_down(void **state) {
     return 0;
 }
 
-/* The node, and `n` others that claim four ports each of 192.0.2.1, then 192.0.2.2...: `each` of them one IP. */
+/* The node, and `n` others that claim four ports each of 192.0.2.1, then 192.0.2.2...: `each` of
+ * them one IP. */
 static void begin(size_t n, size_t each) {
     struct node_boot boot = {.nodes = f.boot, .n_nodes = n};
 
@@ -147,7 +149,8 @@ static size_t count_asked(const char *text) {
     return n;
 }
 
-/* Where many claim the ports of an IP the default one is asked at once, and the others after each other. */
+/* Where many claim the ports of an IP the default one is asked at once, and the others after each
+ * other. */
 static void test_asking_goes_on(void **state) {
     struct address usual = address("192.0.2.1:58008");
     (void)state;

@@ -82,7 +82,8 @@ static enum answer_code trust(const struct address *address, bool *ret_unpinned)
     return update.answers[0].code;
 }
 
-/* Nobody has taken its place: an address that is merely claimed is no reason to let go of the key that was pinned there. */
+/* Nobody has taken its place: an address that is merely claimed is no reason to let go of the key
+ * that was pinned there. */
 static void test_pin_stays_where_nobody_else_is(void **state) {
     struct address ip = f.address;
     bool unpinned;

@@ -1,4 +1,5 @@
-/* Gossips of several nodes in one process, on a clock of our own, and one of them spoken to by hand. */
+/* Gossips of several nodes in one process, on a clock of our own, and one of them spoken to by
+ * hand. */
 #ifndef P2PD_TESTS_GOSSIP_WORLD_H
 #define P2PD_TESTS_GOSSIP_WORLD_H
 

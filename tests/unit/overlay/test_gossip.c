@@ -129,7 +129,8 @@ static void test_one_announcer_then_the_next(void **state) {
     assert_int_equal(world->sent[FRAME_WANT], 2 * GOSSIP_ROUNDS); /* then it is given up */
 }
 
-/* One that answers when another has been asked is waited for longer the next time; a while of punctual answers ends that. */
+/* One that answers when another has been asked is waited for longer the next time; a while of
+ * punctual answers ends that. */
 static void test_the_slow_are_waited_for(void **state) {
     struct world *world = *state;
     uint8_t bytes[DESCRIPTOR_MAX];
@@ -254,7 +255,8 @@ static void test_two_versions_within_the_pace(void **state) {
     assert_int_equal(world->sent[FRAME_WANT], 3);
 }
 
-/* However much one node publishes, it is asked for at an honest one's pace; and those who pass it on are not held up by it. */
+/* However much one node publishes, it is asked for at an honest one's pace; and those who pass it
+ * on are not held up by it. */
 static void test_versions_at_the_pace_of_their_node(void **state) {
     struct world *world = *state;
     struct author *busy = &world->authors[0], *other = &world->authors[1];
@@ -281,7 +283,8 @@ static void test_versions_at_the_pace_of_their_node(void **state) {
     assert_int_equal(world->sent[FRAME_WANT], asked + 1);
 }
 
-/* What waits for its pace takes up no neighbour's window, is bounded, and goes with its announcers. */
+/* What waits for its pace takes up no neighbour's window, is bounded, and goes with its
+ * announcers. */
 static void test_what_waits_for_its_pace(void **state) {
     struct world *world = *state;
     struct peer *peer = alone(world, 2);
@@ -327,7 +330,8 @@ static void enter(struct world *world, size_t at, const uint8_t *bytes, size_t l
     gossip_offer_news(world->peers[at].gossip, entry->prefix, 0, world->now);
 }
 
-/* One is told to one side, the other to the other: both sides end with the same one, and with the proof. */
+/* One is told to one side, the other to the other: both sides end with the same one, and with the
+ * proof. */
 static void test_two_versions_meet(void **state) {
     struct world *world = *state;
     struct author *author = &world->authors[0];
@@ -347,7 +351,8 @@ static void test_two_versions_meet(void **state) {
     }
 }
 
-/* Its node publishes anew at once, and nobody holds the sequence any more: the proof goes its way all the same. */
+/* Its node publishes anew at once, and nobody holds the sequence any more: the proof goes its way
+ * all the same. */
 static void test_a_proof_outlives_its_sequence(void **state) {
     struct world *world = *state;
     struct author *author = &world->authors[0];
@@ -446,7 +451,8 @@ static enum drop say_proof(struct world *world, size_t from, size_t author) {
     return say(world, from, FRAME_PROOF, proof, sizeof proof);
 }
 
-/* However many somebody makes against himself: some at once, then as many a second. Others' are not kept out. */
+/* However many somebody makes against himself: some at once, then as many a second. Others' are not
+ * kept out. */
 static void test_proofs_have_a_pace(void **state) {
     struct world *world = *state;
     size_t burst = GOSSIP_PROOF_BURST + GOSSIP_PROOF_PART_BURST;
@@ -490,7 +496,8 @@ static void test_proofs_are_told_together(void **state) {
     assert_int_equal(world->sent[FRAME_PROOF], 5);
 }
 
-/* Each neighbour of somebody is shown another proof against him, of another end: all know, nobody tells for ever. */
+/* Each neighbour of somebody is shown another proof against him, of another end: all know, nobody
+ * tells for ever. */
 static void test_proofs_of_several_ends(void **state) {
     struct world *world = *state;
     struct author *author = &world->authors[0];
@@ -650,7 +657,8 @@ static unsigned ask(struct world *world, const struct author *author, unsigned n
     return world->sent[FRAME_DESCRIPTOR] - before;
 }
 
-/* All that is known twice, and then what is new: not what was given already, however often it is asked for. */
+/* All that is known twice, and then what is new: not what was given already, however often it is
+ * asked for. */
 static void test_answers_are_as_many_as_there_is_news(void **state) {
     struct world *world = *state;
     unsigned all = 2 * (10 + 1) + GOSSIP_ASKED_SPARE;

@@ -1,5 +1,6 @@
 /* link: daemon/core/overlay/gossip daemon/core/overlay/gossip_want daemon/core/overlay/gossip_proof daemon/core/overlay/gossip_patience daemon/core/directory/directory daemon/core/directory/directory_index daemon/core/directory/directory_version daemon/core/directory/directory_room daemon/core/directory/directory_proof daemon/core/directory/directory_resolve daemon/core/directory/directory_claims daemon/core/wire/descriptor daemon/core/wire/identity daemon/core/wire/noise daemon/core/directory/topology daemon/core/directory/topology_draw shared/address proto/wire.pb-c */
-/* Neighbours that announce what nobody has, or answer nothing, or what they like: news gets through all the same, and soon. */
+/* Neighbours that announce what nobody has, or answer nothing, or what they like: news gets through
+ * all the same, and soon. */
 #include "tests/unit/overlay/gossip_world.h"
 
 #define FROM_HONEST 5 /* the one peer that means well, where the others do not */
@@ -92,7 +93,8 @@ static void test_inventors_that_cannot_be_asked(void **state) {
     invent_all_the_time(world);
 }
 
-/* One more than there is room for: of whoever has most, and that is counted; among equals nobody gives way. */
+/* One more than there is room for: of whoever has most, and that is counted; among equals nobody
+ * gives way. */
 static void test_who_wants_most_gives_way(void **state) {
     struct world *world = *state;
     struct peer *peer = alone(world, 5);
@@ -119,7 +121,8 @@ static void test_who_wants_most_gives_way(void **state) {
     assert_null(want_find(peer->gossip, stranger(i + 4)));
 }
 
-/* Versions of known nodes have places of their own, also in the queue of one who has too many newcomers. */
+/* Versions of known nodes have places of their own, also in the queue of one who has too many
+ * newcomers. */
 static void test_known_nodes_before_newcomers(void **state) {
     struct world *world = *state;
     const struct author *author = &world->authors[0];
@@ -270,8 +273,8 @@ static void answer_in_vain(struct world *world, size_t from, const struct author
     say(world, from, FRAME_DESCRIPTOR, bytes, length);
 }
 
-/* Of versions of author 0 while neighbours 1 to n announce a greater one all the time and do not have it; of author 1 they answer
- * between two of those, or not. */
+/* Of versions of author 0 while neighbours 1 to n announce a greater one all the time and do not
+ * have it; of author 1 they answer between two of those, or not. */
 static struct delays measure(struct world *world, size_t n, bool answers) {
     struct author *author = &world->authors[0];
     struct delays delays = {0};
@@ -296,7 +299,8 @@ static struct delays measure(struct world *world, size_t n, bool answers) {
     return delays;
 }
 
-/* One announces a version that there is not, and is asked first: the one that there is comes once, and not from each who has it. */
+/* One announces a version that there is not, and is asked first: the one that there is comes once,
+ * and not from each who has it. */
 static void test_a_false_version_costs_no_copies(void **state) {
     struct world *world = *state;
     struct author *author = &world->authors[0];

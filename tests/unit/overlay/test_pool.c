@@ -1,5 +1,6 @@
 /* link: daemon/core/overlay/pool daemon/core/overlay/pool_ask daemon/core/overlay/pool_book daemon/core/overlay/pool_dial daemon/core/route/path daemon/core/route/path_live daemon/core/route/path_spare daemon/core/directory/directory daemon/core/directory/directory_index daemon/core/directory/directory_version daemon/core/directory/directory_room daemon/core/directory/directory_proof daemon/core/directory/directory_resolve daemon/core/directory/directory_claims daemon/core/directory/topology daemon/core/directory/topology_draw daemon/core/seam/effects daemon/core/wire/onion daemon/core/wire/descriptor daemon/core/wire/identity daemon/core/wire/noise daemon/core/base/base proto/wire.pb-c shared/address daemon/core/route/path_silence */
-/* The pool over links that are a table here: what it lets in, whom it dials and whom it leaves alone. */
+/* The pool over links that are a table here: what it lets in, whom it dials and whom it leaves
+ * alone. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -396,7 +397,8 @@ static void test_port_0_is_nobodys(void **state) {
     assert_null(book_note(&f.pool->book, &nobody, CONTACT_MANUAL));
 }
 
-/* Names are looked up again and again, and may lead elsewhere each time: the book keeps room for others. */
+/* Names are looked up again and again, and may lead elsewhere each time: the book keeps room for
+ * others. */
 static void test_configured_peers_are_bounded(void **state) {
     struct address address;
     unsigned configured = 0;
@@ -513,7 +515,8 @@ static void know_crowd(void) {
     }
 }
 
-/* It neither makes us want more links nor dial whatever it claims: but for some, and one each 5 s. */
+/* It neither makes us want more links nor dial whatever it claims: but for some, and one each 5
+ * s. */
 static void test_a_crowd_is_hardly_dialled(void **state) {
     struct link_event failed = {.kind = LINK_EVENT_DIAL_FAILED};
     unsigned s;

@@ -342,8 +342,8 @@ static unsigned met(struct world *world, const struct path_wish *wish, size_t re
     return seen;
 }
 
-/* Six relays of which a path takes three or four: the next try takes the three that were not silent;
- * then none that was so twice; and where nothing else is left, any. */
+/* Six relays of which a path takes three or four: the next try takes the three that were not
+ * silent; then none that was so twice; and where nothing else is left, any. */
 static void a_try_goes_past_what_was_silent(void **state) {
     (void)state;
     struct world *world = complete(8, 3, 3, false);
@@ -662,8 +662,8 @@ static struct mono an_hour_ago(const struct world *world) {
 
 static struct world *guarded(unsigned n_guards);
 
-/* Who is silent moves the next try to another guard, never to a neighbour that is none; and it makes
- * no path shorter than was asked for. */
+/* Who is silent moves the next try to another guard, never to a neighbour that is none; and it
+ * makes no path shorter than was asked for. */
 static void silence_draws_no_other_guards(void **state) {
     (void)state;
     for (unsigned n = 1; n <= 2; n++) {
@@ -833,7 +833,8 @@ static void set_settling(struct world *world, unsigned settling) {
     paths_set_neighbours(world->paths, neighbours, n, world->now);
 }
 
-/* Guards that change their keys do not get to see us talk in the open, and for a while keep their places. */
+/* Guards that change their keys do not get to see us talk in the open, and for a while keep their
+ * places. */
 static void guards_that_settle_are_waited_for(void **state) {
     (void)state;
     struct world *world = guarded(3);

@@ -1,6 +1,6 @@
 /* link: daemon/core/route/path_reply daemon/core/wire/onion */
-/* A way there, turned round: each hop opens its layer and finds the next, until we do. Node 0 is ours,
- * 1 to 4 relay, 5 is where it starts. */
+/* A way there, turned round: each hop opens its layer and finds the next, until we do. Node 0 is
+ * ours, 1 to 4 relay, 5 is where it starts. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -33,7 +33,8 @@ static void test_datagrams_up_to_the_limit(void **state) {
     effects_free(effects);
 }
 
-/* Begun in one order and sent in another, some given back: what is queued is what was sent, and a place given back is had again. */
+/* Begun in one order and sent in another, some given back: what is queued is what was sent, and a
+ * place given back is had again. */
 static void test_buffers_given_back(void **state) {
     struct effects *effects = effects_new();
     struct address to = {.port = 7};

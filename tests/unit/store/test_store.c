@@ -500,7 +500,8 @@ static void blocks_are_bounded(void **state) {
     assert_int_equal(load(rig).inbox_waiting, 3);
 }
 
-/* A message that is cut into small blocks on its way comes whole from a mailbox: no contradiction. Another total is one. */
+/* A message that is cut into small blocks on its way comes whole from a mailbox: no contradiction.
+ * Another total is one. */
 static void whole_replaces_blocks(void **state) {
     struct rig *rig = *state;
     static uint8_t body[STORE_BLOCK_MAX], other[STORE_BLOCK_MAX];

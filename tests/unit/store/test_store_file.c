@@ -55,7 +55,8 @@ static void wake(void *context) {
 }
 
 #define AMPLE (UINT64_C(1) << 40)
-/* Files here are larger than the disk may be on which this runs: no more of one is written than it takes. */
+/* Files here are larger than the disk may be on which this runs: no more of one is written than it
+ * takes. */
 static int ample_space(const char *path, struct disk_space *ret_space) {
     (void)path;
     *ret_space = (struct disk_space){AMPLE, AMPLE};
@@ -442,7 +443,8 @@ static void insane_blocks_are_refused(void **state) {
     assert_int_equal(list(rig, 0, 10).n_records, 1);
 }
 
-/* A block of the far end would have zeros written up to it where files have no holes: it waits until the rest has come so far. */
+/* A block of the far end would have zeros written up to it where files have no holes: it waits
+ * until the rest has come so far. */
 static void blocks_far_ahead_wait(void **state) {
     struct rig *rig = *state;
     uint64_t ahead = 8u << 20;
@@ -741,7 +743,8 @@ static void disk_keeps_a_reserve(void **state) {
 
 /* ---- Taking, listing, forgetting ---- */
 
-/* Somebody has put a link to another folder in the place of ours, where a file has the name that the sender chose. */
+/* Somebody has put a link to another folder in the place of ours, where a file has the name that
+ * the sender chose. */
 static void taking_removes_nothing_elsewhere(void **state) {
     struct rig *rig = *state;
     struct incoming file = make_file(1, "a", BLOCK);

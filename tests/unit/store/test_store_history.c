@@ -89,8 +89,8 @@ static void late_ones_go_where_they_belong(void **state) {
     assert_order(rig, fetch_from(3), (const uint32_t[]){0});
 }
 
-/* A sender whose state was restored from an older backup uses its sequences again, under other ids: what
- * comes then is later than all that waits, and is said to be so once. */
+/* A sender whose state was restored from an older backup uses its sequences again, under other ids:
+ * what comes then is later than all that waits, and is said to be so once. */
 static void renumbered_ones_come_last(void **state) {
     struct rig *rig = *state;
     struct store_op late = from(1, 9, 9), again = from(1, 21, 2), next = from(1, 22, 3);

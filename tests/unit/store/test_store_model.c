@@ -763,8 +763,8 @@ static void compare_batch(struct pair *pair, const struct store_op *ops,
     }
 }
 
-/* A batch on both. If the disk was full for the one, each operation is a transaction of its own, and
- * those that found no room find none with the other. */
+/* A batch on both. If the disk was full for the one, each operation is a transaction of its own,
+ * and those that found no room find none with the other. */
 static void run_batch(struct pair *pair, bool is_full) {
     struct store_op ops[BATCH_MAX];
     struct store_result real[BATCH_MAX];

@@ -1,5 +1,6 @@
 /* link: daemon/io/store/store daemon/io/store/store_sql daemon/io/store/store_schema daemon/io/store/store_message daemon/io/store/store_part daemon/io/store/store_waiting daemon/io/store/store_history daemon/io/store/store_sweep daemon/io/store/store_copy daemon/io/store/store_disk daemon/io/store/disk daemon/io/store/store_file daemon/io/store/store_file_in daemon/io/store/store_file_out daemon/io/store/store_file_list daemon/io/store/store_file_room shared/file_name daemon/io/store/spool shared/text shared/address */
-/* How SQLite means to carry out each statement: what grows with the messages is never walked through. */
+/* How SQLite means to carry out each statement: what grows with the messages is never walked
+ * through. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -128,7 +129,8 @@ static void test_nothing_that_grows_is_walked_through(void **state) {
     assert_int_equal(wrong, 0);
 }
 
-/* So that the list of exceptions does not outlive its reasons, and a scan is seen where there is one. */
+/* So that the list of exceptions does not outlive its reasons, and a scan is seen where there is
+ * one. */
 static void test_exceptions_are_needed(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof scans / sizeof scans[0]; i++) {

@@ -1,5 +1,6 @@
 /* link: daemon/io/store/store daemon/io/store/store_sql daemon/io/store/store_schema daemon/io/store/store_message daemon/io/store/store_part daemon/io/store/store_waiting daemon/io/store/store_history daemon/io/store/store_sweep daemon/io/store/store_copy daemon/io/store/store_disk daemon/io/store/disk daemon/io/store/store_file daemon/io/store/store_file_in daemon/io/store/store_file_out daemon/io/store/store_file_list daemon/io/store/store_file_room shared/file_name daemon/io/store/spool shared/text shared/address */
-/* What others promise and what gives way to whom: of messages and of files, on a disk of any size. */
+/* What others promise and what gives way to whom: of messages and of files, on a disk of any
+ * size. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -141,7 +142,8 @@ static void id_is_of_one_thing(void **state) {
     assert_int_equal(ask(rig, BODIES), 0);
 }
 
-/* Of a database in which both are under way: the message that comes second leaves nothing behind. */
+/* Of a database in which both are under way: the message that comes second leaves nothing
+ * behind. */
 static void what_came_between_costs_nothing(void **state) {
     struct rig *rig = *state;
     open_store(rig);

@@ -55,7 +55,8 @@ static bool exists(const char *folder, const char *name) {
     return lstat(path, &st) == 0;
 }
 
-/* A database of some chunks, its last rows in the write-ahead log of a connection that stays open. */
+/* A database of some chunks, its last rows in the write-ahead log of a connection that stays
+ * open. */
 static sqlite3 *make_database(const char *folder) {
     char path[128];
     sqlite3 *sqlite;

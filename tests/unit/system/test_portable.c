@@ -1,5 +1,6 @@
 /* link: daemon/io/system/process */
-/* What the systems have in common: the folder of a file without links on the way, and memory that no dump shows. */
+/* What the systems have in common: the folder of a file without links on the way, and memory that
+ * no dump shows. */
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,6 @@
 /* link: daemon/io/system/workers */
-/* Every item is done once, whatever the threads do, and nothing of a computation is touched after it has returned. */
+/* Every item is done once, whatever the threads do, and nothing of a computation is touched after
+ * it has returned. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -45,7 +46,8 @@ static void check(struct item *items, size_t n) {
     }
 }
 
-/* Arrays on the stack, of ever another length and address: what a late thread did to an old one would show. */
+/* Arrays on the stack, of ever another length and address: what a late thread did to an old one
+ * would show. */
 static void burst(const struct core_compute *capability, unsigned number, unsigned rounds) {
     struct item items[ITEMS];
     size_t n = number % (ITEMS + 1), from = number % 7 < ITEMS - n ? number % 7 : 0;
@@ -78,7 +80,8 @@ static void test_one_thread_needs_none(void **state) {
     workers_free(NULL);
 }
 
-/* A worker that is woken takes part, be it on one processor: the caller's work is long enough for that. */
+/* A worker that is woken takes part, be it on one processor: the caller's work is long enough for
+ * that. */
 static void test_others_take_part(void **state) {
     struct workers *workers = workers_new(3);
     struct core_compute capability = workers_compute(workers);

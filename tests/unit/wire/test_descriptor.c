@@ -260,7 +260,8 @@ static void test_version(void **state) {
     assert_int_equal(open_forged(f), DROP_VERSION);
 }
 
-/* What was signed as version 1 is still read: stores and mailboxes hold some. Neither signature is good for the other. */
+/* What was signed as version 1 is still read: stores and mailboxes hold some. Neither signature is
+ * good for the other. */
 static void test_version_1(void **state) {
     struct fixture *f = *state;
     struct descriptor got;

@@ -572,7 +572,8 @@ static void test_both_sides_derive_the_same(void **state) {
     parcel_keys_free(theirs);
 }
 
-/* A newer descriptor of the same keys takes no exchange; a secret goes from one table to another whole. */
+/* A newer descriptor of the same keys takes no exchange; a secret goes from one table to another
+ * whole. */
 static void test_keys_are_renewed_and_moved(void **state) {
     struct noise_keypair ours = keypair(), theirs = keypair(), others = keypair();
     struct node_id peer = {{1}}, self = {{2}};
