@@ -70,6 +70,15 @@ bool store_need_is_mended(const struct store_need *need, const struct store_stal
                           const struct store_stale *any);
 void store_stale_read(struct query *query, struct store_stale *ret_stale); /* ends the query */
 
+/* store_refused.c. The error with which something new was refused in this transaction that wanted
+ * no more than this one; 0: there is none. */
+int store_refused(struct store_db *db, const struct store_op *op);
+/* Something new was refused for what it needs, or was not (0). */
+void store_refuse(struct store_db *db, const struct store_op *op, const struct store_need *need,
+                  int error);
+/* There may be room again. */
+void store_refusals_forget(struct store_db *db);
+
 /* store_waiting.c */
 int store_in_fetch(struct store_db *db, const struct store_op *op, struct store_result *result,
                    struct store_arena *arena);
