@@ -286,7 +286,7 @@ static void answer_failed(struct store_db *db, struct batch *batch, int error) {
 static void tell_unfinished(struct store_db *db, const struct store_op *ops,
                             struct store_result *results, size_t n) {
     while (n > 0 && ops[n - 1].kind != STORE_SWEEP &&
-           (ops[n - 1].kind != STORE_IN_PUT || ops[n - 1].in_put.length == ops[n - 1].in_put.total))
+           (ops[n - 1].kind != STORE_IN_PUT || ops[n - 1].in_put.length >= ops[n - 1].in_put.total))
         n--;
     if (n == 0 || db->error)
         return;
