@@ -81,10 +81,6 @@ bool store_part_drop_stale(struct store_db *db, int64_t before, int *budget) {
 
 /* ---- Needs ---- */
 
-bool store_need_is_own(const struct store_need *need) {
-    return need->own_bytes > 0 || need->own_n > 0;
-}
-
 int store_need_error(const struct store_need *need) {
     if (need->is_hopeless || store_need_is_own(need) || need->all_bytes > 0 || need->all_n > 0)
         return -EDQUOT;

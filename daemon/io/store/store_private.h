@@ -64,7 +64,9 @@ struct store_stale {
 };
 /* -EDQUOT, -ENOBUFS (others have no more room on the disk), or 0: nothing is wanting. */
 int store_need_error(const struct store_need *need);
-bool store_need_is_own(const struct store_need *need);
+static inline bool store_need_is_own(const struct store_need *need) {
+    return need->own_bytes > 0 || need->own_n > 0;
+}
 /* Would it be mended, if all that is stale went? If not, none of it need go. */
 bool store_need_is_mended(const struct store_need *need, const struct store_stale *own,
                           const struct store_stale *any);
