@@ -4,8 +4,9 @@
 #include "daemon/core/deliver/sender/sender_private.h"
 
 #define DRAW_AGAIN_US US_PER_S /* after a further path could not be had */
-#define DRAW_PACKETS 16u /* keying a path takes as long as sealing so many packets: it counts so   \
-                          */
+#define DRAW_PACKETS                                                                               \
+    16u /* keying a path takes as long as sealing so many packets: it counts so                    \
+         */
 
 struct window *sender_window(struct recipient *recipient, const struct subflow *subflow) {
     return &recipient->windows.v[subflow - recipient->subflows];
