@@ -6,9 +6,11 @@
 #define P2PD_OUTBOX_PRIVATE_H
 
 #include "daemon/core/deliver/depot/depositor.h"
+#include "daemon/core/deliver/ledger/ledger_clients.h"
+#include "daemon/core/deliver/ledger/ledger_store.h"
 #include "daemon/core/deliver/outbox.h"
 #include "daemon/core/deliver/sender/loopback.h"
-#include "daemon/core/deliver/sender/sender.h"
+#include "daemon/core/deliver/sender/sender_turn.h"
 
 /* Whose a store operation is: the first word of what its cookie points to. */
 enum outbox_owner {
