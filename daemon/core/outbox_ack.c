@@ -299,8 +299,10 @@ static void apply_complete(struct outbox *outbox, struct out_parcel *parcel, boo
     for (size_t i = 0; i < n; i++)
         if (items[i].message && is_long)
             confirm_block(outbox, items[i].message, items[i].length, whole, now, wall);
-        else if (items[i].message)
+        else if (items[i].message) {
+            items[i].message->arrived = true;
             out_confirm(outbox, items[i].message, items[i].length, now, wall);
+        }
     free(items);
 }
 
