@@ -89,6 +89,11 @@ void store_disk_allocate(struct store_db *db) {
 
 /* ---- What may come ---- */
 
+static bool are_files_on(const struct store_db *db, dev_t device) {
+    struct stat status;
+    return db->files && stat(db->files->path, &status) == 0 && status.st_dev == device;
+}
+
 /* Pages that are unused are room, pages that stand in the log alone are none any more. */
 static void look(struct store_db *db) {
     struct store_disk *disk = &db->disk;
@@ -102,6 +107,7 @@ static void look(struct store_db *db) {
     uint64_t length = status.st_size > 0 ? (uint64_t)status.st_size : 0;
     uint64_t growth = all > length ? all - length : 0;
     disk->device = status.st_dev;
+    disk->are_files_here = are_files_on(db, status.st_dev);
     disk->held = all > unused ? all - unused : 0;
     disk->space.free = disk->space.free > growth ? disk->space.free - growth : 0;
     if (!disk->has_reserve && disk->space.free > (uint64_t)RESERVE_AGAIN * RESERVE_MAX)
@@ -114,13 +120,14 @@ void store_disk_begin(struct store_db *db) {
     db->disk.promised = 0;
 }
 
-/* All that we hold of others on the file system of this device. */
-static uint64_t held_on(struct store_db *db, dev_t device) {
-    struct stat status;
-    uint64_t held = db->disk.device == device ? db->disk.held : 0;
-    if (db->files && stat(db->files->path, &status) == 0 && status.st_dev == device)
-        held += store_files_charged(db);
-    return held;
+/* All that we hold of others on the file system of messages.db. */
+static uint64_t held_here(struct store_db *db) {
+    return db->disk.held + (db->disk.are_files_here ? store_files_charged(db) : 0);
+}
+
+/* And on that of files.directory. */
+static uint64_t held_there(struct store_db *db, dev_t device) {
+    return (db->disk.device == device ? db->disk.held : 0) + store_files_charged(db);
 }
 
 /* *ret_lack: what would have to go before there is any. */
@@ -128,7 +135,7 @@ static uint64_t room(struct store_db *db, struct disk_share share, uint64_t *ret
     struct store_disk *disk = &db->disk;
     if (!disk->is_looked)
         look(db);
-    uint64_t ours = share.percent > 0 ? held_on(db, disk->device) : 0;
+    uint64_t ours = share.percent > 0 ? held_here(db) : 0;
     uint64_t left = disk_room(&disk->space, ours, share);
     *ret_lack = disk_lack(&disk->space, ours, share);
     if (left >= disk->promised)
@@ -173,7 +180,7 @@ uint64_t store_disk_files_room(struct store_db *db, struct disk_share share, uin
         return UINT64_MAX; /* writing will tell */
     if (!db->disk.is_looked)
         look(db);
-    uint64_t ours = share.percent > 0 ? held_on(db, status.st_dev) : 0;
+    uint64_t ours = share.percent > 0 ? held_there(db, status.st_dev) : 0;
     uint64_t left = disk_room(&space, ours, share), lack = disk_lack(&space, ours, share);
     uint64_t most = space.free > DISK_FLOOR ? space.free - DISK_FLOOR : 0;
     uint64_t floor_lack = space.free < DISK_FLOOR ? DISK_FLOOR - space.free : 0;

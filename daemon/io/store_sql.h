@@ -205,10 +205,11 @@ struct store_disk {
     int (*look)(const char *path, struct disk_space *ret_space);
     struct disk_space space;
     dev_t device;
-    uint64_t held;     /* by messages.db */
-    uint64_t promised; /* to what was put in this transaction */
-    int chunk;         /* by which messages.db grows */
-    int64_t allocated; /* of messages.db, as far as is known */
+    uint64_t held;       /* by messages.db */
+    bool are_files_here; /* files.directory is on the same device */
+    uint64_t promised;   /* to what was put in this transaction */
+    int chunk;           /* by which messages.db grows */
+    int64_t allocated;   /* of messages.db, as far as is known */
     bool is_looked;
     bool has_reserve; /* or none could be made */
 };
