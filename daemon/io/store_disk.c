@@ -6,6 +6,7 @@
  * as small as it takes, each carried over from the log before the next. */
 #include "daemon/io/store_file.h"
 #include "daemon/io/store_private.h"
+#include "shared/portable.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -79,12 +80,18 @@ static uint64_t pages(struct store_db *db, enum store_statement which) {
 }
 
 /* What stands in the log alone would have to grow the database when it is carried over, on a disk that
- * may be full by then: the room is taken at once, some in advance. */
+ * may be full by then: the room is taken at once, some in advance. By us, since SQLite writes a byte to
+ * every page of it; it looks whether we could. */
 void store_disk_allocate(struct store_db *db) {
+    struct store_disk *disk = &db->disk;
     sqlite3_int64 size = (sqlite3_int64)pages(db, SQL_PAGES);
-    if (db->disk.is_looked && size > db->disk.allocated &&
-        sqlite3_file_control(db->sqlite, "main", SQLITE_FCNTL_SIZE_HINT, &size) == SQLITE_OK)
-        db->disk.allocated = (size + db->disk.chunk - 1) / db->disk.chunk * db->disk.chunk;
+    if (!disk->is_looked || size <= disk->allocated)
+        return;
+    int64_t whole = (size + disk->chunk - 1) / disk->chunk * disk->chunk;
+    if (disk->has_fd)
+        portable_allocate(disk->fd, (off_t)disk->allocated, (off_t)whole);
+    if (sqlite3_file_control(db->sqlite, "main", SQLITE_FCNTL_SIZE_HINT, &size) == SQLITE_OK)
+        disk->allocated = whole;
 }
 
 /* ---- What may come ---- */
@@ -209,9 +216,17 @@ static int chunk_for(uint64_t size) {
     return chunk < STORE_PAGE ? (int)STORE_PAGE : (int)chunk;
 }
 
+void store_disk_close(struct store_db *db) {
+    if (db->disk.has_fd)
+        close(db->disk.fd);
+    db->disk.has_fd = false;
+}
+
 void store_disk_open(struct store_db *db, const struct store_config *config) {
     db->slice = STORE_SLICE_MAX;
     db->disk.look = config->look ? config->look : disk_look;
+    db->disk.fd = open(sqlite3_db_filename(db->sqlite, "main"), O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    db->disk.has_fd = db->disk.fd >= 0;
     store_disk_begin(db);
     look(db);
     db->disk.chunk = chunk_for(db->disk.space.size);

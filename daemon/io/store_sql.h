@@ -212,6 +212,8 @@ struct store_disk {
     int64_t allocated;   /* of messages.db, as far as is known */
     bool is_looked;
     bool has_reserve; /* or none could be made */
+    bool has_fd;
+    int fd; /* of messages.db. SQLite's locks would go if it were closed before SQLite's own */
 };
 
 /* What one transaction sweeps or forgets at most, in rows; less while the disk is full. */
