@@ -23,6 +23,7 @@
 
 #define CHUNK_MAX (1 << 20) /* by which messages.db grows; on a small disk by less */
 #define CHUNK_SHARE 64
+#define ALLOCATED_SPARE (CHUNK_MAX / 4) /* for what takes pages and is promised none */
 
 #define SLICE_LEAST 1
 #define SLICE_FACTOR 8
@@ -79,13 +80,22 @@ static uint64_t pages(struct store_db *db, enum store_statement which) {
     return n > 0 ? (uint64_t)n * STORE_PAGE : 0;
 }
 
+/* All that it can be by now, and some? SQLite parses a PRAGMA anew each time, and this is asked after every
+ * commit that took room. */
+static bool is_allocated(const struct store_disk *disk) {
+    return disk->allocated > 0 &&
+           disk->pages + disk->promised + ALLOCATED_SPARE <= (uint64_t)disk->allocated;
+}
+
 /* What stands in the log alone would have to grow the database when it is carried over, on a disk that
  * may be full by then: the room is taken at once, some in advance. By us, since SQLite writes a byte to
  * every page of it; it looks whether we could. */
 void store_disk_allocate(struct store_db *db) {
     struct store_disk *disk = &db->disk;
+    if (!disk->is_looked || is_allocated(disk))
+        return;
     sqlite3_int64 size = (sqlite3_int64)pages(db, SQL_PAGES);
-    if (!disk->is_looked || size <= disk->allocated)
+    if (size <= disk->allocated)
         return;
     int64_t whole = (size + disk->chunk - 1) / disk->chunk * disk->chunk;
     if (disk->has_fd)
@@ -108,11 +118,13 @@ static void look(struct store_db *db) {
     struct stat status;
     disk->is_looked = true;
     disk->space = (struct disk_space){0, 0};
+    disk->pages = UINT64_MAX / 2; /* nobody knows */
     if (disk->look(path, &disk->space) < 0 || stat(path, &status) < 0)
         return; /* writing will tell */
     uint64_t all = pages(db, SQL_PAGES), unused = pages(db, SQL_PAGES_UNUSED);
     uint64_t length = status.st_size > 0 ? (uint64_t)status.st_size : 0;
     uint64_t growth = all > length ? all - length : 0;
+    disk->pages = all;
     disk->device = status.st_dev;
     disk->are_files_here = are_files_on(db, status.st_dev);
     disk->held = all > unused ? all - unused : 0;

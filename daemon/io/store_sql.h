@@ -206,6 +206,7 @@ struct store_disk {
     struct disk_space space;
     dev_t device;
     uint64_t held;       /* by messages.db */
+    uint64_t pages;      /* bytes of messages.db, as it was looked at */
     bool are_files_here; /* files.directory is on the same device */
     uint64_t promised;   /* to what was put in this transaction */
     int chunk;           /* by which messages.db grows */
