@@ -86,15 +86,15 @@ CFLAGS ?= -O2 -g
 CFLAGS_ALL := -std=gnu11 $(CFLAGS) $(HARDEN)
 
 # ---- Sources ----
-UDP_OTHER := $(if $(PORTABLE)$(filter-out Linux,$(OS)),daemon/io/udp_linux.c,daemon/io/udp_posix.c)
+UDP_OTHER := $(if $(PORTABLE)$(filter-out Linux,$(OS)),daemon/io/net/udp_linux.c,daemon/io/net/udp_posix.c)
 objects = $(patsubst %.c,$(B)/%.o,$1)
 PROTO := $(patsubst proto/%.proto,build/proto/%.pb-c.h,$(wildcard proto/*.proto))
-CORE := $(call objects,$(wildcard daemon/core/*.c)) $(B)/proto/wire.pb-c.o
+CORE := $(call objects,$(wildcard daemon/core/*/*.c)) $(B)/proto/wire.pb-c.o
 SHARED := $(call objects,$(wildcard shared/*.c)) $(B)/proto/control.pb-c.o
-DAEMON := $(call objects,$(filter-out $(UDP_OTHER),$(wildcard daemon/*.c daemon/io/*.c)))
-CLIENT := $(call objects,$(wildcard client/*.c))
+DAEMON := $(call objects,$(filter-out $(UDP_OTHER),$(wildcard daemon/*.c daemon/config/*.c daemon/io/*/*.c)))
+CLIENT := $(call objects,$(wildcard client/*/*.c))
 SIM := $(call objects,$(wildcard tests/sim/*.c))
-UNIT := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/test_*.c))
+UNIT := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*/test_*.c))
 BENCHES := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/bench_*.c))
 FUZZ := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
 INITS := $(patsubst daemon/init/%,$(B)/init/%,$(wildcard daemon/init/*))
@@ -116,11 +116,11 @@ $(B)/libp2pd-core.a: $(CORE)
 # Signature checks are remembered, and packets watched where the core opens them: see tests/sim.
 WRAPPED := crypto_sign_verify_detached crypto_scalarmult crypto_scalarmult_base onion_build onion_peel node_onion relay_packet links_flush links_send_frame \
 	descriptor_sign parcel_seal outbox_deposit links_finish directory_outbid directory_offer
-$(B)/sim: $(SIM) $(B)/libp2pd-core.a $(call objects,daemon/io/workers.c shared/address.c shared/file_name.c shared/text.c)
+$(B)/sim: $(SIM) $(B)/libp2pd-core.a $(call objects,daemon/io/system/workers.c shared/address.c shared/file_name.c shared/text.c)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LINK) $(LDFLAGS) $(WRAPPED:%=-Wl$(comma)--wrap=%) -o $@ $^ $(LIBS)
 
-# The first line of a test names the objects it is linked from: /* link: daemon/core/noise shared/address */
+# The first line of a test names the objects it is linked from: /* link: daemon/core/wire/noise shared/address */
 linked = $(patsubst %.a.o,%.a,$(patsubst %,$(B)/%.o,$(shell sed -n '1s,^/\* link: *\(.*\) *\*/.*,\1,p' $1)))
 $(UNIT): $(B)/%: $(B)/%.o $$(call linked,$$*.c)
 	$(call say,LINK,$@)
@@ -154,7 +154,7 @@ ISOLATE := tests/tools/isolate.sh
 ON_OURS := $(ISOLATE) env P2PD_BIN=$(CURDIR)/$(B)
 E2E := $(foreach f,$(wildcard tests/e2e/*.bats),'$f|300|$(ON_OURS) bats --tap $f')
 # NAME|SECONDS|COMMAND, SECONDS being how long it may say nothing: tests/tools/summary.sh
-WITHOUT_DAEMONS := $(if $(SANITIZE),,'pure|300|$(ISOLATE) tests/tools/check-pure.sh $(B)' 'manual|300|$(ISOLATE) tests/tools/check-manual.sh $(B)' \
+WITHOUT_DAEMONS := $(if $(SANITIZE),,'pure|300|$(ISOLATE) tests/tools/check-pure.sh $(B)' 'house|300|tests/tools/check-house.sh $(B)' 'manual|300|$(ISOLATE) tests/tools/check-manual.sh $(B)' \
 	'bench|300|$(ISOLATE) tests/bench/check.sh' 'tools|300|tests/tools/check-tools.sh')
 SUMMARY = $(Q)CHECK_JOBS=$(CHECK_JOBS) CHECK_PATIENCE=$(CHECK_PATIENCE) tests/tools/summary.sh
 
@@ -186,8 +186,8 @@ fuzz-run: $(FUZZ)
 		$$(ls -d tests/fuzz/corpus/$$name 2>/dev/null) >$(B)/$$name.log 2>&1 || { cat $(B)/$$name.log; exit 1; }; \
 		tail -n 6 $(B)/$$name.log; done
 lint: all ## what reads the sources instead of running them
-	$(SUMMARY) $(B)/lint 'format|300|clang-format --dry-run -Werror $(C_FILES)' 'includes|300|tests/tools/check-includes.sh' \
-		'pure|300|tests/tools/check-pure.sh $(B)' 'tidy|1200|tests/tools/tidy.sh $(CPPFLAGS_ALL)' \
+	$(SUMMARY) $(B)/lint 'format|300|clang-format --dry-run -Werror $(C_FILES) && ! grep -nE "^.{101,}" $(C_FILES) | grep -v "/[*] link:"' 'includes|300|tests/tools/check-includes.sh' \
+		'pure|300|tests/tools/check-pure.sh $(B)' 'house|300|tests/tools/check-house.sh $(B)' 'tidy|1200|tests/tools/tidy.sh $(CPPFLAGS_ALL)' \
 		'cppcheck|600|cppcheck -q --std=c11 --enable=warning,portability,performance --inline-suppr --suppress=uninitvar --suppress=legacyUninitvar --include=tests/tools/cppcheck.h --suppress=nullPointer --error-exitcode=1 -I. -Ibuild daemon client shared' \
 		'shell|300|shellcheck -x -P tests/bench .ci/run tests/tools/*.sh tests/e2e/*.sh tests/bench/*.sh'
 format: ## clang-format in place

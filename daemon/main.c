@@ -1,9 +1,9 @@
 /* p2pd: arguments, then the shell around the node until it is told to stop. */
-#include "daemon/config_check.h"
-#include "daemon/io/process.h"
-#include "daemon/io/shell.h"
-#include "daemon/options.h"
-#include "daemon/restore.h"
+#include "daemon/config/options.h"
+#include "daemon/io/shell/config_check.h"
+#include "daemon/io/shell/restore.h"
+#include "daemon/io/shell/shell.h"
+#include "daemon/io/system/process.h"
 
 #include <sodium.h>
 #include <stdio.h>

@@ -31,8 +31,8 @@ bool address_is_unspecified(const struct address *address);
 /* Why no single node can be called there: every address, all of a group, or a zone would be needed.
  * NULL: one can. */
 const char *address_problem(const struct address *address);
-/* What is wrong with a text that address_parse refuses, as far as it was meant for an address; NULL:
- * nothing that could be said. */
+/* What is wrong with a text that address_parse refuses, as far as it was meant for an address;
+ * NULL: nothing that could be said. */
 const char *address_explain(const char *text);
 /* Loopback, RFC 1918, link-local, unique local: ranges in which the limit of neighbours a
  * network does not apply. */

@@ -23,9 +23,9 @@ void client_close(struct client *client); /* takes NULL */
 /* When the waits that follow end: timeout_ms from now, or CLIENT_FOREVER. */
 void client_set_timeout(struct client *client, int64_t timeout_ms);
 
-/* Send a request, or what goes on with it (Confirm, SendDone); sets its version and request_id. 0 also if the daemon has closed already: its
- * answer is then to be received. -ETIMEDOUT, -EMSGSIZE (longer than any daemon takes), -ENOMEM,
- * or what send said. */
+/* Send a request, or what goes on with it (Confirm, SendDone); sets its version and request_id. 0
+ * also if the daemon has closed already: its answer is then to be received. -ETIMEDOUT, -EMSGSIZE
+ * (longer than any daemon takes), -ENOMEM, or what send said. */
 int client_send(struct client *client, P2pd__Control__Request *request);
 
 /* The next answer to it, to be freed with client_answer_free. 0; -ETIMEDOUT; -EPIPE: the daemon

@@ -1,6 +1,7 @@
-/* An id has to be unique with its sender, and chance alone would do. But both ends keep it in an index, and what
- * is random all over changes another page of it for every message: of a store with 60,000 messages each
- * commit of a thousand wrote the whole index. Those that begin with the time stand together.
+/* An id has to be unique with its sender, and chance alone would do. But both ends keep it in an
+ * index, and what is random all over changes another page of it for every message: of a store with
+ * 60,000 messages each commit of a thousand wrote the whole index. Those that begin with the time
+ * stand together.
  *
  * Threat: an id that tells something. The recipient alone sees it, and is told the time anyway;
  * 80 random bits keep two of one millisecond apart. */

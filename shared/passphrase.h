@@ -7,8 +7,9 @@
 
 #define PASSPHRASE_ERROR_MAX 200
 
-/* Ask at the terminal, twice if `again`. The length (the line's end, LF or CR LF, is not part of it), or negative errno
- * and a line: -ENXIO there is no terminal, -EINVAL the two differ, -EFBIG longer than `room`. */
+/* Ask at the terminal, twice if `again`. The length (the line's end, LF or CR LF, is not part of
+ * it), or negative errno and a line: -ENXIO there is no terminal, -EINVAL the two differ, -EFBIG
+ * longer than `room`. */
 ssize_t passphrase_ask(const char *prompt, int again, char *ret_bytes, size_t room,
                        char error[PASSPHRASE_ERROR_MAX]);
 /* The first line of a file ("-": standard input). As above. */

@@ -64,8 +64,9 @@ static inline int portable_accept(int listener) {
     return portable_socket_prepare(accept(listener, NULL, NULL), false);
 }
 
-/* No core dump holds our memory, nor may others of our user look into it. Linux hands dumps to a program whatever the
- * limit says, but for a process that is not dumpable. (A leak checker is a process of our user.) */
+/* No core dump holds our memory, nor may others of our user look into it. Linux hands dumps to a
+ * program whatever the limit says, but for a process that is not dumpable. (A leak checker is a
+ * process of our user.) */
 static inline void portable_forbid_dumps(void) {
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
 #if defined(__linux__) && !defined(__SANITIZE_ADDRESS__)
@@ -82,9 +83,9 @@ static inline void portable_forbid_dumps(void) {
 #define PORTABLE_SEARCH O_RDONLY
 #endif
 
-/* The folder that holds what an absolute, resolved path names, by way of no symbolic link: whoever has put one
- * in the place of a folder since then does not lead us elsewhere. Its descriptor, to be closed, with the last name in
- * *ret_name (within path); or -errno, -ENOTDIR for a link. */
+/* The folder that holds what an absolute, resolved path names, by way of no symbolic link: whoever
+ * has put one in the place of a folder since then does not lead us elsewhere. Its descriptor, to be
+ * closed, with the last name in *ret_name (within path); or -errno, -ENOTDIR for a link. */
 static inline int portable_open_parent(const char *path, const char **ret_name) {
     int flags = PORTABLE_SEARCH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
     int fd = *path == '/' ? open("/", flags) : -1;

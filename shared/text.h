@@ -19,15 +19,16 @@ size_t text_utf8_length(const uint8_t *bytes, size_t length);
 bool text_is_utf8(const uint8_t *bytes, size_t length);
 /* The code point of a valid sequence of that length. */
 uint32_t text_code_point(const uint8_t *sequence, size_t length);
-/* Does the character show nothing of its own, or change how others are shown? Controls (C0, DEL, C1),
- * directions of writing, separators of lines and paragraphs, invisible and format characters, tags,
- * and what is no character for good. What joins letters or emoji, or picks their form (U+200C, U+200D, U+FE0E,
- * U+FE0F), is not among them: words of some languages and most emoji would fall to pieces. */
+/* Does the character show nothing of its own, or change how others are shown? Controls (C0, DEL,
+ * C1), directions of writing, separators of lines and paragraphs, invisible and format characters,
+ * tags, and what is no character for good. What joins letters or emoji, or picks their form
+ * (U+200C, U+200D, U+FE0E, U+FE0F), is not among them: words of some languages and most emoji would
+ * fall to pieces. */
 bool text_is_hidden(uint32_t code_point);
 
 /* Escape for terminals and lines: newline \n, backslash \\, every byte of what is hidden
- * (text_is_hidden) and of invalid UTF-8 \xNN. Writes at most `room` bytes (>= TEXT_ESCAPE_STEP, else nothing is done),
- * no NUL; returns how many; *ret_used = bytes of input consumed. */
+ * (text_is_hidden) and of invalid UTF-8 \xNN. Writes at most `room` bytes (>= TEXT_ESCAPE_STEP,
+ * else nothing is done), no NUL; returns how many; *ret_used = bytes of input consumed. */
 size_t text_escape(const uint8_t *bytes, size_t length, char *ret_text, size_t room,
                    size_t *ret_used);
 /* The same for the inside of a JSON string. What is hidden becomes \uNNNN (a surrogate pair beyond
@@ -44,10 +45,10 @@ void text_time(int64_t unix_us, char ret_text[TEXT_TIME_MAX]);
 int text_parse_size(const char *text, uint64_t *ret_bytes);
 /* "30s": decimal digits and an optional ms, s, m, h or d; seconds without one. 0 or -EINVAL. */
 int text_parse_duration(const char *text, int64_t *ret_us);
-/* A point in time as users type it: a day that there is in the calendar, "2026-11-21", of 1970 to 9999,
- * "2026-11-21T03:00", "...T03:00:05", "...T03:00:05.25" (or a space for the T), with "Z" or without (UTC either way) or
- * with "+01:00" or "+0100" behind; "@1795230000" or "@1795230000.25", seconds since 1970; or "2h": so
- * long before `now_us`. Not before 1970. 0 or -EINVAL. */
+/* A point in time as users type it: a day that there is in the calendar, "2026-11-21", of 1970 to
+ * 9999, "2026-11-21T03:00", "...T03:00:05", "...T03:00:05.25" (or a space for the T), with "Z" or
+ * without (UTC either way) or with "+01:00" or "+0100" behind; "@1795230000" or "@1795230000.25",
+ * seconds since 1970; or "2h": so long before `now_us`. Not before 1970. 0 or -EINVAL. */
 int text_parse_when(const char *text, int64_t now_us, int64_t *ret_us);
 /* Decimal digits alone, at most max. 0 or -EINVAL. */
 int text_parse_number(const char *text, uint64_t max, uint64_t *ret_number);

@@ -1,8 +1,9 @@
 /* link: shared/client shared/frame proto/control.pb-c */
-/* Clients of daemons, many in one process, so that what is timed is the daemon and not the start of a program.
- *   bench_client push [-n MESSAGES] [-c CLIENTS] [-r RATE] [-t SECONDS] [-R RELAYS] [-b BODY] [-a] SOCKET DEST [SOCKET DEST...]
- *     push messages, by the pairs in turn, and wait for their delivery (-a: for their acceptance alone); at RATE a second in all
- *     (a latency then counts from when its turn came, late or not), or as fast as CLIENTS go one by one; the first failure is told
+/* Clients of daemons, many in one process, so that what is timed is the daemon and not the start of
+ * a program. bench_client push [-n MESSAGES] [-c CLIENTS] [-r RATE] [-t SECONDS] [-R RELAYS] [-b
+ * BODY] [-a] SOCKET DEST [SOCKET DEST...] push messages, by the pairs in turn, and wait for their
+ * delivery (-a: for their acceptance alone); at RATE a second in all (a latency then counts from
+ * when its turn came, late or not), or as fast as CLIENTS go one by one; the first failure is told
  *   bench_client nodes N SECONDS SOCKET...: until each daemon knows N nodes
  *   bench_client waiting N SECONDS SOCKET: until N messages wait in its inbox
  *   bench_client counter NAME SOCKET...: the sum of a counter of theirs
@@ -246,8 +247,8 @@ static double take_counter(const P2pd__Control__StatusReport *status) {
     return NAN;
 }
 
-/* Those that are not there yet are asked again; the more they are the less often, for asking is work for them too. Prints when the
- * median one and the last one were there, as wall time. */
+/* Those that are not there yet are asked again; the more they are the less often, for asking is
+ * work for them too. Prints when the median one and the last one were there, as wall time. */
 static int await(char **paths, size_t n, double wanted, double seconds,
                  double (*take)(const P2pd__Control__StatusReport *status)) {
     int64_t until = now_ns() + (int64_t)(seconds * 1e9);

@@ -1,7 +1,8 @@
 /* link: libp2pd-core.a shared/address */
-/* What a large network costs one node's core: the directory with so many descriptors, and routes drawn through the graph that they form
- * (each node linked to fourteen, as daemons of such networks are). Argument: how many. Lines of JSON, as run.sh takes them; CPU time, of the median round. */
-#include "daemon/core/directory.h"
+/* What a large network costs one node's core: the directory with so many descriptors, and routes
+ * drawn through the graph that they form (each node linked to fourteen, as daemons of such networks
+ * are). Argument: how many. Lines of JSON, as run.sh takes them; CPU time, of the median round. */
+#include "daemon/core/directory/directory.h"
 #include "tests/bench/figure.h"
 
 #include <malloc.h>
@@ -94,8 +95,9 @@ static size_t find_in_template(const void *bytes, size_t length) {
     return 0;
 }
 
-/* One descriptor for all: making 100,000 with keys of their own would take half a minute. What the store held at start is not
- * verified again, so those that are changed may take their places as members. */
+/* One descriptor for all: making 100,000 with keys of their own would take half a minute. What the
+ * store held at start is not verified again, so those that are changed may take their places as
+ * members. */
 static void make_template(void) {
     struct node_id id;
     struct address address = address_of(0);
@@ -123,7 +125,8 @@ static void write_member(size_t i, uint8_t bytes[DESCRIPTOR_MAX]) {
     }
 }
 
-/* Seven rings through all of them, each in an order of its own: everyone has fourteen neighbours. */
+/* Seven rings through all of them, each in an order of its own: everyone has fourteen
+ * neighbours. */
 static void link_members(void) {
     uint32_t *order = malloc(core.n * sizeof *order);
     check(order, "no memory");
@@ -175,8 +178,8 @@ static void do_offer_old(void) {
     uint8_t bytes[DESCRIPTOR_MAX];
     enum drop drop;
     write_member(core.at, bytes);
-    check(directory_offer(core.directory, bytes, core.length, (struct mono){0}, NOON, &entry,
-                          &drop) == DIRECTORY_OLD,
+    check(directory_offer(core.directory, bytes, core.length, (struct now){(struct mono){0}, NOON},
+                          &entry, &drop) == DIRECTORY_OLD,
           "a descriptor is not old");
     core.at = (core.at + 7919) % core.n;
 }
@@ -265,8 +268,9 @@ static void measure_new(double *ret_offer_us, double *ret_verify_us) {
               "a forgery");
         verifies[i] = (double)(spent_ns() - began) / 1e3;
         began = spent_ns();
-        check(directory_offer(core.directory, stranger->bytes, stranger->length, (struct mono){0},
-                              NOON, &entry, &drop) == DIRECTORY_NEWS,
+        check(directory_offer(core.directory, stranger->bytes, stranger->length,
+                              (struct now){(struct mono){0}, NOON}, &entry,
+                              &drop) == DIRECTORY_NEWS,
               "a newcomer is no news");
         offers[i] = (double)(spent_ns() - began) / 1e3;
     }

@@ -1,8 +1,9 @@
-/* link: daemon/core/droplist daemon/core/onion */
-/* What one packet costs: nanoseconds of CPU an operation, beside the bare libsodium calls that nothing
- * built on them can beat. Medians of several rounds. Lines of JSON, as run.sh takes them. */
-#include "daemon/core/droplist.h"
-#include "daemon/core/onion.h"
+/* link: daemon/core/route/droplist daemon/core/wire/onion */
+/* What one packet costs: nanoseconds of CPU an operation, beside the bare libsodium calls that
+ * nothing built on them can beat. Medians of several rounds. Lines of JSON, as run.sh takes
+ * them. */
+#include "daemon/core/route/droplist.h"
+#include "daemon/core/wire/onion.h"
 #include "tests/bench/figure.h"
 
 #include <sodium.h>

@@ -1,10 +1,10 @@
-/* What this machine does without us, as a JSON object: the floors under figures of daemons that relay, store and answer.
- * Arguments: the folder whose disk is measured, and which of them (hop, commit, rows, calls, spawn; none: all).
- *   hop_us     one way through a process: a round trip over a chain of five UDP processes, by its eight hops
- *   commit_us  a commit of SQLite with sync, one row of 100 bytes; commit_p99_us
- *   rows_64, rows_1024  rows a second at so many a commit
- *   x25519_us, verify_us, open_us (ChaCha20-Poly1305 of a packet): CPU
- *   spawn_us, spawn_cpu_us  a process that does nothing: /bin/true, from start to end */
+/* What this machine does without us, as a JSON object: the floors under figures of daemons that
+ * relay, store and answer. Arguments: the folder whose disk is measured, and which of them (hop,
+ * commit, rows, calls, spawn; none: all). hop_us one way through a process: a round trip over a
+ * chain of five UDP processes, by its eight hops commit_us a commit of SQLite with sync, one row
+ * of 100 bytes; commit_p99_us rows_64, rows_1024  rows a second at so many a commit x25519_us,
+ * verify_us, open_us (ChaCha20-Poly1305 of a packet): CPU spawn_us, spawn_cpu_us a process that
+ * does nothing: /bin/true, from start to end */
 #define _GNU_SOURCE
 #include "tests/bench/figure.h"
 
@@ -46,7 +46,8 @@ static int open_socket(struct sockaddr_in *ret_address) {
     return fd;
 }
 
-/* A process of the chain: on to the neighbour that it did not come from; the last one sends back. */
+/* A process of the chain: on to the neighbour that it did not come from; the last one sends
+ * back. */
 static void forward_for_ever(int fd, const struct sockaddr_in *before,
                              const struct sockaddr_in *after) {
     uint8_t bytes[DATAGRAM];
@@ -137,7 +138,8 @@ static void open_disk(const char *folder, char path[512]) {
         sqlite3_prepare_v2(database, "INSERT INTO message (id, body) VALUES (?, ?)", -1, &insert,
                            NULL))
         die("bench_floor: SQLite");
-    /* A log that has grown already and is written over, as that of a daemon which has been running: growing it costs more. */
+    /* A log that has grown already and is written over, as that of a daemon which has been running:
+     * growing it costs more. */
     commit_rows(8192);
     if (sqlite3_exec(database, "PRAGMA wal_checkpoint(RESTART)", NULL, NULL, NULL))
         die("bench_floor: checkpoint");

@@ -1,8 +1,8 @@
-/* The floor under a relay: microseconds of CPU that a bare forwarder needs for a datagram, received and sent on, and libsodium for the
- * calls of a packet. Prints a JSON object:
- *   forward_us   recvmmsg and sendmmsg
- *   segments_us  some fifty joined by the kernel on receiving (GRO), cut up by it on sending (GSO); null where it cannot
- *   kept_us, fresh_us  open a cell, peel, seal the next; with a fresh eph an exchange and a hash more */
+/* The floor under a relay: microseconds of CPU that a bare forwarder needs for a datagram, received
+ * and sent on, and libsodium for the calls of a packet. Prints a JSON object: forward_us recvmmsg
+ * and sendmmsg segments_us some fifty joined by the kernel on receiving (GRO), cut up by it on
+ * sending (GSO); null where it cannot kept_us, fresh_us open a cell, peel, seal the next; with a
+ * fresh eph an exchange and a hash more */
 #define _GNU_SOURCE
 #include "tests/bench/figure.h"
 

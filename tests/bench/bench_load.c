@@ -1,12 +1,13 @@
-/* link: libp2pd-core.a daemon/io/udp daemon/io/udp_send daemon/io/udp_linux shared/address */
-/* Load for one real daemon: two neighbours of it, one that sends onion packets to be relayed to the other, which counts what comes.
- *   bench_load [-f] [-r ROUNDS] [-n PACKETS] [-w WINDOW] ADDRESS PID
- * Packets are built before a round begins and, with the system's help, handed over some fifty at a time, so that the sender costs less
- * than the relay; at most WINDOW are on their way. -f: a fresh eph each; else 64 paths. PID is the daemon's: what it uses is read from
- * its schedstat. Prints a JSON object: medians over the rounds. */
+/* link: libp2pd-core.a daemon/io/net/udp daemon/io/net/udp_send daemon/io/net/udp_linux shared/address */
+/* Load for one real daemon: two neighbours of it, one that sends onion packets to be relayed to the
+ * other, which counts what comes. bench_load [-f] [-r ROUNDS] [-n PACKETS] [-w WINDOW] ADDRESS PID
+ * Packets are built before a round begins and, with the system's help, handed over some fifty at a
+ * time, so that the sender costs less than the relay; at most WINDOW are on their way. -f: a fresh
+ * eph each; else 64 paths. PID is the daemon's: what it uses is read from its schedstat. Prints a
+ * JSON object: medians over the rounds. */
 #define _GNU_SOURCE
-#include "daemon/core/link.h"
-#include "daemon/io/udp.h"
+#include "daemon/core/link/link.h"
+#include "daemon/io/net/udp.h"
 #include "tests/bench/figure.h"
 
 #include <dirent.h>
@@ -114,7 +115,7 @@ static void end_event(struct end *end, const struct link_event *event) {
         descriptor_decode(event->descriptor, event->descriptor_length, &descriptor);
         memcpy(load.routing_key, descriptor_routing_key(&descriptor, wall_epoch(wall())), KEY_LEN);
         load.relay_prefix = node_id_prefix(&descriptor.id);
-        links_finish(end->links, event->session, mono(), wall());
+        links_finish(end->links, event->session, (struct now){mono(), wall()});
     }
     end->up |= event->kind == LINK_EVENT_UP;
 }
@@ -128,7 +129,7 @@ static void end_turn(struct end *end) {
         struct link_cell cell;
         struct link_frame frame;
         enum drop drop;
-        links_receive(end->links, &in[i], mono(), wall(), &cell);
+        links_receive(end->links, &in[i], (struct now){mono(), wall()}, &cell);
         while (links_next_frame(end->links, &cell, mono(), &frame, &drop))
             ;
         while (links_event(end->links, &event))
@@ -145,8 +146,8 @@ static void end_dial(struct end *end) {
         if (now_ns() > until)
             die("no link came up");
         if (!links_is_dialling(end->links, &load.relay))
-            links_dial(end->links, &load.relay, LINK_WANTED, mono(), wall());
-        links_tick(end->links, mono(), wall());
+            links_dial(end->links, &load.relay, LINK_WANTED, (struct now){mono(), wall()});
+        links_tick(end->links, (struct now){mono(), wall()});
         while (links_event(end->links, &event))
             end_event(end, &event);
         end_flush(end);
@@ -233,7 +234,8 @@ static void send_packets(size_t n) {
     effects_clear(end->effects);
 }
 
-/* What came for the recipient: counted, not opened. Datagrams are all of one length, and may come joined. */
+/* What came for the recipient: counted, not opened. Datagrams are all of one length, and may come
+ * joined. */
 static void count_received(void) {
     static uint8_t bytes[1 << 16];
     ssize_t n;

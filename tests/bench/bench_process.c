@@ -1,8 +1,8 @@
 /* link: shared/client shared/frame proto/control.pb-c */
 /* Whole processes, from start to end, as a script meets them.
  *   bench_process run ROUNDS COMMAND...: wall time and CPU of a command; its output is thrown away
- *   bench_process daemon ROUNDS SOCKET COMMAND...: a daemon, from its start to its first answer at SOCKET, and from SIGTERM to its end
- * Prints a JSON object of medians in microseconds. */
+ * bench_process daemon ROUNDS SOCKET COMMAND...: a daemon, from its start to its first answer at
+ * SOCKET, and from SIGTERM to its end Prints a JSON object of medians in microseconds. */
 #include "shared/client.h"
 #include "tests/bench/figure.h"
 

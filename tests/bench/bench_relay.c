@@ -1,12 +1,12 @@
-/* link: libp2pd-core.a daemon/io/workers daemon/io/udp daemon/io/udp_send daemon/io/udp_linux shared/address */
-/* One relay's whole work, over real sockets on loopback: receive, open the cell, peel the onion, look it up, seal the next cell, send.
- * Beside it, in the same run: a bare forwarder (recvmmsg, sendmmsg; with GSO and GRO and without) and the bare libsodium calls that a
- * packet needs. */
+/* link: libp2pd-core.a daemon/io/system/workers daemon/io/net/udp daemon/io/net/udp_send daemon/io/net/udp_linux shared/address */
+/* One relay's whole work, over real sockets on loopback: receive, open the cell, peel the onion,
+ * look it up, seal the next cell, send. Beside it, in the same run: a bare forwarder (recvmmsg,
+ * sendmmsg; with GSO and GRO and without) and the bare libsodium calls that a packet needs. */
 #define _GNU_SOURCE
-#include "daemon/core/link.h"
-#include "daemon/core/node.h"
-#include "daemon/io/udp.h"
-#include "daemon/io/workers.h"
+#include "daemon/core/link/link.h"
+#include "daemon/core/node/node.h"
+#include "daemon/io/net/udp.h"
+#include "daemon/io/system/workers.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -21,7 +21,9 @@
 #define BATCH UDP_BATCH
 #define ROUNDS 9
 #define BATCHES 64 /* a round */
-#define BURST 8 /* batches that wait when the clock begins: a busy relay's socket is never empty */
+#define BURST                                                                                      \
+    8 /* batches that wait when the clock begins: a busy relay's socket is never empty             \
+         \ */
 
 static void sodium_fill(void *context, void *buffer, size_t length) {
     (void)context;
@@ -124,7 +126,7 @@ static void end_turn(struct end *end) {
         struct link_cell cell;
         struct link_frame frame;
         enum drop drop;
-        links_receive(end->links, &in[i], mono(), wall(), &cell);
+        links_receive(end->links, &in[i], (struct now){mono(), wall()}, &cell);
         while (links_next_frame(end->links, &cell, mono(), &frame, &drop))
             ;
         while (links_event(end->links, &event)) {
@@ -134,7 +136,7 @@ static void end_turn(struct end *end) {
                 memcpy(bench.routing_key, descriptor_routing_key(&descriptor, wall_epoch(wall())),
                        KEY_LEN);
                 bench.relay_prefix = node_id_prefix(&descriptor.id);
-                links_finish(end->links, event.session, mono(), wall());
+                links_finish(end->links, event.session, (struct now){mono(), wall()});
             }
             end->up |= event.kind == LINK_EVENT_UP;
         }
@@ -146,7 +148,7 @@ static size_t relay_turn(void) {
     struct datagram in[UDP_BATCH];
     struct node_update update;
     size_t n = udp_receive(bench.udp, 0, in);
-    struct node_event event = {.mono = mono(), .wall = wall(), .kind = EVENT_DATAGRAMS};
+    struct node_event event = {.now = {mono(), wall()}, .kind = EVENT_DATAGRAMS};
     if (n == 0)
         event.kind = EVENT_TIMER;
     event.datagrams.v = in;
@@ -156,7 +158,7 @@ static size_t relay_turn(void) {
     for (size_t i = 0; i < update.n_ops; i++) { /* a store that is done at once */
         struct store_result result = {.tag = update.ops[i].tag, .kind = update.ops[i].kind};
         struct node_event stored = {
-            .mono = mono(), .wall = wall(), .kind = EVENT_STORED, .stored = {&result, 1}};
+            .now = {mono(), wall()}, .kind = EVENT_STORED, .stored = {&result, 1}};
         struct node_update more;
         node_step(bench.relay, &stored, &more);
         udp_send(bench.udp, more.datagrams, more.n_datagrams);
@@ -177,10 +179,10 @@ static void set_up(void) {
     config.link_heartbeat_us = US_PER_HOUR; /* the ends are drained unread, and never answer */
     config.link_timeout_us = US_PER_HOUR;
     bench.udp = open_udp("127.0.0.1", &bench.address);
-    bench.relay = node_new(&config, &boot, mono(), wall());
+    bench.relay = node_new(&config, &boot, (struct now){mono(), wall()});
     for (unsigned i = 0; i < 2; i++) {
         end_init(&bench.ends[i], "127.0.0.1");
-        links_dial(bench.ends[i].links, &bench.address, LINK_WANTED, mono(), wall());
+        links_dial(bench.ends[i].links, &bench.address, LINK_WANTED, (struct now){mono(), wall()});
         end_send(&bench.ends[i]);
         for (unsigned k = 0; k < 1000000 && !bench.ends[i].up; k++) {
             relay_turn();
@@ -367,7 +369,8 @@ static double run_forwarder(bool gathered) {
     return (double)spent * DATAGRAM_LEN / (double)moved;
 }
 
-/* What libsodium must do for a packet: open a cell, peel, seal a cell; with a fresh eph also an exchange and a hash. */
+/* What libsodium must do for a packet: open a cell, peel, seal a cell; with a fresh eph also an
+ * exchange and a hash. */
 static double run_crypto(bool fresh) {
     static uint8_t cell[1216], opened[1200], body[1148], peeled[1132], prk[64], filler[60];
     uint8_t key[32] = {1}, nonce[12] = {0}, scalar[32], point[32], dh[32], kk[64];

@@ -1,12 +1,13 @@
-/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_part daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_copy daemon/io/store_disk daemon/io/disk daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list daemon/io/store_file_room shared/file_name daemon/io/spool shared/text shared/address */
+/* link: daemon/io/store/store daemon/io/store/store_sql daemon/io/store/store_schema daemon/io/store/store_message daemon/io/store/store_part daemon/io/store/store_refused daemon/io/store/store_waiting daemon/io/store/store_history daemon/io/store/store_sweep daemon/io/store/store_copy daemon/io/store/store_disk daemon/io/store/disk daemon/io/store/store_file daemon/io/store/store_file_in daemon/io/store/store_file_out daemon/io/store/store_file_list daemon/io/store/store_file_room shared/file_name daemon/io/store/spool shared/text shared/address */
 /* Durable messages a second, each 100 bytes, by operations a transaction; beside a bare SQLite
  * loop of one insert and one commit with the same settings, in turns on the same disk. Medians
  * of several rounds, as lines of JSON.
- *   bench_store [FOLDER [PRESENT]]: its disk is what is measured (default: the present one); so many messages are there already
- *   bench_store fill FOLDER IN OUT: instead, make the store of a daemon there, with so many messages that wait in its inbox and so many
- *     on their way to somebody who is not there */
-#include "daemon/io/spool.h"
-#include "daemon/io/store.h"
+ * bench_store [FOLDER [PRESENT]]: its disk is what is measured (default: the present one); so
+ * many messages are there already bench_store fill FOLDER IN OUT: instead, make the store of a
+ * daemon there, with so many messages that wait in its inbox and so many on their way to somebody
+ * who is not there */
+#include "daemon/io/store/spool.h"
+#include "daemon/io/store/store.h"
 #include "tests/bench/figure.h"
 
 #include <sodium.h>

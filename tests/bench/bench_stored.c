@@ -1,10 +1,10 @@
-/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_part daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_copy daemon/io/store_disk daemon/io/disk daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list daemon/io/store_file_room shared/file_name daemon/io/spool shared/text shared/address */
+/* link: daemon/io/store/store daemon/io/store/store_sql daemon/io/store/store_schema daemon/io/store/store_message daemon/io/store/store_part daemon/io/store/store_refused daemon/io/store/store_waiting daemon/io/store/store_history daemon/io/store/store_sweep daemon/io/store/store_copy daemon/io/store/store_disk daemon/io/store/disk daemon/io/store/store_file daemon/io/store/store_file_in daemon/io/store/store_file_out daemon/io/store/store_file_list daemon/io/store/store_file_room shared/file_name daemon/io/store/spool shared/text shared/address */
 /* What the store's operations cost when much is in it already: half of the messages taken, half
  * waiting, of eight senders, and a tenth of their number to be delivered; beside an empty one.
  * Arguments: how many messages (default 1,000,000), the folder to write in (default: the present
  * one). Microseconds: of an operation that has a commit for itself (median), and the store's CPU
  * for one of many in a commit. */
-#include "daemon/io/store.h"
+#include "daemon/io/store/store.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* What the benchmarks in C share: a clock, order statistics, and a figure as a line of JSON. Values beside floors: the
- * driver (run.sh) makes the table. */
+/* What the benchmarks in C share: a clock, order statistics, and a figure as a line of JSON. Values
+ * beside floors: the driver (run.sh) makes the table. */
 #ifndef P2PD_BENCH_FIGURE_H
 #define P2PD_BENCH_FIGURE_H
 
@@ -18,7 +18,8 @@ static inline int64_t now_ns(void) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* Of this thread on a processor: what a computation costs, however busy the machine. Each reading is a system call. */
+/* Of this thread on a processor: what a computation costs, however busy the machine. Each reading
+ * is a system call. */
 static inline int64_t spent_ns(void) {
     struct timespec t;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);

@@ -1,9 +1,10 @@
-/* link: daemon/io/backup_restore daemon/io/state_file */
+/* link: daemon/io/system/backup_restore daemon/io/system/state_file */
 /* A backup of any bytes: put in place whole, or refused in words with nothing left behind. First
- * byte: 0, the rest is the file; else the rest are records, sealed under a passphrase that is known,
- * with the least work for it, in chunks of what that byte says, the last of them final or not. */
-#include "daemon/io/backup.h"
-#include "daemon/io/backup_format.h"
+ * byte: 0, the rest is the file; else the rest are records, sealed under a passphrase that is
+ * known, with the least work for it, in chunks of what that byte says, the last of them final or
+ * not. */
+#include "daemon/io/system/backup.h"
+#include "daemon/io/system/backup_format.h"
 #include "tests/fuzz/replay.h"
 
 #include <fcntl.h>

@@ -1,10 +1,11 @@
 /* link: tests/fuzz/rig libp2pd-core.a shared/address */
-/* A neighbour that says anything: cells of any frames through a session that it has proven. The input is (how the link came about
- * 1), then a run of (flags 1, length 2, the cell's bytes). */
+/* A neighbour that says anything: cells of any frames through a session that it has proven. The
+ * input is (how the link came about 1), then a run of (flags 1, length 2, the cell's bytes). */
 #include "tests/fuzz/rig.h"
 
 #define CELLS_MAX 64
-/* A cell of PINGs calls for its PONGs, and there may be a challenge, an answer to a frame lost, and a PING of our own. */
+/* A cell of PINGs calls for its PONGs, and there may be a challenge, an answer to a frame lost, and
+ * a PING of our own. */
 #define ANSWERS_MAX 6
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -15,7 +16,8 @@ static void connect_ends(struct rig_end *us, struct rig_end *neighbour, unsigned
     struct rig_end *from = how & DIALLED ? us : neighbour, *to = how & DIALLED ? neighbour : us;
 
     to->verdict = how & REFUSED ? LINK_FULL : LINK_ACCEPTED;
-    rig_check(links_dial(from->links, &to->address, LINK_WANTED, us->rig->now, us->rig->wall) == 0);
+    rig_check(links_dial(from->links, &to->address, LINK_WANTED,
+                         (struct now){us->rig->now, us->rig->wall}) == 0);
     rig_carry(from, to, how & UNCONFIRMED ? 2 : 16);
 }
 

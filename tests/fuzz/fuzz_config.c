@@ -1,7 +1,7 @@
-/* link: daemon/config daemon/config_table daemon/config_value shared/address shared/text shared/paths shared/log */
+/* link: daemon/config/config daemon/config/config_table daemon/config/config_value shared/address shared/text shared/paths shared/log */
 /* A configuration file of any bytes: refused with a line that names the file, or taken; what is
  * taken and fits inih's lines can be written and read back to the same. */
-#include "daemon/config.h"
+#include "daemon/config/config.h"
 
 #include <stdlib.h>
 

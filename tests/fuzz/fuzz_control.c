@@ -1,7 +1,7 @@
-/* link: daemon/io/control_convert daemon/io/control_text daemon/io/dest shared/frame shared/text shared/address proto/control.pb-c */
+/* link: daemon/io/control/control_convert daemon/io/control/control_text daemon/io/control/dest shared/frame shared/text shared/address proto/control.pb-c */
 /* What a local client can send: a frame, or a line of plain text. Each input is tried as both. */
-#include "daemon/io/control_convert.h"
-#include "daemon/io/control_text.h"
+#include "daemon/io/control/control_convert.h"
+#include "daemon/io/control/control_text.h"
 
 #include <assert.h>
 

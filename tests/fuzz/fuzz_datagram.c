@@ -1,6 +1,7 @@
 /* link: tests/fuzz/rig libp2pd-core.a shared/address */
-/* Datagrams of any bytes from anywhere to a node that dials now and then. Behind mac1 there is more to reach than
- * a fuzzer could guess: some get their macs, indexes and minute put right. The input is a run of (what 1, arguments). */
+/* Datagrams of any bytes from anywhere to a node that dials now and then. Behind mac1 there is more
+ * to reach than a fuzzer could guess: some get their macs, indexes and minute put right. The input
+ * is a run of (what 1, arguments). */
 #include "tests/fuzz/rig.h"
 
 #define STEPS_MAX 64
@@ -66,8 +67,8 @@ static size_t bytes_out(const struct rig_end *end, struct seen *seen) {
     return sum;
 }
 
-/* An exact copy, so that a read past its end is seen. No answer is larger than its question; a cookie answer alone, which nobody can
- * forge, makes us repeat our dial. */
+/* An exact copy, so that a read past its end is seen. No answer is larger than its question; a
+ * cookie answer alone, which nobody can forge, makes us repeat our dial. */
 static void give(struct rig_end *end, const struct address *source, const uint8_t *bytes,
                  size_t length, struct seen *seen) {
     uint8_t *copy = malloc(length ? length : 1);
@@ -92,8 +93,8 @@ static void step(struct rig_end *end, struct wire_reader *r, struct seen *seen) 
         rig_end_tick(end);
         break;
     case 1:
-        links_dial(end->links, &source, (enum link_purpose)(length % LINK_PURPOSES), end->rig->now,
-                   end->rig->wall);
+        links_dial(end->links, &source, (enum link_purpose)(length % LINK_PURPOSES),
+                   (struct now){end->rig->now, end->rig->wall});
         break;
     case 2:
         seen->bytes[length % DATAGRAM_LEN] ^= (uint8_t)pick;

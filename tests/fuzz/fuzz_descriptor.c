@@ -1,7 +1,7 @@
-/* link: daemon/core/descriptor daemon/core/identity daemon/core/noise shared/address proto/wire.pb-c */
+/* link: daemon/core/wire/descriptor daemon/core/wire/identity daemon/core/wire/noise shared/address proto/wire.pb-c */
 /* A descriptor of any bytes: refused, or within every bound that the rest of the program relies
  * on. */
-#include "daemon/core/identity.h"
+#include "daemon/core/wire/identity.h"
 
 #include <stdlib.h>
 

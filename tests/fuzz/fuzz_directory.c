@@ -1,9 +1,10 @@
 /* link: tests/fuzz/rig libp2pd-core.a shared/address */
-/* Descriptors behind their signature: bodies of any bytes, each signed anew for one of a few keys, come into a directory, and what
- * it then says of its nodes holds together; proofs against them too. The input is a run of (what 1, who 1, length 2, bytes). */
+/* Descriptors behind their signature: bodies of any bytes, each signed anew for one of a few keys,
+ * come into a directory, and what it then says of its nodes holds together; proofs against them
+ * too. The input is a run of (what 1, who 1, length 2, bytes). */
 #include "tests/fuzz/rig.h"
 
-#include "daemon/core/directory_version.h"
+#include "daemon/core/directory/directory_version.h"
 
 #define STEPS_MAX 32
 #define AUTHORS 6
@@ -32,7 +33,8 @@ static void *find(void *bytes, size_t length, const void *wanted, size_t n) {
     return NULL;
 }
 
-/* Make it the author's: its id is put in wherever the body has one, and the signature is good. Returns the length. */
+/* Make it the author's: its id is put in wherever the body has one, and the signature is good.
+ * Returns the length. */
 static size_t sign(unsigned who, const uint8_t *body, size_t length, uint8_t out[DESCRIPTOR_MAX]) {
     uint8_t public[32], secret[64], message[LABEL_LEN + 8 + 4 + DESCRIPTOR_HASH_LEN];
     struct descriptor descriptor = {0};
@@ -64,15 +66,17 @@ static void offer(struct world *world, unsigned who, const uint8_t *body, size_t
     uint8_t *copy = malloc(length);
     rig_check(copy != NULL);
     memcpy(copy, bytes, length);
-    enum directory_outcome outcome = directory_offer(world->directory, copy, length, world->rig.now,
-                                                     world->rig.wall, &entry, &drop);
+    enum directory_outcome outcome =
+        directory_offer(world->directory, copy, length,
+                        (struct now){world->rig.now, world->rig.wall}, &entry, &drop);
     rig_check(outcome != DIRECTORY_BAD || drop != DROP_NONE);
     rig_check(outcome != DIRECTORY_NEWS ||
               (entry->live && entry->length == length && memcmp(entry->bytes, copy, length) == 0));
     free(copy);
 }
 
-/* A proof against the author: untils, and hashes of one byte each, as the input has them; signed, or nearly. */
+/* A proof against the author: untils, and hashes of one byte each, as the input has them; signed,
+ * or nearly. */
 static void prove(struct world *world, unsigned who, struct wire_reader r) {
     struct descriptor_seal seals[2];
     uint8_t secret[64], message[LABEL_LEN + 8 + 4 + DESCRIPTOR_HASH_LEN], proof[PROOF_LEN];

@@ -1,9 +1,9 @@
-/* link: daemon/core/gossip daemon/core/gossip_want daemon/core/gossip_proof daemon/core/gossip_patience daemon/core/directory daemon/core/directory_index daemon/core/directory_version daemon/core/directory_room daemon/core/directory_proof daemon/core/directory_resolve daemon/core/directory_claims daemon/core/descriptor daemon/core/identity daemon/core/noise daemon/core/topology daemon/core/topology_draw shared/address proto/wire.pb-c */
+/* link: daemon/core/overlay/gossip daemon/core/overlay/gossip_want daemon/core/overlay/gossip_proof daemon/core/overlay/gossip_patience daemon/core/directory/directory daemon/core/directory/directory_index daemon/core/directory/directory_version daemon/core/directory/directory_room daemon/core/directory/directory_proof daemon/core/directory/directory_resolve daemon/core/directory/directory_claims daemon/core/wire/descriptor daemon/core/wire/identity daemon/core/wire/noise daemon/core/directory/topology daemon/core/directory/topology_draw shared/address proto/wire.pb-c */
 /* Two neighbours that say anything: the input is a run of (neighbour and type 1, length 2, body);
  * type 0 lets time pass. Whatever they say, gossip never spins, never sends a frame too long, and
  * forgets all of it at the end. */
-#include "daemon/core/gossip.h"
-#include "daemon/core/wirebuf.h"
+#include "daemon/core/base/wirebuf.h"
+#include "daemon/core/overlay/gossip.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -50,12 +50,12 @@ static void play(struct gossip *gossip, struct wire_reader r) {
         if (head % 128 == 0)
             now.us += (int64_t)length * 20 * US_PER_MS;
         else
-            gossip_frame(gossip, 1 + head / 128, head % 128, wire_take(&r, length), length, now,
-                         WALL, &news);
+            gossip_frame(gossip, 1 + head / 128, head % 128, wire_take(&r, length), length,
+                         (struct now){now, WALL}, &news);
         if (news)
             gossip_offer_news(gossip, news->prefix, 1 + head / 128, now);
         news = NULL;
-        gossip_tick(gossip, now, WALL);
+        gossip_tick(gossip, (struct now){now, WALL});
         if (gossip_next(gossip).us <= now.us)
             abort();
     }

@@ -1,6 +1,7 @@
 /* link: tests/fuzz/rig libp2pd-core.a shared/address */
-/* A member that shakes hands by the book and says anything in it: Noise and macs are honest, the payload of message 2 or 3 is the
- * input. First byte: who dials; whether the payload is a head alone, to which a good descriptor is appended; repeats. */
+/* A member that shakes hands by the book and says anything in it: Noise and macs are honest, the
+ * payload of message 2 or 3 is the input. First byte: who dials; whether the payload is a head
+ * alone, to which a good descriptor is appended; repeats. */
 #include "tests/fuzz/rig.h"
 
 #define HEAD_LEN 27 /* time(8) address(18) purpose(1) */
@@ -92,7 +93,8 @@ static void we_dial(struct rig_end *us, struct noise_handshake *noise, struct wi
     struct address address = rig_address(1);
     size_t length;
 
-    rig_check(links_dial(us->links, &address, LINK_WANTED, us->rig->now, us->rig->wall) == 0);
+    rig_check(links_dial(us->links, &address, LINK_WANTED,
+                         (struct now){us->rig->now, us->rig->wall}) == 0);
     rig_check(take_out(us, question).length == DATAGRAM_LEN);
     rig_check(noise_read(noise, question + INIT_HEADER_LEN,
                          DATAGRAM_LEN - INIT_HEADER_LEN - 2 * MAC_LEN, payload,

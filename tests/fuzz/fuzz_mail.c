@@ -1,7 +1,7 @@
-/* link: daemon/core/mail daemon/core/parcel daemon/core/shard daemon/core/noise */
-/* A deposit, a shard of one, mail and its plaintext, of any bytes: refused, or within the bounds that
- * mailbox and inbox count on; what is taken encodes to the same bytes. */
-#include "daemon/core/mail.h"
+/* link: daemon/core/wire/mail daemon/core/wire/parcel daemon/core/wire/shard daemon/core/wire/noise */
+/* A deposit, a shard of one, mail and its plaintext, of any bytes: refused, or within the bounds
+ * that mailbox and inbox count on; what is taken encodes to the same bytes. */
+#include "daemon/core/wire/mail.h"
 
 #include <stdlib.h>
 

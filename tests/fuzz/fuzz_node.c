@@ -1,11 +1,12 @@
 /* link: tests/fuzz/rig tests/sim/model_store tests/sim/model_data tests/sim/model_file tests/sim/model_waiting tests/sim/model_history libp2pd-core.a shared/file_name shared/text shared/address */
-/* A whole node, with one neighbour whose frames, onions, parcels and descriptors are the input's, clients who ask what the input says,
- * and a disk that may fail. The neighbour's Noise, macs and seals are honest, so that what lies behind them is reached. The input is
- * a run of (what 1, who 1, length 2, bytes); each begins with the two linked, and none knows of the one before. */
+/* A whole node, with one neighbour whose frames, onions, parcels and descriptors are the input's,
+ * clients who ask what the input says, and a disk that may fail. The neighbour's Noise, macs and
+ * seals are honest, so that what lies behind them is reached. The input is a run of (what 1, who 1,
+ * length 2, bytes); each begins with the two linked, and none knows of the one before. */
 #include "tests/fuzz/rig.h"
 
-#include "daemon/core/node.h"
-#include "daemon/core/parcel.h"
+#include "daemon/core/node/node.h"
+#include "daemon/core/wire/parcel.h"
 #include "tests/fuzz/replay.h"
 #include "tests/sim/model_store.h"
 
@@ -49,8 +50,8 @@ static void check_update(const struct node_update *update) {
 static void run(struct world *world, struct node_event *event) {
     struct node_update update;
 
-    event->mono = world->rig.now;
-    event->wall = world->rig.wall;
+    event->now.mono = world->rig.now;
+    event->now.wall = world->rig.wall;
     node_step(world->node, event, &update);
     check_update(&update);
     world->wake = update.wake;
@@ -65,7 +66,8 @@ static void run(struct world *world, struct node_event *event) {
     }
 }
 
-/* What the neighbour has put out reaches the node, and its answers the neighbour, until both are quiet. */
+/* What the neighbour has put out reaches the node, and its answers the neighbour, until both are
+ * quiet. */
 static void pump(struct world *world) {
     for (int i = 0; i < ROUNDS_MAX; i++) {
         struct datagram datagrams[DATAGRAMS_MAX];
@@ -111,7 +113,7 @@ static void pass(struct world *world, int64_t us) {
             rig_pass(&world->rig, next - world->rig.now.us);
         store(world);
         run(world, &(struct node_event){.kind = EVENT_TIMER});
-        links_tick(world->neighbour.links, world->rig.now, world->rig.wall);
+        links_tick(world->neighbour.links, (struct now){world->rig.now, world->rig.wall});
         links_flush(world->neighbour.links, world->rig.now);
         pump(world);
         if (next >= until)
@@ -363,7 +365,7 @@ static void meet(struct world *world) {
     config.message_max = MESSAGE_MAX;
     config.random = world->rig.random;
     config.trace = world->rig.trace;
-    world->node = node_new(&config, &boot, world->rig.now, world->rig.wall);
+    world->node = node_new(&config, &boot, (struct now){world->rig.now, world->rig.wall});
     rig_check(world->node != NULL);
     pass(world, 200 * US_PER_MS);
     rig_check(links_count(world->neighbour.links, true) == 1);

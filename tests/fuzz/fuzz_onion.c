@@ -1,7 +1,8 @@
-/* link: daemon/core/onion */
-/* An onion packet of any bytes, and layers of any plaintext under a good tag, which only a sender could make: dropped, or within
- * what the droplist and the relay count on. First byte: which of the two, or an honest packet whose every hop is checked. */
-#include "daemon/core/onion.h"
+/* link: daemon/core/wire/onion */
+/* An onion packet of any bytes, and layers of any plaintext under a good tag, which only a sender
+ * could make: dropped, or within what the droplist and the relay count on. First byte: which of the
+ * two, or an honest packet whose every hop is checked. */
+#include "daemon/core/wire/onion.h"
 
 #include <sodium.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
-/* link: daemon/core/parcel daemon/core/shard daemon/core/noise */
+/* link: daemon/core/wire/parcel daemon/core/wire/shard daemon/core/wire/noise */
 /* A parcel's plaintext, a shard and receipts of any bytes: refused, or within the bounds that
  * outbox and inbox count on; what is taken encodes to the same bytes. */
-#include "daemon/core/parcel.h"
+#include "daemon/core/wire/parcel.h"
 
 #include <stdlib.h>
 

@@ -1,8 +1,8 @@
-/* link: daemon/core/shard */
+/* link: daemon/core/wire/shard */
 /* Shards whose numbers and bytes are anybody's: any k of them decode within their memory, whatever
  * they are; those that belong together give back what they were made of, whichever are there. The
  * input: k 1, m 1, length 1, then the order of their numbers, then bytes. */
-#include "daemon/core/shard.h"
+#include "daemon/core/wire/shard.h"
 #include "tests/fuzz/replay.h"
 
 #include <stdlib.h>

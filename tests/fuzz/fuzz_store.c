@@ -1,9 +1,11 @@
-/* link: daemon/io/store daemon/io/store_sql daemon/io/store_schema daemon/io/store_message daemon/io/store_part daemon/io/store_waiting daemon/io/store_history daemon/io/store_sweep daemon/io/store_copy daemon/io/store_disk daemon/io/disk daemon/io/store_file daemon/io/store_file_in daemon/io/store_file_out daemon/io/store_file_list daemon/io/store_file_room shared/file_name daemon/io/spool shared/text libp2pd-core.a shared/address */
-/* A messages.db that is not as we left it: opened and loaded, or refused in words; whatever was loaded, a node starts from. The first
- * byte says what was done to a good one: 0, bytes of the file were changed (page 1, offset 2, length 1, bytes); 1, values (which
- * column 1, type 1, value 8 or bytes); 2, the input is the file. */
-#include "daemon/core/wirebuf.h"
-#include "daemon/io/store_file.h"
+/* link: daemon/io/store/store daemon/io/store/store_sql daemon/io/store/store_schema daemon/io/store/store_message daemon/io/store/store_part daemon/io/store/store_refused daemon/io/store/store_waiting daemon/io/store/store_history daemon/io/store/store_sweep daemon/io/store/store_copy daemon/io/store/store_disk daemon/io/store/disk daemon/io/store/store_file daemon/io/store/store_file_in daemon/io/store/store_file_out daemon/io/store/store_file_list daemon/io/store/store_file_room shared/file_name daemon/io/store/spool shared/text libp2pd-core.a shared/address */
+/* A messages.db that is not as we left it: opened and loaded, or refused in words; whatever was
+ * loaded, a node starts from. The first byte says what was done to a good one: 0, bytes of the file
+ * were changed (page 1, offset 2, length 1, bytes); 1, values (which column 1, type 1, value 8 or
+ * bytes); 2, the input is the file. */
+#include "daemon/core/base/wirebuf.h"
+#include "daemon/core/node/node.h"
+#include "daemon/io/store/store_file.h"
 #include "tests/fuzz/replay.h"
 
 #include <dirent.h>
@@ -282,23 +284,23 @@ static void change_values(const struct file *file, struct wire_reader *r) {
 static void start_node(const struct node_boot *boot) {
     struct node_config config;
     struct node_update update;
-    struct node_event event = {.mono = {US_PER_S}, .wall = {NOW_US}, .kind = EVENT_TIMER};
+    struct node_event event = {.now = {{US_PER_S}, {NOW_US}}, .kind = EVENT_TIMER};
     uint8_t next = 1;
 
     node_config_init(&config);
     config.node_seed[0] = config.link_secret[0] = 1;
     config.droplist_entries = 1024;
     config.random = (struct core_random){fill, &next};
-    struct node *node = node_new(&config, boot, event.mono, event.wall);
+    struct node *node = node_new(&config, boot, event.now);
     check(node != NULL);
     for (int i = 0; i < 3; i++) {
         unsigned steps = 0; /* what it does in idle time it does at once, but not for ever */
         do
             node_step(node, &event, &update);
-        while (update.wake.us <= event.mono.us && ++steps < IDLE_STEPS_MAX);
-        check(update.wake.us > event.mono.us);
-        event.mono.us += US_PER_S;
-        event.wall.us += US_PER_S;
+        while (update.wake.us <= event.now.mono.us && ++steps < IDLE_STEPS_MAX);
+        check(update.wake.us > event.now.mono.us);
+        event.now.mono.us += US_PER_S;
+        event.now.wall.us += US_PER_S;
     }
     node_free(node);
 }

@@ -1,8 +1,8 @@
-/* link: client/options shared/text shared/address daemon/io/dest */
+/* link: client/ctl/options shared/text shared/address daemon/io/control/dest */
 /* What people type, of any bytes: times, sizes, durations, numbers, addresses, destinations and
  * options; and text of any bytes on its way to a terminal. Words of the input end with newlines. */
-#include "client/options.h"
-#include "daemon/io/dest.h"
+#include "client/ctl/options.h"
+#include "daemon/io/control/dest.h"
 #include "shared/address.h"
 #include "shared/text.h"
 

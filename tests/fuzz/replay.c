@@ -1,6 +1,7 @@
-/* Runs a fuzz target without a fuzzer: every file of the folders given, then each cut short at every length and with single
- * bits flipped, then random bytes from a fixed seed. So `make check` holds every decoder to what the fuzzer once learnt, with any
- * compiler. A finding is a crash, an assertion or a sanitizer's report; there is nothing to compare. */
+/* Runs a fuzz target without a fuzzer: every file of the folders given, then each cut short at
+ * every length and with single bits flipped, then random bytes from a fixed seed. So `make check`
+ * holds every decoder to what the fuzzer once learnt, with any compiler. A finding is a crash, an
+ * assertion or a sanitizer's report; there is nothing to compare. */
 #include "tests/fuzz/replay.h"
 
 #include <dirent.h>
@@ -14,7 +15,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define INPUT_MAX (1u << 20)
-/* Variants of one input: all of a datagram's, a sample of larger ones', so that a corpus replays in seconds. */
+/* Variants of one input: all of a datagram's, a sample of larger ones', so that a corpus replays in
+ * seconds. */
 #define CUTS_MAX 1300
 #define FLIPS_MAX 2000
 #define RANDOM_INPUTS 2000
@@ -36,7 +38,8 @@ static void run_copy(const uint8_t *bytes, size_t length) {
     free(copy);
 }
 
-/* Every so-many-th, so that of n at most `most` are taken, and no more than the target has time for. */
+/* Every so-many-th, so that of n at most `most` are taken, and no more than the target has time
+ * for. */
 static size_t step_of(size_t n, size_t most) {
     if (replay_variants_max() < most)
         most = replay_variants_max();

@@ -92,7 +92,7 @@ static void handle(struct rig_end *end, const struct link_event *event) {
                   DROP_NONE);
     rig_check(event->n_referrals <= LINK_REFERRALS_MAX);
     if (event->kind == LINK_EVENT_ANSWERED)
-        links_finish(end->links, event->session, end->rig->now, end->rig->wall);
+        links_finish(end->links, event->session, (struct now){end->rig->now, end->rig->wall});
     else if (event->kind == LINK_EVENT_ASKED)
         links_verdict(end->links, event->link.slot, end->verdict, NULL, 0, end->rig->now);
 }
@@ -109,7 +109,8 @@ enum drop rig_end_take(struct rig_end *end, const struct datagram *datagram) {
     struct link_cell cell;
     struct link_frame frame;
     enum drop rest;
-    enum drop drop = links_receive(end->links, datagram, end->rig->now, end->rig->wall, &cell);
+    enum drop drop =
+        links_receive(end->links, datagram, (struct now){end->rig->now, end->rig->wall}, &cell);
 
     rig_check(drop < DROP_COUNT);
     while (links_next_frame(end->links, &cell, end->rig->now, &frame, &rest)) {
@@ -121,7 +122,7 @@ enum drop rig_end_take(struct rig_end *end, const struct datagram *datagram) {
 }
 
 void rig_end_tick(struct rig_end *end) {
-    links_tick(end->links, end->rig->now, end->rig->wall);
+    links_tick(end->links, (struct now){end->rig->now, end->rig->wall});
     settle(end);
     rig_check(links_next(end->links).us > end->rig->now.us);
 }

@@ -1,9 +1,9 @@
-/* What the fuzz targets of links and nodes share: a clock, a random stream that every input begins anew, and ends of
- * links with fixed keys. An input gives the same run every time. */
+/* What the fuzz targets of links and nodes share: a clock, a random stream that every input begins
+ * anew, and ends of links with fixed keys. An input gives the same run every time. */
 #ifndef P2PD_FUZZ_RIG_H
 #define P2PD_FUZZ_RIG_H
 
-#include "daemon/core/link_private.h"
+#include "daemon/core/link/link_private.h"
 
 #include <stdlib.h>
 
@@ -43,7 +43,8 @@ void rig_end_init(struct rig_end *end, struct rig *rig, unsigned number);
 void rig_end_deinit(struct rig_end *end);
 /* Sign what is in *descriptor, and carry it in handshakes from now on. */
 void rig_end_sign(struct rig_end *end, struct descriptor *descriptor);
-/* What the datagram brings about, its frames and events included; what goes out stays in end->effects. */
+/* What the datagram brings about, its frames and events included; what goes out stays in
+ * end->effects. */
 enum drop rig_end_take(struct rig_end *end, const struct datagram *datagram);
 void rig_end_tick(struct rig_end *end);
 /* Deliver what both have put out to each other, until they are quiet or `rounds` are over. */

@@ -1,8 +1,8 @@
 #include "tests/sim/adversary.h"
 
-#include "daemon/core/inbox_private.h"
-#include "daemon/core/link_private.h"
-#include "daemon/core/node_private.h"
+#include "daemon/core/deliver/inbox_private.h"
+#include "daemon/core/link/link_private.h"
+#include "daemon/core/node/node_private.h"
 #include "tests/sim/adversary_gossip.h"
 #include "tests/sim/watch.h"
 
@@ -185,7 +185,8 @@ static void forge_garbage(struct sim *sim) {
     sim_forge(sim, any_address(sim), any_address(sim), bytes, length);
 }
 
-/* Message 1 with a fresh ephemeral and a good mac: each costs its responder Diffie-Hellman, until it asks for cookies. */
+/* Message 1 with a fresh ephemeral and a good mac: each costs its responder Diffie-Hellman, until
+ * it asks for cookies. */
 static void dial_blindly(struct sim *sim, const struct sim_host *host, const struct address *from,
                          const struct address *victim) {
     uint8_t bytes[DATAGRAM_LEN];
@@ -196,7 +197,7 @@ static void dial_blindly(struct sim *sim, const struct sim_host *host, const str
     wire_put_uint(&w, LINK_VERSION, 1);
     wire_put_uint(&w, 0, 2);
     wire_put_uint(&w, sim_below(sim, UINT32_MAX), 4);
-    wire_put_uint(&w, (uint64_t)wall_minute(host->node->wall), 4);
+    wire_put_uint(&w, (uint64_t)wall_minute(host->node->now.wall), 4);
     guard_mac1(&host->node->links->guard, bytes, DATAGRAM_LEN - 2 * MAC_LEN,
                bytes + DATAGRAM_LEN - 2 * MAC_LEN);
     sim_forge(sim, from, victim, bytes, sizeof bytes);
@@ -285,15 +286,16 @@ bool adversary_takes_onion(struct adversary *adversary, struct node *node, const
 
 __typeof__(relay_packet) __wrap_relay_packet, __real_relay_packet;
 enum drop __wrap_relay_packet(struct relay *relay, unsigned from, uint64_t to, uint8_t *onion,
-                              struct mono now, struct wall wall) {
+                              struct now now) {
     if (has_habit(watch_host(), HABIT_TAMPERS) && sim_chance(watch_sim(), TAMPER_SHARE))
         tamper(watch_sim(), onion, ONION_LEN);
-    return __real_relay_packet(relay, from, to, onion, now, wall);
+    return __real_relay_packet(relay, from, to, onion, now);
 }
 
 /* ---- Frames over valid links ---- */
 
-/* A frame that is right in form: lists of nodes that do not exist, introductions to nowhere, digests of nothing. */
+/* A frame that is right in form: lists of nodes that do not exist, introductions to nowhere,
+ * digests of nothing. */
 static void flood_frame(struct sim *sim, struct node *node, uint64_t to) {
     static const uint8_t types[] = {FRAME_PING,      FRAME_PONG,       FRAME_ONION,  FRAME_ANNOUNCE,
                                     FRAME_WANT,      FRAME_DESCRIPTOR, FRAME_DIGEST, FRAME_VERDICT,
@@ -309,17 +311,17 @@ static void flood_frame(struct sim *sim, struct node *node, uint64_t to) {
     if (types[kind] == FRAME_ANNOUNCE) /* plausible sequences: about now */
         for (size_t i = 0; i + GOSSIP_ITEM_LEN <= lengths[kind]; i += GOSSIP_ITEM_LEN)
             for (unsigned b = 0; b < 6; b++)
-                body[i + 8 + b] = (uint8_t)(wall_ms(node->wall) >> (40 - 8 * b));
+                body[i + 8 + b] = (uint8_t)(wall_ms(node->now.wall) >> (40 - 8 * b));
     if (types[kind] == FRAME_ONION)
-        body[0] = (uint8_t)wall_epoch(node->wall);
-    links_send_frame(node->links, to, types[kind], body, lengths[kind], node->now);
+        body[0] = (uint8_t)wall_epoch(node->now.wall);
+    links_send_frame(node->links, to, types[kind], body, lengths[kind], node->now.mono);
 }
 
 static void replay_onion(struct sim *sim, struct adversary *adversary, struct node *node,
                          uint64_t to) {
     unsigned n = adversary->n_onions < RECORDED ? adversary->n_onions : RECORDED;
     if (n > 0)
-        links_send_onion(node->links, to, adversary->onions[sim_below(sim, n)], node->now);
+        links_send_onion(node->links, to, adversary->onions[sim_below(sim, n)], node->now.mono);
 }
 
 /* Whole frames of questions for what there is, of which it has all. */
@@ -331,15 +333,15 @@ static void ask_again(struct sim *sim, struct node *node, uint64_t to, unsigned 
         struct wire_writer w = wire_writer(body, sizeof body);
         for (size_t i = 0; i < GOSSIP_WANT_ITEMS; i++)
             wire_put_uint(&w, directory_at(node->directory, sim_below(sim, known))->prefix, 8);
-        links_send_frame(node->links, to, FRAME_WANT, body, sizeof body, node->now);
+        links_send_frame(node->links, to, FRAME_WANT, body, sizeof body, node->now.mono);
     }
 }
 
 /* New keys, and a descriptor that has them. */
 static void rekey(struct node *node) {
-    identity_renew(node->identity, node->wall);
+    identity_renew(node->identity, node->now.wall);
     node_sign(node);
-    gossip_offer_news(node->gossip, node_id_prefix(node_id(node)), 0, node->now);
+    gossip_offer_news(node->gossip, node_id_prefix(node_id(node)), 0, node->now.mono);
 }
 
 static bool is_first_neighbour(const struct node *node, uint64_t prefix) {
@@ -356,7 +358,7 @@ static void prove(struct sim *sim, struct node *node, struct crowd *crowd, const
         for (unsigned i = 0; i < GOSSIP_PROOFS; i++)
             crowd_prove(crowd, node, body + i * PROOF_LEN);
         links_send_frame(node->links, to[sim_below(sim, n)], FRAME_PROOF, body, sizeof body,
-                         node->now);
+                         node->now.mono);
     }
 }
 
@@ -439,8 +441,8 @@ int __wrap_links_send_frame(struct links *links, uint64_t prefix, uint8_t type, 
     return __real_links_send_frame(links, prefix, type, bent, length, now);
 }
 
-/* Half of the time what it tells the neighbour by is the layer that it told it before, for as long as that is good: a path for it, and
- * another for whoever comes behind. */
+/* Half of the time what it tells the neighbour by is the layer that it told it before, for as long
+ * as that is good: a path for it, and another for whoever comes behind. */
 static void keep_layer(struct sim *sim, struct sim_host *host, struct onion_layer *layer,
                        uint16_t *index) {
     struct kept_layer *kept = host->adversary->layers;
@@ -470,19 +472,19 @@ static void scatter(struct sim *sim, struct sim_host *host, uint64_t by) {
         if (!entry || by == hops[1])
             return;
         directory_descriptor(entry, &descriptor);
-        const uint8_t *key = descriptor_routing_key(&descriptor, wall_epoch(host->node->wall));
+        const uint8_t *key = descriptor_routing_key(&descriptor, wall_epoch(host->node->now.wall));
         sim_fill(sim, secret, sizeof secret);
         if (!key || onion_layer_key(&layers[i], key, secret) != DROP_NONE)
             return;
-        layers[i].key_id = (uint8_t)wall_epoch(host->node->wall);
-        layers[i].slot = (uint8_t)(wall_minute(host->node->wall) % 60);
+        layers[i].key_id = (uint8_t)wall_epoch(host->node->now.wall);
+        layers[i].slot = (uint8_t)(wall_minute(host->node->now.wall) % 60);
         layers[i].hop = hops[i];
         indexes[i] = (uint16_t)sim_below(sim, ONION_INDEX_COUNT);
     }
     keep_layer(sim, host, &layers[0], &indexes[0]);
     sim_fill(sim, nonce, sizeof nonce);
     onion_build(layers, 2, indexes, nonce, "?", 1, &host->node->config.random, packet);
-    links_send_onion(host->node->links, by, packet, host->node->now);
+    links_send_onion(host->node->links, by, packet, host->node->now.mono);
 }
 
 /* ---- Parcels and mail ---- */
@@ -524,11 +526,11 @@ static void remail(struct sim *sim, struct sim_host *host) {
     struct adversary *adversary = host->adversary;
     for (unsigned i = 0; i < MAILS && adversary->mails[i].bytes; i++) {
         struct outbox_mail mail = {.recipient = adversary->mails[i].recipient,
-                                   .expires = {host->node->wall.us + 24 * US_PER_HOUR},
+                                   .expires = {host->node->now.wall.us + 24 * US_PER_HOUR},
                                    .bytes = adversary->mails[i].bytes,
                                    .length = adversary->mails[i].length};
         sim_fill(sim, mail.id.bytes, sizeof mail.id);
-        __real_outbox_deposit(host->node->outbox, &mail, UINT64_MAX, host->node->wall);
+        __real_outbox_deposit(host->node->outbox, &mail, UINT64_MAX, host->node->now.wall);
     }
 }
 
@@ -568,22 +570,22 @@ uint64_t __wrap_directory_outbid(const struct directory *directory) {
 
 /* Over a link that there is already, too: to the core one that is suspect may be made anew. */
 __typeof__(links_finish) __wrap_links_finish, __real_links_finish;
-static void finish_anew(struct links *links, uint32_t index, struct mono now, struct wall wall) {
+static void finish_anew(struct links *links, uint32_t index, struct now now) {
     struct link *link = link_of(links, &session_find(links, index)->peer);
     enum link_state state = link ? link->view.state : LINK_FREE;
 
     if (link)
         link->view.state = LINK_SUSPECT;
-    __real_links_finish(links, index, now, wall);
+    __real_links_finish(links, index, now);
     if (link)
         link->view.state = state;
 }
 
 /* With another descriptor of its own. */
 static void finish_handing(struct sim_host *host, struct links *links, uint32_t index,
-                           struct mono now, struct wall wall) {
+                           struct now now) {
     struct adversary *adversary = host->adversary;
-    uint64_t sequence = (uint64_t)wall_ms(host->node->wall),
+    uint64_t sequence = (uint64_t)wall_ms(host->node->now.wall),
              peer = node_id_prefix(&session_find(links, index)->peer);
     uint8_t own[DESCRIPTOR_MAX];
     size_t length = links->descriptor_length;
@@ -592,29 +594,29 @@ static void finish_handing(struct sim_host *host, struct links *links, uint32_t 
     memcpy(own, links->descriptor, length);
     links->descriptor_length = version_for(host->node, peer, adversary->handed,
                                            adversary->handing == HANDS_KEYS, links->descriptor);
-    finish_anew(links, index, now, wall);
+    finish_anew(links, index, now);
     memcpy(links->descriptor, own, length);
     links->descriptor_length = length;
 }
 
-void __wrap_links_finish(struct links *links, uint32_t index, struct mono now, struct wall wall) {
+void __wrap_links_finish(struct links *links, uint32_t index, struct now now) {
     struct sim_host *host = watch_host();
 
     if (session_find(links, index) && is_handing(host) && host->adversary->handing != TELLS_KEYS) {
-        finish_handing(host, links, index, now, wall);
+        finish_handing(host, links, index, now);
     } else if (session_find(links, index) && has_habit(host, HABIT_FRAMES)) {
         /* The other's clock goes by the middle between its own time and this. */
         if (host->adversary->bent.us != 0)
-            wall.us += 2 * (host->adversary->bent.us - wall.us);
-        finish_anew(links, index, now, wall);
+            now.wall.us += 2 * (host->adversary->bent.us - now.wall.us);
+        finish_anew(links, index, now);
     } else {
-        __real_links_finish(links, index, now, wall);
+        __real_links_finish(links, index, now);
     }
 }
 
 __typeof__(directory_offer) __wrap_directory_offer, __real_directory_offer;
 enum directory_outcome __wrap_directory_offer(struct directory *directory, const uint8_t *bytes,
-                                              size_t length, struct mono now, struct wall wall,
+                                              size_t length, struct now now,
                                               const struct directory_entry **ret_entry,
                                               enum drop *ret_drop) {
     struct sim_host *host = watch_host();
@@ -623,10 +625,10 @@ enum directory_outcome __wrap_directory_offer(struct directory *directory, const
         host->adversary->has_framed =
             album_keep(host->adversary->album, bytes, length, host->adversary->proof);
     enum directory_outcome outcome =
-        __real_directory_offer(directory, bytes, length, now, wall, ret_entry, ret_drop);
+        __real_directory_offer(directory, bytes, length, now, ret_entry, ret_drop);
     enum drop drop;
     if (has_habit(host, HABIT_FRAMES) && host->adversary->has_framed)
-        (void)directory_take_proof(directory, host->adversary->proof, wall, &drop);
+        (void)directory_take_proof(directory, host->adversary->proof, now.wall, &drop);
     return outcome;
 }
 

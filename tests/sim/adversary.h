@@ -1,5 +1,6 @@
-/* Malicious nodes: real cores, members of the network, whose doings are bent on their way out. What each is up to is drawn from the
- * seed. They know the network key and hold valid links; they do not hold anybody else's keys. */
+/* Malicious nodes: real cores, members of the network, whose doings are bent on their way out. What
+ * each is up to is drawn from the seed. They know the network key and hold valid links; they do not
+ * hold anybody else's keys. */
 #ifndef P2PD_SIM_ADVERSARY_H
 #define P2PD_SIM_ADVERSARY_H
 
@@ -41,15 +42,15 @@ void adversary_keep(struct adversary *adversary, unsigned habits);
 /* From now on it has these. */
 void adversary_become(struct adversary *adversary, unsigned habits);
 unsigned adversary_habits(const struct adversary *adversary);
-/* It and its accomplices confirm to the network that `poser` is at an address: it says so of itself if it is the poser, and of the
- * poser, its neighbour, if not. */
+/* It and its accomplices confirm to the network that `poser` is at an address: it says so of itself
+ * if it is the poser, and of the poser, its neighbour, if not. */
 void adversary_pose(struct adversary *adversary, const struct node_id *poser,
                     const struct address *at);
 
 /* It claims as many ports of an IP as a descriptor has room for, from this one on. */
 void adversary_claim(struct adversary *adversary, const struct address *first);
-/* Whoever it dials from now on is to have this time, having no other neighbour; {0}: the right one. Has it been shown two descriptors
- * of one sequence? Then it tells all. */
+/* Whoever it dials from now on is to have this time, having no other neighbour; {0}: the right one.
+ * Has it been shown two descriptors of one sequence? Then it tells all. */
 void adversary_bend_time(struct adversary *adversary, struct wall to);
 bool adversary_has_framed(const struct adversary *adversary);
 
@@ -57,8 +58,9 @@ bool adversary_has_framed(const struct adversary *adversary);
 bool adversary_lets_out(struct sim *sim, struct sim_host *host, const struct datagram *datagram);
 /* An onion packet that came: is it handled at all? */
 bool adversary_takes_onion(struct adversary *adversary, struct node *node, const uint8_t *packet);
-/* A burst of whatever it does of its own accord, or its part with other nodes' descriptors alone: so many identities of its crowd
- * publish, so many WANTs go to every neighbour, or so many frames of proofs to some. */
+/* A burst of whatever it does of its own accord, or its part with other nodes' descriptors alone:
+ * so many identities of its crowd publish, so many WANTs go to every neighbour, or so many frames
+ * of proofs to some. */
 void adversary_act(struct sim *sim, unsigned host);
 void adversary_gossip(struct sim *sim, unsigned host, unsigned n);
 /* It has so many identities (before it first acts; CROWD_DEFAULT else). */
@@ -66,8 +68,9 @@ void adversary_crowd(struct adversary *adversary, unsigned n);
 bool adversary_has_identity(const struct adversary *adversary, uint64_t prefix);
 /* The same of these habits, of so many at a time, as often as it likes. */
 void adversary_go_on(struct sim *sim, unsigned host, unsigned habits, unsigned n);
-/* HABIT_HANDS, from now on: the handshakes that it finishes carry a later version each, with the same keys or with keys that this peer
- * alone sees; or each neighbour is told of another version, with keys of its own. */
+/* HABIT_HANDS, from now on: the handshakes that it finishes carry a later version each, with the
+ * same keys or with keys that this peer alone sees; or each neighbour is told of another version,
+ * with keys of its own. */
 enum handing { HANDS_NOTHING, HANDS_LATER, HANDS_KEYS, TELLS_KEYS };
 void adversary_hand(struct adversary *adversary, enum handing handing);
 /* Whom it speaks as and to whom, or sends through whom to whom (drawn from the seed otherwise). */

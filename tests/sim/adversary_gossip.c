@@ -1,7 +1,7 @@
 #include "tests/sim/adversary_gossip.h"
 
-#include "daemon/core/node_private.h"
-#include "daemon/core/wirebuf.h"
+#include "daemon/core/base/wirebuf.h"
+#include "daemon/core/node/node_private.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -212,17 +212,18 @@ bool crowd_has(const struct crowd *crowd, uint64_t prefix) {
     return false;
 }
 
-/* A descriptor that is right in form: the node's own, under another name. Its address is somebody's. */
+/* A descriptor that is right in form: the node's own, under another name. Its address is
+ * somebody's. */
 static size_t describe(struct crowd *crowd, const struct node *node, struct member *member,
                        uint8_t bytes[DESCRIPTOR_MAX]) {
     struct descriptor descriptor = {.relay = true, .n_addresses = 1};
     uint8_t message[MESSAGE_LEN];
-    uint64_t now = (uint64_t)wall_ms(node->wall);
+    uint64_t now = (uint64_t)wall_ms(node->now.wall);
 
     member->sequence = member->sequence >= now ? member->sequence + 1 : now;
     descriptor.sequence = member->sequence;
     descriptor.addresses[0] = crowd->sim->hosts[sim_below(crowd->sim, crowd->sim->n_hosts)].address;
-    int length = descriptor_sign(&descriptor, node->identity, node->wall, bytes);
+    int length = descriptor_sign(&descriptor, node->identity, node->now.wall, bytes);
     if (length < 0)
         return 0;
     uint8_t *at = find(bytes, (size_t)length, node_id(node)->bytes, NODE_ID_LEN);
@@ -240,16 +241,16 @@ void crowd_publish(struct crowd *crowd, struct node *node, unsigned n) {
     for (; n > 0; n--) {
         struct member *member = &crowd->members[crowd->next++ % crowd->n];
         size_t length = describe(crowd, node, member, bytes);
-        if (length > 0 && directory_offer(node->directory, bytes, length, node->now, node->wall,
-                                          &entry, &drop) == DIRECTORY_NEWS)
-            gossip_offer_news(node->gossip, entry->prefix, 0, node->now);
+        if (length > 0 && directory_offer(node->directory, bytes, length, node->now, &entry,
+                                          &drop) == DIRECTORY_NEWS)
+            gossip_offer_news(node->gossip, entry->prefix, 0, node->now.mono);
     }
 }
 
 void crowd_prove(struct crowd *crowd, const struct node *node, uint8_t ret_proof[PROOF_LEN]) {
     const struct member *member = &crowd->members[crowd->proofs % crowd->n];
     uint32_t hours = crowd->proofs++ / crowd->n % EPOCHS_PUBLISHED,
-             until = (uint32_t)wall_epoch(node->wall) + 1 + hours;
+             until = (uint32_t)wall_epoch(node->now.wall) + 1 + hours;
     struct descriptor_seal seals[2];
     uint8_t message[MESSAGE_LEN];
 

@@ -1,5 +1,6 @@
-/* A network of hundreds does both halves of each Diffie-Hellman exchange, 30 us each, and they have the same result: the second to ask is
- * given the first one's. Linked with -Wl,--wrap, as verify_memo.c is; what is remembered is found by a hash of both public keys. */
+/* A network of hundreds does both halves of each Diffie-Hellman exchange, 30 us each, and they have
+ * the same result: the second to ask is given the first one's. Linked with -Wl,--wrap, as
+ * verify_memo.c is; what is remembered is found by a hash of both public keys. */
 #include <pthread.h>
 #include <sodium.h>
 #include <string.h>

@@ -1,4 +1,5 @@
-/* Runs of the simulator, each in a process of its own: as many at once as there are cores, told in their order. */
+/* Runs of the simulator, each in a process of its own: as many at once as there are cores, told in
+ * their order. */
 #ifndef P2PD_SIM_JOBS_H
 #define P2PD_SIM_JOBS_H
 
@@ -14,7 +15,8 @@ struct job {
 /* Do one; what it prints is shown when its turn has come. True: all is well. */
 typedef bool job_run(const struct job *job);
 
-/* Run jobs until there is none left or no time; prints TAP and the sum. `next` gives the i-th, or false. Returns the exit status. */
+/* Run jobs until there is none left or no time; prints TAP and the sum. `next` gives the i-th, or
+ * false. Returns the exit status. */
 int jobs_run(bool (*next)(size_t i, struct job *ret_job), job_run *run, double at_most_s);
 
 #endif

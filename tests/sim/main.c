@@ -1,5 +1,6 @@
-/* sim: run scenarios by seed. `sim --check` is what make check runs, `sim --long` goes on for as long as it may (-t SECONDS);
- * `sim -s SEED -n NODES SCENARIO` runs one and says what came of it. */
+/* sim: run scenarios by seed. `sim --check` is what make check runs, `sim --long` goes on for as
+ * long as it may (-t SECONDS); `sim -s SEED -n NODES SCENARIO` runs one and says what came of
+ * it. */
 #include "tests/sim/chaos.h"
 #include "tests/sim/jobs.h"
 #include "tests/sim/properties.h"
@@ -11,8 +12,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-struct
-    plan { /* a row of the check: so many seeds, from the first on; 0 nodes: the seed says how many */
+struct plan { /* a row of the check: so many seeds, from the first on; 0 nodes: the seed says how
+                 many */
     const char *scenario;
     unsigned nodes, seeds;
 };
@@ -94,7 +95,8 @@ static const struct plan long_plan[] = {
     {"files", 12, 40},      {NULL, 0, 0},
 };
 #define LONG_S 1800
-/* Beyond its plan the long run is chaos, small networks mostly: the i-th of ten has so many nodes (0: as the seed says). */
+/* Beyond its plan the long run is chaos, small networks mostly: the i-th of ten has so many nodes
+ * (0: as the seed says). */
 static const unsigned long_nodes[10] = {0, 0, 0, 0, 0, 0, 0, 120, 0, 0};
 #define LONG_EVERY 100 /* and one in so many is a network of 500 or of 1000 */
 

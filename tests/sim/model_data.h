@@ -3,7 +3,7 @@
 #ifndef P2PD_MODEL_DATA_H
 #define P2PD_MODEL_DATA_H
 
-#include "daemon/core/node.h"
+#include "daemon/core/node/node.h"
 
 enum in_state { IN_WAITING, IN_TAKEN, IN_GONE };
 
@@ -112,7 +112,8 @@ static inline bool model_id_is_equal(const struct message_id *a, const struct me
     return memcmp(a->bytes, b->bytes, MESSAGE_ID_LEN) == 0;
 }
 
-/* What is wanting, and what of it all that is stale would give back: as daemon/io/store_part.c has it. */
+/* What is wanting, and what of it all that is stale would give back: as daemon/io/store_part.c has
+ * it. */
 struct model_need {
     bool is_hopeless;
     uint64_t own_bytes, all_bytes, own_n, all_n;

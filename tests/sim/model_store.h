@@ -4,7 +4,7 @@
 #ifndef P2PD_MODEL_STORE_H
 #define P2PD_MODEL_STORE_H
 
-#include "daemon/core/node.h"
+#include "daemon/core/node/node.h"
 
 struct model_store;
 

@@ -50,7 +50,9 @@ int64_t model_place(const struct model_data *data, const struct store_op *op) {
     return room > 1 ? after->place - room / 2 : end;
 }
 
-#define WINDOW (256u << 10) /* beyond what is held of a part: so much is charged to all together */
+#define WINDOW                                                                                     \
+    (256u << 10) /* beyond what is held of a part: so much is charged to all together              \
+                    \ */
 #define PARTS_SENDER_MAX 64
 #define PARTS_ALL_MAX 4096
 #define GIVE_WAY_BUDGET 512
@@ -138,7 +140,8 @@ static struct model_need stale(const struct model_data *data, const struct store
     return sum;
 }
 
-/* Of its sender, where that is over its own bounds; there, as the store asks, known or not is one. */
+/* Of its sender, where that is over its own bounds; there, as the store asks, known or not is
+ * one. */
 static struct model_part *next_to_go(struct model_data *data, const struct store_op *op,
                                      const struct model_need *need) {
     bool wants_own = need->own_bytes || need->own_n;

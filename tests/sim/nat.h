@@ -1,5 +1,6 @@
-/* Boxes that translate addresses (RFC 4787): several hosts behind one outer address. A mapping belongs to an inner host and one remote
- * endpoint, lets in what comes from that endpoint alone, and ends when nothing has gone out for a while. */
+/* Boxes that translate addresses (RFC 4787): several hosts behind one outer address. A mapping
+ * belongs to an inner host and one remote endpoint, lets in what comes from that endpoint alone,
+ * and ends when nothing has gone out for a while. */
 #ifndef P2PD_SIM_NAT_H
 #define P2PD_SIM_NAT_H
 
@@ -7,7 +8,8 @@
 
 struct nat;
 
-/* Boxes 1 to n. Outer port by endpoint (symmetric) or by inner host, life of a mapping: drawn for each. */
+/* Boxes 1 to n. Outer port by endpoint (symmetric) or by inner host, life of a mapping: drawn for
+ * each. */
 struct nat *nat_new(struct sim *sim, unsigned boxes);
 void nat_free(struct nat *nat);
 /* The box was switched off and on: all mappings are gone, later ones get other ports. */

@@ -1,13 +1,13 @@
 #define _GNU_SOURCE /* memmem */
 #include "tests/sim/properties.h"
 
-#include "daemon/core/gossip_private.h"
-#include "daemon/core/inbox_private.h"
-#include "daemon/core/link_private.h"
-#include "daemon/core/mailbox_private.h"
-#include "daemon/core/node_private.h"
-#include "daemon/core/outbox_private.h"
-#include "daemon/core/pool_private.h"
+#include "daemon/core/deliver/inbox_private.h"
+#include "daemon/core/deliver/mailbox_private.h"
+#include "daemon/core/deliver/outbox_private.h"
+#include "daemon/core/link/link_private.h"
+#include "daemon/core/node/node_private.h"
+#include "daemon/core/overlay/gossip_private.h"
+#include "daemon/core/overlay/pool_private.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -145,7 +145,8 @@ static size_t most_answers(const struct gossip *gossip) {
     return most;
 }
 
-/* What waits for the store is let go when the store has answered: nothing is left of it while the store is idle. */
+/* What waits for the store is let go when the store has answered: nothing is left of it while the
+ * store is idle. */
 static void look_at_storing(struct sim *sim, const struct sim_host *host) {
     const struct node *node = host->node;
     property_holds(sim, PROPERTY_BOUNDS);
@@ -185,7 +186,7 @@ static void look_at(struct sim *sim, struct sim_host *host) {
     };
     if (!host->adversary) {
         property_holds(sim, PROPERTY_VERSIONS);
-        if (directory_is_doubled(node->directory, node->wall))
+        if (directory_is_doubled(node->directory, node->now.wall))
             property_breaks(sim, PROPERTY_VERSIONS, "host %td, honest, was proven to be none",
                             host - sim->hosts);
     }

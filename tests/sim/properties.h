@@ -1,5 +1,5 @@
-/* What must hold, whatever the seed does to the network: checked at every step, at every tenth of a second, or once a second, by
- * what it costs. */
+/* What must hold, whatever the seed does to the network: checked at every step, at every tenth of a
+ * second, or once a second, by what it costs. */
 #ifndef P2PD_SIM_PROPERTIES_H
 #define P2PD_SIM_PROPERTIES_H
 
@@ -14,7 +14,8 @@ void property_breaks(struct sim *sim, enum sim_property property, const char *fo
 void property_plaintext(struct sim *sim, const struct sim_host *host, const void *bytes,
                         size_t length, const char *what);
 
-/* Of one datagram that leaves a host; of a host after each of its steps; of all, as time goes on. */
+/* Of one datagram that leaves a host; of a host after each of its steps; of all, as time goes
+ * on. */
 void properties_datagram(struct sim *sim, const struct sim_host *from,
                          const struct datagram *datagram);
 void properties_step(struct sim *sim, struct sim_host *host);
@@ -24,10 +25,11 @@ void properties_print(const struct sim *sim);
 
 /* ---- The graph ---- */
 
-/* Into how many pieces the live hosts fall at best: joined are those linked, and those of whom one knows where the other can be
- * dialled. */
+/* Into how many pieces the live hosts fall at best: joined are those linked, and those of whom one
+ * knows where the other can be dialled. */
 unsigned sim_joinable(struct sim *sim);
-/* Every honest live host has a live descriptor of every other one, as far as it could learn of it. */
+/* Every honest live host has a live descriptor of every other one, as far as it could learn of
+ * it. */
 bool sim_honest_know(struct sim *sim);
 /* As many pieces as there must be, and all know all. */
 bool sim_is_rejoined(struct sim *sim, void *unused);

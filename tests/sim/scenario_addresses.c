@@ -1,5 +1,5 @@
 /* Messages to addresses: whoever types one means the machine that is there, whatever others say. */
-#include "daemon/core/node_private.h"
+#include "daemon/core/node/node_private.h"
 #include "tests/sim/adversary.h"
 #include "tests/sim/nat.h"
 #include "tests/sim/scenarios.h"
@@ -129,8 +129,8 @@ static void push_to_the_posed(struct sim *sim) {
     must_deliver(sim);
 }
 
-/* An address where nobody is. The accomplices may be neighbours that a node chose itself: that is the luck of some, and no proof for
- * a pin. */
+/* An address where nobody is. The accomplices may be neighbours that a node chose itself: that is
+ * the luck of some, and no proof for a pin. */
 static void push_to_nobody(struct sim *sim, const struct address *at) {
     size_t from = sim->n_pushes;
     unsigned accepted = 0, pinned = 0;
@@ -223,8 +223,8 @@ void scenario_ports(struct sim *sim) {
 
 #define TRANSLATED 1
 
-/* By every second seed all are in one private network; else everybody is in one of his own, but for the member, who has two for his
- * three identities. */
+/* By every second seed all are in one private network; else everybody is in one of his own, but for
+ * the member, who has two for his three identities. */
 static void spread_over_networks(struct sim *sim) {
     for (unsigned i = 0; sim->seed % 2 && i < sim->n_hosts; i++)
         sim->hosts[i].address.ip[12] =

@@ -1,10 +1,11 @@
-/* Clocks that are wrong by more than can be corrected, and are set right later: while the node runs, or between two of its lives.
- * What was queued meanwhile is as old as it is, nothing is swept by such a clock, and nothing lives for ever for its sake. */
+/* Clocks that are wrong by more than can be corrected, and are set right later: while the node
+ * runs, or between two of its lives. What was queued meanwhile is as old as it is, nothing is swept
+ * by such a clock, and nothing lives for ever for its sake. */
 #include "tests/sim/properties.h"
 #include "tests/sim/scenarios.h"
 
-#include "daemon/core/node_private.h"
-#include "daemon/core/outbox_private.h"
+#include "daemon/core/deliver/outbox_private.h"
+#include "daemon/core/node/node_private.h"
 
 #include <stdio.h>
 
@@ -33,7 +34,7 @@ static void start(struct sim *sim, unsigned host) {
 /* Nothing that is younger than it says may be taken for old. */
 static void look_at_sweep(struct sim *sim, const char *when) {
     int64_t ahead_us = sim->hosts[FROM].node->clock.swept.us -
-                       (sim->hosts[FROM].node->machine.us - sim->hosts[FROM].skew_us);
+                       (sim->hosts[FROM].node->machine.wall.us - sim->hosts[FROM].skew_us);
     property_holds(sim, PROPERTY_SCENARIO);
     if (ahead_us > US_PER_MINUTE)
         sim_violation(sim, "%s the store is swept by a time %lld s ahead", when,

@@ -1,9 +1,10 @@
-/* One member against the directory: it gives every neighbour another version of its descriptor, publishes without end, asks
- * without end, brings identities without end. The rest of the network is honest, and must not pay for it. */
+/* One member against the directory: it gives every neighbour another version of its descriptor,
+ * publishes without end, asks without end, brings identities without end. The rest of the network
+ * is honest, and must not pay for it. */
 #include "tests/sim/scenarios.h"
 
-#include "daemon/core/node_private.h"
-#include "daemon/core/path_private.h"
+#include "daemon/core/node/node_private.h"
+#include "daemon/core/route/path_private.h"
 #include "tests/sim/adversary.h"
 #include "tests/sim/properties.h"
 #include "tests/sim/watch.h"
@@ -53,7 +54,8 @@ static unsigned form_around(struct sim *sim, unsigned habit) {
 #define LEAP_US (1500 * US_PER_MS)
 #define VERSIONS_AGREE_US (5 * US_PER_S) /* the latest pair may be on its way */
 
-/* The key by which this node would have a packet opened there, where it may route through it at all. */
+/* The key by which this node would have a packet opened there, where it may route through it at
+ * all. */
 static bool key_of(const struct node *node, uint64_t relay, uint8_t ret[KEY_LEN]) {
     const struct directory_entry *entry = directory_find_prefix(node->directory, relay);
     struct descriptor descriptor;
@@ -61,7 +63,7 @@ static bool key_of(const struct node *node, uint64_t relay, uint8_t ret[KEY_LEN]
     if (!entry || !topology_relays(directory_topology(node->directory), relay))
         return false;
     directory_descriptor(entry, &descriptor);
-    const uint8_t *key = descriptor_routing_key(&descriptor, wall_epoch(node->wall));
+    const uint8_t *key = descriptor_routing_key(&descriptor, wall_epoch(node->now.wall));
     if (key)
         memcpy(ret, key, KEY_LEN);
     return key != NULL;
@@ -93,7 +95,7 @@ static void publish_now(struct sim *sim, unsigned relay) {
     struct node *node = sim->hosts[relay].node;
 
     node_sign(node);
-    gossip_offer_news(node->gossip, node_id_prefix(node_id(node)), 0, node->now);
+    gossip_offer_news(node->gossip, node_id_prefix(node_id(node)), 0, node->now.mono);
     sim_poke(sim, relay);
 }
 
@@ -155,7 +157,8 @@ static void push_some(struct sim *sim, unsigned n) {
     sim_check_messages(sim, true);
 }
 
-/* A relay that gives each neighbour another key would learn from one packet in which region its sender is. */
+/* A relay that gives each neighbour another key would learn from one packet in which region its
+ * sender is. */
 void scenario_equivocation(struct sim *sim) {
     unsigned relay = form_around(sim, HABIT_EQUIVOCATES);
 
@@ -164,8 +167,8 @@ void scenario_equivocation(struct sim *sim) {
     push_some(sim, 20);
 }
 
-/* One that has a new key every few seconds, of which one neighbour hears first: nothing is proven, and nothing is sent through it while
- * some have the one key and some the other. */
+/* One that has a new key every few seconds, of which one neighbour hears first: nothing is proven,
+ * and nothing is sent through it while some have the one key and some the other. */
 void scenario_succession(struct sim *sim) {
     unsigned relay = form_around(sim, HABIT_REKEYS);
 
@@ -181,12 +184,12 @@ static void dial_all(struct sim *sim, unsigned relay) {
 
     for (unsigned i = 0; i < sim->n_hosts; i++)
         if (i != relay)
-            links_dial(node->links, &sim->hosts[i].address, LINK_WANTED, node->now, node->machine);
+            links_dial(node->links, &sim->hosts[i].address, LINK_WANTED, node->machine);
     sim_poke(sim, relay);
 }
 
-/* One that hands its versions over in handshakes: first so many that nobody would ask others for a while, then a key for each, again and
- * again. */
+/* One that hands its versions over in handshakes: first so many that nobody would ask others for a
+ * while, then a key for each, again and again. */
 void scenario_handed(struct sim *sim) {
     unsigned relay = form_around(sim, HABIT_HANDS);
 
@@ -203,8 +206,8 @@ void scenario_handed(struct sim *sim) {
     push_some(sim, 20);
 }
 
-/* By gossip alone: what its pace lets through is spent on versions that change nothing, the last of it on one for each neighbour, which
- * goes no further than to where another has been. */
+/* By gossip alone: what its pace lets through is spent on versions that change nothing, the last of
+ * it on one for each neighbour, which goes no further than to where another has been. */
 void scenario_leaps(struct sim *sim) {
     unsigned relay = form_around(sim, HABIT_HANDS);
 
@@ -240,7 +243,8 @@ static void find_neighbours(const struct sim *sim, unsigned *ret_guard, unsigned
     }
 }
 
-/* A guard falls out of all routes by changing its keys, when its node is about to write to a neighbour. */
+/* A guard falls out of all routes by changing its keys, when its node is about to write to a
+ * neighbour. */
 void scenario_guard(struct sim *sim) {
     unsigned guard, to;
 
@@ -280,7 +284,7 @@ void scenario_guard(struct sim *sim) {
 static void dial_at(struct sim *sim, struct wall to) {
     struct node *node = sim->hosts[FRAMER].node;
     adversary_bend_time(sim->hosts[FRAMER].adversary, to);
-    links_dial(node->links, &sim->hosts[FRAMED].address, LINK_WANTED, node->now, node->machine);
+    links_dial(node->links, &sim->hosts[FRAMED].address, LINK_WANTED, node->machine);
     sim_poke(sim, FRAMER);
     sim_run(sim, FRAME_DIAL_US);
 }
@@ -297,15 +301,15 @@ static unsigned convicted_of(const struct sim *sim, unsigned host) {
     return n;
 }
 
-/* A node's first neighbour has it sign at one time of its own choice again and again: two of one sequence would be a true proof against
- * an honest node. */
+/* A node's first neighbour has it sign at one time of its own choice again and again: two of one
+ * sequence would be a true proof against an honest node. */
 void scenario_framed(struct sim *sim) {
     unsigned cycles = 0;
 
     sim->hosts[FRAMER].adversary = adversary_new(sim, HABIT_FRAMES);
     start_all(sim, 0, 2);
     sim_run(sim, 10 * US_PER_S);
-    struct wall at = {sim->hosts[FRAMER].node->machine.us + FRAME_AHEAD_US - FRAME_LATE_US};
+    struct wall at = {sim->hosts[FRAMER].node->machine.wall.us + FRAME_AHEAD_US - FRAME_LATE_US};
     while (cycles++ < FRAME_CYCLES && !adversary_has_framed(sim->hosts[FRAMER].adversary)) {
         dial_at(sim, at);
         dial_at(sim, (struct wall){0});
@@ -374,8 +378,8 @@ static void check_checks(struct sim *sim, const struct bill *bill, double most) 
         sim_violation(sim, "one member cost every node %.0f checks, not %.0f", each, most);
 }
 
-/* One member's identities publish hundreds of versions a second: each may do so a few times at once, then all of them as much as an
- * honest network. */
+/* One member's identities publish hundreds of versions a second: each may do so a few times at
+ * once, then all of them as much as an honest network. */
 void scenario_versions(struct sim *sim) {
     unsigned member = some_host(sim);
     double sustained = VERSIONS_A_SECOND * (double)(FLOOD_US / US_PER_S);
@@ -395,7 +399,8 @@ void scenario_versions(struct sim *sim) {
 
 #define PROOFS_CROWD 300
 #define PROOFS_PUBLISH 100 /* rounds until all of them are known */
-/* A second and node: two checks for each proof that its pace lets in, of all and of 16 neighbours, and what honest nodes cost. */
+/* A second and node: two checks for each proof that its pace lets in, of all and of 16 neighbours,
+ * and what honest nodes cost. */
 #define PROOFS_CHECKS (2.0 * (GOSSIP_PROOF_RATE + 16.0 / GOSSIP_PROOF_PART_S) + 10)
 #define PROOFS_AGREE_US (10 * US_PER_MINUTE)
 #define PROOFS_BYTES 80e3 /* the burst included */
@@ -514,7 +519,9 @@ void scenario_crowd(struct sim *sim) {
 
 /* ---- A full directory ---- */
 
-#define FILLED_CROWD 3000 /* enough to make every node publish once in two minutes, if it counted */
+#define FILLED_CROWD                                                                               \
+    3000 /* enough to make every node publish once in two minutes, if it counted                   \
+            \ */
 #define FILLED_WAVES 5
 #define FILLED_KILLED 2 /* in each wave; those of the wave before start again */
 #define FILLED_WAVE_US US_PER_MINUTE
@@ -569,8 +576,9 @@ static void fill_directories(struct sim *sim, unsigned member) {
     sim_run(sim, 30 * US_PER_S); /* what the beginning has left of tokens is used up by the waves */
 }
 
-/* One member brings thousands of identities that no links lead to, and is quiet from then on. Honest nodes die and come back: the
- * others must hear of their links as soon as without that crowd. */
+/* One member brings thousands of identities that no links lead to, and is quiet from then on.
+ * Honest nodes die and come back: the others must hear of their links as soon as without that
+ * crowd. */
 void scenario_filled(struct sim *sim) {
     unsigned member = some_host(sim), next = 0, down[FILLED_KILLED];
     double seen = 0;

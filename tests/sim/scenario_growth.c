@@ -1,4 +1,5 @@
-/* What a network costs its nodes: to form, all started at once from one address; to keep, while nobody says anything; to join. */
+/* What a network costs its nodes: to form, all started at once from one address; to keep, while
+ * nobody says anything; to join. */
 #include "tests/sim/scenarios.h"
 
 #include <stdio.h>
@@ -7,11 +8,14 @@
 #define SETTLE_US (5 * US_PER_MINUTE) /* links are redrawn and told of until about then */
 #define IDLE_US (4 * US_PER_MINUTE)
 #define JOINED_US (20 * US_PER_S) /* a newcomer's links are told of, its mailboxes chosen */
-/* Bounds. A version of everybody's descriptor and for some a second; a handshake checks one at either end. */
+/* Bounds. A version of everybody's descriptor and for some a second; a handshake checks one at
+ * either end. */
 #define FORM_CHECKS(n) (2.0 * (n) + 100)
-/* 16 links, a PING and a PONG in ten seconds and a digest each way in a minute: whatever the size of the network. */
+/* 16 links, a PING and a PONG in ten seconds and a digest each way in a minute: whatever the size
+ * of the network. */
 #define IDLE_DATAGRAMS 4.0
-/* A cell for each descriptor, and what finding links and comparing takes: 1.5 MB where a thousand are known. */
+/* A cell for each descriptor, and what finding links and comparing takes: 1.5 MB where a thousand
+ * are known. */
 #define JOIN_BYTES(n) (1350.0 * (n) + 150000)
 
 struct bill {

@@ -33,8 +33,8 @@ static struct graph look(const struct sim *sim) {
     return graph;
 }
 
-/* Pairs dial each other at the same moment, over and over while descriptors are signed anew. Every link has two ends then, and lives
- * on when the keys of the handshake that lost are gone. */
+/* Pairs dial each other at the same moment, over and over while descriptors are signed anew. Every
+ * link has two ends then, and lives on when the keys of the handshake that lost are gone. */
 void scenario_crossing(struct sim *sim) {
     for (unsigned i = 0; i < sim->n_hosts; i++) /* nobody knows anybody: these are the links */
         sim_start(sim, i, NULL, 0);

@@ -1,5 +1,5 @@
-/* Mail: both ends are away in turn, and nothing is lost; what others keep shows nobody's sender, and
- * has its bounds. By the seed: loss, a mailbox that dies, one that is restarted. */
+/* Mail: both ends are away in turn, and nothing is lost; what others keep shows nobody's sender,
+ * and has its bounds. By the seed: loss, a mailbox that dies, one that is restarted. */
 #include "tests/sim/scenarios.h"
 
 #include <sodium.h>
@@ -138,7 +138,8 @@ static void start(struct sim *sim) {
     sim_run(sim, 60 * US_PER_S); /* mailboxes are chosen, and published */
 }
 
-/* One of the two mailboxes is lost or restarted while it keeps mail. Returns the one that is dead. */
+/* One of the two mailboxes is lost or restarted while it keeps mail. Returns the one that is
+ * dead. */
 static unsigned disturb(struct sim *sim, bool dies) {
     unsigned victim = keeper(sim, 0);
     sim_crash(sim, victim);
@@ -244,8 +245,8 @@ static void take_all(struct sim *sim) {
     sim_client_gone(sim, RECIPIENT, pull.client);
 }
 
-/* What waits with mailboxes is not lost because there is no room for it in the moment in which its recipient is back; and meanwhile
- * a mailbox's own messages to that one are not held up. */
+/* What waits with mailboxes is not lost because there is no room for it in the moment in which its
+ * recipient is back; and meanwhile a mailbox's own messages to that one are not held up. */
 void run_mailbox_full(struct sim *sim) {
     unsigned none = 0;
     sim->hosts[RECIPIENT].config.inbox_max = FULL_INBOX;

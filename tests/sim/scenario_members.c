@@ -1,7 +1,8 @@
-/* Hostile members, one habit at a time, and what must hold beside them. Each of these once worked. */
+/* Hostile members, one habit at a time, and what must hold beside them. Each of these once
+ * worked. */
 #include "tests/sim/scenarios.h"
 
-#include "daemon/core/node_private.h"
+#include "daemon/core/node/node_private.h"
 #include "tests/sim/adversary.h"
 #include "tests/sim/watch.h"
 
@@ -65,15 +66,17 @@ void scenario_spoofed(struct sim *sim) {
 
 /* ---- New paths ---- */
 
-#define ENTRIES (1u << 14) /* of a drop list: a flood need be no larger than that in some minutes */
-#define SCATTER 60         /* a second */
+#define ENTRIES                                                                                    \
+    (1u << 14)     /* of a drop list: a flood need be no larger than that in some minutes          \
+                      \ */
+#define SCATTER 60 /* a second */
 
 static bool is_away(const struct sim *sim, unsigned i, unsigned aim) {
     return i == aim || i == HOSTILE || !sim->hosts[i].node;
 }
 
-/* Two thirds of the new paths between any of its neighbours and the aim were refused. The hostile one relays for nobody: who goes by
- * way of it shares its fate. */
+/* Two thirds of the new paths between any of its neighbours and the aim were refused. The hostile
+ * one relays for nobody: who goes by way of it shares its fate. */
 void scenario_scattered(struct sim *sim) {
     unsigned aim = sim->n_hosts - 1, from = 0;
 
@@ -141,7 +144,8 @@ static void take_all(struct sim *sim) {
     sim_run(sim, 5 * US_PER_S);
 }
 
-/* What it kept of a message that its sender gave up after an hour, again and again, until its tombstone has gone and beyond. */
+/* What it kept of a message that its sender gave up after an hour, again and again, until its
+ * tombstone has gone and beyond. */
 void scenario_remailed(struct sim *sim) {
     for (unsigned i = 0; i < sim->n_hosts; i++) { /* a day and a half of idle links is long */
         sim->hosts[i].config.link_heartbeat_us = US_PER_MINUTE;

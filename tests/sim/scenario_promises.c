@@ -1,4 +1,5 @@
-/* Members that begin what they do not finish: a block of a long message promises all of it, and costs its sender nothing. */
+/* Members that begin what they do not finish: a block of a long message promises all of it, and
+ * costs its sender nothing. */
 #include "tests/sim/scenarios.h"
 
 #include <stdlib.h>

@@ -1,11 +1,11 @@
-/* A relay dies and the next message is pushed at once, before any neighbour can have noticed: it is to be delivered within half a
- * second, whatever place the dead one had on the last message's way or on its receipt's; with paths that are used again and (by the
- * seed) without. */
+/* A relay dies and the next message is pushed at once, before any neighbour can have noticed: it is
+ * to be delivered within half a second, whatever place the dead one had on the last message's way
+ * or on its receipt's; with paths that are used again and (by the seed) without. */
 #include "tests/sim/scenarios.h"
 
-#include "daemon/core/inbox_private.h"
-#include "daemon/core/node_private.h"
-#include "daemon/core/outbox_private.h"
+#include "daemon/core/deliver/inbox_private.h"
+#include "daemon/core/deliver/outbox_private.h"
+#include "daemon/core/node/node_private.h"
 
 #include "tests/sim/properties.h"
 
@@ -16,9 +16,11 @@
 #define SETTLED_US (30 * US_PER_S)
 #define FOREVER_US (60 * US_PER_S)
 #define SOON_US (US_PER_S / 2)
-#define LATEST_US (US_PER_S * 5 / 4) /* by chance several ways after each other meet the dead one */
-/* With fewer nodes there may be no way past the dead one: then it has to be missed by its neighbours,
- * and where a shorter path is all that is left, that is put off for 3 s. */
+#define LATEST_US                                                                                  \
+    (US_PER_S * 5 / 4) /* by chance several ways after each other meet the dead one                \
+                          \ */
+/* With fewer nodes there may be no way past the dead one: then it has to be missed by its
+ * neighbours, and where a shorter path is all that is left, that is put off for 3 s. */
 #define NODES_ENOUGH 8u
 #define NODES_PLENTY 12u
 #define FEW_US (8 * US_PER_S)
@@ -70,10 +72,10 @@ static struct path_way way_there(struct sim *sim, const struct trial *trial) {
     const struct outbox *outbox = sim->hosts[trial->from].node->outbox;
     const struct out_flow *flow;
     TAILQ_FOREACH(flow, &outbox->all_flows, all)
-    for (unsigned i = 0; i < flow->n_slots; i++)
-        if (flow->slots[i].way.n > 0 &&
-            node_id_is_equal(&flow->recipient, node_id(sim->hosts[trial->to].node)))
-            return flow->slots[i].way;
+        for (unsigned i = 0; i < flow->n_slots; i++)
+            if (flow->slots[i].way.n > 0 &&
+                node_id_is_equal(&flow->recipient, node_id(sim->hosts[trial->to].node)))
+                return flow->slots[i].way;
     return (struct path_way){.n = 0};
 }
 
@@ -104,7 +106,8 @@ static unsigned choose(struct sim *sim, const struct trial *trial, enum victim v
     return host_of(sim, way.relays[first ? 0 : victim == MIDDLE ? last / 2 : last]);
 }
 
-/* Push, kill who carried it, push at once. Returns how long the second took; -1: nobody was killed. */
+/* Push, kill who carried it, push at once. Returns how long the second took; -1: nobody was
+ * killed. */
 static int64_t try_once(struct sim *sim, enum victim victim, bool after_silence) {
     struct trial trial = {.from = (unsigned)sim_below(sim, sim->n_hosts)};
     trial.to = (trial.from + 1 + (unsigned)sim_below(sim, sim->n_hosts - 1)) % sim->n_hosts;

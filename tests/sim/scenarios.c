@@ -1,6 +1,6 @@
 #include "tests/sim/scenarios.h"
 
-#include "daemon/io/workers.h"
+#include "daemon/io/system/workers.h"
 #include "tests/sim/chaos.h"
 #include "tests/sim/scenario_links.h"
 
@@ -233,7 +233,8 @@ static void run_clock(struct sim *sim) {
     must_deliver(sim, DELIVER_US);
 }
 
-/* Somebody sets a machine's clock while its node runs, by hours: delivery goes on at once, to it and from it. */
+/* Somebody sets a machine's clock while its node runs, by hours: delivery goes on at once, to it
+ * and from it. */
 static void run_step(struct sim *sim) {
     start_all(sim);
     must_form(sim, FORM_US);
@@ -278,8 +279,8 @@ static void run_store(struct sim *sim) {
     must_deliver(sim, 10 * DELIVER_US);
 }
 
-/* A node whose clock is ahead publishes, and its disk keeps nothing of it: in its next life, with a clock set right, it has to go beyond
- * what the others hold of it. */
+/* A node whose clock is ahead publishes, and its disk keeps nothing of it: in its next life, with a
+ * clock set right, it has to go beyond what the others hold of it. */
 static void run_forgetful(struct sim *sim) {
     unsigned i = 1 + (unsigned)sim_below(sim, sim->n_hosts - 1), other = (i + 1) % sim->n_hosts;
     sim->hosts[i].skew_us = (int64_t)(60 + sim_below(sim, 60)) * US_PER_S;
@@ -339,7 +340,8 @@ static void run_determinism(struct sim *sim) {
                       (unsigned long long)traces[0], (unsigned long long)traces[1]);
 }
 
-/* However many threads a node has, it does the same: bursts of traffic, computed by one and by four. */
+/* However many threads a node has, it does the same: bursts of traffic, computed by one and by
+ * four. */
 static void run_threads(struct sim *sim) {
     struct workers *workers = workers_new(4);
     struct workers_counters counters;

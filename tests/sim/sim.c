@@ -179,7 +179,8 @@ static void mix(struct sim *sim, const void *bytes, size_t length) {
 
 /* ---- The network ---- */
 
-/* Ethernet, IP and UDP around a datagram are not counted: the line is as fast as what it carries. */
+/* Ethernet, IP and UDP around a datagram are not counted: the line is as fast as what it
+ * carries. */
 static bool uplink_take(struct sim *sim, struct sim_host *from, size_t length) {
     const struct sim_network *network = &sim->network;
     if (network->uplink_bytes == 0)
@@ -278,7 +279,8 @@ static void schedule(struct sim *sim, struct sim_host *host, const struct node_u
     }
 }
 
-/* A node that wants to be woken at once for ever would stand still here, and burn a core elsewhere. */
+/* A node that wants to be woken at once for ever would stand still here, and burn a core
+ * elsewhere. */
 static void check_spin(struct sim *sim, struct sim_host *host, struct node_update *update) {
     host->spins = host->spun_us == sim->now_us ? host->spins + 1 : 0;
     host->spun_us = sim->now_us;
@@ -294,8 +296,8 @@ static void check_spin(struct sim *sim, struct sim_host *host, struct node_updat
 static void step(struct sim *sim, struct sim_host *host, struct node_event *event) {
     struct node_update update;
 
-    event->mono = (struct mono){sim->now_us};
-    event->wall = (struct wall){START_WALL_US + sim->now_us + host->skew_us};
+    event->now.mono = (struct mono){sim->now_us};
+    event->now.wall = (struct wall){START_WALL_US + sim->now_us + host->skew_us};
     uint64_t checks = sim_checks();
     watch_enter(sim, host);
     node_step(host->node, event, &update);
@@ -304,7 +306,7 @@ static void step(struct sim *sim, struct sim_host *host, struct node_event *even
     sim->steps++;
     check_spin(sim, host, &update);
     for (size_t i = 0; i < update.n_ops; i++)
-        model_store_apply(host->store, &update.ops[i], event->mono);
+        model_store_apply(host->store, &update.ops[i], event->now.mono);
     for (size_t i = 0; i < update.n_datagrams; i++)
         if (!host->adversary || adversary_lets_out(sim, host, &update.datagrams[i]))
             transmit(sim, host, &update.datagrams[i]);
@@ -344,8 +346,9 @@ void sim_start(struct sim *sim, unsigned i, const struct address *bootstrap, siz
     host->config.bootstrap = bootstrap;
     host->config.n_bootstrap = n;
     host->store_scheduled = false;
-    host->node = node_new(&host->config, &boot, (struct mono){sim->now_us},
-                          (struct wall){START_WALL_US + sim->now_us + host->skew_us});
+    host->node = node_new(&host->config, &boot,
+                          (struct now){(struct mono){sim->now_us},
+                                       (struct wall){START_WALL_US + sim->now_us + host->skew_us}});
     if (!host->node)
         abort();
     step(sim, host, &(struct node_event){.kind = EVENT_TIMER});

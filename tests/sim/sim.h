@@ -1,9 +1,10 @@
-/* The simulator: real cores, all in one process, on a virtual clock and a virtual network, from one seed. Time is integer
- * microseconds, ties are ordered by when they were scheduled; the same seed gives the same trace hash. */
+/* The simulator: real cores, all in one process, on a virtual clock and a virtual network, from one
+ * seed. Time is integer microseconds, ties are ordered by when they were scheduled; the same seed
+ * gives the same trace hash. */
 #ifndef P2PD_SIM_H
 #define P2PD_SIM_H
 
-#include "daemon/core/node.h"
+#include "daemon/core/node/node.h"
 #include "tests/sim/model_store.h"
 
 struct sim_random { /* a ChaCha20 stream */
@@ -21,7 +22,8 @@ struct sim_network {         /* what happens to a datagram; may be changed at an
      * is dropped. 0: as much as it likes. */
     uint64_t uplink_bytes; /* a second */
     int64_t uplink_queue_us;
-    /* What comes to a host within so long is given to it together, as a busy machine's kernel does. 0: one by one. */
+    /* What comes to a host within so long is given to it together, as a busy machine's kernel does.
+     * 0: one by one. */
     int64_t gather_us;
 };
 struct sim_push { /* a message that a host's node accepted, and what became of it */
@@ -49,8 +51,9 @@ enum sim_property {
     PROPERTY_ENDS,      /* on paths of two or more relays none has both ends as its neighbours */
     PROPERTY_JOINED,    /* faults over: one network within its time, as far as the graph can join */
     PROPERTY_DELIVERED, /* faults over: all that was accepted arrives or expires */
-    PROPERTY_VERSIONS, /* of one sequence all hold the same version in the end; no honest node is convicted */
-    PROPERTY_SCENARIO, /* whatever else a scenario asks for */
+    PROPERTY_VERSIONS,  /* of one sequence all hold the same version in the end; no honest node is
+                           convicted */
+    PROPERTY_SCENARIO,  /* whatever else a scenario asks for */
     PROPERTIES
 };
 struct sim_verdict {
@@ -156,8 +159,9 @@ bool sim_all_know_all(struct sim *sim,
 bool sim_all_delivered(struct sim *sim, void *unused);
 /* Pieces of the graph of established links between live hosts. */
 unsigned sim_components(struct sim *sim);
-/* Exactly-once, bodies unchanged: every accepted message stands once in its recipient's store, and nothing else does. Returns the
- * number of failures, each printed. `complete`: all accepted ones have to have arrived. */
+/* Exactly-once, bodies unchanged: every accepted message stands once in its recipient's store, and
+ * nothing else does. Returns the number of failures, each printed. `complete`: all accepted ones
+ * have to have arrived. */
 unsigned sim_check_messages(struct sim *sim, bool complete);
 void sim_violation(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

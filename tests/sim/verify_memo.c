@@ -1,5 +1,6 @@
-/* The simulator may remember signature checks: hundreds of nodes verify the same descriptors, 47 us each. Linked with
- * -Wl,--wrap=crypto_sign_verify_detached; only good ones are remembered, by a keyed hash of everything that was checked. */
+/* The simulator may remember signature checks: hundreds of nodes verify the same descriptors, 47 us
+ * each. Linked with -Wl,--wrap=crypto_sign_verify_detached; only good ones are remembered, by a
+ * keyed hash of everything that was checked. */
 #include "tests/sim/sim.h"
 
 #include <sodium.h>

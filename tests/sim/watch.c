@@ -1,6 +1,6 @@
 #include "tests/sim/watch.h"
 
-#include "daemon/core/node_private.h"
+#include "daemon/core/node/node_private.h"
 #include "tests/sim/adversary.h"
 #include "tests/sim/properties.h"
 

@@ -1,5 +1,6 @@
-/* Looking over the nodes' shoulders: which host is stepping, which path each onion packet takes, and what every relay on it gets to
- * see. The functions watched are wrapped when the simulator is linked (-Wl,--wrap); the core knows nothing of it. */
+/* Looking over the nodes' shoulders: which host is stepping, which path each onion packet takes,
+ * and what every relay on it gets to see. The functions watched are wrapped when the simulator is
+ * linked (-Wl,--wrap); the core knows nothing of it. */
 #ifndef P2PD_SIM_WATCH_H
 #define P2PD_SIM_WATCH_H
 
@@ -8,8 +9,8 @@
 struct watch;
 
 void watch_free(struct watch *watch);
-/* Packets that honest hosts make for one host from now on, and those of them that get there; `direct`: those that they give to it
- * themselves, which are not counted among the others. */
+/* Packets that honest hosts make for one host from now on, and those of them that get there;
+ * `direct`: those that they give to it themselves, which are not counted among the others. */
 struct watch_tally {
     uint64_t begun, arrived, direct;
 };

@@ -1,0 +1,9 @@
+/* What push is made of: one message, or standard input line by line. */
+#ifndef P2PCTL_PUSH_H
+#define P2PCTL_PUSH_H
+
+#include "client/ctl/command.h"
+
+enum exit_code push_lines(struct context *context);
+
+#endif

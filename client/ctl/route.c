@@ -1,0 +1,131 @@
+/* p2pctl route, ping. */
+#include "client/ctl/route.h"
+
+#include "client/common/output.h"
+#include "client/ctl/session.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#define SAMPLES 5
+
+const struct option route_options[] = {
+    {"number", 'n', OPTION_NUMBER, offsetof(struct options, count), "N", "how many samples (5)"},
+    {"relays", 0, OPTION_NUMBER, offsetof(struct options, relays), "N", "with exactly N relays"},
+    {"strict", 0, OPTION_FLAG, offsetof(struct options, strict), NULL,
+     "fail rather than use fewer relays than configured"},
+    {NULL, 0, OPTION_FLAG, 0, NULL, NULL}};
+
+void routes_print(const P2pd__Control__Routes *routes) {
+    char address[TEXT_CELL_MAX], name[TEXT_CELL_MAX];
+    for (size_t i = 0; i < routes->n_paths; i++) {
+        for (size_t j = 0; j < routes->paths[i]->n_hops; j++) {
+            const P2pd__Control__Hop *hop = routes->paths[i]->hops[j];
+            cell_address(&hop->address, true, address);
+            cell_name(hop->name, name);
+            printf("%s%s", j ? " -> " : "", address);
+            if (hop->name[0])
+                printf(" (%s)", name);
+        }
+        printf("\n");
+    }
+}
+
+void routes_print_json_paths(const P2pd__Control__Routes *routes) {
+    printf("[");
+    for (size_t i = 0; i < routes->n_paths; i++) {
+        printf("%s[", i ? "," : "");
+        for (size_t j = 0; j < routes->paths[i]->n_hops; j++) {
+            const P2pd__Control__Hop *hop = routes->paths[i]->hops[j];
+            printf("%s{\"address\":", j ? "," : "");
+            json_address(&hop->address, true);
+            printf(",\"name\":");
+            json_string(hop->name);
+            printf(",\"id\":");
+            json_hex(&hop->id);
+            printf("}");
+        }
+        printf("]");
+    }
+    printf("]");
+}
+
+/* To more digits than are shown. frexp() is the C library's; log2() would have every p2pctl load
+ * the mathematical one, a tenth of what a push costs. */
+static double binary_logarithm(double x) {
+    int whole;
+    double fraction = 0, mantissa = 2 * frexp(x, &whole); /* 1 to 2 */
+    for (int i = 1; i <= 20; i++) {                       /* its binary digits */
+        mantissa *= mantissa;
+        if (mantissa >= 2) {
+            mantissa /= 2;
+            fraction += ldexp(1, -i);
+        }
+    }
+    return whole - 1 + fraction;
+}
+
+static void print_route(void *state, const P2pd__Control__Answer *answer) {
+    const struct context *context = state;
+    const P2pd__Control__Routes *routes = answer->routes;
+    if (!routes)
+        return;
+    double bits = routes->count >= 1 ? binary_logarithm(routes->count) : 0;
+    if (context->options.json) {
+        printf("{\"relays\":%u,\"paths\":%.0f,\"log2\":%.2f,\"samples\":", routes->relays,
+               routes->count, bits);
+        routes_print_json_paths(routes);
+        session_notice_json(answer);
+        printf("}\n");
+        return;
+    }
+    routes_print(routes);
+    session_notice(context, answer);
+    /* What it is, and is not: p2pd-protocol(7) ROUTES. */
+    if (!context->options.quiet)
+        printf("%.0f paths of %u relays to choose from (2^%.1f): path choice, not anonymity\n",
+               routes->count, routes->relays, bits);
+}
+
+enum exit_code route_run(struct context *context) {
+    P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
+    P2pd__Control__Route route = P2PD__CONTROL__ROUTE__INIT;
+    route.to = (char *)context->arguments[0];
+    route.count = context->options.count >= 0 ? (uint32_t)context->options.count : SAMPLES;
+    route.relays_exact = context->options.relays >= 0;
+    route.relays = route.relays_exact ? (uint32_t)context->options.relays : 0;
+    route.strict = context->options.strict;
+    request.command_case = P2PD__CONTROL__REQUEST__COMMAND_ROUTE;
+    request.route = &route;
+    return session_run(context, &request, print_route, context);
+}
+
+static void print_ping(void *state, const P2pd__Control__Answer *answer) {
+    const struct context *context = state;
+    char onion[TEXT_CELL_MAX], direct[TEXT_CELL_MAX];
+    if (!answer->ping)
+        return;
+    if (context->options.json) {
+        printf("{\"onion_ms\":");
+        json_ms(answer->ping->onion_us);
+        printf(",\"direct_ms\":");
+        json_ms(answer->ping->direct_us);
+        printf("}\n");
+        return;
+    }
+    cell_ms(answer->ping->onion_us, onion);
+    cell_ms(answer->ping->direct_us, direct);
+    printf("onion %s", onion);
+    if (answer->ping->direct_us >= 0)
+        printf(", direct %s", direct);
+    printf("\n");
+}
+
+enum exit_code ping_run(struct context *context) {
+    P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
+    P2pd__Control__Ping ping = P2PD__CONTROL__PING__INIT;
+    ping.to = (char *)context->arguments[0];
+    request.command_case = P2PD__CONTROL__REQUEST__COMMAND_PING;
+    request.ping = &ping;
+    return session_run(context, &request, print_ping, context);
+}

@@ -1,0 +1,247 @@
+/* p2pctl status, status ID, cancel. */
+#include "client/common/output.h"
+#include "client/ctl/session.h"
+#include "shared/text.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ID_LEN 16
+
+const struct option status_options[] = {{"wait", 'w', OPTION_TIME_MAYBE,
+                                         offsetof(struct options, wait), "TIME",
+                                         "with an ID: return when its state is final (30s)"},
+                                        {NULL, 0, OPTION_FLAG, 0, NULL, NULL}};
+
+static void print_status_json(const P2pd__Control__StatusReport *status) {
+    printf("{\"version\":");
+    json_string(status->version);
+    printf(",\"id\":");
+    json_hex(&status->id);
+    printf(",\"name\":");
+    json_string(status->name);
+    printf(",\"addresses\":[");
+    for (size_t i = 0; i < status->n_addresses; i++) {
+        printf("%s", i ? "," : "");
+        json_address(&status->addresses[i], true);
+    }
+    printf("],\"uptime\":");
+    printf("%.3f", (double)status->uptime_us / 1e6);
+    printf(",\"pool\":{\"neighbours\":%u,\"min\":%u,\"max\":%u,\"spare\":%u}",
+           status->pool_neighbours, status->pool_min, status->pool_max, status->pool_spare);
+    printf(",\"directory\":{\"nodes\":%" PRIu64 ",\"relays\":%" PRIu64 "}", status->directory_nodes,
+           status->directory_relays);
+    printf(",\"inbox\":{\"waiting\":%" PRIu64 ",\"unfinished_bytes\":%" PRIu64
+           "},\"outbox\":{\"pending\":%" PRIu64 ",\"key_gone\":%" PRIu64 "}",
+           status->inbox_waiting, status->inbox_unfinished, status->outbox_pending,
+           status->outbox_stranded);
+    printf(",\"mail\":{\"held\":%" PRIu64 ",\"bytes\":%" PRIu64 "}", status->mail_held,
+           status->mail_bytes);
+    if (status->network)
+        printf(",\"network\":{\"open\":%s}", status->network == 1 ? "true" : "false");
+    printf(",\"clock_offset_ms\":%.3f,\"clock_error_ms\":%.3f",
+           (double)status->clock_offset_us / 1e3, (double)status->clock_error_us / 1e3);
+    printf(",\"memory\":{\"used\":%" PRIu64 ",\"max\":%" PRIu64 "},\"droplist\":%" PRIu64,
+           status->memory_used, status->memory_max, status->droplist_entries);
+    printf(",\"counters\":{");
+    for (size_t i = 0; i < status->n_counters; i++) {
+        printf("%s", i ? "," : "");
+        json_string(status->counters[i]->name);
+        printf(":%" PRIu64, status->counters[i]->value);
+    }
+    printf("}}\n");
+}
+
+static void print_addresses(const P2pd__Control__StatusReport *status) {
+    char address[TEXT_CELL_MAX];
+    printf("addresses ");
+    for (size_t i = 0; i < status->n_addresses; i++) {
+        cell_address(&status->addresses[i], true, address);
+        printf(" %s", address);
+    }
+    printf("%s\n", status->n_addresses ? "" : " none known yet");
+}
+
+/* Beyond a day nothing is put right. */
+static void print_clock(const P2pd__Control__StatusReport *status) {
+    const double hour_us = 3600e6, day_us = 24 * hour_us;
+    double error_us = (double)status->clock_error_us;
+    if (error_us > day_us || error_us < -day_us)
+        printf("clock      %.0f h %s the neighbours', more than can be corrected: set it\n",
+               (error_us < 0 ? -error_us : error_us) / hour_us,
+               error_us > 0 ? "behind" : "ahead of");
+    else
+        printf("clock      %+.3f s corrected\n", (double)status->clock_offset_us / 1e6);
+}
+
+static void print_status_text(const P2pd__Control__StatusReport *status) {
+    char name[TEXT_CELL_MAX], used[TEXT_CELL_MAX], max[TEXT_CELL_MAX];
+    int64_t seconds = status->uptime_us / 1000000;
+    cell_size(status->memory_used, used);
+    cell_size(status->memory_max, max);
+    cell_name(status->version, name);
+    printf("version    %s\nid         ", name);
+    for (size_t i = 0; i < status->id.len; i++)
+        printf("%02x", status->id.data[i]);
+    cell_name(status->name, name);
+    printf("\nname       %s\n", name);
+    print_addresses(status);
+    if (status->network)
+        printf("network    %s\n", status->network == 1 ? "open: anybody may join"
+                                                       : "closed: its members share a secret");
+    printf("uptime     %" PRId64 "d %02d:%02d:%02d\n", seconds / 86400, (int)(seconds / 3600 % 24),
+           (int)(seconds / 60 % 60), (int)(seconds % 60));
+    printf("neighbours %u (min %u, max %u), %u spare addresses\n", status->pool_neighbours,
+           status->pool_min, status->pool_max, status->pool_spare);
+    printf("directory  %" PRIu64 " nodes, %" PRIu64 " relays\n", status->directory_nodes,
+           status->directory_relays);
+    printf("inbox      %" PRIu64 " waiting", status->inbox_waiting);
+    if (status->inbox_unfinished > 0)
+        printf(", %" PRIu64 " bytes of others unfinished", status->inbox_unfinished);
+    printf("\n");
+    printf("outbox     %" PRIu64 " pending", status->outbox_pending);
+    if (status->outbox_stranded > 0)
+        printf(", of them %" PRIu64 " for a key that is gone (p2pctl doctor)",
+               status->outbox_stranded);
+    printf("\n");
+    if (status->mail_held > 0) {
+        cell_size(status->mail_bytes, name);
+        printf("mail       %" PRIu64 " kept for others, %s\n", status->mail_held, name);
+    }
+    printf("memory     %s of %s\n", used, max);
+    print_clock(status);
+    for (size_t i = 0; i < status->n_counters; i++)
+        if (status->counters[i]->value > 0) {
+            cell_name(status->counters[i]->name, name);
+            printf("%-20s %" PRIu64 "\n", name, status->counters[i]->value);
+        }
+}
+
+/* Who confirmed what, and when. As text there is the state alone, which scripts compare. */
+static void print_details_json(const P2pd__Control__MessageState *message) {
+    printf(",\"recipient\":");
+    json_hex(&message->recipient);
+    printf(",\"kind\":\"%s\",\"size\":%" PRIu64 ",\"confirmed\":%" PRIu64 ",\"queued\":",
+           message->kind == 2 ? "file" : "message", message->size, message->arrived);
+    json_time(message->created_us);
+    printf(",\"expires\":");
+    json_time(message->expires_us);
+    printf(",\"finished\":");
+    if (message->finished_us)
+        json_time(message->finished_us);
+    else
+        printf("null");
+    printf(",\"mailboxes\":%u", message->mailboxes);
+}
+
+static void print_message(const struct context *context, const P2pd__Control__Answer *answer) {
+    const P2pd__Control__MessageState *message = answer->message;
+    const char *why = state_why(message->state, message->reason);
+    if (context->options.json) {
+        printf("{\"id\":");
+        json_hex(&message->id);
+        printf(",\"state\":\"%s\",\"reason\":", state_word(message->state));
+        json_string(message->reason);
+        if (message->known)
+            print_details_json(message);
+        session_notice_json(answer);
+        printf("}\n");
+        return;
+    }
+    printf("%s", state_word(message->state));
+    if (why[0]) {
+        printf(": ");
+        output_escaped((const uint8_t *)why, strlen(why));
+    }
+    printf("\n");
+    session_notice(context, answer);
+}
+
+static void print_answer(void *state, const P2pd__Control__Answer *answer) {
+    const struct context *context = state;
+    if (answer->message)
+        print_message(context, answer);
+    else if (answer->status && context->options.json)
+        print_status_json(answer->status);
+    else if (answer->status)
+        print_status_text(answer->status);
+}
+
+static enum exit_code take_id(const struct context *context, uint8_t ret_id[ID_LEN]) {
+    if (text_unhex(context->arguments[0], ret_id, ID_LEN) < 0)
+        return complain(context, CODE_USAGE, "a message id is %d hex digits", 2 * ID_LEN);
+    return CODE_DONE;
+}
+
+/* The last word counts: it is final, or there was none in time. */
+static enum exit_code await_end(const struct context *context, const uint8_t id[ID_LEN]) {
+    P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
+    P2pd__Control__MessageStatus message = P2PD__CONTROL__MESSAGE_STATUS__INIT;
+    P2pd__Control__Answer *answer = NULL;
+    struct client *client = NULL;
+    message.id = (ProtobufCBinaryData){ID_LEN, (uint8_t *)id};
+    message.wait = true;
+    request.command_case = P2PD__CONTROL__REQUEST__COMMAND_MESSAGE;
+    request.message = &message;
+    enum exit_code code = session_open(context, &client);
+    if (code == CODE_DONE)
+        code = session_send(context, client, &request);
+    if (code == CODE_DONE)
+        code = session_next(context, client, &answer);
+    int error = 0;
+    if (code == CODE_DONE && !answer->end) {
+        client_answer_free(client, answer);
+        client_set_timeout(client, session_wait_us(context) / 1000);
+        error = client_receive(client, &answer);
+    }
+    if (code == CODE_DONE && error == 0) {
+        if (answer->code != P2PD__CONTROL__CODE__OK && !answer->message)
+            code = complain(context, (enum exit_code)answer->code, "%s", answer->text);
+        print_answer((void *)context, answer);
+        client_answer_free(client, answer);
+    }
+    client_close(client);
+    if (error == -ETIMEDOUT) {
+        code = session_run_message(context, id, print_answer, (void *)context);
+        return code != CODE_DONE ? code
+                                 : complain(context, CODE_TIMEOUT, "not over within %g s",
+                                            (double)session_wait_us(context) / 1e6);
+    }
+    return error == 0 ? code : complain(context, CODE_TIMEOUT, "the daemon went away");
+}
+
+static enum exit_code message_status(struct context *context) {
+    uint8_t id[ID_LEN];
+    enum exit_code code = take_id(context, id);
+    if (code != CODE_DONE)
+        return code;
+    return context->options.wait.given ? await_end(context, id)
+                                       : session_run_message(context, id, print_answer, context);
+}
+
+enum exit_code status_run(struct context *context) {
+    P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
+    P2pd__Control__Status status = P2PD__CONTROL__STATUS__INIT;
+    if (context->n_arguments == 1)
+        return message_status(context);
+    if (context->options.wait.given)
+        return complain(context, CODE_USAGE, "--wait wants an ID");
+    request.command_case = P2PD__CONTROL__REQUEST__COMMAND_STATUS;
+    request.status = &status;
+    return session_run(context, &request, print_answer, context);
+}
+
+enum exit_code cancel_run(struct context *context) {
+    P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
+    P2pd__Control__Cancel cancel = P2PD__CONTROL__CANCEL__INIT;
+    uint8_t id[ID_LEN];
+    enum exit_code code = take_id(context, id);
+    if (code != CODE_DONE)
+        return code;
+    cancel.id = (ProtobufCBinaryData){ID_LEN, id};
+    request.command_case = P2PD__CONTROL__REQUEST__COMMAND_CANCEL;
+    request.cancel = &cancel;
+    return session_run(context, &request, print_answer, context);
+}

@@ -1,0 +1,251 @@
+/* What inbox.c (shards, parcels, the store), inbox_item.c (what is in a parcel, and whether it is
+ * taken), inbox_mail.c (mail in parcels), inbox_receipt.c (receipts and their paths) and
+ * inbox_pull.c (handing out) share. Nobody else includes it. */
+#ifndef P2PD_INBOX_PRIVATE_H
+#define P2PD_INBOX_PRIVATE_H
+
+#include "daemon/core/base/table.h"
+#include "daemon/core/base/timer.h"
+#include "daemon/core/deliver/inbox.h"
+#include "daemon/core/wire/mail.h"
+
+#include <sys/queue.h>
+
+enum in_op_kind { IN_OP_PARCEL, IN_OP_LOCAL, IN_OP_FETCH, IN_OP_TAKE };
+/* What a cookie points to: the first member of a parcel, a local block or a puller. */
+struct in_op {
+    enum in_op_kind kind;
+};
+
+TAILQ_HEAD(in_parcels, in_parcel);
+
+struct in_sender { /* who has parcels here that are not stored yet */
+    struct table_link by_id;
+    struct node_id id;
+    struct in_parcels unfinished; /* oldest first */
+    bool is_known;                /* when the first of them came */
+    size_t bytes;
+    unsigned n_parcels;
+};
+
+struct in_mail { /* opened: somebody's messages that a mailbox kept for us */
+    struct in_mail *next;
+    struct descriptor sender;
+    size_t items, length; /* where they begin, and all of it */
+    uint8_t plain[];
+};
+
+/* A receipt is keyed by a secret that goes with the plaintext: what may have to be said later is
+ * written before. FIRST: stored, or refused as it is. */
+enum in_verdict {
+    IN_VERDICT_FIRST,
+    IN_VERDICT_WHOLE, /* stored, and the message or file of which it holds a block is whole */
+    IN_VERDICT_QUOTA,
+    IN_VERDICT_DAMAGED,
+    IN_VERDICT_MALFORMED,
+    IN_VERDICT_LOST,
+    IN_VERDICT_NO_ROOM,
+    IN_VERDICTS
+};
+
+#define IN_NO_SHARD 0xff
+
+struct in_parcel {
+    struct in_op op;
+    struct table_link by_id;
+    TAILQ_ENTRY(in_parcel) link; /* among the unfinished ones, oldest first; or the storing ones */
+    TAILQ_ENTRY(in_parcel) own;  /* among its sender's unfinished ones */
+    TAILQ_ENTRY(in_parcel) want;
+    struct timer timer;
+    struct in_sender *sender;
+    struct parcel_id id;
+    int64_t epoch;
+    unsigned from;      /* the neighbour that brought the last shard of it */
+    bool whole;         /* what was put is whole now, or was before */
+    bool storing;       /* complete: waits for the store, and is no longer evictable */
+    bool asked_again;   /* while storing, a shard came again: its sender missed an answer before */
+    bool wants_receipt; /* partial, at the end of this step: among `wanting` */
+    struct mono receipted; /* partially, last; 0: never */
+    uint8_t k, m, arrived, since_receipt, quiet_receipts;
+    uint16_t length; /* of each shard */
+    uint8_t bitmap[PARCEL_BITMAP_MAX];
+    uint8_t index[SHARD_COUNT_MAX]; /* which shard is in which place, or IN_NO_SHARD */
+    uint8_t n_paths;
+    struct parcel_path paths[PARCEL_RECEIPT_PATHS_MAX]; /* the one heard last is the last */
+    size_t charged;
+    uint8_t *bytes; /* k shards; once storing, the plaintext */
+    size_t room;    /* how many there is place for */
+    /* Storing: */
+    unsigned n_items;          /* those in mail too */
+    size_t operations_charged; /* for them; counts for no bound of the sender's */
+    unsigned puts;
+    int error;
+    unsigned n_mails;
+    struct in_mail *mails;  /* what was opened of the mail in it */
+    struct file_head *file; /* the parcel holds a block of a file, alone */
+    uint8_t verdicts[IN_VERDICTS][PARCEL_RECEIPT_FINAL_LEN]; /* receipts, ready for what may come */
+};
+
+struct in_done { /* a finished parcel: its receipt, as often as it is asked for. No secret */
+    struct table_link by_id;
+    struct node_id sender;
+    uint8_t receipt[PARCEL_RECEIPT_FINAL_LEN]; /* begins with the parcel's id */
+    uint8_t bitmap[PARCEL_BITMAP_MAX];         /* the shards that came, surplus ones too */
+    struct mono receipted;
+    bool twice; /* over two ways, then */
+};
+
+struct in_local { /* a block for ourselves */
+    struct in_op op;
+    TAILQ_ENTRY(in_local) link;
+    struct message_id id;
+    enum message_kind kind;
+    struct file_head file; /* KIND_FILE */
+    bool done;
+    int error;
+    uint32_t length;
+    uint8_t bytes[];
+};
+TAILQ_HEAD(in_locals, in_local);
+
+struct in_correspondent { /* a path for receipts, and those of this step */
+    struct node_id id;
+    bool used, is_known; /* known: when it got its place */
+    struct path *path;
+    struct path_way way; /* of the path, or of the latest if there is none now */
+    struct path_silence silence;
+    struct mono drawn, last;
+    size_t length;
+    uint8_t payload[ONION_PAYLOAD_MAX];
+};
+
+enum in_puller_state { IN_FETCHING, IN_HANDED, IN_TAKING, IN_PARKED };
+struct in_puller {
+    struct in_op op; /* FETCH or TAKE: one at a time */
+    TAILQ_ENTRY(in_puller) link;
+    enum in_puller_state state;
+    uint64_t client;
+    bool gone; /* its client is; it waits for the store's result */
+    bool peek, wait, follow, from_any;
+    struct node_id from;
+    uint32_t max, given;
+    struct wall since;
+    bool since_message;
+    struct message_id since_id;
+    int64_t after;          /* looked at up to this place */
+    int64_t shown, highest; /* a peek: rows up to `shown` are not shown again; the latest seen */
+    uint64_t generation;    /* of the inbox, when the fetch began */
+    int64_t rows[INBOX_BATCH_MAX]; /* leased, ascending */
+    size_t n_rows;
+};
+TAILQ_HEAD(in_pullers, in_puller);
+
+struct inbox {
+    struct inbox_config config;
+    struct inbox_counters counters;
+    struct node_id self;
+    uint64_t waiting;
+    uint32_t clock_origin; /* of the arrival times in receipts: our uptime is nobody's business */
+    struct parcel_keys *keys;    /* with senders that have proved themselves */
+    struct parcel_keys *guesses; /* with those that somebody says a shard is of */
+    struct mono keys_check;
+    struct table parcels, senders, done;
+    struct in_parcels unfinished, storing, wanting;
+    size_t n_parcels;
+    struct timers timers;
+    struct in_done **done_ring;
+    size_t done_next;
+    struct in_correspondent *correspondents; /* INBOX_CORRESPONDENTS_MAX */
+    unsigned n_receipting;                   /* of them, those with receipts to be sent */
+    struct mono drawn_until;                 /* a bucket of paths to strangers: when it is full */
+    bool flush;                              /* something is to be sent at the end of this step */
+    struct in_locals locals;
+    struct in_pullers pullers;
+    size_t n_pullers;
+    uint64_t generation; /* grows when a parked puller might find something */
+};
+
+/* ---- inbox.c ---- */
+/* What we share with the proven sender of a parcel. NULL: our key is gone, or there is too much to
+ * compute just now for the neighbour that brings it. */
+const struct parcel_secret *in_secret(struct inbox *inbox, const struct in_parcel *parcel,
+                                      const struct directory_entry *sender, struct mono now);
+/* May what this neighbour brings cost an exchange? */
+bool in_may_exchange(struct inbox *inbox, unsigned from, struct mono now);
+void in_store(struct inbox *inbox, const struct store_op *operation, const struct in_op *op);
+/* Change what a parcel holds; the budget has been asked already. */
+void in_account(struct in_parcel *parcel, size_t charged);
+
+/* ---- inbox_mail.c ---- */
+/* Open an item of kind KIND_MAIL and look at all in it; it is kept at the parcel. Out of memory, or
+ * too much to compute just now: PARCEL_REASON_NONE, and parcel->error. */
+enum parcel_reason in_mail_open(struct inbox *inbox, struct in_parcel *parcel,
+                                const struct parcel_item *item, struct mono now);
+/* Store the messages of all mail that was opened, as from their senders. */
+void in_mail_put(struct inbox *inbox, struct in_parcel *parcel, struct wall wall);
+void in_mail_free(struct in_parcel *parcel);
+
+/* ---- inbox_item.c ---- */
+struct in_origin { /* whence an item came, for the store */
+    const struct node_id *sender;
+    const struct address *address;
+    const char *name;
+    const struct file_head *file; /* KIND_FILE: until the result */
+    bool is_self;                 /* no quota */
+    bool is_known;                /* in_knows() its sender */
+};
+/* One look at everything before anything is stored: a parcel is taken whole or refused whole. Out
+ * of memory for what is in it: PARCEL_REASON_NONE, and parcel->error. */
+enum parcel_reason in_check_items(struct inbox *inbox, struct in_parcel *parcel, size_t length,
+                                  struct mono now);
+/* May this item of a sender's be stored? A block of a file must be alone. */
+enum parcel_reason in_check_item(const struct inbox *inbox, const struct node_id *sender,
+                                 const struct parcel_item *item, bool is_alone);
+/* Is it one whom the user knows? Asked once for all that it sent together. */
+bool in_knows(const struct inbox *inbox, const struct node_id *sender);
+void in_file_head(const struct parcel_item *item, struct file_head *ret_head);
+void in_put_item(struct inbox *inbox, const struct in_op *op, const struct in_origin *origin,
+                 const struct parcel_item *item, struct wall wall);
+/* Is its life over, tombstone included? Such an item is answered as one that is there, and not
+ * stored: it may have been. */
+bool in_is_over(const struct inbox *inbox, const struct parcel_item *item, struct wall wall);
+/* All of a parcel that was found good, but for what is over: parcel->puts says how many were put. 0
+ * or -ENOMEM: nothing was. */
+int in_put_items(struct inbox *inbox, struct in_parcel *parcel, size_t length,
+                 const struct directory_entry *entry, const char *name, struct wall wall);
+void in_verdicts_write(struct in_parcel *parcel, enum parcel_reason reason,
+                       const uint8_t key[KEY_LEN]);
+/* What a store's error is to a sender; and is it none of his business? */
+enum parcel_reason in_reason_of(int error);
+bool in_keeps_silent(int error);
+/* Say and count how it ended. */
+void in_conclude(struct inbox *inbox, struct in_parcel *parcel, enum parcel_reason reason,
+                 struct now now);
+
+/* ---- inbox_receipt.c ---- */
+/* Queue a receipt that is ready, for the end of this step. */
+void in_receipt_queue(struct inbox *inbox, const struct node_id *to, const uint8_t *receipt,
+                      size_t length, struct now now);
+/* There will be one to him, once the store has what he sent: have a path ready by then. */
+void in_receipt_expect(struct inbox *inbox, const struct node_id *to, struct now now);
+/* A parcel is finished: remember its receipt and queue it. */
+void in_receipt_final(struct inbox *inbox, const struct in_parcel *parcel,
+                      const uint8_t receipt[PARCEL_RECEIPT_FINAL_LEN], struct now now);
+/* A shard of a finished parcel came: if again, its receipt did not arrive; if for the first time,
+ * it may be mere surplus. False: no such parcel is remembered. */
+bool in_receipt_again(struct inbox *inbox, const struct node_id *sender,
+                      const struct parcel_shard *shard, struct now now);
+/* Something new came for an unfinished parcel (a duplicate: answered at once). */
+void in_partial_note(struct inbox *inbox, struct in_parcel *parcel, bool duplicate,
+                     struct mono now);
+void in_partial_due(struct inbox *inbox, struct in_parcel *parcel, struct mono now);
+void in_receipts_deinit(struct inbox *inbox);
+
+/* ---- inbox_pull.c ---- */
+void in_fetched(struct inbox *inbox, struct in_puller *puller, const struct store_result *result);
+void in_taken(struct inbox *inbox, struct in_puller *puller, const struct store_result *result);
+/* Something new may be had. */
+void in_wake(struct inbox *inbox);
+void in_pullers_deinit(struct inbox *inbox);
+
+#endif

@@ -1,0 +1,296 @@
+/* Receipts: what is said of parcels, to whom, over which path. Threat: a receipt that is lost costs
+ * the sender a resend, one too early costs the user a message: complete ones come here only after
+ * the store. Many small answers would show how much we receive; those of one step for one sender
+ * share an onion. */
+#include "daemon/core/deliver/inbox_private.h"
+
+#include <assert.h>
+
+#define PARTIAL_AFTER 8 /* new shards: half a path's window */
+#define PARTIAL_QUIET_US (20 * US_PER_MS)
+#define PARTIAL_QUIET_MAX_US US_PER_S
+#define PARTIAL_QUIET_TIMES 5
+/* A path costs two exchanges a hop. Strangers are as many as they like, and one shard of each that
+ * is answered asks for one: so many a second, and at once after a pause. Those whom the user writes
+ * to are not so many. */
+#define STRANGERS_EVERY_US (5 * US_PER_MS)
+#define STRANGERS_BURST 200
+#define AGAIN_US (20 * US_PER_MS) /* a burst of duplicates gets one answer */
+/* A shard that comes so long after the receipt was sent because there was none: the shortest
+ * time-out of a sender. Parity that was under way comes sooner. */
+#define LOST_US (50 * US_PER_MS)
+
+/* ---- Correspondents ---- */
+
+static struct path_wish wish_to(const struct node_id *id) {
+    return (struct path_wish){.target = *id, .relays_exact = RELAYS_DEFAULT, .again = true};
+}
+
+static bool is_known(const struct inbox *inbox, const struct node_id *id) {
+    return inbox->config.policy && policy_is_known(inbox->config.policy, id);
+}
+
+/* Nor are any made ahead for them when more than half of what they have is used. */
+static bool may_expect(const struct inbox *inbox, const struct node_id *to, struct mono now) {
+    return inbox->drawn_until.us - now.us < STRANGERS_BURST / 2 * STRANGERS_EVERY_US ||
+           is_known(inbox, to);
+}
+
+static bool may_draw(struct inbox *inbox, const struct node_id *to, struct mono now) {
+    if (is_known(inbox, to))
+        return true;
+    if (inbox->drawn_until.us < now.us)
+        inbox->drawn_until = now;
+    if (inbox->drawn_until.us - now.us > (STRANGERS_BURST - 1) * STRANGERS_EVERY_US)
+        return false;
+    inbox->drawn_until = mono_add(inbox->drawn_until, STRANGERS_EVERY_US);
+    return true;
+}
+
+static void correspondent_send(struct inbox *inbox, struct in_correspondent *to, struct now now) {
+    struct path_wish wish = wish_to(&to->id);
+    wish.silence = &to->silence;
+    uint8_t packet[ONION_LEN];
+    bool fewer;
+    size_t length = to->length;
+    to->length = 0;
+    inbox->n_receipting--;
+    if (to->path && !path_is_usable(inbox->config.paths, to->path, now)) {
+        path_free(to->path);
+        to->path = NULL;
+    }
+    if (!to->path) {
+        /* No path: the sender will ask again, and so shall we. */
+        if (!may_draw(inbox, &to->id, now.mono) ||
+            path_draw(inbox->config.paths, &wish, now, &to->path, &fewer) != PATH_OK)
+            return;
+        uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
+        to->way = path_way(hops, path_hops(to->path, hops));
+        to->drawn = now.mono;
+    }
+    path_seal(inbox->config.paths, to->path, to->payload, length, packet);
+    int error = links_send_onion(inbox->config.links, path_first(to->path), packet, now.mono);
+    if (error == 0)
+        inbox->counters.onions_sent++;
+    if (error != -ENOTCONN)
+        return;
+    path_free(to->path);
+    to->path = NULL;
+}
+
+static struct in_correspondent *find_correspondent(struct inbox *inbox, const struct node_id *id) {
+    for (size_t i = 0; i < INBOX_CORRESPONDENTS_MAX; i++)
+        if (inbox->correspondents[i].used && node_id_is_equal(&inbox->correspondents[i].id, id))
+            return &inbox->correspondents[i];
+    return NULL;
+}
+
+/* A free place, a stranger's, the one used longest ago: or strangers would have us draw anew to
+ * everybody. */
+static bool goes_sooner(const struct in_correspondent *one, const struct in_correspondent *than) {
+    if (!one->used || !than->used)
+        return !one->used;
+    return one->is_known != than->is_known ? !one->is_known : one->last.us < than->last.us;
+}
+
+static struct in_correspondent *get_correspondent(struct inbox *inbox, const struct node_id *id,
+                                                  struct now now) {
+    struct in_correspondent *found = find_correspondent(inbox, id), *oldest = inbox->correspondents;
+    if (found)
+        return found;
+    for (size_t i = 0; i < INBOX_CORRESPONDENTS_MAX && oldest->used; i++)
+        if (goes_sooner(&inbox->correspondents[i], oldest))
+            oldest = &inbox->correspondents[i];
+    if (oldest->length > 0)
+        correspondent_send(inbox, oldest, now);
+    path_free(oldest->path);
+    memset(oldest, 0, sizeof *oldest);
+    oldest->id = *id;
+    oldest->used = true;
+    oldest->is_known = is_known(inbox, id);
+    return oldest;
+}
+
+void in_receipt_queue(struct inbox *inbox, const struct node_id *to, const uint8_t *receipt,
+                      size_t length, struct now now) {
+    struct in_correspondent *correspondent = get_correspondent(inbox, to, now);
+    if (correspondent->length + length > sizeof correspondent->payload)
+        correspondent_send(inbox, correspondent, now);
+    if (correspondent->length == 0) {
+        correspondent->payload[correspondent->length++] = PAYLOAD_RECEIPTS;
+        inbox->n_receipting++;
+    }
+    memcpy(correspondent->payload + correspondent->length, receipt, length);
+    correspondent->length += length;
+    correspondent->last = now.mono;
+    inbox->counters.receipts_sent++;
+}
+
+void in_receipt_expect(struct inbox *inbox, const struct node_id *to, struct now now) {
+    const struct in_correspondent *known = find_correspondent(inbox, to);
+    struct path_wish wish = wish_to(to);
+    if ((!known || !known->path || !path_is_usable(inbox->config.paths, known->path, now)) &&
+        may_expect(inbox, to, now.mono))
+        paths_expect(inbox->config.paths, &wish, now.mono);
+}
+
+/* ---- Of finished parcels ---- */
+
+static struct in_done *find_done(const struct inbox *inbox, const struct node_id *sender,
+                                 const struct parcel_id *id) {
+    uint64_t hash = table_hash(&inbox->done, id, sizeof *id);
+    for (struct table_link *link = table_first(&inbox->done, hash); link; link = table_next(link)) {
+        struct in_done *done = table_entry(link, struct in_done, by_id);
+        if (memcmp(done->receipt, id->bytes, PARCEL_ID_LEN) == 0 &&
+            node_id_is_equal(&done->sender, sender))
+            return done;
+    }
+    return NULL;
+}
+
+static void forget_done(struct inbox *inbox, struct in_done *done) {
+    if (done)
+        table_remove(&inbox->done, &done->by_id);
+    free(done);
+}
+
+/* What was sent then did not get there, it seems: the next goes apart from it. */
+static void take_another_way(struct inbox *inbox, const struct node_id *to, struct mono sent,
+                             struct mono now) {
+    struct in_correspondent *correspondent = find_correspondent(inbox, to);
+    if (!correspondent || correspondent->drawn.us > sent.us)
+        return;
+    path_silence_note(&correspondent->silence, &correspondent->way, now);
+    correspondent->way.n = 0;
+    path_free(correspondent->path);
+    correspondent->path = NULL;
+}
+
+/* Who asks twice missed an answer before: it gets two, over ways apart from each other. */
+static void answer_twice(struct inbox *inbox, const struct node_id *to, const uint8_t *receipt,
+                         size_t length, struct now now) {
+    struct in_correspondent *correspondent = find_correspondent(inbox, to);
+    if (correspondent && correspondent->length > 0)
+        correspondent_send(inbox, correspondent, now);
+    take_another_way(inbox, to, now.mono, now.mono);
+    in_receipt_queue(inbox, to, receipt, length, now);
+}
+
+void in_receipt_final(struct inbox *inbox, const struct in_parcel *parcel,
+                      const uint8_t receipt[PARCEL_RECEIPT_FINAL_LEN], struct now now) {
+    struct in_done *done = calloc(1, sizeof *done);
+    in_receipt_queue(inbox, &parcel->sender->id, receipt, PARCEL_RECEIPT_FINAL_LEN, now);
+    if (parcel->asked_again)
+        answer_twice(inbox, &parcel->sender->id, receipt, PARCEL_RECEIPT_FINAL_LEN, now);
+    if (!done)
+        return;
+    done->sender = parcel->sender->id;
+    done->receipted = now.mono;
+    done->twice = parcel->asked_again;
+    memcpy(done->receipt, receipt, sizeof done->receipt);
+    memcpy(done->bitmap, parcel->bitmap, sizeof done->bitmap);
+    forget_done(inbox, inbox->done_ring[inbox->done_next]);
+    inbox->done_ring[inbox->done_next] = done;
+    inbox->done_next = (inbox->done_next + 1) % INBOX_DONE_MAX;
+    table_add(&inbox->done, &done->by_id, table_hash(&inbox->done, done->receipt, PARCEL_ID_LEN));
+}
+
+bool in_receipt_again(struct inbox *inbox, const struct node_id *sender,
+                      const struct parcel_shard *shard, struct now now) {
+    struct in_done *done = find_done(inbox, sender, &shard->id);
+    if (!done)
+        return false;
+    uint8_t bit = (uint8_t)(1 << shard->index % 8), *at = &done->bitmap[shard->index / 8];
+    bool resent = *at & bit;
+    *at |= bit;
+    bool soon = now.mono.us - done->receipted.us < AGAIN_US;
+    if (soon && resent && !done->twice) {
+        done->twice = true;
+        done->receipted = now.mono;
+        answer_twice(inbox, sender, done->receipt, sizeof done->receipt, now);
+    }
+    if (soon)
+        return true;
+    done->twice = false;
+    if (resent || now.mono.us - done->receipted.us >= LOST_US)
+        take_another_way(inbox, sender, done->receipted, now.mono);
+    done->receipted = now.mono;
+    in_receipt_queue(inbox, sender, done->receipt, sizeof done->receipt, now);
+    return true;
+}
+
+/* ---- Of unfinished parcels ---- */
+
+static void want(struct inbox *inbox, struct in_parcel *parcel) {
+    if (parcel->wants_receipt)
+        return;
+    parcel->wants_receipt = true;
+    TAILQ_INSERT_TAIL(&inbox->wanting, parcel, want);
+}
+
+void in_partial_note(struct inbox *inbox, struct in_parcel *parcel, bool duplicate,
+                     struct mono now) {
+    if (duplicate) {
+        if (parcel->receipted.us != 0 && now.us - parcel->receipted.us >= AGAIN_US)
+            take_another_way(inbox, &parcel->sender->id, parcel->receipted, now);
+        want(inbox, parcel);
+        return;
+    }
+    parcel->quiet_receipts = 0;
+    if (++parcel->since_receipt >= PARTIAL_AFTER)
+        want(inbox, parcel);
+    timers_set(&inbox->timers, &parcel->timer, mono_add(now, PARTIAL_QUIET_US));
+}
+
+void in_partial_due(struct inbox *inbox, struct in_parcel *parcel, struct mono now) {
+    want(inbox, parcel);
+    if (++parcel->quiet_receipts >= PARTIAL_QUIET_TIMES)
+        return;
+    int64_t delay = PARTIAL_QUIET_US << parcel->quiet_receipts;
+    timers_set(&inbox->timers, &parcel->timer,
+               mono_add(now, delay < PARTIAL_QUIET_MAX_US ? delay : PARTIAL_QUIET_MAX_US));
+}
+
+static void send_partial(struct inbox *inbox, struct in_parcel *parcel, struct now now) {
+    const struct directory_entry *entry =
+        directory_find(inbox->config.directory, &parcel->sender->id);
+    const struct parcel_secret *secret = entry ? in_secret(inbox, parcel, entry, now.mono) : NULL;
+    uint8_t key[KEY_LEN], bytes[PARCEL_RECEIPT_MAX];
+    if (!secret)
+        return;
+    struct parcel_receipt receipt = {.id = parcel->id,
+                                     .status = PARCEL_PARTIAL,
+                                     .k = parcel->k,
+                                     .m = parcel->m,
+                                     .n_paths = parcel->n_paths};
+    memcpy(receipt.bitmap, parcel->bitmap, sizeof receipt.bitmap);
+    memcpy(receipt.paths, parcel->paths, sizeof receipt.paths);
+    struct wire_writer writer = wire_writer(bytes, sizeof bytes);
+    parcel_receipt_key(secret, &parcel->id, key);
+    parcel_receipt_encode(&receipt, key, &writer);
+    sodium_memzero(key, sizeof key);
+    assert(!writer.failed);
+    in_receipt_queue(inbox, &parcel->sender->id, bytes, wire_length(&writer), now);
+    parcel->receipted = now.mono;
+}
+
+void inbox_flush(struct inbox *inbox, struct now now) {
+    for (struct in_parcel *parcel; (parcel = TAILQ_FIRST(&inbox->wanting));) {
+        TAILQ_REMOVE(&inbox->wanting, parcel, want);
+        parcel->wants_receipt = false;
+        parcel->since_receipt = 0;
+        send_partial(inbox, parcel, now);
+    }
+    for (size_t i = 0; i < INBOX_CORRESPONDENTS_MAX && inbox->n_receipting > 0; i++)
+        if (inbox->correspondents[i].length > 0)
+            correspondent_send(inbox, &inbox->correspondents[i], now);
+}
+
+void in_receipts_deinit(struct inbox *inbox) {
+    for (size_t i = 0; inbox->correspondents && i < INBOX_CORRESPONDENTS_MAX; i++)
+        path_free(inbox->correspondents[i].path);
+    for (size_t i = 0; inbox->done_ring && i < INBOX_DONE_MAX; i++)
+        forget_done(inbox, inbox->done_ring[i]);
+    free(inbox->correspondents);
+    free(inbox->done_ring);
+}

@@ -1,0 +1,304 @@
+/* Deposits: see mailbox.h. */
+#include "daemon/core/deliver/mailbox_private.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#define UNFINISHED_US                                                                              \
+    (2 * US_PER_MINUTE)          /* its replies are as old: no relay takes them any more           \
+                                    \ */
+#define GROWTH_US (2 * US_PER_S) /* a shard counts for so long */
+#define EXPIRE_MAX_US (INT64_C(24) * MAIL_DAYS_MAX * US_PER_HOUR)
+
+/* ---- Deposits ---- */
+
+static void deposit_free(struct mailbox *mailbox, struct box_deposit *deposit) {
+    TAILQ_REMOVE(deposit->storing ? &mailbox->storing : &mailbox->unfinished, deposit, link);
+    mailbox->n_deposits--;
+    mailbox->bytes -= deposit->room;
+    budget_give(mailbox->config.budget, BUDGET_MAILBOX, deposit->room);
+    free(deposit->bytes);
+    free(deposit);
+}
+
+/* Shards of late, in thousandths: falls to nothing within some seconds in which none comes. What
+ * cannot be charged to a sender is told apart by what it goes on costing him: to begin deposits is
+ * one packet each, to keep up with one that grows is many. */
+static int64_t growth(const struct mailbox *mailbox, const struct box_deposit *deposit) {
+    int64_t elapsed = mailbox->now.us - deposit->grown.us;
+
+    return elapsed < GROWTH_US ? deposit->growth - deposit->growth * elapsed / GROWTH_US : 0;
+}
+
+static void grow(struct mailbox *mailbox, struct box_deposit *deposit) {
+    deposit->growth = growth(mailbox, deposit) + 1000;
+    deposit->grown = mailbox->now;
+}
+
+static unsigned count_slot(const struct mailbox *mailbox, unsigned slot) {
+    const struct box_deposit *deposit;
+    unsigned n = 0;
+    TAILQ_FOREACH(deposit, &mailbox->unfinished, link)
+        n += deposit->slot == slot;
+    return n;
+}
+
+/* What one neighbour brought and grows least; among equals the oldest. NULL: nothing unfinished of
+ * its. */
+static struct box_deposit *slowest_of(const struct mailbox *mailbox, unsigned slot) {
+    struct box_deposit *deposit, *slowest = NULL;
+    TAILQ_FOREACH(deposit, &mailbox->unfinished, link)
+        if (deposit->slot == slot &&
+            (!slowest || growth(mailbox, deposit) < growth(mailbox, slowest)))
+            slowest = deposit;
+    return slowest;
+}
+
+/* The neighbour that holds most gives way, with what grows least; one more is counted for
+ * `newcomer`. NULL: nothing is unfinished. */
+static struct box_deposit *slowest_of_fullest(const struct mailbox *mailbox, unsigned newcomer) {
+    struct box_deposit *deposit, *slowest = NULL;
+    unsigned most = 0;
+    TAILQ_FOREACH(deposit, &mailbox->unfinished, link) {
+        unsigned n = count_slot(mailbox, deposit->slot) + (deposit->slot == newcomer);
+        if (n < most || (n == most && growth(mailbox, deposit) >= growth(mailbox, slowest)))
+            continue;
+        most = n;
+        slowest = deposit;
+    }
+    return slowest;
+}
+
+static bool evict(void *context) {
+    struct box_deposit *deposit = slowest_of_fullest(context, LINK_NONE);
+    if (!deposit)
+        return false;
+    deposit_free(context, deposit);
+    return true;
+}
+
+static bool make_room(struct mailbox *mailbox, unsigned slot, size_t room) {
+    /* Of the largest as many fit as of any: it is enough to count them. */
+    static_assert(MAIL_SHARDS_MAX * MAIL_SHARD_DATA_MAX * MAILBOX_DEPOSITS_MAX <= MAILBOX_BYTES_MAX,
+                  "bytes");
+    if (count_slot(mailbox, slot) >= MAILBOX_DEPOSITS_MAX / MAILBOX_SHARE)
+        deposit_free(mailbox, slowest_of(mailbox, slot));
+    if (mailbox->n_deposits >= MAILBOX_DEPOSITS_MAX) {
+        struct box_deposit *deposit = slowest_of_fullest(mailbox, slot);
+        if (!deposit) /* all are being stored */
+            return false;
+        deposit_free(mailbox, deposit);
+    }
+    return budget_take(mailbox->config.budget, BUDGET_MAILBOX, room);
+}
+
+static struct box_deposit *deposit_new(struct mailbox *mailbox, const struct mail_shard *shard,
+                                       unsigned slot, struct mono now) {
+    size_t room = (size_t)shard->cut.k * shard->cut.length;
+    if (!make_room(mailbox, slot, room))
+        return NULL;
+    struct box_deposit *deposit = calloc(1, sizeof *deposit);
+    uint8_t *bytes = malloc(room);
+    if (!deposit || !bytes) {
+        free(deposit);
+        free(bytes);
+        budget_give(mailbox->config.budget, BUDGET_MAILBOX, room);
+        return NULL;
+    }
+    memcpy(deposit->id, shard->id, sizeof deposit->id);
+    deposit->cut = shard->cut;
+    deposit->slot = slot;
+    deposit->born = now;
+    deposit->bytes = bytes;
+    deposit->room = room;
+    TAILQ_INSERT_TAIL(&mailbox->unfinished, deposit, link);
+    mailbox->n_deposits++;
+    mailbox->bytes += room;
+    assert(mailbox->bytes <= MAILBOX_BYTES_MAX);
+    return deposit;
+}
+
+static struct box_deposit *find(const struct mailbox *mailbox, const uint8_t id[PARCEL_ID_LEN]) {
+    struct box_deposit *deposit;
+    TAILQ_FOREACH(deposit, &mailbox->unfinished, link)
+        if (memcmp(deposit->id, id, PARCEL_ID_LEN) == 0)
+            return deposit;
+    return NULL;
+}
+
+/* Parity of what is complete already comes late: no new deposit. */
+static bool is_done(const struct mailbox *mailbox, const uint8_t id[PARCEL_ID_LEN]) {
+    for (unsigned i = 0; i < BOX_DONE; i++)
+        if (memcmp(mailbox->done[i], id, PARCEL_ID_LEN) == 0)
+            return true;
+    return false;
+}
+
+/* ---- Judging ---- */
+
+static bool names_us(const struct mailbox *mailbox, const struct descriptor *recipient) {
+    for (unsigned i = 0; i < recipient->n_mailboxes; i++)
+        if (recipient->mailboxes[i] == mailbox->self)
+            return true;
+    return false;
+}
+
+/* By the newer of the descriptor that we hold and the one brought along. 0, DROP_MALFORMED,
+ * DROP_AUTH, DROP_UNKNOWN (it names others), DROP_LIMIT (its neighbour has had enough signatures
+ * checked). */
+static enum drop judge_recipient(const struct mailbox *mailbox, const struct mail_deposit *deposit,
+                                 unsigned slot, struct mono now) {
+    const struct directory_entry *entry =
+        directory_find(mailbox->config.directory, &deposit->recipient);
+    struct descriptor held = {.sequence = 0}, brought = {.sequence = 0};
+    if (entry)
+        directory_descriptor(entry, &held);
+    if (deposit->descriptor_length > 0) {
+        enum drop drop =
+            descriptor_decode(deposit->descriptor, deposit->descriptor_length, &brought);
+        if (drop != DROP_NONE)
+            return drop;
+        if (!node_id_is_equal(&brought.id, &deposit->recipient))
+            return DROP_MALFORMED;
+    }
+    if (held.sequence >= brought.sequence)
+        return entry && names_us(mailbox, &held) ? DROP_NONE : DROP_UNKNOWN;
+    if (!names_us(mailbox, &brought))
+        return DROP_UNKNOWN;
+    if (mailbox->config.share && !share_take(mailbox->config.share, slot, now))
+        return DROP_LIMIT;
+    return descriptor_verify(deposit->descriptor, deposit->descriptor_length, &brought);
+}
+
+static enum drop judge(struct mailbox *mailbox, struct box_deposit *deposit, struct now now,
+                       struct mailbox_mail *ret_mail) {
+    int length = mail_restore(&deposit->cut, deposit->index, deposit->bytes);
+    if (length < 0)
+        return DROP_LIMIT;
+    struct mail_deposit *content = &deposit->content;
+    enum drop drop = mail_deposit_decode(deposit->bytes, (size_t)length, content);
+    if (drop == DROP_NONE)
+        drop = judge_recipient(mailbox, content, deposit->slot, now.mono);
+    if (drop == DROP_NONE && content->expires_ms <= (uint64_t)wall_ms(now.wall))
+        drop = DROP_TIME;
+    if (drop != DROP_NONE)
+        return drop;
+    struct wall latest = {now.wall.us + EXPIRE_MAX_US};
+    *ret_mail = (struct mailbox_mail){.id = mail_id(content->blob, content->blob_length),
+                                      .recipient = content->recipient,
+                                      .expires = latest,
+                                      .bytes = content->blob,
+                                      .length = content->blob_length};
+    if (content->expires_ms < (uint64_t)wall_ms(latest))
+        ret_mail->expires.us = (int64_t)content->expires_ms * US_PER_MS;
+    return DROP_NONE;
+}
+
+static enum drop complete(struct mailbox *mailbox, struct box_deposit *deposit, struct now now,
+                          struct mailbox_mail *ret_mail) {
+    memcpy(mailbox->done[mailbox->next_done], deposit->id, PARCEL_ID_LEN);
+    mailbox->next_done = (mailbox->next_done + 1) % BOX_DONE;
+    TAILQ_REMOVE(&mailbox->unfinished, deposit, link);
+    TAILQ_INSERT_TAIL(&mailbox->storing, deposit, link);
+    deposit->storing = true;
+    enum drop drop = judge(mailbox, deposit, now, ret_mail);
+    if (drop == DROP_NONE) {
+        deposit->tag = ret_mail->tag = ++mailbox->last_tag;
+        return DROP_NONE;
+    }
+    mailbox->refused++;
+    deposit_free(mailbox, deposit);
+    return drop;
+}
+
+enum drop mailbox_shard(struct mailbox *mailbox, const uint8_t *payload, size_t length,
+                        unsigned slot, struct now now, struct mailbox_mail *ret_mail) {
+    struct mail_shard shard;
+    ret_mail->bytes = NULL;
+    mailbox->now = now.mono;
+    if (mailbox->config.size == 0)
+        return DROP_UNKNOWN;
+    enum drop drop = mail_shard_decode(payload, length, &shard);
+    if (drop != DROP_NONE)
+        return drop;
+    if (is_done(mailbox, shard.id))
+        return DROP_NONE;
+    struct box_deposit *deposit = find(mailbox, shard.id);
+    if (deposit && (deposit->cut.k != shard.cut.k || deposit->cut.m != shard.cut.m ||
+                    deposit->cut.length != shard.cut.length))
+        return DROP_MALFORMED;
+    if (!deposit)
+        deposit = deposit_new(mailbox, &shard, slot, now.mono);
+    if (!deposit)
+        return DROP_LIMIT;
+    if (memchr(deposit->index, shard.index, deposit->arrived))
+        return DROP_DUPLICATE;
+    memcpy(deposit->bytes + (size_t)deposit->arrived * shard.cut.length, shard.data,
+           shard.cut.length);
+    deposit->index[deposit->arrived++] = shard.index;
+    grow(mailbox, deposit);
+    return deposit->arrived == shard.cut.k ? complete(mailbox, deposit, now, ret_mail) : DROP_NONE;
+}
+
+/* ---- Confirming ---- */
+
+void mailbox_stored(struct mailbox *mailbox, uint64_t tag, int error, struct mono now) {
+    struct box_deposit *deposit = TAILQ_FIRST(&mailbox->storing);
+    while (deposit && deposit->tag != tag)
+        deposit = TAILQ_NEXT(deposit, link);
+    if (!deposit)
+        return;
+    mailbox->refused += error != 0;
+    for (unsigned i = 0; error == 0 && i < deposit->content.n_replies; i++)
+        (void)links_send_onion(mailbox->config.links, deposit->content.replies[i].first,
+                               deposit->content.replies[i].packet, now);
+    deposit_free(mailbox, deposit);
+}
+
+uint64_t mailbox_refused(const struct mailbox *mailbox) {
+    return mailbox->refused;
+}
+
+void box_expire(struct mailbox *mailbox, struct mono now) {
+    struct box_deposit *deposit;
+    while ((deposit = TAILQ_FIRST(&mailbox->unfinished)) &&
+           now.us - deposit->born.us >= UNFINISHED_US)
+        deposit_free(mailbox, deposit);
+}
+
+/* ---- Life ---- */
+
+struct mailbox *mailbox_new(const struct mailbox_config *config) {
+    struct mailbox *mailbox = calloc(1, sizeof *mailbox);
+    if (!mailbox)
+        return NULL;
+    mailbox->config = *config;
+    mailbox_configure(mailbox, config->size, config->use);
+    mailbox->self = node_id_prefix(identity_id(config->identity));
+    TAILQ_INIT(&mailbox->unfinished);
+    TAILQ_INIT(&mailbox->storing);
+    box_choice_init(mailbox);
+    config->budget->evict[BUDGET_MAILBOX] = evict;
+    config->budget->context[BUDGET_MAILBOX] = mailbox;
+    return mailbox;
+}
+
+void mailbox_free(struct mailbox *mailbox) {
+    if (!mailbox)
+        return;
+    while (!TAILQ_EMPTY(&mailbox->unfinished))
+        deposit_free(mailbox, TAILQ_FIRST(&mailbox->unfinished));
+    while (!TAILQ_EMPTY(&mailbox->storing))
+        deposit_free(mailbox, TAILQ_FIRST(&mailbox->storing));
+    assert(mailbox->n_deposits == 0 && mailbox->bytes == 0);
+    mailbox->config.budget->evict[BUDGET_MAILBOX] = NULL;
+    sodium_memzero(mailbox, sizeof *mailbox); /* the secret of the choice */
+    free(mailbox);
+}
+
+void mailbox_configure(struct mailbox *mailbox, uint64_t size, unsigned use) {
+    mailbox->config.size = size;
+    mailbox->config.use = use < DESCRIPTOR_MAILBOXES_MAX ? use : DESCRIPTOR_MAILBOXES_MAX;
+    mailbox->look = (struct mono){INT64_MIN};
+}

@@ -1,0 +1,72 @@
+/* Mailboxes, both ends that are not the sender's: what a volunteer takes for others (deposits put
+ * together, judged, and confirmed once they are stored), and which volunteers are asked to keep
+ * mail for us. What is taken is stored and delivered by outbox, what is delivered to us is opened
+ * by inbox; node carries the word. Floor 9.
+ *
+ * Threat: anybody may deposit, in anybody's name, and cannot be charged for it. So unfinished
+ * deposits are bounded in number and bytes, one neighbour may hold a quarter of both, at the bound
+ * the one that holds most gives way, and of its what grows least: to begin deposits costs a packet
+ * each, and would else keep everybody's out. Mail is taken for nodes alone that name us in a signed
+ * descriptor, and what is stored is bounded in all and for each recipient. Anybody may leave one
+ * mail under many ids at once; each of these deposits ends by its own tag, for the store reads its
+ * bytes until then. Who keeps our mail is drawn by a secret: nobody can choose to be the one.
+ * Implements p2pd-protocol(7) MAILBOXES. */
+#ifndef P2PD_MAILBOX_H
+#define P2PD_MAILBOX_H
+
+#include "daemon/core/base/budget.h"
+#include "daemon/core/base/share.h"
+#include "daemon/core/directory/directory.h"
+#include "daemon/core/link/link.h"
+#include "daemon/core/wire/mail.h"
+
+#define MAILBOX_DEPOSITS_MAX                                                                       \
+    32 /* unfinished, or being stored; beyond it who holds most loses one */
+#define MAILBOX_BYTES_MAX (2u * 1024 * 1024)
+#define MAILBOX_SHARE 4 /* of the unfinished, one of so many parts from one neighbour */
+
+struct mailbox;
+struct mailbox_config {
+    const struct identity *identity; /* the rooms are borrowed for the mailbox's life */
+    struct directory *directory;
+    struct links *links;
+    struct budget *budget;
+    struct share *share; /* of the public-key work that a neighbour may cause; NULL: no bound */
+    struct core_random random;
+    uint64_t size; /* bytes that we keep for others; 0: none, and shards are dropped */
+    unsigned use;  /* how many mailboxes we want */
+};
+
+/* NULL: no memory. It enters itself as BUDGET_MAILBOX's evictor. */
+struct mailbox *mailbox_new(const struct mailbox_config *config);
+void mailbox_free(struct mailbox *mailbox);
+void mailbox_configure(struct mailbox *mailbox, uint64_t size, unsigned use);
+
+/* ---- For others ---- */
+struct mailbox_mail {
+    uint64_t tag; /* of this deposit: the same mail may be in several at once */
+    struct message_id id;
+    struct node_id recipient;
+    struct wall expires;
+    const uint8_t *bytes; /* NULL: there is none */
+    size_t length;
+};
+/* An onion payload of kind PAYLOAD_DEPOSIT (its kind byte included), from the neighbour in `slot`.
+ * With the last shard needed, and if it is acceptable, ret_mail is what is to be stored: its bytes
+ * are borrowed until mailbox_stored() of its tag, which has to follow, and only once nobody reads
+ * them. */
+enum drop mailbox_shard(struct mailbox *mailbox, const uint8_t *payload, size_t length,
+                        unsigned slot, struct now now, struct mailbox_mail *ret_mail);
+/* Durable (then the depositor is told), or not kept (then he is not). A tag of none: nothing is
+ * done. */
+void mailbox_stored(struct mailbox *mailbox, uint64_t tag, int error, struct mono now);
+uint64_t mailbox_refused(const struct mailbox *mailbox); /* complete deposits that were not kept */
+
+/* ---- For us ---- */
+/* Look who keeps our mail, when it is due. True: others than before, to be published. */
+bool mailbox_tick(struct mailbox *mailbox, struct mono now);
+struct mono mailbox_next(const struct mailbox *mailbox);
+size_t mailbox_chosen(const struct mailbox *mailbox,
+                      uint64_t ret_prefixes[DESCRIPTOR_MAILBOXES_MAX]);
+
+#endif

@@ -1,0 +1,57 @@
+/* What mailbox.c (deposits of others) and mailbox_choice.c (who keeps our mail) share. Nobody else
+ * includes it. */
+#ifndef P2PD_MAILBOX_PRIVATE_H
+#define P2PD_MAILBOX_PRIVATE_H
+
+#include "daemon/core/deliver/mailbox.h"
+
+#include <sodium.h>
+#include <sys/queue.h>
+
+#define BOX_DONE 64 /* complete deposits remembered: their other shards are on the way */
+
+struct box_deposit {
+    TAILQ_ENTRY(box_deposit) link;
+    uint8_t id[PARCEL_ID_LEN];
+    struct mail_cut cut;
+    unsigned slot;
+    struct mono born;
+    bool storing;
+    uint8_t index[SHARD_COUNT_MAX]; /* of the shards that arrived, in that order */
+    unsigned arrived;
+    int64_t growth; /* as it was when `grown` */
+    struct mono grown;
+    uint8_t *bytes;
+    size_t room;
+    /* Storing: */
+    struct mail_deposit content; /* borrows from bytes */
+    uint64_t tag;
+};
+TAILQ_HEAD(box_deposits, box_deposit);
+
+struct box_chosen {
+    uint64_t prefix;
+    struct mono missing; /* since; MONO_NEVER: it is up */
+};
+
+struct mailbox {
+    struct mailbox_config config;
+    uint64_t self, refused, last_tag;
+    struct mono now;                         /* of the last shard */
+    struct box_deposits unfinished, storing; /* oldest first */
+    unsigned n_deposits;
+    size_t bytes;
+    uint8_t done[BOX_DONE][PARCEL_ID_LEN];
+    unsigned next_done;
+    struct box_chosen chosen[DESCRIPTOR_MAILBOXES_MAX];
+    size_t n_chosen;
+    uint8_t secret[crypto_shorthash_KEYBYTES];
+    struct mono look;    /* at who keeps our mail: when next */
+    struct mono started; /* the first look; MONO_NEVER: not yet */
+};
+
+void box_choice_init(struct mailbox *mailbox);
+/* Forget deposits that never became complete. */
+void box_expire(struct mailbox *mailbox, struct mono now);
+
+#endif

@@ -1,0 +1,162 @@
+/* What I owe: messages accepted from clients until each is delivered, expired, failed or refused.
+ * It stores before it answers, gathers what waits for one recipient into parcels, sends their
+ * shards over kept paths, and resends until a receipt is in. It opens nothing that others send but
+ * receipts. Floor 3.
+ *
+ * Threat: relays drop, delay and forge; a recipient may be silent for days; a client may vanish.
+ * Only a receipt keyed with what the recipient alone can derive moves a message to delivered or
+ * refused. Implements p2pd-protocol(7) DELIVERY. */
+#ifndef P2PD_OUTBOX_H
+#define P2PD_OUTBOX_H
+
+#include "daemon/core/base/budget.h"
+#include "daemon/core/link/link.h"
+#include "daemon/core/route/path.h"
+#include "daemon/core/seam/effects.h"
+#include "daemon/core/seam/request.h"
+#include "daemon/core/wire/identity.h"
+#include "daemon/core/wire/parcel.h"
+
+/* Bounds; beyond each a push is answered with ANSWER_LIMIT. */
+#define OUTBOX_MESSAGES_MAX                                                                        \
+    262144 /* not final, about 250 bytes of memory each; bodies are on disk */
+#define OUTBOX_CONVERSATIONS_MAX                                                                   \
+    262144                    /* recipients written to, ever: their sequence must not begin again */
+#define OUTBOX_FILES_MAX 4096 /* of the messages, files: their names are held in memory */
+#define OUTBOX_WATCHERS_MAX 16 /* clients that wait for one message */
+#define OUTBOX_MAIL_MAX 65536  /* mails kept for others, whatever their size */
+#define OUTBOX_MAIL_COST 1024u /* what a mail counts beyond its bytes: a row and our memory */
+#define OUTBOX_DEPOSITS_MAX 64 /* of ours under way to mailboxes, up to 60 KiB each */
+#define OUTBOX_BATCHES_MAX 256 /* pushes of many that are not answered to their end */
+
+struct outbox;
+struct node_boot;
+struct outbox_config {
+    const struct identity *identity; /* the rooms are borrowed for the outbox's life */
+    struct directory *directory;
+    struct paths *paths;
+    struct links *links;
+    struct effects *effects;
+    struct budget *budget;
+    struct core_random random;
+    struct core_trace trace;
+    size_t message_max;
+    int64_t expire_us,
+        retention_us;    /* retention 0: final messages are forgotten by the store at once */
+    size_t messages_max; /* 0: OUTBOX_MESSAGES_MAX */
+};
+struct outbox_counters {
+    uint64_t messages_sent, messages_delivered, retransmissions, onions_sent;
+    uint64_t pushes_refused; /* at one of the bounds, or for want of memory */
+};
+
+/* Takes what boot says of pending messages and conversations. NULL: no memory. It enters itself as
+ * BUDGET_OUTBOX's evictor. */
+struct outbox *outbox_new(const struct outbox_config *config, const struct node_boot *boot,
+                          struct now now);
+void outbox_free(struct outbox *outbox);
+void outbox_configure(struct outbox *outbox, size_t message_max, int64_t expire_us,
+                      int64_t retention_us);
+
+/* A push to a resolved recipient (ourselves too). Refused at once (one final answer), or stored
+ * first; then answered ANSWER_MESSAGE (end unless wait or trace), with trace ANSWER_ROUTES and,
+ * without wait, a final ANSWER_MESSAGE behind it; with wait ANSWER_MESSAGE at the final state.
+ * `notice` (may be NULL) goes into the first answer's text. With check nothing is stored:
+ * ANSWER_TEXT says whether it would be accepted. */
+void outbox_push(struct outbox *outbox, const struct request *request,
+                 const struct node_id *recipient, const char *notice, struct now now);
+/* The same for many, in order. Answered ANSWER_MANY once all are stored or one is refused: those
+ * before it are accepted, it and those behind it are not. With wait and all of them accepted, a
+ * second one when all are final. */
+void outbox_push_many(struct outbox *outbox, const struct request *request,
+                      const struct node_id *recipient, const char *notice, struct now now);
+/* `notice` (may be NULL) is said of one in memory that is not final. */
+void outbox_message(struct outbox *outbox, const struct request *request, const char *notice);
+void outbox_cancel(struct outbox *outbox, const struct request *request, struct now now);
+void outbox_client_gone(struct outbox *outbox, uint64_t client);
+
+/* The result of one of our store operations. */
+void outbox_stored(struct outbox *outbox, uint64_t cookie, const struct store_result *result,
+                   struct now now);
+/* An onion payload of kind PAYLOAD_RECEIPTS (its kind byte included). The first thing that was
+ * wrong with it, or DROP_NONE; what is good in it counts all the same. */
+enum drop outbox_receipt(struct outbox *outbox, const uint8_t *payload, size_t length,
+                         struct now now);
+/* Routes or (recipient given) a descriptor changed: unreachable recipients are tried at once, each
+ * at most once a second. */
+void outbox_kick(struct outbox *outbox, const struct node_id *recipient, struct mono now);
+
+/* Blocks for ourselves. In every step, until false: the next one is to be given to inbox_local();
+ * what comes of it, to outbox_local_done() (error: tried again later). Borrowed until then. */
+bool outbox_local(struct outbox *outbox, struct parcel_item *ret_item);
+void outbox_local_done(struct outbox *outbox, const struct message_id *id, int error,
+                       struct now now);
+
+/* Mail for somebody else, from mailbox_shard(): stored, and delivered when its recipient is there.
+ * `quota`: bytes of all the mail that we keep; a recipient has an eighth of it. 0: what came of it
+ * will be told by outbox_deposit_done(), the bytes are borrowed until then; -EDQUOT, -EEXIST,
+ * -ENOMEM. */
+struct outbox_mail {
+    uint64_t tag; /* the caller's, of this deposit; several may be of one mail */
+    struct message_id id;
+    struct node_id recipient;
+    struct wall expires;
+    const uint8_t *bytes;
+    size_t length;
+};
+int outbox_deposit(struct outbox *outbox, const struct outbox_mail *mail, uint64_t quota,
+                   struct wall wall);
+/* Until false, after each event: the mail of which deposit is durable now, or why not. */
+bool outbox_deposit_done(struct outbox *outbox, uint64_t *ret_tag, int *ret_error);
+/* How many mails we keep, and what they count towards the quota. */
+uint64_t outbox_mail_held(const struct outbox *outbox, uint64_t *ret_bytes);
+/* An onion payload of kind PAYLOAD_DEPOSITED (its kind byte included): a mailbox keeps what we
+ * left. */
+enum drop outbox_confirmation(struct outbox *outbox, const uint8_t *payload, size_t length,
+                              struct mono now);
+
+/* The wall clock was found to be wrong by so much: what is owed is told to have been pushed, and to
+ * expire, so much later. When it expires is not moved. */
+void outbox_shift(struct outbox *outbox, int64_t by_us);
+/* The clock is known to be right, as it was when we stopped: the time between counts for what was
+ * owed. */
+void outbox_age(struct outbox *outbox, struct now now);
+
+/* Do what is due: call it at the end of each step in which outbox_next() is not after now. Shards
+ * leave from here alone, so that what is pushed in one step is gathered. Sends a bounded number;
+ * outbox_next() then stays due. */
+void outbox_tick(struct outbox *outbox, struct now now);
+struct mono outbox_next(const struct outbox *outbox);
+
+uint64_t outbox_pending(const struct outbox *outbox); /* messages not final */
+/* What is known of a message that is in memory: newer than what the store says. */
+bool outbox_look(const struct outbox *outbox, const struct message_id *id,
+                 struct message_report *ret_report);
+/* Of those pending, how many are to one recipient; was anything ever written to it? */
+uint64_t outbox_pending_to(const struct outbox *outbox, const struct node_id *recipient);
+bool outbox_has_written(const struct outbox *outbox, const struct node_id *recipient);
+/* Everybody written to, until visit returns false. */
+void outbox_visit(const struct outbox *outbox,
+                  bool (*visit)(void *context, const struct node_id *recipient), void *context);
+/* What is owed to each of trust->old: its numbers are filled in. */
+void outbox_count_old(const struct outbox *outbox, struct trust_report *trust);
+/* Owe it to trust->id instead: the same messages, under their ids, in their order, until they
+ * expire, behind what that one was written before. Answered ANSWER_TRUST when that is on disk, all
+ * of it at once; else nothing has changed, and the answer says why. */
+void outbox_readdress(struct outbox *outbox, uint64_t client, const struct trust_report *trust);
+struct outbox_wait { /* a recipient to which messages are owed */
+    struct node_id recipient;
+    enum outbox_why why;
+    uint64_t messages, mailed; /* mailed: mailboxes have them */
+    struct wall oldest;        /* pushed */
+    struct wall expires;       /* the first of them */
+    uint64_t expiring;         /* expire before `soon` */
+};
+/* All of them, each once. 0, or -ENOMEM: none was shown. */
+int outbox_waits(const struct outbox *outbox, struct wall soon,
+                 void (*visit)(void *context, const struct outbox_wait *wait), void *context);
+/* Messages of before the start that are still to be read. */
+uint64_t outbox_unread(const struct outbox *outbox);
+const struct outbox_counters *outbox_counters(const struct outbox *outbox);
+
+#endif

@@ -1,0 +1,220 @@
+/* Whom links lead to, and who gives way when every place is taken.
+ *
+ * Threat: identities are free, so one member can fill every directory, and for as long as residents
+ * stay whatever they are, nobody else comes in. A node that no links lead to serves nobody, and
+ * making links needs others: those without any go first, then those to whom no chain of links leads
+ * from us. Which of them is drawn, so that nobody can have a certain one put out; of a few drawn
+ * the one whose version is oldest goes, for a newcomer's neighbours have yet to name it. Whom a
+ * node of the network names, or we do, comes in at once; all others at a rate, or whoever has more
+ * identities than there are places would have them all pass through. Whom users pinned or wrote to
+ * stays; whoever was a neighbour once does not, for that can be had for any number of identities.
+ * Names are free, too: whoever names nodes that never come leaves half of the rate to those whom
+ * nobody names, and displaces names that came of late only.
+ *
+ * And whatever grows with the network, how seldom nodes publish, how many links they want, goes by
+ * those that links lead to. Left: whoever links his identities to each other, and one of them to
+ * the network. */
+#include "daemon/core/directory/directory_private.h"
+
+/* The whole graph is walked no more often than after so long for each node in it, 2 s at most: a
+ * walk takes a fifth of a microsecond for each. */
+#define LOOK_NODE_US 400
+#define LOOK_US (2 * US_PER_S)
+#define DRAWN 4
+#define NAMED_AT_ONCE 4 /* by a version: who names 16 must not fill the ring with few of them */
+
+static bool may_look(const struct directory *directory, struct mono last, struct mono now) {
+    int64_t wait = LOOK_NODE_US * (int64_t)directory->n_live;
+
+    return now.us - last.us >= (wait < LOOK_US ? wait : LOOK_US);
+}
+
+/* ---- Whom links lead to ---- */
+
+#define PACE_FULL                                                                                  \
+    (PACE_MIN_US / PACE_NODE_US) /* so many that are reached may use the whole pace                \
+                                    \ */
+#define PACE_OTHERS_LEAST 10     /* then the others have a tenth of it besides */
+
+/* Those reached share the pace of the network among themselves; all others together have what those
+ * leave of it, each an equal part, so that an honest one of them (it has just come, or comes back)
+ * has its own burst whatever thousands do. */
+static size_t sharers_of(const struct directory *directory, bool reached) {
+    size_t n = directory->n_reached, others = directory->n_live - n,
+           left = n < PACE_FULL ? PACE_FULL - n : 0;
+
+    if (reached)
+        return n;
+    if (left < PACE_FULL / PACE_OTHERS_LEAST)
+        left = PACE_FULL / PACE_OTHERS_LEAST;
+    return others * PACE_FULL / left;
+}
+
+size_t directory_sharers(const struct directory *directory, const struct record *record) {
+    return sharers_of(directory, record->reached);
+}
+
+struct following {
+    struct directory *directory;
+    size_t n;
+};
+
+/* Each is visited once: those who stand before it in the records were visited already. */
+static void follow(void *context, uint64_t prefix) {
+    struct following *following = context;
+    struct record *record = directory_record(following->directory, prefix);
+
+    if (record && record->entry.live)
+        directory_swap(following->directory, record->position, following->n++);
+}
+
+bool directory_follow(struct directory *directory, struct mono now) {
+    struct following following = {directory, 0};
+    uint64_t generation = topology_generation(directory->topology);
+
+    if (directory->has_followed &&
+        (generation == directory->generation || !may_look(directory, directory->followed, now)))
+        return false;
+    size_t before = directory->n_reached,
+           sharers[2] = {sharers_of(directory, false), sharers_of(directory, true)};
+    directory->has_followed = true;
+    directory->followed = now;
+    directory->generation = generation;
+    if (!topology_visit_reached(directory->topology, follow, &following))
+        return false; /* no links yet, or no memory */
+    directory->n_reached = following.n;
+    directory->n_lost = 0;
+    for (size_t i = 0; i < directory->n_live; i++) {
+        struct record *record = directory->records[i];
+        bool reached = i < following.n, was = record->reached;
+        record->reached = reached;
+        record->met |= reached;
+        directory->n_lost += record->met && !reached;
+        if (was != reached)
+            directory_repace(directory, record, sharers[was], now);
+    }
+    return directory->n_reached != before;
+}
+
+/* ---- Who gives way ---- */
+
+static bool may_yield(const struct directory_entry *entry) {
+    return entry->live && !entry->kept && !entry->pinned;
+}
+
+/* Those listed may have been removed since, or have found links. */
+static struct record *spared_at(const struct directory *directory, size_t i) {
+    const struct topology_survey *survey = &directory->survey;
+    struct record *record = directory_record(directory, survey->spared[i]);
+    uint64_t neighbours[TOPOLOGY_DEGREE_MAX];
+
+    if (!record || !may_yield(&record->entry))
+        return NULL;
+    return !survey->linked &&
+                   topology_neighbours(directory->topology, record->entry.prefix, neighbours) > 0
+               ? NULL
+               : record;
+}
+
+/* Drop what has changed from the end of the list, so that one that stands there may go. */
+static bool find_some(struct directory *directory) {
+    struct topology_survey *survey = &directory->survey;
+
+    for (; survey->n_spared > 0; survey->n_spared--)
+        if (spared_at(directory, survey->n_spared - 1))
+            return true;
+    return false;
+}
+
+static void look(struct directory *directory, struct mono now) {
+    if (directory->has_looked && !may_look(directory, directory->room_looked, now))
+        return;
+    directory->has_looked = true;
+    directory->room_looked = now;
+    topology_survey(directory->topology, &directory->random, &directory->survey);
+}
+
+static bool is_among(const uint64_t *prefixes, size_t n, uint64_t prefix) {
+    for (size_t i = 0; i < n; i++)
+        if (prefixes[i] == prefix)
+            return true;
+    return false;
+}
+
+static bool is_named_of_late(const struct directory *directory, uint64_t prefix) {
+    size_t n = directory->n_named < NAMED_OF_LATE ? directory->n_named : NAMED_OF_LATE;
+
+    return is_among(directory->named, n, prefix);
+}
+
+void directory_note_named(struct directory *directory, const struct record *record,
+                          const struct descriptor *descriptor) {
+    size_t n = descriptor->n_neighbours,
+           first = record->reached && n > 0 ? (size_t)random_below(&directory->random, n) : 0;
+    unsigned noted = 0;
+
+    if (!record->reached || !directory_is_full(directory))
+        return;
+    for (size_t i = 0; i < n && noted < NAMED_AT_ONCE; i++) {
+        uint64_t prefix = descriptor->neighbours[(first + i) % n].prefix;
+        if (directory_record(directory, prefix) || is_named_of_late(directory, prefix))
+            continue;
+        directory->named[directory->n_named++ % NAMED_OF_LATE] = prefix;
+        noted++;
+    }
+}
+
+static bool is_missed(const struct directory *directory, uint64_t prefix) {
+    return is_named_of_late(directory, prefix) ||
+           is_among(directory->survey.missed, directory->survey.n_missed, prefix) ||
+           topology_names(directory->topology, prefix);
+}
+
+/* Names cost nothing, and whoever never comes is missed for ever: half of the tokens are for those
+ * whom nobody names, whatever is missed. */
+static int64_t token_us(const struct directory *directory) {
+    bool many = directory->survey.n_missed >= directory->survey.n_spared;
+
+    return (many ? 2 : 1) * US_PER_S / ROOM_RATE;
+}
+
+static bool has_token(struct directory *directory, struct mono now) {
+    int64_t quiet = ROOM_BURST * US_PER_S / ROOM_RATE;
+
+    if (directory->room_from.us < now.us - quiet)
+        directory->room_from = mono_add(now, -quiet);
+    return mono_is_due(mono_add(directory->room_from, token_us(directory)), now);
+}
+
+bool directory_has_room(struct directory *directory, uint64_t prefix, struct mono now) {
+    if (!directory_is_full(directory))
+        return true;
+    look(directory, now);
+    if (!find_some(directory))
+        return false;
+    return is_missed(directory, prefix) || has_token(directory, now);
+}
+
+bool directory_make_room(struct directory *directory, uint64_t prefix, struct mono now) {
+    struct topology_survey *survey = &directory->survey;
+    struct record *oldest = NULL;
+    int64_t token = token_us(directory);
+    size_t chosen = 0;
+
+    if (!directory_has_room(directory, prefix, now) || survey->n_spared == 0)
+        return false;
+    for (unsigned i = 0; i < DRAWN; i++) {
+        size_t at = i == 0 ? survey->n_spared - 1
+                           : (size_t)random_below(&directory->random, survey->n_spared);
+        struct record *record = spared_at(directory, at);
+        if (record && (!oldest || record->entry.received.us < oldest->entry.received.us)) {
+            oldest = record;
+            chosen = at;
+        }
+    }
+    survey->spared[chosen] = survey->spared[--survey->n_spared];
+    directory_forget(directory, oldest);
+    if (!is_missed(directory, prefix))
+        directory->room_from = mono_add(directory->room_from, token);
+    return true;
+}

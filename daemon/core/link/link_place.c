@@ -1,0 +1,110 @@
+/* Places for sessions that others made us hold and that are no link: half open, or refused and
+ * lingering.
+ *
+ * Threat: they are had for a datagram, and of addresses that anybody can name there are as many as
+ * he likes. So those who have shown their cookie come first, of one source there are a few, and
+ * among the proven who holds most gives way. */
+#include "daemon/core/link/link_private.h"
+
+#define HALF_OPEN_MAX 128
+#define HALF_OPEN_SOURCE_MAX                                                                       \
+    16 /* of them from one source, of the proven and of the others: a few must not shut out the    \
+          rest */
+
+static bool is_lingering(const struct session *session) {
+    return session && !session->initiator && session->state == SESSION_OPEN &&
+           session->link == LINK_NONE;
+}
+
+static bool is_held(const struct session *session) {
+    return is_lingering(session) || (session && session->state == SESSION_RESPONDED);
+}
+
+/* Sessions that others made us hold and that are no link: half open, or refused and lingering. */
+static unsigned held(const struct links *links) {
+    unsigned n = 0;
+    for (unsigned i = 0; i < SESSIONS_MAX; i++)
+        n += is_held(links->sessions[i]);
+    return n;
+}
+
+/* The same from one source, of one kind: those in its name that it may know nothing of are not
+ * counted against it. */
+static unsigned held_for(const struct links *links, uint64_t source, bool proven) {
+    unsigned n = 0;
+    for (unsigned i = 0; i < SESSIONS_MAX; i++)
+        n += is_held(links->sessions[i]) && links->sessions[i]->proven == proven &&
+             guard_source(&links->sessions[i]->remote) == source;
+    return n;
+}
+
+static bool is_older(const struct session *session, const struct session *than) {
+    return !than || session->retry.us < than->retry.us;
+}
+
+/* The refused wait for a message 3 that is repeated if our verdict was lost, which is seldom:
+ * whoever knocks now comes first, or a node that all of a network dial at once would turn most away
+ * unheard. The oldest goes. */
+static struct session *oldest_lingering(const struct links *links) {
+    struct session *oldest = NULL;
+    for (unsigned i = 0; i < SESSIONS_MAX; i++)
+        if (is_lingering(links->sessions[i]) && is_older(links->sessions[i], oldest))
+            oldest = links->sessions[i];
+    return oldest;
+}
+
+static struct session *oldest_unproven(const struct links *links) {
+    struct session *oldest = NULL;
+    for (unsigned i = 0; i < SESSIONS_MAX; i++) {
+        struct session *session = links->sessions[i];
+        if (is_held(session) && !session->proven && is_older(session, oldest))
+            oldest = session;
+    }
+    return oldest;
+}
+
+/* All are proven: the oldest of the source that holds most, if that is more than `than`. */
+static struct session *oldest_of_fullest(const struct links *links, unsigned than) {
+    struct {
+        struct session *session;
+        uint64_t source;
+    } all[SESSIONS_MAX];
+    struct session *oldest = NULL;
+    unsigned n = 0, most = than;
+
+    for (unsigned i = 0; i < SESSIONS_MAX; i++) {
+        if (!is_held(links->sessions[i]))
+            continue;
+        all[n].session = links->sessions[i];
+        all[n++].source = guard_source(&links->sessions[i]->remote);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        unsigned of_it = 0;
+        for (unsigned k = 0; k < n; k++)
+            of_it += all[k].source == all[i].source;
+        if (of_it < most || of_it <= than || (of_it == most && !is_older(all[i].session, oldest)))
+            continue;
+        most = of_it;
+        oldest = all[i].session;
+    }
+    return oldest;
+}
+
+bool place_make(struct links *links, const struct address *remote, bool proven) {
+    unsigned own = held_for(links, guard_source(remote), proven);
+    struct session *goes = NULL;
+
+    if (own >= HALF_OPEN_SOURCE_MAX)
+        return false;
+    if (held(links) < HALF_OPEN_MAX)
+        return true;
+    goes = oldest_lingering(links);
+    if (!goes && proven)
+        goes = oldest_unproven(links);
+    if (!goes && proven)
+        goes = oldest_of_fullest(links, own);
+    if (!goes)
+        return false;
+    session_free(links, goes);
+    return true;
+}

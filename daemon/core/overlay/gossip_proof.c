@@ -1,0 +1,133 @@
+/* Proofs against nodes that signed two versions of one sequence: those that come are checked at a
+ * pace, and told to who has not got them.
+ *
+ * Threat: a member makes as many as it likes against identities of its own, each costs two checks
+ * and goes over every link of the network. One that is held already costs nothing; the others have
+ * a pace in all, whoever brings them, and what is beyond it is dropped before its signatures are
+ * looked at. Nothing is lost by that: whoever has it says so by its digests. */
+#include "daemon/core/overlay/gossip_private.h"
+
+/* ---- Telling ---- */
+
+static struct untold *find(struct gossip *gossip, uint64_t prefix) {
+    for (size_t i = 0; i < gossip->proofs.n_untold; i++)
+        if (gossip->proofs.untold[i].prefix == prefix)
+            return &gossip->proofs.untold[i];
+    return NULL;
+}
+
+static void gather(struct gossip *gossip, struct mono now) {
+    int64_t wait =
+        GOSSIP_GATHER_MIN_US +
+        (int64_t)random_below(&gossip->random, GOSSIP_GATHER_MAX_US - GOSSIP_GATHER_MIN_US);
+    struct mono soonest = mono_add(now, wait),
+                next = mono_add(gossip->proofs.told, GOSSIP_PROOF_EACH_US + wait);
+
+    gossip->proofs.due = soonest.us > next.us ? soonest : next;
+}
+
+/* What the directory has found or taken. */
+static void collect(struct gossip *gossip, struct mono now) {
+    uint64_t prefix;
+
+    while (directory_next_proof(gossip->directory, &prefix)) {
+        struct untold *untold = find(gossip, prefix);
+        if (untold)
+            untold->holders = 0; /* of another one, which may be older */
+        else if (gossip->proofs.n_untold < GOSSIP_PROOFS_UNTOLD_MAX)
+            gossip->proofs.untold[gossip->proofs.n_untold++] = (struct untold){prefix, 0};
+        if (gossip->proofs.n_untold > 0 && gossip->proofs.due.us == MONO_NEVER.us)
+            gather(gossip, now);
+    }
+}
+
+/* A full queue loses it, and digests tell. */
+static void tell(struct gossip *gossip, size_t neighbour, struct mono now) {
+    uint64_t to = gossip->neighbours[neighbour].prefix;
+    uint8_t body[GOSSIP_PROOFS * PROOF_LEN];
+    struct wire_writer w = wire_writer(body, sizeof body);
+
+    for (size_t i = 0; i < gossip->proofs.n_untold; i++) {
+        const struct untold *untold = &gossip->proofs.untold[i];
+        const uint8_t *proof = directory_proof(gossip->directory, untold->prefix);
+        if (!proof || untold->holders & bit_of(neighbour))
+            continue;
+        wire_put(&w, proof, PROOF_LEN);
+        if (wire_room(&w) > 0)
+            continue;
+        (void)links_send_frame(gossip->links, to, FRAME_PROOF, body, wire_length(&w), now);
+        w = wire_writer(body, sizeof body);
+    }
+    if (wire_length(&w) > 0)
+        (void)links_send_frame(gossip->links, to, FRAME_PROOF, body, wire_length(&w), now);
+}
+
+void proofs_tell(struct gossip *gossip, struct mono now) {
+    collect(gossip, now);
+    if (!mono_is_due(gossip->proofs.due, now))
+        return;
+    for (size_t i = 0; i < LINK_SLOTS; i++)
+        if (gossip->neighbours[i].up)
+            tell(gossip, i, now);
+    gossip->proofs.n_untold = 0;
+    gossip->proofs.due = MONO_NEVER;
+    gossip->proofs.told = now;
+}
+
+void proofs_link_up(struct gossip *gossip, const struct neighbour *neighbour) {
+    for (size_t i = 0; i < gossip->proofs.n_untold; i++)
+        gossip->proofs.untold[i].holders &= ~bit_of(index_of(gossip, neighbour));
+}
+
+/* ---- Taking ---- */
+
+static bool may_check(struct gossip *gossip, struct neighbour *from, struct mono now) {
+    allowance_refill(&gossip->proofs.checked, GOSSIP_PROOF_RATE, GOSSIP_PROOF_BURST, now);
+    allowance_refill(&from->proofs, 1, GOSSIP_PROOF_PART_BURST * GOSSIP_PROOF_PART_S, now);
+    if (allowance_take(&gossip->proofs.checked))
+        return true;
+    if (from->proofs.level < GOSSIP_PROOF_PART_S * TOKEN)
+        return false;
+    from->proofs.level -= GOSSIP_PROOF_PART_S * TOKEN;
+    return true;
+}
+
+static enum drop take(struct gossip *gossip, struct neighbour *from, const uint8_t *proof,
+                      struct now now) {
+    struct wire_reader r = wire_reader(proof, PROOF_LEN);
+    uint64_t prefix = wire_get_uint(&r, 8);
+    enum drop drop;
+    enum directory_outcome outcome =
+        directory_weigh_proof(gossip->directory, proof, now.wall, &drop);
+
+    if (outcome == DIRECTORY_NEWS && !may_check(gossip, from, now.mono))
+        return DROP_LIMIT;
+    if (outcome == DIRECTORY_NEWS)
+        outcome = directory_take_proof(gossip->directory, proof, now.wall, &drop);
+    if (outcome == DIRECTORY_BAD)
+        return drop;
+    collect(gossip, now.mono);
+    struct untold *untold = find(gossip, prefix);
+    if (untold)
+        untold->holders |= bit_of(index_of(gossip, from));
+    return DROP_NONE;
+}
+
+enum drop proofs_take(struct gossip *gossip, struct neighbour *from, const uint8_t *body,
+                      size_t length, struct now now) {
+    enum drop worst = DROP_NONE;
+
+    if (length == 0 || length % PROOF_LEN != 0)
+        return DROP_MALFORMED;
+    if (!mono_is_due(from->barred_until, now.mono))
+        return DROP_LIMIT;
+    for (size_t at = 0; at < length; at += PROOF_LEN) {
+        enum drop drop = take(gossip, from, body + at, now);
+        if (drop == DROP_MALFORMED || drop == DROP_AUTH) {
+            from->barred_until = mono_add(now.mono, GOSSIP_BARRED_US);
+            return drop;
+        }
+        worst = drop != DROP_NONE ? drop : worst;
+    }
+    return worst;
+}

@@ -1,0 +1,65 @@
+/* The pool: which neighbours we have and want. Bounded, self-chosen for at least half, kept at its
+ * aim; it lets newcomers in by splitting an edge, remembers spares and anchors, and finds lost
+ * neighbours again. It decides; links carry it out.
+ *
+ * Threat: eclipse. Dialled links, guards and anchors are never displaced, at most 2 neighbours come
+ * from one network, addresses that were only told us are barred after 3 dials in vain. Implements
+ * p2pd-protocol(7) NEIGHBOURS. */
+#ifndef P2PD_POOL_H
+#define P2PD_POOL_H
+
+#include "daemon/core/link/link.h"
+#include "daemon/core/route/path.h"
+#include "daemon/core/seam/effects.h"
+#include "daemon/core/seam/step.h"
+
+#define POOL_MAX 16 /* what a descriptor can name */
+
+struct pool;
+
+struct pool_config {
+    unsigned min, max, spare, relays;
+    struct links *links;
+    struct directory *directory;
+    struct paths *paths;
+    struct effects *effects;
+    const struct core_random *random;
+    const struct core_trace *trace;
+};
+struct pool *pool_new(const struct pool_config *config, const struct node_boot *boot,
+                      const struct address *bootstrap, size_t n_bootstrap, struct mono now);
+void pool_free(struct pool *pool);
+
+/* A configured peer: redialled for ever. */
+void pool_add_bootstrap(struct pool *pool, const struct address *address, struct mono now);
+/* How many links we aim at: ceil((16 N)^(1/(relays+1))) within [min, max - 2]. */
+unsigned pool_aim(const struct pool *pool);
+
+/* What became of links and dials. ASKED is answered by a verdict here. */
+void pool_link_event(struct pool *pool, const struct link_event *event, struct now now);
+/* FRAME_INTRODUCE from an established neighbour. */
+enum drop pool_introduced(struct pool *pool, const uint8_t *body, size_t length, struct mono now);
+/* The directory learnt of others: there may be somebody to dial. */
+void pool_news(struct pool *pool);
+
+void pool_connect(struct pool *pool, uint64_t client, const struct address *address,
+                  struct now now);
+void pool_disconnect(struct pool *pool, uint64_t client, const struct node_id *id, struct mono now);
+void pool_client_gone(struct pool *pool, uint64_t client);
+
+/* Introduce our neighbours to each other (a ring) and say goodbye. */
+void pool_leave(struct pool *pool, struct mono now);
+void pool_stored(struct pool *pool, const struct store_result *result, struct mono now);
+
+void pool_tick(struct pool *pool, struct now now);
+struct mono pool_next(const struct pool *pool);
+/* Did we choose this neighbour: was it drawn uniformly from the directory? Not one whom others told
+ * us of, nor one that was dialled to heal, to join, or as configured: those any member can be at
+ * will. */
+bool pool_has_drawn(const struct pool *pool, const struct link_view *link);
+unsigned pool_spares(const struct pool *pool);
+/* Addresses of configured peers, those of names included; of them: which turned out to be
+ * ourselves. */
+unsigned pool_peers(const struct pool *pool, unsigned *ret_self);
+
+#endif

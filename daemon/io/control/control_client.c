@@ -1,0 +1,519 @@
+/* One connection of the control socket.
+ *
+ * Threat: half a request for ever, a length without bytes behind it, an answer that is never
+ * read, a reader that vanishes with messages in its hands. Each has a time or a bound, and
+ * messages count as taken on a Confirm or an orderly close alone. Nothing here is freed while
+ * the core is at work (it may answer from within a request): client_take_answer only queues, and
+ * the loop's next turn sends, settles and drops. */
+#include "daemon/io/control/control_private.h"
+#include "daemon/io/control/control_text.h"
+#include "shared/message_id.h"
+#include "shared/portable.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* ---- Timers and memory ---- */
+
+void client_set_timer(struct control_client *client, ev_timer *timer, double seconds) {
+    ev_timer_stop(client->control->loop, timer);
+    if (seconds > 0) {
+        ev_timer_set(timer, seconds, 0.);
+        ev_timer_start(client->control->loop, timer);
+    }
+}
+
+void client_free_input(struct control_client *client) {
+    size_t reserved = client->reserved;
+    if (client->input) /* a passphrase may have come in it */
+        sodium_memzero(client->input, client->have);
+    free(client->input);
+    client->input = NULL;
+    client->have = client->room = client->reserved = 0;
+    control_release(client->control, reserved);
+}
+
+/* ---- Requests ---- */
+
+void client_give(struct control_client *client, struct request *request) {
+    request->client = client->number;
+    client->phase = CLIENT_WAITING;
+    client->in_core = true;
+    client->pull = request->kind == REQUEST_PULL;
+    client->peek = client->pull && request->pull.peek;
+    client->opens_file = request->kind == REQUEST_FILE_OPEN;
+    client_set_timer(client, &client->deadline, 0);
+    client->control->sink.request(client->control->sink.context, request);
+}
+
+static void confirm(struct control_client *client) {
+    struct request request = {.client = client->number, .kind = REQUEST_CONFIRM};
+    client->confirm_due = false;
+    if (!client->in_core)
+        client->phase = CLIENT_ENDED; /* the core's last batch said `end` itself */
+    client->control->sink.request(client->control->sink.context, &request);
+}
+
+/* Before it goes: what it has read is taken, and nothing else. */
+static void confirm_lines(struct control_client *client) {
+    struct request request = {.client = client->number, .kind = REQUEST_CONFIRM};
+    if (!client->by_line || !client->confirm_due)
+        return;
+    client_has_read(client);
+    request.confirm.rows = client->rows;
+    request.confirm.n = client->lines_read > 0 ? client->lines_read - 1 : 0; /* less the head */
+    if (request.confirm.n > 0)
+        client->control->sink.request(client->control->sink.context, &request);
+}
+
+static void give_command(struct control_client *client, enum control_command command) {
+    client->phase = command == CONTROL_STOP ? CLIENT_HELD : CLIENT_WAITING;
+    client_set_timer(client, &client->deadline, 0);
+    client->control->sink.command(client->control->sink.context, command, client->number);
+}
+
+static void give_backup(struct control_client *client, const struct control_decoded *decoded) {
+    if (!client->control->sink.backup) {
+        client_refuse(client, ANSWER_USAGE, "this daemon makes no backups");
+        return;
+    }
+    client->phase = CLIENT_WAITING;
+    client_set_timer(client, &client->deadline, 0);
+    client->control->sink.backup(client->control->sink.context, client->number,
+                                 decoded->passphrase.bytes, decoded->passphrase.length);
+}
+
+/* What an administrator needs when clients have taken all places: it ends at once, and what it
+ * answers fits any socket's buffer. */
+static bool is_administrative(const struct control_decoded *decoded) {
+    enum request_kind kind = decoded->request.kind;
+    return decoded->kind == DECODED_COMMAND ||
+           (decoded->kind == DECODED_REQUEST &&
+            (kind == REQUEST_STATUS || kind == REQUEST_DOCTOR || kind == REQUEST_PEERS));
+}
+
+static void dispatch_first(struct control_client *client, struct control_decoded *decoded) {
+    if (client->is_reserved && !is_administrative(decoded)) {
+        client_refuse(client, ANSWER_LIMIT, client->refusal);
+        return;
+    }
+    switch (decoded->kind) {
+    case DECODED_COMMAND:
+        give_command(client, decoded->command);
+        break;
+    case DECODED_SEND:
+        send_begin(client, decoded);
+        break;
+    case DECODED_BACKUP:
+        give_backup(client, decoded);
+        break;
+    case DECODED_SEND_DONE:
+        client_refuse(client, ANSWER_USAGE, "no file was begun");
+        break;
+    case DECODED_REQUEST:
+        if (decoded->request.kind == REQUEST_CONFIRM)
+            client_refuse(client, ANSWER_USAGE, "nothing to confirm");
+        else
+            client_give(client, &decoded->request);
+    }
+}
+
+/* What goes on with the request that there is; anything else is a second one, or a confirmation of
+ * nothing. */
+static void dispatch_later(struct control_client *client, const struct control_decoded *decoded) {
+    bool confirms = decoded->kind == DECODED_REQUEST && decoded->request.kind == REQUEST_CONFIRM;
+    if (client->phase == CLIENT_SENDING && decoded->kind == DECODED_SEND_DONE)
+        send_finish(client, decoded);
+    else if (client->phase == CLIENT_WAITING && confirms && client->confirm_due)
+        confirm(client);
+    else
+        client->dead = true;
+}
+
+static void dispatch_frame(struct control_client *client) {
+    struct control_decoded decoded;
+    char text[CONTROL_TEXT_MAX];
+    bool first = client->phase == CLIENT_READING;
+    enum answer_code code =
+        control_decode(client->input + FRAME_HEADER, client->have - FRAME_HEADER,
+                       client->control->message_max, &decoded, text);
+    client_free_input(client);
+    if (first)
+        client->request_id = decoded.request_id;
+    if (code != ANSWER_OK) {
+        client_refuse(client, code, text);
+        return;
+    }
+    if (first)
+        dispatch_first(client, &decoded);
+    else
+        dispatch_later(client, &decoded);
+    control_decoded_free(&decoded);
+}
+
+static void dispatch_text(struct control_client *client) {
+    struct request request = {.kind = REQUEST_PULL};
+    struct control_text text = control_text_parse(client->input, client->have);
+    client_set_timer(client, &client->quiet, 0);
+    if (client->is_reserved || text.kind == CONTROL_TEXT_MALFORMED ||
+        text.size > client->control->message_max) {
+        client_refuse(client, ANSWER_USAGE, "");
+        return;
+    }
+    if (text.kind == CONTROL_TEXT_PULL) {
+        request.pull.from_any = true;
+        request.pull.max = CONTROL_TEXT_PULL_MAX;
+    } else {
+        request.kind = REQUEST_PUSH;
+        request.push.to.kind = DEST_ADDRESS;
+        request.push.to.address = text.to;
+        request.push.body = text.body;
+        request.push.size = text.size;
+        request.push.relays = RELAYS_DEFAULT;
+        message_id_make(request.push.id.bytes);
+    }
+    client_give(client, &request);
+    client_free_input(client);
+}
+
+/* ---- Input ---- */
+
+/* Room for `want` bytes in all. False: a reservation is waited for, or the client is dead. */
+static bool make_room(struct control_client *client, size_t want) {
+    if (want > CONTROL_INPUT_FREE && client->reserved < want) {
+        if (!control_reserve(client->control, want - client->reserved)) {
+            client->paused = true;
+            ev_io_stop(client->control->loop, &client->read);
+            client_set_timer(client, &client->deadline, 0);
+            client_set_timer(client, &client->quiet, 0);
+            return false;
+        }
+        client->reserved = want;
+    }
+    if (want <= client->room)
+        return true;
+    uint8_t *input = realloc(client->input, want);
+    if (!input) {
+        client->dead = true;
+        return false;
+    }
+    client->input = input;
+    client->room = want;
+    return true;
+}
+
+void client_resume(struct control_client *client) {
+    client->paused = false;
+    client_set_timer(client, &client->deadline, CONTROL_ARRIVE_S);
+    /* A text may be complete already, with nothing to come that would start this. */
+    if (client->tongue == TONGUE_TEXT)
+        client_set_timer(client, &client->quiet, CONTROL_QUIET_S);
+    ev_io_start(client->control->loop, &client->read);
+}
+
+/* It is not late while it is we who let it wait. */
+void client_hold(struct control_client *client) {
+    client->held = true;
+    ev_io_stop(client->control->loop, &client->read);
+    if (client->phase == CLIENT_READING)
+        client_set_timer(client, &client->deadline, 0);
+}
+
+void client_go_on(struct control_client *client) {
+    client->held = false;
+    if (client->phase == CLIENT_READING)
+        client_set_timer(client, &client->deadline, CONTROL_ARRIVE_S);
+    ev_io_start(client->control->loop, &client->read);
+    control_schedule(client->control, client);
+}
+
+/* How many bytes to ask the kernel for now; 0: stop reading. A frame's exactly, so that nothing
+ * is read beyond it. */
+static size_t frame_wanted(struct control_client *client) {
+    size_t largest = client->control->message_max + FRAME_SLACK;
+    if (client->have < FRAME_HEADER)
+        return make_room(client, FRAME_HEADER) ? FRAME_HEADER - client->have : 0;
+    size_t length = frame_get_length(client->input);
+    if (client->phase != CLIENT_READING)
+        largest = CONTROL_CONFIRM_MAX;
+    if (length > largest) {
+        char text[64];
+        snprintf(text, sizeof text, "message too large: at most %zu bytes",
+                 client->control->message_max);
+        client_refuse(client, ANSWER_LIMIT, text);
+        return 0;
+    }
+    return make_room(client, FRAME_HEADER + length) ? FRAME_HEADER + length - client->have : 0;
+}
+
+static size_t text_wanted(struct control_client *client) {
+    size_t largest = client->control->message_max + FRAME_SLACK;
+    if (client->have < client->room)
+        return client->room - client->have;
+    if (client->have >= largest) {
+        client_refuse(client, ANSWER_LIMIT, "");
+        return 0;
+    }
+    /* A text says no length: beyond what is free it reserves the most that it may become. */
+    size_t want = client->room < CONTROL_INPUT_FREE ? 2 * client->room : largest;
+    return make_room(client, want < largest ? want : largest) ? client->room - client->have : 0;
+}
+
+static size_t input_wanted(struct control_client *client) {
+    switch (client->tongue) {
+    case TONGUE_FRAMES:
+        return frame_wanted(client);
+    case TONGUE_TEXT:
+        return text_wanted(client);
+    case TONGUE_UNKNOWN:
+        break;
+    }
+    return 1;
+}
+
+static void choose_tongue(struct control_client *client) {
+    /* A length's first byte is 0 or 1 (FRAME_MESSAGE_MAX); no text begins so. */
+    client->tongue = client->input[0] < 2 ? TONGUE_FRAMES : TONGUE_TEXT;
+    if (client->phase == CLIENT_REFUSED)
+        client_refuse(client, ANSWER_LIMIT, client->refusal);
+}
+
+static bool is_listening(const struct control_client *client) {
+    return client->phase == CLIENT_REFUSED || client->phase == CLIENT_READING ||
+           client->phase == CLIENT_SENDING ||
+           (client->phase == CLIENT_WAITING && client->tongue == TONGUE_FRAMES);
+}
+
+/* `n` bytes have come behind client->have. */
+static void take_input(struct control_client *client, size_t n) {
+    const uint8_t *fresh = client->input + client->have;
+    client->have += n;
+    if (client->tongue == TONGUE_UNKNOWN)
+        choose_tongue(client);
+    if (!is_listening(client))
+        return;
+    if (client->tongue == TONGUE_TEXT) {
+        if (memchr(fresh, '\n', n))
+            dispatch_text(client);
+        else
+            client_set_timer(client, &client->quiet, CONTROL_QUIET_S);
+    } else if (client->have >= FRAME_HEADER &&
+               client->have == FRAME_HEADER + (size_t)frame_get_length(client->input)) {
+        dispatch_frame(client);
+    }
+}
+
+/* Has the whole connection ended, not only its half? */
+static bool is_hung_up(int fd) {
+    struct pollfd poll_fd = {.fd = fd};
+    return poll(&poll_fd, 1, 0) > 0 && (poll_fd.revents & (POLLHUP | POLLERR));
+}
+
+static void take_eof(struct control_client *client) {
+    client->eof = true;
+    ev_io_stop(client->control->loop, &client->read);
+    if (client->phase == CLIENT_READING && client->tongue == TONGUE_TEXT)
+        dispatch_text(client);
+    else if (client->phase == CLIENT_TAKEN)
+        ev_feed_event(client->control->loop, &client->quiet, EV_TIMER);
+    else if (client->phase != CLIENT_WAITING || is_hung_up(client->fd) ||
+             (client->pull && client->tongue == TONGUE_FRAMES))
+        client->dead = client->phase != CLIENT_ENDED;
+    /* Nothing would tell us when the other half ends too, so the core's answer has a time from
+     * here on. */
+    if (client->phase == CLIENT_WAITING && client->output_bytes == 0)
+        client_set_timer(client, &client->deadline, CONTROL_STALL_S);
+}
+
+/* What follows a text request, or a request that was refused: unread, it would make our close a
+ * reset. */
+static void swallow(struct control_client *client) {
+    uint8_t bytes[4096];
+    ssize_t n = 1;
+    /* At most what a socket's queue holds: a writer that never stops must not keep us. */
+    for (int i = 0; i < 64 && n > 0; i++)
+        n = recv(client->fd, bytes, sizeof bytes, 0);
+    if (n > 0)
+        return;
+    if (n == 0)
+        take_eof(client);
+    else if (errno != EAGAIN && errno != EINTR)
+        client->dead = client->is_reset = true;
+}
+
+static void read_input(struct control_client *client) {
+    size_t budget = 1 << 20; /* a turn: others want to be served, too */
+    while (!client->dead && !client->eof && is_listening(client) && budget > 0) {
+        size_t want = input_wanted(client);
+        if (want == 0)
+            return;
+        want = want < budget ? want : budget;
+        ssize_t n = recv(client->fd, client->input + client->have, want, 0);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        budget -= n > 0 ? (size_t)n : 0;
+        if (n < 0)
+            client->dead = true;
+        else if (n == 0)
+            take_eof(client);
+        else
+            take_input(client, (size_t)n);
+    }
+    if (!client->dead && !client->eof && !is_listening(client))
+        swallow(client);
+}
+
+/* ---- Turns of the loop ---- */
+
+/* All output is out. */
+static void settle(struct control_client *client) {
+    if (client->phase == CLIENT_WAITING && client->tongue == TONGUE_TEXT && client->confirm_due) {
+        shutdown(client->fd, SHUT_WR);
+        client->phase = CLIENT_TAKEN;
+        client_set_timer(client, &client->deadline,
+                         client->eof ? CONTROL_STALL_S : CONTROL_TAKEN_S);
+        client_set_timer(client, &client->quiet, client->eof ? CONTROL_POLL_S : 0);
+    } else if (client->phase == CLIENT_ENDED) {
+        swallow(client);
+        client->dead = true;
+    } else if (client->phase != CLIENT_READING && client->phase != CLIENT_REFUSED &&
+               client->phase != CLIENT_TAKEN && client->phase != CLIENT_CONFIRMED) {
+        client_set_timer(client, &client->deadline, client->eof ? CONTROL_STALL_S : 0);
+    }
+}
+
+/* Nothing tells when a line is read. */
+static void look_again(struct control_client *client) {
+    client->dead = client->eof && is_hung_up(client->fd);
+    client_set_timer(client, &client->quiet, client->pace);
+    client->pace = 2 * client->pace < CONTROL_POLL_S ? 2 * client->pace : CONTROL_POLL_S;
+}
+
+static void turn(struct control_client *client) {
+    int left = client->dead ? 0 : client_send_output(client);
+    if (left == 2)
+        look_again(client);
+    if (left < 0)
+        client->dead = true;
+    else if (left == 1)
+        ev_io_start(client->control->loop, &client->write);
+    else
+        ev_io_stop(client->control->loop, &client->write);
+    if (!client->dead && left == 0)
+        settle(client);
+    if (client->dead)
+        client_drop(client);
+}
+
+void client_serve(struct control_client *client) {
+    read_input(client);
+    turn(client);
+}
+
+static void on_read(struct ev_loop *loop, ev_io *watcher, int events) {
+    struct control_client *client = watcher->data;
+    (void)loop, (void)events;
+    control_schedule(client->control, client);
+}
+
+static void on_write(struct ev_loop *loop, ev_io *watcher, int events) {
+    (void)loop, (void)events;
+    turn(watcher->data);
+}
+
+static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int events) {
+    (void)loop, (void)events;
+    client_drop(watcher->data);
+}
+
+/* A text request has ended by silence, or it is time to look at a reader again. */
+static void on_quiet(struct ev_loop *loop, ev_timer *watcher, int events) {
+    struct control_client *client = watcher->data;
+    (void)loop, (void)events;
+    if (client->phase == CLIENT_READING) {
+        dispatch_text(client);
+    } else if (client->phase == CLIENT_TAKEN && client_has_read(client)) {
+        client->phase = CLIENT_CONFIRMED;
+        client_set_timer(client, &client->deadline, CONTROL_ARRIVE_S);
+        confirm(client);
+    } else if (client->phase == CLIENT_TAKEN) {
+        client->dead = client->is_reset;
+        client_set_timer(client, &client->quiet, CONTROL_POLL_S);
+    }
+    turn(client);
+}
+
+/* ---- Life ---- */
+
+int client_start(struct control *control, int fd, uid_t uid, enum client_phase phase,
+                 const char *refusal) {
+    struct control_client *client = calloc(1, sizeof *client);
+    uint8_t *input = malloc(CONTROL_INPUT_START);
+    if (!client || !input) {
+        free(client);
+        free(input);
+        return -ENOMEM;
+    }
+    client->control = control;
+    client->number = ++control->last_number;
+    client->uid = uid;
+    client->fd = fd;
+    client->phase = phase;
+    client->is_reserved = refusal[0] != '\0';
+    control->n_reserved += client->is_reserved;
+    snprintf(client->refusal, sizeof client->refusal, "%s", refusal);
+    client->input = input;
+    client->room = CONTROL_INPUT_START;
+    ev_io_init(&client->read, on_read, fd, EV_READ);
+    ev_io_init(&client->write, on_write, fd, EV_WRITE);
+    ev_timer_init(&client->deadline, on_deadline, CONTROL_ARRIVE_S, 0.);
+    ev_timer_init(&client->quiet, on_quiet, CONTROL_QUIET_S, 0.);
+    client->read.data = client->write.data = client->deadline.data = client->quiet.data = client;
+    struct control_client **at = &control->clients;
+    while (*at)
+        at = &(*at)->next;
+    *at = client;
+    control->n_clients++;
+    client_set_timer(client, &client->deadline, CONTROL_ARRIVE_S);
+    ev_io_start(control->loop, &client->read);
+    return 0;
+}
+
+void client_free(struct control_client *client) {
+    struct ev_loop *loop = client->control->loop;
+    if (!client->dead)
+        client_send_output(client);
+    ev_io_stop(loop, &client->read);
+    ev_io_stop(loop, &client->write);
+    client_set_timer(client, &client->deadline, 0);
+    client_set_timer(client, &client->quiet, 0);
+    client_free_output(client);
+    client_free_input(client);
+    send_abandon(client);
+    free(client->send);
+    free(client->rows);
+    close(client->fd);
+    free(client);
+}
+
+void client_drop(struct control_client *client) {
+    struct control *control = client->control;
+    struct control_client **at = &control->clients;
+    confirm_lines(client);
+    bool gone = client->in_core || client->confirm_due;
+    uint64_t number = client->number;
+    while (*at != client)
+        at = &(*at)->next;
+    *at = client->next;
+    control->n_clients--;
+    control->n_reserved -= client->is_reserved;
+    client->dead = true;
+    client_free(client);
+    control_client_left(control);
+    if (gone)
+        control->sink.client_gone(control->sink.context, number);
+}

@@ -1,0 +1,182 @@
+/* What the parts of the control server share: control.c (the server), control_client.c (one
+ * connection: what comes in), control_output.c (what goes out), control_send.c (files and backups),
+ * control_socket.c (making the socket, and who may talk). */
+#ifndef P2PD_CONTROL_PRIVATE_H
+#define P2PD_CONTROL_PRIVATE_H
+
+#include "daemon/io/control/control.h"
+#include "daemon/io/control/control_convert.h"
+
+/* A request of at most this size needs no reservation: all clients' together stay below 8 MiB. */
+#define CONTROL_INPUT_FREE (64u << 10)
+#define CONTROL_INPUT_START 1024
+#define CONTROL_ARRIVE_S 10.0 /* for a request to arrive in full */
+#define CONTROL_STALL_S 30.0  /* of an answer that is not read */
+#define CONTROL_QUIET_S                                                                            \
+    0.1 /* after which a text request without newline has ended: the proposal's client sends none  \
+           \ */
+#define CONTROL_TAKEN_S 600.0 /* for the reader of a text PULL to close: somebody may sit at nc */
+#define CONTROL_POLL_S                                                                             \
+    0.02 /* looks whether a half-closed reader has read all: nothing wakes us for that */
+/* The same while a line is not read, at first; then it waits twice as long each time, up to
+ * that. */
+#define CONTROL_LINE_S 0.001
+#define CONTROL_TEXT_PULL_MAX 1000
+#define CONTROL_CONFIRM_MAX 1024 /* bytes of a frame that can only be a Confirm or a SendDone */
+
+enum client_phase {
+    CLIENT_REFUSED, /* waits for a first byte, to be refused in its own tongue */
+    CLIENT_READING, /* the request arrives */
+    CLIENT_WAITING, /* the core has the request; answers go out, confirmations come in */
+    CLIENT_SENDING, /* has a file of the spool to write to: SendDone is to come, in hours perhaps */
+    CLIENT_TAKEN,   /* text PULL: all is given to the kernel; waiting for the orderly close */
+    CLIENT_CONFIRMED, /* text PULL: closed in order; the core has still to store that */
+    CLIENT_HELD,      /* `stop`: stays open until we are down */
+    CLIENT_ENDED,     /* close once the output is out */
+};
+enum client_tongue { TONGUE_UNKNOWN, TONGUE_FRAMES, TONGUE_TEXT };
+
+struct chunk {
+    struct chunk *next;
+    uint8_t *bytes;
+    size_t length, sent;
+    int fd; /* goes with the first byte; closed then. -1: none */
+};
+
+/* A file on its way into the spool. */
+struct control_send {
+    struct request request; /* as Send put it */
+    struct file_head file;
+    char spool[SPOOL_NAME_MAX + 1]; /* "": there is none yet */
+    bool given;                     /* the core has the message */
+};
+
+struct control_client {
+    struct control_client *next;
+    struct control *control;
+    uint64_t number;
+    uid_t uid;
+    int fd;
+    bool is_reserved; /* in one of the places that are left when all are taken */
+    enum client_phase phase;
+    enum client_tongue tongue;
+    ev_io read, write;
+    ev_timer deadline, quiet;
+    uint8_t *input;
+    size_t have, room, reserved;
+    bool paused; /* waits for a reservation */
+    struct chunk *head, *tail;
+    size_t output_bytes;
+    uint64_t request_id;
+    bool in_core;              /* the core owes an end */
+    bool pull, peek;           /* what its request was */
+    bool opens_file;           /* ... a FileOpen: the answer's file is to be opened */
+    struct control_send *send; /* ... a Send; else NULL */
+    /* The answer to a text PULL: one line is in the kernel's hands at a time, so that a reader
+     * which takes a line with each read gets them so, and what it has not read is known. */
+    bool by_line, is_reset;
+    int64_t *rows; /* of the messages, in their order */
+    size_t n_rows, lines_sent, lines_read;
+    double pace;
+    bool ready;       /* has something to read, waits for its turn */
+    bool held;        /* and nobody has a turn just now */
+    bool confirm_due; /* messages are out that want a Confirm */
+    bool eof;         /* its half of the stream is over */
+    bool dead;        /* to be dropped at the next turn of the loop */
+    char refusal[CONTROL_TEXT_MAX];
+};
+
+struct control {
+    struct ev_loop *loop;
+    struct control_sink sink;
+    int (*credentials)(int fd, struct control_peer *ret_peer);
+    char *path;
+    struct control_config config; /* its path is the above */
+    dev_t device;                 /* of the socket's file, to know whether it is still ours */
+    ino_t inode;
+    gid_t gid;
+    size_t message_max;
+    int fd;
+    ev_io listen;
+    ev_timer again; /* after a lack of file descriptors */
+    bool is_held;
+    ev_prepare serve;               /* fed, never started: clients that are ready, in order */
+    struct control_client *clients; /* in the order of their coming */
+    size_t n_clients, n_reserved;
+    size_t clients_max;
+    uint64_t last_number;
+    size_t reserved, output_bytes; /* over all clients */
+};
+
+/* control_socket.c */
+int control_socket_listen(const struct control_config *config, char ret_error[FAILURE_MAX]);
+/* Give the socket, and a folder that is the socket's alone, to the group that may use it. */
+int control_socket_hand_over(const struct control_config *config, char ret_error[FAILURE_MAX]);
+int control_socket_credentials(int fd, struct control_peer *ret_peer);
+/* May this peer talk to us? If not, ret_text says who may. */
+bool control_socket_is_allowed(const struct control_peer *peer, gid_t group, char *ret_text,
+                               size_t size);
+
+/* control_client.c */
+/* Begin to serve an accepted connection (owned from here on). With a refusal it is in a reserved
+ * place: that is all it will be told if it begins as CLIENT_REFUSED; as CLIENT_READING, unless it
+ * asks for what is carried out there. */
+int client_start(struct control *control, int fd, uid_t uid, enum client_phase phase,
+                 const char *refusal);
+/* Forget it at once; the core is told if it was at work for it. */
+void client_drop(struct control_client *client);
+/* Free without telling anyone, after one more attempt to send. */
+void client_free(struct control_client *client);
+/* Read and serve what has come. */
+void client_serve(struct control_client *client);
+/* Room for a large request has become free. */
+void client_resume(struct control_client *client);
+/* It is ready, and its turn is put off; it has it. */
+void client_hold(struct control_client *client);
+void client_go_on(struct control_client *client);
+/* Hand a request to the core. */
+void client_give(struct control_client *client, struct request *request);
+void client_free_input(struct control_client *client);
+/* 0 seconds: stop it. */
+void client_set_timer(struct control_client *client, ev_timer *timer, double seconds);
+
+/* control_output.c */
+void client_take_answer(struct control_client *client, const struct answer *answer);
+/* An answer in frames. `fd` (taken; -1: none) goes with its first. */
+void client_answer_frames(struct control_client *client, const struct answer *answer, int fd);
+/* The end of a request that the core has never seen. */
+void client_refuse(struct control_client *client, enum answer_code code, const char *text);
+/* Send what the kernel takes. 0: all is out; 1: some is left; 2: the reader has not read the line
+ * before yet; or -errno. */
+int client_send_output(struct control_client *client);
+/* Everything that we wrote has been read, and the reader has not failed: only now have its messages
+ * arrived. */
+bool client_has_read(struct control_client *client);
+void client_free_output(struct control_client *client);
+/* It holds too much that it does not read: free that, and drop it at the next turn of the loop. */
+void client_discard_output(struct control_client *client);
+/* Drop it at the next turn of the loop. */
+void client_condemn(struct control_client *client);
+
+/* control_send.c */
+/* A Send has come: ask the core whether the file would be taken. */
+void send_begin(struct control_client *client, const struct control_decoded *decoded);
+/* The answer to that, or the first one to the message. */
+void send_take_answer(struct control_client *client, const struct answer *answer);
+/* A SendDone has come: the file becomes a message. */
+void send_finish(struct control_client *client, const struct control_decoded *decoded);
+/* Give the file up, unless it is the core's. */
+void send_abandon(struct control_client *client);
+/* A FileOpen's answer: with the file's descriptor, or in words why there is none. */
+void send_open_file(struct control_client *client, const struct answer *answer);
+
+/* control.c: what a connection needs of the server. */
+/* Reserve input memory; false: none now, wait for client_resume. */
+bool control_reserve(struct control *control, size_t bytes);
+void control_release(struct control *control, size_t bytes);
+/* This client has something to read: it is served in its turn. */
+void control_schedule(struct control *control, struct control_client *client);
+/* A client is gone from the list: there may be room for others. */
+void control_client_left(struct control *control);
+
+#endif

@@ -1,0 +1,82 @@
+/* messages.db: everything that must outlive the process, behind a thread of its own, so that an
+ * fsync never stalls a relay. The thread commits all operations that wait as one transaction
+ * (group commit) and hands the results back in order. What each operation does stands at struct
+ * store_op (daemon/core/seam/store.h).
+ *
+ * Threat: a disk that is full, read-only, failing or lying; a file damaged or written by a newer
+ * p2pd; a process killed at any instruction. Rules: nothing is reported before it is durable, a
+ * failed transaction changed nothing, and a file that is not understood is refused in words,
+ * never repaired, replaced or deleted. */
+#ifndef P2PD_STORE_H
+#define P2PD_STORE_H
+
+#include "daemon/core/seam/step.h"
+#include "daemon/io/store/disk.h"
+#include "shared/failure.h"
+
+struct store;
+
+/* More operations than this waiting, and store_submit waits for the disk: there is no one else
+ * to hold them, and none may be lost. 4,096 are 2 MB with their results, and far more than one
+ * commit needs to be efficient. */
+#define STORE_QUEUE_MAX 4096
+#define STORE_BLOCK_MAX 65536u /* bytes in one IN_PUT; what a parcel can hold at most */
+
+struct store_config {
+    const char *path;  /* messages.db */
+    const char *state; /* the state folder: spool/ in it has the files that we send */
+    const char *files; /* files.directory: those that we receive; made when the first one comes */
+    int (*look)(const char *path, struct disk_space *ret_space); /* NULL: disk_look */
+};
+/* Open or create the database (0600) in an existing private folder. 0, or -errno with the reason
+ * in ret_error: -EUCLEAN damaged, -EPROTO by a newer p2pd or not ours, -EROFS, -EACCES, -EBUSY
+ * in use, -EINVAL no regular file... */
+int store_open(struct store **ret_store, const struct store_config *config,
+               char ret_error[FAILURE_MAX]);
+
+/* Everything the node wants at start. Before store_start. The arrays are the store's until
+ * store_load_free. 0 or -errno. */
+int store_load(struct store *store, struct node_boot *ret_boot);
+void store_load_free(struct store *store);
+
+/* Files of the store that may be open at once. Before store_start; without it, as many as it likes
+ * (some hundred). */
+void store_limit_files(struct store *store, size_t n);
+
+/* Start the thread. `wake` is called from it, once for every transaction, when results wait: it
+ * may do no more than an ev_async_send. 0 or -errno. */
+int store_start(struct store *store, void (*wake)(void *context), void *context);
+
+/* Queue n operations (the structs are copied). Those of one call are in one transaction. Waits
+ * while STORE_QUEUE_MAX are waiting. 0, or -ENOMEM: none was queued. */
+int store_submit(struct store *store, const struct store_op *ops, size_t n);
+
+/* So much is queued that no more should be asked for: another call or two might have to wait. */
+#define STORE_QUEUE_FULL (STORE_QUEUE_MAX / 2)
+bool store_is_full(struct store *store);
+
+/* Take up to `max` results, in the order of their operations; returns how many. What they point
+ * to stays until store_release, which gives back all that was collected so far. Call until it
+ * returns 0 after every wake. */
+size_t store_collect(struct store *store, struct store_result *ret_results, size_t max);
+void store_release(struct store *store);
+
+/* Copy the database as it is at some instant from now into a new file, and wait until that is done:
+ * for a thread of the caller's, between store_start and store_stop, one at a time (-EBUSY). What is
+ * submitted meanwhile goes on. 0, or negative errno and a line; -ECANCELED after
+ * store_snapshot_cancel, from which on there is no other. */
+int store_snapshot(struct store *store, const char *path, char ret_error[FAILURE_MAX]);
+void store_snapshot_cancel(struct store *store);
+
+/* Finish what is queued, end the thread, checkpoint, close, free. Results not collected are lost
+ * (not what they tell). Takes NULL. */
+void store_stop(struct store *store);
+
+/* For tests, a disk with room for so many 4 KiB pages; 0 = no bound. Holds from the next
+ * transaction on. */
+void store_limit_pages(struct store *store, uint32_t pages);
+/* For tests: the steps of SQLite's machine so far. What an operation costs, whatever the machine.
+ */
+uint64_t store_steps(struct store *store);
+
+#endif

@@ -1,0 +1,249 @@
+/* Room on the disk: what may still come, and what is kept for giving room back.
+ *
+ * Threat: a disk that others have filled, or something beside us. To take, forget or cancel a
+ * message SQLite first writes to its log. So there is a file that holds nothing but room: it goes
+ * when a transaction finds the disk full, and what gives room back is then carried out by itself,
+ * in slices as small as it takes, each carried over from the log before the next. */
+#include "daemon/io/store/store_file.h"
+#include "daemon/io/store/store_private.h"
+#include "shared/portable.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define RESERVE "-reserve" /* messages.db-reserve */
+#define RESERVE_MAX (1u << 20)
+#define RESERVE_SHARE 32
+#define RESERVE_AGAIN 8 /* made again once so many times its size are free */
+/* What a message costs beside its bytes, which stand in the log and then in the database. */
+#define ROW_COST 4096
+
+#define CHUNK_MAX (1 << 20) /* by which messages.db grows; on a small disk by less */
+#define CHUNK_SHARE 64
+#define ALLOCATED_SPARE (CHUNK_MAX / 4) /* for what takes pages and is promised none */
+
+#define SLICE_LEAST 1
+#define SLICE_FACTOR 8
+
+static void make_path(const struct store_db *db, char ret_path[PATH_MAX]) {
+    snprintf(ret_path, PATH_MAX, "%s" RESERVE, sqlite3_db_filename(db->sqlite, "main"));
+}
+
+/* Random bytes: some file systems make room of zeros. False: there is none. */
+static bool fill(int fd, size_t size) {
+    uint8_t bytes[16384];
+    randombytes_buf(bytes, sizeof bytes);
+    for (size_t at = 0; at < size; at += sizeof bytes)
+        if (pwrite(fd, bytes, sizeof bytes, (off_t)at) != (ssize_t)sizeof bytes)
+            return false;
+    return true;
+}
+
+/* Tried once, until it is given away again. */
+static void make_reserve(struct store_db *db) {
+    char path[PATH_MAX];
+    struct stat status;
+    uint64_t share = db->disk.space.size / RESERVE_SHARE;
+    size_t size = share < RESERVE_MAX ? (size_t)share : RESERVE_MAX;
+    db->disk.has_reserve = true;
+    make_path(db, path);
+    if (lstat(path, &status) == 0 && S_ISREG(status.st_mode) && (uint64_t)status.st_size >= size)
+        return;
+    unlink(path);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return;
+    if (!fill(fd, size))
+        unlink(path);
+    close(fd);
+}
+
+void store_disk_release(struct store_db *db) {
+    char path[PATH_MAX];
+    make_path(db, path);
+    unlink(path);
+    db->disk.has_reserve = false;
+    sqlite3_wal_checkpoint_v2(db->sqlite, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+}
+
+void store_disk_settle(struct store_db *db) {
+    sqlite3_wal_checkpoint_v2(db->sqlite, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+}
+
+static uint64_t pages(struct store_db *db, enum store_statement which) {
+    struct query query = query_begin(db, which);
+    int64_t n = query_row(&query) ? query_get_int(&query) : 0;
+    query_end(&query);
+    return n > 0 ? (uint64_t)n * STORE_PAGE : 0;
+}
+
+/* All that it can be by now, and some? SQLite parses a PRAGMA anew each time, and this is asked
+ * after every commit that took room. */
+static bool is_allocated(const struct store_disk *disk) {
+    return disk->allocated > 0 &&
+           disk->pages + disk->promised + ALLOCATED_SPARE <= (uint64_t)disk->allocated;
+}
+
+/* What stands in the log alone would have to grow the database when it is carried over, on a disk
+ * that may be full by then: the room is taken at once, some in advance. By us, since SQLite writes
+ * a byte to every page of it; it looks whether we could. */
+void store_disk_allocate(struct store_db *db) {
+    struct store_disk *disk = &db->disk;
+    if (!disk->is_looked || is_allocated(disk))
+        return;
+    sqlite3_int64 size = (sqlite3_int64)pages(db, SQL_PAGES);
+    if (size <= disk->allocated)
+        return;
+    int64_t whole = (size + disk->chunk - 1) / disk->chunk * disk->chunk;
+    if (disk->has_fd)
+        portable_allocate(disk->fd, (off_t)disk->allocated, (off_t)whole);
+    if (sqlite3_file_control(db->sqlite, "main", SQLITE_FCNTL_SIZE_HINT, &size) == SQLITE_OK)
+        disk->allocated = whole;
+}
+
+/* ---- What may come ---- */
+
+static bool are_files_on(const struct store_db *db, dev_t device) {
+    struct stat status;
+    return db->files && stat(db->files->path, &status) == 0 && status.st_dev == device;
+}
+
+/* Pages that are unused are room, pages that stand in the log alone are none any more. */
+static void look(struct store_db *db) {
+    struct store_disk *disk = &db->disk;
+    const char *path = sqlite3_db_filename(db->sqlite, "main");
+    struct stat status;
+    disk->is_looked = true;
+    disk->space = (struct disk_space){0, 0};
+    disk->pages = UINT64_MAX / 2; /* nobody knows */
+    if (disk->look(path, &disk->space) < 0 || stat(path, &status) < 0)
+        return; /* writing will tell */
+    uint64_t all = pages(db, SQL_PAGES), unused = pages(db, SQL_PAGES_UNUSED);
+    uint64_t length = status.st_size > 0 ? (uint64_t)status.st_size : 0;
+    uint64_t growth = all > length ? all - length : 0;
+    disk->pages = all;
+    disk->device = status.st_dev;
+    disk->are_files_here = are_files_on(db, status.st_dev);
+    disk->held = all > unused ? all - unused : 0;
+    disk->space.free = disk->space.free > growth ? disk->space.free - growth : 0;
+    if (!disk->has_reserve && disk->space.free > (uint64_t)RESERVE_AGAIN * RESERVE_MAX)
+        make_reserve(db);
+    disk->space.free += unused;
+}
+
+void store_disk_begin(struct store_db *db) {
+    db->disk.is_looked = false;
+    db->disk.promised = 0;
+}
+
+/* All that we hold of others on the file system of messages.db. */
+static uint64_t held_here(struct store_db *db) {
+    return db->disk.held + (db->disk.are_files_here ? store_files_charged(db) : 0);
+}
+
+/* And on that of files.directory. */
+static uint64_t held_there(struct store_db *db, dev_t device) {
+    return (db->disk.device == device ? db->disk.held : 0) + store_files_charged(db);
+}
+
+/* *ret_lack: what would have to go before there is any. */
+static uint64_t room(struct store_db *db, struct disk_share share, uint64_t *ret_lack) {
+    struct store_disk *disk = &db->disk;
+    if (!disk->is_looked)
+        look(db);
+    uint64_t ours = share.percent > 0 ? held_here(db) : 0;
+    uint64_t left = disk_room(&disk->space, ours, share);
+    *ret_lack = disk_lack(&disk->space, ours, share);
+    if (left >= disk->promised)
+        return left - disk->promised;
+    *ret_lack += disk->promised - left;
+    return 0;
+}
+
+uint64_t store_disk_missing(struct store_db *db, struct disk_share share, uint64_t whole) {
+    uint64_t lack, left = room(db, share, &lack);
+    uint64_t most = whole > UINT64_MAX / 4 ? UINT64_MAX / 2 : 2 * whole + ROW_COST;
+    return left < most ? most - left + lack : 0;
+}
+
+void store_disk_look_again(struct store_db *db) {
+    db->disk.is_looked = false;
+}
+
+void store_disk_promise(struct store_db *db, uint64_t now) {
+    db->disk.promised += 2 * now + ROW_COST;
+}
+
+int store_disk_take(struct store_db *db, struct disk_share share, uint64_t whole, uint64_t now) {
+    if (store_disk_missing(db, share, whole) > 0)
+        return -ENOSPC;
+    store_disk_promise(db, now);
+    return 0;
+}
+
+bool store_disk_has_copy_room(struct store_db *db) {
+    store_disk_begin(db);
+    uint64_t lack, left = room(db, (struct disk_share){0}, &lack);
+    return db->disk.space.size == 0 || left / 2 >= db->disk.held;
+}
+
+uint64_t store_disk_files_room(struct store_db *db, struct disk_share share, uint64_t *ret_lack) {
+    struct disk_space space;
+    struct stat status;
+    const char *path = db->files->path;
+    *ret_lack = 0;
+    if (db->disk.look(path, &space) < 0 || stat(path, &status) < 0)
+        return UINT64_MAX; /* writing will tell */
+    if (!db->disk.is_looked)
+        look(db);
+    uint64_t ours = share.percent > 0 ? held_there(db, status.st_dev) : 0;
+    uint64_t left = disk_room(&space, ours, share), lack = disk_lack(&space, ours, share);
+    uint64_t most = space.free > DISK_FLOOR ? space.free - DISK_FLOOR : 0;
+    uint64_t floor_lack = space.free < DISK_FLOOR ? DISK_FLOOR - space.free : 0;
+    *ret_lack = lack > floor_lack ? lack : floor_lack;
+    return left < most ? left : most;
+}
+
+/* ---- Slices ---- */
+
+bool store_disk_narrow(struct store_db *db) {
+    if (db->slice == SLICE_LEAST)
+        return false;
+    db->slice = db->slice > SLICE_FACTOR ? db->slice / SLICE_FACTOR : SLICE_LEAST;
+    return true;
+}
+
+void store_disk_widen(struct store_db *db) {
+    db->slice = db->slice < STORE_SLICE_MAX / 2 ? 2 * db->slice : STORE_SLICE_MAX;
+}
+
+/* Whole pages. A size that is not known counts as large. */
+static int chunk_for(uint64_t size) {
+    uint64_t chunk = size / CHUNK_SHARE / STORE_PAGE * STORE_PAGE;
+    if (size == 0 || chunk > CHUNK_MAX)
+        return CHUNK_MAX;
+    return chunk < STORE_PAGE ? (int)STORE_PAGE : (int)chunk;
+}
+
+void store_disk_close(struct store_db *db) {
+    if (db->disk.has_fd)
+        close(db->disk.fd);
+    db->disk.has_fd = false;
+}
+
+void store_disk_open(struct store_db *db, const struct store_config *config) {
+    db->slice = STORE_SLICE_MAX;
+    db->disk.look = config->look ? config->look : disk_look;
+    db->disk.fd = open(sqlite3_db_filename(db->sqlite, "main"), O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    db->disk.has_fd = db->disk.fd >= 0;
+    store_disk_begin(db);
+    look(db);
+    db->disk.chunk = chunk_for(db->disk.space.size);
+    sqlite3_file_control(db->sqlite, "main", SQLITE_FCNTL_CHUNK_SIZE, &db->disk.chunk);
+    if (!db->disk.has_reserve && db->disk.space.free > (uint64_t)RESERVE_AGAIN * RESERVE_MAX / 4)
+        make_reserve(db);
+    store_disk_allocate(db);
+}

@@ -1,0 +1,292 @@
+/* link: daemon/core/deliver/outbox daemon/core/deliver/outbox_put daemon/core/deliver/outbox_readdress daemon/core/deliver/outbox_wait daemon/core/deliver/outbox_load daemon/core/base/base daemon/core/deliver/outbox_batch daemon/core/deliver/outbox_message daemon/core/deliver/outbox_watch daemon/core/deliver/outbox_local daemon/core/deliver/outbox_parcel daemon/core/deliver/outbox_flow daemon/core/deliver/outbox_ack daemon/core/wire/parcel daemon/core/wire/shard daemon/core/wire/noise daemon/core/deliver/outbox_send daemon/core/deliver/outbox_window daemon/core/deliver/outbox_mail daemon/core/deliver/outbox_deposit daemon/core/wire/mail daemon/core/route/path_silence */
+/* What the outbox keeps as a mailbox: offered, refused for mono_now, offered again; and what it
+ * costs. Node 0 is ours, node 1 the recipient. The test is the store and the recipient. */
+#include "daemon/core/deliver/outbox_private.h"
+
+#include "tests/unit/deliver/fake_delivery.h"
+#include "tests/unit/deliver/outbox_rig.h"
+
+#define QUOTA (UINT64_C(1) << 30)
+#define LARGE MAIL_BLOB_MAX
+
+static uint8_t body[1 << 17];
+
+static void start(const struct node_boot *boot, size_t memory) {
+    outbox_start(boot, &(struct outbox_wish){.message_max = sizeof body, .memory = memory});
+}
+static int setup(void **state) {
+    (void)state;
+    static const struct node_boot boot;
+    mono_now = (struct mono){US_PER_S};
+    fake_identities_init();
+    fake_fill(NULL, body, sizeof body);
+    fake_path_outcome = PATH_OK;
+    fake_link_error = 0;
+    start(&boot, 0);
+    return 0;
+}
+static int teardown(void **state) {
+    (void)state;
+    outbox_stop();
+    return 0;
+}
+
+/* ---- The store's part: everything succeeds ---- */
+static void give(struct store_result result) {
+    struct fake_op op = effects.ops[0];
+    uint64_t tag;
+    int error;
+    result.kind = op.op.kind;
+    if (op.op.kind == STORE_OUT_READ) {
+        result.bytes = body + op.op.out_read.offset;
+        result.length = op.op.out_read.length;
+    }
+    fake_ops_shift(&effects);
+    outbox_stored(outbox, op.cookie, &result, fake_now());
+    while (outbox_deposit_done(outbox, &tag, &error))
+        continue;
+}
+static void run_until(struct mono end) {
+    while (effects.n_ops > 0)
+        give((struct store_result){0});
+    for (struct mono next; (next = outbox_next(outbox)).us <= end.us;) {
+        if (next.us > mono_now.us)
+            mono_now = next;
+        outbox_tick(outbox, fake_now());
+        while (effects.n_ops > 0)
+            give((struct store_result){0});
+    }
+    mono_now = end;
+}
+static void run_for(int64_t us) {
+    run_until(mono_add(mono_now, us));
+}
+
+static uint32_t number;
+static int deposit(const struct node_id *recipient, size_t length, uint64_t quota) {
+    struct outbox_mail mail = {.tag = ++number,
+                               .recipient = *recipient,
+                               .expires = {wall_now().us + US_PER_HOUR},
+                               .bytes = body,
+                               .length = length};
+    memcpy(&mail.id, &number, sizeof number);
+    return outbox_deposit(outbox, &mail, quota, wall_now());
+}
+static struct node_id stranger(uint32_t i) {
+    struct node_id id = {.bytes = {[20] = 9}};
+    memcpy(&id, &i, sizeof i);
+    return id;
+}
+
+/* ---- The recipient's part ---- */
+static void answer(const struct out_parcel *parcel, uint8_t status, uint8_t reason) {
+    struct parcel_receipt receipt = {.id = parcel->id, .status = status, .reason = reason};
+    uint8_t payload[ONION_PAYLOAD_MAX] = {PAYLOAD_RECEIPTS};
+    struct wire_writer writer = wire_writer(payload, sizeof payload);
+    assert_true(parcel->fresh > 0);
+    wire_reserve(&writer, 1);
+    parcel_receipt_encode(&receipt, outbox->receipt_keys[parcel->key], &writer);
+    assert_int_equal(outbox_receipt(outbox, payload, wire_length(&writer), fake_now()), DROP_NONE);
+}
+static struct out_flow *kept_flow(void) {
+    struct out_flow *flow = out_flow_find_kept(outbox, &fake_identities[1].id);
+    assert_non_null(flow);
+    return flow;
+}
+/* All that is under way, of what is kept for it. Returns how many parcels. */
+static unsigned answer_all(uint8_t status, uint8_t reason) {
+    struct out_flow *flow = kept_flow();
+    unsigned n = 0;
+    for (struct out_parcel *parcel = TAILQ_FIRST(&flow->parcels), *next; parcel; parcel = next) {
+        next = TAILQ_NEXT(parcel, link);
+        assert_int_equal(parcel->state, OUT_SEALED);
+        answer(parcel, status, reason);
+        n++;
+    }
+    return n;
+}
+static uint64_t held(void) {
+    uint64_t bytes;
+    return outbox_mail_held(outbox, &bytes);
+}
+static void leave(unsigned n, size_t length) {
+    for (unsigned i = 0; i < n; i++)
+        assert_int_equal(deposit(&fake_identities[1].id, length, QUOTA), 0);
+    struct out_flow *flow = kept_flow(); /* all of it leaves at once */
+    for (unsigned i = 0; i < flow->n_slots; i++)
+        flow->slots[i].window = OUTBOX_WINDOW_MAX * OUTBOX_WINDOW_UNIT;
+    run_for(10 * US_PER_MS);
+}
+static struct message_id first_asked(void) {
+    return TAILQ_FIRST(&kept_flow()->parcels)->items[0].message->id;
+}
+
+/* ---- Refused for mono_now ---- */
+
+#define MANY 40u /* more than ask at a time, and all may fly at first */
+#define ASKING (OUTBOX_AGAIN_BYTES / LARGE + 1)
+
+static void test_refused_for_now_is_kept_and_asks(void **state) {
+    (void)state;
+    leave(MANY, LARGE);
+    assert_int_equal(answer_all(PARCEL_REFUSED, PARCEL_REASON_QUOTA), MANY);
+    struct out_flow *flow = kept_flow();
+    struct message_id asked = {{0}};
+    for (unsigned i = 0; i < 3; i++) { /* in turn, and ever less often */
+        assert_int_equal(held(), MANY);
+        assert_int_equal(flow->rest_us, OUTBOX_REST_MIN_US << i);
+        run_until(mono_add(flow->rest_until, -US_PER_MS));
+        assert_int_equal(flow->n_parcels, 0);
+        run_for(10 * US_PER_MS);
+        struct message_id now_asked = first_asked();
+        assert_memory_not_equal(&now_asked, &asked, sizeof asked);
+        asked = now_asked;
+        assert_int_equal(answer_all(PARCEL_REFUSED, PARCEL_REASON_NO_ROOM), ASKING);
+    }
+    run_until(mono_add(flow->rest_until, US_PER_MS));
+    for (unsigned left = MANY; left > 0;
+         run_for(10 * US_PER_MS)) { /* there is room: no more rests */
+        unsigned n = answer_all(PARCEL_COMPLETE, 0);
+        assert_int_equal(n, left < ASKING ? left : ASKING);
+        left -= n;
+        assert_int_equal(held(), left);
+        assert_int_equal(flow->rest_us, 0);
+    }
+}
+
+static void test_what_is_refused_holds_up_nothing_else(void **state) {
+    (void)state;
+    leave(MANY, LARGE);
+    answer_all(PARCEL_REFUSED, PARCEL_REASON_QUOTA);
+    struct out_flow *flow = kept_flow();
+    run_until(mono_add(flow->rest_until, US_PER_MS));
+    answer_all(PARCEL_REFUSED, PARCEL_REASON_QUOTA);
+    int64_t rest_us = flow->rest_us;
+    leave(1, 100); /* somebody else's */
+    assert_int_equal(flow->n_parcels, 1);
+    answer_all(PARCEL_COMPLETE, 0);
+    assert_int_equal(held(), MANY);
+    assert_int_equal(flow->rest_us, rest_us); /* of room for the others it tells nothing */
+    struct request request = {.client = 1, .kind = REQUEST_PUSH};
+    request.push.body = body;
+    request.push.size = 5;
+    request.push.relays = RELAYS_DEFAULT;
+    outbox_push(outbox, &request, &fake_identities[1].id, NULL, fake_now());
+    run_for(10 * US_PER_MS);
+    struct out_flow *own =
+        out_flow_get(outbox, &fake_identities[1].id, RELAYS_DEFAULT, false, 0, 0);
+    assert_int_equal(own->n_parcels, 1);
+    answer(TAILQ_FIRST(&own->parcels), PARCEL_COMPLETE, 0);
+    assert_int_equal(outbox_pending(outbox), MANY);
+}
+
+static void test_of_several_each_is_judged(void **state) {
+    (void)state;
+    leave(3, 100);
+    assert_int_equal(answer_all(PARCEL_REFUSED, PARCEL_REASON_QUOTA), 1);
+    run_for(10 * US_PER_MS);
+    struct out_flow *flow = kept_flow();
+    assert_int_equal(flow->n_parcels, 3);
+    answer(TAILQ_FIRST(&flow->parcels), PARCEL_REFUSED, PARCEL_REASON_MALFORMED); /* for good */
+    answer(TAILQ_FIRST(&flow->parcels), PARCEL_COMPLETE, 0);
+    answer(TAILQ_FIRST(&flow->parcels), PARCEL_REFUSED, PARCEL_REASON_QUOTA);
+    run_for(10 * US_PER_MS);
+    assert_int_equal(held(), 1);
+    run_for(2 * US_PER_HOUR); /* nor for longer than it lives */
+    assert_int_equal(held(), 0);
+    assert_int_equal(outbox->n_flows, 0);
+}
+
+/* ---- Nothing is left of what is refused ---- */
+
+static void test_a_refused_deposit_leaves_nothing(void **state) {
+    (void)state;
+    for (uint32_t i = 0; i < 1000; i++) {
+        struct node_id id = stranger(i);
+        assert_int_equal(deposit(&id, LARGE, 8 * LARGE), -EDQUOT);
+    }
+    assert_int_equal(outbox->n_flows, 0);
+    assert_int_equal(deposit(&fake_identities[1].id, LARGE, QUOTA), 0);
+    assert_int_equal(deposit(&fake_identities[1].id, LARGE, 8 * LARGE), -EDQUOT);
+    give((struct store_result){
+        .error = -ENOSPC}); /* and one that the store refuses, nothing that lasts */
+    run_for(US_PER_MINUTE);
+    assert_int_equal(outbox->n_flows, 0);
+}
+
+/* ---- Memory ---- */
+
+#define MEMORY ((size_t)4 << 20)
+#define PART (MEMORY / OUTBOX_KEPT_SHARE)
+#define FLOW (sizeof(struct out_flow) + OUTBOX_SLOTS * sizeof(struct out_slot))
+
+/* Mail for one stranger after the other until no more is accepted. Returns how many. */
+static uint32_t fill_up(void) {
+    for (uint32_t i = 0;; i++) {
+        struct node_id id = stranger(i);
+        int error = deposit(&id, 400, QUOTA);
+        assert_true(error == 0 || error == -ENOMEM);
+        if (error)
+            return i;
+        give((struct store_result){0});
+    }
+}
+
+static void test_memory_is_charged_and_bounded(void **state) {
+    (void)state;
+    outbox_stop();
+    start(&(struct node_boot){0}, MEMORY);
+    uint32_t n = fill_up();
+    assert_true(n >= 500);
+    assert_in_range(budget.held[BUDGET_KEPT], n * (FLOW + sizeof(struct out_message)), PART);
+    assert_int_equal(budget.held[BUDGET_KEPT], budget.used);
+    assert_int_equal(outbox->n_flows, n);
+    run_for(2 * US_PER_HOUR);
+    assert_int_equal(budget.held[BUDGET_KEPT], 0);
+    assert_int_equal(fill_up(), n); /* and all of it is had again */
+}
+
+static void test_no_memory_beside_what_others_hold(void **state) {
+    (void)state;
+    assert_true(budget_take(&budget, BUDGET_CLIENTS, budget.max - FLOW));
+    assert_int_equal(deposit(&fake_identities[1].id, 400, QUOTA), -ENOMEM);
+    assert_int_equal(outbox->n_flows, 0);
+    budget_give(&budget, BUDGET_CLIENTS, budget.max - FLOW);
+}
+
+/* What was accepted with more memory is kept with less: it is owed. */
+static void test_what_was_there_at_the_start_is_kept_beyond_it(void **state) {
+    (void)state;
+    static struct out_record records[2000];
+    outbox_stop();
+    for (uint32_t i = 0; i < 2000; i++) {
+        records[i] = (struct out_record){.recipient = stranger(i),
+                                         .expires = {wall_now().us + US_PER_HOUR},
+                                         .size = 400,
+                                         .kind = KIND_MAIL,
+                                         .relays_exact = RELAYS_DEFAULT};
+        memcpy(&records[i].id, &i, sizeof i);
+    }
+    start(&(struct node_boot){.pending = records, .n_pending = 2000}, MEMORY);
+    assert_int_equal(held(), 2000);
+    assert_in_range(budget.held[BUDGET_KEPT], PART - 2 * FLOW, PART);
+    assert_int_equal(fill_up(), 0);
+    run_for(2 * US_PER_HOUR);
+    assert_int_equal(budget.held[BUDGET_KEPT], 0);
+    assert_true(fill_up() >= 500);
+}
+
+int main(int argc, char **argv) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_refused_for_now_is_kept_and_asks),
+        TEST(test_what_is_refused_holds_up_nothing_else),
+        TEST(test_of_several_each_is_judged),
+        TEST(test_a_refused_deposit_leaves_nothing),
+        TEST(test_memory_is_charged_and_bounded),
+        TEST(test_no_memory_beside_what_others_hold),
+        TEST(test_what_was_there_at_the_start_is_kept_beyond_it),
+    };
+    fake_arguments(argc, argv);
+    return cmocka_run_group_tests_name("outbox_kept", tests, NULL, NULL);
+}

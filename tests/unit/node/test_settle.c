@@ -1,0 +1,238 @@
+/* link: libp2pd-core.a shared/address */
+/* Pushes to addresses on a whole node, none of whose dials is answered: whom it asks, and for how
+ * long. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "daemon/core/node/node_private.h"
+#include "daemon/core/wire/identity.h"
+
+#include <sodium.h>
+
+#define OTHERS 16
+#define LOOK_US (10 * US_PER_MS)
+#define ASKED_MAX 1024
+
+static struct fixture {
+    struct node_config config;
+    struct node *node;
+    struct identity *others[OTHERS];
+    uint8_t bytes[OTHERS][DESCRIPTOR_MAX];
+    struct boot_node boot[OTHERS];
+    struct mono now, began;
+    struct wall wall;
+    uint64_t stream;
+    struct address asked[ASKED_MAX]; /* each once */
+    size_t n_asked;
+    int64_t answered_us[128]; /* by client: after so long; 0: not yet */
+    enum answer_code code[128];
+    char dropped[SPOOL_NAME_MAX + 1]; /* as the store was told last */
+} f;
+
+static void fill(void *context, void *buffer, size_t length) {
+    uint8_t seed[randombytes_SEEDBYTES] = {6};
+    uint64_t *stream = context;
+    memcpy(seed + 1, stream, sizeof *stream);
+    (*stream)++;
+    randombytes_buf_deterministic(buffer, length, seed);
+}
+
+static struct address address(const char *text) {
+    struct address parsed;
+    assert_int_equal(address_parse(text, &parsed), 0);
+    return parsed;
+}
+
+static int set_up(void **state) {
+    (void)state;
+    memset(&f, 0, sizeof f);
+    f.now.us = f.began.us = US_PER_HOUR;
+    f.wall.us = INT64_C(500000) * EPOCH_US;
+    node_config_init(&f.config);
+    f.config.node_seed[0] = 1;
+    f.config.link_secret[0] = 2;
+    f.config.random = (struct core_random){fill, &f.stream};
+    return 0;
+}
+static int tear_down(void **state) {
+    (void)state;
+    node_free(f.node);
+    for (size_t i = 0; i < OTHERS; i++)
+        identity_free(f.others[i]);
+    return 0;
+}
+
+/* The node, and `n` others that claim four ports each of 192.0.2.1, then 192.0.2.2...: `each` of
+ * them one IP. */
+static void begin(size_t n, size_t each) {
+    struct node_boot boot = {.nodes = f.boot, .n_nodes = n};
+
+    for (size_t i = 0; i < n; i++) {
+        struct descriptor descriptor = {.sequence = (uint64_t)(f.wall.us / US_PER_MS)};
+        uint8_t seed[32] = {3, (uint8_t)i}, secret[32] = {4, (uint8_t)i};
+        f.others[i] = identity_new(seed, secret, &f.config.random);
+        identity_advance(f.others[i], f.wall);
+        for (unsigned k = 0; k < DESCRIPTOR_ADDRESSES_MAX; k++) {
+            struct address *at = &descriptor.addresses[descriptor.n_addresses++];
+            *at = address("192.0.2.1:7000");
+            at->ip[15] = (uint8_t)(1 + i / each);
+            at->port = (uint16_t)(7000 + 10 * i + k);
+        }
+        int length = descriptor_sign(&descriptor, f.others[i], f.wall, f.bytes[i]);
+        f.boot[i] = (struct boot_node){.bytes = f.bytes[i], .length = (size_t)length};
+    }
+    f.node = node_new(&f.config, &boot, (struct now){f.now, f.wall});
+    assert_non_null(f.node);
+}
+
+static bool was_asked(const struct address *place) {
+    for (size_t i = 0; i < f.n_asked; i++)
+        if (address_is_equal(&f.asked[i], place))
+            return true;
+    return false;
+}
+
+static void step(struct node_event event) {
+    struct node_update update;
+
+    event.now.mono = f.now;
+    event.now.wall = f.wall;
+    node_step(f.node, &event, &update);
+    for (size_t i = 0; i < update.n_datagrams; i++)
+        if (!was_asked(&update.datagrams[i].remote) && f.n_asked < ASKED_MAX)
+            f.asked[f.n_asked++] = update.datagrams[i].remote;
+    for (size_t i = 0; i < update.n_answers; i++) {
+        f.answered_us[update.answers[i].client] = f.now.us - f.began.us;
+        f.code[update.answers[i].client] = update.answers[i].code;
+    }
+    for (size_t i = 0; i < update.n_ops; i++)
+        if (update.ops[i].kind == STORE_UPLOAD_DROP)
+            memcpy(f.dropped, update.ops[i].upload_drop.spool, sizeof f.dropped);
+}
+
+static void run(int64_t for_us) {
+    for (int64_t until = f.now.us + for_us; f.now.us < until;) {
+        f.now.us += LOOK_US;
+        f.wall.us += LOOK_US;
+        step((struct node_event){.kind = EVENT_TIMER});
+    }
+}
+
+static void push_to(uint64_t client, const char *text, const char *spool) {
+    struct node_event event = {.kind = EVENT_REQUEST};
+    static struct file_head head = {.name = "x"};
+
+    event.request.client = client;
+    event.request.kind = REQUEST_PUSH;
+    event.request.push.to.kind = DEST_ADDRESS;
+    event.request.push.to.address = address(text);
+    event.request.push.relays = RELAYS_DEFAULT;
+    event.request.push.id.bytes[0] = (uint8_t)client;
+    if (spool) {
+        event.request.push.kind = KIND_FILE;
+        event.request.push.file = &head;
+        memcpy(event.request.push.spool, spool, strlen(spool) + 1);
+    }
+    step(event);
+}
+
+/* Of the places of an IP: how many were asked. */
+static size_t count_asked(const char *text) {
+    struct address ip = address(text);
+    size_t n = 0;
+    for (size_t i = 0; i < f.n_asked; i++)
+        n += address_is_same_ip(&f.asked[i], &ip);
+    return n;
+}
+
+/* Where many claim the ports of an IP the default one is asked at once, and the others after each
+ * other. */
+static void test_asking_goes_on(void **state) {
+    struct address usual = address("192.0.2.1:58008");
+    (void)state;
+    begin(8, 8);
+    push_to(1, "192.0.2.1", NULL);
+    assert_true(was_asked(&usual));
+    run(US_PER_S - LOOK_US);
+    size_t at_first = count_asked("192.0.2.1");
+    run(US_PER_S);
+    assert_true(count_asked("192.0.2.1") >= at_first + 6); /* the dead take long to fail */
+    run(4 * US_PER_S);
+    assert_int_equal(f.answered_us[1], 0); /* there are claims that were not asked */
+    run(3 * US_PER_S);
+    assert_true(f.answered_us[1] > 6 * US_PER_S);
+    assert_int_equal(f.code[1], ANSWER_UNKNOWN);
+    assert_true(count_asked("192.0.2.1") >= 24);
+}
+
+/* While others' dials take all places nobody has been asked: that is no answer. */
+static void test_what_found_no_place_is_asked_later(void **state) {
+    struct address other = address("198.51.100.9:4000");
+    (void)state;
+    begin(16, 2);
+    for (uint64_t i = 0; i < 8; i++) {
+        char text[] = "192.0.2.1";
+        text[8] = (char)('1' + i);
+        push_to(i, text, NULL);
+    }
+    run(2 * US_PER_S);
+    f.began = f.now;
+    push_to(100, "198.51.100.9:4000", NULL);
+    assert_false(was_asked(&other)); /* else nothing is tested */
+    run(US_PER_S);
+    assert_int_equal(f.answered_us[100], 0);
+    run(US_PER_S); /* the first dials have ended */
+    assert_true(was_asked(&other));
+    assert_int_equal(f.answered_us[100], 0);
+    run(6 * US_PER_S);
+    assert_int_equal(f.code[100], ANSWER_UNKNOWN);
+}
+
+/* News of other nodes comes as fast as they like: it is not looked at each time. */
+static void test_judging_is_paced(void **state) {
+    unsigned looks = 0;
+    (void)state;
+    begin(8, 8);
+    push_to(1, "192.0.2.1", NULL);
+    struct mono judged = f.node->settle_judged;
+    for (unsigned i = 0; i < 1000; i++) {
+        f.node->settle_news = true;
+        f.now.us += US_PER_MS;
+        step((struct node_event){.kind = EVENT_TIMER});
+        looks += f.node->settle_judged.us != judged.us;
+        judged = f.node->settle_judged;
+    }
+    assert_in_range(looks, 8, 11);
+}
+
+/* The store does not know it yet, and nobody will tell it. */
+static void test_a_file_whose_client_goes_is_dropped(void **state) {
+    (void)state;
+    begin(1, 1);
+    push_to(1, "192.0.2.1:7000", "one.up");
+    push_to(2, "192.0.2.1:7000", "two.up");
+    assert_string_equal(f.dropped, "");
+    step((struct node_event){.kind = EVENT_CLIENT_GONE, .client = 1});
+    assert_string_equal(f.dropped, "one.up");
+    push_to(3, "192.0.2.1:7000", NULL); /* a message has none */
+    f.dropped[0] = '\0';
+    step((struct node_event){.kind = EVENT_CLIENT_GONE, .client = 3});
+    assert_string_equal(f.dropped, "");
+}
+
+int main(void) {
+#define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(test_asking_goes_on),
+        TEST(test_what_found_no_place_is_asked_later),
+        TEST(test_judging_is_paced),
+        TEST(test_a_file_whose_client_goes_is_dropped),
+    };
+    if (sodium_init() < 0)
+        return 1;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
