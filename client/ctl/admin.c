@@ -1,4 +1,5 @@
 /* p2pctl connect, disconnect, stop, reload. */
+#include "client/ctl/command.h"
 #include "client/ctl/session.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* p2pctl backup. The daemon seals; what comes to us is safe to keep anywhere. */
-#include "client/common/output.h"
+#include "client/ctl/command.h"
 #include "client/ctl/copy.h"
 #include "client/ctl/session.h"
 #include "client/ctl/target.h"

@@ -3,6 +3,7 @@
 #include "client/ctl/session.h"
 
 #include "client/common/output.h"
+#include "client/common/table.h"
 #include "shared/message_id.h"
 #include "shared/paths.h"
 
@@ -188,11 +189,11 @@ void session_notice(const struct context *context, const P2pd__Control__Answer *
         complain(context, CODE_DONE, "%s", answer->text);
 }
 
-void session_notice_json(const P2pd__Control__Answer *answer) {
+void session_notice_json(struct json *json, const P2pd__Control__Answer *answer) {
     if (!answer->text[0])
         return;
-    printf(",\"notice\":");
-    json_string(answer->text);
+    json_key(json, "notice");
+    json_text(json, answer->text);
 }
 
 static bool keep(struct answers *answers, P2pd__Control__Answer *answer) {
@@ -262,9 +263,14 @@ enum exit_code session_run_message(const struct context *context, const uint8_t 
 static void print_plain(void *state, const P2pd__Control__Answer *answer) {
     const struct context *context = state;
     if (context->options.json) {
-        printf("{\"code\":%d,\"text\":", (int)answer->code);
-        json_string(answer->text);
-        printf("}\n");
+        struct json json = json_to_stdout();
+        json_open(&json, '{');
+        json_key(&json, "code");
+        json_signed(&json, answer->code);
+        json_key(&json, "text");
+        json_string(&json, answer->text);
+        json_close(&json, '}');
+        printf("\n");
     } else if (answer->text[0] && !context->options.quiet) {
         output_escaped((const uint8_t *)answer->text, strlen(answer->text));
         printf("\n");

@@ -3,7 +3,8 @@
 #ifndef P2PCTL_SESSION_H
 #define P2PCTL_SESSION_H
 
-#include "client/ctl/command.h"
+#include "client/common/json.h"
+#include "client/ctl/complain.h"
 #include "shared/client.h"
 
 /* Connect. CODE_DONE, or another code after a line on standard error. */
@@ -37,9 +38,9 @@ enum exit_code session_try_fd(const struct context *context, struct client *clie
                               P2pd__Control__Answer **ret_answer, int *ret_fd);
 
 /* What the daemon adds to a success that the answer itself does not say, for people on standard
- * error (not with -q or --json) or as a further field of a JSON object. */
+ * error (not with -q or --json) or as a further member of a JSON object. */
 void session_notice(const struct context *context, const P2pd__Control__Answer *answer);
-void session_notice_json(const P2pd__Control__Answer *answer);
+void session_notice_json(struct json *json, const P2pd__Control__Answer *answer);
 
 /* The whole of a simple command: connect, ask, and once all is there hand each answer to `print`
  * (or NULL). */

@@ -166,16 +166,12 @@ static size_t size_of(const ProtobufCFieldDescriptor *field) {
     return field->type == PROTOBUF_C_TYPE_BYTES ? sizeof(ProtobufCBinaryData) : sizeof(void *);
 }
 
-static void draw_field(ProtobufCMessage *message, const ProtobufCFieldDescriptor *field) {
+static void draw_list(ProtobufCMessage *message, const ProtobufCFieldDescriptor *field) {
     uint8_t *place = (uint8_t *)message + field->offset;
-    if (field->label != PROTOBUF_C_LABEL_REPEATED) {
-        draw_value(field, place);
-        return;
-    }
     size_t n = draw(4), size = size_of(field);
     uint8_t *values = malloc(n ? n * size : 1);
     assert_non_null(values);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++, draw(1))
         draw_value(field, values + i * size);
     *(uint8_t **)place = values;
     *(size_t *)((uint8_t *)message + field->quantifier_offset) = n;
@@ -185,10 +181,24 @@ static void draw_field(ProtobufCMessage *message, const ProtobufCFieldDescriptor
     }
 }
 
+/* Each field has draws of its own, so that a further one changes none of the others. */
+static void draw_field(ProtobufCMessage *message, const ProtobufCFieldDescriptor *field) {
+    uint8_t *place = (uint8_t *)message + field->offset;
+    uint64_t before = state;
+    for (const char *at = field->name; *at; at++)
+        state = state * 31 + (uint8_t)*at;
+    if (field->label != PROTOBUF_C_LABEL_REPEATED)
+        draw_value(field, place);
+    else
+        draw_list(message, field);
+    state = before;
+}
+
 static ProtobufCMessage *draw_message(const ProtobufCMessageDescriptor *descriptor) {
     ProtobufCMessage *message = malloc(descriptor->sizeof_message);
     assert_non_null(message);
     protobuf_c_message_init(descriptor, message);
+    draw(1);
     for (unsigned i = 0; i < descriptor->n_fields; i++)
         draw_field(message, &descriptor->fields[i]);
     return message;
@@ -307,6 +317,7 @@ static P2pd__Control__Answer *make_answer(const P2pd__Control__Request *request,
     p2pd__control__answer__init(answer);
     answer->version = 1;
     answer->request_id = request->request_id;
+    draw(1);
     answer->text = draw_string();
     if (strcmp(row->name, "receive") == 0) {
         if (request->command_case == P2PD__CONTROL__REQUEST__COMMAND_FILES)
