@@ -131,7 +131,7 @@ static enum exit_code ask(const struct context *context, const struct incoming *
     if (code == CODE_DONE)
         code = session_try_fd(context, client, &answer, ret_fd);
     if (code == CODE_DONE)
-        client_answer_free(client, answer);
+        client_answer_free(answer);
     client_close(client);
     return code;
 }

@@ -142,14 +142,14 @@ static enum exit_code await_end(const struct context *context, struct client *cl
                         (double)wait_us / 1e6);
     if (error < 0 || !answer->many) {
         if (error == 0)
-            client_answer_free(client, answer);
+            client_answer_free(answer);
         return complain(context, CODE_TIMEOUT, "the daemon went away: the messages were queued");
     }
     enum exit_code code = CODE_DONE;
     if (answer->many->failed > 0)
         code = complain(context, CODE_FAILED, "%llu of %zu messages were not delivered: %s",
                         (unsigned long long)answer->many->failed, batch->n, answer->many->reason);
-    client_answer_free(client, answer);
+    client_answer_free(answer);
     return code;
 }
 
@@ -189,7 +189,7 @@ static enum exit_code push_batch(struct context *context, struct lines *lines,
         session_notice(context, answer);
         code = answer->many ? judge(context, lines, batch, answer)
                             : complain(context, CODE_FAILED, "what answers there is no p2pd");
-        client_answer_free(client, answer);
+        client_answer_free(answer);
         if (code == CODE_DONE && !end)
             code = await_end(context, client, batch);
     }

@@ -98,7 +98,7 @@ static enum exit_code receive_all(const struct context *context, struct client *
         taken = taken || answer->n_messages > 0;
         code = answer->code ? complain(context, (enum exit_code)answer->code, "%s", answer->text)
                             : print_batch(context, client, answer);
-        client_answer_free(client, answer);
+        client_answer_free(answer);
     }
     return code;
 }

@@ -148,8 +148,8 @@ static void take_state(void *state, const P2pd__Control__Answer *answer) {
     snprintf(progress->reason, sizeof progress->reason, "%s", answer->message->reason);
 }
 
-static void take_answer(const struct context *context, struct client *client,
-                        struct progress *progress, P2pd__Control__Answer *answer) {
+static void take_answer(const struct context *context, struct progress *progress,
+                        P2pd__Control__Answer *answer) {
     bool accepted = progress->state != P2PD__CONTROL__STATE__NONE;
     take_state(progress, answer);
     take_notice(context, progress, answer);
@@ -159,7 +159,7 @@ static void take_answer(const struct context *context, struct client *client,
     if (!accepted || holds)
         print_progress(context, progress, !accepted);
     if (!holds)
-        client_answer_free(client, answer);
+        client_answer_free(answer);
 }
 
 static void print_json(const struct progress *progress) {
@@ -244,7 +244,7 @@ static enum exit_code follow(struct context *context, struct client *client,
         end = answer->end;
         if (answer->code != P2PD__CONTROL__CODE__OK && !answer->message)
             code = complain(context, (enum exit_code)answer->code, "%s", answer->text);
-        take_answer(context, client, progress, answer);
+        take_answer(context, progress, answer);
         if (!accepted && progress->state != P2PD__CONTROL__STATE__NONE)
             client_set_timeout(client, wait_us / 1000);
     }
@@ -278,7 +278,7 @@ static enum exit_code push_body(struct context *context, const struct body *body
         code = session_send(context, client, &request);
     if (code == CODE_DONE)
         code = follow(context, client, &progress);
-    client_answer_free(client, progress.routes);
+    client_answer_free(progress.routes);
     client_close(client);
     return code;
 }

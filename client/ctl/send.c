@@ -117,7 +117,7 @@ static enum exit_code begin(const struct context *context, struct client *client
     if (code != CODE_DONE)
         return code;
     session_notice(context, answer);
-    client_answer_free(client, answer);
+    client_answer_free(answer);
     return *ret_fd >= 0 ? CODE_DONE
                         : complain(context, CODE_FAILED, "the daemon gave no file to fill");
 }
@@ -172,7 +172,7 @@ static enum exit_code commit(struct context *context, struct client *client,
     if (code != CODE_DONE)
         return code;
     take_state(sending, answer);
-    client_answer_free(client, answer);
+    client_answer_free(answer);
     return CODE_DONE;
 }
 

@@ -165,7 +165,7 @@ static enum exit_code next(const struct context *context, struct client *client,
         enum exit_code code = (enum exit_code)answer->code;
         if (!may_miss || code != CODE_UNKNOWN)
             explain_answer(context, answer);
-        client_answer_free(client, answer);
+        client_answer_free(answer);
         return code;
     }
     *ret_answer = answer;
@@ -218,16 +218,16 @@ enum exit_code session_gather(const struct context *context, struct client *clie
             return code;
         end = answer->end;
         if (!keep(answers, answer)) {
-            client_answer_free(client, answer);
+            client_answer_free(answer);
             return complain(context, CODE_FAILED, "no memory");
         }
     }
     return CODE_DONE;
 }
 
-void answers_free(struct client *client, struct answers *answers) {
+void answers_free(struct answers *answers) {
     for (size_t i = 0; i < answers->n; i++)
-        client_answer_free(client, answers->v[i]);
+        client_answer_free(answers->v[i]);
     free(answers->v);
     *answers = (struct answers){0};
 }
@@ -244,7 +244,7 @@ enum exit_code session_run(const struct context *context, P2pd__Control__Request
         code = session_gather(context, client, &answers);
     for (size_t i = 0; code == CODE_DONE && print && i < answers.n; i++)
         print(state, answers.v[i]);
-    answers_free(client, &answers);
+    answers_free(&answers);
     client_close(client);
     return code;
 }

@@ -20,8 +20,7 @@ enum exit_code session_next(const struct context *context, struct client *client
 enum exit_code session_next_fd(const struct context *context, struct client *client,
                                P2pd__Control__Answer **ret_answer, int *ret_fd);
 
-/* All answers to one request, in order. They belong to their client: let go of them before it is
- * closed. */
+/* All answers to one request, in order. */
 struct answers {
     P2pd__Control__Answer **v;
     size_t n, room;
@@ -31,7 +30,7 @@ struct answers {
  * after a line on standard error. Either way: answers_free. */
 enum exit_code session_gather(const struct context *context, struct client *client,
                               struct answers *answers);
-void answers_free(struct client *client, struct answers *answers);
+void answers_free(struct answers *answers);
 
 /* The same, but that of which the daemon knows nothing is not complained of: CODE_UNKNOWN. */
 enum exit_code session_try_fd(const struct context *context, struct client *client,

@@ -144,7 +144,7 @@ static enum exit_code await_end(const struct context *context, const uint8_t id[
         code = session_next(context, client, &answer);
     int error = 0;
     if (code == CODE_DONE && !answer->end) {
-        client_answer_free(client, answer);
+        client_answer_free(answer);
         client_set_timeout(client, session_wait_us(context) / 1000);
         error = client_receive(client, &answer);
     }
@@ -152,7 +152,7 @@ static enum exit_code await_end(const struct context *context, const uint8_t id[
         if (answer->code != P2PD__CONTROL__CODE__OK && !answer->message)
             code = complain(context, (enum exit_code)answer->code, "%s", answer->text);
         print_answer((void *)context, answer);
-        client_answer_free(client, answer);
+        client_answer_free(answer);
     }
     client_close(client);
     if (error == -ETIMEDOUT) {

@@ -1,4 +1,4 @@
-/* link: shared/client shared/frame proto/control.pb-c */
+/* link: shared/client shared/exchange shared/frame proto/control.pb-c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -113,7 +113,7 @@ static void test_an_answer_and_its_descriptor(void **state) {
     answer_with(fixture, &ends[1], 1);
     close(ends[1]);
     assert_int_equal(client_receive_fd(fixture->client, &answer, &fd), 0);
-    client_answer_free(fixture->client, answer);
+    client_answer_free(answer);
     assert_true(fd >= 0);
     assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
     assert_false(is_closed(ends[0]));
@@ -127,7 +127,7 @@ static void test_an_answer_and_its_descriptor(void **state) {
     assert_true(send(fixture->daemon, bytes, length, 0) == (ssize_t)length);
     free(bytes);
     assert_int_equal(client_receive_fd(fixture->client, &answer, &fd), 0);
-    client_answer_free(fixture->client, answer);
+    client_answer_free(answer);
     assert_int_equal(fd, -1);
 }
 
@@ -143,12 +143,12 @@ static void test_descriptors_that_nobody_wants_are_closed(void **state) {
     answer_with(fixture, many, 2);
     close(ends[1]);
     assert_int_equal(client_receive_fd(fixture->client, &answer, &fd), 0);
-    client_answer_free(fixture->client, answer);
+    client_answer_free(answer);
     assert_true(fd >= 0);
     close(fd);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(client_receive(fixture->client, &answer), 0);
-        client_answer_free(fixture->client, answer);
+        client_answer_free(answer);
     }
     assert_true(is_closed(ends[0]));
     close(ends[0]);
