@@ -31,13 +31,14 @@ struct ready {
 struct pending {
     uint64_t request_id;
     bool is_answered; /* the last answer has come, and wants a Confirm */
+    bool is_cancel;
 };
 
 struct exchange {
     uint64_t last_id;
     bool is_session;
-    struct pending pending[EXCHANGE_REQUESTS_MAX];
-    size_t n_pending;
+    struct pending pending[2 * EXCHANGE_REQUESTS_MAX]; /* each may be cancelled */
+    size_t n_pending, n_cancels;
     struct outgoing *out, **out_tail;
     size_t out_bytes;
     /* The answer that is on its way: its header, then its body. */
@@ -94,6 +95,7 @@ static struct pending *find_pending(struct exchange *exchange, uint64_t request_
 }
 
 static void forget_pending(struct exchange *exchange, struct pending *pending) {
+    exchange->n_cancels -= pending->is_cancel;
     *pending = exchange->pending[--exchange->n_pending];
 }
 
@@ -101,11 +103,11 @@ size_t exchange_pending(const struct exchange *exchange) {
     return exchange->n_pending;
 }
 
-/* May a further request begin? */
-static int check_room(const struct exchange *exchange) {
-    size_t most = exchange->is_session ? EXCHANGE_REQUESTS_MAX : 1;
+/* May a further request begin? A CancelRequest needs no place among those of the daemon. */
+static int check_room(const struct exchange *exchange, bool is_cancel) {
+    size_t n = is_cancel ? exchange->n_cancels : exchange->n_pending - exchange->n_cancels;
     bool is_only = exchange->last_id > 0 && !exchange->is_session;
-    return is_only || exchange->n_pending >= most ? -EBUSY : 0;
+    return is_only || n >= EXCHANGE_REQUESTS_MAX ? -EBUSY : 0;
 }
 
 static int queue(struct exchange *exchange, P2pd__Control__Request *request, uint64_t request_id) {
@@ -132,13 +134,18 @@ static int queue(struct exchange *exchange, P2pd__Control__Request *request, uin
 
 int exchange_ask(struct exchange *exchange, P2pd__Control__Request *request) {
     bool opens = request->command_case == P2PD__CONTROL__REQUEST__COMMAND_OPEN_SESSION;
-    int error = check_room(exchange);
+    bool is_cancel = request->command_case == P2PD__CONTROL__REQUEST__COMMAND_CANCEL_REQUEST;
+    if (opens && exchange->last_id > 0)
+        return -EBUSY;
+    int error = check_room(exchange, is_cancel);
     if (error == 0)
         error = queue(exchange, request, exchange->last_id + 1);
     if (error < 0)
         return error;
     exchange->is_session = exchange->is_session || opens;
-    exchange->pending[exchange->n_pending++] = (struct pending){++exchange->last_id, false};
+    exchange->n_cancels += is_cancel;
+    exchange->pending[exchange->n_pending++] =
+        (struct pending){.request_id = ++exchange->last_id, .is_cancel = is_cancel};
     return 0;
 }
 
