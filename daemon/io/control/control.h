@@ -2,7 +2,7 @@
  * text of the original proposal, and turns both into requests of the core. It decides who may talk
  * and how much may be held for them; nothing else.
  *
- * One request a connection; descriptors go out (of files), and none come in: we read without a
+ * One request a connection, or a session of many; descriptors go out (of files), and none come in: we read without a
  * place for them, so that the kernel closes what a client attaches. Everything that happens,
  * happens on the loop's thread. */
 #ifndef P2PD_CONTROL_H

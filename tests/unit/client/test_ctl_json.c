@@ -493,6 +493,28 @@ static void what_is_printed_is_what_was(void **unused) {
     fclose(before);
 }
 
+/* A command without a row here would print what it likes. backup prints nothing, help no JSON. */
+static void every_command_has_a_row(void **unused) {
+    char command[600], line[256], name[64];
+    size_t n = 0;
+    (void)unused;
+    snprintf(command, sizeof command, "'%s' help", program);
+    FILE *help = popen(command, "r");
+    assert_non_null(help);
+    while (fgets(line, sizeof line, help)) {
+        if (sscanf(line, "  %63[a-z]", name) != 1 || line[2] == '-')
+            continue;
+        bool found = strcmp(name, "backup") == 0 || strcmp(name, "help") == 0;
+        for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+            found = found || strcmp(rows[i].arguments[0], name) == 0;
+        if (!found)
+            fail_msg("no row for the command %s", name);
+        n++;
+    }
+    assert_int_equal(pclose(help), 0);
+    assert_true(n > 20);
+}
+
 /* build/VARIANT/tests/unit/client/test_ctl_json -> build/VARIANT/p2pctl */
 static void find_program(const char *ourselves) {
     static char path[512];
@@ -506,7 +528,10 @@ static void find_program(const char *ourselves) {
 }
 
 int main(int argc, char **argv) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(what_is_printed_is_what_was)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_printed_is_what_was),
+        cmocka_unit_test(every_command_has_a_row),
+    };
     find_program(argv[0]);
     signal(SIGPIPE, SIG_IGN);
     if (argc > 2 && strcmp(argv[1], "-w") == 0) {
