@@ -502,7 +502,7 @@ static void every_command_has_a_row(void **unused) {
     FILE *help = popen(command, "r");
     assert_non_null(help);
     while (fgets(line, sizeof line, help)) {
-        if (sscanf(line, "  %63[a-z]", name) != 1 || line[2] == '-')
+        if (strncmp(line, "  ", 2) != 0 || sscanf(line + 2, "%63[a-z]", name) != 1)
             continue;
         bool found = strcmp(name, "backup") == 0 || strcmp(name, "help") == 0;
         for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
