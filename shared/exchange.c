@@ -161,12 +161,16 @@ int exchange_continue(struct exchange *exchange, uint64_t request_id,
 int exchange_cancel(struct exchange *exchange, uint64_t request_id) {
     P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
     P2pd__Control__CancelRequest cancel = P2PD__CONTROL__CANCEL_REQUEST__INIT;
-    if (!find_pending(exchange, request_id))
+    struct pending *pending = find_pending(exchange, request_id);
+    if (!pending)
         return -ENOENT;
     cancel.request_id = request_id;
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_CANCEL_REQUEST;
     request.cancel_request = &cancel;
-    return exchange_ask(exchange, &request);
+    int error = exchange_ask(exchange, &request);
+    if (error == 0 && pending->is_answered) /* all that is not said is the Confirm */
+        forget_pending(exchange, pending);
+    return error;
 }
 
 /* ---- Bytes out ---- */

@@ -38,7 +38,8 @@ int exchange_ask(struct exchange *exchange, P2pd__Control__Request *request);
 int exchange_continue(struct exchange *exchange, uint64_t request_id,
                       P2pd__Control__Request *request);
 /* In a session: end a request that is under way (CancelRequest, a request of its own). It ends
- * with an answer all the same, which may be its regular one. -ENOENT, or the errors of
+ * with an answer all the same, which may be its regular one; if that has come already, what it
+ * handed out is not confirmed. -ENOENT, or the errors of
  * exchange_ask; it needs no place among those that are under way. */
 int exchange_cancel(struct exchange *exchange, uint64_t request_id);
 /* How many are under way: asked, and their last answer not taken in. */

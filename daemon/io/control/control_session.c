@@ -72,9 +72,14 @@ void control_session_drop(struct control_client *client, bool tell) {
         free_request(&client->requests, tell);
 }
 
-/* It ends here and now, but for a frame of which a part is sent. */
+/* It ends here and now, but for a frame of which a part is sent. If its last answer was given
+ * already and only the Confirm of that is to come, there is nothing more to say. */
 static void end_request(struct control_client *request, enum answer_code code, const char *text) {
+    bool is_answered = !request->in_core && request->confirm_due;
     leave_core(request, true);
+    request->phase = CLIENT_ENDED;
+    if (is_answered)
+        return;
     client_free_unsent(request);
     client_refuse(request, code, text);
 }
