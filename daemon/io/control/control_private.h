@@ -25,9 +25,8 @@
 #define CONTROL_LINE_S 0.001
 #define CONTROL_TEXT_PULL_MAX 1000
 #define CONTROL_CONFIRM_MAX 1024 /* bytes of a frame that can only be a Confirm or a SendDone */
-/* Of a session: requests under way at once; answers that are not read before no further request is;
- * requests that are read before others have their turn. */
-#define CONTROL_SESSION_REQUESTS 64
+/* Of a session: answers that are not read before no further request is; requests that are read
+ * before others have their turn. */
 #define CONTROL_SESSION_OUTPUT (256u << 10)
 #define CONTROL_SESSION_TURN 16
 

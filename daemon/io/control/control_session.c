@@ -167,6 +167,27 @@ static void cancel(struct control_client *client, const struct control_decoded *
     say(request, decoded->request_id, ANSWER_OK, "");
 }
 
+/* May one more be under way? If not, ret_text says why. */
+static bool has_room(const struct control_client *client, char *ret_text, size_t size) {
+    size_t n = 0, n_uid = 0;
+    for (const struct control_client *at = client->control->clients; at; at = at->next) {
+        n += at->n_requests;
+        n_uid += at->uid == client->uid ? at->n_requests : 0;
+    }
+    if (client->n_requests >= CONTROL_SESSION_REQUESTS)
+        snprintf(ret_text, size, "limit reached: %d requests are under way on this connection",
+                 CONTROL_SESSION_REQUESTS);
+    else if (n_uid >= CONTROL_SESSIONS_UID)
+        snprintf(ret_text, size, "limit reached: %d requests of uid %lu are under way in sessions",
+                 CONTROL_SESSIONS_UID, (unsigned long)client->uid);
+    else if (n >= CONTROL_SESSIONS_MAX)
+        snprintf(ret_text, size, "limit reached: %d requests are under way in sessions",
+                 CONTROL_SESSIONS_MAX);
+    else
+        return true;
+    return false;
+}
+
 static void begin(struct control_client *client, enum answer_code code,
                   struct control_decoded *decoded, const char *text) {
     struct control_client *request = add_request(client, decoded->request_id);
@@ -198,9 +219,7 @@ void control_session_take(struct control_client *client, enum answer_code code,
         control_session_end(client, ANSWER_USAGE, why);
     } else if (code == ANSWER_OK && decoded->kind == DECODED_CANCEL_REQUEST) {
         cancel(client, decoded);
-    } else if (client->n_requests >= CONTROL_SESSION_REQUESTS) {
-        snprintf(why, sizeof why, "limit reached: %d requests are under way on this connection",
-                 CONTROL_SESSION_REQUESTS);
+    } else if (!has_room(client, why, sizeof why)) {
         say(client, id, ANSWER_LIMIT, why);
     } else {
         begin(client, code, decoded, text);

@@ -232,6 +232,27 @@ static void as_many_as_may_be_and_one_more(void **state) {
     assert_int_equal(fake->gone, CONTROL_SESSION_REQUESTS + 1);
 }
 
+/* Of several sessions, so that no user keeps others out. */
+static void a_uid_has_its_part(void **state) {
+    struct fake *fake = *state;
+    int fds[3];
+    for (size_t i = 0; i < 3; i++) {
+        fds[i] = open_session(fake);
+        for (uint64_t id = 2; id < 2 + CONTROL_SESSION_REQUESTS && i < 2; id++)
+            ask(fake, fds[i], id, STATUS);
+    }
+    run_until(fake, fake->requests == CONTROL_SESSIONS_UID);
+    ask(fake, fds[2], 2, STATUS);
+    expect_code(fake, fds[2], 2, P2PD__CONTROL__CODE__LIMIT, "limit reached: 128 requests of uid");
+    answer_to(fake, 5, true);
+    expect(fake, fds[0], 7);
+    ask(fake, fds[2], 2, STATUS);
+    run_until(fake, fake->requests == CONTROL_SESSIONS_UID + 1);
+    for (size_t i = 0; i < 3; i++)
+        close(fds[i]);
+    run_until(fake, fake->control->n_clients == 0);
+}
+
 static void other_connections_know_nothing_of_it(void **state) {
     struct fake *fake = *state;
     int fd = open_session(fake), other = connect_to(fake);
@@ -737,6 +758,7 @@ int main(void) {
         TEST(a_session_byte_by_byte),
         TEST(half_a_request_has_a_time_and_silence_has_none),
         TEST(as_many_as_may_be_and_one_more),
+        TEST(a_uid_has_its_part),
         TEST(other_connections_know_nothing_of_it),
         TEST(each_pull_has_its_own_lease),
         TEST(a_confirm_that_nothing_waits_for),
