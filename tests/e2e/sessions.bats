@@ -62,6 +62,19 @@ pending() { # N COUNT
     [ "$(ctl 3 pull | grep -c text)" = 5 ]
 }
 
+@test "sessions that die together, more requests than there are connections" {
+    local pids=()
+    for _ in 1 2; do
+        start_session 3 pull 60
+        pids+=("$SESSION_PID")
+    done
+    kill -KILL "${pids[@]}"
+    wait "${pids[@]}" 2>/dev/null || true
+    ctl 2 push --wait=60s "$NET.3" after >/dev/null
+    wait_until waiting 3 1
+    [ "$(ctl 3 pull | grep -c after)" = 1 ]
+}
+
 @test "kill -9 of the daemon: the session is over, what it had accepted is not" {
     kill_node 3
     start_session 2 pull 4
