@@ -38,7 +38,8 @@ void client_close(struct client *client); /* takes NULL */
 /* ---- Without waiting ---- */
 
 /* Connect. 0, or -errno: -ENOENT, -ECONNREFUSED (no daemon), -EACCES, -ENAMETOOLONG, -ENOMEM, or
- * -EAGAIN: more connect than the daemon takes just now, try again a little later. */
+ * -EAGAIN: more connect than the daemon takes just now, try again a little later (where the system
+ * does not tell that apart from -ECONNREFUSED it is that). */
 int client_connect(struct client **ret_client, const char *path);
 /* The connection, to be watched, not to be read; and POLLIN, POLLOUT, both or none: what to wait
  * for next, to be asked again after each call. None: take answers first, or it is over. */

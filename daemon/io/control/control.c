@@ -2,7 +2,8 @@
  * Connections are capped in all and per uid, with a few places beside for an administrator, large
  * requests wait until memory is reserved for them, and of the readers that let answers pile up the
  * largest goes first. */
-#include "daemon/io/control/control_private.h"
+#include "daemon/io/control/control_request.h"
+#include "daemon/io/control/control_session.h"
 #include "shared/portable.h"
 
 #include <errno.h>

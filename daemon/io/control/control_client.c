@@ -5,7 +5,8 @@
  * messages count as taken on a Confirm or an orderly close alone. Nothing here is freed while
  * the core is at work (it may answer from within a request): client_take_answer only queues, and
  * the loop's next turn sends, settles and drops. */
-#include "daemon/io/control/control_private.h"
+#include "daemon/io/control/control_request.h"
+#include "daemon/io/control/control_session.h"
 #include "daemon/io/control/control_text.h"
 #include "shared/message_id.h"
 #include "shared/portable.h"
@@ -117,13 +118,22 @@ static void dispatch_text(struct control_client *client) {
 
 /* ---- Input ---- */
 
+/* The time in which what has begun to arrive has to be whole; 0: none, it is we who let it wait. In
+ * a session the deadline is that of answers that are not read. */
+static void set_arrival(struct control_client *client, double seconds) {
+    if (client->phase == CLIENT_SESSION)
+        client_set_timer(client, &client->quiet, client->have > 0 ? seconds : 0);
+    else if (client->phase == CLIENT_READING)
+        client_set_timer(client, &client->deadline, seconds);
+}
+
 /* Room for `want` bytes in all. False: a reservation is waited for, or the client is dead. */
 static bool make_room(struct control_client *client, size_t want) {
     if (want > CONTROL_INPUT_FREE && client->reserved < want) {
         if (!control_reserve(client->control, want - client->reserved)) {
             client->paused = true;
             ev_io_stop(client->control->loop, &client->read);
-            client_set_timer(client, &client->deadline, 0);
+            set_arrival(client, 0);
             client_set_timer(client, &client->quiet, 0);
             return false;
         }
@@ -139,15 +149,6 @@ static bool make_room(struct control_client *client, size_t want) {
     client->input = input;
     client->room = want;
     return true;
-}
-
-/* The time in which what has begun to arrive has to be whole; 0: none, it is we who let it wait. In
- * a session the deadline is that of answers that are not read. */
-static void set_arrival(struct control_client *client, double seconds) {
-    if (client->phase == CLIENT_SESSION)
-        client_set_timer(client, &client->quiet, client->have > 0 ? seconds : 0);
-    else if (client->phase == CLIENT_READING)
-        client_set_timer(client, &client->deadline, seconds);
 }
 
 void client_resume(struct control_client *client) {

@@ -1,5 +1,5 @@
 /* What goes from a client to the core, and nothing else. */
-#include "daemon/io/control/control_private.h"
+#include "daemon/io/control/control_request.h"
 
 void client_give(struct control_client *client, struct request *request) {
     request->client = client->number;

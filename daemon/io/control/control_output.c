@@ -1,6 +1,6 @@
 /* What goes out to one connection of the control socket: answers, queued and sent as the reader
  * takes them. Nothing is freed here that the core may be answering: see control_client.c. */
-#include "daemon/io/control/control_private.h"
+#include "daemon/io/control/control_request.h"
 #include "daemon/io/control/control_text.h"
 #include "shared/portable.h"
 

@@ -162,68 +162,6 @@ static inline void client_set_timer(struct control_client *client, ev_timer *tim
     }
 }
 
-/* control_session.c */
-/* An OpenSession has come: from here on the connection is one. */
-void control_session_open(struct control_client *client);
-/* A frame of it, decoded to `code`; if that is not ANSWER_OK, `text` says why. */
-void control_session_take(struct control_client *client, enum answer_code code,
-                          struct control_decoded *decoded, const char *text);
-/* Let go of the requests that are over; read again if there is room for answers. */
-void control_session_tend(struct control_client *client);
-/* The request that the core knows by that number, or NULL. */
-struct control_client *control_session_find(const struct control_client *client, uint64_t number);
-/* Forget its requests at once; the core is told of those that it is at work for, if `tell`. */
-void control_session_drop(struct control_client *client, bool tell);
-/* Nothing more is asked in it: `text` says why. */
-void control_session_end(struct control_client *client, enum answer_code code, const char *text);
-/* The spool is no longer ours: Sends that have not given their file to the core fail. */
-void control_session_abandon_sends(struct control_client *client);
-
-/* control_give.c */
-/* Hand a request to the core. */
-void client_give(struct control_client *client, struct request *request);
-/* All that was handed out to it has been confirmed. */
-void client_confirm(struct control_client *client);
-
-/* control_request.c */
-void client_begin(struct control_client *client, struct control_decoded *decoded);
-void client_take_answer(struct control_client *client, const struct answer *answer);
-
-/* control_output.c */
-bool client_queue_message(struct control_client *client, const P2pd__Control__Answer *message);
-bool client_queue_text(struct control_client *client, const char *text);
-/* The lines of a text PULL. */
-void client_answer_lines(struct control_client *client, const struct in_record *messages, size_t n);
-/* An answer in frames. `fd` (taken; -1: none) goes with its first. */
-void client_answer_frames(struct control_client *client, const struct answer *answer, int fd);
-/* The end of a request that the core has never seen. */
-void client_refuse(struct control_client *client, enum answer_code code, const char *text);
-/* Send what the kernel takes. 0: all is out; 1: some is left; 2: the reader has not read the line
- * before yet; or -errno. */
-int client_send_output(struct control_client *client);
-/* Everything that we wrote has been read, and the reader has not failed: only now have its messages
- * arrived. */
-bool client_has_read(struct control_client *client);
-void client_free_output(struct control_client *client);
-/* The same, but for a frame of which a part is sent. */
-void client_free_unsent(struct control_client *client);
-/* It holds too much that it does not read: free that, and drop it at the next turn of the loop. */
-void client_discard_output(struct control_client *client);
-/* Drop it at the next turn of the loop. */
-void client_close_later(struct control_client *client);
-
-/* control_send.c */
-/* A Send has come: ask the core whether the file would be taken. */
-void send_begin(struct control_client *client, const struct control_decoded *decoded);
-/* The answer to that, or the first one to the message. */
-void send_take_answer(struct control_client *client, const struct answer *answer);
-/* A SendDone has come: the file becomes a message. */
-void send_finish(struct control_client *client, const struct control_decoded *decoded);
-/* Give the file up, unless it is the core's. Was there one? */
-bool send_abandon(struct control_client *client);
-/* A FileOpen's answer: with the file's descriptor, or in words why there is none. */
-void send_open_file(struct control_client *client, const struct answer *answer);
-
 /* control.c: what a connection needs of the server. */
 /* Reserve input memory; false: none now, wait for client_resume. */
 bool control_reserve(struct control *control, size_t bytes);

@@ -1,5 +1,5 @@
 /* One request: how it begins, and how the core's answers to it go out. */
-#include "daemon/io/control/control_private.h"
+#include "daemon/io/control/control_request.h"
 
 static void give_command(struct control_client *client, enum control_command command) {
     client->phase = command == CONTROL_STOP ? CLIENT_HELD : CLIENT_WAITING;

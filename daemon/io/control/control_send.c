@@ -8,7 +8,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* O_PATH */
 #endif
-#include "daemon/io/control/control_private.h"
+#include "daemon/io/control/control_request.h"
 
 #include "shared/portable.h"
 #include "shared/text.h"

@@ -5,7 +5,8 @@
  * Threat: one connection that asks without end, or reads nothing. Requests under way are counted,
  * none is read while many answers wait to be, and of each turn of the loop a session has its part
  * alone; all that is held for its requests is held against the connection. */
-#include "daemon/io/control/control_private.h"
+#include "daemon/io/control/control_session.h"
+#include "daemon/io/control/control_request.h"
 
 #include <stdlib.h>
 

@@ -2,7 +2,7 @@
 #ifndef P2PD_TEST_FAKE_CONTROL_H
 #define P2PD_TEST_FAKE_CONTROL_H
 
-#include "daemon/io/control/control_private.h"
+#include "daemon/io/control/control_request.h"
 #include "shared/portable.h"
 
 #include <errno.h>
