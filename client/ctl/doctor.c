@@ -1,8 +1,8 @@
 /* p2pctl doctor: what is wrong when nothing arrives, and what to do about it. */
 #include "client/common/output.h"
 #include "client/common/words.h"
+#include "client/ctl/ask.h"
 #include "client/ctl/command.h"
-#include "client/ctl/session.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -49,6 +49,6 @@ enum exit_code doctor_run(struct context *context) {
     struct visit visit = {context, false};
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_DOCTOR;
     request.doctor = &command;
-    enum exit_code code = session_run(context, &request, print_findings, &visit);
+    enum exit_code code = ask_run(context, &request, print_findings, &visit);
     return code == CODE_DONE && visit.trouble ? CODE_FAILED : code;
 }

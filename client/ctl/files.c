@@ -3,11 +3,11 @@
  * after the copy is on disk and its digest is right. */
 #include "client/common/output.h"
 #include "client/common/words.h"
+#include "client/ctl/ask.h"
 #include "client/ctl/command.h"
 #include "client/ctl/copy.h"
 #include "client/ctl/listing.h"
 #include "client/ctl/pages.h"
-#include "client/ctl/session.h"
 #include "client/ctl/target.h"
 #include "shared/file_name.h"
 #include "shared/text.h"
@@ -125,11 +125,11 @@ static enum exit_code ask(const struct context *context, const struct incoming *
         request.file_take = &take_it;
     else
         request.file_open = &open_it;
-    enum exit_code code = session_open(context, &client);
+    enum exit_code code = ask_open(context, &client);
     if (code == CODE_DONE)
-        code = session_send(context, client, &request);
+        code = ask_send(context, client, &request);
     if (code == CODE_DONE)
-        code = session_try_fd(context, client, &answer, ret_fd);
+        code = ask_try_fd(context, client, &answer, ret_fd);
     if (code == CODE_DONE)
         client_answer_free(answer);
     client_close(client);

@@ -150,5 +150,5 @@ enum exit_code forget_run(struct context *context) {
     command.to = (char *)context->arguments[0];
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_FORGET;
     request.forget = &command;
-    return session_run_plain(context, &request);
+    return ask_run_plain(context, &request);
 }

@@ -2,8 +2,8 @@
  * a program that writes one now and then is not kept waiting for a thousand. */
 #include "client/common/json.h"
 #include "client/common/output.h"
+#include "client/ctl/ask.h"
 #include "client/ctl/push.h"
-#include "client/ctl/session.h"
 #include "shared/frame.h"
 #include "shared/message_id.h"
 #include "shared/text.h"
@@ -133,7 +133,7 @@ static enum exit_code judge(const struct context *context, struct lines *lines,
 static enum exit_code await_end(const struct context *context, struct client *client,
                                 const struct batch *batch) {
     P2pd__Control__Answer *answer = NULL;
-    int64_t wait_us = session_wait_us(context);
+    int64_t wait_us = ask_wait_us(context);
     client_set_timeout(client, wait_us / 1000);
     int error = client_receive(client, &answer);
     if (error == -ETIMEDOUT)
@@ -176,17 +176,17 @@ static enum exit_code push_batch(struct context *context, struct lines *lines,
              "outcome unknown: lines %llu to %llu may be queued",
              (unsigned long long)lines->accepted + 1,
              (unsigned long long)lines->accepted + batch->n);
-    enum exit_code code = session_open(context, &client);
+    enum exit_code code = ask_open(context, &client);
     if (code == CODE_DONE)
-        code = session_send(context, client, &request);
+        code = ask_send(context, client, &request);
     if (code == CODE_DONE)
-        code = session_next(context, client, &answer);
+        code = ask_next(context, client, &answer);
     if (code == CODE_LIMIT || (code == CODE_UNKNOWN && lines->accepted > 0))
         complain(context, code, "line %llu was not accepted, nor what follows it",
                  (unsigned long long)lines->accepted + 1);
     if (code == CODE_DONE) {
         bool end = answer->end;
-        session_notice(context, answer);
+        ask_notice(context, answer);
         code = answer->many ? judge(context, lines, batch, answer)
                             : complain(context, CODE_FAILED, "what answers there is no p2pd");
         client_answer_free(answer);

@@ -1,7 +1,7 @@
 /* p2pctl peers, nodes. */
+#include "client/ctl/ask.h"
 #include "client/ctl/command.h"
 #include "client/ctl/listing.h"
-#include "client/ctl/session.h"
 
 #include <stdio.h>
 
@@ -57,7 +57,7 @@ static enum exit_code run_list(const struct context *context, P2pd__Control__Req
     struct listing listing;
     enum exit_code code = listing_begin(&listing, context, headings, columns);
     if (code == CODE_DONE)
-        code = session_run(context, request, print, &listing);
+        code = ask_run(context, request, print, &listing);
     return listing_end(&listing, code);
 }
 

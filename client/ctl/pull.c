@@ -3,8 +3,8 @@
  * hands it out again. */
 #include "client/common/output.h"
 #include "client/common/table.h"
+#include "client/ctl/ask.h"
 #include "client/ctl/command.h"
-#include "client/ctl/session.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -50,7 +50,7 @@ static void set_patience(const struct context *context, struct client *client, b
     if ((options->wait.given || options->follow) && (!taken || options->follow))
         client_set_timeout(client, options->wait.timed ? options->wait.us / 1000 : CLIENT_FOREVER);
     else
-        client_set_timeout(client, session_timeout_ms(context));
+        client_set_timeout(client, ask_timeout_ms(context));
 }
 
 /* The batch is on standard output: say so. */
@@ -59,7 +59,7 @@ static enum exit_code confirm(const struct context *context, struct client *clie
     P2pd__Control__Confirm nothing = P2PD__CONTROL__CONFIRM__INIT;
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_CONFIRM;
     request.confirm = &nothing;
-    return session_send(context, client, &request);
+    return ask_send(context, client, &request);
 }
 
 static enum exit_code print_batch(const struct context *context, struct client *client,
@@ -91,7 +91,7 @@ static enum exit_code receive_all(const struct context *context, struct client *
         if (error < 0)
             return complain(context, CODE_FAILED, "the daemon is gone: %s", strerror(-error));
         if (!waits)
-            code = session_next(context, client, &answer);
+            code = ask_next(context, client, &answer);
         if (code != CODE_DONE)
             return code;
         end = answer->end;
@@ -122,9 +122,9 @@ enum exit_code pull_run(struct context *context) {
         pull.since_us = context->options.since.us;
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_PULL;
     request.pull = &pull;
-    enum exit_code code = session_open(context, &client);
+    enum exit_code code = ask_open(context, &client);
     if (code == CODE_DONE)
-        code = session_send(context, client, &request);
+        code = ask_send(context, client, &request);
     if (code == CODE_DONE)
         code = receive_all(context, client);
     client_close(client);

@@ -5,9 +5,9 @@
 #include "client/common/json.h"
 #include "client/common/output.h"
 #include "client/common/words.h"
+#include "client/ctl/ask.h"
 #include "client/ctl/command.h"
 #include "client/ctl/route.h"
-#include "client/ctl/session.h"
 #include "shared/frame.h"
 #include "shared/message_id.h"
 #include "shared/text.h"
@@ -135,7 +135,7 @@ static void print_progress(const struct context *context, const struct progress 
 
 static void take_notice(const struct context *context, struct progress *progress,
                         const P2pd__Control__Answer *answer) {
-    session_notice(context, answer);
+    ask_notice(context, answer);
     if (answer->code == P2PD__CONTROL__CODE__OK && !progress->notice[0])
         snprintf(progress->notice, sizeof progress->notice, "%s", answer->text);
 }
@@ -208,7 +208,7 @@ static enum exit_code wait_ended(const struct context *context, struct progress 
                                  double seconds) {
     uint8_t id[ID_LEN];
     if (text_unhex(progress->id, id, sizeof id) == 0)
-        (void)session_run_message(context, id, take_state, progress);
+        (void)ask_run_message(context, id, take_state, progress);
     if (context->options.json)
         print_json(progress);
     const char *why = words_why(progress->state, progress->reason);
@@ -222,7 +222,7 @@ static enum exit_code receive(const struct context *context, struct client *clie
                               struct progress *progress, double wait_s,
                               P2pd__Control__Answer **ret_answer) {
     if (progress->state == P2PD__CONTROL__STATE__NONE)
-        return session_next(context, client, ret_answer);
+        return ask_next(context, client, ret_answer);
     int error = client_receive(client, ret_answer);
     if (error == -ETIMEDOUT)
         return wait_ended(context, progress, wait_s);
@@ -233,7 +233,7 @@ static enum exit_code receive(const struct context *context, struct client *clie
 
 static enum exit_code follow(struct context *context, struct client *client,
                              struct progress *progress) {
-    int64_t wait_us = session_wait_us(context);
+    int64_t wait_us = ask_wait_us(context);
     enum exit_code code = CODE_DONE;
     for (bool end = false; !end && code == CODE_DONE;) {
         P2pd__Control__Answer *answer;
@@ -273,9 +273,9 @@ static enum exit_code push_body(struct context *context, const struct body *body
     push.shards_m = context->options.shards.m;
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_PUSH;
     request.push = &push;
-    enum exit_code code = session_open(context, &client);
+    enum exit_code code = ask_open(context, &client);
     if (code == CODE_DONE)
-        code = session_send(context, client, &request);
+        code = ask_send(context, client, &request);
     if (code == CODE_DONE)
         code = follow(context, client, &progress);
     client_answer_free(progress.routes);

@@ -3,8 +3,8 @@
 
 #include "client/common/bits.h"
 #include "client/common/table.h"
+#include "client/ctl/ask.h"
 #include "client/ctl/command.h"
-#include "client/ctl/session.h"
 
 #include <stdio.h>
 
@@ -41,13 +41,13 @@ static void print_route(void *state, const P2pd__Control__Answer *answer) {
         struct json json = json_to_stdout();
         json_open(&json, '{');
         json_fields(&json, &routes->base);
-        session_notice_json(&json, answer);
+        ask_notice_json(&json, answer);
         json_close(&json, '}');
         printf("\n");
         return;
     }
     routes_print(routes);
-    session_notice(context, answer);
+    ask_notice(context, answer);
     /* What it is, and is not: p2pd-protocol(7) ROUTES. */
     if (!context->options.quiet)
         printf("%.0f paths of %u relays to choose from (2^%.1f): path choice, not anonymity\n",
@@ -64,7 +64,7 @@ enum exit_code route_run(struct context *context) {
     route.strict = context->options.strict;
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_ROUTE;
     request.route = &route;
-    return session_run(context, &request, print_route, context);
+    return ask_run(context, &request, print_route, context);
 }
 
 static void print_ping(void *state, const P2pd__Control__Answer *answer) {
@@ -92,5 +92,5 @@ enum exit_code ping_run(struct context *context) {
     ping.to = (char *)context->arguments[0];
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_PING;
     request.ping = &ping;
-    return session_run(context, &request, print_ping, context);
+    return ask_run(context, &request, print_ping, context);
 }

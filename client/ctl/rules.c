@@ -1,8 +1,8 @@
 /* p2pctl allow, block, unblock, rules: who may send to us. */
 #include "client/common/words.h"
+#include "client/ctl/ask.h"
 #include "client/ctl/command.h"
 #include "client/ctl/listing.h"
-#include "client/ctl/session.h"
 
 static enum exit_code set_rule(struct context *context, P2pd__Control__SenderRule rule) {
     P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
@@ -11,7 +11,7 @@ static enum exit_code set_rule(struct context *context, P2pd__Control__SenderRul
     command.rule = rule;
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_RULE;
     request.rule = &command;
-    return session_run_plain(context, &request);
+    return ask_run_plain(context, &request);
 }
 
 enum exit_code allow_run(struct context *context) {
@@ -54,6 +54,6 @@ enum exit_code rules_run(struct context *context) {
     request.rules = &command;
     enum exit_code code = listing_begin(&listing, context, NULL, 4);
     if (code == CODE_DONE)
-        code = session_run(context, &request, print_rules, &listing);
+        code = ask_run(context, &request, print_rules, &listing);
     return listing_end(&listing, code);
 }

@@ -4,9 +4,9 @@
 #include "client/common/output.h"
 #include "client/common/table.h"
 #include "client/common/words.h"
+#include "client/ctl/ask.h"
 #include "client/ctl/command.h"
 #include "client/ctl/copy.h"
-#include "client/ctl/session.h"
 #include "shared/file_name.h"
 #include "shared/message_id.h"
 #include "shared/text.h"
@@ -111,12 +111,12 @@ static enum exit_code begin(const struct context *context, struct client *client
     command.shards_m = context->options.shards.m;
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_SEND;
     request.send = &command;
-    enum exit_code code = session_send(context, client, &request);
+    enum exit_code code = ask_send(context, client, &request);
     if (code == CODE_DONE)
-        code = session_next_fd(context, client, &answer, ret_fd);
+        code = ask_next_fd(context, client, &answer, ret_fd);
     if (code != CODE_DONE)
         return code;
-    session_notice(context, answer);
+    ask_notice(context, answer);
     client_answer_free(answer);
     return *ret_fd >= 0 ? CODE_DONE
                         : complain(context, CODE_FAILED, "the daemon gave no file to fill");
@@ -162,12 +162,12 @@ static enum exit_code commit(struct context *context, struct client *client,
     command.sha256 = (ProtobufCBinaryData){COPY_DIGEST_LEN, sending->digest};
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_SEND_DONE;
     request.send_done = &command;
-    client_set_timeout(client, session_timeout_ms(context));
+    client_set_timeout(client, ask_timeout_ms(context));
     snprintf(context->outcome, sizeof context->outcome,
              "outcome unknown: p2pctl status %s tells whether it is queued", sending->hex);
-    enum exit_code code = session_send(context, client, &request);
+    enum exit_code code = ask_send(context, client, &request);
     if (code == CODE_DONE)
-        code = session_next(context, client, &answer);
+        code = ask_next(context, client, &answer);
     context->outcome[0] = '\0';
     if (code != CODE_DONE)
         return code;
@@ -204,7 +204,7 @@ static enum exit_code await(const struct context *context, struct sending *sendi
         poll(NULL, 0, (int)pause_ms);
         left_ms -= pause_ms;
         pause_ms = 2 * pause_ms < LOOK_EVERY_MS ? 2 * pause_ms : LOOK_EVERY_MS;
-        code = session_run_message(context, sending->id, take_look, &looking);
+        code = ask_run_message(context, sending->id, take_look, &looking);
     }
     progress_end(&progress);
     const char *why = words_why(sending->state, sending->reason);
@@ -251,7 +251,7 @@ static enum exit_code judge(const struct context *context, const struct sending 
 static enum exit_code send_opened(struct context *context, struct sending *sending) {
     struct client *client = NULL;
     int fd = -1;
-    enum exit_code code = session_open(context, &client);
+    enum exit_code code = ask_open(context, &client);
     if (code == CODE_DONE)
         code = begin(context, client, sending, &fd);
     if (code == CODE_DONE)

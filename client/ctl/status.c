@@ -2,8 +2,8 @@
 #include "client/common/output.h"
 #include "client/common/table.h"
 #include "client/common/words.h"
+#include "client/ctl/ask.h"
 #include "client/ctl/command.h"
-#include "client/ctl/session.h"
 #include "shared/text.h"
 
 #include <errno.h>
@@ -91,7 +91,7 @@ static void print_message(const struct context *context, const P2pd__Control__An
         struct json json = json_to_stdout();
         json_open(&json, '{');
         json_fields(&json, &message->base);
-        session_notice_json(&json, answer);
+        ask_notice_json(&json, answer);
         json_close(&json, '}');
         printf("\n");
         return;
@@ -102,7 +102,7 @@ static void print_message(const struct context *context, const P2pd__Control__An
         output_escaped((const uint8_t *)why, strlen(why));
     }
     printf("\n");
-    session_notice(context, answer);
+    ask_notice(context, answer);
 }
 
 static void print_status_json(const P2pd__Control__StatusReport *status) {
@@ -137,15 +137,15 @@ static enum exit_code await_end(const struct context *context, const uint8_t id[
     message.wait = true;
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_MESSAGE;
     request.message = &message;
-    enum exit_code code = session_open(context, &client);
+    enum exit_code code = ask_open(context, &client);
     if (code == CODE_DONE)
-        code = session_send(context, client, &request);
+        code = ask_send(context, client, &request);
     if (code == CODE_DONE)
-        code = session_next(context, client, &answer);
+        code = ask_next(context, client, &answer);
     int error = 0;
     if (code == CODE_DONE && !answer->end) {
         client_answer_free(answer);
-        client_set_timeout(client, session_wait_us(context) / 1000);
+        client_set_timeout(client, ask_wait_us(context) / 1000);
         error = client_receive(client, &answer);
     }
     if (code == CODE_DONE && error == 0) {
@@ -156,10 +156,10 @@ static enum exit_code await_end(const struct context *context, const uint8_t id[
     }
     client_close(client);
     if (error == -ETIMEDOUT) {
-        code = session_run_message(context, id, print_answer, (void *)context);
+        code = ask_run_message(context, id, print_answer, (void *)context);
         return code != CODE_DONE ? code
                                  : complain(context, CODE_TIMEOUT, "not over within %g s",
-                                            (double)session_wait_us(context) / 1e6);
+                                            (double)ask_wait_us(context) / 1e6);
     }
     return error == 0 ? code : complain(context, CODE_TIMEOUT, "the daemon went away");
 }
@@ -170,7 +170,7 @@ static enum exit_code message_status(struct context *context) {
     if (code != CODE_DONE)
         return code;
     return context->options.wait.given ? await_end(context, id)
-                                       : session_run_message(context, id, print_answer, context);
+                                       : ask_run_message(context, id, print_answer, context);
 }
 
 enum exit_code status_run(struct context *context) {
@@ -182,7 +182,7 @@ enum exit_code status_run(struct context *context) {
         return complain(context, CODE_USAGE, "--wait wants an ID");
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_STATUS;
     request.status = &status;
-    return session_run(context, &request, print_answer, context);
+    return ask_run(context, &request, print_answer, context);
 }
 
 enum exit_code cancel_run(struct context *context) {
@@ -195,5 +195,5 @@ enum exit_code cancel_run(struct context *context) {
     cancel.id = (ProtobufCBinaryData){ID_LEN, id};
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_CANCEL;
     request.cancel = &cancel;
-    return session_run(context, &request, print_answer, context);
+    return ask_run(context, &request, print_answer, context);
 }

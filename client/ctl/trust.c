@@ -1,8 +1,8 @@
 /* p2pctl trust: the key at an address has changed, and that is right. Who had it before is said,
  * and what waits for it: nobody else will deliver that. */
 #include "client/common/output.h"
+#include "client/ctl/ask.h"
 #include "client/ctl/command.h"
-#include "client/ctl/session.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -86,5 +86,5 @@ enum exit_code trust_run(struct context *context) {
     command.resend = context->options.resend;
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_TRUST;
     request.trust = &command;
-    return session_run(context, &request, print_trust, context);
+    return ask_run(context, &request, print_trust, context);
 }

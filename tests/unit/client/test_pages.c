@@ -1,4 +1,4 @@
-/* link: client/ctl/pages client/ctl/session shared/client shared/exchange shared/frame shared/paths proto/control.pb-c */
+/* link: client/ctl/pages client/ctl/ask shared/client shared/exchange shared/frame shared/paths proto/control.pb-c */
 /* A list is whole, in however many pages and pieces the daemon gives it, or the command fails. */
 #include <setjmp.h>
 #include <stdarg.h>
