@@ -1,4 +1,4 @@
-/* link: daemon/core/base/base daemon/io/control/control daemon/io/control/control_client daemon/io/control/control_output daemon/io/control/control_send daemon/io/control/control_socket daemon/io/control/control_convert daemon/io/control/control_encode daemon/io/control/control_text daemon/io/control/dest shared/frame shared/message_id shared/text shared/address proto/control.pb-c */
+/* link: daemon/core/base/base daemon/io/control/control daemon/io/control/control_client daemon/io/control/control_output daemon/io/control/control_send daemon/io/control/control_socket daemon/io/control/control_convert daemon/io/control/convert_daemon daemon/io/control/convert_decode daemon/io/control/convert_encode daemon/io/control/convert_files daemon/io/control/convert_history daemon/io/control/convert_inbox daemon/io/control/convert_messages daemon/io/control/convert_network daemon/io/control/convert_trust daemon/io/control/control_text daemon/io/control/dest shared/frame shared/message_id shared/text shared/address proto/control.pb-c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
