@@ -21,25 +21,25 @@
     X(duplicates_dropped, "drop_duplicate and drop_replay")                                        \
     X(malformed_dropped, "drop_malformed, version, mac, auth, unknown and time")                   \
     X(no_route_dropped, "drop_no_route and drop_not_relay")                                        \
-    X(queue_dropped, "drop_queue, drop_limit and what went from the queues of relaying")           \
-    X(handshakes, "sessions with neighbours that were agreed on, renewals among them")             \
-    X(retransmissions, "shards and deposits that were sent once more")                             \
-    X(cookies_sent, "handshakes answered with a cookie instead")                                   \
+    X(queue_dropped, "drop_queue, drop_limit, and what went from the queues of relaying")          \
+    X(handshakes, "sessions with neighbours that were agreed on, renewals too")                    \
+    X(retransmissions, "packets that repeat one of ours")                                          \
+    X(cookies_sent, "handshakes answered with a cookie")                                           \
     X(share_refused, "packets beyond a neighbour's share of relay.paths")                          \
-    X(refused_blocked, "messages and files of senders that are blocked")                           \
-    X(refused_unknown, "messages and files of senders that inbox.accept leaves out")               \
-    X(refused_quota, "messages and files beyond a quota or the disk's room")                       \
-    X(refused_files, "files of senders that files.accept leaves out")                              \
+    X(refused_blocked, "parcels of senders that are blocked")                                      \
+    X(refused_unknown, "parcels of senders that inbox.accept leaves out")                          \
+    X(refused_quota, "parcels beyond a quota, or the disk's room")                                 \
+    X(refused_files, "parcels of files from senders that files.accept leaves out")                 \
     X(pushes_refused, "pushes at a limit: of size, of messages that wait, of memory")              \
-    X(rules_refused, "rules at the limit of rules")                                                \
-    X(memory_evicted, "what went to make room at limits.memory")                                   \
-    X(memory_refused, "what was not taken at limits.memory")                                       \
+    X(rules_refused, "allow and block at the limit of rules")                                      \
+    X(memory_evicted, "what went to make room within limits.memory")                               \
+    X(memory_refused, "what limits.memory had no room for")                                        \
     X(handshakes_refused, "handshakes that found no place among the half-open ones")               \
-    X(messages_sent, "messages and files that left for the first time since the start")            \
-    X(messages_delivered, "of messages_sent, those confirmed: never more")                         \
-    X(messages_received, "messages and files that came whole and were stored")                     \
+    X(messages_sent, "messages that first left, or came into our own inbox, since the start")      \
+    X(messages_delivered, "of messages_sent, so never more")                                       \
+    X(messages_received, "messages and files that came whole")                                     \
     X(receipts_sent, "receipts for what came")                                                     \
-    X(mail_refused, "messages for others that we did not keep as a mailbox")
+    X(mail_refused, "messages for others that we did not keep")
 
 struct counters {
 #define COUNTER(name, text) uint64_t name;
