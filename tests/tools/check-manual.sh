@@ -76,5 +76,14 @@ compare() { # PAGE HEADER MACRO
 }
 compare p2pctl.1 daemon/core/seam/counters.h COUNTERS
 compare p2pd-protocol.7 daemon/core/base/drop.h DROPS
+
+# The table of LIMITS is made from base/limits.h.
+limits=$(tests/tools/limits.sh) || failed=$((failed + 1))
+if difference=$(diff <(echo "$limits") <(awk '/^\.TE/ { on = 0 } on { print } /^What\tBound\t/ { on = 1 }' man/p2pd-protocol.7)); then
+    passed=$((passed + 1))
+else
+    printf 'daemon/core/base/limits.h (<) and man/p2pd-protocol.7 LIMITS (>) differ (tests/tools/limits.sh --write):\n%s\n' "$difference"
+    failed=$((failed + 1))
+fi
 echo "$passed passed, $failed failed"
 ((failed == 0))

@@ -17,17 +17,7 @@
 #include "daemon/core/wire/identity.h"
 #include "daemon/core/wire/parcel.h"
 
-/* Bounds; beyond each a push is answered with ANSWER_LIMIT. */
-#define OUTBOX_MESSAGES_MAX                                                                        \
-    262144 /* not final, about 250 bytes of memory each; bodies are on disk */
-#define OUTBOX_CONVERSATIONS_MAX                                                                   \
-    262144                    /* recipients written to, ever: their sequence must not begin again */
-#define OUTBOX_FILES_MAX 4096 /* of the messages, files: their names are held in memory */
-#define OUTBOX_WATCHERS_MAX 16 /* clients that wait for one message */
-#define OUTBOX_MAIL_MAX 65536  /* mails kept for others, whatever their size */
 #define OUTBOX_MAIL_COST 1024u /* what a mail counts beyond its bytes: a row and our memory */
-#define OUTBOX_DEPOSITS_MAX 64 /* of ours under way to mailboxes, up to 60 KiB each */
-#define OUTBOX_BATCHES_MAX 256 /* pushes of many that are not answered to their end */
 
 struct outbox;
 struct node_boot;

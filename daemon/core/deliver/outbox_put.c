@@ -8,7 +8,6 @@
 /* Up to here a fresh body is kept until it is first sealed: a read from the store would cost more
  * than the copy. */
 #define BODY_KEPT_MAX 4096
-#define EXPIRE_MAX_US (INT64_C(365) * 24 * US_PER_HOUR)
 
 struct out_refusal out_error_words(int error) {
     struct out_refusal refusal = {
@@ -189,8 +188,8 @@ static struct out_record record_of(const struct outbox *outbox, const struct req
     int64_t expire_us = request->push.options.expire_us > 0 ? request->push.options.expire_us
                                                             : outbox->config.expire_us;
     bool is_file = request->push.kind == KIND_FILE;
-    if (expire_us > EXPIRE_MAX_US)
-        expire_us = EXPIRE_MAX_US;
+    if (expire_us > MESSAGE_EXPIRE_MAX_US)
+        expire_us = MESSAGE_EXPIRE_MAX_US;
     return (struct out_record){.id = request->push.id,
                                .recipient = *recipient,
                                .created = wall,

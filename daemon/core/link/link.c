@@ -41,9 +41,9 @@ struct links *links_new(const struct links_config *config) {
 void links_free(struct links *links) {
     if (!links)
         return;
-    for (unsigned i = 0; i < SESSIONS_MAX; i++)
+    for (unsigned i = 0; i < LINK_SESSIONS_MAX; i++)
         session_free(links, links->sessions[i]);
-    for (unsigned i = 0; i < SESSIONS_MAX / SESSION_SLOTS_CHUNK; i++)
+    for (unsigned i = 0; i < LINK_SESSIONS_MAX / SESSION_SLOTS_CHUNK; i++)
         sodium_free(links->secrets[i]);
     for (unsigned i = 0; i < LINK_SLOTS; i++)
         free(links->links[i]);
@@ -156,7 +156,7 @@ int64_t links_clock_error(const struct links *links) {
     int64_t offsets[CLOCK_SAMPLES] = {0};
     size_t n = 1 + list_offsets(links, offsets + 1);
 
-    for (unsigned i = 0; i < SESSIONS_MAX && n < CLOCK_SAMPLES; i++)
+    for (unsigned i = 0; i < LINK_SESSIONS_MAX && n < CLOCK_SAMPLES; i++)
         if (links->sessions[i] && links->sessions[i]->state == SESSION_ANSWERED &&
             !link_of((struct links *)links, &links->sessions[i]->peer))
             offsets[n++] = links->sessions[i]->offset_us;
@@ -178,7 +178,7 @@ int64_t links_clock_offset(const struct links *links) {
 /* ---- Dialling ---- */
 
 bool links_is_dialling(const struct links *links, const struct address *address) {
-    for (unsigned i = 0; i < SESSIONS_MAX; i++) {
+    for (unsigned i = 0; i < LINK_SESSIONS_MAX; i++) {
         const struct session *session = links->sessions[i];
         if (session && session->initiator && session->state != SESSION_OPEN &&
             address_is_equal(&session->remote, address))
@@ -189,7 +189,7 @@ bool links_is_dialling(const struct links *links, const struct address *address)
 
 unsigned links_dials(const struct links *links) {
     unsigned n = 0;
-    for (unsigned i = 0; i < SESSIONS_MAX; i++) {
+    for (unsigned i = 0; i < LINK_SESSIONS_MAX; i++) {
         const struct session *session = links->sessions[i];
         n += session && session->initiator && session->state != SESSION_OPEN && !session->rekey &&
              session->purpose != LINK_HEAL && session->purpose != LINK_PROBE;
@@ -203,7 +203,7 @@ void links_clock_stepped(struct links *links, int64_t step_us, struct mono now) 
             links->links[i]->view.clock_offset_us -= step_us;
             links->links[i]->rekey_at = now;
         }
-    for (unsigned i = 0; i < SESSIONS_MAX; i++)
+    for (unsigned i = 0; i < LINK_SESSIONS_MAX; i++)
         if (links->sessions[i])
             links->sessions[i]->offset_us -= step_us;
     links_arm(links, now);
@@ -564,7 +564,7 @@ void links_tick(struct links *links, struct now now) {
         return;
     guard_rotate(&links->guard, links->config.random, now.mono);
     links->next = MONO_NEVER;
-    for (unsigned i = 0; i < SESSIONS_MAX; i++)
+    for (unsigned i = 0; i < LINK_SESSIONS_MAX; i++)
         if (links->sessions[i])
             session_tick(links, links->sessions[i], now);
     for (unsigned i = 0; i < LINK_SLOTS; i++)

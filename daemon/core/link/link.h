@@ -10,6 +10,7 @@
 #define P2PD_LINK_H
 
 #include "daemon/core/base/base.h"
+#include "daemon/core/base/limits.h"
 #include "daemon/core/seam/effects.h"
 #include "daemon/core/wire/identity.h"
 #include "daemon/core/wire/onion.h"
@@ -17,7 +18,6 @@
 #define CELL_LEN 1200
 #define FRAME_HEADER_LEN 3 /* type(1) length(2) */
 #define FRAME_BODY_MAX (CELL_LEN - FRAME_HEADER_LEN)
-#define LINK_SLOTS 32 /* established and probationary links; pool.max is at most 16 */
 #define LINK_NONE UINT32_MAX
 
 enum frame_type {
@@ -92,7 +92,6 @@ void links_set_correction(struct links *links, int64_t correction_us);
  * already). With LINK_PROBE only who is there is asked: ANSWERED (then links_forget()) or
  * DIAL_FAILED, whose link.purpose says so. The second message proves the other's key; the third,
  * which would tell it ours, is never sent. */
-#define LINK_DIALS_MAX 32
 int links_dial(struct links *links, const struct address *address, enum link_purpose purpose,
                struct now now);
 bool links_is_dialling(const struct links *links, const struct address *address);
@@ -219,7 +218,6 @@ uint64_t links_source(const struct links *links, uint64_t prefix);
 unsigned links_count(const struct links *links, bool established);
 /* How far this machine's clock is behind: the median over 0 (ourselves) and the offsets of all that
  * are up or just answered, the middle two averaged; and what is corrected of it. */
-#define LINKS_CLOCK_MAX_US (24 * US_PER_HOUR) /* beyond a day somebody must set it */
 int64_t links_clock_error(const struct links *links);
 /* Do the neighbours alone, by their median, agree with our clock as it is corrected? False without
  * any. */

@@ -7,12 +7,6 @@
 
 #include <assert.h>
 
-/* Handshakes worked on without a cookie: in all, and a source. A bootstrap node's burst after a
- * power cut fits; a flood does not. */
-#define ALL_RATE 50
-#define ALL_BURST 100
-#define SOURCE_RATE 5
-#define SOURCE_BURST 20
 #define COOKIE_LIFE_US (2 * US_PER_MINUTE)
 
 bool replay_is_new(const struct replay_window *window, uint64_t counter) {
@@ -48,8 +42,8 @@ void guard_init(struct guard *guard, const uint8_t network_key[KEY_LEN],
     random_fill(random, guard->cookie_secret, sizeof guard->cookie_secret);
     random_fill(random, guard->seen_key, sizeof guard->seen_key);
     guard->cookie_rotated = now;
-    guard->all =
-        (struct guard_bucket){.used = true, .updated_us = now.us, .tokens_milli = ALL_BURST * 1000};
+    guard->all = (struct guard_bucket){
+        .used = true, .updated_us = now.us, .tokens_milli = LINK_HANDSHAKE_BURST * 1000};
 }
 
 void guard_mac1(const struct guard *guard, const uint8_t *bytes, size_t length,
@@ -93,14 +87,14 @@ static struct guard_bucket *bucket_of(const struct guard *guard, struct guard_bu
                        guard->cookie_secret[0], KEY_LEN);
     struct guard_bucket *bucket = &buckets[hash[0] % n];
     if (!bucket->used)
-        *bucket = (struct guard_bucket){now.us, SOURCE_BURST * 1000, true};
+        *bucket = (struct guard_bucket){now.us, LINK_HANDSHAKE_SOURCE_BURST * 1000, true};
     return bucket;
 }
 
 bool guard_admit(struct guard *guard, const struct address *source, struct mono now) {
     struct guard_bucket *own = bucket_of(guard, guard->sources, GUARD_SOURCES, source, now);
-    return bucket_take(own, now.us, SOURCE_RATE, SOURCE_BURST) &&
-           bucket_take(&guard->all, now.us, ALL_RATE, ALL_BURST);
+    return bucket_take(own, now.us, LINK_HANDSHAKE_SOURCE_RATE, LINK_HANDSHAKE_SOURCE_BURST) &&
+           bucket_take(&guard->all, now.us, LINK_HANDSHAKE_RATE, LINK_HANDSHAKE_BURST);
 }
 
 bool guard_admit_proven(struct guard *guard, const struct address *source, struct mono now) {
@@ -108,7 +102,7 @@ bool guard_admit_proven(struct guard *guard, const struct address *source, struc
      * unproven get. A bucket of another kind than theirs: whoever sends in its name would empty
      * that one. */
     struct guard_bucket *own = bucket_of(guard, guard->proven, GUARD_PROVEN, source, now);
-    return bucket_take(own, now.us, 4 * SOURCE_RATE, SOURCE_BURST);
+    return bucket_take(own, now.us, LINK_HANDSHAKE_PROVEN_RATE, LINK_HANDSHAKE_SOURCE_BURST);
 }
 
 void guard_rotate(struct guard *guard, const struct core_random *random, struct mono now) {

@@ -17,10 +17,6 @@
 #define FINISH_RETRY_US (300 * US_PER_MS)
 #define FINISH_TRIES 4
 #define HALF_OPEN_US (5 * US_PER_S)
-#define COOKIES_MAX 3 /* cookie answers that one dial follows */
-#define FAILED_MAX                                                                                 \
-    4 /* messages 2 read in vain for each message 1: two may be the answers to our earlier tries   \
-         \ */
 
 /* state -> states that may follow it */
 static const unsigned session_moves[SESSION_STATES] = {
@@ -52,7 +48,7 @@ struct session_secrets *session_secrets(struct links *links, const struct sessio
 
 struct session *session_new(struct links *links, const struct address *remote,
                             const struct address *local, struct mono now) {
-    for (uint32_t slot = 0; slot < SESSIONS_MAX; slot++) {
+    for (uint32_t slot = 0; slot < LINK_SESSIONS_MAX; slot++) {
         if (links->sessions[slot])
             continue;
         struct session_secrets **chunk = &links->secrets[slot / SESSION_SLOTS_CHUNK];
@@ -307,7 +303,7 @@ static enum drop receive_response(struct links *links, const struct datagram *da
      * such ones do not count against those that come from there. And the dial goes on: who can
      * forge these only for a while is outlasted by the next try. */
     unsigned *failed = &session->failed[!address_is_same_ip(&session->remote, &datagram->remote)];
-    if (*failed >= FAILED_MAX)
+    if (*failed >= LINK_RESPONSES_FAILED_MAX)
         return DROP_LIMIT;
     enum drop drop =
         noise_read(&session_secrets(links, session)->noise, datagram->bytes + RESPONSE_HEADER_LEN,
@@ -463,7 +459,7 @@ static enum drop receive_cookie(struct links *links, const struct datagram *data
         return DROP_AUTH;
     if (other.us < 0 || other.us > INT64_MAX / 4)
         return DROP_MALFORMED;
-    if (++session->cookies > COOKIES_MAX)
+    if (++session->cookies > LINK_COOKIES_MAX)
         return DROP_LIMIT;
     memcpy(session->cookie, cookie, COOKIE_LEN);
     session->has_cookie = true;

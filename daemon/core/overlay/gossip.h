@@ -15,6 +15,7 @@
 #ifndef P2PD_GOSSIP_H
 #define P2PD_GOSSIP_H
 
+#include "daemon/core/base/limits.h"
 #include "daemon/core/directory/directory.h"
 #include "daemon/core/directory/directory_version.h"
 #include "daemon/core/link/link.h"
@@ -22,18 +23,9 @@
 #define GOSSIP_ITEM_LEN (8 + 6 + VERSION_TAG_LEN) /* prefix, sequence, tag */
 #define GOSSIP_ANNOUNCE_ITEMS 39                  /* to a frame: what fills a cell */
 #define GOSSIP_PROOFS 4                           /* to a frame */
-/* Proofs that are checked: a second, and at once after quiet, whoever brings them; and beside those
- * of each neighbour one in so many seconds, and so many at once, so that whoever brings them
- * without end does not keep others' out. What a digest has us tell a neighbour has the former pace
- * too. More are repeated by later digests. */
-#define GOSSIP_PROOF_RATE 4
-#define GOSSIP_PROOF_BURST 32
-#define GOSSIP_PROOF_PART_S 4
-#define GOSSIP_PROOF_PART_BURST 4
-/* They are gathered as announcements are, and for longer where the last were told just now: one
+/* Proofs are gathered as announcements are, and for longer where the last were told just now: one
  * costs as much as four. */
 #define GOSSIP_PROOF_EACH_US US_PER_S
-#define GOSSIP_PROOFS_UNTOLD_MAX 64
 #define GOSSIP_WANT_ITEMS 149 /* as many as fit a frame's body */
 /* Announcements are gathered for so long, at random between the two. */
 #define GOSSIP_GATHER_MIN_US (50 * US_PER_MS)
@@ -66,34 +58,14 @@
 /* Asked of one neighbour and not answered yet: fits its queue of answers, and at 2,000 a second it
  * is a round trip of 128 ms. */
 #define GOSSIP_WINDOW 256
-#define GOSSIP_ANSWERS_MAX 512 /* queued for one neighbour; beyond it WANTs are dropped */
 #define GOSSIP_ANSWER_RATE 2000
 #define GOSSIP_ANSWER_BURST 64
-/* What a neighbour is given beside what was announced to it as news: all that is known, twice and
- * some more, and all of it anew in so long. An honest one asks for each version once, again if an
- * answer is lost, and for everything when it has been restarted; it has other neighbours then. The
- * allowance outlives the link. */
-#define GOSSIP_ASKED_SPARE 64
-#define GOSSIP_ASKED_ALL_S 600
-/* New ids a second that one neighbour may bring, after so many at first. The allowance outlives the
- * link, for as long as there is room. */
-#define GOSSIP_NEWCOMER_RATE 50
-#define GOSSIP_NEWCOMER_BURST 5000
-#define GOSSIP_DIGEST_BURST 3 /* digests taken from a neighbour at once; one more every 30 s */
-/* Wants held: in all, and at most from one neighbour; of newcomers so many, and as many of nodes
- * that are known, which are asked for first. At the former the newest of whoever has most gives way
- * to one who has less; at the latter an announcement is forgotten. The next digest repeats
- * either. */
-#define GOSSIP_WANTS_MAX 20000
-#define GOSSIP_WANTS_NEIGHBOUR_MAX 8000
 /* After a forged or malformed descriptor nothing is asked of its bearer. */
 #define GOSSIP_BARRED_US US_PER_MINUTE
 /* Nobody publishes twice within a second; a version that follows sooner than this is not asked for
  * until then, so that one key cannot keep every node checking signatures. Half of that second, for
  * networks bring two together. Nor before directory_version_due(). */
 #define GOSSIP_PACE_US (500 * US_PER_MS)
-/* Versions that wait for that, of all neighbours; beyond it they are forgotten as wants are. */
-#define GOSSIP_PACED_MAX 4096
 
 struct gossip;
 

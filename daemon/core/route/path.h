@@ -9,6 +9,7 @@
 #define P2PD_PATH_H
 
 #include "daemon/core/base/base.h"
+#include "daemon/core/base/limits.h"
 #include "daemon/core/directory/directory.h"
 #include "daemon/core/directory/topology.h"
 #include "daemon/core/route/path_silence.h"
@@ -17,9 +18,7 @@
 #define PATH_LIFE_US (2 * US_PER_S)
 #define PATH_PACKETS_MAX ONION_INDEX_COUNT
 #define PATH_CHOICES_WANTED 16
-/* To how many recipients paths are kept ready, how many each at most, and for how long. */
-#define PATH_EXPECTED_MAX 64
-#define PATH_SPARES_EACH 4
+/* How long a path is kept ready for a recipient. */
 #define PATH_SPARE_LIFE_US (30 * US_PER_S)
 #define PATH_AVOID_MAX 160 /* of a wish that is to be apart: 32 paths of 5 relays */
 

@@ -29,7 +29,6 @@ enum request_kind {
     REQUEST_RULES, /* answered ANSWER_RULES */
     REQUEST_DOCTOR,
 };
-#define PUSH_MANY_MAX 1024
 struct push_item {
     struct message_id id;
     const uint8_t *body;

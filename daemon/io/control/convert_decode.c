@@ -8,8 +8,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define EXPIRE_US_MAX (INT64_C(365) * 24 * US_PER_HOUR)
-
 enum answer_code decode_plain(struct decoder *decoder) {
     (void)decoder;
     return ANSWER_OK;
@@ -69,7 +67,7 @@ enum answer_code decode_options(const struct decoder *decoder,
                                 const P2pd__Control__SendOptions *wire,
                                 struct send_options *ret_options) {
     struct send_options options = {.strict = wire->strict, .expire_us = wire->expire_us};
-    if (wire->expire_us < 0 || wire->expire_us > EXPIRE_US_MAX)
+    if (wire->expire_us < 0 || wire->expire_us > MESSAGE_EXPIRE_MAX_US)
         return decode_refuse(decoder, ANSWER_USAGE, "an expiry is at most 365d");
     enum answer_code code =
         decode_relays(decoder, wire->relays_exact, wire->relays, &options.relays);

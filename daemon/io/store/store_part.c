@@ -10,8 +10,6 @@
 
 #include <errno.h>
 
-#define PARTS_SENDER_MAX 64
-#define PARTS_ALL_MAX 4096
 #define GIVE_WAY_BUDGET 512 /* rows' worth of deletions for one block that comes */
 
 struct part {
@@ -128,8 +126,8 @@ static int64_t count(struct store_db *db, enum store_statement which) {
 }
 
 static void need_place(struct store_db *db, const struct store_op *op, struct store_need *need) {
-    int64_t most = op->in_put.is_known ? PARTS_ALL_MAX : PARTS_ALL_MAX - PARTS_ALL_MAX / 4;
-    need->own_n = is_beyond(db, SQL_PART_MANY_FROM, &op->in_put.sender, PARTS_SENDER_MAX);
+    int64_t most = op->in_put.is_known ? STORE_PARTS_MAX : STORE_PARTS_MAX - STORE_PARTS_MAX / 4;
+    need->own_n = is_beyond(db, SQL_PART_MANY_FROM, &op->in_put.sender, STORE_PARTS_SENDER_MAX);
     if (is_beyond(db, SQL_PART_MANY, NULL, most))
         need->all_n = count(db, SQL_PART_COUNT) - most + 1;
 }
