@@ -108,17 +108,17 @@
  * drop_limit, handshakes_refused */
 #define LINK_HALF_OPEN_MAX 128
 #define LINK_HALF_OPEN_SOURCE_MAX 16 /* a few must not shut out the rest */
-/* | handshakes without a cookie | {LINK_HANDSHAKE_RATE}/s ({LINK_HANDSHAKE_BURST}), a source
- * {LINK_HANDSHAKE_SOURCE_RATE}/s ({LINK_HANDSHAKE_SOURCE_BURST}) | COOKIE (drop_limit,
+/* | handshakes without a cookie | {LINK_HANDSHAKE_EACH_US:/s}/s ({LINK_HANDSHAKE_BURST}), a source
+ * {LINK_HANDSHAKE_SOURCE_EACH_US:/s}/s ({LINK_HANDSHAKE_SOURCE_BURST}) | COOKIE (drop_limit,
  * cookies_sent) */
 /* A bootstrap node's burst after a power cut fits; a flood does not. */
-#define LINK_HANDSHAKE_RATE 50
+#define LINK_HANDSHAKE_EACH_US (20 * US_PER_MS)
 #define LINK_HANDSHAKE_BURST 100
-#define LINK_HANDSHAKE_SOURCE_RATE 5
+#define LINK_HANDSHAKE_SOURCE_EACH_US (200 * US_PER_MS)
 #define LINK_HANDSHAKE_SOURCE_BURST 20
-/* | handshakes with a cookie | a source {LINK_HANDSHAKE_PROVEN_RATE}/s
+/* | handshakes with a cookie | a source {LINK_HANDSHAKE_PROVEN_EACH_US:/s}/s
  * ({LINK_HANDSHAKE_SOURCE_BURST}) | drop_limit */
-#define LINK_HANDSHAKE_PROVEN_RATE 20
+#define LINK_HANDSHAKE_PROVEN_EACH_US (50 * US_PER_MS)
 /* | cookie answers followed | {LINK_COOKIES_MAX} a dial | drop_limit */
 #define LINK_COOKIES_MAX 3
 /* | RESPONSEs read in vain | {LINK_RESPONSES_FAILED_MAX} an INIT, and {LINK_RESPONSES_FAILED_MAX}

@@ -17,6 +17,7 @@
 #define FINISH_RETRY_US (300 * US_PER_MS)
 #define FINISH_TRIES 4
 #define HALF_OPEN_US (5 * US_PER_S)
+#define FINISH_VAIN_MAX 8 /* third messages, of which each costs an exchange */
 
 /* state -> states that may follow it */
 static const unsigned session_moves[SESSION_STATES] = {
@@ -427,8 +428,11 @@ static enum drop receive_finish(struct links *links, const struct datagram *data
         drop = get_payload(links, session, payload, length, now.wall, &introduction);
     if (drop == DROP_NONE && node_id_is_equal(&session->peer, identity_id(links->config.identity)))
         drop = DROP_AUTH;
-    if (drop != DROP_NONE)
+    if (drop != DROP_NONE) {
+        if (++session->vain >= FINISH_VAIN_MAX)
+            session_free(links, session);
         return drop;
+    }
     keep_keys(links, session);
     session_move(links, session, SESSION_OPEN);
     session->opened = now.mono;
