@@ -18,6 +18,12 @@
 #include "daemon/core/wire/identity.h"
 #include "daemon/core/wire/parcel.h"
 
+/* Timers (inbox_next() is the earliest; inbox_tick() serves what is due):
+ * - of each unfinished parcel, partial receipt: started by each new shard (20 ms), again after 40,
+ *   80, 160 and 320 ms; stopped by the last of these, or when the parcel is whole or let go.
+ * - keys (a quarter of an epoch): secrets, and unfinished parcels, of epochs that are over are
+ *   dropped. Started by the first secret; stopped when there are neither. */
+
 #define INBOX_BATCH_MAX 256 /* messages handed out before a confirmation */
 #define INBOX_BATCH_BYTES (1024u * 1024u)
 

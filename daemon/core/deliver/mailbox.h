@@ -21,6 +21,9 @@
 #include "daemon/core/link/link.h"
 #include "daemon/core/wire/mail.h"
 
+/* One timer, look (mailbox_next(); 2 s in the first 10 s, then 30 s; always runs): who keeps our
+ * mail is judged, and what others left unfinished for 2 min is dropped. */
+
 #define MAILBOX_BYTES_MAX (2u * 1024 * 1024)
 
 struct mailbox;

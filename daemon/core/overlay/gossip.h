@@ -20,6 +20,27 @@
 #include "daemon/core/directory/directory_version.h"
 #include "daemon/core/link/link.h"
 
+/* Timers (gossip_next() is the earliest; gossip_tick() serves what is due).
+ *
+ * Of each neighbour, while its link is up; all of them end with the link:
+ * - announce (50 to 200 ms, up to 1 s more while there is much news): started by the first piece of
+ *   news for it; stopped by its frame, or when it has told us of all of them itself.
+ * - owed (20 ms after a full queue, then 10 ms a frame): started when announcements did not fit the
+ *   link's queue, or a digest shows what the neighbour lacks; stopped when nothing is owed.
+ * - answer (20 ms): started when an answer to a WANT did not fit; stopped when all are answered.
+ * - ask (50 ms): started by the first want that waits for this neighbour; stopped by its WANT;
+ *   again after 20 ms if that did not fit.
+ * - asked (2 s, doubling to 8 s for one that is slow; sooner where another announcer is quick):
+ *   started by a WANT, one for each item; stopped by the descriptor, or the next announcer is
+ * asked.
+ * - digest (1 min; 1 s if it did not fit): started when the link comes up; never stopped.
+ *
+ * Of all together:
+ * - paced: started by a version that comes sooner than its node's pace allows; stopped when all
+ *   that wait have had their time.
+ * - proofs (as announce, and 1 s after the last were told): started by a proof that is new;
+ *   stopped when it has been told. */
+
 #define GOSSIP_ITEM_LEN (8 + 6 + VERSION_TAG_LEN) /* prefix, sequence, tag */
 #define GOSSIP_ANNOUNCE_ITEMS 39                  /* to a frame: what fills a cell */
 #define GOSSIP_PROOFS 4                           /* to a frame */
