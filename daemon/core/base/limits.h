@@ -124,6 +124,8 @@
 /* | RESPONSEs read in vain | {LINK_RESPONSES_FAILED_MAX} an INIT, and {LINK_RESPONSES_FAILED_MAX}
  * from elsewhere | drop_limit */
 #define LINK_RESPONSES_FAILED_MAX 4 /* two may be the answers to our earlier tries */
+/* | FINISHes read in vain | {LINK_FINISH_VAIN_MAX} | the handshake ends */
+#define LINK_FINISH_VAIN_MAX 8 /* each costs an exchange */
 /* | INITs remembered | {GUARD_SEEN} proven, {GUARD_SEEN} not | the oldest of {GUARD_WAYS} goes; its
  * replay costs a half-open handshake */
 /* At the rates at which they are admitted those without a cookie fill their table in 40 s, those of
@@ -329,9 +331,50 @@
 /* ---- Lengths, numbers and times on the wire that are no row of the table ---- */
 
 #define DATAGRAM_LEN 1232
-#define MESSAGE_REASON_MAX 64
-#define RELAYS_DEFAULT 0xff /* in place of a number of relays: as configured */
+#define CELL_LEN 1200
+#define ONION_LEN 1197
+#define ONION_LAYERS_MAX 6
 #define TOPOLOGY_DEGREE_MAX 16
 #define TOPOLOGY_RELAYS_MAX 5
+#define RELAYS_DEFAULT 0xff /* in place of a number of relays: as configured */
+#define MESSAGE_REASON_MAX 64
+
+/* Keys, and what is told of them. */
+#define EPOCH_US US_PER_HOUR
+#define EPOCH_GRACE_US (3 * US_PER_MINUTE) /* keys serve this long beyond it, on both sides */
+#define DESCRIPTOR_AHEAD_US (3 * US_PER_MINUTE)
+#define DROPLIST_MINUTES 3 /* accepted either side of now */
+
+/* Handshakes: the times of retries double with each. */
+#define LINK_DIAL_RETRY_US (500 * US_PER_MS)
+#define LINK_DIAL_TRIES 3
+#define LINK_FINISH_RETRY_US (300 * US_PER_MS)
+#define LINK_FINISH_TRIES 4
+#define LINK_HALF_OPEN_US (5 * US_PER_S)
+#define LINK_LINGER_US (5 * US_PER_S) /* a refused session waits for a repeated message 3 */
+#define LINK_COOKIE_LIFE_US (2 * US_PER_MINUTE)
+
+/* Links. */
+#define LINK_REKEY_US (10 * US_PER_MINUTE)
+#define LINK_REKEY_CELLS (UINT64_C(1) << 32)
+#define LINK_OLD_KEYS_US (30 * US_PER_S)
+#define LINK_PREVIOUS_LONGER_US (10 * US_PER_S) /* while the new session has not been heard */
+#define LINK_UNANSWERED_US US_PER_S             /* cells out and nothing heard: ask */
+#define LINK_PING_FAST_US (300 * US_PER_MS)
+#define LINK_SUSPECT_US (3 * US_PER_S) /* 1 s unheard and 2 s of asking */
+#define LINK_PING_SUSPECT_US US_PER_S
+#define LINK_CHALLENGE_US US_PER_S
+
+/* Gossip: announcements are gathered for so long, at random between the two. */
+#define GOSSIP_GATHER_MIN_US (50 * US_PER_MS)
+#define GOSSIP_GATHER_MAX_US (200 * US_PER_MS)
+#define GOSSIP_ASK_US (2 * US_PER_S) /* the next announcer is asked after this */
+/* Or after twice as long as last time, up to so much, where an announcer answers after all what it
+ * was asked too long ago: its machine is busy, and two copies of everything would keep it so. */
+#define GOSSIP_ASK_MAX_US (8 * US_PER_S)
+#define GOSSIP_DIGEST_US US_PER_MINUTE
+#define GOSSIP_BARRED_US US_PER_MINUTE /* whoever has brought a forged or malformed descriptor */
+
+#define PATH_LIFE_US (2 * US_PER_S)
 
 #endif

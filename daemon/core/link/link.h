@@ -41,7 +41,6 @@
  * Beside these the cookie secret is renewed (2 min) in the tick that finds it old, and a challenge
  * of a new address goes out once a second at most; neither wakes anybody. */
 
-#define CELL_LEN 1200
 #define FRAME_HEADER_LEN 3 /* type(1) length(2) */
 #define FRAME_BODY_MAX (CELL_LEN - FRAME_HEADER_LEN)
 #define LINK_NONE UINT32_MAX

@@ -7,8 +7,6 @@
 
 #include <assert.h>
 
-#define COOKIE_LIFE_US (2 * US_PER_MINUTE)
-
 bool replay_is_new(const struct replay_window *window, uint64_t counter) {
     if (counter >= window->last)
         return true;
@@ -89,7 +87,7 @@ bool guard_admit_proven(struct guard *guard, const struct address *source, struc
 }
 
 void guard_rotate(struct guard *guard, const struct core_random *random, struct mono now) {
-    if (now.us - guard->cookie_rotated.us < COOKIE_LIFE_US)
+    if (now.us - guard->cookie_rotated.us < LINK_COOKIE_LIFE_US)
         return;
     memcpy(guard->cookie_secret[1], guard->cookie_secret[0], KEY_LEN);
     random_fill(random, guard->cookie_secret[0], KEY_LEN);

@@ -206,7 +206,6 @@ void session_confirmed(struct links *links, struct session *session);
 bool place_make(struct links *links, const struct address *remote, bool proven);
 
 /* link.c */
-#define UNANSWERED_US US_PER_S /* cells out and nothing heard: ask */
 struct link *link_of(struct links *links, const struct node_id *id);
 /* A handshake ended well: give the session to its link (made if there is none). NULL: no room, and
  * the session is freed. */

@@ -16,9 +16,9 @@
  * - chores (30 s, always runs): the epoch's keys, the day's mail key, the drop list's minutes,
  *   descriptors that are over; every ten minutes the store is swept.
  * - publication: started by a change of what our descriptor says, at an interval that grows with
- * the network (1 s to 10 min; 1 s after the loss of a link, while the ration of losses lasts); the
- * first one once there are enough links, after 2 s at the latest, 20 s where a network forms.
- * Stopped by the publication.
+ *   the network (1 s to 10 min; 1 s after the loss of a link, while the ration of losses lasts);
+ *   the first one once there are enough links, after 2 s at the latest, 20 s where a network forms.
+ *   Stopped by the publication.
  * - move of the clock: started when the neighbours' clock is another and all moves are spent;
  *   stopped by the move (a further one each minute).
  * - ping: started by each question (700 ms, 6 of them); stopped by the answer or the client's end.

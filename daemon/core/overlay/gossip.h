@@ -31,8 +31,7 @@
  * - ask (50 ms): started by the first want that waits for this neighbour; stopped by its WANT;
  *   again after 20 ms if that did not fit.
  * - asked (2 s, doubling to 8 s for one that is slow; sooner where another announcer is quick):
- *   started by a WANT, one for each item; stopped by the descriptor, or the next announcer is
- * asked.
+ *   started by a WANT, one for each item; stopped by the descriptor, or another announcer is asked.
  * - digest (1 min; 1 s if it did not fit): started when the link comes up; never stopped.
  *
  * Of all together:
@@ -48,20 +47,14 @@
  * costs as much as four. */
 #define GOSSIP_PROOF_EACH_US US_PER_S
 #define GOSSIP_WANT_ITEMS 149 /* as many as fit a frame's body */
-/* Announcements are gathered for so long, at random between the two. */
-#define GOSSIP_GATHER_MIN_US (50 * US_PER_MS)
-#define GOSSIP_GATHER_MAX_US (200 * US_PER_MS)
-/* And for so much longer for each piece of news of the last second, at most so much in all: the
- * descriptors of a thousand nodes that start at once fill their cells. */
+/* Announcements are gathered (GOSSIP_GATHER_*) for so much longer for each piece of news of the
+ * last second, at most so much in all: the descriptors of a thousand nodes that start at once fill
+ * their cells. */
 #define GOSSIP_GATHER_NEWS_US (10 * US_PER_MS)
 #define GOSSIP_GATHER_MORE_US US_PER_S
-#define GOSSIP_ASK_US (2 * US_PER_S) /* the next announcer is asked after this */
-/* Or after twice as long as last time, up to so much, where an announcer answers after all what it
- * was asked too long ago: its machine is busy, and two copies of everything would keep it so. */
-#define GOSSIP_ASK_MAX_US (8 * US_PER_S)
-/* But one that has lately answered within half of this is asked as soon as the first has been
- * silent for so long, and a slower one after twice what it takes: where everybody is slow nobody is
- * hurried. If that one is silent too, the next is asked after half of this, and so on. */
+/* But one that has lately answered within half of GOSSIP_ASK_MAX_US is asked as soon as the first
+ * has been silent for so long, and a slower one after twice what it takes: where everybody is slow
+ * nobody is hurried. If that one is silent too, the next is asked after half of this, and so on. */
 #define GOSSIP_HURRY_US (500 * US_PER_MS)
 /* Who has left so many questions in a row unanswered is asked only where nobody else can be, and
  * waited for no longer than others. */
@@ -74,15 +67,12 @@
  * more of the kind. */
 #define GOSSIP_ASK_GATHER_US (50 * US_PER_MS)
 #define GOSSIP_ROUNDS 3 /* times that all announcers are asked; then the next digest's turn */
-#define GOSSIP_DIGEST_US US_PER_MINUTE
 #define GOSSIP_DIGEST_AGE_US US_PER_MINUTE /* what is younger is still under way */
 /* Asked of one neighbour and not answered yet: fits its queue of answers, and at 2,000 a second it
  * is a round trip of 128 ms. */
 #define GOSSIP_WINDOW 256
 #define GOSSIP_ANSWER_RATE 2000
 #define GOSSIP_ANSWER_BURST 64
-/* After a forged or malformed descriptor nothing is asked of its bearer. */
-#define GOSSIP_BARRED_US US_PER_MINUTE
 /* Nobody publishes twice within a second; a version that follows sooner than this is not asked for
  * until then, so that one key cannot keep every node checking signatures. Half of that second, for
  * networks bring two together. Nor before directory_version_due(). */

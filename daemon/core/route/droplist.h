@@ -16,7 +16,6 @@
 #include "daemon/core/wire/onion.h"
 
 #define DROPLIST_NEIGHBOURS 64 /* charge slots: link slots of the caller */
-#define DROPLIST_MINUTES 3     /* accepted either side of now */
 
 struct droplist;
 

@@ -27,7 +27,6 @@
  * vain (5 s); the age of a guard (1 h) and its grace after it went down (30 s); the record of a
  * failed link (1 min); a route that is shorter than configured is waited for (4 s). */
 
-#define PATH_LIFE_US (2 * US_PER_S)
 #define PATH_PACKETS_MAX ONION_INDEX_COUNT
 #define PATH_CHOICES_WANTED 16
 /* How long a path is kept ready for a recipient. */

@@ -14,13 +14,9 @@
 #include "daemon/core/base/limits.h"
 #include "daemon/core/wire/noise.h"
 
-#define EPOCH_US US_PER_HOUR
 #define EPOCH_MAX INT32_MAX /* in a descriptor: its time in microseconds fits 63 bits */
-#define EPOCH_GRACE_US                                                                             \
-    (3 * US_PER_MINUTE) /* keys serve this long beyond their epoch, on both sides */
 #define DESCRIPTOR_VERSION                                                                         \
     2 /* 1 was signed otherwise: still read, for what stores and mailboxes keep */
-#define DESCRIPTOR_AHEAD_US (3 * US_PER_MINUTE)
 #define DESCRIPTOR_SEQUENCE_MAX ((UINT64_C(1) << 48) - 1) /* six bytes in an announcement */
 #define SIGNATURE_LEN 64
 #define DESCRIPTOR_HASH_LEN 32

@@ -9,8 +9,6 @@
 #include "daemon/core/base/base.h"
 #include "daemon/core/base/limits.h"
 
-#define ONION_LEN 1197
-#define ONION_LAYERS_MAX 6
 #define ONION_HEADER_LEN 65 /* key_id(1) eph(32) nonce(16) tag(16) */
 #define ONION_BODY_LEN 1132
 #define ONION_FORWARD_LEN 60 /* what a layer's header takes from the body */
