@@ -54,7 +54,7 @@ done
 
 # Lists that a manual and a table of a header have in common: the same names, in the same order, with the same words.
 table() { # HEADER MACRO: "NAME TEXT" of each X(..., NAME, "TEXT")
-    awk -v start="#define $2(X)" 'index($0, start) { on = 1 } on { sub(/ *\\$/, ""); printf "%s ", $0 } /^$/ { on = 0 }' "$1" | grep -oE '\bX\([^"]*"[^"]*"\)' | sed -E 's/^X\((.*, *)?([a-z_]+), *"(.*)"\)$/\2 \3/'
+    awk -v start="#define $2(X)" 'index($0, start) { on = 1 } on { sub(/ *\\$/, ""); printf "%s ", $0 } /^$/ { on = 0 }' "$1" | grep -oE 'X\([^"]*"[^"]*"\)' | sed -E 's/^X\((.*, *)?([a-z_]+), *"(.*)"\)$/\2 \3/'
 }
 list() { # PAGE NAME: "NAME TEXT" of each .It of the list that begins with NAME
     awk -v first="$2" '
@@ -78,8 +78,9 @@ compare p2pctl.1 daemon/core/seam/counters.h COUNTERS
 compare p2pd-protocol.7 daemon/core/base/drop.h DROPS
 
 # The table of LIMITS is made from base/limits.h.
-limits=$(tests/tools/limits.sh) || failed=$((failed + 1))
-if difference=$(diff <(echo "$limits") <(awk '/^\.TE/ { on = 0 } on { print } /^What\tBound\t/ { on = 1 }' man/p2pd-protocol.7)); then
+if ! limits=$(tests/tools/limits.sh); then
+    failed=$((failed + 1))
+elif difference=$(diff <(echo "$limits") <(awk '/^\.TE/ { on = 0 } on { print } /^What\tBound\t/ { on = 1 }' man/p2pd-protocol.7)); then
     passed=$((passed + 1))
 else
     printf 'daemon/core/base/limits.h (<) and man/p2pd-protocol.7 LIMITS (>) differ (tests/tools/limits.sh --write):\n%s\n' "$difference"

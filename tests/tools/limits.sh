@@ -25,8 +25,8 @@ sed -E 's/:[^:]*$//' "$work/expressions" | sort -u >"$work/wanted"
     while read -r expression; do printf '@@%s@@ (%s)\n' "\"$expression\"" "$expression"; done <"$work/wanted"
 } >"$work/ask.c"
 read -ra flags <<<"${CPPFLAGS-} $(pkg-config --cflags libsodium libprotobuf-c 2>/dev/null)"
-${CC:-cc} -E -P -I. -Ibuild "${flags[@]}" "$work/ask.c" | sed -nE 's/^@@"(.*)"@@ ?(.*)$/\1|\2/p' |
-    sed -E ':again; s/(\|.*[0-9])[uUlL]+/\1/; t again; s/(\|.*)(INT64_C|UINT64_C)/\1/g' >"$work/expanded"
+${CC:-cc} -E -P -I. -Ibuild ${flags[@]+"${flags[@]}"} "$work/ask.c" | sed -nE 's/^@@"(.*)"@@ ?(.*)$/\1|\2/p' |
+    sed -E -e ':again' -e 's/(\|.*[0-9])[uUlL]+/\1/' -e 't again' >"$work/expanded"
 while IFS='|' read -r expression text; do
     [[ $text =~ $reckonable ]] || { echo "limits.sh: $expression is no constant ($text)" >&2; exit 1; }
     echo "$expression|$((text))"
@@ -75,7 +75,7 @@ while read -r name; do
         { echo "limits.sh: $name is in no row" >&2; bad=1; }
 done <"$work/names"
 sed -nE 's/^#define ([A-Z0-9_]+)(\([a-z_]*\))? .*/\1/p' $header >"$work/all"
-if grep -rnE "^#define ($(paste -sd'|' "$work/all"))\b" daemon client shared --include='*.[ch]' | grep -v "^$header:" >&2; then
+if grep -rnE "^#define ($(paste -sd'|' "$work/all"))([ (]|$)" daemon client shared --include='*.[ch]' | grep -v "^$header:" >&2; then
     echo "limits.sh: defined in $header already" >&2
     bad=1
 fi

@@ -19,8 +19,8 @@
  *   by an introduction and, while neighbours are lacking, by news of nodes (pool_news()); by each
  *   tick to the earliest of
  *   - the back-off of a contact of the address book (pool_book.c): started by a dial (1 s), set
- *     anew by what becomes of it: failed (1 s doubling to 5 min), refused (10 to 30 s), lost
- * (within 10 s, then each 10 to 20 s);
+ *     anew by what becomes of it: failed (1 s doubling to 5 min), refused (10 to 30 s), a lost one
+ *     (at once, then each 10 to 20 s);
  *   - join: between two JOINs of a newcomer; started by a JOIN, stopped by a link;
  *   - more: between dials beyond our half of the links; while neighbours are lacking.
  * - heal (1 min; 5 s after the loss of a link; 500 ms while many are not reached): a node to which
