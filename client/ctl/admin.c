@@ -1,4 +1,5 @@
 /* p2pctl connect, disconnect, stop, reload. */
+#include "client/ctl/command.h"
 #include "client/ctl/session.h"
 
 #include <stdio.h>
@@ -44,7 +45,7 @@ enum exit_code stop_run(struct context *context) {
     if (code == CODE_DONE)
         code = session_next(context, client, &answer);
     if (code == CODE_DONE) {
-        client_answer_free(client, answer);
+        client_answer_free(answer);
         client_set_timeout(client, session_timeout_ms(context));
         if (client_wait_closed(client) < 0)
             code = complain(context, CODE_TIMEOUT, "the daemon is still there");

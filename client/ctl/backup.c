@@ -1,5 +1,5 @@
 /* p2pctl backup. The daemon seals; what comes to us is safe to keep anywhere. */
-#include "client/common/output.h"
+#include "client/ctl/command.h"
 #include "client/ctl/copy.h"
 #include "client/ctl/session.h"
 #include "client/ctl/target.h"
@@ -41,7 +41,7 @@ static enum exit_code ask_daemon(const struct context *context, char *passphrase
     if (code == CODE_DONE)
         code = session_next_fd(context, client, &answer, ret_fd);
     if (code == CODE_DONE)
-        client_answer_free(client, answer);
+        client_answer_free(answer);
     client_close(client);
     if (code == CODE_DONE && *ret_fd < 0)
         return complain(context, CODE_FAILED, "the daemon gave no backup");

@@ -58,7 +58,7 @@ enum exit_code pages_run(const struct context *context, enum pages kind,
         code = ask(context, kind, after, &client, &answers);
         if (code == CODE_DONE)
             code = take_page(context, &answers, take, state, &after, &more);
-        answers_free(client, &answers);
+        answers_free(&answers);
         client_close(client);
     }
     return code;

@@ -2,9 +2,9 @@
  * after standard output took all of it without an error; whatever goes wrong before, the daemon
  * hands it out again. */
 #include "client/common/output.h"
+#include "client/common/table.h"
+#include "client/ctl/command.h"
 #include "client/ctl/session.h"
-#include "shared/address.h"
-#include "shared/text.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -23,35 +23,12 @@ const struct option pull_options[] = {
     {"number", 'n', OPTION_NUMBER, offsetof(struct options, count), "MAX", "at most MAX messages"},
     {NULL, 0, OPTION_FLAG, 0, NULL, NULL}};
 
-static void print_json(const P2pd__Control__Incoming *message) {
-    printf("{\"id\":");
-    json_hex(&message->id);
-    printf(",\"from\":{\"ip\":");
-    json_address(&message->address, false);
-    printf(",\"port\":");
-    json_port(&message->address);
-    printf(",\"id\":");
-    json_hex(&message->sender);
-    printf(",\"name\":");
-    json_string(message->name);
-    printf("},\"sent\":");
-    json_time(message->sent_us);
-    printf(",\"received\":");
-    json_time(message->received_us);
-    if (text_is_utf8(message->body.data, message->body.len)) {
-        printf(",\"body\":");
-        json_bytes(message->body.data, message->body.len);
-    } else {
-        printf(",\"body_base64\":");
-        json_base64(message->body.data, message->body.len);
-    }
-    printf("}\n");
-}
-
 static void print_message(const struct context *context, const P2pd__Control__Incoming *message) {
     char ip[TEXT_CELL_MAX];
     if (context->options.json) {
-        print_json(message);
+        struct json json = json_to_stdout();
+        json_message(&json, &message->base);
+        printf("\n");
         return;
     }
     cell_address(&message->address, false, ip);
@@ -121,7 +98,7 @@ static enum exit_code receive_all(const struct context *context, struct client *
         taken = taken || answer->n_messages > 0;
         code = answer->code ? complain(context, (enum exit_code)answer->code, "%s", answer->text)
                             : print_batch(context, client, answer);
-        client_answer_free(client, answer);
+        client_answer_free(answer);
     }
     return code;
 }

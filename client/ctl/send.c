@@ -2,6 +2,9 @@
  * no file that is not its user's to read, and say when it is whole. From then on the daemon owes
  * it. */
 #include "client/common/output.h"
+#include "client/common/table.h"
+#include "client/common/words.h"
+#include "client/ctl/command.h"
 #include "client/ctl/copy.h"
 #include "client/ctl/session.h"
 #include "shared/file_name.h"
@@ -114,7 +117,7 @@ static enum exit_code begin(const struct context *context, struct client *client
     if (code != CODE_DONE)
         return code;
     session_notice(context, answer);
-    client_answer_free(client, answer);
+    client_answer_free(answer);
     return *ret_fd >= 0 ? CODE_DONE
                         : complain(context, CODE_FAILED, "the daemon gave no file to fill");
 }
@@ -169,7 +172,7 @@ static enum exit_code commit(struct context *context, struct client *client,
     if (code != CODE_DONE)
         return code;
     take_state(sending, answer);
-    client_answer_free(client, answer);
+    client_answer_free(answer);
     return CODE_DONE;
 }
 
@@ -204,7 +207,7 @@ static enum exit_code await(const struct context *context, struct sending *sendi
         code = session_run_message(context, sending->id, take_look, &looking);
     }
     progress_end(&progress);
-    const char *why = state_why(sending->state, sending->reason);
+    const char *why = words_why(sending->state, sending->reason);
     if (code == CODE_DONE && !is_final(sending))
         return complain(context, CODE_TIMEOUT, "not delivered within %g s: %s stays queued%s%s",
                         (double)wait->us / 1e6, sending->hex, why[0] ? ": " : "", why);
@@ -215,24 +218,33 @@ static enum exit_code await(const struct context *context, struct sending *sendi
 
 static void print_json(const struct sending *sending) {
     const ProtobufCBinaryData digest = {COPY_DIGEST_LEN, (uint8_t *)sending->digest};
-    printf("{\"id\":\"%s\",\"state\":\"%s\",\"reason\":", sending->hex, state_word(sending->state));
-    json_string(sending->reason);
-    printf(",\"name\":");
-    json_text(sending->name);
-    printf(",\"size\":%llu,\"sha256\":", (unsigned long long)sending->size);
-    json_hex(&digest);
-    printf("}\n");
+    struct json json = json_to_stdout();
+    json_open(&json, '{');
+    json_key(&json, "id");
+    json_text(&json, sending->hex);
+    json_key(&json, "state");
+    json_text(&json, words_state(sending->state));
+    json_key(&json, "reason");
+    json_string(&json, sending->reason);
+    json_key(&json, "name");
+    json_text(&json, sending->name);
+    json_key(&json, "size");
+    json_number(&json, sending->size);
+    json_key(&json, "sha256");
+    json_hex(&json, &digest);
+    json_close(&json, '}');
+    printf("\n");
 }
 
 static enum exit_code judge(const struct context *context, const struct sending *sending) {
-    const char *why = state_why(sending->state, sending->reason);
+    const char *why = words_why(sending->state, sending->reason);
     if (sending->state == P2PD__CONTROL__STATE__EXPIRED)
         return complain(context, CODE_FAILED,
                         "%s: expired: not confirmed, it may have arrived all the same",
                         sending->file);
     if (sending->state > P2PD__CONTROL__STATE__DELIVERED)
         return complain(context, CODE_FAILED, "%s: %s%s%s", sending->file,
-                        state_word(sending->state), why[0] ? ": " : "", why);
+                        words_state(sending->state), why[0] ? ": " : "", why);
     return CODE_DONE;
 }
 

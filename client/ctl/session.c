@@ -3,6 +3,7 @@
 #include "client/ctl/session.h"
 
 #include "client/common/output.h"
+#include "client/common/table.h"
 #include "shared/message_id.h"
 #include "shared/paths.h"
 
@@ -164,7 +165,7 @@ static enum exit_code next(const struct context *context, struct client *client,
         enum exit_code code = (enum exit_code)answer->code;
         if (!may_miss || code != CODE_UNKNOWN)
             explain_answer(context, answer);
-        client_answer_free(client, answer);
+        client_answer_free(answer);
         return code;
     }
     *ret_answer = answer;
@@ -188,11 +189,11 @@ void session_notice(const struct context *context, const P2pd__Control__Answer *
         complain(context, CODE_DONE, "%s", answer->text);
 }
 
-void session_notice_json(const P2pd__Control__Answer *answer) {
+void session_notice_json(struct json *json, const P2pd__Control__Answer *answer) {
     if (!answer->text[0])
         return;
-    printf(",\"notice\":");
-    json_string(answer->text);
+    json_key(json, "notice");
+    json_text(json, answer->text);
 }
 
 static bool keep(struct answers *answers, P2pd__Control__Answer *answer) {
@@ -217,16 +218,16 @@ enum exit_code session_gather(const struct context *context, struct client *clie
             return code;
         end = answer->end;
         if (!keep(answers, answer)) {
-            client_answer_free(client, answer);
+            client_answer_free(answer);
             return complain(context, CODE_FAILED, "no memory");
         }
     }
     return CODE_DONE;
 }
 
-void answers_free(struct client *client, struct answers *answers) {
+void answers_free(struct answers *answers) {
     for (size_t i = 0; i < answers->n; i++)
-        client_answer_free(client, answers->v[i]);
+        client_answer_free(answers->v[i]);
     free(answers->v);
     *answers = (struct answers){0};
 }
@@ -243,7 +244,7 @@ enum exit_code session_run(const struct context *context, P2pd__Control__Request
         code = session_gather(context, client, &answers);
     for (size_t i = 0; code == CODE_DONE && print && i < answers.n; i++)
         print(state, answers.v[i]);
-    answers_free(client, &answers);
+    answers_free(&answers);
     client_close(client);
     return code;
 }
@@ -262,9 +263,14 @@ enum exit_code session_run_message(const struct context *context, const uint8_t 
 static void print_plain(void *state, const P2pd__Control__Answer *answer) {
     const struct context *context = state;
     if (context->options.json) {
-        printf("{\"code\":%d,\"text\":", (int)answer->code);
-        json_string(answer->text);
-        printf("}\n");
+        struct json json = json_to_stdout();
+        json_open(&json, '{');
+        json_key(&json, "code");
+        json_signed(&json, answer->code);
+        json_key(&json, "text");
+        json_string(&json, answer->text);
+        json_close(&json, '}');
+        printf("\n");
     } else if (answer->text[0] && !context->options.quiet) {
         output_escaped((const uint8_t *)answer->text, strlen(answer->text));
         printf("\n");

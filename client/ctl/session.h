@@ -3,7 +3,8 @@
 #ifndef P2PCTL_SESSION_H
 #define P2PCTL_SESSION_H
 
-#include "client/ctl/command.h"
+#include "client/common/json.h"
+#include "client/ctl/complain.h"
 #include "shared/client.h"
 
 /* Connect. CODE_DONE, or another code after a line on standard error. */
@@ -19,8 +20,7 @@ enum exit_code session_next(const struct context *context, struct client *client
 enum exit_code session_next_fd(const struct context *context, struct client *client,
                                P2pd__Control__Answer **ret_answer, int *ret_fd);
 
-/* All answers to one request, in order. They belong to their client: let go of them before it is
- * closed. */
+/* All answers to one request, in order. */
 struct answers {
     P2pd__Control__Answer **v;
     size_t n, room;
@@ -30,16 +30,16 @@ struct answers {
  * after a line on standard error. Either way: answers_free. */
 enum exit_code session_gather(const struct context *context, struct client *client,
                               struct answers *answers);
-void answers_free(struct client *client, struct answers *answers);
+void answers_free(struct answers *answers);
 
 /* The same, but that of which the daemon knows nothing is not complained of: CODE_UNKNOWN. */
 enum exit_code session_try_fd(const struct context *context, struct client *client,
                               P2pd__Control__Answer **ret_answer, int *ret_fd);
 
 /* What the daemon adds to a success that the answer itself does not say, for people on standard
- * error (not with -q or --json) or as a further field of a JSON object. */
+ * error (not with -q or --json) or as a further member of a JSON object. */
 void session_notice(const struct context *context, const P2pd__Control__Answer *answer);
-void session_notice_json(const P2pd__Control__Answer *answer);
+void session_notice_json(struct json *json, const P2pd__Control__Answer *answer);
 
 /* The whole of a simple command: connect, ask, and once all is there hand each answer to `print`
  * (or NULL). */

@@ -2,9 +2,9 @@
  * text of the original proposal, and turns both into requests of the core. It decides who may talk
  * and how much may be held for them; nothing else.
  *
- * One request a connection; descriptors go out (of files), and none come in: we read without a
- * place for them, so that the kernel closes what a client attaches. Everything that happens,
- * happens on the loop's thread. */
+ * One request a connection, or a session of many; descriptors go out (of files), and none come in:
+ * we read without a place for them, so that the kernel closes what a client attaches. Everything
+ * that happens, happens on the loop's thread. */
 #ifndef P2PD_CONTROL_H
 #define P2PD_CONTROL_H
 
@@ -19,6 +19,8 @@
 struct control;
 
 #define CONTROL_CONNECTIONS_MAX (CONTROL_CLIENTS_MAX + CONTROL_RESERVED)
+/* Requests under way, in sessions and without. */
+#define CONTROL_REQUESTS_MAX (CONTROL_CONNECTIONS_MAX + CONTROL_SESSIONS_MAX)
 /* The longest path of a socket. */
 #define CONTROL_PATH_MAX ((int)sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
 #define CONTROL_GID_NONE ((gid_t)-1)

@@ -51,11 +51,13 @@ static const struct command {
     COMMAND(RULE) = {REQUEST_RULE, decode_rule},
     COMMAND(RULES) = {REQUEST_RULES, decode_plain},
     COMMAND(DOCTOR) = {REQUEST_DOCTOR, decode_plain},
-    COMMAND(BACKUP) = {0, decode_backup}, /* DECODED_BACKUP */
+    COMMAND(BACKUP) = {0, decode_backup},                 /* DECODED_BACKUP */
+    COMMAND(OPEN_SESSION) = {0, decode_open_session},     /* DECODED_OPEN_SESSION */
+    COMMAND(CANCEL_REQUEST) = {0, decode_cancel_request}, /* DECODED_CANCEL_REQUEST */
 #undef COMMAND
 };
 #define N_COMMANDS (sizeof commands / sizeof commands[0])
-_Static_assert(N_COMMANDS == P2PD__CONTROL__REQUEST__COMMAND_BACKUP + 1,
+_Static_assert(N_COMMANDS == P2PD__CONTROL__REQUEST__COMMAND_CANCEL_REQUEST + 1,
                "the last command of control.proto is the last row");
 
 static enum answer_code decode_request(struct decoder *decoder) {

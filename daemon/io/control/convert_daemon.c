@@ -1,4 +1,4 @@
-/* status, doctor, stop, reload, backup: the daemon itself. */
+/* status, doctor, stop, reload, backup, sessions: the daemon itself. */
 #include "daemon/io/control/convert_private.h"
 
 #include "shared/version.h"
@@ -32,6 +32,17 @@ enum answer_code decode_backup(struct decoder *decoder) {
         return ANSWER_OK;
     return decode_refuse(decoder, ANSWER_USAGE, "a passphrase has 1 to %d bytes",
                          CONTROL_PASSPHRASE_MAX);
+}
+
+enum answer_code decode_open_session(struct decoder *decoder) {
+    decoder->decoded->kind = DECODED_OPEN_SESSION;
+    return ANSWER_OK;
+}
+
+enum answer_code decode_cancel_request(struct decoder *decoder) {
+    decoder->decoded->kind = DECODED_CANCEL_REQUEST;
+    decoder->decoded->cancel_id = decoder->wire->cancel_request->request_id;
+    return ANSWER_OK;
 }
 
 /* ---- Answers ---- */

@@ -37,7 +37,8 @@ decode_command decode_route, decode_ping, decode_connect, decode_disconnect;
 /* convert_trust.c */
 decode_command decode_trust, decode_rule;
 /* convert_daemon.c */
-decode_command decode_stop, decode_reload, decode_backup;
+decode_command decode_stop, decode_reload, decode_backup, decode_open_session,
+    decode_cancel_request;
 
 /* convert_decode.c: parts that several commands have. */
 decode_command decode_plain; /* a command without fields */
