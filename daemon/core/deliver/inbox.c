@@ -5,8 +5,6 @@
 
 #include <assert.h>
 
-#define KEYS_HELD 256
-#define GUESSES_HELD 16
 #define KEYS_CHECK_US (EPOCH_US / 4)
 #define EVICT_LOOKS 64 /* parcels compared before one of them goes */
 
@@ -512,8 +510,8 @@ struct inbox *inbox_new(const struct inbox_config *config) {
     TAILQ_INIT(&inbox->pullers);
     config->budget->evict[BUDGET_INBOX] = evict;
     config->budget->context[BUDGET_INBOX] = inbox;
-    inbox->keys = parcel_keys_new(KEYS_HELD, &config->random);
-    inbox->guesses = parcel_keys_new(GUESSES_HELD, &config->random);
+    inbox->keys = parcel_keys_new(INBOX_KEYS_HELD, &config->random);
+    inbox->guesses = parcel_keys_new(INBOX_GUESSES_HELD, &config->random);
     inbox->done_ring = calloc(INBOX_DONE_MAX, sizeof(struct in_done *));
     inbox->correspondents = calloc(INBOX_CORRESPONDENTS_MAX, sizeof *inbox->correspondents);
     if (!inbox->keys || !inbox->guesses || !inbox->done_ring || !inbox->correspondents ||

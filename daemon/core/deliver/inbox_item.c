@@ -5,8 +5,6 @@
 
 #include <assert.h>
 
-#define REMEMBER_MAX_US (INT64_C(366) * 24 * US_PER_HOUR)
-
 /* Each item costs the store a row, however small it is: the least one bounds how many there are. */
 _Static_assert((PARCEL_PLAIN_MAX - PARCEL_HEAD_LEN) / PARCEL_ITEM_HEADER_LEN < PARCEL_ITEMS_MAX,
                "no parcel that can be opened holds more");
@@ -86,7 +84,7 @@ enum parcel_reason in_check_items(struct inbox *inbox, struct in_parcel *parcel,
  * year. */
 static struct wall remember_until(const struct inbox *inbox, const struct parcel_item *item,
                                   struct wall wall) {
-    struct wall latest = {wall.us + REMEMBER_MAX_US};
+    struct wall latest = {wall.us + TOMBSTONE_MAX_US};
     struct wall until = item->expires_ms < (uint64_t)(latest.us / US_PER_MS)
                             ? wall_from_ms(item->expires_ms)
                             : latest;

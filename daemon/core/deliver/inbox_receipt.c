@@ -11,10 +11,8 @@
 #define PARTIAL_QUIET_MAX_US US_PER_S
 #define PARTIAL_QUIET_TIMES 5
 /* A path costs two exchanges a hop. Strangers are as many as they like, and one shard of each that
- * is answered asks for one: so many a second, and at once after a pause. Those whom the user writes
- * to are not so many. */
-#define STRANGERS_EVERY_US (5 * US_PER_MS)
-#define STRANGERS_BURST 200
+ * is answered asks for one: so many a second, and at once after a pause (STRANGERS_EVERY_US). Those
+ * whom the user writes to are not so many. */
 #define AGAIN_US (20 * US_PER_MS) /* a burst of duplicates gets one answer */
 /* A shard that comes so long after the receipt was sent because there was none: the shortest
  * time-out of a sender. Parity that was under way comes sooner. */

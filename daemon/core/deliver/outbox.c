@@ -6,8 +6,6 @@
 #include <assert.h>
 #include <stdio.h>
 
-#define KEYS_HELD 128
-
 struct out_op *out_op_new(struct outbox *outbox, enum out_op_kind kind) {
     struct out_op *op = calloc(1, sizeof *op);
     if (!op)
@@ -172,7 +170,7 @@ static int init_tables(struct outbox *outbox) {
     const struct core_random *random = &outbox->config.random;
     outbox->receipt_keys = sodium_malloc(OUTBOX_SEALED_MAX * sizeof *outbox->receipt_keys);
     outbox->free_keys = malloc(OUTBOX_SEALED_MAX * sizeof *outbox->free_keys);
-    outbox->keys = parcel_keys_new(KEYS_HELD, &outbox->config.random);
+    outbox->keys = parcel_keys_new(OUTBOX_KEYS_HELD, &outbox->config.random);
     if (!outbox->receipt_keys || !outbox->free_keys || !outbox->keys ||
         table_init(&outbox->messages, random) || table_init(&outbox->conversations, random) ||
         table_init(&outbox->flows, random) || table_init(&outbox->parcels, random))

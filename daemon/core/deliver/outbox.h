@@ -17,17 +17,35 @@
 #include "daemon/core/wire/identity.h"
 #include "daemon/core/wire/parcel.h"
 
-/* Bounds; beyond each a push is answered with ANSWER_LIMIT. */
-#define OUTBOX_MESSAGES_MAX                                                                        \
-    262144 /* not final, about 250 bytes of memory each; bodies are on disk */
-#define OUTBOX_CONVERSATIONS_MAX                                                                   \
-    262144                    /* recipients written to, ever: their sequence must not begin again */
-#define OUTBOX_FILES_MAX 4096 /* of the messages, files: their names are held in memory */
-#define OUTBOX_WATCHERS_MAX 16 /* clients that wait for one message */
-#define OUTBOX_MAIL_MAX 65536  /* mails kept for others, whatever their size */
+/* Timers (outbox_next() is the earliest; outbox_tick() serves what is due):
+ *
+ * of each recipient, one timer (flow_set_timer() sets it whenever the recipient had its turn) at
+ * the earliest of
+ * - the time-outs of its parcels: started when a shard is sent (RFC 6298; into silence 3 s, at last
+ *   5 min); stopped by the receipt that tells of it, or shards are sent again;
+ * - resume: a pause. No keys or no route (1 s doubling to 5 min, a quarter more or less), no memory
+ *   (100 ms), the link's queue is full (10 ms); stopped by outbox_kick() or its end;
+ * - rest (5 s to 10 min): the recipient has no room; started by its refusal; stopped by its end;
+ * - idle (10 s): what was measured is forgotten. Started when nothing is left for it; stopped by
+ *   the next message.
+ *
+ * of all together:
+ * - expiry: at the earliest deadline of a message, once a second at most. Started by a message;
+ *   stopped when none is left.
+ * - ready: keys and a path are made ahead. Started by a message or a promise of one; stopped when
+ *   no recipient waits for it.
+ * - paths_next() of route/path.h: spare paths.
+ * - state retry (1 s doubling to 1 min): a final state could not be stored. Stopped once it is.
+ * - keys (15 min): shared secrets of old epochs are dropped. Started by the first secret; stopped
+ *   when none is left.
+ * - mail scan (2 s): whose recipient is away, for its mailboxes; while messages are pending. Each
+ *   deposit under way: a batch each 10 ms until it is sent, then its answer is waited for.
+ * - load (at once; 1 s after an error): the next page of what is owed since before the start.
+ *   Stopped when all is read.
+ * - local retry (doubling to 1 min): a message to ourselves could not be stored. Stopped once it
+ *   is. */
+
 #define OUTBOX_MAIL_COST 1024u /* what a mail counts beyond its bytes: a row and our memory */
-#define OUTBOX_DEPOSITS_MAX 64 /* of ours under way to mailboxes, up to 60 KiB each */
-#define OUTBOX_BATCHES_MAX 256 /* pushes of many that are not answered to their end */
 
 struct outbox;
 struct node_boot;

@@ -71,11 +71,7 @@ static struct request one_of(const struct request *request, size_t i) {
     one.push.id = item->id;
     one.push.body = item->body;
     one.push.size = item->size;
-    one.push.relays = request->push_many.relays;
-    one.push.shards_k = request->push_many.shards_k;
-    one.push.shards_m = request->push_many.shards_m;
-    one.push.strict = request->push_many.strict;
-    one.push.expire_us = request->push_many.expire_us;
+    one.push.options = request->push_many.options;
     return one;
 }
 

@@ -8,7 +8,6 @@
 /* Up to here a fresh body is kept until it is first sealed: a read from the store would cost more
  * than the copy. */
 #define BODY_KEPT_MAX 4096
-#define EXPIRE_MAX_US (INT64_C(365) * 24 * US_PER_HOUR)
 
 struct out_refusal out_error_words(int error) {
     struct out_refusal refusal = {
@@ -64,9 +63,10 @@ static bool is_possible(struct outbox *outbox, const struct request *request,
     uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
     size_t n;
     double choices;
-    struct path_wish wish = {
-        .target = *recipient, .relays_exact = request->push.relays, .strict = request->push.strict};
-    if ((!request->push.strict && request->push.relays == RELAYS_DEFAULT) ||
+    struct path_wish wish = {.target = *recipient,
+                             .relays_exact = request->push.options.relays,
+                             .strict = request->push.options.strict};
+    if ((!request->push.options.strict && request->push.options.relays == RELAYS_DEFAULT) ||
         node_id_is_equal(recipient, &outbox->self))
         return true;
     return path_sample(outbox->config.paths, &wish, now, hops, &n, &choices) != PATH_STRICT;
@@ -76,8 +76,8 @@ static bool is_possible(struct outbox *outbox, const struct request *request,
 static int check_shape(const struct outbox *outbox, const struct request *request) {
     uint64_t size = request->push.size;
     const struct file_head *file = request->push.file;
-    if (request->push.shards_k + request->push.shards_m > OUTBOX_SLOTS_MAX ||
-        (request->push.shards_m > 0 && request->push.shards_k == 0))
+    if (request->push.options.shards_k + request->push.options.shards_m > OUTBOX_SLOTS_MAX ||
+        (request->push.options.shards_m > 0 && request->push.options.shards_k == 0))
         return -ERANGE;
     if (request->push.kind != KIND_FILE)
         return size > outbox->config.message_max || size > UINT32_MAX - PARCEL_BLOCK_MAX ? -EMSGSIZE
@@ -185,11 +185,11 @@ static int put_prepare(struct outbox *outbox, struct out_op *op, const struct re
 
 static struct out_record record_of(const struct outbox *outbox, const struct request *request,
                                    const struct node_id *recipient, struct wall wall) {
-    int64_t expire_us =
-        request->push.expire_us > 0 ? request->push.expire_us : outbox->config.expire_us;
+    int64_t expire_us = request->push.options.expire_us > 0 ? request->push.options.expire_us
+                                                            : outbox->config.expire_us;
     bool is_file = request->push.kind == KIND_FILE;
-    if (expire_us > EXPIRE_MAX_US)
-        expire_us = EXPIRE_MAX_US;
+    if (expire_us > MESSAGE_EXPIRE_MAX_US)
+        expire_us = MESSAGE_EXPIRE_MAX_US;
     return (struct out_record){.id = request->push.id,
                                .recipient = *recipient,
                                .created = wall,
@@ -198,10 +198,10 @@ static struct out_record record_of(const struct outbox *outbox, const struct req
                                .kind = is_file ? KIND_FILE : KIND_MESSAGE,
                                .file = is_file ? request->push.file : NULL,
                                .state = MESSAGE_QUEUED,
-                               .relays_exact = request->push.relays,
-                               .shards_k = request->push.shards_k,
-                               .shards_m = request->push.shards_m,
-                               .strict = request->push.strict};
+                               .relays_exact = request->push.options.relays,
+                               .shards_k = request->push.options.shards_k,
+                               .shards_m = request->push.options.shards_m,
+                               .strict = request->push.options.strict};
 }
 
 bool out_put(struct outbox *outbox, const struct request *request, const struct node_id *recipient,

@@ -22,8 +22,6 @@
 #define OUTBOX_UNREACHABLE_MIN_US US_PER_S
 #define OUTBOX_SLOTS 4      /* kept paths a recipient */
 #define OUTBOX_SLOTS_MAX 32 /* with explicit shards: one each */
-#define OUTBOX_FLIGHT_BYTES                                                                        \
-    (4u << 20) /* of a recipient in memory: 50 Mbit/s, three round trips of 200 ms */
 #define OUTBOX_FLIGHT_LEAST                                                                        \
     (512u << 10) /* each, where all of them have a quarter of the memory                           \
                     \ */
@@ -32,16 +30,12 @@
  * rest of the node must run beside it. */
 #define OUTBOX_KEPT_SHARE 4
 #define OUTBOX_HEAP_EXTRA                                                                          \
-    48u                    /* of an allocation: its header, places in tables and among the timers */
-#define OUTBOX_PARCELS 128 /* of a recipient in memory, however small */
+    48u /* of an allocation: its header, places in tables and among the timers */
 #define OUTBOX_LONG_PARCELS (OUTBOX_PARCELS / 4 * 3)
 #define OUTBOX_AGAIN_BYTES                                                                         \
     (1u << 20) /* of mail that its recipient refused for now: so much at a time asks again */
 #define OUTBOX_QUANTUM 32     /* packets a recipient sends before the next one's turn */
 #define OUTBOX_FAST_RESENDS 3 /* time-outs without back-off */
-#define OUTBOX_SEALED_MAX                                                                          \
-    1024 /* parcels sealed at once, over all recipients: their receipt keys are in locked memory   \
-            \ */
 #define OUTBOX_NO_KEY UINT32_MAX
 #define OUTBOX_CREDIT_ALL UINT32_MAX
 

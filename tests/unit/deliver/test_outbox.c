@@ -58,7 +58,7 @@ static struct request request_push(uint64_t client, size_t size) {
     fake_fill(NULL, &request.push.id, sizeof request.push.id);
     request.push.body = body;
     request.push.size = size;
-    request.push.relays = RELAYS_DEFAULT;
+    request.push.options.relays = RELAYS_DEFAULT;
     return request;
 }
 static void push(const struct request *request) {
@@ -428,8 +428,8 @@ static void test_expiry(void **state) {
     (void)state;
     struct request request = request_push(1, 5);
     request.push.wait = true;
-    request.push.expire_us = 10 * US_PER_S;
-    struct mono expires = mono_add(mono_now, request.push.expire_us);
+    request.push.options.expire_us = 10 * US_PER_S;
+    struct mono expires = mono_add(mono_now, request.push.options.expire_us);
     push(&request);
     give_all();
     pass_until((struct mono){expires.us - 1});
@@ -884,7 +884,7 @@ static void test_strict_without_route(void **state) {
     (void)state;
     fake_path_outcome = PATH_STRICT;
     struct request request = request_push(1, 5);
-    request.push.strict = true;
+    request.push.options.strict = true;
     push(&request);
     assert_int_equal(fake_answer(&effects, 1)->code, ANSWER_FAILED);
     assert_int_equal(effects.n_ops, 0);
@@ -1234,7 +1234,7 @@ static struct request request_many(uint64_t client, size_t n, bool wait) {
     }
     request.push_many.items = items;
     request.push_many.n = n;
-    request.push_many.relays = RELAYS_DEFAULT;
+    request.push_many.options.relays = RELAYS_DEFAULT;
     request.push_many.wait = wait;
     return request;
 }

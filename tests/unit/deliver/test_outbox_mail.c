@@ -71,7 +71,7 @@ static struct message_id push(size_t size) {
     fake_fill(NULL, &request.push.id, sizeof request.push.id);
     request.push.body = body;
     request.push.size = size;
-    request.push.relays = RELAYS_DEFAULT;
+    request.push.options.relays = RELAYS_DEFAULT;
     outbox_push(outbox, &request, &fake_identities[1].id, NULL, fake_now());
     give_all();
     return request.push.id;
@@ -288,7 +288,7 @@ static void test_a_bounded_number_at_once(void **state) {
         fake_fill(NULL, &request.push.id, sizeof request.push.id);
         request.push.body = body;
         request.push.size = 10;
-        request.push.relays = (uint8_t)relays;
+        request.push.options.relays = (uint8_t)relays;
         outbox_push(outbox, &request, &fake_identities[1].id, NULL, fake_now());
         give_all();
     }
