@@ -763,8 +763,9 @@ static void test_places_change_hands_at_a_rate(void **state) {
         if (!entry_of(f, author))
             taken += offer(f, author) == DIRECTORY_NEWS;
     }
-    assert_int_equal(taken,
-                     MAX - 4 < DIRECTORY_ROOM_BURST ? MAX - 4 : DIRECTORY_ROOM_BURST); /* as many as were listed */
+    assert_int_equal(taken, MAX - 4 < DIRECTORY_ROOM_BURST
+                                ? MAX - 4
+                                : DIRECTORY_ROOM_BURST); /* as many as were listed */
     pass(f, US_PER_MINUTE);
     for (unsigned k = 0; k < 40; k++, pass(f, 10 * US_PER_S))
         for (unsigned i = 0; i < 1000; i++) {
@@ -803,7 +804,8 @@ static void test_phantoms_keep_nobody_out(void **state) {
         if (!entry_of(f, author))
             taken += offer(f, author) == DIRECTORY_NEWS;
     }
-    assert_in_range(taken, 10 * DIRECTORY_ROOM_RATE / 2, DIRECTORY_ROOM_BURST + 10 * DIRECTORY_ROOM_RATE / 2);
+    assert_in_range(taken, 10 * DIRECTORY_ROOM_RATE / 2,
+                    DIRECTORY_ROOM_BURST + 10 * DIRECTORY_ROOM_RATE / 2);
 }
 
 /* Whom one of the network has just named comes in without a token, however many others are
