@@ -22,7 +22,7 @@ static void connect_ends(struct rig_end *us, struct rig_end *neighbour, unsigned
 }
 
 static struct session *session_of(const struct rig_end *end) {
-    for (unsigned i = 0; i < SESSIONS_MAX; i++) {
+    for (unsigned i = 0; i < LINK_SESSIONS_MAX; i++) {
         struct session *session = end->links->sessions[i];
         if (session && (session->state == SESSION_OPEN || session->state == SESSION_FINISHING))
             return session;

@@ -1,4 +1,4 @@
-/* link: daemon/io/control/control_convert daemon/io/control/control_text daemon/io/control/dest shared/frame shared/text shared/address proto/control.pb-c */
+/* link: daemon/io/control/control_convert daemon/io/control/convert_daemon daemon/io/control/convert_decode daemon/io/control/convert_encode daemon/io/control/convert_files daemon/io/control/convert_history daemon/io/control/convert_inbox daemon/io/control/convert_messages daemon/io/control/convert_network daemon/io/control/convert_trust daemon/io/control/control_text daemon/io/control/dest shared/frame shared/text shared/address proto/control.pb-c */
 /* What a local client can send: a frame, or a line of plain text. Each input is tried as both. */
 #include "daemon/io/control/control_convert.h"
 #include "daemon/io/control/control_text.h"

@@ -16,7 +16,7 @@ struct seen { /* the last datagram that went out: to be sent back */
 
 /* Some session of ours; an index of nobody where there is none. */
 static uint32_t pick_index(const struct links *links, unsigned pick) {
-    for (unsigned i = 0; i < SESSIONS_MAX; i++)
+    for (unsigned i = 0; i < LINK_SESSIONS_MAX; i++)
         if (links->sessions[i] && pick-- % 4 == 0)
             return links->sessions[i]->local_index;
     return pick;

@@ -296,11 +296,11 @@ static void fill_request(struct request *request, struct wire_reader *r) {
         request->push.id = id;
         request->push.size = wire_left(r);
         request->push.body = rig_bytes(r, &request->push.size);
-        request->push.relays = relays;
-        request->push.strict = flags & 1;
+        request->push.options.relays = relays;
+        request->push.options.strict = flags & 1;
         request->push.trace = flags & 2;
         request->push.wait = flags & 4;
-        request->push.expire_us = flags & 8 ? US_PER_S : 0;
+        request->push.options.expire_us = flags & 8 ? US_PER_S : 0;
         break;
     case REQUEST_PULL:
         request->pull.peek = flags & 1;

@@ -218,7 +218,7 @@ static void pad(struct sim *sim, unsigned i) {
     sim_fill(sim, request.push.id.bytes, MESSAGE_ID_LEN);
     request.push.to.kind = DEST_ID;
     memcpy(request.push.to.id, node_id(sim->hosts[to].node)->bytes, NODE_ID_LEN);
-    request.push.relays = RELAYS_DEFAULT;
+    request.push.options.relays = RELAYS_DEFAULT;
     request.push.body = body;
     request.push.size = (uint32_t)sim_below(sim, sizeof body);
     sim_request(sim, i, &request);

@@ -131,7 +131,7 @@ struct gauge {
 
 static size_t count_sessions(const struct links *links) {
     size_t n = 0;
-    for (unsigned i = 0; i < SESSIONS_MAX; i++)
+    for (unsigned i = 0; i < LINK_SESSIONS_MAX; i++)
         n += links->sessions[i] != NULL;
     return n;
 }
@@ -168,9 +168,9 @@ static void look_at(struct sim *sim, struct sim_host *host) {
     node_status(node, (struct mono){sim->now_us}, &status);
     const struct gauge gauges[] = {
         {"links", links_count(node->links, false), LINK_SLOTS},
-        {"sessions", count_sessions(node->links), SESSIONS_MAX},
-        {"dials", node->links->n_dials, SESSIONS_MAX},
-        {"half-open handshakes", node->links->n_half_open, SESSIONS_MAX / 2},
+        {"sessions", count_sessions(node->links), LINK_SESSIONS_MAX},
+        {"dials", node->links->n_dials, LINK_SESSIONS_MAX},
+        {"half-open handshakes", node->links->n_half_open, LINK_SESSIONS_MAX / 2},
         {"link events waiting", node->links->n_events - node->links->first_event, 0},
         {"contacts", node->pool->book.n, BOOK_MAX},
         {"spares", pool_spares(node->pool), BOOK_MAX},

@@ -170,7 +170,7 @@ static void must_keep_within_bounds(struct sim *sim) {
             continue;
         node_status(sim->hosts[i].node, (struct mono){sim->now_us}, &status);
         refused += status.counters.mail_refused;
-        if (status.mail_held != holding.n || status.mail_held_bytes != holding.cost)
+        if (status.mail_held != holding.n || status.mail_bytes != holding.cost)
             sim_violation(sim, "host %u counts its mail wrongly", i);
     }
     if (refused == 0)

@@ -514,7 +514,7 @@ static struct node_event push_event(const struct sim *sim, const struct sim_push
                              sim->hosts[push->to].config.node_seed);
     event.request.push.id = push->id;
     event.request.push.size = push->size;
-    event.request.push.relays = RELAYS_DEFAULT;
+    event.request.push.options.relays = RELAYS_DEFAULT;
     event.request.push.wait = true;
     return event;
 }

@@ -51,5 +51,40 @@ for command in $commands; do
         expect p2pctl.1 "$option"
     done
 done
+
+# Lists that a manual and a table of a header have in common: the same names, in the same order, with the same words.
+table() { # HEADER MACRO: "NAME TEXT" of each X(..., NAME, "TEXT")
+    awk -v start="#define $2(X)" 'index($0, start) { on = 1 } on { sub(/ *\\$/, ""); printf "%s ", $0 } /^$/ { on = 0 }' "$1" | grep -oE 'X\([^"]*"[^"]*"\)' | sed -E 's/^X\((.*, *)?([a-z_]+), *"(.*)"\)$/\2 \3/'
+}
+list() { # PAGE NAME: "NAME TEXT" of each .It of the list that begins with NAME
+    awk -v first="$2" '
+        $1 == ".It" && $2 == first { on = 1 }
+        on && $1 == ".El" { exit }
+        on && $1 == ".It" { if (name) print name text; name = $2; text = ""; next }
+        on { text = text " " $0 }
+        END { print name text }' "man/$1"
+}
+compare() { # PAGE HEADER MACRO
+    local rows difference
+    rows=$(table "$2" "$3")
+    if [ -n "$rows" ] && difference=$(diff <(echo "$rows") <(list "$1" "${rows%% *}")); then
+        passed=$((passed + 1))
+    else
+        printf '%s of %s (<) and man/%s (>) differ:\n%s\n' "$3" "$2" "$1" "${difference-}"
+        failed=$((failed + 1))
+    fi
+}
+compare p2pctl.1 daemon/core/seam/counters.h COUNTERS
+compare p2pd-protocol.7 daemon/core/base/drop.h DROPS
+
+# The table of LIMITS is made from base/limits.h.
+if ! limits=$(tests/tools/limits.sh); then
+    failed=$((failed + 1))
+elif difference=$(diff <(echo "$limits") <(awk '/^\.TE/ { on = 0 } on { print } /^What\tBound\t/ { on = 1 }' man/p2pd-protocol.7)); then
+    passed=$((passed + 1))
+else
+    printf 'daemon/core/base/limits.h (<) and man/p2pd-protocol.7 LIMITS (>) differ (tests/tools/limits.sh --write):\n%s\n' "$difference"
+    failed=$((failed + 1))
+fi
 echo "$passed passed, $failed failed"
 ((failed == 0))

@@ -4,6 +4,7 @@
 #ifndef P2PD_BASE_H
 #define P2PD_BASE_H
 
+#include "daemon/core/base/drop.h"
 #include "shared/address.h"
 
 #include <stdbool.h>
@@ -118,25 +119,6 @@ static inline void compute_each(const struct core_compute *compute, void (*work)
 void error_words(int error, char ret_text[ERROR_WORDS_MAX]);
 /* Is it a limit of this process or machine (exit code 6), and not the disk's fault? */
 bool error_is_limit(int error);
-
-/* Why bytes from outside changed nothing. One counter each; all are reported, none is an error of
- * ours. */
-enum drop {
-    DROP_NONE = 0,
-    DROP_MALFORMED, /* a length, type or field that cannot be */
-    DROP_VERSION,   /* a version that we do not speak */
-    DROP_MAC,       /* not from a member of this network (mac1) */
-    DROP_AUTH,      /* AEAD, signature or shard mac */
-    DROP_REPLAY,    /* counter seen, handshake seen */
-    DROP_UNKNOWN,   /* no such session, path, parcel or node */
-    DROP_TIME,      /* epoch, slot or minute out of range */
-    DROP_DUPLICATE, /* onion seen already */
-    DROP_NO_ROUTE,  /* next hop is no established link */
-    DROP_QUEUE,     /* a queue or the egress budget is full */
-    DROP_LIMIT,     /* a table, a share or a rate is at its bound */
-    DROP_NOT_RELAY, /* asked to forward, but node.relay is off */
-    DROP_COUNT
-};
 
 /* What travels as a message. Numbers are on the wire (parcel.h) and on disk. */
 enum message_kind {

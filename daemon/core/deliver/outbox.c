@@ -228,7 +228,7 @@ static int make_rooms(struct outbox *outbox, const struct node_boot *boot, struc
                                    .expire_us = config->expire_us,
                                    .retention_us = config->retention_us,
                                    .messages_max = config->messages_max ? config->messages_max
-                                                                        : LEDGER_MESSAGES_MAX};
+                                                                        : OUTBOX_MESSAGES_MAX};
     struct sender_config sender = {.identity = config->identity,
                                    .directory = config->directory,
                                    .paths = config->paths,

@@ -22,6 +22,35 @@
 #include "daemon/core/wire/identity.h"
 #include "daemon/core/wire/parcel.h"
 
+/* Timers (outbox_next() is the earliest; outbox_tick() serves what is due):
+ *
+ * of each recipient, one timer, set when it had its turn (sender/sender.c; backoff_private.h has
+ * what it is set by), at the earliest of
+ * - the time-outs of its parcels: started when a shard is sent (RFC 6298; into silence 3 s, at last
+ *   5 min); stopped by the receipt that tells of it, or shards are sent again;
+ * - resume: a pause. No keys or no route (1 s doubling to 5 min, a quarter more or less), no memory
+ *   (100 ms), the link's queue is full (10 ms); stopped by outbox_kick() or its end;
+ * - rest (5 s to 10 min): the recipient has no room; started by its refusal; stopped by its end;
+ * - idle (10 s): what was measured is forgotten. Started when nothing is left for it; stopped by
+ *   the next message.
+ *
+ * of all together:
+ * - expiry (ledger): at the earliest deadline of a message, once a second at most. Started by a
+ *   message; stopped when none is left.
+ * - ready (sender): keys and a path are made ahead. Started by a message or a promise of one;
+ *   stopped when no recipient waits for it.
+ * - paths_next() of route/path.h: spare paths.
+ * - state retry (ledger; 1 s doubling to 1 min): a final state could not be stored. Stopped once it
+ *   is.
+ * - keys (sender; 15 min): shared secrets of old epochs are dropped. Started by the first secret;
+ *   stopped when none is left.
+ * - scan (depositor; 2 s): whose recipient is away, for its mailboxes; while messages are pending.
+ *   Each deposit under way: a batch each 10 ms until it is sent, then its answer is waited for.
+ * - load (ledger; at once; 1 s after an error): the next page of what was pending when we stopped.
+ *   Stopped when all is read.
+ * - retry (loopback; doubling to 1 min): a message to ourselves could not be stored. Stopped once
+ *   it is. */
+
 struct outbox;
 struct node_boot;
 struct outbox_config {
@@ -36,7 +65,7 @@ struct outbox_config {
     size_t message_max;
     int64_t expire_us,
         retention_us;    /* retention 0: final messages are forgotten by the store at once */
-    size_t messages_max; /* 0: LEDGER_MESSAGES_MAX */
+    size_t messages_max; /* 0: OUTBOX_MESSAGES_MAX */
 };
 struct outbox_counters {
     uint64_t messages_sent, messages_delivered, retransmissions, onions_sent;

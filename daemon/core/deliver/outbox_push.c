@@ -9,9 +9,10 @@ static bool is_possible(struct outbox *outbox, const struct request *request,
     uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
     size_t n;
     double choices;
-    struct path_wish wish = {
-        .target = *recipient, .relays_exact = request->push.relays, .strict = request->push.strict};
-    if ((!request->push.strict && request->push.relays == RELAYS_DEFAULT) ||
+    struct path_wish wish = {.target = *recipient,
+                             .relays_exact = request->push.options.relays,
+                             .strict = request->push.options.strict};
+    if ((!request->push.options.strict && request->push.options.relays == RELAYS_DEFAULT) ||
         node_id_is_equal(recipient, &outbox->self))
         return true;
     return path_sample(outbox->config.paths, &wish, now, hops, &n, &choices) != PATH_STRICT;
@@ -40,10 +41,10 @@ static bool put(struct outbox *outbox, const struct request *request,
         return false;
     if (!node_id_is_equal(recipient, &outbox->self)) {
         struct sender_route route = {.to = *recipient,
-                                     .relays_exact = request->push.relays,
-                                     .shards_k = request->push.shards_k,
-                                     .shards_m = request->push.shards_m,
-                                     .strict = request->push.strict};
+                                     .relays_exact = request->push.options.relays,
+                                     .shards_k = request->push.options.shards_k,
+                                     .shards_m = request->push.options.shards_m,
+                                     .strict = request->push.options.strict};
         struct recipient *by = outbox_hold(outbox, &route, request->push.size);
         if (!by) {
             *refusal = ledger_error_words(-ENOMEM);
@@ -75,11 +76,7 @@ static struct request one_of(const struct request *request, size_t i) {
     one.push.id = item->id;
     one.push.body = item->body;
     one.push.size = item->size;
-    one.push.relays = request->push_many.relays;
-    one.push.shards_k = request->push_many.shards_k;
-    one.push.shards_m = request->push_many.shards_m;
-    one.push.strict = request->push_many.strict;
-    one.push.expire_us = request->push_many.expire_us;
+    one.push.options = request->push_many.options;
     return one;
 }
 

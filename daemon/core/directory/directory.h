@@ -19,11 +19,6 @@
 #define DIRECTORY_BUCKETS 256
 #define DIRECTORY_CANDIDATES_MAX 16
 
-/* Newcomers a second, at most, for whom others give way where the directory is full, and so many
- * after quiet; those that a node of the network names as its neighbours are not counted. */
-#define ROOM_RATE 20
-#define ROOM_BURST 100
-
 struct directory;
 
 /* Which of a node's descriptors: the later sequence is newer; of one sequence the greater tag. The

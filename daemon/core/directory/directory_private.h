@@ -40,7 +40,6 @@ struct settling {
     bool is_first; /* keys that we know of no others before, nor that there may have been */
 };
 #define UNTOLD_MAX 64
-#define NAMED_OF_LATE 256
 
 struct self {
     uint8_t bytes[DESCRIPTOR_MAX];
@@ -82,9 +81,9 @@ struct directory {
     bool has_looked, has_followed;
     struct mono room_looked, room_from; /* tokens are counted from there */
     struct mono followed;
-    uint64_t generation;           /* of the topology, as last followed */
-    uint64_t named[NAMED_OF_LATE]; /* unknown neighbours of those reached: a ring */
-    size_t n_named;                /* ever */
+    uint64_t generation;                     /* of the topology, as last followed */
+    uint64_t named[DIRECTORY_NAMED_OF_LATE]; /* unknown neighbours of those reached: a ring */
+    size_t n_named;                          /* ever */
 };
 
 /* directory.c. An entry's part in digests and counts is taken away before what it is of changes,

@@ -142,7 +142,8 @@ static bool is_among(const uint64_t *prefixes, size_t n, uint64_t prefix) {
 }
 
 static bool is_named_of_late(const struct directory *directory, uint64_t prefix) {
-    size_t n = directory->n_named < NAMED_OF_LATE ? directory->n_named : NAMED_OF_LATE;
+    size_t n =
+        directory->n_named < DIRECTORY_NAMED_OF_LATE ? directory->n_named : DIRECTORY_NAMED_OF_LATE;
 
     return is_among(directory->named, n, prefix);
 }
@@ -159,7 +160,7 @@ void directory_note_named(struct directory *directory, const struct record *reco
         uint64_t prefix = descriptor->neighbours[(first + i) % n].prefix;
         if (directory_record(directory, prefix) || is_named_of_late(directory, prefix))
             continue;
-        directory->named[directory->n_named++ % NAMED_OF_LATE] = prefix;
+        directory->named[directory->n_named++ % DIRECTORY_NAMED_OF_LATE] = prefix;
         noted++;
     }
 }
@@ -175,11 +176,11 @@ static bool is_missed(const struct directory *directory, uint64_t prefix) {
 static int64_t token_us(const struct directory *directory) {
     bool many = directory->survey.n_missed >= directory->survey.n_spared;
 
-    return (many ? 2 : 1) * US_PER_S / ROOM_RATE;
+    return (many ? 2 : 1) * US_PER_S / DIRECTORY_ROOM_RATE;
 }
 
 static bool has_token(struct directory *directory, struct mono now) {
-    int64_t quiet = ROOM_BURST * US_PER_S / ROOM_RATE;
+    int64_t quiet = DIRECTORY_ROOM_BURST * US_PER_S / DIRECTORY_ROOM_RATE;
 
     if (directory->room_from.us < now.us - quiet)
         directory->room_from = mono_add(now, -quiet);

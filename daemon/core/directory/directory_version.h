@@ -4,6 +4,7 @@
 #ifndef P2PD_DIRECTORY_VERSION_H
 #define P2PD_DIRECTORY_VERSION_H
 
+#include "daemon/core/base/limits.h"
 #include "daemon/core/directory/directory.h"
 #include "daemon/core/directory/directory_proof.h"
 
@@ -16,12 +17,6 @@
 #define DIRECTORY_SETTLE_DOUBLINGS 7
 #define NEWS_HOPS                                                                                  \
     3 /* intervals: a network of neighbours drawn at random is some three links wide */
-/* The pace of honest nodes, as their receivers enforce it: a version of one node each so often, or
- * so long for each known node, and so many at once in small networks and in large ones. */
-#define PACE_MIN_US US_PER_S
-#define PACE_NODE_US (32 * US_PER_MS)
-#define PACE_BURST_SMALL 12
-#define PACE_BURST_LARGE 4
 
 /* A proof from anyone, before its signatures are paid for: NEWS if it would convict a node that we
  * know, or goes on where the proof that is held is about to end; OLD if it would change nothing. */

@@ -55,7 +55,6 @@ bool topology_visit_reached(const struct topology *topology,
 
 /* Who could be spared, and who is missed; of more than there is room for, a uniform choice. Walks
  * the whole graph. */
-#define TOPOLOGY_SURVEYED 512
 struct topology_survey {
     uint64_t
         spared[TOPOLOGY_SURVEYED]; /* no link that counts leads to them; if there are none... */

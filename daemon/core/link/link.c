@@ -6,15 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define OLD_KEYS_US (30 * US_PER_S)
-#define PREVIOUS_LONGER_US (10 * US_PER_S) /* while the other end has not been heard on the new */
-#define REKEY_US (10 * US_PER_MINUTE)
-#define REKEY_CELLS (UINT64_C(1) << 32)
 #define SIMULTANEOUS_US (5 * US_PER_S)
-#define LINGER_US (5 * US_PER_S) /* a refused session waits so long for a repeated message 3 */
-#define PING_FAST_US (300 * US_PER_MS)
-#define PING_SUSPECT_US US_PER_S
-#define SUSPECT_US (3 * US_PER_S) /* 1 s unheard and 2 s of asking */
 #define COPIES_US US_PER_MINUTE
 #define COPIES_MAX 3
 #define CLOCK_AGREED_US (3 * US_PER_MINUTE) /* as keys and minutes have it */
@@ -41,9 +33,9 @@ struct links *links_new(const struct links_config *config) {
 void links_free(struct links *links) {
     if (!links)
         return;
-    for (unsigned i = 0; i < SESSIONS_MAX; i++)
+    for (unsigned i = 0; i < LINK_SESSIONS_MAX; i++)
         session_free(links, links->sessions[i]);
-    for (unsigned i = 0; i < SESSIONS_MAX / SESSION_SLOTS_CHUNK; i++)
+    for (unsigned i = 0; i < LINK_SESSIONS_MAX / SESSION_SLOTS_CHUNK; i++)
         sodium_free(links->secrets[i]);
     for (unsigned i = 0; i < LINK_SLOTS; i++)
         free(links->links[i]);
@@ -157,7 +149,7 @@ int64_t links_clock_error(const struct links *links) {
     int64_t offsets[CLOCK_SAMPLES] = {0};
     size_t n = 1 + list_offsets(links, offsets + 1);
 
-    for (unsigned i = 0; i < SESSIONS_MAX && n < CLOCK_SAMPLES; i++)
+    for (unsigned i = 0; i < LINK_SESSIONS_MAX && n < CLOCK_SAMPLES; i++)
         if (links->sessions[i] && links->sessions[i]->state == SESSION_ANSWERED &&
             !link_of((struct links *)links, &links->sessions[i]->peer))
             offsets[n++] = links->sessions[i]->offset_us;
@@ -183,7 +175,7 @@ int64_t links_clock_offset(const struct links *links) {
 /* ---- Dialling ---- */
 
 bool links_is_dialling(const struct links *links, const struct address *address) {
-    for (unsigned i = 0; i < SESSIONS_MAX; i++) {
+    for (unsigned i = 0; i < LINK_SESSIONS_MAX; i++) {
         const struct session *session = links->sessions[i];
         if (session && session->initiator && session->state != SESSION_OPEN &&
             address_is_equal(&session->remote, address))
@@ -194,7 +186,7 @@ bool links_is_dialling(const struct links *links, const struct address *address)
 
 unsigned links_dials(const struct links *links) {
     unsigned n = 0;
-    for (unsigned i = 0; i < SESSIONS_MAX; i++) {
+    for (unsigned i = 0; i < LINK_SESSIONS_MAX; i++) {
         const struct session *session = links->sessions[i];
         n += session && session->initiator && session->state != SESSION_OPEN && !session->rekey &&
              session->purpose != LINK_HEAL && session->purpose != LINK_PROBE;
@@ -209,7 +201,7 @@ void links_clock_stepped(struct links *links, int64_t step_us, struct mono now) 
             links->links[i]->view.clock_offset_us -= step_us;
             links->links[i]->rekey_at = now;
         }
-    for (unsigned i = 0; i < SESSIONS_MAX; i++)
+    for (unsigned i = 0; i < LINK_SESSIONS_MAX; i++)
         if (links->sessions[i])
             links->sessions[i]->offset_us -= step_us;
     links_arm(links, now);
@@ -358,7 +350,7 @@ struct link *link_adopt(struct links *links, struct session *session, struct now
     }
     session->link = link->view.slot;
     session_free(links, link->previous);
-    link->previous_until = mono_add(now.mono, OLD_KEYS_US);
+    link->previous_until = mono_add(now.mono, LINK_OLD_KEYS_US);
     if (current_wins(links, link, session, now.mono)) {
         link->previous = session;
     } else {
@@ -375,9 +367,9 @@ struct link *link_adopt(struct links *links, struct session *session, struct now
     link_heard(links, link, now.mono);
     uint64_t jitter = random_below(links->config.random, 60 * US_PER_S);
     /* Whoever began asks for new keys; the other does it a minute later, should the first not. */
-    link->rekey_at = mono_add(now.mono, REKEY_US + (session->initiator ? 0 : 2 * US_PER_MINUTE) +
-                                            (int64_t)jitter);
-    links_arm(links, mono_add(now.mono, LINGER_US));
+    link->rekey_at = mono_add(
+        now.mono, LINK_REKEY_US + (session->initiator ? 0 : 2 * US_PER_MINUTE) + (int64_t)jitter);
+    links_arm(links, mono_add(now.mono, LINK_LINGER_US));
     links_arm(links, mono_add(now.mono, links->config.heartbeat_us));
     if (session->rekey)
         link_emit(links, LINK_EVENT_REKEYED, link);
@@ -440,7 +432,7 @@ void links_verdict(struct links *links, unsigned slot, enum link_refusal refusal
     struct session *session = link->current; /* lingers for a repeated message 3 */
     link->current = NULL;
     session->link = LINK_NONE;
-    session->retry = mono_add(now, LINGER_US);
+    session->retry = mono_add(now, LINK_LINGER_US);
     links_arm(links, session->retry);
     link_end(links, link, LINK_CLOSED_BYE);
 }
@@ -502,7 +494,7 @@ static void arm_link(struct links *links, const struct link *link) {
     if (link->next_ping.us != INT64_MAX)
         links_arm(links, link->next_ping);
     else if (link->unanswered_since.us != INT64_MAX)
-        links_arm(links, mono_add(link->unanswered_since, UNANSWERED_US));
+        links_arm(links, mono_add(link->unanswered_since, LINK_UNANSWERED_US));
     else
         links_arm(links, mono_add(link->view.heard, heartbeat));
 }
@@ -511,17 +503,17 @@ static void ask_if_quiet(struct links *links, struct link *link, struct mono now
     int64_t heartbeat =
         links->config.heartbeat_us + (link->view.dialled ? 0 : links->config.heartbeat_us / 8);
     bool unanswered = link->unanswered_since.us != INT64_MAX &&
-                      now.us - link->unanswered_since.us >= UNANSWERED_US;
+                      now.us - link->unanswered_since.us >= LINK_UNANSWERED_US;
 
-    if (unanswered && now.us - link->unanswered_since.us >= SUSPECT_US &&
+    if (unanswered && now.us - link->unanswered_since.us >= LINK_SUSPECT_US &&
         link->view.state == LINK_UP) {
         link->view.state = LINK_SUSPECT;
         link_emit(links, LINK_EVENT_SUSPECT, link);
     }
     if (unanswered && (link->next_ping.us == INT64_MAX || mono_is_due(link->next_ping, now))) {
         link_ping(links, link, now);
-        link->next_ping =
-            mono_add(now, link->view.state == LINK_SUSPECT ? PING_SUSPECT_US : PING_FAST_US);
+        link->next_ping = mono_add(now, link->view.state == LINK_SUSPECT ? LINK_PING_SUSPECT_US
+                                                                         : LINK_PING_FAST_US);
     } else if (link->unanswered_since.us == INT64_MAX &&
                now.us - link->view.heard.us >= heartbeat) {
         link_ping(links, link, now);
@@ -543,7 +535,7 @@ static void end_previous(struct links *links, struct link *link, struct mono now
         link->current = previous;
         link->previous = current;
     } else if (current && (crossed || current->heard.us <= current->opened.us)) {
-        link->previous_until = mono_add(now, PREVIOUS_LONGER_US);
+        link->previous_until = mono_add(now, LINK_PREVIOUS_LONGER_US);
         return;
     }
     session_free(links, link->previous);
@@ -552,20 +544,21 @@ static void end_previous(struct links *links, struct link *link, struct mono now
 
 static void link_tick(struct links *links, struct link *link, struct now now) {
     if (now.mono.us - link->view.heard.us >= links->config.timeout_us ||
-        (link->view.state == LINK_PROBATION && now.mono.us - link->view.since.us >= LINGER_US)) {
+        (link->view.state == LINK_PROBATION &&
+         now.mono.us - link->view.since.us >= LINK_LINGER_US)) {
         link_end(links, link, LINK_CLOSED_SILENT);
         return;
     }
     if (link->previous && mono_is_due(link->previous_until, now.mono))
         end_previous(links, link, now.mono);
     if (link->current &&
-        (mono_is_due(link->rekey_at, now.mono) || link->current->counter >= REKEY_CELLS)) {
+        (mono_is_due(link->rekey_at, now.mono) || link->current->counter >= LINK_REKEY_CELLS)) {
         dial(links, &link->view.address, &link->view.local, LINK_REKEY, now);
         link->rekey_at = mono_add(now.mono, 30 * US_PER_S); /* until the new session is adopted */
     }
     ask_if_quiet(links, link, now.mono);
     if (link->view.state == LINK_PROBATION)
-        links_arm(links, mono_add(link->view.since, LINGER_US));
+        links_arm(links, mono_add(link->view.since, LINK_LINGER_US));
     arm_link(links, link);
 }
 
@@ -574,7 +567,7 @@ void links_tick(struct links *links, struct now now) {
         return;
     guard_rotate(&links->guard, links->config.random, now.mono);
     links->next = MONO_NEVER;
-    for (unsigned i = 0; i < SESSIONS_MAX; i++)
+    for (unsigned i = 0; i < LINK_SESSIONS_MAX; i++)
         if (links->sessions[i])
             session_tick(links, links->sessions[i], now);
     for (unsigned i = 0; i < LINK_SLOTS; i++)

@@ -10,14 +10,39 @@
 #define P2PD_LINK_H
 
 #include "daemon/core/base/base.h"
+#include "daemon/core/base/limits.h"
 #include "daemon/core/seam/effects.h"
 #include "daemon/core/wire/identity.h"
 #include "daemon/core/wire/onion.h"
 
-#define CELL_LEN 1200
+/* Timers (links->next is never later than the earliest; links_tick() serves what is due):
+ *
+ * of a session, `retry`:
+ * - dial: message 1 again. Started with each message 1 (500 ms, doubling, 3 tries); stopped by
+ *   message 2, by links_forget(), or the dial has failed.
+ * - finish: message 3 again. Started by message 2 (300 ms, doubling, 4 tries); stopped by the first
+ *   cell from the other end, or the session ends.
+ * - half-open: started by an admitted message 1 (5 s); stopped by message 3, or the session ends.
+ * - linger: a refused session answers a repeated message 3. Started when it is refused or its
+ *   probation ends (5 s); ends the session.
+ *
+ * of a link:
+ * - silence (link.timeout): started anew by every cell that authenticates; ends the link.
+ * - probation: started when the link begins as one (5 s); stopped by VERDICT, or ends the link.
+ * - heartbeat (link.heartbeat; the end that did not dial an eighth later): started anew by every
+ *   cell heard; a PING goes out.
+ * - unanswered: started by the first cell sent that wants a sign of life; after 1 s a PING each
+ *   300 ms, after 3 s the link is suspect, then one a second. Stopped by any cell heard.
+ * - rekey (10 to 11 min; the end that did not begin 2 min later; at once when the clock moved):
+ *   started when a session is adopted; dials, then again each 30 s; stopped by the new session.
+ * - previous session (30 s, 10 s more while the new one is not heard): started when a session is
+ *   replaced; ends the old one.
+ *
+ * Beside these the cookie secret is renewed (2 min) in the tick that finds it old, and a challenge
+ * of a new address goes out once a second at most; neither wakes anybody. */
+
 #define FRAME_HEADER_LEN 3 /* type(1) length(2) */
 #define FRAME_BODY_MAX (CELL_LEN - FRAME_HEADER_LEN)
-#define LINK_SLOTS 32 /* established and probationary links; pool.max is at most 16 */
 #define LINK_NONE UINT32_MAX
 
 enum frame_type {
@@ -92,7 +117,6 @@ void links_set_correction(struct links *links, int64_t correction_us);
  * already). With LINK_PROBE only who is there is asked: ANSWERED (then links_forget()) or
  * DIAL_FAILED, whose link.purpose says so. The second message proves the other's key; the third,
  * which would tell it ours, is never sent. */
-#define LINK_DIALS_MAX 32
 int links_dial(struct links *links, const struct address *address, enum link_purpose purpose,
                struct now now);
 bool links_is_dialling(const struct links *links, const struct address *address);
@@ -219,7 +243,6 @@ uint64_t links_source(const struct links *links, uint64_t prefix);
 unsigned links_count(const struct links *links, bool established);
 /* How far this machine's clock is behind: the median over 0 (ourselves) and the offsets of all that
  * are up or just answered, the middle two averaged; and what is corrected of it. */
-#define LINKS_CLOCK_MAX_US (24 * US_PER_HOUR) /* beyond a day somebody must set it */
 int64_t links_clock_error(const struct links *links);
 /* Do the neighbours alone, by their median, agree with our clock as it is corrected? False without
  * any. */

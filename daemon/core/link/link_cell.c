@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define CHALLENGE_US US_PER_S
 #define CELL_NS 1000 /* to seal or open one takes about so long */
 
 /* ---- Cells out ---- */
@@ -66,7 +65,7 @@ void link_sent(struct links *links, struct link *link, bool expects, struct mono
     link->view.bytes_out += DATAGRAM_LEN;
     if (expects && link->unanswered_since.us == INT64_MAX) {
         link->unanswered_since = now;
-        links_arm(links, mono_add(now, UNANSWERED_US));
+        links_arm(links, mono_add(now, LINK_UNANSWERED_US));
     }
 }
 
@@ -176,7 +175,7 @@ static void challenge(struct links *links, struct link *link, const struct datag
                       struct mono now) {
     uint8_t *out;
 
-    if (now.us - link->challenge_sent.us < CHALLENGE_US)
+    if (now.us - link->challenge_sent.us < LINK_CHALLENGE_US)
         return; /* answered or not: each move costs the directory more than its datagrams cost */
     out =
         effects_datagram(links->config.effects, &datagram->remote, &datagram->local, DATAGRAM_LEN);

@@ -7,15 +7,6 @@
 
 #include <assert.h>
 
-/* Handshakes worked on without a cookie: in all, and a source. A bootstrap node's burst after a
- * power cut fits; a flood does not. */
-#define ALL_EACH_US (20 * US_PER_MS)
-#define ALL_BURST 100
-#define SOURCE_EACH_US (200 * US_PER_MS)
-#define PROVEN_EACH_US (50 * US_PER_MS)
-#define SOURCE_BURST 20
-#define COOKIE_LIFE_US (2 * US_PER_MINUTE)
-
 bool replay_is_new(const struct replay_window *window, uint64_t counter) {
     if (counter >= window->last)
         return true;
@@ -80,8 +71,10 @@ static struct rate *rate_of(const struct guard *guard, struct rate *rates, size_
 
 bool guard_admit(struct guard *guard, const struct address *source, struct mono now) {
     struct rate *own = rate_of(guard, guard->sources, GUARD_SOURCES, source);
-    return rate_take(own, SOURCE_EACH_US, RATE_ROOM(SOURCE_EACH_US, SOURCE_BURST), now) &&
-           rate_take(&guard->all, ALL_EACH_US, RATE_ROOM(ALL_EACH_US, ALL_BURST), now);
+    return rate_take(own, LINK_HANDSHAKE_SOURCE_EACH_US,
+                     RATE_ROOM(LINK_HANDSHAKE_SOURCE_EACH_US, LINK_HANDSHAKE_SOURCE_BURST), now) &&
+           rate_take(&guard->all, LINK_HANDSHAKE_EACH_US,
+                     RATE_ROOM(LINK_HANDSHAKE_EACH_US, LINK_HANDSHAKE_BURST), now);
 }
 
 bool guard_admit_proven(struct guard *guard, const struct address *source, struct mono now) {
@@ -89,11 +82,12 @@ bool guard_admit_proven(struct guard *guard, const struct address *source, struc
      * unproven get. A rate of another kind than theirs: whoever sends in its name would use up
      * that one. */
     struct rate *own = rate_of(guard, guard->proven, GUARD_PROVEN, source);
-    return rate_take(own, PROVEN_EACH_US, RATE_ROOM(PROVEN_EACH_US, SOURCE_BURST), now);
+    return rate_take(own, LINK_HANDSHAKE_PROVEN_EACH_US,
+                     RATE_ROOM(LINK_HANDSHAKE_PROVEN_EACH_US, LINK_HANDSHAKE_SOURCE_BURST), now);
 }
 
 void guard_rotate(struct guard *guard, const struct core_random *random, struct mono now) {
-    if (now.us - guard->cookie_rotated.us < COOKIE_LIFE_US)
+    if (now.us - guard->cookie_rotated.us < LINK_COOKIE_LIFE_US)
         return;
     memcpy(guard->cookie_secret[1], guard->cookie_secret[0], KEY_LEN);
     random_fill(random, guard->cookie_secret[0], KEY_LEN);

@@ -6,11 +6,6 @@
  * among the proven who holds most gives way. */
 #include "daemon/core/link/link_private.h"
 
-#define HALF_OPEN_MAX 128
-#define HALF_OPEN_SOURCE_MAX                                                                       \
-    16 /* of them from one source, of the proven and of the others: a few must not shut out the    \
-          rest */
-
 static bool is_lingering(const struct session *session) {
     return session && !session->initiator && session->state == SESSION_OPEN &&
            session->link == LINK_NONE;
@@ -23,7 +18,7 @@ static bool is_held(const struct session *session) {
 /* Sessions that others made us hold and that are no link: half open, or refused and lingering. */
 static unsigned held(const struct links *links) {
     unsigned n = 0;
-    for (unsigned i = 0; i < SESSIONS_MAX; i++)
+    for (unsigned i = 0; i < LINK_SESSIONS_MAX; i++)
         n += is_held(links->sessions[i]);
     return n;
 }
@@ -32,7 +27,7 @@ static unsigned held(const struct links *links) {
  * counted against it. */
 static unsigned held_for(const struct links *links, uint64_t source, bool proven) {
     unsigned n = 0;
-    for (unsigned i = 0; i < SESSIONS_MAX; i++)
+    for (unsigned i = 0; i < LINK_SESSIONS_MAX; i++)
         n += is_held(links->sessions[i]) && links->sessions[i]->proven == proven &&
              guard_source(&links->sessions[i]->remote) == source;
     return n;
@@ -47,7 +42,7 @@ static bool is_older(const struct session *session, const struct session *than) 
  * unheard. The oldest goes. */
 static struct session *oldest_lingering(const struct links *links) {
     struct session *oldest = NULL;
-    for (unsigned i = 0; i < SESSIONS_MAX; i++)
+    for (unsigned i = 0; i < LINK_SESSIONS_MAX; i++)
         if (is_lingering(links->sessions[i]) && is_older(links->sessions[i], oldest))
             oldest = links->sessions[i];
     return oldest;
@@ -55,7 +50,7 @@ static struct session *oldest_lingering(const struct links *links) {
 
 static struct session *oldest_unproven(const struct links *links) {
     struct session *oldest = NULL;
-    for (unsigned i = 0; i < SESSIONS_MAX; i++) {
+    for (unsigned i = 0; i < LINK_SESSIONS_MAX; i++) {
         struct session *session = links->sessions[i];
         if (is_held(session) && !session->proven && is_older(session, oldest))
             oldest = session;
@@ -68,11 +63,11 @@ static struct session *oldest_of_fullest(const struct links *links, unsigned tha
     struct {
         struct session *session;
         uint64_t source;
-    } all[SESSIONS_MAX];
+    } all[LINK_SESSIONS_MAX];
     struct session *oldest = NULL;
     unsigned n = 0, most = than;
 
-    for (unsigned i = 0; i < SESSIONS_MAX; i++) {
+    for (unsigned i = 0; i < LINK_SESSIONS_MAX; i++) {
         if (!is_held(links->sessions[i]))
             continue;
         all[n].session = links->sessions[i];
@@ -94,9 +89,9 @@ bool place_make(struct links *links, const struct address *remote, bool proven) 
     unsigned own = held_for(links, guard_source(remote), proven);
     struct session *goes = NULL;
 
-    if (own >= HALF_OPEN_SOURCE_MAX)
+    if (own >= LINK_HALF_OPEN_SOURCE_MAX)
         return false;
-    if (held(links) < HALF_OPEN_MAX)
+    if (held(links) < LINK_HALF_OPEN_MAX)
         return true;
     goes = oldest_lingering(links);
     if (!goes && proven)

@@ -4,6 +4,7 @@
 #ifndef P2PD_LINK_PRIVATE_H
 #define P2PD_LINK_PRIVATE_H
 
+#include "daemon/core/base/limits.h"
 #include "daemon/core/base/rate.h"
 #include "daemon/core/base/wirebuf.h"
 #include "daemon/core/link/link.h"
@@ -24,7 +25,6 @@ enum datagram_type { TYPE_INIT = 1, TYPE_RESPONSE, TYPE_FINISH, TYPE_COOKIE, TYP
 
 /* ---- Replay window (RFC 6479, section 2: a ring of words, the oldest is cleared as the front
  * moves) ---- */
-#define REPLAY_BITS 2048
 #define REPLAY_WORDS                                                                               \
     (REPLAY_BITS / 64 + 1) /* one spare word, so that a full window always stands */
 struct replay_window {
@@ -39,11 +39,7 @@ void replay_enter(struct replay_window *window, uint64_t counter);
 /* More places for those who answer where they say they are: to drain all of them takes as many
  * times a source's rate. */
 #define GUARD_PROVEN 1024
-/* Messages 1 remembered, of either kind. At the rates at which they are admitted those without a
- * cookie fill their table in 40 s, those of one source that has a cookie in 100 s: a recorded one
- * is seldom new, and takes one token and one place then. */
-#define GUARD_SEEN 2048
-#define GUARD_WAYS 4
+/* Messages 1 remembered, of either kind. */
 struct guard_seen { /* small: it stands in locked memory */
     uint32_t tag;   /* of the hash; 0: empty */
     uint32_t entry; /* its number: the oldest of the ways gives way */
@@ -128,7 +124,6 @@ struct session {
     struct replay_window window;
     unsigned link; /* slot, LINK_NONE */
 };
-#define SESSIONS_MAX 256
 #define SESSION_SLOTS_CHUNK 16
 
 struct link {
@@ -168,8 +163,8 @@ struct links {
     bool clock_is_told, clock_is_known; /* asked at each step, computed when something changed */
     uint8_t descriptor[DESCRIPTOR_MAX];
     size_t descriptor_length;
-    struct session *sessions[SESSIONS_MAX];
-    struct session_secrets *secrets[SESSIONS_MAX / SESSION_SLOTS_CHUNK];
+    struct session *sessions[LINK_SESSIONS_MAX];
+    struct session_secrets *secrets[LINK_SESSIONS_MAX / SESSION_SLOTS_CHUNK];
     unsigned n_half_open, n_dials;
     struct link *links[LINK_SLOTS];
     uint64_t prefixes[LINK_SLOTS]; /* theirs, together: every packet's next hop is looked for */
@@ -212,7 +207,6 @@ void session_confirmed(struct links *links, struct session *session);
 bool place_make(struct links *links, const struct address *remote, bool proven);
 
 /* link.c */
-#define UNANSWERED_US US_PER_S /* cells out and nothing heard: ask */
 struct link *link_of(struct links *links, const struct node_id *id);
 /* A handshake ended well: give the session to its link (made if there is none). NULL: no room, and
  * the session is freed. */

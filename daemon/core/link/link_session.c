@@ -12,16 +12,6 @@
 #define FINISH_PAYLOAD (DATAGRAM_LEN - FINISH_HEADER_LEN - 48 - 16 - MAC_LEN)
 /* Message 1 is sent at 0, 0.5 and 1.5 s, message 3 at 0, 0.3, 0.9 and 2.1 s: some 4 s until a dial
  * has failed. */
-#define DIAL_RETRY_US (500 * US_PER_MS)
-#define DIAL_TRIES 3
-#define FINISH_RETRY_US (300 * US_PER_MS)
-#define FINISH_TRIES 4
-#define HALF_OPEN_US (5 * US_PER_S)
-#define COOKIES_MAX 3     /* cookie answers that one dial follows */
-#define FINISH_VAIN_MAX 8 /* third messages, of which each costs an exchange */
-#define FAILED_MAX                                                                                 \
-    4 /* messages 2 read in vain for each message 1: two may be the answers to our earlier tries   \
-         \ */
 
 /* state -> states that may follow it */
 static const unsigned session_moves[SESSION_STATES] = {
@@ -53,7 +43,7 @@ struct session_secrets *session_secrets(struct links *links, const struct sessio
 
 struct session *session_new(struct links *links, const struct address *remote,
                             const struct address *local, struct mono now) {
-    for (uint32_t slot = 0; slot < SESSIONS_MAX; slot++) {
+    for (uint32_t slot = 0; slot < LINK_SESSIONS_MAX; slot++) {
         if (links->sessions[slot])
             continue;
         struct session_secrets **chunk = &links->secrets[slot / SESSION_SLOTS_CHUNK];
@@ -109,7 +99,7 @@ void session_dial(struct links *links, struct session *session, struct now now) 
 
     session_move(links, session, SESSION_DIALLING);
     memset(session->failed, 0, sizeof session->failed);
-    session->retry = mono_add(now.mono, DIAL_RETRY_US << session->tries);
+    session->retry = mono_add(now.mono, LINK_DIAL_RETRY_US << session->tries);
     session->tries++;
     links_arm(links, session->retry);
     if (!out)
@@ -271,7 +261,7 @@ static enum drop receive_init(struct links *links, const struct datagram *datagr
     session->proven = proven;
     session_move(links, session, SESSION_RESPONDED);
     session->remote_index = sender;
-    session->retry = mono_add(now.mono, HALF_OPEN_US);
+    session->retry = mono_add(now.mono, LINK_HALF_OPEN_US);
     links_arm(links, session->retry);
     struct noise_handshake *noise = &session_secrets(links, session)->noise;
     noise_init(noise, &noise_xxpsk3, false, PROLOGUE, strlen(PROLOGUE),
@@ -308,7 +298,7 @@ static enum drop receive_response(struct links *links, const struct datagram *da
      * such ones do not count against those that come from there. And the dial goes on: who can
      * forge these only for a while is outlasted by the next try. */
     unsigned *failed = &session->failed[!address_is_same_ip(&session->remote, &datagram->remote)];
-    if (*failed >= FAILED_MAX)
+    if (*failed >= LINK_RESPONSES_FAILED_MAX)
         return DROP_LIMIT;
     enum drop drop =
         noise_read(&session_secrets(links, session)->noise, datagram->bytes + RESPONSE_HEADER_LEN,
@@ -322,7 +312,7 @@ static enum drop receive_response(struct links *links, const struct datagram *da
     session->remote_index = sender;
     session->local = datagram->local;
     session_move(links, session, SESSION_ANSWERED);
-    session->retry = mono_add(now.mono, HALF_OPEN_US);
+    session->retry = mono_add(now.mono, LINK_HALF_OPEN_US);
     struct link_event *event = link_emit(links, LINK_EVENT_ANSWERED, NULL);
     event->session = session->local_index;
     event->address = session->remote;
@@ -393,7 +383,7 @@ void links_finish(struct links *links, uint32_t index, struct now now) {
     session_move(links, session, SESSION_FINISHING);
     session->tries = 0;
     session_repeat_finish(links, session);
-    session->retry = mono_add(now.mono, FINISH_RETRY_US);
+    session->retry = mono_add(now.mono, LINK_FINISH_RETRY_US);
     session->tries = 1;
     links_arm(links, session->retry);
 }
@@ -433,7 +423,7 @@ static enum drop receive_finish(struct links *links, const struct datagram *data
     if (drop == DROP_NONE && node_id_is_equal(&session->peer, identity_id(links->config.identity)))
         drop = DROP_AUTH;
     if (drop != DROP_NONE) {
-        if (++session->vain >= FINISH_VAIN_MAX)
+        if (++session->vain >= LINK_FINISH_VAIN_MAX)
             session_free(links, session);
         return drop;
     }
@@ -467,7 +457,7 @@ static enum drop receive_cookie(struct links *links, const struct datagram *data
         return DROP_AUTH;
     if (other.us < 0 || other.us > INT64_MAX / 4)
         return DROP_MALFORMED;
-    if (++session->cookies > COOKIES_MAX)
+    if (++session->cookies > LINK_COOKIES_MAX)
         return DROP_LIMIT;
     memcpy(session->cookie, cookie, COOKIE_LEN);
     session->has_cookie = true;
@@ -526,11 +516,11 @@ void session_tick(struct links *links, struct session *session, struct now now) 
         links_arm(links, session->retry);
         return;
     }
-    if (session->state == SESSION_DIALLING && session->tries < DIAL_TRIES) {
+    if (session->state == SESSION_DIALLING && session->tries < LINK_DIAL_TRIES) {
         session_dial(links, session, now);
-    } else if (session->state == SESSION_FINISHING && session->tries < FINISH_TRIES) {
+    } else if (session->state == SESSION_FINISHING && session->tries < LINK_FINISH_TRIES) {
         session_repeat_finish(links, session);
-        session->retry = mono_add(now.mono, FINISH_RETRY_US << session->tries++);
+        session->retry = mono_add(now.mono, LINK_FINISH_RETRY_US << session->tries++);
         links_arm(links, session->retry);
     } else if (is_dial(session->state)) {
         session_dropped(links, session);

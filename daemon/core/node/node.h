@@ -10,6 +10,24 @@
 
 #include "daemon/core/seam/step.h"
 
+/* Timers: update.wake is the earliest of the rooms' (link/link.h, overlay/pool.h, overlay/gossip.h,
+ * route/path.h, deliver/outbox.h, inbox.h, mailbox.h; route/relay.h wakes when the budget allows
+ * the next packet that waits) and of the node's own:
+ * - chores (30 s, always runs): the epoch's keys, the day's mail key, the drop list's minutes,
+ *   descriptors that are over; every ten minutes the store is swept.
+ * - publication: started by a change of what our descriptor says, at an interval that grows with
+ *   the network (1 s to 10 min; 1 s after the loss of a link, while the ration of losses lasts);
+ *   the first one once there are enough links, after 2 s at the latest, 20 s where a network forms.
+ *   Stopped by the publication.
+ * - move of the clock: started when the neighbours' clock is another and all moves are spent;
+ *   stopped by the move (a further one each minute).
+ * - ping: started by each question (700 ms, 6 of them); stopped by the answer or the client's end.
+ * - settling: started by a request whose destination is not settled yet (8 s; 2 s where nobody is
+ *   known to be; after 1 s others are asked too; news is looked at once in 100 ms); stopped when it
+ *   is settled.
+ * - retry of whoever waits: started by a change of the graph, once a second at most, and when keys
+ *   that had changed have settled; while messages are pending. */
+
 struct node;
 
 /* NULL: no memory. */

@@ -6,7 +6,6 @@
 
 #include <stdio.h>
 
-#define QUERIES_MAX 256 /* beyond it ANSWER_LIMIT */
 #define PAGE_RECORDS 256
 #define FORGET_UNGROWN_US                                                                          \
     (10 * US_PER_S) /* what still comes has begun to be something else than the past */

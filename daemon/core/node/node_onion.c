@@ -4,8 +4,6 @@
 
 #include <sodium.h>
 
-#define PONG_EVERY_US (500 * US_PER_MS) /* onion pings answered: two a second, eight at once */
-#define PONG_BURST 8
 #define PING_RETRY_US (700 * US_PER_MS)
 #define PING_TRIES 6 /* over 4 s: a route shorter than configured is put off for 3 (path.h) */
 

@@ -30,7 +30,6 @@
 #include <sys/queue.h>
 
 #define ADVERTISE_MAX DESCRIPTOR_ADDRESSES_MAX
-#define PINGS_MAX 32
 
 /* Onion payloads of the node's own, beside the parcels' (parcel.h): token(16), and in the question
  * the asker's prefix(8). */

@@ -38,11 +38,6 @@
 #define TELL_RIVALS_US US_PER_MINUTE
 #define TELL_DOUBLED_US US_PER_HOUR
 #define RESIGN_CORRECTION_US (30 * US_PER_S)
-/* A wrong clock is set by half with the first answer and right with the second; whoever refuses us
- * takes his word back. A node that comes 10 minutes off to a network of 40 moves its clock 4 times,
- * seldom 6, before it is right. */
-#define RENEWALS_BURST 8
-#define RENEWAL_EACH_US US_PER_MINUTE
 /* Drawn on top after a move of the clock: a former life, of which only the last sequence is known,
  * may have signed at this very time. */
 #define SEQUENCE_MOVED (30 * 1000) /* ms */

@@ -222,7 +222,7 @@ static void request_push(struct node *node, const struct request *request) {
         return;
     if (!request->push.check)
         node_remember(node, &request->push.to, &recipient, proven);
-    const char *notice = notice_of(node, request->push.relays, request->push.strict,
+    const char *notice = notice_of(node, request->push.options.relays, request->push.options.strict,
                                    directory_find(node->directory, &recipient), text);
     outbox_push(node->outbox, request, &recipient, notice, node->now);
 }
@@ -235,8 +235,9 @@ static void request_push_many(struct node *node, const struct request *request) 
     if (!resolve_recipient(node, request->client, &request->push_many.to, &recipient, &proven))
         return;
     node_remember(node, &request->push_many.to, &recipient, proven);
-    const char *notice = notice_of(node, request->push_many.relays, request->push_many.strict,
-                                   directory_find(node->directory, &recipient), text);
+    const char *notice =
+        notice_of(node, request->push_many.options.relays, request->push_many.options.strict,
+                  directory_find(node->directory, &recipient), text);
     outbox_push_many(node->outbox, request, &recipient, notice, node->now);
 }
 
@@ -278,7 +279,7 @@ void node_status(const struct node *node, struct mono mono, struct status_report
                                   .memory_max = node->budget.max,
                                   .network_open = node->config.network_open,
                                   .counters = node->counters};
-    ret->mail_held = outbox_mail_held(node->outbox, &ret->mail_held_bytes);
+    ret->mail_held = outbox_mail_held(node->outbox, &ret->mail_bytes);
     ret->outbox_pending -=
         ret->mail_held < ret->outbox_pending ? ret->mail_held : ret->outbox_pending;
     ret->counters.mail_refused = mailbox_refused(node->mailbox);

@@ -401,7 +401,7 @@ static void send_digest(struct gossip *gossip, struct neighbour *neighbour, stru
 }
 
 static void refill_digests(struct allowance *digests, struct mono now) {
-    allowance_refill(digests, 1, GOSSIP_DIGEST_BURST * 30, now);
+    allowance_refill(digests, 1, GOSSIP_DIGEST_BURST * GOSSIP_DIGEST_EACH_S, now);
 }
 
 /* A later digest agrees in a bucket with our old entries, or with all of ours where it has had for
@@ -418,9 +418,9 @@ static enum drop take_digest(struct gossip *gossip, struct neighbour *from, cons
     /* Twice as many as an honest neighbour sends: a kilobyte of question may be answered by the
      * whole directory's list. */
     refill_digests(&from->digests, now);
-    if (from->digests.level < 30 * TOKEN)
+    if (from->digests.level < GOSSIP_DIGEST_EACH_S * TOKEN)
         return DROP_LIMIT;
-    from->digests.level -= 30 * TOKEN;
+    from->digests.level -= GOSSIP_DIGEST_EACH_S * TOKEN;
     directory_digest(gossip->directory, MONO_NEVER, all);
     directory_digest(gossip->directory,
                      from->heard_all ? mono_add(now, -GOSSIP_DIGEST_AGE_US) : MONO_NEVER, aged);
@@ -495,7 +495,7 @@ static void begin_slot(const struct gossip *gossip, struct neighbour *slot, uint
     slot->newcomers = (struct allowance){GOSSIP_NEWCOMER_BURST * TOKEN, now};
     slot->answering = (struct allowance){GOSSIP_ANSWER_BURST * TOKEN, now};
     slot->asking = (struct allowance){asking_burst(gossip) * TOKEN, now};
-    slot->digests = (struct allowance){GOSSIP_DIGEST_BURST * 30 * TOKEN, now};
+    slot->digests = (struct allowance){GOSSIP_DIGEST_BURST * GOSSIP_DIGEST_EACH_S * TOKEN, now};
     slot->proofs = (struct allowance){GOSSIP_PROOF_PART_BURST * GOSSIP_PROOF_PART_S * TOKEN, now};
     slot->proofs_told = (struct allowance){GOSSIP_PROOF_BURST * TOKEN, now};
 }
@@ -509,7 +509,7 @@ static void inherit(struct gossip *gossip, uint64_t source, struct mono now,
     int64_t burst = asking_burst(gossip) * TOKEN;
 
     *ret_asking = (struct allowance){burst, now};
-    *ret_digests = (struct allowance){GOSSIP_DIGEST_BURST * 30 * TOKEN, now};
+    *ret_digests = (struct allowance){GOSSIP_DIGEST_BURST * GOSSIP_DIGEST_EACH_S * TOKEN, now};
     for (size_t i = 0; i < LINK_SLOTS && source != 0; i++) {
         const struct neighbour *slot = &gossip->neighbours[i];
         if (!slot->used || slot->source != source)

@@ -15,40 +15,46 @@
 #ifndef P2PD_GOSSIP_H
 #define P2PD_GOSSIP_H
 
+#include "daemon/core/base/limits.h"
 #include "daemon/core/directory/directory.h"
 #include "daemon/core/directory/directory_version.h"
 #include "daemon/core/link/link.h"
 
+/* Timers (gossip_next() is the earliest; gossip_tick() serves what is due).
+ *
+ * Of each neighbour, while its link is up; all of them end with the link:
+ * - announce (50 to 200 ms, up to 1 s more while there is much news): started by the first piece of
+ *   news for it; stopped by its frame, or when it has told us of all of them itself.
+ * - owed (20 ms after a full queue, then 10 ms a frame): started when announcements did not fit the
+ *   link's queue, or a digest shows what the neighbour lacks; stopped when nothing is owed.
+ * - answer (20 ms): started when an answer to a WANT did not fit; stopped when all are answered.
+ * - ask (50 ms): started by the first want that waits for this neighbour; stopped by its WANT;
+ *   again after 20 ms if that did not fit.
+ * - asked (2 s, doubling to 8 s for one that is slow; sooner where another announcer is quick):
+ *   started by a WANT, one for each item; stopped by the descriptor, or another announcer is asked.
+ * - digest (1 min; 1 s if it did not fit): started when the link comes up; never stopped.
+ *
+ * Of all together:
+ * - paced: started by a version that comes sooner than its node's pace allows; stopped when all
+ *   that wait have had their time.
+ * - proofs (as announce, and 1 s after the last were told): started by a proof that is new;
+ *   stopped when it has been told. */
+
 #define GOSSIP_ITEM_LEN (8 + 6 + VERSION_TAG_LEN) /* prefix, sequence, tag */
 #define GOSSIP_ANNOUNCE_ITEMS 39                  /* to a frame: what fills a cell */
 #define GOSSIP_PROOFS 4                           /* to a frame */
-/* Proofs that are checked: a second, and at once after quiet, whoever brings them; and beside those
- * of each neighbour one in so many seconds, and so many at once, so that whoever brings them
- * without end does not keep others' out. What a digest has us tell a neighbour has the former pace
- * too. More are repeated by later digests. */
-#define GOSSIP_PROOF_RATE 4
-#define GOSSIP_PROOF_BURST 32
-#define GOSSIP_PROOF_PART_S 4
-#define GOSSIP_PROOF_PART_BURST 4
-/* They are gathered as announcements are, and for longer where the last were told just now: one
+/* Proofs are gathered as announcements are, and for longer where the last were told just now: one
  * costs as much as four. */
 #define GOSSIP_PROOF_EACH_US US_PER_S
-#define GOSSIP_PROOFS_UNTOLD_MAX 64
 #define GOSSIP_WANT_ITEMS 149 /* as many as fit a frame's body */
-/* Announcements are gathered for so long, at random between the two. */
-#define GOSSIP_GATHER_MIN_US (50 * US_PER_MS)
-#define GOSSIP_GATHER_MAX_US (200 * US_PER_MS)
-/* And for so much longer for each piece of news of the last second, at most so much in all: the
- * descriptors of a thousand nodes that start at once fill their cells. */
+/* Announcements are gathered (GOSSIP_GATHER_*) for so much longer for each piece of news of the
+ * last second, at most so much in all: the descriptors of a thousand nodes that start at once fill
+ * their cells. */
 #define GOSSIP_GATHER_NEWS_US (10 * US_PER_MS)
 #define GOSSIP_GATHER_MORE_US US_PER_S
-#define GOSSIP_ASK_US (2 * US_PER_S) /* the next announcer is asked after this */
-/* Or after twice as long as last time, up to so much, where an announcer answers after all what it
- * was asked too long ago: its machine is busy, and two copies of everything would keep it so. */
-#define GOSSIP_ASK_MAX_US (8 * US_PER_S)
-/* But one that has lately answered within half of this is asked as soon as the first has been
- * silent for so long, and a slower one after twice what it takes: where everybody is slow nobody is
- * hurried. If that one is silent too, the next is asked after half of this, and so on. */
+/* But one that has lately answered within half of GOSSIP_ASK_MAX_US is asked as soon as the first
+ * has been silent for so long, and a slower one after twice what it takes: where everybody is slow
+ * nobody is hurried. If that one is silent too, the next is asked after half of this, and so on. */
 #define GOSSIP_HURRY_US (500 * US_PER_MS)
 /* Who has left so many questions in a row unanswered is asked only where nobody else can be, and
  * waited for no longer than others. */
@@ -61,39 +67,16 @@
  * more of the kind. */
 #define GOSSIP_ASK_GATHER_US (50 * US_PER_MS)
 #define GOSSIP_ROUNDS 3 /* times that all announcers are asked; then the next digest's turn */
-#define GOSSIP_DIGEST_US US_PER_MINUTE
 #define GOSSIP_DIGEST_AGE_US US_PER_MINUTE /* what is younger is still under way */
 /* Asked of one neighbour and not answered yet: fits its queue of answers, and at 2,000 a second it
  * is a round trip of 128 ms. */
 #define GOSSIP_WINDOW 256
-#define GOSSIP_ANSWERS_MAX 512 /* queued for one neighbour; beyond it WANTs are dropped */
 #define GOSSIP_ANSWER_RATE 2000
 #define GOSSIP_ANSWER_BURST 64
-/* What a neighbour is given beside what was announced to it as news: all that is known, twice and
- * some more, and all of it anew in so long. An honest one asks for each version once, again if an
- * answer is lost, and for everything when it has been restarted; it has other neighbours then. The
- * allowance outlives the link. */
-#define GOSSIP_ASKED_SPARE 64
-#define GOSSIP_ASKED_ALL_S 600
-/* New ids a second that one neighbour may bring, after so many at first. The allowance outlives the
- * link, for as long as there is room. */
-#define GOSSIP_NEWCOMER_RATE 50
-#define GOSSIP_NEWCOMER_BURST 5000
-#define GOSSIP_DIGEST_BURST 3 /* digests taken from a neighbour at once; one more every 30 s */
-/* Wants held: in all, and at most from one neighbour; of newcomers so many, and as many of nodes
- * that are known, which are asked for first. At the former the newest of whoever has most gives way
- * to one who has less; at the latter an announcement is forgotten. The next digest repeats
- * either. */
-#define GOSSIP_WANTS_MAX 20000
-#define GOSSIP_WANTS_NEIGHBOUR_MAX 8000
-/* After a forged or malformed descriptor nothing is asked of its bearer. */
-#define GOSSIP_BARRED_US US_PER_MINUTE
 /* Nobody publishes twice within a second; a version that follows sooner than this is not asked for
  * until then, so that one key cannot keep every node checking signatures. Half of that second, for
  * networks bring two together. Nor before directory_version_due(). */
 #define GOSSIP_PACE_US (500 * US_PER_MS)
-/* Versions that wait for that, of all neighbours; beyond it they are forgotten as wants are. */
-#define GOSSIP_PACED_MAX 4096
 
 struct gossip;
 

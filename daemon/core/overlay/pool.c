@@ -12,9 +12,6 @@
 #define HEAL_SOON_US (5 * US_PER_S)
 #define SAVE_FIRST_US (100 * US_PER_MS) /* with nothing on disk yet */
 #define SAVE_US (5 * US_PER_S)
-/* Introductions followed: 16 at once (all our neighbours leave), then one in 10 s. */
-#define INTRODUCED_US (10 * US_PER_S)
-#define INTRODUCED_BURST 16
 #define DUPLICATE_US (5 * US_PER_MINUTE) /* a neighbour's other address is left alone */
 #define STOOD_US US_PER_MINUTE
 
@@ -301,11 +298,11 @@ enum drop pool_introduced(struct pool *pool, const uint8_t *body, size_t length,
     wire_get_address(&r, &address);
     if (r.failed || wire_left(&r) != 0 || address.port == 0 || address_is_unspecified(&address))
         return DROP_MALFORMED;
-    if (pool->introduced_from.us < now.us - INTRODUCED_BURST * INTRODUCED_US)
-        pool->introduced_from = mono_add(now, -INTRODUCED_BURST * INTRODUCED_US);
-    if (pool->introduced_from.us > now.us - INTRODUCED_US)
+    if (pool->introduced_from.us < now.us - POOL_INTRODUCED_BURST * POOL_INTRODUCED_US)
+        pool->introduced_from = mono_add(now, -POOL_INTRODUCED_BURST * POOL_INTRODUCED_US);
+    if (pool->introduced_from.us > now.us - POOL_INTRODUCED_US)
         return DROP_LIMIT;
-    pool->introduced_from = mono_add(pool->introduced_from, INTRODUCED_US);
+    pool->introduced_from = mono_add(pool->introduced_from, POOL_INTRODUCED_US);
     struct contact *contact = book_note(&pool->book, &address, CONTACT_INTRODUCED);
     if (contact && contact->failures == 0) {
         contact->id = id;
@@ -323,11 +320,11 @@ static void gather_spares(struct pool *pool) {
 
     for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
         const struct link_view *link = links_at(pool->config.links, slot);
-        if (link && link->state != LINK_PROBATION && n < SPARES_MAX)
+        if (link && link->state != LINK_PROBATION && n < POOL_SPARES_MAX)
             pool->spares[n++] = (struct spare){link->address, link->id, pool_is_anchor(pool, link)};
     }
     size_t neighbours = n, most = neighbours + pool->config.spare;
-    for (unsigned i = 0; i < 4 * pool->config.spare && n < most && n < SPARES_MAX; i++) {
+    for (unsigned i = 0; i < 4 * pool->config.spare && n < most && n < POOL_SPARES_MAX; i++) {
         const struct directory_entry *entry = pool_draw(pool);
         if (!entry)
             break;

@@ -13,6 +13,22 @@
 #include "daemon/core/seam/effects.h"
 #include "daemon/core/seam/step.h"
 
+/* Timers (pool_next() is the earliest; pool_tick() does all of its work when one is due; none runs
+ * after pool_leave()):
+ * - next: somebody may be dialled. Set to now by links that come, are refused, go or are suspect,
+ *   by an introduction and, while neighbours are lacking, by news of nodes (pool_news()); by each
+ *   tick to the earliest of
+ *   - the back-off of a contact of the address book (pool_book.c): started by a dial (1 s), set
+ *     anew by what becomes of it: failed (1 s doubling to 5 min), refused (10 to 30 s), a lost one
+ *     (at once, then each 10 to 20 s);
+ *   - join: between two JOINs of a newcomer; started by a JOIN, stopped by a link;
+ *   - more: between dials beyond our half of the links; while neighbours are lacking.
+ * - heal (1 min; 5 s after the loss of a link; 500 ms while many are not reached): a node to which
+ *   no links lead is tried. Always runs.
+ * - redraw (30 min): a link that we drew is drawn anew. Always runs.
+ * - save (5 s; 100 ms while the disk has next to nothing; 1 min after an error): spares and anchors
+ *   are stored. Started by a link that comes or goes; stopped by the store operation. */
+
 #define POOL_MAX 16 /* what a descriptor can name */
 
 struct pool;

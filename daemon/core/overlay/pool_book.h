@@ -4,8 +4,8 @@
 #define P2PD_POOL_BOOK_H
 
 #include "daemon/core/base/base.h"
+#include "daemon/core/base/limits.h"
 
-#define BOOK_MAX 512 /* at the bound the least promising of the replaceable goes */
 #define BOOK_CONFIGURED_MAX                                                                        \
     256 /* 64 peers of 4 addresses: what a name led to long ago must not fill it */
 

@@ -5,7 +5,6 @@
  * too: those that no links lead to are dialled at a rate. */
 #include "daemon/core/overlay/pool_private.h"
 
-#define DIALS_AT_ONCE 8
 #define JOIN_AFTER 8 /* refusals in a row after which a newcomer says JOIN */
 /* Between two JOINs, half as much again at most: or newcomers who know two full nodes would dial
  * them for ever. */
@@ -20,10 +19,6 @@
 #define MORE_US (500 * US_PER_MS) /* on average, between dials beyond our own half of the links */
 #define DRAWS 16                  /* from the directory until one fits */
 #define IN_VAIN 4                 /* dials in a row without any answer: many are dead */
-/* Dials to nodes that no links lead to: so many at once, for a network that forms or that has
- * fallen apart, then one in so long. */
-#define OTHERS_BURST 32
-#define OTHERS_US (5 * US_PER_S)
 
 static bool is_neighbour(const struct pool *pool, const struct node_id *id) {
     const struct link_view *link = links_find(pool->config.links, node_id_prefix(id));
@@ -110,18 +105,18 @@ static struct contact *draw_from_book(struct pool *pool, enum contact_kind first
 /* Those whom the network does not vouch for, and their addresses tried before. Without any link
  * there is no network to ask. */
 static struct contact *draw_other(struct pool *pool, bool join, struct mono now) {
-    struct mono quiet = mono_add(now, -OTHERS_BURST * OTHERS_US);
+    struct mono quiet = mono_add(now, -POOL_OTHERS_BURST * POOL_OTHERS_US);
 
     if (pool->others_from.us < quiet.us)
         pool->others_from = quiet;
     bool is_alone = pool_census(pool).up == 0;
-    if (!is_alone && !mono_is_due(mono_add(pool->others_from, OTHERS_US), now))
+    if (!is_alone && !mono_is_due(mono_add(pool->others_from, POOL_OTHERS_US), now))
         return NULL;
     struct contact *contact = draw_from_directory(pool, false, join, now);
     if (!contact)
         contact = draw_from_book(pool, CONTACT_GOSSIPED, CONTACT_GOSSIPED, join, now);
     if (contact && !is_alone)
-        pool->others_from = mono_add(pool->others_from, OTHERS_US);
+        pool->others_from = mono_add(pool->others_from, POOL_OTHERS_US);
     return contact;
 }
 
@@ -213,8 +208,8 @@ void pool_fill(struct pool *pool, struct now now) {
     unsigned freely = census.dialled < own ? own - census.dialled : 0;
     lack = paced(pool, lack, freely, now.mono);
     if (lack > 0 && pool->in_vain >= IN_VAIN)
-        lack = DIALS_AT_ONCE; /* few will answer */
-    for (; dials < lack && dials < DIALS_AT_ONCE; dials++) {
+        lack = POOL_DIALS_MAX; /* few will answer */
+    for (; dials < lack && dials < POOL_DIALS_MAX; dials++) {
         struct contact *contact = draw_contact(pool, introduced, join, now.mono);
         if (!contact && !join && may_join(pool, &census, now.mono)) {
             join = true; /* everybody we know of is full */

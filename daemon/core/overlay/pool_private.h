@@ -10,7 +10,6 @@
 /* Known nodes to which no links lead are tried now and then, and soon after losses; where they are
  * many, the network may have come apart, and what fills each part's pools would never join them. */
 #define HEAL_US US_PER_MINUTE
-#define SPARES_MAX 256
 #define WAITING_MAX 16
 
 struct waiting { /* a client of `connect` */
@@ -30,7 +29,7 @@ struct pool {
     struct mono introduced_from; /* a token bucket, as a time */
     struct mono others_from;     /* the same: dials to nodes that no links lead to */
     bool saving, dirty, leaving;
-    struct spare spares[SPARES_MAX]; /* being stored */
+    struct spare spares[POOL_SPARES_MAX]; /* being stored */
     size_t n_spares;
     struct waiting waiting[WAITING_MAX];
     unsigned n_waiting;

@@ -12,11 +12,10 @@
 #define P2PD_DROPLIST_H
 
 #include "daemon/core/base/base.h"
+#include "daemon/core/base/limits.h"
 #include "daemon/core/wire/onion.h"
 
 #define DROPLIST_NEIGHBOURS 64 /* charge slots: link slots of the caller */
-#define DROPLIST_MINUTES 3     /* accepted either side of now */
-#define DROPLIST_KEPT_BYTES (16u << 20)
 
 struct droplist;
 

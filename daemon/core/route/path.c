@@ -198,11 +198,11 @@ static struct link_record *record_open(struct paths *paths, uint64_t a, uint64_t
     struct link_record *record = record_find(paths, a, b);
     if (record != NULL)
         return record;
-    if (paths->n_records < RECORDS_MAX) {
+    if (paths->n_records < PATH_RECORDS_MAX) {
         record = &paths->records[paths->n_records++];
     } else {
         record = &paths->records[0];
-        for (size_t i = 1; i < RECORDS_MAX; i++)
+        for (size_t i = 1; i < PATH_RECORDS_MAX; i++)
             if (paths->records[i].touched.us < record->touched.us)
                 record = &paths->records[i];
     }
@@ -292,7 +292,7 @@ static bool short_must_wait(struct paths *paths, uint64_t target, bool settling,
         if (paths->shorts[i].target == target)
             return now.us - paths->shorts[i].first.us <
                    (settling ? SETTLING_WAIT_US : SHORT_WAIT_US);
-    if (paths->n_shorts == SHORTS_MAX)
+    if (paths->n_shorts == PATH_SHORTS_MAX)
         forget_short(paths, 0);
     paths->shorts[paths->n_shorts++] = (struct short_try){target, now};
     return true;

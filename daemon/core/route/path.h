@@ -9,17 +9,27 @@
 #define P2PD_PATH_H
 
 #include "daemon/core/base/base.h"
+#include "daemon/core/base/limits.h"
 #include "daemon/core/directory/directory.h"
 #include "daemon/core/directory/topology.h"
 #include "daemon/core/route/path_silence.h"
 #include "daemon/core/wire/onion.h"
 
-#define PATH_LIFE_US (2 * US_PER_S)
+/* Timers. Two wake (paths_next(); paths_prepare() does a piece of work):
+ * - prepare: paths are made ahead. Started by paths_expect() (at once) and by the use of a path
+ *   (2 ms later, for what it was used for goes first); after each piece of work due again at once;
+ *   stopped when all that are wanted are there.
+ * - check (5 s): spare paths that are no good any more are dropped, and recipients that were not
+ *   written to for 1 min forgotten. Started by the first recipient; stopped with the last.
+ *
+ * The others are looked at when they matter and wake nobody: the life of a live path (2 s) and of a
+ * spare one (30 s), both from when it was drawn, or its minute's end; the pause after a draw in
+ * vain (5 s); the age of a guard (1 h) and its grace after it went down (30 s); the record of a
+ * failed link (1 min); a route that is shorter than configured is waited for (4 s). */
+
 #define PATH_PACKETS_MAX ONION_INDEX_COUNT
 #define PATH_CHOICES_WANTED 16
-/* To how many recipients paths are kept ready, how many each at most, and for how long. */
-#define PATH_EXPECTED_MAX 64
-#define PATH_SPARES_EACH 4
+/* How long a path is kept ready for a recipient. */
 #define PATH_SPARE_LIFE_US (30 * US_PER_S)
 #define PATH_AVOID_MAX 160 /* of a wish that is to be apart: 32 paths of 5 relays */
 

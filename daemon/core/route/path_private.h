@@ -10,14 +10,10 @@
 #define NEIGHBOURS_MAX (TOPOLOGY_DEGREE_MAX + 2)
 #define HOPS_MAX (TOPOLOGY_RELAYS_MAX + 1)
 _Static_assert(HOPS_MAX == ONION_LAYERS_MAX, "a path has as many layers as hops");
-#define RECORDS_MAX 1024
 #define REDRAWS_MAX 4
-#define SHORTS_MAX 64
-/* Live paths at once: 1,024 in all, some for each of hundreds of recipients at 2 s a path. Grown a
- * chunk at a time, for most nodes never need a second one. */
-#define SPARES_MAX 64 /* paths made ahead, of all live ones */
+/* Live paths grow a chunk at a time, for most nodes never need a second one. */
 #define SLOTS_A_CHUNK 16
-#define CHUNKS_MAX 64
+#define CHUNKS_MAX (PATH_LIVE_MAX / SLOTS_A_CHUNK)
 #define INDEX_WORDS (ONION_INDEX_COUNT / 64)
 
 struct path {
@@ -76,9 +72,9 @@ struct paths {
     size_t n_neighbours;
     struct guard guards[NEIGHBOURS_MAX];
     size_t n_guards;
-    struct link_record records[RECORDS_MAX];
+    struct link_record records[PATH_RECORDS_MAX];
     size_t n_records;
-    struct short_try shorts[SHORTS_MAX]; /* oldest first */
+    struct short_try shorts[PATH_SHORTS_MAX]; /* oldest first */
     size_t n_shorts;
     struct path *chunks[CHUNKS_MAX]; /* locked memory: a page or two a chunk is lost to guards, not
                                         to every path */

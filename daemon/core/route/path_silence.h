@@ -8,9 +8,9 @@
 #define P2PD_PATH_SILENCE_H
 
 #include "daemon/core/base/base.h"
+#include "daemon/core/base/limits.h"
 #include "daemon/core/directory/topology.h"
 
-#define PATH_SILENCE_TRIES 4
 #define PATH_SILENCE_RELAYS ((size_t)PATH_SILENCE_TRIES * TOPOLOGY_RELAYS_MAX)
 #define PATH_SILENCE_US (5 * US_PER_S) /* by then links that are dead are published */
 

@@ -185,7 +185,7 @@ static bool advance(struct paths *paths, struct expected *expected, struct now n
     }
     /* One spare is not given up for another, or that would go on for ever. */
     bool room = paths->free != NULL || paths->n_chunks < CHUNKS_MAX;
-    if (expected->n >= expected->wanted || paths->n_spares >= SPARES_MAX || !room ||
+    if (expected->n >= expected->wanted || paths->n_spares >= PATH_SPARES_MAX || !room ||
         !mono_is_due(expected->retry, now.mono))
         return false;
     spare_lay(paths, expected, now);

@@ -1,7 +1,8 @@
-/* What the node answers its clients, its counters, and findings about it. Values only. */
+/* What the node answers its clients, and findings about it. Values only. */
 #ifndef P2PD_ANSWER_H
 #define P2PD_ANSWER_H
 
+#include "daemon/core/seam/counters.h"
 #include "daemon/core/seam/types.h"
 
 /* How a request ended, as p2pctl's exit code has it (p2pctl(1) EXIT STATUS). */
@@ -14,32 +15,15 @@ enum answer_code {
     ANSWER_LIMIT = 6,
     ANSWER_KEY_CHANGED = 7,
 };
-struct counters { /* names as in status --json */
-    uint64_t datagrams_in, datagrams_out, onion_relayed, onion_delivered, onion_sent,
-        duplicates_dropped, malformed_dropped, no_route_dropped, queue_dropped, handshakes,
-        retransmissions;
-    uint64_t drops[DROP_COUNT];
-    uint64_t share_refused, cookies_sent, handshakes_refused, messages_sent, messages_delivered,
-        messages_received, receipts_sent, mail_refused;
-    uint64_t refused_blocked, refused_unknown, refused_quota, refused_files; /* parcels */
-    uint64_t pushes_refused, rules_refused;                                  /* at a bound */
-    uint64_t memory_evicted, memory_refused; /* at limits.memory: what went, what was not taken */
-};
 struct status_report {
     struct node_id id;
     char name[NODE_NAME_MAX + 1];
     struct address addresses[DESCRIPTOR_ADDRESSES_MAX];
     size_t n_addresses;
-    int64_t uptime_us;
-    unsigned pool_neighbours, pool_min, pool_max, pool_spare;
-    size_t directory_nodes, directory_relays;                 /* ourselves included */
-    uint64_t inbox_waiting, inbox_unfinished, outbox_pending; /* unfinished: bytes, files' too */
-    bool network_open;                                        /* it has no secret */
-    uint64_t outbox_stranded; /* of outbox_pending: to a key that is gone from where another is */
-    uint64_t mail_held, mail_held_bytes; /* kept for others; not among outbox_pending */
-    int64_t clock_offset_us;             /* the correction in force */
-    int64_t clock_error_us;              /* how far the machine's clock is behind the neighbours' */
-    size_t memory_used, memory_max, droplist_entries;
+    bool network_open; /* it has no secret */
+#define STATUS_NUMBER(type, name, text) type name;
+    STATUS_NUMBERS(STATUS_NUMBER)
+#undef STATUS_NUMBER
     struct counters counters;
 };
 struct peer_report {
@@ -150,6 +134,7 @@ enum answer_kind {
     ANSWER_RULES,
     ANSWER_DOCTOR,
     ANSWER_TRUST,
+    ANSWER_KINDS
 };
 struct answer {
     uint64_t client;

@@ -3,6 +3,7 @@
 #ifndef P2PD_EFFECTS_H
 #define P2PD_EFFECTS_H
 
+#include "daemon/core/base/limits.h"
 #include "daemon/core/seam/answer.h"
 #include "daemon/core/seam/store.h"
 
@@ -16,7 +17,6 @@ void effects_clear(struct effects *effects);
 /* A buffer of DATAGRAM_LEN bytes for a datagram that may go out: it is queued by effects_send(), or
  * given back by effects_buffer_back(); what is neither goes with the step. NULL: too many this step
  * (EFFECTS_DATAGRAMS_MAX), or no memory; the caller drops and counts. */
-#define EFFECTS_DATAGRAMS_MAX 4096
 uint8_t *effects_buffer(struct effects *effects);
 void effects_buffer_back(struct effects *effects, uint8_t *buffer);
 /* It goes out to `remote` from `local` at the end of the step, behind those queued before; until

@@ -29,7 +29,6 @@ enum request_kind {
     REQUEST_RULES, /* answered ANSWER_RULES */
     REQUEST_DOCTOR,
 };
-#define PUSH_MANY_MAX 1024
 struct push_item {
     struct message_id id;
     const uint8_t *body;
@@ -41,6 +40,12 @@ struct host_report {             /* a peer's name that could not be looked up */
     char why[96];                /* the resolver's words */
     int64_t failing_us, next_us; /* since the first failure; until the next try */
 };
+struct send_options {           /* how what is sent shall travel */
+    uint8_t relays;             /* exactly so many; RELAYS_DEFAULT: as configured */
+    bool strict;                /* rather none than with fewer relays than that */
+    int64_t expire_us;          /* 0: as configured */
+    uint8_t shards_k, shards_m; /* exactly; 0, 0: as fits */
+};
 struct request {
     uint64_t client; /* the shell's number of the connection; answers carry it */
     enum request_kind kind;
@@ -50,12 +55,10 @@ struct request {
             struct message_id id; /* the client's */
             const uint8_t *body;  /* borrowed during the event */
             size_t size;
-            uint8_t relays; /* exactly; RELAYS_DEFAULT */
-            bool strict, trace;
-            bool wait;                  /* answer again when its state is final */
-            int64_t expire_us;          /* 0: as configured */
-            uint8_t shards_k, shards_m; /* exactly; 0, 0: as fits */
-            enum message_kind kind;     /* 0 means KIND_MESSAGE */
+            struct send_options options;
+            bool trace;
+            bool wait;              /* answer again when its state is final */
+            enum message_kind kind; /* 0 means KIND_MESSAGE */
             bool check; /* would it be accepted? Answer ANSWER_TEXT; nothing is stored */
             const struct file_head
                 *file; /* KIND_FILE: borrowed during the event; `size` is the file's, body NULL */
@@ -65,9 +68,8 @@ struct request {
             struct destination to;
             const struct push_item *items; /* borrowed during the event */
             size_t n;                      /* 1 to PUSH_MANY_MAX */
-            uint8_t relays, shards_k, shards_m;
-            bool strict, wait;
-            int64_t expire_us;
+            struct send_options options;   /* of each */
+            bool wait;
         } push_many;
         struct {
             bool peek, wait, follow; /* wait: park while there is none; follow: go on for ever */

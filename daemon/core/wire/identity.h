@@ -14,23 +14,12 @@
 #include "daemon/core/base/limits.h"
 #include "daemon/core/wire/noise.h"
 
-#define EPOCH_US US_PER_HOUR
 #define EPOCH_MAX INT32_MAX /* in a descriptor: its time in microseconds fits 63 bits */
-#define EPOCH_GRACE_US                                                                             \
-    (3 * US_PER_MINUTE)    /* keys serve this long beyond their epoch, on both sides */
-#define EPOCHS_PUBLISHED 7 /* the current one and 6 ahead */
-#define DESCRIPTOR_MAX 1024
 #define DESCRIPTOR_VERSION                                                                         \
     2 /* 1 was signed otherwise: still read, for what stores and mailboxes keep */
-#define DESCRIPTOR_NEIGHBOURS_MAX 16
-#define DESCRIPTOR_AHEAD_US (3 * US_PER_MINUTE)
 #define DESCRIPTOR_SEQUENCE_MAX ((UINT64_C(1) << 48) - 1) /* six bytes in an announcement */
-#define DESCRIPTOR_MAILBOXES_MAX 4
 #define SIGNATURE_LEN 64
 #define DESCRIPTOR_HASH_LEN 32
-#define MAIL_DAYS_MAX 30 /* a mailbox keeps nothing longer */
-#define MAIL_KEYS_MAX                                                                              \
-    (MAIL_DAYS_MAX + 3) /* one a day, one day more, and the one that the first of them replaced */
 
 static inline int64_t wall_epoch(struct wall t) {
     return t.us / EPOCH_US;

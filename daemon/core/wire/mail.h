@@ -10,6 +10,7 @@
 #ifndef P2PD_MAIL_H
 #define P2PD_MAIL_H
 
+#include "daemon/core/base/limits.h"
 #include "daemon/core/base/wirebuf.h"
 #include "daemon/core/wire/identity.h"
 #include "daemon/core/wire/onion.h"
@@ -30,8 +31,6 @@
 /* The largest message that fits, whatever its sender's descriptor. */
 #define MAIL_MESSAGE_MAX (MAIL_PLAIN_MAX - MAIL_HEAD_LEN - DESCRIPTOR_MAX - PARCEL_ITEM_HEADER_LEN)
 
-/* In one parcel: each costs its recipient three exchanges or what is as dear. */
-#define MAIL_IN_PARCEL_MAX 16
 struct mail_head {
     struct node_id sender;
     const uint8_t *descriptor; /* the sender's: its recipient may not know it (any more) */

@@ -7,17 +7,14 @@
 #define P2PD_ONION_H
 
 #include "daemon/core/base/base.h"
+#include "daemon/core/base/limits.h"
 
-#define ONION_LEN 1197
-#define ONION_LAYERS_MAX 6
 #define ONION_HEADER_LEN 65 /* key_id(1) eph(32) nonce(16) tag(16) */
 #define ONION_BODY_LEN 1132
 #define ONION_FORWARD_LEN 60 /* what a layer's header takes from the body */
-#define ONION_PAYLOAD_MAX 827
 #define ONION_NONCE_LEN 16
 #define ONION_PRK_LEN 64
-#define ONION_INDEX_COUNT 1024 /* packets under one eph */
-#define ONION_WAY_LEN 44       /* command(1) next(8) next_key_id(1) next_eph(32) zeros(2) */
+#define ONION_WAY_LEN 44 /* command(1) next(8) next_key_id(1) next_eph(32) zeros(2) */
 
 enum onion_command { ONION_FORWARD = 1, ONION_DELIVER = 2 };
 

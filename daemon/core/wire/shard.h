@@ -12,8 +12,8 @@
 #define P2PD_SHARD_H
 
 #include "daemon/core/base/base.h"
+#include "daemon/core/base/limits.h"
 
-#define SHARD_COUNT_MAX 128u    /* k + m */
 #define SHARD_LENGTH_MIN 32u    /* of k > 1 */
 #define SHARD_TRANSFORM_LEN 32u /* K xor H(c), behind the bytes */
 

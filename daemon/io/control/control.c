@@ -21,7 +21,7 @@ static size_t input_max(const struct control *control) {
 
 /* Answers not yet read, over all clients: several of the largest batches. */
 static size_t output_max(const struct control *control) {
-    return 4 * (control->message_max + FRAME_SLACK) + (16u << 20);
+    return 4 * (control->message_max + FRAME_SLACK) + CONTROL_OUTPUT_FREE;
 }
 
 bool control_reserve(struct control *control, size_t bytes) {

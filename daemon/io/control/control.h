@@ -18,22 +18,9 @@
 
 struct control;
 
-/* Connections in all, and of one uid, so that no user shuts out another: three quarters of them.
- * The next ones get one of a few places more, where an administrator's short requests are carried
- * out and all others are refused in words. */
-#define CONTROL_CLIENTS_MAX 128
-#define CONTROL_CLIENTS_UID(clients_max) ((clients_max) - (clients_max) / 4)
-#define CONTROL_RESERVED 8
 #define CONTROL_CONNECTIONS_MAX (CONTROL_CLIENTS_MAX + CONTROL_RESERVED)
-/* Requests under way in sessions: of one session, of all those of one uid, and in all. What the
- * core takes of a kind (256 pulls) is more than a uid can ask for in any way. */
-#define CONTROL_SESSION_REQUESTS 64
-#define CONTROL_SESSIONS_UID 128
-#define CONTROL_SESSIONS_MAX 256
+/* Requests under way, in sessions and without. */
 #define CONTROL_REQUESTS_MAX (CONTROL_CONNECTIONS_MAX + CONTROL_SESSIONS_MAX)
-/* Files on their way into the spool, in all and of one uid: each may take hours. */
-#define CONTROL_SENDS_MAX 32
-#define CONTROL_SENDS_UID 24
 /* The longest path of a socket. */
 #define CONTROL_PATH_MAX ((int)sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
 #define CONTROL_GID_NONE ((gid_t)-1)

@@ -109,7 +109,7 @@ static void dispatch_text(struct control_client *client) {
         request.push.to.address = text.to;
         request.push.body = text.body;
         request.push.size = text.size;
-        request.push.relays = RELAYS_DEFAULT;
+        request.push.options.relays = RELAYS_DEFAULT;
         message_id_make(request.push.id.bytes);
     }
     client_give(client, &request);

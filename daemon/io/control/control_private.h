@@ -9,8 +9,6 @@
 #include "daemon/io/control/control.h"
 #include "daemon/io/control/control_convert.h"
 
-/* A request of at most this size needs no reservation: all clients' together stay below 8 MiB. */
-#define CONTROL_INPUT_FREE (64u << 10)
 #define CONTROL_INPUT_START 1024
 #define CONTROL_ARRIVE_S 10.0 /* for a request to arrive in full */
 #define CONTROL_STALL_S 30.0  /* of an answer that is not read */

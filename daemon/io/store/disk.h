@@ -6,11 +6,10 @@
 #ifndef P2PD_DISK_H
 #define P2PD_DISK_H
 
+#include "daemon/core/base/limits.h"
 #include "daemon/core/seam/store.h"
 
-/* What stays free of what others send, whatever the configuration says: a sixteenth of a partition,
- * at most so much. Our own messages may use half of that. */
-#define DISK_FLOOR (64u << 20)
+/* What stays free of what others send: such a part of a partition, DISK_FLOOR at most. */
 #define DISK_FLOOR_SHARE 16
 /* A share that is to stay free yields where it could not: to half of what would be free without
  * what we hold, so that a disk which is nearly full of other things still takes small messages. */

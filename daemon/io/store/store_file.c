@@ -76,7 +76,7 @@ void store_files_drop_slot(struct file_slot *slot) {
 }
 
 void store_files_drop_row(struct store_files *files, int64_t row) {
-    for (size_t i = 0; i < FILE_SLOTS; i++)
+    for (size_t i = 0; i < STORE_FILE_SLOTS; i++)
         if (files->slots[i].row == row)
             store_files_drop_slot(&files->slots[i]);
 }
@@ -148,7 +148,7 @@ int store_files_hash(struct store_files *files, struct file_slot *slot, uint64_t
 /* Nobody waits for this: an error is met again, and told, by the put that asks for the digest. */
 void store_files_catch_up(struct store_db *db) {
     struct store_files *files = db->files;
-    for (size_t i = 0; i < FILE_SLOTS; i++) {
+    for (size_t i = 0; i < STORE_FILE_SLOTS; i++) {
         struct file_slot *slot = &files->slots[i];
         uint64_t size = (uint64_t)slot->size;
         if (!slot->row || slot->row != files->behind)
@@ -167,10 +167,10 @@ void store_files_sync(struct store_db *db) {
     if (!files)
         return;
     /* All are on their way before one is waited for: a journal takes them together. */
-    for (size_t i = 0; i < FILE_SLOTS; i++)
+    for (size_t i = 0; i < STORE_FILE_SLOTS; i++)
         if (files->slots[i].is_dirty)
             portable_start_writing(files->slots[i].fd);
-    for (size_t i = 0; i < FILE_SLOTS && !db->error; i++)
+    for (size_t i = 0; i < STORE_FILE_SLOTS && !db->error; i++)
         sync_slot(db, &files->slots[i]);
     if (files->is_folder_dirty && !db->error && fsync(files->folder) < 0)
         db->error = -errno;
@@ -183,7 +183,7 @@ void store_files_commit(struct store_db *db) {
         return;
     for (size_t i = 0; i < files->n_deeds; i++)
         settle(files, &files->deeds[i]);
-    for (size_t i = 0; i < FILE_SLOTS; i++)
+    for (size_t i = 0; i < STORE_FILE_SLOTS; i++)
         if (files->slots[i].is_over)
             store_files_drop_slot(&files->slots[i]);
     files->n_deeds = 0;
@@ -197,7 +197,7 @@ void store_files_roll_back(struct store_db *db) {
     struct store_files *files = db->files;
     if (!files)
         return;
-    for (size_t i = 0; i < FILE_SLOTS; i++)
+    for (size_t i = 0; i < STORE_FILE_SLOTS; i++)
         store_files_drop_slot(&files->slots[i]);
     drop_reader(files, NULL);
     while (files->n_deeds > 0) {
@@ -320,9 +320,9 @@ int store_files_open(struct store_db *db, const struct store_config *config,
         return failure(ret_error, -ENOMEM, "out of memory");
     files->folder = files->spool.folder = -1;
     files->transaction = 1;
-    files->n_slots = FILE_SLOTS;
+    files->n_slots = STORE_FILE_SLOTS;
     files->n_readers = FILE_READERS;
-    for (size_t i = 0; i < FILE_SLOTS; i++)
+    for (size_t i = 0; i < STORE_FILE_SLOTS; i++)
         files->slots[i].fd = -1;
     db->files = files;
     int r = open_all(db, config, ret_error);
@@ -336,14 +336,14 @@ void store_files_limit(struct store_db *db, size_t n) {
     size_t readers = n / 4 > 1 ? n / 4 : 1;
     files->n_readers = readers < FILE_READERS ? readers : FILE_READERS;
     size_t slots = n > files->n_readers + 2 ? n - files->n_readers : 2;
-    files->n_slots = slots < FILE_SLOTS ? slots : FILE_SLOTS;
+    files->n_slots = slots < STORE_FILE_SLOTS ? slots : STORE_FILE_SLOTS;
 }
 
 void store_files_close(struct store_db *db) {
     struct store_files *files = db->files;
     if (!files)
         return;
-    for (size_t i = 0; i < FILE_SLOTS; i++)
+    for (size_t i = 0; i < STORE_FILE_SLOTS; i++)
         store_files_drop_slot(&files->slots[i]);
     drop_reader(files, NULL);
     spool_deinit(&files->spool);

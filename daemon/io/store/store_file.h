@@ -17,11 +17,6 @@
 #include <sodium.h>
 #include <time.h>
 
-/* Inbound files that are open at once, with the digest of what they have so far. One more, and the
- * one that rested longest is closed; what it had is read again when it goes on. What was written in
- * this transaction stays open until its commit, so that a file costs one sync however many others
- * there are: these are also all that one transaction touches, and what it waits for the disk. */
-#define FILE_SLOTS 256
 #define FILE_READERS                                                                               \
     8 /* outbound ones: as many conversations send a file at once without reopening */
 /* What one put may read again to bring a digest up: some 10 ms of work. */
@@ -69,7 +64,7 @@ struct store_files {
     uint64_t folder_checked; /* the transaction in which it was what `path` leads to */
     bool is_folder_dirty;
     uint64_t clock, transaction;
-    struct file_slot slots[FILE_SLOTS];
+    struct file_slot slots[STORE_FILE_SLOTS];
     struct file_reader readers[FILE_READERS];
     size_t n_slots, n_readers; /* in use at most, for want of descriptors */
     struct file_deed *deeds;

@@ -17,12 +17,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Of a sender that sends in order and loses some, as many as it has parcels on their way (a
- * hundred, of one file or of as many); of one that sends every second block as many as it likes. */
-#define SPANS_MAX 256
-/* How far beyond what is held of it a file may reach: more than a sender has on its way. A file
- * system without holes writes zeros up to there. */
-#define AHEAD_MAX (8u << 20)
 /* name, name.1 ... name.999; then random numbers, since each try is a system call. */
 #define SUFFIX_IN_ORDER 1000u
 #define SUFFIX_TRIES 1032u
@@ -247,7 +241,7 @@ static int add_span(struct store_db *db, int64_t row, const struct store_op *op,
     bool joins = before >= 0 && before_end == start;
     int64_t behind_end = select_number(db, SQL_SPAN_AT, row, end, -1);
     if (!joins && behind_end < 0 &&
-        select_number(db, SQL_SPAN_COUNT, row, SPANS_MAX, 0) >= SPANS_MAX)
+        select_number(db, SQL_SPAN_COUNT, row, STORE_SPANS_MAX, 0) >= STORE_SPANS_MAX)
         return -EAGAIN; /* what fills its gaps is still welcome */
     if (behind_end >= 0) {
         struct query query = query_begin(db, SQL_SPAN_DELETE);
@@ -481,7 +475,7 @@ int store_file_in_put(struct store_db *db, const struct store_op *op, struct sto
     if (found && (part.total != op->in_put.total ||
                   memcmp(part.digest, op->in_put.file->digest, FILE_DIGEST_LEN) != 0))
         return -EINVAL;
-    if (op->in_put.offset > (found ? part.held : 0) + AHEAD_MAX)
+    if (op->in_put.offset > (found ? part.held : 0) + STORE_AHEAD_MAX)
         return -ESTALE; /* its sender goes on from what we have let go of: it has to begin anew */
     int r = found ? open_part(db, &part, &slot) : begin_part(db, op, &part, &slot);
     if (found && r == -ENOENT)

@@ -10,12 +10,6 @@
 
 #include <errno.h>
 
-/* Incomplete and waiting files: a row each, however small they are. A folder of photos fits. */
-#define FILES_SENDER_MAX 8192
-#define FILES_ALL_MAX 32768
-/* Each partial file costs a name on the disk, too. */
-#define PARTIAL_SENDER_MAX 256
-#define PARTIAL_ALL_MAX 4096
 #define GIVE_WAY_BUDGET 512 /* rows' worth of deletions for one block that comes */
 
 /* ---- What is wanting ---- */
@@ -80,7 +74,7 @@ static uint64_t room_missing(struct store_db *db, uint64_t more, struct disk_sha
  * what strangers promise nothing against those whom the user knows. */
 static uint64_t disk_missing(struct store_db *db, const struct store_op *op, uint64_t more) {
     struct disk_share share = op->in_put.share;
-    if (room_missing(db, more + (uint64_t)PARTIAL_ALL_MAX * STORE_FILE_WINDOW, share) == 0)
+    if (room_missing(db, more + (uint64_t)STORE_PARTIAL_MAX * STORE_FILE_WINDOW, share) == 0)
         return 0; /* there are not so many windows */
     struct query query = query_begin(db, SQL_FILE_COMING);
     query_int(&query, STORE_FILE_WINDOW);
@@ -101,12 +95,12 @@ static int64_t beyond(int64_t n, int64_t most) {
 
 /* One that comes whole in its first block needs no place among the partial ones. */
 static void need_place(struct store_db *db, const struct store_op *op, struct store_need *need) {
-    int64_t most = all_max(op, PARTIAL_ALL_MAX);
+    int64_t most = all_max(op, STORE_PARTIAL_MAX);
     if (op->in_put.length == op->in_put.total)
         return;
     struct query query = query_begin(db, SQL_FILE_HAS_PARTIAL);
     query_blob(&query, op->in_put.sender.bytes, NODE_ID_LEN);
-    query_int(&query, PARTIAL_SENDER_MAX - 1);
+    query_int(&query, STORE_PARTIAL_SENDER_MAX - 1);
     if (query_row(&query) && need->own_n == 0)
         need->own_n = 1;
     query_end(&query);
@@ -123,10 +117,10 @@ static struct store_need look_new(struct store_db *db, const struct store_op *op
     int64_t files;
     get_charge(db, op->in_put.sender.bytes, NODE_ID_LEN, &bytes, &files);
     need.own_bytes = missing(bytes, total, own);
-    need.own_n = beyond(files, FILES_SENDER_MAX);
+    need.own_n = beyond(files, STORE_FILES_SENDER_MAX);
     get_charge(db, "", 0, &bytes, &files);
     need.all_bytes = missing(bytes, windowed(total, 0), all);
-    need.all_n = beyond(files, all_max(op, FILES_ALL_MAX));
+    need.all_n = beyond(files, all_max(op, STORE_FILES_MAX));
     need_place(db, op, &need);
     need.disk_bytes = disk_missing(db, op, total);
     return need;

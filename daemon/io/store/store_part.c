@@ -10,8 +10,6 @@
 
 #include <errno.h>
 
-#define PARTS_SENDER_MAX 64
-#define PARTS_ALL_MAX 4096
 #define GIVE_WAY_BUDGET 512 /* rows' worth of deletions for one block that comes */
 
 struct part {
@@ -111,7 +109,7 @@ void store_stale_read(struct query *query, struct store_stale *ret_stale) {
 static bool is_beyond_own(struct store_db *db, const struct node_id *sender) {
     struct query query = query_begin(db, SQL_PART_MANY_FROM);
     query_blob(&query, sender->bytes, NODE_ID_LEN);
-    query_int(&query, PARTS_SENDER_MAX - 1);
+    query_int(&query, STORE_PARTS_SENDER_MAX - 1);
     bool found = query_row(&query);
     query_end(&query);
     return found;
@@ -125,7 +123,7 @@ static int64_t count(struct store_db *db, enum store_statement which) {
 }
 
 static void need_place(struct store_db *db, const struct store_op *op, struct store_need *need) {
-    int64_t most = op->in_put.is_known ? PARTS_ALL_MAX : PARTS_ALL_MAX - PARTS_ALL_MAX / 4;
+    int64_t most = op->in_put.is_known ? STORE_PARTS_MAX : STORE_PARTS_MAX - STORE_PARTS_MAX / 4;
     need->own_n = is_beyond_own(db, &op->in_put.sender);
     if (db->n_parts < 0)
         db->n_parts = count(db, SQL_PART_COUNT);
@@ -137,7 +135,7 @@ static void need_place(struct store_db *db, const struct store_op *op, struct st
  * windows do not count against those whom the user knows. */
 static uint64_t coming(struct store_db *db, const struct store_op *op, struct disk_share share,
                        uint64_t more) {
-    uint64_t most = (uint64_t)PARTS_ALL_MAX * STORE_PART_WINDOW;
+    uint64_t most = (uint64_t)STORE_PARTS_MAX * STORE_PART_WINDOW;
     if (!db->has_parts || store_disk_missing(db, share, more + most) == 0)
         return 0; /* there is room for as many windows as there can be */
     struct query query = query_begin(db, SQL_PART_COMING);

@@ -1,4 +1,4 @@
-/* link: daemon/io/control/control_convert daemon/io/control/control_encode daemon/io/control/control_text daemon/io/control/dest shared/frame shared/text shared/address proto/control.pb-c */
+/* link: daemon/io/control/control_convert daemon/io/control/convert_daemon daemon/io/control/convert_decode daemon/io/control/convert_encode daemon/io/control/convert_files daemon/io/control/convert_history daemon/io/control/convert_inbox daemon/io/control/convert_messages daemon/io/control/convert_network daemon/io/control/convert_trust daemon/io/control/control_text daemon/io/control/dest shared/frame shared/text shared/address proto/control.pb-c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -104,8 +104,8 @@ static void test_push(void **state) {
     assert_int_equal(decoded.kind, DECODED_REQUEST);
     assert_int_equal(decoded.request.kind, REQUEST_PUSH);
     assert_int_equal(decoded.request.push.size, MESSAGE_MAX);
-    assert_int_equal(decoded.request.push.relays, RELAYS_DEFAULT);
-    assert_true(decoded.request.push.expire_us == 5);
+    assert_int_equal(decoded.request.push.options.relays, RELAYS_DEFAULT);
+    assert_true(decoded.request.push.options.expire_us == 5);
     assert_memory_equal(decoded.request.push.id.bytes, fixture.id, MESSAGE_ID_LEN);
     assert_true(decoded.request_id == 9);
     control_decoded_free(&decoded);
@@ -139,7 +139,7 @@ static void test_push_bounds(void **state) {
     fixture.push.relays_exact = true;
     fixture.push.relays = TOPOLOGY_RELAYS_MAX;
     assert_int_equal(decode(&fixture.request, &decoded, text), ANSWER_OK);
-    assert_int_equal(decoded.request.push.relays, TOPOLOGY_RELAYS_MAX);
+    assert_int_equal(decoded.request.push.options.relays, TOPOLOGY_RELAYS_MAX);
     control_decoded_free(&decoded);
 }
 
@@ -183,8 +183,8 @@ static void test_push_many(void **state) {
     assert_int_equal(decoded.request.push_many.items[0].size, MESSAGE_MAX);
     assert_int_equal(decoded.request.push_many.items[1].size, 0);
     assert_int_equal(decoded.request.push_many.to.kind, DEST_NAME);
-    assert_int_equal(decoded.request.push_many.shards_k, 4);
-    assert_int_equal(decoded.request.push_many.relays, RELAYS_DEFAULT);
+    assert_int_equal(decoded.request.push_many.options.shards_k, 4);
+    assert_int_equal(decoded.request.push_many.options.relays, RELAYS_DEFAULT);
     assert_true(decoded.request.push_many.wait);
     control_decoded_free(&decoded);
 }
@@ -231,8 +231,8 @@ static enum answer_code decode_shards(uint32_t k, uint32_t m) {
     fixture.push.shards_m = m;
     enum answer_code code = decode(&fixture.request, &decoded, text);
     if (code == ANSWER_OK) {
-        assert_int_equal(decoded.request.push.shards_k, k);
-        assert_int_equal(decoded.request.push.shards_m, m);
+        assert_int_equal(decoded.request.push.options.shards_k, k);
+        assert_int_equal(decoded.request.push.options.shards_m, m);
         control_decoded_free(&decoded);
     }
     return code;
@@ -247,6 +247,137 @@ static void test_shards(void **state) {
     assert_int_equal(decode_shards(SHARD_COUNT_MAX + 1, 0), ANSWER_USAGE);
     assert_int_equal(decode_shards(0, 1), ANSWER_USAGE);
     assert_int_equal(decode_shards(2, UINT32_MAX), ANSWER_USAGE);
+}
+
+/* ---- How it shall travel: in `options`, or as clients from before it say it ---- */
+
+static P2pd__Control__SendOptions some_options(void) {
+    P2pd__Control__SendOptions options = P2PD__CONTROL__SEND_OPTIONS__INIT;
+    options.relays_exact = true;
+    options.relays = 2;
+    options.strict = true;
+    options.expire_us = 77;
+    options.shards_k = 3;
+    options.shards_m = 1;
+    return options;
+}
+
+static void assert_some_options(const struct send_options *options) {
+    assert_int_equal(options->relays, 2);
+    assert_true(options->strict);
+    assert_true(options->expire_us == 77);
+    assert_int_equal(options->shards_k, 3);
+    assert_int_equal(options->shards_m, 1);
+}
+
+/* The fields that a client from before `options` writes, of whichever of the three commands. */
+#define SAY_SOME_OPTIONS(command)                                                                  \
+    do {                                                                                           \
+        (command)->relays_exact = true;                                                            \
+        (command)->relays = 2;                                                                     \
+        (command)->strict = true;                                                                  \
+        (command)->expire_us = 77;                                                                 \
+        (command)->shards_k = 3;                                                                   \
+        (command)->shards_m = 1;                                                                   \
+    } while (0)
+
+static void check_push_options(const struct push_fixture *fixture) {
+    struct control_decoded decoded;
+    char text[CONTROL_TEXT_MAX] = "";
+    P2pd__Control__Request request = fixture->request;
+    P2pd__Control__Push push = fixture->push;
+    request.push = &push;
+    push.id.data = (uint8_t *)fixture->id;
+    push.body.data = (uint8_t *)fixture->body;
+    assert_int_equal(decode(&request, &decoded, text), ANSWER_OK);
+    assert_some_options(&decoded.request.push.options);
+    control_decoded_free(&decoded);
+}
+
+static void test_options_of_a_push(void **state) {
+    P2pd__Control__SendOptions options = some_options();
+    struct control_decoded decoded;
+    struct push_fixture fixture;
+    char text[CONTROL_TEXT_MAX] = "";
+    (void)state;
+    make_push(&fixture);
+    SAY_SOME_OPTIONS(&fixture.push);
+    check_push_options(&fixture); /* an older client's */
+    fixture.push.options = &options;
+    check_push_options(&fixture); /* one that says both */
+    make_push(&fixture);
+    fixture.push.options = &options;
+    check_push_options(&fixture);
+    /* What is beside `options` says nothing, right or wrong. */
+    fixture.push.relays = TOPOLOGY_RELAYS_MAX + 1;
+    fixture.push.relays_exact = true;
+    fixture.push.expire_us = -1;
+    check_push_options(&fixture);
+    options.relays = TOPOLOGY_RELAYS_MAX + 1;
+    assert_int_equal(decode(&fixture.request, &decoded, text), ANSWER_USAGE);
+    assert_non_null(strstr(text, "relays"));
+    options = some_options();
+    options.expire_us = -1;
+    assert_int_equal(decode(&fixture.request, &decoded, text), ANSWER_USAGE);
+    assert_non_null(strstr(text, "expiry"));
+    options = some_options();
+    options.shards_k = 0;
+    assert_int_equal(decode(&fixture.request, &decoded, text), ANSWER_USAGE);
+    assert_non_null(strstr(text, "shards"));
+}
+
+static void test_options_of_many_and_of_a_file(void **state) {
+    P2pd__Control__SendOptions options = some_options();
+    P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
+    uint8_t id[MESSAGE_ID_LEN] = {1};
+    struct control_decoded decoded;
+    struct many_fixture fixture;
+    char text[CONTROL_TEXT_MAX] = "";
+    (void)state;
+    for (int with = 0; with < 2; with++) {
+        P2pd__Control__Send send = P2PD__CONTROL__SEND__INIT;
+        make_many(&fixture, 1, 1);
+        send.to = fixture.many.to;
+        send.id = (ProtobufCBinaryData){sizeof id, id};
+        send.name = (char *)"a";
+        if (with) {
+            fixture.many.options = send.options = &options;
+        } else {
+            SAY_SOME_OPTIONS(&fixture.many);
+            SAY_SOME_OPTIONS(&send);
+        }
+        assert_int_equal(decode(&fixture.request, &decoded, text), ANSWER_OK);
+        assert_some_options(&decoded.request.push_many.options);
+        control_decoded_free(&decoded);
+        request.command_case = P2PD__CONTROL__REQUEST__COMMAND_SEND;
+        request.send = &send;
+        assert_int_equal(decode(&request, &decoded, text), ANSWER_OK);
+        assert_some_options(&decoded.request.push.options);
+        control_decoded_free(&decoded);
+    }
+}
+
+/* The bytes of a p2pctl from before `options`: push -w --relays 2 --strict --expire 77us. */
+static void test_the_bytes_of_an_older_client(void **state) {
+    static const uint8_t frame[] = {
+        0x08, 0x01, 0x10, 0x07, 0x52, 0x2a,                     /* version, request_id, Push */
+        0x0a, 0x08, '1',  '0',  '.',  '0',  '.', '0', '.', '1', /* to */
+        0x12, 0x10, 1,    2,    3,    4,    5,   6,   7,   8,   /* id */
+        9,    10,   11,   12,   13,   14,   15,  16,            /* */
+        0x1a, 0x02, 'h',  'i',                                  /* body */
+        0x20, 0x01, 0x28, 0x02, 0x30, 0x01,                     /* relays, strict */
+        0x40, 0x01, 0x48, 0x4d,                                 /* wait, expire_us */
+    };
+    struct control_decoded decoded;
+    char text[CONTROL_TEXT_MAX] = "";
+    (void)state;
+    assert_int_equal(control_decode(frame, sizeof frame, MESSAGE_MAX, &decoded, text), ANSWER_OK);
+    assert_true(decoded.request_id == 7 && decoded.request.kind == REQUEST_PUSH);
+    assert_int_equal(decoded.request.push.options.relays, 2);
+    assert_true(decoded.request.push.options.strict && decoded.request.push.wait);
+    assert_true(decoded.request.push.options.expire_us == 77);
+    assert_int_equal(decoded.request.push.options.shards_k, 0);
+    control_decoded_free(&decoded);
 }
 
 /* ---- Files, histories, rules ---- */
@@ -445,6 +576,37 @@ static void test_other_requests(void **state) {
     assert_int_equal(decoded.kind, DECODED_COMMAND);
     assert_int_equal(decoded.command, CONTROL_STOP);
     control_decoded_free(&decoded);
+}
+
+/* Every command that control.proto has is in the table: what is sent empty may be refused, but as
+ * a command that is known. */
+static void test_every_command_is_known(void **state) {
+    const ProtobufCMessageDescriptor *request = &p2pd__control__request__descriptor;
+    unsigned n_commands = 0;
+    (void)state;
+    for (unsigned i = 0; i < request->n_fields; i++) {
+        uint32_t number = request->fields[i].id;
+        uint8_t frame[] = {8, 1, (uint8_t)((number << 3 | 2) | 0x80), (uint8_t)(number >> 4), 0};
+        struct control_decoded decoded;
+        char text[CONTROL_TEXT_MAX] = "";
+        if (!(request->fields[i].flags & PROTOBUF_C_FIELD_FLAG_ONEOF))
+            continue;
+        n_commands++;
+        if (control_decode(frame, sizeof frame, MESSAGE_MAX, &decoded, text) == ANSWER_OK)
+            control_decoded_free(&decoded);
+        if (strstr(text, "does not know") || strstr(text, "malformed"))
+            fail_msg("command %s (%u): %s", request->fields[i].name, number, text);
+    }
+    assert_int_equal(n_commands, request->n_fields - 2); /* all but version and request_id */
+}
+
+/* The asserts of convert_*.c compare value by value: here is that none was forgotten. */
+static void test_no_enum_has_more_values_in_the_proto(void **state) {
+    (void)state;
+    assert_int_equal(p2pd__control__code__descriptor.n_values, 7); /* enum answer_code */
+    assert_int_equal(p2pd__control__state__descriptor.n_values, MESSAGE_REFUSED + 1);
+    assert_int_equal(p2pd__control__file_state__descriptor.n_values, FILE_OUTGOING + 1);
+    assert_int_equal(p2pd__control__sender_rule__descriptor.n_values, RULE_BLOCK + 1);
 }
 
 /* ---- Answers ---- */
@@ -757,6 +919,46 @@ static void test_routes_messages_pings_and_refusals(void **state) {
     forget(&collected);
 }
 
+static void test_every_kind_of_answer_is_known(void **state) {
+    struct status_report status = {.uptime_us = 1};
+    struct trust_report trust = {.n_old = 0};
+    (void)state;
+    for (enum answer_kind kind = 0; kind < ANSWER_KINDS; kind++) {
+        struct collected collected = {.n = 0};
+        struct control_emit emit = {collect, &collected};
+        struct answer answer = {.kind = kind, .end = true};
+        if (kind == ANSWER_STATUS)
+            answer.status = &status;
+        if (kind == ANSWER_TRUST)
+            answer.trust = &trust;
+        assert_true(control_encode(&answer, 1, false, MESSAGE_MAX, &emit));
+        assert_int_equal(collected.n, 1);
+        assert_true(collected.pieces[0]->end);
+        forget(&collected);
+    }
+}
+
+/* Its numbers go out under their own names, none in another's place. */
+static void test_status_has_every_number(void **state) {
+    struct status_report report = {.network_open = true};
+    struct collected collected = {.n = 0};
+    struct control_emit emit = {collect, &collected};
+    struct answer answer = {.kind = ANSWER_STATUS, .end = true, .status = &report};
+    int next = 0;
+    (void)state;
+#define SET(type, name, text) report.name = (type)(100 + next++);
+    STATUS_NUMBERS(SET)
+    assert_true(control_encode(&answer, 1, false, MESSAGE_MAX, &emit));
+    const P2pd__Control__StatusReport *status = collected.pieces[0]->status;
+    next = 0;
+#define CHECK(type, name, text) assert_true(status->name == (type)(100 + next++));
+    STATUS_NUMBERS(CHECK)
+    assert_int_equal(status->network, 1);
+    /* version, id, name, addresses, network and counters are no numbers of the table. */
+    assert_int_equal(p2pd__control__status_report__descriptor.n_fields, next + 6);
+    forget(&collected);
+}
+
 /* ---- Plain text ---- */
 
 static struct control_text text_of(const char *request) {
@@ -813,6 +1015,13 @@ int main(void) {
         cmocka_unit_test(test_push_many),
         cmocka_unit_test(test_push_many_bounds),
         cmocka_unit_test(test_shards),
+        cmocka_unit_test(test_options_of_a_push),
+        cmocka_unit_test(test_options_of_many_and_of_a_file),
+        cmocka_unit_test(test_the_bytes_of_an_older_client),
+        cmocka_unit_test(test_every_command_is_known),
+        cmocka_unit_test(test_no_enum_has_more_values_in_the_proto),
+        cmocka_unit_test(test_every_kind_of_answer_is_known),
+        cmocka_unit_test(test_status_has_every_number),
         cmocka_unit_test(test_send),
         cmocka_unit_test(test_files_by_id_and_sender),
         cmocka_unit_test(test_history_and_rules),

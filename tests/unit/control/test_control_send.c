@@ -1,4 +1,4 @@
-/* link: daemon/core/base/base daemon/io/control/control daemon/io/control/control_client daemon/io/control/control_give daemon/io/control/control_request daemon/io/control/control_session daemon/io/control/control_output daemon/io/control/control_send daemon/io/control/control_socket daemon/io/control/control_convert daemon/io/control/control_encode daemon/io/control/control_text daemon/io/control/dest shared/frame shared/message_id shared/text shared/address proto/control.pb-c */
+/* link: daemon/core/base/base daemon/io/control/control daemon/io/control/control_client daemon/io/control/control_give daemon/io/control/control_request daemon/io/control/control_session daemon/io/control/control_output daemon/io/control/control_send daemon/io/control/control_socket daemon/io/control/control_convert daemon/io/control/convert_daemon daemon/io/control/convert_decode daemon/io/control/convert_encode daemon/io/control/convert_files daemon/io/control/convert_history daemon/io/control/convert_inbox daemon/io/control/convert_messages daemon/io/control/convert_network daemon/io/control/convert_trust daemon/io/control/control_text daemon/io/control/dest shared/frame shared/message_id shared/text shared/address proto/control.pb-c */
 /* Files and backups: what comes and goes by descriptor. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -80,9 +80,9 @@ static void test_a_file_is_sent(void **state) {
     assert_false(fake->last.push.check);
     assert_true(fake->last.push.wait);
     assert_int_equal(fake->last.push.size, 7);
-    assert_int_equal(fake->last.push.expire_us, 77);
-    assert_int_equal(fake->last.push.shards_k, 3);
-    assert_int_equal(fake->last.push.shards_m, 2);
+    assert_int_equal(fake->last.push.options.expire_us, 77);
+    assert_int_equal(fake->last.push.options.shards_k, 3);
+    assert_int_equal(fake->last.push.options.shards_m, 2);
     assert_int_equal(fake->last.push.id.bytes[0], 7);
     assert_int_equal(fake->last.push.to.kind, DEST_ADDRESS);
     assert_string_equal(fake->last.push.spool, "1.up");

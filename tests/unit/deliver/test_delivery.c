@@ -413,9 +413,9 @@ static struct message_id push_with_shards(struct peer *peer, unsigned to, size_t
     fake_fill(NULL, &request.push.id, sizeof request.push.id);
     request.push.body = body;
     request.push.size = size;
-    request.push.relays = RELAYS_DEFAULT;
-    request.push.shards_k = k;
-    request.push.shards_m = m;
+    request.push.options.relays = RELAYS_DEFAULT;
+    request.push.options.shards_k = k;
+    request.push.options.shards_m = m;
     outbox_push(peer->outbox, &request, &fake_identities[to].id, NULL, fake_now());
     free(body);
     return request.push.id;
@@ -742,7 +742,7 @@ static struct message_id send_to(struct peer *peer, unsigned to, size_t size) {
     request.push.kind = KIND_FILE;
     request.push.file = &head;
     request.push.size = size;
-    request.push.relays = RELAYS_DEFAULT;
+    request.push.options.relays = RELAYS_DEFAULT;
     request.push.wait = true;
     outbox_push(peer->outbox, &request, &fake_identities[to].id, NULL, fake_now());
     return request.push.id;
@@ -831,7 +831,7 @@ static struct message_id push_waiting(struct peer *peer, unsigned to, size_t siz
     fake_fill(NULL, &request.push.id, sizeof request.push.id);
     request.push.body = bytes;
     request.push.size = size;
-    request.push.relays = RELAYS_DEFAULT;
+    request.push.options.relays = RELAYS_DEFAULT;
     request.push.wait = true;
     outbox_push(peer->outbox, &request, &fake_identities[to].id, NULL, fake_now());
     return request.push.id;

@@ -85,7 +85,7 @@ static void test_all_recipients_have_the_quota(void **state) {
     assert_int_equal(keeper_has_room(&keeper, &mail, QUOTA, 0, 0, 0), -EDQUOT);
     keeper.bytes = QUOTA - cost;
     assert_int_equal(keeper_has_room(&keeper, &mail, QUOTA, 0, 0, 0), 0);
-    keeper.n_mails = KEEPER_MAIL_MAX;
+    keeper.n_mails = OUTBOX_MAIL_MAX;
     assert_int_equal(keeper_has_room(&keeper, &mail, QUOTA, 0, 0, 0), -EDQUOT);
     (void)message; /* keeper_deinit() frees it */
 }

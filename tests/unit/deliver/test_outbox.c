@@ -58,7 +58,7 @@ static struct request request_push(uint64_t client, size_t size) {
     fake_fill(NULL, &request.push.id, sizeof request.push.id);
     request.push.body = body;
     request.push.size = size;
-    request.push.relays = RELAYS_DEFAULT;
+    request.push.options.relays = RELAYS_DEFAULT;
     return request;
 }
 static void push(const struct request *request) {
@@ -371,15 +371,15 @@ static void test_watchers_are_bounded(void **state) {
     struct request request = pushed(1, 5);
     struct request status = {.kind = REQUEST_MESSAGE,
                              .message = {.id = request.push.id, .wait = true}};
-    for (status.client = 100; status.client <= 100 + LEDGER_WATCHERS_MAX; status.client++)
+    for (status.client = 100; status.client <= 100 + OUTBOX_WATCHERS_MAX; status.client++)
         outbox_message(outbox, &status, NULL);
-    assert_false(fake_answer(&effects, 100 + LEDGER_WATCHERS_MAX - 1)->end);
-    assert_int_equal(fake_answer(&effects, 100 + LEDGER_WATCHERS_MAX)->code, ANSWER_LIMIT);
+    assert_false(fake_answer(&effects, 100 + OUTBOX_WATCHERS_MAX - 1)->end);
+    assert_int_equal(fake_answer(&effects, 100 + OUTBOX_WATCHERS_MAX)->code, ANSWER_LIMIT);
     outbox_client_gone(outbox, 100);
     fake_effects_clear(&effects);
     struct parcel_shard shard = shard_at(0);
     answer_final(&shard.id, PARCEL_COMPLETE, 0);
-    assert_int_equal(effects.n_answers, LEDGER_WATCHERS_MAX - 1);
+    assert_int_equal(effects.n_answers, OUTBOX_WATCHERS_MAX - 1);
     assert_null(fake_answer(&effects, 100));
 }
 
@@ -428,8 +428,8 @@ static void test_expiry(void **state) {
     (void)state;
     struct request request = request_push(1, 5);
     request.push.wait = true;
-    request.push.expire_us = 10 * US_PER_S;
-    struct mono expires = mono_add(mono_now, request.push.expire_us);
+    request.push.options.expire_us = 10 * US_PER_S;
+    struct mono expires = mono_add(mono_now, request.push.options.expire_us);
     push(&request);
     give_all();
     pass_until((struct mono){expires.us - 1});
@@ -884,7 +884,7 @@ static void test_strict_without_route(void **state) {
     (void)state;
     fake_path_outcome = PATH_STRICT;
     struct request request = request_push(1, 5);
-    request.push.strict = true;
+    request.push.options.strict = true;
     push(&request);
     assert_int_equal(fake_answer(&effects, 1)->code, ANSWER_FAILED);
     assert_int_equal(effects.n_ops, 0);
@@ -1088,15 +1088,15 @@ static void test_file_that_is_lost(void **state) {
 
 static void test_files_are_bounded(void **state) {
     (void)state;
-    for (unsigned i = 0; i <= LEDGER_FILES_MAX; i++) {
+    for (unsigned i = 0; i <= OUTBOX_FILES_MAX; i++) {
         struct request request = request_file(i, 10);
         push(&request);
     }
-    const struct answer *answer = fake_answer(&effects, LEDGER_FILES_MAX);
+    const struct answer *answer = fake_answer(&effects, OUTBOX_FILES_MAX);
     assert_non_null(answer);
     assert_int_equal(answer->code, ANSWER_LIMIT);
     assert_int_equal(effects.n_answers, 1);
-    assert_int_equal(effects.n_ops, LEDGER_FILES_MAX);
+    assert_int_equal(effects.n_ops, OUTBOX_FILES_MAX);
     give((struct store_result){.error = -ENOSPC}); /* one less */
     struct request request = request_file(9999, 10);
     push(&request);
@@ -1234,7 +1234,7 @@ static struct request request_many(uint64_t client, size_t n, bool wait) {
     }
     request.push_many.items = items;
     request.push_many.n = n;
-    request.push_many.relays = RELAYS_DEFAULT;
+    request.push_many.options.relays = RELAYS_DEFAULT;
     request.push_many.wait = wait;
     return request;
 }
@@ -1357,13 +1357,13 @@ static void test_many_whose_client_goes(void **state) {
 
 static void test_batches_are_bounded(void **state) {
     (void)state;
-    for (unsigned i = 0; i <= LEDGER_BATCHES_MAX; i++) {
+    for (unsigned i = 0; i <= OUTBOX_BATCHES_MAX; i++) {
         struct request request = request_many(i, 1, false);
         push_many(&request);
     }
     assert_int_equal(effects.n_answers, 1);
-    assert_int_equal(fake_answer(&effects, LEDGER_BATCHES_MAX)->code, ANSWER_LIMIT);
-    assert_int_equal(effects.n_ops, LEDGER_BATCHES_MAX);
+    assert_int_equal(fake_answer(&effects, OUTBOX_BATCHES_MAX)->code, ANSWER_LIMIT);
+    assert_int_equal(effects.n_ops, OUTBOX_BATCHES_MAX);
 }
 
 /* ---- Who is away ---- */

@@ -173,7 +173,7 @@ static void test_what_is_refused_holds_up_nothing_else(void **state) {
     struct request request = {.client = 1, .kind = REQUEST_PUSH};
     request.push.body = body;
     request.push.size = 5;
-    request.push.relays = RELAYS_DEFAULT;
+    request.push.options.relays = RELAYS_DEFAULT;
     outbox_push(outbox, &request, &fake_identities[1].id, NULL, fake_now());
     run_for(10 * US_PER_MS);
     struct sender_route route = {.to = fake_identities[1].id, .relays_exact = RELAYS_DEFAULT};

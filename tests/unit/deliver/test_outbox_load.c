@@ -77,7 +77,7 @@ static struct request push(uint64_t client) {
     request.push.id.bytes[1] = (uint8_t)client;
     request.push.body = body;
     request.push.size = sizeof body;
-    request.push.relays = RELAYS_DEFAULT;
+    request.push.options.relays = RELAYS_DEFAULT;
     outbox_push(outbox, &request, &fake_identities[1].id, NULL, fake_now());
     return request;
 }
@@ -188,7 +188,7 @@ static void test_unread_one_is_pushed_again_and_waited_for(void **state) {
     request.push.id = owed[4].id;
     request.push.body = body;
     request.push.size = sizeof body;
-    request.push.relays = RELAYS_DEFAULT;
+    request.push.options.relays = RELAYS_DEFAULT;
     request.push.wait = true;
     outbox_push(outbox, &request, &fake_identities[1].id, NULL, fake_now());
     give((struct store_result){.existed = true, .record = owed[4]});

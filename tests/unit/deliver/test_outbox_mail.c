@@ -71,7 +71,7 @@ static struct message_id push(size_t size) {
     fake_fill(NULL, &request.push.id, sizeof request.push.id);
     request.push.body = body;
     request.push.size = size;
-    request.push.relays = RELAYS_DEFAULT;
+    request.push.options.relays = RELAYS_DEFAULT;
     outbox_push(outbox, &request, &fake_identities[1].id, NULL, fake_now());
     give_all();
     return request.push.id;
@@ -283,12 +283,12 @@ static void test_a_bounded_number_at_once(void **state) {
     (void)state;
     /* Different routes asked for make different flows to one recipient: more than there are
      * places. */
-    for (unsigned relays = 0; relays < DEPOSITOR_DEPOSITS_MAX; relays++) {
+    for (unsigned relays = 0; relays < OUTBOX_DEPOSITS_MAX; relays++) {
         struct request request = {.client = 1, .kind = REQUEST_PUSH};
         fake_fill(NULL, &request.push.id, sizeof request.push.id);
         request.push.body = body;
         request.push.size = 10;
-        request.push.relays = (uint8_t)relays;
+        request.push.options.relays = (uint8_t)relays;
         outbox_push(outbox, &request, &fake_identities[1].id, NULL, fake_now());
         give_all();
     }
@@ -298,7 +298,7 @@ static void test_a_bounded_number_at_once(void **state) {
         unsigned n = depositor_count(outbox->depositor);
         most = n > most ? n : most;
     }
-    assert_int_equal(most, DEPOSITOR_DEPOSITS_MAX);
+    assert_int_equal(most, OUTBOX_DEPOSITS_MAX);
 }
 
 /* ---- What is kept for others ---- */

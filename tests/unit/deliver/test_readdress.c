@@ -69,7 +69,7 @@ static struct message_id push(unsigned to, size_t size, struct file_head *file) 
     request.push.id.bytes[0] = ++number;
     request.push.body = file ? NULL : body;
     request.push.size = size;
-    request.push.relays = RELAYS_DEFAULT;
+    request.push.options.relays = RELAYS_DEFAULT;
     request.push.kind = file ? KIND_FILE : KIND_MESSAGE;
     request.push.file = file;
     outbox_push(outbox, &request, &fake_identities[to].id, NULL, fake_now());
@@ -151,7 +151,7 @@ static void test_the_next_one_goes_behind(void **state) {
     resend();
     give_until(STORE_SWEEP);
     struct request request = {.client = 2, .kind = REQUEST_PUSH, .push = {.body = body, .size = 1}};
-    request.push.relays = RELAYS_DEFAULT;
+    request.push.options.relays = RELAYS_DEFAULT;
     outbox_push(outbox, &request, &fake_identities[NEW].id, NULL, fake_now());
     assert_int_equal(effects.ops[effects.n_ops - 1].op.out_put.record.sequence, 2);
 }

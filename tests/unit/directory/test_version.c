@@ -634,7 +634,7 @@ static void test_a_crowd_slows_nobody(void **state) {
     assert_in_range(due_of(f, resident).us - f->now.us, 1, PACE_MIN_US);
     directory_pin(f->directory, &resident->id,
                   &(struct address){.port = 1}); /* live, full or not */
-    for (size_t i = 0; i < ROOM_BURST && !entry_of(f, other); i++, pass(f, US_PER_S))
+    for (size_t i = 0; i < DIRECTORY_ROOM_BURST && !entry_of(f, other); i++, pass(f, US_PER_S))
         (void)offer(f, other);
     /* The crowd has between its members what the eight leave. */
     assert_int_equal(take_all(f, other), PACE_BURST_LARGE - 1);
@@ -763,8 +763,9 @@ static void test_places_change_hands_at_a_rate(void **state) {
         if (!entry_of(f, author))
             taken += offer(f, author) == DIRECTORY_NEWS;
     }
-    assert_int_equal(taken,
-                     MAX - 4 < ROOM_BURST ? MAX - 4 : ROOM_BURST); /* as many as were listed */
+    assert_int_equal(taken, MAX - 4 < DIRECTORY_ROOM_BURST
+                                ? MAX - 4
+                                : DIRECTORY_ROOM_BURST); /* as many as were listed */
     pass(f, US_PER_MINUTE);
     for (unsigned k = 0; k < 40; k++, pass(f, 10 * US_PER_S))
         for (unsigned i = 0; i < 1000; i++) {
@@ -772,7 +773,7 @@ static void test_places_change_hands_at_a_rate(void **state) {
             if (!entry_of(f, author))
                 taken += offer(f, author) == DIRECTORY_NEWS;
         }
-    assert_true(taken <= ROOM_BURST + 460 * ROOM_RATE);
+    assert_true(taken <= DIRECTORY_ROOM_BURST + 460 * DIRECTORY_ROOM_RATE);
     assert_int_equal(directory_count(f->directory), MAX);
 }
 
@@ -803,7 +804,8 @@ static void test_phantoms_keep_nobody_out(void **state) {
         if (!entry_of(f, author))
             taken += offer(f, author) == DIRECTORY_NEWS;
     }
-    assert_in_range(taken, 10 * ROOM_RATE / 2, ROOM_BURST + 10 * ROOM_RATE / 2);
+    assert_in_range(taken, 10 * DIRECTORY_ROOM_RATE / 2,
+                    DIRECTORY_ROOM_BURST + 10 * DIRECTORY_ROOM_RATE / 2);
 }
 
 /* Whom one of the network has just named comes in without a token, however many others are

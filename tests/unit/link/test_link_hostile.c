@@ -87,7 +87,7 @@ static void test_flood_gets_cookies(void **state) {
         struct session *session;
         dial(0, 1);
         struct packet init = world.queue[--world.n];
-        for (unsigned i = 0; i < SESSIONS_MAX; i++)
+        for (unsigned i = 0; i < LINK_SESSIONS_MAX; i++)
             if ((session = world.ends[0].links->sessions[i]))
                 session_free(world.ends[0].links, session);
         init.from.ip[14] = (uint8_t)(k >> 8);
@@ -119,7 +119,7 @@ static void flood(unsigned n, void (*source)(struct address *from, unsigned k)) 
         struct session *session;
         dial(0, 1);
         struct packet init = world.queue[--world.n];
-        for (unsigned i = 0; i < SESSIONS_MAX; i++)
+        for (unsigned i = 0; i < LINK_SESSIONS_MAX; i++)
             if ((session = world.ends[0].links->sessions[i]))
                 session_free(world.ends[0].links, session);
         source(&init.from, k);
@@ -179,7 +179,7 @@ static void spoof(const struct address *from) {
     struct session *session;
     dial(0, 1);
     struct packet init = world.queue[--world.n];
-    for (unsigned i = 0; i < SESSIONS_MAX; i++)
+    for (unsigned i = 0; i < LINK_SESSIONS_MAX; i++)
         if ((session = world.ends[0].links->sessions[i]))
             session_free(world.ends[0].links, session);
     init.from = *from;
@@ -344,7 +344,7 @@ static void test_nobody_makes_room_for_a_replay(void **state) {
 static struct packet own_message_1(void) {
     dial(0, 1);
     struct packet init = world.queue[--world.n];
-    for (unsigned i = 0; i < SESSIONS_MAX; i++)
+    for (unsigned i = 0; i < LINK_SESSIONS_MAX; i++)
         if (world.ends[0].links->sessions[i])
             session_free(world.ends[0].links, world.ends[0].links->sessions[i]);
     return init;

@@ -130,7 +130,7 @@ static void push_to(uint64_t client, const char *text, const char *spool) {
     event.request.kind = REQUEST_PUSH;
     event.request.push.to.kind = DEST_ADDRESS;
     event.request.push.to.address = address(text);
-    event.request.push.relays = RELAYS_DEFAULT;
+    event.request.push.options.relays = RELAYS_DEFAULT;
     event.request.push.id.bytes[0] = (uint8_t)client;
     if (spool) {
         event.request.push.kind = KIND_FILE;

@@ -19,8 +19,8 @@
 #define ACCEPTED_MAX (MAX - AIM / 2)
 #define JOINED_MAX 4 /* a quarter */
 #define DIALS_SEEN 256
-#define INTRODUCED_BURST 16
-#define INTRODUCED_US (10 * US_PER_S)
+#define POOL_INTRODUCED_BURST 16
+#define POOL_INTRODUCED_US (10 * US_PER_S)
 
 /* ---- Links ---- */
 
@@ -276,19 +276,19 @@ static void test_join_splits_no_link_that_we_chose(void **state) {
 
 static void test_introductions_are_rationed(void **state) {
     (void)state;
-    for (unsigned i = 0; i < INTRODUCED_BURST; i++) {
+    for (unsigned i = 0; i < POOL_INTRODUCED_BURST; i++) {
         struct address address = address_of(i);
         assert_int_equal(introduce(i, &address), DROP_NONE);
     }
     struct address address = address_of(200);
     assert_int_equal(introduce(200, &address), DROP_LIMIT);
-    f.now.us += INTRODUCED_US - 1;
+    f.now.us += POOL_INTRODUCED_US - 1;
     assert_int_equal(introduce(200, &address), DROP_LIMIT);
     f.now.us += 1;
     assert_int_equal(introduce(200, &address), DROP_NONE);
     assert_int_equal(introduce(201, &address), DROP_LIMIT);
     f.now.us += US_PER_HOUR; /* no more is saved up than the burst */
-    for (unsigned i = 0; i < INTRODUCED_BURST; i++)
+    for (unsigned i = 0; i < POOL_INTRODUCED_BURST; i++)
         assert_int_equal(introduce(300 + i, &address), DROP_NONE);
     assert_int_equal(introduce(400, &address), DROP_LIMIT);
 }

@@ -186,7 +186,7 @@ void deposit_begin(struct depositor *depositor, struct depositor_account *accoun
     if (all.n == 0)
         return;
     struct deposit *deposit =
-        depositor->n_deposits < DEPOSITOR_DEPOSITS_MAX ? deposit_new(depositor, &all) : NULL;
+        depositor->n_deposits < OUTBOX_DEPOSITS_MAX ? deposit_new(depositor, &all) : NULL;
     if (!deposit) {
         box->due = mono_add(now, DEPOSIT_AGAIN_US);
         return;

@@ -74,7 +74,7 @@ static bool tidy(struct depositor *depositor, struct box *box, struct mono now) 
     bool tired = deposit->tries >= TRIES_KEPT;
     if (deposit->state == DEPOSIT_STALE || tired || !deposit_is_pending(depositor, deposit))
         deposit_drop(depositor, deposit);
-    if (!tired || depositor->n_deposits + 1 < DEPOSITOR_DEPOSITS_MAX)
+    if (!tired || depositor->n_deposits + 1 < OUTBOX_DEPOSITS_MAX)
         return false;
     box->due = mono_add(now, DEPOSIT_AGAIN_US); /* all places are taken: let others have this one */
     return true;

@@ -8,14 +8,13 @@
 #ifndef P2PD_DEPOSITOR_H
 #define P2PD_DEPOSITOR_H
 
+#include "daemon/core/base/limits.h"
 #include "daemon/core/deliver/message/message.h"
 #include "daemon/core/directory/directory.h"
 #include "daemon/core/link/link.h"
 #include "daemon/core/route/path.h"
 #include "daemon/core/seam/effects.h"
 #include "daemon/core/wire/identity.h"
-
-#define DEPOSITOR_DEPOSITS_MAX 64 /* under way to mailboxes, up to 60 KiB each */
 
 struct depositor;
 struct depositor_account; /* what is left for one recipient */

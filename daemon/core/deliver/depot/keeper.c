@@ -34,7 +34,7 @@ int keeper_has_room(const struct keeper *keeper, const struct outbox_mail *mail,
     size_t size = sizeof(struct message) + MESSAGES_HEAP_EXTRA;
     if (recipient_size > 0)
         size += recipient_size + MESSAGES_HEAP_EXTRA;
-    if (keeper->n_mails >= KEEPER_MAIL_MAX || keeper->bytes + cost(mail->length) > quota)
+    if (keeper->n_mails >= OUTBOX_MAIL_MAX || keeper->bytes + cost(mail->length) > quota)
         return -EDQUOT;
     /* Asked before a recipient is made for the mail: a depositor may name as many as it likes. */
     if (held_bytes + held * KEEPER_MAIL_COST + cost(mail->length) > quota / RECIPIENT_SHARE)

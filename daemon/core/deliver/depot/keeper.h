@@ -9,7 +9,6 @@
 #include "daemon/core/deliver/message/message.h"
 #include "daemon/core/seam/effects.h"
 
-#define KEEPER_MAIL_MAX 65536  /* mails kept for others, whatever their size */
 #define KEEPER_MAIL_COST 1024u /* what a mail counts beyond its bytes: a row and our memory */
 
 struct keeper_op;

@@ -15,15 +15,16 @@
 #define P2PD_MAILBOX_H
 
 #include "daemon/core/base/budget.h"
+#include "daemon/core/base/limits.h"
 #include "daemon/core/base/share.h"
 #include "daemon/core/directory/directory.h"
 #include "daemon/core/link/link.h"
 #include "daemon/core/wire/mail.h"
 
-#define MAILBOX_DEPOSITS_MAX                                                                       \
-    32 /* unfinished, or being stored; beyond it who holds most loses one */
+/* One timer, look (mailbox_next(); 2 s in the first 10 s, then 30 s; always runs): who keeps our
+ * mail is judged, and what others left unfinished for 2 min is dropped. */
+
 #define MAILBOX_BYTES_MAX (2u * 1024 * 1024)
-#define MAILBOX_SHARE 4 /* of the unfinished, one of so many parts from one neighbour */
 
 struct mailbox;
 struct mailbox_config {

@@ -3,9 +3,6 @@
 
 #include <assert.h>
 
-#define KEYS_HELD 256
-#define GUESSES_HELD 16
-
 /* ---- Results ---- */
 
 static void note_outcome(struct inbox *inbox, const struct store_result *result, bool is_file) {
@@ -78,8 +75,8 @@ struct inbox *inbox_new(const struct inbox_config *config) {
     TAILQ_INIT(&inbox->pullers);
     config->budget->evict[BUDGET_INBOX] = inbox_evict;
     config->budget->context[BUDGET_INBOX] = inbox;
-    inbox->keys = parcel_keys_new(KEYS_HELD, &config->random);
-    inbox->guesses = parcel_keys_new(GUESSES_HELD, &config->random);
+    inbox->keys = parcel_keys_new(INBOX_KEYS_HELD, &config->random);
+    inbox->guesses = parcel_keys_new(INBOX_GUESSES_HELD, &config->random);
     inbox->done_ring = calloc(INBOX_DONE_MAX, sizeof(struct inbox_done *));
     inbox->correspondents = calloc(INBOX_CORRESPONDENTS_MAX, sizeof *inbox->correspondents);
     if (!inbox->keys || !inbox->guesses || !inbox->done_ring || !inbox->correspondents ||

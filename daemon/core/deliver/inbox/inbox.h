@@ -9,6 +9,7 @@
 #define P2PD_INBOX_H
 
 #include "daemon/core/base/budget.h"
+#include "daemon/core/base/limits.h"
 #include "daemon/core/base/share.h"
 #include "daemon/core/deliver/inbox/policy.h"
 #include "daemon/core/link/link.h"
@@ -18,19 +19,13 @@
 #include "daemon/core/wire/identity.h"
 #include "daemon/core/wire/parcel.h"
 
-#define INBOX_SENDER_PARCELS_MAX                                                                   \
-    128 /* of one sender, not stored yet; beyond it its oldest unfinished one goes */
-/* The same, by bytes: a sender may have 2 to 4 MB in flight. limits.memory (64 MiB unless set)
- * holds 15 senders that go so far, with little else in it; beyond it one of the oldest unfinished
- * parcels goes (counted as evicted), strangers' and great holders' first, and its sender, told by
- * the next partial receipt, sends it again. So a low limits.memory costs throughput, never a
- * message. */
-#define INBOX_SENDER_BYTES_MAX (4096u * 1024u)
-#define INBOX_DONE_MAX                                                                             \
-    4096 /* finished parcels remembered, oldest out: a duplicate is receipted again */
-#define INBOX_CORRESPONDENTS_MAX 64 /* kept paths for receipts, least recently used out */
-#define INBOX_PULLERS_MAX 256       /* pulls at once; beyond it ANSWER_LIMIT */
-#define INBOX_BATCH_MAX 256         /* messages handed out before a confirmation */
+/* Timers (inbox_next() is the earliest; inbox_tick() serves what is due):
+ * - of each unfinished parcel, partial receipt: started by each new shard (20 ms), again after 40,
+ *   80, 160 and 320 ms; stopped by the last of these, or when the parcel is whole or let go.
+ * - keys (a quarter of an epoch): secrets, and unfinished parcels, of epochs that are over are
+ *   dropped. Started by the first secret; stopped when there are neither. */
+
+#define INBOX_BATCH_MAX 256 /* messages handed out before a confirmation */
 #define INBOX_BATCH_BYTES (1024u * 1024u)
 
 struct inbox;

@@ -3,8 +3,6 @@
  * the user said of this sender. */
 #include "daemon/core/deliver/inbox/inbox_private.h"
 
-#define REMEMBER_MAX_US (INT64_C(366) * 24 * US_PER_HOUR)
-
 static struct wall wall_from_ms(uint64_t ms) {
     return (struct wall){(int64_t)ms * US_PER_MS};
 }
@@ -29,7 +27,7 @@ enum parcel_reason inbox_check_item(const struct inbox *inbox, const struct node
  * but nobody makes us remember anything for more than a year. */
 static struct wall remember_until(const struct inbox *inbox, const struct parcel_item *item,
                                   struct wall wall) {
-    struct wall latest = {wall.us + REMEMBER_MAX_US};
+    struct wall latest = {wall.us + TOMBSTONE_MAX_US};
     struct wall until = item->expires_ms < (uint64_t)(latest.us / US_PER_MS)
                             ? wall_from_ms(item->expires_ms)
                             : latest;

@@ -13,8 +13,6 @@
 /* Drawing a path costs two key exchanges a hop. Strangers are as many as they like, and each shard
  * of a new one asks for a path: so they get one every STRANGERS_EVERY_US, and a burst after a
  * pause. Nodes that the user knows are few, and not limited. */
-#define STRANGERS_EVERY_US (5 * US_PER_MS)
-#define STRANGERS_BURST 200
 #define AGAIN_US (20 * US_PER_MS) /* a burst of duplicates gets one answer */
 /* A shard that comes so long after the receipt was sent again because the receipt was lost: it is a
  * sender's shortest time-out. Parity that was under way comes sooner. */

@@ -11,8 +11,6 @@
 #include "daemon/core/seam/step.h"
 #include "daemon/core/wire/parcel.h"
 
-#define POLICY_RULES_MAX 65536 /* beyond it a rule is answered with ANSWER_LIMIT */
-
 struct policy;
 struct policy_config {
     const struct directory *directory; /* borrowed for the policy's life */

@@ -13,15 +13,8 @@
 #include "daemon/core/seam/effects.h"
 #include "daemon/core/seam/request.h"
 
-/* Bounds; beyond each a push is answered with ANSWER_LIMIT. */
-#define LEDGER_MESSAGES_MAX                                                                        \
-    262144 /* messages that are not final, about 250 bytes of memory each; bodies are on disk */
-#define LEDGER_CONVERSATIONS_MAX                                                                   \
-    262144                     /* recipients ever written to: their numbers must not begin again */
-#define LEDGER_FILES_MAX 4096  /* of the messages, files: their names are held in memory */
-#define LEDGER_WATCHERS_MAX 16 /* clients that wait for one message */
-#define LEDGER_BATCHES_MAX 256 /* pushes of many that are not answered to their end */
-#define LEDGER_SHARDS_MAX 32   /* of a parcel, that a push may ask for */
+/* Beyond it a push is answered with ANSWER_USAGE. The other bounds are in base/limits.h. */
+#define LEDGER_SHARDS_MAX 32 /* of a parcel */
 
 struct ledger;
 struct node_boot;

@@ -24,7 +24,7 @@ static struct ledger_batch *batch_new(struct ledger *ledger, const struct reques
     size_t n = request->push_many.wait ? request->push_many.n : 0;
     struct ledger_batch *batch = NULL;
     size_t charge = sizeof *batch + n * sizeof *batch->watchers;
-    if (ledger->n_batches >= LEDGER_BATCHES_MAX ||
+    if (ledger->n_batches >= OUTBOX_BATCHES_MAX ||
         !budget_take(ledger->config.budget, BUDGET_CLIENTS, charge))
         return NULL;
     batch = calloc(1, charge);

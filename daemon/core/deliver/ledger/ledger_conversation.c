@@ -16,7 +16,7 @@ struct conversation *ledger_conversation_find(const struct ledger *ledger,
 
 struct conversation *ledger_conversation(struct ledger *ledger, const struct node_id *recipient) {
     struct conversation *conversation = ledger_conversation_find(ledger, recipient);
-    if (conversation || ledger->conversations.used >= LEDGER_CONVERSATIONS_MAX)
+    if (conversation || ledger->conversations.used >= OUTBOX_CONVERSATIONS_MAX)
         return conversation;
     conversation = calloc(1, sizeof *conversation);
     if (!conversation)

@@ -41,7 +41,7 @@ struct ledger_refusal ledger_error_words(int error) {
         snprintf(refusal.text, sizeof refusal.text, "%s", words);
     else if (error == -EDQUOT)
         snprintf(refusal.text, sizeof refusal.text, "too many recipients (limit %d)",
-                 LEDGER_CONVERSATIONS_MAX);
+                 OUTBOX_CONVERSATIONS_MAX);
     else
         error_words(error, refusal.text);
     return refusal;

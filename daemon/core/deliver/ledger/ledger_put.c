@@ -9,7 +9,6 @@
 /* Bodies up to this size are kept in memory until they are first sealed: reading them from the
  * store would cost more than the copy. */
 #define BODY_KEPT_MAX 4096
-#define EXPIRE_MAX_US (INT64_C(365) * 24 * US_PER_HOUR)
 
 /* ---- May it be accepted? ---- */
 
@@ -17,8 +16,8 @@
 static int check_shape(const struct ledger *ledger, const struct request *request) {
     uint64_t size = request->push.size;
     const struct file_head *file = request->push.file;
-    if (request->push.shards_k + request->push.shards_m > LEDGER_SHARDS_MAX ||
-        (request->push.shards_m > 0 && request->push.shards_k == 0))
+    if (request->push.options.shards_k + request->push.options.shards_m > LEDGER_SHARDS_MAX ||
+        (request->push.options.shards_m > 0 && request->push.options.shards_k == 0))
         return -ERANGE;
     if (request->push.kind != KIND_FILE)
         return size > ledger->config.message_max || size > UINT32_MAX - PARCEL_BLOCK_MAX ? -EMSGSIZE
@@ -55,9 +54,9 @@ bool ledger_may_accept(const struct ledger *ledger, const struct request *reques
     } else if (!ledger_has_room(ledger)) {
         snprintf(why.text, sizeof why.text, "too many messages wait to be delivered (limit %zu)",
                  ledger->config.messages_max);
-    } else if (is_file && ledger->config.messages->n_files >= LEDGER_FILES_MAX) {
+    } else if (is_file && ledger->config.messages->n_files >= OUTBOX_FILES_MAX) {
         snprintf(why.text, sizeof why.text, "too many files wait to be delivered (limit %d)",
-                 LEDGER_FILES_MAX);
+                 OUTBOX_FILES_MAX);
     } else {
         return true;
     }
@@ -120,11 +119,11 @@ static int put_prepare(struct ledger *ledger, struct ledger_put *put, const stru
 
 static struct out_record record_of(const struct ledger *ledger, const struct request *request,
                                    const struct node_id *recipient, struct wall wall) {
-    int64_t expire_us =
-        request->push.expire_us > 0 ? request->push.expire_us : ledger->config.expire_us;
+    int64_t expire_us = request->push.options.expire_us > 0 ? request->push.options.expire_us
+                                                            : ledger->config.expire_us;
     bool is_file = request->push.kind == KIND_FILE;
-    if (expire_us > EXPIRE_MAX_US)
-        expire_us = EXPIRE_MAX_US;
+    if (expire_us > MESSAGE_EXPIRE_MAX_US)
+        expire_us = MESSAGE_EXPIRE_MAX_US;
     return (struct out_record){.id = request->push.id,
                                .recipient = *recipient,
                                .created = wall,
@@ -133,10 +132,10 @@ static struct out_record record_of(const struct ledger *ledger, const struct req
                                .kind = is_file ? KIND_FILE : KIND_MESSAGE,
                                .file = is_file ? request->push.file : NULL,
                                .state = MESSAGE_QUEUED,
-                               .relays_exact = request->push.relays,
-                               .shards_k = request->push.shards_k,
-                               .shards_m = request->push.shards_m,
-                               .strict = request->push.strict};
+                               .relays_exact = request->push.options.relays,
+                               .shards_k = request->push.options.shards_k,
+                               .shards_m = request->push.options.shards_m,
+                               .strict = request->push.options.strict};
 }
 
 struct ledger_put *ledger_put_begin(struct ledger *ledger, const struct request *request,

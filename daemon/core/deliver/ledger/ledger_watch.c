@@ -140,12 +140,12 @@ static void enlist(struct ledger *ledger, struct message *message, struct watche
 struct watcher *ledger_watch(struct ledger *ledger, struct message *message, uint64_t client,
                              enum awaited awaited) {
     struct watcher *watcher = NULL;
-    if (message->n_watchers < LEDGER_WATCHERS_MAX)
+    if (message->n_watchers < OUTBOX_WATCHERS_MAX)
         watcher = calloc(1, sizeof *watcher);
     if (!watcher) {
         effects_answer_text(ledger->config.effects, client, ANSWER_LIMIT,
                             "too many clients wait for this message (limit %d)",
-                            LEDGER_WATCHERS_MAX);
+                            OUTBOX_WATCHERS_MAX);
         return NULL;
     }
     watcher->client = client;

@@ -12,6 +12,7 @@
 #define P2PD_MESSAGE_H
 
 #include "daemon/core/base/budget.h"
+#include "daemon/core/base/limits.h"
 #include "daemon/core/base/table.h"
 #include "daemon/core/seam/store.h"
 #include "daemon/core/seam/types.h"

@@ -3,7 +3,6 @@
  * node. */
 #include "daemon/core/deliver/sender/sender_private.h"
 
-#define KEYS_HELD 128
 #define FLIGHT_LEAST                                                                               \
     (512u << 10) /* of a recipient in memory, once all recipients together have a quarter of       \
                     limits.memory */
@@ -349,16 +348,16 @@ struct sender *sender_new(const struct sender_config *config) {
     TAILQ_INIT(&sender->ops);
     TAILQ_INIT(&sender->departed);
     sender->ready_at = sender->keys_check = MONO_NEVER;
-    sender->receipt_keys = sodium_malloc(SENDER_SEALED_MAX * sizeof *sender->receipt_keys);
-    sender->free_keys = malloc(SENDER_SEALED_MAX * sizeof *sender->free_keys);
-    sender->keys = parcel_keys_new(KEYS_HELD, random);
+    sender->receipt_keys = sodium_malloc(OUTBOX_SEALED_MAX * sizeof *sender->receipt_keys);
+    sender->free_keys = malloc(OUTBOX_SEALED_MAX * sizeof *sender->free_keys);
+    sender->keys = parcel_keys_new(OUTBOX_KEYS_HELD, random);
     if (!sender->receipt_keys || !sender->free_keys || !sender->keys ||
         table_init(&sender->recipients, random) || table_init(&sender->parcels, random)) {
         sender_free(sender);
         return NULL;
     }
-    for (uint32_t i = 0; i < SENDER_SEALED_MAX; i++)
-        sender->free_keys[sender->n_free_keys++] = SENDER_SEALED_MAX - 1 - i;
+    for (uint32_t i = 0; i < OUTBOX_SEALED_MAX; i++)
+        sender->free_keys[sender->n_free_keys++] = OUTBOX_SEALED_MAX - 1 - i;
     return sender;
 }
 

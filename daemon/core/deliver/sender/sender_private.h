@@ -14,16 +14,10 @@
 
 #define SENDER_REST_MIN_US (5 * US_PER_S) /* between tries while the recipient has no room */
 #define SENDER_REST_MAX_US (10 * US_PER_MINUTE)
-#define SENDER_FLIGHT_BYTES                                                                        \
-    (4u << 20) /* in the parcels of one recipient: enough for 50 Mbit/s over three round trips of  \
-                  200 ms */
 #define SENDER_AGAIN_BYTES                                                                         \
     (1u << 20)                /* so many bytes of refused mail are offered again at a time */
 #define SENDER_QUANTUM 32     /* packets a recipient sends before the next one's turn */
 #define SENDER_FAST_RESENDS 3 /* time-outs without back-off */
-#define SENDER_SEALED_MAX                                                                          \
-    1024 /* parcels sealed at once, over all recipients: their receipt keys are in locked memory   \
-          */
 #define SENDER_NO_KEY UINT32_MAX
 #define SENDER_CREDIT_ALL UINT32_MAX
 

@@ -4,9 +4,8 @@
  * yet. */
 #include "daemon/core/deliver/sender/sender_private.h"
 
-#define PARCELS_MAX 128 /* of a recipient in memory, however small */
-#define LONG_PARCELS_MAX (PARCELS_MAX / 4 * 3)
-#define LONG_BYTES (SENDER_FLIGHT_BYTES / 4 * 3) /* of the flight, blocks of long messages */
+#define LONG_PARCELS_MAX (OUTBOX_PARCELS / 4 * 3)
+#define LONG_BYTES (OUTBOX_FLIGHT_BYTES / 4 * 3) /* of the flight, blocks of long messages */
 
 static struct message_queue *queue_at(struct recipient *recipient, enum message_place place) {
     return place == MESSAGE_AGAIN  ? &recipient->again
@@ -78,7 +77,7 @@ static struct sender_parcel *gather_shorts(struct sender *sender, struct recipie
 }
 
 static bool may_gather_any(const struct recipient *recipient) {
-    return recipient->n_parcels < PARCELS_MAX && recipient->bytes < SENDER_FLIGHT_BYTES;
+    return recipient->n_parcels < OUTBOX_PARCELS && recipient->bytes < OUTBOX_FLIGHT_BYTES;
 }
 /* A long message that was refused for now asks with one block at a time whether there is room
  * again. */
