@@ -23,7 +23,7 @@ CC := cc
 endif
 PKG_CONFIG ?= pkg-config
 FUZZ_SECONDS ?= 30
-CHECK_JOBS ?= 2
+CHECK_JOBS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1)))
 CHECK_PATIENCE ?= 1
 LISTS ?= build test lint
 KILLS ?= 1000
@@ -152,7 +152,9 @@ $(B)/init/%: daemon/init/% FORCE # PREFIX may be another one than last time
 # What starts daemons meets neither others of its kind nor a p2pd that runs here.
 ISOLATE := tests/tools/isolate.sh
 ON_OURS := $(ISOLATE) env P2PD_BIN=$(CURDIR)/$(B)
-E2E := $(foreach f,$(wildcard tests/e2e/*.bats),'$f|300|$(ON_OURS) bats --tap $f')
+# The longest first, so that the end does not wait for one of them.
+E2E_LONG := $(patsubst %,tests/e2e/%.bats,forty disk surroundings network files conversations exit_codes doctor)
+E2E := $(foreach f,$(E2E_LONG) $(filter-out $(E2E_LONG),$(wildcard tests/e2e/*.bats)),'$f|300|$(ON_OURS) bats --tap $f')
 # NAME|SECONDS|COMMAND, SECONDS being how long it may say nothing: tests/tools/summary.sh
 WITHOUT_DAEMONS := $(if $(SANITIZE),,'pure|300|$(ISOLATE) tests/tools/check-pure.sh $(B)' 'house|300|tests/tools/check-house.sh $(B)' 'manual|300|$(ISOLATE) tests/tools/check-manual.sh $(B)' \
 	'bench|300|$(ISOLATE) tests/bench/check.sh' 'tools|300|tests/tools/check-tools.sh')
@@ -163,10 +165,10 @@ deps: ## install all that is needed here (apt, dnf, pacman, brew or pkg), or LIS
 demo: all ## eight nodes on this machine, explained as they go (needs a compiler and the libraries alone)
 	@$(ISOLATE) --say
 	@$(ON_OURS) tests/e2e/demo.sh
-check: all $(UNIT) $(FUZZ) $(if $(SIM),$(B)/sim) ## every test (SANITIZE=...: under sanitizers); ends in a sum; CHECK_JOBS=2 at once, CHECK_PATIENCE=1: 3 on a slow machine
+check: all $(UNIT) $(FUZZ) $(if $(SIM),$(B)/sim) ## every test (SANITIZE=...: under sanitizers); ends in a sum; CHECK_JOBS at once (cores + 1), CHECK_PATIENCE=1: 3 on a slow machine
 	@$(ISOLATE) --say
-	$(SUMMARY) $(B)/check $(if $(SIM),'sim|300|$(B)/sim --check') $(foreach t,$(UNIT),'$(t:$(B)/tests/%=%)|300|$t') \
-		$(E2E) $(foreach t,$(FUZZ),'$(t:$(B)/tests/%=%)|300|$t tests/fuzz/corpus/$(t:$(B)/tests/fuzz/fuzz_%=%)') $(WITHOUT_DAEMONS)
+	$(SUMMARY) $(B)/check $(if $(SIM),'$(B)/sim --items') $(foreach t,$(UNIT),'$(t:$(B)/tests/%=%)|300|$t') \
+		$(foreach t,$(FUZZ),'$(t:$(B)/tests/%=%)|300|$t tests/fuzz/corpus/$(t:$(B)/tests/fuzz/fuzz_%=%)') $(WITHOUT_DAEMONS) -- $(E2E)
 check-long: all $(if $(SIM),$(B)/sim) ## the tests that take longer than a coffee: KILLS=1000 SIM_SECONDS=1800
 	$(SUMMARY) $(B)/check-long $(if $(SIM),'sim|1200|$(B)/sim --long $(if $(SIM_SECONDS),-t $(SIM_SECONDS))') \
 		'tests/e2e/crash.bats|7200|env CYCLES=$(KILLS) SEED=$$(date +%s) $(ON_OURS) bats --tap tests/e2e/crash.bats'

@@ -41,10 +41,11 @@ new_folder() {
 }
 
 wait_until() { # COMMAND...
-    local deadline=$((SECONDS + WAIT_S))
+    local limit=$((WAIT_S * ${CHECK_PATIENCE:-1}))
+    local deadline=$((SECONDS + limit))
     until "$@" >/dev/null 2>&1; do
         if ((SECONDS >= deadline)); then
-            echo "waited $WAIT_S s in vain for: $*" >&2
+            echo "timed out: waited $limit s in vain for: $*" >&2
             return 1
         fi
         sleep "$POLL_S"

@@ -24,6 +24,8 @@ struct sim_event {
     uint32_t length;
 };
 
+void (*sim_goes_on)(int64_t now_us);
+
 /* ---- Randomness ---- */
 
 static void random_seed(struct sim_random *random, uint64_t seed, uint64_t host, uint64_t life) {
@@ -462,6 +464,14 @@ static void run_event(struct sim *sim, struct sim_event *event) {
     }
 }
 
+static void count_second(struct sim *sim) {
+    if (sim->now_us < sim->second_us)
+        return;
+    sim->second_us = sim->now_us + US_PER_S;
+    if (sim_goes_on)
+        sim_goes_on(sim->now_us);
+}
+
 void sim_run(struct sim *sim, int64_t for_us) {
     int64_t until = sim->now_us + for_us;
     while (sim->n_events > 0 && sim->heap[0].at_us <= until) {
@@ -470,6 +480,7 @@ void sim_run(struct sim *sim, int64_t for_us) {
         run_event(sim, &event);
         free(event.bytes);
         properties_look(sim);
+        count_second(sim);
     }
     sim->now_us = until;
 }
