@@ -855,8 +855,7 @@ int main(int argc, char **argv) {
         TEST(sweep_ends_at_what_is_not_there),
         TEST(older_file_is_brought_up),
     };
-    if (argc == 3 && strcmp(argv[1], "-s") == 0)
-        start_seed = strtoull(argv[2], NULL, 0);
-    print_message("seed %llu\n", (unsigned long long)start_seed);
+    if (!test_begin(argc, argv))
+        return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
