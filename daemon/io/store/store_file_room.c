@@ -76,11 +76,18 @@ static uint64_t room_missing(struct store_db *db, uint64_t more, struct disk_sha
     return room < more ? more - room : 0;
 }
 
-/* Of what others promise only the next of it counts, or a few blocks would fill any disk. */
-static uint64_t disk_missing(struct store_db *db, uint64_t more, struct disk_share share) {
+/* Of what others promise only the next of it counts, or a few blocks would fill any disk; and of
+ * what strangers promise nothing against those whom the user knows. */
+static uint64_t disk_missing(struct store_db *db, const struct store_op *op, uint64_t more) {
+    struct disk_share share = op->in_put.share;
     if (room_missing(db, more + (uint64_t)PARTIAL_ALL_MAX * STORE_FILE_WINDOW, share) == 0)
         return 0; /* there are not so many windows */
-    return room_missing(db, more + (uint64_t)number(db, SQL_FILE_COMING, STORE_FILE_WINDOW), share);
+    struct query query = query_begin(db, SQL_FILE_COMING);
+    query_int(&query, STORE_FILE_WINDOW);
+    query_int(&query, op->in_put.is_known);
+    int64_t windows = query_row(&query) ? query_get_int(&query) : 0;
+    query_end(&query);
+    return room_missing(db, more + (uint64_t)windows, share);
 }
 
 /* A share of what all have is kept for those whom the user knows. */
@@ -121,7 +128,7 @@ static struct store_need look_new(struct store_db *db, const struct store_op *op
     need.all_bytes = missing(bytes, windowed(total, 0), all);
     need.all_n = beyond(files, all_max(op, FILES_ALL_MAX));
     need_place(db, op, &need);
-    need.disk_bytes = disk_missing(db, total, op->in_put.share);
+    need.disk_bytes = disk_missing(db, op, total);
     return need;
 }
 
@@ -134,7 +141,7 @@ static struct store_need look_further(struct store_db *db, const struct store_op
     uint64_t more = growth(op, held);
     if (more > 0) {
         need.all_bytes = missing(store_files_charged(db), more, op->in_put.quota_all);
-        need.disk_bytes = disk_missing(db, more, op->in_put.share);
+        need.disk_bytes = disk_missing(db, op, more);
         return need;
     }
     need.disk_bytes = room_missing(db, op->in_put.length, share);
@@ -201,16 +208,21 @@ bool store_file_sweep_stale(struct store_db *db, int64_t before, int *budget) {
 static bool can_mend(struct store_db *db, const struct store_op *op, const struct store_need *need,
                      int64_t before, int64_t but) {
     struct store_stale own, any;
+    if (need->is_hopeless)
+        return false;
     struct query query = query_begin(db, SQL_FILE_STALE_SUM_OF);
     query_blob(&query, op->in_put.sender.bytes, NODE_ID_LEN);
     query_int(&query, before);
     query_int(&query, but);
     store_stale_read(&query, &own);
+    if (need->own_bytes > own.bytes || need->own_n > own.n)
+        return false;
     query = query_begin(db, SQL_FILE_STALE_SUM);
     query_int(&query, op->in_put.is_known);
     query_int(&query, before);
     query_int(&query, but);
     store_stale_read(&query, &any);
+    any.disk += any.windows;
     return store_need_is_mended(need, &own, &any);
 }
 
@@ -228,13 +240,20 @@ int store_file_admit(struct store_db *db, const struct store_op *op, int64_t row
                      const uint64_t *held) {
     int64_t before = op->in_put.received.us - STORE_PART_STALE_US;
     int budget = GIVE_WAY_BUDGET;
+    int error = held ? 0 : store_refused(db, op);
+    if (error)
+        return error;
     struct store_need need = look(db, op, held);
     if (store_need_error(&need) == 0 || !can_mend(db, op, &need, before, row))
-        return store_need_error(&need);
+        goto out;
     while (store_need_error(&need) != 0 && budget > 0) {
         if (!drop_one(db, op, store_need_is_own(&need), row, &budget))
             break;
         need = look(db, op, held);
     }
-    return store_need_error(&need);
+out:
+    error = store_need_error(&need);
+    if (!held)
+        store_refuse(db, op, &need, error);
+    return error;
 }

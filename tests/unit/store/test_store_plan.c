@@ -1,4 +1,4 @@
-/* link: daemon/io/store/store daemon/io/store/store_sql daemon/io/store/store_schema daemon/io/store/store_message daemon/io/store/store_part daemon/io/store/store_waiting daemon/io/store/store_history daemon/io/store/store_sweep daemon/io/store/store_copy daemon/io/store/store_disk daemon/io/store/disk daemon/io/store/store_file daemon/io/store/store_file_in daemon/io/store/store_file_out daemon/io/store/store_file_list daemon/io/store/store_file_room shared/file_name daemon/io/store/spool shared/text shared/address */
+/* link: daemon/io/store/store daemon/io/store/store_sql daemon/io/store/store_schema daemon/io/store/store_message daemon/io/store/store_part daemon/io/store/store_refused daemon/io/store/store_waiting daemon/io/store/store_history daemon/io/store/store_sweep daemon/io/store/store_copy daemon/io/store/store_disk daemon/io/store/disk daemon/io/store/store_file daemon/io/store/store_file_in daemon/io/store/store_file_out daemon/io/store/store_file_list daemon/io/store/store_file_room shared/file_name daemon/io/store/spool shared/text shared/address */
 /* How SQLite means to carry out each statement: what grows with the messages is never walked
  * through. */
 #include <setjmp.h>
@@ -26,8 +26,7 @@ static const struct {
     {SQL_SPARES, "spare", "at start: all of them are wanted"},
     {SQL_NODE_UNPIN, "node", "nodes that are kept are few, and a user asked"},
     {SQL_OUT_FILES, "out_file", "the first row is enough"},
-    {SQL_PART_COMING, "in_part", "at most 4096, and asked while one grows"},
-    {SQL_PART_HELD, "in_part", "at most 4096, and told while one grows"},
+    {SQL_PART_HELD, "in_part", "at most 4096, and once a transaction in which one grows"},
 };
 /* Sorted on purpose. */
 static const enum store_statement sorts[] = {
