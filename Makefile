@@ -167,7 +167,7 @@ demo: all ## eight nodes on this machine, explained as they go (needs a compiler
 	@$(ON_OURS) tests/e2e/demo.sh
 check: all $(UNIT) $(FUZZ) $(if $(SIM),$(B)/sim) ## every test (SANITIZE=...: under sanitizers); ends in a sum; CHECK_JOBS at once (cores + 1), CHECK_PATIENCE=1: 3 on a slow machine
 	@$(ISOLATE) --say
-	$(SUMMARY) $(B)/check $(if $(SIM),'$(B)/sim --items') $(foreach t,$(UNIT),'$(t:$(B)/tests/%=%)|300|$t') \
+	$(SUMMARY) $(B)/check $(if $(SIM),'$(B)/sim --items' 'golden|300|tests/sim/golden/check.sh $(B)/sim') $(foreach t,$(UNIT),'$(t:$(B)/tests/%=%)|300|$t') \
 		$(foreach t,$(FUZZ),'$(t:$(B)/tests/%=%)|300|$t tests/fuzz/corpus/$(t:$(B)/tests/fuzz/fuzz_%=%)') $(WITHOUT_DAEMONS) -- $(E2E)
 check-long: all $(if $(SIM),$(B)/sim) ## the tests that take longer than a coffee: KILLS=1000 SIM_SECONDS=1800
 	$(SUMMARY) $(B)/check-long $(if $(SIM),'sim|1200|$(B)/sim --long $(if $(SIM_SECONDS),-t $(SIM_SECONDS))') \
@@ -191,7 +191,7 @@ lint: all ## what reads the sources instead of running them
 	$(SUMMARY) $(B)/lint 'format|300|clang-format --dry-run -Werror $(C_FILES) && ! grep -nE "^.{101,}" $(C_FILES) | grep -v "/[*] link:"' 'includes|300|tests/tools/check-includes.sh' \
 		'pure|300|tests/tools/check-pure.sh $(B)' 'house|300|tests/tools/check-house.sh $(B)' 'tidy|1200|tests/tools/tidy.sh $(CPPFLAGS_ALL)' \
 		'cppcheck|600|cppcheck -q --std=c11 --enable=warning,portability,performance --inline-suppr --suppress=uninitvar --suppress=legacyUninitvar --include=tests/tools/cppcheck.h --suppress=nullPointer --error-exitcode=1 -I. -Ibuild daemon client shared' \
-		'shell|300|shellcheck -x -P tests/bench .ci/run tests/tools/*.sh tests/e2e/*.sh tests/bench/*.sh'
+		'shell|300|shellcheck -x -P tests/bench .ci/run tests/tools/*.sh tests/e2e/*.sh tests/bench/*.sh tests/sim/golden/*.sh'
 format: ## clang-format in place
 	$(Q)clang-format -i $(C_FILES)
 

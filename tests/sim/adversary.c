@@ -4,6 +4,7 @@
 #include "daemon/core/link/link_private.h"
 #include "daemon/core/node/node_private.h"
 #include "tests/sim/adversary_gossip.h"
+#include "tests/sim/scenarios.h"
 #include "tests/sim/watch.h"
 
 #include <stdlib.h>
@@ -422,6 +423,7 @@ int __wrap_links_send_frame(struct links *links, uint64_t prefix, uint8_t type, 
     struct sim_host *host = watch_host();
     uint8_t bent[FRAME_BODY_MAX];
 
+    golden_frame(prefix, type);
     if (type == FRAME_ANNOUNCE && has_habit(host, HABIT_REKEYS) && host->node &&
         !is_first_neighbour(host->node, prefix))
         return 0; /* the others hear it from its neighbours */

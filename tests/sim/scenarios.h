@@ -39,7 +39,11 @@ void scenario_proofs(struct sim *sim);
 void scenario_wants(struct sim *sim);
 void scenario_crowd(struct sim *sim);
 void scenario_filled(struct sim *sim);
-void scenario_promises(struct sim *sim);  /* scenario_promises.c */
+void scenario_promises(struct sim *sim); /* scenario_promises.c */
+void golden_join(struct sim *sim);       /* golden.c: they print what every node does */
+void golden_push(struct sim *sim);
+/* A frame goes to a neighbour, in the step under way. */
+void golden_frame(uint64_t prefix, uint8_t type);
 extern const struct scenario scenarios[]; /* ends with a NULL name */
 
 #endif

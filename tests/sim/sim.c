@@ -306,6 +306,8 @@ static void step(struct sim *sim, struct sim_host *host, struct node_event *even
     watch_leave();
     host->traffic.checks += sim_checks() - checks;
     sim->steps++;
+    if (sim->stepped)
+        sim->stepped(sim, host, event, &update);
     check_spin(sim, host, &update);
     for (size_t i = 0; i < update.n_ops; i++)
         model_store_apply(host->store, &update.ops[i], event->now.mono);

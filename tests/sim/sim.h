@@ -113,6 +113,9 @@ struct sim {
     /* Answers to clients that are not pushes' (NULL: nobody waits for any). */
     void (*answered)(struct sim *sim, struct sim_host *host, const struct answer *answer);
     void *context;
+    /* What came of a step (NULL: nobody looks): golden.c. */
+    void (*stepped)(struct sim *sim, const struct sim_host *host, const struct node_event *event,
+                    const struct node_update *update);
     unsigned pool_most; /* the largest pool ever seen */
     bool verbose;
 };
