@@ -157,7 +157,7 @@ E2E_LONG := $(patsubst %,tests/e2e/%.bats,forty disk surroundings network files 
 E2E := $(foreach f,$(E2E_LONG) $(filter-out $(E2E_LONG),$(wildcard tests/e2e/*.bats)),'$f|300|$(ON_OURS) bats --tap $f')
 # NAME|SECONDS|COMMAND, SECONDS being how long it may say nothing: tests/tools/summary.sh
 WITHOUT_DAEMONS := $(if $(SANITIZE),,'pure|300|$(ISOLATE) tests/tools/check-pure.sh $(B)' 'house|300|tests/tools/check-house.sh $(B)' 'manual|300|$(ISOLATE) tests/tools/check-manual.sh $(B)' \
-	'bench|300|$(ISOLATE) tests/bench/check.sh' 'tools|300|tests/tools/check-tools.sh')
+	'bench|300|$(ISOLATE) tests/bench/check.sh' 'tools|300|tests/tools/check-tools.sh' 'breaches|300|tests/tools/check-breaches.sh')
 SUMMARY = $(Q)CHECK_JOBS=$(CHECK_JOBS) CHECK_PATIENCE=$(CHECK_PATIENCE) tests/tools/summary.sh
 
 deps: ## install all that is needed here (apt, dnf, pacman, brew or pkg), or LISTS=build of "build test lint" alone
@@ -188,7 +188,7 @@ fuzz-run: $(FUZZ)
 		$$(ls -d tests/fuzz/corpus/$$name 2>/dev/null) >$(B)/$$name.log 2>&1 || { cat $(B)/$$name.log; exit 1; }; \
 		tail -n 6 $(B)/$$name.log; done
 lint: all ## what reads the sources instead of running them
-	$(SUMMARY) $(B)/lint 'format|300|clang-format --dry-run -Werror $(C_FILES) && ! grep -nE "^.{101,}" $(C_FILES) | grep -v "/[*] link:"' 'includes|300|tests/tools/check-includes.sh' \
+	$(SUMMARY) $(B)/lint 'format|300|clang-format --dry-run -Werror $(C_FILES) && tests/tools/check-columns.sh $(C_FILES)' 'includes|300|tests/tools/check-includes.sh' \
 		'pure|300|tests/tools/check-pure.sh $(B)' 'house|300|tests/tools/check-house.sh $(B)' 'tidy|1200|tests/tools/tidy.sh $(CPPFLAGS_ALL)' \
 		'cppcheck|600|cppcheck -q --std=c11 --enable=warning,portability,performance --inline-suppr --suppress=uninitvar --suppress=legacyUninitvar --include=tests/tools/cppcheck.h --suppress=nullPointer --error-exitcode=1 -I. -Ibuild daemon client shared' \
 		'shell|300|shellcheck -x -P tests/bench .ci/run tests/tools/*.sh tests/e2e/*.sh tests/bench/*.sh tests/sim/golden/*.sh'

@@ -40,9 +40,13 @@ new_folder() {
     export DIR
 }
 
+patient() { # SECONDS: as many on a slow machine as was said
+    echo $(($1 * ${CHECK_PATIENCE:-1}))
+}
 wait_until() { # COMMAND...
-    local limit=$((WAIT_S * ${CHECK_PATIENCE:-1}))
-    local deadline=$((SECONDS + limit))
+    local limit deadline
+    limit=$(patient "$WAIT_S")
+    deadline=$((SECONDS + limit))
     until "$@" >/dev/null 2>&1; do
         if ((SECONDS >= deadline)); then
             echo "timed out: waited $limit s in vain for: $*" >&2
