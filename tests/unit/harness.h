@@ -52,4 +52,10 @@ static inline bool test_begin(int argc, char **argv) {
     return sodium_init() >= 0;
 }
 
+/* A number as the first bytes of an id or a key, alike on every machine. */
+static inline void test_number(uint8_t *bytes, uint64_t number, size_t length) {
+    for (size_t i = 0; i < length; i++)
+        bytes[i] = (uint8_t)(number >> 8 * i);
+}
+
 #endif

@@ -2,6 +2,11 @@
 # The golden traces against what the simulator prints now: check.sh SIM [--write]. --write makes what is printed now the golden one.
 set -uo pipefail
 sim=$1 write=${2-} here=$(dirname "$0") failed=0
+if [ "$(printf '\1\0' | od -An -tu2 | tr -d ' ')" != 1 ]; then # what is drawn from random bytes is another number there
+    echo "1..1"
+    echo "ok 1 # skip golden traces: they are those of a little-endian machine"
+    exit 0
+fi
 number=0
 for trace in join:3 push:5; do
     name=${trace%:*}

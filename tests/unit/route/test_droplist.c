@@ -32,7 +32,7 @@ static struct droplist *list_new(size_t entries_max, unsigned neighbours) {
 /* Eph and prk number n; distinct for distinct n. */
 static const uint8_t *make(uint64_t n, uint8_t bytes[ONION_PRK_LEN]) {
     memset(bytes, 0x5a, ONION_PRK_LEN);
-    memcpy(bytes, &n, sizeof n);
+    test_number(bytes, n, sizeof n);
     return bytes;
 }
 

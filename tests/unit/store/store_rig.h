@@ -121,8 +121,13 @@ static inline struct store_result run_one(struct rig *rig, struct store_op op) {
 
 static inline struct message_id id_of(uint32_t number) {
     struct message_id id = {{0}};
-    memcpy(id.bytes, &number, sizeof number);
+    test_number(id.bytes, number, sizeof number);
     return id;
+}
+
+static inline uint32_t number_of(const struct message_id *id) {
+    const uint8_t *bytes = id->bytes;
+    return bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
 }
 
 static inline struct store_op out_put(uint32_t number, const void *body, uint32_t size) {

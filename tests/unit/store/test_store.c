@@ -719,8 +719,7 @@ static void assert_survived(struct rig *rig, uint32_t reported) {
     struct store_result result = run_one(rig, in_fetch(0, UINT32_MAX, UINT64_MAX));
     uint32_t inbound = 0;
     for (size_t i = 0; i < result.n_messages; i++) {
-        uint32_t number;
-        memcpy(&number, result.messages[i].id.bytes, sizeof number);
+        uint32_t number = number_of(&result.messages[i].id);
         assert_int_equal(number, 2 * i + 1); /* in order, none missing, none twice */
         inbound += number < reported;
     }

@@ -33,12 +33,6 @@ static struct store_op to(uint8_t recipient, uint32_t number, int64_t created) {
     return op;
 }
 
-static uint32_t number_of(const struct message_id *id) {
-    uint32_t number;
-    memcpy(&number, id->bytes, sizeof number);
-    return number;
-}
-
 /* What is fetched is what is expected, a zero behind its end, however small the pages are. */
 static void assert_order(struct rig *rig, struct store_op op, const uint32_t *expected) {
     for (uint32_t limit = 1; limit <= 100; limit *= 10) {

@@ -478,7 +478,7 @@ static void so_do_parts_of_messages(void **state) {
 
 static struct store_op promise(uint32_t sender, uint32_t number, int64_t at) {
     struct store_op op = message(0, number, PROMISE, 0, 1, at);
-    memcpy(op.in_put.sender.bytes, &sender, sizeof sender);
+    test_number(op.in_put.sender.bytes, sender, sizeof sender);
     op.in_put.share = (struct disk_share){.is_of_others = true, .percent = 10};
     return op;
 }
