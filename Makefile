@@ -188,7 +188,7 @@ fuzz-run: $(FUZZ)
 		$$(ls -d tests/fuzz/corpus/$$name 2>/dev/null) >$(B)/$$name.log 2>&1 || { cat $(B)/$$name.log; exit 1; }; \
 		tail -n 6 $(B)/$$name.log; done
 lint: all ## what reads the sources instead of running them
-	$(SUMMARY) $(B)/lint 'format|300|clang-format --dry-run -Werror $(C_FILES) && tests/tools/check-columns.sh $(C_FILES)' 'includes|300|tests/tools/check-includes.sh' \
+	$(SUMMARY) $(B)/lint 'format|300|clang-format --dry-run -Werror $(C_FILES) && tests/tools/check-columns.sh $(C_FILES)' 'includes|300|tests/tools/check-includes.sh' 'names|300|tests/tools/check-names.sh' \
 		'pure|300|tests/tools/check-pure.sh $(B)' 'house|300|tests/tools/check-house.sh $(B)' 'tidy|1200|tests/tools/tidy.sh $(CPPFLAGS_ALL)' \
 		'cppcheck|600|cppcheck -q --std=c11 --enable=warning,portability,performance --inline-suppr --suppress=uninitvar --suppress=legacyUninitvar --include=tests/tools/cppcheck.h --suppress=nullPointer --error-exitcode=1 -I. -Ibuild daemon client shared' \
 		'shell|300|shellcheck -x -P tests/bench .ci/run tests/tools/*.sh tests/e2e/*.sh tests/bench/*.sh tests/sim/golden/*.sh'

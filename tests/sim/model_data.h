@@ -112,8 +112,8 @@ static inline bool model_id_is_equal(const struct message_id *a, const struct me
     return memcmp(a->bytes, b->bytes, MESSAGE_ID_LEN) == 0;
 }
 
-/* What is wanting, and what of it all that is stale would give back: as daemon/io/store_part.c has
- * it. */
+/* What is wanting, and what of it all that is stale would give back: as
+ * daemon/io/store/store_part.c has it. */
 struct model_need {
     bool is_hopeless;
     uint64_t own_bytes, all_bytes, own_n, all_n;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Do the checks of the house see what they are for? A small house in order, then one breach of each rule planted in it: each has to
-# fail, with the right words. With check-includes.sh, check-house.sh and check-columns.sh as they are.
+# fail, with the right words. With check-includes.sh, check-house.sh, check-columns.sh and check-names.sh as they are.
 set -uo pipefail
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 dir=$(mktemp -d /tmp/p2pd-breaches.XXXXXX)
@@ -56,6 +56,9 @@ columns() {
     # shellcheck disable=SC2046 # no spaces in them
     tools/check-columns.sh $(find daemon client shared tests -name '*.[ch]')
 }
+names() {
+    tools/check-names.sh
+}
 passes() { # CHECK WHAT
     if "$1" >out 2>&1; then
         passed=$((passed + 1))
@@ -79,7 +82,7 @@ fails() { # CHECK WHAT LINE
 }
 
 build_house
-for check in includes house columns; do
+for check in includes house columns names; do
     passes $check 'nothing is wrong'
 done
 
@@ -141,6 +144,12 @@ file shared/text.h "$line" 'int text(void);'
 passes columns 'a line of 100 columns'
 file shared/text.h "${line}x" 'int text(void);'
 fails columns 'a line of 101 columns' 'shared/text.h:1: 101 columns'
+
+# ---- check-names.sh ----
+file daemon/core/base/base.h '/* As daemon/core/onion.c has it. */' 'int base(void);'
+fails names 'a file that has moved' 'daemon/core/base/base.h: there is no daemon/core/onion.c'
+file daemon/core/base/base.h '/* See ../notes/plan.txt. */' 'int base(void);'
+fails names 'a page outside of the tree' 'daemon/core/base/base.h: there is no ../notes/plan.txt'
 
 echo "$passed passed, $failed failed"
 ((failed == 0))

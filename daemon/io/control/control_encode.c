@@ -331,7 +331,7 @@ static bool encode_routes(struct encoder *encoder, const struct answer *answer) 
     return ok;
 }
 
-/* First those that INTERFACE.md names for status --json, in its order. */
+/* In the order of status --json, to which new ones are added at the end. */
 static const struct {
     const char *name;
     size_t offset;
