@@ -3,12 +3,13 @@
  * changes only where a node does something else. */
 #include "daemon/core/link/link_private.h"
 #include "tests/sim/scenarios.h"
+#include "tests/sim/steps.h"
 #include "tests/sim/watch.h"
 
 #include <stdio.h>
 
 #define DELAY_US (5 * US_PER_MS)
-#define FORM_US (60 * US_PER_S)
+#define DELIVER_US (60 * US_PER_S)
 #define SETTLED_US (2 * US_PER_MINUTE) /* nothing is new to anybody any more */
 #define FRAMES_MAX 64
 
@@ -115,30 +116,23 @@ static void print_step(struct sim *sim, const struct sim_host *host, const struc
 
 static void start_all(struct sim *sim) {
     sim->network.delay_min_us = sim->network.delay_max_us = DELAY_US;
-    for (unsigned i = 0; i < sim->n_hosts; i++)
-        sim_start(sim, i, &sim->hosts[0].address, i > 0);
-}
-
-static bool is_whole(struct sim *sim, void *unused) {
-    return sim_all_know_all(sim, unused) && sim_components(sim) == 1;
+    sim_start_some(sim, 0, sim->n_hosts);
 }
 
 void golden_join(struct sim *sim) {
     sim->stepped = print_step;
     start_all(sim);
-    if (!sim_await(sim, FORM_US, is_whole, NULL))
-        sim_violation(sim, "they did not form one network");
+    sim_must_form(sim);
 }
 
 /* From the first host to the last, over all others: three relays of five. */
 void golden_push(struct sim *sim) {
     start_all(sim);
-    if (!sim_await(sim, FORM_US, is_whole, NULL))
-        sim_violation(sim, "they did not form one network");
+    sim_must_form(sim);
     sim_run(sim, SETTLED_US);
     sim->stepped = print_step;
     sim_push(sim, 0, sim->n_hosts - 1, "a message", 9);
-    if (!sim_await(sim, FORM_US, sim_all_delivered, NULL))
+    if (!sim_await(sim, DELIVER_US, sim_all_delivered, NULL))
         sim_violation(sim, "it was not delivered");
     sim->stepped = NULL;
 }

@@ -27,13 +27,14 @@ void scenario_growth(struct sim *sim); /* scenario_growth.c */
 void scenario_addresses(struct sim *sim);
 void scenario_ports(struct sim *sim);
 void scenario_translator(struct sim *sim);
-/* scenario_gossip.c */
+/* scenario_versions.c */
 void scenario_equivocation(struct sim *sim);
 void scenario_handed(struct sim *sim);
 void scenario_leaps(struct sim *sim);
 void scenario_succession(struct sim *sim);
 void scenario_framed(struct sim *sim);
 void scenario_guard(struct sim *sim);
+/* scenario_gossip.c */
 void scenario_versions(struct sim *sim);
 void scenario_proofs(struct sim *sim);
 void scenario_wants(struct sim *sim);
