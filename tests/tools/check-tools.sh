@@ -125,6 +125,11 @@ expect 'all are run' says '^3 passed, 0 failed$'
 expect 'one by one' says '^ok    two: 1 passed'
 expect 'a command that prints none' sum 1 true
 expect 'has failed' says '^0 passed, 1 failed$'
+long=$((100000 + $$)) # a sleep that is ours
+program stop run "timeout -s INT 2 $tools/summary.sh $dir/sum 'long|99|exec sleep $long' 'next|99|touch $dir/next'" 'sleep 1' \
+    "test -d $dir/sum/begun.0" "! pgrep -f '^sleep $long\$'"
+expect 'interrupted' ran 0 "$dir/stop/run"
+expect 'it begins nothing more' test ! -e "$dir/next"
 expect 'two lanes' ran 0 env CHECK_JOBS=2 "$tools/summary.sh" "$dir/sum" 'a|9|sleep 1; test -e '"$dir/waits" -- "b|9|touch $dir/waits"
 expect 'one takes from behind the --' says '^2 passed, 0 failed$'
 expect 'a crash' sum 1 'crash|9|kill -SEGV $$'

@@ -31,15 +31,18 @@ watch_log() { # LOG SECONDS GROUP
 
 # Run a command into a log, in a process group of its own, and end it if it hangs.
 run_watched() { # LOG SECONDS COMMAND
-    local watcher code
+    local watcher='' group='' code
+    # shellcheck disable=SC2016 # of the time when it is asked
+    trap 'kill -TERM -- ${watcher:+-$watcher} ${group:+-$group} 2>/dev/null; exit 143' INT TERM
     set -m
     CMOCKA_MESSAGE_OUTPUT=TAP bash -c "$3" >"$1" 2>&1 </dev/null &
-    local group=$!
+    group=$!
     watch_log "$1" "$2" $group >/dev/null 2>&1 &
     watcher=$!
     set +m
     wait $group
     code=$?
+    trap - INT TERM
     kill -TERM -- "-$watcher" 2>/dev/null
     wait $watcher 2>/dev/null
     kill -KILL -- "-$group" 2>/dev/null # whatever it started and did not end
@@ -117,6 +120,9 @@ done
 add_items "${computing[@]}"
 n=${#items[@]}
 add_items "${@:2}"
+# Who interrupts it ends what runs: children of a shell without job control do not hear an interrupt themselves.
+lanes=()
+trap 'kill "${lanes[@]}" 2>/dev/null; wait; exit 130' INT TERM
 mapfile -t forward < <(seq 0 $((${#items[@]} - 1)))
 for ((lane = 0; lane < ${CHECK_JOBS:-1}; lane++)); do
     if ((lane % 2)); then
@@ -124,8 +130,10 @@ for ((lane = 0; lane < ${CHECK_JOBS:-1}; lane++)); do
     else
         run_lane "$folder" "${forward[@]}" &
     fi
+    lanes+=($!)
 done
 wait
+trap - INT TERM
 set -- "${items[@]}"
 
 passed=0 failed=0
