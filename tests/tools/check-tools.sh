@@ -126,7 +126,7 @@ expect 'one by one' says '^ok    two: 1 passed'
 expect 'a command that prints none' sum 1 true
 expect 'has failed' says '^0 passed, 1 failed$'
 long=$((100000 + $$)) # a sleep that is ours
-program stop run "timeout -s INT 2 $tools/summary.sh $dir/sum 'long|99|exec sleep $long' 'next|99|touch $dir/next'" 'sleep 1' \
+program stop run "CHECK_JOBS=1 timeout -s INT 2 $tools/summary.sh $dir/sum 'long|99|exec sleep $long' 'next|99|touch $dir/next'" 'sleep 1' \
     "test -d $dir/sum/begun.0" "! pgrep -f '^sleep $long\$'"
 expect 'interrupted' ran 0 "$dir/stop/run"
 expect 'it begins nothing more' test ! -e "$dir/next"
