@@ -479,6 +479,8 @@ const struct scenario scenarios[] = {
     {"clocks", "a clock days or decades off while messages are queued, then set right",
      scenario_clocks},
     {"relay-dies", "a relay dies, and the next message is pushed at once", scenario_relay},
+    {"golden-join", "prints the join of 3 nodes: tests/sim/golden", golden_join},
+    {"golden-push", "prints a push over 3 relays, of 5 nodes: tests/sim/golden", golden_push},
     {"chaos", "all faults at once, and malicious nodes: drawn from the seed", chaos_run},
     {NULL, NULL, NULL},
 };

@@ -1,7 +1,7 @@
 /* Mailboxes, both ends that are not the sender's: what a volunteer takes for others (deposits put
  * together, judged, and confirmed once they are stored), and which volunteers are asked to keep
  * mail for us. What is taken is stored and delivered by outbox, what is delivered to us is opened
- * by inbox; node carries the word. Floor 9.
+ * by inbox; node carries the word.
  *
  * Threat: anybody may deposit, in anybody's name, and cannot be charged for it. So unfinished
  * deposits are bounded in number and bytes, one neighbour may hold a quarter of both, at the bound

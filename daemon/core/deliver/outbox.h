@@ -1,7 +1,7 @@
 /* What I owe: messages accepted from clients until each is delivered, expired, failed or refused.
  * It stores before it answers, gathers what waits for one recipient into parcels, sends their
  * shards over kept paths, and resends until a receipt is in. It opens nothing that others send but
- * receipts. Floor 3.
+ * receipts.
  *
  * Threat: relays drop, delay and forge; a recipient may be silent for days; a client may vanish.
  * Only a receipt keyed with what the recipient alone can derive moves a message to delivered or

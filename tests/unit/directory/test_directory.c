@@ -7,17 +7,15 @@
 #include <cmocka.h>
 
 #include "daemon/core/directory/directory.h"
+#include "tests/unit/harness.h"
 
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define EPOCH INT64_C(500000)
 #define MAX 24
 #define NODES (MAX + 8)
-
-static uint64_t option_seed = 1;
 
 /* Somebody, and what it would sign next. */
 struct author {
@@ -29,7 +27,7 @@ struct author {
     size_t length;
 };
 struct fixture {
-    uint64_t stream[2]; /* seed, next */
+    struct test_stream stream;
     struct core_random random;
     struct directory *directory;
     struct author self, nodes[NODES];
@@ -38,15 +36,6 @@ struct fixture {
     const struct directory_entry *entry; /* of the last offer */
     enum drop drop;
 };
-
-static void stream_fill(void *context, void *buffer, size_t length) {
-    uint64_t *stream = context;
-    uint8_t seed[randombytes_SEEDBYTES] = {0};
-
-    memcpy(seed, stream, 2 * sizeof *stream);
-    stream[1]++;
-    randombytes_buf_deterministic(buffer, length, seed);
-}
 
 static struct wall at_minute(int64_t minute) {
     return (struct wall){EPOCH * EPOCH_US + minute * US_PER_MINUTE};
@@ -71,8 +60,8 @@ static int setup(void **state) {
 
     if (!f)
         return -1;
-    f->stream[0] = option_seed;
-    f->random = (struct core_random){stream_fill, f->stream};
+    f->stream.state = test_seed;
+    f->random = (struct core_random){test_fill, &f->stream};
     f->now = (struct mono){US_PER_HOUR};
     f->wall = at_minute(30);
     if (author_init(&f->self, f) < 0)
@@ -1198,11 +1187,7 @@ int main(int argc, char **argv) {
         TEST(test_rival_claims_are_counted),
     };
 
-    for (int option; (option = getopt(argc, argv, "s:")) != -1;)
-        if (option == 's')
-            option_seed = strtoull(optarg, NULL, 0);
-    print_message("seed %llu\n", (unsigned long long)option_seed);
-    if (sodium_init() < 0)
+    if (!test_begin(argc, argv))
         return 1;
     return cmocka_run_group_tests_name("directory", tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 
 #include "daemon/core/directory/directory_version.h"
 #include "tests/unit/directory/proof_rig.h"
+#include "tests/unit/harness.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -31,7 +32,7 @@ struct signed_one {
     size_t length;
 };
 struct fixture {
-    uint64_t stream[2]; /* seed, next */
+    struct test_stream stream;
     struct core_random random;
     struct directory *directory;
     struct author nodes[NODES];
@@ -39,15 +40,6 @@ struct fixture {
     struct mono now;
     struct wall wall;
 };
-
-static void stream_fill(void *context, void *buffer, size_t length) {
-    uint64_t *stream = context;
-    uint8_t seed[randombytes_SEEDBYTES] = {0};
-
-    memcpy(seed, stream, 2 * sizeof *stream);
-    stream[1]++;
-    randombytes_buf_deterministic(buffer, length, seed);
-}
 
 static void author_init(struct author *author, struct fixture *f) {
     uint8_t seeds[2][32];
@@ -67,8 +59,8 @@ static int setup(void **state) {
 
     if (!f)
         return -1;
-    f->stream[0] = 1;
-    f->random = (struct core_random){stream_fill, f->stream};
+    f->stream.state = test_seed;
+    f->random = (struct core_random){test_fill, &f->stream};
     f->now = (struct mono){US_PER_HOUR};
     f->wall = (struct wall){EPOCH * EPOCH_US + 30 * US_PER_MINUTE};
     for (size_t i = 0; i < NODES; i++)

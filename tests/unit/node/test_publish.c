@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "daemon/core/node/node_private.h"
+#include "tests/unit/harness.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@ static struct fixture {
     struct link_view views[LINK_SLOTS];
     bool there[LINK_SLOTS];
     unsigned published;
-    uint64_t stream;
+    struct test_stream stream;
     const struct link_event *event; /* the next one of the links */
     int64_t offset_us;              /* what the neighbours say of our clock */
     unsigned renewed;
@@ -139,14 +140,6 @@ const struct node_id *node_id(const struct node *node) {
 
 /* ---- What the tests are written in ---- */
 
-static void fill(void *context, void *buffer, size_t length) {
-    uint8_t seed[randombytes_SEEDBYTES] = {5};
-    uint64_t *stream = context;
-    memcpy(seed + 1, stream, sizeof *stream);
-    (*stream)++;
-    randombytes_buf_deterministic(buffer, length, seed);
-}
-
 static void set_time(int64_t us) {
     f.node.now.mono.us = us;
     f.node.machine.wall.us = f.node.now.wall.us = START_WALL_US + us;
@@ -157,7 +150,7 @@ static int set_up(void **state) {
     (void)state;
     memset(&f, 0, sizeof f);
     struct node *node = &f.node;
-    node->config.random = (struct core_random){fill, &f.stream};
+    node->config.random = (struct core_random){test_fill, &f.stream};
     node->config.pool_min = 4;
     node->config.relay = true;
     set_time(US_PER_HOUR);

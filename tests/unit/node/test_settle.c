@@ -10,6 +10,7 @@
 
 #include "daemon/core/node/node_private.h"
 #include "daemon/core/wire/identity.h"
+#include "tests/unit/harness.h"
 
 #include <sodium.h>
 
@@ -25,21 +26,13 @@ static struct fixture {
     struct boot_node boot[OTHERS];
     struct mono now, began;
     struct wall wall;
-    uint64_t stream;
+    struct test_stream stream;
     struct address asked[ASKED_MAX]; /* each once */
     size_t n_asked;
     int64_t answered_us[128]; /* by client: after so long; 0: not yet */
     enum answer_code code[128];
     char dropped[SPOOL_NAME_MAX + 1]; /* as the store was told last */
 } f;
-
-static void fill(void *context, void *buffer, size_t length) {
-    uint8_t seed[randombytes_SEEDBYTES] = {6};
-    uint64_t *stream = context;
-    memcpy(seed + 1, stream, sizeof *stream);
-    (*stream)++;
-    randombytes_buf_deterministic(buffer, length, seed);
-}
 
 static struct address address(const char *text) {
     struct address parsed;
@@ -55,7 +48,7 @@ static int set_up(void **state) {
     node_config_init(&f.config);
     f.config.node_seed[0] = 1;
     f.config.link_secret[0] = 2;
-    f.config.random = (struct core_random){fill, &f.stream};
+    f.config.random = (struct core_random){test_fill, &f.stream};
     return 0;
 }
 static int tear_down(void **state) {

@@ -504,7 +504,7 @@ int main(int argc, char **argv) {
         TEST(test_nobody_is_hurried_where_all_are_slow),
     };
 
-    if (!world_options(argc, argv))
+    if (!test_begin(argc, argv))
         return 1;
     return cmocka_run_group_tests_name("gossip_hostile", tests, NULL, NULL);
 }
