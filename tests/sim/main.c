@@ -82,6 +82,7 @@ static const struct plan check_plan[] = {
     {"spoofed", 8, 3},
     {"scattered", 8, 1},
     {"movers", 32, 1},
+    {"older", 60, 2},
     {"padded", 8, 2},
     {"remailed", 6, 1},
     {"chaos", 0, SEEDS},

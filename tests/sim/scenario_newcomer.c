@@ -2,7 +2,9 @@
  * nobody, or write by way of them alone. */
 #include "tests/sim/scenarios.h"
 
+#include "daemon/core/base/wirebuf.h"
 #include "daemon/core/node/node_private.h"
+#include "daemon/core/route/path_private.h"
 #include "tests/sim/properties.h"
 
 #include <stdio.h>
@@ -82,4 +84,111 @@ void scenario_movers(struct sim *sim) {
     if (!sim_all_delivered(sim, NULL))
         sim_violation(sim, "beside links that move, messages to a newcomer have not arrived");
     sim_check_messages(sim, true);
+}
+
+/* ---- By way of whom it writes ---- */
+
+#define LIES_US (4 * US_PER_S)
+#define LIE_US (100 * US_PER_MS)
+#define SETTLED_US (5 * US_PER_S) /* and some: the keys of all have been held for long enough */
+#define DRAWS 60
+
+static bool is_hostile(const struct sim *sim, uint64_t prefix) {
+    bool is = false;
+    for (unsigned i = 1; i <= HOSTILE; i++)
+        is |= prefix == prefix_of(sim, i);
+    return is;
+}
+
+static void dial(struct sim *sim, unsigned from, unsigned to) {
+    struct node *node = sim->hosts[from].node;
+
+    if (links_find(node->links, prefix_of(sim, to)) ||
+        links_is_dialling(node->links, &sim->hosts[to].address))
+        return;
+    links_dial(node->links, &sim->hosts[to].address, LINK_WANTED, node->machine);
+    sim_poke(sim, from);
+}
+
+static void link_hostile(struct sim *sim) {
+    for (unsigned i = 1; i <= HOSTILE; i++)
+        for (unsigned j = i + 1; j <= HOSTILE; j++)
+            dial(sim, i, j);
+    sim_run(sim, US_PER_MINUTE);
+}
+
+/* Version 1, with a tag of nothing, of each of the honest. */
+static void lie(struct sim *sim, unsigned liar, uint64_t to) {
+    static const uint8_t tag[VERSION_TAG_LEN];
+    uint8_t body[GOSSIP_ITEM_LEN * GOSSIP_ANNOUNCE_ITEMS];
+    struct wire_writer w = wire_writer(body, sizeof body);
+    struct node *node = sim->hosts[liar].node;
+
+    for (unsigned i = 0; i < sim->n_hosts - 1; i++) {
+        if (i >= 1 && i <= HOSTILE)
+            continue;
+        wire_put_uint(&w, prefix_of(sim, i), 8);
+        wire_put_uint(&w, 1, 6);
+        wire_put(&w, tag, sizeof tag);
+        if (wire_room(&w) >= GOSSIP_ITEM_LEN && i + 1 < sim->n_hosts - 1)
+            continue;
+        links_send_frame(node->links, to, FRAME_ANNOUNCE, body, wire_length(&w), node->now.mono);
+        sim_poke(sim, liar); /* one at a time leaves */
+        w = wire_writer(body, sizeof body);
+    }
+}
+
+static void lie_all(struct sim *sim, unsigned newcomer) {
+    for (unsigned i = 1; i <= HOSTILE; i++)
+        if (links_find(sim->hosts[i].node->links, prefix_of(sim, newcomer)))
+            lie(sim, i, prefix_of(sim, newcomer));
+        else if (i <= HOSTILE / 2)
+            dial(sim, i, newcomer);
+}
+
+/* Of the paths that it draws: how many are there, and how many of hostile relays alone? */
+static unsigned count_hostile(struct sim *sim, unsigned newcomer, unsigned *ret_drawn) {
+    struct node *node = sim->hosts[newcomer].node;
+    unsigned all = 0;
+
+    *ret_drawn = 0;
+    for (unsigned k = 0; k < DRAWS; k++) {
+        unsigned to = HOSTILE + 1 + (unsigned)sim_below(sim, newcomer - HOSTILE - 1), good = 0;
+        struct path_wish wish = {.target = *node_id(sim->hosts[to].node),
+                                 .relays_exact = RELAYS_DEFAULT};
+        uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
+        struct path *path;
+        bool fewer;
+        if (path_draw(node->paths, &wish, node->now, &path, &fewer) != PATH_OK)
+            continue;
+        size_t n = path_hops(path, hops);
+        for (size_t i = 0; i + 1 < n; i++)
+            good += !is_hostile(sim, hops[i]);
+        ++*ret_drawn;
+        all += good == 0 && n > 1;
+        path_free(path);
+    }
+    return all;
+}
+
+/* Whoever has just started is told that there were older versions of all but the hostile ones: a
+ * word keeps it from sending through nobody. */
+void scenario_older(struct sim *sim) {
+    unsigned newcomer = sim->n_hosts - 1, drawn;
+
+    form(sim, 9);
+    link_hostile(sim);
+    sim_start(sim, newcomer, &sim->hosts[1].address, 1);
+    for (int64_t until = sim->now_us + LIES_US; sim->now_us < until;) {
+        sim_run(sim, LIE_US);
+        lie_all(sim, newcomer);
+    }
+    sim_run(sim, SETTLED_US - LIES_US);
+    unsigned hostile = count_hostile(sim, newcomer, &drawn);
+    property_holds(sim, PROPERTY_SCENARIO);
+    if (sim->verbose)
+        printf("# it draws %u paths of %u, %u of hostile relays alone\n", drawn, DRAWS, hostile);
+    if (drawn < DRAWS * 9 / 10 || hostile > drawn / 4)
+        sim_violation(sim, "told of older versions it draws %u paths of %u, %u of hostile relays",
+                      drawn, DRAWS, hostile);
 }

@@ -455,6 +455,7 @@ const struct scenario scenarios[] = {
     {"spoofed", "a flood of handshakes in the name of one that wants to get in", scenario_spoofed},
     {"scattered", "a flood of new paths through honest nodes to one of them", scenario_scattered},
     {"movers", "a newcomer, beside links that move to and fro", scenario_movers},
+    {"older", "a newcomer that is told of older versions of all honest relays", scenario_older},
     {"padded", "parcels of padding alone", scenario_padded},
     {"remailed", "a mailbox that brings its mail again a day later", scenario_remailed},
     {"replay", "a chaos twice: the same trace", run_replay},

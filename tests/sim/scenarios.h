@@ -27,6 +27,7 @@ void scenario_growth(struct sim *sim); /* scenario_growth.c */
 void scenario_addresses(struct sim *sim);
 void scenario_ports(struct sim *sim);
 void scenario_translator(struct sim *sim);
+void scenario_older(struct sim *sim);
 void scenario_movers(struct sim *sim); /* scenario_newcomer.c */
 /* scenario_gossip.c */
 void scenario_equivocation(struct sim *sim);

@@ -89,8 +89,11 @@ struct neighbour {
     struct mono vain_since;         /* when the first of the latter had had it */
     struct overdue overdue[GOSSIP_WINDOW]; /* a ring */
     size_t next_overdue;
-    struct mono announce_due, digest_due, owed_due, answer_due,
-        ask_due; /* MONO_NEVER: nothing to do */
+    struct mono announce_due, digest_due, owed_due, answer_due, ask_due,
+        older_due; /* MONO_NEVER: nothing to do */
+    uint64_t
+        older[GOSSIP_WANT_ITEMS]; /* it told of older versions of these, and is asked for them */
+    size_t n_older;
     uint64_t announce[GOSSIP_ANNOUNCE_ITEMS];
     size_t n_announce;
     struct owed owed;
@@ -174,6 +177,14 @@ void patience_answer(struct neighbour *from, uint64_t prefix, const struct want 
                      struct mono now);
 /* Does it announce what it does not have? */
 bool patience_is_vain(const struct neighbour *neighbour, struct mono now);
+/* gossip_older.c. A neighbour tells of an older version than the one held. */
+void older_note(const struct gossip *gossip, struct neighbour *from, uint64_t prefix,
+                struct mono now);
+/* Ask for those that may matter yet. */
+void older_ask(const struct gossip *gossip, struct neighbour *neighbour, struct mono now);
+/* Is this descriptor the answer: an older one, that was asked for? */
+bool older_is_shown(const struct gossip *gossip, struct neighbour *from,
+                    const struct descriptor *descriptor, const uint8_t *bytes);
 /* gossip_proof.c. A frame of proofs came. */
 enum drop proofs_take(struct gossip *gossip, struct neighbour *from, const uint8_t *body,
                       size_t length, struct now now);
