@@ -596,8 +596,14 @@ static void take_descriptor(struct node *node, const struct link_event *event) {
         node_count(node, drop);
 }
 
+/* A link stands there from now on: an answer came from there. */
+static void stand(struct node *node, const struct link_event *event) {
+    directory_handshaken(node->directory, &event->link.id, &event->link.address, node->now);
+    directory_set_linked(node->directory, &event->link.id, true, node->now.mono);
+}
+
 static void take_up(struct node *node, const struct link_event *event) {
-    directory_handshaken(node->directory, &event->link.id, &event->link.address, node->now.wall);
+    stand(node, event);
     node_advance_droplist(node);
     if (links_count(node->links, true) == 1)
         node->publisher.linked = node->now.mono;
@@ -629,10 +635,15 @@ static void take_link_event(struct node *node, const struct link_event *event) {
     case LINK_EVENT_DOWN:
         node_correct_clock(node);
         gossip_link_down(node->gossip, event->link.prefix);
+        directory_set_linked(node->directory, &event->link.id, false, node->now.mono);
+        node_links_changed(node);
+        break;
+    case LINK_EVENT_MOVED:
+        if (event->link.state != LINK_PROBATION)
+            stand(node, event);
         node_links_changed(node);
         break;
     case LINK_EVENT_SUSPECT:
-    case LINK_EVENT_MOVED:
     case LINK_EVENT_RECOVERED:
         node_links_changed(node);
         break;

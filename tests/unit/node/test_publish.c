@@ -577,6 +577,44 @@ static void test_the_unlinked_are_not_news_yet(void **state) {
     assert_true(is_spread(12, 1));
 }
 
+/* ---- Where a neighbour is ---- */
+
+static bool is_proven_at(const char *text) {
+    struct node_id ids[DIRECTORY_CANDIDATES_MAX];
+    struct destination to = {.kind = DEST_ADDRESS};
+    size_t n;
+    assert_int_equal(address_parse(text, &to.address), 0);
+    return directory_resolve_proven(f.node.directory, &to, f.node.now.mono, ids, &n) == RESOLVE_ONE;
+}
+
+static void happen(enum link_event_kind kind, const struct node_id *id, const char *at) {
+    struct link_event event = {.kind = kind, .link = {.state = LINK_UP, .id = *id}};
+    event.link.prefix = node_id_prefix(id);
+    assert_int_equal(address_parse(at, &event.link.address), 0);
+    f.event = &event;
+    node_drain_links(&f.node);
+}
+
+/* It is proven to be where its link stands, and when that has moved, not where it was. */
+static void test_a_move_moves_the_proven_place(void **state) {
+    struct node_id id;
+    (void)state;
+    meet(1, "192.0.2.1:4000");
+    id = directory_at(f.node.directory, 0)->id;
+    happen(LINK_EVENT_UP, &id, "192.0.2.1:4000");
+    pass(US_PER_HOUR);
+    assert_true(is_proven_at("192.0.2.1:4000"));
+    happen(LINK_EVENT_MOVED, &id, "192.0.2.2:4000");
+    assert_false(is_proven_at("192.0.2.1:4000"));
+    pass(US_PER_HOUR);
+    assert_true(is_proven_at("192.0.2.2:4000"));
+    happen(LINK_EVENT_DOWN, &id, "192.0.2.2:4000");
+    pass(DIRECTORY_MET_US - STEP_US);
+    assert_true(is_proven_at("192.0.2.2:4000"));
+    pass(STEP_US);
+    assert_false(is_proven_at("192.0.2.2:4000"));
+}
+
 /* ---- Neighbours as relays ---- */
 
 /* Its keys are new, they settle, it is proven to sign twice: whoever draws routes knows at the next
@@ -659,6 +697,7 @@ int main(void) {
         TEST(test_the_first_in_a_network_that_forms),
         TEST(test_the_first_comes_with_fewer_links),
         TEST(test_the_unlinked_are_not_news_yet),
+        TEST(test_a_move_moves_the_proven_place),
         TEST(test_routes_follow_a_neighbour),
         TEST(test_port_0_is_not_published),
         TEST(test_port_0_has_no_vote),
