@@ -462,7 +462,6 @@ struct gossip *gossip_new(struct directory *directory, struct links *links,
     gossip->random = *random;
     gossip->paced_due = gossip->proofs.due = MONO_NEVER;
     gossip->proofs.checked.level = GOSSIP_PROOF_BURST * TOKEN;
-    TAILQ_INIT(&gossip->paced);
     if (table_init(&gossip->wants, random) < 0) {
         free(gossip);
         return NULL;
@@ -566,7 +565,8 @@ void gossip_link_up(struct gossip *gossip, uint64_t prefix, struct mono now) {
         slot->n_wants[kind] = 0;
     }
     TAILQ_INIT(&slot->asked);
-    slot->n_waiting = slot->n_asked = 0;
+    TAILQ_INIT(&slot->paced);
+    slot->n_waiting = slot->n_asked = slot->n_paced = 0;
     send_digest(gossip, slot, now);
 }
 

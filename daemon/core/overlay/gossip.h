@@ -95,7 +95,8 @@
  * until then, so that one key cannot keep every node checking signatures. Half of that second, for
  * networks bring two together. Nor before directory_version_due(). */
 #define GOSSIP_PACE_US (500 * US_PER_MS)
-/* Versions that wait for that, of all neighbours; beyond it they are forgotten as wants are. */
+/* Versions that wait for that, of all neighbours; each is one of those of the announcer that has
+ * fewest. At the bound the newest of whoever has most gives way to one who has less. */
 #define GOSSIP_PACED_MAX 4096
 
 struct gossip;

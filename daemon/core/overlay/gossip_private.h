@@ -48,7 +48,7 @@ struct want {
     struct mono asked_at, limit; /* asked: since when, and when its holder has had all its time */
     uint32_t announcers, untried;
     uint32_t holders;       /* of the announcers: those who announced this very version */
-    uint8_t holder, rounds; /* paced ones have no holder */
+    uint8_t holder, rounds; /* of paced ones: the announcer in whose part of them it is */
     uint8_t n_silent;       /* of those asked: passed over before their time */
     uint8_t kind;
     bool asked, paced;
@@ -99,8 +99,8 @@ struct neighbour {
     struct owed owed;
     uint64_t answers[GOSSIP_ANSWERS_MAX]; /* a ring */
     size_t first_answer, n_answers;
-    struct want_list waiting[WANT_KINDS], asked;
-    size_t n_waiting, n_asked, n_wants[WANT_KINDS]; /* the last: of either */
+    struct want_list waiting[WANT_KINDS], asked, paced;
+    size_t n_waiting, n_asked, n_paced, n_wants[WANT_KINDS]; /* the last: of either */
 };
 
 struct gossip {
@@ -109,8 +109,7 @@ struct gossip {
     struct core_random random;
     struct table wants;
     size_t n_wants[WANT_KINDS], n_paced; /* in neighbours' lists; waiting for their pace */
-    struct want_list paced;
-    struct mono paced_due; /* of the first of them, or before */
+    struct mono paced_due;               /* of the first of them, or before */
     uint64_t ended;
     struct mono now; /* of the last call that said */
     /* The descriptor that came last, and who has it beside its bearer: they need not be told. */

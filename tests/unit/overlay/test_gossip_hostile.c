@@ -481,6 +481,61 @@ static void test_nobody_is_hurried_where_all_are_slow(void **state) {
     assert_in_range(world->sent[FRAME_DESCRIPTOR], 2 * AUTHORS, 2 * AUTHORS + 10);
 }
 
+/* ---- Versions that wait for their pace ---- */
+
+/* Ids of one member, and one version of each that nobody has. */
+static void fill_paced(struct world *world, size_t by) {
+    for (size_t i = 0; i < GOSSIP_PACED_MAX; i++) {
+        struct author author = {0};
+        assert_int_equal(author_init(&author, world), 0);
+        publish(world, 0, &author);
+        identity_free(author.identity);
+        assert_int_equal(announce(world, by, author.prefix, author.sequence + 1), DROP_NONE);
+    }
+}
+
+/* One neighbour fills the table: it gives way to others, and to none of its own. */
+static void test_the_paced_of_others_have_room(void **state) {
+    struct world *world = *state;
+    struct peer *peer = alone(world, 3);
+    struct author *one = &world->authors[0], *other = &world->authors[1];
+
+    publish(world, 0, one);
+    publish(world, 0, other);
+    fill_paced(world, 1);
+    assert_int_equal(peer->gossip->n_paced, GOSSIP_PACED_MAX);
+    assert_int_equal(announce(world, 1, other->prefix, other->sequence + 1), DROP_LIMIT);
+    assert_null(want_find(peer->gossip, other->prefix));
+    announce(world, 2, one->prefix, one->sequence + 1);
+    assert_int_equal(peer->gossip->n_paced, GOSSIP_PACED_MAX);
+    announce(world, 2, other->prefix, other->sequence + 1);
+    pass(world, GOSSIP_PACE_US);
+    pass(world, GOSSIP_ASK_GATHER_US);
+    assert_true(want_find(peer->gossip, one->prefix)->asked);
+    assert_true(want_find(peer->gossip, other->prefix)->asked);
+}
+
+/* What others announce, too, is charged to whoever has less; and goes on when one leaves. */
+static void test_the_paced_have_the_best_holder(void **state) {
+    struct world *world = *state;
+    struct peer *peer = alone(world, 3);
+    size_t n = 0;
+
+    for (size_t i = 0; i < 40; i++) {
+        publish(world, 0, &world->authors[i]);
+        announce(world, 1, world->authors[i].prefix, world->authors[i].sequence + 1);
+    }
+    for (size_t i = 0; i < 40; i++)
+        announce(world, 2, world->authors[i].prefix, world->authors[i].sequence + 1);
+    for (size_t i = 0; i < 3; i++)
+        n = n > peer->gossip->neighbours[i].n_paced ? n : peer->gossip->neighbours[i].n_paced;
+    assert_in_range(n, 20, 21);
+    gossip_link_down(peer->gossip, world->peers[1].author.prefix);
+    assert_int_equal(peer->gossip->n_paced, 40);
+    gossip_link_down(peer->gossip, world->peers[2].author.prefix);
+    assert_int_equal(peer->gossip->n_paced, 0);
+}
+
 /* ---- Older versions ---- */
 
 /* A neighbour says that it has an older one: it is asked for it until the keys have settled, and
@@ -549,6 +604,8 @@ static void test_a_forged_older_version_bars(void **state) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
+        TEST(test_the_paced_of_others_have_room),
+        TEST(test_the_paced_have_the_best_holder),
         TEST(test_a_word_of_an_older_version),
         TEST(test_an_older_version_is_shown),
         TEST(test_a_forged_older_version_bars),
