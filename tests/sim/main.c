@@ -81,6 +81,7 @@ static const struct plan check_plan[] = {
     {"filled", 12, 1},
     {"spoofed", 8, 3},
     {"scattered", 8, 1},
+    {"evicted", 8, 1},
     {"movers", 32, 1},
     {"older", 60, 2},
     {"padded", 8, 2},

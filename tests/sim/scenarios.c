@@ -454,6 +454,7 @@ const struct scenario scenarios[] = {
     {"full", "what waits with third nodes comes back to a full inbox", run_mailbox_full},
     {"spoofed", "a flood of handshakes in the name of one that wants to get in", scenario_spoofed},
     {"scattered", "a flood of new paths through honest nodes to one of them", scenario_scattered},
+    {"evicted", "a flood of new paths with two packets each", scenario_evicted},
     {"movers", "a newcomer, beside links that move to and fro", scenario_movers},
     {"older", "a newcomer that is told of older versions of all honest relays", scenario_older},
     {"padded", "parcels of padding alone", scenario_padded},

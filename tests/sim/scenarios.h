@@ -20,6 +20,7 @@ void scenario_relay(struct sim *sim);   /* scenario_relay.c */
 void scenario_clocks(struct sim *sim);  /* scenario_clocks.c */
 void scenario_spoofed(struct sim *sim); /* scenario_members.c */
 void scenario_scattered(struct sim *sim);
+void scenario_evicted(struct sim *sim);
 void scenario_padded(struct sim *sim);
 void scenario_remailed(struct sim *sim);
 void scenario_growth(struct sim *sim); /* scenario_growth.c */
