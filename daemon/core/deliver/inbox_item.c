@@ -114,6 +114,10 @@ static uint64_t share_of(uint64_t all, bool is_known) {
     return is_known ? all : all - all / 4;
 }
 
+bool in_knows(const struct inbox *inbox, const struct node_id *sender) {
+    return !inbox->config.policy || policy_is_known(inbox->config.policy, sender);
+}
+
 void in_put_item(struct inbox *inbox, const struct in_op *op, const struct in_origin *origin,
                  const struct parcel_item *item, struct wall wall) {
     const struct inbox_limits *limits = &inbox->config.limits;
@@ -133,10 +137,8 @@ void in_put_item(struct inbox *inbox, const struct in_op *op, const struct in_or
     operation.in_put.offset = item->offset;
     operation.in_put.length = item->length;
     operation.in_put.bytes = item->bytes;
-    operation.in_put.is_known = true;
+    operation.in_put.is_known = origin->is_known;
     if (!origin->is_self) {
-        operation.in_put.is_known =
-            !inbox->config.policy || policy_is_known(inbox->config.policy, origin->sender);
         operation.in_put.quota_sender = is_file ? limits->files_sender : limits->messages_sender;
         operation.in_put.quota_all =
             share_of(is_file ? limits->files_all : limits->messages_all, operation.in_put.is_known);
@@ -167,6 +169,7 @@ int in_put_items(struct inbox *inbox, struct in_parcel *parcel, size_t length,
     struct node_id sender;
     struct parcel_item item;
     parcel_get_head(&reader, &sender);
+    bool knows = in_knows(inbox, &sender);
     while (parcel_get_item(&reader, &item) == DROP_NONE && item.kind) {
         bool is_left_out = item.kind == KIND_MAIL || in_is_over(inbox, &item, wall);
         if (!is_left_out && item.kind == KIND_FILE && hold_file_head(inbox, parcel, &item))
@@ -174,8 +177,8 @@ int in_put_items(struct inbox *inbox, struct in_parcel *parcel, size_t length,
         if (!is_left_out) {
             parcel->puts++;
             in_put_item(inbox, &parcel->op,
-                        &(struct in_origin){&sender, &address, name, parcel->file, false}, &item,
-                        wall);
+                        &(struct in_origin){&sender, &address, name, parcel->file, false, knows},
+                        &item, wall);
         }
         if (wire_left(&reader) == 0)
             break;

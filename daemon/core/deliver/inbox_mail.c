@@ -111,13 +111,15 @@ static void put(struct inbox *inbox, struct in_parcel *parcel, const struct in_m
         directory_descriptor(entry, &sender);
         address = directory_address(inbox->config.directory, entry);
     }
+    bool knows = in_knows(inbox, &mail->sender.id);
     while (wire_left(&reader) > 0 && parcel_get_item(&reader, &item) == DROP_NONE && item.kind) {
         if (in_is_over(inbox, &item, wall))
             continue;
         parcel->puts++;
-        in_put_item(inbox, &parcel->op,
-                    &(struct in_origin){&mail->sender.id, &address, sender.name, NULL, false},
-                    &item, wall);
+        in_put_item(
+            inbox, &parcel->op,
+            &(struct in_origin){&mail->sender.id, &address, sender.name, NULL, false, knows}, &item,
+            wall);
     }
 }
 

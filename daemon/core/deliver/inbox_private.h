@@ -192,6 +192,7 @@ struct in_origin { /* whence an item came, for the store */
     const char *name;
     const struct file_head *file; /* KIND_FILE: until the result */
     bool is_self;                 /* no quota */
+    bool is_known;                /* in_knows() its sender */
 };
 /* One look at everything before anything is stored: a parcel is taken whole or refused whole. Out
  * of memory for what is in it: PARCEL_REASON_NONE, and parcel->error. */
@@ -200,6 +201,8 @@ enum parcel_reason in_check_items(struct inbox *inbox, struct in_parcel *parcel,
 /* May this item of a sender's be stored? A block of a file must be alone. */
 enum parcel_reason in_check_item(const struct inbox *inbox, const struct node_id *sender,
                                  const struct parcel_item *item, bool is_alone);
+/* Is it one whom the user knows? Asked once for all that it sent together. */
+bool in_knows(const struct inbox *inbox, const struct node_id *sender);
 void in_file_head(const struct parcel_item *item, struct file_head *ret_head);
 void in_put_item(struct inbox *inbox, const struct in_op *op, const struct in_origin *origin,
                  const struct parcel_item *item, struct wall wall);

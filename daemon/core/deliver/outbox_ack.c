@@ -300,8 +300,10 @@ static void apply_complete(struct outbox *outbox, struct out_parcel *parcel, boo
     for (size_t i = 0; i < n; i++)
         if (items[i].message && is_long)
             confirm_block(outbox, items[i].message, items[i].length, whole, now);
-        else if (items[i].message)
+        else if (items[i].message) {
+            items[i].message->arrived = true;
             out_confirm(outbox, items[i].message, items[i].length, now);
+        }
     free(items);
 }
 

@@ -416,8 +416,8 @@ static bool forget_item(struct out_parcel *parcel, const struct out_message *mes
 static void take_out(struct outbox *outbox, struct out_message *message) {
     struct out_flow *flow = message->flow;
     struct out_parcel *first = TAILQ_FIRST(&flow->parcels), *next;
-    if (message->queued && !out_is_long(message))
-        first = NULL; /* what waits whole is in none */
+    if ((message->queued || message->arrived) && !out_is_long(message))
+        first = NULL; /* what waits whole, or has arrived, is in none */
     if (message->queued)
         TAILQ_REMOVE(out_queue_of(message), message, queue);
     message->queued = false;

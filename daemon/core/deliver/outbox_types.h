@@ -76,6 +76,7 @@ struct out_message {
     const char *reason;
     uint8_t *body; /* kept copy of a small one, or NULL: to be read from the store */
     bool queued;   /* in its flow's queue, or among the local ones */
+    bool arrived;  /* short, and taken out of its parcel: it is in none */
     bool owed;     /* was so when we stopped */
     bool late;     /* among those that were pushed before all these were read */
     bool alone;    /* was part of a refused parcel: goes in one of its own, to learn whether it was

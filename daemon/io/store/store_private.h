@@ -60,7 +60,7 @@ struct store_need {
  * disk it would give back. */
 struct store_stale {
     int64_t n;
-    uint64_t bytes, charged, disk;
+    uint64_t bytes, charged, disk, windows; /* disk: without the windows */
 };
 /* -EDQUOT, -ENOBUFS (others have no more room on the disk), or 0: nothing is wanting. */
 int store_need_error(const struct store_need *need);
@@ -115,6 +115,8 @@ void store_usage_drop(struct store_db *db);
 /* store_disk.c */
 /* Once, with the files open. */
 void store_disk_open(struct store_db *db, const struct store_config *config);
+/* Once SQLite has closed the database. */
+void store_disk_close(struct store_db *db);
 /* At the beginning of a transaction. */
 void store_disk_begin(struct store_db *db);
 /* May a message of `whole` bytes come, of which `now` are put? 0 or -ENOSPC. */
