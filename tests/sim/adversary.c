@@ -407,7 +407,7 @@ static void keep_layer(struct sim *sim, struct sim_host *host, struct onion_laye
     *index = kept->uses++;
 }
 
-/* One packet of a path of its own, by way of a neighbour to the node it aims at. */
+/* One packet or two of a path of its own, by way of a neighbour to the node it aims at. */
 static void scatter(struct sim *sim, struct sim_host *host, uint64_t by) {
     const struct sim_host *aim = &sim->hosts[host->adversary->at];
     struct onion_layer layers[2];
@@ -430,10 +430,16 @@ static void scatter(struct sim *sim, struct sim_host *host, uint64_t by) {
         layers[i].hop = hops[i];
         indexes[i] = (uint16_t)sim_below(sim, ONION_INDEX_COUNT);
     }
-    keep_layer(sim, host, &layers[0], &indexes[0]);
-    sim_fill(sim, nonce, sizeof nonce);
-    onion_build(layers, 2, indexes, nonce, "?", 1, &host->node->config.random, packet);
-    links_send_onion(host->node->links, by, packet, host->node->now.mono);
+    unsigned packets = host->adversary->habits & HABIT_PAIRS ? 2 : 1;
+    if (packets == 1)
+        keep_layer(sim, host, &layers[0], &indexes[0]);
+    for (unsigned i = 0; i < packets; i++) {
+        sim_fill(sim, nonce, sizeof nonce);
+        onion_build(layers, 2, indexes, nonce, "?", 1, &host->node->config.random, packet);
+        links_send_onion(host->node->links, by, packet, host->node->now.mono);
+        indexes[0] = (uint16_t)((indexes[0] + 1) % ONION_INDEX_COUNT);
+        indexes[1] = (uint16_t)((indexes[1] + 1) % ONION_INDEX_COUNT);
+    }
 }
 
 /* ---- Parcels and mail ---- */

@@ -20,6 +20,7 @@ void scenario_relay(struct sim *sim);   /* scenario_relay.c */
 void scenario_clocks(struct sim *sim);  /* scenario_clocks.c */
 void scenario_spoofed(struct sim *sim); /* scenario_members.c */
 void scenario_scattered(struct sim *sim);
+void scenario_evicted(struct sim *sim);
 void scenario_padded(struct sim *sim);
 void scenario_remailed(struct sim *sim);
 void scenario_growth(struct sim *sim); /* scenario_growth.c */
@@ -27,6 +28,8 @@ void scenario_growth(struct sim *sim); /* scenario_growth.c */
 void scenario_addresses(struct sim *sim);
 void scenario_ports(struct sim *sim);
 void scenario_translator(struct sim *sim);
+void scenario_older(struct sim *sim);
+void scenario_movers(struct sim *sim); /* scenario_newcomer.c */
 /* scenario_versions.c */
 void scenario_equivocation(struct sim *sim);
 void scenario_handed(struct sim *sim);

@@ -542,8 +542,9 @@ static void test_handshake_counts(void **state) {
     offer_all(f, 1);
     shown = directory_address(f->directory, directory_find(f->directory, &n[0].id));
     assert_true(address_is_equal(&shown, &n[0].descriptor.addresses[0]));
-    directory_handshaken(f->directory, &n[0].id, &at, at_minute(40));
-    directory_handshaken(f->directory, &n[5].id, &at, at_minute(40)); /* unknown: nothing */
+    directory_handshaken(f->directory, &n[0].id, &at, (struct now){f->now, at_minute(40)});
+    directory_handshaken(f->directory, &n[5].id, &at,
+                         (struct now){f->now, at_minute(40)}); /* unknown: nothing */
     assert_true(counts(f, &n[0], "4.4.4.4:4"));
     assert_false(counts(f, &n[0], "3.3.3.3:3"));
     shown = directory_address(f->directory, directory_find(f->directory, &n[0].id));
@@ -579,7 +580,7 @@ static void place(struct fixture *f, struct author *author, const char *text) {
     author->descriptor.n_addresses = 0;
     claim(author, text);
     assert_int_equal(offer(f, author), DIRECTORY_NEWS);
-    directory_handshaken(f->directory, &author->id, &at, f->wall);
+    directory_handshaken(f->directory, &author->id, &at, (struct now){f->now, f->wall});
 }
 
 static void pin(struct fixture *f, const struct author *author, const char *text) {
@@ -615,7 +616,7 @@ static void expect_proven_at(struct fixture *f, const char *text, enum resolve_o
     struct destination to = {.kind = DEST_ADDRESS, .address = address(text)};
     size_t n;
 
-    assert_int_equal(directory_resolve_proven(f->directory, &to, ids, &n), outcome);
+    assert_int_equal(directory_resolve_proven(f->directory, &to, f->now, ids, &n), outcome);
     if (first)
         assert_memory_equal(&ids[0], &first->id, sizeof ids[0]);
 }
@@ -645,13 +646,43 @@ static void test_false_witnesses_displace_nobody(void **state) {
     expect_at(f, "9.9.9.9", RESOLVE_AMBIGUOUS, NULL, 2); /* word against word */
     expect_proven_at(f, "9.9.9.9", RESOLVE_NONE, NULL);
     struct address at = address("9.9.9.9:9");
-    directory_handshaken(f->directory, &n[3].id, &at, f->wall);
+    directory_handshaken(f->directory, &n[3].id, &at, (struct now){f->now, f->wall});
     expect_at(f, "9.9.9.9", RESOLVE_ONE, &n[3], 1);
     expect_at(f, "9.9.9.9:9", RESOLVE_ONE, &n[3], 1);
     expect_proven_at(f, "9.9.9.9", RESOLVE_ONE, &n[3]);
     claim_falsely(f, "9.9.9.9:10"); /* another port of the same IP: several, none the default */
     expect_at(f, "9.9.9.9", RESOLVE_AMBIGUOUS, NULL, 2);
     expect_proven_at(f, "9.9.9.9", RESOLVE_ONE, &n[3]);
+}
+
+/* Who was met at an address may have left it: what he was proves nothing for long. */
+static void test_a_meeting_proves_for_a_while(void **state) {
+    struct fixture *f = *state;
+    struct author *n = &f->nodes[0];
+    struct address other = address("5.5.5.5:5");
+
+    place(f, n, "4.4.4.4:4");
+    f->now.us += DIRECTORY_MET_US - 1;
+    expect_proven_at(f, "4.4.4.4:4", RESOLVE_ONE, n);
+    f->now.us++;
+    expect_proven_at(f, "4.4.4.4:4", RESOLVE_NONE, NULL);
+    expect_at(f, "4.4.4.4:4", RESOLVE_ONE, n, 1); /* for a look it does */
+    place(f, n, "4.4.4.4:4");
+    directory_set_linked(f->directory, &n->id, true, f->now);
+    f->now.us += US_PER_HOUR;
+    expect_proven_at(f, "4.4.4.4:4", RESOLVE_ONE, n);
+    directory_set_linked(f->directory, &n->id, false, f->now);
+    f->now.us += DIRECTORY_MET_US - 1;
+    expect_proven_at(f, "4.4.4.4:4", RESOLVE_ONE, n);
+    f->now.us++;
+    expect_proven_at(f, "4.4.4.4:4", RESOLVE_NONE, NULL);
+    place(f, n, "4.4.4.4:4");
+    directory_set_linked(f->directory, &n->id, true, f->now);
+    directory_handshaken(f->directory, &n->id, &other, (struct now){f->now, f->wall});
+    expect_proven_at(f, "4.4.4.4:4", RESOLVE_NONE, NULL);
+    expect_proven_at(f, "5.5.5.5:5", RESOLVE_ONE, n);
+    f->now.us += DIRECTORY_MET_US; /* the link stands elsewhere */
+    expect_proven_at(f, "5.5.5.5:5", RESOLVE_NONE, NULL);
 }
 
 static size_t places_at(struct fixture *f, const char *text, struct address places[MAX]) {
@@ -708,7 +739,7 @@ static void translate(struct fixture *f, const char *text, size_t n_neighbours) 
 static void meet(struct fixture *f, const struct author *author, const char *text) {
     struct address at = address(text);
 
-    directory_handshaken(f->directory, &author->id, &at, f->wall);
+    directory_handshaken(f->directory, &author->id, &at, (struct now){f->now, f->wall});
 }
 
 static void test_four_networks_vouch(void **state) {
@@ -834,7 +865,8 @@ static void test_a_crowd_hides_nobody_we_know(void **state) {
     expect_proven_at(f, "1.1.1.1:7", RESOLVE_ONE, &n[0]);
     expect_proven_at(f, "1.1.1.1:9", RESOLVE_NONE, NULL);
     assert_int_equal(places_at(f, "1.1.1.1", places), 3);
-    directory_handshaken(f->directory, &n[2].id, &places[0], f->wall); /* unknown: nothing */
+    directory_handshaken(f->directory, &n[2].id, &places[0],
+                         (struct now){f->now, f->wall}); /* unknown: nothing */
     expect_at(f, "1.1.1.1:7", RESOLVE_ONE, &n[0], 1);
     struct address ip = address("1.1.1.1:8");
     directory_unpin(f->directory, &ip); /* it is found to be let go of */
@@ -1168,6 +1200,7 @@ int main(int argc, char **argv) {
         TEST(test_private_witnesses),
         TEST(test_handshake_counts),
         TEST(test_resolve_addresses),
+        TEST(test_a_meeting_proves_for_a_while),
         TEST(test_false_witnesses_displace_nobody),
         TEST(test_false_witnesses_prove_nothing),
         TEST(test_four_networks_vouch),

@@ -185,6 +185,23 @@ static void test_what_found_no_place_is_asked_later(void **state) {
     assert_int_equal(f.code[100], ANSWER_UNKNOWN);
 }
 
+/* It was met there, and may have left: whoever is there now is asked. */
+static void test_who_was_met_long_ago_is_asked(void **state) {
+    struct address place = address("192.0.2.1:7000");
+    (void)state;
+    begin(1, 1);
+    directory_handshaken(f.node->directory, identity_id(f.others[0]), &place,
+                         (struct now){f.now, f.wall});
+    run(US_PER_MINUTE);
+    f.began = f.now;
+    push_to(1, "192.0.2.1:7000", NULL);
+    run(US_PER_S);
+    assert_int_equal(f.answered_us[1], 0);
+    run(8 * US_PER_S);
+    assert_int_equal(f.code[1], ANSWER_UNKNOWN);
+    assert_false(directory_find(f.node->directory, identity_id(f.others[0]))->pinned);
+}
+
 /* News of other nodes comes as fast as they like: it is not looked at each time. */
 static void test_judging_is_paced(void **state) {
     unsigned looks = 0;
@@ -222,6 +239,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_asking_goes_on),
         TEST(test_what_found_no_place_is_asked_later),
+        TEST(test_who_was_met_long_ago_is_asked),
         TEST(test_judging_is_paced),
         TEST(test_a_file_whose_client_goes_is_dropped),
     };
