@@ -23,7 +23,7 @@ CC := cc
 endif
 PKG_CONFIG ?= pkg-config
 FUZZ_SECONDS ?= 30
-CHECK_JOBS ?= 2
+CHECK_JOBS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1)))
 CHECK_PATIENCE ?= 1
 LISTS ?= build test lint
 KILLS ?= 1000
@@ -153,10 +153,12 @@ $(B)/init/%: daemon/init/% FORCE # PREFIX may be another one than last time
 # What starts daemons meets neither others of its kind nor a p2pd that runs here.
 ISOLATE := tests/tools/isolate.sh
 ON_OURS := $(ISOLATE) env P2PD_BIN=$(CURDIR)/$(B)
-E2E := $(foreach f,$(wildcard tests/e2e/*.bats),'$f|300|$(ON_OURS) bats --tap $f')
+# The longest first, so that the end does not wait for one of them.
+E2E_LONG := $(patsubst %,tests/e2e/%.bats,forty disk surroundings network files conversations exit_codes doctor)
+E2E := $(foreach f,$(E2E_LONG) $(filter-out $(E2E_LONG),$(wildcard tests/e2e/*.bats)),'$f|300|$(ON_OURS) bats --tap $f')
 # NAME|SECONDS|COMMAND, SECONDS being how long it may say nothing: tests/tools/summary.sh
 WITHOUT_DAEMONS := $(if $(SANITIZE),,'pure|300|$(ISOLATE) tests/tools/check-pure.sh $(B)' 'house|300|tests/tools/check-house.sh $(B)' 'manual|300|$(ISOLATE) tests/tools/check-manual.sh $(B)' \
-	'bench|300|$(ISOLATE) tests/bench/check.sh' 'tools|300|tests/tools/check-tools.sh')
+	'bench|300|$(ISOLATE) tests/bench/check.sh' 'tools|300|tests/tools/check-tools.sh' 'breaches|300|tests/tools/check-breaches.sh')
 SUMMARY = $(Q)CHECK_JOBS=$(CHECK_JOBS) CHECK_PATIENCE=$(CHECK_PATIENCE) tests/tools/summary.sh
 
 deps: ## install all that is needed here (apt, dnf, pacman, brew or pkg), or LISTS=build of "build test lint" alone
@@ -164,10 +166,10 @@ deps: ## install all that is needed here (apt, dnf, pacman, brew or pkg), or LIS
 demo: all ## eight nodes on this machine, explained as they go (needs a compiler and the libraries alone)
 	@$(ISOLATE) --say
 	@$(ON_OURS) tests/e2e/demo.sh
-check: all $(UNIT) $(FUZZ) $(HELPERS) $(if $(SIM),$(B)/sim) ## every test (SANITIZE=...: under sanitizers); ends in a sum; CHECK_JOBS=2 at once, CHECK_PATIENCE=1: 3 on a slow machine
+check: all $(UNIT) $(FUZZ) $(HELPERS) $(if $(SIM),$(B)/sim) ## every test (SANITIZE=...: under sanitizers); ends in a sum; CHECK_JOBS at once (cores + 1), CHECK_PATIENCE=1: 3 on a slow machine
 	@$(ISOLATE) --say
-	$(SUMMARY) $(B)/check $(if $(SIM),'sim|300|$(B)/sim --check') $(foreach t,$(UNIT),'$(t:$(B)/tests/%=%)|300|$t') \
-		$(E2E) $(foreach t,$(FUZZ),'$(t:$(B)/tests/%=%)|300|$t tests/fuzz/corpus/$(t:$(B)/tests/fuzz/fuzz_%=%)') $(WITHOUT_DAEMONS)
+	$(SUMMARY) $(B)/check $(if $(SIM),'$(B)/sim --items' 'golden|300|tests/sim/golden/check.sh $(B)/sim') $(foreach t,$(UNIT),'$(t:$(B)/tests/%=%)|300|$t') \
+		$(foreach t,$(FUZZ),'$(t:$(B)/tests/%=%)|300|$t tests/fuzz/corpus/$(t:$(B)/tests/fuzz/fuzz_%=%)') $(WITHOUT_DAEMONS) -- $(E2E)
 check-long: all $(if $(SIM),$(B)/sim) ## the tests that take longer than a coffee: KILLS=1000 SIM_SECONDS=1800
 	$(SUMMARY) $(B)/check-long $(if $(SIM),'sim|1200|$(B)/sim --long $(if $(SIM_SECONDS),-t $(SIM_SECONDS))') \
 		'tests/e2e/crash.bats|7200|env CYCLES=$(KILLS) SEED=$$(date +%s) $(ON_OURS) bats --tap tests/e2e/crash.bats'
@@ -187,10 +189,10 @@ fuzz-run: $(FUZZ)
 		$$(ls -d tests/fuzz/corpus/$$name 2>/dev/null) >$(B)/$$name.log 2>&1 || { cat $(B)/$$name.log; exit 1; }; \
 		tail -n 6 $(B)/$$name.log; done
 lint: all ## what reads the sources instead of running them
-	$(SUMMARY) $(B)/lint 'format|300|clang-format --dry-run -Werror $(C_FILES) && ! grep -nE "^.{101,}" $(C_FILES) | grep -v "/[*] link:"' 'includes|300|tests/tools/check-includes.sh' \
+	$(SUMMARY) $(B)/lint 'format|300|clang-format --dry-run -Werror $(C_FILES) && tests/tools/check-columns.sh $(C_FILES)' 'includes|300|tests/tools/check-includes.sh' 'names|300|tests/tools/check-names.sh' \
 		'pure|300|tests/tools/check-pure.sh $(B)' 'house|300|tests/tools/check-house.sh $(B)' 'writers|60|tests/tools/check-writers.sh' 'tidy|1200|tests/tools/tidy.sh $(CPPFLAGS_ALL)' \
 		'cppcheck|600|cppcheck -q --std=c11 --enable=warning,portability,performance --inline-suppr --suppress=uninitvar --suppress=legacyUninitvar --include=tests/tools/cppcheck.h --suppress=nullPointer --error-exitcode=1 -I. -Ibuild daemon client shared' \
-		'shell|300|shellcheck -x -P tests/bench .ci/run tests/tools/*.sh tests/e2e/*.sh tests/bench/*.sh'
+		'shell|300|shellcheck -x -P tests/bench .ci/run tests/tools/*.sh tests/e2e/*.sh tests/bench/*.sh tests/sim/golden/*.sh'
 format: ## clang-format in place
 	$(Q)clang-format -i $(C_FILES)
 

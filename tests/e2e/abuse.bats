@@ -67,7 +67,7 @@ dropped_since() { # BEFORE AT-LEAST
         mkfifo "$DIR/open"
         exec 9<>"$DIR/open"
         printf '%b' "$header" >&9
-        timeout 20 socat -t 0.1 - "UNIX:$DIR/2.sock" <&9 >/dev/null 3>&-
+        timeout "$(patient 20)" socat -t 0.1 - "UNIX:$DIR/2.sock" <&9 >/dev/null 3>&-
         exec 9>&-
         rm "$DIR/open"
         [ "$(ps -o rss= -p "$(pid_of 2)")" -lt $((rss + 8192)) ]

@@ -12,7 +12,7 @@ teardown() {
 }
 
 restore() { # N FILE PASSPHRASE-FILE
-    timeout 60 "$P2PD_BIN/p2pd" -c /dev/null --state "$DIR/$1" --restore "$2" --passphrase-file "$3"
+    timeout "$(patient 60)" "$P2PD_BIN/p2pd" -c /dev/null --state "$DIR/$1" --restore "$2" --passphrase-file "$3"
 }
 
 @test "backup of a running node, restore elsewhere: same identity, pins, history, what waited" {

@@ -169,7 +169,7 @@ spawn_again() { # N
     cp "$DIR/2/messages.db" "$DIR/before"
     dd if=/dev/urandom of="$DIR/2/messages.db" bs=1 seek=4096 count=4000 conv=notrunc 2>/dev/null
     cp "$DIR/2/messages.db" "$DIR/damaged"
-    expect_exit 1 timeout 10 "$P2PD_BIN/p2pd" -c /dev/null --listen "$NET.2:$PORT" --state "$DIR/2" --socket "$DIR/2.sock"
+    expect_exit 1 timeout "$(patient 10)" "$P2PD_BIN/p2pd" -c /dev/null --listen "$NET.2:$PORT" --state "$DIR/2" --socket "$DIR/2.sock"
     [[ $ERR == *damaged* ]]
     cmp "$DIR/2/messages.db" "$DIR/damaged"
     cp "$DIR/before" "$DIR/2/messages.db"
@@ -178,7 +178,7 @@ spawn_again() { # N
     stop_node 2
     mount --bind "$DIR/2" "$DIR/2" 2>/dev/null || skip 'no right to mount the read-only half of this test'
     mount -o remount,ro,bind "$DIR/2"
-    expect_exit 1 timeout 10 "$P2PD_BIN/p2pd" -c /dev/null --listen "$NET.2:$PORT" --state "$DIR/2" --socket "$DIR/2.sock"
+    expect_exit 1 timeout "$(patient 10)" "$P2PD_BIN/p2pd" -c /dev/null --listen "$NET.2:$PORT" --state "$DIR/2" --socket "$DIR/2.sock"
     umount "$DIR/2"
     [[ $ERR == *[Rr]ead-only* ]]
 }

@@ -215,11 +215,11 @@ has_more_than() { # FOLDER SIZE: a file in it that is being written
 }
 # Hold it once it has copied something, and not all. It is let go a few milliseconds at a time, and looked at while it stands.
 hold_at_work() { # FOLDER SIZE-OF-ALL
-    local deadline=$((SECONDS + WAIT_S))
+    local deadline=$((SECONDS + $(patient "$WAIT_S")))
     [ -p "$DIR/never" ] || mkfifo "$DIR/never"
     kill -STOP "$CLIENT"
     until has_more_than "$1" 0; do
-        ((SECONDS < deadline)) || return 1
+        ((SECONDS < deadline)) || { echo "timed out: nothing was copied to $1" >&2; return 1; }
         kill -CONT "$CLIENT"
         read -rt 0.005 <>"$DIR/never" || true
         kill -STOP "$CLIENT"

@@ -40,11 +40,16 @@ new_folder() {
     export DIR
 }
 
+patient() { # SECONDS: as many on a slow machine as was said
+    echo $(($1 * ${CHECK_PATIENCE:-1}))
+}
 wait_until() { # COMMAND...
-    local deadline=$((SECONDS + WAIT_S))
+    local limit deadline
+    limit=$(patient "$WAIT_S")
+    deadline=$((SECONDS + limit))
     until "$@" >/dev/null 2>&1; do
         if ((SECONDS >= deadline)); then
-            echo "waited $WAIT_S s in vain for: $*" >&2
+            echo "timed out: waited $limit s in vain for: $*" >&2
             return 1
         fi
         sleep "$POLL_S"

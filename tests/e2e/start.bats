@@ -23,7 +23,7 @@ refused() { # LINE WORDS LINES [CODE-OF-THE-START]
     expect_exit 2 "$P2PD_BIN/p2pd" -t -c "$CONF"
     [[ $ERR == *"$CONF:$1: "*"$2"* ]] || { echo "$3 -> $ERR"; false; }
     [ "$(find "$DIR" | grep -v '/\(out\|err\)$' | sort)" = "$(grep -v '/\(out\|err\)$' <<<"$before")" ]
-    expect_exit "${4-2}" timeout 20 "$P2PD_BIN/p2pd" -c "$CONF"
+    expect_exit "${4-2}" timeout "$(patient 20)" "$P2PD_BIN/p2pd" -c "$CONF"
     [ "${4-2}" = 1 ] || [[ $ERR == *"$CONF:$1: "*"$2"* ]]
 }
 as_user() { # USER GROUP COMMAND...

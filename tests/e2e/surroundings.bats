@@ -38,7 +38,7 @@ END
     diff "$DIR/pulled" <(line_from 3 'read all the same')
 
     # Whoever reads on finds everything in its place, or how much is missing.
-    timeout 60 sed '/configuration read again/q' <&7 >/dev/null
+    timeout "$(patient 60)" sed '/configuration read again/q' <&7 >/dev/null
     fill "$DIR/pipe"
     pid=$(pid_of 2)
     begin=$SECONDS
@@ -81,7 +81,7 @@ background() { # [OPTION...]
     mkfifo "$DIR/pipe"
     exec 9>"$DIR/lock"
     flock 9
-    timeout 20 cat "$DIR/pipe" 3>&- 9>&- & # as command substitution does: until nobody can write to it
+    timeout "$(patient 20)" cat "$DIR/pipe" 3>&- 9>&- & # as command substitution does: until nobody can write to it
     background 3>&- 5>"$DIR/pipe" 700>"$DIR/pipe" >"$DIR/pipe" 2>&1
     wait $!
     answers 2

@@ -135,7 +135,8 @@ static void ask(struct world *world, unsigned who, struct wire_reader r) {
     if (who & 0x80)
         directory_unpin(world->directory, &to.address);
     if (who & 0x20)
-        directory_handshaken(world->directory, &id, &to.address, world->rig.wall);
+        directory_handshaken(world->directory, &id, &to.address,
+                             (struct now){world->rig.now, world->rig.wall});
     enum resolve_outcome outcome = directory_resolve(world->directory, &to, ids, &n);
     rig_check(outcome <= RESOLVE_SELF && n <= DIRECTORY_CANDIDATES_MAX);
     rig_check(outcome != RESOLVE_ONE || n == 1);

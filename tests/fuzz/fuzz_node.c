@@ -1,4 +1,4 @@
-/* link: tests/fuzz/rig tests/sim/model_store tests/sim/model_data tests/sim/model_file tests/sim/model_waiting tests/sim/model_history libp2pd-core.a shared/file_name shared/text shared/address */
+/* link: tests/fuzz/rig tests/sim/model_store tests/sim/model_data tests/sim/model_out tests/sim/model_file tests/sim/model_waiting tests/sim/model_history libp2pd-core.a shared/file_name shared/text shared/address */
 /* A whole node, with one neighbour whose frames, onions, parcels and descriptors are the input's,
  * clients who ask what the input says, and a disk that may fail. The neighbour's Noise, macs and
  * seals are honest, so that what lies behind them is reached. The input is a run of (what 1, who 1,

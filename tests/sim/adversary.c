@@ -1,17 +1,13 @@
-#include "tests/sim/adversary.h"
-
 #include "daemon/core/deliver/inbox/inbox_private.h"
 #include "daemon/core/link/link_private.h"
 #include "daemon/core/node/node_private.h"
 #include "tests/sim/adversary_gossip.h"
+#include "tests/sim/adversary_private.h"
+#include "tests/sim/scenarios.h"
 #include "tests/sim/watch.h"
 
 #include <stdlib.h>
 
-#define RECORDED 32
-#define MAILS 8
-#define TOLD_MAX 64
-#define LAYERS 16
 #define BODY_MAX 1500
 #define OWN_CLIENT (UINT64_C(1) << 50) /* nobody waits for its answers */
 #define BURST 24                       /* datagrams or frames at a time */
@@ -19,47 +15,6 @@
 #define SOME_SHARE 0.3   /* of onion packets are dropped */
 #define TAMPER_SHARE 0.1 /* of what is sent */
 #define CROWD_DEFAULT 16
-
-struct kept_layer {
-    struct onion_layer layer;
-    uint16_t uses;
-};
-
-struct adversary {
-    struct sim *sim;
-    unsigned habits, bursts;
-    struct {
-        struct address remote;
-        size_t length;
-        uint8_t bytes[DATAGRAM_LEN];
-    } cells[RECORDED];
-    uint8_t onions[RECORDED][ONION_LEN];
-    unsigned n_cells, n_onions;
-    struct node_id poser;
-    struct address posed_at; /* port 0: nobody poses */
-    struct address claimed;  /* port 0: it claims its own */
-    struct crowd *crowd;
-    unsigned gossiping; /* the step under way is for so many publications or questions */
-    unsigned flooding;  /* the step under way is for frames of its own: so many */
-    unsigned going;     /* the habits that the step is for */
-    bool pads;          /* or did: what waits in its store is nobody\'s message */
-    unsigned as, at;    /* the honest hosts that it speaks as and to */
-    struct {
-        struct node_id recipient;
-        uint8_t *bytes;
-        size_t length;
-    } mails[MAILS];
-    unsigned n_mails;
-    enum handing handing;
-    uint64_t handed;         /* the latest sequence in a handshake */
-    uint64_t told[TOLD_MAX]; /* prefixes: each gets a version later than those before */
-    unsigned n_told;
-    struct wall bent; /* 0: it tells the right time */
-    struct album *album;
-    bool has_framed;
-    uint8_t proof[PROOF_LEN];         /* if it has */
-    struct kept_layer layers[LAYERS]; /* by way of neighbours */
-};
 
 struct adversary *adversary_new(struct sim *sim, unsigned habits) {
     struct adversary *adversary = calloc(1, sizeof *adversary);
@@ -128,10 +83,6 @@ void adversary_claim(struct adversary *adversary, const struct address *first) {
     adversary->claimed = *first;
 }
 
-static bool has_habit(const struct sim_host *host, enum habit habit) {
-    return host && host->adversary && host->adversary->habits & habit;
-}
-
 /* ---- Datagrams ---- */
 
 static void tamper(struct sim *sim, uint8_t *bytes, size_t length) {
@@ -154,7 +105,7 @@ bool adversary_lets_out(struct sim *sim, struct sim_host *host, const struct dat
     return false;
 }
 
-static const struct address *any_address(struct sim *sim) {
+const struct address *adversary_any_address(struct sim *sim) {
     return &sim->hosts[sim_below(sim, sim->n_hosts)].address;
 }
 
@@ -165,9 +116,9 @@ static void replay_cell(struct sim *sim, struct sim_host *host) {
     if (n == 0)
         return;
     unsigned i = (unsigned)sim_below(sim, n);
-    const struct address *from = sim_chance(sim, 0.3) ? any_address(sim) : &host->address;
+    const struct address *from = sim_chance(sim, 0.3) ? adversary_any_address(sim) : &host->address;
     const struct address *to =
-        sim_chance(sim, 0.3) ? any_address(sim) : &adversary->cells[i].remote;
+        sim_chance(sim, 0.3) ? adversary_any_address(sim) : &adversary->cells[i].remote;
     sim_forge(sim, from, to, adversary->cells[i].bytes, adversary->cells[i].length);
 }
 
@@ -182,7 +133,7 @@ static void forge_garbage(struct sim *sim) {
         bytes[1] = LINK_VERSION;
     else
         memset(bytes + 1, 0, 3);
-    sim_forge(sim, any_address(sim), any_address(sim), bytes, length);
+    sim_forge(sim, adversary_any_address(sim), adversary_any_address(sim), bytes, length);
 }
 
 /* Message 1 with a fresh ephemeral and a good mac: each costs its responder Diffie-Hellman, until
@@ -227,7 +178,7 @@ static void pad(struct sim *sim, unsigned i) {
 void adversary_act(struct sim *sim, unsigned i) {
     struct sim_host *host = &sim->hosts[i];
     struct adversary *adversary = host->adversary;
-    const struct address *victim = any_address(sim);
+    const struct address *victim = adversary_any_address(sim);
 
     if (adversary->bursts++ >= BURSTS_MAX)
         return;
@@ -237,7 +188,8 @@ void adversary_act(struct sim *sim, unsigned i) {
         if (has_habit(host, HABIT_FORGES))
             forge_garbage(sim);
         if (has_habit(host, HABIT_DIALS))
-            dial_blindly(sim, host, sim_chance(sim, 0.5) ? any_address(sim) : &host->address,
+            dial_blindly(sim, host,
+                         sim_chance(sim, 0.5) ? adversary_any_address(sim) : &host->address,
                          victim);
     }
     adversary_go_on(sim, i, HABITS - 1, BURST);
@@ -307,7 +259,7 @@ static void flood_frame(struct sim *sim, struct node *node, uint64_t to) {
 
     sim_fill(sim, body, sizeof body);
     if (types[kind] == FRAME_INTRODUCE)
-        address_pack(any_address(sim), body + NODE_ID_LEN);
+        address_pack(adversary_any_address(sim), body + NODE_ID_LEN);
     if (types[kind] == FRAME_ANNOUNCE) /* plausible sequences: about now */
         for (size_t i = 0; i + GOSSIP_ITEM_LEN <= lengths[kind]; i += GOSSIP_ITEM_LEN)
             for (unsigned b = 0; b < 6; b++)
@@ -381,10 +333,6 @@ void adversary_hand(struct adversary *adversary, enum handing handing) {
     adversary->handing = handing;
 }
 
-static bool is_handing(const struct sim_host *host) {
-    return has_habit(host, HABIT_HANDS) && host->node && host->adversary->handing != HANDS_NOTHING;
-}
-
 /* How much later the version that this neighbour gets is than our own. */
 static unsigned rank_of(struct adversary *adversary, uint64_t prefix) {
     unsigned i = 0;
@@ -422,6 +370,7 @@ int __wrap_links_send_frame(struct links *links, uint64_t prefix, uint8_t type, 
     struct sim_host *host = watch_host();
     uint8_t bent[FRAME_BODY_MAX];
 
+    golden_frame(prefix, type);
     if (type == FRAME_ANNOUNCE && has_habit(host, HABIT_REKEYS) && host->node &&
         !is_first_neighbour(host->node, prefix))
         return 0; /* the others hear it from its neighbours */
@@ -458,7 +407,7 @@ static void keep_layer(struct sim *sim, struct sim_host *host, struct onion_laye
     *index = kept->uses++;
 }
 
-/* One packet of a path of its own, by way of a neighbour to the node it aims at. */
+/* One packet or two of a path of its own, by way of a neighbour to the node it aims at. */
 static void scatter(struct sim *sim, struct sim_host *host, uint64_t by) {
     const struct sim_host *aim = &sim->hosts[host->adversary->at];
     struct onion_layer layers[2];
@@ -481,10 +430,16 @@ static void scatter(struct sim *sim, struct sim_host *host, uint64_t by) {
         layers[i].hop = hops[i];
         indexes[i] = (uint16_t)sim_below(sim, ONION_INDEX_COUNT);
     }
-    keep_layer(sim, host, &layers[0], &indexes[0]);
-    sim_fill(sim, nonce, sizeof nonce);
-    onion_build(layers, 2, indexes, nonce, "?", 1, &host->node->config.random, packet);
-    links_send_onion(host->node->links, by, packet, host->node->now.mono);
+    unsigned packets = host->adversary->habits & HABIT_PAIRS ? 2 : 1;
+    if (packets == 1)
+        keep_layer(sim, host, &layers[0], &indexes[0]);
+    for (unsigned i = 0; i < packets; i++) {
+        sim_fill(sim, nonce, sizeof nonce);
+        onion_build(layers, 2, indexes, nonce, "?", 1, &host->node->config.random, packet);
+        links_send_onion(host->node->links, by, packet, host->node->now.mono);
+        indexes[0] = (uint16_t)((indexes[0] + 1) % ONION_INDEX_COUNT);
+        indexes[1] = (uint16_t)((indexes[1] + 1) % ONION_INDEX_COUNT);
+    }
 }
 
 /* ---- Parcels and mail ---- */
@@ -558,152 +513,4 @@ void __wrap_links_flush(struct links *links, struct mono now) {
             remail(watch_sim(), host);
     }
     __real_links_flush(links, now);
-}
-
-/* ---- Handshakes ---- */
-
-/* It does not outbid the versions that it hands out. */
-__typeof__(directory_outbid) __wrap_directory_outbid, __real_directory_outbid;
-uint64_t __wrap_directory_outbid(const struct directory *directory) {
-    return is_handing(watch_host()) ? 0 : __real_directory_outbid(directory);
-}
-
-/* Over a link that there is already, too: to the core one that is suspect may be made anew. */
-__typeof__(links_finish) __wrap_links_finish, __real_links_finish;
-static void finish_anew(struct links *links, uint32_t index, struct now now) {
-    struct link *link = link_of(links, &session_find(links, index)->peer);
-    enum link_state state = link ? link->view.state : LINK_FREE;
-
-    if (link)
-        link->view.state = LINK_SUSPECT;
-    __real_links_finish(links, index, now);
-    if (link)
-        link->view.state = state;
-}
-
-/* With another descriptor of its own. */
-static void finish_handing(struct sim_host *host, struct links *links, uint32_t index,
-                           struct now now) {
-    struct adversary *adversary = host->adversary;
-    uint64_t sequence = (uint64_t)wall_ms(host->node->now.wall),
-             peer = node_id_prefix(&session_find(links, index)->peer);
-    uint8_t own[DESCRIPTOR_MAX];
-    size_t length = links->descriptor_length;
-
-    adversary->handed = sequence > adversary->handed ? sequence : adversary->handed + 1;
-    memcpy(own, links->descriptor, length);
-    links->descriptor_length = version_for(host->node, peer, adversary->handed,
-                                           adversary->handing == HANDS_KEYS, links->descriptor);
-    finish_anew(links, index, now);
-    memcpy(links->descriptor, own, length);
-    links->descriptor_length = length;
-}
-
-void __wrap_links_finish(struct links *links, uint32_t index, struct now now) {
-    struct sim_host *host = watch_host();
-
-    if (session_find(links, index) && is_handing(host) && host->adversary->handing != TELLS_KEYS) {
-        finish_handing(host, links, index, now);
-    } else if (session_find(links, index) && has_habit(host, HABIT_FRAMES)) {
-        /* The other's clock goes by the middle between its own time and this. */
-        if (host->adversary->bent.us != 0)
-            now.wall.us += 2 * (host->adversary->bent.us - now.wall.us);
-        finish_anew(links, index, now);
-    } else {
-        __real_links_finish(links, index, now);
-    }
-}
-
-__typeof__(directory_offer) __wrap_directory_offer, __real_directory_offer;
-enum directory_outcome __wrap_directory_offer(struct directory *directory, const uint8_t *bytes,
-                                              size_t length, struct now now,
-                                              const struct directory_entry **ret_entry,
-                                              enum drop *ret_drop) {
-    struct sim_host *host = watch_host();
-
-    if (has_habit(host, HABIT_FRAMES) && !host->adversary->has_framed)
-        host->adversary->has_framed =
-            album_keep(host->adversary->album, bytes, length, host->adversary->proof);
-    enum directory_outcome outcome =
-        __real_directory_offer(directory, bytes, length, now, ret_entry, ret_drop);
-    enum drop drop;
-    if (has_habit(host, HABIT_FRAMES) && host->adversary->has_framed)
-        (void)directory_take_proof(directory, host->adversary->proof, now.wall, &drop);
-    return outcome;
-}
-
-/* ---- Descriptors ---- */
-
-static uint64_t any_prefix(struct sim *sim) {
-    const struct sim_host *host = &sim->hosts[sim_below(sim, sim->n_hosts)];
-    return host->node ? node_id_prefix(node_id(host->node)) : sim_below(sim, UINT64_MAX);
-}
-
-static void lie(struct sim *sim, struct descriptor *descriptor) {
-    if (sim_chance(sim, 0.5)) { /* somebody else's address, or nobody's */
-        descriptor->n_addresses = 1 + (uint8_t)sim_below(sim, DESCRIPTOR_ADDRESSES_MAX);
-        for (unsigned i = 0; i < descriptor->n_addresses; i++) {
-            descriptor->addresses[i] = *any_address(sim);
-            if (sim_chance(sim, 0.5))
-                descriptor->addresses[i].port = (uint16_t)(1 + sim_below(sim, 65535));
-        }
-    }
-    if (sim_chance(sim, 0.7)) { /* links to everybody: routes would lead through it */
-        descriptor->n_neighbours = DESCRIPTOR_NEIGHBOURS_MAX;
-        for (unsigned i = 0; i < descriptor->n_neighbours; i++)
-            descriptor->neighbours[i] =
-                (struct descriptor_neighbour){any_prefix(sim), *any_address(sim)};
-    }
-    if (sim_chance(sim, 0.3))
-        descriptor->sequence += sim_below(sim, 10 * 60 * 1000);
-    if (sim_chance(sim, 0.1))
-        descriptor->sequence = DESCRIPTOR_SEQUENCE_MAX;
-}
-
-static bool is_posing(const struct sim_host *host) {
-    return host && host->adversary &&
-           (host->adversary->posed_at.port != 0 || host->adversary->claimed.port != 0);
-}
-
-static void claim(const struct adversary *adversary, struct descriptor *descriptor) {
-    descriptor->n_addresses = DESCRIPTOR_ADDRESSES_MAX;
-    for (unsigned i = 0; i < DESCRIPTOR_ADDRESSES_MAX; i++) {
-        descriptor->addresses[i] = adversary->claimed;
-        descriptor->addresses[i].port = (uint16_t)(adversary->claimed.port + i);
-    }
-}
-
-static void pose(const struct adversary *adversary, const struct identity *identity,
-                 struct descriptor *descriptor) {
-    uint64_t poser = node_id_prefix(&adversary->poser);
-
-    if (adversary->claimed.port != 0)
-        claim(adversary, descriptor);
-    if (adversary->posed_at.port == 0)
-        return;
-    if (node_id_is_equal(identity_id(identity), &adversary->poser)) {
-        descriptor->n_addresses = 1;
-        descriptor->addresses[0] = adversary->posed_at;
-    }
-    for (unsigned i = 0; i < descriptor->n_neighbours; i++)
-        if (descriptor->neighbours[i].prefix == poser)
-            descriptor->neighbours[i].seen_at = adversary->posed_at;
-}
-
-__typeof__(descriptor_sign) __wrap_descriptor_sign, __real_descriptor_sign;
-int __wrap_descriptor_sign(struct descriptor *descriptor, const struct identity *identity,
-                           struct wall now, uint8_t ret_bytes[DESCRIPTOR_MAX]) {
-    if (has_habit(watch_host(), HABIT_LIES)) {
-        struct descriptor false_one = *descriptor;
-        lie(watch_sim(), &false_one);
-        int length = __real_descriptor_sign(&false_one, identity, now, ret_bytes);
-        if (length > 0)
-            return length;
-    }
-    if (is_posing(watch_host())) {
-        struct descriptor posed = *descriptor;
-        pose(watch_host()->adversary, identity, &posed);
-        return __real_descriptor_sign(&posed, identity, now, ret_bytes);
-    }
-    return __real_descriptor_sign(descriptor, identity, now, ret_bytes);
 }

@@ -29,7 +29,8 @@ enum habit {
     HABIT_HANDS = 1 << 17,  /* versions of its own in a row: adversary_hand() */
     HABIT_FRAMES = 1 << 18, /* tells whom it dials a wrong time, and keeps others' descriptors */
     HABIT_PROVES = 1 << 19, /* against identities of its crowd, as many as there can be */
-    HABITS = 1 << 20
+    HABIT_PAIRS = 1 << 20,  /* HABIT_SCATTERS, with two packets on each path */
+    HABITS = 1 << 21
 };
 #define HABIT_COUNT 17
 

@@ -8,7 +8,10 @@
 #include <unistd.h>
 
 #define AT_ONCE_MAX 64
-#define STUCK_S 900 /* a run that takes so long hangs: it fails */
+/* A run that does not come a virtual second further in so long hangs (CHECK_PATIENCE times as long
+ * on a slow machine). Less than summary.sh waits for a line: here the run has its seed. */
+#define STUCK_S 240
+#define ALIVE_S 30 /* a run that goes on says so once in so long */
 
 struct running {
     struct job job;
@@ -22,6 +25,10 @@ struct crew { /* a ring: what is told goes out in front, what begins comes in be
     unsigned passed, failed;
 };
 
+/* In the process of a run: where its parent speaks, and when the run last said that it goes on. */
+static FILE *parents;
+static double said_s;
+
 static double seconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -32,6 +39,34 @@ static size_t cores(void) {
     const char *given = getenv("CHECK_JOBS");
     long n = given ? strtol(given, NULL, 10) : sysconf(_SC_NPROCESSORS_ONLN);
     return n < 1 ? 1 : n > AT_ONCE_MAX / 4 ? AT_ONCE_MAX / 4 : (size_t)n;
+}
+
+static unsigned stuck_s(void) {
+    const char *given = getenv("CHECK_PATIENCE");
+    long patience = given ? strtol(given, NULL, 10) : 1;
+    return STUCK_S * (unsigned)(patience < 1 ? 1 : patience);
+}
+
+/* What the run prints is kept until its turn; that it goes on is said at once. */
+static void redirect(FILE *output) {
+    parents = fdopen(dup(STDOUT_FILENO), "w");
+    if (!parents)
+        abort();
+    dup2(fileno(output), STDOUT_FILENO);
+    dup2(fileno(output), STDERR_FILENO);
+    said_s = seconds();
+    alarm(stuck_s());
+}
+
+void jobs_alive(int64_t virtual_us) {
+    if (!parents)
+        return;
+    alarm(stuck_s());
+    if (seconds() - said_s < ALIVE_S)
+        return;
+    said_s = seconds();
+    fprintf(parents, "# at %.0f virtual s\n", (double)virtual_us / 1e6);
+    fflush(parents);
 }
 
 static void begin(struct crew *crew, const struct job *job, job_run *run) {
@@ -46,9 +81,7 @@ static void begin(struct crew *crew, const struct job *job, job_run *run) {
         abort();
     if (running->pid > 0)
         return;
-    dup2(fileno(running->output), STDOUT_FILENO);
-    dup2(fileno(running->output), STDERR_FILENO);
-    alarm(STUCK_S);
+    redirect(running->output);
     bool good = run(job);
     fflush(stdout);
     _exit(good ? 0 : 1);
@@ -77,6 +110,16 @@ static void reap(struct crew *crew) {
     }
 }
 
+static void tell_end(const struct running *running) {
+    if (WIFEXITED(running->status))
+        return;
+    if (WTERMSIG(running->status) == SIGALRM)
+        printf("# timed out: no virtual second went by in %u s\n", stuck_s());
+    printf("# died of signal %d: make sim SEED=%llu NODES=%u SCENARIO=%s\n",
+           WTERMSIG(running->status), (unsigned long long)running->job.seed, running->job.nodes,
+           running->job.scenario);
+}
+
 static void tell(struct crew *crew) {
     struct running *running = &crew->v[crew->first];
     bool good = WIFEXITED(running->status) && WEXITSTATUS(running->status) == 0;
@@ -87,10 +130,7 @@ static void tell(struct crew *crew) {
     while ((n = fread(buffer, 1, sizeof buffer, running->output)) > 0)
         fwrite(buffer, 1, n, stdout);
     fclose(running->output);
-    if (!WIFEXITED(running->status))
-        printf("# died of signal %d: make sim SEED=%llu NODES=%u SCENARIO=%s\n",
-               WTERMSIG(running->status), (unsigned long long)running->job.seed, running->job.nodes,
-               running->job.scenario);
+    tell_end(running);
     printf("%s %u - sim %s, %u nodes, seed %llu\n", good ? "ok" : "not ok",
            crew->passed + crew->failed + 1, running->job.scenario, running->job.nodes,
            (unsigned long long)running->job.seed);

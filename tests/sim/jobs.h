@@ -19,4 +19,8 @@ typedef bool job_run(const struct job *job);
  * false. Returns the exit status. */
 int jobs_run(bool (*next)(size_t i, struct job *ret_job), job_run *run, double at_most_s);
 
+/* A run that still goes on: called every virtual second, it tells whoever waits for output now and
+ * then. */
+void jobs_alive(int64_t virtual_us);
+
 #endif

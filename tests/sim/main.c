@@ -1,6 +1,6 @@
-/* sim: run scenarios by seed. `sim --check` is what make check runs, `sim --long` goes on for as
- * long as it may (-t SECONDS); `sim -s SEED -n NODES SCENARIO` runs one and says what came of
- * it. */
+/* sim: run scenarios by seed. `sim --check` is what make check runs, `sim --items` the same as
+ * items for summary.sh; `sim --long` goes on for as long as it may (-t SECONDS); `sim -s SEED -n
+ * NODES SCENARIO` runs one and says what came of it, with `-k SEEDS` so many seeds from SEED on. */
 #include "tests/sim/chaos.h"
 #include "tests/sim/jobs.h"
 #include "tests/sim/properties.h"
@@ -81,6 +81,9 @@ static const struct plan check_plan[] = {
     {"filled", 12, 1},
     {"spoofed", 8, 3},
     {"scattered", 8, 1},
+    {"evicted", 8, 1},
+    {"movers", 32, 1},
+    {"older", 60, 2},
     {"padded", 8, 2},
     {"remailed", 6, 1},
     {"chaos", 0, SEEDS},
@@ -108,6 +111,24 @@ static double seconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* The check's plan for summary.sh, a line an item: NAME|SECONDS|COMMAND. Each is one process at a
+ * time; a row of many seeds is several items. */
+#define ITEM_SEEDS 25
+#define ITEM_SILENT_S 300
+static void print_items(const char *program) {
+    for (const struct plan *row = check_plan; row->scenario; row++)
+        for (unsigned first = 0; first < row->seeds; first += ITEM_SEEDS) {
+            char part[32] = "", nodes[32] = "";
+            unsigned left = row->seeds - first, seeds = left < ITEM_SEEDS ? left : ITEM_SEEDS;
+            if (row->seeds > ITEM_SEEDS)
+                snprintf(part, sizeof part, "-%u", first + 1);
+            if (row->nodes > 0)
+                snprintf(nodes, sizeof nodes, "/%u", row->nodes);
+            printf("sim/%s%s%s|%d|env CHECK_JOBS=1 %s -s %u -k %u -n %u %s\n", row->scenario, nodes,
+                   part, ITEM_SILENT_S, program, first + 1, seeds, row->nodes, row->scenario);
+        }
 }
 
 /* Returns true if every property held. */
@@ -171,8 +192,8 @@ static bool run_job(const struct job *job) {
 }
 
 static int usage(void) {
-    puts("usage: sim --check | --long [-s SEED] [-t SECONDS]\n       sim [-s SEED] [-n NODES] "
-         "SCENARIO");
+    puts("usage: sim --check | --items | --long [-s SEED] [-t SECONDS]\n"
+         "       sim [-s SEED] [-k SEEDS] [-n NODES] SCENARIO");
     for (const struct scenario *scenario = scenarios; scenario->name; scenario++)
         printf("  %-12s %s\n", scenario->name, scenario->says);
     return 2;
@@ -192,29 +213,41 @@ static int run_single(const char *name, uint64_t seed, unsigned nodes) {
 int main(int argc, char **argv) {
     static const struct option options[] = {
         {"check", no_argument, NULL, 'c'},         {"long", no_argument, NULL, 'l'},
+        {"items", no_argument, NULL, 'i'},         {"seeds", required_argument, NULL, 'k'},
         {"seed", required_argument, NULL, 's'},    {"nodes", required_argument, NULL, 'n'},
         {"seconds", required_argument, NULL, 't'}, {NULL, 0, NULL, 0}};
-    unsigned nodes = 0;
+    unsigned nodes = 0, seeds = 0;
     double at_most = 0;
     int option;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (sodium_init() < 0)
         return 1;
-    while ((option = getopt_long(argc, argv, "s:n:t:", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "s:k:n:t:", options, NULL)) != -1) {
         if (option == 's')
             first_seed = strtoull(optarg, NULL, 10);
         else if (option == 'n')
             nodes = (unsigned)strtoul(optarg, NULL, 10);
+        else if (option == 'k')
+            seeds = (unsigned)strtoul(optarg, NULL, 10);
         else if (option == 't')
             at_most = strtod(optarg, NULL);
+        else if (option == 'i')
+            return print_items(argv[0]), 0;
         else if (option == 'c' || option == 'l')
             plan = option == 'c' ? check_plan : long_plan;
         else
             return usage();
     }
+    const struct plan row[] = {{optind < argc ? argv[optind] : "chaos", nodes, seeds},
+                               {NULL, 0, 0}};
+    if (!plan && seeds == 0)
+        return run_single(row->scenario, first_seed, nodes);
+    if (!plan && !find_scenario(row->scenario))
+        return usage();
     if (!plan)
-        return run_single(optind < argc ? argv[optind] : "chaos", first_seed, nodes);
+        plan = row;
+    sim_goes_on = jobs_alive;
     endless = plan == long_plan;
     return jobs_run(next_job, run_job, at_most > 0 ? at_most : LONG_S);
 }

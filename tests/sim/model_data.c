@@ -36,187 +36,6 @@ void *model_piece(struct model_data *data, size_t size) {
     return data->pieces[data->n_pieces++];
 }
 
-/* What is behind the terminating zero is nobody's business. */
-static void copy_text(char *to, const char *from, size_t size) {
-    memset(to, 0, size);
-    memcpy(to, from, strnlen(from, size - 1));
-}
-
-/* ---- Outbound ---- */
-
-struct model_out *model_find_out(struct model_data *data, const struct message_id *id) {
-    for (size_t i = data->n_outs; i-- > 0;)
-        if (model_id_is_equal(&data->outs[i].record.id, id))
-            return &data->outs[i];
-    return NULL;
-}
-
-/* The highest sequence of each recipient; there is room for one more. Returns how many there are
- * then. */
-static size_t raise_conversation(struct boot_conversation *conversations, size_t n,
-                                 const struct out_record *record) {
-    size_t i = 0;
-    if (record->kind == KIND_MAIL) /* somebody else's */
-        return n;
-    while (i < n && !node_id_is_equal(&conversations[i].recipient, &record->recipient))
-        i++;
-    if (i == n)
-        conversations[n++] = (struct boot_conversation){record->recipient, record->sequence};
-    if (conversations[i].sequence < record->sequence)
-        conversations[i].sequence = record->sequence;
-    return n;
-}
-
-void model_forget_out(struct model_data *data, struct model_out *out) {
-    size_t behind = data->n_outs - (size_t)(out - data->outs) - 1;
-    free(out->body);
-    free(out->head);
-    memmove(out, out + 1, behind * sizeof *out);
-    data->n_outs--;
-}
-
-struct model_out *model_add_out(struct model_data *data, const struct out_record *record,
-                                uint8_t *body) {
-    int64_t row = data->n_outs ? data->outs[data->n_outs - 1].row + 1 : 1;
-    data->outs = model_grow(data->outs, data->n_outs, sizeof *data->outs);
-    struct model_out *out = &data->outs[data->n_outs++];
-    *out = (struct model_out){.record = *record, .row = row, .body = body};
-    out->record.state = MESSAGE_QUEUED;
-    out->record.progress = 0;
-    out->record.finished.us = 0;
-    memset(out->record.reason, 0, sizeof out->record.reason);
-    return out;
-}
-
-static int out_put(struct model_data *data, const struct store_op *op,
-                   struct store_result *result) {
-    const struct out_record *record = &op->out_put.record;
-    struct model_out *known = model_find_out(data, &record->id);
-    enum message_kind kind = record->kind ? record->kind : KIND_MESSAGE;
-    if (kind == KIND_FILE)
-        return model_file_out_put(data, op, result);
-    if (kind > KIND_MAIL || record->size > UINT32_MAX)
-        return -EINVAL;
-    if (known) {
-        bool same = node_id_is_equal(&known->record.recipient, &record->recipient) &&
-                    known->record.size == record->size && known->record.kind == kind &&
-                    (!record->size || memcmp(known->body, op->out_put.body, record->size) == 0);
-        result->existed = same;
-        if (same)
-            result->record = known->record;
-        return same ? 0 : -EEXIST;
-    }
-    struct model_out *out = model_add_out(data, record, model_copy(op->out_put.body, record->size));
-    out->record.kind = kind;
-    result->record = out->record;
-    return 0;
-}
-
-static int out_state(struct model_data *data, const struct store_op *op) {
-    struct model_out *out = model_find_out(data, &op->out_state.id);
-    if (!out)
-        return -ENOENT;
-    out->record.state = op->out_state.state;
-    out->record.finished = op->out_state.finished;
-    copy_text(out->record.reason, op->out_state.reason, MESSAGE_REASON_MAX);
-    if (!message_state_is_final(out->record.state))
-        return 0;
-    if (out->record.kind != KIND_MAIL) {
-        data->conversations =
-            model_grow(data->conversations, data->n_conversations, sizeof *data->conversations);
-        data->n_conversations =
-            raise_conversation(data->conversations, data->n_conversations, &out->record);
-    }
-    model_file_out_final(data, out);
-    if (op->out_state.forget)
-        model_forget_out(data, out);
-    return 0;
-}
-
-static int out_progress(struct model_data *data, const struct store_op *op) {
-    struct model_out *out = model_find_out(data, &op->out_progress.id);
-    uint64_t offset = op->out_progress.offset;
-    if (!out)
-        return -ENOENT;
-    offset = offset < out->record.size ? offset : out->record.size;
-    if (out->record.progress < offset)
-        out->record.progress = offset;
-    return 0;
-}
-
-static void out_readdress(struct model_data *data, const struct store_op *op) {
-    for (size_t i = 0; i < op->readdress.n; i++) {
-        struct model_out *out = model_find_out(data, &op->readdress.items[i].id);
-        if (!out || message_state_is_final(out->record.state) || out->record.kind == KIND_MAIL)
-            continue;
-        /* What it had with the one before is used up there. */
-        data->conversations =
-            model_grow(data->conversations, data->n_conversations, sizeof *data->conversations);
-        data->n_conversations =
-            raise_conversation(data->conversations, data->n_conversations, &out->record);
-        out->record.recipient = op->readdress.to;
-        out->record.sequence = op->readdress.items[i].sequence;
-        out->record.progress = 0;
-    }
-}
-
-static int out_read(struct model_data *data, const struct store_op *op,
-                    struct store_result *result) {
-    const struct model_out *out = model_find_out(data, &op->out_read.id);
-    uint64_t offset = op->out_read.offset;
-    uint32_t length = op->out_read.length;
-    if (!out)
-        return -ENOENT;
-    if (offset > out->record.size)
-        return -EINVAL;
-    if (length > out->record.size - offset)
-        length = (uint32_t)(out->record.size - offset);
-    if (!out->body)
-        return -ENOENT;
-    if (out->head)
-        data->read += length;
-    uint8_t *bytes = model_piece(data, length);
-    memcpy(bytes, out->body + offset, length);
-    result->bytes = bytes;
-    result->length = length;
-    return 0;
-}
-
-static int out_pending(struct model_data *data, const struct store_op *op,
-                       struct store_result *result) {
-    struct out_record *records = model_piece(data, data->n_outs * sizeof *records);
-    result->pending = records;
-    result->next = op->out_pending.after;
-    for (size_t i = 0; i < data->n_outs && !result->more; i++) {
-        const struct model_out *out = &data->outs[i];
-        if (message_state_is_final(out->record.state) || out->row <= op->out_pending.after ||
-            out->row > op->out_pending.until)
-            continue;
-        result->more = result->n_records == op->out_pending.limit;
-        if (result->more)
-            break;
-        records[result->n_records] = out->record;
-        if (out->head)
-            records[result->n_records].file =
-                memcpy(model_piece(data, sizeof *out->head), out->head, sizeof *out->head);
-        result->n_records++;
-        result->next = out->row;
-    }
-    return 0;
-}
-
-static int out_find(struct model_data *data, const struct store_op *op,
-                    struct store_result *result) {
-    const struct model_out *out = model_find_out(data, &op->out_find.id);
-    if (!out)
-        return -ENOENT;
-    result->record = out->record;
-    if (out->head)
-        result->record.file =
-            memcpy(model_piece(data, sizeof *out->head), out->head, sizeof *out->head);
-    return 0;
-}
-
 /* ---- Inbound ---- */
 
 bool model_is_known(const struct model_data *data, const struct store_op *op) {
@@ -267,7 +86,7 @@ struct model_in *model_enter(struct model_data *data, const struct store_op *op,
                             .body = body ? model_copy(body, op->in_put.total) : NULL,
                             .state = IN_WAITING,
                             .tombstone = op->in_put.tombstone_until};
-    copy_text(in->record.sender_name, op->in_put.sender_name, NODE_NAME_MAX + 1);
+    model_copy_text(in->record.sender_name, op->in_put.sender_name, NODE_NAME_MAX + 1);
     return in;
 }
 
@@ -482,20 +301,20 @@ static int perform_message(struct model_data *data, const struct store_op *op,
                            struct store_result *result) {
     switch (op->kind) {
     case STORE_OUT_PUT:
-        return out_put(data, op, result);
+        return model_out_put(data, op, result);
     case STORE_OUT_STATE:
-        return out_state(data, op);
+        return model_out_state(data, op);
     case STORE_OUT_PROGRESS:
-        return out_progress(data, op);
+        return model_out_progress(data, op);
     case STORE_OUT_READDRESS:
-        out_readdress(data, op);
+        model_out_readdress(data, op);
         return 0;
     case STORE_OUT_READ:
-        return out_read(data, op, result);
+        return model_out_read(data, op, result);
     case STORE_OUT_FIND:
-        return out_find(data, op, result);
+        return model_out_find(data, op, result);
     case STORE_OUT_PENDING:
-        return out_pending(data, op, result);
+        return model_out_pending(data, op, result);
     case STORE_IN_PUT: {
         int error = in_put(data, op, result);
         if (op->in_put.length < op->in_put.total)
@@ -577,7 +396,7 @@ static void boot_pending(struct model_data *data, struct node_boot *boot) {
             boot->pending = data->boot_pending;
             data->boot_pending[boot->n_pending++] = data->outs[i].record;
             if (data->outs[i].record.kind != KIND_MAIL)
-                n = raise_conversation(data->boot_conversations, n, &data->outs[i].record);
+                n = model_raise_conversation(data->boot_conversations, n, &data->outs[i].record);
         }
     boot->conversations = data->boot_conversations;
     boot->n_conversations = n;

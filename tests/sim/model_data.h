@@ -108,12 +108,18 @@ void model_data_boot_first(struct model_data *data, size_t n, struct node_boot *
 void *model_copy(const void *bytes, size_t size);
 void *model_grow(void *array, size_t n, size_t size);
 
+/* What is behind the terminating zero is nobody's business. */
+static inline void model_copy_text(char *to, const char *from, size_t size) {
+    memset(to, 0, size);
+    memcpy(to, from, strnlen(from, size - 1));
+}
+
 static inline bool model_id_is_equal(const struct message_id *a, const struct message_id *b) {
     return memcmp(a->bytes, b->bytes, MESSAGE_ID_LEN) == 0;
 }
 
-/* What is wanting, and what of it all that is stale would give back: as daemon/io/store_part.c has
- * it. */
+/* What is wanting, and what of it all that is stale would give back: as
+ * daemon/io/store/store_part.c has it. */
 struct model_need {
     bool is_hopeless;
     uint64_t own_bytes, all_bytes, own_n, all_n;
@@ -174,6 +180,20 @@ struct model_part *model_find_part(const struct model_data *data, const struct s
 void model_forget_part(struct model_data *data, struct model_part *part);
 struct model_out *model_add_out(struct model_data *data, const struct out_record *record,
                                 uint8_t *body);
+
+/* model_out.c: OUT_*. */
+int model_out_put(struct model_data *data, const struct store_op *op, struct store_result *result);
+int model_out_state(struct model_data *data, const struct store_op *op);
+int model_out_progress(struct model_data *data, const struct store_op *op);
+void model_out_readdress(struct model_data *data, const struct store_op *op);
+int model_out_read(struct model_data *data, const struct store_op *op, struct store_result *result);
+int model_out_pending(struct model_data *data, const struct store_op *op,
+                      struct store_result *result);
+int model_out_find(struct model_data *data, const struct store_op *op, struct store_result *result);
+/* The highest sequence of each recipient; there is room for one more. Returns how many there are
+ * then. */
+size_t model_raise_conversation(struct boot_conversation *conversations, size_t n,
+                                const struct out_record *record);
 
 /* model_history.c: HISTORY, CONVERSATIONS, FORGET. */
 int model_history(struct model_data *data, const struct store_op *op, struct store_result *result);

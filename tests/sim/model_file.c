@@ -1,5 +1,6 @@
 /* Files of the model: bytes in memory where the store has a spool and a folder. Everything happens
- * with the commit, which is what the store's three orders (daemon/io/store_file.h) come to. */
+ * with the commit, which is what the store's three orders (daemon/io/store/store_file.h) come to.
+ */
 #include "tests/sim/model_data.h"
 
 #include "shared/file_name.h"

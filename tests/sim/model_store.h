@@ -1,6 +1,6 @@
 /* The store's twin in memory, for the simulator: the same operations with the same results,
  * commits that take virtual time, fail on demand, and are forgotten by a crash.
- * tests/unit/test_store_model.c holds it to the real one. */
+ * tests/unit/store/test_store_model.c holds it to the real one. */
 #ifndef P2PD_MODEL_STORE_H
 #define P2PD_MODEL_STORE_H
 

@@ -10,6 +10,8 @@
 
 #define HOSTILE 2u /* neither the first, whom all are told of, nor the last */
 #define FORM_US (60 * US_PER_S)
+#define KEPT_BYTES (DROPLIST_KEPT_BYTES / 64) /* of a drop list, and so many entries of it: */
+#define KEPT_ENTRIES (1u << 14)
 
 static bool is_whole(struct sim *sim, void *unused) {
     (void)unused;
@@ -24,8 +26,11 @@ static bool is_whole(struct sim *sim, void *unused) {
 /* A network of the first `n`, one of them hostile. */
 static void form(struct sim *sim, unsigned n, unsigned habits) {
     sim->hosts[HOSTILE].adversary = adversary_new(sim, habits);
-    for (unsigned i = 0; i < n; i++)
+    for (unsigned i = 0; i < n; i++) {
         sim_start(sim, i, &sim->hosts[0].address, i > 0);
+        if (habits & HABIT_PAIRS)
+            droplist_keep_fewer(sim->hosts[i].node->droplist, KEPT_BYTES);
+    }
     if (!sim_await(sim, FORM_US, is_whole, NULL))
         sim_violation(sim, "no network formed");
 }
@@ -103,6 +108,66 @@ void scenario_scattered(struct sim *sim) {
         sim_violation(sim, "of %llu honest packets to it %llu arrived",
                       (unsigned long long)tally->begun, (unsigned long long)tally->arrived);
     sim_check_messages(sim, false);
+}
+
+#define PAIRS 25 /* paths a second to every neighbour: in real scale 64 times as many */
+#define FILL_US (5 * US_PER_MINUTE)
+#define TALK_US (250 * US_PER_MS) /* between two messages: the path is kept */
+#define TALKS 40
+#define SOON_US (200 * US_PER_MS)
+
+/* Paths to everybody, whoever is next. */
+static void scatter_for(struct sim *sim, int64_t us) {
+    for (int64_t until = sim->now_us + us; sim->now_us < until; sim_run(sim, US_PER_S / PAIRS)) {
+        adversary_aim(sim->hosts[HOSTILE].adversary, 0, (unsigned)sim_below(sim, sim->n_hosts));
+        adversary_go_on(sim, HOSTILE, HABIT_SCATTERS, 1);
+    }
+}
+
+/* Two messages each, one shortly after the other. How many of the second ones come late? */
+static unsigned talk(struct sim *sim) {
+    size_t first = sim->n_pushes;
+    unsigned late = 0;
+
+    for (unsigned k = 0; k < TALKS; k++) {
+        unsigned from = (unsigned)sim_below(sim, sim->n_hosts), to;
+        do
+            to = (unsigned)sim_below(sim, sim->n_hosts);
+        while (to == from || to == HOSTILE);
+        for (unsigned i = 0; i < 2; i++) {
+            push(sim, from == HOSTILE ? (to + 1) % sim->n_hosts : from, to, 100);
+            scatter_for(sim, TALK_US);
+        }
+    }
+    scatter_for(sim, 10 * US_PER_S);
+    for (size_t i = first + 1; i < sim->n_pushes; i += 2)
+        late += sim->pushes[i].delivered_us <= 0 ||
+                sim->pushes[i].delivered_us - sim->pushes[i].pushed_us > SOON_US;
+    return late;
+}
+
+/* Two packets on each of so many paths that every node's kept entries are full: honest paths that
+ * have had one are not forgotten first. */
+void scenario_evicted(struct sim *sim) {
+    struct droplist_stats stats;
+    size_t kept = 0;
+
+    for (unsigned i = 0; i < sim->n_hosts; i++)
+        sim->hosts[i].config.droplist_entries = KEPT_ENTRIES;
+    sim->hosts[HOSTILE].config.relay = false;
+    form(sim, sim->n_hosts, HABIT_SCATTERS | HABIT_PAIRS);
+    scatter_for(sim, FILL_US);
+    for (unsigned i = 0; i < sim->n_hosts; i++) {
+        droplist_stats(sim->hosts[i].node->droplist, &stats);
+        kept += stats.kept;
+    }
+    unsigned late = talk(sim);
+    if (sim->verbose)
+        printf("# %zu ephs kept a node; of %u second messages %u came late\n", kept / sim->n_hosts,
+               TALKS, late);
+    if (late > TALKS / 5)
+        sim_violation(sim, "of %u second messages on a path %u came late", TALKS, late);
+    sim_check_messages(sim, true);
 }
 
 /* ---- Padding ---- */

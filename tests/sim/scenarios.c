@@ -454,6 +454,9 @@ const struct scenario scenarios[] = {
     {"full", "what waits with third nodes comes back to a full inbox", run_mailbox_full},
     {"spoofed", "a flood of handshakes in the name of one that wants to get in", scenario_spoofed},
     {"scattered", "a flood of new paths through honest nodes to one of them", scenario_scattered},
+    {"evicted", "a flood of new paths with two packets each", scenario_evicted},
+    {"movers", "a newcomer, beside links that move to and fro", scenario_movers},
+    {"older", "a newcomer that is told of older versions of all honest relays", scenario_older},
     {"padded", "parcels of padding alone", scenario_padded},
     {"remailed", "a mailbox that brings its mail again a day later", scenario_remailed},
     {"replay", "a chaos twice: the same trace", run_replay},
@@ -479,6 +482,8 @@ const struct scenario scenarios[] = {
     {"clocks", "a clock days or decades off while messages are queued, then set right",
      scenario_clocks},
     {"relay-dies", "a relay dies, and the next message is pushed at once", scenario_relay},
+    {"golden-join", "prints the join of 3 nodes: tests/sim/golden", golden_join},
+    {"golden-push", "prints a push over 3 relays, of 5 nodes: tests/sim/golden", golden_push},
     {"chaos", "all faults at once, and malicious nodes: drawn from the seed", chaos_run},
     {NULL, NULL, NULL},
 };

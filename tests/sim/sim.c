@@ -24,6 +24,8 @@ struct sim_event {
     uint32_t length;
 };
 
+void (*sim_goes_on)(int64_t now_us);
+
 /* ---- Randomness ---- */
 
 static void random_seed(struct sim_random *random, uint64_t seed, uint64_t host, uint64_t life) {
@@ -304,6 +306,8 @@ static void step(struct sim *sim, struct sim_host *host, struct node_event *even
     watch_leave();
     host->traffic.checks += sim_checks() - checks;
     sim->steps++;
+    if (sim->stepped)
+        sim->stepped(sim, host, event, &update);
     check_spin(sim, host, &update);
     for (size_t i = 0; i < update.n_ops; i++)
         model_store_apply(host->store, &update.ops[i], event->now.mono);
@@ -462,6 +466,14 @@ static void run_event(struct sim *sim, struct sim_event *event) {
     }
 }
 
+static void count_second(struct sim *sim) {
+    if (sim->now_us < sim->second_us)
+        return;
+    sim->second_us = sim->now_us + US_PER_S;
+    if (sim_goes_on)
+        sim_goes_on(sim->now_us);
+}
+
 void sim_run(struct sim *sim, int64_t for_us) {
     int64_t until = sim->now_us + for_us;
     while (sim->n_events > 0 && sim->heap[0].at_us <= until) {
@@ -470,6 +482,7 @@ void sim_run(struct sim *sim, int64_t for_us) {
         run_event(sim, &event);
         free(event.bytes);
         properties_look(sim);
+        count_second(sim);
     }
     sim->now_us = until;
 }
@@ -483,144 +496,4 @@ bool sim_await(struct sim *sim, int64_t at_most_us, bool (*done)(struct sim *, v
         sim_run(sim, 10 * US_PER_MS);
     }
     return true;
-}
-
-/* ---- Clients ---- */
-
-static struct sim_push *add_push(struct sim *sim, unsigned from, unsigned to, const void *body,
-                                 uint32_t size) {
-    if (sim->n_pushes == sim->pushes_capacity) {
-        sim->pushes_capacity = sim->pushes_capacity ? sim->pushes_capacity * 2 : 64;
-        sim->pushes = realloc(sim->pushes, sim->pushes_capacity * sizeof *sim->pushes);
-        if (!sim->pushes)
-            abort();
-    }
-    struct sim_push *push = &sim->pushes[sim->n_pushes++];
-    *push = (struct sim_push){
-        .from = from, .to = to, .size = size, .body = malloc(size + 1), .pushed_us = sim->now_us};
-    if (!push->body)
-        abort();
-    if (size > 0)
-        memcpy(push->body, body, size);
-    random_bytes(&sim->random, push->id.bytes, MESSAGE_ID_LEN);
-    return push;
-}
-
-static struct node_event push_event(const struct sim *sim, const struct sim_push *push) {
-    struct node_event event = {.kind = EVENT_REQUEST,
-                               .request = {.client = sim->n_pushes, .kind = REQUEST_PUSH}};
-    event.request.push.to.kind = DEST_ID;
-    crypto_sign_seed_keypair(event.request.push.to.id, (uint8_t[64]){0},
-                             sim->hosts[push->to].config.node_seed);
-    event.request.push.id = push->id;
-    event.request.push.size = push->size;
-    event.request.push.options.relays = RELAYS_DEFAULT;
-    event.request.push.wait = true;
-    return event;
-}
-
-size_t sim_push(struct sim *sim, unsigned from, unsigned to, const void *body, uint32_t size) {
-    struct sim_push *push = add_push(sim, from, to, body, size);
-    struct node_event event = push_event(sim, push);
-    event.request.push.body = push->body;
-    step(sim, &sim->hosts[from], &event);
-    return sim->n_pushes - 1;
-}
-
-size_t sim_push_at(struct sim *sim, unsigned from, unsigned to, const struct address *address,
-                   const void *body, uint32_t size) {
-    struct sim_push *push = add_push(sim, from, to, body, size);
-    struct node_event event = push_event(sim, push);
-    event.request.push.to.kind = DEST_ADDRESS;
-    event.request.push.to.address = *address;
-    event.request.push.body = push->body;
-    step(sim, &sim->hosts[from], &event);
-    return sim->n_pushes - 1;
-}
-
-size_t sim_send_file(struct sim *sim, unsigned from, unsigned to, const char *name,
-                     const void *bytes, uint32_t size) {
-    struct sim_push *push = add_push(sim, from, to, bytes, size);
-    struct node_event event = push_event(sim, push);
-    struct file_head head = {.name = ""};
-    push->is_file = true;
-    snprintf(head.name, sizeof head.name, "%s", name);
-    crypto_hash_sha256(head.digest, bytes, size);
-    event.request.push.kind = KIND_FILE;
-    event.request.push.file = &head;
-    snprintf(event.request.push.spool, sizeof event.request.push.spool, "%zu.up", sim->n_pushes);
-    model_spool_put(sim->hosts[from].store, event.request.push.spool, bytes, size);
-    step(sim, &sim->hosts[from], &event);
-    return sim->n_pushes - 1;
-}
-
-void sim_ask(struct sim *sim, size_t push) {
-    struct node_event event = {.kind = EVENT_REQUEST,
-                               .request = {.client = push + 1, .kind = REQUEST_MESSAGE}};
-    event.request.message.id = sim->pushes[push].id;
-    step(sim, &sim->hosts[sim->pushes[push].from], &event);
-}
-
-/* ---- Inspection ---- */
-
-bool sim_all_know_all(struct sim *sim, void *unused) {
-    size_t live = 0;
-    struct status_report status;
-
-    (void)unused;
-    for (unsigned i = 0; i < sim->n_hosts; i++)
-        live += sim->hosts[i].node != NULL;
-    for (unsigned i = 0; i < sim->n_hosts; i++) {
-        if (!sim->hosts[i].node)
-            continue;
-        node_status(sim->hosts[i].node, (struct mono){sim->now_us}, &status);
-        if (status.directory_nodes < live)
-            return false;
-    }
-    return true;
-}
-
-bool sim_all_delivered(struct sim *sim, void *unused) {
-    (void)unused;
-    for (size_t i = 0; i < sim->n_pushes; i++)
-        if (!sim->pushes[i].orphan &&
-            (!sim->pushes[i].answered ||
-             (sim->pushes[i].accepted && !message_state_is_final(sim->pushes[i].state))))
-            return false;
-    return true;
-}
-
-static unsigned root_of(unsigned *parent, unsigned i) {
-    while (parent[i] != i)
-        i = parent[i] = parent[parent[i]];
-    return i;
-}
-
-static unsigned host_of(const struct sim *sim, uint64_t prefix) {
-    for (unsigned i = 0; i < sim->n_hosts; i++)
-        if (sim->hosts[i].node && node_id_prefix(node_id(sim->hosts[i].node)) == prefix)
-            return i;
-    return UINT32_MAX;
-}
-
-unsigned sim_components(struct sim *sim) {
-    unsigned *parent = calloc(sim->n_hosts, sizeof *parent), components = 0;
-    uint64_t prefixes[TOPOLOGY_DEGREE_MAX + 2];
-
-    if (!parent)
-        abort();
-    for (unsigned i = 0; i < sim->n_hosts; i++)
-        parent[i] = i;
-    for (unsigned i = 0; i < sim->n_hosts; i++) {
-        size_t n = sim->hosts[i].node ? node_neighbours(sim->hosts[i].node, prefixes) : 0;
-        for (size_t j = 0; j < n; j++) {
-            unsigned other = host_of(sim, prefixes[j]);
-            if (other != UINT32_MAX)
-                parent[root_of(parent, i)] = root_of(parent, other);
-        }
-    }
-    for (unsigned i = 0; i < sim->n_hosts; i++)
-        components += sim->hosts[i].node && root_of(parent, i) == i;
-    free(parent);
-    return components;
 }

@@ -109,12 +109,19 @@ struct sim {
     struct watch *watch;           /* of the packets under way */
     uint8_t marker[8];             /* stands in every body that is marked */
     int64_t looked_us, counted_us; /* when hosts, and when messages, are checked next */
+    int64_t second_us;             /* when the next virtual second has gone by */
     /* Answers to clients that are not pushes' (NULL: nobody waits for any). */
     void (*answered)(struct sim *sim, struct sim_host *host, const struct answer *answer);
     void *context;
+    /* What came of a step (NULL: nobody looks): golden.c. */
+    void (*stepped)(struct sim *sim, const struct sim_host *host, const struct node_event *event,
+                    const struct node_update *update);
     unsigned pool_most; /* the largest pool ever seen */
     bool verbose;
 };
+
+/* Told each time that a virtual second has gone by, of whatever network (NULL: nobody asks). */
+extern void (*sim_goes_on)(int64_t now_us);
 
 struct sim *sim_new(uint64_t seed, unsigned hosts);
 void sim_free(struct sim *sim);

@@ -7,7 +7,7 @@ tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$tools/../.." && pwd)
 dir=$(mktemp -d /tmp/p2pd-tools.XXXXXX)
 trap 'rm -rf "$dir"' EXIT
-passed=0 failed=0
+passed=0 failed=0 patience=${CHECK_PATIENCE:-1}
 
 expect() { # WHAT COMMAND...
     local what=$1
@@ -19,6 +19,7 @@ expect() { # WHAT COMMAND...
         failed=$((failed + 1))
         echo "not as expected: $what ($*)"
         head -n 20 "$dir/expect" "$dir/out" 2>/dev/null
+        cat "$dir/late" 2>/dev/null && rm "$dir/late"
     fi
 }
 says() { # PATTERN, of what the last run printed
@@ -30,7 +31,8 @@ is_silent_about() { # PATTERN
 ran() { # CODE COMMAND...: what it prints goes to $dir/out, and it takes no minute
     local want=$1 got=0
     shift
-    timeout 60 "$@" >"$dir/out" 2>&1 </dev/null || got=$?
+    timeout $((60 * patience)) "$@" >"$dir/out" 2>&1 </dev/null || got=$?
+    [ $got != 124 ] || echo "timed out: $((60 * patience)) s were not enough for: $*" | tee -a "$dir/late"
     [ $got = "$want" ] || { echo "exit $got, not $want"; false; }
 }
 program() { # FOLDER NAME LINE...: a program of our own making
@@ -114,6 +116,22 @@ expect 'slow: all counted' says '^3 passed, 0 failed$'
 expect 'one that hangs' sum 1 'hangs|1|echo 1..3; echo ok 1; (trap "" TERM; exec sleep 1000) & exec sleep 1000'
 expect 'it says so' says 'hangs: timed out: nothing was printed for 1 s, 1 passed'
 expect 'its other results are missing' says '^1 passed, 2 failed$'
+expect 'and so does the end' says '^timed out: hangs$'
+expect "a test's own limit" sum 1 'late|9|echo 1..1; echo "# timed out: waited 60 s in vain for: x"; echo not ok 1; exit 1'
+expect 'its words stand for a count' says 'late: timed out: waited 60 s in vain for: x, 0 passed'
+program prints items 'echo "one|9|true"' 'echo "two|9|echo ok 1"'
+expect 'a command that prints items' sum 0 "$dir/prints/items" -- 'three|9|true'
+expect 'all are run' says '^3 passed, 0 failed$'
+expect 'one by one' says '^ok    two: 1 passed'
+expect 'a command that prints none' sum 1 true
+expect 'has failed' says '^0 passed, 1 failed$'
+long=$((100000 + $$)) # a sleep that is ours
+program stop run "CHECK_JOBS=1 timeout -s INT 2 $tools/summary.sh $dir/sum 'long|99|exec sleep $long' 'next|99|touch $dir/next'" 'sleep 1' \
+    "test -d $dir/sum/begun.0" "! pgrep -f '^sleep $long\$'"
+expect 'interrupted' ran 0 "$dir/stop/run"
+expect 'it begins nothing more' test ! -e "$dir/next"
+expect 'two lanes' ran 0 env CHECK_JOBS=2 "$tools/summary.sh" "$dir/sum" 'a|9|sleep 1; test -e '"$dir/waits" -- "b|9|touch $dir/waits"
+expect 'one takes from behind the --' says '^2 passed, 0 failed$'
 expect 'a crash' sum 1 'crash|9|kill -SEGV $$'
 expect 'one failure' says '^0 passed, 1 failed$'
 

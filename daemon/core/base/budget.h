@@ -1,5 +1,5 @@
 /* One budget over all queues and tables in memory (limits.memory), charged by holder. At the bound
- * the oldest of the largest evictable holder goes first; what cannot evict refuses. Floor 1. */
+ * the oldest of the largest evictable holder goes first; what cannot evict refuses. */
 #ifndef P2PD_BUDGET_H
 #define P2PD_BUDGET_H
 

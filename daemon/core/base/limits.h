@@ -44,9 +44,10 @@
 #define PACE_NODE_US (32 * US_PER_MS)
 #define PACE_BURST_SMALL 12
 #define PACE_BURST_LARGE 4
-/* | versions that wait for it | {GOSSIP_PACED_MAX} | forgotten, the next digest repeats it
- * (drop_limit) */
-#define GOSSIP_PACED_MAX 4096 /* of all neighbours */
+/* | versions that wait for it | {GOSSIP_PACED_MAX} | the newest of whoever has most gives way to who
+ * has less, the next digest repeats it (drop_limit) */
+/* Of all neighbours; each is one of those of the announcer that has fewest. */
+#define GOSSIP_PACED_MAX 4096
 /* | moves of our clock | {RENEWALS_BURST}, then {RENEWAL_EACH_US:/min}/min | the clock waits */
 /* A wrong clock is set by half with the first answer and right with the second; whoever refuses us
  * takes its word back. A node that comes 10 minutes off to a network of 40 moves its clock 4 times,

@@ -7,7 +7,7 @@
  * those who bring it as a fair queue would divide it: who asks for less than an equal part has all
  * of it, the others have equal parts of what these leave (max-min). A flood is refused itself;
  * those who come from elsewhere lose nothing until they ask for more than their part. Who shares a
- * link with it loses in proportion. Who holds several of our links has as many parts. Floor 1.
+ * link with it loses in proportion. Who holds several of our links has as many parts.
  * Implements p2pd-protocol(7) ONION, drop list. */
 #ifndef P2PD_RATION_H
 #define P2PD_RATION_H

@@ -4,7 +4,7 @@
  *
  * Threat: a neighbour that sends fresh ephs as fast as the wire takes them, each of which costs a
  * Diffie-Hellman (35 us) while a datagram costs its sender one. Without shares it would take the
- * whole processor, and the others' packets would be lost in the socket's buffer. Floor 1.
+ * whole processor, and the others' packets would be lost in the socket's buffer.
  * Implements p2pd-protocol(7) RELAYING. */
 #ifndef P2PD_SHARE_H
 #define P2PD_SHARE_H

@@ -1,5 +1,5 @@
 /* A hash table of structs that carry their own link: no allocation an entry, keys compared by the
- * user. Header only, floor 1.
+ * user. Header only.
  *
  * Threat: remote parties choose many of the keys (parcel ids); the hash is keyed (SipHash-2-4), so
  * that they cannot aim at one chain. When the slots cannot grow for lack of memory the chains grow

@@ -1,5 +1,5 @@
 /* Many deadlines, of which the earliest is asked for: a binary heap of structs that carry their own
- * timer. Header only, floor 1. Room is reserved when an object is made, so that setting a timer
+ * timer. Header only. Room is reserved when an object is made, so that setting a timer
  * never fails. */
 #ifndef P2PD_TIMER_H
 #define P2PD_TIMER_H

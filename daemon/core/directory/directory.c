@@ -562,18 +562,33 @@ static void displace(struct directory *directory, const struct record *record,
 }
 
 void directory_handshaken(struct directory *directory, const struct node_id *id,
-                          const struct address *address, struct wall now) {
+                          const struct address *address, struct now now) {
     struct record *record = find_id(directory, id);
     struct acquaintance *acquaintance = record ? directory_acquaintance(record) : NULL;
 
     if (!acquaintance)
         return;
     displace(directory, record, address);
+    acquaintance->linked &=
+        acquaintance->handshaken && address_is_equal(&acquaintance->handshake_address, address);
     acquaintance->handshaken = true;
     acquaintance->handshake_address = *address;
-    if (now.us > record->entry.last_seen.us)
-        record->entry.last_seen = now;
+    acquaintance->met = now.mono;
+    if (now.wall.us > record->entry.last_seen.us)
+        record->entry.last_seen = now.wall;
     mark_again(directory, record);
+}
+
+void directory_set_linked(struct directory *directory, const struct node_id *id, bool linked,
+                          struct mono now) {
+    struct record *record = find_id(directory, id);
+    struct acquaintance *acquaintance =
+        record ? (struct acquaintance *)record->entry.acquaintance : NULL;
+
+    if (!acquaintance || acquaintance->linked == linked)
+        return;
+    acquaintance->linked = linked;
+    acquaintance->met = now;
 }
 
 void directory_keep(struct directory *directory, const struct node_id *id) {

@@ -18,6 +18,7 @@
 
 #define DIRECTORY_BUCKETS 256
 #define DIRECTORY_CANDIDATES_MAX 16
+#define DIRECTORY_MET_US US_PER_MINUTE /* a handshake proves where a node is */
 
 struct directory;
 
@@ -41,8 +42,9 @@ static inline int version_compare(const struct version *a, const struct version 
 /* What the few have of whom we know more than their word: we hold or held a link to it at one
  * address, users pinned it at another. */
 struct acquaintance {
-    bool handshaken;
+    bool handshaken, linked; /* linked: a link of ours stands where it was met */
     struct address handshake_address;
+    struct mono met;      /* the last handshake, or when that link ended */
     struct address pin;   /* if the entry is pinned; else where it was, or unspecified */
     const uint8_t *proof; /* PROOF_LEN; if the entry is convicted */
     uint32_t proof_until; /* an epoch: forgotten then */
@@ -153,7 +155,10 @@ bool directory_follow(struct directory *directory, struct mono now);
 /* A handshake of ours proved that id is at address; and with that, that nobody else is whom we met
  * there before. */
 void directory_handshaken(struct directory *directory, const struct node_id *id,
-                          const struct address *address, struct wall now);
+                          const struct address *address, struct now now);
+/* From now on a link stands there, or no longer. */
+void directory_set_linked(struct directory *directory, const struct node_id *id, bool linked,
+                          struct mono now);
 /* Does this node's being at this address count (two neighbours' word, or our own handshake)? Where
  * the node's neighbours lie in several public networks, two of one network are one witness for a
  * public address. */
@@ -213,10 +218,12 @@ const struct directory_entry *directory_successor(const struct directory *direct
                                                   struct address *ret_address);
 
 /* The same with an address proven or not found at all (RESOLVE_NONE, whoever claims it): a pin, or
- * a handshake of our own with it there. What many say of an address is worth no more than the
- * identities that say it, and those are free. For what is sent, and for what is pinned. */
+ * a handshake of our own with it there, within DIRECTORY_MET_US or with a link that has stood there
+ * since: it may have left, and somebody else be there. What many say of an address is worth no more
+ * than the identities that say it, and those are free. For what is sent, and for what is pinned. */
 enum resolve_outcome directory_resolve_proven(const struct directory *directory,
                                               const struct destination *destination,
+                                              struct mono now,
                                               struct node_id ret_ids[DIRECTORY_CANDIDATES_MAX],
                                               size_t *ret_n);
 /* Was it met there, by a handshake of ours, and is it up? */

@@ -17,6 +17,11 @@ static bool is_met_at(const struct directory_entry *entry, const struct address 
     return is_met(entry) && address_is_equal(&entry->acquaintance->handshake_address, address);
 }
 
+/* It may have left since. */
+static bool is_met_of_late(const struct directory_entry *entry, struct mono now) {
+    return entry->acquaintance->linked || now.us - entry->acquaintance->met.us < DIRECTORY_MET_US;
+}
+
 size_t directory_entry_addresses(const struct directory_entry *entry,
                                  struct address ret_addresses[ENTRY_ADDRESSES_MAX]) {
     struct descriptor descriptor;
@@ -294,7 +299,7 @@ static bool is_pinned_at(const struct directory_entry *entry, const struct addre
  * (an identity that was replaced there is remembered, and gone). The port is theirs, when the IP
  * alone was asked for. */
 struct found {
-    bool proof;                        /* witnesses do not do: a pin or a handshake */
+    const struct mono *proof; /* now; witnesses do not do: a pin or a handshake. NULL: they do */
     struct address proven[PROVEN_MAX]; /* where a handshake of ours found somebody who is up */
     size_t n_proven;
     struct candidates pinned, confirmed, claiming;
@@ -304,7 +309,7 @@ struct found {
     bool several_ports, default_port;
 };
 
-static void found_init(struct found *found, bool proof) {
+static void found_init(struct found *found, const struct mono *proof) {
     memset(found, 0, sizeof *found);
     found->proof = proof;
     found->pinned.ids = found->ids[0];
@@ -332,7 +337,7 @@ static void note_confirmed(struct found *found, const struct node_id *id, uint16
 static bool is_found_at(const struct directory *directory, const struct directory_entry *entry,
                         const struct address *address, const struct found *found) {
     if (is_met_at(entry, address))
-        return true;
+        return !found->proof || is_met_of_late(entry, *found->proof);
     if (found->proof)
         return false;
     for (size_t i = 0; i < found->n_proven; i++)
@@ -363,7 +368,7 @@ static void weigh(const struct directory *directory, const struct directory_entr
             continue;
         if (is_found_at(directory, entry, &addresses[i], found))
             note_confirmed(found, &entry->id, addresses[i].port, life);
-        else
+        else if (!found->proof)
             list(&found->claiming, &entry->id);
     }
 }
@@ -375,8 +380,8 @@ static void note_proven(const struct directory *directory, const struct director
         found->proven[found->n_proven++] = entry->acquaintance->handshake_address;
 }
 
-static void look(const struct directory *directory, const struct address *asked, bool proof,
-                 struct found *found) {
+static void look(const struct directory *directory, const struct address *asked,
+                 const struct mono *proof, struct found *found) {
     struct descriptor self;
     struct crowd crowd;
 
@@ -419,7 +424,7 @@ static enum resolve_outcome judge(const struct directory *directory, const struc
 }
 
 static enum resolve_outcome resolve_address(const struct directory *directory,
-                                            const struct address *asked, bool proof,
+                                            const struct address *asked, const struct mono *proof,
                                             struct candidates *result) {
     struct found found;
     struct address at = *asked;
@@ -438,7 +443,7 @@ static enum resolve_outcome resolve_address(const struct directory *directory,
 }
 
 static enum resolve_outcome resolve(const struct directory *directory,
-                                    const struct destination *destination, bool proof,
+                                    const struct destination *destination, const struct mono *proof,
                                     struct candidates *result) {
     switch (destination->kind) {
     case DEST_ADDRESS:
@@ -458,7 +463,7 @@ enum resolve_outcome directory_resolve(const struct directory *directory,
                                        struct node_id ret_ids[DIRECTORY_CANDIDATES_MAX],
                                        size_t *ret_n) {
     struct candidates result = {ret_ids, 0};
-    enum resolve_outcome outcome = resolve(directory, destination, false, &result);
+    enum resolve_outcome outcome = resolve(directory, destination, NULL, &result);
 
     *ret_n = result.n;
     return outcome;
@@ -533,10 +538,11 @@ const struct directory_entry *directory_successor(const struct directory *direct
 
 enum resolve_outcome directory_resolve_proven(const struct directory *directory,
                                               const struct destination *destination,
+                                              struct mono now,
                                               struct node_id ret_ids[DIRECTORY_CANDIDATES_MAX],
                                               size_t *ret_n) {
     struct candidates result = {ret_ids, 0};
-    enum resolve_outcome outcome = resolve(directory, destination, true, &result);
+    enum resolve_outcome outcome = resolve(directory, destination, &now, &result);
 
     *ret_n = result.n;
     return outcome;

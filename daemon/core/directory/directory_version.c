@@ -270,19 +270,47 @@ void directory_unsettle(struct directory *directory, struct record *record, bool
         directory, &(struct settling){record->entry.prefix, mono_add(now.mono, time), is_first});
 }
 
-void directory_found_older(struct directory *directory, uint64_t prefix, struct mono now) {
-    struct record *record = directory_record(directory, prefix);
+static bool is_first(const struct record *record) {
+    return record && record->entry.unsettled && record->settles_first && !record->entry.convicted;
+}
 
-    if (!record || !record->entry.unsettled || !record->settles_first)
-        return; /* once a node, or each of many announcements would read the whole list */
+bool directory_is_first(const struct directory *directory, uint64_t prefix) {
+    return is_first(directory_record(directory, prefix));
+}
+
+static void settle_as_later(struct directory *directory, struct record *record, struct mono now) {
     record->settles_first = false;
     for (size_t i = 0; i < directory->n_settling; i++) {
         struct settling *settling = &directory->settling[i];
-        if (settling->prefix != prefix || !settling->is_first)
+        if (settling->prefix != record->entry.prefix)
             continue;
         settling->is_first = false;
         settling->due = mono_add(now, DIRECTORY_SETTLE_US + news_time(directory));
     }
+}
+
+enum drop directory_show_older(struct directory *directory, const uint8_t *bytes, size_t length,
+                               const struct descriptor *descriptor, struct now now) {
+    struct record *record = directory_record(directory, node_id_prefix(&descriptor->id));
+    const struct directory_entry *entry;
+    enum drop drop;
+
+    if (!is_first(record))
+        return DROP_NONE;
+    if (!node_id_is_equal(&record->entry.id, &descriptor->id))
+        return DROP_UNKNOWN;
+    if (descriptor->version != DESCRIPTOR_VERSION)
+        return DROP_VERSION;
+    if (descriptor->sequence == record->entry.sequence) { /* a proof, it may be */
+        directory_offer(directory, bytes, length, now, &entry, &drop);
+        return drop;
+    }
+    if (!directory_is_rekeyed(&record->entry, descriptor, now.wall))
+        return DROP_NONE; /* what it says of its links is older */
+    drop = descriptor_verify(bytes, length, descriptor);
+    if (drop == DROP_NONE)
+        settle_as_later(directory, record, now.mono);
+    return drop;
 }
 
 void directory_unlist_settling(struct directory *directory, struct record *record) {

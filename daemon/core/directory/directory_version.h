@@ -11,8 +11,8 @@
 /* A node is routed through once we have held its keys unchanged for so long: by then everybody has
  * the same ones, or whoever gave each of us others is found out. Twice as long for each time that
  * they were changed again within two epochs, beyond the first; and longer by some intervals of a
- * node's pace, unless they are the first that we know of it and nobody showed us an older
- * version. */
+ * node's pace, unless they are the first that we know of it and nobody showed us an older version
+ * with others. */
 #define DIRECTORY_SETTLE_US (3 * US_PER_S)
 #define DIRECTORY_SETTLE_DOUBLINGS 7
 #define NEWS_HOPS                                                                                  \
@@ -42,9 +42,14 @@ struct mono directory_version_due(const struct directory *directory,
                                   const struct directory_entry *entry, struct mono now);
 /* May a version that comes in a handshake be taken? It leaves a token for what others tell of. */
 bool directory_takes_handed(const struct directory *directory, uint64_t prefix, struct mono now);
-/* A neighbour told of an older version than the one held: if that is the first that we know, others
- * may have had other keys. */
-void directory_found_older(struct directory *directory, uint64_t prefix, struct mono now);
+/* Would it matter whether there is an older version than the one held: are its keys the first that
+ * we know, and have yet to settle? */
+bool directory_is_first(const struct directory *directory, uint64_t prefix);
+/* Such an older one is shown, or one of the same sequence and a lesser tag, and decodes to this: if
+ * it has other keys, others may have those, and the ones held do not count as the first. Only then
+ * is its signature paid for, once a node. DROP_NONE, or what is wrong with it. */
+enum drop directory_show_older(struct directory *directory, const uint8_t *bytes, size_t length,
+                               const struct descriptor *descriptor, struct now now);
 /* Let those be routed through whose keys have been held for long enough. Call at each step, before
  * paths are drawn. */
 void directory_settle(struct directory *directory, struct mono now);

@@ -1,4 +1,4 @@
-/* What is wrong, and what to do about it, in words: facts in, findings out. Floor 6. It looks at
+/* What is wrong, and what to do about it, in words: facts in, findings out. It looks at
  * nothing itself: node_doctor.c gathers the facts. */
 #ifndef P2PD_DOCTOR_H
 #define P2PD_DOCTOR_H

@@ -60,17 +60,20 @@ struct publisher {               /* of our own descriptor */
     uint64_t sequence;           /* of the last one signed */
     struct sequences had;        /* by any of this life, and the last of the one before */
     bool signed_once, published; /* published: gossip has had one */
-    bool dirty, lost_link;       /* what is published is not what is true */
-    bool pressing;               /* and not for links gained alone */
+    bool dirty;                  /* what is published is not what is true */
+    bool pressing;               /* and it is what others cannot do without */
+    bool outbid;                 /* a later one of ours is about */
+    bool lost_link, gained_link, moved_link; /* others are neighbours, or elsewhere, than it says */
     struct mono started, last;
-    struct mono losses_from; /* a token bucket, as a time */
-    int64_t interval_us;     /* until the next, doubling while things keep changing */
+    struct mono losses_from, news_from; /* token buckets, as times */
+    int64_t interval_us;                /* until the next, doubling while things keep changing */
     unsigned in_a_row;
     int64_t signed_correction_us;
     struct mono renewals_from; /* a token bucket, as the time when it is full */
     bool correcting;           /* the clock has to wait for a token */
-    unsigned n_named;          /* neighbours in the last one */
-    struct mono linked;        /* when there was a link for the first time since there was none */
+    struct descriptor_neighbour named[DESCRIPTOR_NEIGHBOURS_MAX]; /* in the last one */
+    unsigned n_named;
+    struct mono linked; /* when there was a link for the first time since there was none */
     unsigned young; /* descriptors that were signed just before they came: halved every second */
     struct mono young_at;
 };
@@ -179,7 +182,7 @@ void node_publish(struct node *node);
 struct mono node_publish_next(const struct node *node);
 void node_sign(struct node *node);
 /* Established links changed: routes, guards, and what is published follow. */
-void node_links_changed(struct node *node, bool lost);
+void node_links_changed(struct node *node);
 /* Who of our neighbours may be sent through, if that may have changed: keys settle, a proof
  * comes. */
 void node_follow_routes(struct node *node);

@@ -27,12 +27,14 @@
     (20 * US_PER_S) /* but whoever makes it look so keeps nobody away for longer */
 /* What only adds to enough named neighbours may wait for more of the kind, where it costs thousands
  * of checks. */
-#define GAINS_WAIT 4
 #define GAINS_NODES 128
 #define FREELY 4 /* publications at the first interval, before it begins to double */
-#define LOSS_US US_PER_S
-#define LOSS_BURST 4       /* losses published at once, after quiet */
-#define LOSS_RATION 10     /* and one more after so many shortest intervals */
+/* What counts is published at once: so often after quiet, and once more after each shortest
+ * interval, so that whoever uses that up holds another up for no longer than that. Losses alone
+ * have a smaller ration. */
+#define AT_ONCE_US US_PER_S
+#define AT_ONCE_BURST 4
+#define LOSS_RATION 10     /* shortest intervals, each */
 #define SEQUENCE_STEP 1000 /* ms: less than the least interval of publications */
 #define TELL_CORRECTION_US (30 * US_PER_S)
 #define TELL_RIVALS_US US_PER_MINUTE
@@ -174,6 +176,19 @@ static void observe_addresses(const struct node *node, struct descriptor *descri
         descriptor->addresses[descriptor->n_addresses++] = seen[0];
 }
 
+/* Returns how many. */
+static unsigned name_neighbours(const struct node *node,
+                                struct descriptor_neighbour ret[DESCRIPTOR_NEIGHBOURS_MAX]) {
+    unsigned n = 0;
+
+    for (unsigned slot = 0; slot < LINK_SLOTS && n < DESCRIPTOR_NEIGHBOURS_MAX; slot++) {
+        const struct link_view *link = links_at(node->links, slot);
+        if (link && link->state == LINK_UP)
+            ret[n++] = (struct descriptor_neighbour){link->prefix, link->address};
+    }
+    return n;
+}
+
 static void describe(const struct node *node, struct descriptor *descriptor) {
     memcpy(descriptor->name, node->config.name, sizeof descriptor->name);
     descriptor->relay = node->config.relay;
@@ -183,12 +198,7 @@ static void describe(const struct node *node, struct descriptor *descriptor) {
         descriptor->addresses[descriptor->n_addresses++] = node->advertise[i];
     if (descriptor->n_addresses == 0)
         observe_addresses(node, descriptor);
-    for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
-        const struct link_view *link = links_at(node->links, slot);
-        if (link && link->state == LINK_UP && descriptor->n_neighbours < DESCRIPTOR_NEIGHBOURS_MAX)
-            descriptor->neighbours[descriptor->n_neighbours++] =
-                (struct descriptor_neighbour){link->prefix, link->address};
-    }
+    descriptor->n_neighbours = (uint8_t)name_neighbours(node, descriptor->neighbours);
 }
 
 /* Beyond the last, and not behind the clock: where the clock is behind, by a step drawn at random,
@@ -229,6 +239,7 @@ void node_sign(struct node *node) {
     sequences_add(&node->publisher.had, descriptor.sequence);
     node->publisher.signed_correction_us = node->correction_us;
     node->publisher.n_named = descriptor.n_neighbours;
+    memcpy(node->publisher.named, descriptor.neighbours, sizeof node->publisher.named);
     directory_set_self(node->directory, bytes, (size_t)length, node->now.mono);
     links_set_descriptor(node->links, bytes, (size_t)length);
     struct store_op op = {.kind = STORE_SEQUENCE, .sequence = {descriptor.sequence}};
@@ -297,13 +308,65 @@ static struct mono first_due(const struct node *node) {
 
 /* As many nodes as there are now: at the last publication it may have been a hundredth of them. */
 static int64_t interval(const struct node *node) {
-    const struct publisher *publisher = &node->publisher;
     int64_t base = base_interval(node);
 
-    if (directory_reached(node->directory) >= GAINS_NODES && !publisher->lost_link &&
-        !publisher->pressing && publisher->n_named >= pool_aim(node->pool))
-        base *= GAINS_WAIT;
-    return publisher->interval_us > base ? publisher->interval_us : base;
+    return node->publisher.interval_us > base ? node->publisher.interval_us : base;
+}
+
+/* Is there a token in a bucket that gets one in each ration? */
+static bool has_token(const struct node *node, struct mono from, int64_t ration) {
+    return from.us <= node->now.mono.us - ration;
+}
+
+/* Nobody is in debt. */
+static void take_token(const struct node *node, struct mono *from, int64_t ration) {
+    struct mono full = mono_add(node->now.mono, -AT_ONCE_BURST * ration);
+
+    *from = mono_add(from->us < full.us ? full : *from, ration);
+    *from = mono_min(*from, node->now.mono);
+}
+
+/* Of what all routes to us and over us may depend on. */
+static bool is_pressing(const struct publisher *publisher) {
+    return publisher->pressing || publisher->gained_link;
+}
+
+static bool is_dirty(const struct publisher *publisher) {
+    return publisher->dirty || publisher->gained_link || publisher->lost_link ||
+           publisher->moved_link;
+}
+
+/* Is it only that there are more neighbours, where that can wait? */
+static bool is_luxury(const struct node *node) {
+    const struct publisher *publisher = &node->publisher;
+
+    return !publisher->pressing &&
+           (count_young(node) >= FORMING || (directory_reached(node->directory) >= GAINS_NODES &&
+                                             publisher->n_named >= pool_aim(node->pool)));
+}
+
+/* The shortest interval in the long run. */
+static int64_t news_ration(const struct node *node) {
+    int64_t base = base_interval(node);
+    return base > INTERVAL_MIN_US ? base : INTERVAL_MIN_US;
+}
+
+static int64_t loss_ration(const struct node *node) {
+    return LOSS_RATION * base_interval(node);
+}
+
+static int64_t time_to_wait(const struct node *node) {
+    const struct publisher *publisher = &node->publisher;
+    bool is_loss = publisher->lost_link || publisher->outbid;
+    bool may = has_token(node, publisher->news_from, news_ration(node));
+
+    if (may && is_loss && has_token(node, publisher->losses_from, loss_ration(node)))
+        return AT_ONCE_US;
+    if (!is_pressing(publisher))
+        return interval(node);
+    if (may && !is_luxury(node))
+        return AT_ONCE_US;
+    return is_luxury(node) ? base_interval(node) : news_ration(node);
 }
 
 static struct mono publication_due(const struct node *node) {
@@ -311,18 +374,11 @@ static struct mono publication_due(const struct node *node) {
 
     if (!publisher->published)
         return first_due(node);
-    if (!publisher->dirty)
+    if (!is_dirty(publisher))
         return MONO_NEVER;
-    if (publisher->n_named == 0) { /* the last one told nobody of anything */
-        struct mono first = first_due(node),
-                    next = mono_add(publisher->last, publisher->interval_us);
-        return first.us > next.us ? first : next;
-    }
-    /* Losses at once, while the ration lasts: links that come and go must not set the whole network
-     * publishing. */
-    int64_t ration = LOSS_RATION * base_interval(node);
-    bool at_once = publisher->lost_link && publisher->losses_from.us <= node->now.mono.us - ration;
-    return mono_add(publisher->last, at_once ? LOSS_US : interval(node));
+    struct mono due = mono_add(publisher->last, time_to_wait(node)), first = first_due(node);
+    /* If the last one told nobody of anything, the next is the first. */
+    return publisher->n_named == 0 && first.us > due.us ? first : due;
 }
 
 struct mono node_publish_next(const struct node *node) {
@@ -337,23 +393,20 @@ static void follow_outbid(struct node *node) {
         return;
     node->publisher.sequence = directory_outbid(node->directory);
     sequences_add(&node->publisher.had, node->publisher.sequence);
-    node->publisher.dirty = node->publisher.lost_link =
-        true; /* rationed: a copy of us may do the same */
+    node->publisher.dirty = node->publisher.outbid =
+        true; /* rationed as losses are: a copy of us may do the same */
 }
 
-void node_publish(struct node *node) {
+/* Those that are published at once do not make others wait. */
+static void count_publication(struct node *node, int64_t since) {
     struct publisher *publisher = &node->publisher;
-    int64_t since = node->now.mono.us - publisher->last.us;
+    bool is_loss = publisher->lost_link || publisher->outbid;
 
-    if (publisher->correcting && mono_is_due(renewal_due(node), node->now.mono))
-        node_correct_clock(node);
-    follow_outbid(node);
-    if (!mono_is_due(publication_due(node), node->now.mono))
-        return;
-    if (!publisher->published || since > 2 * publisher->interval_us) {
+    if (!publisher->published ||
+        (since > 2 * publisher->interval_us && since > 2 * news_ration(node))) {
         publisher->in_a_row = 0; /* it has been quiet */
         publisher->interval_us = 0;
-    } else if ((!publisher->lost_link || since >= publisher->interval_us) &&
+    } else if (((!is_loss && !is_pressing(publisher)) || since >= publisher->interval_us) &&
                ++publisher->in_a_row > FREELY) {
         publisher->interval_us *= 2;
         if (publisher->interval_us > INTERVAL_MAX_US)
@@ -361,14 +414,23 @@ void node_publish(struct node *node) {
     }
     if (publisher->interval_us < base_interval(node))
         publisher->interval_us = base_interval(node);
-    if (publisher->lost_link) {
-        int64_t ration = LOSS_RATION * base_interval(node);
-        if (publisher->losses_from.us < node->now.mono.us - LOSS_BURST * ration)
-            publisher->losses_from = mono_add(node->now.mono, -LOSS_BURST * ration);
-        publisher->losses_from = mono_add(publisher->losses_from, ration);
-    }
+    if (is_loss)
+        take_token(node, &publisher->losses_from, loss_ration(node));
+    take_token(node, &publisher->news_from, news_ration(node));
+}
+
+void node_publish(struct node *node) {
+    struct publisher *publisher = &node->publisher;
+
+    if (publisher->correcting && mono_is_due(renewal_due(node), node->now.mono))
+        node_correct_clock(node);
+    follow_outbid(node);
+    if (!mono_is_due(publication_due(node), node->now.mono))
+        return;
+    count_publication(node, node->now.mono.us - publisher->last.us);
     publisher->published = true;
-    publisher->dirty = publisher->lost_link = publisher->pressing = false;
+    publisher->dirty = publisher->pressing = publisher->outbid = false;
+    publisher->lost_link = publisher->gained_link = publisher->moved_link = false;
     publisher->last = node->now.mono;
     node_sign(node);
     gossip_offer_news(node->gossip, node_id_prefix(node_id(node)), 0, node->now.mono);
@@ -404,11 +466,35 @@ void node_follow_routes(struct node *node) {
         refresh_routes(node);
 }
 
-void node_links_changed(struct node *node, bool lost) {
+static const struct descriptor_neighbour *find_named(const struct descriptor_neighbour *named,
+                                                     unsigned n, uint64_t prefix) {
+    for (unsigned i = 0; i < n; i++)
+        if (named[i].prefix == prefix)
+            return &named[i];
+    return NULL;
+}
+
+/* What the last one said of our neighbours, against what is. */
+static void compare_neighbours(struct node *node) {
+    struct publisher *publisher = &node->publisher;
+    struct descriptor_neighbour now[DESCRIPTOR_NEIGHBOURS_MAX];
+    unsigned n = name_neighbours(node, now);
+
+    publisher->lost_link = publisher->gained_link = publisher->moved_link = false;
+    for (unsigned i = 0; i < n; i++) {
+        const struct descriptor_neighbour *before =
+            find_named(publisher->named, publisher->n_named, now[i].prefix);
+        publisher->gained_link |= !before;
+        publisher->moved_link |= before && !address_is_equal(&before->seen_at, &now[i].seen_at);
+    }
+    for (unsigned i = 0; i < publisher->n_named; i++)
+        publisher->lost_link |= !find_named(now, n, publisher->named[i].prefix);
+}
+
+void node_links_changed(struct node *node) {
     refresh_routes(node);
     directory_look_around(node->directory, node->now.wall);
-    node->publisher.dirty = true;
-    node->publisher.lost_link |= lost;
+    compare_neighbours(node);
     outbox_kick(node->outbox, NULL, node->now.mono);
 }
 
@@ -505,12 +591,18 @@ static void take_descriptor(struct node *node, const struct link_event *event) {
         node_count(node, drop);
 }
 
+/* A link stands there from now on: an answer came from there. */
+static void stand(struct node *node, const struct link_event *event) {
+    directory_handshaken(node->directory, &event->link.id, &event->link.address, node->now);
+    directory_set_linked(node->directory, &event->link.id, true, node->now.mono);
+}
+
 static void take_up(struct node *node, const struct link_event *event) {
-    directory_handshaken(node->directory, &event->link.id, &event->link.address, node->now.wall);
+    stand(node, event);
     node_advance_droplist(node);
     if (links_count(node->links, true) == 1)
         node->publisher.linked = node->now.mono;
-    node_links_changed(node, false);
+    node_links_changed(node);
     gossip_link_up(node->gossip, event->link.prefix, node->now.mono);
 }
 
@@ -538,20 +630,20 @@ static void take_link_event(struct node *node, const struct link_event *event) {
     case LINK_EVENT_DOWN:
         node_correct_clock(node);
         gossip_link_down(node->gossip, event->link.prefix);
-        node_links_changed(node, true);
+        directory_set_linked(node->directory, &event->link.id, false, node->now.mono);
+        node_links_changed(node);
+        break;
+    case LINK_EVENT_MOVED:
+        if (event->link.state != LINK_PROBATION)
+            stand(node, event);
+        node_links_changed(node);
         break;
     case LINK_EVENT_SUSPECT:
-        node_links_changed(node, true);
+    case LINK_EVENT_RECOVERED:
+        node_links_changed(node);
         break;
     case LINK_EVENT_REKEYED:
         node_correct_clock(node);
-        break;
-    case LINK_EVENT_MOVED:
-        node->publisher.pressing = true;
-        node_links_changed(node, false);
-        break;
-    case LINK_EVENT_RECOVERED:
-        node_links_changed(node, false);
         break;
     case LINK_EVENT_REFUSED:
     case LINK_EVENT_DIAL_FAILED:

@@ -155,7 +155,8 @@ static bool resolve_recipient(struct node *node, uint64_t client,
                               bool *ret_proven) {
     struct node_id ids[DIRECTORY_CANDIDATES_MAX];
     size_t n = 0;
-    enum resolve_outcome outcome = directory_resolve_proven(node->directory, destination, ids, &n);
+    enum resolve_outcome outcome =
+        directory_resolve_proven(node->directory, destination, node->now.mono, ids, &n);
 
     *ret_proven = outcome == RESOLVE_ONE;
     if (outcome == RESOLVE_NONE)

@@ -4,12 +4,12 @@
  * Threat: an address is whatever a node says, and identities are free, so three of one member
  * confirm any claim. Before anything is sent to an address for the first time, and the key there
  * pinned, a handshake proves who is there; where a handshake found somebody, others' words count
- * for nothing. Claims of an IP are free, too, so the likely places are asked first, and others as
- * dials end. Only an address that answers no dial (a translator lets none in) is left to witnesses:
- * two neighbours that the pool drew, or four of the node's that have answered us from as many
- * networks; such a one is not pinned. The dial ends with the second message: who is asked does not
- * learn who asks. News comes as fast as others like: what waits is judged at a pace. See
- * p2pd-protocol(7) DIRECTORY. */
+ * for nothing, but not for long once no link stands there: it may have left. Claims of an IP are
+ * free, too, so the likely places are asked first, and others as dials end. Only an address that
+ * answers no dial (a translator lets none in) is left to witnesses: two neighbours that the pool
+ * drew, or four of the node's that have answered us from as many networks; such a one is not
+ * pinned. The dial ends with the second message: who is asked does not learn who asks. News comes
+ * as fast as others like: what waits is judged at a pace. See p2pd-protocol(7) DIRECTORY. */
 #include "daemon/core/node/node_private.h"
 
 #define SETTLING_MAX 64  /* beyond it ANSWER_LIMIT */
@@ -143,7 +143,7 @@ static bool is_settled(const struct node *node, const struct request *request) {
     if (to->kind != DEST_ADDRESS)
         return directory_resolve(node->directory, to, ids, &n) != RESOLVE_NONE || !is_young(node);
     enum resolve_outcome by_proof =
-        directory_resolve_proven(node->directory, to, proven, &n_proven);
+        directory_resolve_proven(node->directory, to, node->now.mono, proven, &n_proven);
     bool is_proven =
         by_proof == RESOLVE_ONE || by_proof == RESOLVE_SELF || by_proof == RESOLVE_KEY_CHANGED;
     if (by_proof == RESOLVE_ONE && is_at_usual_port(node, to, &proven[0]))
@@ -295,7 +295,7 @@ void node_settle_tick(struct node *node) {
 void node_settle_answered(struct node *node, const struct link_event *event) {
     /* From elsewhere, somebody passed our question on: the one who answers is not there. */
     if (address_is_equal(&event->address, &event->link.address))
-        directory_handshaken(node->directory, &event->link.id, &event->address, node->now.wall);
+        directory_handshaken(node->directory, &event->link.id, &event->address, node->now);
     node->settle_news = true;
 }
 

@@ -54,7 +54,8 @@ static bool find_present(struct node *node, const struct request *request, struc
 
     if (directory_resolve(node->directory, to, ids, &n) != RESOLVE_KEY_CHANGED)
         return node_resolve(node, request->client, to, ret_id);
-    bool proven = directory_resolve_proven(node->directory, to, ids, &n) == RESOLVE_KEY_CHANGED;
+    bool proven = directory_resolve_proven(node->directory, to, node->now.mono, ids, &n) ==
+                  RESOLVE_KEY_CHANGED;
     if (!proven)
         effects_answer_text(node->effects, request->client, ANSWER_FAILED,
                             "others say that somebody else is there, but nothing answers at that "

@@ -246,7 +246,7 @@ static enum drop take_announce(struct gossip *gossip, struct neighbour *from, co
         if (order == 0)
             unannounce(from, prefix);
         if (order > 0)
-            directory_found_older(gossip->directory, prefix, now);
+            older_note(gossip, from, prefix, now);
         if (order >= 0) /* a lesser one of the same sequence: it is told of ours, and tells both */
             continue;   /* a later one of our own is of another life: the directory tells */
         if (want_note(gossip, from, prefix, &version, now) != DROP_NONE)
@@ -346,6 +346,12 @@ static void strike_bearer(struct gossip *gossip, struct want *want, size_t i,
     want_answered(gossip, want, i, &brought);
 }
 
+/* Nothing is asked of it for a while. */
+static void bar(struct neighbour *from, struct mono now) {
+    from->barred_until = mono_add(now, GOSSIP_BARRED_US);
+    from->n_older = 0;
+}
+
 static enum drop take_descriptor(struct gossip *gossip, struct neighbour *from, const uint8_t *body,
                                  size_t length, struct now now,
                                  const struct directory_entry **ret_news) {
@@ -359,6 +365,12 @@ static enum drop take_descriptor(struct gossip *gossip, struct neighbour *from, 
         want = want_find(gossip, prefix);
         patience_answer(from, prefix, want && want->asked && want->holder == i ? want : NULL,
                         now.mono);
+        if (older_is_shown(gossip, from, &descriptor, body)) {
+            drop = directory_show_older(gossip->directory, body, length, &descriptor, now);
+            if (drop == DROP_AUTH)
+                bar(from, now.mono);
+            return drop;
+        }
         if (!want || !(want->announcers & bit_of(i)))
             return DROP_UNKNOWN;
         if (want->paced)
@@ -374,7 +386,7 @@ static enum drop take_descriptor(struct gossip *gossip, struct neighbour *from, 
         }
     }
     if (drop == DROP_MALFORMED || drop == DROP_AUTH)
-        from->barred_until = mono_add(now.mono, GOSSIP_BARRED_US);
+        bar(from, now.mono);
     if (want)
         strike_bearer(gossip, want, i, body, drop == DROP_NONE ? descriptor.sequence : 0);
     if (from->n_waiting > 0)
@@ -450,7 +462,6 @@ struct gossip *gossip_new(struct directory *directory, struct links *links,
     gossip->random = *random;
     gossip->paced_due = gossip->proofs.due = MONO_NEVER;
     gossip->proofs.checked.level = GOSSIP_PROOF_BURST * TOKEN;
-    TAILQ_INIT(&gossip->paced);
     if (table_init(&gossip->wants, random) < 0) {
         free(gossip);
         return NULL;
@@ -546,7 +557,9 @@ void gossip_link_up(struct gossip *gossip, uint64_t prefix, struct mono now) {
     if (index_of(gossip, slot) >= gossip->n_used)
         gossip->n_used = index_of(gossip, slot) + 1;
     slot->told_all = slot->heard_all = false;
-    slot->announce_due = slot->owed_due = slot->answer_due = slot->ask_due = MONO_NEVER;
+    slot->announce_due = slot->owed_due = slot->answer_due = slot->ask_due = slot->older_due =
+        MONO_NEVER;
+    slot->n_older = 0;
     slot->n_announce = slot->n_answers = slot->first_answer = 0;
     slot->owed = (struct owed){0};
     for (size_t kind = 0; kind < WANT_KINDS; kind++) {
@@ -554,7 +567,8 @@ void gossip_link_up(struct gossip *gossip, uint64_t prefix, struct mono now) {
         slot->n_wants[kind] = 0;
     }
     TAILQ_INIT(&slot->asked);
-    slot->n_waiting = slot->n_asked = 0;
+    TAILQ_INIT(&slot->paced);
+    slot->n_waiting = slot->n_asked = slot->n_paced = 0;
     send_digest(gossip, slot, now);
 }
 
@@ -605,6 +619,8 @@ static void tick(struct gossip *gossip, struct neighbour *neighbour, struct mono
         announce_owed(gossip, neighbour, now);
     if (mono_is_due(neighbour->answer_due, now))
         answer(gossip, neighbour, now);
+    if (mono_is_due(neighbour->older_due, now))
+        older_ask(gossip, neighbour, now);
 }
 
 void gossip_tick(struct gossip *gossip, struct now now) {
@@ -631,7 +647,7 @@ struct mono gossip_next(const struct gossip *gossip) {
             continue;
         next = mono_min(next, mono_min(neighbour->announce_due, neighbour->digest_due));
         next = mono_min(next, mono_min(neighbour->owed_due, neighbour->answer_due));
-        next = mono_min(next, neighbour->ask_due);
+        next = mono_min(next, mono_min(neighbour->ask_due, neighbour->older_due));
         if ((oldest = TAILQ_FIRST(&neighbour->asked)))
             next = mono_min(next, oldest->due);
     }

@@ -66,6 +66,9 @@
 /* What another announcer is asked for, and what waits for room in the window, waits so long for
  * more of the kind. */
 #define GOSSIP_ASK_GATHER_US (50 * US_PER_MS)
+/* A neighbour that tells of an older version than one whose keys are new to us is asked for it, so
+ * often until they have settled, for so many nodes as fit a frame. */
+#define GOSSIP_OLDER_US (500 * US_PER_MS)
 #define GOSSIP_ROUNDS 3 /* times that all announcers are asked; then the next digest's turn */
 #define GOSSIP_DIGEST_AGE_US US_PER_MINUTE /* what is younger is still under way */
 /* Asked of one neighbour and not answered yet: fits its queue of answers, and at 2,000 a second it

@@ -48,7 +48,7 @@ struct want {
     struct mono asked_at, limit; /* asked: since when, and when its holder has had all its time */
     uint32_t announcers, untried;
     uint32_t holders;       /* of the announcers: those who announced this very version */
-    uint8_t holder, rounds; /* paced ones have no holder */
+    uint8_t holder, rounds; /* of paced ones: the announcer in whose part of them it is */
     uint8_t n_silent;       /* of those asked: passed over before their time */
     uint8_t kind;
     bool asked, paced;
@@ -89,15 +89,18 @@ struct neighbour {
     struct mono vain_since;         /* when the first of the latter had had it */
     struct overdue overdue[GOSSIP_WINDOW]; /* a ring */
     size_t next_overdue;
-    struct mono announce_due, digest_due, owed_due, answer_due,
-        ask_due; /* MONO_NEVER: nothing to do */
+    struct mono announce_due, digest_due, owed_due, answer_due, ask_due,
+        older_due; /* MONO_NEVER: nothing to do */
+    uint64_t
+        older[GOSSIP_WANT_ITEMS]; /* it told of older versions of these, and is asked for them */
+    size_t n_older;
     uint64_t announce[GOSSIP_ANNOUNCE_ITEMS];
     size_t n_announce;
     struct owed owed;
     uint64_t answers[GOSSIP_ANSWERS_MAX]; /* a ring */
     size_t first_answer, n_answers;
-    struct want_list waiting[WANT_KINDS], asked;
-    size_t n_waiting, n_asked, n_wants[WANT_KINDS]; /* the last: of either */
+    struct want_list waiting[WANT_KINDS], asked, paced;
+    size_t n_waiting, n_asked, n_paced, n_wants[WANT_KINDS]; /* the last: of either */
 };
 
 struct gossip {
@@ -106,8 +109,7 @@ struct gossip {
     struct core_random random;
     struct table wants;
     size_t n_wants[WANT_KINDS], n_paced; /* in neighbours' lists; waiting for their pace */
-    struct want_list paced;
-    struct mono paced_due; /* of the first of them, or before */
+    struct mono paced_due;               /* of the first of them, or before */
     uint64_t ended;
     struct mono now; /* of the last call that said */
     /* The descriptor that came last, and who has it beside its bearer: they need not be told. */
@@ -175,6 +177,14 @@ void patience_answer(struct neighbour *from, uint64_t prefix, const struct want 
                      struct mono now);
 /* Does it announce what it does not have? */
 bool patience_is_vain(const struct neighbour *neighbour, struct mono now);
+/* gossip_older.c. A neighbour tells of an older version than the one held. */
+void older_note(const struct gossip *gossip, struct neighbour *from, uint64_t prefix,
+                struct mono now);
+/* Ask for those that may matter yet. */
+void older_ask(const struct gossip *gossip, struct neighbour *neighbour, struct mono now);
+/* Is this descriptor the answer: an older one, that was asked for? */
+bool older_is_shown(const struct gossip *gossip, struct neighbour *from,
+                    const struct descriptor *descriptor, const uint8_t *bytes);
 /* gossip_proof.c. A frame of proofs came. */
 enum drop proofs_take(struct gossip *gossip, struct neighbour *from, const uint8_t *body,
                       size_t length, struct now now);

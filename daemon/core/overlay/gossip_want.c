@@ -42,7 +42,8 @@ static void want_unlist(struct gossip *gossip, struct want *want) {
     struct neighbour *holder = &gossip->neighbours[want->holder];
 
     if (want->paced) {
-        TAILQ_REMOVE(&gossip->paced, want, entry);
+        TAILQ_REMOVE(&holder->paced, want, entry);
+        holder->n_paced--;
         gossip->n_paced--;
         want->paced = false;
         return;
@@ -112,12 +113,44 @@ static void list_asked(struct gossip *gossip, struct want *want, struct mono due
     count_listed(gossip, want);
 }
 
-static void list_paced(struct gossip *gossip, struct want *want, struct mono due) {
+static void list_paced(struct gossip *gossip, struct want *want, size_t holder, struct mono due) {
+    struct neighbour *neighbour = &gossip->neighbours[holder];
+
+    want->holder = (uint8_t)holder;
     want->paced = true;
     want->due = due;
-    TAILQ_INSERT_TAIL(&gossip->paced, want, entry);
+    TAILQ_INSERT_TAIL(&neighbour->paced, want, entry);
+    neighbour->n_paced++;
     gossip->n_paced++;
     gossip->paced_due = mono_min(gossip->paced_due, due);
+}
+
+/* Of those who announced it the one of whose versions the fewest wait for their pace. */
+static size_t least_paced(const struct gossip *gossip, uint32_t announcers) {
+    size_t least = LINK_SLOTS;
+
+    for (size_t i = 0; i < LINK_SLOTS; i++)
+        if ((announcers & bit_of(i)) &&
+            (least == LINK_SLOTS ||
+             gossip->neighbours[i].n_paced < gossip->neighbours[least].n_paced))
+            least = i;
+    return least;
+}
+
+/* Is there room for one more of this neighbour's? At the bound the newest of whoever has most gives
+ * way, if that is another. */
+static bool has_paced_room(struct gossip *gossip, const struct neighbour *for_whom) {
+    const struct neighbour *most = for_whom;
+
+    if (gossip->n_paced < GOSSIP_PACED_MAX)
+        return true;
+    for (size_t i = 0; i < LINK_SLOTS; i++)
+        if (gossip->neighbours[i].up && gossip->neighbours[i].n_paced > most->n_paced)
+            most = &gossip->neighbours[i];
+    if (most == for_whom)
+        return false;
+    want_free(gossip, TAILQ_LAST(&most->paced, want_list));
+    return true;
 }
 
 /* When the next version of a live node may be asked for. */
@@ -157,8 +190,9 @@ static bool must_wait(struct gossip *gossip, struct want *want) {
 
     if (mono_is_due(due, gossip->now))
         return false;
-    if (gossip->n_paced < GOSSIP_PACED_MAX)
-        list_paced(gossip, want, due);
+    size_t holder = least_paced(gossip, want->announcers);
+    if (has_paced_room(gossip, &gossip->neighbours[holder]))
+        list_paced(gossip, want, holder, due);
     else
         want_forget(gossip, want);
     return true;
@@ -240,7 +274,10 @@ void want_strike(struct gossip *gossip, struct want *want, size_t announcer) {
     want->holders &= ~bit_of(announcer);
     if (want_is_held(gossip, want->prefix, &want->version) || want->announcers == 0) {
         want_free(gossip, want);
-    } else if (!want->paced && want->holder == announcer) {
+    } else if (want->holder == announcer && want->paced) {
+        want_unlist(gossip, want);
+        list_paced(gossip, want, least_paced(gossip, want->announcers), want->due);
+    } else if (want->holder == announcer) {
         want_unlist(gossip, want);
         want_pass_on(gossip, want);
     }
@@ -371,13 +408,12 @@ static struct want *find_excess(const struct gossip *gossip, uint8_t kind, size_
     return most ? TAILQ_LAST(&most->waiting[kind], want_list) : NULL;
 }
 
-void want_unpace(struct gossip *gossip, struct mono now) {
+/* Returns when the first of the rest is due. */
+static struct mono unpace_list(struct gossip *gossip, struct want_list *list, struct mono now) {
     struct mono next = MONO_NEVER;
     struct want *excess;
 
-    if (!mono_is_due(gossip->paced_due, now))
-        return;
-    for (struct want *want = TAILQ_FIRST(&gossip->paced), *after; want; want = after) {
+    for (struct want *want = TAILQ_FIRST(list), *after; want; want = after) {
         after = TAILQ_NEXT(want, entry);
         if (mono_is_due(want->due, now))
             want->due = pace_again(gossip, want, now);
@@ -391,6 +427,17 @@ void want_unpace(struct gossip *gossip, struct mono now) {
             want_free(gossip, excess);
         want_pass_on(gossip, want);
     }
+    return next;
+}
+
+void want_unpace(struct gossip *gossip, struct mono now) {
+    struct mono next = MONO_NEVER;
+
+    if (!mono_is_due(gossip->paced_due, now))
+        return;
+    for (size_t i = 0; i < LINK_SLOTS; i++)
+        if (gossip->neighbours[i].up)
+            next = mono_min(next, unpace_list(gossip, &gossip->neighbours[i].paced, now));
     if (gossip->n_paced > PACED_MANY && next.us < now.us + PACED_LOOK_US)
         next = mono_add(now, PACED_LOOK_US);
     gossip->paced_due = next;
@@ -418,25 +465,34 @@ static enum drop note_first(struct gossip *gossip, struct neighbour *from, uint6
     const struct directory_entry *entry = directory_find_prefix(gossip->directory, prefix);
     uint8_t kind = entry && entry->live ? WANT_VERSION : WANT_NEWCOMER;
     struct mono due = kind == WANT_NEWCOMER ? now : pace_of(gossip, entry, now);
-    bool is_full = gossip->n_wants[kind] >= GOSSIP_WANTS_MAX;
+    bool is_full = gossip->n_wants[kind] >= GOSSIP_WANTS_MAX,
+         is_paced_full = gossip->n_paced >= GOSSIP_PACED_MAX;
     struct want *excess = is_full ? find_excess(gossip, kind, from->n_wants[kind]) : NULL;
 
     if ((is_full && !excess) || from->n_wants[kind] >= GOSSIP_WANTS_NEIGHBOUR_MAX ||
-        (!mono_is_due(due, now) && gossip->n_paced >= GOSSIP_PACED_MAX) ||
         (!entry && !directory_has_room(gossip->directory, prefix, now)) ||
-        (kind == WANT_NEWCOMER && !allowance_take(&from->newcomers)))
+        (kind == WANT_NEWCOMER && !allowance_take(&from->newcomers)) ||
+        (!mono_is_due(due, now) && !has_paced_room(gossip, from)))
         return DROP_LIMIT;
     struct want *want = want_new(gossip, index_of(gossip, from), prefix, version, kind);
     if (!want)
         return DROP_LIMIT;
     if (!mono_is_due(due, now)) {
-        list_paced(gossip, want, due); /* it needs no place yet */
-        return DROP_NONE;
+        list_paced(gossip, want, want->holder, due); /* it needs no place yet */
+        return is_paced_full ? DROP_LIMIT : DROP_NONE;
     }
     if (excess)
         want_free(gossip, excess);
     list_waiting(gossip, want, want->holder);
     return excess ? DROP_LIMIT : DROP_NONE;
+}
+
+/* One that waits for its pace has been announced by this one, too. */
+static void repace(struct gossip *gossip, struct want *want, const struct neighbour *from) {
+    if (from->n_paced + 1 >= gossip->neighbours[want->holder].n_paced)
+        return;
+    want_unlist(gossip, want);
+    list_paced(gossip, want, index_of(gossip, from), want->due);
 }
 
 /* Another one has what we want already: ask this one, if it is the better one to ask. */
@@ -454,8 +510,10 @@ static void note_again(struct gossip *gossip, struct want *want, struct neighbou
     bool is_known = want->announcers & bit_of(i);
     want->untried |= bit_of(i) & ~want->announcers;
     want->announcers |= bit_of(i);
-    if (want->paced)
+    if (want->paced) {
+        repace(gossip, want, from);
         return;
+    }
     if (want->asked) {
         if (!is_known)
             hurry(gossip, want, now);
@@ -482,6 +540,7 @@ static void strike_lists(struct gossip *gossip, struct neighbour *of, size_t ann
     for (size_t kind = 0; kind < WANT_KINDS; kind++)
         strike_list(gossip, &of->waiting[kind], announcer);
     strike_list(gossip, &of->asked, announcer);
+    strike_list(gossip, &of->paced, announcer);
 }
 
 void want_strike_all(struct gossip *gossip, size_t announcer) {
@@ -490,7 +549,6 @@ void want_strike_all(struct gossip *gossip, size_t announcer) {
     for (size_t i = 0; i < LINK_SLOTS; i++)
         if (gossip->neighbours[i].up)
             strike_lists(gossip, &gossip->neighbours[i], announcer);
-    strike_list(gossip, &gossip->paced, announcer);
     /* Its own last: what others get of them has been struck. */
     strike_lists(gossip, own, announcer);
 }

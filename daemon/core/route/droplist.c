@@ -98,6 +98,7 @@ struct droplist {
     unsigned roomy; /* no chunk before this one has room */
     unsigned n_chunks;
     struct chunk *chunks[CHUNKS_MAX];
+    unsigned chunks_max; /* of them */
 };
 
 struct place { /* where a fingerprint stands, or the free slot where it would */
@@ -161,7 +162,7 @@ static struct chunk *chunk_new(struct droplist *list, unsigned number) {
 
 /* A free entry, or NONE: at the bound, or no memory. */
 static uint32_t kept_allocate(struct droplist *list) {
-    while (list->roomy < CHUNKS_MAX) {
+    while (list->roomy < list->chunks_max) {
         struct chunk *chunk = list->chunks[list->roomy];
 
         if (chunk == NULL) {
@@ -437,10 +438,16 @@ struct droplist *droplist_new(size_t entries_max, const struct core_random *rand
     if (list == NULL)
         return NULL;
     list->entries_max = entries_max;
+    list->chunks_max = CHUNKS_MAX;
     list->now = list->floor = INT64_MIN / 2; /* until told: every minute is out of range */
     random_fill(random, list->key, sizeof list->key);
     random_fill(random, list->way_key, sizeof list->way_key);
     return list;
+}
+
+void droplist_keep_fewer(struct droplist *list, size_t bytes) {
+    assert(bytes >= CHUNK_BYTES && bytes <= DROPLIST_KEPT_BYTES && list->kept == 0);
+    list->chunks_max = (unsigned)(bytes / CHUNK_BYTES);
 }
 
 void droplist_free(struct droplist *list) {

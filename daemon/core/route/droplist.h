@@ -24,6 +24,8 @@ struct droplist;
  * DROPLIST_KEPT_BYTES at most. NULL: no memory. */
 struct droplist *droplist_new(size_t entries_max, const struct core_random *random);
 void droplist_free(struct droplist *list);
+/* Fewer bytes of kept entries, before there are any: a simulator would take hours to fill them. */
+void droplist_keep_fewer(struct droplist *list, size_t bytes);
 
 /* Of so many entries, what one neighbour of several may use. */
 size_t droplist_share(size_t entries_max);

@@ -1,6 +1,6 @@
 /* Onion paths: which guards, how long, which relays (a uniformly random simple path), and a live
  * path with its keys. It draws and seals; what travels on a path and over which link is others'
- * business. Floor 3 (above directory and link, below the conversations).
+ * business.
  *
  * Threat: a fresh first relay every time shows every neighbour, sooner or later, who sends (Wright
  * et al. 2002): hence guards. Selective droppers steer by making paths fail: hence at most 4

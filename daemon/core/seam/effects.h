@@ -1,4 +1,4 @@
-/* Where the rooms put what they want done: one collector a node, emptied by every step. Floor 1: it
+/* Where the rooms put what they want done: one collector a node, emptied by every step. It
  * knows nothing of rooms. */
 #ifndef P2PD_EFFECTS_H
 #define P2PD_EFFECTS_H

@@ -1,6 +1,6 @@
 /* All-or-nothing transform and erasure code: a sealed parcel becomes k data and m parity shards,
  * any k of which give it back, and fewer of which give nothing, even to one who comes by every key
- * later. Pure; knows neither parcels nor paths. Floor 1.
+ * later. Pure; knows neither parcels nor paths.
  *
  * Threat: relays that collude see some shards of a parcel and keep them until keys leak. Hence the
  * transform (AONT-RS: Resch and Plank, FAST 2011): a random key K, ciphertext c = ChaCha20(K,

@@ -10,6 +10,7 @@
 
 #include "daemon/core/base/ration.h"
 #include "daemon/core/route/droplist.h"
+#include "tests/unit/harness.h"
 
 #include <sodium.h>
 #include <string.h>
@@ -20,19 +21,13 @@
 #define FLOOD 1000 /* new paths a second */
 #define STEP_US US_PER_MS
 
-static void fill(void *context, void *buffer, size_t length) {
-    (void)context;
-    randombytes_buf(buffer, length);
-}
-static const struct core_random source = {fill, NULL};
-
 /* ---- Alone ---- */
 
 static unsigned take_some(struct ration *ration, unsigned from, int64_t life, struct mono now,
                           unsigned tries) {
     unsigned n = 0;
     while (tries-- > 0)
-        n += ration_take(ration, from, NEXT, life, &source, now);
+        n += ration_take(ration, from, NEXT, life, &test_random, now);
     return n;
 }
 #define MANY (4 * SHARE)
@@ -47,12 +42,12 @@ static void test_burst_and_rate(void **state) {
     assert_int_equal(take_some(&ration, 0, RATION_LIFE, now, part / 2), part / 2); /* at once */
     assert_in_range(take_some(&ration, 0, RATION_LIFE, now, MANY), (all - part) / 2,
                     all - part / 2);
-    assert_int_equal(take_some(&ration, 1, RATION_LIFE, now, part / 2), part / 2); /* its own */
-    assert_true(ration_take(&ration, 0, NEXT + 1, RATION_LIFE, &source, now));     /* to another */
+    assert_int_equal(take_some(&ration, 1, RATION_LIFE, now, part / 2), part / 2);  /* its own */
+    assert_true(ration_take(&ration, 0, NEXT + 1, RATION_LIFE, &test_random, now)); /* to another */
     assert_true(ration.refused > 0);
     unsigned n = 0;
     for (unsigned i = 0; i < 100000; i++, now.us += US_PER_MS)
-        n += ration_take(&ration, 0, NEXT, RATION_LIFE, &source, now);
+        n += ration_take(&ration, 0, NEXT, RATION_LIFE, &test_random, now);
     unsigned rate = 100 * (SHARE / 16 * 9) / 240;          /* of a hundred seconds */
     assert_in_range(n, rate * 80 / 100, rate * 105 / 100); /* it was in debt before */
     now.us += US_PER_HOUR;
@@ -84,7 +79,7 @@ static void test_cost_is_by_life(void **state) {
         ration_init(&ration);
         ration_configure(&ration, SHARE);
         unsigned n = 0, expected = SHARE / 16 * 4 / lives[k];
-        while (ration_take(&ration, 0, NEXT, lives[k], &source, (struct mono){0}) && n < MANY)
+        while (ration_take(&ration, 0, NEXT, lives[k], &test_random, (struct mono){0}) && n < MANY)
             n++;
         assert_in_range(n, expected, expected * 3 / 2);
     }
@@ -109,7 +104,7 @@ static void ask_for_some(struct asking *asking, unsigned n) {
     for (unsigned ms = 0; ms < SECONDS * 1000; ms++, now.us += US_PER_MS)
         for (unsigned from = 0; from < n; from++)
             for (due[from] += asking[from].a_second / 1000; due[from] >= 1; due[from]--) {
-                bool passes = ration_take(&ration, from, NEXT, RATION_LIFE, &source, now);
+                bool passes = ration_take(&ration, from, NEXT, RATION_LIFE, &test_random, now);
                 asked[from] += ms >= SECONDS / 2 * 1000;
                 refused[from] += ms >= SECONDS / 2 * 1000 && !passes;
             }
@@ -155,18 +150,18 @@ static void test_comers_and_goers(void **state) {
     ration_init(&ration);
     ration_configure(&ration, SHARE);
     for (unsigned ms = 0; ms < 60000; ms++, now.us += US_PER_MS) {
-        passed += ration_take(&ration, 0, NEXT, RATION_LIFE, &source, now);
+        passed += ration_take(&ration, 0, NEXT, RATION_LIFE, &test_random, now);
         if (ms % 1000 == 0)
             ration_replace(&ration, 0); /* another node, and the link a new one */
     }
     assert_in_range(passed, 0, 60 * 307 + SHARE / 16 * 3);
     for (unsigned ms = 0; ms < 20000; ms++, now.us += US_PER_MS) {
-        ration_take(&ration, 0, NEXT, RATION_LIFE, &source, now);
+        ration_take(&ration, 0, NEXT, RATION_LIFE, &test_random, now);
         if (ms % 10 == 0)
-            refused += !ration_take(&ration, 1, NEXT, RATION_LIFE, &source, now);
+            refused += !ration_take(&ration, 1, NEXT, RATION_LIFE, &test_random, now);
     }
     assert_int_equal(refused, 0);
-    assert_false(ration_take(&ration, 0, NEXT, RATION_LIFE, &source, now) &&
+    assert_false(ration_take(&ration, 0, NEXT, RATION_LIFE, &test_random, now) &&
                  take_some(&ration, 0, RATION_LIFE, now, SHARE) > SHARE / 8);
     ration_replace(&ration, NEXT); /* another next hop has had nothing yet */
     assert_int_equal(take_some(&ration, 0, RATION_LIFE, now, SHARE / 32), SHARE / 32);
@@ -197,7 +192,7 @@ struct tally {
 };
 
 static void hop_init(struct hop *hop) {
-    hop->list = droplist_new(8 * SHARE, &source);
+    hop->list = droplist_new(8 * SHARE, &test_random);
     assert_non_null(hop->list);
     ration_init(&hop->ration);
     ration_configure(&hop->ration, droplist_share(8 * SHARE));
@@ -209,7 +204,7 @@ static void send(struct hop *hops, const unsigned *from, size_t n, int64_t now_u
     uint8_t eph[32], prk[ONION_PRK_LEN] = {0};
     int64_t minute = now_us / US_PER_MINUTE;
 
-    randombytes_buf(eph, sizeof eph);
+    test_bytes(eph, sizeof eph);
     tally->sent++;
     for (size_t i = 0; i < n; i++) {
         const uint8_t *known;
@@ -217,7 +212,7 @@ static void send(struct hop *hops, const unsigned *from, size_t n, int64_t now_u
             passes = droplist_find(hops[i].list, eph, from[i], &known, &has_way) == DROP_NONE;
         if (passes && rationed && i + 1 < n)
             passes = ration_take(&hops[i].ration, from[i], from[i + 1], ahead + RATION_LIFE,
-                                 &source, (struct mono){now_us});
+                                 &test_random, (struct mono){now_us});
         struct droplist_packet packet = {
             .eph = eph, .minute = minute + ahead, .neighbour = from[i]};
         if (!passes || droplist_enter(hops[i].list, &packet, prk) != DROP_NONE) {
@@ -283,8 +278,8 @@ static void test_flood_over_several_honest_hops(void **state) {
     assert_int_equal(honest[1].refused, 0);
 }
 
-int main(void) {
-    if (sodium_init() < 0)
+int main(int argc, char **argv) {
+    if (!test_begin(argc, argv))
         return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_burst_and_rate),

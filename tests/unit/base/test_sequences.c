@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "daemon/core/base/sequences.h"
+#include "tests/unit/harness.h"
 
 #include <stdlib.h>
 
@@ -15,18 +16,8 @@
 #define STEP 1000
 #define MANY 20000
 
-static uint64_t state_of_random;
-static void fill(void *context, void *buffer, size_t length) {
-    (void)context;
-    for (size_t i = 0; i < length; i++) {
-        state_of_random = state_of_random * UINT64_C(6364136223846793005) + 1442695040888963407;
-        ((uint8_t *)buffer)[i] = (uint8_t)(state_of_random >> 56);
-    }
-}
-static const struct core_random random_bytes = {fill, NULL};
-
 static uint64_t take(struct sequences *had, uint64_t from) {
-    uint64_t next = sequences_free(had, from, STEP, &random_bytes);
+    uint64_t next = sequences_free(had, from, STEP, &test_random);
     assert_true(next >= from);
     sequences_add(had, next);
     return next;
@@ -59,9 +50,9 @@ static void test_none_comes_twice(void **state) {
         uint64_t at = NOW + 1000 * i;
         at += i % 3 == 0   ? 240000
               : i % 3 == 1 ? -(uint64_t)3600000
-                           : random_below(&random_bytes, 20);
+                           : random_below(&test_random, 20);
         if (i % 5 == 0)
-            at = NOW + random_below(&random_bytes, 20);
+            at = NOW + random_below(&test_random, 20);
         all[i] = take(&had, at);
         assert_true(had.n <= SEQUENCES_SPANS);
     }

@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* client/output.c would say what it could not write. */
+/* client/common/output.c would say what it could not write. */
 enum exit_code complain(const struct context *context, enum exit_code code, const char *format,
                         ...) {
     (void)context, (void)format;

@@ -14,6 +14,7 @@
 #include "daemon/core/deliver/inbox/inbox.h"
 #include "daemon/core/deliver/outbox.h"
 #include "daemon/core/node/node.h"
+#include "tests/unit/harness.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -21,21 +22,13 @@
 #include <stdlib.h>
 
 /* ---- Randomness and time ---- */
-static uint64_t fake_seed = 1;
-static inline uint64_t fake_u64(void) {
-    uint64_t z = (fake_seed += UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
-}
+#define fake_random test_random
 static inline void fake_fill(void *context, void *buffer, size_t length) {
     (void)context;
-    for (size_t i = 0; i < length; i++)
-        ((uint8_t *)buffer)[i] = (uint8_t)fake_u64();
+    test_bytes(buffer, length);
 }
-static const struct core_random fake_random = {fake_fill, NULL};
 static inline uint64_t fake_below(uint64_t bound) {
-    return fake_u64() % bound;
+    return test_next(&test_source) % bound;
 }
 static struct mono mono_now = {US_PER_S};
 #define FAKE_WALL_START (INT64_C(490000) * US_PER_HOUR + 10 * US_PER_MINUTE)
@@ -68,7 +61,7 @@ static bool fake_known[FAKE_NODES];
 
 static inline void fake_keypair(struct noise_keypair *pair) {
     uint8_t secret[32];
-    fake_fill(NULL, secret, sizeof secret);
+    test_bytes(secret, sizeof secret);
     assert_int_equal(noise_keypair_init(pair, secret), 0);
 }
 static inline void fake_rekey(unsigned node) {
@@ -79,7 +72,7 @@ static inline void fake_rekey(unsigned node) {
 }
 static inline void fake_identities_init(void) {
     for (unsigned i = 0; i < FAKE_NODES; i++) {
-        fake_fill(NULL, &fake_identities[i].id, sizeof fake_identities[i].id);
+        test_bytes(&fake_identities[i].id, sizeof fake_identities[i].id);
         fake_keypair(&fake_identities[i].link);
         fake_rekey(i);
         fake_entries[i] =
@@ -179,7 +172,7 @@ static inline bool fake_is_avoided(const struct path_wish *wish, uint64_t relay)
 static inline uint64_t fake_relay(const struct path_wish *wish) {
     uint64_t relay;
     do
-        relay = 1000 + fake_u64() % FAKE_RELAYS;
+        relay = 1000 + test_next(&test_source) % FAKE_RELAYS;
     while (wish->apart && fake_is_avoided(wish, relay));
     return relay;
 }
@@ -425,11 +418,8 @@ void budget_give(struct budget *budget, enum budget_holder holder, size_t bytes)
 
 /* ---- Arguments ---- */
 static inline void fake_arguments(int argc, char **argv) {
-    if (sodium_init() < 0)
+    if (!test_begin(argc, argv))
         abort();
-    if (argc == 3 && strcmp(argv[1], "-s") == 0)
-        fake_seed = strtoull(argv[2], NULL, 10);
-    printf("# seed %llu\n", (unsigned long long)fake_seed);
 }
 
 #endif

@@ -9,29 +9,14 @@
 #include <cmocka.h>
 
 #include "daemon/core/deliver/depot/mailbox.h"
+#include "tests/unit/harness.h"
 
 #include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define NODES 40
 #define SIZE 1000000u
-
-static uint64_t option_seed = 1, counter;
-
-static void stream_fill(void *context, void *buffer, size_t length) {
-    uint8_t seed[randombytes_SEEDBYTES] = {0};
-    (void)context;
-    counter++;
-    memcpy(seed, &option_seed, sizeof option_seed);
-    memcpy(seed + 8, &counter, sizeof counter);
-    randombytes_buf_deterministic(buffer, length, seed);
-}
-static const struct core_random source = {stream_fill, NULL};
-static void fill(void *buffer, size_t length) {
-    stream_fill(NULL, buffer, length);
-}
 
 /* ---- Doubles ---- */
 struct directory {
@@ -96,7 +81,7 @@ static struct mailbox *make(unsigned use) {
                                     .links = &links,
                                     .budget = &budget,
                                     .share = &share,
-                                    .random = source,
+                                    .random = test_random,
                                     .size = SIZE,
                                     .use = use};
     return mailbox_new(&config);
@@ -112,12 +97,12 @@ static int setup(void **state) {
     uint8_t seed[32], link[32];
     memset(&directory, 0, sizeof directory);
     memset(&links, 0, sizeof links);
-    fill(seed, 32);
-    fill(own_link, 32);
-    own = identity_new(seed, own_link, &source);
-    fill(seed, 32);
-    fill(link, 32);
-    recipient = identity_new(seed, link, &source);
+    test_bytes(seed, 32);
+    test_bytes(own_link, 32);
+    own = identity_new(seed, own_link, &test_random);
+    test_bytes(seed, 32);
+    test_bytes(link, 32);
+    recipient = identity_new(seed, link, &test_random);
     assert_true(own && recipient);
     identity_advance(recipient, wall);
     old_length = describe(100, node_id_prefix(identity_id(own)), old_bytes);
@@ -161,8 +146,8 @@ static struct mail_deposit deposit(size_t size) {
                                 .descriptor_length = old_length,
                                 .blob = blob,
                                 .blob_length = size};
-    fill(blob, sizeof blob);
-    fill(packets, sizeof packets);
+    test_bytes(blob, sizeof blob);
+    test_bytes(packets, sizeof packets);
     return made;
 }
 static void cut_up(const struct mail_deposit *made) {
@@ -171,8 +156,8 @@ static void cut_up(const struct mail_deposit *made) {
     mail_deposit_encode(made, &writer);
     assert_false(writer.failed);
     cut = mail_cut(wire_length(&writer));
-    fill(key, sizeof key);
-    fill(deposit_id, sizeof deposit_id);
+    test_bytes(key, sizeof key);
+    test_bytes(deposit_id, sizeof deposit_id);
     mail_shards(&cut, shards, wire_length(&writer), key);
 }
 static enum drop give(unsigned index, unsigned slot, struct mailbox_mail *ret_mail) {
@@ -338,7 +323,7 @@ static void test_shards_that_do_not_agree(void **state) {
 /* Begin a deposit of the largest kind in a slot, or one of few bytes. */
 static void begin(unsigned slot, bool large) {
     struct mailbox_mail mail;
-    fill(deposit_id, sizeof deposit_id);
+    test_bytes(deposit_id, sizeof deposit_id);
     cut = large ? (struct mail_cut){MAIL_SHARDS_MAX, 1, MAIL_SHARD_DATA_MAX}
                 : (struct mail_cut){2, 1, 100};
     assert_int_equal(give(0, slot, &mail), DROP_NONE);
@@ -441,7 +426,7 @@ static void test_what_stands_still_goes(void **state) {
 static void fill_directory(void) {
     directory.n = NODES;
     for (size_t i = 0; i < NODES; i++) {
-        fill(&directory.entries[i].id, NODE_ID_LEN);
+        test_bytes(&directory.entries[i].id, NODE_ID_LEN);
         directory.entries[i].prefix = node_id_prefix(&directory.entries[i].id);
         directory.entries[i].live = directory.up[i] = directory.known[i] = true;
         directory.entries[i].mailbox = i % 2 == 0;
@@ -529,9 +514,9 @@ static void test_the_same_after_a_restart_and_not_the_same_for_all(void **state)
     for (unsigned i = 0; i < 8; i++) {
         uint8_t seed[32], link[32];
         struct identity *mine = own;
-        fill(seed, 32);
-        fill(link, 32);
-        own = identity_new(seed, link, &source);
+        test_bytes(seed, 32);
+        test_bytes(link, 32);
+        own = identity_new(seed, link, &test_random);
         struct mailbox *other = make(2);
         pass(other, US_PER_MINUTE);
         mailbox_chosen(other, after);
@@ -561,11 +546,7 @@ int main(int argc, char **argv) {
         TEST(test_kept_while_they_live),
         TEST(test_the_same_after_a_restart_and_not_the_same_for_all),
     };
-    for (int option; (option = getopt(argc, argv, "s:")) != -1;)
-        if (option == 's')
-            option_seed = strtoull(optarg, NULL, 0);
-    print_message("seed %llu\n", (unsigned long long)option_seed);
-    if (sodium_init() < 0)
+    if (!test_begin(argc, argv))
         return 1;
     return cmocka_run_group_tests_name("mailbox", tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "daemon/core/deliver/inbox/policy.h"
+#include "tests/unit/harness.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -130,7 +131,7 @@ static void test_bounded(void **state) {
     struct node_id id = {{9}};
     size_t n = 0;
     for (uint32_t i = 0; i < POLICY_RULES_MAX - 2; i++) {
-        memcpy(id.bytes + 4, &i, sizeof i);
+        test_number(id.bytes + 4, i, sizeof i);
         assert_true(policy_has_room(policy, &id));
         assert_int_equal(policy_set(policy, &id, RULE_BLOCK), 0);
     }

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "daemon/core/deliver/sender/window.h"
+#include "tests/unit/harness.h"
 
 #include <stdlib.h>
 
@@ -14,24 +15,21 @@
 #define SUBFLOWS 4
 #define ROUND_US (100 * US_PER_MS)
 
-static uint64_t seed = 1;
-
 struct rig {
     struct windows windows;
     struct window v[SUBFLOWS];
     struct mono now;
-    uint64_t random;
+    struct test_stream random;
     double loss;    /* of each packet, whatever is sent */
     unsigned limit; /* so many pass in a round; 0: all */
 };
 
 static double chance(struct rig *rig) {
-    rig->random = rig->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    return (double)(rig->random >> 11) / (double)(UINT64_C(1) << 53);
+    return (double)(test_next(&rig->random) >> 11) / (double)(UINT64_C(1) << 53);
 }
 
 static void set_up(struct rig *rig) {
-    *rig = (struct rig){.now = {US_PER_HOUR}, .random = seed};
+    *rig = (struct rig){.now = {US_PER_HOUR}, .random = {test_seed}};
     windows_init(&rig->windows, rig->v, SUBFLOWS);
     windows_recall(&rig->windows, ROUND_US, 5 * US_PER_MS);
     for (unsigned i = 0; i < SUBFLOWS; i++) {
@@ -150,9 +148,8 @@ static void test_the_floor_sinks(void **state) {
 }
 
 int main(int argc, char **argv) {
-    if (argc == 3 && strcmp(argv[1], "-s") == 0)
-        seed = strtoull(argv[2], NULL, 0);
-    print_message("seed %llu\n", (unsigned long long)seed);
+    if (!test_begin(argc, argv))
+        return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bad_links_do_not_shrink_it),
         cmocka_unit_test(test_a_limiter_is_respected),

@@ -7,17 +7,15 @@
 #include <cmocka.h>
 
 #include "daemon/core/directory/directory.h"
+#include "tests/unit/harness.h"
 
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define EPOCH INT64_C(500000)
 #define MAX 24
 #define NODES (MAX + 8)
-
-static uint64_t option_seed = 1;
 
 /* Somebody, and what it would sign next. */
 struct author {
@@ -29,7 +27,7 @@ struct author {
     size_t length;
 };
 struct fixture {
-    uint64_t stream[2]; /* seed, next */
+    struct test_stream stream;
     struct core_random random;
     struct directory *directory;
     struct author self, nodes[NODES];
@@ -38,15 +36,6 @@ struct fixture {
     const struct directory_entry *entry; /* of the last offer */
     enum drop drop;
 };
-
-static void stream_fill(void *context, void *buffer, size_t length) {
-    uint64_t *stream = context;
-    uint8_t seed[randombytes_SEEDBYTES] = {0};
-
-    memcpy(seed, stream, 2 * sizeof *stream);
-    stream[1]++;
-    randombytes_buf_deterministic(buffer, length, seed);
-}
 
 static struct wall at_minute(int64_t minute) {
     return (struct wall){EPOCH * EPOCH_US + minute * US_PER_MINUTE};
@@ -71,8 +60,8 @@ static int setup(void **state) {
 
     if (!f)
         return -1;
-    f->stream[0] = option_seed;
-    f->random = (struct core_random){stream_fill, f->stream};
+    f->stream.state = test_seed;
+    f->random = (struct core_random){test_fill, &f->stream};
     f->now = (struct mono){US_PER_HOUR};
     f->wall = at_minute(30);
     if (author_init(&f->self, f) < 0)
@@ -553,8 +542,9 @@ static void test_handshake_counts(void **state) {
     offer_all(f, 1);
     shown = directory_address(f->directory, directory_find(f->directory, &n[0].id));
     assert_true(address_is_equal(&shown, &n[0].descriptor.addresses[0]));
-    directory_handshaken(f->directory, &n[0].id, &at, at_minute(40));
-    directory_handshaken(f->directory, &n[5].id, &at, at_minute(40)); /* unknown: nothing */
+    directory_handshaken(f->directory, &n[0].id, &at, (struct now){f->now, at_minute(40)});
+    directory_handshaken(f->directory, &n[5].id, &at,
+                         (struct now){f->now, at_minute(40)}); /* unknown: nothing */
     assert_true(counts(f, &n[0], "4.4.4.4:4"));
     assert_false(counts(f, &n[0], "3.3.3.3:3"));
     shown = directory_address(f->directory, directory_find(f->directory, &n[0].id));
@@ -590,7 +580,7 @@ static void place(struct fixture *f, struct author *author, const char *text) {
     author->descriptor.n_addresses = 0;
     claim(author, text);
     assert_int_equal(offer(f, author), DIRECTORY_NEWS);
-    directory_handshaken(f->directory, &author->id, &at, f->wall);
+    directory_handshaken(f->directory, &author->id, &at, (struct now){f->now, f->wall});
 }
 
 static void pin(struct fixture *f, const struct author *author, const char *text) {
@@ -626,7 +616,7 @@ static void expect_proven_at(struct fixture *f, const char *text, enum resolve_o
     struct destination to = {.kind = DEST_ADDRESS, .address = address(text)};
     size_t n;
 
-    assert_int_equal(directory_resolve_proven(f->directory, &to, ids, &n), outcome);
+    assert_int_equal(directory_resolve_proven(f->directory, &to, f->now, ids, &n), outcome);
     if (first)
         assert_memory_equal(&ids[0], &first->id, sizeof ids[0]);
 }
@@ -656,13 +646,43 @@ static void test_false_witnesses_displace_nobody(void **state) {
     expect_at(f, "9.9.9.9", RESOLVE_AMBIGUOUS, NULL, 2); /* word against word */
     expect_proven_at(f, "9.9.9.9", RESOLVE_NONE, NULL);
     struct address at = address("9.9.9.9:9");
-    directory_handshaken(f->directory, &n[3].id, &at, f->wall);
+    directory_handshaken(f->directory, &n[3].id, &at, (struct now){f->now, f->wall});
     expect_at(f, "9.9.9.9", RESOLVE_ONE, &n[3], 1);
     expect_at(f, "9.9.9.9:9", RESOLVE_ONE, &n[3], 1);
     expect_proven_at(f, "9.9.9.9", RESOLVE_ONE, &n[3]);
     claim_falsely(f, "9.9.9.9:10"); /* another port of the same IP: several, none the default */
     expect_at(f, "9.9.9.9", RESOLVE_AMBIGUOUS, NULL, 2);
     expect_proven_at(f, "9.9.9.9", RESOLVE_ONE, &n[3]);
+}
+
+/* Who was met at an address may have left it: what he was proves nothing for long. */
+static void test_a_meeting_proves_for_a_while(void **state) {
+    struct fixture *f = *state;
+    struct author *n = &f->nodes[0];
+    struct address other = address("5.5.5.5:5");
+
+    place(f, n, "4.4.4.4:4");
+    f->now.us += DIRECTORY_MET_US - 1;
+    expect_proven_at(f, "4.4.4.4:4", RESOLVE_ONE, n);
+    f->now.us++;
+    expect_proven_at(f, "4.4.4.4:4", RESOLVE_NONE, NULL);
+    expect_at(f, "4.4.4.4:4", RESOLVE_ONE, n, 1); /* for a look it does */
+    place(f, n, "4.4.4.4:4");
+    directory_set_linked(f->directory, &n->id, true, f->now);
+    f->now.us += US_PER_HOUR;
+    expect_proven_at(f, "4.4.4.4:4", RESOLVE_ONE, n);
+    directory_set_linked(f->directory, &n->id, false, f->now);
+    f->now.us += DIRECTORY_MET_US - 1;
+    expect_proven_at(f, "4.4.4.4:4", RESOLVE_ONE, n);
+    f->now.us++;
+    expect_proven_at(f, "4.4.4.4:4", RESOLVE_NONE, NULL);
+    place(f, n, "4.4.4.4:4");
+    directory_set_linked(f->directory, &n->id, true, f->now);
+    directory_handshaken(f->directory, &n->id, &other, (struct now){f->now, f->wall});
+    expect_proven_at(f, "4.4.4.4:4", RESOLVE_NONE, NULL);
+    expect_proven_at(f, "5.5.5.5:5", RESOLVE_ONE, n);
+    f->now.us += DIRECTORY_MET_US; /* the link stands elsewhere */
+    expect_proven_at(f, "5.5.5.5:5", RESOLVE_NONE, NULL);
 }
 
 static size_t places_at(struct fixture *f, const char *text, struct address places[MAX]) {
@@ -719,7 +739,7 @@ static void translate(struct fixture *f, const char *text, size_t n_neighbours) 
 static void meet(struct fixture *f, const struct author *author, const char *text) {
     struct address at = address(text);
 
-    directory_handshaken(f->directory, &author->id, &at, f->wall);
+    directory_handshaken(f->directory, &author->id, &at, (struct now){f->now, f->wall});
 }
 
 static void test_four_networks_vouch(void **state) {
@@ -845,7 +865,8 @@ static void test_a_crowd_hides_nobody_we_know(void **state) {
     expect_proven_at(f, "1.1.1.1:7", RESOLVE_ONE, &n[0]);
     expect_proven_at(f, "1.1.1.1:9", RESOLVE_NONE, NULL);
     assert_int_equal(places_at(f, "1.1.1.1", places), 3);
-    directory_handshaken(f->directory, &n[2].id, &places[0], f->wall); /* unknown: nothing */
+    directory_handshaken(f->directory, &n[2].id, &places[0],
+                         (struct now){f->now, f->wall}); /* unknown: nothing */
     expect_at(f, "1.1.1.1:7", RESOLVE_ONE, &n[0], 1);
     struct address ip = address("1.1.1.1:8");
     directory_unpin(f->directory, &ip); /* it is found to be let go of */
@@ -1179,6 +1200,7 @@ int main(int argc, char **argv) {
         TEST(test_private_witnesses),
         TEST(test_handshake_counts),
         TEST(test_resolve_addresses),
+        TEST(test_a_meeting_proves_for_a_while),
         TEST(test_false_witnesses_displace_nobody),
         TEST(test_false_witnesses_prove_nothing),
         TEST(test_four_networks_vouch),
@@ -1198,11 +1220,7 @@ int main(int argc, char **argv) {
         TEST(test_rival_claims_are_counted),
     };
 
-    for (int option; (option = getopt(argc, argv, "s:")) != -1;)
-        if (option == 's')
-            option_seed = strtoull(optarg, NULL, 0);
-    print_message("seed %llu\n", (unsigned long long)option_seed);
-    if (sodium_init() < 0)
+    if (!test_begin(argc, argv))
         return 1;
     return cmocka_run_group_tests_name("directory", tests, NULL, NULL);
 }

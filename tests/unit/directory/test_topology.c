@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "daemon/core/directory/topology.h"
+#include "tests/unit/harness.h"
 
 #include <errno.h>
 #include <math.h>
@@ -14,33 +15,12 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define SEED_DEFAULT 20240611
 #define NODES_MAX 40
 #define PATHS_MAX 20000
 
-static uint64_t seed = SEED_DEFAULT;
-
-struct stream { /* splitmix64 */
-    uint64_t state;
-};
-
-static uint64_t stream_next(struct stream *stream) {
-    uint64_t x = stream->state += UINT64_C(0x9e3779b97f4a7c15);
-    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    return x ^ x >> 31;
-}
-
-static void stream_fill(void *context, void *buffer, size_t length) {
-    for (size_t i = 0; i < length; i += 8) {
-        uint64_t x = stream_next(context);
-        memcpy((uint8_t *)buffer + i, &x, length - i < 8 ? length - i : 8);
-    }
-}
-
-static struct core_random stream_random(struct stream *stream) {
-    *stream = (struct stream){seed};
-    return (struct core_random){stream_fill, stream};
+static struct core_random stream_random(struct test_stream *stream) {
+    *stream = (struct test_stream){test_seed};
+    return (struct core_random){test_fill, stream};
 }
 
 /* ---- The model: claims in a plain table, links and paths found by looking at everything ---- */
@@ -167,17 +147,17 @@ static void remove_node(struct topology *topology, struct model *model, size_t n
 /* Random claims, mostly upwards and downwards by a symmetric rule, so that many are mutual and some
  * are not. */
 static void claim_randomly(struct topology *topology, struct model *model, size_t node,
-                           unsigned density, struct stream *stream) {
+                           unsigned density, struct test_stream *stream) {
     uint64_t claims[TOPOLOGY_DEGREE_MAX];
     size_t n = 0;
     for (size_t v = 0; v < model->n && n < TOPOLOGY_DEGREE_MAX; v++) {
         uint64_t low = v < node ? v : node, high = v < node ? node : v;
-        struct stream pair = {seed ^ (low * NODES_MAX + high)};
-        bool wanted = stream_next(&pair) % 100 < density;
-        if (v != node && wanted != (stream_next(stream) % 16 == 0))
+        struct test_stream pair = {test_seed ^ (low * NODES_MAX + high)};
+        bool wanted = test_next(&pair) % 100 < density;
+        if (v != node && wanted != (test_next(stream) % 16 == 0))
             claims[n++] = prefix_of(v);
     }
-    claim(topology, model, node, stream_next(stream) % 5 != 0, claims, n);
+    claim(topology, model, node, test_next(stream) % 5 != 0, claims, n);
 }
 
 /* Everything linked to everything, all relay. */
@@ -236,15 +216,15 @@ static void check_query(struct topology *topology, const struct model *model,
 
 static void query_randomly(struct topology *topology, const struct model *model,
                            struct brute *brute, const struct core_random *random) {
-    struct stream *stream = random->context;
+    struct test_stream *stream = random->context;
     uint64_t firsts[3], avoid[4];
     for (int i = 0; i < 3; i++)
-        firsts[i] = prefix_of(stream_next(stream) % model->n);
+        firsts[i] = prefix_of(test_next(stream) % model->n);
     for (int i = 0; i < 4; i++)
-        avoid[i] = prefix_of(stream_next(stream) % model->n);
-    struct topology_query query = {.target = prefix_of(stream_next(stream) % model->n),
+        avoid[i] = prefix_of(test_next(stream) % model->n);
+    struct topology_query query = {.target = prefix_of(test_next(stream) % model->n),
                                    .relays =
-                                       (unsigned)(stream_next(stream) % (TOPOLOGY_RELAYS_MAX + 1))};
+                                       (unsigned)(test_next(stream) % (TOPOLOGY_RELAYS_MAX + 1))};
     check_query(topology, model, &query, brute, random);
     query.firsts = firsts;
     query.n_firsts = 3;
@@ -257,16 +237,16 @@ static void query_randomly(struct topology *topology, const struct model *model,
 /* Small random graphs under random claims and removals, against the model. */
 static void counts_as_brute_force(void **state) {
     (void)state;
-    struct stream stream;
+    struct test_stream stream;
     struct core_random random = stream_random(&stream);
     static struct brute brute;
     for (int round = 0; round < 60; round++) {
         struct topology *topology = topology_new();
-        struct model model = {.n = 4 + stream_next(&stream) % 10};
-        unsigned density = 15 + (unsigned)(stream_next(&stream) % 60);
+        struct model model = {.n = 4 + test_next(&stream) % 10};
+        unsigned density = 15 + (unsigned)(test_next(&stream) % 60);
         for (int step = 0; step < 80; step++) {
-            size_t node = stream_next(&stream) % model.n;
-            if (node > 0 && stream_next(&stream) % 8 == 0)
+            size_t node = test_next(&stream) % model.n;
+            if (node > 0 && test_next(&stream) % 8 == 0)
                 remove_node(topology, &model, node);
             else
                 claim_randomly(topology, &model, node, density, &stream);
@@ -282,12 +262,12 @@ static void counts_as_brute_force(void **state) {
 /* Beyond the first capacity, with numbers given back and taken again. */
 static void survives_growth_and_churn(void **state) {
     (void)state;
-    struct stream stream = {seed};
+    struct test_stream stream = {test_seed};
     struct topology *topology = topology_new();
     struct model model = {.n = NODES_MAX};
     for (int step = 0; step < 4000; step++) {
-        size_t node = stream_next(&stream) % NODES_MAX;
-        if (node > 0 && stream_next(&stream) % 3 == 0)
+        size_t node = test_next(&stream) % NODES_MAX;
+        if (node > 0 && test_next(&stream) % 3 == 0)
             remove_node(topology, &model, node);
         else
             claim_randomly(topology, &model, node, 30, &stream);
@@ -307,7 +287,7 @@ static double chi_square_bound(double degrees) {
 static void check_uniform(struct topology *topology, const struct model *model,
                           const struct topology_query *query, size_t n_expected,
                           unsigned draws_a_path) {
-    struct stream stream;
+    struct test_stream stream;
     struct core_random random = stream_random(&stream);
     static struct brute brute;
     static unsigned seen[PATHS_MAX];
@@ -338,7 +318,7 @@ static void draws_uniformly(void **state) {
     topology_free(topology);
 
     /* No two nodes alike: uniform over paths is not uniform at each step here. */
-    struct stream stream = {seed};
+    struct test_stream stream = {test_seed};
     topology = topology_new();
     model = (struct model){.n = 14};
     for (size_t v = 0; v < model.n; v++)
@@ -398,7 +378,7 @@ static void draws_uniformly_where_rejection_fails(void **state) {
     uint64_t avoid[] = {prefix_of(15), prefix_of(16)}, path[TOPOLOGY_RELAYS_MAX + 1] = {0};
     query.avoid = avoid;
     query.n_avoid = 2;
-    struct stream stream;
+    struct test_stream stream;
     struct core_random random = stream_random(&stream);
     assert_int_equal(topology_sample(topology, &query, &random, path), -ENOENT);
     assert_int_equal(path[0], 0); /* written on success only */
@@ -497,7 +477,7 @@ static void bounds_hold(void **state) {
         assert_int_equal(topology_set(topology, many[i], true, (uint64_t[]){1}, 1), 0);
     }
     struct topology_query query = {.target = 1, .relays = 0};
-    struct stream stream;
+    struct test_stream stream;
     struct core_random random = stream_random(&stream);
     assert_int_equal(topology_count(topology, &query, 9), 0); /* we are not there yet */
     assert_true(topology_estimate(topology, &query, &random) == 0);
@@ -526,12 +506,12 @@ static double seconds_since(const struct timespec *start) {
 
 /* Linked at random by 8 permutations: v to p(v), and so p(v) to v. */
 static void claim_by_permutations(uint64_t (*claims)[TOPOLOGY_DEGREE_MAX], uint32_t n,
-                                  struct stream *stream) {
+                                  struct test_stream *stream) {
     uint32_t *permutation = calloc(n, sizeof *permutation);
     assert_non_null(permutation);
     for (uint32_t i = 0; i < TOPOLOGY_DEGREE_MAX / 2; i++) {
         for (uint32_t v = 0; v < n; v++) {
-            uint32_t at = (uint32_t)(stream_next(stream) % (v + 1));
+            uint32_t at = (uint32_t)(test_next(stream) % (v + 1));
             permutation[v] = permutation[at];
             permutation[at] = v;
         }
@@ -565,7 +545,7 @@ static void measure(struct topology *topology, unsigned relays, const struct cor
 static void large_network(void **state) {
     (void)state;
     enum { N = 20000 };
-    struct stream stream;
+    struct test_stream stream;
     struct core_random random = stream_random(&stream);
     struct topology *topology = topology_new();
     static uint64_t claims[N][TOPOLOGY_DEGREE_MAX];
@@ -584,9 +564,8 @@ static void large_network(void **state) {
 }
 
 int main(int argc, char **argv) {
-    if (argc == 3 && strcmp(argv[1], "-s") == 0)
-        seed = strtoull(argv[2], NULL, 0);
-    print_message("seed %llu\n", (unsigned long long)seed);
+    if (!test_begin(argc, argv))
+        return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_as_brute_force),
         cmocka_unit_test(survives_growth_and_churn),

@@ -10,6 +10,7 @@
 
 #include "daemon/core/directory/directory_version.h"
 #include "tests/unit/directory/proof_rig.h"
+#include "tests/unit/harness.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -31,7 +32,7 @@ struct signed_one {
     size_t length;
 };
 struct fixture {
-    uint64_t stream[2]; /* seed, next */
+    struct test_stream stream;
     struct core_random random;
     struct directory *directory;
     struct author nodes[NODES];
@@ -39,15 +40,6 @@ struct fixture {
     struct mono now;
     struct wall wall;
 };
-
-static void stream_fill(void *context, void *buffer, size_t length) {
-    uint64_t *stream = context;
-    uint8_t seed[randombytes_SEEDBYTES] = {0};
-
-    memcpy(seed, stream, 2 * sizeof *stream);
-    stream[1]++;
-    randombytes_buf_deterministic(buffer, length, seed);
-}
 
 static void author_init(struct author *author, struct fixture *f) {
     uint8_t seeds[2][32];
@@ -67,8 +59,8 @@ static int setup(void **state) {
 
     if (!f)
         return -1;
-    f->stream[0] = 1;
-    f->random = (struct core_random){stream_fill, f->stream};
+    f->stream.state = test_seed;
+    f->random = (struct core_random){test_fill, &f->stream};
     f->now = (struct mono){US_PER_HOUR};
     f->wall = (struct wall){EPOCH * EPOCH_US + 30 * US_PER_MINUTE};
     for (size_t i = 0; i < NODES; i++)
@@ -386,25 +378,70 @@ static void test_new_keys_settle(void **state) {
     assert_true(is_routed(f, a));
 }
 
-/* The first keys that we know of a node are not the first ones where an older version is held. */
-static void test_a_neighbour_had_an_older_one(void **state) {
+static enum drop show(struct fixture *f, const struct signed_one *one) {
+    struct descriptor descriptor;
+    assert_int_equal(descriptor_decode(one->bytes, one->length, &descriptor), DROP_NONE);
+    return directory_show_older(f->directory, one->bytes, one->length, &descriptor,
+                                (struct now){f->now, f->wall});
+}
+
+/* The first keys that we know of a node are not the first ones where an older version has others.
+ */
+static void test_an_older_one_is_shown(void **state) {
     struct fixture *f = *state;
     struct author *a = &f->nodes[0], *b = &f->nodes[1];
+    struct signed_one older = sign(f, a);
 
+    identity_renew(a->identity, f->wall);
     assert_int_equal(offer(f, a), DIRECTORY_NEWS);
     pass(f, US_PER_S);
     assert_int_equal(offer(f, b), DIRECTORY_NEWS);
-    directory_found_older(f->directory, a->prefix, f->now);
+    assert_true(directory_is_first(f->directory, a->prefix));
+    assert_int_equal(show(f, &older), DROP_NONE);
+    assert_false(directory_is_first(f->directory, a->prefix));
     pass(f, US_PER_S);
-    directory_found_older(f->directory, a->prefix,
-                          f->now); /* once: who says so again gains nothing */
+    assert_int_equal(show(f, &older), DROP_NONE); /* once: who shows it again gains nothing */
     pass(f, REKEYED_US - US_PER_S - 1);
     assert_false(is_routed(f, a));
     assert_true(is_routed(f, b));
     pass(f, 1);
     assert_true(is_routed(f, a));
-    directory_found_older(f->directory, a->prefix, f->now);
+    assert_int_equal(show(f, &older), DROP_NONE);
     assert_true(is_routed(f, a));
+}
+
+/* One that says something else of links alone, or that is forged, holds no keys up. */
+static void test_an_older_one_that_says_nothing(void **state) {
+    struct fixture *f = *state;
+    struct author *a = &f->nodes[0];
+    struct signed_one same = sign(f, a), forged;
+
+    join(a, &f->nodes[1]);
+    assert_int_equal(offer(f, a), DIRECTORY_NEWS);
+    assert_int_equal(show(f, &same), DROP_NONE);
+    assert_true(directory_is_first(f->directory, a->prefix));
+    identity_renew(a->identity, f->wall);
+    a->descriptor.sequence -= 2;
+    forged = sign(f, a);
+    forged.bytes[0] ^= 1; /* of the signature */
+    assert_int_equal(show(f, &forged), DROP_AUTH);
+    assert_true(directory_is_first(f->directory, a->prefix));
+    pass(f, DIRECTORY_SETTLE_US);
+    assert_true(is_routed(f, a));
+}
+
+/* Of one sequence, with the lesser tag: that is a proof. */
+static void test_an_older_one_of_the_same_sequence(void **state) {
+    struct fixture *f = *state;
+    struct author *a = &f->nodes[0];
+    struct signed_one one = sign(f, a), two = sign_again(f, a);
+    bool is_less = memcmp(version_tag(one.bytes), version_tag(two.bytes), VERSION_TAG_LEN) < 0;
+    enum drop drop;
+
+    assert_int_equal(offer_to(f, f->directory, is_less ? &two : &one, &drop), DIRECTORY_NEWS);
+    assert_int_equal(show(f, is_less ? &one : &two), DROP_NONE);
+    assert_true(entry_of(f, a)->convicted);
+    assert_false(directory_is_first(f->directory, a->prefix));
 }
 
 /* A recipient's own keys count at once: who waits for a longer path to it waits for others. */
@@ -847,7 +884,9 @@ int main(void) {
         TEST(test_one_proof_at_a_time),
         TEST(test_two_of_our_own),
         TEST(test_new_keys_settle),
-        TEST(test_a_neighbour_had_an_older_one),
+        TEST(test_an_older_one_is_shown),
+        TEST(test_an_older_one_that_says_nothing),
+        TEST(test_an_older_one_of_the_same_sequence),
         TEST(test_whom_a_path_waits_for),
         TEST(test_keys_change_in_a_large_network),
         TEST(test_the_hours_keys_are_settled),

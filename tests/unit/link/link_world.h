@@ -11,6 +11,7 @@
 
 #include "daemon/core/base/wirebuf.h"
 #include "daemon/core/link/link_private.h"
+#include "tests/unit/harness.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -49,22 +50,12 @@ static struct world {
     bool (*filter)(struct packet *packet); /* false: lost */
     uint64_t sent;
 } world;
-static struct core_random test_random;
 static unsigned warnings;
 static inline void count_line(void *context, enum trace_level level, const char *text) {
     (void)context, (void)text;
     warnings += level == TRACE_WARNING;
 }
 static struct core_trace test_trace = {TRACE_WARNING, count_line, NULL};
-
-static inline void fill(void *context, void *buffer, size_t length) {
-    static uint64_t counter;
-    uint8_t nonce[8], key[32] = {1};
-    (void)context;
-    counter++;
-    memcpy(nonce, &counter, 8);
-    crypto_stream_chacha20(buffer, length, nonce, key);
-}
 
 static inline struct mono now(void) {
     return (struct mono){world.now_us};

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "daemon/core/node/node.h"
+#include "tests/unit/harness.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -18,18 +19,10 @@
 static struct node *node;
 static struct node_update update;
 static struct mono now;
-static uint64_t seed;
 #define OPS_MAX 512
 static struct store_op ops[OPS_MAX]; /* under way */
 static size_t n_ops;
 
-static void fill(void *context, void *buffer, size_t length) {
-    (void)context;
-    for (size_t i = 0; i < length; i++) {
-        seed = seed * UINT64_C(6364136223846793005) + 1;
-        ((uint8_t *)buffer)[i] = (uint8_t)(seed >> 56);
-    }
-}
 static struct node_id id_of(uint8_t number) {
     struct node_id id = {{number, 0xab}};
     return id;
@@ -37,11 +30,11 @@ static struct node_id id_of(uint8_t number) {
 static int start(const struct node_boot *boot) {
     struct node_config config;
     node_config_init(&config);
-    config.random = (struct core_random){fill, NULL};
+    config.random = test_random;
     config.bootstrap = NULL;
-    seed = 1;
-    fill(NULL, config.node_seed, sizeof config.node_seed);
-    fill(NULL, config.link_secret, sizeof config.link_secret);
+    test_rewind();
+    test_bytes(config.node_seed, sizeof config.node_seed);
+    test_bytes(config.link_secret, sizeof config.link_secret);
     now = (struct mono){US_PER_S};
     n_ops = 0;
     node = node_new(&config, boot, (struct now){now, (struct wall){INT64_C(490000) * US_PER_HOUR}});

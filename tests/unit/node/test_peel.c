@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "daemon/core/node/node_private.h"
+#include "tests/unit/harness.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -71,12 +72,6 @@ void node_count(struct node *node, enum drop drop) {
     f.drops[drop]++;
 }
 
-static void fill(void *context, void *buffer, size_t length) {
-    (void)context;
-    randombytes_buf(buffer, length);
-}
-static const struct core_random source = {fill, NULL};
-
 /* Last first, as threads might. */
 static void backwards(void *context, void (*work)(void *item), void *items, size_t size, size_t n,
                       unsigned item_ns) {
@@ -94,7 +89,7 @@ static int set_up(void **state) {
     f.node.now.wall = f.node.machine.wall = (struct wall){WALL_US};
     f.node.now.mono = (struct mono){US_PER_S};
     f.node.config.relay = true;
-    f.node.config.random = source;
+    f.node.config.random = test_random;
     f.node.config.compute = (struct core_compute){backwards, NULL};
     f.node.identity = identity_new(seeds[0], seeds[1], &f.node.config.random);
     identity_advance(f.node.identity, f.node.now.wall);
@@ -119,7 +114,7 @@ static int tear_down(void **state) {
 
 static void key_layer(struct onion_layer *layer, const uint8_t routing_public[32], uint64_t hop) {
     uint8_t secret[32];
-    randombytes_buf(secret, sizeof secret);
+    test_bytes(secret, sizeof secret);
     assert_int_equal(onion_layer_key(layer, routing_public, secret), DROP_NONE);
     layer->key_id = (uint8_t)wall_epoch(f.node.now.wall);
     layer->slot = (uint8_t)(wall_minute(f.node.now.wall) % 60);
@@ -132,7 +127,7 @@ static void key_path(struct onion_layer layers[2]) {
     int64_t epoch;
     const struct noise_keypair *own = identity_routing_key(
         f.node.identity, (uint8_t)wall_epoch(f.node.now.wall), f.node.now.wall, &epoch);
-    randombytes_buf(secret, sizeof secret);
+    test_bytes(secret, sizeof secret);
     crypto_scalarmult_base(other, secret);
     key_layer(&layers[0], own->public, 1);
     key_layer(&layers[1], other, NEXT);
@@ -142,8 +137,8 @@ static void build(const struct onion_layer *layers, size_t n, uint16_t index, co
                   uint8_t packet[ONION_LEN]) {
     uint16_t indexes[2] = {index, index};
     uint8_t nonce[ONION_NONCE_LEN];
-    randombytes_buf(nonce, sizeof nonce);
-    onion_build(layers, n, indexes, nonce, text, strlen(text) + 1, &source, packet);
+    test_bytes(nonce, sizeof nonce);
+    onion_build(layers, n, indexes, nonce, text, strlen(text) + 1, &test_random, packet);
 }
 
 static void test_one_exchange_for_a_path(void **state) {
@@ -419,8 +414,8 @@ static void test_a_new_neighbour_begins_anew(void **state) {
     assert_int_equal(f.sent, 1);
 }
 
-int main(void) {
-    if (sodium_init() < 0)
+int main(int argc, char **argv) {
+    if (!test_begin(argc, argv))
         return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_one_exchange_for_a_path, set_up, tear_down),

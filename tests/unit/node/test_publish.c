@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "daemon/core/node/node_private.h"
+#include "tests/unit/harness.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@ static struct fixture {
     struct link_view views[LINK_SLOTS];
     bool there[LINK_SLOTS];
     unsigned published;
-    uint64_t stream;
+    struct test_stream stream;
     const struct link_event *event; /* the next one of the links */
     int64_t offset_us;              /* what the neighbours say of our clock */
     unsigned renewed;
@@ -139,14 +140,6 @@ const struct node_id *node_id(const struct node *node) {
 
 /* ---- What the tests are written in ---- */
 
-static void fill(void *context, void *buffer, size_t length) {
-    uint8_t seed[randombytes_SEEDBYTES] = {5};
-    uint64_t *stream = context;
-    memcpy(seed + 1, stream, sizeof *stream);
-    (*stream)++;
-    randombytes_buf_deterministic(buffer, length, seed);
-}
-
 static void set_time(int64_t us) {
     f.node.now.mono.us = us;
     f.node.machine.wall.us = f.node.now.wall.us = START_WALL_US + us;
@@ -157,7 +150,7 @@ static int set_up(void **state) {
     (void)state;
     memset(&f, 0, sizeof f);
     struct node *node = &f.node;
-    node->config.random = (struct core_random){fill, &f.stream};
+    node->config.random = (struct core_random){test_fill, &f.stream};
     node->config.pool_min = 4;
     node->config.relay = true;
     set_time(US_PER_HOUR);
@@ -212,22 +205,39 @@ static struct descriptor own(void) {
     return descriptor;
 }
 
-/* ---- Losses ---- */
+/* ---- Neighbours that come and go ---- */
+
+static void go(unsigned slot, bool there) {
+    f.there[slot] = there;
+    node_links_changed(&f.node);
+}
+
+/* It tells of one after the other, until the bucket is empty. */
+static void flap(unsigned slot, unsigned seconds) {
+    for (unsigned k = 0; k < seconds; k++) {
+        go(slot, k % 2 == 1);
+        pass(US_PER_S);
+    }
+}
 
 static void test_a_loss_is_published_within_a_second(void **state) {
     (void)state;
-    add_link(0, "192.0.2.8:4000");
-    for (unsigned k = 0; k < 120; k++) { /* so much news that it is told at long intervals by now */
-        node_links_changed(&f.node, false);
+    for (unsigned i = 0; i < 8; i++)
+        add_link(i, "192.0.2.8:4000");
+    node_links_changed(&f.node);
+    settle();
+    for (unsigned k = 0; k < 300; k++) { /* so much else that it is told at long intervals by now */
+        f.views[7].address.port = (uint16_t)(2 + k % 2);
+        go(7, true);
         pass(US_PER_S);
     }
     f.published = 0;
     for (unsigned k = 0; k < BURST; k++) {
-        node_links_changed(&f.node, true);
+        go(k, false);
         pass(US_PER_S);
         assert_int_equal(f.published, k + 1);
     }
-    node_links_changed(&f.node, true);
+    go(BURST, false);
     pass(2 * US_PER_S);
     assert_int_equal(f.published, BURST); /* now with all other news */
     pass(10 * US_PER_MINUTE);
@@ -237,18 +247,89 @@ static void test_a_loss_is_published_within_a_second(void **state) {
 static void test_flapping_links_do_not_set_the_network_publishing(void **state) {
     (void)state;
     add_link(0, "192.0.2.8:4000");
+    add_link(1, "192.0.2.8:4000");
+    node_links_changed(&f.node);
     settle();
-    for (unsigned k = 0; k < 600; k++) {
-        node_links_changed(&f.node, k % 2 == 0);
-        pass(US_PER_S);
-    }
-    assert_in_range(f.published, BURST + 5, 30); /* 300 losses in 10 minutes */
+    flap(0, 600);
+    assert_in_range(f.published, BURST + 5, 40); /* 300 losses in 10 minutes */
     /* After an hour's quiet the first are told at once again. */
     pass(US_PER_HOUR);
     f.published = 0;
-    node_links_changed(&f.node, true);
+    go(1, false);
     pass(US_PER_S);
     assert_int_equal(f.published, 1);
+}
+
+static bool is_named(unsigned slot) {
+    struct descriptor descriptor = own();
+    for (unsigned i = 0; i < descriptor.n_neighbours; i++)
+        if (descriptor.neighbours[i].prefix == f.views[slot].prefix)
+            return true;
+    return false;
+}
+
+/* What is as it was published is nothing to publish. */
+static void test_the_same_neighbours_are_no_news(void **state) {
+    (void)state;
+    add_link(0, "192.0.2.8:4000");
+    node_links_changed(&f.node);
+    settle();
+    for (unsigned k = 0; k < 100; k++) {
+        node_links_changed(&f.node); /* it has shaken hands anew, say */
+        go(0, false);
+        go(0, true);
+        pass(US_PER_S);
+    }
+    assert_int_equal(f.published, 0);
+}
+
+#define NEWS_US (5 * US_PER_S) /* the shortest interval of small networks */
+
+/* Whatever `trouble` did each second for half an hour: who comes then is named soon. */
+static void must_name_a_newcomer(void (*trouble)(unsigned k)) {
+    for (unsigned i = 0; i < 3; i++)
+        add_link(i, "192.0.2.8:4000");
+    node_links_changed(&f.node);
+    settle();
+    for (unsigned k = 0; k < 1800; k++) {
+        trouble(k);
+        node_links_changed(&f.node);
+        pass(US_PER_S);
+    }
+    add_link(9, "192.0.2.8:4000");
+    node_links_changed(&f.node);
+    for (unsigned k = 0; !is_named(9); k++) {
+        assert_true(k < (NEWS_US + US_PER_S) / US_PER_S);
+        trouble(k);
+        node_links_changed(&f.node);
+        pass(US_PER_S);
+    }
+}
+
+static void move(unsigned k) {
+    f.views[0].address.port = (uint16_t)(2 + k % 2);
+}
+static void come_and_go(unsigned k) {
+    f.there[0] = k % 2 == 0;
+}
+static void come_as_others(unsigned k) {
+    f.there[0] = k % 2 == 0;
+    f.views[0].prefix = 5000 + k;
+}
+
+static void test_moving_links_hold_no_newcomer_up(void **state) {
+    (void)state;
+    must_name_a_newcomer(move);
+    assert_true(f.published < 30); /* and cost the network little */
+}
+static void test_flapping_links_hold_no_newcomer_up(void **state) {
+    (void)state;
+    must_name_a_newcomer(come_and_go);
+}
+static void test_new_identities_hold_no_newcomer_up(void **state) {
+    (void)state;
+    must_name_a_newcomer(come_as_others);
+    assert_true(f.published < 1800 / 5 + 10); /* the pace that all nodes have */
 }
 
 /* ---- Moves of the clock ---- */
@@ -370,7 +451,8 @@ static void test_a_crowd_slows_nobody(void **state) {
         meet(i, "192.0.2.1:4000");
     settle();
     for (unsigned k = 1; k <= BURST; k++) {
-        node_links_changed(&f.node, false);
+        add_link(k, "192.0.2.8:4000");
+        node_links_changed(&f.node);
         pass(US_PER_S + STEP_US);
         assert_int_equal(f.published, k);
     }
@@ -426,7 +508,7 @@ static void link_up_to(unsigned n) {
             add_link(i, "192.0.2.8:4000");
     if (f.node.publisher.linked.us == 0)
         f.node.publisher.linked = f.node.now.mono;
-    node_links_changed(&f.node, false);
+    node_links_changed(&f.node);
 }
 
 static void test_the_first_in_a_network_that_stands(void **state) {
@@ -486,6 +568,44 @@ static void test_the_unlinked_are_not_news_yet(void **state) {
     (void)state;
     assert_false(is_spread(11, 0));
     assert_true(is_spread(12, 1));
+}
+
+/* ---- Where a neighbour is ---- */
+
+static bool is_proven_at(const char *text) {
+    struct node_id ids[DIRECTORY_CANDIDATES_MAX];
+    struct destination to = {.kind = DEST_ADDRESS};
+    size_t n;
+    assert_int_equal(address_parse(text, &to.address), 0);
+    return directory_resolve_proven(f.node.directory, &to, f.node.now.mono, ids, &n) == RESOLVE_ONE;
+}
+
+static void happen(enum link_event_kind kind, const struct node_id *id, const char *at) {
+    struct link_event event = {.kind = kind, .link = {.state = LINK_UP, .id = *id}};
+    event.link.prefix = node_id_prefix(id);
+    assert_int_equal(address_parse(at, &event.link.address), 0);
+    f.event = &event;
+    node_drain_links(&f.node);
+}
+
+/* It is proven to be where its link stands, and when that has moved, not where it was. */
+static void test_a_move_moves_the_proven_place(void **state) {
+    struct node_id id;
+    (void)state;
+    meet(1, "192.0.2.1:4000");
+    id = directory_at(f.node.directory, 0)->id;
+    happen(LINK_EVENT_UP, &id, "192.0.2.1:4000");
+    pass(US_PER_HOUR);
+    assert_true(is_proven_at("192.0.2.1:4000"));
+    happen(LINK_EVENT_MOVED, &id, "192.0.2.2:4000");
+    assert_false(is_proven_at("192.0.2.1:4000"));
+    pass(US_PER_HOUR);
+    assert_true(is_proven_at("192.0.2.2:4000"));
+    happen(LINK_EVENT_DOWN, &id, "192.0.2.2:4000");
+    pass(DIRECTORY_MET_US - STEP_US);
+    assert_true(is_proven_at("192.0.2.2:4000"));
+    pass(STEP_US);
+    assert_false(is_proven_at("192.0.2.2:4000"));
 }
 
 /* ---- Neighbours as relays ---- */
@@ -557,6 +677,10 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_a_loss_is_published_within_a_second),
         TEST(test_flapping_links_do_not_set_the_network_publishing),
+        TEST(test_the_same_neighbours_are_no_news),
+        TEST(test_moving_links_hold_no_newcomer_up),
+        TEST(test_flapping_links_hold_no_newcomer_up),
+        TEST(test_new_identities_hold_no_newcomer_up),
         TEST(test_no_sequence_is_signed_twice),
         TEST(test_moves_of_the_clock_are_rationed),
         TEST(test_a_move_that_waits),
@@ -566,6 +690,7 @@ int main(void) {
         TEST(test_the_first_in_a_network_that_forms),
         TEST(test_the_first_comes_with_fewer_links),
         TEST(test_the_unlinked_are_not_news_yet),
+        TEST(test_a_move_moves_the_proven_place),
         TEST(test_routes_follow_a_neighbour),
         TEST(test_port_0_is_not_published),
         TEST(test_port_0_has_no_vote),

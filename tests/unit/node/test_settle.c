@@ -10,6 +10,7 @@
 
 #include "daemon/core/node/node_private.h"
 #include "daemon/core/wire/identity.h"
+#include "tests/unit/harness.h"
 
 #include <sodium.h>
 
@@ -25,21 +26,13 @@ static struct fixture {
     struct boot_node boot[OTHERS];
     struct mono now, began;
     struct wall wall;
-    uint64_t stream;
+    struct test_stream stream;
     struct address asked[ASKED_MAX]; /* each once */
     size_t n_asked;
     int64_t answered_us[128]; /* by client: after so long; 0: not yet */
     enum answer_code code[128];
     char dropped[SPOOL_NAME_MAX + 1]; /* as the store was told last */
 } f;
-
-static void fill(void *context, void *buffer, size_t length) {
-    uint8_t seed[randombytes_SEEDBYTES] = {6};
-    uint64_t *stream = context;
-    memcpy(seed + 1, stream, sizeof *stream);
-    (*stream)++;
-    randombytes_buf_deterministic(buffer, length, seed);
-}
 
 static struct address address(const char *text) {
     struct address parsed;
@@ -55,7 +48,7 @@ static int set_up(void **state) {
     node_config_init(&f.config);
     f.config.node_seed[0] = 1;
     f.config.link_secret[0] = 2;
-    f.config.random = (struct core_random){fill, &f.stream};
+    f.config.random = (struct core_random){test_fill, &f.stream};
     return 0;
 }
 static int tear_down(void **state) {
@@ -192,6 +185,23 @@ static void test_what_found_no_place_is_asked_later(void **state) {
     assert_int_equal(f.code[100], ANSWER_UNKNOWN);
 }
 
+/* It was met there, and may have left: whoever is there now is asked. */
+static void test_who_was_met_long_ago_is_asked(void **state) {
+    struct address place = address("192.0.2.1:7000");
+    (void)state;
+    begin(1, 1);
+    directory_handshaken(f.node->directory, identity_id(f.others[0]), &place,
+                         (struct now){f.now, f.wall});
+    run(US_PER_MINUTE);
+    f.began = f.now;
+    push_to(1, "192.0.2.1:7000", NULL);
+    run(US_PER_S);
+    assert_int_equal(f.answered_us[1], 0);
+    run(8 * US_PER_S);
+    assert_int_equal(f.code[1], ANSWER_UNKNOWN);
+    assert_false(directory_find(f.node->directory, identity_id(f.others[0]))->pinned);
+}
+
 /* News of other nodes comes as fast as they like: it is not looked at each time. */
 static void test_judging_is_paced(void **state) {
     unsigned looks = 0;
@@ -229,6 +239,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_asking_goes_on),
         TEST(test_what_found_no_place_is_asked_later),
+        TEST(test_who_was_met_long_ago_is_asked),
         TEST(test_judging_is_paced),
         TEST(test_a_file_whose_client_goes_is_dropped),
     };

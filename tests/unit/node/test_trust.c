@@ -9,6 +9,7 @@
 
 #include "daemon/core/node/node.h"
 #include "daemon/core/wire/identity.h"
+#include "tests/unit/harness.h"
 
 #include <sodium.h>
 
@@ -23,16 +24,8 @@ static struct fixture {
     struct address address;
     struct mono now;
     struct wall wall;
-    uint64_t stream;
+    struct test_stream stream;
 } f;
-
-static void fill(void *context, void *buffer, size_t length) {
-    uint8_t seed[randombytes_SEEDBYTES] = {6};
-    uint64_t *stream = context;
-    memcpy(seed + 1, stream, sizeof *stream);
-    (*stream)++;
-    randombytes_buf_deterministic(buffer, length, seed);
-}
 
 /* A node whose store has one other, pinned where it claims to be. */
 static int set_up(void **state) {
@@ -44,7 +37,7 @@ static int set_up(void **state) {
     node_config_init(&f.config);
     f.config.node_seed[0] = 1;
     f.config.link_secret[0] = 2;
-    f.config.random = (struct core_random){fill, &f.stream};
+    f.config.random = (struct core_random){test_fill, &f.stream};
     f.other = identity_new(seed, secret, &f.config.random);
     identity_advance(f.other, f.wall);
     address_parse("192.0.2.1:4000", &f.address);

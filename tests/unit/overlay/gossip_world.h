@@ -11,19 +11,17 @@
 #include <cmocka.h>
 
 #include "daemon/core/overlay/gossip_private.h"
+#include "tests/unit/harness.h"
 
 #include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define EPOCH INT64_C(500000)
 #define DIRECTORY_MAX 20000
 #define PEERS 6
 #define AUTHORS 120
 #define FRAMES_MAX 4096
-
-static uint64_t option_seed = 1;
 
 /* ---- A network in memory ---- */
 
@@ -51,7 +49,7 @@ struct peer {
     unsigned drops[DROP_COUNT];
 };
 struct world {
-    uint64_t stream[2]; /* seed, next */
+    struct test_stream stream;
     struct core_random random;
     struct mono now;
     struct peer peers[PEERS];
@@ -67,15 +65,6 @@ struct world {
     unsigned sent[16];      /* by type */
     uint64_t source;        /* of those that are no peers */
 };
-
-static inline void stream_fill(void *context, void *buffer, size_t length) {
-    uint64_t *stream = context;
-    uint8_t seed[randombytes_SEEDBYTES] = {0};
-
-    memcpy(seed, stream, 2 * sizeof *stream);
-    stream[1]++;
-    randombytes_buf_deterministic(buffer, length, seed);
-}
 
 static inline struct wall wall_of(const struct world *world) {
     return (struct wall){EPOCH * EPOCH_US + world->now.us};
@@ -158,8 +147,8 @@ static inline int peer_init(struct world *world, size_t i) {
 
 static inline int world_init(struct world *world, uint64_t seed) {
     memset(world, 0, sizeof *world);
-    world->stream[0] = seed;
-    world->random = (struct core_random){stream_fill, world->stream};
+    world->stream.state = seed;
+    world->random = (struct core_random){test_fill, &world->stream};
     world->now = (struct mono){10 * US_PER_MINUTE};
     world->frames = calloc(FRAMES_MAX, sizeof *world->frames);
     for (size_t i = 0; i < AUTHORS; i++)
@@ -186,7 +175,7 @@ static inline int setup(void **state) {
     struct world *world = calloc(1, sizeof *world);
 
     *state = world;
-    return world ? world_init(world, option_seed) : -1;
+    return world ? world_init(world, test_seed) : -1;
 }
 
 static inline int teardown(void **state) {
@@ -346,15 +335,6 @@ static inline void pass(struct world *world, int64_t us) {
 static inline const struct directory_entry *held_by(const struct world *world, size_t at,
                                                     const struct author *author) {
     return directory_find_prefix(world->peers[at].directory, author->prefix);
-}
-
-/* -s SEED */
-static inline bool world_options(int argc, char **argv) {
-    for (int option; (option = getopt(argc, argv, "s:")) != -1;)
-        if (option == 's')
-            option_seed = strtoull(optarg, NULL, 0);
-    print_message("seed %llu\n", (unsigned long long)option_seed);
-    return sodium_init() >= 0;
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -1,4 +1,4 @@
-/* link: daemon/core/overlay/gossip daemon/core/overlay/gossip_want daemon/core/overlay/gossip_proof daemon/core/overlay/gossip_patience daemon/core/directory/directory daemon/core/directory/directory_index daemon/core/directory/directory_version daemon/core/directory/directory_room daemon/core/directory/directory_proof daemon/core/directory/directory_resolve daemon/core/directory/directory_claims daemon/core/wire/descriptor daemon/core/wire/identity daemon/core/wire/noise daemon/core/directory/topology daemon/core/directory/topology_draw shared/address proto/wire.pb-c */
+/* link: daemon/core/overlay/gossip daemon/core/overlay/gossip_want daemon/core/overlay/gossip_proof daemon/core/overlay/gossip_patience daemon/core/overlay/gossip_older daemon/core/directory/directory daemon/core/directory/directory_index daemon/core/directory/directory_version daemon/core/directory/directory_room daemon/core/directory/directory_proof daemon/core/directory/directory_resolve daemon/core/directory/directory_claims daemon/core/wire/descriptor daemon/core/wire/identity daemon/core/wire/noise daemon/core/directory/topology daemon/core/directory/topology_draw shared/address proto/wire.pb-c */
 #include "tests/unit/directory/proof_rig.h"
 #include "tests/unit/overlay/gossip_world.h"
 
@@ -65,7 +65,7 @@ static void converge(uint64_t seed, unsigned loss, unsigned full) {
 static void test_loss_is_mended(void **state) {
     (void)state;
     for (uint64_t i = 0; i < 6; i++)
-        converge(option_seed + i, (unsigned)i * 6, i % 2 ? 20 : 0);
+        converge(test_seed + i, (unsigned)i * 6, i % 2 ? 20 : 0);
 }
 
 static void test_partition_heals(void **state) {
@@ -913,7 +913,7 @@ int main(int argc, char **argv) {
         TEST(test_slots),
     };
 
-    if (!world_options(argc, argv))
+    if (!test_begin(argc, argv))
         return 1;
     return cmocka_run_group_tests_name("gossip", tests, NULL, NULL);
 }

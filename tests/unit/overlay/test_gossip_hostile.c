@@ -1,4 +1,4 @@
-/* link: daemon/core/overlay/gossip daemon/core/overlay/gossip_want daemon/core/overlay/gossip_proof daemon/core/overlay/gossip_patience daemon/core/directory/directory daemon/core/directory/directory_index daemon/core/directory/directory_version daemon/core/directory/directory_room daemon/core/directory/directory_proof daemon/core/directory/directory_resolve daemon/core/directory/directory_claims daemon/core/wire/descriptor daemon/core/wire/identity daemon/core/wire/noise daemon/core/directory/topology daemon/core/directory/topology_draw shared/address proto/wire.pb-c */
+/* link: daemon/core/overlay/gossip daemon/core/overlay/gossip_want daemon/core/overlay/gossip_proof daemon/core/overlay/gossip_patience daemon/core/overlay/gossip_older daemon/core/directory/directory daemon/core/directory/directory_index daemon/core/directory/directory_version daemon/core/directory/directory_room daemon/core/directory/directory_proof daemon/core/directory/directory_resolve daemon/core/directory/directory_claims daemon/core/wire/descriptor daemon/core/wire/identity daemon/core/wire/noise daemon/core/directory/topology daemon/core/directory/topology_draw shared/address proto/wire.pb-c */
 /* Neighbours that announce what nobody has, or answer nothing, or what they like: news gets through
  * all the same, and soon. */
 #include "tests/unit/overlay/gossip_world.h"
@@ -481,8 +481,134 @@ static void test_nobody_is_hurried_where_all_are_slow(void **state) {
     assert_in_range(world->sent[FRAME_DESCRIPTOR], 2 * AUTHORS, 2 * AUTHORS + 10);
 }
 
+/* ---- Versions that wait for their pace ---- */
+
+/* Ids of one member, and one version of each that nobody has. */
+static void fill_paced(struct world *world, size_t by) {
+    for (size_t i = 0; i < GOSSIP_PACED_MAX; i++) {
+        struct author author = {0};
+        assert_int_equal(author_init(&author, world), 0);
+        publish(world, 0, &author);
+        identity_free(author.identity);
+        assert_int_equal(announce(world, by, author.prefix, author.sequence + 1), DROP_NONE);
+    }
+}
+
+/* One neighbour fills the table: it gives way to others, and to none of its own. */
+static void test_the_paced_of_others_have_room(void **state) {
+    struct world *world = *state;
+    struct peer *peer = alone(world, 3);
+    struct author *one = &world->authors[0], *other = &world->authors[1];
+
+    publish(world, 0, one);
+    publish(world, 0, other);
+    fill_paced(world, 1);
+    assert_int_equal(peer->gossip->n_paced, GOSSIP_PACED_MAX);
+    assert_int_equal(announce(world, 1, other->prefix, other->sequence + 1), DROP_LIMIT);
+    assert_null(want_find(peer->gossip, other->prefix));
+    announce(world, 2, one->prefix, one->sequence + 1);
+    assert_int_equal(peer->gossip->n_paced, GOSSIP_PACED_MAX);
+    announce(world, 2, other->prefix, other->sequence + 1);
+    pass(world, GOSSIP_PACE_US);
+    pass(world, GOSSIP_ASK_GATHER_US);
+    assert_true(want_find(peer->gossip, one->prefix)->asked);
+    assert_true(want_find(peer->gossip, other->prefix)->asked);
+}
+
+/* What others announce, too, is charged to whoever has less; and goes on when one leaves. */
+static void test_the_paced_have_the_best_holder(void **state) {
+    struct world *world = *state;
+    struct peer *peer = alone(world, 3);
+    size_t n = 0;
+
+    for (size_t i = 0; i < 40; i++) {
+        publish(world, 0, &world->authors[i]);
+        announce(world, 1, world->authors[i].prefix, world->authors[i].sequence + 1);
+    }
+    for (size_t i = 0; i < 40; i++)
+        announce(world, 2, world->authors[i].prefix, world->authors[i].sequence + 1);
+    for (size_t i = 0; i < 3; i++)
+        n = n > peer->gossip->neighbours[i].n_paced ? n : peer->gossip->neighbours[i].n_paced;
+    assert_in_range(n, 20, 21);
+    gossip_link_down(peer->gossip, world->peers[1].author.prefix);
+    assert_int_equal(peer->gossip->n_paced, 40);
+    gossip_link_down(peer->gossip, world->peers[2].author.prefix);
+    assert_int_equal(peer->gossip->n_paced, 0);
+}
+
+/* ---- Older versions ---- */
+
+/* A neighbour says that it has an older one: it is asked for it until the keys have settled, and
+ * what it does not show holds nothing up. */
+static void test_a_word_of_an_older_version(void **state) {
+    struct world *world = *state;
+    struct author *author = &world->authors[0];
+    struct peer *peer = alone(world, 2);
+
+    publish(world, 0, author);
+    for (unsigned k = 0; k < 10; k++)
+        announce(world, 1, author->prefix, author->sequence - 1);
+    pass(world, GOSSIP_ASK_GATHER_US);
+    assert_int_equal(world->sent[FRAME_WANT], 1);
+    for (int64_t t = 0; t < 2 * DIRECTORY_SETTLE_US; t += GOSSIP_OLDER_US) {
+        pass(world, GOSSIP_OLDER_US);
+        directory_settle(peer->directory, world->now);
+    }
+    assert_false(held_by(world, 0, author)->unsettled);
+    assert_in_range(world->sent[FRAME_WANT], 4, DIRECTORY_SETTLE_US / GOSSIP_OLDER_US + 1);
+    unsigned asked = world->sent[FRAME_WANT];
+    announce(world, 1, author->prefix, author->sequence - 1);
+    pass(world, US_PER_S);
+    assert_int_equal(world->sent[FRAME_WANT], asked);
+}
+
+/* One that it shows does, whoever else shows nothing. */
+static void test_an_older_version_is_shown(void **state) {
+    struct world *world = *state;
+    struct author *author = &world->authors[0];
+    struct peer *peer = alone(world, 2);
+    uint8_t older[DESCRIPTOR_MAX];
+    size_t length = sign(world, author, older);
+    uint64_t sequence = author->sequence;
+
+    identity_renew(author->identity, wall_of(world));
+    publish(world, 0, author);
+    assert_int_equal(say(world, 2, FRAME_DESCRIPTOR, older, length), DROP_UNKNOWN);
+    announce(world, 1, author->prefix, sequence);
+    announce_version(world, 2, author->prefix, sequence, version_tag(older));
+    pass(world, GOSSIP_ASK_GATHER_US);
+    assert_int_equal(world->sent[FRAME_WANT], 2);
+    assert_true(directory_is_first(peer->directory, author->prefix));
+    assert_int_equal(say(world, 2, FRAME_DESCRIPTOR, older, length), DROP_NONE);
+    assert_false(directory_is_first(peer->directory, author->prefix));
+    pass(world, DIRECTORY_SETTLE_US);
+    directory_settle(peer->directory, world->now);
+    assert_true(held_by(world, 0, author)->unsettled);
+    assert_int_equal(world->sent[FRAME_WANT], 2);
+}
+
+static void test_a_forged_older_version_bars(void **state) {
+    struct world *world = *state;
+    uint8_t older[DESCRIPTOR_MAX];
+    struct author *author = &world->authors[0];
+    size_t length = sign(world, author, older);
+
+    alone(world, 1);
+    identity_renew(author->identity, wall_of(world));
+    publish(world, 0, author);
+    announce(world, 1, author->prefix, author->sequence - 1);
+    older[0] ^= 1;
+    assert_int_equal(say(world, 1, FRAME_DESCRIPTOR, older, length), DROP_AUTH);
+    assert_int_equal(announce_author(world, 1, &world->authors[1]), DROP_LIMIT);
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
+        TEST(test_the_paced_of_others_have_room),
+        TEST(test_the_paced_have_the_best_holder),
+        TEST(test_a_word_of_an_older_version),
+        TEST(test_an_older_version_is_shown),
+        TEST(test_a_forged_older_version_bars),
         TEST(test_inventors_keep_no_news_out),
         TEST(test_inventors_that_cannot_be_asked),
         TEST(test_who_wants_most_gives_way),
@@ -504,7 +630,7 @@ int main(int argc, char **argv) {
         TEST(test_nobody_is_hurried_where_all_are_slow),
     };
 
-    if (!world_options(argc, argv))
+    if (!test_begin(argc, argv))
         return 1;
     return cmocka_run_group_tests_name("gossip_hostile", tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 
 #include "daemon/core/base/wirebuf.h"
 #include "daemon/core/overlay/pool_private.h"
+#include "tests/unit/harness.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -42,9 +43,7 @@ static struct fixture {
     struct paths *paths;
     struct pool *pool;
     struct mono now;
-    uint64_t stream;
 } f;
-static struct core_random test_random;
 static struct core_trace no_trace;
 static const struct wall wall = {INT64_C(1800000000) * US_PER_S};
 
@@ -99,14 +98,6 @@ int links_send_frame(struct links *links, uint64_t prefix, uint8_t type, const v
 }
 
 /* ---- What the tests are written in ---- */
-
-static void fill(void *context, void *buffer, size_t length) {
-    uint8_t seed[randombytes_SEEDBYTES] = {3};
-    uint64_t *stream = context;
-    memcpy(seed + 1, stream, sizeof *stream);
-    (*stream)++;
-    randombytes_buf_deterministic(buffer, length, seed);
-}
 
 /* Each in a private network of its own, so that no network is ever full. */
 static struct address address_of(unsigned i) {
@@ -210,7 +201,7 @@ static int set_up(void **state) {
     memset(&f, 0, sizeof f);
     f.now.us = US_PER_HOUR;
     f.links.verdict = -1;
-    test_random = (struct core_random){fill, &f.stream};
+    test_rewind();
     f.effects = effects_new();
     f.directory = directory_new(&self, 100, &test_random);
     f.paths = paths_new(&paths, f.directory, &test_random);

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "daemon/core/route/droplist.h"
+#include "tests/unit/harness.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -18,24 +19,9 @@
 #define KEPT_SIZE_MAX                                                                              \
     256 /* bytes a kept entry may cost: prk 64, bitmap 128, eph 32, and what binds them */
 
-static uint64_t option_seed = 1;
-
-struct stream {
-    uint64_t seed, next;
-};
-
-static void stream_fill(void *context, void *buffer, size_t length) {
-    struct stream *const stream = context;
-    uint8_t seed[randombytes_SEEDBYTES] = {0};
-
-    memcpy(seed, stream, sizeof *stream);
-    stream->next++;
-    randombytes_buf_deterministic(buffer, length, seed);
-}
-
 static struct droplist *list_new(size_t entries_max, unsigned neighbours) {
-    struct stream stream = {.seed = option_seed};
-    const struct core_random random = {stream_fill, &stream};
+    struct test_stream stream = {test_seed};
+    const struct core_random random = {test_fill, &stream};
     struct droplist *const list = droplist_new(entries_max, &random);
 
     assert_non_null(list);
@@ -46,7 +32,7 @@ static struct droplist *list_new(size_t entries_max, unsigned neighbours) {
 /* Eph and prk number n; distinct for distinct n. */
 static const uint8_t *make(uint64_t n, uint8_t bytes[ONION_PRK_LEN]) {
     memset(bytes, 0x5a, ONION_PRK_LEN);
-    memcpy(bytes, &n, sizeof n);
+    test_number(bytes, n, sizeof n);
     return bytes;
 }
 
@@ -103,8 +89,8 @@ static struct droplist_stats stats_of(const struct droplist *list) {
 /* ---- One eph ---- */
 
 static void test_before_first_advance(void **state) {
-    struct stream stream = {.seed = option_seed};
-    const struct core_random random = {stream_fill, &stream};
+    struct test_stream stream = {test_seed};
+    const struct core_random random = {test_fill, &stream};
     struct droplist *const list = droplist_new(100, &random);
 
     (void)state;
@@ -531,8 +517,8 @@ static void model_advance(struct model *model) {
 
 static void test_random_against_model(void **state) {
     static struct model model;
-    struct stream stream = {.seed = option_seed + 1};
-    const struct core_random random = {stream_fill, &stream};
+    struct test_stream stream = {test_seed + 1};
+    const struct core_random random = {test_fill, &stream};
     struct droplist *const list = list_new(400, 9);
     unsigned outcomes[DROP_COUNT] = {0};
 
@@ -583,11 +569,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_random_against_model),
     };
 
-    for (int option; (option = getopt(argc, argv, "s:")) != -1;)
-        if (option == 's')
-            option_seed = strtoull(optarg, NULL, 0);
-    print_message("seed %llu\n", (unsigned long long)option_seed);
-    if (sodium_init() < 0)
+    if (!test_begin(argc, argv))
         return 1;
     return cmocka_run_group_tests_name("droplist", tests, NULL, NULL);
 }

@@ -9,35 +9,15 @@
 #include "daemon/core/directory/directory_version.h"
 #include "daemon/core/route/path.h"
 #include "daemon/core/seam/answer.h"
+#include "tests/unit/harness.h"
 
 #include <sodium.h>
 #include <stdlib.h>
 
-#define SEED_DEFAULT 20240612
 #define NODES_MAX 4200
 #define LINKS_MAX TOPOLOGY_DEGREE_MAX
 #define RECORD_LINKS 1024 /* what path.c remembers */
 #define LIVE_MAX 1024
-
-static uint64_t seed = SEED_DEFAULT;
-
-struct stream { /* splitmix64 */
-    uint64_t state;
-};
-
-static uint64_t stream_next(struct stream *stream) {
-    uint64_t x = stream->state += UINT64_C(0x9e3779b97f4a7c15);
-    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    return x ^ x >> 31;
-}
-
-static void stream_fill(void *context, void *buffer, size_t length) {
-    for (size_t i = 0; i < length; i += 8) {
-        uint64_t x = stream_next(context);
-        memcpy((uint8_t *)buffer + i, &x, length - i < 8 ? length - i : 8);
-    }
-}
 
 /* ---- A directory of made-up nodes ----
  * Node i has prefix i + 1 (0 is nobody) and routing keys made from its number and the epoch. Node 0
@@ -115,7 +95,7 @@ const uint8_t *descriptor_routing_key(const struct descriptor *descriptor, int64
 
 struct world {
     struct directory directory;
-    struct stream stream;
+    struct test_stream stream;
     struct core_random random;
     struct paths *paths;
     struct mono now;
@@ -132,8 +112,8 @@ static struct node_id id_of(size_t node) {
 static struct world *world_new(size_t n, unsigned relays, unsigned guards, bool strict) {
     struct world *world = calloc(1, sizeof *world);
     assert_non_null(world);
-    world->stream = (struct stream){seed};
-    world->random = (struct core_random){stream_fill, &world->stream};
+    world->stream = (struct test_stream){test_seed};
+    world->random = (struct core_random){test_fill, &world->stream};
     world->directory.topology = topology_new();
     world->directory.n = n;
     for (size_t i = 0; i < n; i++) {
@@ -277,7 +257,7 @@ static void apart_paths_share_no_relay(void **state) {
         uint64_t avoid[4 * TOPOLOGY_RELAYS_MAX], firsts[4], hops[TOPOLOGY_RELAYS_MAX + 1];
         struct path_wish wish = wish_for(16);
         struct path *paths[4];
-        seed += (uint64_t)round;
+        test_seed += (uint64_t)round;
         publish(world, 2 * US_PER_HOUR); /* two guards of 15 relays */
         wish.apart = true;
         wish.avoid = avoid;
@@ -729,14 +709,14 @@ static void guards_relay_and_are_enough(void **state) {
 static void guards_are_drawn_at_random(void **state) {
     (void)state;
     unsigned chosen[N_GUARDED] = {0};
-    uint64_t kept = seed;
-    for (int i = 0; i < 300; i++, seed++) {
+    uint64_t kept = test_seed;
+    for (int i = 0; i < 300; i++, test_seed++) {
         struct world *world = guarded(3);
         for (size_t node = 0; node < N_GUARDED; node++)
             chosen[node] += guards(world) >> node & 1;
         world_free(world);
     }
-    seed = kept;
+    test_seed = kept;
     for (size_t node = 1; node < TARGET_GUARDED; node++)
         assert_in_range(chosen[node], 45, 135); /* 90 expected, deviation 8 */
 }
@@ -747,7 +727,7 @@ static void guards_outlive_their_neighbours(void **state) {
     unsigned set = guards(world);
     for (int i = 0; i < 2000; i++) {
         world->now = mono_add(world->now, US_PER_MINUTE);
-        unsigned without = (unsigned)stream_next(&world->stream) & ~set;
+        unsigned without = (unsigned)test_next(&world->stream) & ~set;
         set_neighbours(world, without, 0, an_hour_ago(world));
         assert_int_equal(guards(world), set);
     }
@@ -1503,9 +1483,8 @@ static void spares_are_bounded(void **state) {
 }
 
 int main(int argc, char **argv) {
-    if (argc == 3 && strcmp(argv[1], "-s") == 0)
-        seed = strtoull(argv[2], NULL, 0);
-    print_message("seed %llu\n", (unsigned long long)seed);
+    if (!test_begin(argc, argv))
+        return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(length_gives_sixteen_choices_and_hides_the_place),
         cmocka_unit_test(sixteen_is_the_bound),

@@ -9,26 +9,14 @@
 #include <cmocka.h>
 
 #include "daemon/core/route/path_reply.h"
+#include "tests/unit/harness.h"
 
 #include <sodium.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define NODES 6
 #define EPOCH INT64_C(500000)
 #define WALL ((struct wall){EPOCH * EPOCH_US + 7 * US_PER_MINUTE})
-
-static uint64_t option_seed = 1, counter;
-
-static void stream_fill(void *context, void *buffer, size_t length) {
-    uint8_t seed[randombytes_SEEDBYTES] = {0};
-    (void)context;
-    counter++;
-    memcpy(seed, &option_seed, sizeof option_seed);
-    memcpy(seed + 8, &counter, sizeof counter);
-    randombytes_buf_deterministic(buffer, length, seed);
-}
-static const struct core_random source = {stream_fill, NULL};
 
 /* ---- Doubles ---- */
 struct identity {
@@ -80,8 +68,8 @@ static int setup(void **state) {
     outcome = PATH_OK;
     for (size_t i = 0; i < NODES; i++) {
         struct node_id id;
-        stream_fill(NULL, &id, sizeof id);
-        stream_fill(NULL, keys[i].secret, KEY_LEN);
+        test_bytes(&id, sizeof id);
+        test_bytes(keys[i].secret, KEY_LEN);
         crypto_scalarmult_base(keys[i].public, keys[i].secret);
         entries[i] = (struct directory_entry){.id = id, .prefix = node_id_prefix(&id)};
         has_key[i] = true;
@@ -91,7 +79,7 @@ static int setup(void **state) {
 }
 
 static enum path_outcome reply(size_t relays, uint64_t *ret_first, uint8_t packet[ONION_LEN]) {
-    struct path_reply_rooms rooms = {NULL, NULL, &own, &source};
+    struct path_reply_rooms rooms = {NULL, NULL, &own, &test_random};
     struct path_wish wish = {.target = entries[5].id};
     for (size_t i = 0; i < relays; i++)
         hops[i] = entries[i + 1].prefix;
@@ -147,11 +135,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_setup(test_leads_back_by_the_same_relays, setup),
         cmocka_unit_test_setup(test_none_without_every_key, setup),
     };
-    for (int option; (option = getopt(argc, argv, "s:")) != -1;)
-        if (option == 's')
-            option_seed = strtoull(optarg, NULL, 0);
-    print_message("seed %llu\n", (unsigned long long)option_seed);
-    if (sodium_init() < 0)
+    if (!test_begin(argc, argv))
         return 1;
     return cmocka_run_group_tests_name("path_reply", tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 #define P2PD_STORE_RIG_H
 
 #include "daemon/io/store/store.h"
+#include "tests/unit/harness.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -21,17 +22,13 @@ struct rig {
     pthread_mutex_t mutex;
     pthread_cond_t woken;
     unsigned wakes;
-    uint64_t seed;
+    struct test_stream random;
 };
 
-static uint64_t start_seed = 20240608;
 static const uint8_t text[] = "a message of some length: enough for most of what is tested here";
 
 static inline uint32_t below(struct rig *rig, uint32_t bound) {
-    uint64_t z = rig->seed += UINT64_C(0x9e3779b97f4a7c15); /* splitmix64 */
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return (uint32_t)((z >> 32) % bound);
+    return (uint32_t)((test_next(&rig->random) >> 32) % bound);
 }
 
 static inline void wake(void *context) {
@@ -67,7 +64,7 @@ static inline void stop_store(struct rig *rig) {
 static inline int setup(void **state) {
     struct rig *rig = calloc(1, sizeof *rig);
     assert_non_null(rig);
-    rig->seed = start_seed;
+    rig->random.state = test_seed;
     strcpy(rig->folder, "/tmp/p2pd-test-XXXXXX");
     assert_non_null(mkdtemp(rig->folder));
     snprintf(rig->path, sizeof rig->path, "%s/messages.db", rig->folder);
@@ -124,8 +121,13 @@ static inline struct store_result run_one(struct rig *rig, struct store_op op) {
 
 static inline struct message_id id_of(uint32_t number) {
     struct message_id id = {{0}};
-    memcpy(id.bytes, &number, sizeof number);
+    test_number(id.bytes, number, sizeof number);
     return id;
+}
+
+static inline uint32_t number_of(const struct message_id *id) {
+    const uint8_t *bytes = id->bytes;
+    return bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
 }
 
 static inline struct store_op out_put(uint32_t number, const void *body, uint32_t size) {

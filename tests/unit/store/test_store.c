@@ -719,8 +719,7 @@ static void assert_survived(struct rig *rig, uint32_t reported) {
     struct store_result result = run_one(rig, in_fetch(0, UINT32_MAX, UINT64_MAX));
     uint32_t inbound = 0;
     for (size_t i = 0; i < result.n_messages; i++) {
-        uint32_t number;
-        memcpy(&number, result.messages[i].id.bytes, sizeof number);
+        uint32_t number = number_of(&result.messages[i].id);
         assert_int_equal(number, 2 * i + 1); /* in order, none missing, none twice */
         inbound += number < reported;
     }
@@ -753,7 +752,7 @@ static void assert_charged(const struct rig *rig) {
 static void killed_at_any_point_keeps_its_word(void **state) {
     struct rig *rig = *state;
     for (int round = 0; round < 12; round++) {
-        rig->seed += (uint64_t)round;
+        rig->random.state += (uint64_t)round;
         uint32_t reported = run_and_kill(rig, below(rig, 600));
         open_store(rig);
         assert_survived(rig, reported);
@@ -799,8 +798,7 @@ int main(int argc, char **argv) {
         TEST(large_sweep_goes_on),
         TEST(killed_at_any_point_keeps_its_word),
     };
-    if (argc == 3 && strcmp(argv[1], "-s") == 0)
-        start_seed = strtoull(argv[2], NULL, 0);
-    print_message("seed %llu\n", (unsigned long long)start_seed);
+    if (!test_begin(argc, argv))
+        return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,7 @@
 #include "daemon/io/store/spool.h"
 #include "daemon/io/store/store.h"
 #include "shared/file_name.h"
+#include "tests/unit/harness.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -36,16 +37,11 @@ struct rig {
     struct store *store;
     struct spool spool;
     int pipe[2];
-    uint64_t seed;
+    struct test_stream random;
 };
 
-static uint64_t start_seed = 20240611;
-
 static uint32_t below(struct rig *rig, uint32_t bound) {
-    uint64_t z = rig->seed += UINT64_C(0x9e3779b97f4a7c15); /* splitmix64 */
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return (uint32_t)((z >> 32) % bound);
+    return (uint32_t)((test_next(&rig->random) >> 32) % bound);
 }
 
 static void wake(void *context) {
@@ -84,7 +80,7 @@ static void reopen(struct rig *rig) {
 static int setup(void **state) {
     struct rig *rig = calloc(1, sizeof *rig);
     assert_non_null(rig);
-    rig->seed = start_seed;
+    rig->random.state = test_seed;
     strcpy(rig->folder, "/tmp/p2pd-test-XXXXXX");
     assert_non_null(mkdtemp(rig->folder));
     snprintf(rig->path, sizeof rig->path, "%s/messages.db", rig->folder);
@@ -1396,8 +1392,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(long_names_are_cut_between_characters),
         cmocka_unit_test(long_names_are_shortened_before_their_ending),
     };
-    if (argc == 3 && strcmp(argv[1], "-s") == 0)
-        start_seed = strtoull(argv[2], NULL, 10);
-    print_message("seed %llu\n", (unsigned long long)start_seed);
+    if (!test_begin(argc, argv))
+        return 1;
     return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,12 +33,6 @@ static struct store_op to(uint8_t recipient, uint32_t number, int64_t created) {
     return op;
 }
 
-static uint32_t number_of(const struct message_id *id) {
-    uint32_t number;
-    memcpy(&number, id->bytes, sizeof number);
-    return number;
-}
-
 /* What is fetched is what is expected, a zero behind its end, however small the pages are. */
 static void assert_order(struct rig *rig, struct store_op op, const uint32_t *expected) {
     for (uint32_t limit = 1; limit <= 100; limit *= 10) {
@@ -855,8 +849,7 @@ int main(int argc, char **argv) {
         TEST(sweep_ends_at_what_is_not_there),
         TEST(older_file_is_brought_up),
     };
-    if (argc == 3 && strcmp(argv[1], "-s") == 0)
-        start_seed = strtoull(argv[2], NULL, 0);
-    print_message("seed %llu\n", (unsigned long long)start_seed);
+    if (!test_begin(argc, argv))
+        return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* link: daemon/io/store/store daemon/io/store/store_sql daemon/io/store/store_schema daemon/io/store/store_message daemon/io/store/store_part daemon/io/store/store_refused daemon/io/store/store_waiting daemon/io/store/store_history daemon/io/store/store_sweep daemon/io/store/store_copy daemon/io/store/store_disk daemon/io/store/disk daemon/io/store/store_file daemon/io/store/store_file_in daemon/io/store/store_file_out daemon/io/store/store_file_list daemon/io/store/store_file_room shared/file_name daemon/io/store/spool shared/text shared/address tests/sim/model_store tests/sim/model_data tests/sim/model_waiting tests/sim/model_history tests/sim/model_file */
+/* link: daemon/io/store/store daemon/io/store/store_sql daemon/io/store/store_schema daemon/io/store/store_message daemon/io/store/store_part daemon/io/store/store_refused daemon/io/store/store_waiting daemon/io/store/store_history daemon/io/store/store_sweep daemon/io/store/store_copy daemon/io/store/store_disk daemon/io/store/disk daemon/io/store/store_file daemon/io/store/store_file_in daemon/io/store/store_file_out daemon/io/store/store_file_list daemon/io/store/store_file_room shared/file_name daemon/io/store/spool shared/text shared/address tests/sim/model_store tests/sim/model_data tests/sim/model_out tests/sim/model_waiting tests/sim/model_history tests/sim/model_file */
 /* The same random operations go to SQLite and to the simulator's model, and every result is
  * compared: whatever the simulator shows about losing and doubling is then worth as much as if a
  * disk had been there. */
@@ -12,6 +12,7 @@
 #include "daemon/io/store/spool.h"
 #include "daemon/io/store/store.h"
 #include "tests/sim/model_store.h"
+#include "tests/unit/harness.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -35,7 +36,7 @@ struct pair {
     struct store *store;
     struct model_store *model;
     struct core_random random;
-    uint64_t seed;
+    struct test_stream stream;
     struct mono now;
     struct wall wall;
     pthread_mutex_t mutex;
@@ -49,19 +50,6 @@ struct pair {
     unsigned seen[STORE_SWEEP + 1], failed, completed, duplicates, refused, late, lines, peers;
     unsigned whole_files, bad_files, file_duplicates, file_refused, contents;
 };
-
-static uint64_t start_seed = 20240607;
-
-static void fill(void *context, void *buffer, size_t length) {
-    uint64_t *state = context;
-    uint8_t *bytes = buffer;
-    for (size_t i = 0; i < length; i++) {
-        uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15); /* splitmix64 */
-        z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-        z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-        bytes[i] = (uint8_t)(z >> 56);
-    }
-}
 
 static uint32_t below(struct pair *pair, uint32_t bound) {
     return (uint32_t)random_below(&pair->random, bound);
@@ -85,8 +73,8 @@ static void open_store(struct pair *pair) {
 static int setup(void **state) {
     struct pair *pair = calloc(1, sizeof *pair);
     assert_non_null(pair);
-    pair->seed = start_seed;
-    pair->random = (struct core_random){fill, &pair->seed};
+    pair->stream.state = test_seed;
+    pair->random = (struct core_random){test_fill, &pair->stream};
     pair->wall.us = 1000 * US_PER_HOUR;
     strcpy(pair->folder, "/tmp/p2pd-test-XXXXXX");
     assert_non_null(mkdtemp(pair->folder));
@@ -96,7 +84,7 @@ static int setup(void **state) {
     pthread_cond_init(&pair->woken, NULL);
     pair->bodies = malloc(BODIES_LEN);
     assert_non_null(pair->bodies);
-    fill(&pair->seed, pair->bodies, BODIES_LEN);
+    test_fill(&pair->stream, pair->bodies, BODIES_LEN);
     pair->model = model_store_new(&pair->random);
     open_store(pair);
     assert_int_equal(spool_init(&pair->spool, pair->folder), 0);
@@ -930,8 +918,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_setup_teardown(model_crash_forgets_or_keeps, setup, teardown),
         cmocka_unit_test_setup_teardown(model_shows_what_was_delivered, setup, teardown),
     };
-    if (argc == 3 && strcmp(argv[1], "-s") == 0)
-        start_seed = strtoull(argv[2], NULL, 0);
-    print_message("seed %llu\n", (unsigned long long)start_seed);
+    if (!test_begin(argc, argv))
+        return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

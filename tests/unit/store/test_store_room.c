@@ -202,7 +202,7 @@ static void rolled_back_part_is_still_there(void **state) {
     open_store(rig);
     for (uint32_t n = 0; n < 5; n++)
         assert_int_equal(put_under(rig, file_block(1, 1, n, HOUR), 0, all), 0);
-    randombytes_buf(noise, sizeof noise);
+    test_bytes(noise, sizeof noise);
     ops[0] = of_file(message(2, 2, 15u << 20, 0, BLOCK, 3 * HOUR));
     ops[0].in_put.quota_all = all;
     ops[1] = in_put(3, noise, sizeof noise);
@@ -478,7 +478,7 @@ static void so_do_parts_of_messages(void **state) {
 
 static struct store_op promise(uint32_t sender, uint32_t number, int64_t at) {
     struct store_op op = message(0, number, PROMISE, 0, 1, at);
-    memcpy(op.in_put.sender.bytes, &sender, sizeof sender);
+    test_number(op.in_put.sender.bytes, sender, sizeof sender);
     op.in_put.share = (struct disk_share){.is_of_others = true, .percent = 10};
     return op;
 }

@@ -8,11 +8,11 @@
 
 #include "daemon/core/wire/identity.h"
 #include "proto/wire.pb-c.h"
+#include "tests/unit/harness.h"
 
 #include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define EPOCH INT64_C(500000)
 #define NOW ((struct wall){EPOCH * EPOCH_US})
@@ -21,11 +21,9 @@
 
 typedef P2pd__Wire__DescriptorBody body_t;
 
-static uint64_t option_seed = 1;
-
 /* Forged bodies of any content, rightly signed: only then do the checks show. */
 struct fixture {
-    uint64_t stream[2]; /* seed, next */
+    struct test_stream stream;
     struct core_random random;
     struct identity *identity;
     body_t body;
@@ -34,15 +32,6 @@ struct fixture {
     uint8_t bytes[4096];
     size_t length;
 };
-
-static void stream_fill(void *context, void *buffer, size_t length) {
-    uint64_t *stream = context;
-    uint8_t seed[randombytes_SEEDBYTES] = {0};
-
-    memcpy(seed, stream, 2 * sizeof *stream);
-    stream[1]++;
-    randombytes_buf_deterministic(buffer, length, seed);
-}
 
 static void fill_body(struct fixture *f) {
     p2pd__wire__descriptor_body__init(&f->body);
@@ -73,8 +62,8 @@ static int setup(void **state) {
 
     if (!f)
         return -1;
-    f->stream[0] = option_seed;
-    f->random = (struct core_random){stream_fill, f->stream};
+    f->stream.state = test_seed;
+    f->random = (struct core_random){test_fill, &f->stream};
     random_fill(&f->random, seeds, sizeof seeds);
     f->identity = identity_new(seeds[0], seeds[1], &f->random);
     if (!f->identity)
@@ -481,11 +470,7 @@ int main(int argc, char **argv) {
         TEST(test_many_fields),
     };
 
-    for (int option; (option = getopt(argc, argv, "s:")) != -1;)
-        if (option == 's')
-            option_seed = strtoull(optarg, NULL, 0);
-    print_message("seed %llu\n", (unsigned long long)option_seed);
-    if (sodium_init() < 0)
+    if (!test_begin(argc, argv))
         return 1;
     return cmocka_run_group_tests_name("descriptor", tests, NULL, NULL);
 }

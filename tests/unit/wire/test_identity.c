@@ -7,30 +7,19 @@
 #include <cmocka.h>
 
 #include "daemon/core/wire/identity.h"
+#include "tests/unit/harness.h"
 
 #include <sodium.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define EPOCH INT64_C(500000)
 #define START ((struct wall){EPOCH * EPOCH_US})
 
-static uint64_t option_seed = 1;
-
 struct fixture {
-    uint64_t stream[2]; /* seed, next */
+    struct test_stream stream;
     struct core_random random;
     struct identity *identity;
 };
-
-static void stream_fill(void *context, void *buffer, size_t length) {
-    uint64_t *stream = context;
-    uint8_t seed[randombytes_SEEDBYTES] = {0};
-
-    memcpy(seed, stream, 2 * sizeof *stream);
-    stream[1]++;
-    randombytes_buf_deterministic(buffer, length, seed);
-}
 
 static int setup(void **state) {
     struct fixture *f = calloc(1, sizeof *f);
@@ -38,8 +27,8 @@ static int setup(void **state) {
 
     if (!f)
         return -1;
-    f->stream[0] = option_seed;
-    f->random = (struct core_random){stream_fill, f->stream};
+    f->stream.state = test_seed;
+    f->random = (struct core_random){test_fill, &f->stream};
     random_fill(&f->random, seeds, sizeof seeds);
     f->identity = identity_new(seeds[0], seeds[1], &f->random);
     *state = f;
@@ -273,11 +262,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_setup_teardown(test_mail_keys_are_bounded, setup, teardown),
     };
 
-    for (int option; (option = getopt(argc, argv, "s:")) != -1;)
-        if (option == 's')
-            option_seed = strtoull(optarg, NULL, 0);
-    print_message("seed %llu\n", (unsigned long long)option_seed);
-    if (sodium_init() < 0)
+    if (!test_begin(argc, argv))
         return 1;
     return cmocka_run_group_tests_name("identity", tests, NULL, NULL);
 }

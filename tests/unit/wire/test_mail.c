@@ -8,28 +8,18 @@
 #include <cmocka.h>
 
 #include "daemon/core/wire/mail.h"
+#include "tests/unit/harness.h"
 
 #include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define DAY 20000u
-
-static uint64_t option_seed = 1, stream;
-
-static void fill(void *buffer, size_t length) {
-    uint8_t seed[randombytes_SEEDBYTES] = {0};
-    stream++;
-    memcpy(seed, &option_seed, sizeof option_seed);
-    memcpy(seed + 8, &stream, sizeof stream);
-    randombytes_buf_deterministic(buffer, length, seed);
-}
 
 static struct noise_keypair keypair(void) {
     struct noise_keypair pair;
     uint8_t secret[32];
-    fill(secret, sizeof secret);
+    test_bytes(secret, sizeof secret);
     assert_int_equal(noise_keypair_init(&pair, secret), 0);
     return pair;
 }
@@ -44,10 +34,10 @@ static void test_mail_round_trip(void **state) {
     uint8_t ephemeral[32], proven[KEY_LEN];
     size_t length;
 
-    fill(plain, sizeof plain);
-    fill(&recipient, sizeof recipient);
-    fill(&other, sizeof other);
-    fill(ephemeral, sizeof ephemeral);
+    test_bytes(plain, sizeof plain);
+    test_bytes(&recipient, sizeof recipient);
+    test_bytes(&other, sizeof other);
+    test_bytes(ephemeral, sizeof ephemeral);
     assert_int_equal(
         mail_seal(&link, &recipient, key.public, DAY, ephemeral, plain, sizeof plain, blob),
         -EINVAL);
@@ -78,8 +68,8 @@ static void test_head_round_trip(void **state) {
     (void)state;
     uint8_t bytes[2 * DESCRIPTOR_MAX], descriptor[DESCRIPTOR_MAX + 1];
     struct mail_head head = {.descriptor = descriptor, .descriptor_length = DESCRIPTOR_MAX}, got;
-    fill(&head.sender, sizeof head.sender);
-    fill(descriptor, sizeof descriptor);
+    test_bytes(&head.sender, sizeof head.sender);
+    test_bytes(descriptor, sizeof descriptor);
     for (unsigned more = 0; more < 2; more++) { /* at the bound, and one past it */
         struct wire_writer writer = wire_writer(bytes, sizeof bytes);
         head.descriptor_length += more;
@@ -113,10 +103,10 @@ static struct mail_deposit full_deposit(void) {
                                    .descriptor_length = DESCRIPTOR_MAX,
                                    .blob = blob_bytes,
                                    .blob_length = MAIL_BLOB_MAX};
-    fill(&deposit.recipient, sizeof deposit.recipient);
-    fill(blob_bytes, sizeof blob_bytes);
-    fill(descriptor_bytes, sizeof descriptor_bytes);
-    fill(replies, sizeof replies);
+    test_bytes(&deposit.recipient, sizeof deposit.recipient);
+    test_bytes(blob_bytes, sizeof blob_bytes);
+    test_bytes(descriptor_bytes, sizeof descriptor_bytes);
+    test_bytes(replies, sizeof replies);
     for (unsigned i = 0; i < MAIL_REPLIES_MAX; i++)
         deposit.replies[i] = (struct mail_reply){77 + i, replies[i]};
     return deposit;
@@ -188,7 +178,7 @@ static void test_any_k_shards_give_the_deposit(void **state) {
         assert_in_range(cut.k, 1, MAIL_SHARDS_MAX);
         assert_true(cut.k + cut.m <= SHARD_COUNT_MAX && cut.m > 0);
         memcpy(bytes, content, length);
-        fill(key, sizeof key);
+        test_bytes(key, sizeof key);
         mail_shards(&cut, bytes, length, key);
         /* The last k: as much parity as there is. */
         for (unsigned i = 0; i < cut.k; i++) {
@@ -245,11 +235,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_shard_bounds),
     };
 
-    for (int option; (option = getopt(argc, argv, "s:")) != -1;)
-        if (option == 's')
-            option_seed = strtoull(optarg, NULL, 0);
-    print_message("seed %llu\n", (unsigned long long)option_seed);
-    if (sodium_init() < 0)
+    if (!test_begin(argc, argv))
         return 1;
     return cmocka_run_group_tests_name("mail", tests, NULL, NULL);
 }

@@ -7,41 +7,24 @@
 #include <cmocka.h>
 
 #include "daemon/core/wire/onion.h"
+#include "tests/unit/harness.h"
 
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
-
-/* ---- A random stream that a seed repeats ---- */
-
-struct stream {
-    uint64_t seed, next;
-};
-
-static void stream_fill(void *context, void *buffer, size_t length) {
-    struct stream *const stream = context;
-    uint8_t seed[randombytes_SEEDBYTES] = {0};
-
-    memcpy(seed, stream, sizeof *stream);
-    stream->next++;
-    randombytes_buf_deterministic(buffer, length, seed);
-}
 
 struct fixture {
-    struct stream stream;
+    struct test_stream stream;
     struct core_random random;
 };
-
-static uint64_t option_seed = 1;
 
 static int setup(void **state) {
     struct fixture *const f = calloc(1, sizeof *f);
 
     if (f == NULL)
         return -1;
-    f->stream.seed = option_seed;
-    f->random = (struct core_random){stream_fill, &f->stream};
+    f->stream.state = test_seed;
+    f->random = (struct core_random){test_fill, &f->stream};
     *state = f;
     return 0;
 }
@@ -459,11 +442,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_setup_teardown(test_body_is_uniform_at_every_hop, setup, teardown),
     };
 
-    for (int option; (option = getopt(argc, argv, "s:")) != -1;)
-        if (option == 's')
-            option_seed = strtoull(optarg, NULL, 0);
-    print_message("seed %llu\n", (unsigned long long)option_seed);
-    if (sodium_init() < 0)
+    if (!test_begin(argc, argv))
         return 1;
     return cmocka_run_group_tests_name("onion", tests, NULL, NULL);
 }

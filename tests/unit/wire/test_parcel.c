@@ -9,28 +9,17 @@
 #include <cmocka.h>
 
 #include "daemon/core/wire/parcel.h"
+#include "tests/unit/harness.h"
 
 #include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-static uint64_t seed = 1;
-static void fill(void *buffer, size_t length) {
-    for (size_t i = 0; i < length; i++) {
-        seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
-        ((uint8_t *)buffer)[i] = (uint8_t)(seed >> 33);
-    }
-}
-static void fill_from(void *context, void *buffer, size_t length) {
-    (void)context;
-    fill(buffer, length);
-}
-static const struct core_random source = {fill_from, NULL};
 static struct noise_keypair keypair(void) {
     struct noise_keypair pair;
     uint8_t secret[32];
-    fill(secret, sizeof secret);
+    test_bytes(secret, sizeof secret);
     assert_int_equal(noise_keypair_init(&pair, secret), 0);
     return pair;
 }
@@ -273,10 +262,10 @@ static void test_sealing(void **state) {
     uint8_t ephemeral[32], plain[100], opened[100], sealed[100 + PARCEL_OVERHEAD], sent_key[32],
         got_key[32];
     size_t length;
-    fill(&sender, sizeof sender);
-    fill(&recipient, sizeof recipient);
-    fill(ephemeral, sizeof ephemeral);
-    fill(plain, sizeof plain);
+    test_bytes(&sender, sizeof sender);
+    test_bytes(&recipient, sizeof recipient);
+    test_bytes(ephemeral, sizeof ephemeral);
+    test_bytes(plain, sizeof plain);
     memcpy(plain, &sender, sizeof sender);
     assert_int_equal(parcel_seal(&link, &recipient, routing.public, 7, ephemeral, NULL, plain, 100,
                                  sealed, sent_key),
@@ -326,10 +315,10 @@ static void test_sealing_with_known_exchanges(void **state) {
     uint8_t ephemeral[32], plain[100], opened[100], sealed[2][100 + PARCEL_OVERHEAD], key[2][32];
     size_t length;
     struct parcel_secret secret = {0}, theirs = {0};
-    fill(&sender, sizeof sender);
-    fill(&recipient, sizeof recipient);
-    fill(ephemeral, sizeof ephemeral);
-    fill(plain, sizeof plain);
+    test_bytes(&sender, sizeof sender);
+    test_bytes(&recipient, sizeof recipient);
+    test_bytes(ephemeral, sizeof ephemeral);
+    test_bytes(plain, sizeof plain);
     memcpy(plain, &sender, sizeof sender);
     secret.known.has_ss = theirs.known.has_ss = true;
     assert_int_equal(crypto_scalarmult(secret.known.ss, link.secret, routing.public), 0);
@@ -373,8 +362,8 @@ static void test_sealing_with_known_exchanges(void **state) {
 static void test_shards(void **state) {
     (void)state;
     uint8_t key[32], data[PARCEL_SHARD_DATA_MAX], payload[ONION_PAYLOAD_MAX];
-    fill(key, sizeof key);
-    fill(data, sizeof data);
+    test_bytes(key, sizeof key);
+    test_bytes(data, sizeof data);
     struct parcel_shard shard = {.id = {{5}},
                                  .k = 3,
                                  .m = 4,
@@ -478,7 +467,7 @@ static void check_flips(uint8_t *bytes, size_t length, const uint8_t key[32]) {
 static void test_receipts(void **state) {
     (void)state;
     uint8_t key[32], bytes[PARCEL_RECEIPT_MAX];
-    fill(key, sizeof key);
+    test_bytes(key, sizeof key);
     struct parcel_receipt final = {.id = {{1}},
                                    .status = PARCEL_REFUSED,
                                    .reason = PARCEL_REASON_QUOTA},
@@ -492,8 +481,8 @@ static void test_receipts(void **state) {
                                      .k = 100,
                                      .m = SHARD_COUNT_MAX - 100,
                                      .n_paths = PARCEL_RECEIPT_PATHS_MAX};
-    fill(partial.bitmap, sizeof partial.bitmap);
-    fill(partial.paths, sizeof partial.paths);
+    test_bytes(partial.bitmap, sizeof partial.bitmap);
+    test_bytes(partial.paths, sizeof partial.paths);
     writer = wire_writer(bytes, sizeof bytes);
     parcel_receipt_encode(&partial, key, &writer);
     assert_false(writer.failed);
@@ -552,7 +541,8 @@ static void test_both_sides_derive_the_same(void **state) {
     (void)state;
     struct noise_keypair link = keypair(), routing = keypair();
     struct node_id sender = {{1}}, recipient = {{2}};
-    struct parcel_keys *ours = parcel_keys_new(4, &source), *theirs = parcel_keys_new(4, &source);
+    struct parcel_keys *ours = parcel_keys_new(4, &test_random),
+                       *theirs = parcel_keys_new(4, &test_random);
     struct parcel_peer to = {&recipient, 1, 9, routing.public, link.secret, &sender, false, false};
     struct parcel_peer from = {&sender, 1, 9, link.public, routing.secret, &recipient, true, false};
     const struct parcel_secret *a = parcel_keys_add(ours, &to), *b = parcel_keys_add(theirs, &from);
@@ -578,7 +568,8 @@ static void test_keys_are_renewed_and_moved(void **state) {
     struct noise_keypair ours = keypair(), theirs = keypair(), others = keypair();
     struct node_id peer = {{1}}, self = {{2}};
     (void)state;
-    struct parcel_keys *guesses = parcel_keys_new(4, &source), *keys = parcel_keys_new(8, &source);
+    struct parcel_keys *guesses = parcel_keys_new(4, &test_random),
+                       *keys = parcel_keys_new(8, &test_random);
     struct parcel_peer of = {.id = &peer,
                              .stamp = 1,
                              .epoch = 7,
@@ -612,7 +603,7 @@ static void test_key_table(void **state) {
     (void)state;
     struct noise_keypair link = keypair(), routing = keypair(), newer = keypair();
     struct node_id self = {{1}}, peers[6] = {0};
-    struct parcel_keys *keys = parcel_keys_new(4, &source);
+    struct parcel_keys *keys = parcel_keys_new(4, &test_random);
     for (uint8_t i = 0; i < 6; i++) {
         peers[i].bytes[31] = i;
         struct parcel_peer peer = {&peers[i],   1,     9,     routing.public,
@@ -645,7 +636,7 @@ static void test_known_ones_keep_their_place(void **state) {
     (void)state;
     struct noise_keypair link = keypair(), routing = keypair();
     struct node_id self = {{1}}, peers[20] = {0};
-    struct parcel_keys *keys = parcel_keys_new(4, &source);
+    struct parcel_keys *keys = parcel_keys_new(4, &test_random);
     struct parcel_peer peer = {NULL, 1, 9, routing.public, link.secret, &self, true, true};
     for (uint8_t i = 0; i < 20; i++) {
         peers[i].bytes[31] = i;
@@ -663,9 +654,8 @@ static void test_known_ones_keep_their_place(void **state) {
 int main(int argc, char **argv) {
     if (sodium_init() < 0)
         return 1;
-    if (argc == 3 && strcmp(argv[1], "-s") == 0)
-        seed = strtoull(argv[2], NULL, 10);
-    printf("# seed %llu\n", (unsigned long long)seed);
+    if (!test_begin(argc, argv))
+        return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_items),

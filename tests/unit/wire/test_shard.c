@@ -10,20 +10,11 @@
 
 #include "daemon/core/wire/parcel.h"
 #include "daemon/core/wire/shard.h"
+#include "tests/unit/harness.h"
 
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-static uint64_t seed = 1;
-static uint64_t draw(void) {
-    seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
-    return seed >> 33;
-}
-static void fill(void *buffer, size_t length) {
-    for (size_t i = 0; i < length; i++)
-        ((uint8_t *)buffer)[i] = (uint8_t)draw();
-}
 
 /* ---- The code ---- */
 #define LENGTH_MAX PARCEL_SHARD_DATA_MAX
@@ -31,7 +22,7 @@ static uint8_t data[SHARD_COUNT_MAX * LENGTH_MAX], all[SHARD_COUNT_MAX * LENGTH_
     got[SHARD_COUNT_MAX * LENGTH_MAX];
 
 static void encode(unsigned k, unsigned m, size_t length) {
-    fill(data, k * length);
+    test_bytes(data, k * length);
     memcpy(all, data, k * length);
     if (m > 0)
         shard_encode(k, m, length, data, all + k * length);
@@ -46,7 +37,7 @@ static void check_decode(unsigned k, unsigned m, size_t length, const uint8_t *i
 }
 static void shuffle(uint8_t *index, unsigned n) {
     for (unsigned i = n; i > 1; i--) {
-        unsigned j = (unsigned)(draw() % i);
+        unsigned j = (unsigned)(test_next(&test_source) % i);
         uint8_t swap = index[i - 1];
         index[i - 1] = index[j];
         index[j] = swap;
@@ -83,9 +74,9 @@ static void test_big_ones(void **state) {
         unsigned k, m;
     } edges[] = {{1, 127}, {127, 1}, {64, 64}, {63, 65}, {128, 0}, {65, 63}};
     for (unsigned round = 0; round < 200; round++) {
-        unsigned k = 1 + (unsigned)(draw() % SHARD_COUNT_MAX),
-                 m = (unsigned)(draw() % (SHARD_COUNT_MAX - k + 1));
-        size_t length = 1 + draw() % LENGTH_MAX;
+        unsigned k = 1 + (unsigned)(test_next(&test_source) % SHARD_COUNT_MAX),
+                 m = (unsigned)(test_next(&test_source) % (SHARD_COUNT_MAX - k + 1));
+        size_t length = 1 + test_next(&test_source) % LENGTH_MAX;
         uint8_t index[SHARD_COUNT_MAX];
         if (round < sizeof edges / sizeof *edges) {
             k = edges[round].k;
@@ -125,11 +116,11 @@ static void test_transform(void **state) {
     (void)state;
     static uint8_t before[2000], bytes[2000];
     for (size_t length = SHARD_TRANSFORM_LEN + 1; length <= sizeof bytes;
-         length += 1 + draw() % 60) {
+         length += 1 + test_next(&test_source) % 60) {
         uint8_t key[32];
         size_t body = length - SHARD_TRANSFORM_LEN;
-        fill(key, sizeof key);
-        fill(before, sizeof before);
+        test_bytes(key, sizeof key);
+        test_bytes(before, sizeof before);
         memcpy(bytes, before, sizeof bytes);
         shard_transform(bytes, length, key);
         if (body >= 16)
@@ -159,8 +150,8 @@ static void test_transform_known(void **state) {
 static void test_every_bit_changes_the_key(void **state) {
     (void)state;
     uint8_t key[32], before[96], bytes[96 + SHARD_TRANSFORM_LEN], all_zero[32] = {0};
-    fill(key, sizeof key);
-    fill(before, sizeof before);
+    test_bytes(key, sizeof key);
+    test_bytes(before, sizeof before);
     memcpy(bytes, before, sizeof before);
     shard_transform(bytes, sizeof bytes, key);
     for (size_t bit = 0; bit < 8 * sizeof bytes; bit++) {
@@ -186,13 +177,13 @@ static void world_init(struct world *world, unsigned k, unsigned m) {
     uint8_t secret[32], ephemeral[32], receipt_key[32];
     size_t padded;
     memset(world, 0, sizeof *world);
-    fill(secret, sizeof secret);
+    test_bytes(secret, sizeof secret);
     assert_int_equal(noise_keypair_init(&world->link, secret), 0);
-    fill(secret, sizeof secret);
+    test_bytes(secret, sizeof secret);
     assert_int_equal(noise_keypair_init(&world->routing, secret), 0);
-    fill(&world->sender, sizeof world->sender);
-    fill(&world->recipient, sizeof world->recipient);
-    fill(ephemeral, sizeof ephemeral);
+    test_bytes(&world->sender, sizeof world->sender);
+    test_bytes(&world->recipient, sizeof world->recipient);
+    test_bytes(ephemeral, sizeof ephemeral);
     memcpy(world->plain, &world->sender, sizeof world->sender);
     world->m = m;
     assert_int_equal(parcel_cut(200, k, &world->k, &world->length, &padded), 0);
@@ -202,7 +193,7 @@ static void world_init(struct world *world, unsigned k, unsigned m) {
     assert_int_equal(parcel_seal(&world->link, &world->recipient, world->routing.public, 7,
                                  ephemeral, NULL, world->plain, padded, world->sealed, receipt_key),
                      k * world->length - SHARD_TRANSFORM_LEN);
-    fill(secret, sizeof secret);
+    test_bytes(secret, sizeof secret);
     shard_transform(world->sealed, k * world->length, secret);
     shard_encode(k, m, world->length, world->sealed, world->sealed + k * world->length);
 }
@@ -237,12 +228,12 @@ static void test_fewer_reveal_nothing(void **state) {
                 memcpy(shards + i * world.length, world.sealed + index[i] * world.length,
                        world.length);
             if (round > 0)
-                fill(guess, world.length);
+                test_bytes(guess, world.length);
             else
                 memcpy(guess, shards + (K - 1) * world.length, world.length);
             if (round == 1) /* but for one bit it is right */
                 memcpy(guess, shards + (K - 1) * world.length, world.length);
-            guess[draw() % world.length] ^= round == 1;
+            guess[test_next(&test_source) % world.length] ^= round == 1;
             memcpy(shards + (K - 1) * world.length, guess, world.length);
             assert_int_equal(shard_decode(K, M, world.length, index, shards), 0);
             /* Encoded again it yields what is known, and the guess: the known ones exclude none. */
@@ -260,8 +251,8 @@ static void test_fewer_reveal_nothing(void **state) {
 static void test_shortest(void **state) {
     (void)state;
     uint8_t key[32], bytes[3 * SHARD_LENGTH_MIN], before[2 * SHARD_LENGTH_MIN];
-    fill(key, sizeof key);
-    fill(before, sizeof before);
+    test_bytes(key, sizeof key);
+    test_bytes(before, sizeof before);
     memcpy(bytes, before, sizeof before);
     shard_transform(bytes, sizeof bytes, key);
     uint8_t parity[SHARD_LENGTH_MIN], index[3] = {0, 3, 1};
@@ -276,9 +267,8 @@ static void test_shortest(void **state) {
 int main(int argc, char **argv) {
     if (sodium_init() < 0)
         return 1;
-    if (argc == 3 && strcmp(argv[1], "-s") == 0)
-        seed = strtoull(argv[2], NULL, 10);
-    printf("# seed %llu\n", (unsigned long long)seed);
+    if (!test_begin(argc, argv))
+        return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_erasure),
         cmocka_unit_test(test_big_ones),
