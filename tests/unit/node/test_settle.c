@@ -198,13 +198,13 @@ static void test_judging_is_paced(void **state) {
     (void)state;
     begin(8, 8);
     push_to(1, "192.0.2.1", NULL);
-    struct mono judged = f.node->settle_judged;
+    struct mono judged = f.node->settling.judged;
     for (unsigned i = 0; i < 1000; i++) {
-        f.node->settle_news = true;
+        f.node->settling.news = true;
         f.now.us += US_PER_MS;
         step((struct node_event){.kind = EVENT_TIMER});
-        looks += f.node->settle_judged.us != judged.us;
-        judged = f.node->settle_judged;
+        looks += f.node->settling.judged.us != judged.us;
+        judged = f.node->settling.judged;
     }
     assert_in_range(looks, 8, 11);
 }
