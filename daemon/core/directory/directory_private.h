@@ -29,6 +29,7 @@ struct record {
     uint32_t pace;                           /* see directory_version.c */
     uint8_t n_marks;
     bool named : 1, reached : 1, met : 1; /* it is reached; it was, once */
+    bool settles_first : 1;               /* it stands in `settling` with is_first */
     uint8_t rekeys, rekeyed; /* changes of its keys of late; the epoch of the last, mod 256 */
 };
 

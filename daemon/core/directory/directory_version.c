@@ -265,15 +265,17 @@ void directory_unsettle(struct directory *directory, struct record *record, bool
 
     directory_unlist_settling(directory, record);
     record->entry.unsettled = true;
+    record->settles_first = is_first;
     (void)list_settling(
         directory, &(struct settling){record->entry.prefix, mono_add(now.mono, time), is_first});
 }
 
 void directory_found_older(struct directory *directory, uint64_t prefix, struct mono now) {
-    const struct record *record = directory_record(directory, prefix);
+    struct record *record = directory_record(directory, prefix);
 
-    if (!record || !record->entry.unsettled)
-        return;
+    if (!record || !record->entry.unsettled || !record->settles_first)
+        return; /* once a node, or each of many announcements would read the whole list */
+    record->settles_first = false;
     for (size_t i = 0; i < directory->n_settling; i++) {
         struct settling *settling = &directory->settling[i];
         if (settling->prefix != prefix || !settling->is_first)

@@ -267,6 +267,7 @@ static struct link *link_new(struct links *links, const struct session *session,
                                         .rtt_us = -1};
         link->unanswered_since = link->next_ping = MONO_NEVER;
         link->replacements_since = now.mono;
+        link->challenge_sent = (struct mono){INT64_MIN / 2};
         links->links[slot] = link;
         links->prefixes[slot] = link->view.prefix;
         return link;

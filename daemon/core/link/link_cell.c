@@ -176,8 +176,8 @@ static void challenge(struct links *links, struct link *link, const struct datag
                       struct mono now) {
     uint8_t *out;
 
-    if (link->challenge_out && now.us - link->challenge_sent.us < CHALLENGE_US)
-        return;
+    if (now.us - link->challenge_sent.us < CHALLENGE_US)
+        return; /* answered or not: each move costs the directory more than its datagrams cost */
     out =
         effects_datagram(links->config.effects, &datagram->remote, &datagram->local, DATAGRAM_LEN);
     if (!out)

@@ -117,7 +117,7 @@ struct session {
     struct address remote, local;
     struct address seen_as;
     struct mono started, opened, retry;
-    unsigned tries, cookies;
+    unsigned tries, cookies, vain; /* vain: third messages that could not be read */
     unsigned failed[2]; /* messages 2 since message 1 that were none: from the dialled ip, from
                            elsewhere */
     bool has_cookie;

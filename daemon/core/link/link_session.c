@@ -17,7 +17,8 @@
 #define FINISH_RETRY_US (300 * US_PER_MS)
 #define FINISH_TRIES 4
 #define HALF_OPEN_US (5 * US_PER_S)
-#define COOKIES_MAX 3 /* cookie answers that one dial follows */
+#define COOKIES_MAX 3     /* cookie answers that one dial follows */
+#define FINISH_VAIN_MAX 8 /* third messages, of which each costs an exchange */
 #define FAILED_MAX                                                                                 \
     4 /* messages 2 read in vain for each message 1: two may be the answers to our earlier tries   \
          \ */
@@ -431,8 +432,11 @@ static enum drop receive_finish(struct links *links, const struct datagram *data
         drop = get_payload(links, session, payload, length, now.wall, &introduction);
     if (drop == DROP_NONE && node_id_is_equal(&session->peer, identity_id(links->config.identity)))
         drop = DROP_AUTH;
-    if (drop != DROP_NONE)
+    if (drop != DROP_NONE) {
+        if (++session->vain >= FINISH_VAIN_MAX)
+            session_free(links, session);
         return drop;
+    }
     keep_keys(links, session);
     session_move(links, session, SESSION_OPEN);
     session->opened = now.mono;

@@ -283,6 +283,23 @@ static void answer(struct gossip *gossip, struct neighbour *neighbour, struct mo
     }
 }
 
+static void limit(struct allowance *allowance, const struct allowance *other) {
+    if (allowance->level > other->level)
+        allowance->level = other->level;
+}
+
+/* Links from one address have one allowance for what they ask: an idle one would else keep a whole
+ * one ready for whoever comes next from there. */
+static void share_asking(struct gossip *gossip, const struct neighbour *from, struct mono now) {
+    for (size_t i = 0; i < LINK_SLOTS && from->source != 0; i++) {
+        struct neighbour *slot = &gossip->neighbours[i];
+        if (slot == from || !slot->up || slot->source != from->source)
+            continue;
+        refill_asking(gossip, &slot->asking, now);
+        limit(&slot->asking, &from->asking);
+    }
+}
+
 static enum drop take_want(struct gossip *gossip, struct neighbour *from, const uint8_t *body,
                            size_t length, struct mono now) {
     struct wire_reader r = wire_reader(body, length);
@@ -303,6 +320,7 @@ static enum drop take_want(struct gossip *gossip, struct neighbour *from, const 
         }
         from->answers[(from->first_answer + from->n_answers++) % GOSSIP_ANSWERS_MAX] = prefix;
     }
+    share_asking(gossip, from, now);
     answer(gossip, from, now);
     return drop;
 }
@@ -482,41 +500,29 @@ static void begin_slot(const struct gossip *gossip, struct neighbour *slot, uint
     slot->proofs_told = (struct allowance){GOSSIP_PROOF_BURST * TOKEN, now};
 }
 
-/* The link that ended last of those that came from there. */
-static const struct neighbour *last_from(const struct gossip *gossip, uint64_t source) {
-    const struct neighbour *last = NULL;
+/* Identities are free, addresses less so: what links from there have used up, their successor has
+ * not, whichever of them ended last. What was lacking goes over, not what was left: the directory
+ * may be larger now. Of digests only those count that have ended: whoever is there sends them at
+ * the pace of its own link. */
+static void inherit(struct gossip *gossip, uint64_t source, struct mono now,
+                    struct allowance *ret_asking, struct allowance *ret_digests) {
+    int64_t burst = asking_burst(gossip) * TOKEN;
 
+    *ret_asking = (struct allowance){burst, now};
+    *ret_digests = (struct allowance){GOSSIP_DIGEST_BURST * 30 * TOKEN, now};
     for (size_t i = 0; i < LINK_SLOTS && source != 0; i++) {
         const struct neighbour *slot = &gossip->neighbours[i];
-        if (slot->used && !slot->up && slot->source == source &&
-            (!last || slot->ended > last->ended))
-            last = slot;
+        if (!slot->used || slot->source != source)
+            continue;
+        struct allowance asking = slot->asking, digests = slot->digests;
+        if (!slot->up)
+            asking.level = burst > slot->lacking ? burst - slot->lacking : 0;
+        refill_asking(gossip, &asking, now);
+        limit(ret_asking, &asking);
+        refill_digests(&digests, now);
+        if (!slot->up)
+            limit(ret_digests, &digests);
     }
-    return last;
-}
-
-/* Identities are free, addresses less so: what the one before had used up its successor from there
- * has not. What was lacking goes over, not what was left: the directory may be larger now. */
-static void inherit(const struct gossip *gossip, uint64_t source, struct mono now,
-                    struct allowance *ret_asking, struct allowance *ret_digests) {
-    const struct neighbour *last = last_from(gossip, source);
-
-    *ret_asking = (struct allowance){asking_burst(gossip) * TOKEN, now};
-    *ret_digests = (struct allowance){GOSSIP_DIGEST_BURST * 30 * TOKEN, now};
-    if (!last)
-        return;
-    *ret_digests = last->digests;
-    refill_digests(ret_digests, now);
-    ret_asking->level -= last->lacking;
-    ret_asking->at = last->asking.at;
-    if (ret_asking->level < 0)
-        ret_asking->level = 0;
-    refill_asking(gossip, ret_asking, now);
-}
-
-static void limit(struct allowance *allowance, const struct allowance *other) {
-    if (allowance->level > other->level)
-        allowance->level = other->level;
 }
 
 void gossip_link_up(struct gossip *gossip, uint64_t prefix, struct mono now) {

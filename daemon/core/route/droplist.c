@@ -9,7 +9,10 @@
  *
  * An eph that is kept can be used again without a Diffie-Hellman. Where kept ones fill their
  * memory, one becomes a bare fingerprint: its packets still to come are lost (the sender redraws
- * the path), none can come twice. */
+ * the path), none can come twice. That is the oldest of the neighbour which holds the most: a path
+ * lives for 2 s, which is less than it takes to fill the memory at the cost of an exchange an eph.
+ * (Those with one packet first was another rule: whoever sent two packets under each eph had every
+ * path evicted that had just begun.) */
 #include "daemon/core/route/droplist.h"
 
 #include <assert.h>
@@ -43,10 +46,10 @@ struct kept {
     uint8_t eph[32], prk[ONION_PRK_LEN];
     uint64_t seen[ONION_INDEX_COUNT / 64];
     uint32_t older,
-        newer;     /* neighbours in its queue; in a free entry `newer` is the next free one */
-    uint32_t way;  /* that all its packets take, as a keyed hash; 0: none yet */
-    uint8_t place; /* of its table in the ring */
-    bool single;   /* one packet so far */
+        newer;         /* neighbours in its queue; in a free entry `newer` is the next free one */
+    uint32_t way;      /* that all its packets take, as a keyed hash; 0: none yet */
+    uint8_t place;     /* of its table in the ring */
+    uint8_t neighbour; /* who brought it */
 };
 static_assert(sizeof(struct kept) == 240, "a chunk is full of them");
 
@@ -74,8 +77,10 @@ struct table {
     uint32_t charged[CHARGES];
 };
 
+/* The kept entries that one neighbour brought, in the order in which they came. */
 struct queue {
     uint32_t oldest, newest;
+    uint32_t n;
 };
 
 #define WAY_WORDS (ONION_WAY_LEN / sizeof(uint32_t))
@@ -89,7 +94,7 @@ struct droplist {
     unsigned neighbours;
     uint32_t charged[CHARGES];
     struct table ring[RING];
-    struct queue singles, others;
+    struct queue queues[DROPLIST_NEIGHBOURS];
     unsigned roomy; /* no chunk before this one has room */
     unsigned n_chunks;
     struct chunk *chunks[CHUNKS_MAX];
@@ -108,7 +113,7 @@ static struct kept *kept_get(const struct droplist *list, uint32_t reference) {
 }
 
 static struct queue *kept_queue(struct droplist *list, const struct kept *kept) {
-    return kept->single ? &list->singles : &list->others;
+    return &list->queues[kept->neighbour];
 }
 
 static void queue_append(struct droplist *list, uint32_t reference) {
@@ -122,12 +127,14 @@ static void queue_append(struct droplist *list, uint32_t reference) {
     else
         queue->oldest = reference;
     queue->newest = reference;
+    queue->n++;
 }
 
 static void queue_remove(struct droplist *list, uint32_t reference) {
     const struct kept *const kept = kept_get(list, reference);
     struct queue *const queue = kept_queue(list, kept);
 
+    queue->n--;
     if (kept->older != NONE)
         kept_get(list, kept->older)->newer = kept->newer;
     else
@@ -343,12 +350,19 @@ static bool is_full(const struct droplist *list, unsigned neighbour) {
            common >= list->entries_max - NEIGHBOURS_MOST * own;
 }
 
-/* Turn a kept entry into a fingerprint and return it for another use; single-packet ones first,
- * since a path in use is worth more than one that may have had its only packet. NONE: there is
- * none, or no memory. */
+static uint32_t oldest_of_most(const struct droplist *list) {
+    const struct queue *most = &list->queues[0];
+
+    for (size_t i = 1; i < DROPLIST_NEIGHBOURS; i++)
+        if (list->queues[i].n > most->n)
+            most = &list->queues[i];
+    return most->oldest;
+}
+
+/* Turn a kept entry into a fingerprint and return it for another use. NONE: there is none, or no
+ * memory. */
 static uint32_t kept_evict(struct droplist *list) {
-    const uint32_t victim =
-        list->singles.oldest != NONE ? list->singles.oldest : list->others.oldest;
+    const uint32_t victim = oldest_of_most(list);
     const unsigned roomy = list->roomy;
     const struct kept *kept;
     struct place place;
@@ -384,7 +398,7 @@ static uint32_t kept_new(struct droplist *list, const struct droplist_packet *pa
     kept->seen[packet->index / 64] = UINT64_C(1) << (packet->index % 64);
     kept->way = way_of(list, packet->way);
     kept->place = (uint8_t)((uint64_t)packet->minute % RING);
-    kept->single = true;
+    kept->neighbour = (uint8_t)packet->neighbour;
     queue_append(list, reference);
     return reference;
 }
@@ -410,13 +424,6 @@ static enum drop enter_known(struct droplist *list, const struct place *place,
         return drop;
     kept->seen[packet->index / 64] |= UINT64_C(1) << (packet->index % 64);
     kept->way = way;
-    if (kept->single) {
-        const uint32_t reference = place->bucket->kept[place->slot];
-
-        queue_remove(list, reference);
-        kept->single = false;
-        queue_append(list, reference);
-    }
     return DROP_NONE;
 }
 

@@ -134,18 +134,6 @@ static void put_mail_key(struct store_db *db, const struct store_op *op) {
     query_run(&query);
 }
 
-static void tell_unfinished(struct store_db *db, struct store_result *result) {
-    result->tells_unfinished = true;
-    result->unfinished = store_part_held(db);
-}
-
-static int put_in(struct store_db *db, const struct store_op *op, struct store_result *result) {
-    int error = store_in_put(db, op, result);
-    if (op->in_put.length < op->in_put.total)
-        tell_unfinished(db, result);
-    return error;
-}
-
 static int apply_message(struct store_db *db, const struct store_op *op,
                          struct store_result *result, struct store_arena *arena) {
     switch (op->kind) {
@@ -164,7 +152,7 @@ static int apply_message(struct store_db *db, const struct store_op *op,
     case STORE_OUT_PENDING:
         return store_out_pending(db, op, result, arena);
     case STORE_IN_PUT:
-        return put_in(db, op, result);
+        return store_in_put(db, op, result);
     case STORE_IN_FETCH:
         return store_in_fetch(db, op, result, arena);
     case STORE_FILES:
@@ -189,6 +177,8 @@ static int apply_message(struct store_db *db, const struct store_op *op,
 static void apply_any(struct store_db *db, const struct store_op *op, struct store_result *result,
                       struct store_arena *arena) {
     *result = (struct store_result){.tag = op->tag, .kind = op->kind};
+    if (op->kind != STORE_IN_PUT)
+        store_refusals_forget(db); /* it may give room */
     switch (op->kind) {
     case STORE_NODE_PUT:
         put_node(db, op);
@@ -221,7 +211,6 @@ static void apply_any(struct store_db *db, const struct store_op *op, struct sto
         db->sweep.now = op->sweep.now;
         db->sweep.retention_us = op->sweep.retention_us;
         store_sweep(db);
-        tell_unfinished(db, result);
         break;
     default:
         result->error = apply_message(db, op, result, arena);
@@ -268,6 +257,7 @@ static int roll_back(struct store_db *db, int64_t next_row, int64_t next_body) {
     store_files_roll_back(db);
     store_usage_drop(db);
     store_raises_drop(db);
+    db->n_parts = -1;
     if (!sqlite3_get_autocommit(db->sqlite)) /* a full disk may have undone it by itself */
         run_simple(db, SQL_ROLLBACK);
     db->error = 0;
@@ -292,6 +282,18 @@ static void answer_failed(struct store_db *db, struct batch *batch, int error) {
     }
 }
 
+/* How much is unfinished, by the last operation that may have changed it: a sum over all of it. */
+static void tell_unfinished(struct store_db *db, const struct store_op *ops,
+                            struct store_result *results, size_t n) {
+    while (n > 0 && ops[n - 1].kind != STORE_SWEEP &&
+           (ops[n - 1].kind != STORE_IN_PUT || ops[n - 1].in_put.length >= ops[n - 1].in_put.total))
+        n--;
+    if (n == 0 || db->error)
+        return;
+    results[n - 1].tells_unfinished = true;
+    results[n - 1].unfinished = store_part_held(db);
+}
+
 /* One transaction. 0, or why there was none. */
 static int run_ops(struct store_db *db, const struct store_op *ops, struct store_result *results,
                    size_t n, struct store_arena *arena) {
@@ -299,8 +301,10 @@ static int run_ops(struct store_db *db, const struct store_op *ops, struct store
     run_simple(db, SQL_BEGIN);
     store_rest_look(db);
     store_disk_begin(db);
+    store_refusals_forget(db);
     for (size_t i = 0; i < n && !db->error; i++)
         apply(db, &ops[i], &results[i], arena);
+    tell_unfinished(db, ops, results, n);
     return commit(db) ? roll_back(db, next_row, next_body) : 0;
 }
 
@@ -643,4 +647,11 @@ void store_limit_pages(struct store *store, uint32_t pages) {
     store->has_limit = true;
     store->limit_pages = pages;
     pthread_mutex_unlock(&store->mutex);
+}
+
+uint64_t store_steps(struct store *store) {
+    uint64_t steps = 0;
+    for (sqlite3_stmt *s = NULL; (s = sqlite3_next_stmt(store->db.sqlite, s));)
+        steps += (uint64_t)sqlite3_stmt_status(s, SQLITE_STMTSTATUS_VM_STEP, 0);
+    return steps;
 }

@@ -75,5 +75,8 @@ void store_stop(struct store *store);
 /* For tests, a disk with room for so many 4 KiB pages; 0 = no bound. Holds from the next
  * transaction on. */
 void store_limit_pages(struct store *store, uint32_t pages);
+/* For tests: the steps of SQLite's machine so far. What an operation costs, whatever the machine.
+ */
+uint64_t store_steps(struct store *store);
 
 #endif

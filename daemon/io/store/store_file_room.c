@@ -201,11 +201,15 @@ bool store_file_sweep_stale(struct store_db *db, int64_t before, int *budget) {
 static bool can_mend(struct store_db *db, const struct store_op *op, const struct store_need *need,
                      int64_t before, int64_t but) {
     struct store_stale own, any;
+    if (need->is_hopeless)
+        return false;
     struct query query = query_begin(db, SQL_FILE_STALE_SUM_OF);
     query_blob(&query, op->in_put.sender.bytes, NODE_ID_LEN);
     query_int(&query, before);
     query_int(&query, but);
     store_stale_read(&query, &own);
+    if (need->own_bytes > own.bytes || need->own_n > own.n)
+        return false;
     query = query_begin(db, SQL_FILE_STALE_SUM);
     query_int(&query, op->in_put.is_known);
     query_int(&query, before);
@@ -228,13 +232,20 @@ int store_file_admit(struct store_db *db, const struct store_op *op, int64_t row
                      const uint64_t *held) {
     int64_t before = op->in_put.received.us - STORE_PART_STALE_US;
     int budget = GIVE_WAY_BUDGET;
+    int error = held ? 0 : store_refused(db, op);
+    if (error)
+        return error;
     struct store_need need = look(db, op, held);
     if (store_need_error(&need) == 0 || !can_mend(db, op, &need, before, row))
-        return store_need_error(&need);
+        goto out;
     while (store_need_error(&need) != 0 && budget > 0) {
         if (!drop_one(db, op, store_need_is_own(&need), row, &budget))
             break;
         need = look(db, op, held);
     }
-    return store_need_error(&need);
+out:
+    error = store_need_error(&need);
+    if (!held)
+        store_refuse(db, op, &need, error);
+    return error;
 }

@@ -460,6 +460,8 @@ static enum place find_place(struct store_db *db, const struct part *part,
 static void begin_part(struct store_db *db, const struct store_op *op, struct part *part) {
     *part = (struct part){true, op->in_put.total, 0, db->next_body++, kind_of(op)};
     db->has_parts = true;
+    if (db->n_parts >= 0)
+        db->n_parts++;
     store_usage_begin(db, &op->in_put.sender, part->total);
     struct query query = query_begin(db, SQL_PART_INSERT);
     query_key(&query, op);
@@ -477,7 +479,9 @@ static void finish_part(struct store_db *db, const struct store_op *op, const st
                         struct store_result *result) {
     struct query query = query_begin(db, SQL_PART_DELETE);
     query_key(&query, op);
-    query_run(&query);
+    if (query_run(&query) > 0 && db->n_parts > 0)
+        db->n_parts--;
+    store_refusals_forget(db); /* its place is free */
     result->in_outcome = STORE_IN_COMPLETE;
     if (insert_in(db, op, part->blocks)) {
         result->in_renumbered = db->in_renumbered;

@@ -58,6 +58,8 @@ static bool drop(struct store_db *db, const struct part *part, int *budget) {
     query_blob(&query, part->id.bytes, MESSAGE_ID_LEN);
     if (query_run(&query) == 0 && !db->error)
         db->error = -EUCLEAN; /* the index tells of what is not there */
+    if (db->n_parts > 0)
+        db->n_parts--;
     return !db->error;
 }
 
@@ -78,10 +80,6 @@ bool store_part_drop_stale(struct store_db *db, int64_t before, int *budget) {
 }
 
 /* ---- Needs ---- */
-
-bool store_need_is_own(const struct store_need *need) {
-    return need->own_bytes > 0 || need->own_n > 0;
-}
 
 int store_need_error(const struct store_need *need) {
     if (need->is_hopeless || store_need_is_own(need) || need->all_bytes > 0 || need->all_n > 0)
@@ -109,12 +107,10 @@ void store_stale_read(struct query *query, struct store_stale *ret_stale) {
 
 /* ---- May it come? ---- */
 
-static bool is_beyond(struct store_db *db, enum store_statement which, const struct node_id *sender,
-                      int64_t most) {
-    struct query query = query_begin(db, which);
-    if (sender)
-        query_blob(&query, sender->bytes, NODE_ID_LEN);
-    query_int(&query, most - 1);
+static bool is_beyond_own(struct store_db *db, const struct node_id *sender) {
+    struct query query = query_begin(db, SQL_PART_MANY_FROM);
+    query_blob(&query, sender->bytes, NODE_ID_LEN);
+    query_int(&query, PARTS_SENDER_MAX - 1);
     bool found = query_row(&query);
     query_end(&query);
     return found;
@@ -129,15 +125,18 @@ static int64_t count(struct store_db *db, enum store_statement which) {
 
 static void need_place(struct store_db *db, const struct store_op *op, struct store_need *need) {
     int64_t most = op->in_put.is_known ? PARTS_ALL_MAX : PARTS_ALL_MAX - PARTS_ALL_MAX / 4;
-    need->own_n = is_beyond(db, SQL_PART_MANY_FROM, &op->in_put.sender, PARTS_SENDER_MAX);
-    if (is_beyond(db, SQL_PART_MANY, NULL, most))
-        need->all_n = count(db, SQL_PART_COUNT) - most + 1;
+    need->own_n = is_beyond_own(db, &op->in_put.sender);
+    if (db->n_parts < 0)
+        db->n_parts = count(db, SQL_PART_COUNT);
+    if (db->n_parts >= most)
+        need->all_n = db->n_parts - most + 1;
 }
 
 /* What parts may still take of the disk without being asked. */
-static uint64_t coming(struct store_db *db) {
-    if (!db->has_parts)
-        return 0;
+static uint64_t coming(struct store_db *db, struct disk_share share, uint64_t more) {
+    uint64_t most = (uint64_t)PARTS_ALL_MAX * STORE_PART_WINDOW;
+    if (!db->has_parts || store_disk_missing(db, share, more + most) == 0)
+        return 0; /* there is room for as many windows as there can be */
     struct query query = query_begin(db, SQL_PART_COMING);
     query_int(&query, STORE_PART_WINDOW);
     int64_t bytes = query_row(&query) ? query_get_int(&query) : 0;
@@ -158,7 +157,7 @@ static uint64_t want(struct store_db *db, const struct store_op *op, const uint6
         ret_share->percent = 0;
         return op->in_put.length;
     }
-    return is_whole ? op->in_put.total : more + coming(db);
+    return is_whole ? op->in_put.total : more + coming(db, *ret_share, more);
 }
 
 /* Takes the room if nothing is wanting. */
@@ -210,14 +209,19 @@ static bool find_any(struct store_db *db, const struct store_op *op, int64_t bef
            (op->in_put.is_known && find_stale(db, true, before, sender, id, ret_part));
 }
 
+/* What is its sender's own is asked first: it is little. */
 static bool can_mend(struct store_db *db, const struct store_op *op, const struct store_need *need,
                      int64_t before) {
     struct store_stale own, any;
+    if (need->is_hopeless)
+        return false;
     struct query query = query_begin(db, SQL_PART_STALE_SUM_OF);
     query_blob(&query, op->in_put.sender.bytes, NODE_ID_LEN);
     query_int(&query, before);
     query_blob(&query, op->in_put.id.bytes, MESSAGE_ID_LEN);
     store_stale_read(&query, &own);
+    if (need->own_bytes > own.bytes || need->own_n > own.n)
+        return false;
     query = query_begin(db, SQL_PART_STALE_SUM);
     query_int(&query, op->in_put.is_known);
     query_int(&query, before);
@@ -230,10 +234,13 @@ static bool can_mend(struct store_db *db, const struct store_op *op, const struc
 int store_part_admit(struct store_db *db, const struct store_op *op, const uint64_t *held) {
     int64_t before = op->in_put.received.us - STORE_PART_STALE_US;
     int budget = GIVE_WAY_BUDGET;
-    struct store_need need = look(db, op, held);
     struct part part;
+    int error = held ? 0 : store_refused(db, op);
+    if (error)
+        return error;
+    struct store_need need = look(db, op, held);
     if (store_need_error(&need) == 0 || !can_mend(db, op, &need, before))
-        return error_of(op, &need);
+        goto out;
     while (store_need_error(&need) != 0 && budget > 0) {
         bool found = store_need_is_own(&need) ? find_own(db, op, before, &part)
                                               : find_any(db, op, before, &part);
@@ -243,7 +250,11 @@ int store_part_admit(struct store_db *db, const struct store_op *op, const uint6
             store_disk_look_again(db);
         need = look(db, op, held);
     }
-    return error_of(op, &need);
+out:
+    error = error_of(op, &need);
+    if (!held)
+        store_refuse(db, op, &need, error);
+    return error;
 }
 
 bool store_part_is_there(struct store_db *db, const struct store_op *op) {

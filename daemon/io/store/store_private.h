@@ -64,11 +64,22 @@ struct store_stale {
 };
 /* -EDQUOT, -ENOBUFS (others have no more room on the disk), or 0: nothing is wanting. */
 int store_need_error(const struct store_need *need);
-bool store_need_is_own(const struct store_need *need);
+static inline bool store_need_is_own(const struct store_need *need) {
+    return need->own_bytes > 0 || need->own_n > 0;
+}
 /* Would it be mended, if all that is stale went? If not, none of it need go. */
 bool store_need_is_mended(const struct store_need *need, const struct store_stale *own,
                           const struct store_stale *any);
 void store_stale_read(struct query *query, struct store_stale *ret_stale); /* ends the query */
+
+/* store_refused.c. The error with which something new was refused in this transaction that wanted
+ * no more than this one; 0: there is none. */
+int store_refused(struct store_db *db, const struct store_op *op);
+/* Something new was refused for what it needs, or was not (0). */
+void store_refuse(struct store_db *db, const struct store_op *op, const struct store_need *need,
+                  int error);
+/* There may be room again. */
+void store_refusals_forget(struct store_db *db);
 
 /* store_waiting.c */
 int store_in_fetch(struct store_db *db, const struct store_op *op, struct store_result *result,

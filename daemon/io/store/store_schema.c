@@ -374,7 +374,7 @@ static int open_connection(struct store_db *db, const char *path, char ret_error
 }
 
 int store_db_open(struct store_db *db, const char *path, char ret_error[FAILURE_MAX]) {
-    *db = (struct store_db){0};
+    *db = (struct store_db){.n_parts = -1};
     /* Before SQLite is used for the first time, or it has no effect: counting what is allocated
      * costs a lock each time. */
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);

@@ -145,7 +145,6 @@ static const char *const statements[SQL_COUNT] = {
                               " WHERE sender = ? AND grown <= ? AND id <> ?",
     [SQL_PART_COUNT] = "SELECT count(*) FROM in_part",
     [SQL_PART_COMING] = "SELECT coalesce(sum(min(total - held, ?)), 0) FROM in_part",
-    [SQL_PART_MANY] = "SELECT 1 FROM in_part LIMIT 1 OFFSET ?",
     [SQL_PART_MANY_FROM] = "SELECT 1 FROM in_part WHERE sender = ? LIMIT 1 OFFSET ?",
     [SQL_PART_ABANDON] = "UPDATE in_part SET grown = 0, known = 0 WHERE sender = ? AND grown <= ?",
     [SQL_PART_HELD] = "SELECT coalesce((SELECT sum(held) FROM in_part), 0) + coalesce((SELECT"

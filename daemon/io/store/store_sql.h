@@ -78,7 +78,6 @@ enum store_statement {
     SQL_PART_STALE_SUM_OF,
     SQL_PART_COUNT,
     SQL_PART_COMING,
-    SQL_PART_MANY,
     SQL_PART_MANY_FROM,
     SQL_PART_ABANDON,
     SQL_PART_HELD,
@@ -219,6 +218,13 @@ struct store_disk {
 /* What one transaction sweeps or forgets at most, in rows; less while the disk is full. */
 #define STORE_SLICE_MAX 2048
 
+struct store_refusal { /* see store_refused.c */
+    uint64_t total, quota;
+    uint8_t percent;
+    bool is_of_others;
+    int error; /* 0: none */
+};
+
 struct store_db {
     sqlite3 *sqlite;
     sqlite3_stmt *statements[SQL_COUNT]; /* prepared at first use */
@@ -237,7 +243,9 @@ struct store_db {
     struct store_usage usage_totals[STORE_KINDS];
     struct store_raise raises[STORE_RAISES]; /* by the recipient's first byte */
     struct store_disk disk;
+    struct store_refusal refusals[2][2][2]; /* file?, whole?, of somebody known? */
     int slice;
+    int64_t n_parts; /* rows of in_part; -1: to be counted */
     /* in_part, out_file, file_in (partial ones) may have rows: asked once a transaction. */
     bool has_parts, has_files, has_file_parts;
 };

@@ -115,6 +115,7 @@ void store_usage_remove(struct store_db *db, const struct node_id *sender, enum 
                         uint64_t size) {
     change(usage_of(db, sender, kind), -charge(size));
     change(usage_of_all(db, kind), -charge(size));
+    store_refusals_forget(db);
 }
 
 void store_usage_begin(struct store_db *db, const struct node_id *sender, uint64_t total) {
@@ -131,6 +132,7 @@ void store_usage_abandon(struct store_db *db, const struct node_id *sender, uint
                          uint64_t held) {
     change(usage_of(db, sender, KIND_MESSAGE), -charge(total));
     change(usage_of_all(db, KIND_MESSAGE), -charge(windowed(total, held)));
+    store_refusals_forget(db);
 }
 
 void store_usage_flush(struct store_db *db) {

@@ -469,6 +469,41 @@ static void test_roaming_needs_an_answer(void **state) {
     assert_int_equal(world.ends[1].moved, 1);
 }
 
+/* Whoever has two ports moves as often as it is asked: once a second. */
+static void test_moving_to_and_fro_is_once_a_second(void **state) {
+    (void)state;
+    link_up();
+    for (unsigned i = 0; i < 1000; i++) {
+        world.ends[0].address.port = i % 2 ? ADDRESS_PORT_DEFAULT : 4444;
+        send_text(0, 1, "here");
+        run(3 * US_PER_MS);
+    }
+    assert_in_range(world.ends[1].moved, 1, 4);
+}
+
+/* A third message that cannot be read costs an exchange all the same. */
+static bool hold_finish(struct packet *packet) {
+    return packet->bytes[0] != TYPE_FINISH || !catch_one(packet);
+}
+static void test_third_messages_in_vain_end_the_handshake(void **state) {
+    (void)state;
+    world.filter = hold_finish;
+    catch_type = TYPE_FINISH;
+    dial(0, 1);
+    while (world.n > 0)
+        deliver_one();
+    struct packet wrong = caught;
+    wrong.bytes[600] ^= 1;
+    guard_mac1(&world.ends[0].links->guard, wrong.bytes, DATAGRAM_LEN - MAC_LEN,
+               wrong.bytes + DATAGRAM_LEN - MAC_LEN);
+    assert_int_equal(world.ends[1].links->n_half_open, 1);
+    unsigned read = 0;
+    for (unsigned i = 0; i < 100; i++)
+        read += receive(&world.ends[1], &wrong) == DROP_AUTH;
+    assert_int_equal(read, 8);
+    assert_int_equal(world.ends[1].links->n_half_open, 0);
+}
+
 /* End 0 and end 2, which have the same keys, take end 1's link from each other in turn. */
 static void take_over(unsigned copy) {
     struct address address = world.ends[copy].address;
@@ -578,6 +613,8 @@ int main(void) {
         TEST(test_forged_answers_end_no_dial),
         TEST(test_our_own_findings_are_not_taken_from_the_wire),
         TEST(test_roaming_needs_an_answer),
+        TEST(test_moving_to_and_fro_is_once_a_second),
+        TEST(test_third_messages_in_vain_end_the_handshake),
         TEST(test_copies_of_an_identity_are_told),
         TEST(test_a_liar_hides_no_copy),
         TEST(test_saying_so_again_and_again_is_a_line_a_minute),

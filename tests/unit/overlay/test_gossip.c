@@ -725,6 +725,24 @@ static void test_a_new_identity_renews_no_answers(void **state) {
     }
 }
 
+/* Nor does one that was idle meanwhile, and is the last to end. */
+static void test_an_idle_identity_keeps_no_answers(void **state) {
+    struct world *world = *state;
+    unsigned all = 2 * (1 + 1 + 1) + GOSSIP_ASKED_SPARE;
+
+    publish(world, 0, &world->authors[0]);
+    world->silent = true;
+    world->source = 1;
+    for (uint64_t idle = 1; idle <= 20; idle++) {
+        gossip_link_up(world->peers[0].gossip, idle, world->now);
+        come_and_ask(world, &world->authors[0]);
+        gossip_link_down(world->peers[0].gossip, idle);
+    }
+    print_message("%u answers\n", world->sent[FRAME_DESCRIPTOR]);
+    assert_in_range(world->sent[FRAME_DESCRIPTOR], all - 2, all + 10);
+    world->source = 0;
+}
+
 static void test_unknown_wants_are_not_answered(void **state) {
     struct world *world = *state;
     uint8_t body[8] = {1};
@@ -885,6 +903,7 @@ int main(int argc, char **argv) {
         TEST(test_answers_at_a_rate),
         TEST(test_answers_are_as_many_as_there_is_news),
         TEST(test_a_new_identity_renews_no_answers),
+        TEST(test_an_idle_identity_keeps_no_answers),
         TEST(test_unknown_wants_are_not_answered),
         TEST(test_digests_at_a_rate),
         TEST(test_digest_of_either_age),

@@ -417,27 +417,42 @@ static void test_kept_bound(void **state) {
     droplist_free(list);
 }
 
-/* A path in use outlives any number of single packets; when all are in use, the oldest goes. */
+/* The oldest goes, however many packets its path had. */
 static void test_eviction_order(void **state) {
     struct droplist *list = list_new(1u << 20, 1);
     const uint8_t *prk;
     uint64_t bound;
 
     (void)state;
-    assert_int_equal(enter(list, 1u << 30, NOW, 0, 0), DROP_NONE);
-    assert_int_equal(enter(list, 1u << 30, NOW, 1, 0), DROP_NONE);
-    bound = fill_kept(list, 1);
-    for (uint64_t n = 0; n < bound + 500; n++)
-        assert_int_equal(enter(list, n + (1u << 31), NOW, 0, 0), DROP_NONE);
-    assert_kept(list, 1u << 30);
-    assert_int_equal(find(list, bound, 0, &prk), DROP_DUPLICATE);
-    droplist_free(list);
-
-    list = list_new(1u << 20, 1);
     bound = fill_kept(list, 2); /* each had two by the time the next came */
     assert_int_equal(find(list, 0, 0, &prk), DROP_DUPLICATE);
     assert_kept(list, 1);
     assert_kept(list, bound);
+    droplist_free(list);
+}
+
+/* Whoever fills the memory loses its own: by one packet an eph or by two, the paths that others
+ * begin stay until their next packet. */
+static void test_eviction_by_neighbour(void **state) {
+    struct droplist *list = list_new(1u << 20, 8);
+    const uint64_t honest = 1u << 30;
+    const uint8_t *prk;
+
+    (void)state;
+    uint64_t bound = fill_kept(list, 2); /* by neighbour 0 */
+    for (uint64_t i = 0; i < 1000; i++) {
+        const unsigned neighbour = 1 + (unsigned)(i % 7);
+        const uint64_t next = bound + 1 + i * 4;
+
+        assert_int_equal(enter(list, honest + i, NOW, 5, neighbour), DROP_NONE);
+        for (uint64_t n = next; n < next + 4; n++)
+            for (uint16_t packet = 0; packet < 2; packet++)
+                assert_int_equal(enter(list, n, NOW, packet, 0), DROP_NONE);
+        assert_int_equal(enter(list, honest + i, NOW, 6, neighbour), DROP_NONE);
+    }
+    for (uint64_t i = 0; i < 1000; i++)
+        assert_int_equal(find(list, honest + i, 1, &prk), DROP_NONE);
+    assert_int_equal(find(list, 1000, 0, &prk), DROP_DUPLICATE);
     droplist_free(list);
 }
 
@@ -563,6 +578,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_tiny_bounds),
         cmocka_unit_test(test_kept_bound),
         cmocka_unit_test(test_eviction_order),
+        cmocka_unit_test(test_eviction_by_neighbour),
         cmocka_unit_test(test_memory_is_given_back),
         cmocka_unit_test(test_random_against_model),
     };

@@ -1,4 +1,4 @@
-/* link: daemon/io/store/store daemon/io/store/store_sql daemon/io/store/store_schema daemon/io/store/store_message daemon/io/store/store_part daemon/io/store/store_waiting daemon/io/store/store_history daemon/io/store/store_sweep daemon/io/store/store_copy daemon/io/store/store_disk daemon/io/store/disk daemon/io/store/store_file daemon/io/store/store_file_in daemon/io/store/store_file_out daemon/io/store/store_file_list daemon/io/store/store_file_room shared/file_name daemon/io/store/spool shared/text shared/address tests/sim/model_store tests/sim/model_data tests/sim/model_waiting tests/sim/model_history tests/sim/model_file */
+/* link: daemon/io/store/store daemon/io/store/store_sql daemon/io/store/store_schema daemon/io/store/store_message daemon/io/store/store_part daemon/io/store/store_refused daemon/io/store/store_waiting daemon/io/store/store_history daemon/io/store/store_sweep daemon/io/store/store_copy daemon/io/store/store_disk daemon/io/store/disk daemon/io/store/store_file daemon/io/store/store_file_in daemon/io/store/store_file_out daemon/io/store/store_file_list daemon/io/store/store_file_room shared/file_name daemon/io/store/spool shared/text shared/address tests/sim/model_store tests/sim/model_data tests/sim/model_waiting tests/sim/model_history tests/sim/model_file */
 /* The same random operations go to SQLite and to the simulator's model, and every result is
  * compared: whatever the simulator shows about losing and doubling is then worth as much as if a
  * disk had been there. */
@@ -609,8 +609,6 @@ static void compare_results(const struct store_result *a, const struct store_res
     assert_int_equal(a->error, b->error);
     assert_int_equal(a->existed, b->existed);
     assert_int_equal(a->in_outcome, b->in_outcome);
-    assert_int_equal(a->tells_unfinished, b->tells_unfinished);
-    assert_int_equal(a->unfinished, b->unfinished);
     compare_records(&a->record, &b->record);
     assert_int_equal(a->length, b->length);
     if (a->length)
@@ -756,6 +754,14 @@ static void compare_batch(struct pair *pair, const struct store_op *ops,
                           const struct store_result *real, size_t n) {
     struct store_result modelled[BATCH_MAX];
     run_model(pair, ops, n, modelled);
+    bool gave_way = false; /* behind this one: SQLite's tells what is unfinished at the end */
+    for (size_t i = n; i-- > 0;) {
+        if (real[i].tells_unfinished && !gave_way) {
+            assert_true(modelled[i].tells_unfinished);
+            assert_int_equal(real[i].unfinished, modelled[i].unfinished);
+        }
+        gave_way |= ops[i].kind != STORE_IN_PUT;
+    }
     for (size_t i = 0; i < n; i++) {
         compare_results(&real[i], &modelled[i]);
         count(pair, &real[i]);

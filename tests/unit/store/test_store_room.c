@@ -1,4 +1,4 @@
-/* link: daemon/io/store/store daemon/io/store/store_sql daemon/io/store/store_schema daemon/io/store/store_message daemon/io/store/store_part daemon/io/store/store_waiting daemon/io/store/store_history daemon/io/store/store_sweep daemon/io/store/store_copy daemon/io/store/store_disk daemon/io/store/disk daemon/io/store/store_file daemon/io/store/store_file_in daemon/io/store/store_file_out daemon/io/store/store_file_list daemon/io/store/store_file_room shared/file_name daemon/io/store/spool shared/text shared/address */
+/* link: daemon/io/store/store daemon/io/store/store_sql daemon/io/store/store_schema daemon/io/store/store_message daemon/io/store/store_part daemon/io/store/store_refused daemon/io/store/store_waiting daemon/io/store/store_history daemon/io/store/store_sweep daemon/io/store/store_copy daemon/io/store/store_disk daemon/io/store/disk daemon/io/store/store_file daemon/io/store/store_file_in daemon/io/store/store_file_out daemon/io/store/store_file_list daemon/io/store/store_file_room shared/file_name daemon/io/store/spool shared/text shared/address */
 /* What others promise and what gives way to whom: of messages and of files, on a disk of any
  * size. */
 #include <setjmp.h>
@@ -458,6 +458,71 @@ static void so_do_parts_of_messages(void **state) {
     assert_int_equal(unfinished(rig), 0);
 }
 
+/* ---- What it costs ---- */
+
+#define PLACES 3072 /* for strangers' unfinished messages; the others of 4096 are for known ones   \
+                     */
+#define ITEMS 256
+
+static struct store_op promise(uint32_t sender, uint32_t number, int64_t at) {
+    struct store_op op = message(0, number, PROMISE, 0, 1, at);
+    memcpy(op.in_put.sender.bytes, &sender, sizeof sender);
+    op.in_put.share = (struct disk_share){.is_of_others = true, .percent = 10};
+    return op;
+}
+
+static void fill_places(struct rig *rig, int64_t at) {
+    static struct store_op ops[64];
+    static struct store_result results[64];
+    for (uint32_t sender = 1; sender <= PLACES / 63 + 1; sender++) {
+        uint32_t n = 0;
+        for (; n < 63 && (sender - 1) * 63 + n < PLACES; n++)
+            ops[n] = promise(sender, n, at);
+        run(rig, ops, n, results);
+        for (uint32_t i = 0; i < n; i++)
+            assert_int_equal(results[i].error, 0);
+    }
+}
+
+/* Steps for each of so many first blocks, all refused, as a parcel brings them. */
+static uint64_t cost_of_refused(struct rig *rig, uint32_t senders, int64_t at) {
+    static struct store_op ops[ITEMS];
+    static struct store_result results[ITEMS];
+    for (uint32_t n = 0; n < ITEMS; n++)
+        ops[n] = promise(1000 + n % senders, 1000 + n, at);
+    uint64_t before = store_steps(rig->store);
+    run(rig, ops, ITEMS, results);
+    for (uint32_t n = 0; n < ITEMS; n++)
+        assert_int_equal(results[n].error, -EDQUOT);
+    return (store_steps(rig->store) - before) / ITEMS;
+}
+
+/* With all places taken a parcel of promises costs little more than the reading of it. */
+static void refused_promises_cost_little(void **state) {
+    struct rig *rig = *state;
+    open_on(rig, 90 * GIB);
+    fill_places(rig, HOUR);
+    uint64_t many = cost_of_refused(rig, ITEMS, HOUR + 1), one = cost_of_refused(rig, 1, HOUR + 2);
+    print_message("%llu and %llu steps a block of strangers\n", (unsigned long long)many,
+                  (unsigned long long)one);
+    assert_in_range(many, 0, 1000);
+    assert_in_range(one, 0, 1000);
+    /* Of one who has as many as a sender may. */
+    static struct store_op ops[ITEMS];
+    static struct store_result results[ITEMS];
+    for (uint32_t n = 0; n < ITEMS; n++)
+        ops[n] = known(promise(9, 5000 + n, HOUR + 3));
+    uint64_t before = store_steps(rig->store);
+    run(rig, ops, ITEMS, results);
+    uint64_t own = (store_steps(rig->store) - before) / ITEMS;
+    assert_int_equal(results[0].error, 0);
+    assert_int_equal(results[ITEMS - 1].error, -EDQUOT);
+    print_message("%llu steps a block of one beyond its own\n", (unsigned long long)own);
+    assert_in_range(own, 0, 1500);
+    /* An hour later they give way, to as many as come. */
+    assert_int_equal(run_one(rig, promise(2000, 1, 3 * HOUR)).error, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown_files)
 
 int main(void) {
@@ -479,6 +544,7 @@ int main(void) {
         TEST(so_do_messages),
         TEST(parts_give_way_for_the_disk),
         TEST(so_do_parts_of_messages),
+        TEST(refused_promises_cost_little),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
