@@ -59,6 +59,7 @@ static bool make_low_rooms(struct node *node, const struct node_config *config) 
     if (!node->links || !node->directory || !node->droplist)
         return false;
     node->paths = paths_new(&paths, node->directory, &node->config.random);
+    node->courier = (struct courier){.paths = node->paths, .links = node->links};
     return node->paths != NULL;
 }
 

@@ -25,6 +25,7 @@
 #include "daemon/core/node/settle.h"
 #include "daemon/core/overlay/gossip.h"
 #include "daemon/core/overlay/pool.h"
+#include "daemon/core/route/courier.h"
 #include "daemon/core/route/droplist.h"
 #include "daemon/core/route/path.h"
 #include "daemon/core/route/relay.h"
@@ -50,6 +51,7 @@ struct node {
     struct directory *directory;
     struct links *links;
     struct paths *paths;
+    struct courier courier;
     struct pool *pool;
     struct gossip *gossip;
     struct relay *relay;

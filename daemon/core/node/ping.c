@@ -22,26 +22,7 @@ struct ping { /* a client that waits for an answer over onion paths */
     struct path_silence silence;
 };
 
-/* ---- Sending ---- */
-
-/* Send a small payload of our own over a path of its own, past what was silent. */
-static enum path_outcome send_alone(struct node *node, const struct path_wish *wish,
-                                    const uint8_t *payload, size_t length,
-                                    struct path_way *ret_way) {
-    uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
-    uint8_t packet[ONION_LEN];
-    struct path *path;
-    bool fewer;
-    enum path_outcome outcome = path_draw(node->paths, wish, node->now, &path, &fewer);
-    if (outcome != PATH_OK)
-        return outcome;
-    path_seal(node->paths, path, payload, length, packet);
-    if (links_send_onion(node->links, path_first(path), packet, node->now.mono) == 0)
-        node->counters.onion_sent++;
-    *ret_way = path_way(hops, path_hops(path, hops));
-    path_free(path);
-    return PATH_OK;
-}
+/* ---- Answering ---- */
 
 enum drop node_ping_answer(struct node *node, const uint8_t *payload, size_t length) {
     uint8_t pong[1 + PING_TOKEN_LEN];
@@ -64,7 +45,9 @@ enum drop node_ping_answer(struct node *node, const uint8_t *payload, size_t len
     memcpy(pong + 1, token, PING_TOKEN_LEN);
     struct path_wish wish = {.target = entry->id, .relays_exact = RELAYS_DEFAULT};
     struct path_way way;
-    return send_alone(node, &wish, pong, sizeof pong, &way) == PATH_OK ? DROP_NONE : DROP_NO_ROUTE;
+    return courier_send_alone(&node->courier, &wish, pong, sizeof pong, node->now, &way) == PATH_OK
+               ? DROP_NONE
+               : DROP_NO_ROUTE;
 }
 
 /* ---- Asking ---- */
@@ -122,7 +105,8 @@ static enum path_outcome ask(struct node *node, struct ping *ping) {
     ping->tries++;
     path_silence_note(&ping->silence, &ping->way, node->now.mono);
     ping->way.n = 0;
-    enum path_outcome outcome = send_alone(node, &wish, payload, sizeof payload, &ping->way);
+    enum path_outcome outcome =
+        courier_send_alone(&node->courier, &wish, payload, sizeof payload, node->now, &ping->way);
     ping->no_route = outcome == PATH_NONE;
     return outcome;
 }
