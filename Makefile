@@ -89,7 +89,7 @@ CFLAGS_ALL := -std=gnu11 $(CFLAGS) $(HARDEN)
 UDP_OTHER := $(if $(PORTABLE)$(filter-out Linux,$(OS)),daemon/io/net/udp_linux.c,daemon/io/net/udp_posix.c)
 objects = $(patsubst %.c,$(B)/%.o,$1)
 PROTO := $(patsubst proto/%.proto,build/proto/%.pb-c.h,$(wildcard proto/*.proto))
-CORE := $(call objects,$(wildcard daemon/core/*/*.c)) $(B)/proto/wire.pb-c.o
+CORE := $(call objects,$(wildcard daemon/core/*/*.c daemon/core/*/*/*.c)) $(B)/proto/wire.pb-c.o
 SHARED := $(call objects,$(wildcard shared/*.c)) $(B)/proto/control.pb-c.o
 DAEMON := $(call objects,$(filter-out $(UDP_OTHER),$(wildcard daemon/*.c daemon/config/*.c daemon/io/*/*.c)))
 CLIENT := $(call objects,$(wildcard client/*/*.c))

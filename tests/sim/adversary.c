@@ -1,6 +1,6 @@
 #include "tests/sim/adversary.h"
 
-#include "daemon/core/deliver/inbox_private.h"
+#include "daemon/core/deliver/inbox/inbox_private.h"
 #include "daemon/core/link/link_private.h"
 #include "daemon/core/node/node_private.h"
 #include "tests/sim/adversary_gossip.h"

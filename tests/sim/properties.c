@@ -1,8 +1,8 @@
 #define _GNU_SOURCE /* memmem */
 #include "tests/sim/properties.h"
 
-#include "daemon/core/deliver/inbox_private.h"
-#include "daemon/core/deliver/mailbox_private.h"
+#include "daemon/core/deliver/depot/mailbox_private.h"
+#include "daemon/core/deliver/inbox/inbox_private.h"
 #include "daemon/core/deliver/outbox_private.h"
 #include "daemon/core/link/link_private.h"
 #include "daemon/core/node/node_private.h"

@@ -3,7 +3,7 @@
  * or on its receipt's; with paths that are used again and (by the seed) without. */
 #include "tests/sim/scenarios.h"
 
-#include "daemon/core/deliver/inbox_private.h"
+#include "daemon/core/deliver/inbox/inbox_private.h"
 #include "daemon/core/deliver/outbox_private.h"
 #include "daemon/core/node/node_private.h"
 

@@ -6,7 +6,7 @@ set -euo pipefail
 build=$1
 allow=$(dirname "$0")/pure.allow
 core=()
-for source in daemon/core/*/*.c; do # not what lies about from sources that are gone
+for source in daemon/core/*/*.c daemon/core/*/*/*.c; do # not what lies about from sources that are gone
     core+=("$build/${source%.c}.o")
 done
 own=("${core[@]}" "$build/shared/address.o" "$build/proto/wire.pb-c.o")

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "daemon/core/deliver/inbox.h"
+#include "daemon/core/deliver/inbox/inbox.h"
 #include "daemon/core/deliver/outbox.h"
 #include "daemon/core/node/node.h"
 

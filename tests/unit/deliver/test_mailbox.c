@@ -1,4 +1,4 @@
-/* link: daemon/core/deliver/mailbox daemon/core/deliver/mailbox_choice daemon/core/wire/mail daemon/core/wire/shard daemon/core/wire/noise daemon/core/wire/identity daemon/core/wire/descriptor daemon/core/base/budget daemon/core/base/share shared/address proto/wire.pb-c */
+/* link: daemon/core/deliver/depot/mailbox daemon/core/deliver/depot/mailbox_choice daemon/core/wire/mail daemon/core/wire/shard daemon/core/wire/noise daemon/core/wire/identity daemon/core/wire/descriptor daemon/core/base/budget daemon/core/base/share shared/address proto/wire.pb-c */
 /* The volunteer's side, and whom we choose for ourselves. The directory and the links are the
  * test's. */
 #include <setjmp.h>
@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "daemon/core/deliver/mailbox.h"
+#include "daemon/core/deliver/depot/mailbox.h"
 
 #include <errno.h>
 #include <sodium.h>

@@ -1,4 +1,4 @@
-/* link: daemon/core/deliver/policy */
+/* link: daemon/core/deliver/inbox/policy */
 /* Who may leave something with us: every setting against every kind of sender. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "daemon/core/deliver/policy.h"
+#include "daemon/core/deliver/inbox/policy.h"
 
 #include <errno.h>
 #include <sodium.h>

@@ -2,7 +2,7 @@
  * the sender a resend, one too early costs the user a message: complete ones come here only after
  * the store. Many small answers would show how much we receive; those of one step for one sender
  * share an onion. */
-#include "daemon/core/deliver/inbox_private.h"
+#include "daemon/core/deliver/inbox/inbox_private.h"
 
 #include <assert.h>
 

@@ -1,7 +1,7 @@
 /* Shards, parcels and the store: see inbox.h. Threat: what comes in is an enemy's until its mac is
  * verified, and a known node's afterwards: bounded, checked item by item, stored before a word is
  * said. */
-#include "daemon/core/deliver/inbox_private.h"
+#include "daemon/core/deliver/inbox/inbox_private.h"
 
 #include <assert.h>
 

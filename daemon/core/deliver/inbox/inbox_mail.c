@@ -2,7 +2,7 @@
  * stranger, and so may be whoever left it there. The sender is whom the descriptor inside names, if
  * its signature is good and Noise proved its link key; that its keys may be over is what mail is
  * for. It is taken whole or refused whole, as any parcel. */
-#include "daemon/core/deliver/inbox_private.h"
+#include "daemon/core/deliver/inbox/inbox_private.h"
 
 #include <errno.h>
 

@@ -1,7 +1,7 @@
 /* Handing out: leases, confirmations, waiting clients. Threat: clients die at any moment, and
  * several pull at once; a row is leased to one client until it confirms or goes, and is taken only
  * on its word. */
-#include "daemon/core/deliver/inbox_private.h"
+#include "daemon/core/deliver/inbox/inbox_private.h"
 
 static void puller_free(struct inbox *inbox, struct in_puller *puller) {
     TAILQ_REMOVE(&inbox->pullers, puller, link);

@@ -1,7 +1,7 @@
 /* What is in a parcel, and whether we take it. Threat: its sender is proven, and may send what it
  * likes: every item is held against our limits and against what the user said of this sender before
  * one of them is stored; and a refusal costs us no more than a parcel that is taken. */
-#include "daemon/core/deliver/inbox_private.h"
+#include "daemon/core/deliver/inbox/inbox_private.h"
 
 #include <assert.h>
 

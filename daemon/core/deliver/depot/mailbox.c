@@ -1,5 +1,5 @@
 /* Deposits: see mailbox.h. */
-#include "daemon/core/deliver/mailbox_private.h"
+#include "daemon/core/deliver/depot/mailbox_private.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -6,7 +6,7 @@
 
 #include "daemon/core/base/table.h"
 #include "daemon/core/base/timer.h"
-#include "daemon/core/deliver/inbox.h"
+#include "daemon/core/deliver/inbox/inbox.h"
 #include "daemon/core/wire/mail.h"
 
 #include <sys/queue.h>

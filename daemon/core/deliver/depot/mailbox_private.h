@@ -3,7 +3,7 @@
 #ifndef P2PD_MAILBOX_PRIVATE_H
 #define P2PD_MAILBOX_PRIVATE_H
 
-#include "daemon/core/deliver/mailbox.h"
+#include "daemon/core/deliver/depot/mailbox.h"
 
 #include <sodium.h>
 #include <sys/queue.h>

@@ -1,4 +1,4 @@
-#include "daemon/core/deliver/policy.h"
+#include "daemon/core/deliver/inbox/policy.h"
 
 #include "daemon/core/base/table.h"
 

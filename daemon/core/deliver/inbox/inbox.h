@@ -10,7 +10,7 @@
 
 #include "daemon/core/base/budget.h"
 #include "daemon/core/base/share.h"
-#include "daemon/core/deliver/policy.h"
+#include "daemon/core/deliver/inbox/policy.h"
 #include "daemon/core/link/link.h"
 #include "daemon/core/route/path.h"
 #include "daemon/core/seam/effects.h"

@@ -2,7 +2,7 @@
  * writes to us while we are away. Whoever would like to be it for somebody must not be able to make
  * an id that is chosen, hence a secret of our own; nor profit from our restarts, hence the same one
  * each time, made from our link key. */
-#include "daemon/core/deliver/mailbox_private.h"
+#include "daemon/core/deliver/depot/mailbox_private.h"
 
 /* A newcomer does not know all volunteers yet: until it does, nothing chosen is kept, so that after
  * a restart it ends with the same ones. */
