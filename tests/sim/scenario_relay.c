@@ -84,7 +84,7 @@ static struct path_way way_back(struct sim *sim, const struct trial *trial) {
     for (size_t i = 0; i < INBOX_CORRESPONDENTS_MAX; i++)
         if (inbox->correspondents[i].used &&
             node_id_is_equal(&inbox->correspondents[i].id, node_id(sim->hosts[trial->from].node)))
-            return inbox->correspondents[i].way;
+            return inbox->correspondents[i].lane.way;
     return (struct path_way){.n = 0};
 }
 

@@ -14,6 +14,7 @@
 #include "daemon/core/deliver/inbox/inbox.h"
 #include "daemon/core/deliver/outbox.h"
 #include "daemon/core/node/node.h"
+#include "daemon/core/route/courier.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -257,6 +258,10 @@ void path_failed(struct paths *paths, const struct path *path, struct mono at) {
     fake_paths_failed++;
 }
 
+static inline struct courier *fake_courier(void) {
+    static struct courier courier;
+    return &courier;
+}
 static unsigned fake_expected;
 bool paths_reuse(const struct paths *paths) {
     (void)paths;

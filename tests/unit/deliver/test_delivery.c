@@ -1,4 +1,4 @@
-/* link: daemon/core/deliver/outbox daemon/core/deliver/outbox_put daemon/core/deliver/outbox_readdress daemon/core/deliver/outbox_wait daemon/core/deliver/outbox_load daemon/core/base/base daemon/core/deliver/outbox_batch daemon/core/deliver/outbox_message daemon/core/deliver/outbox_watch daemon/core/deliver/outbox_local daemon/core/deliver/outbox_parcel daemon/core/deliver/outbox_flow daemon/core/deliver/outbox_ack daemon/core/deliver/inbox/inbox daemon/core/deliver/inbox/inbox_item daemon/core/deliver/inbox/inbox_receipt daemon/core/deliver/inbox/inbox_pull daemon/core/deliver/inbox/policy daemon/core/wire/parcel daemon/core/wire/shard daemon/core/wire/noise daemon/core/deliver/outbox_send daemon/core/deliver/outbox_window daemon/core/deliver/inbox/inbox_mail daemon/core/deliver/outbox_mail daemon/core/deliver/outbox_deposit daemon/core/wire/mail daemon/core/route/path_silence daemon/core/base/share */
+/* link: daemon/core/deliver/outbox daemon/core/deliver/outbox_put daemon/core/deliver/outbox_readdress daemon/core/deliver/outbox_wait daemon/core/deliver/outbox_load daemon/core/base/base daemon/core/deliver/outbox_batch daemon/core/deliver/outbox_message daemon/core/deliver/outbox_watch daemon/core/deliver/outbox_local daemon/core/deliver/outbox_parcel daemon/core/deliver/outbox_flow daemon/core/deliver/outbox_ack daemon/core/deliver/inbox/inbox daemon/core/deliver/inbox/inbox_item daemon/core/deliver/inbox/inbox_receipt daemon/core/deliver/inbox/inbox_pull daemon/core/deliver/inbox/policy daemon/core/wire/parcel daemon/core/wire/shard daemon/core/wire/noise daemon/core/deliver/outbox_send daemon/core/deliver/outbox_window daemon/core/deliver/inbox/inbox_mail daemon/core/deliver/outbox_mail daemon/core/deliver/outbox_deposit daemon/core/wire/mail daemon/core/route/courier daemon/core/route/path_silence daemon/core/base/share */
 /* An outbox and an inbox wired back to back, over a network that loses, doubles and reorders, with
  * stores that are slow, full or forgotten. More objects than a unit test should have: the claim
  * tested, exactly once, belongs to both rooms together. */
@@ -260,6 +260,7 @@ static void peer_start(struct peer *peer, size_t memory) {
                                 .expire_us = 24 * US_PER_HOUR,
                                 .retention_us = US_PER_HOUR};
     struct inbox_config in = {.identity = out.identity,
+                              .courier = fake_courier(),
                               .effects = out.effects,
                               .budget = out.budget,
                               .random = fake_random,

@@ -111,10 +111,9 @@ TAILQ_HEAD(in_locals, in_local);
 struct in_correspondent { /* a path for receipts, and those of this step */
     struct node_id id;
     bool used, is_known; /* known: when it got its place */
-    struct path *path;
-    struct path_way way; /* of the path, or of the latest if there is none now */
+    struct courier_lane lane;
     struct path_silence silence;
-    struct mono drawn, last;
+    struct mono last;
     size_t length;
     uint8_t payload[ONION_PAYLOAD_MAX];
 };
