@@ -223,40 +223,45 @@ static struct mono next_never(const struct node *node) {
     return MONO_NEVER;
 }
 
-/* The turns of a step, after its event; what `next` says is when a step is to come without one. The
- * order is part of the contract (seeds of the simulator hold to it): each stands behind those whose
- * work of this very step it needs. */
+/* The turns of a step, after its event. `next` says when a step is to come though there is no
+ * event. The order is part of the contract: effects come out in it, and the simulator's seeds hold
+ * to it. A turn stands behind those whose work of this very step it needs. */
 static const struct turn {
     void (*tick)(struct node *node);
     struct mono (*next)(const struct node *node);
 } turns[] = {
-    /* Keys of the new hour, and nodes that are forgotten: all others go by them. */
+    /* Keys of a new hour and nodes that are forgotten: first, since all others go by them. */
     {tick_chores, next_chores},
-    /* What the event and the chores taught of neighbours, before any path is drawn. */
+    /* Which neighbours may be sent through, as event and chores have left it: before any path is
+     * drawn. */
     {node_routes_follow, next_never},
-    /* Links that fall silent or come up now: pool, gossip and outbox have to know. */
+    /* Links that fall silent or come up: before the rooms that go by them. */
     {tick_links, next_links},
-    /* The clock may move: before a descriptor is signed by it. */
+    /* The clock's correction, if it had to wait: before a descriptor is signed by the clock. */
     {node_correct_tick, node_correct_next},
-    /* Says which links there are: behind them, and before gossip, which carries it this step. */
+    /* Our descriptor: behind the links, which it names, and before gossip, which carries it. */
     {node_self_tick, node_self_next},
-    /* Dials for what is lacking: behind the links, and before gossip finds its queues full. */
+    /* Dials where links are lacking: behind the links, of which it counts those that stand. */
     {tick_pool, next_pool},
+    /* Announcements: behind all that makes news in this step. */
     {tick_gossip, next_gossip},
-    /* Others' packets that wait for relay.rate go before our own. */
+    /* Others' packets that waited for relay.rate: before our own, which came later. */
     {tick_relay, next_relay},
+    /* Pings that nobody answered: behind routes and links, since a path is drawn. */
     {node_ping_tick, node_ping_next},
-    /* Confirms deposits whose store operations this step's event has ended. */
+    /* Mail kept for others: behind the event, which may have ended the storing of some: it is
+     * confirmed in this step. */
     {tick_mailbox, next_mailbox},
-    /* Pushes whose recipients are known now: before the outbox, which sends them this step. */
+    /* Pushes whose destination is settled now: before the outbox, which takes them. */
     {tick_settle, node_settle_next},
-    /* Wakes those that wait for a route: before the outbox, which draws it this step. */
+    /* Messages that wait for a route, if routes have changed: before the outbox, which draws. */
     {node_routes_retry, node_routes_next},
+    /* Our own messages: behind all that may have made one due. */
     {tick_outbox, next_outbox},
-    /* Behind the outbox: what goes to ourselves is taken at once. Receipts of the whole step for
-     * one sender share an onion, so they go last. */
+    /* Messages to ourselves: behind the outbox. Then the receipts of the whole step, so that those
+     * for one sender share an onion. */
     {tick_inbox, next_inbox},
-    /* Frames and onions of all rooms leave together, in as few cells as hold them. */
+    /* Cells: last, so that the frames of all rooms share them. */
     {tick_cells, next_never},
 };
 #define TURNS (sizeof turns / sizeof *turns)
