@@ -9,9 +9,10 @@
 
 /* Handshakes worked on without a cookie: in all, and a source. A bootstrap node's burst after a
  * power cut fits; a flood does not. */
-#define ALL_RATE 50
+#define ALL_EACH_US (20 * US_PER_MS)
 #define ALL_BURST 100
-#define SOURCE_RATE 5
+#define SOURCE_EACH_US (200 * US_PER_MS)
+#define PROVEN_EACH_US (50 * US_PER_MS)
 #define SOURCE_BURST 20
 #define COOKIE_LIFE_US (2 * US_PER_MINUTE)
 
@@ -48,8 +49,6 @@ void guard_init(struct guard *guard, const uint8_t network_key[KEY_LEN],
     random_fill(random, guard->cookie_secret, sizeof guard->cookie_secret);
     random_fill(random, guard->seen_key, sizeof guard->seen_key);
     guard->cookie_rotated = now;
-    guard->all =
-        (struct guard_bucket){.used = true, .updated_us = now.us, .tokens_milli = ALL_BURST * 1000};
 }
 
 void guard_mac1(const struct guard *guard, const uint8_t *bytes, size_t length,
@@ -63,21 +62,6 @@ bool guard_mac1_is_good(const struct guard *guard, const uint8_t *bytes, size_t 
     return sodium_memcmp(mac, bytes + length, MAC_LEN) == 0;
 }
 
-static bool bucket_take(struct guard_bucket *bucket, int64_t now_us, uint32_t rate,
-                        uint32_t burst) {
-    int64_t gained = (now_us - bucket->updated_us) * rate / US_PER_MS;
-    int64_t tokens = (int64_t)bucket->tokens_milli + gained;
-
-    if (gained > 0) {
-        bucket->updated_us = now_us;
-        bucket->tokens_milli = (uint32_t)(tokens > burst * 1000 ? burst * 1000 : tokens);
-    }
-    if (bucket->tokens_milli < 1000)
-        return false;
-    bucket->tokens_milli -= 1000;
-    return true;
-}
-
 uint64_t guard_source(const struct address *address) {
     uint64_t source; /* the end of an IPv4 address is all of it, and ffff before */
     memcpy(&source, address->ip + (address_is_ipv4(address) ? 8 : 0), sizeof source);
@@ -85,30 +69,27 @@ uint64_t guard_source(const struct address *address) {
 }
 
 /* Direct-mapped: sources that fall together share one allowance, or taking turns would renew it. */
-static struct guard_bucket *bucket_of(const struct guard *guard, struct guard_bucket *buckets,
-                                      size_t n, const struct address *source, struct mono now) {
+static struct rate *rate_of(const struct guard *guard, struct rate *rates, size_t n,
+                            const struct address *source) {
     uint64_t hash[2], key = guard_source(source);
 
     crypto_generichash((uint8_t *)hash, sizeof hash, (const uint8_t *)&key, sizeof key,
                        guard->cookie_secret[0], KEY_LEN);
-    struct guard_bucket *bucket = &buckets[hash[0] % n];
-    if (!bucket->used)
-        *bucket = (struct guard_bucket){now.us, SOURCE_BURST * 1000, true};
-    return bucket;
+    return &rates[hash[0] % n];
 }
 
 bool guard_admit(struct guard *guard, const struct address *source, struct mono now) {
-    struct guard_bucket *own = bucket_of(guard, guard->sources, GUARD_SOURCES, source, now);
-    return bucket_take(own, now.us, SOURCE_RATE, SOURCE_BURST) &&
-           bucket_take(&guard->all, now.us, ALL_RATE, ALL_BURST);
+    struct rate *own = rate_of(guard, guard->sources, GUARD_SOURCES, source);
+    return rate_take(own, SOURCE_EACH_US, RATE_ROOM(SOURCE_EACH_US, SOURCE_BURST), now) &&
+           rate_take(&guard->all, ALL_EACH_US, RATE_ROOM(ALL_EACH_US, ALL_BURST), now);
 }
 
 bool guard_admit_proven(struct guard *guard, const struct address *source, struct mono now) {
     /* It answers at its address, so its own share is all that need bind it; four times what the
-     * unproven get. A bucket of another kind than theirs: whoever sends in its name would empty
+     * unproven get. A rate of another kind than theirs: whoever sends in its name would use up
      * that one. */
-    struct guard_bucket *own = bucket_of(guard, guard->proven, GUARD_PROVEN, source, now);
-    return bucket_take(own, now.us, 4 * SOURCE_RATE, SOURCE_BURST);
+    struct rate *own = rate_of(guard, guard->proven, GUARD_PROVEN, source);
+    return rate_take(own, PROVEN_EACH_US, RATE_ROOM(PROVEN_EACH_US, SOURCE_BURST), now);
 }
 
 void guard_rotate(struct guard *guard, const struct core_random *random, struct mono now) {

@@ -4,6 +4,7 @@
 #ifndef P2PD_LINK_PRIVATE_H
 #define P2PD_LINK_PRIVATE_H
 
+#include "daemon/core/base/rate.h"
 #include "daemon/core/base/wirebuf.h"
 #include "daemon/core/link/link.h"
 
@@ -34,11 +35,6 @@ bool replay_is_new(const struct replay_window *window, uint64_t counter);
 void replay_enter(struct replay_window *window, uint64_t counter);
 
 /* ---- Guard: everything that stands before the first Diffie-Hellman ---- */
-struct guard_bucket {
-    int64_t updated_us;
-    uint32_t tokens_milli;
-    bool used;
-};
 #define GUARD_SOURCES 256
 /* More places for those who answer where they say they are: to drain all of them takes as many
  * times a source's rate. */
@@ -56,7 +52,7 @@ struct guard {
     uint8_t mac1_key[KEY_LEN], cookie_key[KEY_LEN], psk[KEY_LEN]; /* secrets: one network's */
     uint8_t cookie_secret[2][KEY_LEN];                            /* now, and the one before */
     struct mono cookie_rotated;
-    struct guard_bucket all, sources[GUARD_SOURCES], proven[GUARD_PROVEN];
+    struct rate all, sources[GUARD_SOURCES], proven[GUARD_PROVEN];
     /* Ephemerals of message 1 by a keyed hash, so that nobody chooses whose place he takes; [1] of
      * those that came with their cookie, which nobody overwrites who only sends. */
     struct guard_seen seen[2][GUARD_SEEN];

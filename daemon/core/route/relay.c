@@ -1,5 +1,7 @@
 #include "daemon/core/route/relay.h"
 
+#include "daemon/core/base/rate.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -22,7 +24,7 @@ struct relay {
     struct budget *budget;
     uint64_t rate, month;
     uint64_t month_number, month_bytes;
-    struct mono filled; /* the token bucket, as the time at which it was empty */
+    struct rate sent;
     struct relay_queue queues[LINK_SLOTS];
     unsigned turn;
     size_t n;
@@ -87,12 +89,7 @@ static int64_t cost_us(const struct relay *relay) {
 static bool may_send(struct relay *relay, struct mono now) {
     if (relay->rate == 0)
         return true;
-    if (relay->filled.us > now.us)
-        return false;
-    if (relay->filled.us < now.us - BURST_US)
-        relay->filled = mono_add(now, -BURST_US);
-    relay->filled = mono_add(relay->filled, cost_us(relay));
-    return true;
+    return rate_take(&relay->sent, cost_us(relay), BURST_US, now);
 }
 
 /* Is there room in the month for one more beside those that wait? What is charged for it is what
@@ -172,7 +169,7 @@ void relay_tick(struct relay *relay, struct mono now) {
 }
 
 struct mono relay_next(const struct relay *relay) {
-    return relay->n > 0 ? mono_add(relay->filled, 1) : MONO_NEVER;
+    return relay->n > 0 ? rate_due(&relay->sent, BURST_US) : MONO_NEVER;
 }
 
 uint64_t relay_dropped(const struct relay *relay) {

@@ -76,11 +76,18 @@ static uint64_t room_missing(struct store_db *db, uint64_t more, struct disk_sha
     return room < more ? more - room : 0;
 }
 
-/* Of what others promise only the next of it counts, or a few blocks would fill any disk. */
-static uint64_t disk_missing(struct store_db *db, uint64_t more, struct disk_share share) {
+/* Of what others promise only the next of it counts, or a few blocks would fill any disk; and of
+ * what strangers promise nothing against those whom the user knows. */
+static uint64_t disk_missing(struct store_db *db, const struct store_op *op, uint64_t more) {
+    struct disk_share share = op->in_put.share;
     if (room_missing(db, more + (uint64_t)PARTIAL_ALL_MAX * STORE_FILE_WINDOW, share) == 0)
         return 0; /* there are not so many windows */
-    return room_missing(db, more + (uint64_t)number(db, SQL_FILE_COMING, STORE_FILE_WINDOW), share);
+    struct query query = query_begin(db, SQL_FILE_COMING);
+    query_int(&query, STORE_FILE_WINDOW);
+    query_int(&query, op->in_put.is_known);
+    int64_t windows = query_row(&query) ? query_get_int(&query) : 0;
+    query_end(&query);
+    return room_missing(db, more + (uint64_t)windows, share);
 }
 
 /* A share of what all have is kept for those whom the user knows. */
@@ -121,7 +128,7 @@ static struct store_need look_new(struct store_db *db, const struct store_op *op
     need.all_bytes = missing(bytes, windowed(total, 0), all);
     need.all_n = beyond(files, all_max(op, FILES_ALL_MAX));
     need_place(db, op, &need);
-    need.disk_bytes = disk_missing(db, total, op->in_put.share);
+    need.disk_bytes = disk_missing(db, op, total);
     return need;
 }
 
@@ -134,7 +141,7 @@ static struct store_need look_further(struct store_db *db, const struct store_op
     uint64_t more = growth(op, held);
     if (more > 0) {
         need.all_bytes = missing(store_files_charged(db), more, op->in_put.quota_all);
-        need.disk_bytes = disk_missing(db, more, op->in_put.share);
+        need.disk_bytes = disk_missing(db, op, more);
         return need;
     }
     need.disk_bytes = room_missing(db, op->in_put.length, share);
@@ -215,6 +222,7 @@ static bool can_mend(struct store_db *db, const struct store_op *op, const struc
     query_int(&query, before);
     query_int(&query, but);
     store_stale_read(&query, &any);
+    any.disk += any.windows;
     return store_need_is_mended(need, &own, &any);
 }
 

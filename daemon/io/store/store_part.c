@@ -101,6 +101,7 @@ void store_stale_read(struct query *query, struct store_stale *ret_stale) {
         ret_stale->bytes = (uint64_t)query_get_int(query);
         ret_stale->charged = (uint64_t)query_get_int(query);
         ret_stale->disk = (uint64_t)query_get_int(query);
+        ret_stale->windows = (uint64_t)query_get_int(query);
     }
     query_end(query);
 }
@@ -132,13 +133,16 @@ static void need_place(struct store_db *db, const struct store_op *op, struct st
         need->all_n = db->n_parts - most + 1;
 }
 
-/* What parts may still take of the disk without being asked. */
-static uint64_t coming(struct store_db *db, struct disk_share share, uint64_t more) {
+/* What parts may still take of the disk without being asked. Strangers promise for nothing: their
+ * windows do not count against those whom the user knows. */
+static uint64_t coming(struct store_db *db, const struct store_op *op, struct disk_share share,
+                       uint64_t more) {
     uint64_t most = (uint64_t)PARTS_ALL_MAX * STORE_PART_WINDOW;
     if (!db->has_parts || store_disk_missing(db, share, more + most) == 0)
         return 0; /* there is room for as many windows as there can be */
     struct query query = query_begin(db, SQL_PART_COMING);
     query_int(&query, STORE_PART_WINDOW);
+    query_int(&query, op->in_put.is_known);
     int64_t bytes = query_row(&query) ? query_get_int(&query) : 0;
     query_end(&query);
     return bytes > 0 ? (uint64_t)bytes : 0;
@@ -157,7 +161,7 @@ static uint64_t want(struct store_db *db, const struct store_op *op, const uint6
         ret_share->percent = 0;
         return op->in_put.length;
     }
-    return is_whole ? op->in_put.total : more + coming(db, *ret_share, more);
+    return is_whole ? op->in_put.total : more + coming(db, op, *ret_share, more);
 }
 
 /* Takes the room if nothing is wanting. */
@@ -228,6 +232,8 @@ static bool can_mend(struct store_db *db, const struct store_op *op, const struc
     query_blob(&query, op->in_put.sender.bytes, NODE_ID_LEN);
     query_blob(&query, op->in_put.id.bytes, MESSAGE_ID_LEN);
     store_stale_read(&query, &any);
+    if (op->in_put.length < op->in_put.total)
+        any.disk += 2 * any.windows; /* they count for two, as what comes does */
     return store_need_is_mended(need, &own, &any);
 }
 

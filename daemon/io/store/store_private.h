@@ -60,7 +60,7 @@ struct store_need {
  * disk it would give back. */
 struct store_stale {
     int64_t n;
-    uint64_t bytes, charged, disk;
+    uint64_t bytes, charged, disk, windows; /* disk: without the windows */
 };
 /* -EDQUOT, -ENOBUFS (others have no more room on the disk), or 0: nothing is wanting. */
 int store_need_error(const struct store_need *need);

@@ -22,13 +22,15 @@
     "SELECT row, blocks FROM out_message INDEXED BY out_history WHERE kind < 3"                    \
     " AND recipient = ?1 AND state >= 3 ORDER BY created, row LIMIT ?2"
 
-/* How many; as their senders are charged, as all together are, and what they hold: store_stale. */
+/* How many; as their senders are charged, as all together are, and what they hold: store_stale.
+ * With the windows that may still come of those that count (?1: against somebody known, of the
+ * known). */
 #define PART_SUMS                                                                                  \
     "count(*), coalesce(sum(total + 256), 0),"                                                     \
     " coalesce(sum(min(total, held + 262144) + 256), 0), coalesce(sum(held), 0)"
 #define FILE_SUMS                                                                                  \
     "count(*), coalesce(sum(total), 0), coalesce(sum(min(total, held + 8388608)), 0),"             \
-    " coalesce(sum(min(total, held + 8388608)), 0)"
+    " coalesce(sum(held), 0)"
 
 #define FILE_COLUMNS                                                                               \
     "row, state, id, sender, address, sender_name, digest, name, path, total, held, sent, "        \
@@ -139,12 +141,15 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_PART_STALE_OF] = "SELECT sender, id, total, held, blocks, kind FROM in_part"
                           " WHERE sender = ? AND grown <= ? AND id <> ?"
                           " ORDER BY grown, id LIMIT 1",
-    [SQL_PART_STALE_SUM] = "SELECT " PART_SUMS " FROM in_part INDEXED BY in_part_grown"
-                           " WHERE known <= ? AND grown <= ? AND (sender, id) <> (?, ?)",
-    [SQL_PART_STALE_SUM_OF] = "SELECT " PART_SUMS " FROM in_part"
+    [SQL_PART_STALE_SUM] = "SELECT " PART_SUMS ", coalesce(sum(CASE WHEN known >= ?1 THEN"
+                           " min(total - held, 262144) END), 0)"
+                           " FROM in_part INDEXED BY in_part_grown"
+                           " WHERE known <= ?1 AND grown <= ?2 AND (sender, id) <> (?3, ?4)",
+    [SQL_PART_STALE_SUM_OF] = "SELECT " PART_SUMS ", 0 FROM in_part"
                               " WHERE sender = ? AND grown <= ? AND id <> ?",
     [SQL_PART_COUNT] = "SELECT count(*) FROM in_part",
-    [SQL_PART_COMING] = "SELECT coalesce(sum(min(total - held, ?)), 0) FROM in_part",
+    [SQL_PART_COMING] = "SELECT coalesce(sum(min(total - held, ?)), 0) FROM in_part"
+                        " INDEXED BY in_part_grown WHERE known >= ?",
     [SQL_PART_MANY_FROM] = "SELECT 1 FROM in_part WHERE sender = ? LIMIT 1 OFFSET ?",
     [SQL_PART_ABANDON] = "UPDATE in_part SET grown = 0, known = 0 WHERE sender = ? AND grown <= ?",
     [SQL_PART_HELD] = "SELECT coalesce((SELECT sum(held) FROM in_part), 0) + coalesce((SELECT"
@@ -246,7 +251,7 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_FILE_DELETE] = "DELETE FROM file_in WHERE row = ?",
     [SQL_FILE_CHARGE] = "SELECT bytes, files FROM file_charge WHERE sender = ?",
     [SQL_FILE_COMING] = "SELECT coalesce(sum(min(total - held, ?)), 0) FROM file_in"
-                        " INDEXED BY file_partial WHERE state = 1",
+                        " INDEXED BY file_partial_grown WHERE state = 1 AND known >= ?",
     [SQL_FILE_HAS_PARTIAL] = "SELECT 1 FROM file_in INDEXED BY file_partial_from"
                              " WHERE state = 1 AND sender = ? LIMIT 1 OFFSET ?",
     [SQL_FILE_MANY] = "SELECT 1 FROM file_in INDEXED BY file_partial WHERE state = 1"
@@ -259,9 +264,11 @@ static const char *const statements[SQL_COUNT] = {
     [SQL_FILE_STALE_OF] = "SELECT row, path, held FROM file_in INDEXED BY file_partial_from"
                           " WHERE state = 1 AND sender = ? AND grown <= ? AND row <> ?"
                           " ORDER BY grown, row LIMIT 1",
-    [SQL_FILE_STALE_SUM] = "SELECT " FILE_SUMS " FROM file_in INDEXED BY file_partial_grown"
-                           " WHERE state = 1 AND known <= ? AND grown <= ? AND row <> ?",
-    [SQL_FILE_STALE_SUM_OF] = "SELECT " FILE_SUMS " FROM file_in INDEXED BY file_partial_from"
+    [SQL_FILE_STALE_SUM] = "SELECT " FILE_SUMS ", coalesce(sum(CASE WHEN known >= ?1 THEN"
+                           " min(total - held, 8388608) END), 0)"
+                           " FROM file_in INDEXED BY file_partial_grown"
+                           " WHERE state = 1 AND known <= ?1 AND grown <= ?2 AND row <> ?3",
+    [SQL_FILE_STALE_SUM_OF] = "SELECT " FILE_SUMS ", 0 FROM file_in INDEXED BY file_partial_from"
                               " WHERE state = 1 AND sender = ? AND grown <= ? AND row <> ?",
     [SQL_FILE_ABANDON] = "UPDATE file_in SET grown = 0, known = 0 WHERE state = 1 AND sender = ?"
                          " AND grown <= ?",

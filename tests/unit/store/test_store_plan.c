@@ -26,8 +26,7 @@ static const struct {
     {SQL_SPARES, "spare", "at start: all of them are wanted"},
     {SQL_NODE_UNPIN, "node", "nodes that are kept are few, and a user asked"},
     {SQL_OUT_FILES, "out_file", "the first row is enough"},
-    {SQL_PART_COMING, "in_part", "at most 4096, and asked while one grows"},
-    {SQL_PART_HELD, "in_part", "at most 4096, and told while one grows"},
+    {SQL_PART_HELD, "in_part", "at most 4096, and once a transaction in which one grows"},
 };
 /* Sorted on purpose. */
 static const enum store_statement sorts[] = {

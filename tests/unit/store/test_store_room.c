@@ -389,9 +389,13 @@ static void together_they_leave_free_what_stays_free(void **state) {
     disk_free = 24 * FILE_WINDOW - (8u << 20);
     next.in_put.offset += BLOCK;
     assert_int_equal(run_one(rig, next).error, -ENOBUFS);
+    struct store_op friend =
+        known(shared(of_file(message(10, 10, 4 * FILE_WINDOW, 0, BLOCK, HOUR))));
+    for (; friend.in_put.offset < 8 * BLOCK; friend.in_put.offset += BLOCK)
+        assert_int_equal(run_one(rig, friend).error, 0);
     /* With all that they may take it stops where the share begins, 20 GiB. */
     stop_store(rig);
-    run_sql(rig, "UPDATE file_in SET held = 4026531840");
+    run_sql(rig, "UPDATE file_in SET held = 4026531840 WHERE total > 1073741824");
     open_on(rig, 21 * GIB);
     assert_int_equal(run_one(rig, next).error, 0);
     next.in_put.offset += BLOCK;
@@ -424,6 +428,13 @@ static void so_do_messages(void **state) {
     assert_int_equal(run_one(rig, next).error, -ENOBUFS);
     /* One that comes whole does not wait for what others promise. */
     assert_int_equal(run_one(rig, shared(message(9, 9000, 10, 0, 10, HOUR))).error, 0);
+    /* Nor does one of a known sender for what strangers do, under way or new. */
+    struct store_op friend = known(shared(message(10, 10, PROMISE, 0, BLOCK, HOUR)));
+    for (; friend.in_put.offset < 8 * BLOCK; friend.in_put.offset += BLOCK)
+        assert_int_equal(run_one(rig, friend).error, 0);
+    /* And when they are stale their windows give way to strangers, too. */
+    struct store_op later = shared(message(11, 11, PROMISE, 0, BLOCK, 9 * HOUR));
+    assert_int_equal(run_one(rig, later).error, 0);
 }
 
 /* What leaves the disk makes room on it; where all of it would not be enough, none goes. */
@@ -460,8 +471,9 @@ static void so_do_parts_of_messages(void **state) {
 
 /* ---- What it costs ---- */
 
-#define PLACES 3072 /* for strangers' unfinished messages; the others of 4096 are for known ones   \
-                     */
+#define PLACES                                                                                     \
+    3072 /* for strangers' unfinished messages; the others of 4096 are for known ones              \
+          */
 #define ITEMS 256
 
 static struct store_op promise(uint32_t sender, uint32_t number, int64_t at) {
