@@ -8,6 +8,7 @@
  * seldom 6, before it is right. */
 #define RENEWALS_BURST 8
 #define RENEWAL_EACH_US US_PER_MINUTE
+#define RENEWALS_ROOM_US RATE_ROOM(RENEWAL_EACH_US, RENEWALS_BURST)
 
 /* What was refused for its time may be right now, and the other way round: compare with the
  * neighbours anew. */
@@ -62,15 +63,6 @@ static void tell_clock(struct node *node, int64_t correction) {
     node->correction.told = is;
 }
 
-static struct mono renewal_due(const struct node *node) {
-    return mono_add(node->correction.renewals_from, -(RENEWALS_BURST - 1) * RENEWAL_EACH_US);
-}
-
-static void charge_renewal(struct node *node) {
-    struct mono *from = &node->correction.renewals_from;
-    *from = mono_add(mono_is_due(*from, node->now.mono) ? node->now.mono : *from, RENEWAL_EACH_US);
-}
-
 static void correct(struct node *node, int64_t correction) {
     node->correction.waits = false;
     if (correction == node->correction.us)
@@ -88,21 +80,22 @@ void node_correct(struct node *node) {
 
     tell_clock(node, correction);
     if (correction_has_moved(&node->correction, correction)) {
-        node->correction.waits = !mono_is_due(renewal_due(node), node->now.mono);
+        node->correction.waits = !rate_take(&node->correction.renewals, RENEWAL_EACH_US,
+                                            RENEWALS_ROOM_US, node->now.mono);
         if (node->correction.waits)
             return;
-        charge_renewal(node);
     }
     correct(node, correction);
 }
 
 void node_correct_tick(struct node *node) {
-    if (node->correction.waits && mono_is_due(renewal_due(node), node->now.mono))
+    if (node->correction.waits && mono_is_due(node_correct_next(node), node->now.mono))
         node_correct(node);
 }
 
 struct mono node_correct_next(const struct node *node) {
-    return node->correction.waits ? renewal_due(node) : MONO_NEVER;
+    return node->correction.waits ? rate_due(&node->correction.renewals, RENEWALS_ROOM_US)
+                                  : MONO_NEVER;
 }
 
 void node_correct_stepped(struct node *node, int64_t step_us) {

@@ -5,15 +5,15 @@
 #ifndef P2PD_CORRECT_H
 #define P2PD_CORRECT_H
 
-#include "daemon/core/base/base.h"
+#include "daemon/core/base/rate.h"
 
 struct node;
 
 struct node_correction {
-    int64_t us;                /* is added to the machine's clock */
-    int64_t signed_us;         /* the same at the last signature */
-    bool waits;                /* the clock is to be moved, and waits for a token: */
-    struct mono renewals_from; /* a token bucket, as the time when it is full */
+    int64_t us;           /* is added to the machine's clock */
+    int64_t signed_us;    /* the same at the last signature */
+    bool waits;           /* the clock is to be moved, and waits for: */
+    struct rate renewals; /* of keys and signature */
     enum { CLOCK_RIGHT, CLOCK_CORRECTED, CLOCK_BEYOND } told;
 };
 

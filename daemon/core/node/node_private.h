@@ -4,6 +4,7 @@
 #define P2PD_NODE_PRIVATE_H
 
 #include "daemon/core/base/budget.h"
+#include "daemon/core/base/rate.h"
 #include "daemon/core/base/ration.h"
 #include "daemon/core/base/share.h"
 #include "daemon/core/deliver/depot/mailbox.h"
@@ -79,7 +80,7 @@ struct node {
     uint64_t tenants[LINK_SLOTS]; /* prefixes: whose use of drop list and ration is told by slot */
     struct peeling *peelings;     /* NODE_BATCH, in locked memory */
     size_t n_peelings, n_fresh;
-    struct mono pongs_from; /* answers to onion pings are rationed: a token bucket as a time */
+    struct rate pongs; /* answers to onion pings: ping.c */
 
     /* Routes: routes.c. */
     uint64_t

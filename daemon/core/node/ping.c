@@ -8,6 +8,7 @@
 
 #define PONG_EVERY_US (500 * US_PER_MS) /* onion pings answered: two a second, eight at once */
 #define PONG_BURST 8
+#define PONGS_ROOM_US (PONG_BURST * PONG_EVERY_US - 1) /* and one more once any time has passed */
 #define PING_RETRY_US (700 * US_PER_MS)
 #define PING_TRIES 6 /* over 4 s: a route shorter than configured is put off for 3 (path.h) */
 
@@ -36,11 +37,8 @@ enum drop node_ping_answer(struct node *node, const uint8_t *payload, size_t len
     const struct directory_entry *entry = directory_find_prefix(node->directory, asker);
     if (!entry || !entry->live)
         return DROP_UNKNOWN;
-    if (node->pongs_from.us < node->now.mono.us - PONG_BURST * PONG_EVERY_US)
-        node->pongs_from = mono_add(node->now.mono, -PONG_BURST * PONG_EVERY_US);
-    if (node->pongs_from.us >= node->now.mono.us)
+    if (!rate_take(&node->pongs, PONG_EVERY_US, PONGS_ROOM_US, node->now.mono))
         return DROP_LIMIT;
-    node->pongs_from = mono_add(node->pongs_from, PONG_EVERY_US);
     pong[0] = PAYLOAD_PONG;
     memcpy(pong + 1, token, PING_TOKEN_LEN);
     struct path_wish wish = {.target = entry->id, .relays_exact = RELAYS_DEFAULT};

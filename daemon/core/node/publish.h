@@ -13,13 +13,16 @@ struct publisher {             /* all zero but `started`: nothing was published 
     bool dirty, lost_link;     /* what is published is not what is true */
     bool pressing;             /* and not for links gained alone */
     struct mono started, last; /* last: when the last one was published */
-    struct mono losses_from;   /* a token bucket, as a time */
-    int64_t interval_us;       /* until the next, doubling while things keep changing */
-    unsigned in_a_row;         /* publications without a pause between them */
-    unsigned n_named;          /* neighbours in the last one that was signed */
-    struct mono linked;        /* when there was a link for the first time since there was none */
-    unsigned young;            /* descriptors signed just before they came: halved every second */
-    struct mono young_at;      /* when `young` was last set */
+    /* A token bucket for losses published at once, as the time from which its tokens count (not, as
+     * in base/rate, the time at which it is full): they come back at a pace that follows the
+     * network. */
+    struct mono losses_from;
+    int64_t interval_us;  /* until the next, doubling while things keep changing */
+    unsigned in_a_row;    /* publications without a pause between them */
+    unsigned n_named;     /* neighbours in the last one that was signed */
+    struct mono linked;   /* when there was a link for the first time since there was none */
+    unsigned young;       /* descriptors signed just before they came: halved every second */
+    struct mono young_at; /* when `young` was last set */
 };
 struct publish_network { /* what decides, as it is now */
     struct mono now;
