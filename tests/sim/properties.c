@@ -3,7 +3,7 @@
 
 #include "daemon/core/deliver/depot/mailbox_private.h"
 #include "daemon/core/deliver/inbox/inbox_private.h"
-#include "daemon/core/deliver/outbox_private.h"
+#include "daemon/core/deliver/outbox.h"
 #include "daemon/core/link/link_private.h"
 #include "daemon/core/node/node_private.h"
 #include "daemon/core/overlay/gossip_private.h"
@@ -153,7 +153,7 @@ static void look_at_storing(struct sim *sim, const struct sim_host *host) {
     if (model_store_next(host->store).us != INT64_MAX)
         return;
     if (!TAILQ_EMPTY(&node->inbox->storing) || !TAILQ_EMPTY(&node->mailbox->storing) ||
-        !TAILQ_EMPTY(&node->outbox->ops) || node->outbox->n_putting > 0)
+        !outbox_is_idle(node->outbox))
         property_breaks(sim, PROPERTY_BOUNDS, "host %td waits for a store that is idle",
                         host - sim->hosts);
 }

@@ -4,7 +4,7 @@
 #include "tests/sim/properties.h"
 #include "tests/sim/scenarios.h"
 
-#include "daemon/core/deliver/outbox_private.h"
+#include "daemon/core/deliver/ledger/ledger_private.h"
 #include "daemon/core/node/node_private.h"
 
 #include <stdio.h>
@@ -81,7 +81,7 @@ static void queue_and_mend(struct sim *sim, int64_t off_us, enum mending mending
             sim_violation(sim, "a clock %lld h off, set right %s: what was queued %s is %s",
                           (long long)(off_us / US_PER_HOUR), mending_says[mending],
                           push == before ? "before" : "meanwhile",
-                          out_state_word(sim->pushes[push].state));
+                          ledger_state_word(sim->pushes[push].state));
     }
 }
 

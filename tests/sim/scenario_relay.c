@@ -5,6 +5,7 @@
 
 #include "daemon/core/deliver/inbox/inbox_private.h"
 #include "daemon/core/deliver/outbox_private.h"
+#include "daemon/core/deliver/sender/sender_private.h"
 #include "daemon/core/node/node_private.h"
 
 #include "tests/sim/properties.h"
@@ -70,12 +71,12 @@ static bool deliver(struct sim *sim, struct trial *trial) {
 /* The way of the last message to it. Empty: the sender does not remember. */
 static struct path_way way_there(struct sim *sim, const struct trial *trial) {
     const struct outbox *outbox = sim->hosts[trial->from].node->outbox;
-    const struct out_flow *flow;
-    TAILQ_FOREACH(flow, &outbox->all_flows, all)
-        for (unsigned i = 0; i < flow->n_slots; i++)
-            if (flow->slots[i].way.n > 0 &&
-                node_id_is_equal(&flow->recipient, node_id(sim->hosts[trial->to].node)))
-                return flow->slots[i].way;
+    const struct recipient *recipient;
+    TAILQ_FOREACH(recipient, &outbox->sender->all, all)
+        for (unsigned i = 0; i < recipient->windows.n; i++)
+            if (recipient->subflows[i].way.n > 0 &&
+                node_id_is_equal(&recipient->route.to, node_id(sim->hosts[trial->to].node)))
+                return recipient->subflows[i].way;
     return (struct path_way){.n = 0};
 }
 

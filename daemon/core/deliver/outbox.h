@@ -1,33 +1,26 @@
-/* What I owe: messages accepted from clients until each is delivered, expired, failed or refused.
- * It stores before it answers, gathers what waits for one recipient into parcels, sends their
- * shards over kept paths, and resends until a receipt is in. It opens nothing that others send but
- * receipts. Floor 3.
+/* What is pending: messages accepted from clients, and mail kept for others, until each is
+ * delivered, expired, failed or refused. The outbox is the face of four rooms that do not know each
+ * other, and carries the word between them:
  *
- * Threat: relays drop, delay and forge; a recipient may be silent for days; a client may vanish.
- * Only a receipt keyed with what the recipient alone can derive moves a message to delivered or
- * refused. Implements p2pd-protocol(7) DELIVERY. */
+ *   ledger/    what was accepted, its states, and the clients that wait for it
+ *   sender/    reliable transport to recipients (and loopback.h: to ourselves)
+ *   depot/     mail left with mailboxes (depositor.h), and mail that we keep as one (keeper.h)
+ *   message/   the messages themselves, which all three look at
+ *
+ * A message is stored by the ledger, handed to the sender, and what became of it (an outcome) is
+ * handed back. Implements p2pd-protocol(7) DELIVERY. */
 #ifndef P2PD_OUTBOX_H
 #define P2PD_OUTBOX_H
 
 #include "daemon/core/base/budget.h"
+#include "daemon/core/deliver/depot/keeper.h"
+#include "daemon/core/deliver/ledger/ledger.h"
 #include "daemon/core/link/link.h"
 #include "daemon/core/route/path.h"
 #include "daemon/core/seam/effects.h"
 #include "daemon/core/seam/request.h"
 #include "daemon/core/wire/identity.h"
 #include "daemon/core/wire/parcel.h"
-
-/* Bounds; beyond each a push is answered with ANSWER_LIMIT. */
-#define OUTBOX_MESSAGES_MAX                                                                        \
-    262144 /* not final, about 250 bytes of memory each; bodies are on disk */
-#define OUTBOX_CONVERSATIONS_MAX                                                                   \
-    262144                    /* recipients written to, ever: their sequence must not begin again */
-#define OUTBOX_FILES_MAX 4096 /* of the messages, files: their names are held in memory */
-#define OUTBOX_WATCHERS_MAX 16 /* clients that wait for one message */
-#define OUTBOX_MAIL_MAX 65536  /* mails kept for others, whatever their size */
-#define OUTBOX_MAIL_COST 1024u /* what a mail counts beyond its bytes: a row and our memory */
-#define OUTBOX_DEPOSITS_MAX 64 /* of ours under way to mailboxes, up to 60 KiB each */
-#define OUTBOX_BATCHES_MAX 256 /* pushes of many that are not answered to their end */
 
 struct outbox;
 struct node_boot;
@@ -43,7 +36,7 @@ struct outbox_config {
     size_t message_max;
     int64_t expire_us,
         retention_us;    /* retention 0: final messages are forgotten by the store at once */
-    size_t messages_max; /* 0: OUTBOX_MESSAGES_MAX */
+    size_t messages_max; /* 0: LEDGER_MESSAGES_MAX */
 };
 struct outbox_counters {
     uint64_t messages_sent, messages_delivered, retransmissions, onions_sent;
@@ -96,14 +89,6 @@ void outbox_local_done(struct outbox *outbox, const struct message_id *id, int e
  * `quota`: bytes of all the mail that we keep; a recipient has an eighth of it. 0: what came of it
  * will be told by outbox_deposit_done(), the bytes are borrowed until then; -EDQUOT, -EEXIST,
  * -ENOMEM. */
-struct outbox_mail {
-    uint64_t tag; /* the caller's, of this deposit; several may be of one mail */
-    struct message_id id;
-    struct node_id recipient;
-    struct wall expires;
-    const uint8_t *bytes;
-    size_t length;
-};
 int outbox_deposit(struct outbox *outbox, const struct outbox_mail *mail, uint64_t quota,
                    struct wall wall);
 /* Until false, after each event: the mail of which deposit is durable now, or why not. */
@@ -138,25 +123,20 @@ bool outbox_has_written(const struct outbox *outbox, const struct node_id *recip
 /* Everybody written to, until visit returns false. */
 void outbox_visit(const struct outbox *outbox,
                   bool (*visit)(void *context, const struct node_id *recipient), void *context);
-/* What is owed to each of trust->old: its numbers are filled in. */
+/* What is pending to each of trust->old: its numbers are filled in. */
 void outbox_count_old(const struct outbox *outbox, struct trust_report *trust);
 /* Owe it to trust->id instead: the same messages, under their ids, in their order, until they
  * expire, behind what that one was written before. Answered ANSWER_TRUST when that is on disk, all
  * of it at once; else nothing has changed, and the answer says why. */
 void outbox_readdress(struct outbox *outbox, uint64_t client, const struct trust_report *trust);
-struct outbox_wait { /* a recipient to which messages are owed */
-    struct node_id recipient;
-    enum outbox_why why;
-    uint64_t messages, mailed; /* mailed: mailboxes have them */
-    struct wall oldest;        /* pushed */
-    struct wall expires;       /* the first of them */
-    uint64_t expiring;         /* expire before `soon` */
-};
 /* All of them, each once. 0, or -ENOMEM: none was shown. */
 int outbox_waits(const struct outbox *outbox, struct wall soon,
                  void (*visit)(void *context, const struct outbox_wait *wait), void *context);
 /* Messages of before the start that are still to be read. */
 uint64_t outbox_unread(const struct outbox *outbox);
+/* As they are now; valid until the next call. */
 const struct outbox_counters *outbox_counters(const struct outbox *outbox);
+/* Does nothing of ours wait for the store? */
+bool outbox_is_idle(const struct outbox *outbox);
 
 #endif

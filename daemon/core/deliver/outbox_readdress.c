@@ -8,105 +8,104 @@
 
 #include <stdio.h>
 
-static struct trust_old *old_of(struct trust_report *trust, const struct out_message *message) {
-    if (message->kind == KIND_MAIL || message_state_is_final(message->state))
-        return NULL;
-    for (size_t i = 0; i < trust->n_old; i++)
-        if (node_id_is_equal(&trust->old[i].id, &message->conversation->recipient))
-            return &trust->old[i];
-    return NULL;
-}
-
-/* What waits since before the start may have been sent then: that is not on disk. */
-static void count(struct trust_old *old, const struct out_message *message) {
-    old->messages++;
-    old->sent += message->state == MESSAGE_SENT || message->owed;
-}
+struct moved { /* where a message goes, and where from: both hold it meanwhile */
+    struct recipient *from, *to;
+    uint64_t size;
+};
+struct outbox_move { /* messages that no recipient has while the store gives them another; its
+                        address is the cookie */
+    uint64_t owner;
+    TAILQ_ENTRY(outbox_move) link;
+    uint64_t client;
+    bool client_gone;
+    struct trust_report trust;
+    struct conversation *to;
+    size_t n, charged;
+    struct readdress_item *items; /* borrowed by the store */
+    struct moved *moved;
+};
 
 void outbox_count_old(const struct outbox *outbox, struct trust_report *trust) {
-    const struct out_message *message;
-    TAILQ_FOREACH(message, &outbox->all, all) {
-        struct trust_old *old = old_of(trust, message);
+    for (const struct message *message = ledger_first(outbox->ledger); message;
+         message = ledger_after(message)) {
+        struct trust_old *old = ledger_old_of(trust, message);
         if (old)
-            count(old, message);
+            ledger_count_old(old, message);
     }
 }
 
 /* ---- Made ready ---- */
 
-void out_move_free(struct outbox *outbox, struct out_move *move) {
+static void move_free(struct outbox *outbox, struct outbox_move *move) {
     if (!move)
         return;
+    TAILQ_REMOVE(&outbox->moves, move, link);
     budget_give(outbox->config.budget, BUDGET_CLIENTS, move->charged);
     free(move->items);
     free(move->moved);
     free(move);
 }
 
-static struct out_move *move_new(struct outbox *outbox, const struct trust_report *trust,
-                                 size_t n) {
+static struct outbox_move *move_new(struct outbox *outbox, const struct trust_report *trust,
+                                    size_t n) {
     size_t charge =
-        sizeof(struct out_move) + n * (sizeof(struct readdress_item) + sizeof(struct out_moved));
+        sizeof(struct outbox_move) + n * (sizeof(struct readdress_item) + sizeof(struct moved));
     if (!budget_take(outbox->config.budget, BUDGET_CLIENTS, charge))
         return NULL;
-    struct out_move *move = calloc(1, sizeof *move);
+    struct outbox_move *move = calloc(1, sizeof *move);
     if (!move) {
         budget_give(outbox->config.budget, BUDGET_CLIENTS, charge);
         return NULL;
     }
+    TAILQ_INSERT_TAIL(&outbox->moves, move, link);
+    move->owner = OUTBOX_READDRESS;
     move->charged = charge;
     move->trust = *trust;
     move->trust.resent = true;
     move->items = calloc(n, sizeof *move->items);
     move->moved = calloc(n, sizeof *move->moved);
-    move->to = out_conversation_get(outbox, &trust->id);
+    move->to = ledger_conversation(outbox->ledger, &trust->id);
     if (move->items && move->moved && move->to)
         return move;
-    out_move_free(outbox, move);
+    move_free(outbox, move);
     return NULL;
 }
 
-static void uncount(struct outbox *outbox, struct out_flow *flow) {
-    flow->n_messages--;
-    out_flow_wake(outbox, flow);
-}
-
 /* Where each goes, while nothing has changed yet. 0 or -ENOMEM. */
-static int move_plan(struct outbox *outbox, struct out_move *move) {
-    struct out_message *message;
-    TAILQ_FOREACH(message, &outbox->all, all) {
-        if (!message->flow || !old_of(&move->trust, message))
+static int move_plan(struct outbox *outbox, struct outbox_move *move) {
+    for (struct message *message = ledger_first(outbox->ledger); message;
+         message = ledger_after(message)) {
+        struct recipient *from = message->recipient;
+        if (!from || !ledger_old_of(&move->trust, message))
             continue;
-        struct out_flow *from = message->flow;
-        struct out_flow *to = out_flow_get(outbox, &move->trust.id, from->relays_exact,
-                                           from->strict, from->shards_k, from->shards_m);
+        struct sender_route route = *sender_route_of(from);
+        route.to = move->trust.id;
+        struct recipient *to = outbox_hold(outbox, &route, message->size);
         if (!to)
             return -ENOMEM;
-        to->n_messages++;
-        move->moved[move->n] = (struct out_moved){from, to};
-        move->items[move->n] =
-            (struct readdress_item){message->id, move->to->sequence + 1 + move->n};
-        move->n++;
+        move->moved[move->n] = (struct moved){from, to, message->size};
+        move->items[move->n++].id = message->id;
     }
     return 0;
 }
 
-/* Out of their flows, which count them on. */
-static void move_detach(struct outbox *outbox, struct out_move *move) {
+/* Away from their recipients, which hold them on. */
+static void move_detach(struct outbox *outbox, struct outbox_move *move) {
+    uint64_t first = ledger_conversation_number(move->to, move->n);
     for (size_t i = 0; i < move->n; i++) {
-        struct out_message *message = out_find(outbox, &move->items[i].id);
-        count(old_of(&move->trust, message), message);
-        out_flow_forget(outbox, message);
-        move->moved[i].from->n_messages++;
+        struct message *message = messages_find(&outbox->messages, &move->items[i].id);
+        ledger_count_old(ledger_old_of(&move->trust, message), message);
+        sender_forget(outbox->sender, message);
+        sender_hold_on(move->moved[i].from, message->size);
+        move->items[i].sequence = first + i;
     }
-    move->to->sequence += move->n;
 }
 
 static size_t count_waiting(const struct outbox *outbox, struct trust_report *trust) {
-    const struct out_message *message;
     size_t n = 0;
-    TAILQ_FOREACH(message, &outbox->all, all)
-        n += message->flow && old_of(trust, message);
+    for (const struct message *message = ledger_first(outbox->ledger); message;
+         message = ledger_after(message))
+        n += message->recipient && ledger_old_of(trust, message);
     return n;
 }
 
@@ -123,7 +122,7 @@ static void answer(struct outbox *outbox, uint64_t client, const struct trust_re
 }
 
 static void refuse(struct outbox *outbox, uint64_t client, int error) {
-    struct out_refusal refusal = out_error_words(error);
+    struct ledger_refusal refusal = ledger_error_words(error);
     effects_answer_text(outbox->config.effects, client, refusal.code,
                         "the key is trusted, but nothing was addressed anew: %s; try again",
                         refusal.text);
@@ -131,30 +130,26 @@ static void refuse(struct outbox *outbox, uint64_t client, int error) {
 
 static int begin(struct outbox *outbox, uint64_t client, const struct trust_report *trust,
                  size_t n) {
-    struct out_move *move = move_new(outbox, trust, n);
-    struct out_op *op = move ? out_op_new(outbox, OUT_OP_READDRESS) : NULL;
-    int error = op ? move_plan(outbox, move) : -ENOMEM;
+    struct outbox_move *move = move_new(outbox, trust, n);
+    int error = move ? move_plan(outbox, move) : -ENOMEM;
     if (error) {
         for (size_t i = 0; move && i < move->n; i++)
-            uncount(outbox, move->moved[i].to);
-        out_move_free(outbox, move);
-        if (op)
-            out_op_free(outbox, op);
+            sender_release(outbox->sender, move->moved[i].to, move->moved[i].size);
+        move_free(outbox, move);
         return error;
     }
     move_detach(outbox, move);
-    op->client = client;
-    op->move = move;
+    move->client = client;
     struct store_op operation = {.kind = STORE_OUT_READDRESS,
                                  .readdress = {move->trust.id, move->items, move->n}};
-    out_store(outbox, &operation, op);
+    effects_store(outbox->config.effects, &operation, OWNER_OUTBOX, (uint64_t)(uintptr_t)move);
     return 0;
 }
 
 void outbox_readdress(struct outbox *outbox, uint64_t client, const struct trust_report *trust) {
     struct trust_report none = *trust;
     size_t n = count_waiting(outbox, &none);
-    if (outbox->load.is_needed) {
+    if (ledger_is_loading(outbox->ledger)) {
         effects_answer_text(outbox->config.effects, client, ANSWER_FAILED,
                             "the key is trusted, but what waited at the start is still being read: "
                             "try again in some seconds");
@@ -168,32 +163,44 @@ void outbox_readdress(struct outbox *outbox, uint64_t client, const struct trust
     }
 }
 
-/* Back into a flow: the new one, or as if nothing had been asked for. */
-static void settle(struct outbox *outbox, const struct out_move *move, size_t i, bool is_moved) {
-    struct out_message *message = out_find(outbox, &move->items[i].id);
-    struct out_flow *from = move->moved[i].from, *to = move->moved[i].to;
+/* Back to a recipient: the new one, or as if nothing had been asked for. */
+static void settle(struct outbox *outbox, const struct outbox_move *move, size_t i, bool is_moved) {
+    struct message *message = messages_find(&outbox->messages, &move->items[i].id);
+    const struct moved *moved = &move->moved[i];
     if (!message || message_state_is_final(message->state)) { /* cancelled or expired meanwhile */
-        uncount(outbox, from);
-        uncount(outbox, to);
+        sender_release(outbox->sender, moved->from, moved->size);
+        sender_release(outbox->sender, moved->to, moved->size);
         return;
     }
-    message->flow = is_moved ? to : from;
-    uncount(outbox, is_moved ? from : to);
-    if (is_moved)
-        out_message_turn(message, move->to, move->items[i].sequence);
-    out_message_plan(message, is_moved ? 0 : message->progress);
-    out_message_enqueue(outbox, message);
+    sender_assign(message, is_moved ? moved->to : moved->from);
+    sender_release(outbox->sender, is_moved ? moved->from : moved->to, moved->size);
+    if (is_moved) {
+        ledger_turn(message, move->to, move->items[i].sequence);
+        message_renew(message);
+    }
+    outbox_enqueue(outbox, message, is_moved ? 0 : message->progress);
 }
 
-void out_readdress_done(struct outbox *outbox, struct out_op *op,
-                        const struct store_result *result) {
-    struct out_move *move = op->move;
+void outbox_readdress_stored(struct outbox *outbox, uint64_t cookie,
+                             const struct store_result *result) {
+    struct outbox_move *move = (struct outbox_move *)(uintptr_t)cookie;
     for (size_t i = 0; i < move->n; i++)
         settle(outbox, move, i, result->error == 0);
-    if (!op->client_gone && result->error)
-        refuse(outbox, op->client, result->error);
-    else if (!op->client_gone)
-        answer(outbox, op->client, &move->trust);
-    out_move_free(outbox, move);
-    op->move = NULL;
+    if (!move->client_gone && result->error)
+        refuse(outbox, move->client, result->error);
+    else if (!move->client_gone)
+        answer(outbox, move->client, &move->trust);
+    move_free(outbox, move);
+}
+
+void outbox_readdress_client_gone(struct outbox *outbox, uint64_t client) {
+    struct outbox_move *move;
+    TAILQ_FOREACH(move, &outbox->moves, link)
+        if (move->client == client)
+            move->client_gone = true;
+}
+
+void outbox_readdress_deinit(struct outbox *outbox) {
+    while (!TAILQ_EMPTY(&outbox->moves))
+        move_free(outbox, TAILQ_FIRST(&outbox->moves));
 }

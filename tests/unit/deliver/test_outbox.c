@@ -1,4 +1,4 @@
-/* link: daemon/core/deliver/outbox daemon/core/deliver/outbox_put daemon/core/deliver/outbox_readdress daemon/core/deliver/outbox_wait daemon/core/deliver/outbox_load daemon/core/base/base daemon/core/deliver/outbox_batch daemon/core/deliver/outbox_message daemon/core/deliver/outbox_watch daemon/core/deliver/outbox_local daemon/core/deliver/outbox_parcel daemon/core/deliver/outbox_flow daemon/core/deliver/outbox_ack daemon/core/wire/parcel daemon/core/wire/shard daemon/core/wire/noise daemon/core/deliver/outbox_send daemon/core/deliver/outbox_window daemon/core/deliver/outbox_mail daemon/core/deliver/outbox_deposit daemon/core/wire/mail daemon/core/route/path_silence */
+/* link: daemon/core/deliver/outbox daemon/core/deliver/outbox_readdress daemon/core/deliver/outbox_hold daemon/core/deliver/message/message daemon/core/deliver/ledger/ledger daemon/core/deliver/ledger/ledger_put daemon/core/deliver/ledger/ledger_batch daemon/core/deliver/ledger/ledger_load daemon/core/deliver/ledger/ledger_message daemon/core/deliver/ledger/ledger_watch daemon/core/deliver/ledger/ledger_wait daemon/core/deliver/ledger/ledger_conversation daemon/core/deliver/ledger/ledger_op daemon/core/deliver/sender/sender daemon/core/deliver/sender/sender_ack daemon/core/deliver/sender/sender_send daemon/core/deliver/sender/sender_parcel daemon/core/deliver/sender/sender_queue daemon/core/deliver/sender/sender_path daemon/core/deliver/sender/sender_backoff daemon/core/deliver/sender/sender_recipient daemon/core/deliver/sender/window daemon/core/deliver/sender/loopback daemon/core/deliver/depot/depositor daemon/core/deliver/depot/keeper daemon/core/base/base daemon/core/wire/parcel daemon/core/wire/shard daemon/core/wire/noise daemon/core/wire/mail daemon/core/route/path_silence */
 /* The outbox alone: what it answers when, what it sends when nobody answers, what it believes. Node
  * 0 is ours, node 1 the recipient; the test is the store and the recipient. */
 #include "tests/unit/deliver/fake_delivery.h"
@@ -371,15 +371,15 @@ static void test_watchers_are_bounded(void **state) {
     struct request request = pushed(1, 5);
     struct request status = {.kind = REQUEST_MESSAGE,
                              .message = {.id = request.push.id, .wait = true}};
-    for (status.client = 100; status.client <= 100 + OUTBOX_WATCHERS_MAX; status.client++)
+    for (status.client = 100; status.client <= 100 + LEDGER_WATCHERS_MAX; status.client++)
         outbox_message(outbox, &status, NULL);
-    assert_false(fake_answer(&effects, 100 + OUTBOX_WATCHERS_MAX - 1)->end);
-    assert_int_equal(fake_answer(&effects, 100 + OUTBOX_WATCHERS_MAX)->code, ANSWER_LIMIT);
+    assert_false(fake_answer(&effects, 100 + LEDGER_WATCHERS_MAX - 1)->end);
+    assert_int_equal(fake_answer(&effects, 100 + LEDGER_WATCHERS_MAX)->code, ANSWER_LIMIT);
     outbox_client_gone(outbox, 100);
     fake_effects_clear(&effects);
     struct parcel_shard shard = shard_at(0);
     answer_final(&shard.id, PARCEL_COMPLETE, 0);
-    assert_int_equal(effects.n_answers, OUTBOX_WATCHERS_MAX - 1);
+    assert_int_equal(effects.n_answers, LEDGER_WATCHERS_MAX - 1);
     assert_null(fake_answer(&effects, 100));
 }
 
@@ -1088,15 +1088,15 @@ static void test_file_that_is_lost(void **state) {
 
 static void test_files_are_bounded(void **state) {
     (void)state;
-    for (unsigned i = 0; i <= OUTBOX_FILES_MAX; i++) {
+    for (unsigned i = 0; i <= LEDGER_FILES_MAX; i++) {
         struct request request = request_file(i, 10);
         push(&request);
     }
-    const struct answer *answer = fake_answer(&effects, OUTBOX_FILES_MAX);
+    const struct answer *answer = fake_answer(&effects, LEDGER_FILES_MAX);
     assert_non_null(answer);
     assert_int_equal(answer->code, ANSWER_LIMIT);
     assert_int_equal(effects.n_answers, 1);
-    assert_int_equal(effects.n_ops, OUTBOX_FILES_MAX);
+    assert_int_equal(effects.n_ops, LEDGER_FILES_MAX);
     give((struct store_result){.error = -ENOSPC}); /* one less */
     struct request request = request_file(9999, 10);
     push(&request);
@@ -1357,13 +1357,13 @@ static void test_many_whose_client_goes(void **state) {
 
 static void test_batches_are_bounded(void **state) {
     (void)state;
-    for (unsigned i = 0; i <= OUTBOX_BATCHES_MAX; i++) {
+    for (unsigned i = 0; i <= LEDGER_BATCHES_MAX; i++) {
         struct request request = request_many(i, 1, false);
         push_many(&request);
     }
     assert_int_equal(effects.n_answers, 1);
-    assert_int_equal(fake_answer(&effects, OUTBOX_BATCHES_MAX)->code, ANSWER_LIMIT);
-    assert_int_equal(effects.n_ops, OUTBOX_BATCHES_MAX);
+    assert_int_equal(fake_answer(&effects, LEDGER_BATCHES_MAX)->code, ANSWER_LIMIT);
+    assert_int_equal(effects.n_ops, LEDGER_BATCHES_MAX);
 }
 
 /* ---- Who is away ---- */

@@ -1,7 +1,8 @@
-/* link: daemon/core/deliver/outbox daemon/core/deliver/outbox_put daemon/core/deliver/outbox_readdress daemon/core/deliver/outbox_wait daemon/core/deliver/outbox_load daemon/core/base/base daemon/core/deliver/outbox_batch daemon/core/deliver/outbox_message daemon/core/deliver/outbox_watch daemon/core/deliver/outbox_local daemon/core/deliver/outbox_parcel daemon/core/deliver/outbox_flow daemon/core/deliver/outbox_ack daemon/core/wire/parcel daemon/core/wire/shard daemon/core/wire/noise daemon/core/deliver/outbox_send daemon/core/deliver/outbox_window daemon/core/deliver/outbox_mail daemon/core/deliver/outbox_deposit daemon/core/wire/mail daemon/core/route/path_silence */
+/* link: daemon/core/deliver/outbox daemon/core/deliver/outbox_readdress daemon/core/deliver/outbox_hold daemon/core/deliver/message/message daemon/core/deliver/ledger/ledger daemon/core/deliver/ledger/ledger_put daemon/core/deliver/ledger/ledger_batch daemon/core/deliver/ledger/ledger_load daemon/core/deliver/ledger/ledger_message daemon/core/deliver/ledger/ledger_watch daemon/core/deliver/ledger/ledger_wait daemon/core/deliver/ledger/ledger_conversation daemon/core/deliver/ledger/ledger_op daemon/core/deliver/sender/sender daemon/core/deliver/sender/sender_ack daemon/core/deliver/sender/sender_send daemon/core/deliver/sender/sender_parcel daemon/core/deliver/sender/sender_queue daemon/core/deliver/sender/sender_path daemon/core/deliver/sender/sender_backoff daemon/core/deliver/sender/sender_recipient daemon/core/deliver/sender/window daemon/core/deliver/sender/loopback daemon/core/deliver/depot/depositor daemon/core/deliver/depot/keeper daemon/core/base/base daemon/core/wire/parcel daemon/core/wire/shard daemon/core/wire/noise daemon/core/wire/mail daemon/core/route/path_silence */
 /* What the outbox keeps as a mailbox: offered, refused for mono_now, offered again; and what it
  * costs. Node 0 is ours, node 1 the recipient. The test is the store and the recipient. */
 #include "daemon/core/deliver/outbox_private.h"
+#include "daemon/core/deliver/sender/sender_private.h"
 
 #include "tests/unit/deliver/fake_delivery.h"
 #include "tests/unit/deliver/outbox_rig.h"
@@ -79,27 +80,29 @@ static struct node_id stranger(uint32_t i) {
 }
 
 /* ---- The recipient's part ---- */
-static void answer(const struct out_parcel *parcel, uint8_t status, uint8_t reason) {
+static void answer(const struct sender_parcel *parcel, uint8_t status, uint8_t reason) {
     struct parcel_receipt receipt = {.id = parcel->id, .status = status, .reason = reason};
     uint8_t payload[ONION_PAYLOAD_MAX] = {PAYLOAD_RECEIPTS};
     struct wire_writer writer = wire_writer(payload, sizeof payload);
     assert_true(parcel->fresh > 0);
     wire_reserve(&writer, 1);
-    parcel_receipt_encode(&receipt, outbox->receipt_keys[parcel->key], &writer);
+    parcel_receipt_encode(&receipt, outbox->sender->receipt_keys[parcel->key], &writer);
     assert_int_equal(outbox_receipt(outbox, payload, wire_length(&writer), fake_now()), DROP_NONE);
 }
-static struct out_flow *kept_flow(void) {
-    struct out_flow *flow = out_flow_find_kept(outbox, &fake_identities[1].id);
-    assert_non_null(flow);
-    return flow;
+static struct recipient *kept_recipient(void) {
+    struct sender_route route = sender_route_kept(&fake_identities[1].id);
+    struct recipient *recipient = sender_find(outbox->sender, &route);
+    assert_non_null(recipient);
+    return recipient;
 }
 /* All that is under way, of what is kept for it. Returns how many parcels. */
 static unsigned answer_all(uint8_t status, uint8_t reason) {
-    struct out_flow *flow = kept_flow();
+    struct recipient *recipient = kept_recipient();
     unsigned n = 0;
-    for (struct out_parcel *parcel = TAILQ_FIRST(&flow->parcels), *next; parcel; parcel = next) {
+    for (struct sender_parcel *parcel = TAILQ_FIRST(&recipient->parcels), *next; parcel;
+         parcel = next) {
         next = TAILQ_NEXT(parcel, link);
-        assert_int_equal(parcel->state, OUT_SEALED);
+        assert_int_equal(parcel->state, PARCEL_SENT);
         answer(parcel, status, reason);
         n++;
     }
@@ -112,45 +115,45 @@ static uint64_t held(void) {
 static void leave(unsigned n, size_t length) {
     for (unsigned i = 0; i < n; i++)
         assert_int_equal(deposit(&fake_identities[1].id, length, QUOTA), 0);
-    struct out_flow *flow = kept_flow(); /* all of it leaves at once */
-    for (unsigned i = 0; i < flow->n_slots; i++)
-        flow->slots[i].window = OUTBOX_WINDOW_MAX * OUTBOX_WINDOW_UNIT;
+    struct recipient *recipient = kept_recipient(); /* all of it leaves at once */
+    for (unsigned i = 0; i < recipient->windows.n; i++)
+        recipient->windows.v[i].size = WINDOW_MAX * WINDOW_UNIT;
     run_for(10 * US_PER_MS);
 }
 static struct message_id first_asked(void) {
-    return TAILQ_FIRST(&kept_flow()->parcels)->items[0].message->id;
+    return TAILQ_FIRST(&kept_recipient()->parcels)->items[0].message->id;
 }
 
 /* ---- Refused for mono_now ---- */
 
 #define MANY 40u /* more than ask at a time, and all may fly at first */
-#define ASKING (OUTBOX_AGAIN_BYTES / LARGE + 1)
+#define ASKING (SENDER_AGAIN_BYTES / LARGE + 1)
 
 static void test_refused_for_now_is_kept_and_asks(void **state) {
     (void)state;
     leave(MANY, LARGE);
     assert_int_equal(answer_all(PARCEL_REFUSED, PARCEL_REASON_QUOTA), MANY);
-    struct out_flow *flow = kept_flow();
+    struct recipient *recipient = kept_recipient();
     struct message_id asked = {{0}};
     for (unsigned i = 0; i < 3; i++) { /* in turn, and ever less often */
         assert_int_equal(held(), MANY);
-        assert_int_equal(flow->rest_us, OUTBOX_REST_MIN_US << i);
-        run_until(mono_add(flow->rest_until, -US_PER_MS));
-        assert_int_equal(flow->n_parcels, 0);
+        assert_int_equal(recipient->rest_us, SENDER_REST_MIN_US << i);
+        run_until(mono_add(recipient->rest_until, -US_PER_MS));
+        assert_int_equal(recipient->n_parcels, 0);
         run_for(10 * US_PER_MS);
         struct message_id now_asked = first_asked();
         assert_memory_not_equal(&now_asked, &asked, sizeof asked);
         asked = now_asked;
         assert_int_equal(answer_all(PARCEL_REFUSED, PARCEL_REASON_NO_ROOM), ASKING);
     }
-    run_until(mono_add(flow->rest_until, US_PER_MS));
+    run_until(mono_add(recipient->rest_until, US_PER_MS));
     for (unsigned left = MANY; left > 0;
          run_for(10 * US_PER_MS)) { /* there is room: no more rests */
         unsigned n = answer_all(PARCEL_COMPLETE, 0);
         assert_int_equal(n, left < ASKING ? left : ASKING);
         left -= n;
         assert_int_equal(held(), left);
-        assert_int_equal(flow->rest_us, 0);
+        assert_int_equal(recipient->rest_us, 0);
     }
 }
 
@@ -158,23 +161,23 @@ static void test_what_is_refused_holds_up_nothing_else(void **state) {
     (void)state;
     leave(MANY, LARGE);
     answer_all(PARCEL_REFUSED, PARCEL_REASON_QUOTA);
-    struct out_flow *flow = kept_flow();
-    run_until(mono_add(flow->rest_until, US_PER_MS));
+    struct recipient *recipient = kept_recipient();
+    run_until(mono_add(recipient->rest_until, US_PER_MS));
     answer_all(PARCEL_REFUSED, PARCEL_REASON_QUOTA);
-    int64_t rest_us = flow->rest_us;
+    int64_t rest_us = recipient->rest_us;
     leave(1, 100); /* somebody else's */
-    assert_int_equal(flow->n_parcels, 1);
+    assert_int_equal(recipient->n_parcels, 1);
     answer_all(PARCEL_COMPLETE, 0);
     assert_int_equal(held(), MANY);
-    assert_int_equal(flow->rest_us, rest_us); /* of room for the others it tells nothing */
+    assert_int_equal(recipient->rest_us, rest_us); /* of room for the others it tells nothing */
     struct request request = {.client = 1, .kind = REQUEST_PUSH};
     request.push.body = body;
     request.push.size = 5;
     request.push.relays = RELAYS_DEFAULT;
     outbox_push(outbox, &request, &fake_identities[1].id, NULL, fake_now());
     run_for(10 * US_PER_MS);
-    struct out_flow *own =
-        out_flow_get(outbox, &fake_identities[1].id, RELAYS_DEFAULT, false, 0, 0);
+    struct sender_route route = {.to = fake_identities[1].id, .relays_exact = RELAYS_DEFAULT};
+    struct recipient *own = sender_find(outbox->sender, &route);
     assert_int_equal(own->n_parcels, 1);
     answer(TAILQ_FIRST(&own->parcels), PARCEL_COMPLETE, 0);
     assert_int_equal(outbox_pending(outbox), MANY);
@@ -185,16 +188,17 @@ static void test_of_several_each_is_judged(void **state) {
     leave(3, 100);
     assert_int_equal(answer_all(PARCEL_REFUSED, PARCEL_REASON_QUOTA), 1);
     run_for(10 * US_PER_MS);
-    struct out_flow *flow = kept_flow();
-    assert_int_equal(flow->n_parcels, 3);
-    answer(TAILQ_FIRST(&flow->parcels), PARCEL_REFUSED, PARCEL_REASON_MALFORMED); /* for good */
-    answer(TAILQ_FIRST(&flow->parcels), PARCEL_COMPLETE, 0);
-    answer(TAILQ_FIRST(&flow->parcels), PARCEL_REFUSED, PARCEL_REASON_QUOTA);
+    struct recipient *recipient = kept_recipient();
+    assert_int_equal(recipient->n_parcels, 3);
+    answer(TAILQ_FIRST(&recipient->parcels), PARCEL_REFUSED,
+           PARCEL_REASON_MALFORMED); /* for good */
+    answer(TAILQ_FIRST(&recipient->parcels), PARCEL_COMPLETE, 0);
+    answer(TAILQ_FIRST(&recipient->parcels), PARCEL_REFUSED, PARCEL_REASON_QUOTA);
     run_for(10 * US_PER_MS);
     assert_int_equal(held(), 1);
     run_for(2 * US_PER_HOUR); /* nor for longer than it lives */
     assert_int_equal(held(), 0);
-    assert_int_equal(outbox->n_flows, 0);
+    assert_int_equal(outbox->sender->n_recipients, 0);
 }
 
 /* ---- Nothing is left of what is refused ---- */
@@ -205,20 +209,21 @@ static void test_a_refused_deposit_leaves_nothing(void **state) {
         struct node_id id = stranger(i);
         assert_int_equal(deposit(&id, LARGE, 8 * LARGE), -EDQUOT);
     }
-    assert_int_equal(outbox->n_flows, 0);
+    assert_int_equal(outbox->sender->n_recipients, 0);
     assert_int_equal(deposit(&fake_identities[1].id, LARGE, QUOTA), 0);
     assert_int_equal(deposit(&fake_identities[1].id, LARGE, 8 * LARGE), -EDQUOT);
     give((struct store_result){
         .error = -ENOSPC}); /* and one that the store refuses, nothing that lasts */
     run_for(US_PER_MINUTE);
-    assert_int_equal(outbox->n_flows, 0);
+    assert_int_equal(outbox->sender->n_recipients, 0);
 }
 
 /* ---- Memory ---- */
 
 #define MEMORY ((size_t)4 << 20)
-#define PART (MEMORY / OUTBOX_KEPT_SHARE)
-#define FLOW (sizeof(struct out_flow) + OUTBOX_SLOTS * sizeof(struct out_slot))
+#define PART (MEMORY / MESSAGES_KEPT_SHARE)
+#define RECIPIENT                                                                                  \
+    (sizeof(struct recipient) + SENDER_SUBFLOWS * (sizeof(struct subflow) + sizeof(struct window)))
 
 /* Mail for one stranger after the other until no more is accepted. Returns how many. */
 static uint32_t fill_up(void) {
@@ -238,9 +243,9 @@ static void test_memory_is_charged_and_bounded(void **state) {
     start(&(struct node_boot){0}, MEMORY);
     uint32_t n = fill_up();
     assert_true(n >= 500);
-    assert_in_range(budget.held[BUDGET_KEPT], n * (FLOW + sizeof(struct out_message)), PART);
+    assert_in_range(budget.held[BUDGET_KEPT], n * (RECIPIENT + sizeof(struct message)), PART);
     assert_int_equal(budget.held[BUDGET_KEPT], budget.used);
-    assert_int_equal(outbox->n_flows, n);
+    assert_int_equal(outbox->sender->n_recipients, n);
     run_for(2 * US_PER_HOUR);
     assert_int_equal(budget.held[BUDGET_KEPT], 0);
     assert_int_equal(fill_up(), n); /* and all of it is had again */
@@ -248,10 +253,10 @@ static void test_memory_is_charged_and_bounded(void **state) {
 
 static void test_no_memory_beside_what_others_hold(void **state) {
     (void)state;
-    assert_true(budget_take(&budget, BUDGET_CLIENTS, budget.max - FLOW));
+    assert_true(budget_take(&budget, BUDGET_CLIENTS, budget.max - RECIPIENT));
     assert_int_equal(deposit(&fake_identities[1].id, 400, QUOTA), -ENOMEM);
-    assert_int_equal(outbox->n_flows, 0);
-    budget_give(&budget, BUDGET_CLIENTS, budget.max - FLOW);
+    assert_int_equal(outbox->sender->n_recipients, 0);
+    budget_give(&budget, BUDGET_CLIENTS, budget.max - RECIPIENT);
 }
 
 /* What was accepted with more memory is kept with less: it is owed. */
@@ -269,7 +274,7 @@ static void test_what_was_there_at_the_start_is_kept_beyond_it(void **state) {
     }
     start(&(struct node_boot){.pending = records, .n_pending = 2000}, MEMORY);
     assert_int_equal(held(), 2000);
-    assert_in_range(budget.held[BUDGET_KEPT], PART - 2 * FLOW, PART);
+    assert_in_range(budget.held[BUDGET_KEPT], PART - 2 * RECIPIENT, PART);
     assert_int_equal(fill_up(), 0);
     run_for(2 * US_PER_HOUR);
     assert_int_equal(budget.held[BUDGET_KEPT], 0);

@@ -1,7 +1,7 @@
-/* link: daemon/core/deliver/outbox daemon/core/deliver/outbox_put daemon/core/deliver/outbox_readdress daemon/core/deliver/outbox_wait daemon/core/deliver/outbox_load daemon/core/base/base daemon/core/deliver/outbox_batch daemon/core/deliver/outbox_message daemon/core/deliver/outbox_watch daemon/core/deliver/outbox_local daemon/core/deliver/outbox_parcel daemon/core/deliver/outbox_flow daemon/core/deliver/outbox_ack daemon/core/wire/parcel daemon/core/wire/shard daemon/core/wire/noise daemon/core/deliver/outbox_send daemon/core/deliver/outbox_window daemon/core/deliver/outbox_mail daemon/core/deliver/outbox_deposit daemon/core/wire/mail daemon/core/route/path_silence */
+/* link: daemon/core/deliver/outbox daemon/core/deliver/outbox_readdress daemon/core/deliver/outbox_hold daemon/core/deliver/message/message daemon/core/deliver/ledger/ledger daemon/core/deliver/ledger/ledger_put daemon/core/deliver/ledger/ledger_batch daemon/core/deliver/ledger/ledger_load daemon/core/deliver/ledger/ledger_message daemon/core/deliver/ledger/ledger_watch daemon/core/deliver/ledger/ledger_wait daemon/core/deliver/ledger/ledger_conversation daemon/core/deliver/ledger/ledger_op daemon/core/deliver/sender/sender daemon/core/deliver/sender/sender_ack daemon/core/deliver/sender/sender_send daemon/core/deliver/sender/sender_parcel daemon/core/deliver/sender/sender_queue daemon/core/deliver/sender/sender_path daemon/core/deliver/sender/sender_backoff daemon/core/deliver/sender/sender_recipient daemon/core/deliver/sender/window daemon/core/deliver/sender/loopback daemon/core/deliver/depot/depositor daemon/core/deliver/depot/keeper daemon/core/base/base daemon/core/wire/parcel daemon/core/wire/shard daemon/core/wire/noise daemon/core/wire/mail daemon/core/route/path_silence */
 /* What the outbox leaves with mailboxes, and what it keeps as one. Node 0 is ours, node 1 the
  * recipient, away; nodes 2 and 3 are its mailboxes. The test is the store and the mailboxes. */
-#include "daemon/core/deliver/outbox_types.h"
+#include "daemon/core/deliver/outbox_private.h"
 
 #include "tests/unit/deliver/fake_delivery.h"
 #include "tests/unit/deliver/outbox_rig.h"
@@ -283,7 +283,7 @@ static void test_a_bounded_number_at_once(void **state) {
     (void)state;
     /* Different routes asked for make different flows to one recipient: more than there are
      * places. */
-    for (unsigned relays = 0; relays < OUTBOX_DEPOSITS_MAX; relays++) {
+    for (unsigned relays = 0; relays < DEPOSITOR_DEPOSITS_MAX; relays++) {
         struct request request = {.client = 1, .kind = REQUEST_PUSH};
         fake_fill(NULL, &request.push.id, sizeof request.push.id);
         request.push.body = body;
@@ -295,9 +295,10 @@ static void test_a_bounded_number_at_once(void **state) {
     unsigned most = 0;
     for (unsigned i = 0; i < 600; i++) {
         run_for(US_PER_S / 10);
-        most = outbox->n_deposits > most ? outbox->n_deposits : most;
+        unsigned n = depositor_count(outbox->depositor);
+        most = n > most ? n : most;
     }
-    assert_int_equal(most, OUTBOX_DEPOSITS_MAX);
+    assert_int_equal(most, DEPOSITOR_DEPOSITS_MAX);
 }
 
 /* ---- What is kept for others ---- */
@@ -327,12 +328,12 @@ static int kept(uint8_t number) {
 static void test_kept_within_the_share_of_a_recipient(void **state) {
     (void)state;
     uint64_t bytes;
-    assert_int_equal(keep(1, SHARE - OUTBOX_MAIL_COST + 1), -EDQUOT);
+    assert_int_equal(keep(1, SHARE - KEEPER_MAIL_COST + 1), -EDQUOT);
     assert_int_equal(keep(1, 1000), 0);
     assert_int_equal(effects.ops[0].op.out_put.record.kind, KIND_MAIL);
     assert_int_equal(effects.ops[0].op.out_put.record.sequence, 0);
-    assert_int_equal(keep(2, SHARE - 1000 - 2 * OUTBOX_MAIL_COST + 1), -EDQUOT);
-    assert_int_equal(keep(2, SHARE - 1000 - 2 * OUTBOX_MAIL_COST), 0);
+    assert_int_equal(keep(2, SHARE - 1000 - 2 * KEEPER_MAIL_COST + 1), -EDQUOT);
+    assert_int_equal(keep(2, SHARE - 1000 - 2 * KEEPER_MAIL_COST), 0);
     assert_int_equal(outbox_mail_held(outbox, &bytes), 2);
     assert_int_equal(bytes, SHARE);
     uint64_t tag;
@@ -343,7 +344,7 @@ static void test_kept_within_the_share_of_a_recipient(void **state) {
     give((struct store_result){.error = -ENOSPC});
     assert_int_equal(kept(2), -ENOSPC);
     assert_int_equal(outbox_mail_held(outbox, &bytes), 1);
-    assert_int_equal(bytes, 1000 + OUTBOX_MAIL_COST);
+    assert_int_equal(bytes, 1000 + KEEPER_MAIL_COST);
     assert_int_equal(keep(1, 1000), 0); /* again: confirmed at once, stored once */
     assert_int_equal(effects.n_ops, 0);
     assert_int_equal(kept(1), 0);
@@ -363,7 +364,7 @@ static void test_each_deposit_of_one_mail_is_told_of(void **state) {
     assert_int_equal(kept(2), 0);
     uint64_t bytes;
     assert_int_equal(outbox_mail_held(outbox, &bytes), 1);
-    assert_int_equal(bytes, 1000 + OUTBOX_MAIL_COST);
+    assert_int_equal(bytes, 1000 + KEEPER_MAIL_COST);
 }
 
 static void test_mail_is_nobodys_message(void **state) {
@@ -414,8 +415,8 @@ static void test_counts_what_was_there_at_start(void **state) {
                                 .relays_exact = RELAYS_DEFAULT};
     start(&(struct node_boot){.pending = &record, .n_pending = 1});
     assert_int_equal(outbox_mail_held(outbox, &bytes), 1);
-    assert_int_equal(bytes, 5000 + OUTBOX_MAIL_COST);
-    assert_int_equal(keep(2, SHARE - 5000 - 2 * OUTBOX_MAIL_COST + 1), -EDQUOT);
+    assert_int_equal(bytes, 5000 + KEEPER_MAIL_COST);
+    assert_int_equal(keep(2, SHARE - 5000 - 2 * KEEPER_MAIL_COST + 1), -EDQUOT);
 }
 
 int main(int argc, char **argv) {

@@ -1,4 +1,4 @@
-/* link: daemon/core/deliver/outbox_window */
+/* link: daemon/core/deliver/sender/window */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,18 +6,19 @@
 
 #include <cmocka.h>
 
-#include "daemon/core/deliver/outbox_private.h"
+#include "daemon/core/deliver/sender/window.h"
 
 #include <stdlib.h>
 
 /* A recipient 100 ms away over four paths without any queue: what tells of the lines is loss. */
-#define SLOTS 4
+#define SUBFLOWS 4
 #define ROUND_US (100 * US_PER_MS)
 
 static uint64_t seed = 1;
 
 struct rig {
-    struct out_flow *flow;
+    struct windows windows;
+    struct window v[SUBFLOWS];
     struct mono now;
     uint64_t random;
     double loss;    /* of each packet, whatever is sent */
@@ -31,22 +32,18 @@ static double chance(struct rig *rig) {
 
 static void set_up(struct rig *rig) {
     *rig = (struct rig){.now = {US_PER_HOUR}, .random = seed};
-    rig->flow = calloc(1, sizeof *rig->flow + SLOTS * sizeof *rig->flow->slots);
-    assert_non_null(rig->flow);
-    rig->flow->n_slots = SLOTS;
-    rig->flow->srtt_us = ROUND_US;
-    rig->flow->rttvar_us = 5 * US_PER_MS;
-    for (unsigned i = 0; i < SLOTS; i++) {
-        out_slot_init(&rig->flow->slots[i]);
-        rig->flow->slots[i].path = (struct path *)rig; /* there is one; nobody looks into it */
-        rig->flow->slots[i].based = true;
+    windows_init(&rig->windows, rig->v, SUBFLOWS);
+    windows_recall(&rig->windows, ROUND_US, 5 * US_PER_MS);
+    for (unsigned i = 0; i < SUBFLOWS; i++) {
+        window_set_live(&rig->v[i], true);
+        rig->v[i].based = true;
     }
 }
 
 static unsigned windows(const struct rig *rig) {
     unsigned sum = 0;
-    for (unsigned i = 0; i < SLOTS; i++)
-        sum += rig->flow->slots[i].window / OUTBOX_WINDOW_UNIT;
+    for (unsigned i = 0; i < SUBFLOWS; i++)
+        sum += rig->v[i].size / WINDOW_UNIT;
     return sum;
 }
 
@@ -60,15 +57,17 @@ static unsigned run_round(struct rig *rig) {
     unsigned total = windows(rig);
     struct mono sent = rig->now;
     rig->now = mono_add(rig->now, ROUND_US);
-    for (unsigned i = 0; i < SLOTS; i++) {
-        struct out_slot *slot = &rig->flow->slots[i];
-        slot->flight = slot->window / OUTBOX_WINDOW_UNIT;
-        for (unsigned n = slot->flight; n > 0; n--) {
+    for (unsigned i = 0; i < SUBFLOWS; i++) {
+        struct window *window = &rig->v[i];
+        unsigned n = window->size / WINDOW_UNIT;
+        for (unsigned j = 0; j < n; j++)
+            window_sent(window);
+        for (; n > 0; n--) {
             bool arrived = arrives(rig, total);
             if (arrived)
-                out_slot_grow(rig->flow, slot);
-            slot->flight--;
-            out_slot_count(rig->flow, slot, !arrived, sent, rig->now);
+                window_grow(&rig->windows, window);
+            window_landed(window);
+            window_count(&rig->windows, window, !arrived, sent, rig->now);
         }
     }
     return total;
@@ -83,8 +82,7 @@ static void test_bad_links_do_not_shrink_it(void **state) {
         rig.loss = losses[i];
         for (unsigned k = 0; k < 80; k++)
             run_round(&rig);
-        assert_true(windows(&rig) > SLOTS * OUTBOX_WINDOW_MAX / 2);
-        free(rig.flow);
+        assert_true(windows(&rig) > SUBFLOWS * WINDOW_MAX / 2);
     }
 }
 
@@ -103,7 +101,6 @@ static void test_a_limiter_is_respected(void **state) {
         for (unsigned k = 0; k < 200; k++)
             sent += run_round(&rig);
         assert_in_range(sent / 200, 400 * 6 / 10, 400 * 3 / 2);
-        free(rig.flow);
     }
 }
 
@@ -122,7 +119,6 @@ static void test_a_limiter_behind_bad_links(void **state) {
     for (unsigned k = 0; k < 200; k++)
         sent += run_round(&rig);
     assert_in_range(sent / 200, 400 / 2, 400 * 5 / 2);
-    free(rig.flow);
 }
 
 static void test_nobody_there(void **state) {
@@ -134,8 +130,7 @@ static void test_nobody_there(void **state) {
     rig.loss = 1;
     for (unsigned k = 0; k < 120; k++)
         run_round(&rig);
-    assert_true(windows(&rig) <= SLOTS * OUTBOX_WINDOW_FIRST);
-    free(rig.flow);
+    assert_true(windows(&rig) <= SUBFLOWS * WINDOW_FIRST);
 }
 
 /* What was none of our doing passes: the floor follows. */
@@ -146,13 +141,12 @@ static void test_the_floor_sinks(void **state) {
     rig.loss = 0.45;
     for (unsigned k = 0; k < 40; k++)
         run_round(&rig);
-    uint32_t before = rig.flow->loss_floor;
+    uint32_t before = rig.windows.loss_floor;
     assert_true(before > 65536 / 3);
     rig.loss = 0.02;
     for (unsigned k = 0; k < 40; k++)
         run_round(&rig);
-    assert_true(rig.flow->loss_floor < before / 4);
-    free(rig.flow);
+    assert_true(rig.windows.loss_floor < before / 4);
 }
 
 int main(int argc, char **argv) {

@@ -260,11 +260,19 @@ uint64_t mailbox_refused(const struct mailbox *mailbox) {
     return mailbox->refused;
 }
 
-void box_expire(struct mailbox *mailbox, struct mono now) {
+/* Forget deposits that never became complete. */
+static void expire(struct mailbox *mailbox, struct mono now) {
     struct box_deposit *deposit;
     while ((deposit = TAILQ_FIRST(&mailbox->unfinished)) &&
            now.us - deposit->born.us >= UNFINISHED_US)
         deposit_free(mailbox, deposit);
+}
+
+bool mailbox_tick(struct mailbox *mailbox, struct mono now) {
+    if (!mono_is_due(mailbox->look, now))
+        return false;
+    expire(mailbox, now);
+    return box_choose(mailbox, now);
 }
 
 /* ---- Life ---- */

@@ -76,10 +76,8 @@ static const struct directory_entry *best_other(const struct mailbox *mailbox) {
     return best;
 }
 
-bool mailbox_tick(struct mailbox *mailbox, struct mono now) {
+bool box_choose(struct mailbox *mailbox, struct mono now) {
     const struct directory_entry *entry;
-    if (!mono_is_due(mailbox->look, now))
-        return false;
     if (mailbox->started.us == MONO_NEVER.us)
         mailbox->started = now;
     bool young = now.us - mailbox->started.us < YOUNG_US;
@@ -87,7 +85,6 @@ bool mailbox_tick(struct mailbox *mailbox, struct mono now) {
     size_t n_before = mailbox->n_chosen;
     memcpy(before, mailbox->chosen, sizeof before);
     mailbox->look = mono_add(now, young ? LOOK_YOUNG_US : LOOK_US);
-    box_expire(mailbox, now);
     if (young)
         mailbox->n_chosen = 0;
     keep_living(mailbox, now);

@@ -1,5 +1,5 @@
-/* What mailbox.c (deposits of others) and mailbox_choice.c (who keeps our mail) share. Nobody else
- * includes it. */
+/* What mailbox.c (deposits of others) and mailbox_choice.c (who keeps our mail) share; the first
+ * calls the second. */
 #ifndef P2PD_MAILBOX_PRIVATE_H
 #define P2PD_MAILBOX_PRIVATE_H
 
@@ -50,8 +50,9 @@ struct mailbox {
     struct mono started; /* the first look; MONO_NEVER: not yet */
 };
 
+/* ---- mailbox_choice.c ---- */
 void box_choice_init(struct mailbox *mailbox);
-/* Forget deposits that never became complete. */
-void box_expire(struct mailbox *mailbox, struct mono now);
+/* Choose anew. True: others than before. */
+bool box_choose(struct mailbox *mailbox, struct mono now);
 
 #endif

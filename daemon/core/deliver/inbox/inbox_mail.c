@@ -8,14 +8,6 @@
 
 #define MAIL_EXCHANGES 3 /* what one is charged as */
 
-void in_mail_free(struct in_parcel *parcel) {
-    for (struct in_mail *mail; (mail = parcel->mails);) {
-        parcel->mails = mail->next;
-        sodium_memzero(mail->plain, mail->length);
-        free(mail);
-    }
-}
-
 /* Who sent it, and where the items begin. */
 static enum drop check_sender(struct in_mail *mail, const uint8_t link_key[KEY_LEN]) {
     struct wire_reader reader = wire_reader(mail->plain, mail->length);

@@ -1,6 +1,8 @@
-/* What inbox.c (shards, parcels, the store), inbox_item.c (what is in a parcel, and whether it is
- * taken), inbox_mail.c (mail in parcels), inbox_receipt.c (receipts and their paths) and
- * inbox_pull.c (handing out) share. Nobody else includes it. */
+/* What the inbox's files share: inbox.c (life, results of the store), inbox_shard.c (shards put
+ * together), inbox_take.c (is a parcel taken?), inbox_mail.c (mail in parcels), inbox_item.c (one
+ * item), inbox_receipt.c (receipts and their paths), inbox_parcel.c (parcels not stored yet),
+ * inbox_keys.c (whose a shard is), inbox_pull.c (handing out) and inbox_local.c (to ourselves).
+ * Each calls those that stand behind it in this list alone. */
 #ifndef P2PD_INBOX_PRIVATE_H
 #define P2PD_INBOX_PRIVATE_H
 
@@ -118,13 +120,19 @@ struct in_correspondent { /* a path for receipts, and those of this step */
     uint8_t payload[ONION_PAYLOAD_MAX];
 };
 
-enum in_puller_state { IN_FETCHING, IN_HANDED, IN_TAKING, IN_PARKED };
+enum in_puller_state {
+    IN_FETCHING = 0, /* the store looks for messages */
+    IN_HANDED,       /* the client has a batch, and has not confirmed it */
+    IN_TAKING,       /* the store marks the batch as taken */
+    IN_PARKED,       /* nothing is there: waits for something new */
+    IN_GONE,         /* its client is gone while the store was asked: waits for the result */
+    IN_PULLER_STATES
+};
 struct in_puller {
     struct in_op op; /* FETCH or TAKE: one at a time */
     TAILQ_ENTRY(in_puller) link;
-    enum in_puller_state state;
+    enum in_puller_state state; /* written by puller_move() alone */
     uint64_t client;
-    bool gone; /* its client is; it waits for the store's result */
     bool peek, wait, follow, from_any;
     struct node_id from;
     uint32_t max, given;
@@ -164,59 +172,46 @@ struct inbox {
     uint64_t generation; /* grows when a parked puller might find something */
 };
 
-/* ---- inbox.c ---- */
+static inline void in_store(struct inbox *inbox, const struct store_op *operation,
+                            const struct in_op *op) {
+    effects_store(inbox->config.effects, operation, OWNER_INBOX, (uint64_t)(uintptr_t)op);
+}
+/* Change what a parcel holds; the budget has been asked already. */
+static inline void in_account(struct in_parcel *parcel, size_t charged) {
+    parcel->sender->bytes = parcel->sender->bytes - parcel->charged + charged;
+    parcel->charged = charged;
+}
+/* Does the user know this node? */
+static inline bool in_knows(const struct inbox *inbox, const struct node_id *id) {
+    return inbox->config.policy && policy_is_known(inbox->config.policy, id);
+}
+
+/* ---- inbox_keys.c ---- */
+#define IN_KEYS_CHECK_US (EPOCH_US / 4)
 /* What we share with the proven sender of a parcel. NULL: our key is gone, or there is too much to
  * compute just now for the neighbour that brings it. */
 const struct parcel_secret *in_secret(struct inbox *inbox, const struct in_parcel *parcel,
                                       const struct directory_entry *sender, struct mono now);
 /* May what this neighbour brings cost an exchange? */
 bool in_may_exchange(struct inbox *inbox, unsigned from, struct mono now);
-void in_store(struct inbox *inbox, const struct store_op *operation, const struct in_op *op);
-/* Change what a parcel holds; the budget has been asked already. */
-void in_account(struct in_parcel *parcel, size_t charged);
+/* Is the shard of whom it names? */
+enum drop in_authenticate(struct inbox *inbox, const struct parcel_shard *shard,
+                          const struct directory_entry *sender, unsigned from, int64_t epoch,
+                          struct mono now);
 
-/* ---- inbox_mail.c ---- */
-/* Open an item of kind KIND_MAIL and look at all in it; it is kept at the parcel. Out of memory, or
- * too much to compute just now: PARCEL_REASON_NONE, and parcel->error. */
-enum parcel_reason in_mail_open(struct inbox *inbox, struct in_parcel *parcel,
-                                const struct parcel_item *item, struct mono now);
-/* Store the messages of all mail that was opened, as from their senders. */
-void in_mail_put(struct inbox *inbox, struct in_parcel *parcel, struct wall wall);
-void in_mail_free(struct in_parcel *parcel);
+/* ---- inbox_parcel.c ---- */
+struct in_sender *in_sender_find(const struct inbox *inbox, const struct node_id *id);
+struct in_parcel *in_parcel_find(const struct inbox *inbox, const struct node_id *sender,
+                                 const struct parcel_id *id);
+/* NULL: there is no room for it. */
+struct in_parcel *in_parcel_new(struct inbox *inbox, const struct node_id *from,
+                                const struct parcel_shard *shard, int64_t epoch);
+void in_parcel_free(struct inbox *inbox, struct in_parcel *parcel);
+/* Evictor of BUDGET_INBOX. */
+bool in_evict(void *context);
 
-/* ---- inbox_item.c ---- */
-struct in_origin { /* whence an item came, for the store */
-    const struct node_id *sender;
-    const struct address *address;
-    const char *name;
-    const struct file_head *file; /* KIND_FILE: until the result */
-    bool is_self;                 /* no quota */
-};
-/* One look at everything before anything is stored: a parcel is taken whole or refused whole. Out
- * of memory for what is in it: PARCEL_REASON_NONE, and parcel->error. */
-enum parcel_reason in_check_items(struct inbox *inbox, struct in_parcel *parcel, size_t length,
-                                  struct mono now);
-/* May this item of a sender's be stored? A block of a file must be alone. */
-enum parcel_reason in_check_item(const struct inbox *inbox, const struct node_id *sender,
-                                 const struct parcel_item *item, bool is_alone);
-void in_file_head(const struct parcel_item *item, struct file_head *ret_head);
-void in_put_item(struct inbox *inbox, const struct in_op *op, const struct in_origin *origin,
-                 const struct parcel_item *item, struct wall wall);
-/* Is its life over, tombstone included? Such an item is answered as one that is there, and not
- * stored: it may have been. */
-bool in_is_over(const struct inbox *inbox, const struct parcel_item *item, struct wall wall);
-/* All of a parcel that was found good, but for what is over: parcel->puts says how many were put. 0
- * or -ENOMEM: nothing was. */
-int in_put_items(struct inbox *inbox, struct in_parcel *parcel, size_t length,
-                 const struct directory_entry *entry, const char *name, struct wall wall);
-void in_verdicts_write(struct in_parcel *parcel, enum parcel_reason reason,
-                       const uint8_t key[KEY_LEN]);
-/* What a store's error is to a sender; and is it none of his business? */
-enum parcel_reason in_reason_of(int error);
-bool in_keeps_silent(int error);
-/* Say and count how it ended. */
-void in_conclude(struct inbox *inbox, struct in_parcel *parcel, enum parcel_reason reason,
-                 struct now now);
+/* ---- inbox_mail.c, inbox_item.c, inbox_take.c ---- */
+#include "daemon/core/deliver/inbox/take_private.h"
 
 /* ---- inbox_receipt.c ---- */
 /* Queue a receipt that is ready, for the end of this step. */

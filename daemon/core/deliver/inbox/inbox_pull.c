@@ -3,6 +3,22 @@
  * on its word. */
 #include "daemon/core/deliver/inbox/inbox_private.h"
 
+#include <assert.h>
+
+/* Allowed moves: row = from, bit = to. */
+static const uint8_t moves[IN_PULLER_STATES] = {
+    [IN_FETCHING] = 1 << IN_FETCHING | 1 << IN_HANDED | 1 << IN_PARKED | 1 << IN_GONE,
+    [IN_HANDED] = 1 << IN_TAKING | 1 << IN_FETCHING, /* a peek needs no confirmation */
+    [IN_TAKING] = 1 << IN_FETCHING | 1 << IN_GONE,
+    [IN_PARKED] = 1 << IN_FETCHING,
+    [IN_GONE] = 0,
+};
+
+static void puller_move(struct in_puller *puller, enum in_puller_state state) {
+    assert(moves[puller->state] & 1 << state);
+    puller->state = state;
+}
+
 static void puller_free(struct inbox *inbox, struct in_puller *puller) {
     TAILQ_REMOVE(&inbox->pullers, puller, link);
     inbox->n_pullers--;
@@ -12,7 +28,7 @@ static void puller_free(struct inbox *inbox, struct in_puller *puller) {
 static struct in_puller *find_puller(const struct inbox *inbox, uint64_t client) {
     struct in_puller *puller;
     TAILQ_FOREACH(puller, &inbox->pullers, link)
-        if (puller->client == client && !puller->gone)
+        if (puller->client == client && puller->state != IN_GONE)
             return puller;
     return NULL;
 }
@@ -27,7 +43,7 @@ static void fetch(struct inbox *inbox, struct in_puller *puller) {
     operation.in_fetch.since = puller->since;
     operation.in_fetch.since_message = puller->since_message;
     operation.in_fetch.since_id = puller->since_id;
-    puller->state = IN_FETCHING;
+    puller_move(puller, IN_FETCHING);
     puller->generation = inbox->generation;
     puller->op.kind = IN_OP_FETCH;
     in_store(inbox, &operation, &puller->op);
@@ -60,7 +76,7 @@ static void exhausted(struct inbox *inbox, struct in_puller *puller) {
     else if (puller->generation != inbox->generation)
         fetch(inbox, puller);
     else
-        puller->state = IN_PARKED;
+        puller_move(puller, IN_PARKED);
 }
 
 void inbox_pull(struct inbox *inbox, const struct request *request, const struct node_id *from) {
@@ -152,7 +168,7 @@ static bool hand_out(struct inbox *inbox, struct in_puller *puller, const struct
     for (size_t i = 0; i < n && !puller->peek; i++)
         lease(puller, v[i]->row);
     effects_answer(inbox->config.effects, &answer);
-    puller->state = IN_HANDED;
+    puller_move(puller, IN_HANDED);
     return true;
 }
 
@@ -180,7 +196,7 @@ static void fetch_failed(struct inbox *inbox, struct in_puller *puller, int erro
 void in_fetched(struct inbox *inbox, struct in_puller *puller, const struct store_result *result) {
     const struct in_record *free_ones[INBOX_BATCH_MAX];
     size_t n = 0;
-    if (puller->gone) {
+    if (puller->state == IN_GONE) {
         puller_free(inbox, puller);
         return;
     }
@@ -241,7 +257,7 @@ void inbox_confirm(struct inbox *inbox, uint64_t client, const int64_t *rows, si
     operation.in_take.n = puller->n_rows;
     operation.in_take.now = wall;
     operation.in_take.forget = inbox->config.limits.retention_us == 0;
-    puller->state = IN_TAKING;
+    puller_move(puller, IN_TAKING);
     puller->op.kind = IN_OP_TAKE;
     in_store(inbox, &operation, &puller->op);
     if (puller->n_rows < leased)
@@ -252,7 +268,7 @@ void in_taken(struct inbox *inbox, struct in_puller *puller, const struct store_
     if (result->error == 0) {
         inbox->waiting -= puller->n_rows < inbox->waiting ? puller->n_rows : inbox->waiting;
         puller->n_rows = 0;
-        if (puller->gone)
+        if (puller->state == IN_GONE)
             puller_free(inbox, puller);
         else
             go_on(inbox, puller);
@@ -260,7 +276,7 @@ void in_taken(struct inbox *inbox, struct in_puller *puller, const struct store_
     }
     char words[ERROR_WORDS_MAX];
     error_words(result->error, words);
-    if (!puller->gone)
+    if (puller->state != IN_GONE)
         effects_answer_text(
             inbox->config.effects, puller->client,
             error_is_limit(result->error) ? ANSWER_LIMIT : ANSWER_FAILED,
@@ -274,7 +290,7 @@ void inbox_client_gone(struct inbox *inbox, uint64_t client) {
     if (!puller)
         return;
     if (puller->state == IN_FETCHING || puller->state == IN_TAKING) {
-        puller->gone = true;
+        puller_move(puller, IN_GONE);
         return;
     }
     bool leased = puller->n_rows > 0;

@@ -26,18 +26,14 @@ static struct path_wish wish_to(const struct node_id *id) {
     return (struct path_wish){.target = *id, .relays_exact = RELAYS_DEFAULT, .again = true};
 }
 
-static bool is_known(const struct inbox *inbox, const struct node_id *id) {
-    return inbox->config.policy && policy_is_known(inbox->config.policy, id);
-}
-
 /* Nor are any made ahead for them when more than half of what they have is used. */
 static bool may_expect(const struct inbox *inbox, const struct node_id *to, struct mono now) {
     return inbox->drawn_until.us - now.us < STRANGERS_BURST / 2 * STRANGERS_EVERY_US ||
-           is_known(inbox, to);
+           in_knows(inbox, to);
 }
 
 static bool may_draw(struct inbox *inbox, const struct node_id *to, struct mono now) {
-    if (is_known(inbox, to))
+    if (in_knows(inbox, to))
         return true;
     if (inbox->drawn_until.us < now.us)
         inbox->drawn_until = now;
@@ -90,7 +86,7 @@ static struct in_correspondent *get_correspondent(struct inbox *inbox, const str
     memset(oldest, 0, sizeof *oldest);
     oldest->id = *id;
     oldest->used = true;
-    oldest->is_known = is_known(inbox, id);
+    oldest->is_known = in_knows(inbox, id);
     return oldest;
 }
 

@@ -1,0 +1,82 @@
+/* Conversations: everybody that was ever written to, and the number of the last message to it. They
+ * are kept for ever, since the numbers must not begin again. */
+#include "daemon/core/deliver/ledger/ledger_private.h"
+
+struct conversation *ledger_conversation_find(const struct ledger *ledger,
+                                              const struct node_id *recipient) {
+    uint64_t hash = table_hash(&ledger->conversations, recipient, sizeof *recipient);
+    for (struct table_link *link = table_first(&ledger->conversations, hash); link;
+         link = table_next(link)) {
+        struct conversation *conversation = table_entry(link, struct conversation, by_recipient);
+        if (node_id_is_equal(&conversation->recipient, recipient))
+            return conversation;
+    }
+    return NULL;
+}
+
+struct conversation *ledger_conversation(struct ledger *ledger, const struct node_id *recipient) {
+    struct conversation *conversation = ledger_conversation_find(ledger, recipient);
+    if (conversation || ledger->conversations.used >= LEDGER_CONVERSATIONS_MAX)
+        return conversation;
+    conversation = calloc(1, sizeof *conversation);
+    if (!conversation)
+        return NULL;
+    conversation->recipient = *recipient;
+    table_add(&ledger->conversations, &conversation->by_recipient,
+              table_hash(&ledger->conversations, recipient, sizeof *recipient));
+    return conversation;
+}
+
+uint64_t ledger_conversation_number(struct conversation *conversation, size_t n) {
+    uint64_t first = conversation->sequence + 1;
+    conversation->sequence += n;
+    return first;
+}
+
+void ledger_conversations_deinit(struct ledger *ledger) {
+    for (size_t i = 0; ledger->conversations.slots && i < ledger->conversations.n_slots; i++)
+        for (struct table_link *link = ledger->conversations.slots[i], *next; link; link = next) {
+            next = link->next;
+            free(table_entry(link, struct conversation, by_recipient));
+        }
+    table_deinit(&ledger->conversations);
+}
+
+/* ---- To be looked at ---- */
+
+void ledger_remember_round_trip(struct ledger *ledger, const struct node_id *recipient,
+                                int64_t srtt_us, int64_t rttvar_us) {
+    struct conversation *conversation = ledger_conversation_find(ledger, recipient);
+    if (!conversation || srtt_us <= 0)
+        return;
+    conversation->srtt_us = srtt_us;
+    conversation->rttvar_us = rttvar_us;
+}
+
+bool ledger_recall_round_trip(const struct ledger *ledger, const struct node_id *recipient,
+                              int64_t *ret_srtt_us, int64_t *ret_rttvar_us) {
+    const struct conversation *conversation = ledger_conversation_find(ledger, recipient);
+    if (!conversation || conversation->srtt_us == 0)
+        return false;
+    *ret_srtt_us = conversation->srtt_us;
+    *ret_rttvar_us = conversation->rttvar_us;
+    return true;
+}
+
+uint64_t ledger_pending_to(const struct ledger *ledger, const struct node_id *recipient) {
+    const struct conversation *conversation = ledger_conversation_find(ledger, recipient);
+    return conversation ? conversation->n_pending : 0;
+}
+
+bool ledger_has_written(const struct ledger *ledger, const struct node_id *recipient) {
+    const struct conversation *conversation = ledger_conversation_find(ledger, recipient);
+    return conversation && conversation->sequence > 0;
+}
+
+void ledger_visit(const struct ledger *ledger,
+                  bool (*visit)(void *context, const struct node_id *recipient), void *context) {
+    for (size_t i = 0; i < ledger->conversations.n_slots; i++)
+        for (struct table_link *link = ledger->conversations.slots[i]; link; link = link->next)
+            if (!visit(context, &table_entry(link, struct conversation, by_recipient)->recipient))
+                return;
+}

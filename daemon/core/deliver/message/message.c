@@ -1,0 +1,274 @@
+/* Messages on their way out: see message.h. */
+#include "daemon/core/deliver/message/message.h"
+
+#include "daemon/core/wire/identity.h"
+#include "daemon/core/wire/shard.h"
+
+#include <assert.h>
+
+/* What a restart costs at most: a second's worth, or so many blocks again. */
+#define PROGRESS_US US_PER_S
+#define PROGRESS_BLOCKS 64
+
+/* ---- All of them ---- */
+
+int messages_init(struct messages *messages, const struct core_random *random,
+                  struct budget *budget) {
+    TAILQ_INIT(&messages->cached);
+    messages->budget = budget;
+    return table_init(&messages->by_id, random);
+}
+
+void messages_deinit(struct messages *messages) {
+    table_deinit(&messages->by_id);
+}
+
+struct message *messages_find(const struct messages *messages, const struct message_id *id) {
+    uint64_t hash = table_hash(&messages->by_id, id, sizeof *id);
+    for (struct table_link *link = table_first(&messages->by_id, hash); link;
+         link = table_next(link)) {
+        struct message *message = table_entry(link, struct message, by_id);
+        if (memcmp(&message->id, id, sizeof *id) == 0)
+            return message;
+    }
+    return NULL;
+}
+
+void messages_add(struct messages *messages, struct message *message) {
+    table_add(&messages->by_id, &message->by_id,
+              table_hash(&messages->by_id, &message->id, sizeof message->id));
+}
+
+void messages_remove(struct messages *messages, struct message *message) {
+    table_remove(&messages->by_id, &message->by_id);
+}
+
+/* ---- Bodies ---- */
+
+bool messages_keep_body(struct messages *messages, struct message *message, uint8_t *body) {
+    if (!budget_take(messages->budget, BUDGET_OUTBOX, message->size))
+        return false;
+    message->body = body;
+    TAILQ_INSERT_TAIL(&messages->cached, message, cached);
+    return true;
+}
+
+void messages_drop_body(struct messages *messages, struct message *message) {
+    if (!message->body)
+        return;
+    TAILQ_REMOVE(&messages->cached, message, cached);
+    budget_give(messages->budget, BUDGET_OUTBOX, message->size);
+    sodium_memzero(message->body, message->size);
+    free(message->body);
+    message->body = NULL;
+}
+
+bool messages_evict_body(struct messages *messages) {
+    if (TAILQ_EMPTY(&messages->cached))
+        return false;
+    messages_drop_body(messages, TAILQ_FIRST(&messages->cached));
+    return true;
+}
+
+/* ---- Memory for the mail of others ---- */
+
+void messages_kept_take(struct messages *messages, size_t size) {
+    struct budget *budget = messages->budget;
+    size_t most = budget->max / MESSAGES_KEPT_SHARE;
+    size += MESSAGES_HEAP_EXTRA;
+    messages->kept_memory += size;
+    if (messages->kept_charged + size <= most && budget_take(budget, BUDGET_KEPT, size))
+        messages->kept_charged += size;
+}
+
+void messages_kept_give(struct messages *messages, size_t size) {
+    messages->kept_memory -= size + MESSAGES_HEAP_EXTRA;
+    if (messages->kept_charged <= messages->kept_memory)
+        return;
+    budget_give(messages->budget, BUDGET_KEPT, messages->kept_charged - messages->kept_memory);
+    messages->kept_charged = messages->kept_memory;
+}
+
+bool messages_kept_has_room(const struct messages *messages, size_t size) {
+    struct budget *budget = messages->budget;
+    if (messages->kept_memory + size > budget->max / MESSAGES_KEPT_SHARE ||
+        !budget_take(budget, BUDGET_KEPT, size))
+        return false;
+    budget_give(budget, BUDGET_KEPT, size); /* there is room now: what is made takes it */
+    return true;
+}
+
+/* ---- Making and freeing ---- */
+
+struct message *message_new(struct messages *messages, const struct out_record *record,
+                            struct conversation *conversation) {
+    bool is_file = record->kind == KIND_FILE && record->file;
+    struct message *message = calloc(1, sizeof *message + (is_file ? sizeof *message->file : 0));
+    if (!message)
+        return NULL;
+    message->id = record->id;
+    message->conversation = conversation;
+    message->sequence = record->sequence;
+    message->created = record->created;
+    message->expires = record->expires;
+    message->size = record->size;
+    message->kind = record->kind ? record->kind : KIND_MESSAGE;
+    message->shards_k = record->shards_k;
+    if (is_file)
+        message->file[0] = *record->file;
+    message->state = MESSAGE_QUEUED;
+    message->progress_at = (struct mono){INT64_MIN / 2};
+    TAILQ_INIT(&message->watchers);
+    messages->n_files += message->kind == KIND_FILE;
+    if (message->kind == KIND_MAIL)
+        messages_kept_take(messages, sizeof *message);
+    return message;
+}
+
+void message_free(struct messages *messages, struct message *message) {
+    if (!message)
+        return;
+    messages->n_files -= message->kind == KIND_FILE;
+    if (message->kind == KIND_MAIL)
+        messages_kept_give(messages, sizeof *message);
+    free(message);
+}
+
+/* ---- Blocks ---- */
+
+size_t message_items_max(unsigned k) {
+    size_t most = PARCEL_ITEM_HEADER_LEN + PARCEL_FILE_HEADER_LEN + PARCEL_BLOCK_MAX;
+    size_t room = k * PARCEL_SHARD_DATA_MAX - PARCEL_OVERHEAD - PARCEL_HEAD_LEN;
+    if (k > 1)
+        room -= SHARD_TRANSFORM_LEN;
+    return k == 0 || room > most ? most : room;
+}
+
+uint32_t message_block_max(unsigned k, enum message_kind kind) {
+    size_t header = PARCEL_ITEM_HEADER_LEN + (kind == KIND_FILE ? PARCEL_FILE_HEADER_LEN : 0);
+    size_t room = message_items_max(k) - header;
+    return (uint32_t)(room < PARCEL_BLOCK_MAX ? room : PARCEL_BLOCK_MAX);
+}
+
+uint32_t message_block_size(const struct message *message) {
+    return message_block_max(message->shards_k, message->kind);
+}
+
+bool message_is_long(const struct message *message) {
+    return message->kind == KIND_FILE || message->size > message_block_size(message);
+}
+
+size_t message_item_length(const struct message *message, uint32_t length) {
+    size_t head = PARCEL_ITEM_HEADER_LEN;
+    if (message->kind == KIND_FILE)
+        head += FILE_DIGEST_LEN + 1 + strlen(message->file->name);
+    return head + length;
+}
+
+struct parcel_item message_item(const struct message *message, uint64_t offset, uint32_t length) {
+    struct parcel_item item = {.kind = message->kind,
+                               .id = message->id,
+                               .sequence = message->sequence,
+                               .sent_ms = (uint64_t)wall_ms(message->created),
+                               .expires_ms = (uint64_t)wall_ms(message->expires),
+                               .total = message->size,
+                               .offset = offset,
+                               .length = length,
+                               .bytes = message->body};
+    if (message->kind == KIND_FILE) {
+        item.digest = message->file->digest;
+        item.name = message->file->name;
+        item.name_length = (uint8_t)strlen(message->file->name);
+    }
+    return item;
+}
+
+const char *message_lost_words(const struct message *message, int error) {
+    bool is_file = message->kind == KIND_FILE;
+    if (error == -ENOENT)
+        return is_file ? "its file is gone from the spool" : "its body is gone from the store";
+    return error == -ESTALE ? "its file was changed in the spool" : NULL;
+}
+
+unsigned message_mailboxes(const struct message *message) {
+    unsigned n = 0;
+    for (unsigned bits = message->mailed; bits; bits &= bits - 1)
+        n++;
+    return n;
+}
+
+/* ---- What is left to send ---- */
+
+void message_plan(struct message *message, uint64_t progress) {
+    uint32_t block = message_block_size(message);
+    uint64_t blocks = message->size ? (message->size - 1) / block + 1 : 1;
+    message->next_block = progress / block;
+    if (message->next_block >= blocks)
+        message->next_block = blocks - 1;
+    message->blocks_left = blocks - message->next_block;
+    message->progress = message->confirmed = message->next_block * block;
+}
+
+void message_renew(struct message *message) {
+    assert(message->place == MESSAGE_NOWHERE);
+    message->mailed = 0;
+    message->alone = false;
+    message->progress_at = (struct mono){INT64_MIN / 2};
+}
+
+void message_next_block(struct message *message) {
+    message->next_block++;
+}
+
+bool message_confirm(struct message *message, uint32_t length) {
+    assert(message->blocks_left > 0);
+    message->confirmed += length;
+    return --message->blocks_left == 0;
+}
+
+static uint64_t worth_telling(const struct message *message) {
+    return (uint64_t)PROGRESS_BLOCKS * message_block_size(message);
+}
+
+bool message_has_progressed(const struct message *message, struct mono now) {
+    return message->confirmed >= message->progress + worth_telling(message) &&
+           now.us - message->progress_at.us >= PROGRESS_US;
+}
+
+bool message_note_progress(struct message *message, uint64_t below, struct mono now) {
+    if (below < message->progress + worth_telling(message))
+        return false;
+    message->progress = below;
+    message->progress_at = now;
+    return true;
+}
+
+/* ---- Where it waits ---- */
+
+/* Allowed moves: row = from, bit = to. */
+static const uint8_t moves[MESSAGE_PLACES] = {
+    [MESSAGE_NOWHERE] = 1 << MESSAGE_LATE | 1 << MESSAGE_SHORT | 1 << MESSAGE_LONG |
+                        1 << MESSAGE_AGAIN | 1 << MESSAGE_LOCAL | 1 << MESSAGE_UNSTORED,
+    [MESSAGE_LATE] = 1 << MESSAGE_NOWHERE,
+    [MESSAGE_SHORT] = 1 << MESSAGE_NOWHERE,
+    [MESSAGE_LONG] = 1 << MESSAGE_NOWHERE,
+    [MESSAGE_AGAIN] = 1 << MESSAGE_NOWHERE,
+    [MESSAGE_LOCAL] = 1 << MESSAGE_NOWHERE,
+    [MESSAGE_UNSTORED] = 1 << MESSAGE_NOWHERE,
+};
+
+void message_move(struct message *message, enum message_place place) {
+    assert(moves[message->place] & 1 << place);
+    message->place = place;
+}
+
+/* From the end, where the files are: they are few, and what waits may be a hundred thousand. */
+void message_queue_insert(struct message_queue *queue, struct message *message) {
+    struct message *last = TAILQ_LAST(queue, message_queue);
+    while (message->kind != KIND_FILE && last && last->kind == KIND_FILE)
+        last = TAILQ_PREV(last, message_queue, queue);
+    if (last)
+        TAILQ_INSERT_AFTER(queue, last, message, queue);
+    else
+        TAILQ_INSERT_HEAD(queue, message, queue);
+}

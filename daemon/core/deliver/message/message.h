@@ -1,0 +1,167 @@
+/* Messages on their way out, as the ledger, the sender and the depot see them: what a message is,
+ * how it is cut into blocks, which of its blocks are left to send, and where it waits. Each part of
+ * struct message names the room that writes it; the others read it.
+ *
+ * struct messages is what these rooms share of all messages in memory: the index by id, the bodies
+ * that are kept in memory until they are sealed, and what is charged for the mail of others.
+ *
+ * Threat: clients and depositors decide how many messages there are. Bodies are charged to
+ * BUDGET_OUTBOX and are the first to go when memory is short, since the store has them; mail of
+ * others is charged to BUDGET_KEPT, since its senders are nobody whom we could charge. */
+#ifndef P2PD_MESSAGE_H
+#define P2PD_MESSAGE_H
+
+#include "daemon/core/base/budget.h"
+#include "daemon/core/base/table.h"
+#include "daemon/core/seam/store.h"
+#include "daemon/core/seam/types.h"
+#include "daemon/core/wire/parcel.h"
+
+#include <sys/queue.h>
+
+/* Of limits.memory, one of so many parts for the mail that we keep: it stays for weeks, and the
+ * rest of the node must run beside it. */
+#define MESSAGES_KEPT_SHARE 4
+#define MESSAGES_HEAP_EXTRA                                                                        \
+    48u /* of an allocation: its header, places in tables and among the timers */
+
+struct conversation;
+struct recipient;
+struct watcher;
+
+/* In which queue a message stands: it has one link for all of them. From one queue to the next it
+ * passes through MESSAGE_NOWHERE (asserted by message_move()). */
+enum message_place {
+    MESSAGE_NOWHERE = 0,
+    MESSAGE_LATE,     /* the ledger's: pushed before all that is older was read */
+    MESSAGE_SHORT,    /* its recipient's: goes whole, with others in a parcel */
+    MESSAGE_LONG,     /* its recipient's: goes block by block, each in a parcel */
+    MESSAGE_AGAIN,    /* its recipient's: mail that was refused for now */
+    MESSAGE_LOCAL,    /* the loopback's: is for ourselves */
+    MESSAGE_UNSTORED, /* the ledger's: its final state could not be stored */
+    MESSAGE_PLACES
+};
+
+struct message {
+    struct table_link by_id;
+    TAILQ_ENTRY(message) all;    /* among the ledger's */
+    TAILQ_ENTRY(message) queue;  /* in the queue that `place` says */
+    enum message_place place;    /* written by message_move() alone */
+    TAILQ_ENTRY(message) cached; /* while it has a body */
+
+    /* The ledger's. */
+    struct message_id id;
+    struct conversation *conversation; /* NULL: KIND_MAIL */
+    uint64_t sequence;
+    struct wall created, expires, finished;
+    struct mono deadline; /* it expires then, whatever becomes of the wall clock */
+    uint64_t size;
+    enum message_kind kind;
+    enum message_state state;
+    const char *reason;
+    uint8_t shards_k; /* of each of its parcels; 0: as many as it takes */
+    bool owed;        /* was so when we stopped */
+    bool withdrawn;   /* nobody was told that it was accepted: the store forgets it */
+    unsigned n_watchers;
+    TAILQ_HEAD(watchers, watcher) watchers;
+
+    /* The sender's, or the loopback's if it is for ourselves. */
+    struct recipient *recipient; /* NULL: to ourselves, or nobody sends it */
+    bool alone;   /* was part of a refused parcel: goes in one of its own, to learn whether it was
+                     meant */
+    bool refused; /* for now: a block of it at a time asks whether that is over */
+
+    /* Written by message_plan() and message_confirm() alone. */
+    uint64_t next_block, blocks_left;
+    uint64_t confirmed; /* bytes that the recipient has said to have */
+    uint64_t progress;  /* the store was told: all below this offset is confirmed */
+    struct mono progress_at;
+
+    /* The depot's. */
+    uint8_t mailed; /* bits: at which of its recipient's mailboxes it is */
+
+    /* Written by messages_keep_body() and messages_drop_body() alone. */
+    uint8_t *body; /* kept copy of a small one, or NULL: to be read from the store */
+
+    struct file_head file[]; /* KIND_FILE: one */
+};
+TAILQ_HEAD(message_queue, message);
+
+struct messages {
+    struct table by_id;
+    struct budget *budget;
+    struct message_queue cached; /* those with a body, the oldest first */
+    size_t n_files;              /* those being put included */
+    /* Of memory, for mail and its recipients; how much of it is charged: not what was there at the
+     * start beyond its part of limits.memory. */
+    size_t kept_memory, kept_charged;
+};
+
+/* ---- All of them ---- */
+int messages_init(struct messages *messages, const struct core_random *random,
+                  struct budget *budget);
+void messages_deinit(struct messages *messages);
+struct message *messages_find(const struct messages *messages, const struct message_id *id);
+void messages_add(struct messages *messages, struct message *message);
+void messages_remove(struct messages *messages, struct message *message);
+
+/* Keep `body` (of the message's size, allocated) with the message, if there is memory for it. True:
+ * it is the message's now. */
+bool messages_keep_body(struct messages *messages, struct message *message, uint8_t *body);
+void messages_drop_body(struct messages *messages, struct message *message);
+/* Drop the oldest body. False: there is none. */
+bool messages_evict_body(struct messages *messages);
+
+/* Memory for a mail of others, or for the recipient of such, is taken (it was asked before whether
+ * there is some) or given back. What was accepted is known of as long as it lives, whatever
+ * limits.memory is by now: what does not fit is not charged, and nothing more is accepted until
+ * there is less. */
+void messages_kept_take(struct messages *messages, size_t size);
+void messages_kept_give(struct messages *messages, size_t size);
+bool messages_kept_has_room(const struct messages *messages, size_t size);
+
+/* ---- One of them ---- */
+/* In no table and no queue yet. NULL: no memory. */
+struct message *message_new(struct messages *messages, const struct out_record *record,
+                            struct conversation *conversation);
+/* One that is in no table and no queue; takes NULL. */
+void message_free(struct messages *messages, struct message *message);
+
+/* The largest block that k shards hold (0: as many as it takes); the same for ever, or a restart
+ * would cut a message anew. */
+uint32_t message_block_max(unsigned k, enum message_kind kind);
+/* What a parcel of k shards has room for, beside its head; 0: as many as it takes. */
+size_t message_items_max(unsigned k);
+/* How much of it goes into one parcel. */
+uint32_t message_block_size(const struct message *message);
+/* Does it go block by block, behind those that are sent whole? Files do whatever their size: a
+ * block of one is alone in its parcel. */
+bool message_is_long(const struct message *message);
+/* What an item of it takes in a parcel, with so many bytes; and its head. */
+size_t message_item_length(const struct message *message, uint32_t length);
+struct parcel_item message_item(const struct message *message, uint64_t offset, uint32_t length);
+/* Why a read failed for good; NULL: it may succeed later. */
+const char *message_lost_words(const struct message *message, int error);
+
+/* How many mailboxes have said that they keep it. */
+unsigned message_mailboxes(const struct message *message);
+
+/* All of it but what lies below `progress` is left to send. The last block is sent again if all was
+ * confirmed and only the final state was lost. */
+void message_plan(struct message *message, uint64_t progress);
+/* As if it was never sent anywhere: all that the rooms noted of that is forgotten. */
+void message_renew(struct message *message);
+/* One more block is gathered; one more, of so many bytes, is confirmed. True: it was the last. */
+void message_next_block(struct message *message);
+bool message_confirm(struct message *message, uint32_t length);
+/* Is so much more confirmed, and so long ago, that the store should be told? */
+bool message_has_progressed(const struct message *message, struct mono now);
+/* The store is told: all below this offset is confirmed. */
+bool message_note_progress(struct message *message, uint64_t below, struct mono now);
+
+/* The caller takes it from the one queue and puts it into the other. */
+void message_move(struct message *message, enum message_place place);
+/* Put into a queue: a file behind all, anything else behind the last that is no file. */
+void message_queue_insert(struct message_queue *queue, struct message *message);
+
+#endif

@@ -1,0 +1,160 @@
+/* Reliable transport to recipients: what waits for one is gathered into parcels, sealed to its key,
+ * cut into shards, sent over kept paths, and sent again until a receipt is in. It opens nothing
+ * that others send but receipts. It knows neither clients nor the ledger: what became of a message
+ * it says by outcomes, which the outbox carries to the ledger.
+ *
+ * Threat: relays drop, delay and forge; a recipient may be silent for days. Only a receipt keyed
+ * with what the recipient alone can derive is an outcome. One busy recipient must not hold up the
+ * others, and what strangers left here for one goes by a recipient of its own (is_kept), so that
+ * its being refused holds up nothing that we write. Implements p2pd-protocol(7) DELIVERY. */
+#ifndef P2PD_SENDER_H
+#define P2PD_SENDER_H
+
+#include "daemon/core/deliver/message/message.h"
+#include "daemon/core/directory/directory.h"
+#include "daemon/core/link/link.h"
+#include "daemon/core/route/path.h"
+#include "daemon/core/seam/answer.h"
+#include "daemon/core/seam/effects.h"
+#include "daemon/core/wire/identity.h"
+
+#define SENDER_SUBFLOWS 4      /* kept paths a recipient */
+#define SENDER_SUBFLOWS_MAX 32 /* with explicit shards: one each */
+
+struct sender;
+struct sender_parcel;
+
+struct sender_config {
+    const struct identity *identity; /* the rooms are borrowed for the sender's life */
+    struct directory *directory;
+    struct paths *paths;
+    struct links *links;
+    struct effects *effects;
+    struct budget *budget;
+    struct messages *messages;
+    struct core_random random;
+    uint64_t owner; /* first word of what a cookie of ours points to */
+};
+struct sender_counters {
+    uint64_t retransmissions, onions_sent;
+};
+
+struct sender *sender_new(const struct sender_config *config);
+void sender_free(struct sender *sender);
+const struct sender_counters *sender_counters(const struct sender *sender);
+
+/* ---- Recipients ---- */
+/* A recipient here is a node and a kind of route to it: messages that ask for another kind of route
+ * go by another recipient. */
+struct sender_route {
+    struct node_id to;
+    uint8_t relays_exact;
+    uint8_t shards_k, shards_m; /* 0, 0: as fits */
+    bool strict;
+    bool is_kept; /* mail of others alone */
+};
+/* Of what is kept for a node. */
+struct sender_route sender_route_kept(const struct node_id *to);
+/* Something of so many bytes will be sent by this route: the recipient, made if need be, which is
+ * kept until that is released or forgotten. NULL: no memory. *ret_is_new: it was made, and a round
+ * trip that is known from before may be recalled. */
+struct recipient *sender_hold(struct sender *sender, const struct sender_route *route,
+                              uint64_t size, bool *ret_is_new);
+/* The same recipient holds one more. */
+void sender_hold_on(struct recipient *recipient, uint64_t size);
+void sender_recall(struct recipient *recipient, int64_t srtt_us, int64_t rttvar_us);
+/* That will not be sent. */
+void sender_release(struct sender *sender, struct recipient *recipient, uint64_t size);
+/* NULL: there is none. */
+struct recipient *sender_find(const struct sender *sender, const struct sender_route *route);
+const struct sender_route *sender_route_of(const struct recipient *recipient);
+/* How many messages it holds, those that are being stored included, and their bytes. */
+size_t sender_held(const struct recipient *recipient, uint64_t *ret_bytes);
+/* What a recipient of this kind takes in memory. */
+size_t sender_recipient_size(const struct sender_route *route);
+enum outbox_why sender_why(const struct recipient *recipient);
+bool sender_is_silent(const struct recipient *recipient);
+bool sender_is_unreachable(const struct recipient *recipient);
+struct recipient *sender_first(const struct sender *sender);
+struct recipient *sender_after(const struct recipient *recipient);
+/* A word that the outbox keeps with it; NULL at first. */
+void sender_attach(struct recipient *recipient, void *attached);
+void *sender_attached(const struct recipient *recipient);
+
+/* What waits for a recipient and goes whole, in its order: those in parcels, then those in the
+ * queue. */
+struct sender_walk {
+    const struct sender_parcel *parcel;
+    size_t item;
+    struct message *queued;
+};
+struct sender_walk sender_walk(const struct recipient *recipient);
+struct message *sender_walk_next(struct sender_walk *walk);
+
+/* ---- Messages ---- */
+/* It is this recipient's, which has counted it (sender_hold()); NULL: nobody's for now. */
+void sender_assign(struct message *message, struct recipient *recipient);
+/* All of it but what lies below `progress` is to be sent by the recipient that it has. */
+void sender_enqueue(struct sender *sender, struct message *message, uint64_t progress);
+/* Nobody is to be sent it any more: it is taken out of its recipient's queue and parcels. */
+void sender_forget(struct sender *sender, struct message *message);
+
+/* ---- Outcomes ---- */
+enum sender_outcome_kind {
+    SENDER_PROGRESS,  /* all below `offset` is confirmed: the store may be told; 0: begins anew */
+    SENDER_TAKEN,     /* a block was confirmed: nothing is refused any more */
+    SENDER_NOT_NOW,   /* refused for now, for `reason`: it comes again */
+    SENDER_DELIVERED, /* final: */
+    SENDER_REFUSED,   /* for `reason` */
+    SENDER_FAILED     /* it cannot be read any more, for `reason` */
+};
+struct sender_outcome {
+    enum sender_outcome_kind kind;
+    struct message *message;
+    uint64_t offset;
+    const char *reason;
+};
+/* Until false, after sender_receipt() and sender_stored(): what became of messages. A final one is
+ * to be forgotten (sender_forget()). */
+bool sender_outcome(struct sender *sender, struct sender_outcome *ret_outcome);
+
+/* The result of one of our store operations. */
+void sender_stored(struct sender *sender, uint64_t cookie, const struct store_result *result);
+/* One receipt, of an onion payload of kind PAYLOAD_RECEIPTS. */
+enum drop sender_receipt(struct sender *sender, const struct parcel_receipt *receipt,
+                         struct now now);
+/* Routes or (recipient given) a descriptor changed: unreachable recipients are tried at once, each
+ * at most once a second. */
+void sender_retry_now(struct sender *sender, const struct node_id *recipient, struct mono now);
+
+/* ---- Turns ---- */
+struct sender_turn {            /* what happened in one */
+    struct recipient *no_route; /* there is no way to it just now; or NULL */
+    bool is_gone;               /* a recipient is no more: */
+    void *gone;                 /* what was attached to it, */
+    struct sender_route was;    /* its route, */
+    int64_t srtt_us, rttvar_us; /* and what was measured with it; 0: nothing */
+};
+/* A tick begins: so much may be sent in it, by turns. */
+void sender_begin(struct sender *sender, struct mono now);
+/* One recipient has its turn. False: no more in this tick. */
+bool sender_turn(struct sender *sender, struct now now, struct sender_turn *ret_turn);
+/* Until NULL, after each turn: a parcel whose first shards left. */
+struct sender_parcel *sender_departed(struct sender *sender);
+/* Its messages, by number; NULL: taken out meanwhile. */
+size_t sender_parcel_items(const struct sender_parcel *parcel);
+struct message *sender_parcel_message(const struct sender_parcel *parcel, size_t i);
+/* The routes that its shards took: scratch memory of the effects. NULL: no memory. */
+struct route_report *sender_routes(struct sender *sender, const struct sender_parcel *parcel,
+                                   size_t *ret_n);
+/* Compute a piece ahead, if this step has nothing else to do. */
+void sender_make_ready(struct sender *sender, struct now now);
+void sender_tick(struct sender *sender, struct now now);
+struct mono sender_next(const struct sender *sender);
+
+/* Evict a sealed parcel of a silent recipient. False: there is none. */
+bool sender_evict(struct sender *sender);
+/* Does nothing of ours wait for the store? */
+bool sender_is_idle(const struct sender *sender);
+
+#endif

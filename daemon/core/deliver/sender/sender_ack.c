@@ -1,0 +1,344 @@
+/* What is heard from a recipient, and what is not: receipts, losses, time-outs, back-off. Threat:
+ * relays drop selectively, and anybody may invent receipts; none counts before its mac is verified.
+ * What nobody answers is asked for ever less often, one shard at a time. Nothing that was sent
+ * twice is measured (Karn's rule). */
+#include "daemon/core/deliver/sender/sender_private.h"
+
+#include <assert.h>
+
+/* So many later packets of its path arrived, and it had the time of most: lost, as in RACK (RFC
+ * 8985). */
+#define REORDER_MAX 3
+/* Time-outs that a late answer counts for as a round trip, at most. */
+#define LATE_MAX 2
+
+static struct subflow *subflow_of(const struct sender_parcel *parcel,
+                                  const struct sender_shard *shard) {
+    return &parcel->recipient->subflows[shard->subflow];
+}
+
+static struct window *window_of(const struct sender_parcel *parcel,
+                                const struct sender_shard *shard) {
+    return &parcel->recipient->windows.v[shard->subflow];
+}
+
+/* Its subflow has the path still that it went over? Then something came over that. */
+static void path_heard(struct sender *sender, struct sender_parcel *parcel,
+                       const struct sender_shard *shard, struct mono now) {
+    struct subflow *subflow = subflow_of(parcel, shard);
+    if (subflow->id != shard->path)
+        return;
+    /* After a time-out it may have been a late answer, or one to a copy sent another way. */
+    if (parcel->timeouts == 0)
+        path_silence_heard(&parcel->recipient->silence, &subflow->way);
+    if (!subflow->path)
+        return;
+    subflow->heard = now;
+    if (!subflow->worked)
+        path_worked(sender->config.paths, subflow->path, now);
+    subflow->worked = true;
+}
+
+static void shard_arrived(struct sender *sender, struct sender_parcel *parcel,
+                          struct sender_shard *shard, struct mono now) {
+    struct windows *windows = &parcel->recipient->windows;
+    struct window *window = window_of(parcel, shard);
+    window_grow(windows, window);
+    if (shard->state == SHARD_FLYING) {
+        window_landed(window);
+        parcel->flying--;
+        window_count(windows, window, false, shard->sent, now);
+    } else {
+        window_uncount(windows, window, shard->sent);
+    }
+    shard_move(shard, SHARD_ARRIVED);
+    parcel->arrived++;
+    path_heard(sender, parcel, shard, now);
+}
+
+static void shard_lost(struct sender_parcel *parcel, struct sender_shard *shard, struct mono now) {
+    struct window *window = window_of(parcel, shard);
+    assert(shard->state == SHARD_FLYING);
+    window_landed(window);
+    parcel->flying--;
+    window_count(&parcel->recipient->windows, window, true, shard->sent, now);
+    shard_move(shard, SHARD_WAITING);
+}
+
+static void shard_is_no_more(struct sender_parcel *parcel, struct sender_shard *shard) {
+    shard_move(shard, SHARD_WAITING);
+    parcel->arrived--;
+}
+
+/* ---- Time-outs ---- */
+
+/* It had its time. Its path goes, if nothing was heard over it since. */
+static void shard_time_out(struct sender *sender, struct sender_parcel *parcel,
+                           struct sender_shard *shard, struct mono now) {
+    struct subflow *subflow = subflow_of(parcel, shard);
+    shard_lost(parcel, shard, now);
+    if (subflow->id == shard->path && subflow->heard.us < shard->sent.us)
+        sender_note_silent(sender, parcel->recipient, subflow, now);
+}
+
+/* Nothing was heard in time. All that flies is taken for lost, but little is sent until something
+ * is heard: the receipt alone may have been lost, and one shard asks for it again. */
+static void parcel_time_out(struct sender *sender, struct sender_parcel *parcel, struct mono now) {
+    for (unsigned i = 0; i < parcel->fresh; i++)
+        if (parcel->shards[i].state == SHARD_FLYING)
+            shard_time_out(sender, parcel, &parcel->shards[i], now);
+    /* All arrived, and the word that it is stored did not. */
+    for (unsigned i = parcel->fresh; i-- > 0 && parcel->arrived >= parcel->k;)
+        if (parcel->shards[i].state == SHARD_ARRIVED)
+            shard_is_no_more(parcel, &parcel->shards[i]);
+    backoff_parcel_timed_out(sender, parcel, now);
+}
+
+/* One parcel asks whether anybody is there; the others need no memory meanwhile. */
+static void rest_behind_first(struct sender *sender, struct recipient *recipient) {
+    struct sender_parcel *parcel = TAILQ_NEXT(TAILQ_FIRST(&recipient->parcels), link);
+    for (; parcel; parcel = TAILQ_NEXT(parcel, link)) {
+        if (sender_parcel_is_sealed(parcel) && parcel->timeouts > SENDER_FAST_RESENDS)
+            sender_parcel_empty(sender, parcel);
+        if (!sender_parcel_is_sealed(parcel))
+            backoff_parcel_rest(parcel);
+    }
+}
+
+void sender_time_out(struct sender *sender, struct recipient *recipient, struct mono now) {
+    struct sender_parcel *parcel;
+    TAILQ_FOREACH(parcel, &recipient->parcels, link) {
+        if (!sender_parcel_is_sealed(parcel) || !mono_is_due(parcel->deadline, now))
+            continue;
+        if (parcel->flying == 0 && parcel->arrived < parcel->k)
+            backoff_parcel_postpone(parcel, now);
+        else
+            parcel_time_out(sender, parcel, now);
+    }
+    if (backoff_is_silent(recipient))
+        rest_behind_first(sender, recipient);
+}
+
+/* ---- Receipts ---- */
+
+static struct sender_parcel *find_parcel(const struct sender *sender, const struct parcel_id *id) {
+    uint64_t hash = table_hash(&sender->parcels, id, sizeof *id);
+    for (struct table_link *link = table_first(&sender->parcels, hash); link;
+         link = table_next(link)) {
+        struct sender_parcel *parcel = table_entry(link, struct sender_parcel, by_id);
+        if (memcmp(&parcel->id, id, sizeof *id) == 0)
+            return parcel;
+    }
+    return NULL;
+}
+
+static const struct parcel_path *find_path(const struct parcel_receipt *receipt, uint32_t path) {
+    for (unsigned i = 0; i < receipt->n_paths; i++)
+        if (receipt->paths[i].path == path)
+            return &receipt->paths[i];
+    return NULL;
+}
+
+/* What a receipt tells of a shard that it does not show. */
+static void shard_missing(struct sender *sender, struct sender_parcel *parcel,
+                          struct sender_shard *shard, const struct parcel_receipt *receipt,
+                          struct mono now) {
+    const struct parcel_path *path = find_path(receipt, shard->path);
+    int64_t age = now.us - shard->sent.us;
+    if (age >= windows_timeout_us(&parcel->recipient->windows))
+        shard_time_out(sender, parcel, shard, now);
+    else if (path && shard->packet + REORDER_MAX <= path->highest &&
+             age >= windows_reorder_us(&parcel->recipient->windows))
+        shard_lost(parcel, shard, now);
+}
+
+/* It was there and is no longer: the recipient was restarted, short of memory, or its disk failed.
+ * A receipt that was merely overtaken is older than a round trip at most. */
+static void shard_forgotten(struct sender_parcel *parcel, struct sender_shard *shard,
+                            struct mono now) {
+    if (now.us - shard->sent.us < windows_timeout_us(&parcel->recipient->windows))
+        return;
+    shard_is_no_more(parcel, shard);
+}
+
+/* What is told of a shard that was given up may have waited for the next one to be asked for: an
+ * outage is no round trip. But one that has become longer than the time-out must be learnt. */
+static int64_t bound_late(const struct windows *windows, int64_t sample_us) {
+    int64_t most = LATE_MAX * windows_timeout_us(windows);
+    return sample_us < most ? sample_us : most;
+}
+
+/* A shard that a receipt shows for the first time. The latest of each path tells of its delay; and
+ * of the round trip, so that what is measured has the paths' differences in it. */
+static void shard_shown(struct sender_parcel *parcel, const struct sender_shard *shard,
+                        const struct parcel_receipt *receipt, struct mono now) {
+    struct windows *windows = &parcel->recipient->windows;
+    const struct parcel_path *path = find_path(receipt, shard->path);
+    if (!path || shard->packet != path->highest)
+        return;
+    int64_t sample_us = now.us - shard->sent.us;
+    if (shard->sends == 1)
+        windows_measure(windows,
+                        shard->state == SHARD_FLYING ? sample_us : bound_late(windows, sample_us),
+                        now);
+    if (subflow_of(parcel, shard)->id == shard->path)
+        window_delay(windows, window_of(parcel, shard), shard->sent, path->arrived);
+}
+
+static void apply_partial(struct sender *sender, struct sender_parcel *parcel,
+                          const struct parcel_receipt *receipt, struct mono now) {
+    parcel->shown = true;
+    for (unsigned i = 0; i < parcel->fresh; i++) {
+        struct sender_shard *shard = &parcel->shards[i];
+        bool there = receipt->bitmap[i / 8] & 1 << i % 8;
+        if (!there && shard->state == SHARD_ARRIVED)
+            shard_forgotten(parcel, shard, now);
+        if (!there || shard->state == SHARD_ARRIVED)
+            continue;
+        shard_shown(parcel, shard, receipt, now);
+        shard_arrived(sender, parcel, shard, now);
+    }
+    for (unsigned i = 0; i < parcel->fresh; i++)
+        if (parcel->shards[i].state == SHARD_FLYING)
+            shard_missing(sender, parcel, &parcel->shards[i], receipt, now);
+    backoff_heard(sender, parcel->recipient, now);
+}
+
+/* The answer to a whole parcel is the answer to what was sent last. If nothing was sent twice, and
+ * no other receipt was had, it is a round trip. */
+static void measure_parcel(struct sender_parcel *parcel, struct mono now) {
+    struct windows *windows = &parcel->recipient->windows;
+    int64_t sample_us = INT64_MAX;
+    bool again = false, late = false;
+    for (unsigned i = 0; i < parcel->fresh; i++) {
+        again = again || parcel->shards[i].sends > 1;
+        late = late || parcel->shards[i].state == SHARD_WAITING;
+        if (now.us - parcel->shards[i].sent.us < sample_us)
+            sample_us = now.us - parcel->shards[i].sent.us;
+    }
+    if (parcel->shown)
+        windows_measure_store(windows, sample_us);
+    else if (!again)
+        windows_measure(windows, late ? bound_late(windows, sample_us) : sample_us, now);
+}
+
+/* Where parity was sent nobody knows which arrived, but of that which was shown. */
+static void settle_shards(struct sender *sender, struct sender_parcel *parcel, struct mono now) {
+    for (unsigned i = 0; i < parcel->fresh; i++) {
+        struct sender_shard *shard = &parcel->shards[i];
+        if (shard->state == SHARD_ARRIVED)
+            continue;
+        if (parcel->fresh <= parcel->k)
+            shard_arrived(sender, parcel, shard, now);
+        else if (shard->state == SHARD_FLYING)
+            window_grow(&parcel->recipient->windows, window_of(parcel, shard));
+    }
+}
+
+static void confirm(struct sender *sender, struct message *message, uint32_t length,
+                    struct mono now) {
+    if (message_confirm(message, length)) {
+        sender_outcome_add(sender, SENDER_DELIVERED, message, 0, NULL);
+    } else if (message_has_progressed(message, now)) {
+        uint64_t below = sender_confirmed_below(message);
+        if (message_note_progress(message, below, now))
+            sender_outcome_add(sender, SENDER_PROGRESS, message, below, NULL);
+    }
+}
+
+/* It comes again, from the first block that is not confirmed; `anew`: from the beginning. */
+static void refuse_for_now(struct sender *sender, struct message *message, bool anew,
+                           const char *reason, struct mono now) {
+    uint64_t below = anew || !message_is_long(message) ? 0 : sender_confirmed_below(message);
+    bool was_stored = message->progress > 0;
+    sender_outcome_add(sender, SENDER_NOT_NOW, message, 0, reason);
+    sender_requeue(sender, message, below);
+    if (anew && was_stored) /* or its last blocks are sent in vain after a restart */
+        sender_outcome_add(sender, SENDER_PROGRESS, message, 0, NULL);
+    backoff_rest(sender, message->recipient, now);
+}
+
+/* The blocks of a long message are confirmed one by one, and the recipient may have let go of those
+ * it had: only its word that the whole is stored makes it delivered. */
+static void confirm_block(struct sender *sender, struct message *message, uint32_t length,
+                          bool whole, struct mono now) {
+    sender_accept_again(message);
+    sender_outcome_add(sender, SENDER_TAKEN, message, 0, NULL);
+    if (whole)
+        sender_outcome_add(sender, SENDER_DELIVERED, message, 0, NULL);
+    else if (message->blocks_left == 1)
+        refuse_for_now(sender, message, true, "the recipient has lost a part of it", now);
+    else
+        confirm(sender, message, length, now);
+}
+
+static void apply_complete(struct sender *sender, struct sender_parcel *parcel, bool whole,
+                           struct mono now) {
+    struct recipient *recipient = parcel->recipient;
+    bool is_long = parcel->is_long;
+    struct sender_item *items = parcel->items;
+    size_t n = parcel->n_items;
+    measure_parcel(parcel, now);
+    settle_shards(sender, parcel, now);
+    parcel->items = NULL;
+    parcel->n_items = 0;
+    sender_parcel_drop(sender, parcel);
+    backoff_heard(sender, recipient, now);
+    /* Of mail, what was never refused says nothing of room for what was. */
+    if (!recipient->route.is_kept || (n > 0 && items[0].message && items[0].message->refused))
+        backoff_rested(recipient);
+    for (size_t i = 0; i < n; i++)
+        if (items[i].message && is_long)
+            confirm_block(sender, items[i].message, items[i].length, whole, now);
+        else if (items[i].message)
+            confirm(sender, items[i].message, items[i].length, now);
+    free(items);
+}
+
+static bool is_for_now(uint8_t reason) {
+    return reason == PARCEL_REASON_QUOTA || reason == PARCEL_REASON_NO_ROOM ||
+           reason == PARCEL_REASON_LOST;
+}
+
+static void apply_refused(struct sender *sender, struct sender_parcel *parcel, uint8_t reason,
+                          struct mono now) {
+    struct message *message = parcel->items[0].message;
+    backoff_heard(sender, parcel->recipient, now);
+    if (parcel->n_items > 1)
+        sender_split(sender, parcel);
+    else if (message && is_for_now(reason))
+        refuse_for_now(sender, message, reason == PARCEL_REASON_LOST, parcel_reason_words(reason),
+                       now);
+    else if (message)
+        sender_outcome_add(sender, SENDER_REFUSED, message, 0, parcel_reason_words(reason));
+}
+
+enum drop sender_receipt(struct sender *sender, const struct parcel_receipt *receipt,
+                         struct now now) {
+    struct sender_parcel *parcel = find_parcel(sender, &receipt->id);
+    bool partial = receipt->status == PARCEL_PARTIAL;
+    uint8_t key[KEY_LEN];
+    if (!parcel)
+        return DROP_UNKNOWN;
+    const struct parcel_secret *secret =
+        partial ? sender_secret(sender, parcel->recipient, now.mono) : NULL;
+    if (partial && !secret)
+        return DROP_AUTH;
+    if (partial)
+        parcel_receipt_key(secret, &receipt->id, key);
+    else
+        memcpy(key, sender->receipt_keys[parcel->key], KEY_LEN);
+    bool authentic = parcel_receipt_is_authentic(receipt, key);
+    sodium_memzero(key, sizeof key);
+    if (!authentic)
+        return DROP_AUTH;
+    if (partial && (receipt->k != parcel->k || receipt->m != parcel->m))
+        return DROP_MALFORMED;
+    if (partial)
+        apply_partial(sender, parcel, receipt, now.mono);
+    else if (receipt->status == PARCEL_COMPLETE)
+        apply_complete(sender, parcel, receipt->reason == PARCEL_WHOLE, now.mono);
+    else
+        apply_refused(sender, parcel, receipt->reason, now.mono);
+    return DROP_NONE;
+}

@@ -1,0 +1,162 @@
+/* When something is sent again, and to whom nothing is sent for now. Threat: a recipient may be
+ * away for days, and those who lost the same one must not come back in step. What nobody answers is
+ * asked for ever less often, one shard at a time. */
+#include "daemon/core/deliver/sender/sender_private.h"
+
+#define BACKOFF_MAX_US (5 * US_PER_MINUTE)
+#define UNREACHABLE_MIN_US US_PER_S
+/* While routes to it exist the recipient is there, and what is lost is lost on the way: five links
+ * that lose 30% let one answer in 35 through. It is asked at least so often for ten minutes, and
+ * one in 300 is not heard in that time; of five minutes at half the rate it was one in six. */
+#define PATIENT_US (3 * US_PER_S)
+#define PATIENT_TIMEOUTS 200
+#define RETRY_NOW_US US_PER_S /* for the same recipient at most so often */
+#define PRESSED                                                                                    \
+    3 /* tries after that which follow soon: the recipient may hear later of the change */
+
+/* ---- A parcel ---- */
+
+void backoff_parcel_init(struct sender_parcel *parcel) {
+    parcel->credit = SENDER_CREDIT_ALL;
+    parcel->deadline = MONO_NEVER;
+}
+
+int64_t backoff_delay_us(struct sender *sender, const struct sender_parcel *parcel) {
+    const struct windows *windows = &parcel->recipient->windows;
+    int64_t delay = windows_timeout_us(windows) + windows->store_us;
+    if (parcel->timeouts <= SENDER_FAST_RESENDS)
+        return delay;
+    if (parcel->pressed > 0)
+        return 2 * delay;
+    for (unsigned i = SENDER_FAST_RESENDS; i < parcel->timeouts && delay < BACKOFF_MAX_US; i++)
+        delay *= 2;
+    int64_t most = parcel->timeouts < PATIENT_TIMEOUTS ? PATIENT_US : BACKOFF_MAX_US;
+    if (delay > most)
+        delay = most;
+    return delay - (int64_t)random_below(&sender->config.random, (uint64_t)delay / 8);
+}
+
+void backoff_parcel_sealed(struct sender *sender, struct sender_parcel *parcel, struct mono now) {
+    /* What it had asked with was given up: without credit it would never ask again. */
+    if (parcel->credit == 0)
+        parcel->credit = 1;
+    parcel->deadline = mono_add(now, backoff_delay_us(sender, parcel));
+}
+
+void backoff_parcel_sent(struct sender *sender, struct sender_parcel *parcel, struct mono now) {
+    if (parcel->credit != SENDER_CREDIT_ALL)
+        parcel->credit--;
+    parcel->deadline = mono_add(now, backoff_delay_us(sender, parcel));
+}
+
+void backoff_parcel_timed_out(struct sender *sender, struct sender_parcel *parcel,
+                              struct mono now) {
+    parcel->recipient->tried = now;
+    parcel->timeouts++;
+    parcel->pressed -= parcel->pressed > 0;
+    parcel->credit = parcel->timeouts <= SENDER_FAST_RESENDS ? 1u << (parcel->timeouts - 1) : 1;
+    parcel->deadline = mono_add(now, backoff_delay_us(sender, parcel));
+}
+
+void backoff_parcel_postpone(struct sender_parcel *parcel, struct mono now) {
+    parcel->deadline = mono_add(now, windows_timeout_us(&parcel->recipient->windows));
+}
+
+void backoff_parcel_rest(struct sender_parcel *parcel) {
+    parcel->deadline = MONO_NEVER;
+}
+
+void backoff_parcel_restart(struct sender_parcel *parcel) {
+    parcel->timeouts = 0;
+    parcel->credit = SENDER_CREDIT_ALL;
+    parcel->deadline = MONO_NEVER;
+}
+
+/* ---- A recipient ---- */
+
+void backoff_init(struct recipient *recipient) {
+    recipient->retry_us = UNREACHABLE_MIN_US;
+    recipient->resume = recipient->tried = recipient->rest_until = (struct mono){INT64_MIN / 2};
+}
+
+bool backoff_is_silent(const struct recipient *recipient) {
+    const struct sender_parcel *first = TAILQ_FIRST(&recipient->parcels);
+    return first && first->timeouts > SENDER_FAST_RESENDS;
+}
+
+void backoff_heard(struct sender *sender, struct recipient *recipient, struct mono now) {
+    struct sender_parcel *parcel;
+    TAILQ_FOREACH(parcel, &recipient->parcels, link) {
+        bool asked = parcel->timeouts > 0;
+        parcel->timeouts = 0;
+        parcel->credit = SENDER_CREDIT_ALL;
+        if (!sender_parcel_is_sealed(parcel))
+            parcel->deadline = MONO_NEVER;
+        else if (asked)
+            parcel->deadline =
+                mono_min(parcel->deadline, mono_add(now, backoff_delay_us(sender, parcel)));
+    }
+    if (recipient->unreachable)
+        recipient->resume = now;
+    backoff_has_path(recipient);
+    sender_wake(sender, recipient);
+}
+
+void backoff_has_path(struct recipient *recipient) {
+    recipient->unreachable = false;
+    recipient->retry_us = UNREACHABLE_MIN_US;
+}
+
+void backoff_has_turn(struct recipient *recipient) {
+    recipient->unreachable = false;
+}
+
+void backoff_unreachable(struct sender *sender, struct recipient *recipient, struct mono now) {
+    int64_t retry_us = recipient->retry_us;
+    int64_t jitter = (int64_t)random_below(&sender->config.random, (uint64_t)retry_us / 2);
+    backoff_pause(recipient, now, retry_us * 3 / 4 + jitter);
+    recipient->unreachable = true;
+    recipient->tried = now;
+    recipient->retry_us = retry_us * 2 > BACKOFF_MAX_US ? BACKOFF_MAX_US : retry_us * 2;
+}
+
+void backoff_pause(struct recipient *recipient, struct mono now, int64_t us) {
+    recipient->resume = mono_add(now, us);
+}
+
+void backoff_set_why(struct recipient *recipient, enum outbox_why why) {
+    recipient->why = why;
+}
+
+void backoff_rest(struct sender *sender, struct recipient *recipient, struct mono now) {
+    int64_t longer = recipient->rest_us * 2;
+    if (!mono_is_due(recipient->rest_until, now))
+        return; /* what was on its way together is refused together: that counts once */
+    recipient->rest_us = longer < SENDER_REST_MIN_US   ? SENDER_REST_MIN_US
+                         : longer > SENDER_REST_MAX_US ? SENDER_REST_MAX_US
+                                                       : longer;
+    int64_t jitter =
+        (int64_t)random_below(&sender->config.random, (uint64_t)recipient->rest_us / 2);
+    recipient->rest_until = mono_add(now, recipient->rest_us * 3 / 4 + jitter);
+    sender_wake(sender, recipient);
+}
+
+void backoff_rested(struct recipient *recipient) {
+    recipient->rest_us = 0;
+}
+
+bool backoff_retry_now(struct recipient *recipient, struct mono now) {
+    struct mono again = mono_add(recipient->tried, RETRY_NOW_US);
+    if (again.us < now.us)
+        again = now;
+    if (recipient->unreachable) {
+        recipient->resume = again;
+    } else if (backoff_is_silent(recipient)) {
+        struct sender_parcel *first = TAILQ_FIRST(&recipient->parcels);
+        first->deadline = again;
+        first->pressed = PRESSED;
+    } else {
+        return false;
+    }
+    return true;
+}

@@ -1,0 +1,229 @@
+/* What the sender's files share: sender.c (life, turns), sender_ack.c (receipts, time-outs),
+ * sender_send.c (which shard goes, and over which subflow), sender_parcel.c (gathered, read,
+ * sealed), sender_queue.c (what waits), sender_path.c (subflows and their paths), sender_backoff.c
+ * (when something is sent again, and to whom nothing is sent for now) and sender_recipient.c
+ * (recipients and their keys). Each calls those that stand behind it in this list, and window.h,
+ * alone. */
+#ifndef P2PD_SENDER_PRIVATE_H
+#define P2PD_SENDER_PRIVATE_H
+
+#include "daemon/core/base/timer.h"
+#include "daemon/core/deliver/sender/sender.h"
+#include "daemon/core/deliver/sender/window.h"
+#include "daemon/core/wire/mail.h"
+
+#define SENDER_REST_MIN_US (5 * US_PER_S) /* between tries while the recipient has no room */
+#define SENDER_REST_MAX_US (10 * US_PER_MINUTE)
+#define SENDER_FLIGHT_BYTES                                                                        \
+    (4u << 20) /* of a recipient in memory: 50 Mbit/s, three round trips of 200 ms */
+#define SENDER_AGAIN_BYTES                                                                         \
+    (1u << 20) /* of mail that its recipient refused for now: so much at a time asks again */
+#define SENDER_QUANTUM 32     /* packets a recipient sends before the next one's turn */
+#define SENDER_FAST_RESENDS 3 /* time-outs without back-off */
+#define SENDER_SEALED_MAX                                                                          \
+    1024 /* parcels sealed at once, over all recipients: their receipt keys are in locked memory   \
+          */
+#define SENDER_NO_KEY UINT32_MAX
+#define SENDER_CREDIT_ALL UINT32_MAX
+
+struct sender_op { /* a read under way; its address is the cookie */
+    uint64_t owner;
+    TAILQ_ENTRY(sender_op) link;
+    struct sender_parcel *parcel;
+    size_t item;
+};
+TAILQ_HEAD(sender_ops, sender_op);
+
+struct sender_item { /* what a parcel holds of a message; NULL: taken out meanwhile */
+    struct message *message;
+    uint64_t offset;
+    uint32_t length;
+    uint32_t place; /* in the plaintext */
+};
+
+enum shard_state { SHARD_WAITING = 0, SHARD_FLYING, SHARD_ARRIVED };
+struct sender_shard {
+    struct mono sent;
+    uint32_t path;
+    uint16_t packet;
+    uint8_t subflow, sends, state; /* enum shard_state, written by shard_move() alone */
+};
+
+enum parcel_state {
+    PARCEL_EMPTY = 0, /* a list of items */
+    PARCEL_READING,   /* its plaintext is being read from the store */
+    PARCEL_STALE,     /* the same, but it has changed meanwhile: to be read again */
+    PARCEL_SEALED,    /* ready to leave */
+    PARCEL_SENT,      /* its first shards left */
+    PARCEL_DROPPED    /* nobody's: waits for the last of its reads */
+};
+struct sender_parcel {
+    struct table_link by_id; /* while sealed */
+    TAILQ_ENTRY(sender_parcel) link;
+    TAILQ_ENTRY(sender_parcel) departed;
+    struct recipient *recipient; /* NULL: dropped */
+    struct parcel_id id;
+    enum parcel_state state; /* written by sender_parcel.c alone, by parcel_move() */
+    bool is_long;
+    bool was_traced; /* its first shards left once: it was among the departed */
+    bool shown;      /* a partial receipt told of it */
+    bool no_parity;  /* there was no memory for its parity */
+    struct sender_item *items;
+    size_t n_items;
+    uint8_t *plain, *sealed;
+    size_t size; /* of its items, for the bound of the recipient */
+    size_t plain_length, padded_length, charged;
+    unsigned reads; /* under way */
+    int read_error;
+    uint32_t key; /* place of its receipt key */
+    struct sender_shard *shards;
+    size_t length;        /* of a shard */
+    uint8_t *parity;      /* computed when the first of it is to be sent */
+    unsigned k, m, fresh; /* shards from `fresh` on were never sent */
+    unsigned arrived, flying;
+    /* Written by sender_backoff.c alone. */
+    unsigned timeouts;    /* in a row, with nothing heard */
+    unsigned pressed;     /* of those to come, so many after a short time only */
+    uint32_t credit;      /* shards it may send before something is heard */
+    struct mono deadline; /* of what flies */
+};
+TAILQ_HEAD(sender_parcels, sender_parcel);
+
+struct subflow { /* a place for a kept path; its window (of the same number) outlives the path */
+    struct path *path;
+    struct path_way way; /* the path's, as long as its number stands here: it may be gone before
+                            what it carried has had its time. Empty: noted as silent */
+    uint32_t id;
+    uint16_t packets;
+    bool worked;
+    struct mono heard; /* something sent over this path arrived */
+};
+
+struct silent_path { /* the latest path that nothing came of, while it may be used; or none */
+    struct path *path;
+    uint32_t id;
+    uint16_t packets;
+};
+
+struct recipient {
+    struct table_link by_id;
+    TAILQ_ENTRY(recipient) all, run, unready;
+    struct timer timer;
+    struct sender_route route;
+    void *attached;
+    bool running;
+    bool is_unready; /* among those that something is to be made ahead for */
+    bool long_turn;
+    struct message_queue shorts, longs;
+    struct message_queue again; /* mail that was refused for now */
+    size_t n_messages;          /* those being stored included */
+    uint64_t held_bytes;        /* of these */
+    struct sender_parcels parcels;
+    unsigned n_parcels, n_long;
+    size_t bytes, long_bytes; /* of parcels */
+    struct windows windows;
+    struct path_silence silence; /* the ways that nothing came of */
+    struct silent_path silent;
+    struct mono draw_after; /* a further path could not be had: not tried before */
+    struct mono idle_since;
+    /* Keys. */
+    bool keyed;
+    int64_t epoch;
+    uint64_t stamp; /* sequence of the descriptor that the keys are from */
+    uint8_t routing_key[KEY_LEN];
+    /* Written by sender_backoff.c alone. */
+    bool unreachable;
+    enum outbox_why why; /* it is; or it had no memory, when it last ran */
+    struct mono resume;  /* unreachable, no memory, egress full or the store failed: not before */
+    struct mono tried;   /* last attempt while unreachable or silent */
+    int64_t retry_us;
+    /* The recipient has no room: nothing is gathered before `rest_until` (of mail, nothing that was
+     * refused before); each time in a row it is longer. */
+    struct mono rest_until;
+    int64_t rest_us;
+    struct subflow subflows[]; /* as many as there are windows, which lie behind them */
+};
+TAILQ_HEAD(recipients, recipient);
+
+struct sender {
+    struct sender_config config;
+    struct sender_counters counters;
+    struct node_id self;
+    struct table recipients, parcels;
+    struct recipients all, run, unready;
+    size_t n_recipients;
+    struct timers timers;
+    struct sender_ops ops;
+    struct sender_parcels departed;
+    struct sender_outcome *outcomes; /* room for as many as one receipt may bring */
+    size_t n_outcomes, next_outcome, outcomes_room;
+    struct mono ready_at; /* when to do something for those that are unready */
+    bool is_expected_now; /* one of them in this step: what the step is for goes first */
+    struct parcel_keys *keys;
+    struct mono keys_check;           /* when keys of a past epoch are to be wiped */
+    uint8_t (*receipt_keys)[KEY_LEN]; /* locked */
+    uint32_t *free_keys;
+    uint32_t n_free_keys;
+    unsigned packets_left; /* in this tick */
+    unsigned rounds_left;
+    const struct recipient *round_end;   /* with its turn the round ends */
+    const struct sender_parcel *sending; /* is not given up just now */
+};
+
+/* Have it run in the next tick. */
+static inline void sender_wake(struct sender *sender, struct recipient *recipient) {
+    if (recipient->running)
+        return;
+    recipient->running = true;
+    TAILQ_INSERT_TAIL(&sender->run, recipient, run);
+}
+
+/* ---- sender_recipient.c ---- */
+struct recipient *sender_recipient_get(struct sender *sender, const struct sender_route *route,
+                                       bool *ret_is_new);
+void sender_recipient_free(struct sender *sender, struct recipient *recipient);
+/* Something will be sent to it: what can be computed ahead is, in idle time from `at` on; 0: from
+ * the next step on. */
+void sender_expect(struct sender *sender, struct recipient *recipient, struct mono at);
+enum sender_keys { SENDER_NO_KEYS, SENDER_SAME_KEYS, SENDER_OTHER_KEYS };
+/* NO_KEYS: the recipient is unknown or has no key for now. */
+enum sender_keys sender_keys_refresh(struct sender *sender, struct recipient *recipient,
+                                     struct wall wall);
+struct parcel_secret *sender_secret(struct sender *sender, const struct recipient *recipient,
+                                    struct mono now);
+
+/* ---- sender_path.c ---- */
+/* The route that the recipient's paths are drawn by. */
+struct path_wish sender_wish(const struct recipient *recipient);
+/* Is there a path, or can one be drawn? */
+bool sender_has_path(struct sender *sender, struct recipient *recipient, struct now now);
+/* Is there one now? */
+bool sender_has_kept_path(struct sender *sender, struct recipient *recipient, struct now now);
+/* Where a shard goes. NULL: nowhere just now. */
+struct subflow *sender_choose(struct sender *sender, struct sender_parcel *parcel, unsigned index,
+                              struct now now);
+struct window *sender_window(struct recipient *recipient, const struct subflow *subflow);
+void sender_retire(struct recipient *recipient, struct subflow *subflow);
+/* Nothing came over its path: noted, and kept aside as the silent one. */
+void sender_note_silent(struct sender *sender, struct recipient *recipient, struct subflow *subflow,
+                        struct mono now);
+void sender_silent_forget(struct recipient *recipient); /* the path, not the ways */
+void sender_paths_free(struct recipient *recipient);
+
+/* ---- sender_backoff.c: see there ---- */
+#include "daemon/core/deliver/sender/backoff_private.h"
+
+/* ---- sender_queue.c, sender_parcel.c ---- */
+#include "daemon/core/deliver/sender/parcel_private.h"
+
+/* ---- sender_send.c ---- */
+/* Has it a shard to send, if a window is open? */
+bool sender_parcel_is_due(const struct sender_parcel *parcel);
+/* Send a quantum, as far as windows and this tick allow. 0; -EAGAIN: no more just now;
+ * -EINVAL: the recipient's keys; -ENOBUFS, -ENOTCONN, -ENOMEM: later. */
+int sender_send(struct sender *sender, struct recipient *recipient, struct now now);
+
+/* ---- sender_ack.c ---- */
+void sender_time_out(struct sender *sender, struct recipient *recipient, struct mono now);
+
+#endif
