@@ -97,7 +97,7 @@ static bool make_conversations(struct node *node, const struct node_config *conf
     struct outbox_config outbox = {.identity = node->identity,
                                    .directory = node->directory,
                                    .paths = node->paths,
-                                   .links = node->links,
+                                   .courier = &node->courier,
                                    .effects = node->effects,
                                    .budget = &node->budget,
                                    .random = config->random,

@@ -45,7 +45,7 @@ void node_status(const struct node *node, struct mono mono, struct status_report
     ret->counters.share_refused = node->share.refused + node->share_in.refused;
     ret->counters.cookies_sent = links->cookies_sent;
     ret->counters.handshakes_refused = links->half_open_refused;
-    ret->counters.onion_sent = node->courier.sent + outbox->onions_sent;
+    ret->counters.onion_sent = node->courier.sent;
     ret->counters.messages_sent = outbox->messages_sent;
     ret->counters.messages_delivered = outbox->messages_delivered;
     ret->counters.retransmissions = outbox->retransmissions;

@@ -253,6 +253,7 @@ static void peer_start(struct peer *peer, size_t memory) {
                    !peer->store.in[i].taken;
     peer->budget = (struct budget){.max = memory};
     struct outbox_config out = {.identity = &fake_identities[peer->number],
+                                .courier = fake_courier(),
                                 .effects = &peer->effects,
                                 .budget = &peer->budget,
                                 .random = fake_random,

@@ -90,9 +90,9 @@ struct sender_parcel {
 TAILQ_HEAD(sender_parcels, sender_parcel);
 
 struct subflow { /* a place for a kept path; its window (of the same number) outlives the path */
-    struct path *path;
-    struct path_way way; /* the path's, as long as its number stands here: it may be gone before
-                            what it carried has had its time. Empty: noted as silent */
+    struct courier_lane lane; /* its way stays the path's as long as the path's number stands here:
+                                 the path may be gone before what it carried has had its time. An
+                                 empty way: noted as silent */
     uint32_t id;
     uint16_t packets;
     bool worked;
@@ -100,7 +100,7 @@ struct subflow { /* a place for a kept path; its window (of the same number) out
 };
 
 struct silent_path { /* the latest path that nothing came of, while it may be used; or none */
-    struct path *path;
+    struct courier_lane lane;
     uint32_t id;
     uint16_t packets;
 };
