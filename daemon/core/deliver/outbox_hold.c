@@ -1,4 +1,4 @@
-/* Messages on their way from the ledger to whoever sends them. */
+/* Messages on their way from the ledger to whoever sends them, and back for good. */
 #include "daemon/core/deliver/outbox_private.h"
 
 /* A round trip measured over routes of other shapes says nothing. */
@@ -28,4 +28,14 @@ void outbox_enqueue(struct outbox *outbox, struct message *message, uint64_t pro
         sender_enqueue(outbox->sender, message, progress);
     else
         loopback_enqueue(&outbox->loopback, message, progress);
+}
+
+void outbox_finish(struct outbox *outbox, struct message *message, enum message_state state,
+                   const char *reason, struct now now) {
+    if (message->kind == KIND_MAIL && message->recipient)
+        keeper_gone(&outbox->keeper, message);
+    if (message->recipient)
+        sender_forget(outbox->sender, message);
+    loopback_forget(&outbox->loopback, message);
+    ledger_finish(outbox->ledger, message, state, reason, now);
 }

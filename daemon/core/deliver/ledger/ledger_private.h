@@ -6,7 +6,8 @@
 #ifndef P2PD_LEDGER_PRIVATE_H
 #define P2PD_LEDGER_PRIVATE_H
 
-#include "daemon/core/deliver/ledger/ledger.h"
+#include "daemon/core/deliver/ledger/ledger_clients.h"
+#include "daemon/core/deliver/ledger/ledger_store.h"
 
 #include <sys/queue.h>
 

@@ -4,7 +4,7 @@
 #ifndef P2PD_LOOPBACK_H
 #define P2PD_LOOPBACK_H
 
-#include "daemon/core/deliver/sender/sender.h"
+#include "daemon/core/deliver/sender/sender_turn.h"
 
 enum loopback_stage {
     LOOPBACK_IDLE = 0,

@@ -8,7 +8,7 @@
 #define P2PD_SENDER_PRIVATE_H
 
 #include "daemon/core/base/timer.h"
-#include "daemon/core/deliver/sender/sender.h"
+#include "daemon/core/deliver/sender/sender_turn.h"
 #include "daemon/core/deliver/sender/window.h"
 #include "daemon/core/wire/mail.h"
 

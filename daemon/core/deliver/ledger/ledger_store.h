@@ -1,0 +1,54 @@
+/* What the ledger makes of the store's results, what was pending when we stopped, and other
+ * recipients for what waits. See ledger.h. */
+#ifndef P2PD_LEDGER_STORE_H
+#define P2PD_LEDGER_STORE_H
+
+#include "daemon/core/deliver/ledger/ledger.h"
+
+/* ---- The store ---- */
+/* The record of a message that somebody asks for, or pushes again, and that was not read yet: it is
+ * to be entered before ledger_stored(). NULL: there is none. */
+const struct out_record *ledger_record_ahead(const struct ledger *ledger, uint64_t cookie,
+                                             const struct store_result *result);
+/* What comes of a store operation, for the others. */
+enum ledger_news_kind {
+    LEDGER_NOTHING,
+    LEDGER_ACCEPTED, /* `message` is to be sent; if it is withdrawn, finished instead */
+    LEDGER_RELEASED, /* nothing of so many bytes will be sent to `recipient` */
+    LEDGER_CANCELLED /* `message` is to be finished */
+};
+struct ledger_news {
+    enum ledger_news_kind kind;
+    struct message *message;
+    struct recipient *recipient;
+    uint64_t size;
+};
+struct ledger_news ledger_stored(struct ledger *ledger, uint64_t cookie,
+                                 const struct store_result *result, struct now now);
+
+/* ---- What was owed when we stopped ---- */
+/* Ask for the next page, if one is due. */
+void ledger_load_tick(struct ledger *ledger, struct mono now);
+/* Is this the result of that? Then its records are to be entered (those that are not known), and
+ * ledger_load_one() counts each; at the end of it ledger_load_page(). */
+bool ledger_is_page(uint64_t cookie);
+void ledger_load_one(struct ledger *ledger);
+void ledger_load_page(struct ledger *ledger, const struct store_result *result, bool is_whole,
+                      struct mono now);
+/* Until NULL: messages that had to wait for those and are now to be sent. */
+struct message *ledger_load_late(struct ledger *ledger);
+/* Is not all read yet? */
+bool ledger_is_loading(const struct ledger *ledger);
+uint64_t ledger_unread(const struct ledger *ledger);
+
+/* ---- Another recipient ---- */
+struct conversation *ledger_conversation(struct ledger *ledger, const struct node_id *recipient);
+/* The number of its next message, of so many that get one. */
+uint64_t ledger_conversation_number(struct conversation *conversation, size_t n);
+/* Which of trust->old this one is owed to, or NULL; and count it there. */
+struct trust_old *ledger_old_of(struct trust_report *trust, const struct message *message);
+void ledger_count_old(struct trust_old *old, const struct message *message);
+/* It is owed to another recipient, who has nothing of it yet. */
+void ledger_turn(struct message *message, struct conversation *to, uint64_t sequence);
+
+#endif

@@ -1,0 +1,102 @@
+/* Pushes: asked of the ledger whether they are accepted, held by a recipient of the sender's, and
+ * stored. Threat: a client may ask for routes that nobody can have; that is found before anything
+ * is stored. */
+#include "daemon/core/deliver/outbox_private.h"
+
+/* With as many relays as asked for, if that is a condition? */
+static bool is_possible(struct outbox *outbox, const struct request *request,
+                        const struct node_id *recipient, struct mono now) {
+    uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
+    size_t n;
+    double choices;
+    struct path_wish wish = {
+        .target = *recipient, .relays_exact = request->push.relays, .strict = request->push.strict};
+    if ((!request->push.strict && request->push.relays == RELAYS_DEFAULT) ||
+        node_id_is_equal(recipient, &outbox->self))
+        return true;
+    return path_sample(outbox->config.paths, &wish, now, hops, &n, &choices) != PATH_STRICT;
+}
+
+/* `is_routed`: there was a route for one that wants the same, now. */
+static bool is_acceptable(struct outbox *outbox, const struct request *request,
+                          const struct node_id *recipient, bool is_routed, struct mono now,
+                          struct ledger_refusal *refusal) {
+    if (!ledger_may_accept(outbox->ledger, request, refusal))
+        return false;
+    if (is_routed || ledger_knows(outbox->ledger, &request->push.id) ||
+        is_possible(outbox, request, recipient, now))
+        return true;
+    *refusal = (struct ledger_refusal){ANSWER_FAILED, "no route with as many relays as asked for"};
+    return false;
+}
+
+/* May this push be accepted, and its put be begun? */
+static bool put(struct outbox *outbox, const struct request *request,
+                const struct node_id *recipient, const char *notice, struct ledger_batch *batch,
+                struct now now, struct ledger_refusal *refusal) {
+    struct ledger_put *put =
+        ledger_put_begin(outbox->ledger, request, recipient, notice, batch, now.wall, refusal);
+    if (!put)
+        return false;
+    if (!node_id_is_equal(recipient, &outbox->self)) {
+        struct sender_route route = {.to = *recipient,
+                                     .relays_exact = request->push.relays,
+                                     .shards_k = request->push.shards_k,
+                                     .shards_m = request->push.shards_m,
+                                     .strict = request->push.strict};
+        struct recipient *by = outbox_hold(outbox, &route, request->push.size);
+        if (!by) {
+            *refusal = ledger_error_words(-ENOMEM);
+            ledger_put_abandon(outbox->ledger, put);
+            return false;
+        }
+        sender_assign(ledger_put_message(put), by);
+    }
+    ledger_put_store(outbox->ledger, put, request);
+    return true;
+}
+
+void outbox_push(struct outbox *outbox, const struct request *request,
+                 const struct node_id *recipient, const char *notice, struct now now) {
+    struct ledger_refusal refusal = {ANSWER_OK, ""};
+    bool good =
+        is_acceptable(outbox, request, recipient, false, now.mono, &refusal) &&
+        (request->push.check || put(outbox, request, recipient, notice, NULL, now, &refusal));
+    if (!good)
+        ledger_refuse(outbox->ledger, request->client, &refusal);
+    else if (request->push.check)
+        effects_answer_text(outbox->config.effects, request->client, ANSWER_OK, "%s",
+                            notice ? notice : "");
+}
+
+static struct request one_of(const struct request *request, size_t i) {
+    const struct push_item *item = &request->push_many.items[i];
+    struct request one = {.client = request->client, .kind = REQUEST_PUSH};
+    one.push.id = item->id;
+    one.push.body = item->body;
+    one.push.size = item->size;
+    one.push.relays = request->push_many.relays;
+    one.push.shards_k = request->push_many.shards_k;
+    one.push.shards_m = request->push_many.shards_m;
+    one.push.strict = request->push_many.strict;
+    one.push.expire_us = request->push_many.expire_us;
+    return one;
+}
+
+void outbox_push_many(struct outbox *outbox, const struct request *request,
+                      const struct node_id *recipient, const char *notice, struct now now) {
+    struct ledger_batch *batch = ledger_batch_new(outbox->ledger, request, notice);
+    struct ledger_refusal refusal = {ANSWER_OK, ""};
+    bool is_stopped = false, is_routed = false;
+    size_t n = 0;
+    while (batch && n < request->push_many.n && !is_stopped) {
+        struct request one = one_of(request, n);
+        bool is_known = ledger_knows(outbox->ledger, &one.push.id);
+        bool good = is_acceptable(outbox, &one, recipient, is_routed, now.mono, &refusal);
+        is_routed = is_routed || (good && !is_known);
+        is_stopped = !good || !put(outbox, &one, recipient, NULL, batch, now, &refusal);
+        n += !is_stopped;
+    }
+    if (batch)
+        ledger_batch_submitted(outbox->ledger, batch, n, is_stopped ? &refusal : NULL);
+}
