@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The rules of the house that its objects and headers tell of: check-house.sh BUILD-FOLDER (of an unsanitized build).
 #   - no object calls or reads what a higher folder defines (house.order): C lets a declaration slip past the includes
+#   - a path is drawn and a packet sealed in daemon/core/route alone: whoever sends asks the courier
 #   - no two files of a folder use each other
 #   - a private header has 30 prototypes at most
 #   - a unit test is linked from seven objects at most
@@ -52,6 +53,7 @@ awk -v build="$build/" -v order="$tools/house.order" '
             else if (("both", used[i]) in defined) to = defined["both", used[i]]
             else if (used_in[i] == "both" && ("daemon", used[i]) in defined) to = defined["daemon", used[i]]
             else continue
+            if (used[i] ~ /^path_(draw|seal)$/ && folder_of(from) != "daemon/core/route") print "courier " from " uses " used[i]
             if (!is_below(folder_of(to), folder_of(from))) print "layer " from " uses " used[i] " of " to
             if (folder_of(to) == folder_of(from) && to != from) calls[from, to] = 1
         }
