@@ -13,7 +13,7 @@
 
 /* ---- Deposits ---- */
 
-static void deposit_free(struct mailbox *mailbox, struct box_deposit *deposit) {
+static void deposit_free(struct mailbox *mailbox, struct mailbox_deposit *deposit) {
     TAILQ_REMOVE(deposit->storing ? &mailbox->storing : &mailbox->unfinished, deposit, link);
     mailbox->n_deposits--;
     mailbox->bytes -= deposit->room;
@@ -25,31 +25,31 @@ static void deposit_free(struct mailbox *mailbox, struct box_deposit *deposit) {
 /* Shards of late, in thousandths: falls to nothing within some seconds in which none comes. What
  * cannot be charged to a sender is told apart by what it goes on costing him: to begin deposits is
  * one packet each, to keep up with one that grows is many. */
-static int64_t growth(const struct mailbox *mailbox, const struct box_deposit *deposit) {
+static int64_t growth(const struct mailbox *mailbox, const struct mailbox_deposit *deposit) {
     int64_t elapsed = mailbox->now.us - deposit->grown.us;
 
     return elapsed < GROWTH_US ? deposit->growth - deposit->growth * elapsed / GROWTH_US : 0;
 }
 
-static void grow(struct mailbox *mailbox, struct box_deposit *deposit) {
+static void grow(struct mailbox *mailbox, struct mailbox_deposit *deposit) {
     deposit->growth = growth(mailbox, deposit) + 1000;
     deposit->grown = mailbox->now;
 }
 
-static unsigned count_slot(const struct mailbox *mailbox, unsigned slot) {
-    const struct box_deposit *deposit;
+static unsigned count_of(const struct mailbox *mailbox, unsigned neighbour) {
+    const struct mailbox_deposit *deposit;
     unsigned n = 0;
     TAILQ_FOREACH(deposit, &mailbox->unfinished, link)
-        n += deposit->slot == slot;
+        n += deposit->neighbour == neighbour;
     return n;
 }
 
 /* What one neighbour brought and grows least; among equals the oldest. NULL: nothing unfinished of
  * its. */
-static struct box_deposit *slowest_of(const struct mailbox *mailbox, unsigned slot) {
-    struct box_deposit *deposit, *slowest = NULL;
+static struct mailbox_deposit *slowest_of(const struct mailbox *mailbox, unsigned neighbour) {
+    struct mailbox_deposit *deposit, *slowest = NULL;
     TAILQ_FOREACH(deposit, &mailbox->unfinished, link)
-        if (deposit->slot == slot &&
+        if (deposit->neighbour == neighbour &&
             (!slowest || growth(mailbox, deposit) < growth(mailbox, slowest)))
             slowest = deposit;
     return slowest;
@@ -57,11 +57,12 @@ static struct box_deposit *slowest_of(const struct mailbox *mailbox, unsigned sl
 
 /* The neighbour that holds most gives way, with what grows least; one more is counted for
  * `newcomer`. NULL: nothing is unfinished. */
-static struct box_deposit *slowest_of_fullest(const struct mailbox *mailbox, unsigned newcomer) {
-    struct box_deposit *deposit, *slowest = NULL;
+static struct mailbox_deposit *slowest_of_fullest(const struct mailbox *mailbox,
+                                                  unsigned newcomer) {
+    struct mailbox_deposit *deposit, *slowest = NULL;
     unsigned most = 0;
     TAILQ_FOREACH(deposit, &mailbox->unfinished, link) {
-        unsigned n = count_slot(mailbox, deposit->slot) + (deposit->slot == newcomer);
+        unsigned n = count_of(mailbox, deposit->neighbour) + (deposit->neighbour == newcomer);
         if (n < most || (n == most && growth(mailbox, deposit) >= growth(mailbox, slowest)))
             continue;
         most = n;
@@ -71,21 +72,21 @@ static struct box_deposit *slowest_of_fullest(const struct mailbox *mailbox, uns
 }
 
 static bool evict(void *context) {
-    struct box_deposit *deposit = slowest_of_fullest(context, LINK_NONE);
+    struct mailbox_deposit *deposit = slowest_of_fullest(context, LINK_NONE);
     if (!deposit)
         return false;
     deposit_free(context, deposit);
     return true;
 }
 
-static bool make_room(struct mailbox *mailbox, unsigned slot, size_t room) {
+static bool make_room(struct mailbox *mailbox, unsigned neighbour, size_t room) {
     /* Of the largest as many fit as of any: it is enough to count them. */
     static_assert(MAIL_SHARDS_MAX * MAIL_SHARD_DATA_MAX * MAILBOX_DEPOSITS_MAX <= MAILBOX_BYTES_MAX,
                   "bytes");
-    if (count_slot(mailbox, slot) >= MAILBOX_DEPOSITS_MAX / MAILBOX_SHARE)
-        deposit_free(mailbox, slowest_of(mailbox, slot));
+    if (count_of(mailbox, neighbour) >= MAILBOX_DEPOSITS_MAX / MAILBOX_SHARE)
+        deposit_free(mailbox, slowest_of(mailbox, neighbour));
     if (mailbox->n_deposits >= MAILBOX_DEPOSITS_MAX) {
-        struct box_deposit *deposit = slowest_of_fullest(mailbox, slot);
+        struct mailbox_deposit *deposit = slowest_of_fullest(mailbox, neighbour);
         if (!deposit) /* all are being stored */
             return false;
         deposit_free(mailbox, deposit);
@@ -93,12 +94,12 @@ static bool make_room(struct mailbox *mailbox, unsigned slot, size_t room) {
     return budget_take(mailbox->config.budget, BUDGET_MAILBOX, room);
 }
 
-static struct box_deposit *deposit_new(struct mailbox *mailbox, const struct mail_shard *shard,
-                                       unsigned slot, struct mono now) {
+static struct mailbox_deposit *deposit_new(struct mailbox *mailbox, const struct mail_shard *shard,
+                                           unsigned neighbour, struct mono now) {
     size_t room = (size_t)shard->cut.k * shard->cut.length;
-    if (!make_room(mailbox, slot, room))
+    if (!make_room(mailbox, neighbour, room))
         return NULL;
-    struct box_deposit *deposit = calloc(1, sizeof *deposit);
+    struct mailbox_deposit *deposit = calloc(1, sizeof *deposit);
     uint8_t *bytes = malloc(room);
     if (!deposit || !bytes) {
         free(deposit);
@@ -108,7 +109,7 @@ static struct box_deposit *deposit_new(struct mailbox *mailbox, const struct mai
     }
     memcpy(deposit->id, shard->id, sizeof deposit->id);
     deposit->cut = shard->cut;
-    deposit->slot = slot;
+    deposit->neighbour = neighbour;
     deposit->born = now;
     deposit->bytes = bytes;
     deposit->room = room;
@@ -119,8 +120,9 @@ static struct box_deposit *deposit_new(struct mailbox *mailbox, const struct mai
     return deposit;
 }
 
-static struct box_deposit *find(const struct mailbox *mailbox, const uint8_t id[PARCEL_ID_LEN]) {
-    struct box_deposit *deposit;
+static struct mailbox_deposit *find(const struct mailbox *mailbox,
+                                    const uint8_t id[PARCEL_ID_LEN]) {
+    struct mailbox_deposit *deposit;
     TAILQ_FOREACH(deposit, &mailbox->unfinished, link)
         if (memcmp(deposit->id, id, PARCEL_ID_LEN) == 0)
             return deposit;
@@ -129,7 +131,7 @@ static struct box_deposit *find(const struct mailbox *mailbox, const uint8_t id[
 
 /* Parity of what is complete already comes late: no new deposit. */
 static bool is_done(const struct mailbox *mailbox, const uint8_t id[PARCEL_ID_LEN]) {
-    for (unsigned i = 0; i < BOX_DONE; i++)
+    for (unsigned i = 0; i < MAILBOX_DONE; i++)
         if (memcmp(mailbox->done[i], id, PARCEL_ID_LEN) == 0)
             return true;
     return false;
@@ -148,7 +150,7 @@ static bool names_us(const struct mailbox *mailbox, const struct descriptor *rec
  * DROP_AUTH, DROP_UNKNOWN (it names others), DROP_LIMIT (its neighbour has had enough signatures
  * checked). */
 static enum drop judge_recipient(const struct mailbox *mailbox, const struct mail_deposit *deposit,
-                                 unsigned slot, struct mono now) {
+                                 unsigned neighbour, struct mono now) {
     const struct directory_entry *entry =
         directory_find(mailbox->config.directory, &deposit->recipient);
     struct descriptor held = {.sequence = 0}, brought = {.sequence = 0};
@@ -166,12 +168,12 @@ static enum drop judge_recipient(const struct mailbox *mailbox, const struct mai
         return entry && names_us(mailbox, &held) ? DROP_NONE : DROP_UNKNOWN;
     if (!names_us(mailbox, &brought))
         return DROP_UNKNOWN;
-    if (mailbox->config.share && !share_take(mailbox->config.share, slot, now))
+    if (mailbox->config.share && !share_take(mailbox->config.share, neighbour, now))
         return DROP_LIMIT;
     return descriptor_verify(deposit->descriptor, deposit->descriptor_length, &brought);
 }
 
-static enum drop judge(struct mailbox *mailbox, struct box_deposit *deposit, struct now now,
+static enum drop judge(struct mailbox *mailbox, struct mailbox_deposit *deposit, struct now now,
                        struct mailbox_mail *ret_mail) {
     int length = mail_restore(&deposit->cut, deposit->index, deposit->bytes);
     if (length < 0)
@@ -179,7 +181,7 @@ static enum drop judge(struct mailbox *mailbox, struct box_deposit *deposit, str
     struct mail_deposit *content = &deposit->content;
     enum drop drop = mail_deposit_decode(deposit->bytes, (size_t)length, content);
     if (drop == DROP_NONE)
-        drop = judge_recipient(mailbox, content, deposit->slot, now.mono);
+        drop = judge_recipient(mailbox, content, deposit->neighbour, now.mono);
     if (drop == DROP_NONE && content->expires_ms <= (uint64_t)wall_ms(now.wall))
         drop = DROP_TIME;
     if (drop != DROP_NONE)
@@ -195,10 +197,10 @@ static enum drop judge(struct mailbox *mailbox, struct box_deposit *deposit, str
     return DROP_NONE;
 }
 
-static enum drop complete(struct mailbox *mailbox, struct box_deposit *deposit, struct now now,
+static enum drop complete(struct mailbox *mailbox, struct mailbox_deposit *deposit, struct now now,
                           struct mailbox_mail *ret_mail) {
     memcpy(mailbox->done[mailbox->next_done], deposit->id, PARCEL_ID_LEN);
-    mailbox->next_done = (mailbox->next_done + 1) % BOX_DONE;
+    mailbox->next_done = (mailbox->next_done + 1) % MAILBOX_DONE;
     TAILQ_REMOVE(&mailbox->unfinished, deposit, link);
     TAILQ_INSERT_TAIL(&mailbox->storing, deposit, link);
     deposit->storing = true;
@@ -213,7 +215,7 @@ static enum drop complete(struct mailbox *mailbox, struct box_deposit *deposit, 
 }
 
 enum drop mailbox_shard(struct mailbox *mailbox, const uint8_t *payload, size_t length,
-                        unsigned slot, struct now now, struct mailbox_mail *ret_mail) {
+                        unsigned neighbour, struct now now, struct mailbox_mail *ret_mail) {
     struct mail_shard shard;
     ret_mail->bytes = NULL;
     mailbox->now = now.mono;
@@ -224,12 +226,12 @@ enum drop mailbox_shard(struct mailbox *mailbox, const uint8_t *payload, size_t 
         return drop;
     if (is_done(mailbox, shard.id))
         return DROP_NONE;
-    struct box_deposit *deposit = find(mailbox, shard.id);
+    struct mailbox_deposit *deposit = find(mailbox, shard.id);
     if (deposit && (deposit->cut.k != shard.cut.k || deposit->cut.m != shard.cut.m ||
                     deposit->cut.length != shard.cut.length))
         return DROP_MALFORMED;
     if (!deposit)
-        deposit = deposit_new(mailbox, &shard, slot, now.mono);
+        deposit = deposit_new(mailbox, &shard, neighbour, now.mono);
     if (!deposit)
         return DROP_LIMIT;
     if (memchr(deposit->index, shard.index, deposit->arrived))
@@ -244,7 +246,7 @@ enum drop mailbox_shard(struct mailbox *mailbox, const uint8_t *payload, size_t 
 /* ---- Confirming ---- */
 
 void mailbox_stored(struct mailbox *mailbox, uint64_t tag, int error, struct mono now) {
-    struct box_deposit *deposit = TAILQ_FIRST(&mailbox->storing);
+    struct mailbox_deposit *deposit = TAILQ_FIRST(&mailbox->storing);
     while (deposit && deposit->tag != tag)
         deposit = TAILQ_NEXT(deposit, link);
     if (!deposit)
@@ -262,7 +264,7 @@ uint64_t mailbox_refused(const struct mailbox *mailbox) {
 
 /* Forget deposits that never became complete. */
 static void expire(struct mailbox *mailbox, struct mono now) {
-    struct box_deposit *deposit;
+    struct mailbox_deposit *deposit;
     while ((deposit = TAILQ_FIRST(&mailbox->unfinished)) &&
            now.us - deposit->born.us >= UNFINISHED_US)
         deposit_free(mailbox, deposit);
@@ -272,7 +274,7 @@ bool mailbox_tick(struct mailbox *mailbox, struct mono now) {
     if (!mono_is_due(mailbox->look, now))
         return false;
     expire(mailbox, now);
-    return box_choose(mailbox, now);
+    return mailbox_choose(mailbox, now);
 }
 
 /* ---- Life ---- */
@@ -286,7 +288,7 @@ struct mailbox *mailbox_new(const struct mailbox_config *config) {
     mailbox->self = node_id_prefix(identity_id(config->identity));
     TAILQ_INIT(&mailbox->unfinished);
     TAILQ_INIT(&mailbox->storing);
-    box_choice_init(mailbox);
+    mailbox_choice_init(mailbox);
     config->budget->evict[BUDGET_MAILBOX] = evict;
     config->budget->context[BUDGET_MAILBOX] = mailbox;
     return mailbox;

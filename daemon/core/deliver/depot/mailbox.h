@@ -51,12 +51,12 @@ struct mailbox_mail {
     const uint8_t *bytes; /* NULL: there is none */
     size_t length;
 };
-/* An onion payload of kind PAYLOAD_DEPOSIT (its kind byte included), from the neighbour in `slot`.
- * With the last shard needed, and if it is acceptable, ret_mail is what is to be stored: its bytes
- * are borrowed until mailbox_stored() of its tag, which has to follow, and only once nobody reads
- * them. */
+/* An onion payload of kind PAYLOAD_DEPOSIT (its kind byte included), from the neighbour in
+ * `neighbour`. With the last shard needed, and if it is acceptable, ret_mail is what is to be
+ * stored: its bytes are borrowed until mailbox_stored() of its tag, which has to follow, and only
+ * once nobody reads them. */
 enum drop mailbox_shard(struct mailbox *mailbox, const uint8_t *payload, size_t length,
-                        unsigned slot, struct now now, struct mailbox_mail *ret_mail);
+                        unsigned neighbour, struct now now, struct mailbox_mail *ret_mail);
 /* Durable (then the depositor is told), or not kept (then he is not). A tag of none: nothing is
  * done. */
 void mailbox_stored(struct mailbox *mailbox, uint64_t tag, int error, struct mono now);

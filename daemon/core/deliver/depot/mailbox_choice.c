@@ -11,7 +11,7 @@
 #define LOOK_US (30 * US_PER_S)
 #define GRACE_US (2 * US_PER_MINUTE) /* a restart is no reason to tell the whole network */
 
-void box_choice_init(struct mailbox *mailbox) {
+void mailbox_choice_init(struct mailbox *mailbox) {
     static const char label[] = "p2pd mailboxes";
     crypto_generichash(mailbox->secret, sizeof mailbox->secret, (const uint8_t *)label,
                        sizeof label - 1, identity_link_key(mailbox->config.identity)->secret,
@@ -46,7 +46,7 @@ static bool is_chosen(const struct mailbox *mailbox, uint64_t prefix) {
 static void keep_living(struct mailbox *mailbox, struct mono now) {
     size_t n = 0;
     for (size_t i = 0; i < mailbox->n_chosen && n < mailbox->config.use; i++) {
-        struct box_chosen chosen = mailbox->chosen[i];
+        struct mailbox_chosen chosen = mailbox->chosen[i];
         const struct directory_entry *entry =
             directory_find_prefix(mailbox->config.directory, chosen.prefix);
         if (is_up(mailbox, entry))
@@ -76,12 +76,12 @@ static const struct directory_entry *best_other(const struct mailbox *mailbox) {
     return best;
 }
 
-bool box_choose(struct mailbox *mailbox, struct mono now) {
+bool mailbox_choose(struct mailbox *mailbox, struct mono now) {
     const struct directory_entry *entry;
     if (mailbox->started.us == MONO_NEVER.us)
         mailbox->started = now;
     bool young = now.us - mailbox->started.us < YOUNG_US;
-    struct box_chosen before[DESCRIPTOR_MAILBOXES_MAX];
+    struct mailbox_chosen before[DESCRIPTOR_MAILBOXES_MAX];
     size_t n_before = mailbox->n_chosen;
     memcpy(before, mailbox->chosen, sizeof before);
     mailbox->look = mono_add(now, young ? LOOK_YOUNG_US : LOOK_US);
@@ -89,7 +89,7 @@ bool box_choose(struct mailbox *mailbox, struct mono now) {
         mailbox->n_chosen = 0;
     keep_living(mailbox, now);
     while (mailbox->n_chosen < mailbox->config.use && (entry = best_other(mailbox)))
-        mailbox->chosen[mailbox->n_chosen++] = (struct box_chosen){entry->prefix, MONO_NEVER};
+        mailbox->chosen[mailbox->n_chosen++] = (struct mailbox_chosen){entry->prefix, MONO_NEVER};
     bool same = mailbox->n_chosen == n_before;
     for (size_t i = 0; same && i < n_before; i++)
         same = mailbox->chosen[i].prefix == before[i].prefix;

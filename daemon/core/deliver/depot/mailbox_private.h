@@ -8,13 +8,13 @@
 #include <sodium.h>
 #include <sys/queue.h>
 
-#define BOX_DONE 64 /* complete deposits remembered: their other shards are on the way */
+#define MAILBOX_DONE 64 /* complete deposits remembered: their other shards are on the way */
 
-struct box_deposit {
-    TAILQ_ENTRY(box_deposit) link;
+struct mailbox_deposit {
+    TAILQ_ENTRY(mailbox_deposit) link;
     uint8_t id[PARCEL_ID_LEN];
     struct mail_cut cut;
-    unsigned slot;
+    unsigned neighbour;
     struct mono born;
     bool storing;
     uint8_t index[SHARD_COUNT_MAX]; /* of the shards that arrived, in that order */
@@ -27,9 +27,9 @@ struct box_deposit {
     struct mail_deposit content; /* borrows from bytes */
     uint64_t tag;
 };
-TAILQ_HEAD(box_deposits, box_deposit);
+TAILQ_HEAD(mailbox_deposits, mailbox_deposit);
 
-struct box_chosen {
+struct mailbox_chosen {
     uint64_t prefix;
     struct mono missing; /* since; MONO_NEVER: it is up */
 };
@@ -37,13 +37,13 @@ struct box_chosen {
 struct mailbox {
     struct mailbox_config config;
     uint64_t self, refused, last_tag;
-    struct mono now;                         /* of the last shard */
-    struct box_deposits unfinished, storing; /* oldest first */
+    struct mono now;                             /* of the last shard */
+    struct mailbox_deposits unfinished, storing; /* oldest first */
     unsigned n_deposits;
     size_t bytes;
-    uint8_t done[BOX_DONE][PARCEL_ID_LEN];
+    uint8_t done[MAILBOX_DONE][PARCEL_ID_LEN];
     unsigned next_done;
-    struct box_chosen chosen[DESCRIPTOR_MAILBOXES_MAX];
+    struct mailbox_chosen chosen[DESCRIPTOR_MAILBOXES_MAX];
     size_t n_chosen;
     uint8_t secret[crypto_shorthash_KEYBYTES];
     struct mono look;    /* at who keeps our mail: when next */
@@ -51,8 +51,8 @@ struct mailbox {
 };
 
 /* ---- mailbox_choice.c ---- */
-void box_choice_init(struct mailbox *mailbox);
+void mailbox_choice_init(struct mailbox *mailbox);
 /* Choose anew. True: others than before. */
-bool box_choose(struct mailbox *mailbox, struct mono now);
+bool mailbox_choose(struct mailbox *mailbox, struct mono now);
 
 #endif

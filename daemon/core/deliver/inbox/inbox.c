@@ -15,25 +15,25 @@ static void note_outcome(struct inbox *inbox, const struct store_result *result,
     if (is_file)
         return;
     inbox->waiting++;
-    in_wake(inbox);
+    inbox_wake(inbox);
 }
 
-static void parcel_stored(struct inbox *inbox, struct in_parcel *parcel,
+static void parcel_stored(struct inbox *inbox, struct inbox_parcel *parcel,
                           const struct store_result *result, struct now now) {
     note_outcome(inbox, result, parcel->file != NULL);
-    if (result->error && !in_keeps_silent(parcel->error))
+    if (result->error && !inbox_keeps_silent(parcel->error))
         parcel->error = result->error;
     parcel->whole = !result->error && result->in_outcome != STORE_IN_PARTIAL;
     if (--parcel->puts > 0)
         return;
     /* Nothing is said when the store failed: the sender comes again, and the disk may have room by
      * then. */
-    if (!in_keeps_silent(parcel->error))
-        in_conclude(inbox, parcel, in_reason_of(parcel->error), now);
-    in_parcel_free(inbox, parcel);
+    if (!inbox_keeps_silent(parcel->error))
+        inbox_conclude(inbox, parcel, inbox_reason_of(parcel->error), now);
+    inbox_parcel_free(inbox, parcel);
 }
 
-static void local_stored(struct inbox *inbox, struct in_local *local,
+static void local_stored(struct inbox *inbox, struct inbox_local *local,
                          const struct store_result *result) {
     note_outcome(inbox, result, local->kind == KIND_FILE);
     local->done = true;
@@ -42,19 +42,19 @@ static void local_stored(struct inbox *inbox, struct in_local *local,
 
 void inbox_stored(struct inbox *inbox, uint64_t cookie, const struct store_result *result,
                   struct now now) {
-    struct in_op *op = (struct in_op *)(uintptr_t)cookie;
+    struct inbox_op *op = (struct inbox_op *)(uintptr_t)cookie;
     switch (op->kind) {
-    case IN_OP_PARCEL:
-        parcel_stored(inbox, table_entry(op, struct in_parcel, op), result, now);
+    case INBOX_OP_PARCEL:
+        parcel_stored(inbox, table_entry(op, struct inbox_parcel, op), result, now);
         break;
-    case IN_OP_LOCAL:
-        local_stored(inbox, table_entry(op, struct in_local, op), result);
+    case INBOX_OP_LOCAL:
+        local_stored(inbox, table_entry(op, struct inbox_local, op), result);
         break;
-    case IN_OP_FETCH:
-        in_fetched(inbox, table_entry(op, struct in_puller, op), result);
+    case INBOX_OP_FETCH:
+        inbox_fetched(inbox, table_entry(op, struct inbox_puller, op), result);
         break;
-    case IN_OP_TAKE:
-        in_taken(inbox, table_entry(op, struct in_puller, op), result);
+    case INBOX_OP_TAKE:
+        inbox_taken(inbox, table_entry(op, struct inbox_puller, op), result);
         break;
     }
 }
@@ -76,11 +76,11 @@ struct inbox *inbox_new(const struct inbox_config *config) {
     TAILQ_INIT(&inbox->wanting);
     TAILQ_INIT(&inbox->locals);
     TAILQ_INIT(&inbox->pullers);
-    config->budget->evict[BUDGET_INBOX] = in_evict;
+    config->budget->evict[BUDGET_INBOX] = inbox_evict;
     config->budget->context[BUDGET_INBOX] = inbox;
     inbox->keys = parcel_keys_new(KEYS_HELD, &config->random);
     inbox->guesses = parcel_keys_new(GUESSES_HELD, &config->random);
-    inbox->done_ring = calloc(INBOX_DONE_MAX, sizeof(struct in_done *));
+    inbox->done_ring = calloc(INBOX_DONE_MAX, sizeof(struct inbox_done *));
     inbox->correspondents = calloc(INBOX_CORRESPONDENTS_MAX, sizeof *inbox->correspondents);
     if (!inbox->keys || !inbox->guesses || !inbox->done_ring || !inbox->correspondents ||
         table_init(&inbox->parcels, &config->random) ||
@@ -95,15 +95,15 @@ void inbox_free(struct inbox *inbox) {
     if (!inbox)
         return;
     while (!TAILQ_EMPTY(&inbox->unfinished))
-        in_parcel_free(inbox, TAILQ_FIRST(&inbox->unfinished));
+        inbox_parcel_free(inbox, TAILQ_FIRST(&inbox->unfinished));
     while (!TAILQ_EMPTY(&inbox->storing))
-        in_parcel_free(inbox, TAILQ_FIRST(&inbox->storing));
-    for (struct in_local *local; (local = TAILQ_FIRST(&inbox->locals));) {
+        inbox_parcel_free(inbox, TAILQ_FIRST(&inbox->storing));
+    for (struct inbox_local *local; (local = TAILQ_FIRST(&inbox->locals));) {
         TAILQ_REMOVE(&inbox->locals, local, link);
         free(local);
     }
-    in_pullers_deinit(inbox);
-    in_receipts_deinit(inbox);
+    inbox_pullers_deinit(inbox);
+    inbox_receipts_deinit(inbox);
     inbox->config.budget->evict[BUDGET_INBOX] = NULL;
     assert(inbox->config.budget->held[BUDGET_INBOX] == 0);
     table_deinit(&inbox->parcels);
@@ -124,31 +124,32 @@ static void expire_keys(struct inbox *inbox, struct now now) {
     int64_t oldest = wall_epoch((struct wall){now.wall.us - EPOCH_GRACE_US});
     size_t left =
         parcel_keys_expire(inbox->keys, oldest) + parcel_keys_expire(inbox->guesses, oldest);
-    for (struct in_parcel *parcel = TAILQ_FIRST(&inbox->unfinished), *next; parcel; parcel = next) {
+    for (struct inbox_parcel *parcel = TAILQ_FIRST(&inbox->unfinished), *next; parcel;
+         parcel = next) {
         next = TAILQ_NEXT(parcel, link);
         if (!identity_epoch_key(inbox->config.identity, parcel->epoch))
-            in_parcel_free(inbox, parcel);
+            inbox_parcel_free(inbox, parcel);
     }
     inbox->keys_check =
-        left > 0 || inbox->n_parcels > 0 ? mono_add(now.mono, IN_KEYS_CHECK_US) : MONO_NEVER;
+        left > 0 || inbox->n_parcels > 0 ? mono_add(now.mono, INBOX_KEYS_CHECK_US) : MONO_NEVER;
 }
 
 void inbox_drop_sender(struct inbox *inbox, const struct node_id *sender) {
-    for (struct in_sender *held;
-         (held = in_sender_find(inbox, sender)) && !TAILQ_EMPTY(&held->unfinished);)
-        in_parcel_free(inbox, TAILQ_FIRST(&held->unfinished));
+    for (struct inbox_sender *held;
+         (held = inbox_sender_find(inbox, sender)) && !TAILQ_EMPTY(&held->unfinished);)
+        inbox_parcel_free(inbox, TAILQ_FIRST(&held->unfinished));
 }
 
 void inbox_renew(struct inbox *inbox) {
     parcel_keys_expire(inbox->keys, INT64_MAX);
     parcel_keys_expire(inbox->guesses, INT64_MAX);
     while (!TAILQ_EMPTY(&inbox->unfinished))
-        in_parcel_free(inbox, TAILQ_FIRST(&inbox->unfinished));
+        inbox_parcel_free(inbox, TAILQ_FIRST(&inbox->unfinished));
 }
 
 void inbox_tick(struct inbox *inbox, struct now now) {
     for (struct timer *timer; (timer = timers_take(&inbox->timers, now.mono));)
-        in_partial_due(inbox, table_entry(timer, struct in_parcel, timer), now.mono);
+        inbox_partial_due(inbox, table_entry(timer, struct inbox_parcel, timer), now.mono);
     if (mono_is_due(inbox->keys_check, now.mono))
         expire_keys(inbox, now);
 }

@@ -11,11 +11,11 @@ static struct wall wall_from_ms(uint64_t ms) {
 
 /* ---- Looking at it ---- */
 
-enum parcel_reason in_check_item(const struct inbox *inbox, const struct node_id *sender,
-                                 const struct parcel_item *item, bool is_alone) {
+enum parcel_reason inbox_check_item(const struct inbox *inbox, const struct node_id *sender,
+                                    const struct parcel_item *item, bool is_only_item) {
     if (item->kind != KIND_MESSAGE && item->kind != KIND_FILE)
         return PARCEL_REASON_VERSION;
-    if (item->sent_ms > INT64_MAX / US_PER_MS || (item->kind == KIND_FILE && !is_alone))
+    if (item->sent_ms > INT64_MAX / US_PER_MS || (item->kind == KIND_FILE && !is_only_item))
         return PARCEL_REASON_MALFORMED;
     if (item->total > (item->kind == KIND_FILE ? INT64_MAX : inbox->config.limits.message_max))
         return PARCEL_REASON_TOO_LARGE;
@@ -41,12 +41,12 @@ static struct wall remember_until(const struct inbox *inbox, const struct parcel
 /* Its tombstone, had it come before, may be gone by now: a mailbox holds what was sealed to a mail
  * key for weeks, and may bring it again on any of their days. Its sender has given it up a day
  * ago. */
-bool in_is_over(const struct inbox *inbox, const struct parcel_item *item, struct wall wall) {
+bool inbox_is_over(const struct inbox *inbox, const struct parcel_item *item, struct wall wall) {
     int64_t given_up_us = wall.us - inbox->config.limits.tombstone_us;
     return given_up_us > 0 && item->expires_ms <= (uint64_t)(given_up_us / US_PER_MS);
 }
 
-void in_file_head(const struct parcel_item *item, struct file_head *ret_head) {
+void inbox_file_head(const struct parcel_item *item, struct file_head *ret_head) {
     memset(ret_head, 0, sizeof *ret_head);
     memcpy(ret_head->digest, item->digest, FILE_DIGEST_LEN);
     memcpy(ret_head->name, item->name, item->name_length);
@@ -57,8 +57,9 @@ static uint64_t share_of(uint64_t all, bool is_known) {
     return is_known ? all : all - all / 4;
 }
 
-void in_put_item(struct inbox *inbox, const struct in_op *op, const struct in_origin *origin,
-                 const struct parcel_item *item, struct wall wall) {
+void inbox_put_item(struct inbox *inbox, const struct inbox_op *op,
+                    const struct inbox_origin *origin, const struct parcel_item *item,
+                    struct wall wall) {
     const struct inbox_limits *limits = &inbox->config.limits;
     struct store_op operation = {.kind = STORE_IN_PUT};
     bool is_file = item->kind == KIND_FILE;
@@ -86,5 +87,5 @@ void in_put_item(struct inbox *inbox, const struct in_op *op, const struct in_or
         operation.in_put.share.is_of_others = true;
         operation.in_put.share.percent = is_file ? limits->files_free : limits->messages_free;
     }
-    in_store(inbox, &operation, op);
+    inbox_store(inbox, &operation, op);
 }

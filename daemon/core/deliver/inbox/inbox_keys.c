@@ -3,7 +3,7 @@
  * alone, and the neighbour that brings the shard is charged. */
 #include "daemon/core/deliver/inbox/inbox_private.h"
 
-bool in_may_exchange(struct inbox *inbox, unsigned from, struct mono now) {
+bool inbox_may_exchange(struct inbox *inbox, unsigned from, struct mono now) {
     return !inbox->config.share || share_take(inbox->config.share, from, now);
 }
 
@@ -15,9 +15,9 @@ static const struct parcel_secret *get_secret(struct inbox *inbox, struct parcel
     const struct parcel_secret *secret = parcel_keys_renew(inbox->keys, peer);
     if (!secret)
         secret = parcel_keys_renew(inbox->guesses, peer);
-    if (secret || !in_may_exchange(inbox, from, now))
+    if (secret || !inbox_may_exchange(inbox, from, now))
         return secret;
-    inbox->keys_check = mono_min(inbox->keys_check, mono_add(now, IN_KEYS_CHECK_US));
+    inbox->keys_check = mono_min(inbox->keys_check, mono_add(now, INBOX_KEYS_CHECK_US));
     return parcel_keys_add(into, peer);
 }
 
@@ -30,11 +30,11 @@ static struct parcel_peer peer_of(const struct inbox *inbox, const struct direct
                                 .secret = identity_epoch_key(inbox->config.identity, epoch)->secret,
                                 .self = &inbox->self,
                                 .is_sender = true,
-                                .is_known = in_knows(inbox, &sender->id)};
+                                .is_known = inbox_knows(inbox, &sender->id)};
 }
 
-const struct parcel_secret *in_secret(struct inbox *inbox, const struct in_parcel *parcel,
-                                      const struct directory_entry *sender, struct mono now) {
+const struct parcel_secret *inbox_secret(struct inbox *inbox, const struct inbox_parcel *parcel,
+                                         const struct directory_entry *sender, struct mono now) {
     const struct parcel_secret *secret =
         parcel_keys_find(inbox->keys, &sender->id, directory_stamp(sender), parcel->epoch);
     struct descriptor descriptor;
@@ -47,9 +47,9 @@ const struct parcel_secret *in_secret(struct inbox *inbox, const struct in_parce
 
 /* Is the shard of whom it names? Nobody knows before there is a secret with that one, and anybody
  * may name anybody: what is computed for a guess drives out other guesses alone. */
-enum drop in_authenticate(struct inbox *inbox, const struct parcel_shard *shard,
-                          const struct directory_entry *sender, unsigned from, int64_t epoch,
-                          struct mono now) {
+enum drop inbox_authenticate(struct inbox *inbox, const struct parcel_shard *shard,
+                             const struct directory_entry *sender, unsigned from, int64_t epoch,
+                             struct mono now) {
     const struct parcel_secret *secret =
         parcel_keys_find(inbox->keys, &sender->id, directory_stamp(sender), epoch);
     struct descriptor descriptor;

@@ -3,27 +3,28 @@
 
 int inbox_local(struct inbox *inbox, const struct parcel_item *item, const struct address *address,
                 const char *name, struct wall wall) {
-    struct in_local *local = calloc(1, sizeof *local + item->length);
+    struct inbox_local *local = calloc(1, sizeof *local + item->length);
     if (!local)
         return -ENOMEM;
-    local->op.kind = IN_OP_LOCAL;
+    local->op.kind = INBOX_OP_LOCAL;
     local->id = item->id;
     local->kind = item->kind;
     local->length = item->length;
     if (item->length > 0)
         memcpy(local->bytes, item->bytes, item->length);
     if (item->kind == KIND_FILE)
-        in_file_head(item, &local->file);
+        inbox_file_head(item, &local->file);
     TAILQ_INSERT_TAIL(&inbox->locals, local, link);
     struct parcel_item copy = *item;
     copy.bytes = local->bytes;
-    in_put_item(inbox, &local->op,
-                &(struct in_origin){&inbox->self, address, name, &local->file, true}, &copy, wall);
+    inbox_put_item(inbox, &local->op,
+                   &(struct inbox_origin){&inbox->self, address, name, &local->file, true}, &copy,
+                   wall);
     return 0;
 }
 
 bool inbox_local_done(struct inbox *inbox, struct message_id *ret_id, int *ret_error) {
-    struct in_local *local = TAILQ_FIRST(&inbox->locals);
+    struct inbox_local *local = TAILQ_FIRST(&inbox->locals);
     if (!local || !local->done)
         return false;
     *ret_id = local->id;

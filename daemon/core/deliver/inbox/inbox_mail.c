@@ -9,7 +9,7 @@
 #define MAIL_EXCHANGES 3 /* what one is charged as */
 
 /* Who sent it, and where the items begin. */
-static enum drop check_sender(struct in_mail *mail, const uint8_t link_key[KEY_LEN]) {
+static enum drop check_sender(struct inbox_mail *mail, const uint8_t link_key[KEY_LEN]) {
     struct wire_reader reader = wire_reader(mail->plain, mail->length);
     struct mail_head head;
     enum drop drop = mail_get_head(&reader, &head);
@@ -22,15 +22,15 @@ static enum drop check_sender(struct in_mail *mail, const uint8_t link_key[KEY_L
     return drop;
 }
 
-static enum parcel_reason check_items(const struct inbox *inbox, struct in_parcel *parcel,
-                                      const struct in_mail *mail) {
+static enum parcel_reason check_items(const struct inbox *inbox, struct inbox_parcel *parcel,
+                                      const struct inbox_mail *mail) {
     struct wire_reader reader = wire_reader(mail->plain + mail->items, mail->length - mail->items);
     struct parcel_item item;
     enum drop drop = DROP_NONE;
     size_t n = 0;
     while (wire_left(&reader) > 0 && (drop = parcel_get_item(&reader, &item)) == DROP_NONE &&
            item.kind) {
-        enum parcel_reason reason = in_check_item(inbox, &mail->sender.id, &item, false);
+        enum parcel_reason reason = inbox_check_item(inbox, &mail->sender.id, &item, false);
         if (reason)
             return reason;
         /* Blocks would have to agree with those that the sender cuts when it sends directly. */
@@ -46,21 +46,21 @@ static enum parcel_reason check_items(const struct inbox *inbox, struct in_parce
 
 /* It costs two exchanges and a signature. The first of a parcel is asked for, and may wait until
  * its bearer comes again; the others are charged, and there are few. */
-static enum parcel_reason admit(struct inbox *inbox, struct in_parcel *parcel, struct mono now) {
+static enum parcel_reason admit(struct inbox *inbox, struct inbox_parcel *parcel, struct mono now) {
     const struct policy *policy = inbox->config.policy;
     if (policy && policy_get(policy, &parcel->sender->id) == RULE_BLOCK)
         return PARCEL_REASON_BLOCKED;
     if (parcel->n_mails >= MAIL_IN_PARCEL_MAX)
         return PARCEL_REASON_MALFORMED;
-    if (parcel->n_mails++ == 0 && !in_may_exchange(inbox, parcel->from, now))
+    if (parcel->n_mails++ == 0 && !inbox_may_exchange(inbox, parcel->from, now))
         parcel->error = -EAGAIN;
     else if (inbox->config.share)
         share_charge(inbox->config.share, parcel->from, MAIL_EXCHANGES);
     return PARCEL_REASON_NONE;
 }
 
-enum parcel_reason in_mail_open(struct inbox *inbox, struct in_parcel *parcel,
-                                const struct parcel_item *item, struct mono now) {
+enum parcel_reason inbox_mail_open(struct inbox *inbox, struct inbox_parcel *parcel,
+                                   const struct parcel_item *item, struct mono now) {
     enum parcel_reason refused = admit(inbox, parcel, now);
     if (refused || parcel->error)
         return refused;
@@ -70,9 +70,9 @@ enum parcel_reason in_mail_open(struct inbox *inbox, struct in_parcel *parcel,
     if (!key || item->length != item->total || item->length < MAIL_BLOB_MIN ||
         item->length > MAIL_BLOB_MAX)
         return PARCEL_REASON_MALFORMED;
-    struct in_mail *mail = NULL;
+    struct inbox_mail *mail = NULL;
     if (budget_take(inbox->config.budget, BUDGET_INBOX, item->length)) {
-        in_account(parcel, parcel->charged + item->length);
+        inbox_account(parcel, parcel->charged + item->length);
         mail = calloc(1, sizeof *mail + item->length);
     }
     if (!mail) {
@@ -90,7 +90,7 @@ enum parcel_reason in_mail_open(struct inbox *inbox, struct in_parcel *parcel,
     return drop == DROP_NONE ? check_items(inbox, parcel, mail) : PARCEL_REASON_MALFORMED;
 }
 
-static void put(struct inbox *inbox, struct in_parcel *parcel, const struct in_mail *mail,
+static void put(struct inbox *inbox, struct inbox_parcel *parcel, const struct inbox_mail *mail,
                 struct wall wall) {
     struct wire_reader reader = wire_reader(mail->plain + mail->items, mail->length - mail->items);
     const struct directory_entry *entry = directory_find(inbox->config.directory, &mail->sender.id);
@@ -104,16 +104,16 @@ static void put(struct inbox *inbox, struct in_parcel *parcel, const struct in_m
         address = directory_address(inbox->config.directory, entry);
     }
     while (wire_left(&reader) > 0 && parcel_get_item(&reader, &item) == DROP_NONE && item.kind) {
-        if (in_is_over(inbox, &item, wall))
+        if (inbox_is_over(inbox, &item, wall))
             continue;
         parcel->puts++;
-        in_put_item(inbox, &parcel->op,
-                    &(struct in_origin){&mail->sender.id, &address, sender.name, NULL, false},
-                    &item, wall);
+        inbox_put_item(inbox, &parcel->op,
+                       &(struct inbox_origin){&mail->sender.id, &address, sender.name, NULL, false},
+                       &item, wall);
     }
 }
 
-void in_mail_put(struct inbox *inbox, struct in_parcel *parcel, struct wall wall) {
-    for (const struct in_mail *mail = parcel->mails; mail; mail = mail->next)
+void inbox_mail_put(struct inbox *inbox, struct inbox_parcel *parcel, struct wall wall) {
+    for (const struct inbox_mail *mail = parcel->mails; mail; mail = mail->next)
         put(inbox, parcel, mail, wall);
 }

@@ -7,37 +7,37 @@
 
 #define EVICT_LOOKS 64 /* parcels compared before one of them goes */
 
-struct in_sender *in_sender_find(const struct inbox *inbox, const struct node_id *id) {
+struct inbox_sender *inbox_sender_find(const struct inbox *inbox, const struct node_id *id) {
     uint64_t hash = table_hash(&inbox->senders, id, sizeof *id);
     for (struct table_link *link = table_first(&inbox->senders, hash); link;
          link = table_next(link)) {
-        struct in_sender *sender = table_entry(link, struct in_sender, by_id);
+        struct inbox_sender *sender = table_entry(link, struct inbox_sender, by_id);
         if (node_id_is_equal(&sender->id, id))
             return sender;
     }
     return NULL;
 }
 
-static struct in_sender *get_sender(struct inbox *inbox, const struct node_id *id) {
-    struct in_sender *sender = in_sender_find(inbox, id);
+static struct inbox_sender *get_sender(struct inbox *inbox, const struct node_id *id) {
+    struct inbox_sender *sender = inbox_sender_find(inbox, id);
     if (sender)
         return sender;
     sender = calloc(1, sizeof *sender);
     if (!sender)
         return NULL;
     sender->id = *id;
-    sender->is_known = in_knows(inbox, id);
+    sender->is_known = inbox_knows(inbox, id);
     TAILQ_INIT(&sender->unfinished);
     table_add(&inbox->senders, &sender->by_id, table_hash(&inbox->senders, id, sizeof *id));
     return sender;
 }
 
-struct in_parcel *in_parcel_find(const struct inbox *inbox, const struct node_id *sender,
-                                 const struct parcel_id *id) {
+struct inbox_parcel *inbox_parcel_find(const struct inbox *inbox, const struct node_id *sender,
+                                       const struct parcel_id *id) {
     uint64_t hash = table_hash(&inbox->parcels, id, sizeof *id);
     for (struct table_link *link = table_first(&inbox->parcels, hash); link;
          link = table_next(link)) {
-        struct in_parcel *parcel = table_entry(link, struct in_parcel, by_id);
+        struct inbox_parcel *parcel = table_entry(link, struct inbox_parcel, by_id);
         if (memcmp(&parcel->id, id, sizeof *id) == 0 &&
             node_id_is_equal(&parcel->sender->id, sender))
             return parcel;
@@ -45,16 +45,16 @@ struct in_parcel *in_parcel_find(const struct inbox *inbox, const struct node_id
     return NULL;
 }
 
-static void free_mails(struct in_parcel *parcel) {
-    for (struct in_mail *mail; (mail = parcel->mails);) {
+static void free_mails(struct inbox_parcel *parcel) {
+    for (struct inbox_mail *mail; (mail = parcel->mails);) {
         parcel->mails = mail->next;
         sodium_memzero(mail->plain, mail->length);
         free(mail);
     }
 }
 
-void in_parcel_free(struct inbox *inbox, struct in_parcel *parcel) {
-    struct in_sender *sender = parcel->sender;
+void inbox_parcel_free(struct inbox *inbox, struct inbox_parcel *parcel) {
+    struct inbox_sender *sender = parcel->sender;
     TAILQ_REMOVE(parcel->storing ? &inbox->storing : &inbox->unfinished, parcel, link);
     if (!parcel->storing)
         TAILQ_REMOVE(&sender->unfinished, parcel, own);
@@ -63,7 +63,7 @@ void in_parcel_free(struct inbox *inbox, struct in_parcel *parcel) {
     timers_clear(&inbox->timers, &parcel->timer);
     table_remove(&inbox->parcels, &parcel->by_id);
     budget_give(inbox->config.budget, BUDGET_INBOX, parcel->charged + parcel->operations_charged);
-    in_account(parcel, 0);
+    inbox_account(parcel, 0);
     free_mails(parcel);
     if (--sender->n_parcels == 0) {
         assert(sender->bytes == 0);
@@ -78,16 +78,16 @@ void in_parcel_free(struct inbox *inbox, struct in_parcel *parcel) {
 }
 
 /* Would it rather be this one that goes? */
-static bool is_sooner(const struct in_sender *sender, const struct in_sender *than) {
+static bool is_sooner(const struct inbox_sender *sender, const struct inbox_sender *than) {
     return sender->is_known != than->is_known ? !sender->is_known : sender->bytes > than->bytes;
 }
 
 /* One of the oldest unfinished parcels: a stranger's before a known node's, then of whoever holds
  * most; or strangers, who are as many as they like, would drive everybody's parcels out before they
  * are whole. False: there is none. */
-bool in_evict(void *context) {
+bool inbox_evict(void *context) {
     struct inbox *inbox = context;
-    struct in_parcel *parcel, *chosen = TAILQ_FIRST(&inbox->unfinished);
+    struct inbox_parcel *parcel, *chosen = TAILQ_FIRST(&inbox->unfinished);
     unsigned looks = 0;
     TAILQ_FOREACH(parcel, &inbox->unfinished, link) {
         if (++looks > EVICT_LOOKS)
@@ -96,50 +96,50 @@ bool in_evict(void *context) {
             chosen = parcel;
     }
     if (chosen)
-        in_parcel_free(inbox, chosen);
+        inbox_parcel_free(inbox, chosen);
     return chosen;
 }
 
 /* Within what one sender may hold? */
 static bool make_room(struct inbox *inbox, const struct node_id *id, size_t charge) {
-    const struct in_sender *sender;
-    while ((sender = in_sender_find(inbox, id)) &&
+    const struct inbox_sender *sender;
+    while ((sender = inbox_sender_find(inbox, id)) &&
            (sender->n_parcels >= INBOX_SENDER_PARCELS_MAX ||
             sender->bytes + charge > INBOX_SENDER_BYTES_MAX)) {
         if (TAILQ_EMPTY(&sender->unfinished))
             return false;
-        in_parcel_free(inbox, TAILQ_FIRST(&sender->unfinished));
+        inbox_parcel_free(inbox, TAILQ_FIRST(&sender->unfinished));
     }
     return true;
 }
 
-struct in_parcel *in_parcel_new(struct inbox *inbox, const struct node_id *from,
-                                const struct parcel_shard *shard, int64_t epoch) {
-    size_t room = (size_t)shard->k * shard->length, charge = room + sizeof(struct in_parcel);
+struct inbox_parcel *inbox_parcel_new(struct inbox *inbox, const struct node_id *from,
+                                      const struct parcel_shard *shard, int64_t epoch) {
+    size_t room = (size_t)shard->k * shard->length, charge = room + sizeof(struct inbox_parcel);
     if (timers_reserve(&inbox->timers, inbox->n_parcels + 1) || !make_room(inbox, from, charge) ||
         !budget_take(inbox->config.budget, BUDGET_INBOX, charge))
         return NULL;
-    struct in_parcel *parcel = calloc(1, sizeof *parcel);
+    struct inbox_parcel *parcel = calloc(1, sizeof *parcel);
     uint8_t *bytes = malloc(room);
-    struct in_sender *sender = parcel && bytes ? get_sender(inbox, from) : NULL;
+    struct inbox_sender *sender = parcel && bytes ? get_sender(inbox, from) : NULL;
     if (!sender) {
         free(parcel);
         free(bytes);
         budget_give(inbox->config.budget, BUDGET_INBOX, charge);
         return NULL;
     }
-    parcel->op.kind = IN_OP_PARCEL;
+    parcel->op.kind = INBOX_OP_PARCEL;
     parcel->id = shard->id;
     parcel->k = shard->k;
     parcel->m = shard->m;
     parcel->length = shard->length;
     parcel->epoch = epoch;
-    memset(parcel->index, IN_NO_SHARD, sizeof parcel->index);
+    memset(parcel->index, INBOX_NO_SHARD, sizeof parcel->index);
     parcel->bytes = bytes;
     parcel->room = room;
     parcel->sender = sender;
     sender->n_parcels++;
-    in_account(parcel, charge);
+    inbox_account(parcel, charge);
     table_add(&inbox->parcels, &parcel->by_id,
               table_hash(&inbox->parcels, &parcel->id, sizeof parcel->id));
     TAILQ_INSERT_TAIL(&inbox->unfinished, parcel, link);

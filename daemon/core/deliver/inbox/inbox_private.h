@@ -13,25 +13,25 @@
 
 #include <sys/queue.h>
 
-enum in_op_kind { IN_OP_PARCEL, IN_OP_LOCAL, IN_OP_FETCH, IN_OP_TAKE };
+enum inbox_op_kind { INBOX_OP_PARCEL, INBOX_OP_LOCAL, INBOX_OP_FETCH, INBOX_OP_TAKE };
 /* What a cookie points to: the first member of a parcel, a local block or a puller. */
-struct in_op {
-    enum in_op_kind kind;
+struct inbox_op {
+    enum inbox_op_kind kind;
 };
 
-TAILQ_HEAD(in_parcels, in_parcel);
+TAILQ_HEAD(inbox_parcels, inbox_parcel);
 
-struct in_sender { /* who has parcels here that are not stored yet */
+struct inbox_sender { /* who has parcels here that are not stored yet */
     struct table_link by_id;
     struct node_id id;
-    struct in_parcels unfinished; /* oldest first */
-    bool is_known;                /* when the first of them came */
+    struct inbox_parcels unfinished; /* oldest first */
+    bool is_known;                   /* when the first of them came */
     size_t bytes;
     unsigned n_parcels;
 };
 
-struct in_mail { /* opened: somebody's messages that a mailbox kept for us */
-    struct in_mail *next;
+struct inbox_mail { /* opened: somebody's messages that a mailbox kept for us */
+    struct inbox_mail *next;
     struct descriptor sender;
     size_t items, length; /* where they begin, and all of it */
     uint8_t plain[];
@@ -39,27 +39,28 @@ struct in_mail { /* opened: somebody's messages that a mailbox kept for us */
 
 /* A receipt is keyed by a secret that goes with the plaintext: what may have to be said later is
  * written before. FIRST: stored, or refused as it is. */
-enum in_verdict {
-    IN_VERDICT_FIRST,
-    IN_VERDICT_WHOLE, /* stored, and the message or file of which it holds a block is whole */
-    IN_VERDICT_QUOTA,
-    IN_VERDICT_DAMAGED,
-    IN_VERDICT_MALFORMED,
-    IN_VERDICT_LOST,
-    IN_VERDICT_NO_ROOM,
-    IN_VERDICTS
+enum inbox_verdict {
+    INBOX_VERDICT_FIRST,
+    INBOX_VERDICT_WHOLE, /* stored, and the message or file of which it holds a block is whole */
+    INBOX_VERDICT_QUOTA,
+    INBOX_VERDICT_DAMAGED,
+    INBOX_VERDICT_MALFORMED,
+    INBOX_VERDICT_LOST,
+    INBOX_VERDICT_NO_ROOM,
+    INBOX_VERDICTS
 };
 
-#define IN_NO_SHARD 0xff
+#define INBOX_NO_SHARD 0xff
 
-struct in_parcel {
-    struct in_op op;
+struct inbox_parcel {
+    struct inbox_op op;
     struct table_link by_id;
-    TAILQ_ENTRY(in_parcel) link; /* among the unfinished ones, oldest first; or the storing ones */
-    TAILQ_ENTRY(in_parcel) own;  /* among its sender's unfinished ones */
-    TAILQ_ENTRY(in_parcel) want;
+    TAILQ_ENTRY(inbox_parcel)
+    link; /* among the unfinished ones, oldest first; or the storing ones */
+    TAILQ_ENTRY(inbox_parcel) own; /* among its sender's unfinished ones */
+    TAILQ_ENTRY(inbox_parcel) want;
     struct timer timer;
-    struct in_sender *sender;
+    struct inbox_sender *sender;
     struct parcel_id id;
     int64_t epoch;
     unsigned from;      /* the neighbour that brought the last shard of it */
@@ -71,7 +72,7 @@ struct in_parcel {
     uint8_t k, m, arrived, since_receipt, quiet_receipts;
     uint16_t length; /* of each shard */
     uint8_t bitmap[PARCEL_BITMAP_MAX];
-    uint8_t index[SHARD_COUNT_MAX]; /* which shard is in which place, or IN_NO_SHARD */
+    uint8_t index[SHARD_COUNT_MAX]; /* which shard is in which place, or INBOX_NO_SHARD */
     uint8_t n_paths;
     struct parcel_path paths[PARCEL_RECEIPT_PATHS_MAX]; /* the one heard last is the last */
     size_t charged;
@@ -83,12 +84,13 @@ struct in_parcel {
     unsigned puts;
     int error;
     unsigned n_mails;
-    struct in_mail *mails;  /* what was opened of the mail in it */
-    struct file_head *file; /* the parcel holds a block of a file, alone */
-    uint8_t verdicts[IN_VERDICTS][PARCEL_RECEIPT_FINAL_LEN]; /* receipts, ready for what may come */
+    struct inbox_mail *mails; /* what was opened of the mail in it */
+    struct file_head *file;   /* the parcel holds a block of a file, alone */
+    uint8_t verdicts[INBOX_VERDICTS]
+                    [PARCEL_RECEIPT_FINAL_LEN]; /* receipts, ready for what may come */
 };
 
-struct in_done { /* a finished parcel: its receipt, as often as it is asked for. No secret */
+struct inbox_done { /* a finished parcel: its receipt, as often as it is asked for. No secret */
     struct table_link by_id;
     struct node_id sender;
     uint8_t receipt[PARCEL_RECEIPT_FINAL_LEN]; /* begins with the parcel's id */
@@ -97,9 +99,9 @@ struct in_done { /* a finished parcel: its receipt, as often as it is asked for.
     bool twice; /* over two ways, then */
 };
 
-struct in_local { /* a block for ourselves */
-    struct in_op op;
-    TAILQ_ENTRY(in_local) link;
+struct inbox_local { /* a block for ourselves */
+    struct inbox_op op;
+    TAILQ_ENTRY(inbox_local) link;
     struct message_id id;
     enum message_kind kind;
     struct file_head file; /* KIND_FILE */
@@ -108,9 +110,9 @@ struct in_local { /* a block for ourselves */
     uint32_t length;
     uint8_t bytes[];
 };
-TAILQ_HEAD(in_locals, in_local);
+TAILQ_HEAD(inbox_locals, inbox_local);
 
-struct in_correspondent { /* a path for receipts, and those of this step */
+struct inbox_correspondent { /* a path for receipts, and those of this step */
     struct node_id id;
     bool used, is_known; /* known: when it got its place */
     struct courier_lane lane;
@@ -120,18 +122,18 @@ struct in_correspondent { /* a path for receipts, and those of this step */
     uint8_t payload[ONION_PAYLOAD_MAX];
 };
 
-enum in_puller_state {
-    IN_FETCHING = 0, /* the store looks for messages */
-    IN_HANDED,       /* the client has a batch, and has not confirmed it */
-    IN_TAKING,       /* the store marks the batch as taken */
-    IN_PARKED,       /* nothing is there: waits for something new */
-    IN_GONE,         /* its client is gone while the store was asked: waits for the result */
-    IN_PULLER_STATES
+enum inbox_puller_state {
+    INBOX_FETCHING = 0, /* the store looks for messages */
+    INBOX_HANDED,       /* the client has a batch, and has not confirmed it */
+    INBOX_TAKING,       /* the store marks the batch as taken */
+    INBOX_PARKED,       /* nothing is there: waits for something new */
+    INBOX_GONE,         /* its client is gone while the store was asked: waits for the result */
+    INBOX_PULLER_STATES
 };
-struct in_puller {
-    struct in_op op; /* FETCH or TAKE: one at a time */
-    TAILQ_ENTRY(in_puller) link;
-    enum in_puller_state state; /* written by puller_move() alone */
+struct inbox_puller {
+    struct inbox_op op; /* FETCH or TAKE: one at a time */
+    TAILQ_ENTRY(inbox_puller) link;
+    enum inbox_puller_state state; /* written by puller_move() alone */
     uint64_t client;
     bool peek, wait, follow, from_any;
     struct node_id from;
@@ -145,7 +147,7 @@ struct in_puller {
     int64_t rows[INBOX_BATCH_MAX]; /* leased, ascending */
     size_t n_rows;
 };
-TAILQ_HEAD(in_pullers, in_puller);
+TAILQ_HEAD(inbox_pullers, inbox_puller);
 
 struct inbox {
     struct inbox_config config;
@@ -157,86 +159,88 @@ struct inbox {
     struct parcel_keys *guesses; /* with those that somebody says a shard is of */
     struct mono keys_check;
     struct table parcels, senders, done;
-    struct in_parcels unfinished, storing, wanting;
+    struct inbox_parcels unfinished, storing, wanting;
     size_t n_parcels;
     struct timers timers;
-    struct in_done **done_ring;
+    struct inbox_done **done_ring;
     size_t done_next;
-    struct in_correspondent *correspondents; /* INBOX_CORRESPONDENTS_MAX */
-    unsigned n_receipting;                   /* of them, those with receipts to be sent */
-    struct mono drawn_until;                 /* a bucket of paths to strangers: when it is full */
-    bool flush;                              /* something is to be sent at the end of this step */
-    struct in_locals locals;
-    struct in_pullers pullers;
+    struct inbox_correspondent *correspondents; /* INBOX_CORRESPONDENTS_MAX */
+    unsigned n_receipting;                      /* of them, those with receipts to be sent */
+    struct mono drawn_until; /* a bucket of paths to strangers: when it is full */
+    bool flush;              /* something is to be sent at the end of this step */
+    struct inbox_locals locals;
+    struct inbox_pullers pullers;
     size_t n_pullers;
     uint64_t generation; /* grows when a parked puller might find something */
 };
 
-static inline void in_store(struct inbox *inbox, const struct store_op *operation,
-                            const struct in_op *op) {
+static inline void inbox_store(struct inbox *inbox, const struct store_op *operation,
+                               const struct inbox_op *op) {
     effects_store(inbox->config.effects, operation, OWNER_INBOX, (uint64_t)(uintptr_t)op);
 }
 /* Change what a parcel holds; the budget has been asked already. */
-static inline void in_account(struct in_parcel *parcel, size_t charged) {
+static inline void inbox_account(struct inbox_parcel *parcel, size_t charged) {
     parcel->sender->bytes = parcel->sender->bytes - parcel->charged + charged;
     parcel->charged = charged;
 }
 /* Does the user know this node? */
-static inline bool in_knows(const struct inbox *inbox, const struct node_id *id) {
+static inline bool inbox_knows(const struct inbox *inbox, const struct node_id *id) {
     return inbox->config.policy && policy_is_known(inbox->config.policy, id);
 }
 
 /* ---- inbox_keys.c ---- */
-#define IN_KEYS_CHECK_US (EPOCH_US / 4)
+#define INBOX_KEYS_CHECK_US (EPOCH_US / 4)
 /* What we share with the proven sender of a parcel. NULL: our key is gone, or there is too much to
  * compute just now for the neighbour that brings it. */
-const struct parcel_secret *in_secret(struct inbox *inbox, const struct in_parcel *parcel,
-                                      const struct directory_entry *sender, struct mono now);
+const struct parcel_secret *inbox_secret(struct inbox *inbox, const struct inbox_parcel *parcel,
+                                         const struct directory_entry *sender, struct mono now);
 /* May what this neighbour brings cost an exchange? */
-bool in_may_exchange(struct inbox *inbox, unsigned from, struct mono now);
+bool inbox_may_exchange(struct inbox *inbox, unsigned from, struct mono now);
 /* Is the shard of whom it names? */
-enum drop in_authenticate(struct inbox *inbox, const struct parcel_shard *shard,
-                          const struct directory_entry *sender, unsigned from, int64_t epoch,
-                          struct mono now);
+enum drop inbox_authenticate(struct inbox *inbox, const struct parcel_shard *shard,
+                             const struct directory_entry *sender, unsigned from, int64_t epoch,
+                             struct mono now);
 
 /* ---- inbox_parcel.c ---- */
-struct in_sender *in_sender_find(const struct inbox *inbox, const struct node_id *id);
-struct in_parcel *in_parcel_find(const struct inbox *inbox, const struct node_id *sender,
-                                 const struct parcel_id *id);
+struct inbox_sender *inbox_sender_find(const struct inbox *inbox, const struct node_id *id);
+struct inbox_parcel *inbox_parcel_find(const struct inbox *inbox, const struct node_id *sender,
+                                       const struct parcel_id *id);
 /* NULL: there is no room for it. */
-struct in_parcel *in_parcel_new(struct inbox *inbox, const struct node_id *from,
-                                const struct parcel_shard *shard, int64_t epoch);
-void in_parcel_free(struct inbox *inbox, struct in_parcel *parcel);
+struct inbox_parcel *inbox_parcel_new(struct inbox *inbox, const struct node_id *from,
+                                      const struct parcel_shard *shard, int64_t epoch);
+void inbox_parcel_free(struct inbox *inbox, struct inbox_parcel *parcel);
 /* Evictor of BUDGET_INBOX. */
-bool in_evict(void *context);
+bool inbox_evict(void *context);
 
 /* ---- inbox_mail.c, inbox_item.c, inbox_take.c ---- */
 #include "daemon/core/deliver/inbox/take_private.h"
 
 /* ---- inbox_receipt.c ---- */
 /* Queue a receipt that is ready, for the end of this step. */
-void in_receipt_queue(struct inbox *inbox, const struct node_id *to, const uint8_t *receipt,
-                      size_t length, struct now now);
+void inbox_receipt_queue(struct inbox *inbox, const struct node_id *to, const uint8_t *receipt,
+                         size_t length, struct now now);
 /* There will be one to him, once the store has what he sent: have a path ready by then. */
-void in_receipt_expect(struct inbox *inbox, const struct node_id *to, struct now now);
+void inbox_receipt_expect(struct inbox *inbox, const struct node_id *to, struct now now);
 /* A parcel is finished: remember its receipt and queue it. */
-void in_receipt_final(struct inbox *inbox, const struct in_parcel *parcel,
-                      const uint8_t receipt[PARCEL_RECEIPT_FINAL_LEN], struct now now);
+void inbox_receipt_final(struct inbox *inbox, const struct inbox_parcel *parcel,
+                         const uint8_t receipt[PARCEL_RECEIPT_FINAL_LEN], struct now now);
 /* A shard of a finished parcel came: if again, its receipt did not arrive; if for the first time,
  * it may be mere surplus. False: no such parcel is remembered. */
-bool in_receipt_again(struct inbox *inbox, const struct node_id *sender,
-                      const struct parcel_shard *shard, struct now now);
+bool inbox_receipt_again(struct inbox *inbox, const struct node_id *sender,
+                         const struct parcel_shard *shard, struct now now);
 /* Something new came for an unfinished parcel (a duplicate: answered at once). */
-void in_partial_note(struct inbox *inbox, struct in_parcel *parcel, bool duplicate,
-                     struct mono now);
-void in_partial_due(struct inbox *inbox, struct in_parcel *parcel, struct mono now);
-void in_receipts_deinit(struct inbox *inbox);
+void inbox_partial_note(struct inbox *inbox, struct inbox_parcel *parcel, bool duplicate,
+                        struct mono now);
+void inbox_partial_due(struct inbox *inbox, struct inbox_parcel *parcel, struct mono now);
+void inbox_receipts_deinit(struct inbox *inbox);
 
 /* ---- inbox_pull.c ---- */
-void in_fetched(struct inbox *inbox, struct in_puller *puller, const struct store_result *result);
-void in_taken(struct inbox *inbox, struct in_puller *puller, const struct store_result *result);
+void inbox_fetched(struct inbox *inbox, struct inbox_puller *puller,
+                   const struct store_result *result);
+void inbox_taken(struct inbox *inbox, struct inbox_puller *puller,
+                 const struct store_result *result);
 /* Something new may be had. */
-void in_wake(struct inbox *inbox);
-void in_pullers_deinit(struct inbox *inbox);
+void inbox_wake(struct inbox *inbox);
+void inbox_pullers_deinit(struct inbox *inbox);
 
 #endif

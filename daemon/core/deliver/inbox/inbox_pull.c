@@ -6,34 +6,35 @@
 #include <assert.h>
 
 /* Allowed moves: row = from, bit = to. */
-static const uint8_t moves[IN_PULLER_STATES] = {
-    [IN_FETCHING] = 1 << IN_FETCHING | 1 << IN_HANDED | 1 << IN_PARKED | 1 << IN_GONE,
-    [IN_HANDED] = 1 << IN_TAKING | 1 << IN_FETCHING, /* a peek needs no confirmation */
-    [IN_TAKING] = 1 << IN_FETCHING | 1 << IN_GONE,
-    [IN_PARKED] = 1 << IN_FETCHING,
-    [IN_GONE] = 0,
+static const uint8_t moves[INBOX_PULLER_STATES] = {
+    [INBOX_FETCHING] =
+        1 << INBOX_FETCHING | 1 << INBOX_HANDED | 1 << INBOX_PARKED | 1 << INBOX_GONE,
+    [INBOX_HANDED] = 1 << INBOX_TAKING | 1 << INBOX_FETCHING, /* a peek needs no confirmation */
+    [INBOX_TAKING] = 1 << INBOX_FETCHING | 1 << INBOX_GONE,
+    [INBOX_PARKED] = 1 << INBOX_FETCHING,
+    [INBOX_GONE] = 0,
 };
 
-static void puller_move(struct in_puller *puller, enum in_puller_state state) {
+static void puller_move(struct inbox_puller *puller, enum inbox_puller_state state) {
     assert(moves[puller->state] & 1 << state);
     puller->state = state;
 }
 
-static void puller_free(struct inbox *inbox, struct in_puller *puller) {
+static void puller_free(struct inbox *inbox, struct inbox_puller *puller) {
     TAILQ_REMOVE(&inbox->pullers, puller, link);
     inbox->n_pullers--;
     free(puller);
 }
 
-static struct in_puller *find_puller(const struct inbox *inbox, uint64_t client) {
-    struct in_puller *puller;
+static struct inbox_puller *find_puller(const struct inbox *inbox, uint64_t client) {
+    struct inbox_puller *puller;
     TAILQ_FOREACH(puller, &inbox->pullers, link)
-        if (puller->client == client && puller->state != IN_GONE)
+        if (puller->client == client && puller->state != INBOX_GONE)
             return puller;
     return NULL;
 }
 
-static void fetch(struct inbox *inbox, struct in_puller *puller) {
+static void fetch(struct inbox *inbox, struct inbox_puller *puller) {
     struct store_op operation = {.kind = STORE_IN_FETCH};
     operation.in_fetch.after = puller->after;
     operation.in_fetch.limit = INBOX_BATCH_MAX;
@@ -43,29 +44,29 @@ static void fetch(struct inbox *inbox, struct in_puller *puller) {
     operation.in_fetch.since = puller->since;
     operation.in_fetch.since_message = puller->since_message;
     operation.in_fetch.since_id = puller->since_id;
-    puller_move(puller, IN_FETCHING);
+    puller_move(puller, INBOX_FETCHING);
     puller->generation = inbox->generation;
-    puller->op.kind = IN_OP_FETCH;
-    in_store(inbox, &operation, &puller->op);
+    puller->op.kind = INBOX_OP_FETCH;
+    inbox_store(inbox, &operation, &puller->op);
 }
 
 /* The last word to this client. */
-static void finish(struct inbox *inbox, struct in_puller *puller) {
+static void finish(struct inbox *inbox, struct inbox_puller *puller) {
     struct answer answer = {.client = puller->client, .kind = ANSWER_MESSAGES, .end = true};
     effects_answer(inbox->config.effects, &answer);
     puller_free(inbox, puller);
 }
 
-void in_wake(struct inbox *inbox) {
-    struct in_puller *puller;
+void inbox_wake(struct inbox *inbox) {
+    struct inbox_puller *puller;
     inbox->generation++;
     TAILQ_FOREACH(puller, &inbox->pullers, link)
-        if (puller->state == IN_PARKED)
+        if (puller->state == INBOX_PARKED)
             fetch(inbox, puller);
 }
 
 /* Nothing more to hand out for now: wait for something or end. */
-static void exhausted(struct inbox *inbox, struct in_puller *puller) {
+static void exhausted(struct inbox *inbox, struct inbox_puller *puller) {
     bool stays = puller->follow || (puller->wait && puller->given == 0);
     /* Rows that were leased to others lie behind us and may have become free, and what came late
      * has a place before what was seen; but a peek shows nothing twice, and rows only grow. */
@@ -76,11 +77,11 @@ static void exhausted(struct inbox *inbox, struct in_puller *puller) {
     else if (puller->generation != inbox->generation)
         fetch(inbox, puller);
     else
-        puller_move(puller, IN_PARKED);
+        puller_move(puller, INBOX_PARKED);
 }
 
 void inbox_pull(struct inbox *inbox, const struct request *request, const struct node_id *from) {
-    struct in_puller *puller = NULL;
+    struct inbox_puller *puller = NULL;
     if (find_puller(inbox, request->client)) {
         effects_answer_text(inbox->config.effects, request->client, ANSWER_USAGE,
                             "this client pulls already");
@@ -111,7 +112,7 @@ void inbox_pull(struct inbox *inbox, const struct request *request, const struct
 
 /* ---- A batch ---- */
 
-static bool holds_row(const struct in_puller *puller, int64_t row) {
+static bool holds_row(const struct inbox_puller *puller, int64_t row) {
     size_t low = 0, high = puller->n_rows;
     while (low < high) {
         size_t middle = (low + high) / 2;
@@ -124,14 +125,14 @@ static bool holds_row(const struct in_puller *puller, int64_t row) {
 }
 
 static bool is_leased(const struct inbox *inbox, int64_t row) {
-    const struct in_puller *puller;
+    const struct inbox_puller *puller;
     TAILQ_FOREACH(puller, &inbox->pullers, link)
         if (holds_row(puller, row))
             return true;
     return false;
 }
 
-static void lease(struct in_puller *puller, int64_t row) {
+static void lease(struct inbox_puller *puller, int64_t row) {
     size_t at = puller->n_rows++;
     for (; at > 0 && puller->rows[at - 1] > row; at--)
         puller->rows[at] = puller->rows[at - 1];
@@ -154,7 +155,7 @@ static struct in_record *copy_records(struct inbox *inbox, const struct in_recor
 }
 
 /* False: out of memory, and the pull has ended. */
-static bool hand_out(struct inbox *inbox, struct in_puller *puller, const struct in_record **v,
+static bool hand_out(struct inbox *inbox, struct inbox_puller *puller, const struct in_record **v,
                      size_t n) {
     struct answer answer = {.client = puller->client, .kind = ANSWER_MESSAGES};
     answer.messages.v = copy_records(inbox, v, n);
@@ -168,19 +169,19 @@ static bool hand_out(struct inbox *inbox, struct in_puller *puller, const struct
     for (size_t i = 0; i < n && !puller->peek; i++)
         lease(puller, v[i]->row);
     effects_answer(inbox->config.effects, &answer);
-    puller_move(puller, IN_HANDED);
+    puller_move(puller, INBOX_HANDED);
     return true;
 }
 
 /* What comes after a batch is done with. */
-static void go_on(struct inbox *inbox, struct in_puller *puller) {
+static void go_on(struct inbox *inbox, struct inbox_puller *puller) {
     if (puller->max > 0 && puller->given >= puller->max)
         finish(inbox, puller);
     else
         fetch(inbox, puller);
 }
 
-static void fetch_failed(struct inbox *inbox, struct in_puller *puller, int error) {
+static void fetch_failed(struct inbox *inbox, struct inbox_puller *puller, int error) {
     char words[ERROR_WORDS_MAX];
     error_words(error, words);
     if (error == -ENOENT && puller->since_message)
@@ -193,10 +194,11 @@ static void fetch_failed(struct inbox *inbox, struct in_puller *puller, int erro
     puller_free(inbox, puller);
 }
 
-void in_fetched(struct inbox *inbox, struct in_puller *puller, const struct store_result *result) {
+void inbox_fetched(struct inbox *inbox, struct inbox_puller *puller,
+                   const struct store_result *result) {
     const struct in_record *free_ones[INBOX_BATCH_MAX];
     size_t n = 0;
-    if (puller->state == IN_GONE) {
+    if (puller->state == INBOX_GONE) {
         puller_free(inbox, puller);
         return;
     }
@@ -228,7 +230,7 @@ void in_fetched(struct inbox *inbox, struct in_puller *puller, const struct stor
 /* ---- Its end ---- */
 
 /* Of the rows that it has, those which are among these; the others are anybody's. */
-static void keep_rows(struct in_puller *puller, const int64_t *rows, size_t n) {
+static void keep_rows(struct inbox_puller *puller, const int64_t *rows, size_t n) {
     size_t kept = 0;
     for (size_t i = 0; i < puller->n_rows; i++) {
         bool found = false;
@@ -242,8 +244,8 @@ static void keep_rows(struct in_puller *puller, const int64_t *rows, size_t n) {
 
 void inbox_confirm(struct inbox *inbox, uint64_t client, const int64_t *rows, size_t n,
                    struct wall wall) {
-    struct in_puller *puller = find_puller(inbox, client);
-    if (!puller || puller->state != IN_HANDED) {
+    struct inbox_puller *puller = find_puller(inbox, client);
+    if (!puller || puller->state != INBOX_HANDED) {
         if (!puller)
             effects_answer_text(inbox->config.effects, client, ANSWER_USAGE,
                                 "there is nothing to confirm");
@@ -257,18 +259,19 @@ void inbox_confirm(struct inbox *inbox, uint64_t client, const int64_t *rows, si
     operation.in_take.n = puller->n_rows;
     operation.in_take.now = wall;
     operation.in_take.forget = inbox->config.limits.retention_us == 0;
-    puller_move(puller, IN_TAKING);
-    puller->op.kind = IN_OP_TAKE;
-    in_store(inbox, &operation, &puller->op);
+    puller_move(puller, INBOX_TAKING);
+    puller->op.kind = INBOX_OP_TAKE;
+    inbox_store(inbox, &operation, &puller->op);
     if (puller->n_rows < leased)
-        in_wake(inbox);
+        inbox_wake(inbox);
 }
 
-void in_taken(struct inbox *inbox, struct in_puller *puller, const struct store_result *result) {
+void inbox_taken(struct inbox *inbox, struct inbox_puller *puller,
+                 const struct store_result *result) {
     if (result->error == 0) {
         inbox->waiting -= puller->n_rows < inbox->waiting ? puller->n_rows : inbox->waiting;
         puller->n_rows = 0;
-        if (puller->state == IN_GONE)
+        if (puller->state == INBOX_GONE)
             puller_free(inbox, puller);
         else
             go_on(inbox, puller);
@@ -276,30 +279,30 @@ void in_taken(struct inbox *inbox, struct in_puller *puller, const struct store_
     }
     char words[ERROR_WORDS_MAX];
     error_words(result->error, words);
-    if (puller->state != IN_GONE)
+    if (puller->state != INBOX_GONE)
         effects_answer_text(
             inbox->config.effects, puller->client,
             error_is_limit(result->error) ? ANSWER_LIMIT : ANSWER_FAILED,
             "the messages could not be marked as taken (%s): they will be handed out again", words);
     puller_free(inbox, puller);
-    in_wake(inbox);
+    inbox_wake(inbox);
 }
 
 void inbox_client_gone(struct inbox *inbox, uint64_t client) {
-    struct in_puller *puller = find_puller(inbox, client);
+    struct inbox_puller *puller = find_puller(inbox, client);
     if (!puller)
         return;
-    if (puller->state == IN_FETCHING || puller->state == IN_TAKING) {
-        puller_move(puller, IN_GONE);
+    if (puller->state == INBOX_FETCHING || puller->state == INBOX_TAKING) {
+        puller_move(puller, INBOX_GONE);
         return;
     }
     bool leased = puller->n_rows > 0;
     puller_free(inbox, puller);
     if (leased)
-        in_wake(inbox);
+        inbox_wake(inbox);
 }
 
-void in_pullers_deinit(struct inbox *inbox) {
+void inbox_pullers_deinit(struct inbox *inbox) {
     while (!TAILQ_EMPTY(&inbox->pullers))
         puller_free(inbox, TAILQ_FIRST(&inbox->pullers));
 }

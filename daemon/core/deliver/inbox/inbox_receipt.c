@@ -29,11 +29,11 @@ static struct path_wish wish_to(const struct node_id *id) {
 /* Nor are any made ahead for them when more than half of what they have is used. */
 static bool may_expect(const struct inbox *inbox, const struct node_id *to, struct mono now) {
     return inbox->drawn_until.us - now.us < STRANGERS_BURST / 2 * STRANGERS_EVERY_US ||
-           in_knows(inbox, to);
+           inbox_knows(inbox, to);
 }
 
 static bool may_draw(struct inbox *inbox, const struct node_id *to, struct mono now) {
-    if (in_knows(inbox, to))
+    if (inbox_knows(inbox, to))
         return true;
     if (inbox->drawn_until.us < now.us)
         inbox->drawn_until = now;
@@ -43,7 +43,8 @@ static bool may_draw(struct inbox *inbox, const struct node_id *to, struct mono 
     return true;
 }
 
-static void correspondent_send(struct inbox *inbox, struct in_correspondent *to, struct now now) {
+static void correspondent_send(struct inbox *inbox, struct inbox_correspondent *to,
+                               struct now now) {
     struct courier *courier = inbox->config.courier;
     struct path_wish wish = wish_to(&to->id);
     wish.silence = &to->silence;
@@ -57,7 +58,8 @@ static void correspondent_send(struct inbox *inbox, struct in_correspondent *to,
         courier_send(courier, &to->lane, to->payload, length, now.mono);
 }
 
-static struct in_correspondent *find_correspondent(struct inbox *inbox, const struct node_id *id) {
+static struct inbox_correspondent *find_correspondent(struct inbox *inbox,
+                                                      const struct node_id *id) {
     for (size_t i = 0; i < INBOX_CORRESPONDENTS_MAX; i++)
         if (inbox->correspondents[i].used && node_id_is_equal(&inbox->correspondents[i].id, id))
             return &inbox->correspondents[i];
@@ -66,15 +68,17 @@ static struct in_correspondent *find_correspondent(struct inbox *inbox, const st
 
 /* A free place, a stranger's, the one used longest ago: or strangers would have us draw anew to
  * everybody. */
-static bool goes_sooner(const struct in_correspondent *one, const struct in_correspondent *than) {
+static bool goes_sooner(const struct inbox_correspondent *one,
+                        const struct inbox_correspondent *than) {
     if (!one->used || !than->used)
         return !one->used;
     return one->is_known != than->is_known ? !one->is_known : one->last.us < than->last.us;
 }
 
-static struct in_correspondent *get_correspondent(struct inbox *inbox, const struct node_id *id,
-                                                  struct now now) {
-    struct in_correspondent *found = find_correspondent(inbox, id), *oldest = inbox->correspondents;
+static struct inbox_correspondent *get_correspondent(struct inbox *inbox, const struct node_id *id,
+                                                     struct now now) {
+    struct inbox_correspondent *found = find_correspondent(inbox, id),
+                               *oldest = inbox->correspondents;
     if (found)
         return found;
     for (size_t i = 0; i < INBOX_CORRESPONDENTS_MAX && oldest->used; i++)
@@ -86,13 +90,13 @@ static struct in_correspondent *get_correspondent(struct inbox *inbox, const str
     memset(oldest, 0, sizeof *oldest);
     oldest->id = *id;
     oldest->used = true;
-    oldest->is_known = in_knows(inbox, id);
+    oldest->is_known = inbox_knows(inbox, id);
     return oldest;
 }
 
-void in_receipt_queue(struct inbox *inbox, const struct node_id *to, const uint8_t *receipt,
-                      size_t length, struct now now) {
-    struct in_correspondent *correspondent = get_correspondent(inbox, to, now);
+void inbox_receipt_queue(struct inbox *inbox, const struct node_id *to, const uint8_t *receipt,
+                         size_t length, struct now now) {
+    struct inbox_correspondent *correspondent = get_correspondent(inbox, to, now);
     if (correspondent->length + length > sizeof correspondent->payload)
         correspondent_send(inbox, correspondent, now);
     if (correspondent->length == 0) {
@@ -105,8 +109,8 @@ void in_receipt_queue(struct inbox *inbox, const struct node_id *to, const uint8
     inbox->counters.receipts_sent++;
 }
 
-void in_receipt_expect(struct inbox *inbox, const struct node_id *to, struct now now) {
-    struct in_correspondent *known = find_correspondent(inbox, to);
+void inbox_receipt_expect(struct inbox *inbox, const struct node_id *to, struct now now) {
+    struct inbox_correspondent *known = find_correspondent(inbox, to);
     struct path_wish wish = wish_to(to);
     if ((!known || !courier_is_open(inbox->config.courier, &known->lane, now)) &&
         may_expect(inbox, to, now.mono))
@@ -115,11 +119,11 @@ void in_receipt_expect(struct inbox *inbox, const struct node_id *to, struct now
 
 /* ---- Of finished parcels ---- */
 
-static struct in_done *find_done(const struct inbox *inbox, const struct node_id *sender,
-                                 const struct parcel_id *id) {
+static struct inbox_done *find_done(const struct inbox *inbox, const struct node_id *sender,
+                                    const struct parcel_id *id) {
     uint64_t hash = table_hash(&inbox->done, id, sizeof *id);
     for (struct table_link *link = table_first(&inbox->done, hash); link; link = table_next(link)) {
-        struct in_done *done = table_entry(link, struct in_done, by_id);
+        struct inbox_done *done = table_entry(link, struct inbox_done, by_id);
         if (memcmp(done->receipt, id->bytes, PARCEL_ID_LEN) == 0 &&
             node_id_is_equal(&done->sender, sender))
             return done;
@@ -127,7 +131,7 @@ static struct in_done *find_done(const struct inbox *inbox, const struct node_id
     return NULL;
 }
 
-static void forget_done(struct inbox *inbox, struct in_done *done) {
+static void forget_done(struct inbox *inbox, struct inbox_done *done) {
     if (done)
         table_remove(&inbox->done, &done->by_id);
     free(done);
@@ -136,7 +140,7 @@ static void forget_done(struct inbox *inbox, struct in_done *done) {
 /* What was sent then did not get there, it seems: the next goes apart from it. */
 static void take_another_way(struct inbox *inbox, const struct node_id *to, struct mono sent,
                              struct mono now) {
-    struct in_correspondent *correspondent = find_correspondent(inbox, to);
+    struct inbox_correspondent *correspondent = find_correspondent(inbox, to);
     if (!correspondent || correspondent->lane.drawn.us > sent.us)
         return;
     path_silence_note(&correspondent->silence, &correspondent->lane.way, now);
@@ -147,17 +151,17 @@ static void take_another_way(struct inbox *inbox, const struct node_id *to, stru
 /* Who asks twice missed an answer before: it gets two, over ways apart from each other. */
 static void answer_twice(struct inbox *inbox, const struct node_id *to, const uint8_t *receipt,
                          size_t length, struct now now) {
-    struct in_correspondent *correspondent = find_correspondent(inbox, to);
+    struct inbox_correspondent *correspondent = find_correspondent(inbox, to);
     if (correspondent && correspondent->length > 0)
         correspondent_send(inbox, correspondent, now);
     take_another_way(inbox, to, now.mono, now.mono);
-    in_receipt_queue(inbox, to, receipt, length, now);
+    inbox_receipt_queue(inbox, to, receipt, length, now);
 }
 
-void in_receipt_final(struct inbox *inbox, const struct in_parcel *parcel,
-                      const uint8_t receipt[PARCEL_RECEIPT_FINAL_LEN], struct now now) {
-    struct in_done *done = calloc(1, sizeof *done);
-    in_receipt_queue(inbox, &parcel->sender->id, receipt, PARCEL_RECEIPT_FINAL_LEN, now);
+void inbox_receipt_final(struct inbox *inbox, const struct inbox_parcel *parcel,
+                         const uint8_t receipt[PARCEL_RECEIPT_FINAL_LEN], struct now now) {
+    struct inbox_done *done = calloc(1, sizeof *done);
+    inbox_receipt_queue(inbox, &parcel->sender->id, receipt, PARCEL_RECEIPT_FINAL_LEN, now);
     if (parcel->asked_again)
         answer_twice(inbox, &parcel->sender->id, receipt, PARCEL_RECEIPT_FINAL_LEN, now);
     if (!done)
@@ -173,9 +177,9 @@ void in_receipt_final(struct inbox *inbox, const struct in_parcel *parcel,
     table_add(&inbox->done, &done->by_id, table_hash(&inbox->done, done->receipt, PARCEL_ID_LEN));
 }
 
-bool in_receipt_again(struct inbox *inbox, const struct node_id *sender,
-                      const struct parcel_shard *shard, struct now now) {
-    struct in_done *done = find_done(inbox, sender, &shard->id);
+bool inbox_receipt_again(struct inbox *inbox, const struct node_id *sender,
+                         const struct parcel_shard *shard, struct now now) {
+    struct inbox_done *done = find_done(inbox, sender, &shard->id);
     if (!done)
         return false;
     uint8_t bit = (uint8_t)(1 << shard->index % 8), *at = &done->bitmap[shard->index / 8];
@@ -193,21 +197,21 @@ bool in_receipt_again(struct inbox *inbox, const struct node_id *sender,
     if (resent || now.mono.us - done->receipted.us >= LOST_US)
         take_another_way(inbox, sender, done->receipted, now.mono);
     done->receipted = now.mono;
-    in_receipt_queue(inbox, sender, done->receipt, sizeof done->receipt, now);
+    inbox_receipt_queue(inbox, sender, done->receipt, sizeof done->receipt, now);
     return true;
 }
 
 /* ---- Of unfinished parcels ---- */
 
-static void want(struct inbox *inbox, struct in_parcel *parcel) {
+static void want(struct inbox *inbox, struct inbox_parcel *parcel) {
     if (parcel->wants_receipt)
         return;
     parcel->wants_receipt = true;
     TAILQ_INSERT_TAIL(&inbox->wanting, parcel, want);
 }
 
-void in_partial_note(struct inbox *inbox, struct in_parcel *parcel, bool duplicate,
-                     struct mono now) {
+void inbox_partial_note(struct inbox *inbox, struct inbox_parcel *parcel, bool duplicate,
+                        struct mono now) {
     if (duplicate) {
         if (parcel->receipted.us != 0 && now.us - parcel->receipted.us >= AGAIN_US)
             take_another_way(inbox, &parcel->sender->id, parcel->receipted, now);
@@ -220,7 +224,7 @@ void in_partial_note(struct inbox *inbox, struct in_parcel *parcel, bool duplica
     timers_set(&inbox->timers, &parcel->timer, mono_add(now, PARTIAL_QUIET_US));
 }
 
-void in_partial_due(struct inbox *inbox, struct in_parcel *parcel, struct mono now) {
+void inbox_partial_due(struct inbox *inbox, struct inbox_parcel *parcel, struct mono now) {
     want(inbox, parcel);
     if (++parcel->quiet_receipts >= PARTIAL_QUIET_TIMES)
         return;
@@ -229,10 +233,11 @@ void in_partial_due(struct inbox *inbox, struct in_parcel *parcel, struct mono n
                mono_add(now, delay < PARTIAL_QUIET_MAX_US ? delay : PARTIAL_QUIET_MAX_US));
 }
 
-static void send_partial(struct inbox *inbox, struct in_parcel *parcel, struct now now) {
+static void send_partial(struct inbox *inbox, struct inbox_parcel *parcel, struct now now) {
     const struct directory_entry *entry =
         directory_find(inbox->config.directory, &parcel->sender->id);
-    const struct parcel_secret *secret = entry ? in_secret(inbox, parcel, entry, now.mono) : NULL;
+    const struct parcel_secret *secret =
+        entry ? inbox_secret(inbox, parcel, entry, now.mono) : NULL;
     uint8_t key[KEY_LEN], bytes[PARCEL_RECEIPT_MAX];
     if (!secret)
         return;
@@ -248,12 +253,12 @@ static void send_partial(struct inbox *inbox, struct in_parcel *parcel, struct n
     parcel_receipt_encode(&receipt, key, &writer);
     sodium_memzero(key, sizeof key);
     assert(!writer.failed);
-    in_receipt_queue(inbox, &parcel->sender->id, bytes, wire_length(&writer), now);
+    inbox_receipt_queue(inbox, &parcel->sender->id, bytes, wire_length(&writer), now);
     parcel->receipted = now.mono;
 }
 
 void inbox_flush(struct inbox *inbox, struct now now) {
-    for (struct in_parcel *parcel; (parcel = TAILQ_FIRST(&inbox->wanting));) {
+    for (struct inbox_parcel *parcel; (parcel = TAILQ_FIRST(&inbox->wanting));) {
         TAILQ_REMOVE(&inbox->wanting, parcel, want);
         parcel->wants_receipt = false;
         parcel->since_receipt = 0;
@@ -264,7 +269,7 @@ void inbox_flush(struct inbox *inbox, struct now now) {
             correspondent_send(inbox, &inbox->correspondents[i], now);
 }
 
-void in_receipts_deinit(struct inbox *inbox) {
+void inbox_receipts_deinit(struct inbox *inbox) {
     for (size_t i = 0; inbox->correspondents && i < INBOX_CORRESPONDENTS_MAX; i++)
         courier_retire(&inbox->correspondents[i].lane);
     for (size_t i = 0; inbox->done_ring && i < INBOX_DONE_MAX; i++)

@@ -8,7 +8,7 @@
 /* ---- Storing ---- */
 
 /* The sealed parcel again, from whichever k shards there are; its length. 0: no memory. */
-static size_t parcel_rebuild(struct in_parcel *parcel) {
+static size_t parcel_rebuild(struct inbox_parcel *parcel) {
     size_t length = (size_t)parcel->k * parcel->length;
     if (shard_decode(parcel->k, parcel->m, parcel->length, parcel->index, parcel->bytes))
         return 0;
@@ -20,7 +20,7 @@ static size_t parcel_rebuild(struct in_parcel *parcel) {
 
 /* Complete: open it, in place of its shards. 0, or why it went. The receipt's key is in *ret_key.
  * What is charged besides serves the rebuilding first, then the plaintext. */
-static enum drop parcel_unseal(struct inbox *inbox, struct in_parcel *parcel,
+static enum drop parcel_unseal(struct inbox *inbox, struct inbox_parcel *parcel,
                                const struct descriptor *descriptor,
                                const struct parcel_secret *secret, size_t *ret_length,
                                uint8_t ret_key[KEY_LEN]) {
@@ -30,7 +30,7 @@ static enum drop parcel_unseal(struct inbox *inbox, struct in_parcel *parcel,
         return DROP_TIME;
     if (!budget_take(inbox->config.budget, BUDGET_INBOX, room))
         return DROP_LIMIT;
-    in_account(parcel, parcel->charged + room);
+    inbox_account(parcel, parcel->charged + room);
     size_t sealed = parcel_rebuild(parcel);
     uint8_t *plain = sealed > 0 ? malloc(room) : NULL;
     if (!plain)
@@ -43,16 +43,16 @@ static enum drop parcel_unseal(struct inbox *inbox, struct in_parcel *parcel,
     parcel->room = room;
     size_t charge = room + sizeof *parcel;
     budget_give(inbox->config.budget, BUDGET_INBOX, parcel->charged - charge);
-    in_account(parcel, charge);
+    inbox_account(parcel, charge);
     return drop;
 }
 
-static enum drop parcel_finish(struct inbox *inbox, struct in_parcel *parcel,
+static enum drop parcel_finish(struct inbox *inbox, struct inbox_parcel *parcel,
                                const struct directory_entry *entry, struct now now) {
     struct descriptor descriptor;
     size_t length = 0;
     uint8_t key[KEY_LEN];
-    const struct parcel_secret *secret = in_secret(inbox, parcel, entry, now.mono);
+    const struct parcel_secret *secret = inbox_secret(inbox, parcel, entry, now.mono);
     directory_descriptor(entry, &descriptor);
     timers_clear(&inbox->timers, &parcel->timer);
     TAILQ_REMOVE(&inbox->unfinished, parcel, link);
@@ -65,27 +65,27 @@ static enum drop parcel_finish(struct inbox *inbox, struct in_parcel *parcel,
     enum drop drop =
         secret ? parcel_unseal(inbox, parcel, &descriptor, secret, &length, key) : DROP_AUTH;
     if (drop != DROP_NONE) {
-        in_parcel_free(inbox, parcel);
+        inbox_parcel_free(inbox, parcel);
         return drop;
     }
-    enum parcel_reason reason = in_check_items(inbox, parcel, length, now.mono);
+    enum parcel_reason reason = inbox_check_items(inbox, parcel, length, now.mono);
     if (parcel->error) { /* no memory or no time for what is in it: the sender comes again */
         sodium_memzero(key, sizeof key);
-        in_parcel_free(inbox, parcel);
+        inbox_parcel_free(inbox, parcel);
         return DROP_LIMIT;
     }
-    in_verdicts_write(parcel, reason, key);
+    inbox_verdicts_write(parcel, reason, key);
     sodium_memzero(key, sizeof key);
     bool failed =
-        !reason && in_put_items(inbox, parcel, length, entry, descriptor.name, now.wall) != 0;
+        !reason && inbox_put_items(inbox, parcel, length, entry, descriptor.name, now.wall) != 0;
     if (parcel->puts > 0) {
         assert(!failed);
-        in_receipt_expect(inbox, &entry->id, now);
+        inbox_receipt_expect(inbox, &entry->id, now);
         return DROP_NONE;
     }
     if (!failed) /* refused, or all of it was over */
-        in_conclude(inbox, parcel, reason, now);
-    in_parcel_free(inbox, parcel);
+        inbox_conclude(inbox, parcel, reason, now);
+    inbox_parcel_free(inbox, parcel);
     return failed ? DROP_LIMIT : DROP_NONE;
 }
 
@@ -93,7 +93,7 @@ static enum drop parcel_finish(struct inbox *inbox, struct in_parcel *parcel,
 
 /* When that packet arrived: the paths of a parcel in the order in which they were heard last, and
  * of too many the one that was silent longest goes. */
-static void note_path(struct in_parcel *parcel, const struct parcel_shard *shard,
+static void note_path(struct inbox_parcel *parcel, const struct parcel_shard *shard,
                       uint32_t arrived) {
     unsigned at = 0;
     while (at < parcel->n_paths && parcel->paths[at].path != shard->path)
@@ -118,22 +118,22 @@ static void note_path(struct in_parcel *parcel, const struct parcel_shard *shard
 
 /* Data lie where they belong, if the place is free, or the decoder would have to move them; parity
  * from the end on, where data come last. */
-static unsigned place_for(const struct in_parcel *parcel, unsigned index) {
-    if (index < parcel->k && parcel->index[index] == IN_NO_SHARD)
+static unsigned place_for(const struct inbox_parcel *parcel, unsigned index) {
+    if (index < parcel->k && parcel->index[index] == INBOX_NO_SHARD)
         return index;
     unsigned place = parcel->k - 1u;
-    while (parcel->index[place] != IN_NO_SHARD)
+    while (parcel->index[place] != INBOX_NO_SHARD)
         place--;
     return place;
 }
 
-static enum drop parcel_place(struct inbox *inbox, struct in_parcel *parcel,
+static enum drop parcel_place(struct inbox *inbox, struct inbox_parcel *parcel,
                               const struct directory_entry *entry, const struct parcel_shard *shard,
                               struct now now) {
     uint8_t bit = (uint8_t)(1 << shard->index % 8);
     note_path(parcel, shard, inbox->clock_origin + (uint32_t)now.mono.us);
     if (parcel->bitmap[shard->index / 8] & bit) {
-        in_partial_note(inbox, parcel, true, now.mono);
+        inbox_partial_note(inbox, parcel, true, now.mono);
         return DROP_DUPLICATE;
     }
     parcel->bitmap[shard->index / 8] |= bit;
@@ -142,7 +142,7 @@ static enum drop parcel_place(struct inbox *inbox, struct in_parcel *parcel,
     memcpy(parcel->bytes + (size_t)place * parcel->length, shard->data, parcel->length);
     if (++parcel->arrived == parcel->k)
         return parcel_finish(inbox, parcel, entry, now);
-    in_partial_note(inbox, parcel, false, now.mono);
+    inbox_partial_note(inbox, parcel, false, now.mono);
     return DROP_NONE;
 }
 
@@ -150,7 +150,7 @@ static enum drop parcel_place(struct inbox *inbox, struct in_parcel *parcel,
  * flood. */
 static bool may_begin(struct inbox *inbox, const struct node_id *sender, unsigned from,
                       struct mono now) {
-    return in_may_exchange(inbox, from, now) || in_knows(inbox, sender);
+    return inbox_may_exchange(inbox, from, now) || inbox_knows(inbox, sender);
 }
 
 enum drop inbox_shard(struct inbox *inbox, const uint8_t *payload, size_t length, unsigned from,
@@ -165,13 +165,13 @@ enum drop inbox_shard(struct inbox *inbox, const uint8_t *payload, size_t length
         return DROP_UNKNOWN;
     if (!identity_epoch_key(inbox->config.identity, epoch))
         return DROP_TIME;
-    drop = in_authenticate(inbox, &shard, entry, from, epoch, now.mono);
+    drop = inbox_authenticate(inbox, &shard, entry, from, epoch, now.mono);
     if (drop != DROP_NONE)
         return drop;
     /* From here on the sender is proven. */
-    if (in_receipt_again(inbox, &entry->id, &shard, now))
+    if (inbox_receipt_again(inbox, &entry->id, &shard, now))
         return DROP_DUPLICATE;
-    struct in_parcel *parcel = in_parcel_find(inbox, &entry->id, &shard.id);
+    struct inbox_parcel *parcel = inbox_parcel_find(inbox, &entry->id, &shard.id);
     if (parcel && (parcel->k != shard.k || parcel->m != shard.m || parcel->length != shard.length ||
                    parcel->epoch != epoch))
         return DROP_MALFORMED;
@@ -182,7 +182,7 @@ enum drop inbox_shard(struct inbox *inbox, const uint8_t *payload, size_t length
         return DROP_DUPLICATE;
     }
     if (!parcel && may_begin(inbox, &entry->id, from, now.mono))
-        parcel = in_parcel_new(inbox, &entry->id, &shard, epoch);
+        parcel = inbox_parcel_new(inbox, &entry->id, &shard, epoch);
     if (!parcel)
         return DROP_LIMIT;
     parcel->from = from;

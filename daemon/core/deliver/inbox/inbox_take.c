@@ -20,15 +20,17 @@ static bool is_at_end(const struct wire_reader *reader) {
 
 /* A mailbox itself need not be known or allowed, as long as it is not blocked: those whose messages
  * its mail holds must be. */
-static enum parcel_reason look_at(struct inbox *inbox, struct in_parcel *parcel,
-                                  const struct parcel_item *item, bool is_alone, struct mono now) {
-    return item->kind == KIND_MAIL ? in_mail_open(inbox, parcel, item, now)
-                                   : in_check_item(inbox, &parcel->sender->id, item, is_alone);
+static enum parcel_reason look_at(struct inbox *inbox, struct inbox_parcel *parcel,
+                                  const struct parcel_item *item, bool is_only_item,
+                                  struct mono now) {
+    return item->kind == KIND_MAIL
+               ? inbox_mail_open(inbox, parcel, item, now)
+               : inbox_check_item(inbox, &parcel->sender->id, item, is_only_item);
 }
 
 /* What its items take until they are stored, however small they are: a thousand empty ones ten
  * times their parcel. 0 or -ENOMEM. */
-static int charge_operations(struct inbox *inbox, struct in_parcel *parcel) {
+static int charge_operations(struct inbox *inbox, struct inbox_parcel *parcel) {
     size_t size = parcel->n_items * (sizeof(struct store_op) + sizeof(struct store_result));
     if (!budget_take(inbox->config.budget, BUDGET_INBOX, size))
         return -ENOMEM;
@@ -36,8 +38,8 @@ static int charge_operations(struct inbox *inbox, struct in_parcel *parcel) {
     return 0;
 }
 
-enum parcel_reason in_check_items(struct inbox *inbox, struct in_parcel *parcel, size_t length,
-                                  struct mono now) {
+enum parcel_reason inbox_check_items(struct inbox *inbox, struct inbox_parcel *parcel,
+                                     size_t length, struct mono now) {
     struct wire_reader reader = wire_reader(parcel->bytes, length);
     struct node_id sender;
     struct parcel_item item;
@@ -64,7 +66,7 @@ enum parcel_reason in_check_items(struct inbox *inbox, struct in_parcel *parcel,
 
 /* ---- Storing it ---- */
 
-static int hold_file_head(struct inbox *inbox, struct in_parcel *parcel,
+static int hold_file_head(struct inbox *inbox, struct inbox_parcel *parcel,
                           const struct parcel_item *item) {
     size_t charge = sizeof *parcel->file;
     if (!budget_take(inbox->config.budget, BUDGET_INBOX, charge))
@@ -74,60 +76,60 @@ static int hold_file_head(struct inbox *inbox, struct in_parcel *parcel,
     parcel->file = malloc(sizeof *parcel->file);
     if (!parcel->file)
         return -ENOMEM;
-    in_file_head(item, parcel->file);
+    inbox_file_head(item, parcel->file);
     return 0;
 }
 
-int in_put_items(struct inbox *inbox, struct in_parcel *parcel, size_t length,
-                 const struct directory_entry *entry, const char *name, struct wall wall) {
+int inbox_put_items(struct inbox *inbox, struct inbox_parcel *parcel, size_t length,
+                    const struct directory_entry *entry, const char *name, struct wall wall) {
     struct wire_reader reader = wire_reader(parcel->bytes, length);
     struct address address = directory_address(inbox->config.directory, entry);
     struct node_id sender;
     struct parcel_item item;
     parcel_get_head(&reader, &sender);
     while (parcel_get_item(&reader, &item) == DROP_NONE && item.kind) {
-        bool is_left_out = item.kind == KIND_MAIL || in_is_over(inbox, &item, wall);
+        bool is_left_out = item.kind == KIND_MAIL || inbox_is_over(inbox, &item, wall);
         if (!is_left_out && item.kind == KIND_FILE && hold_file_head(inbox, parcel, &item))
             return -ENOMEM;
         if (!is_left_out) {
             parcel->puts++;
-            in_put_item(inbox, &parcel->op,
-                        &(struct in_origin){&sender, &address, name, parcel->file, false}, &item,
-                        wall);
+            inbox_put_item(inbox, &parcel->op,
+                           &(struct inbox_origin){&sender, &address, name, parcel->file, false},
+                           &item, wall);
         }
         if (wire_left(&reader) == 0)
             break;
     }
-    in_mail_put(inbox, parcel, wall);
+    inbox_mail_put(inbox, parcel, wall);
     return 0;
 }
 
 /* ---- How it ended ---- */
 
-static void write_verdict(struct in_parcel *parcel, enum in_verdict verdict,
+static void write_verdict(struct inbox_parcel *parcel, enum inbox_verdict verdict,
                           enum parcel_reason reason, const uint8_t key[KEY_LEN]) {
     struct parcel_receipt receipt = {.id = parcel->id,
                                      .status = reason ? PARCEL_REFUSED : PARCEL_COMPLETE,
-                                     .reason = verdict == IN_VERDICT_WHOLE ? PARCEL_WHOLE
-                                                                           : (uint8_t)reason};
+                                     .reason = verdict == INBOX_VERDICT_WHOLE ? PARCEL_WHOLE
+                                                                              : (uint8_t)reason};
     uint8_t *bytes = parcel->verdicts[verdict];
     struct wire_writer writer = wire_writer(bytes, PARCEL_RECEIPT_FINAL_LEN);
     parcel_receipt_encode(&receipt, key, &writer);
     assert(!writer.failed && wire_room(&writer) == 0);
 }
 
-void in_verdicts_write(struct in_parcel *parcel, enum parcel_reason reason,
-                       const uint8_t key[KEY_LEN]) {
-    write_verdict(parcel, IN_VERDICT_FIRST, reason, key);
-    write_verdict(parcel, IN_VERDICT_WHOLE, PARCEL_REASON_NONE, key);
-    write_verdict(parcel, IN_VERDICT_QUOTA, PARCEL_REASON_QUOTA, key);
-    write_verdict(parcel, IN_VERDICT_DAMAGED, PARCEL_REASON_DAMAGED, key);
-    write_verdict(parcel, IN_VERDICT_MALFORMED, PARCEL_REASON_MALFORMED, key);
-    write_verdict(parcel, IN_VERDICT_LOST, PARCEL_REASON_LOST, key);
-    write_verdict(parcel, IN_VERDICT_NO_ROOM, PARCEL_REASON_NO_ROOM, key);
+void inbox_verdicts_write(struct inbox_parcel *parcel, enum parcel_reason reason,
+                          const uint8_t key[KEY_LEN]) {
+    write_verdict(parcel, INBOX_VERDICT_FIRST, reason, key);
+    write_verdict(parcel, INBOX_VERDICT_WHOLE, PARCEL_REASON_NONE, key);
+    write_verdict(parcel, INBOX_VERDICT_QUOTA, PARCEL_REASON_QUOTA, key);
+    write_verdict(parcel, INBOX_VERDICT_DAMAGED, PARCEL_REASON_DAMAGED, key);
+    write_verdict(parcel, INBOX_VERDICT_MALFORMED, PARCEL_REASON_MALFORMED, key);
+    write_verdict(parcel, INBOX_VERDICT_LOST, PARCEL_REASON_LOST, key);
+    write_verdict(parcel, INBOX_VERDICT_NO_ROOM, PARCEL_REASON_NO_ROOM, key);
 }
 
-enum parcel_reason in_reason_of(int error) {
+enum parcel_reason inbox_reason_of(int error) {
     return error == -EDQUOT    ? PARCEL_REASON_QUOTA
            : error == -EBADMSG ? PARCEL_REASON_DAMAGED
            : error == -ESTALE  ? PARCEL_REASON_LOST
@@ -137,23 +139,23 @@ enum parcel_reason in_reason_of(int error) {
                                : PARCEL_REASON_NONE;
 }
 
-bool in_keeps_silent(int error) {
-    return error && !in_reason_of(error);
+bool inbox_keeps_silent(int error) {
+    return error && !inbox_reason_of(error);
 }
 
-void in_conclude(struct inbox *inbox, struct in_parcel *parcel, enum parcel_reason reason,
-                 struct now now) {
+void inbox_conclude(struct inbox *inbox, struct inbox_parcel *parcel, enum parcel_reason reason,
+                    struct now now) {
     struct inbox_counters *counters = &inbox->counters;
-    enum in_verdict verdict = reason == PARCEL_REASON_QUOTA       ? IN_VERDICT_QUOTA
-                              : reason == PARCEL_REASON_DAMAGED   ? IN_VERDICT_DAMAGED
-                              : reason == PARCEL_REASON_MALFORMED ? IN_VERDICT_MALFORMED
-                              : reason == PARCEL_REASON_LOST      ? IN_VERDICT_LOST
-                              : reason == PARCEL_REASON_NO_ROOM   ? IN_VERDICT_NO_ROOM
-                              : !reason && parcel->whole          ? IN_VERDICT_WHOLE
-                                                                  : IN_VERDICT_FIRST;
+    enum inbox_verdict verdict = reason == PARCEL_REASON_QUOTA       ? INBOX_VERDICT_QUOTA
+                                 : reason == PARCEL_REASON_DAMAGED   ? INBOX_VERDICT_DAMAGED
+                                 : reason == PARCEL_REASON_MALFORMED ? INBOX_VERDICT_MALFORMED
+                                 : reason == PARCEL_REASON_LOST      ? INBOX_VERDICT_LOST
+                                 : reason == PARCEL_REASON_NO_ROOM   ? INBOX_VERDICT_NO_ROOM
+                                 : !reason && parcel->whole          ? INBOX_VERDICT_WHOLE
+                                                                     : INBOX_VERDICT_FIRST;
     counters->refused_blocked += reason == PARCEL_REASON_BLOCKED;
     counters->refused_unknown += reason == PARCEL_REASON_UNKNOWN_SENDER;
     counters->refused_quota += reason == PARCEL_REASON_QUOTA || reason == PARCEL_REASON_NO_ROOM;
     counters->refused_files += reason == PARCEL_REASON_NO_FILES;
-    in_receipt_final(inbox, parcel, parcel->verdicts[verdict], now);
+    inbox_receipt_final(inbox, parcel, parcel->verdicts[verdict], now);
 }

@@ -55,7 +55,7 @@ void ledger_configure(struct ledger *ledger, size_t message_max, int64_t expire_
 /* One of the store's. NULL: no memory, or no more conversations. */
 struct message *ledger_message_of(struct ledger *ledger, const struct out_record *record);
 /* From here on it is owed. True: it is to be sent now; false: ledger_load_late() will have it. */
-bool ledger_enter(struct ledger *ledger, struct message *message, bool was_owed, struct now now);
+bool ledger_enter(struct ledger *ledger, struct message *message, bool was_pending, struct now now);
 /* It leaves, or is handed to our own inbox: counted once in this run. */
 void ledger_mark_sent(struct ledger *ledger, struct message *message);
 /* Its recipient has all below this offset: told to the store. 0: begins anew. */

@@ -174,7 +174,7 @@ struct message *ledger_expired(struct ledger *ledger, struct now now) {
  * time in which we did not run counts once we know that our clocks are right. */
 static struct mono deadline_of(const struct ledger *ledger, const struct message *message,
                                struct now now) {
-    struct wall from = message->owed && !ledger->aged ? ledger->base : now.wall;
+    struct wall from = message->was_pending && !ledger->aged ? ledger->base : now.wall;
     int64_t life, left;
     if (__builtin_sub_overflow(message->expires.us, message->created.us, &life) ||
         __builtin_sub_overflow(message->expires.us, from.us, &left))
@@ -199,7 +199,7 @@ void ledger_age(struct ledger *ledger, struct now now) {
     struct message *message;
     ledger->aged = true;
     TAILQ_FOREACH(message, &ledger->all, all)
-        if (!message_state_is_final(message->state) && message->owed) {
+        if (!message_state_is_final(message->state) && message->was_pending) {
             message->deadline = mono_min(message->deadline, deadline_of(ledger, message, now));
             plan_expiry(ledger, message->deadline);
         }
@@ -222,15 +222,16 @@ struct message *ledger_message_of(struct ledger *ledger, const struct out_record
     return message;
 }
 
-bool ledger_enter(struct ledger *ledger, struct message *message, bool was_owed, struct now now) {
-    message->owed = was_owed;
+bool ledger_enter(struct ledger *ledger, struct message *message, bool was_pending,
+                  struct now now) {
+    message->was_pending = was_pending;
     messages_add(ledger->config.messages, message);
     TAILQ_INSERT_TAIL(&ledger->all, message, all);
     ledger->n_messages++;
     count_pending(ledger, message, 1);
     message->deadline = deadline_of(ledger, message, now);
     plan_expiry(ledger, message->deadline);
-    if (!ledger->load.is_needed || message->owed)
+    if (!ledger->load.is_needed || message->was_pending)
         return true;
     message_move(message, MESSAGE_LATE);
     TAILQ_INSERT_TAIL(&ledger->load.late, message, queue);
@@ -244,7 +245,7 @@ void ledger_turn(struct message *message, struct conversation *to, uint64_t sequ
     message->conversation = to;
     message->sequence = sequence;
     message->state = MESSAGE_QUEUED; /* to this recipient it was never sent: no move of the table */
-    message->owed = false;
+    message->was_pending = false;
 }
 
 /* Losing the word costs a resend after the next restart, so nobody waits for it. */
@@ -280,7 +281,7 @@ struct trust_old *ledger_old_of(struct trust_report *trust, const struct message
 /* What waits since before the start may have been sent then: that is not on disk. */
 void ledger_count_old(struct trust_old *old, const struct message *message) {
     old->messages++;
-    old->sent += message->state == MESSAGE_SENT || message->owed;
+    old->sent += message->state == MESSAGE_SENT || message->was_pending;
 }
 
 struct message *ledger_first(const struct ledger *ledger) {

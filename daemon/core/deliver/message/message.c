@@ -212,7 +212,7 @@ void message_plan(struct message *message, uint64_t progress) {
 void message_renew(struct message *message) {
     assert(message->place == MESSAGE_NOWHERE);
     message->mailed = 0;
-    message->alone = false;
+    message->unbatched = false;
     message->progress_at = (struct mono){INT64_MIN / 2};
 }
 

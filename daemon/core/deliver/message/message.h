@@ -60,16 +60,16 @@ struct message {
     enum message_state state;
     const char *reason;
     uint8_t shards_k; /* of each of its parcels; 0: as many as it takes */
-    bool owed;        /* was so when we stopped */
+    bool was_pending; /* was so when we stopped */
     bool withdrawn;   /* nobody was told that it was accepted: the store forgets it */
     unsigned n_watchers;
     TAILQ_HEAD(watchers, watcher) watchers;
 
     /* The sender's, or the loopback's if it is for ourselves. */
     struct recipient *recipient; /* NULL: to ourselves, or nobody sends it */
-    bool alone;   /* was part of a refused parcel: goes in one of its own, to learn whether it was
-                     meant */
-    bool refused; /* for now: a block of it at a time asks whether that is over */
+    bool unbatched; /* was part of a refused parcel: goes in one of its own, to learn whether it was
+                   meant */
+    bool refused;   /* for now: a block of it at a time asks whether that is over */
 
     /* Written by message_plan() and message_confirm() alone. */
     uint64_t next_block, blocks_left;

@@ -60,11 +60,11 @@ static struct sender_parcel *gather_shorts(struct sender *sender, struct recipie
     TAILQ_FOREACH(message, queue, queue) {
         size_t more = PARCEL_ITEM_HEADER_LEN + message->size;
         mails += message->kind == KIND_MAIL;
-        if (length + more > most || (message->alone && n > 0) || mails > MAIL_IN_PARCEL_MAX)
+        if (length + more > most || (message->unbatched && n > 0) || mails > MAIL_IN_PARCEL_MAX)
             break;
         length += more;
         n++;
-        if (message->alone)
+        if (message->unbatched)
             break;
     }
     struct sender_parcel *parcel = sender_parcel_new(sender, recipient, n, false);
@@ -195,7 +195,7 @@ uint64_t sender_confirmed_below(const struct message *message) {
 void sender_requeue(struct sender *sender, struct message *message, uint64_t below) {
     take_out(sender, message);
     message->refused = true;
-    message->alone = message->alone || message->kind == KIND_MAIL;
+    message->unbatched = message->unbatched || message->kind == KIND_MAIL;
     sender_enqueue(sender, message, below);
 }
 
@@ -208,7 +208,7 @@ void sender_split(struct sender *sender, struct sender_parcel *parcel) {
         struct message *message = parcel->items[i].message;
         if (!message)
             continue;
-        message->alone = true;
+        message->unbatched = true;
         message_move(message, MESSAGE_SHORT);
         TAILQ_INSERT_HEAD(&parcel->recipient->shorts, message, queue);
     }
