@@ -253,6 +253,18 @@ static void test_once_is_enough(void **state) {
     assert_int_equal(outbox_pending_to(outbox, &fake_identities[NEW].id), 1);
 }
 
+static void test_no_memory_for_the_answer(void **state) {
+    (void)state;
+    push(OLD, 5, NULL);
+    resend();
+    fake_no_scratch = true;
+    give_until(STORE_SWEEP);
+    fake_no_scratch = false;
+    assert_int_equal(fake_answer(&effects, CLIENT)->code, ANSWER_LIMIT);
+    assert_true(fake_answer(&effects, CLIENT)->end);
+    assert_int_equal(outbox_pending_to(outbox, &fake_identities[NEW].id), 1);
+}
+
 static void test_whoever_asked_may_go(void **state) {
     (void)state;
     push(OLD, 5, NULL);
@@ -295,6 +307,7 @@ int main(int argc, char **argv) {
         TEST(test_expired_meanwhile),
         TEST(test_what_was_sent),
         TEST(test_once_is_enough),
+        TEST(test_no_memory_for_the_answer),
         TEST(test_whoever_asked_may_go),
         TEST(test_stopped_meanwhile),
         TEST(test_counting_changes_nothing),
