@@ -7,7 +7,7 @@
 #include <assert.h>
 #include <stdio.h>
 
-/* What became of a message, for the ledger. */
+/* Carry what became of a message from the sender to the ledger. */
 static void carry(struct outbox *outbox, const struct sender_outcome *outcome, struct now now) {
     struct message *message = outcome->message;
     switch (outcome->kind) {
@@ -57,7 +57,7 @@ void outbox_client_gone(struct outbox *outbox, uint64_t client) {
 
 /* ---- What was pending when we stopped ---- */
 
-/* 0 or -ENOMEM. */
+/* Enter a message that was pending when we stopped. 0 or -ENOMEM. */
 static int enter(struct outbox *outbox, const struct out_record *record, struct now now) {
     struct message *message = ledger_message_of(outbox->ledger, record);
     bool is_mail = record->kind == KIND_MAIL;

@@ -50,19 +50,21 @@ void outbox_free(struct outbox *outbox);
 void outbox_configure(struct outbox *outbox, size_t message_max, int64_t expire_us,
                       int64_t retention_us);
 
-/* A push to a resolved recipient (ourselves too). Refused at once (one final answer), or stored
- * first; then answered ANSWER_MESSAGE (end unless wait or trace), with trace ANSWER_ROUTES and,
- * without wait, a final ANSWER_MESSAGE behind it; with wait ANSWER_MESSAGE at the final state.
- * `notice` (may be NULL) goes into the first answer's text. With check nothing is stored:
- * ANSWER_TEXT says whether it would be accepted. */
+/* A push to a resolved recipient (ourselves too). It is refused at once with one final answer; or
+ * stored, and then answered ANSWER_MESSAGE, which is final unless wait or trace is set. With trace
+ * ANSWER_ROUTES follows once the first packets leave, and without wait a final ANSWER_MESSAGE. With
+ * wait an ANSWER_MESSAGE follows at the final state. `notice` (may be NULL) goes into the first
+ * answer's text. With check nothing is stored: ANSWER_TEXT says whether the push would be accepted.
+ */
 void outbox_push(struct outbox *outbox, const struct request *request,
                  const struct node_id *recipient, const char *notice, struct now now);
-/* The same for many, in order. Answered ANSWER_MANY once all are stored or one is refused: those
- * before it are accepted, it and those behind it are not. With wait and all of them accepted, a
- * second one when all are final. */
+/* The same for many messages, in order. ANSWER_MANY comes once all are stored or one is refused:
+ * those before that one are accepted, it and those behind it are not. With wait, and all of them
+ * accepted, a second ANSWER_MANY comes when all are final. */
 void outbox_push_many(struct outbox *outbox, const struct request *request,
                       const struct node_id *recipient, const char *notice, struct now now);
-/* `notice` (may be NULL) is said of one in memory that is not final. */
+/* What has become of a message; `notice` (may be NULL) is added if it is in memory and not final.
+ */
 void outbox_message(struct outbox *outbox, const struct request *request, const char *notice);
 void outbox_cancel(struct outbox *outbox, const struct request *request, struct now now);
 void outbox_client_gone(struct outbox *outbox, uint64_t client);
@@ -78,19 +80,21 @@ enum drop outbox_receipt(struct outbox *outbox, const uint8_t *payload, size_t l
  * at most once a second. */
 void outbox_kick(struct outbox *outbox, const struct node_id *recipient, struct mono now);
 
-/* Blocks for ourselves. In every step, until false: the next one is to be given to inbox_local();
- * what comes of it, to outbox_local_done() (error: tried again later). Borrowed until then. */
+/* Messages to ourselves. In every step call it until it is false: hand *ret_item to inbox_local(),
+ * and tell outbox_local_done() what came of it (error: it is tried again later). The item is
+ * borrowed until then. */
 bool outbox_local(struct outbox *outbox, struct parcel_item *ret_item);
 void outbox_local_done(struct outbox *outbox, const struct message_id *id, int error,
                        struct now now);
 
 /* Mail for somebody else, from mailbox_shard(): stored, and delivered when its recipient is there.
- * `quota`: bytes of all the mail that we keep; a recipient has an eighth of it. 0: what came of it
- * will be told by outbox_deposit_done(), the bytes are borrowed until then; -EDQUOT, -EEXIST,
- * -ENOMEM. */
+ * `quota`: bytes of all the mail that we keep, of which one recipient may take an eighth. 0:
+ * outbox_deposit_done() will tell what came of it, and the bytes are borrowed until then; -EDQUOT,
+ * -EEXIST, -ENOMEM. */
 int outbox_deposit(struct outbox *outbox, const struct outbox_mail *mail, uint64_t quota,
                    struct wall wall);
-/* Until false, after each event: the mail of which deposit is durable now, or why not. */
+/* Call it after each event until it is false: the mail of this deposit is durable now, or why it is
+ * not. */
 bool outbox_deposit_done(struct outbox *outbox, uint64_t *ret_tag, int *ret_error);
 /* How many mails we keep, and what they count towards the quota. */
 uint64_t outbox_mail_held(const struct outbox *outbox, uint64_t *ret_bytes);
@@ -99,24 +103,24 @@ uint64_t outbox_mail_held(const struct outbox *outbox, uint64_t *ret_bytes);
 enum drop outbox_confirmation(struct outbox *outbox, const uint8_t *payload, size_t length,
                               struct mono now);
 
-/* The wall clock was found to be wrong by so much: what is owed is told to have been pushed, and to
- * expire, so much later. When it expires is not moved. */
+/* The wall clock was found to be wrong by so much: the times at which pending messages were pushed,
+ * and at which they are said to expire, move with it. When they do expire does not move. */
 void outbox_shift(struct outbox *outbox, int64_t by_us);
-/* The clock is known to be right, as it was when we stopped: the time between counts for what was
- * owed. */
+/* The clock is known to be right, as it was when we stopped: the time in between counts for what
+ * was pending then. */
 void outbox_age(struct outbox *outbox, struct now now);
 
 /* Do what is due: call it at the end of each step in which outbox_next() is not after now. Shards
- * leave from here alone, so that what is pushed in one step is gathered. Sends a bounded number;
- * outbox_next() then stays due. */
+ * leave from here alone, so that what is pushed in one step shares parcels. A bounded number
+ * leaves; outbox_next() then stays due. */
 void outbox_tick(struct outbox *outbox, struct now now);
 struct mono outbox_next(const struct outbox *outbox);
 
 uint64_t outbox_pending(const struct outbox *outbox); /* messages not final */
-/* What is known of a message that is in memory: newer than what the store says. */
+/* What is known of a message in memory: it is newer than what the store says. */
 bool outbox_look(const struct outbox *outbox, const struct message_id *id,
                  struct message_report *ret_report);
-/* Of those pending, how many are to one recipient; was anything ever written to it? */
+/* Pending messages to one recipient; was anything ever written to it? */
 uint64_t outbox_pending_to(const struct outbox *outbox, const struct node_id *recipient);
 bool outbox_has_written(const struct outbox *outbox, const struct node_id *recipient);
 /* Everybody written to, until visit returns false. */
@@ -124,14 +128,14 @@ void outbox_visit(const struct outbox *outbox,
                   bool (*visit)(void *context, const struct node_id *recipient), void *context);
 /* What is pending to each of trust->old: its numbers are filled in. */
 void outbox_count_old(const struct outbox *outbox, struct trust_report *trust);
-/* Owe it to trust->id instead: the same messages, under their ids, in their order, until they
- * expire, behind what that one was written before. Answered ANSWER_TRUST when that is on disk, all
- * of it at once; else nothing has changed, and the answer says why. */
+/* Address to trust->id what is pending to these: the same messages, with the same ids, in their
+ * order and until they expire, behind what was written to trust->id before. ANSWER_TRUST comes when
+ * that is on disk, all of it at once; else nothing has changed, and the answer says why. */
 void outbox_readdress(struct outbox *outbox, uint64_t client, const struct trust_report *trust);
-/* All of them, each once. 0, or -ENOMEM: none was shown. */
+/* Every recipient to which messages are pending. 0, or -ENOMEM: none was shown. */
 int outbox_waits(const struct outbox *outbox, struct wall soon,
                  void (*visit)(void *context, const struct outbox_wait *wait), void *context);
-/* Messages of before the start that are still to be read. */
+/* Messages that were pending when we stopped and are still to be read. */
 uint64_t outbox_unread(const struct outbox *outbox);
 /* As they are now; valid until the next call. */
 const struct outbox_counters *outbox_counters(const struct outbox *outbox);

@@ -1,7 +1,7 @@
 /* Messages on their way from the ledger to whoever sends them, and back for good. */
 #include "daemon/core/deliver/outbox_private.h"
 
-/* A round trip measured over routes of other shapes says nothing. */
+/* Is it the usual kind of route? A round trip measured over another kind does not apply. */
 static bool is_usual(const struct sender_route *route) {
     return route->relays_exact == RELAYS_DEFAULT && route->shards_k == 0;
 }

@@ -31,7 +31,7 @@ int outbox_deposit(struct outbox *outbox, const struct outbox_mail *mail, uint64
         return -ENOMEM;
     if (known && (known->kind != KIND_MAIL || known->size != mail->length))
         return -EEXIST;
-    if (known) /* durable, or it would not be known */
+    if (known) /* it is in memory, so it is durable */
         return keeper_repeat(&outbox->keeper, mail);
     return ledger_has_room(outbox->ledger) ? deposit(outbox, mail, quota, wall) : -EDQUOT;
 }

@@ -38,14 +38,14 @@ struct outbox {
     struct outbox_moves moves; /* operations of outbox_readdress.c under way */
 };
 
-/* Something of so many bytes will be sent by this route (see sender_hold()). NULL: no memory. */
+/* A message of so many bytes will be sent by this route (see sender_hold()). NULL: no memory. */
 struct recipient *outbox_hold(struct outbox *outbox, const struct sender_route *route,
                               uint64_t size);
-/* A recipient is no more. */
+/* A recipient was freed (turn->is_gone). */
 void outbox_let_go(struct outbox *outbox, const struct sender_turn *turn);
-/* It is to be sent, by its recipient or to ourselves. */
+/* Have a message sent, by its recipient, or to ourselves. */
 void outbox_enqueue(struct outbox *outbox, struct message *message, uint64_t progress);
-/* It is final: nobody sends it any more, and the ledger stores that. */
+/* End a message: nobody sends it any more, and the ledger stores its final state. */
 void outbox_finish(struct outbox *outbox, struct message *message, enum message_state state,
                    const char *reason, struct now now);
 

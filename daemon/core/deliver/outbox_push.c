@@ -1,9 +1,9 @@
-/* Pushes: asked of the ledger whether they are accepted, held by a recipient of the sender's, and
- * stored. Threat: a client may ask for routes that nobody can have; that is found before anything
- * is stored. */
+/* Pushes. The ledger says whether one is accepted, a recipient of the sender's will hold it, and
+ * the ledger stores it. Threat: a client may ask for routes that nobody can have; that is found
+ * before anything is stored. */
 #include "daemon/core/deliver/outbox_private.h"
 
-/* With as many relays as asked for, if that is a condition? */
+/* If a push insists on a number of relays: is there such a route? */
 static bool is_possible(struct outbox *outbox, const struct request *request,
                         const struct node_id *recipient, struct mono now) {
     uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
@@ -17,7 +17,7 @@ static bool is_possible(struct outbox *outbox, const struct request *request,
     return path_sample(outbox->config.paths, &wish, now, hops, &n, &choices) != PATH_STRICT;
 }
 
-/* `is_routed`: there was a route for one that wants the same, now. */
+/* `is_routed`: there was a route just now for a push that wants the same. */
 static bool is_acceptable(struct outbox *outbox, const struct request *request,
                           const struct node_id *recipient, bool is_routed, struct mono now,
                           struct ledger_refusal *refusal) {
@@ -30,7 +30,7 @@ static bool is_acceptable(struct outbox *outbox, const struct request *request,
     return false;
 }
 
-/* May this push be accepted, and its put be begun? */
+/* Begin to store a push. False: *refusal says why not. */
 static bool put(struct outbox *outbox, const struct request *request,
                 const struct node_id *recipient, const char *notice, struct ledger_batch *batch,
                 struct now now, struct ledger_refusal *refusal) {

@@ -1,14 +1,14 @@
-/* Messages that wait for a key that is gone get the one that took its place as their recipient: see
+/* Messages that wait for a key that is gone are addressed to the one that took its place: see
  * outbox.h.
  *
  * Threat: a crash may come at any moment, and the holder of the old key may come back. The store
- * changes all of them in one transaction or none; until it has, they are nobody's to send, so that
- * none is confirmed by the one while it is given to the other. */
+ * changes all of the messages in one transaction or none. Until it has, no recipient has them, so
+ * that none is confirmed by the old one while it is given to the new one. */
 #include "daemon/core/deliver/outbox_private.h"
 
 #include <stdio.h>
 
-struct moved { /* where a message goes, and where from: both hold it meanwhile */
+struct moved { /* the old and the new recipient of a message: both count it meanwhile */
     struct recipient *from, *to;
     uint64_t size;
 };
@@ -71,7 +71,7 @@ static struct outbox_move *move_new(struct outbox *outbox, const struct trust_re
     return NULL;
 }
 
-/* Where each goes, while nothing has changed yet. 0 or -ENOMEM. */
+/* Find the new recipient of each message; nothing has changed yet. 0 or -ENOMEM. */
 static int move_plan(struct outbox *outbox, struct outbox_move *move) {
     for (struct message *message = ledger_first(outbox->ledger); message;
          message = ledger_after(message)) {
@@ -89,7 +89,7 @@ static int move_plan(struct outbox *outbox, struct outbox_move *move) {
     return 0;
 }
 
-/* Away from their recipients, which hold them on. */
+/* Take the messages from their recipients, which go on counting them. */
 static void move_detach(struct outbox *outbox, struct outbox_move *move) {
     uint64_t first = ledger_conversation_number(move->to, move->n);
     for (size_t i = 0; i < move->n; i++) {
@@ -167,7 +167,7 @@ void outbox_readdress(struct outbox *outbox, uint64_t client, const struct trust
     }
 }
 
-/* Back to a recipient: the new one, or as if nothing had been asked for. */
+/* Give a message to its new recipient; if the store failed, back to the old one. */
 static void settle(struct outbox *outbox, const struct outbox_move *move, size_t i, bool is_moved) {
     struct message *message = messages_find(&outbox->messages, &move->items[i].id);
     const struct moved *moved = &move->moved[i];

@@ -43,7 +43,8 @@ static void each_waiting(const struct recipient *recipient,
             return;
 }
 
-/* What was left here is not left with others in its turn. */
+/* Show the depositor every recipient of our own messages. Mail of others is not left with other
+ * mailboxes in its turn. */
 static void look_for_away(struct outbox *outbox, struct now now) {
     uint64_t bytes;
     for (struct recipient *at = sender_first(outbox->sender); at; at = sender_after(at)) {
@@ -62,7 +63,7 @@ static void look_for_away(struct outbox *outbox, struct now now) {
     }
 }
 
-/* Of those that are known in memory. */
+/* Is a message in memory pending? */
 static bool is_pending(const struct outbox *outbox) {
     return ledger_pending(outbox->ledger) > ledger_unread(outbox->ledger);
 }

@@ -6,7 +6,7 @@
 
 #include <assert.h>
 
-/* Shards leave so many at a time: a deposit must not fill a neighbour's queue. */
+/* So many shards leave at a time, BATCH_US apart: a deposit must not fill the queue of a link. */
 #define BATCH 8
 #define BATCH_US (10 * US_PER_MS)
 
@@ -69,13 +69,13 @@ static bool is_wanted(const struct message *message, unsigned bit) {
            !message_state_is_final(message->state) && !(message->mailed & bit);
 }
 
-struct gathering { /* first counted, then written down */
+struct gathering { /* messages chosen for one deposit */
     struct message **messages;
     size_t n, room, length;
     unsigned bit;
 };
 
-/* False: no more fit. */
+/* Choose a message, if it belongs there. False: no more fit. */
 static bool gather(void *context, struct message *message) {
     struct gathering *all = context;
     if (!is_wanted(message, all->bit))
@@ -104,7 +104,7 @@ static bool read_item(struct depositor *depositor, struct deposit *deposit, size
     return true;
 }
 
-/* It will not be complete: it goes when its turn comes. */
+/* The plaintext will not be complete: the deposit is dropped when its turn comes. */
 static void make_stale(struct deposit *deposit) {
     if (deposit->state == DEPOSIT_READING)
         deposit_move(deposit, DEPOSIT_STALE);
@@ -260,7 +260,7 @@ static struct path_wish wish_for(const struct deposit *deposit, const struct nod
                               .strict = deposit->account->strict};
 }
 
-/* Two ways back for the token. Returns how many there are. */
+/* Make reply packets that carry the token back to us over two paths. Returns how many there are. */
 static unsigned make_replies(struct depositor *depositor, const struct deposit *deposit,
                              const struct node_id *box, struct now now,
                              struct mail_reply replies[MAIL_REPLIES_MAX],
@@ -281,7 +281,7 @@ static unsigned make_replies(struct depositor *depositor, const struct deposit *
     return n;
 }
 
-/* Write it down for this try, in shards. False: not now. */
+/* Encode the deposit with fresh replies and cut it into shards. False: no memory. */
 static bool cut(struct depositor *depositor, struct deposit *deposit,
                 const struct mail_deposit *content) {
     uint8_t key[32];
@@ -331,7 +331,7 @@ void deposit_try(struct depositor *depositor, struct deposit *deposit,
     deposit->send_at = now.mono;
 }
 
-/* The way of the next shard, by turns. NULL: there is none. */
+/* The lane of the next shard: two take turns. NULL: there is no path. */
 static struct courier_lane *open_lane(struct depositor *depositor, struct deposit *deposit,
                                       struct now now) {
     struct courier_lane *lane = &deposit->lanes[deposit->next % 2];

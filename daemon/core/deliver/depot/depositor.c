@@ -4,8 +4,8 @@
 #include <assert.h>
 
 #define SCAN_US (2 * US_PER_S)
-#define UNREACHABLE_US (5 * US_PER_S) /* routes come and go; so long without one, it is away */
-#define TRIES_KEPT 4 /* after so many the mail is let go, and its memory serves another deposit */
+#define UNREACHABLE_US (5 * US_PER_S) /* a recipient without a route for so long is away */
+#define TRIES_KEPT 4 /* tries of a sealed deposit; then its memory serves another one */
 
 static void drop_all(struct depositor *depositor, struct depositor_account *account) {
     for (unsigned i = 0; i < account->n; i++)
@@ -48,8 +48,8 @@ static bool forget_mailed(void *context, struct message *message) {
     return true;
 }
 
-/* The mailboxes that its descriptor names. Others than before: it has been here meanwhile, and what
- * the old ones keep is forgotten. */
+/* Take the mailboxes that the recipient's descriptor names. If they changed, the recipient was here
+ * meanwhile: what the old ones keep is forgotten, and the messages are left again. */
 static void follow(struct depositor *depositor, struct depositor_account *account,
                    const struct depositor_recipient *recipient,
                    const struct descriptor *descriptor) {
@@ -65,8 +65,8 @@ static void follow(struct depositor *depositor, struct depositor_account *accoun
     recipient->each(recipient->recipient, forget_mailed, NULL);
 }
 
-/* Let go what is of no use any more. True: nothing else is to be done with this mailbox just
- * now. */
+/* Drop the mailbox's deposit if it is of no use any more. True: nothing else is to be done with
+ * this mailbox just now. */
 static bool tidy(struct depositor *depositor, struct box *box, struct mono now) {
     struct deposit *deposit = box->deposit;
     if (!deposit || deposit->reads > 0)
@@ -76,11 +76,12 @@ static bool tidy(struct depositor *depositor, struct box *box, struct mono now) 
         deposit_drop(depositor, deposit);
     if (!tired || depositor->n_deposits + 1 < DEPOSITOR_DEPOSITS_MAX)
         return false;
-    box->due = mono_add(now, DEPOSIT_AGAIN_US); /* others wait for the place */
+    box->due = mono_add(now, DEPOSIT_AGAIN_US); /* all places are taken: let others have this one */
     return true;
 }
 
-/* One that tells each of us another key would learn from ours where we are. */
+/* The mailbox, if it is up and takes mail. Not one of several nodes at its address (unsettled): it
+ * could tell each sender another key, and learn from ours where we are. */
 static const struct directory_entry *usable_box(const struct depositor *depositor,
                                                 const struct box *box) {
     const struct directory_entry *there =
@@ -90,7 +91,7 @@ static const struct directory_entry *usable_box(const struct depositor *deposito
     return is_usable ? there : NULL;
 }
 
-/* One step with one mailbox. */
+/* Do the next step with one mailbox: gather, seal or send. */
 static void turn(struct depositor *depositor, struct depositor_account *account, struct box *box,
                  const struct depositor_recipient *recipient, const struct descriptor *descriptor,
                  struct now now) {
@@ -196,7 +197,7 @@ static void confirmed(struct depositor *depositor, struct deposit *deposit, stru
     memcpy(depositor->tokens[depositor->next_token], deposit->token, MAIL_TOKEN_LEN);
     depositor->next_token = (depositor->next_token + 1) % DEPOSITOR_TOKENS;
     box->tries = 0;
-    box->due = depositor->scan = now; /* there may be more for it */
+    box->due = depositor->scan = now; /* look soon: there may be more for this mailbox */
     deposit_drop(depositor, deposit);
 }
 

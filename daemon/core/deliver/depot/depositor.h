@@ -1,10 +1,10 @@
 /* What is left in mailboxes: when a recipient is away, the messages that wait for it are sealed to
- * its mail key and deposited with those that keep mail for it, so that we may go too.
+ * its mail key and deposited with the nodes that keep mail for it, so that we may go too.
  *
  * Threat: a mailbox is a stranger. It learns for whom the mail is and how much, never from whom:
- * the deposit names no sender, comes over onion paths, and is confirmed over one that we made
- * ready. Its word is not believed beyond that nothing more is sent to it: only the recipient's
- * receipt ends a message, and direct tries go on. Implements p2pd-protocol(7) MAILBOXES. */
+ * the deposit names no sender, comes over onion paths, and is confirmed over a path that we made
+ * ready. Its confirmation only keeps us from leaving the same message there again: a message ends
+ * by the recipient's own receipt, and direct tries go on. Implements p2pd-protocol(7) MAILBOXES. */
 #ifndef P2PD_DEPOSITOR_H
 #define P2PD_DEPOSITOR_H
 
@@ -34,25 +34,26 @@ struct depositor_config {
 struct depositor *depositor_new(const struct depositor_config *config, struct mono now);
 void depositor_free(struct depositor *depositor);
 
-/* Are the recipients to be looked through? Then depositor_look() at each of them. */
+/* Is it time to look through the recipients? Then call depositor_look() for each. */
 bool depositor_is_due(struct depositor *depositor, struct mono now);
 struct depositor_recipient {
-    struct recipient *recipient; /* whose the messages are */
+    struct recipient *recipient; /* the sender's, to compare message->recipient with */
     struct node_id id;
     uint8_t relays_exact;
     bool strict;
     bool is_silent, is_unreachable;
     size_t n_messages;
-    /* Its messages that go whole, in its order, until take returns false. */
+    /* Calls take for its messages that are sent whole, in order, until take returns false. */
     void (*each)(const struct recipient *recipient,
                  bool (*take)(void *context, struct message *message), void *context);
 };
-/* `account`: as it came out of the last look at this recipient; NULL at first. */
+/* Leave with its mailboxes what waits for a recipient that is away. `account` is what the last look
+ * at it returned; NULL at first. */
 struct depositor_account *depositor_look(struct depositor *depositor,
                                          struct depositor_account *account,
                                          const struct depositor_recipient *recipient,
                                          struct now now);
-/* The recipient goes: so do its deposits. Takes NULL. */
+/* The recipient is freed: its deposits are dropped. Takes NULL. */
 void depositor_forget(struct depositor *depositor, struct depositor_account *account);
 /* Send what is due. */
 void depositor_tick(struct depositor *depositor, struct now now);

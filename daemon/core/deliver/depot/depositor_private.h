@@ -6,7 +6,7 @@
 #include "daemon/core/deliver/depot/depositor.h"
 #include "daemon/core/wire/mail.h"
 
-#define DEPOSITOR_TOKENS 16 /* confirmations remembered: each comes twice */
+#define DEPOSITOR_TOKENS 16 /* confirmations that are remembered, since each comes twice */
 
 struct box { /* a mailbox of a recipient's */
     uint64_t prefix;
@@ -15,21 +15,21 @@ struct box { /* a mailbox of a recipient's */
     struct deposit *deposit; /* under way; one at a time */
 };
 struct depositor_account {
-    struct recipient *recipient; /* whose the messages are */
+    struct recipient *recipient; /* the sender's, to compare message->recipient with */
     struct node_id id;
     uint8_t relays_exact;
     bool strict;
-    struct mono away_since; /* MONO_NEVER: it is there */
+    struct mono away_since; /* since when it is away; MONO_NEVER: it is not */
     struct box boxes[DESCRIPTOR_MAILBOXES_MAX];
     unsigned n;
 };
 
 enum deposit_state {
     DEPOSIT_READING = 0, /* its plaintext is put together */
-    DEPOSIT_STALE,       /* the same, but it cannot be completed */
+    DEPOSIT_STALE,       /* an item could not be read, so it is of no use */
     DEPOSIT_SEALED,
     DEPOSIT_SENDING, /* sealed, and its shards are on their way */
-    DEPOSIT_DROPPED  /* waits for the last of its reads */
+    DEPOSIT_DROPPED  /* no account has it any more: it waits for the last of its reads */
 };
 struct deposit { /* messages on their way to a mailbox */
     TAILQ_ENTRY(deposit) link;
@@ -77,18 +77,18 @@ struct depositor {
 
 #define DEPOSIT_AGAIN_US (10 * US_PER_S) /* after a failed read, or with all places taken */
 
-/* Gather what the mailbox does not have yet, and begin to read it: box->deposit, unless there is
- * nothing or no place. */
+/* Gather the messages that the mailbox does not have yet, and begin to read them. Sets
+ * box->deposit, unless there are none or all places are taken. */
 void deposit_begin(struct depositor *depositor, struct depositor_account *account, struct box *box,
                    const struct depositor_recipient *recipient, const struct descriptor *descriptor,
                    struct mono now);
 void deposit_drop(struct depositor *depositor, struct deposit *deposit);
-/* Is one of its messages still pending to its recipient? All of them, before it is sealed: a
- * cancelled one stays here. */
+/* Is one of its messages still pending to the recipient? Before it is sealed: all of them, so that
+ * a cancelled message does not leave. */
 bool deposit_is_pending(const struct depositor *depositor, const struct deposit *deposit);
-/* All is read. False: it is of no use. */
+/* All is read: seal it. False: that failed, and the deposit is of no use. */
 bool deposit_seal(struct depositor *depositor, struct deposit *deposit);
-/* Write it down for one try and begin to send it; then send what is due. */
+/* Begin one try: encode it with fresh replies. Then deposit_send() sends what is due. */
 void deposit_try(struct depositor *depositor, struct deposit *deposit,
                  const struct directory_entry *box, const struct directory_entry *recipient,
                  struct now now);

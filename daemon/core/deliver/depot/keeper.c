@@ -16,7 +16,7 @@ static uint64_t cost(uint64_t size) {
     return size + KEEPER_MAIL_COST;
 }
 
-/* Counted from the first step of storing it to its final state. */
+/* A mail counts from the moment when storing it begins until it is final. */
 void keeper_count(struct keeper *keeper, const struct message *message) {
     keeper->n_mails++;
     keeper->bytes += cost(message->size);
@@ -36,8 +36,7 @@ int keeper_has_room(const struct keeper *keeper, const struct outbox_mail *mail,
         size += recipient_size + MESSAGES_HEAP_EXTRA;
     if (keeper->n_mails >= KEEPER_MAIL_MAX || keeper->bytes + cost(mail->length) > quota)
         return -EDQUOT;
-    /* Asked before anything is made for it: of recipients there are as many as a depositor
-     * likes. */
+    /* Asked before a recipient is made for the mail: a depositor may name as many as it likes. */
     if (held_bytes + held * KEEPER_MAIL_COST + cost(mail->length) > quota / RECIPIENT_SHARE)
         return -EDQUOT;
     return messages_kept_has_room(keeper->messages, size) ? 0 : -ENOMEM;
@@ -111,7 +110,7 @@ bool keeper_stored(struct keeper *keeper, uint64_t cookie, const struct store_re
     op->error = result->error;
     TAILQ_REMOVE(&keeper->storing, op, link);
     TAILQ_INSERT_TAIL(&keeper->done, op, link);
-    /* Two deposits of one mail may have been under way together. */
+    /* Two deposits of one mail may have been stored together: the second is not entered. */
     return result->error == 0 && !result->existed && !messages_find(keeper->messages, &op->id);
 }
 

@@ -22,9 +22,9 @@ static void deposit_free(struct mailbox *mailbox, struct mailbox_deposit *deposi
     free(deposit);
 }
 
-/* Shards of late, in thousandths: falls to nothing within some seconds in which none comes. What
- * cannot be charged to a sender is told apart by what it goes on costing him: to begin deposits is
- * one packet each, to keep up with one that grows is many. */
+/* How fast a deposit grows: shards of the last seconds, in thousandths. Senders are unknown and
+ * cannot be charged, but the growth of a deposit costs them: beginning deposits takes one packet
+ * each, keeping up with one that grows takes many. */
 static int64_t growth(const struct mailbox *mailbox, const struct mailbox_deposit *deposit) {
     int64_t elapsed = mailbox->now.us - deposit->grown.us;
 
@@ -44,8 +44,8 @@ static unsigned count_of(const struct mailbox *mailbox, unsigned neighbour) {
     return n;
 }
 
-/* What one neighbour brought and grows least; among equals the oldest. NULL: nothing unfinished of
- * its. */
+/* Of the unfinished deposits that a neighbour brought the one that grows least; among equals the
+ * oldest. NULL: it brought none. */
 static struct mailbox_deposit *slowest_of(const struct mailbox *mailbox, unsigned neighbour) {
     struct mailbox_deposit *deposit, *slowest = NULL;
     TAILQ_FOREACH(deposit, &mailbox->unfinished, link)
@@ -55,8 +55,8 @@ static struct mailbox_deposit *slowest_of(const struct mailbox *mailbox, unsigne
     return slowest;
 }
 
-/* The neighbour that holds most gives way, with what grows least; one more is counted for
- * `newcomer`. NULL: nothing is unfinished. */
+/* Of the neighbour that holds most deposits the one that grows least; `newcomer` counts as holding
+ * one more. NULL: nothing is unfinished. */
 static struct mailbox_deposit *slowest_of_fullest(const struct mailbox *mailbox,
                                                   unsigned newcomer) {
     struct mailbox_deposit *deposit, *slowest = NULL;
@@ -129,7 +129,7 @@ static struct mailbox_deposit *find(const struct mailbox *mailbox,
     return NULL;
 }
 
-/* Parity of what is complete already comes late: no new deposit. */
+/* Was this deposit completed lately? Its late parity shards begin no new one. */
 static bool is_done(const struct mailbox *mailbox, const uint8_t id[PARCEL_ID_LEN]) {
     for (unsigned i = 0; i < MAILBOX_DONE; i++)
         if (memcmp(mailbox->done[i], id, PARCEL_ID_LEN) == 0)
@@ -146,9 +146,9 @@ static bool names_us(const struct mailbox *mailbox, const struct descriptor *rec
     return false;
 }
 
-/* By the newer of the descriptor that we hold and the one brought along. 0, DROP_MALFORMED,
- * DROP_AUTH, DROP_UNKNOWN (it names others), DROP_LIMIT (its neighbour has had enough signatures
- * checked). */
+/* Does the recipient name us as a mailbox, by the newer one of the descriptor that we hold and the
+ * one in the deposit? DROP_NONE, DROP_MALFORMED, DROP_AUTH, DROP_UNKNOWN (it names others),
+ * DROP_LIMIT (the neighbour has had enough signatures checked). */
 static enum drop judge_recipient(const struct mailbox *mailbox, const struct mail_deposit *deposit,
                                  unsigned neighbour, struct mono now) {
     const struct directory_entry *entry =

@@ -1,7 +1,7 @@
 /* Mailboxes, both ends that are not the sender's: what a volunteer takes for others (deposits put
  * together, judged, and confirmed once they are stored), and which volunteers are asked to keep
  * mail for us. What is taken is stored and delivered by outbox, what is delivered to us is opened
- * by inbox; node carries the word. Floor 9.
+ * by inbox; node carries the word.
  *
  * Threat: anybody may deposit, in anybody's name, and cannot be charged for it. So unfinished
  * deposits are bounded in number and bytes, one neighbour may hold a quarter of both, at the bound
@@ -57,8 +57,8 @@ struct mailbox_mail {
  * once nobody reads them. */
 enum drop mailbox_shard(struct mailbox *mailbox, const uint8_t *payload, size_t length,
                         unsigned neighbour, struct now now, struct mailbox_mail *ret_mail);
-/* Durable (then the depositor is told), or not kept (then he is not). A tag of none: nothing is
- * done. */
+/* The mail of this deposit is durable (then the depositor gets a confirmation), or was not kept
+ * (error; then it gets none). Nothing is done for a tag that no deposit has. */
 void mailbox_stored(struct mailbox *mailbox, uint64_t tag, int error, struct mono now);
 uint64_t mailbox_refused(const struct mailbox *mailbox); /* complete deposits that were not kept */
 

@@ -1,5 +1,5 @@
 /* What I got: shards put together, parcels opened, messages stored, and only then receipted; and
- * their handing out to local clients under leases. It never asks anybody for anything. Floor 3.
+ * their handing out to local clients under leases. It never asks anybody for anything.
  *
  * Threat: anybody may send shards. What is held is charged to a sender that its mac proves, by
  * bytes and by parcels; unfinished parcels are the first to go when memory is short. A client may

@@ -1,6 +1,6 @@
 /* One item of a parcel or of a mail: whether we take it, and how it is stored. Threat: its sender
- * is proven, and may send what it likes: every item is held against our limits and against what the
- * user said of this sender. */
+ * is proven, and may send what it likes: every item is checked against our limits and against what
+ * the user said of this sender. */
 #include "daemon/core/deliver/inbox/inbox_private.h"
 
 #define REMEMBER_MAX_US (INT64_C(366) * 24 * US_PER_HOUR)
@@ -25,8 +25,8 @@ enum parcel_reason inbox_check_item(const struct inbox *inbox, const struct node
 
 /* ---- Storing it ---- */
 
-/* As long as its sender may try, and then some; but nobody makes us remember for more than a
- * year. */
+/* How long the id is remembered: as long as the sender may send it again, and tombstone_us more;
+ * but nobody makes us remember anything for more than a year. */
 static struct wall remember_until(const struct inbox *inbox, const struct parcel_item *item,
                                   struct wall wall) {
     struct wall latest = {wall.us + REMEMBER_MAX_US};
@@ -38,9 +38,9 @@ static struct wall remember_until(const struct inbox *inbox, const struct parcel
     return (struct wall){until.us + inbox->config.limits.tombstone_us};
 }
 
-/* Its tombstone, had it come before, may be gone by now: a mailbox holds what was sealed to a mail
- * key for weeks, and may bring it again on any of their days. Its sender has given it up a day
- * ago. */
+/* If the message came before, its tombstone may be gone by now: a mailbox holds what was sealed to
+ * a mail key for weeks, and may bring it again on any of these days. The sender has given it up
+ * tombstone_us ago. */
 bool inbox_is_over(const struct inbox *inbox, const struct parcel_item *item, struct wall wall) {
     int64_t given_up_us = wall.us - inbox->config.limits.tombstone_us;
     return given_up_us > 0 && item->expires_ms <= (uint64_t)(given_up_us / US_PER_MS);
@@ -52,7 +52,8 @@ void inbox_file_head(const struct parcel_item *item, struct file_head *ret_head)
     memcpy(ret_head->name, item->name, item->name_length);
 }
 
-/* Strangers are as many as they like: a quarter is kept for those whom the user knows. */
+/* Strangers are as many as they like: a quarter of all room is kept for those whom the user knows.
+ */
 static uint64_t share_of(uint64_t all, bool is_known) {
     return is_known ? all : all - all / 4;
 }

@@ -1,14 +1,14 @@
-/* Secrets with senders, and whose a shard is. Threat: anybody may name anybody as the sender of a
- * shard, and every secret costs an exchange: what is computed for a guess drives out other guesses
- * alone, and the neighbour that brings the shard is charged. */
+/* Secrets that we share with senders, and who sent a shard. Threat: anybody may name anybody as the
+ * sender of a shard, and every secret costs a key exchange. Secrets computed for a mere claim
+ * displace other such ones alone, and the neighbour that brings the shard is charged. */
 #include "daemon/core/deliver/inbox/inbox_private.h"
 
 bool inbox_may_exchange(struct inbox *inbox, unsigned from, struct mono now) {
     return !inbox->config.share || share_take(inbox->config.share, from, now);
 }
 
-/* Found in the one table or the other, or computed for `into`, if the neighbour that asks for it
- * may. */
+/* Find the secret in one of the tables, or compute it for table `into`, if the neighbour that asks
+ * for it may. */
 static const struct parcel_secret *get_secret(struct inbox *inbox, struct parcel_keys *into,
                                               const struct parcel_peer *peer, unsigned from,
                                               struct mono now) {
@@ -45,8 +45,9 @@ const struct parcel_secret *inbox_secret(struct inbox *inbox, const struct inbox
     return get_secret(inbox, inbox->keys, &peer, parcel->from, now);
 }
 
-/* Is the shard of whom it names? Nobody knows before there is a secret with that one, and anybody
- * may name anybody: what is computed for a guess drives out other guesses alone. */
+/* Did the sender that the shard names make it? That cannot be known before there is a secret with
+ * that sender. So secrets computed for an unproven claim go into `guesses`, and move to `keys` once
+ * a MAC is right. */
 enum drop inbox_authenticate(struct inbox *inbox, const struct parcel_shard *shard,
                              const struct directory_entry *sender, unsigned from, int64_t epoch,
                              struct mono now) {

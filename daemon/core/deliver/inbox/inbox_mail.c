@@ -33,7 +33,7 @@ static enum parcel_reason check_items(const struct inbox *inbox, struct inbox_pa
         enum parcel_reason reason = inbox_check_item(inbox, &mail->sender.id, &item, false);
         if (reason)
             return reason;
-        /* Blocks would have to agree with those that the sender cuts when it sends directly. */
+        /* a block would have to be cut as the sender cuts it when it sends directly */
         if (item.length != item.total)
             return PARCEL_REASON_MALFORMED;
         n++;
@@ -44,8 +44,9 @@ static enum parcel_reason check_items(const struct inbox *inbox, struct inbox_pa
                                          : PARCEL_REASON_NONE;
 }
 
-/* It costs two exchanges and a signature. The first of a parcel is asked for, and may wait until
- * its bearer comes again; the others are charged, and there are few. */
+/* May a mail be opened? That costs two key exchanges and a signature check. The first mail of a
+ * parcel is asked for, and may have to wait until it is sent again; the others are charged, and are
+ * few. */
 static enum parcel_reason admit(struct inbox *inbox, struct inbox_parcel *parcel, struct mono now) {
     const struct policy *policy = inbox->config.policy;
     if (policy && policy_get(policy, &parcel->sender->id) == RULE_BLOCK)

@@ -1,11 +1,11 @@
-/* Senders and the parcels of theirs that are not stored yet. Threat: what is held is charged to the
- * sender that a mac proved, by bytes and by parcels; strangers, who are as many as they like, must
- * not drive everybody's parcels out before they are whole. */
+/* Senders, and their parcels that are not stored yet. Threat: what is held is charged to the sender
+ * that a MAC proved, by bytes and by parcels. Strangers are as many as they like, and must not
+ * displace everybody's parcels before they are whole. */
 #include "daemon/core/deliver/inbox/inbox_private.h"
 
 #include <assert.h>
 
-#define EVICT_LOOKS 64 /* parcels compared before one of them goes */
+#define EVICT_LOOKS 64 /* so many of the oldest parcels are compared before one is evicted */
 
 struct inbox_sender *inbox_sender_find(const struct inbox *inbox, const struct node_id *id) {
     uint64_t hash = table_hash(&inbox->senders, id, sizeof *id);
@@ -77,14 +77,13 @@ void inbox_parcel_free(struct inbox *inbox, struct inbox_parcel *parcel) {
     free(parcel);
 }
 
-/* Would it rather be this one that goes? */
+/* Is a parcel of the one sender evicted rather than one of the other? */
 static bool is_sooner(const struct inbox_sender *sender, const struct inbox_sender *than) {
     return sender->is_known != than->is_known ? !sender->is_known : sender->bytes > than->bytes;
 }
 
-/* One of the oldest unfinished parcels: a stranger's before a known node's, then of whoever holds
- * most; or strangers, who are as many as they like, would drive everybody's parcels out before they
- * are whole. False: there is none. */
+/* Evict one of the oldest unfinished parcels: a stranger's rather than a known node's, then one of
+ * the sender that holds most. False: there is none. */
 bool inbox_evict(void *context) {
     struct inbox *inbox = context;
     struct inbox_parcel *parcel, *chosen = TAILQ_FIRST(&inbox->unfinished);
@@ -100,7 +99,8 @@ bool inbox_evict(void *context) {
     return chosen;
 }
 
-/* Within what one sender may hold? */
+/* Keep a sender within its bounds, by dropping its oldest unfinished parcels. False: all that it
+ * has are being stored. */
 static bool make_room(struct inbox *inbox, const struct node_id *id, size_t charge) {
     const struct inbox_sender *sender;
     while ((sender = inbox_sender_find(inbox, id)) &&

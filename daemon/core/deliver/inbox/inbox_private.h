@@ -30,15 +30,15 @@ struct inbox_sender { /* who has parcels here that are not stored yet */
     unsigned n_parcels;
 };
 
-struct inbox_mail { /* opened: somebody's messages that a mailbox kept for us */
+struct inbox_mail { /* a mail that was opened: messages that a mailbox kept for us */
     struct inbox_mail *next;
     struct descriptor sender;
     size_t items, length; /* where they begin, and all of it */
     uint8_t plain[];
 };
 
-/* A receipt is keyed by a secret that goes with the plaintext: what may have to be said later is
- * written before. FIRST: stored, or refused as it is. */
+/* Receipts are keyed by a secret that goes with the plaintext. So whatever may have to be answered
+ * later is written before. FIRST: stored, or refused as it is. */
 enum inbox_verdict {
     INBOX_VERDICT_FIRST,
     INBOX_VERDICT_WHOLE, /* stored, and the message or file of which it holds a block is whole */
@@ -64,11 +64,12 @@ struct inbox_parcel {
     struct parcel_id id;
     int64_t epoch;
     unsigned from;      /* the neighbour that brought the last shard of it */
-    bool whole;         /* what was put is whole now, or was before */
+    bool whole;         /* the message or file of which a block was put is whole */
     bool storing;       /* complete: waits for the store, and is no longer evictable */
-    bool asked_again;   /* while storing, a shard came again: its sender missed an answer before */
-    bool wants_receipt; /* partial, at the end of this step: among `wanting` */
-    struct mono receipted; /* partially, last; 0: never */
+    bool asked_again;   /* a shard came again while it was being stored: the sender missed a receipt
+                           before */
+    bool wants_receipt; /* a partial receipt is sent at the end of this step: it is in `wanting` */
+    struct mono receipted; /* when the last partial receipt was sent; 0: never */
     uint8_t k, m, arrived, since_receipt, quiet_receipts;
     uint16_t length; /* of each shard */
     uint8_t bitmap[PARCEL_BITMAP_MAX];
@@ -80,7 +81,8 @@ struct inbox_parcel {
     size_t room;    /* how many there is place for */
     /* Storing: */
     unsigned n_items;          /* those in mail too */
-    size_t operations_charged; /* for them; counts for no bound of the sender's */
+    size_t operations_charged; /* the memory of their store operations; it counts for none of the
+                                  sender's bounds */
     unsigned puts;
     int error;
     unsigned n_mails;
@@ -112,7 +114,8 @@ struct inbox_local { /* a block for ourselves */
 };
 TAILQ_HEAD(inbox_locals, inbox_local);
 
-struct inbox_correspondent { /* a path for receipts, and those of this step */
+struct inbox_correspondent { /* a node to which receipts are sent: the path, and the receipts of
+                                this step */
     struct node_id id;
     bool used, is_known; /* known: when it got its place */
     struct courier_lane lane;
@@ -154,9 +157,10 @@ struct inbox {
     struct inbox_counters counters;
     struct node_id self;
     uint64_t waiting;
-    uint32_t clock_origin; /* of the arrival times in receipts: our uptime is nobody's business */
-    struct parcel_keys *keys;    /* with senders that have proved themselves */
-    struct parcel_keys *guesses; /* with those that somebody says a shard is of */
+    uint32_t
+        clock_origin; /* added to the arrival times in receipts: our uptime is nobody's business */
+    struct parcel_keys *keys;    /* secrets with senders that have proved themselves */
+    struct parcel_keys *guesses; /* secrets with nodes that somebody claims to be */
     struct mono keys_check;
     struct table parcels, senders, done;
     struct inbox_parcels unfinished, storing, wanting;
@@ -166,7 +170,7 @@ struct inbox {
     size_t done_next;
     struct inbox_correspondent *correspondents; /* INBOX_CORRESPONDENTS_MAX */
     unsigned n_receipting;                      /* of them, those with receipts to be sent */
-    struct mono drawn_until; /* a bucket of paths to strangers: when it is full */
+    struct mono drawn_until; /* a token bucket of paths to strangers: the time when it is full */
     bool flush;              /* something is to be sent at the end of this step */
     struct inbox_locals locals;
     struct inbox_pullers pullers;
@@ -219,16 +223,17 @@ bool inbox_evict(void *context);
 /* Queue a receipt that is ready, for the end of this step. */
 void inbox_receipt_queue(struct inbox *inbox, const struct node_id *to, const uint8_t *receipt,
                          size_t length, struct now now);
-/* There will be one to him, once the store has what he sent: have a path ready by then. */
+/* A receipt to this node will follow once the store has its parcel: prepare a path. */
 void inbox_receipt_expect(struct inbox *inbox, const struct node_id *to, struct now now);
 /* A parcel is finished: remember its receipt and queue it. */
 void inbox_receipt_final(struct inbox *inbox, const struct inbox_parcel *parcel,
                          const uint8_t receipt[PARCEL_RECEIPT_FINAL_LEN], struct now now);
-/* A shard of a finished parcel came: if again, its receipt did not arrive; if for the first time,
- * it may be mere surplus. False: no such parcel is remembered. */
+/* A shard of a finished parcel came. A shard that came before: the receipt was lost, and is sent
+ * again; a new one may be mere parity. False: no such parcel is remembered. */
 bool inbox_receipt_again(struct inbox *inbox, const struct node_id *sender,
                          const struct parcel_shard *shard, struct now now);
-/* Something new came for an unfinished parcel (a duplicate: answered at once). */
+/* A shard of an unfinished parcel came; `duplicate`: it was there already, and is answered at once.
+ */
 void inbox_partial_note(struct inbox *inbox, struct inbox_parcel *parcel, bool duplicate,
                         struct mono now);
 void inbox_partial_due(struct inbox *inbox, struct inbox_parcel *parcel, struct mono now);
@@ -239,7 +244,7 @@ void inbox_fetched(struct inbox *inbox, struct inbox_puller *puller,
                    const struct store_result *result);
 void inbox_taken(struct inbox *inbox, struct inbox_puller *puller,
                  const struct store_result *result);
-/* Something new may be had. */
+/* A message came, or a lease ended: pullers that wait look again. */
 void inbox_wake(struct inbox *inbox);
 void inbox_pullers_deinit(struct inbox *inbox);
 

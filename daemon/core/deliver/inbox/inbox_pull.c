@@ -1,6 +1,6 @@
-/* Handing out: leases, confirmations, waiting clients. Threat: clients die at any moment, and
- * several pull at once; a row is leased to one client until it confirms or goes, and is taken only
- * on its word. */
+/* Handing messages out to clients: leases, confirmations, clients that wait. Threat: clients die at
+ * any moment, and several pull at once. A row is leased to one client until it confirms or goes,
+ * and is marked as taken only when it has confirmed. */
 #include "daemon/core/deliver/inbox/inbox_private.h"
 
 #include <assert.h>
@@ -65,11 +65,12 @@ void inbox_wake(struct inbox *inbox) {
             fetch(inbox, puller);
 }
 
-/* Nothing more to hand out for now: wait for something or end. */
+/* There is nothing more to hand out: the client waits for something new, or is done. */
 static void exhausted(struct inbox *inbox, struct inbox_puller *puller) {
     bool stays = puller->follow || (puller->wait && puller->given == 0);
-    /* Rows that were leased to others lie behind us and may have become free, and what came late
-     * has a place before what was seen; but a peek shows nothing twice, and rows only grow. */
+    /* Look from the beginning next time: rows that were leased to others may have become free, and
+     * late messages sort before those seen. But a peek shows nothing twice; row numbers only grow.
+     */
     puller->after = 0;
     puller->shown = puller->highest;
     if (!stays)
@@ -229,7 +230,7 @@ void inbox_fetched(struct inbox *inbox, struct inbox_puller *puller,
 
 /* ---- Its end ---- */
 
-/* Of the rows that it has, those which are among these; the others are anybody's. */
+/* Keep the lease of those of its rows that are among `rows`; the others are free again. */
 static void keep_rows(struct inbox_puller *puller, const int64_t *rows, size_t n) {
     size_t kept = 0;
     for (size_t i = 0; i < puller->n_rows; i++) {

@@ -1,7 +1,7 @@
-/* Receipts: what is said of parcels, to whom, over which path. Threat: a receipt that is lost costs
- * the sender a resend, one too early costs the user a message: complete ones come here only after
- * the store. Many small answers would show how much we receive; those of one step for one sender
- * share an onion. */
+/* Receipts: what is reported of parcels, to whom, over which path. Threat: a lost receipt costs the
+ * sender a resend; one that is sent too early costs the user a message, so receipts of whole
+ * parcels are sent only after the store has them. Many small packets would show how much we
+ * receive: the receipts of one step for one sender share an onion packet. */
 #include "daemon/core/deliver/inbox/inbox_private.h"
 
 #include <assert.h>
@@ -10,14 +10,14 @@
 #define PARTIAL_QUIET_US (20 * US_PER_MS)
 #define PARTIAL_QUIET_MAX_US US_PER_S
 #define PARTIAL_QUIET_TIMES 5
-/* A path costs two exchanges a hop. Strangers are as many as they like, and one shard of each that
- * is answered asks for one: so many a second, and at once after a pause. Those whom the user writes
- * to are not so many. */
+/* Drawing a path costs two key exchanges a hop. Strangers are as many as they like, and each shard
+ * of a new one asks for a path: so they get one every STRANGERS_EVERY_US, and a burst after a
+ * pause. Nodes that the user knows are few, and not limited. */
 #define STRANGERS_EVERY_US (5 * US_PER_MS)
 #define STRANGERS_BURST 200
 #define AGAIN_US (20 * US_PER_MS) /* a burst of duplicates gets one answer */
-/* A shard that comes so long after the receipt was sent because there was none: the shortest
- * time-out of a sender. Parity that was under way comes sooner. */
+/* A shard that comes so long after the receipt was sent again because the receipt was lost: it is a
+ * sender's shortest time-out. Parity that was under way comes sooner. */
 #define LOST_US (50 * US_PER_MS)
 
 /* ---- Correspondents ---- */
@@ -26,7 +26,8 @@ static struct path_wish wish_to(const struct node_id *id) {
     return (struct path_wish){.target = *id, .relays_exact = RELAYS_DEFAULT, .again = true};
 }
 
-/* Nor are any made ahead for them when more than half of what they have is used. */
+/* May a path to this node be prepared? Not for strangers, once they have used half of their burst.
+ */
 static bool may_expect(const struct inbox *inbox, const struct node_id *to, struct mono now) {
     return inbox->drawn_until.us - now.us < STRANGERS_BURST / 2 * STRANGERS_EVERY_US ||
            inbox_knows(inbox, to);
@@ -66,8 +67,8 @@ static struct inbox_correspondent *find_correspondent(struct inbox *inbox,
     return NULL;
 }
 
-/* A free place, a stranger's, the one used longest ago: or strangers would have us draw anew to
- * everybody. */
+/* Which correspondent is replaced: an unused one, then a stranger, then the one used longest ago.
+ * Else strangers would make us draw new paths to everybody. */
 static bool goes_sooner(const struct inbox_correspondent *one,
                         const struct inbox_correspondent *than) {
     if (!one->used || !than->used)
@@ -137,7 +138,8 @@ static void forget_done(struct inbox *inbox, struct inbox_done *done) {
     free(done);
 }
 
-/* What was sent then did not get there, it seems: the next goes apart from it. */
+/* A receipt sent at `sent` did not arrive, it seems: the next one avoids the relays that it took.
+ */
 static void take_another_way(struct inbox *inbox, const struct node_id *to, struct mono sent,
                              struct mono now) {
     struct inbox_correspondent *correspondent = find_correspondent(inbox, to);
@@ -148,7 +150,8 @@ static void take_another_way(struct inbox *inbox, const struct node_id *to, stru
     courier_retire(&correspondent->lane);
 }
 
-/* Who asks twice missed an answer before: it gets two, over ways apart from each other. */
+/* The sender asked again while the parcel was being stored, so it missed a receipt before: it gets
+ * two, over disjoint paths. */
 static void answer_twice(struct inbox *inbox, const struct node_id *to, const uint8_t *receipt,
                          size_t length, struct now now) {
     struct inbox_correspondent *correspondent = find_correspondent(inbox, to);

@@ -1,13 +1,13 @@
-/* Shards: authenticated, put in their places, and once there are enough of them opened. Threat:
- * what comes in is an enemy's until its mac is verified, and a known node's afterwards: bounded,
- * checked item by item, stored before a word is said. */
+/* Shards: authenticated, put in their places, and once there are enough of them opened. Threat: a
+ * packet is an enemy's until its MAC is verified, and comes from a known node afterwards: what it
+ * brings is bounded, checked item by item, and stored before a receipt is sent. */
 #include "daemon/core/deliver/inbox/inbox_private.h"
 
 #include <assert.h>
 
 /* ---- Storing ---- */
 
-/* The sealed parcel again, from whichever k shards there are; its length. 0: no memory. */
+/* Decode the sealed parcel from whichever k shards there are. Returns its length; 0: no memory. */
 static size_t parcel_rebuild(struct inbox_parcel *parcel) {
     size_t length = (size_t)parcel->k * parcel->length;
     if (shard_decode(parcel->k, parcel->m, parcel->length, parcel->index, parcel->bytes))
@@ -18,8 +18,9 @@ static size_t parcel_rebuild(struct inbox_parcel *parcel) {
     return length - SHARD_TRANSFORM_LEN;
 }
 
-/* Complete: open it, in place of its shards. 0, or why it went. The receipt's key is in *ret_key.
- * What is charged besides serves the rebuilding first, then the plaintext. */
+/* k shards are there: open the parcel, its plaintext taking the place of the shards. DROP_NONE, or
+ * why it is dropped; *ret_key is the receipts' key. The additional charge is for decoding first,
+ * then for the plaintext. */
 static enum drop parcel_unseal(struct inbox *inbox, struct inbox_parcel *parcel,
                                const struct descriptor *descriptor,
                                const struct parcel_secret *secret, size_t *ret_length,
@@ -91,8 +92,8 @@ static enum drop parcel_finish(struct inbox *inbox, struct inbox_parcel *parcel,
 
 /* ---- Shards ---- */
 
-/* When that packet arrived: the paths of a parcel in the order in which they were heard last, and
- * of too many the one that was silent longest goes. */
+/* Note when a packet of a path arrived, for partial receipts. parcel->paths is in the order in
+ * which the paths were heard; when there are too many the one that was silent longest goes. */
 static void note_path(struct inbox_parcel *parcel, const struct parcel_shard *shard,
                       uint32_t arrived) {
     unsigned at = 0;
@@ -116,8 +117,8 @@ static void note_path(struct inbox_parcel *parcel, const struct parcel_shard *sh
     parcel->paths[last] = path;
 }
 
-/* Data lie where they belong, if the place is free, or the decoder would have to move them; parity
- * from the end on, where data come last. */
+/* Where a shard is put: a data shard in its own place if that is free, so that the decoder need not
+ * move it; parity from the end on, where data shards come last. */
 static unsigned place_for(const struct inbox_parcel *parcel, unsigned index) {
     if (index < parcel->k && parcel->index[index] == INBOX_NO_SHARD)
         return index;
@@ -146,8 +147,8 @@ static enum drop parcel_place(struct inbox *inbox, struct inbox_parcel *parcel,
     return DROP_NONE;
 }
 
-/* To open it will cost an exchange. Those whom we write to need not wait for it when others
- * flood. */
+/* May a new parcel begin? Opening it will cost a key exchange, which its neighbour is charged with.
+ * Nodes that we know need not wait when others flood. */
 static bool may_begin(struct inbox *inbox, const struct node_id *sender, unsigned from,
                       struct mono now) {
     return inbox_may_exchange(inbox, from, now) || inbox_knows(inbox, sender);

@@ -18,8 +18,8 @@ static bool is_at_end(const struct wire_reader *reader) {
            (parcel_get_item(&ahead, &item) == DROP_NONE && item.kind == 0);
 }
 
-/* A mailbox itself need not be known or allowed, as long as it is not blocked: those whose messages
- * its mail holds must be. */
+/* Check one item. A mailbox that brings mail need not be known or allowed, but must not be blocked;
+ * those who wrote the mail must be allowed. */
 static enum parcel_reason look_at(struct inbox *inbox, struct inbox_parcel *parcel,
                                   const struct parcel_item *item, bool is_only_item,
                                   struct mono now) {
@@ -28,8 +28,8 @@ static enum parcel_reason look_at(struct inbox *inbox, struct inbox_parcel *parc
                : inbox_check_item(inbox, &parcel->sender->id, item, is_only_item);
 }
 
-/* What its items take until they are stored, however small they are: a thousand empty ones ten
- * times their parcel. 0 or -ENOMEM. */
+/* Charge the memory that the store operations of the items take until they are done: for a thousand
+ * empty items it is ten times the parcel. 0 or -ENOMEM. */
 static int charge_operations(struct inbox *inbox, struct inbox_parcel *parcel) {
     size_t size = parcel->n_items * (sizeof(struct store_op) + sizeof(struct store_result));
     if (!budget_take(inbox->config.budget, BUDGET_INBOX, size))
@@ -53,7 +53,8 @@ enum parcel_reason inbox_check_items(struct inbox *inbox, struct inbox_parcel *p
             reason =
                 look_at(inbox, parcel, &item, parcel->n_items++ == 0 && is_at_end(&reader), now);
     }
-    /* Padding alone: nothing would be put, and no result of the store's ever let it go. */
+    /* Padding alone is malformed: nothing would be put, and no result of the store would ever free
+     * the parcel. */
     if (drop == DROP_NONE && !reason && parcel->n_items == 0)
         drop = DROP_MALFORMED;
     if (drop == DROP_NONE && !reason && !parcel->error)

@@ -1,5 +1,5 @@
 /* From whom we take messages and files: inbox.accept, files.accept, and the rules that override
- * them for one sender. It decides; the inbox asks it before anything is stored. Floor 7.
+ * them for one sender. It decides; the inbox asks it before anything is stored.
  *
  * Threat: identities are free, so a rule against one keeps out who cannot make another; who is let
  * in by "known" is somebody whom the user wrote to, pinned or allowed. The table is bounded by

@@ -12,7 +12,7 @@ enum parcel_reason inbox_mail_open(struct inbox *inbox, struct inbox_parcel *par
 void inbox_mail_put(struct inbox *inbox, struct inbox_parcel *parcel, struct wall wall);
 
 /* ---- inbox_item.c ---- */
-struct inbox_origin { /* whence an item came, for the store */
+struct inbox_origin { /* where an item came from, for the store */
     const struct node_id *sender;
     const struct address *address;
     const char *name;
@@ -26,8 +26,8 @@ void inbox_file_head(const struct parcel_item *item, struct file_head *ret_head)
 void inbox_put_item(struct inbox *inbox, const struct inbox_op *op,
                     const struct inbox_origin *origin, const struct parcel_item *item,
                     struct wall wall);
-/* Is its life over, tombstone included? Such an item is answered as one that is there, and not
- * stored: it may have been. */
+/* Is the item so old that its tombstone may be gone? It is answered as if it were stored, and not
+ * stored: we may have had it. */
 bool inbox_is_over(const struct inbox *inbox, const struct parcel_item *item, struct wall wall);
 
 /* ---- inbox_take.c ---- */
@@ -35,16 +35,16 @@ bool inbox_is_over(const struct inbox *inbox, const struct parcel_item *item, st
  * of memory for what is in it: PARCEL_REASON_NONE, and parcel->error. */
 enum parcel_reason inbox_check_items(struct inbox *inbox, struct inbox_parcel *parcel,
                                      size_t length, struct mono now);
-/* All of a parcel that was found good, but for what is over: parcel->puts says how many were put. 0
- * or -ENOMEM: nothing was. */
+/* Put all items of a parcel that was found good, but those that are over. parcel->puts says how
+ * many. 0, or -ENOMEM: none was put. */
 int inbox_put_items(struct inbox *inbox, struct inbox_parcel *parcel, size_t length,
                     const struct directory_entry *entry, const char *name, struct wall wall);
 void inbox_verdicts_write(struct inbox_parcel *parcel, enum parcel_reason reason,
                           const uint8_t key[KEY_LEN]);
-/* What a store's error is to a sender; and is it none of his business? */
+/* The reason that a sender is told for a store's error; and is it told nothing? */
 enum parcel_reason inbox_reason_of(int error);
 bool inbox_keeps_silent(int error);
-/* Say and count how it ended. */
+/* Send the receipt of a finished parcel, and count the outcome. */
 void inbox_conclude(struct inbox *inbox, struct inbox_parcel *parcel, enum parcel_reason reason,
                     struct now now);
 

@@ -12,7 +12,8 @@ static void answer_error(struct ledger *ledger, uint64_t client, int error) {
     effects_answer_text(ledger->config.effects, client, refusal.code, "%s", refusal.text);
 }
 
-/* The client waits for the end, if it is not here yet. */
+/* Have the client wait for the end. False: the message has ended already, or too many wait, and
+ * that was answered. */
 static bool cancel(struct ledger *ledger, struct message *message, uint64_t client) {
     if (!message_state_is_final(message->state))
         return ledger_watch(ledger, message, client, AWAITED_END) != NULL;
@@ -30,8 +31,8 @@ static void status(struct ledger *ledger, struct message *message, uint64_t clie
     ledger_answer(ledger, client, ANSWER_OK, !watch, &report, final ? NULL : notice);
 }
 
-/* Not in memory: finished long ago, being stored just now, or unknown. The store's queue puts it
- * behind a put under way. */
+/* The message is not in memory: it was finished long ago, is being stored just now, or is unknown.
+ * The store works in order, so it looks behind a put that is under way. */
 static void look_up(struct ledger *ledger, const struct request *request, bool is_cancel) {
     struct ledger_find *find = ledger_op_new(ledger, LEDGER_FIND, sizeof *find);
     if (!find) {
@@ -132,7 +133,7 @@ struct ledger_news ledger_stored(struct ledger *ledger, uint64_t cookie,
         ledger_state_done(ledger, op->message, result->error, now.mono);
         break;
     case LEDGER_PROGRESS:
-        break; /* not stored: sent again after a restart, no more */
+        break; /* if it was not stored, blocks are sent again after a restart, no more */
     case LEDGER_FIND:
         if (find_done(ledger, table_entry(op, struct ledger_find, op), result, &news.message))
             news.kind = LEDGER_CANCELLED;
@@ -173,7 +174,7 @@ struct ledger *ledger_new(const struct ledger_config *config, const struct node_
 void ledger_free(struct ledger *ledger) {
     if (!ledger)
         return;
-    /* What clients were promised is on disk; here only memory is given back. */
+    /* What clients were promised is on disk; here memory is given back. */
     for (struct ledger_op *op; (op = TAILQ_FIRST(&ledger->ops));) {
         if (op->kind == LEDGER_PUT)
             ledger_put_free(ledger, table_entry(op, struct ledger_put, op));

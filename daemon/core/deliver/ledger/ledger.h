@@ -1,7 +1,7 @@
-/* What we owe: messages accepted from clients (and mail accepted for others) until each is
+/* What is pending: messages accepted from clients (and mail accepted for others) until each is
  * delivered, expired, failed or refused; and the clients that wait for that. The ledger stores
- * before it answers. It knows no path and no key: what is sent, and what became of it, it is told
- * by the outbox.
+ * before it answers. It knows no path and no key: the outbox hands its messages to the sender, and
+ * tells it what became of them.
  *
  * Threat: a client may ask for anything and vanish; a crash may come between any two steps. So
  * nothing is acknowledged to a client before its store operation is done, what is accepted is
@@ -15,10 +15,10 @@
 
 /* Bounds; beyond each a push is answered with ANSWER_LIMIT. */
 #define LEDGER_MESSAGES_MAX                                                                        \
-    262144 /* not final, about 250 bytes of memory each; bodies are on disk */
+    262144 /* messages that are not final, about 250 bytes of memory each; bodies are on disk */
 #define LEDGER_CONVERSATIONS_MAX                                                                   \
-    262144                    /* recipients written to, ever: their sequence must not begin again */
-#define LEDGER_FILES_MAX 4096 /* of the messages, files: their names are held in memory */
+    262144                     /* recipients ever written to: their numbers must not begin again */
+#define LEDGER_FILES_MAX 4096  /* of the messages, files: their names are held in memory */
 #define LEDGER_WATCHERS_MAX 16 /* clients that wait for one message */
 #define LEDGER_BATCHES_MAX 256 /* pushes of many that are not answered to their end */
 #define LEDGER_SHARDS_MAX 32   /* of a parcel, that a push may ask for */
@@ -43,8 +43,8 @@ struct ledger_counters {
     uint64_t messages_sent, messages_delivered;
     uint64_t pushes_refused; /* at one of the bounds, or for want of memory */
 };
-/* Knows of what boot says of conversations and of what is still to be read; the pending messages in
- * it are the caller's to enter. NULL: no memory. */
+/* Takes the conversations of boot, and how much is still to be read. The pending messages in boot
+ * are for the caller to enter (ledger_message_of(), ledger_enter()). NULL: no memory. */
 struct ledger *ledger_new(const struct ledger_config *config, const struct node_boot *boot,
                           struct now now);
 void ledger_free(struct ledger *ledger);
@@ -52,18 +52,19 @@ void ledger_configure(struct ledger *ledger, size_t message_max, int64_t expire_
                       int64_t retention_us);
 
 /* ---- Life of a message ---- */
-/* One of the store's. NULL: no memory, or no more conversations. */
+/* The message of a record of the store. NULL: no memory, or too many conversations. */
 struct message *ledger_message_of(struct ledger *ledger, const struct out_record *record);
-/* From here on it is owed. True: it is to be sent now; false: ledger_load_late() will have it. */
+/* The message is pending from here on; `was_pending`: it was so when we stopped. True: the caller
+ * sends it now; false: it has to wait for older ones, and comes out of ledger_load_late(). */
 bool ledger_enter(struct ledger *ledger, struct message *message, bool was_pending, struct now now);
-/* It leaves, or is handed to our own inbox: counted once in this run. */
+/* The message leaves, or is handed to our own inbox: counted once in a run of the daemon. */
 void ledger_mark_sent(struct ledger *ledger, struct message *message);
-/* Its recipient has all below this offset: told to the store. 0: begins anew. */
+/* The recipient has confirmed all below this offset: store that. 0: the message begins anew. */
 void ledger_progress(struct ledger *ledger, const struct message *message, uint64_t below);
-/* Why it is not taken for now; NULL: it is. */
+/* Why the recipient does not take it for now; NULL: it does. */
 void ledger_set_reason(struct message *message, const char *reason);
-/* Move to a final state, store it, tell who waits. It is in nobody's queue any more, and is freed
- * once that is stored. */
+/* Give the message its final state, store that, and tell who waits. No other room has the message
+ * any more; it is freed once the state is stored. */
 void ledger_finish(struct ledger *ledger, struct message *message, enum message_state state,
                    const char *reason, struct now now);
 /* Until NULL: the next one that is to be finished as expired. */
@@ -76,13 +77,13 @@ void ledger_shift(struct ledger *ledger, int64_t by_us);
 void ledger_age(struct ledger *ledger, struct now now);
 
 /* ---- To be looked at ---- */
-/* A round trip is worth more than a guess though it was measured an hour ago: kept and recalled by
- * recipient. False: none is known. */
+/* The last measured round trip of a recipient, kept after the sender has forgotten the recipient:
+ * an old one is better than a guess. False: none is known. */
 void ledger_remember_round_trip(struct ledger *ledger, const struct node_id *recipient,
                                 int64_t srtt_us, int64_t rttvar_us);
 bool ledger_recall_round_trip(const struct ledger *ledger, const struct node_id *recipient,
                               int64_t *ret_srtt_us, int64_t *ret_rttvar_us);
-/* All messages, those that are final included: the first, and the one behind. */
+/* Walk over all messages, final ones included. */
 struct message *ledger_first(const struct ledger *ledger);
 struct message *ledger_after(const struct message *message);
 bool ledger_look(const struct ledger *ledger, const struct message_id *id,
@@ -92,7 +93,7 @@ uint64_t ledger_pending_to(const struct ledger *ledger, const struct node_id *re
 bool ledger_has_written(const struct ledger *ledger, const struct node_id *recipient);
 void ledger_visit(const struct ledger *ledger,
                   bool (*visit)(void *context, const struct node_id *recipient), void *context);
-struct outbox_wait { /* a recipient to which messages are owed */
+struct outbox_wait { /* a recipient to which messages are pending */
     struct node_id recipient;
     enum outbox_why why;
     uint64_t messages, mailed; /* mailed: mailboxes have them */

@@ -1,7 +1,7 @@
 /* Many messages at once: their puts share a step, hence a commit, and are answered once. Threat: a
- * client that asks for much: bodies and what watches them are charged, batches are counted. What it
- * is told has to be exact, so behind the first that is refused nothing is accepted: what the store
- * took all the same is withdrawn. */
+ * client that asks for much: bodies and watchers are charged, batches are counted. The answer has
+ * to be exact: nothing behind the first refused message is accepted. If the store took such a
+ * message all the same, it is withdrawn. */
 #include "daemon/core/deliver/ledger/ledger_private.h"
 
 #include <assert.h>
@@ -57,7 +57,7 @@ struct ledger_batch *ledger_batch_new(struct ledger *ledger, const struct reques
     return NULL;
 }
 
-/* All results are in: say what was accepted, and wait on if there is something to wait for. */
+/* All puts are done: answer what was accepted, and go on if there is an end to wait for. */
 static void batch_conclude(struct ledger *ledger, struct ledger_batch *batch) {
     bool end = batch->state == BATCH_BROKEN || batch->watched == 0;
     ledger_batch_answer(ledger, batch, end);

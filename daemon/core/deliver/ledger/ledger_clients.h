@@ -15,14 +15,14 @@ struct ledger_refusal { /* why something is not accepted */
 };
 
 /* ---- Pushes ---- */
-/* May this be accepted, as far as the ledger is concerned? False: *ret_refusal says why not. */
+/* Is the push well-formed, and is there room for it? False: *ret_refusal says why not. */
 bool ledger_may_accept(const struct ledger *ledger, const struct request *request,
                        struct ledger_refusal *ret_refusal);
-/* Is it one that we have already? Then it will be answered as that one. */
+/* Do we have a message with this id? A push of it is answered as that one. */
 bool ledger_knows(const struct ledger *ledger, const struct message_id *id);
-/* Begin to accept it, with all that it will need once it is stored, so that nothing can fail then.
- * NULL: no, *ret_refusal says why. `batch` may be NULL; else that is told what becomes of it, and
- * no client. Then ledger_put_store(), or ledger_put_abandon(). */
+/* Begin to accept a push: everything that it will need once it is stored is allocated here, so that
+ * nothing can fail then. NULL: *ret_refusal says why not. With `batch` the batch is told what
+ * becomes of it, and no client. Follow with ledger_put_store() or ledger_put_abandon(). */
 struct ledger_put *ledger_put_begin(struct ledger *ledger, const struct request *request,
                                     const struct node_id *recipient, const char *notice,
                                     struct ledger_batch *batch, struct wall wall,
@@ -33,12 +33,12 @@ void ledger_put_abandon(struct ledger *ledger, struct ledger_put *put);
 /* A push is refused: count and answer that. */
 void ledger_refuse(struct ledger *ledger, uint64_t client, const struct ledger_refusal *refusal);
 struct ledger_refusal ledger_error_words(int error);
-/* Is there room for one more message, of a mail of others? */
+/* Is there room for one more message? A mail of others that is being stored counts too. */
 bool ledger_has_room(const struct ledger *ledger);
 void ledger_count_putting(struct ledger *ledger, int by);
 
-/* A REQUEST_PUSH_MANY. NULL after an answer that says why not. Each put that was begun is counted
- * (ledger_batch_submitted()); `refusal`: one was not, and none behind it was tried. */
+/* A REQUEST_PUSH_MANY. NULL: a refusal was answered. Once all puts are begun tell it how many there
+ * are; `refusal`: the one behind them was refused, and no other was tried. */
 struct ledger_batch *ledger_batch_new(struct ledger *ledger, const struct request *request,
                                       const char *notice);
 void ledger_batch_submitted(struct ledger *ledger, struct ledger_batch *batch, size_t n,
@@ -47,7 +47,7 @@ void ledger_batch_submitted(struct ledger *ledger, struct ledger_batch *batch, s
 /* ---- Requests about messages, which are answered ---- */
 /* `notice` (may be NULL) is said of one in memory that is not final. */
 void ledger_status(struct ledger *ledger, const struct request *request, const char *notice);
-/* The message that is to be finished as cancelled, its client waiting for that; or NULL. */
+/* The message that the caller finishes as cancelled, its client waiting for that; or NULL. */
 struct message *ledger_cancel(struct ledger *ledger, const struct request *request);
 void ledger_client_gone(struct ledger *ledger, uint64_t client);
 
@@ -57,7 +57,7 @@ bool ledger_wants_routes(const struct message *message);
 void ledger_answer_routes(struct ledger *ledger, struct message *message,
                           struct route_report *routes, size_t n);
 void ledger_answer_no_route(struct ledger *ledger, struct message *message);
-/* The same for all messages to it. */
+/* The same for all messages to this recipient. */
 void ledger_no_route_to(struct ledger *ledger, const struct recipient *recipient);
 
 #endif

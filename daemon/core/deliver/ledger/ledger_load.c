@@ -1,9 +1,9 @@
-/* What was owed when we stopped. The first of it comes with the start, the rest page by page once
- * we run: a hundred thousand messages take longer to read than a start may.
+/* What was pending when we stopped. The first messages come with the start, the rest page by page
+ * while we run: a hundred thousand take longer to read than a start may.
  *
- * Threat: something that is asked for, repeated or cancelled before it was read must not look
- * finished. The store knows it, and then it is entered out of its turn. What is pushed meanwhile is
- * durable and answered as ever, but leaves behind all that is older. */
+ * Threat: a message that a client asks for, pushes again or cancels before it was read must not
+ * look finished. The store knows it, and it is entered out of its turn. What is pushed meanwhile is
+ * stored and answered as ever, but is sent after all that is older. */
 #include "daemon/core/deliver/ledger/ledger_private.h"
 #include "daemon/core/seam/step.h"
 
@@ -57,7 +57,8 @@ void ledger_load_one(struct ledger *ledger) {
     ledger->load.left -= ledger->load.left > 0;
 }
 
-/* If there is no memory for all of a page, it is asked for again: what is known is passed over. */
+/* `is_whole` false: there was no memory for the whole page, which is asked for again; messages that
+ * are known are passed over then. */
 void ledger_load_page(struct ledger *ledger, const struct store_result *result, bool is_whole,
                       struct mono now) {
     ledger->load.is_under_way = false;

@@ -1,5 +1,5 @@
-/* The messages themselves: entered, and how they end. Threat: a crash may come between any two
- * steps, so a message is forgotten only when its final state is on disk. */
+/* Messages: how they are entered, and how they end. Threat: a crash may come between any two steps,
+ * so a message is forgotten only when its final state is on disk. */
 #include "daemon/core/deliver/ledger/ledger_private.h"
 
 #include <assert.h>
@@ -102,8 +102,8 @@ void ledger_finish(struct ledger *ledger, struct message *message, enum message_
     }
     assert(message->place == MESSAGE_NOWHERE);
     messages_drop_body(ledger->config.messages, message);
-    /* The receipt is proof enough for those who wait; a crash before the commit means one resend
-     * that stores nothing. */
+    /* Clients hear of a delivery before its state is stored, as the receipt is proof enough. A
+     * crash before the commit means one resend, which the recipient does not store again. */
     if (state == MESSAGE_DELIVERED) {
         ledger->counters.messages_delivered += message->kind != KIND_MAIL;
         ledger_watchers_answer(ledger, message);
@@ -170,15 +170,16 @@ struct message *ledger_expired(struct ledger *ledger, struct now now) {
     return NULL;
 }
 
-/* How long it has to live. Of what was owed when we stopped: never more than it was given, and the
- * time in which we did not run counts once we know that our clocks are right. */
+/* When a message expires. Of one that was pending when we stopped, the time in which we did not run
+ * counts only once the clock is known to be right (ledger->aged). Never later than its life from
+ * now. */
 static struct mono deadline_of(const struct ledger *ledger, const struct message *message,
                                struct now now) {
     struct wall from = message->was_pending && !ledger->aged ? ledger->base : now.wall;
     int64_t life, left;
     if (__builtin_sub_overflow(message->expires.us, message->created.us, &life) ||
         __builtin_sub_overflow(message->expires.us, from.us, &left))
-        return now.mono; /* no times of ours: the store is damaged there */
+        return now.mono; /* such times were never written by us: the store is damaged */
     if (left > life && life > 0)
         left = life;
     return mono_add(now.mono, left > 0 ? left : 0);
@@ -188,7 +189,7 @@ void ledger_shift(struct ledger *ledger, int64_t by_us) {
     struct message *message;
     TAILQ_FOREACH(message, &ledger->all, all)
         if (!message_state_is_final(message->state)) {
-            /* Of a damaged store any time may come: it wraps. */
+            /* The times of a damaged store may overflow: they wrap. */
             (void)__builtin_add_overflow(message->created.us, by_us, &message->created.us);
             (void)__builtin_add_overflow(message->expires.us, by_us, &message->expires.us);
         }
@@ -218,7 +219,7 @@ struct message *ledger_message_of(struct ledger *ledger, const struct out_record
     if (conversation && conversation->sequence < record->sequence)
         conversation->sequence = record->sequence;
     if (node_id_is_equal(&record->recipient, &ledger->config.self))
-        message->shards_k = 0; /* blocks for ourselves are as large as any */
+        message->shards_k = 0; /* messages to ourselves are cut without regard to shards */
     return message;
 }
 
@@ -244,11 +245,12 @@ void ledger_turn(struct message *message, struct conversation *to, uint64_t sequ
     to->n_pending++;
     message->conversation = to;
     message->sequence = sequence;
-    message->state = MESSAGE_QUEUED; /* to this recipient it was never sent: no move of the table */
+    message->state = MESSAGE_QUEUED; /* the new recipient was never sent it; the table of moves does
+                                        not have this one */
     message->was_pending = false;
 }
 
-/* Losing the word costs a resend after the next restart, so nobody waits for it. */
+/* If this is not stored, blocks are sent again after the next restart: nobody waits for it. */
 void ledger_progress(struct ledger *ledger, const struct message *message, uint64_t below) {
     struct ledger_op *op = ledger_op_new(ledger, LEDGER_PROGRESS, sizeof *op);
     if (!op)
@@ -278,7 +280,7 @@ struct trust_old *ledger_old_of(struct trust_report *trust, const struct message
     return NULL;
 }
 
-/* What waits since before the start may have been sent then: that is not on disk. */
+/* A message that was pending before the start may have been sent then: the store does not say. */
 void ledger_count_old(struct trust_old *old, const struct message *message) {
     old->messages++;
     old->sent += message->state == MESSAGE_SENT || message->was_pending;

@@ -13,26 +13,29 @@
 
 /* What a client that waits for a message still wants to be told. */
 enum awaited {
-    AWAITED_ROUTES,         /* the routes, then it goes */
-    AWAITED_ROUTES_AND_END, /* both */
+    AWAITED_ROUTES,         /* the routes, and nothing else */
+    AWAITED_ROUTES_AND_END, /* the routes, and the final state */
     AWAITED_END             /* the final state */
 };
 struct watcher {
     TAILQ_ENTRY(watcher) link, all;
     struct message *message;
-    struct ledger_batch *batch; /* it is one of this batch's, and in its memory */
+    struct ledger_batch *batch; /* not NULL: it is this batch's, and lies in the batch's memory */
     uint64_t client;
     enum awaited awaited;
-    bool by_code; /* its exit code follows the state (push), not only the asking (status, cancel) */
+    bool by_code; /* the answer's code follows the message's state (push); else it only says that
+                     the question was answered (status, cancel) */
 };
 TAILQ_HEAD(watcher_list, watcher);
 
 enum batch_state {
     BATCH_WHOLE = 0, /* none was refused so far */
-    BATCH_STOPPED,   /* one was not even submitted; those before it are accepted all the same */
-    BATCH_BROKEN     /* one was refused, so none behind it is accepted */
+    BATCH_STOPPED, /* one was refused before it was submitted; those before it may still be accepted
+                    */
+    BATCH_BROKEN   /* one was refused: nothing behind it is accepted */
 };
-struct ledger_batch { /* a REQUEST_PUSH_MANY: its puts are under way, or its end is waited for */
+struct ledger_batch { /* a REQUEST_PUSH_MANY: its puts are being stored, or the end of its messages
+                         is waited for */
     TAILQ_ENTRY(ledger_batch) link;
     uint64_t client;
     bool gone, wait;
@@ -54,7 +57,7 @@ struct ledger_op { /* a store operation under way; its address is the cookie */
     uint64_t client;
     bool client_gone;
     struct message_id id;
-    struct message *message; /* PUT: made in advance; STATE */
+    struct message *message; /* of a PUT (made in advance) or a STATE */
 };
 TAILQ_HEAD(ledger_ops, ledger_op);
 struct ledger_find {
@@ -64,7 +67,7 @@ struct ledger_find {
 struct ledger_put {
     struct ledger_op op;
     bool wait, trace;
-    bool is_new;   /* else its sequence is that of the one that we have */
+    bool is_new;   /* false: we have it, and its number is that one's */
     uint8_t *body; /* `charged` to BUDGET_CLIENTS; NULL: a file */
     size_t charged;
     char *notice;
@@ -91,8 +94,8 @@ struct ledger {
     size_t n_batches;
     struct watcher_list all_watchers;
     struct ledger_ops ops;
-    /* What was owed when we stopped and is not read yet; meanwhile what is pushed waits, being
-     * younger. */
+    /* What was pending when we stopped and is not read yet. Messages that are pushed meanwhile wait
+     * in `late`, since they are younger. */
     struct {
         bool is_needed, is_under_way;
         int64_t after, until;
@@ -100,12 +103,12 @@ struct ledger {
         struct mono due;
         struct message_queue late;
     } load;
-    struct wall base; /* what was owed was owed for so long: until then, */
-    bool aged;        /* or until now */
+    struct wall base; /* the time of what was pending at the start is counted until then,  */
+    bool aged;        /* or, if this is set, until now */
     struct mono expiry_check, expiry_checked;
-    bool is_expiring;         /* a scan for what is to expire is under way, */
-    struct message *expiring; /* and stands here */
-    struct mono expires_next; /* of those that it has passed, the first to expire */
+    bool is_expiring;         /* ledger_expired() is in the middle of a scan, */
+    struct message *expiring; /* and looks at this one next */
+    struct mono expires_next; /* when the first of those that it has passed will expire */
     struct mono state_retry;  /* of `unstored` */
     int64_t state_retry_us;
 };
@@ -117,7 +120,7 @@ void *ledger_op_new(struct ledger *ledger, enum ledger_op_kind kind, size_t size
 void ledger_op_free(struct ledger *ledger, struct ledger_op *op);
 void ledger_store(struct ledger *ledger, const struct store_op *operation,
                   const struct ledger_op *op);
-/* The same for clients: mail of others is nobody's here. */
+/* The message of this id, for clients: mail of others is hidden from them. */
 struct message *ledger_find_own(const struct ledger *ledger, const struct message_id *id);
 
 /* ---- ledger_conversation.c ---- */
@@ -132,13 +135,13 @@ struct message_report ledger_report(const struct message *message);
 struct message_report ledger_report_record(const struct out_record *record);
 enum answer_code ledger_state_code(enum message_state state);
 const char *ledger_state_word(enum message_state state);
-/* One more who waits; NULL after an answer that says why not. */
+/* Have a client wait for a message. NULL: an answer has said why not. */
 struct watcher *ledger_watch(struct ledger *ledger, struct message *message, uint64_t client,
                              enum awaited awaited);
 void ledger_watch_for_batch(struct ledger *ledger, struct message *message,
                             struct ledger_batch *batch);
 void ledger_watcher_free(struct ledger *ledger, struct watcher *watcher);
-/* It is final: tell them. */
+/* The message is final: tell those who wait. */
 void ledger_watchers_answer(struct ledger *ledger, struct message *message);
 void ledger_watchers_gone(struct ledger *ledger, uint64_t client);
 void ledger_batch_answer(struct ledger *ledger, const struct ledger_batch *batch, bool end);
@@ -153,7 +156,7 @@ void ledger_message_free(struct ledger *ledger, struct message *message);
 /* Results of its puts, in order; after each ledger_batch_settled(). */
 void ledger_batch_accepted(struct ledger *ledger, struct ledger_batch *batch,
                            struct message *message);
-/* One that was accepted before and is final (the record is the store's). */
+/* A put found a message that was accepted before and is final (the record is the store's). */
 void ledger_batch_known(struct ledger_batch *batch, const struct out_record *record);
 void ledger_batch_refused(struct ledger_batch *batch, const struct ledger_refusal *refusal);
 void ledger_batch_settled(struct ledger *ledger, struct ledger_batch *batch);
@@ -162,7 +165,7 @@ void ledger_batch_settled(struct ledger *ledger, struct ledger_batch *batch);
 /* The conversations, and what is still to be read. 0 or -ENOMEM. */
 int ledger_load_boot(struct ledger *ledger, const struct node_boot *boot, struct mono now);
 struct mono ledger_load_next(const struct ledger *ledger);
-/* This record, if it is one of those that are to be read; or NULL. */
+/* The record, if it is one of those still to be read; or NULL. */
 const struct out_record *ledger_load_ahead(const struct ledger *ledger,
                                            const struct out_record *record);
 

@@ -1,19 +1,19 @@
 /* What is accepted: the checks, the put, its result. Threat: a client may ask for anything and
- * vanish; a crash may come between any two steps, so nothing is acknowledged before its put is
- * done, and what it will need then is had before it begins. */
+ * vanish; a crash may come between any two steps. So nothing is acknowledged before its put is
+ * stored, and whatever the message needs then is allocated before the put begins. */
 #include "daemon/core/deliver/ledger/ledger_private.h"
 
 #include <assert.h>
 #include <stdio.h>
 
-/* Up to here a fresh body is kept until it is first sealed: a read from the store would cost more
- * than the copy. */
+/* Bodies up to this size are kept in memory until they are first sealed: reading them from the
+ * store would cost more than the copy. */
 #define BODY_KEPT_MAX 4096
 #define EXPIRE_MAX_US (INT64_C(365) * 24 * US_PER_HOUR)
 
 /* ---- May it be accepted? ---- */
 
-/* What is wrong with it by itself. 0 or -EMSGSIZE, -EINVAL (its name), -ERANGE (its shards). */
+/* Is the push well-formed? 0, -EMSGSIZE, -EINVAL (its name), -ERANGE (its shards). */
 static int check_shape(const struct ledger *ledger, const struct request *request) {
     uint64_t size = request->push.size;
     const struct file_head *file = request->push.file;
@@ -83,7 +83,7 @@ static int copy_body(struct ledger *ledger, struct ledger_put *put, const struct
     return 0;
 }
 
-/* All but the operation itself. */
+/* Free all that the put holds, but not the put. */
 static void put_empty(struct ledger *ledger, struct ledger_put *put) {
     budget_give(ledger->config.budget, BUDGET_CLIENTS, put->charged);
     if (put->body)
@@ -114,7 +114,7 @@ static int put_prepare(struct ledger *ledger, struct ledger_put *put, const stru
     if (!put->op.message || (notice && !put->notice))
         return -ENOMEM;
     if (node_id_is_equal(recipient, &ledger->config.self))
-        put->op.message->shards_k = 0; /* blocks for ourselves are as large as any */
+        put->op.message->shards_k = 0; /* messages to ourselves are cut without regard to shards */
     return copy_body(ledger, put, request);
 }
 
@@ -187,7 +187,7 @@ void ledger_put_store(struct ledger *ledger, struct ledger_put *put,
 
 /* ---- Results ---- */
 
-/* Answer for a message that is owed or just finished, and go on watching it if asked to. */
+/* Answer a push with the state of its message, and have the client wait if it asked to. */
 static void answer_push(struct ledger *ledger, const struct ledger_put *put,
                         struct message *message) {
     bool watch = !message_state_is_final(message->state) && (put->wait || put->trace);
@@ -211,7 +211,7 @@ static void answer_push(struct ledger *ledger, const struct ledger_put *put,
                   put->notice);
 }
 
-/* One that we have, or had. */
+/* The store had this message already. */
 static void put_existed(struct ledger *ledger, const struct ledger_put *put,
                         const struct store_result *result) {
     struct message *known = ledger_find_own(ledger, &put->op.id);

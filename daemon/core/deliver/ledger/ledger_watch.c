@@ -1,5 +1,6 @@
-/* Who waits for a message: its routes, its end. Threat: clients vanish, and many may wait for one
- * message; each is bounded, and nobody is told of an end that is not certain. */
+/* Which clients wait for a message: for its routes, for its end. Threat: clients vanish, and many
+ * may wait for one message: watchers are bounded, and nobody is told of an end that is not certain.
+ */
 #include "daemon/core/deliver/ledger/ledger_private.h"
 
 #include <stdio.h>
@@ -48,7 +49,7 @@ struct message_report ledger_report(const struct message *message) {
                                     .expires = message->expires,
                                     .finished = message->finished,
                                     .mailboxes = message_mailboxes(message)};
-    if (message->conversation) /* mail of others belongs to none, and nobody is told of it */
+    if (message->conversation) /* mail of others has no conversation, and no client sees it */
         report.recipient = message->conversation->recipient;
     if (message->reason)
         snprintf(report.reason, sizeof report.reason, "%s", message->reason);
@@ -106,7 +107,7 @@ void ledger_batch_free(struct ledger *ledger, struct ledger_batch *batch) {
     free(batch);
 }
 
-/* The end of one that it waited for was counted. */
+/* One of a batch's messages ended, and was counted. */
 static void batch_unwatched(struct ledger *ledger, struct ledger_batch *batch) {
     batch->watched--;
     if (batch->watched > 0 || batch->settled < batch->submitted || !batch->wait)
@@ -190,8 +191,8 @@ bool ledger_wants_routes(const struct message *message) {
     return false;
 }
 
-/* Whoever asked for routes has been told: who wants the end as well goes on waiting, the others
- * hear that there is no more. `routes` NULL: there are none, `text` says why. */
+/* Tell the routes to those who asked for them. Who waits for the end as well goes on waiting; the
+ * others get their last answer. `routes` NULL: there are none, and `text` says why. */
 static void tell_routes(struct ledger *ledger, struct message *message, struct route_report *routes,
                         size_t n, const char *text) {
     struct message_report report = ledger_report(message);
@@ -232,7 +233,7 @@ void ledger_no_route_to(struct ledger *ledger, const struct recipient *recipient
         next = TAILQ_NEXT(watcher, all);
         if (watcher->awaited == AWAITED_END || watcher->message->recipient != recipient)
             continue;
-        /* May free more than this one watcher of the message: begin again. */
+        /* The message may have had several watchers that are freed now: begin again. */
         ledger_answer_no_route(ledger, watcher->message);
         next = TAILQ_FIRST(&ledger->all_watchers);
     }

@@ -6,7 +6,8 @@
 
 #include <assert.h>
 
-/* What a restart costs at most: a second's worth, or so many blocks again. */
+/* The store is told of confirmed blocks so often: a restart sends the blocks of a second, or so
+ * many, again. */
 #define PROGRESS_US US_PER_S
 #define PROGRESS_BLOCKS 64
 
@@ -262,7 +263,8 @@ void message_move(struct message *message, enum message_place place) {
     message->place = place;
 }
 
-/* From the end, where the files are: they are few, and what waits may be a hundred thousand. */
+/* Searched from the end, where the files are: they are few, while a hundred thousand messages may
+ * wait. */
 void message_queue_insert(struct message_queue *queue, struct message *message) {
     struct message *last = TAILQ_LAST(queue, message_queue);
     while (message->kind != KIND_FILE && last && last->kind == KIND_FILE)

@@ -54,22 +54,22 @@ struct message {
     struct conversation *conversation; /* NULL: KIND_MAIL */
     uint64_t sequence;
     struct wall created, expires, finished;
-    struct mono deadline; /* it expires then, whatever becomes of the wall clock */
+    struct mono deadline; /* when it expires, by the monotonic clock */
     uint64_t size;
     enum message_kind kind;
     enum message_state state;
     const char *reason;
-    uint8_t shards_k; /* of each of its parcels; 0: as many as it takes */
-    bool was_pending; /* was so when we stopped */
-    bool withdrawn;   /* nobody was told that it was accepted: the store forgets it */
+    uint8_t shards_k; /* shards of each of its parcels; 0: as many as it takes */
+    bool was_pending; /* it was pending when we stopped */
+    bool withdrawn;   /* its batch was refused and no client was told of it: the store forgets it */
     unsigned n_watchers;
     TAILQ_HEAD(watchers, watcher) watchers;
 
     /* The sender's, or the loopback's if it is for ourselves. */
-    struct recipient *recipient; /* NULL: to ourselves, or nobody sends it */
-    bool unbatched; /* was part of a refused parcel: goes in one of its own, to learn whether it was
-                   meant */
-    bool refused;   /* for now: a block of it at a time asks whether that is over */
+    struct recipient *recipient; /* NULL: to ourselves, or nobody sends it just now */
+    bool unbatched; /* it was part of a refused parcel, and is sent in a parcel of its own, to learn
+                       whether it was meant */
+    bool refused;   /* refused for now: one block at a time asks whether that is over */
 
     /* Written by message_plan() and message_confirm() alone. */
     uint64_t next_block, blocks_left;
@@ -78,10 +78,10 @@ struct message {
     struct mono progress_at;
 
     /* The depot's. */
-    uint8_t mailed; /* bits: at which of its recipient's mailboxes it is */
+    uint8_t mailed; /* bit i: the recipient's mailbox number i keeps it */
 
     /* Written by messages_keep_body() and messages_drop_body() alone. */
-    uint8_t *body; /* kept copy of a small one, or NULL: to be read from the store */
+    uint8_t *body; /* a copy of a small body; NULL: to be read from the store */
 
     struct file_head file[]; /* KIND_FILE: one */
 };
@@ -92,8 +92,8 @@ struct messages {
     struct budget *budget;
     struct message_queue cached; /* those with a body, the oldest first */
     size_t n_files;              /* those being put included */
-    /* Of memory, for mail and its recipients; how much of it is charged: not what was there at the
-     * start beyond its part of limits.memory. */
+    /* Memory of others' mail and its recipients, and how much of it is charged: mail of before the
+     * start is kept, and not charged, beyond its part of limits.memory. */
     size_t kept_memory, kept_charged;
 };
 
@@ -112,32 +112,31 @@ void messages_drop_body(struct messages *messages, struct message *message);
 /* Drop the oldest body. False: there is none. */
 bool messages_evict_body(struct messages *messages);
 
-/* Memory for a mail of others, or for the recipient of such, is taken (it was asked before whether
- * there is some) or given back. What was accepted is known of as long as it lives, whatever
- * limits.memory is by now: what does not fit is not charged, and nothing more is accepted until
- * there is less. */
+/* Memory for a mail of others, or for its recipient, is taken (messages_kept_has_room() was asked
+ * before) or given back. What was accepted is kept as long as it lives, even if limits.memory was
+ * lowered: what does not fit is not charged, and nothing more is accepted until there is less. */
 void messages_kept_take(struct messages *messages, size_t size);
 void messages_kept_give(struct messages *messages, size_t size);
 bool messages_kept_has_room(const struct messages *messages, size_t size);
 
 /* ---- One of them ---- */
-/* In no table and no queue yet. NULL: no memory. */
+/* A message that is in no table and no queue yet. NULL: no memory. */
 struct message *message_new(struct messages *messages, const struct out_record *record,
                             struct conversation *conversation);
-/* One that is in no table and no queue; takes NULL. */
+/* Free a message that is in no table and no queue; takes NULL. */
 void message_free(struct messages *messages, struct message *message);
 
-/* The largest block that k shards hold (0: as many as it takes); the same for ever, or a restart
- * would cut a message anew. */
+/* The largest block that fits into k shards (0: into as many as it takes). It must never change, or
+ * a restart would cut messages into other blocks. */
 uint32_t message_block_max(unsigned k, enum message_kind kind);
-/* What a parcel of k shards has room for, beside its head; 0: as many as it takes. */
+/* Bytes of items that fit into a parcel of k shards; 0: of as many as it takes. */
 size_t message_items_max(unsigned k);
-/* How much of it goes into one parcel. */
+/* The size of its blocks: one goes into a parcel. */
 uint32_t message_block_size(const struct message *message);
-/* Does it go block by block, behind those that are sent whole? Files do whatever their size: a
- * block of one is alone in its parcel. */
+/* Is it sent block by block, behind those that are sent whole? Files are, whatever their size: a
+ * block of a file is alone in its parcel. */
 bool message_is_long(const struct message *message);
-/* What an item of it takes in a parcel, with so many bytes; and its head. */
+/* The bytes that a block of it takes in a parcel, and the block as an item. */
 size_t message_item_length(const struct message *message, uint32_t length);
 struct parcel_item message_item(const struct message *message, uint64_t offset, uint32_t length);
 /* Why a read failed for good; NULL: it may succeed later. */
@@ -146,22 +145,23 @@ const char *message_lost_words(const struct message *message, int error);
 /* How many mailboxes have said that they keep it. */
 unsigned message_mailboxes(const struct message *message);
 
-/* All of it but what lies below `progress` is left to send. The last block is sent again if all was
- * confirmed and only the final state was lost. */
+/* Plan to send all of it but what lies below `progress`. If all was confirmed, and only the final
+ * state was not stored, the last block is sent again. */
 void message_plan(struct message *message, uint64_t progress);
-/* As if it was never sent anywhere: all that the rooms noted of that is forgotten. */
+/* As if it was never sent: all that the rooms noted of its sending is forgotten. */
 void message_renew(struct message *message);
-/* One more block is gathered; one more, of so many bytes, is confirmed. True: it was the last. */
+/* One more block is put into a parcel; one more, of so many bytes, is confirmed. True: that was the
+ * last one. */
 void message_next_block(struct message *message);
 bool message_confirm(struct message *message, uint32_t length);
-/* Is so much more confirmed, and so long ago, that the store should be told? */
+/* Should the store be told how much is confirmed? Not for every block. */
 bool message_has_progressed(const struct message *message, struct mono now);
-/* The store is told: all below this offset is confirmed. */
+/* Note that the store is told that all below this offset is confirmed. False: it is too little. */
 bool message_note_progress(struct message *message, uint64_t below, struct mono now);
 
-/* The caller takes it from the one queue and puts it into the other. */
+/* Note the queue that it goes to; the caller has taken it from the other one. */
 void message_move(struct message *message, enum message_place place);
-/* Put into a queue: a file behind all, anything else behind the last that is no file. */
+/* Put it into a queue: a file at the end, anything else before the files. */
 void message_queue_insert(struct message_queue *queue, struct message *message);
 
 #endif

@@ -12,37 +12,39 @@
 
 /* ---- A parcel ---- */
 void backoff_parcel_init(struct sender_parcel *parcel);
-/* How long to wait for an answer to what a parcel sends now. */
+/* How long to wait for a receipt of what a parcel sends now. */
 int64_t backoff_delay_us(struct sender *sender, const struct sender_parcel *parcel);
-/* It is sealed, or a shard of it leaves: an answer is expected. */
+/* The parcel was sealed; a shard of it leaves: a receipt is expected in time. */
 void backoff_parcel_sealed(struct sender *sender, struct sender_parcel *parcel, struct mono now);
 void backoff_parcel_sent(struct sender *sender, struct sender_parcel *parcel, struct mono now);
-/* Nothing was heard in time: little is sent until something is. */
+/* No receipt came in time: until one comes only a shard or two are sent. */
 void backoff_parcel_timed_out(struct sender *sender, struct sender_parcel *parcel, struct mono now);
-/* No window was open; that of others will be. */
+/* The parcel could not send, as no window had room: look again later. */
 void backoff_parcel_postpone(struct sender_parcel *parcel, struct mono now);
-/* Another parcel asks whether anybody is there. */
+/* The recipient is silent, and its first parcel asks whether it is there: this one waits. */
 void backoff_parcel_rest(struct sender_parcel *parcel);
-/* What it was sealed with is over: as if it had never been sent. */
+/* The recipient's keys changed: as if the parcel had never been sent. */
 void backoff_parcel_restart(struct sender_parcel *parcel);
 
 /* ---- A recipient ---- */
 void backoff_init(struct recipient *recipient);
-/* Nothing was heard of what was sent again and again. */
+/* No receipt came for the first parcel in more than SENDER_FAST_RESENDS tries. */
 bool backoff_is_silent(const struct recipient *recipient);
-/* Somebody is there: everything resumes. */
+/* A receipt came: all parcels may be sent again. */
 void backoff_heard(struct sender *sender, struct recipient *recipient, struct mono now);
-/* A path was drawn; it has its keys and has its turn. */
+/* A path was drawn to it; it has its turn, with keys and a path. */
 void backoff_has_path(struct recipient *recipient);
 void backoff_has_turn(struct recipient *recipient);
-/* Nobody there, or no way: the rest waits for retry_now or its time. */
+/* The recipient has no keys, or there is no path to it: it is tried again after a while, or when
+ * backoff_retry_now() is called. */
 void backoff_unreachable(struct sender *sender, struct recipient *recipient, struct mono now);
 void backoff_pause(struct recipient *recipient, struct mono now, int64_t us);
 void backoff_set_why(struct recipient *recipient, enum outbox_why why);
-/* It has no room, or has lost what it had; and has room again. */
+/* The recipient refused something for now: pause; it took a whole parcel: the next pause is short
+ * again. */
 void backoff_rest(struct sender *sender, struct recipient *recipient, struct mono now);
 void backoff_rested(struct recipient *recipient);
-/* Routes or its descriptor changed. False: it waits for nothing. */
+/* Routes or the recipient's descriptor changed: try at once. False: it is not waiting. */
 bool backoff_retry_now(struct recipient *recipient, struct mono now);
 
 #endif

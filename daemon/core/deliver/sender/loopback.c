@@ -128,7 +128,7 @@ static struct sender_outcome refused(struct message *message, int error) {
                                                       : parcel_reason_words(PARCEL_REASON_DAMAGED)};
 }
 
-/* One more block is there. True: *ret_outcome. */
+/* The inbox has one more block. True: *ret_outcome. */
 static bool confirm(struct loopback *loopback, struct message *message, struct mono now,
                     struct sender_outcome *ret_outcome) {
     end_turn(loopback, message);

@@ -19,7 +19,7 @@ struct loopback {
     } operation;
     struct message_queue queue;
     enum loopback_stage stage; /* written by loopback_move() alone */
-    struct message *message; /* of the block; NULL though a stage runs: it was finished meanwhile */
+    struct message *message;   /* whose block is on its way; NULL: it was finished meanwhile */
     struct message_id id;
     uint8_t *bytes;
     uint32_t length;
@@ -32,12 +32,12 @@ void loopback_init(struct loopback *loopback, struct effects *effects, uint64_t 
 void loopback_deinit(struct loopback *loopback);
 
 void loopback_enqueue(struct loopback *loopback, struct message *message, uint64_t progress);
-/* It is final. */
+/* The message is final. */
 void loopback_forget(struct loopback *loopback, struct message *message);
 /* Begin the next block, if it is time. */
 void loopback_tick(struct loopback *loopback, struct mono now);
 struct mono loopback_next(const struct loopback *loopback);
-/* Does the store fail us? */
+/* Has the store failed to read or take the last block? */
 bool loopback_is_stuck(const struct loopback *loopback);
 
 /* A read came back. True: *ret_outcome is what became of the message (SENDER_FAILED). */
@@ -46,7 +46,8 @@ bool loopback_stored(struct loopback *loopback, const struct store_result *resul
 /* The next block is to be handed to the inbox: *ret_item, borrowed until loopback_done(). NULL:
  * none just now; else its message. */
 struct message *loopback_hand(struct loopback *loopback, struct parcel_item *ret_item);
-/* What came of it (error: tried again later, unless it is for good). True: *ret_outcome. */
+/* The inbox stored the block, or did not (error: the block is tried again later, unless the error
+ * is for good). True: *ret_outcome says what that means for the message. */
 bool loopback_done(struct loopback *loopback, const struct message_id *id, int error,
                    struct mono now, struct sender_outcome *ret_outcome);
 

@@ -17,8 +17,8 @@ void sender_parcel_add(struct sender_parcel *parcel, struct message *message, ui
                        uint32_t length);
 /* Begin to read what it holds. 0; -ENOMEM: later; -ENOENT: it held nothing any more and is gone. */
 int sender_parcel_fill(struct sender *sender, struct sender_parcel *parcel);
-/* All is read: seal it, with the recipient's keys. 0, -ENOMEM, -EINVAL (the recipient's key is
- * none), -EAGAIN (to be read again), or the error of a read; then it is empty again. */
+/* All is read: seal it to the recipient's key. 0, -ENOMEM, -EINVAL (that key is invalid), -EAGAIN
+ * (it is stale: to be read again), or the error of a read; on any error it is empty again. */
 int sender_parcel_seal(struct sender *sender, struct sender_parcel *parcel, struct mono now);
 /* Its first shards leave. */
 void sender_parcel_departs(struct sender *sender, struct sender_parcel *parcel);
@@ -26,7 +26,7 @@ void sender_parcel_departs(struct sender *sender, struct sender_parcel *parcel);
  * instead. */
 void sender_parcel_empty(struct sender *sender, struct sender_parcel *parcel);
 void sender_parcel_drop(struct sender *sender, struct sender_parcel *parcel);
-/* Take a message out. False: nothing is left in it. */
+/* Take all of a message's items out. False: nothing is left in the parcel. */
 bool sender_parcel_forget(struct sender_parcel *parcel, const struct message *message);
 bool sender_parcel_holds(const struct sender_parcel *parcel, const struct message *message);
 /* The bytes of a shard. NULL: no memory for the parity. */
@@ -44,13 +44,16 @@ bool sender_may_gather(const struct recipient *recipient, struct mono now);
 /* Next parcel of what waits, empty; NULL: nothing may go, or no memory. */
 struct sender_parcel *sender_gather(struct sender *sender, struct recipient *recipient,
                                     struct mono now);
-/* All below is confirmed: what flies and what was not gathered yet lies behind. */
+/* The offset below which all of a message is confirmed: its blocks in parcels, and those not
+ * gathered yet, lie behind. */
 uint64_t sender_confirmed_below(const struct message *message);
-/* Refused for now: out of its parcels, to the end of its queue, `below` being confirmed. */
+/* A message was refused for now: it goes from its parcels to the end of its queue, and is sent
+ * again from `below` on. */
 void sender_requeue(struct sender *sender, struct message *message, uint64_t below);
-/* It is refused no more. */
+/* The message is not refused any more. */
 void sender_accept_again(struct message *message);
-/* Put the messages of a parcel of several back, each to go alone. */
+/* A parcel of several messages was refused: its messages are queued again, each to go in a parcel
+ * of its own, to learn which one was meant. */
 void sender_split(struct sender *sender, struct sender_parcel *parcel);
 
 #endif

@@ -1,10 +1,12 @@
-/* Turns: whose it is, and what a recipient does in one; and the life of the sender. Threat: one
- * busy recipient must not hold up the others, nor all of them the rest of the node. */
+/* Turns: which recipient has the next one, and what it does in it; and the life of the sender.
+ * Threat: one busy recipient must not hold up the others, nor all of them together the rest of the
+ * node. */
 #include "daemon/core/deliver/sender/sender_private.h"
 
 #define KEYS_HELD 128
 #define FLIGHT_LEAST                                                                               \
-    (512u << 10) /* of a recipient in memory, where all of them have a quarter of the memory */
+    (512u << 10) /* of a recipient in memory, once all recipients together have a quarter of       \
+                    limits.memory */
 #define EGRESS_PAUSE_US (10 * US_PER_MS)
 #define MEMORY_PAUSE_US (100 * US_PER_MS)
 #define SPIN_US US_PER_MS
@@ -20,7 +22,7 @@ static void free_with_parcels(struct sender *sender, struct recipient *recipient
 
 /* ---- Keys ---- */
 
-/* Everything sealed was for keys that are over: paths and parcels begin anew. */
+/* The recipient has other keys: what is sealed is worthless, so paths and parcels begin anew. */
 static void begin_anew(struct sender *sender, struct recipient *recipient) {
     struct sender_parcel *parcel;
     sender_paths_free(recipient);
@@ -41,8 +43,8 @@ static bool refresh_keys(struct sender *sender, struct recipient *recipient, str
 
 /* ---- Made ahead ---- */
 
-/* The exchanges that the next parcel begins with, and a path for it. While the first message is
- * being committed there is nothing better to do. */
+/* Compute the key exchange that the next parcel begins with, and draw a path. It is done while the
+ * store commits the first message: there is nothing better to do. */
 static void recipient_make_ready(struct sender *sender, struct recipient *recipient,
                                  struct now now) {
     uint8_t ephemeral[KEY_LEN];
@@ -78,7 +80,8 @@ void sender_make_ready(struct sender *sender, struct now now) {
 
 /* ---- Towards being sealed ---- */
 
-/* May an empty parcel be read and sealed now? One that asks into a silence waits for its time. */
+/* May an empty parcel be read and sealed now? Of a silent recipient only the first one, when its
+ * time to ask has come. */
 static bool may_fill(const struct recipient *recipient, const struct sender_parcel *parcel,
                      struct mono now) {
     if (parcel->state != PARCEL_EMPTY)
@@ -93,8 +96,8 @@ static bool is_read(const struct sender_parcel *parcel) {
     return sender_parcel_is_reading(parcel) && parcel->reads == 0;
 }
 
-/* One who is silent waits; and where many have much under way each may have little, so that clients
- * can still push. */
+/* A silent recipient gathers nothing. Where all recipients together hold much memory each may have
+ * FLIGHT_LEAST, so that clients can still push. */
 static bool may_gather(const struct sender *sender, const struct recipient *recipient,
                        struct mono now) {
     const struct budget *budget = sender->config.budget;
@@ -112,7 +115,8 @@ static bool has_work(const struct sender *sender, const struct recipient *recipi
     return may_gather(sender, recipient, now);
 }
 
-/* One step towards being sealed. 0, or an error that stops the recipient for a while. */
+/* Bring a parcel one step closer to being sealed. 0, or an error that stops the recipient for a
+ * while. */
 static int parcel_advance(struct sender *sender, struct sender_parcel *parcel, struct mono now) {
     int error = 0;
     if (is_read(parcel)) {
@@ -184,7 +188,7 @@ static void recipient_send(struct sender *sender, struct recipient *recipient, s
         backoff_pause(recipient, now.mono, error == -ENOMEM ? MEMORY_PAUSE_US : EGRESS_PAUSE_US);
 }
 
-/* Is it known, has it keys, and if there is something to send, is there a way? */
+/* Is the recipient known, has it keys, and if there is something to send, is there a path? */
 static bool may_send(struct sender *sender, struct recipient *recipient, struct now now) {
     if (!refresh_keys(sender, recipient, now.wall)) {
         backoff_set_why(recipient, OUTBOX_AWAY);
@@ -197,13 +201,14 @@ static void set_timer(struct sender *sender, struct recipient *recipient, struct
     struct mono due = MONO_NEVER;
     const struct sender_parcel *parcel;
     TAILQ_FOREACH(parcel, &recipient->parcels, link)
-        if (parcel->reads == 0) /* else the store's answer wakes us, whenever that comes */
+        if (parcel->reads == 0) /* a parcel that is being read is woken by the store's answer */
             due = mono_min(due, parcel->deadline);
     if (!mono_is_due(recipient->rest_until, now))
         due = mono_min(due, recipient->rest_until);
     if (!mono_is_due(recipient->resume, now))
         due = recipient->resume;
-    /* What was due has been done; were anything left undone, it would be no sooner for spinning. */
+    /* All that was due was done in this turn. Should something still be due, do not run again at
+     * once. */
     if (mono_is_due(due, now))
         due = mono_add(now, SPIN_US);
     timers_set(&sender->timers, &recipient->timer, due);
@@ -253,7 +258,8 @@ void sender_begin(struct sender *sender, struct mono now) {
     sender->round_end = NULL;
 }
 
-/* Each whose turn it is sends a quantum; then, while packets are left, each again. */
+/* In a round each recipient that has something to do sends a quantum. While packets are left in
+ * this tick there are further rounds. */
 bool sender_turn(struct sender *sender, struct now now, struct sender_turn *ret_turn) {
     *ret_turn = (struct sender_turn){.no_route = NULL};
     if (!sender->round_end && sender->rounds_left > 0) {

@@ -52,17 +52,17 @@ struct sender_route {
     bool strict;
     bool is_kept; /* mail of others alone */
 };
-/* Of what is kept for a node. */
+/* The route of mail that we keep for a node. */
 struct sender_route sender_route_kept(const struct node_id *to);
-/* Something of so many bytes will be sent by this route: the recipient, made if need be, which is
- * kept until that is released or forgotten. NULL: no memory. *ret_is_new: it was made, and a round
- * trip that is known from before may be recalled. */
+/* A message of so many bytes will be sent by this route: the recipient, made if need be. It exists
+ * until the message is released or forgotten. NULL: no memory. *ret_is_new: it was made just now
+ * (see sender_recall()). */
 struct recipient *sender_hold(struct sender *sender, const struct sender_route *route,
                               uint64_t size, bool *ret_is_new);
-/* The same recipient holds one more. */
+/* The same for a recipient that exists. */
 void sender_hold_on(struct recipient *recipient, uint64_t size);
 void sender_recall(struct recipient *recipient, int64_t srtt_us, int64_t rttvar_us);
-/* That will not be sent. */
+/* The message will not be sent. */
 void sender_release(struct sender *sender, struct recipient *recipient, uint64_t size);
 /* NULL: there is none. */
 struct recipient *sender_find(const struct sender *sender, const struct sender_route *route);
@@ -76,12 +76,12 @@ bool sender_is_silent(const struct recipient *recipient);
 bool sender_is_unreachable(const struct recipient *recipient);
 struct recipient *sender_first(const struct sender *sender);
 struct recipient *sender_after(const struct recipient *recipient);
-/* A word that the outbox keeps with it; NULL at first. */
+/* A pointer that the outbox keeps with the recipient; NULL at first. */
 void sender_attach(struct recipient *recipient, void *attached);
 void *sender_attached(const struct recipient *recipient);
 
-/* What waits for a recipient and goes whole, in its order: those in parcels, then those in the
- * queue. */
+/* Walk over the messages that wait for a recipient and are sent whole: those in parcels, then those
+ * in the queue. */
 struct sender_walk {
     const struct sender_parcel *parcel;
     size_t item;
@@ -91,11 +91,13 @@ struct sender_walk sender_walk(const struct recipient *recipient);
 struct message *sender_walk_next(struct sender_walk *walk);
 
 /* ---- Messages ---- */
-/* It is this recipient's, which has counted it (sender_hold()); NULL: nobody's for now. */
+/* The message is this recipient's to send, which has counted it (sender_hold()); NULL: nobody's for
+ * now. */
 void sender_assign(struct message *message, struct recipient *recipient);
-/* All of it but what lies below `progress` is to be sent by the recipient that it has. */
+/* Send all of a message but what lies below `progress`, by the recipient that it has. */
 void sender_enqueue(struct sender *sender, struct message *message, uint64_t progress);
-/* Nobody is to be sent it any more: it is taken out of its recipient's queue and parcels. */
+/* The message is not sent any more: it leaves its recipient's queue and parcels, and the recipient
+ * no longer counts it. */
 void sender_forget(struct sender *sender, struct message *message);
 
 /* Evict a sealed parcel of a silent recipient. False: there is none. */

@@ -1,15 +1,14 @@
-/* What is heard from a recipient, and what is not: receipts, losses, time-outs, back-off. Threat:
- * relays drop selectively, and anybody may invent receipts; none counts before its mac is verified.
- * What nobody answers is asked for ever less often, one shard at a time. Nothing that was sent
- * twice is measured (Karn's rule). */
+/* Receipts, lost shards and time-outs. Threat: relays drop selectively, and anybody may invent
+ * receipts: none counts before its MAC is verified. A shard that was sent twice yields no round
+ * trip (Karn's rule). */
 #include "daemon/core/deliver/sender/sender_private.h"
 
 #include <assert.h>
 
-/* So many later packets of its path arrived, and it had the time of most: lost, as in RACK (RFC
- * 8985). */
+/* A shard is lost when a packet sent REORDER_MAX later over the same path has arrived, and the
+ * shard is older than most round trips: as in RACK (RFC 8985). */
 #define REORDER_MAX 3
-/* Time-outs that a late answer counts for as a round trip, at most. */
+/* A late answer counts as a round trip of so many time-outs at most. */
 #define LATE_MAX 2
 
 static struct subflow *subflow_of(const struct sender_parcel *parcel,
@@ -22,13 +21,13 @@ static struct window *window_of(const struct sender_parcel *parcel,
     return &parcel->recipient->windows.v[shard->subflow];
 }
 
-/* Its subflow has the path still that it went over? Then something came over that. */
+/* A shard arrived: if its subflow still has the path that the shard took, that path works. */
 static void path_heard(struct sender *sender, struct sender_parcel *parcel,
                        const struct sender_shard *shard, struct mono now) {
     struct subflow *subflow = subflow_of(parcel, shard);
     if (subflow->id != shard->path)
         return;
-    /* After a time-out it may have been a late answer, or one to a copy sent another way. */
+    /* Not after a time-out: what arrived may have been a copy sent another way. */
     if (parcel->timeouts == 0)
         path_silence_heard(&parcel->recipient->silence, &subflow->lane.way);
     if (!subflow->lane.path)
@@ -72,7 +71,8 @@ static void shard_is_no_more(struct sender_parcel *parcel, struct sender_shard *
 
 /* ---- Time-outs ---- */
 
-/* It had its time. Its path goes, if nothing was heard over it since. */
+/* A shard was not reported in time. If nothing else that was sent later over its path was, the path
+ * is given up. */
 static void shard_time_out(struct sender *sender, struct sender_parcel *parcel,
                            struct sender_shard *shard, struct mono now) {
     struct subflow *subflow = subflow_of(parcel, shard);
@@ -81,20 +81,23 @@ static void shard_time_out(struct sender *sender, struct sender_parcel *parcel,
         sender_note_silent(sender, parcel->recipient, subflow, now);
 }
 
-/* Nothing was heard in time. All that flies is taken for lost, but little is sent until something
- * is heard: the receipt alone may have been lost, and one shard asks for it again. */
+/* A parcel timed out: all of its shards in flight are taken for lost. But little is sent until
+ * something is heard (see backoff_parcel_timed_out()): perhaps only the receipt was lost, and one
+ * shard is enough to be sent another. */
 static void parcel_time_out(struct sender *sender, struct sender_parcel *parcel, struct mono now) {
     for (unsigned i = 0; i < parcel->fresh; i++)
         if (parcel->shards[i].state == SHARD_FLYING)
             shard_time_out(sender, parcel, &parcel->shards[i], now);
-    /* All arrived, and the word that it is stored did not. */
+    /* k shards arrived, and the receipt for the whole did not: one shard has to be sent again to
+     * ask for it. */
     for (unsigned i = parcel->fresh; i-- > 0 && parcel->arrived >= parcel->k;)
         if (parcel->shards[i].state == SHARD_ARRIVED)
             shard_is_no_more(parcel, &parcel->shards[i]);
     backoff_parcel_timed_out(sender, parcel, now);
 }
 
-/* One parcel asks whether anybody is there; the others need no memory meanwhile. */
+/* The first parcel asks whether the recipient is there; the others give their memory back
+ * meanwhile. */
 static void rest_behind_first(struct sender *sender, struct recipient *recipient) {
     struct sender_parcel *parcel = TAILQ_NEXT(TAILQ_FIRST(&recipient->parcels), link);
     for (; parcel; parcel = TAILQ_NEXT(parcel, link)) {
@@ -139,7 +142,8 @@ static const struct parcel_path *find_path(const struct parcel_receipt *receipt,
     return NULL;
 }
 
-/* What a receipt tells of a shard that it does not show. */
+/* A shard in flight that a partial receipt does not list: it timed out, was overtaken, or is still
+ * on its way. */
 static void shard_missing(struct sender *sender, struct sender_parcel *parcel,
                           struct sender_shard *shard, const struct parcel_receipt *receipt,
                           struct mono now) {
@@ -152,8 +156,9 @@ static void shard_missing(struct sender *sender, struct sender_parcel *parcel,
         shard_lost(parcel, shard, now);
 }
 
-/* It was there and is no longer: the recipient was restarted, short of memory, or its disk failed.
- * A receipt that was merely overtaken is older than a round trip at most. */
+/* An earlier receipt listed this shard and this one does not: the recipient restarted, was short of
+ * memory, or its disk failed. Unless this receipt was merely overtaken by the earlier one; then the
+ * shard is younger than a time-out. */
 static void shard_forgotten(struct sender_parcel *parcel, struct sender_shard *shard,
                             struct mono now) {
     if (now.us - shard->sent.us < windows_timeout_us(&parcel->recipient->windows))
@@ -161,15 +166,17 @@ static void shard_forgotten(struct sender_parcel *parcel, struct sender_shard *s
     shard_is_no_more(parcel, shard);
 }
 
-/* What is told of a shard that was given up may have waited for the next one to be asked for: an
- * outage is no round trip. But one that has become longer than the time-out must be learnt. */
+/* Bound a sample that was taken from a shard already given up: its receipt may have waited until
+ * another shard asked for it, and an outage is no round trip. Still, a round trip that has become
+ * longer than the time-out must be learnt. */
 static int64_t bound_late(const struct windows *windows, int64_t sample_us) {
     int64_t most = LATE_MAX * windows_timeout_us(windows);
     return sample_us < most ? sample_us : most;
 }
 
-/* A shard that a receipt shows for the first time. The latest of each path tells of its delay; and
- * of the round trip, so that what is measured has the paths' differences in it. */
+/* A partial receipt lists this shard for the first time. The latest packet of each path gives a
+ * sample of that path's delay, and of the round trip, so that rttvar covers the paths' differences.
+ */
 static void shard_shown(struct sender_parcel *parcel, const struct sender_shard *shard,
                         const struct parcel_receipt *receipt, struct mono now) {
     struct windows *windows = &parcel->recipient->windows;
@@ -204,8 +211,9 @@ static void apply_partial(struct sender *sender, struct sender_parcel *parcel,
     backoff_heard(sender, parcel->recipient, now);
 }
 
-/* The answer to a whole parcel is the answer to what was sent last. If nothing was sent twice, and
- * no other receipt was had, it is a round trip. */
+/* The receipt of a whole parcel answers the shard that was sent last. If no shard was sent twice,
+ * it yields a round trip; if partial receipts came before, it yields the time that the recipient's
+ * disk took. */
 static void measure_parcel(struct sender_parcel *parcel, struct mono now) {
     struct windows *windows = &parcel->recipient->windows;
     int64_t sample_us = INT64_MAX;
@@ -222,7 +230,8 @@ static void measure_parcel(struct sender_parcel *parcel, struct mono now) {
         windows_measure(windows, late ? bound_late(windows, sample_us) : sample_us, now);
 }
 
-/* Where parity was sent nobody knows which arrived, but of that which was shown. */
+/* A receipt of the whole parcel does not say which shards arrived. If no parity was sent, all of
+ * them did. Else only those that partial receipts listed are known. */
 static void settle_shards(struct sender *sender, struct sender_parcel *parcel, struct mono now) {
     for (unsigned i = 0; i < parcel->fresh; i++) {
         struct sender_shard *shard = &parcel->shards[i];
@@ -246,20 +255,21 @@ static void confirm(struct sender *sender, struct message *message, uint32_t len
     }
 }
 
-/* It comes again, from the first block that is not confirmed; `anew`: from the beginning. */
+/* The recipient refused the message for now: it is queued again, from the first block that is not
+ * confirmed; `anew`: from the beginning. */
 static void refuse_for_now(struct sender *sender, struct message *message, bool anew,
                            const char *reason, struct mono now) {
     uint64_t below = anew || !message_is_long(message) ? 0 : sender_confirmed_below(message);
     bool was_stored = message->progress > 0;
     sender_outcome_add(sender, SENDER_NOT_NOW, message, 0, reason);
     sender_requeue(sender, message, below);
-    if (anew && was_stored) /* or its last blocks are sent in vain after a restart */
+    if (anew && was_stored) /* else the store would have it begin in the middle after a restart */
         sender_outcome_add(sender, SENDER_PROGRESS, message, 0, NULL);
     backoff_rest(sender, message->recipient, now);
 }
 
-/* The blocks of a long message are confirmed one by one, and the recipient may have let go of those
- * it had: only its word that the whole is stored makes it delivered. */
+/* A block of a long message was confirmed. The recipient may have lost blocks that it had
+ * confirmed, so only its word that the whole message is stored (`whole`) makes it delivered. */
 static void confirm_block(struct sender *sender, struct message *message, uint32_t length,
                           bool whole, struct mono now) {
     sender_accept_again(message);
@@ -284,7 +294,7 @@ static void apply_complete(struct sender *sender, struct sender_parcel *parcel, 
     parcel->n_items = 0;
     sender_parcel_drop(sender, parcel);
     backoff_heard(sender, recipient, now);
-    /* Of mail, what was never refused says nothing of room for what was. */
+    /* Of mail, only a parcel that had been refused before shows that there is room again. */
     if (!recipient->route.is_kept || (n > 0 && items[0].message && items[0].message->refused))
         backoff_rested(recipient);
     for (size_t i = 0; i < n; i++)

@@ -1,18 +1,20 @@
-/* When something is sent again, and to whom nothing is sent for now. Threat: a recipient may be
- * away for days, and those who lost the same one must not come back in step. What nobody answers is
- * asked for ever less often, one shard at a time. */
+/* When something is sent again, and to whom nothing is sent for now (backoff_private.h lists the
+ * timers). Threat: a recipient may be away for days, and all who write to it must not come back at
+ * the same moment: what nobody answers is asked for ever less often, one shard at a time, with
+ * jitter. */
 #include "daemon/core/deliver/sender/sender_private.h"
 
 #define BACKOFF_MAX_US (5 * US_PER_MINUTE)
 #define UNREACHABLE_MIN_US US_PER_S
-/* While routes to it exist the recipient is there, and what is lost is lost on the way: five links
- * that lose 30% let one answer in 35 through. It is asked at least so often for ten minutes, and
- * one in 300 is not heard in that time; of five minutes at half the rate it was one in six. */
+/* While there are routes to a silent recipient it is probably there, and the losses are on the way:
+ * over five links that lose 30% each, one receipt in 35 comes through. So for PATIENT_TIMEOUTS
+ * time-outs (ten minutes) it is asked every 3 s; 1 in 300 recipients is not heard in that time.
+ * With five minutes at half that rate it was 1 in 6. */
 #define PATIENT_US (3 * US_PER_S)
 #define PATIENT_TIMEOUTS 200
-#define RETRY_NOW_US US_PER_S /* for the same recipient at most so often */
+#define RETRY_NOW_US US_PER_S /* a recipient is retried at once at most so often */
 #define PRESSED                                                                                    \
-    3 /* tries after that which follow soon: the recipient may hear later of the change */
+    3 /* so many time-outs after that are short: the recipient may hear of the change later */
 
 /* ---- A parcel ---- */
 
@@ -37,7 +39,7 @@ int64_t backoff_delay_us(struct sender *sender, const struct sender_parcel *parc
 }
 
 void backoff_parcel_sealed(struct sender *sender, struct sender_parcel *parcel, struct mono now) {
-    /* What it had asked with was given up: without credit it would never ask again. */
+    /* a parcel that is sealed again has nothing in flight: without credit it would never be sent */
     if (parcel->credit == 0)
         parcel->credit = 1;
     parcel->deadline = mono_add(now, backoff_delay_us(sender, parcel));
@@ -131,7 +133,7 @@ void backoff_set_why(struct recipient *recipient, enum outbox_why why) {
 void backoff_rest(struct sender *sender, struct recipient *recipient, struct mono now) {
     int64_t longer = recipient->rest_us * 2;
     if (!mono_is_due(recipient->rest_until, now))
-        return; /* what was on its way together is refused together: that counts once */
+        return; /* parcels that were in flight together are refused together: that counts once */
     recipient->rest_us = longer < SENDER_REST_MIN_US   ? SENDER_REST_MIN_US
                          : longer > SENDER_REST_MAX_US ? SENDER_REST_MAX_US
                                                        : longer;

@@ -37,7 +37,8 @@ void shard_move(struct sender_shard *shard, enum shard_state state) {
 
 /* ---- Outcomes ---- */
 
-/* Room for as many as one receipt may bring: had when a parcel is made, so that none is lost. */
+/* Room for as many outcomes as one receipt may bring: reserved when a parcel is made, so that no
+ * outcome is ever lost. */
 static bool reserve_outcomes(struct sender *sender, size_t n) {
     if (n <= sender->outcomes_room)
         return true;
@@ -153,7 +154,7 @@ int sender_parcel_fill(struct sender *sender, struct sender_parcel *parcel) {
     int error =
         parcel_cut(length, parcel->recipient->route.shards_k, &parcel->k, &parcel->length, &padded);
     assert(!error); /* what is gathered fits */
-    /* May give up kept bodies, so before any is looked at. */
+    /* budget_take() may evict kept bodies: so it comes before any body is looked at. */
     if (!budget_take(sender->config.budget, BUDGET_OUTBOX, padded))
         return -ENOMEM;
     parcel->plain = malloc(padded);
@@ -233,7 +234,7 @@ void sender_stored(struct sender *sender, uint64_t cookie, const struct store_re
 
 /* ---- Sealing ---- */
 
-/* Memory and a receipt key's place for the sealed form. */
+/* Take memory, and a place for the receipt key, for the sealed form. */
 static int make_room(struct sender *sender, struct sender_parcel *parcel) {
     const struct recipient *recipient = parcel->recipient;
     unsigned m = recipient->route.shards_k > 0 ? recipient->route.shards_m
@@ -275,7 +276,7 @@ static int seal(struct sender *sender, struct sender_parcel *parcel, struct mono
                              parcel->plain, parcel->padded_length, parcel->sealed,
                              sender->receipt_keys[parcel->key]);
     parcel_secret_spend(secret);
-    /* Not at once: what was just sent is on its way, perhaps through this very machine. */
+    /* Not at once: the shards just sealed are to leave first, perhaps through this very machine. */
     sender_expect(sender, recipient, mono_add(now, REST_US));
     if (length > 0 && parcel->k > 1)
         shard_transform(parcel->sealed, parcel->k * parcel->length, s.transform);
@@ -289,7 +290,7 @@ const uint8_t *sender_shard_data(struct sender *sender, struct sender_parcel *pa
     if (index < parcel->k)
         return parcel->sealed + index * parcel->length;
     if (!parcel->parity) {
-        sender->sending = parcel; /* its own memory is no help */
+        sender->sending = parcel; /* budget_take() must not evict this parcel */
         bool has_room = budget_take(sender->config.budget, BUDGET_OUTBOX, length);
         sender->sending = NULL;
         if (!has_room)
@@ -353,7 +354,7 @@ struct message *sender_parcel_message(const struct sender_parcel *parcel, size_t
 
 /* ---- Emptying ---- */
 
-/* A shard that flies no more makes room in its path's window. */
+/* Its shards in flight no longer count in their windows. */
 static void ground(struct sender_parcel *parcel) {
     for (unsigned i = 0; sender_parcel_is_sealed(parcel) && i < parcel->fresh; i++)
         if (parcel->shards[i].state == SHARD_FLYING)
@@ -406,7 +407,8 @@ bool sender_parcel_forget(struct sender_parcel *parcel, const struct message *me
     for (size_t i = 0; i < parcel->n_items; i++)
         if (parcel->items[i].message == message) {
             parcel->items[i].message = NULL;
-            /* Its body may never be read now: what is being put together would have a hole. */
+            /* The body of this message may never be read now, and the plaintext would have a hole.
+             */
             if (parcel->state == PARCEL_READING)
                 parcel_move(parcel, PARCEL_STALE);
             if (!message_is_long(message))

@@ -1,6 +1,7 @@
 /* A recipient's subflows, each with a kept path, and which shard goes over which. Threat: relays
- * that die or drop. What is resent goes by another path than before; with explicit shards each has
- * a path of its own, so that any m relays may fail and nothing has to be sent again. */
+ * that die or drop. A shard that is sent again takes another path than before; with explicit shards
+ * (--shards K+M) each shard has a subflow of its own, so that any M relays may fail and nothing has
+ * to be sent again. */
 #include "daemon/core/deliver/sender/sender_private.h"
 
 #define DRAW_AGAIN_US US_PER_S /* after a further path could not be had */
@@ -44,13 +45,15 @@ void sender_paths_free(struct recipient *recipient) {
 
 /* ---- Drawing ---- */
 
-/* Relays that the recipient's paths pass, and those that they begin with. */
+/* Relays that the recipient's paths pass, and first relays of these paths: the next path avoids
+ * them. */
 struct passed {
     uint64_t relays[SENDER_SUBFLOWS_MAX * TOPOLOGY_RELAYS_MAX], firsts[SENDER_SUBFLOWS_MAX];
     size_t n_relays, n_firsts;
 };
 
-/* Guards are few: but for paths that are to share nothing, a first relay may be a later one. */
+/* List what the next path avoids. First relays (guards) are few, so another path may pass them as a
+ * later relay, unless the paths are to be disjoint. */
 static void list_passed(const struct recipient *recipient, bool disjoint,
                         struct passed *ret_passed) {
     ret_passed->n_relays = ret_passed->n_firsts = 0;
@@ -132,7 +135,7 @@ static bool is_emptier(const struct window *window, const struct window *other) 
     return (uint64_t)window->flight * other->size < (uint64_t)other->flight * window->size;
 }
 
-struct choice { /* among subflows with room */
+struct choice { /* of the subflows whose window has room */
     struct subflow *best, *same, *unused;
     unsigned live;
 };
@@ -157,8 +160,8 @@ static struct choice look_around(struct sender *sender, struct recipient *recipi
     return choice;
 }
 
-/* Any path with room but the one `before`, fresh ones for as many as are wanted. NULL: nowhere just
- * now. */
+/* Any subflow with room whose path is not `before`, the emptiest first; a new path is drawn while
+ * fewer than `wanted` are live. NULL: nowhere just now. */
 static struct subflow *choose_any(struct sender *sender, struct recipient *recipient,
                                   unsigned wanted, uint32_t before, struct now now) {
     struct choice choice = look_around(sender, recipient, before, now);
@@ -172,14 +175,14 @@ static struct subflow *choose_any(struct sender *sender, struct recipient *recip
     return choice.best ? choice.best : choice.live == 1 ? choice.same : NULL;
 }
 
-/* An explicit shard has a place of its own, the first time. */
+/* An explicit shard has a subflow of its own the first time that it is sent. */
 struct subflow *sender_choose(struct sender *sender, struct sender_parcel *parcel, unsigned index,
                               struct now now) {
     struct recipient *recipient = parcel->recipient;
     const struct sender_shard *shard = &parcel->shards[index];
     unsigned n = recipient->windows.n, wanted = parcel->k < n ? parcel->k : n;
     if (!paths_reuse(sender->config.paths))
-        wanted = 1; /* each has a fresh one anyway */
+        wanted = 1; /* every packet takes a new path anyway */
     if (recipient->route.shards_k == 0 || shard->sends > 0)
         return choose_any(sender, recipient, wanted, shard->sends ? shard->path : 0, now);
     struct subflow *own = &recipient->subflows[index % n];

@@ -15,9 +15,10 @@
 #define SENDER_REST_MIN_US (5 * US_PER_S) /* between tries while the recipient has no room */
 #define SENDER_REST_MAX_US (10 * US_PER_MINUTE)
 #define SENDER_FLIGHT_BYTES                                                                        \
-    (4u << 20) /* of a recipient in memory: 50 Mbit/s, three round trips of 200 ms */
+    (4u << 20) /* in the parcels of one recipient: enough for 50 Mbit/s over three round trips of  \
+                  200 ms */
 #define SENDER_AGAIN_BYTES                                                                         \
-    (1u << 20) /* of mail that its recipient refused for now: so much at a time asks again */
+    (1u << 20)                /* so many bytes of refused mail are offered again at a time */
 #define SENDER_QUANTUM 32     /* packets a recipient sends before the next one's turn */
 #define SENDER_FAST_RESENDS 3 /* time-outs without back-off */
 #define SENDER_SEALED_MAX                                                                          \
@@ -34,7 +35,7 @@ struct sender_op { /* a read under way; its address is the cookie */
 };
 TAILQ_HEAD(sender_ops, sender_op);
 
-struct sender_item { /* what a parcel holds of a message; NULL: taken out meanwhile */
+struct sender_item { /* a block of a message in a parcel; message NULL: it was finished meanwhile */
     struct message *message;
     uint64_t offset;
     uint32_t length;
@@ -52,10 +53,10 @@ struct sender_shard {
 enum parcel_state {
     PARCEL_EMPTY = 0, /* a list of items */
     PARCEL_READING,   /* its plaintext is being read from the store */
-    PARCEL_STALE,     /* the same, but it has changed meanwhile: to be read again */
+    PARCEL_STALE,     /* being read, but an item was taken out meanwhile: to be read again */
     PARCEL_SEALED,    /* ready to leave */
     PARCEL_SENT,      /* its first shards left */
-    PARCEL_DROPPED    /* nobody's: waits for the last of its reads */
+    PARCEL_DROPPED    /* no recipient has it any more: it waits for the last of its reads */
 };
 struct sender_parcel {
     struct table_link by_id; /* while sealed */
@@ -65,41 +66,43 @@ struct sender_parcel {
     struct parcel_id id;
     enum parcel_state state; /* written by sender_parcel.c alone, by parcel_move() */
     bool is_long;
-    bool was_traced; /* its first shards left once: it was among the departed */
-    bool shown;      /* a partial receipt told of it */
+    bool was_traced; /* its messages were counted as sent, and their routes reported */
+    bool shown;      /* a partial receipt listed its shards */
     bool no_parity;  /* there was no memory for its parity */
     struct sender_item *items;
     size_t n_items;
     uint8_t *plain, *sealed;
-    size_t size; /* of its items, for the bound of the recipient */
+    size_t size; /* what it counts for in recipient->bytes */
     size_t plain_length, padded_length, charged;
     unsigned reads; /* under way */
     int read_error;
-    uint32_t key; /* place of its receipt key */
+    uint32_t key; /* index into sender->receipt_keys, or SENDER_NO_KEY */
     struct sender_shard *shards;
     size_t length;        /* of a shard */
     uint8_t *parity;      /* computed when the first of it is to be sent */
     unsigned k, m, fresh; /* shards from `fresh` on were never sent */
     unsigned arrived, flying;
     /* Written by sender_backoff.c alone. */
-    unsigned timeouts;    /* in a row, with nothing heard */
-    unsigned pressed;     /* of those to come, so many after a short time only */
-    uint32_t credit;      /* shards it may send before something is heard */
-    struct mono deadline; /* of what flies */
+    unsigned timeouts; /* time-outs in a row with no receipt */
+    unsigned
+        pressed; /* so many of the next time-outs are short: the recipient was told to be retried */
+    uint32_t credit;      /* shards that it may send before a receipt comes */
+    struct mono deadline; /* when its shards in flight count as lost */
 };
 TAILQ_HEAD(sender_parcels, sender_parcel);
 
-struct subflow { /* a place for a kept path; its window (of the same number) outlives the path */
-    struct courier_lane lane; /* its way stays the path's as long as the path's number stands here:
-                                 the path may be gone before what it carried has had its time. An
-                                 empty way: noted as silent */
+struct subflow { /* one of the paths to a recipient that are used at the same time; windows.v has
+                    its window, which outlives the path */
+    struct courier_lane lane; /* lane.way is the way of the path `id`: still known after the path
+                                 itself is gone, as long as its packets may be reported. Empty: it
+                                 was noted as silent */
     uint32_t id;
     uint16_t packets;
     bool worked;
-    struct mono heard; /* something sent over this path arrived */
+    struct mono heard; /* when something that was sent over this path was last reported */
 };
 
-struct silent_path { /* the latest path that nothing came of, while it may be used; or none */
+struct silent_path { /* the latest path over which nothing was reported, kept for copies; or none */
     struct courier_lane lane;
     uint32_t id;
     uint16_t packets;
@@ -112,7 +115,7 @@ struct recipient {
     struct sender_route route;
     void *attached;
     bool running;
-    bool is_unready; /* among those that something is to be made ahead for */
+    bool is_unready; /* it is in sender->unready */
     bool long_turn;
     struct message_queue shorts, longs;
     struct message_queue again; /* mail that was refused for now */
@@ -122,9 +125,10 @@ struct recipient {
     unsigned n_parcels, n_long;
     size_t bytes, long_bytes; /* of parcels */
     struct windows windows;
-    struct path_silence silence; /* the ways that nothing came of */
+    struct path_silence
+        silence; /* the ways over which nothing was reported: other paths avoid their relays */
     struct silent_path silent;
-    struct mono draw_after; /* a further path could not be had: not tried before */
+    struct mono draw_after; /* no path is drawn before: there was none to be had */
     struct mono idle_since;
     /* Keys. */
     bool keyed;
@@ -133,12 +137,13 @@ struct recipient {
     uint8_t routing_key[KEY_LEN];
     /* Written by sender_backoff.c alone. */
     bool unreachable;
-    enum outbox_why why; /* it is; or it had no memory, when it last ran */
-    struct mono resume;  /* unreachable, no memory, egress full or the store failed: not before */
-    struct mono tried;   /* last attempt while unreachable or silent */
+    enum outbox_why why; /* why it is unreachable, or had no memory, when it last ran */
+    struct mono resume;  /* it does not run before: it is unreachable, there is no memory, a link is
+                            full, or the store failed */
+    struct mono tried;   /* the last try to reach it while it was unreachable or silent */
     int64_t retry_us;
-    /* The recipient has no room: nothing is gathered before `rest_until` (of mail, nothing that was
-     * refused before); each time in a row it is longer. */
+    /* The recipient refused something for now: nothing is gathered before `rest_until` (of mail,
+     * nothing that was refused); the pause doubles each time in a row. */
     struct mono rest_until;
     int64_t rest_us;
     struct subflow subflows[]; /* as many as there are windows, which lie behind them */
@@ -157,8 +162,9 @@ struct sender {
     struct sender_parcels departed;
     struct sender_outcome *outcomes; /* room for as many as one receipt may bring */
     size_t n_outcomes, next_outcome, outcomes_room;
-    struct mono ready_at; /* when to do something for those that are unready */
-    bool is_expected_now; /* one of them in this step: what the step is for goes first */
+    struct mono ready_at; /* when something may be computed for the recipients in `unready` */
+    bool is_expected_now; /* a recipient was added to `unready` in this step: what the step is for
+                             goes first */
     struct parcel_keys *keys;
     struct mono keys_check;           /* when keys of a past epoch are to be wiped */
     uint8_t (*receipt_keys)[KEY_LEN]; /* locked */
@@ -166,11 +172,11 @@ struct sender {
     uint32_t n_free_keys;
     unsigned packets_left; /* in this tick */
     unsigned rounds_left;
-    const struct recipient *round_end;   /* with its turn the round ends */
-    const struct sender_parcel *sending; /* is not given up just now */
+    const struct recipient *round_end;   /* the recipient whose turn ends the round */
+    const struct sender_parcel *sending; /* sender_evict() passes it over */
 };
 
-/* Have it run in the next tick. */
+/* Give it a turn in the next tick. */
 static inline void sender_wake(struct sender *sender, struct recipient *recipient) {
     if (recipient->running)
         return;
@@ -182,8 +188,8 @@ static inline void sender_wake(struct sender *sender, struct recipient *recipien
 struct recipient *sender_recipient_get(struct sender *sender, const struct sender_route *route,
                                        bool *ret_is_new);
 void sender_recipient_free(struct sender *sender, struct recipient *recipient);
-/* Something will be sent to it: what can be computed ahead is, in idle time from `at` on; 0: from
- * the next step on. */
+/* Something will be sent to it: its keys and a path are computed in idle time, not before `at`; 0:
+ * from the next step on. */
 void sender_expect(struct sender *sender, struct recipient *recipient, struct mono at);
 enum sender_keys { SENDER_NO_KEYS, SENDER_SAME_KEYS, SENDER_OTHER_KEYS };
 /* NO_KEYS: the recipient is unknown or has no key for now. */
@@ -197,17 +203,18 @@ struct parcel_secret *sender_secret(struct sender *sender, const struct recipien
 struct path_wish sender_wish(const struct recipient *recipient);
 /* Is there a path, or can one be drawn? */
 bool sender_has_path(struct sender *sender, struct recipient *recipient, struct now now);
-/* Is there one now? */
+/* Is there a path now, without drawing one? */
 bool sender_has_kept_path(struct sender *sender, struct recipient *recipient, struct now now);
-/* Where a shard goes. NULL: nowhere just now. */
+/* The subflow that a shard goes over. NULL: none has room just now. */
 struct subflow *sender_choose(struct sender *sender, struct sender_parcel *parcel, unsigned index,
                               struct now now);
 struct window *sender_window(struct recipient *recipient, const struct subflow *subflow);
 void sender_retire(struct recipient *recipient, struct subflow *subflow);
-/* Nothing came over its path: noted, and kept aside as the silent one. */
+/* Nothing was reported over its path: later paths avoid its relays, and it becomes the silent path.
+ */
 void sender_note_silent(struct sender *sender, struct recipient *recipient, struct subflow *subflow,
                         struct mono now);
-void sender_silent_forget(struct recipient *recipient); /* the path, not the ways */
+void sender_silent_forget(struct recipient *recipient); /* the kept path; the ways stay noted */
 void sender_paths_free(struct recipient *recipient);
 
 /* ---- sender_backoff.c: see there ---- */

@@ -1,6 +1,7 @@
 /* What waits for a recipient, and what of it may be gathered into a parcel now. Threat: memory and
  * unfairness. Only what is about to travel is gathered; long messages leave room for short ones;
- * and what a recipient refuses for now holds up nothing that it was not offered yet. */
+ * and a message that the recipient refuses for now does not hold up those that were not offered
+ * yet. */
 #include "daemon/core/deliver/sender/sender_private.h"
 
 #define PARCELS_MAX 128 /* of a recipient in memory, however small */
@@ -79,7 +80,8 @@ static struct sender_parcel *gather_shorts(struct sender *sender, struct recipie
 static bool may_gather_any(const struct recipient *recipient) {
     return recipient->n_parcels < PARCELS_MAX && recipient->bytes < SENDER_FLIGHT_BYTES;
 }
-/* One that was refused for now asks with one block whether there is room again. */
+/* A long message that was refused for now asks with one block at a time whether there is room
+ * again. */
 static bool may_gather_long(const struct recipient *recipient) {
     const struct message *first = TAILQ_FIRST(&recipient->longs);
     if (first && first->refused && recipient->n_long > 0)
@@ -87,12 +89,14 @@ static bool may_gather_long(const struct recipient *recipient) {
     return recipient->n_long < LONG_PARCELS_MAX && recipient->long_bytes < LONG_BYTES;
 }
 
-/* While its recipient rests, mail that was not offered yet goes all the same: who left what is
- * refused is nobody we know, and must not hold up what others left. */
+/* While the recipient rests (rest_until), our own messages wait. Mail of others that was not
+ * offered yet goes all the same: those who left the refused mail are strangers, and must not hold
+ * up what others left. */
 static bool may_gather_fresh(const struct recipient *recipient, struct mono now) {
     return recipient->route.is_kept || mono_is_due(recipient->rest_until, now);
 }
-/* Of what was refused, though, anybody may have left an eighth of all that we keep. */
+/* Mail that was refused may be an eighth of all that we keep, so it is offered again a bounded
+ * number of bytes at a time. */
 static bool may_gather_again(const struct recipient *recipient, struct mono now) {
     return !TAILQ_EMPTY(&recipient->again) && mono_is_due(recipient->rest_until, now) &&
            recipient->bytes < SENDER_AGAIN_BYTES;
@@ -130,12 +134,12 @@ void sender_enqueue(struct sender *sender, struct message *message, uint64_t pro
     enqueue(sender, message);
 }
 
-/* Out of its recipient's queue and parcels. */
+/* Take a message out of its recipient's queue and parcels. */
 static void take_out(struct sender *sender, struct message *message) {
     bool is_long = message_is_long(message), was_queued = is_queued(message);
     struct sender_parcel *parcel = TAILQ_FIRST(&message->recipient->parcels), *next;
     if (was_queued && !is_long)
-        parcel = NULL; /* what waits whole is in none */
+        parcel = NULL; /* a message that goes whole is either queued or in a parcel */
     if (was_queued)
         dequeue(message);
     for (; parcel; parcel = next) {
@@ -146,7 +150,9 @@ static void take_out(struct sender *sender, struct message *message) {
         if (!sender_parcel_forget(parcel, message))
             sender_parcel_drop(sender, parcel);
         else if (sender_parcel_is_sealed(parcel) && parcel->timeouts > 0)
-            sender_parcel_empty(sender, parcel); /* what is over is not asked with for days */
+            sender_parcel_empty(
+                sender,
+                parcel); /* a finished message is not sent again just to ask for a receipt */
     }
 }
 

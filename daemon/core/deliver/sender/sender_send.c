@@ -1,9 +1,10 @@
 /* Which shard leaves next, and what goes with it. Threat: relays that die or drop. Parity is
- * computed when it is sent; what asks for an answer that may have been lost goes over two ways. */
+ * computed only when it is sent; a shard that asks for a lost receipt goes over two ways. */
 #include "daemon/core/deliver/sender/sender_private.h"
 
-/* How many leave before anything is known: with parity if asked for, or if nothing waits behind the
- * parcel. In a backlog a resend costs no idle round trip, and parity would only cost room. */
+/* How many shards of a parcel leave before anything is known of it: the parity too if explicit
+ * shards were asked for, or if nothing waits behind this parcel. With a backlog a resend costs no
+ * idle round trip, and parity would only cost room. */
 static unsigned first_sending(const struct sender_parcel *parcel) {
     const struct recipient *recipient = parcel->recipient;
     bool last = TAILQ_NEXT(parcel, link) == NULL && TAILQ_EMPTY(&recipient->shorts) &&
@@ -18,8 +19,9 @@ bool sender_parcel_is_due(const struct sender_parcel *parcel) {
     return parcel->arrived + parcel->flying < parcel->k || parcel->fresh < first_sending(parcel);
 }
 
-/* Those that never were sent, then of those that were lost the one sent least: where answers are
- * what is lost, asking with ever the same shard would never complete the parcel. */
+/* Shards that were never sent come first; then, of those that were lost, the one sent least often.
+ * Where receipts are what is lost, sending the same shard every time would never complete the
+ * parcel. */
 static unsigned next_shard(const struct sender_parcel *parcel) {
     unsigned best = parcel->fresh;
     if (parcel->fresh < first_sending(parcel))
@@ -87,7 +89,7 @@ static void shard_copy(struct sender *sender, struct sender_parcel *parcel, unsi
         sender->counters.retransmissions++;
 }
 
-/* Where no path is used again. */
+/* The configuration says that no path is used twice: draw one for the copy. */
 static void shard_copy_afresh(struct sender *sender, struct sender_parcel *parcel, unsigned index,
                               struct now now) {
     struct path_wish wish = sender_wish(parcel->recipient);
@@ -101,9 +103,10 @@ static void shard_copy_afresh(struct sender *sender, struct sender_parcel *parce
     courier_retire(&lane);
 }
 
-/* Nothing was heard, and it may be the answer that was lost. So what asks for one, the first times,
- * goes twice over its way, which tells the recipient to answer over two; and once more over the way
- * before, which may be good. Nobody waits for the copies. */
+/* After a time-out the first parcel sends one shard (credit 1), which asks for a receipt. As the
+ * receipt may be what was lost, the first SENDER_FAST_RESENDS + 1 times this shard goes twice over
+ * its path, which tells the recipient to answer over two paths; and once over the path that was
+ * given up, which may be good. The copies are not waited for. */
 static void shard_copies(struct sender *sender, struct sender_parcel *parcel, unsigned index,
                          struct subflow *subflow, struct now now) {
     struct silent_path *silent = &parcel->recipient->silent;

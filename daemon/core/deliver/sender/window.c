@@ -1,13 +1,15 @@
 /* How much may be under way to a recipient, and for how long: delays, windows, losses, time-outs.
  *
- * Threat: a recipient may lie about what arrived and when, and relays may delay or drop as they
- * like. It costs the liar his own messages: windows, and what is in flight in all, are bounded, and
- * none can be brought below what a round trip is measured with.
+ * Threat: a recipient may lie about which packets arrived and when, and relays may delay or drop
+ * packets as they like. The liar harms its own messages alone: every window, and the number of
+ * packets in flight in all, has an upper bound, and no window sinks below WINDOW_MIN, which a round
+ * trip can still be measured with.
  *
- * The window follows one-way queueing delay, so that what others send over the same links, and our
- * own short messages, wait little (LEDBAT, RFC 6817, for the measuring; FAST TCP, Wei et al. 2006,
- * for the law). Loss says little where four lossy links are normal: it counts where sending less
- * makes less of it. */
+ * The law. A window follows the one-way queueing delay of its path, so that what others send over
+ * the same links, and our own short messages, wait little (measured as in LEDBAT, RFC 6817; the
+ * window moves as in FAST TCP, Wei et al. 2006). Loss is a weak sign here, since four lossy links
+ * in a row are normal. So a share of losses shrinks a window only if it is far above loss_floor,
+ * the share that a trial has found to be lost however little we send. */
 #include "daemon/core/deliver/sender/window.h"
 
 #include "daemon/core/wire/shard.h"
@@ -17,29 +19,32 @@
 
 #define RTO_UNMEASURED_US (300 * US_PER_MS)
 #define RTO_MIN_US (50 * US_PER_MS)
-#define RECEIPT_US (25 * US_PER_MS) /* what a receipt may wait for more shards, and some */
+/* The recipient waits so long for more shards before it sends a receipt, and some. */
+#define RECEIPT_US (25 * US_PER_MS)
 #define RTO_MAX_US (60 * US_PER_S)
-#define STORE_MAX_US US_PER_S /* a disk that takes longer is taken for silence */
-/* Queueing delay aimed at: a quarter of the round trip, no less than timers and bursts make of
- * themselves, no more than a talk over the same line bears. */
+#define STORE_MAX_US US_PER_S /* a disk that takes longer to store a parcel counts as silence */
+/* The queueing delay that windows are steered to: a quarter of the round trip; at least what timers
+ * and bursts cause by themselves; at most what a voice call over the same line bears. */
 #define TARGET_MIN_US (5 * US_PER_MS)
 #define TARGET_MAX_US (25 * US_PER_MS)
-/* No network queues for longer: the recipient's clock began anew, or its word is worth nothing. */
+/* A queueing delay beyond this cannot be real: the recipient restarted its clock, or lies. */
 #define QUEUE_MAX_US (10 * US_PER_S)
-#define HIGH_ROUNDS 4 /* round trips until what was yielded must show */
+#define HIGH_ROUNDS 4 /* round trips until a window that was reduced must show in the queue */
 #define LOSS_UNIT 65536u
 #define LOSS_UNMEASURED (LOSS_UNIT / 100)
 #define LOSS_COUNTS (LOSS_UNIT * 15 / 100)
 #define LOSS_LIMITER (LOSS_UNIT * 35 / 100)
-#define TRIAL_PACKETS 256u                /* tell a share lost from three quarters of it, mostly */
-#define LOSS_HOPELESS (LOSS_UNIT / 4 * 3) /* no links, or nobody there */
-#define LOSS_SEEN_FIRST 64 /* so many packets weigh as much as the guess made before the first */
-#define LOSS_SEEN_SLOT 256
-#define LOSS_SEEN_MAX 512    /* the share is known to one in a hundred, and follows in a second */
-#define LOSS_SEEN_LONG 2048u /* losses come to light in lumps: before it is acted on */
+#define TRIAL_PACKETS 256u /* tell a share of losses from three quarters of it, mostly */
+#define LOSS_HOPELESS                                                                              \
+    (LOSS_UNIT / 4 * 3)    /* so much is lost when links are down, or the recipient is away */
+#define LOSS_SEEN_FIRST 64 /* the initial guess weighs as much as so many packets */
+#define LOSS_SEEN_WINDOW 256
+#define LOSS_SEEN_MAX                                                                              \
+    512 /* `loss` is then known to one in a hundred, and follows a change within a second */
+#define LOSS_SEEN_LONG 2048u /* of `loss_long`: losses are found in lumps */
 
-/* An onion of receipts tells of so many shards at once: so far below its window is a path that is
- * full. */
+/* One onion packet of receipts reports so many shards at once, so a path counts as fully used when
+ * its flight is so far below its window. */
 #define RECEIPTS_SHARDS 24
 #define SAMPLE_UNIT 256
 #define SAMPLE_LEAST 8
@@ -55,8 +60,10 @@ void window_renew(struct window *window) {
 
 /* ---- Delay ---- */
 
-/* What the other paths waited at least, or would have, when this was sent: they leave through the
- * same door. What is known of another time says little. */
+/* The least queueing delay of the recipient's other paths around the time when the packet was sent:
+ * all paths leave over the same line, so that much of the delay is not this path's own length. A
+ * sample taken at another time is discounted by the distance in time. Without any other sample:
+ * this path's last one. */
 static int64_t shared_queue(const struct windows *windows, const struct window *except,
                             struct mono sent) {
     int64_t least = INT64_MAX;
@@ -80,10 +87,12 @@ static int64_t target_us(const struct windows *windows, const struct window *win
     return target < TARGET_MIN_US ? TARGET_MIN_US : target > TARGET_MAX_US ? TARGET_MAX_US : target;
 }
 
-/* What a new path takes for its queue may have been another's a moment before, and false bases are
- * handed on. So where a quarter of the window is gone and the queue is not (were it ours alone, a
- * quarter of it would be, and more), it counts for the path's own delay. To yield further could not
- * make room, and would end at nothing. */
+/* Is the queue that this path shows not caused by us? A new path takes its `base` from
+ * shared_queue(), which may be too low, and the error is handed on from path to path. The test:
+ * remember window and queue when the queue is found above the target; when a quarter of the window
+ * has been given up since (and HIGH_ROUNDS round trips have passed), a queue of ours would have
+ * shrunk by more than an eighth. If it has not, the delay belongs to the path: the caller makes it
+ * the new base. Without this the window would sink to nothing and gain nothing by it. */
 static bool is_not_ours(const struct windows *windows, struct window *window, struct mono sent,
                         int64_t queue) {
     if (queue <= target_us(windows, window)) {
@@ -127,10 +136,11 @@ void window_delay(struct windows *windows, struct window *window, struct mono se
 
 /* ---- Windows ---- */
 
-/* For each packet answered, 1/window of what brings the window half the way to where the queue
- * would be as aimed at: half, for what is seen is a round trip old; all of it while the queue is
- * far from there. A window that is not used says nothing, and one whose delay is not measured
- * (parcels of a shard or two) stays small. */
+/* Move the window for one packet that was answered. Per round trip the window moves half of the way
+ * to the size at which the queue would be as long as the target (half, because what is measured is
+ * a round trip old; all of the way while the queue is below half the target). A window that is not
+ * fully used is not grown, nor one whose delay is unmeasured (`based` is false: parcels of one or
+ * two shards) beyond WINDOW_FIRST. */
 void window_grow(const struct windows *windows, struct window *window) {
     int64_t target = target_us(windows, window), queue = window->queue_us, size = window->size;
     int64_t round_us = windows->srtt_us > queue ? windows->srtt_us : queue + 1;
@@ -160,9 +170,10 @@ static void halve(struct window *window, struct mono now) {
         window->size = WINDOW_MIN * WINDOW_UNIT;
 }
 
-/* Halve, once a round trip: the losses of one burst are one sign. Loss without a queue says that
- * links are bad rather than full, up to where it must be a limiter's of this path. That the half is
- * too much as well has to be seen anew. */
+/* Halve the window after losses, once a round trip, since the losses of one burst are one sign.
+ * With a queue on the path the share must be LOSS_COUNTS above the floor; without a queue
+ * LOSS_LIMITER, because then the links are bad rather than full, unless a rate limiter drops on
+ * this path. `loss` is set back, so that the halved window is judged by its own losses. */
 static void cut_window(const struct windows *windows, struct window *window, struct mono now) {
     int64_t round_us = windows->srtt_us < 0 ? RTO_UNMEASURED_US : windows->srtt_us;
     bool queues = window->queue_us >= target_us(windows, window) * 3 / 4;
@@ -184,8 +195,9 @@ static void trial_begin(struct windows *windows, enum window_trial_stage stage, 
     uint64_t in_flight = 1;
     for (unsigned i = 0; i < windows->n; i++)
         in_flight += windows->v[i].is_live ? windows->v[i].size / WINDOW_UNIT : 0;
-    /* What a window that was just halved sends first it sends in bursts, which lose more. And
-     * losses are found later than arrivals: to stop at a number of either would be unfair. */
+    /* A halved window first sends in bursts, which lose more: these packets (one round trip) do not
+     * count. And the trial ends at a time, not at a number of packets, because losses are found
+     * later than arrivals. */
     struct mono from = mono_add(now, stage == WINDOW_TRIAL_HALF ? round_us : 0);
     struct mono until = mono_add(from, round_us + round_us * TRIAL_PACKETS / (int64_t)in_flight);
     windows->trial =
@@ -202,13 +214,17 @@ static void trial_halve(struct windows *windows, uint32_t before, struct mono no
     trial_begin(windows, WINDOW_TRIAL_HALF, before, now);
 }
 
-/* What lost as much is not, unless next to nothing arrives: then the windows are again as they
- * were, and what is lost so is lost whatever we do. If it is, they stay at three quarters, or at
- * the half if that lost much as well. */
+/* Compare the share lost over half windows (`after`) with the share lost over whole ones
+ * (`before`), and conclude:
+ * - about as much is lost: the losses do not depend on us. loss_floor becomes `after`, the windows
+ * get their old size back;
+ * - less is lost, or as many packets pass as did of twice as many (a rate limiter, far exceeded),
+ * or nearly nothing arrives: the losses are our doing. Windows grow from the half to three
+ * quarters, or stay at the half if that still lost much. */
 static void trial_judge(struct windows *windows, uint32_t after, struct mono now) {
     uint32_t floor = windows->loss_floor, before = windows->trial.before;
     bool is_less = after < floor + (before - floor) / 4 * 3;
-    /* As much passes as did of twice as much: a limiter's, by far exceeded. */
+    /* as many packets pass as did of twice as many */
     bool is_even = LOSS_UNIT - after > (LOSS_UNIT - before) / 5 * 7;
     bool is_ours = is_less || is_even || after > LOSS_HOPELESS;
     uint32_t halves = !is_ours ? 2 : after > floor + LOSS_COUNTS / 2 ? 0 : 1;
@@ -224,7 +240,8 @@ static void trial_judge(struct windows *windows, uint32_t after, struct mono now
     }
 }
 
-/* One stage is over. A suspicion that the first does not confirm is dropped. */
+/* A stage of the trial is over. If the first stage does not confirm the suspicion, the trial ends.
+ */
 static void trial_advance(struct windows *windows, struct mono now) {
     struct window_trial trial = windows->trial;
     windows->trial.stage = WINDOW_TRIAL_NONE;
@@ -243,8 +260,8 @@ static bool is_tried(const struct window_trial *trial, struct mono sent) {
            sent.us < trial->until.us;
 }
 
-/* Is more lost than bad links account for? Beside a queue sooner than without one; and what doubles
- * each round trip has to be noticed soon. */
+/* Is more lost than loss_floor explains? If a path has a queue, LOSS_COUNTS more is enough, else
+ * LOSS_LIMITER. In slow start the quick average counts, since windows double each round trip. */
 static bool is_suspect(const struct windows *windows) {
     bool queues = false, starting = false;
     for (unsigned i = 0; i < windows->n; i++) {
@@ -290,7 +307,7 @@ void window_count(struct windows *windows, struct window *window, bool lost, str
         windows->loss_seen++;
     windows->loss = approach(windows->loss, lost, seen_of(windows));
     windows->loss_long = approach(windows->loss_long, lost, windows->loss_seen);
-    window->loss = approach(window->loss, lost, LOSS_SEEN_SLOT);
+    window->loss = approach(window->loss, lost, LOSS_SEEN_WINDOW);
     if (windows->loss_floor > windows->loss_long)
         windows->loss_floor -= (windows->loss_floor - windows->loss_long) / LOSS_SEEN_LONG;
     trial_count(windows, lost, sent, now);
@@ -307,7 +324,7 @@ void window_uncount(struct windows *windows, struct window *window, struct mono 
         windows->loss = less_one(windows->loss, seen_of(windows));
         windows->loss_long = less_one(windows->loss_long, windows->loss_seen);
     }
-    window->loss = less_one(window->loss, LOSS_SEEN_SLOT);
+    window->loss = less_one(window->loss, LOSS_SEEN_WINDOW);
     if (is_tried(&windows->trial, sent) && windows->trial.lost > 0)
         windows->trial.lost--;
 }
@@ -322,8 +339,9 @@ unsigned windows_parity(const struct windows *windows, unsigned k) {
 
 /* ---- Round trips ---- */
 
-/* RFC 6298 is made for a sample each round trip. Of those that come more often each counts for the
- * part of one that it is from the last, or the deviation would be of a few of one path. */
+/* RFC 6298 expects one sample a round trip. Here samples come more often; each is weighted by the
+ * part of a round trip that has passed since the last one. Else rttvar would only show the
+ * deviation of the last few samples of one path. */
 void windows_measure(struct windows *windows, int64_t sample_us, struct mono now) {
     int64_t since_us = now.us - windows->measured.us, weight = SAMPLE_UNIT;
     windows->measured = now;
@@ -341,8 +359,8 @@ void windows_measure(struct windows *windows, int64_t sample_us, struct mono now
     windows->srtt_us += error * weight / (8 * SAMPLE_UNIT);
 }
 
-/* The recipient answers a whole parcel once its disk has it: its worst of late, slowly
- * forgotten. */
+/* The recipient answers a whole parcel only once its disk has it: store_us remembers the longest
+ * such delay of late, and forgets it slowly. */
 void windows_measure_store(struct windows *windows, int64_t sample_us) {
     int64_t more = windows->srtt_us < 0 ? 0 : sample_us - windows->srtt_us;
     if (more > STORE_MAX_US)

@@ -9,8 +9,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Packets under way on a path. The least that a round trip can be measured with; what is sent
- * before anything is known; 1024 is all that a path carries, and 12 Mbit/s each 1 s away. */
+/* Packets under way on a path: the least that a round trip can be measured with; what is sent
+ * before anything is known; the most (1024 is all that a path carries, and 12 Mbit/s if each packet
+ * takes 1 s). */
 #define WINDOW_MIN 2u
 #define WINDOW_FIRST 16u
 #define WINDOW_MAX 1024u
@@ -25,10 +26,11 @@ struct window {          /* of one subflow; it outlives the path that carries it
     uint32_t loss;       /* share of its packets lost, in 2^-16 */
     uint32_t base;       /* least (arrived - sent), by two clocks */
     int64_t queue_us;    /* how much more it was lately */
-    struct mono sampled; /* what told so was sent then */
-    uint32_t high_size;  /* when the queue was found above what is aimed at; 0: it is not */
-    int64_t high_us;     /* the queue then */
-    struct mono high_at; /* that was sent then */
+    struct mono sampled; /* the packet that showed it was sent then */
+    uint32_t
+        high_size;   /* the window when the queue was found above the target; 0: it is not above */
+    int64_t high_us; /* the queue then */
+    struct mono high_at; /* the packet that showed it was sent then */
     struct mono cut;     /* last halved */
 };
 
@@ -46,11 +48,11 @@ struct windows { /* of one recipient: what is known of all its subflows together
     unsigned n;
     int64_t srtt_us, rttvar_us; /* srtt < 0: unmeasured */
     struct mono measured;
-    int64_t store_us;    /* how much longer than a round trip a completion takes */
+    int64_t store_us;    /* how much longer than a round trip the receipt of a whole parcel takes */
     uint32_t loss;       /* share of packets lost, in 2^-16 */
-    unsigned loss_seen;  /* packets that it was measured by, as far as they count */
-    uint32_t loss_long;  /* the same, over more of them */
-    uint32_t loss_floor; /* of it, what is none of our doing */
+    unsigned loss_seen;  /* packets that it was measured with, up to what is needed */
+    uint32_t loss_long;  /* the same, averaged over more packets */
+    uint32_t loss_floor; /* the share that is lost however little we send */
     struct window_trial trial;
 };
 
@@ -59,7 +61,8 @@ void windows_init(struct windows *windows, struct window *v, unsigned n);
 /* A round trip that is known from before. */
 void windows_recall(struct windows *windows, int64_t srtt_us, int64_t rttvar_us);
 
-/* A packet leaves over it; one is out of flight, by arriving, by being lost, or given up. */
+/* May a packet leave over it? One leaves; one is out of flight, since it arrived, is taken for
+ * lost, or was given up. */
 static inline bool window_has_room(const struct window *window) {
     return (uint64_t)window->flight * WINDOW_UNIT < window->size;
 }
@@ -73,14 +76,14 @@ static inline void window_set_live(struct window *window, bool is_live) {
 }
 /* A new path takes the place: the window stays, the delay of the path is unknown. */
 void window_renew(struct window *window);
-/* A packet of the window is out of flight: it arrived, or was lost. Before its flight is reduced.
- */
+/* A packet of the window arrived, or was taken for lost. Called before window_landed(). */
 void window_grow(const struct windows *windows, struct window *window);
-/* A packet sent over the window's path then had arrived by the recipient's clock. */
+/* The recipient reports that a packet of this window, sent at `sent`, arrived at `arrived` by its
+ * own clock. */
 void window_delay(struct windows *windows, struct window *window, struct mono sent,
                   uint32_t arrived);
-/* One more packet of the window, sent then, was lost, or arrived; one taken for lost had arrived.
- */
+/* One more packet of the window, sent then, arrived or (lost) is taken for lost; one that was taken
+ * for lost arrived all the same. */
 void window_count(struct windows *windows, struct window *window, bool lost, struct mono sent,
                   struct mono now);
 void window_uncount(struct windows *windows, struct window *window, struct mono sent);
@@ -88,7 +91,7 @@ void window_uncount(struct windows *windows, struct window *window, struct mono 
 void windows_measure(struct windows *windows, int64_t sample_us, struct mono now);
 void windows_measure_store(struct windows *windows, int64_t sample_us);
 int64_t windows_timeout_us(const struct windows *windows);
-/* Overtaken by others and older than this: lost. */
+/* A packet that was overtaken by others and is older than this is lost. */
 int64_t windows_reorder_us(const struct windows *windows);
 /* Parity for k shards, so that in most cases none has to be sent again. */
 unsigned windows_parity(const struct windows *windows, unsigned k);
