@@ -209,4 +209,14 @@ static inline ssize_t portable_receive_fd(int socket, void *buffer, size_t size,
     return n;
 }
 
+/* The bytes of a file from one offset to another get their place on the disk; best effort. */
+static inline void portable_allocate(int fd, off_t from, off_t to) {
+#if defined(__linux__) || defined(__FreeBSD__) || defined(__NetBSD__)
+    if (to > from)
+        (void)!posix_fallocate(fd, from, to - from);
+#else
+    (void)fd, (void)from, (void)to;
+#endif
+}
+
 #endif

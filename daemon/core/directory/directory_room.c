@@ -71,12 +71,12 @@ static void follow(void *context, uint64_t prefix) {
 bool directory_follow(struct directory *directory, struct mono now) {
     struct following following = {directory, 0};
     uint64_t generation = topology_generation(directory->topology);
-    size_t before = directory->n_reached,
-           sharers[2] = {sharers_of(directory, false), sharers_of(directory, true)};
 
     if (directory->has_followed &&
         (generation == directory->generation || !may_look(directory, directory->followed, now)))
         return false;
+    size_t before = directory->n_reached,
+           sharers[2] = {sharers_of(directory, false), sharers_of(directory, true)};
     directory->has_followed = true;
     directory->followed = now;
     directory->generation = generation;

@@ -64,6 +64,7 @@ void links_set_descriptor(struct links *links, const uint8_t *bytes, size_t leng
 
 void links_set_correction(struct links *links, int64_t correction_us) {
     links->correction_us = correction_us;
+    links->clock_is_told = false;
 }
 
 /* ---- Events ---- */
@@ -163,11 +164,15 @@ int64_t links_clock_error(const struct links *links) {
     return median_of(offsets, n);
 }
 
-bool links_clock_is_known(const struct links *links) {
+bool links_clock_is_known(struct links *links) {
     int64_t offsets[LINK_SLOTS];
+    if (links->clock_is_told)
+        return links->clock_is_known;
     size_t n = list_offsets(links, offsets);
     int64_t left_us = n > 0 ? median_of(offsets, n) - links->correction_us : INT64_MAX;
-    return left_us <= CLOCK_AGREED_US && left_us >= -CLOCK_AGREED_US;
+    links->clock_is_told = true;
+    links->clock_is_known = left_us <= CLOCK_AGREED_US && left_us >= -CLOCK_AGREED_US;
+    return links->clock_is_known;
 }
 
 int64_t links_clock_offset(const struct links *links) {
@@ -198,6 +203,7 @@ unsigned links_dials(const struct links *links) {
 }
 
 void links_clock_stepped(struct links *links, int64_t step_us, struct mono now) {
+    links->clock_is_told = false;
     for (unsigned i = 0; i < LINK_SLOTS; i++)
         if (links->links[i]) {
             links->links[i]->view.clock_offset_us -= step_us;
@@ -236,6 +242,7 @@ static void link_drop(struct links *links, struct link *link) {
     session_free(links, link->previous);
     session_free(links, link->current);
     links->links[link->view.slot] = NULL;
+    links->clock_is_told = false;
     free(link);
 }
 
@@ -363,6 +370,7 @@ struct link *link_adopt(struct links *links, struct session *session, struct now
         link->view.local = session->local;
         link->view.seen_as = session->seen_as;
         link->view.clock_offset_us = session->offset_us;
+        links->clock_is_told = false;
     }
     link_heard(links, link, now.mono);
     uint64_t jitter = random_below(links->config.random, 60 * US_PER_S);
@@ -380,6 +388,7 @@ struct link *link_adopt(struct links *links, struct session *session, struct now
 
 static void link_is_up(struct links *links, struct link *link, struct mono now) {
     link->view.state = LINK_UP;
+    links->clock_is_told = false;
     link_ping(links, link, now); /* measures the round trip */
 }
 

@@ -223,7 +223,7 @@ unsigned links_count(const struct links *links, bool established);
 int64_t links_clock_error(const struct links *links);
 /* Do the neighbours alone, by their median, agree with our clock as it is corrected? False without
  * any. */
-bool links_clock_is_known(const struct links *links);
+bool links_clock_is_known(struct links *links);
 int64_t links_clock_offset(const struct links *links);
 /* The machine's wall clock was set forward by so much: what was measured against it is shifted, and
  * measured anew soon. */

@@ -165,6 +165,7 @@ struct links {
     struct links_config config;
     struct guard guard;
     int64_t correction_us;
+    bool clock_is_told, clock_is_known; /* asked at each step, computed when something changed */
     uint8_t descriptor[DESCRIPTOR_MAX];
     size_t descriptor_length;
     struct session *sessions[SESSIONS_MAX];

@@ -16,11 +16,10 @@ static const char *notice_of(struct node *node, uint8_t relays, bool strict,
     double choices;
     struct path_wish wish = {.relays_exact = relays, .strict = strict};
 
-    int64_t error_us = links_clock_error(node->links);
-
     if (!entry)
         return NULL; /* to ourselves */
     if (node_clock_is_beyond(node)) {
+        int64_t error_us = links_clock_error(node->links);
         snprintf(text, 128,
                  "this machine's clock is %lld h %s the neighbours': the message waits "
                  "until it is set",

@@ -25,7 +25,7 @@ void allowance_refill(struct allowance *allowance, int64_t rate, int64_t burst, 
 }
 
 static struct neighbour *find_neighbour(struct gossip *gossip, uint64_t prefix) {
-    for (size_t i = 0; i < LINK_SLOTS; i++)
+    for (size_t i = 0; i < gossip->n_used; i++)
         if (gossip->neighbours[i].up && gossip->neighbours[i].prefix == prefix)
             return &gossip->neighbours[i];
     return NULL;
@@ -461,7 +461,7 @@ struct gossip *gossip_new(struct directory *directory, struct links *links,
 void gossip_free(struct gossip *gossip) {
     if (!gossip)
         return;
-    for (size_t i = 0; i < LINK_SLOTS; i++)
+    for (size_t i = 0; i < gossip->n_used; i++)
         if (gossip->neighbours[i].up)
             gossip_link_down(gossip, gossip->neighbours[i].prefix);
     assert(gossip->n_wants[WANT_VERSION] == 0 && gossip->n_wants[WANT_NEWCOMER] == 0);
@@ -543,6 +543,8 @@ void gossip_link_up(struct gossip *gossip, uint64_t prefix, struct mono now) {
     slot->source = source;
     proofs_link_up(gossip, slot);
     slot->up = true;
+    if (index_of(gossip, slot) >= gossip->n_used)
+        gossip->n_used = index_of(gossip, slot) + 1;
     slot->told_all = slot->heard_all = false;
     slot->announce_due = slot->owed_due = slot->answer_due = slot->ask_due = MONO_NEVER;
     slot->n_announce = slot->n_answers = slot->first_answer = 0;
@@ -610,11 +612,11 @@ void gossip_tick(struct gossip *gossip, struct now now) {
     gossip->now = now.mono;
     proofs_tell(gossip, now.mono);
     want_unpace(gossip, now.mono);
-    for (size_t i = 0; i < LINK_SLOTS; i++)
+    for (size_t i = 0; i < gossip->n_used; i++)
         if (gossip->neighbours[i].up)
             tick(gossip, &gossip->neighbours[i], now.mono);
     /* Time-outs above may have passed wants to any neighbour. */
-    for (size_t i = 0; i < LINK_SLOTS; i++)
+    for (size_t i = 0; i < gossip->n_used; i++)
         if (gossip->neighbours[i].up && mono_is_due(gossip->neighbours[i].ask_due, now.mono))
             want_ask(gossip, &gossip->neighbours[i], now.mono);
 }
@@ -622,7 +624,7 @@ void gossip_tick(struct gossip *gossip, struct now now) {
 struct mono gossip_next(const struct gossip *gossip) {
     struct mono next = mono_min(gossip->paced_due, gossip->proofs.due);
 
-    for (size_t i = 0; i < LINK_SLOTS; i++) {
+    for (size_t i = 0; i < gossip->n_used; i++) {
         const struct neighbour *neighbour = &gossip->neighbours[i];
         const struct want *oldest;
         if (!neighbour->up)

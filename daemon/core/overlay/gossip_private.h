@@ -126,6 +126,7 @@ struct gossip {
         size_t n_untold;
         struct mono due, told; /* MONO_NEVER: nothing to tell; when some were told last */
     } proofs;
+    size_t n_used; /* of the slots: no neighbour is up in those behind */
     struct neighbour neighbours[LINK_SLOTS];
 };
 

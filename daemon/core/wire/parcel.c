@@ -371,6 +371,7 @@ struct key_entry {
 };
 struct parcel_keys {
     size_t count;
+    size_t last; /* the entry that was found last: shards come in rows */
     uint64_t tick;
     uint8_t key[crypto_shorthash_KEYBYTES]; /* nobody is to choose who shares a set with whom */
     struct key_entry entries[];
@@ -406,16 +407,24 @@ static struct key_entry *key_set(struct parcel_keys *keys, const struct node_id 
     return &keys->entries[hash % (keys->count / WAYS) * WAYS];
 }
 
+static bool is_entry_of(const struct key_entry *entry, const struct node_id *peer, uint64_t stamp,
+                        int64_t epoch) {
+    return entry->used && entry->epoch == epoch && entry->stamp == stamp &&
+           node_id_is_equal(&entry->peer, peer);
+}
+
 struct parcel_secret *parcel_keys_find(struct parcel_keys *keys, const struct node_id *peer,
                                        uint64_t stamp, int64_t epoch) {
-    struct key_entry *set = key_set(keys, peer, epoch);
-    for (struct key_entry *entry = set; entry < set + WAYS; entry++)
-        if (entry->used && entry->epoch == epoch && entry->stamp == stamp &&
-            node_id_is_equal(&entry->peer, peer)) {
-            entry->tick = ++keys->tick;
-            return &entry->secret;
-        }
-    return NULL;
+    struct key_entry *found = &keys->entries[keys->last];
+    if (!is_entry_of(found, peer, stamp, epoch)) {
+        struct key_entry *set = key_set(keys, peer, epoch);
+        for (found = set; !is_entry_of(found, peer, stamp, epoch); found++)
+            if (found == set + WAYS - 1)
+                return NULL;
+        keys->last = (size_t)(found - keys->entries);
+    }
+    found->tick = ++keys->tick;
+    return &found->secret;
 }
 
 static void derive_shard_key(struct parcel_secret *secret, const struct parcel_peer *peer) {

@@ -6,6 +6,7 @@
  * in slices as small as it takes, each carried over from the log before the next. */
 #include "daemon/io/store/store_file.h"
 #include "daemon/io/store/store_private.h"
+#include "shared/portable.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,7 @@
 
 #define CHUNK_MAX (1 << 20) /* by which messages.db grows; on a small disk by less */
 #define CHUNK_SHARE 64
+#define ALLOCATED_SPARE (CHUNK_MAX / 4) /* for what takes pages and is promised none */
 
 #define SLICE_LEAST 1
 #define SLICE_FACTOR 8
@@ -78,16 +80,36 @@ static uint64_t pages(struct store_db *db, enum store_statement which) {
     return n > 0 ? (uint64_t)n * STORE_PAGE : 0;
 }
 
+/* All that it can be by now, and some? SQLite parses a PRAGMA anew each time, and this is asked
+ * after every commit that took room. */
+static bool is_allocated(const struct store_disk *disk) {
+    return disk->allocated > 0 &&
+           disk->pages + disk->promised + ALLOCATED_SPARE <= (uint64_t)disk->allocated;
+}
+
 /* What stands in the log alone would have to grow the database when it is carried over, on a disk
- * that may be full by then: the room is taken at once, some in advance. */
+ * that may be full by then: the room is taken at once, some in advance. By us, since SQLite writes
+ * a byte to every page of it; it looks whether we could. */
 void store_disk_allocate(struct store_db *db) {
+    struct store_disk *disk = &db->disk;
+    if (!disk->is_looked || is_allocated(disk))
+        return;
     sqlite3_int64 size = (sqlite3_int64)pages(db, SQL_PAGES);
-    if (db->disk.is_looked && size > db->disk.allocated &&
-        sqlite3_file_control(db->sqlite, "main", SQLITE_FCNTL_SIZE_HINT, &size) == SQLITE_OK)
-        db->disk.allocated = (size + db->disk.chunk - 1) / db->disk.chunk * db->disk.chunk;
+    if (size <= disk->allocated)
+        return;
+    int64_t whole = (size + disk->chunk - 1) / disk->chunk * disk->chunk;
+    if (disk->has_fd)
+        portable_allocate(disk->fd, (off_t)disk->allocated, (off_t)whole);
+    if (sqlite3_file_control(db->sqlite, "main", SQLITE_FCNTL_SIZE_HINT, &size) == SQLITE_OK)
+        disk->allocated = whole;
 }
 
 /* ---- What may come ---- */
+
+static bool are_files_on(const struct store_db *db, dev_t device) {
+    struct stat status;
+    return db->files && stat(db->files->path, &status) == 0 && status.st_dev == device;
+}
 
 /* Pages that are unused are room, pages that stand in the log alone are none any more. */
 static void look(struct store_db *db) {
@@ -96,12 +118,15 @@ static void look(struct store_db *db) {
     struct stat status;
     disk->is_looked = true;
     disk->space = (struct disk_space){0, 0};
+    disk->pages = UINT64_MAX / 2; /* nobody knows */
     if (disk->look(path, &disk->space) < 0 || stat(path, &status) < 0)
         return; /* writing will tell */
     uint64_t all = pages(db, SQL_PAGES), unused = pages(db, SQL_PAGES_UNUSED);
     uint64_t length = status.st_size > 0 ? (uint64_t)status.st_size : 0;
     uint64_t growth = all > length ? all - length : 0;
+    disk->pages = all;
     disk->device = status.st_dev;
+    disk->are_files_here = are_files_on(db, status.st_dev);
     disk->held = all > unused ? all - unused : 0;
     disk->space.free = disk->space.free > growth ? disk->space.free - growth : 0;
     if (!disk->has_reserve && disk->space.free > (uint64_t)RESERVE_AGAIN * RESERVE_MAX)
@@ -114,13 +139,14 @@ void store_disk_begin(struct store_db *db) {
     db->disk.promised = 0;
 }
 
-/* All that we hold of others on the file system of this device. */
-static uint64_t held_on(struct store_db *db, dev_t device) {
-    struct stat status;
-    uint64_t held = db->disk.device == device ? db->disk.held : 0;
-    if (db->files && stat(db->files->path, &status) == 0 && status.st_dev == device)
-        held += store_files_charged(db);
-    return held;
+/* All that we hold of others on the file system of messages.db. */
+static uint64_t held_here(struct store_db *db) {
+    return db->disk.held + (db->disk.are_files_here ? store_files_charged(db) : 0);
+}
+
+/* And on that of files.directory. */
+static uint64_t held_there(struct store_db *db, dev_t device) {
+    return (db->disk.device == device ? db->disk.held : 0) + store_files_charged(db);
 }
 
 /* *ret_lack: what would have to go before there is any. */
@@ -128,7 +154,7 @@ static uint64_t room(struct store_db *db, struct disk_share share, uint64_t *ret
     struct store_disk *disk = &db->disk;
     if (!disk->is_looked)
         look(db);
-    uint64_t ours = share.percent > 0 ? held_on(db, disk->device) : 0;
+    uint64_t ours = share.percent > 0 ? held_here(db) : 0;
     uint64_t left = disk_room(&disk->space, ours, share);
     *ret_lack = disk_lack(&disk->space, ours, share);
     if (left >= disk->promised)
@@ -173,7 +199,7 @@ uint64_t store_disk_files_room(struct store_db *db, struct disk_share share, uin
         return UINT64_MAX; /* writing will tell */
     if (!db->disk.is_looked)
         look(db);
-    uint64_t ours = share.percent > 0 ? held_on(db, status.st_dev) : 0;
+    uint64_t ours = share.percent > 0 ? held_there(db, status.st_dev) : 0;
     uint64_t left = disk_room(&space, ours, share), lack = disk_lack(&space, ours, share);
     uint64_t most = space.free > DISK_FLOOR ? space.free - DISK_FLOOR : 0;
     uint64_t floor_lack = space.free < DISK_FLOOR ? DISK_FLOOR - space.free : 0;
@@ -202,9 +228,17 @@ static int chunk_for(uint64_t size) {
     return chunk < STORE_PAGE ? (int)STORE_PAGE : (int)chunk;
 }
 
+void store_disk_close(struct store_db *db) {
+    if (db->disk.has_fd)
+        close(db->disk.fd);
+    db->disk.has_fd = false;
+}
+
 void store_disk_open(struct store_db *db, const struct store_config *config) {
     db->slice = STORE_SLICE_MAX;
     db->disk.look = config->look ? config->look : disk_look;
+    db->disk.fd = open(sqlite3_db_filename(db->sqlite, "main"), O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    db->disk.has_fd = db->disk.fd >= 0;
     store_disk_begin(db);
     look(db);
     db->disk.chunk = chunk_for(db->disk.space.size);

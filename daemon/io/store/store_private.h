@@ -115,6 +115,8 @@ void store_usage_drop(struct store_db *db);
 /* store_disk.c */
 /* Once, with the files open. */
 void store_disk_open(struct store_db *db, const struct store_config *config);
+/* Once SQLite has closed the database. */
+void store_disk_close(struct store_db *db);
 /* At the beginning of a transaction. */
 void store_disk_begin(struct store_db *db);
 /* May a message of `whole` bytes come, of which `now` are put? 0 or -ENOSPC. */

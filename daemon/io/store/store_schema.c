@@ -390,6 +390,7 @@ void store_db_close(struct store_db *db) {
     for (size_t i = 0; i < SQL_COUNT; i++)
         sqlite3_finalize(db->statements[i]);
     sqlite3_close(db->sqlite);
+    store_disk_close(db);
     *db = (struct store_db){0};
 }
 

@@ -207,12 +207,16 @@ struct store_disk {
     int (*look)(const char *path, struct disk_space *ret_space);
     struct disk_space space;
     dev_t device;
-    uint64_t held;     /* by messages.db */
-    uint64_t promised; /* to what was put in this transaction */
-    int chunk;         /* by which messages.db grows */
-    int64_t allocated; /* of messages.db, as far as is known */
+    uint64_t held;       /* by messages.db */
+    uint64_t pages;      /* bytes of messages.db, as it was looked at */
+    bool are_files_here; /* files.directory is on the same device */
+    uint64_t promised;   /* to what was put in this transaction */
+    int chunk;           /* by which messages.db grows */
+    int64_t allocated;   /* of messages.db, as far as is known */
     bool is_looked;
     bool has_reserve; /* or none could be made */
+    bool has_fd;
+    int fd; /* of messages.db. SQLite's locks would go if it were closed before SQLite's own */
 };
 
 /* What one transaction sweeps or forgets at most, in rows; less while the disk is full. */

@@ -58,6 +58,10 @@ static uint64_t share_of(uint64_t all, bool is_known) {
     return is_known ? all : all - all / 4;
 }
 
+bool inbox_counts_as_known(const struct inbox *inbox, const struct node_id *sender) {
+    return !inbox->config.policy || policy_is_known(inbox->config.policy, sender);
+}
+
 void inbox_put_item(struct inbox *inbox, const struct inbox_op *op,
                     const struct inbox_origin *origin, const struct parcel_item *item,
                     struct wall wall) {
@@ -78,10 +82,8 @@ void inbox_put_item(struct inbox *inbox, const struct inbox_op *op,
     operation.in_put.offset = item->offset;
     operation.in_put.length = item->length;
     operation.in_put.bytes = item->bytes;
-    operation.in_put.is_known = true;
+    operation.in_put.is_known = origin->is_known;
     if (!origin->is_self) {
-        operation.in_put.is_known =
-            !inbox->config.policy || policy_is_known(inbox->config.policy, origin->sender);
         operation.in_put.quota_sender = is_file ? limits->files_sender : limits->messages_sender;
         operation.in_put.quota_all =
             share_of(is_file ? limits->files_all : limits->messages_all, operation.in_put.is_known);

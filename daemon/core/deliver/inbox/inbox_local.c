@@ -18,8 +18,8 @@ int inbox_local(struct inbox *inbox, const struct parcel_item *item, const struc
     struct parcel_item copy = *item;
     copy.bytes = local->bytes;
     inbox_put_item(inbox, &local->op,
-                   &(struct inbox_origin){&inbox->self, address, name, &local->file, true}, &copy,
-                   wall);
+                   &(struct inbox_origin){&inbox->self, address, name, &local->file, true, true},
+                   &copy, wall);
     return 0;
 }
 

@@ -104,13 +104,15 @@ static void put(struct inbox *inbox, struct inbox_parcel *parcel, const struct i
         directory_descriptor(entry, &sender);
         address = directory_address(inbox->config.directory, entry);
     }
+    bool is_known = inbox_counts_as_known(inbox, &mail->sender.id);
     while (wire_left(&reader) > 0 && parcel_get_item(&reader, &item) == DROP_NONE && item.kind) {
         if (inbox_is_over(inbox, &item, wall))
             continue;
         parcel->puts++;
-        inbox_put_item(inbox, &parcel->op,
-                       &(struct inbox_origin){&mail->sender.id, &address, sender.name, NULL, false},
-                       &item, wall);
+        inbox_put_item(
+            inbox, &parcel->op,
+            &(struct inbox_origin){&mail->sender.id, &address, sender.name, NULL, false, is_known},
+            &item, wall);
     }
 }
 

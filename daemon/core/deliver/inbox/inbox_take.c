@@ -88,15 +88,17 @@ int inbox_put_items(struct inbox *inbox, struct inbox_parcel *parcel, size_t len
     struct node_id sender;
     struct parcel_item item;
     parcel_get_head(&reader, &sender);
+    bool is_known = inbox_counts_as_known(inbox, &sender);
     while (parcel_get_item(&reader, &item) == DROP_NONE && item.kind) {
         bool is_left_out = item.kind == KIND_MAIL || inbox_is_over(inbox, &item, wall);
         if (!is_left_out && item.kind == KIND_FILE && hold_file_head(inbox, parcel, &item))
             return -ENOMEM;
         if (!is_left_out) {
             parcel->puts++;
-            inbox_put_item(inbox, &parcel->op,
-                           &(struct inbox_origin){&sender, &address, name, parcel->file, false},
-                           &item, wall);
+            inbox_put_item(
+                inbox, &parcel->op,
+                &(struct inbox_origin){&sender, &address, name, parcel->file, false, is_known},
+                &item, wall);
         }
         if (wire_left(&reader) == 0)
             break;

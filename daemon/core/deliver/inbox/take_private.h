@@ -18,10 +18,14 @@ struct inbox_origin { /* where an item came from, for the store */
     const char *name;
     const struct file_head *file; /* KIND_FILE: until the result */
     bool is_self;                 /* no quota */
+    bool is_known;                /* inbox_counts_as_known() of the sender */
 };
 /* May this item of a sender's be stored? A block of a file must be alone. */
 enum parcel_reason inbox_check_item(const struct inbox *inbox, const struct node_id *sender,
                                     const struct parcel_item *item, bool is_only_item);
+/* Is the sender one of those for whom all room may be used? Without a policy everybody is. Asked
+ * once for all that came together. */
+bool inbox_counts_as_known(const struct inbox *inbox, const struct node_id *sender);
 void inbox_file_head(const struct parcel_item *item, struct file_head *ret_head);
 void inbox_put_item(struct inbox *inbox, const struct inbox_op *op,
                     const struct inbox_origin *origin, const struct parcel_item *item,

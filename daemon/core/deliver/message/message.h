@@ -67,6 +67,7 @@ struct message {
 
     /* The sender's, or the loopback's if it is for ourselves. */
     struct recipient *recipient; /* NULL: to ourselves, or nobody sends it just now */
+    bool arrived;   /* it goes whole, and the parcel that held it was confirmed: it is in none */
     bool unbatched; /* it was part of a refused parcel, and is sent in a parcel of its own, to learn
                        whether it was meant */
     bool refused;   /* refused for now: one block at a time asks whether that is over */

@@ -282,6 +282,12 @@ static void confirm_block(struct sender *sender, struct message *message, uint32
         confirm(sender, message, length, now);
 }
 
+static void confirm_whole(struct sender *sender, struct message *message, uint32_t length,
+                          struct mono now) {
+    message->arrived = true;
+    confirm(sender, message, length, now);
+}
+
 static void apply_complete(struct sender *sender, struct sender_parcel *parcel, bool whole,
                            struct mono now) {
     struct recipient *recipient = parcel->recipient;
@@ -301,7 +307,7 @@ static void apply_complete(struct sender *sender, struct sender_parcel *parcel, 
         if (items[i].message && is_long)
             confirm_block(sender, items[i].message, items[i].length, whole, now);
         else if (items[i].message)
-            confirm(sender, items[i].message, items[i].length, now);
+            confirm_whole(sender, items[i].message, items[i].length, now);
     free(items);
 }
 

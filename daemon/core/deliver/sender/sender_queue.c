@@ -138,8 +138,9 @@ void sender_enqueue(struct sender *sender, struct message *message, uint64_t pro
 static void take_out(struct sender *sender, struct message *message) {
     bool is_long = message_is_long(message), was_queued = is_queued(message);
     struct sender_parcel *parcel = TAILQ_FIRST(&message->recipient->parcels), *next;
-    if (was_queued && !is_long)
-        parcel = NULL; /* a message that goes whole is either queued or in a parcel */
+    if ((was_queued || message->arrived) && !is_long)
+        parcel =
+            NULL; /* a message that goes whole is in no parcel while it is queued or has arrived */
     if (was_queued)
         dequeue(message);
     for (; parcel; parcel = next) {
