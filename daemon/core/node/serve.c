@@ -7,6 +7,8 @@
 #include "daemon/core/node/ping.h"
 #include "daemon/core/node/query.h"
 
+#include <assert.h>
+
 /* ---- Clients that other folders' rooms keep waiting ---- */
 
 /* Count it with those of that room until serve_answered(). False: it has been told why not. */
@@ -36,123 +38,61 @@ void serve_answered(struct node *node, uint64_t client) {
 
 /* ---- Requests ---- */
 
-/* Where a request of this kind waits for its answer, if in a room of another folder; CLIENT_ROOMS:
- * in none. */
-static enum client_room room_of(enum request_kind kind) {
-    switch (kind) {
-    case REQUEST_PUSH:
-    case REQUEST_PUSH_MANY:
-    case REQUEST_MESSAGE:
-    case REQUEST_CANCEL:
-    case REQUEST_TRUST:
-        return CLIENT_OUTBOX;
-    case REQUEST_PULL:
-        return CLIENT_INBOX;
-    case REQUEST_CONNECT:
-        return CLIENT_POOL;
-    case REQUEST_CONFIRM: /* it is the pull that is answered */
-    case REQUEST_STATUS:
-    case REQUEST_PEERS:
-    case REQUEST_NODES:
-    case REQUEST_ROUTE:
-    case REQUEST_DISCONNECT:
-    case REQUEST_RULES:
-    case REQUEST_DOCTOR:
-    case REQUEST_PING: /* our own rooms enter what they keep */
-    case REQUEST_CONVERSATIONS:
-    case REQUEST_HISTORY:
-    case REQUEST_FORGET:
-    case REQUEST_FILES:
-    case REQUEST_FILE_OPEN:
-    case REQUEST_FILE_TAKE:
-    case REQUEST_RULE:
-        break;
-    }
-    return CLIENT_ROOMS;
+static void confirm(struct node *node, const struct request *request) {
+    inbox_confirm(node->inbox, request->client, request->confirm.rows, request->confirm.n,
+                  node->now.wall);
 }
 
-static void serve(struct node *node, const struct request *request) {
-    switch (request->kind) {
-    case REQUEST_PUSH:
-        serve_push(node, request);
-        break;
-    case REQUEST_PUSH_MANY:
-        serve_push_many(node, request);
-        break;
-    case REQUEST_PULL:
-        serve_pull(node, request);
-        break;
-    case REQUEST_CONFIRM:
-        inbox_confirm(node->inbox, request->client, request->confirm.rows, request->confirm.n,
-                      node->now.wall);
-        break;
-    case REQUEST_STATUS:
-        serve_status(node, request);
-        break;
-    case REQUEST_MESSAGE:
-        serve_message(node, request);
-        break;
-    case REQUEST_PEERS:
-        serve_peers(node, request);
-        break;
-    case REQUEST_NODES:
-        serve_nodes(node, request);
-        break;
-    case REQUEST_ROUTE:
-        serve_route(node, request);
-        break;
-    case REQUEST_CANCEL:
-        outbox_cancel(node->outbox, request, node->now);
-        break;
-    case REQUEST_PING:
-        serve_ping(node, request);
-        break;
-    case REQUEST_CONNECT:
-        pool_connect(node->pool, request->client, &request->connect.address, node->machine);
-        break;
-    case REQUEST_DISCONNECT:
-        serve_disconnect(node, request);
-        break;
-    case REQUEST_TRUST:
-        serve_trust(node, request);
-        break;
-    case REQUEST_CONVERSATIONS:
-        serve_conversations(node, request);
-        break;
-    case REQUEST_HISTORY:
-        serve_history(node, request);
-        break;
-    case REQUEST_FORGET:
-        serve_forget(node, request);
-        break;
-    case REQUEST_FILES:
-        serve_files(node, request);
-        break;
-    case REQUEST_FILE_OPEN:
-        serve_file_open(node, request);
-        break;
-    case REQUEST_FILE_TAKE:
-        serve_file_take(node, request);
-        break;
-    case REQUEST_RULE:
-        serve_rule(node, request);
-        break;
-    case REQUEST_RULES:
-        serve_rules(node, request);
-        break;
-    case REQUEST_DOCTOR:
-        serve_doctor(node, request);
-        break;
-    }
+static void cancel(struct node *node, const struct request *request) {
+    outbox_cancel(node->outbox, request, node->now);
 }
+
+static void connect_to(struct node *node, const struct request *request) {
+    pool_connect(node->pool, request->client, &request->connect.address, node->machine);
+}
+
+/* Who serves a request, and in which room of another folder it may wait for its answer; NOWHERE: it
+ * is answered at once, by another request (CONFIRM: the pull), or one of our own rooms enters what
+ * it keeps. */
+#define NOWHERE CLIENT_ROOMS
+static const struct {
+    void (*serve)(struct node *node, const struct request *request);
+    enum client_room room;
+} kinds[] = {
+    [REQUEST_PUSH] = {serve_push, CLIENT_OUTBOX},
+    [REQUEST_PUSH_MANY] = {serve_push_many, CLIENT_OUTBOX},
+    [REQUEST_PULL] = {serve_pull, CLIENT_INBOX},
+    [REQUEST_CONFIRM] = {confirm, NOWHERE},
+    [REQUEST_STATUS] = {serve_status, NOWHERE},
+    [REQUEST_MESSAGE] = {serve_message, CLIENT_OUTBOX},
+    [REQUEST_PEERS] = {serve_peers, NOWHERE},
+    [REQUEST_NODES] = {serve_nodes, NOWHERE},
+    [REQUEST_ROUTE] = {serve_route, NOWHERE},
+    [REQUEST_CANCEL] = {cancel, CLIENT_OUTBOX},
+    [REQUEST_PING] = {serve_ping, NOWHERE},
+    [REQUEST_CONNECT] = {connect_to, CLIENT_POOL},
+    [REQUEST_DISCONNECT] = {serve_disconnect, NOWHERE},
+    [REQUEST_TRUST] = {serve_trust, CLIENT_OUTBOX},
+    [REQUEST_CONVERSATIONS] = {serve_conversations, NOWHERE},
+    [REQUEST_HISTORY] = {serve_history, NOWHERE},
+    [REQUEST_FORGET] = {serve_forget, NOWHERE},
+    [REQUEST_FILES] = {serve_files, NOWHERE},
+    [REQUEST_FILE_OPEN] = {serve_file_open, NOWHERE},
+    [REQUEST_FILE_TAKE] = {serve_file_take, NOWHERE},
+    [REQUEST_RULE] = {serve_rule, NOWHERE},
+    [REQUEST_RULES] = {serve_rules, NOWHERE},
+    [REQUEST_DOCTOR] = {serve_doctor, NOWHERE},
+};
+static_assert(sizeof kinds / sizeof *kinds == REQUEST_KINDS, "a row for each kind of request");
 
 void serve_settled(struct node *node, const struct request *request) {
-    enum client_room room = room_of(request->kind);
+    enum client_room room = kinds[request->kind].room;
 
+    assert(kinds[request->kind].serve);
     if (request->kind == REQUEST_PUSH || request->kind == REQUEST_PUSH_MANY)
         node_clock_before_push(node);
-    if (room == CLIENT_ROOMS || enter(node, request->client, room))
-        serve(node, request);
+    if (room == NOWHERE || enter(node, request->client, room))
+        kinds[request->kind].serve(node, request);
 }
 
 /* Of these an address has to be asked first who is there. */
