@@ -187,7 +187,7 @@ fuzz-run: $(FUZZ)
 		tail -n 6 $(B)/$$name.log; done
 lint: all ## what reads the sources instead of running them
 	$(SUMMARY) $(B)/lint 'format|300|clang-format --dry-run -Werror $(C_FILES) && ! grep -nE "^.{101,}" $(C_FILES) | grep -v "/[*] link:"' 'includes|300|tests/tools/check-includes.sh' \
-		'pure|300|tests/tools/check-pure.sh $(B)' 'house|300|tests/tools/check-house.sh $(B)' 'tidy|1200|tests/tools/tidy.sh $(CPPFLAGS_ALL)' \
+		'pure|300|tests/tools/check-pure.sh $(B)' 'house|300|tests/tools/check-house.sh $(B)' 'writers|60|tests/tools/check-writers.sh' 'tidy|1200|tests/tools/tidy.sh $(CPPFLAGS_ALL)' \
 		'cppcheck|600|cppcheck -q --std=c11 --enable=warning,portability,performance --inline-suppr --suppress=uninitvar --suppress=legacyUninitvar --include=tests/tools/cppcheck.h --suppress=nullPointer --error-exitcode=1 -I. -Ibuild daemon client shared' \
 		'shell|300|shellcheck -x -P tests/bench .ci/run tests/tools/*.sh tests/e2e/*.sh tests/bench/*.sh'
 format: ## clang-format in place

@@ -70,7 +70,7 @@ void inbox_renew(struct inbox *inbox);
 void inbox_configure(struct inbox *inbox, const struct inbox_limits *limits);
 
 /* An onion payload of kind PAYLOAD_SHARD (its kind byte included), peeled with our routing key of
- * `epoch`, that the neighbour in slot `from` brought. */
+ * `epoch`, that the neighbour in place `from` brought. */
 enum drop inbox_shard(struct inbox *inbox, const uint8_t *payload, size_t length, unsigned from,
                       int64_t epoch, struct now now);
 /* A block of a message to ourselves, from outbox_local(); bytes are copied. 0: what came of it will

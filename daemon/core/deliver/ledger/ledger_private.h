@@ -1,6 +1,6 @@
 /* What the ledger's files share: ledger.c (life, requests about messages, results of the store),
- * ledger_put.c (what is accepted), ledger_batch.c (many at once), ledger_load.c (what was owed when
- * we stopped), ledger_message.c (how messages end), ledger_watch.c (who waits for them),
+ * ledger_put.c (what is accepted), ledger_batch.c (many at once), ledger_load.c (what was pending
+ * when we stopped), ledger_message.c (how messages end), ledger_watch.c (who waits for them),
  * ledger_wait.c (why they wait), ledger_conversation.c and ledger_op.c (store operations). Each
  * calls those that stand behind it in this list alone. */
 #ifndef P2PD_LEDGER_PRIVATE_H

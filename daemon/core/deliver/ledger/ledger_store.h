@@ -28,7 +28,7 @@ struct ledger_news {
 struct ledger_news ledger_stored(struct ledger *ledger, uint64_t cookie,
                                  const struct store_result *result, struct now now);
 
-/* ---- What was owed when we stopped ---- */
+/* ---- What was pending when we stopped ---- */
 /* Ask for the next page, if one is due. */
 void ledger_load_tick(struct ledger *ledger, struct mono now);
 /* Is this the result of ledger_load_tick()? Then enter its records (but those that are known),

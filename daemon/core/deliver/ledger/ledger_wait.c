@@ -14,7 +14,7 @@ static int compare(const void *a, const void *b) {
 
 static void add(const struct message *message, enum outbox_why why, struct wall soon,
                 struct outbox_wait *wait) {
-    if (why > wait->why) /* it may be owed over several kinds of routes */
+    if (why > wait->why) /* it may be pending over several kinds of routes */
         wait->why = why;
     wait->messages++;
     wait->mailed += message->mailed != 0;

@@ -107,18 +107,18 @@ struct message *message_new(struct messages *messages, const struct out_record *
     struct message *message = calloc(1, sizeof *message + (is_file ? sizeof *message->file : 0));
     if (!message)
         return NULL;
-    message->id = record->id;
-    message->conversation = conversation;
-    message->sequence = record->sequence;
-    message->created = record->created;
-    message->expires = record->expires;
-    message->size = record->size;
-    message->kind = record->kind ? record->kind : KIND_MESSAGE;
-    message->shards_k = record->shards_k;
+    *message = (struct message){.id = record->id,
+                                .conversation = conversation,
+                                .sequence = record->sequence,
+                                .created = record->created,
+                                .expires = record->expires,
+                                .size = record->size,
+                                .kind = record->kind ? record->kind : KIND_MESSAGE,
+                                .state = MESSAGE_QUEUED,
+                                .shards_k = record->shards_k,
+                                .progress_at = {INT64_MIN / 2}};
     if (is_file)
         message->file[0] = *record->file;
-    message->state = MESSAGE_QUEUED;
-    message->progress_at = (struct mono){INT64_MIN / 2};
     TAILQ_INIT(&message->watchers);
     messages->n_files += message->kind == KIND_FILE;
     if (message->kind == KIND_MAIL)

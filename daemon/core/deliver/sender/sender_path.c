@@ -37,6 +37,12 @@ void sender_note_silent(struct sender *sender, struct recipient *recipient, stru
     sender_retire(recipient, subflow);
 }
 
+void sender_paths_init(struct recipient *recipient) {
+    recipient->draw_after = (struct mono){INT64_MIN / 2};
+    for (unsigned i = 0; i < recipient->windows.n; i++)
+        recipient->subflows[i].heard = (struct mono){INT64_MIN};
+}
+
 void sender_paths_free(struct recipient *recipient) {
     for (unsigned i = 0; i < recipient->windows.n; i++)
         sender_retire(recipient, &recipient->subflows[i]);

@@ -1,9 +1,9 @@
 /* What the sender's files share: sender.c (life, turns), sender_ack.c (receipts, time-outs),
  * sender_send.c (which shard goes, and over which subflow), sender_parcel.c (gathered, read,
- * sealed), sender_queue.c (what waits), sender_path.c (subflows and their paths), sender_backoff.c
- * (when something is sent again, and to whom nothing is sent for now) and sender_recipient.c
- * (recipients and their keys). Each calls those that stand behind it in this list, and window.h,
- * alone. */
+ * sealed), sender_queue.c (what waits), sender_recipient.c (recipients and their keys),
+ * sender_path.c (subflows and their paths) and sender_backoff.c (when something is sent again, and
+ * to whom nothing is sent for now). Each calls those that stand behind it in this list, and
+ * window.h, alone. */
 #ifndef P2PD_SENDER_PRIVATE_H
 #define P2PD_SENDER_PRIVATE_H
 
@@ -215,6 +215,7 @@ void sender_retire(struct recipient *recipient, struct subflow *subflow);
 void sender_note_silent(struct sender *sender, struct recipient *recipient, struct subflow *subflow,
                         struct mono now);
 void sender_silent_forget(struct recipient *recipient); /* the kept path; the ways stay noted */
+void sender_paths_init(struct recipient *recipient);
 void sender_paths_free(struct recipient *recipient);
 
 /* ---- sender_backoff.c: see there ---- */

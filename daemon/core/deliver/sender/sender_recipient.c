@@ -48,13 +48,12 @@ static struct recipient *recipient_new(struct sender *sender, const struct sende
     recipient->route = *route;
     windows_init(&recipient->windows, (struct window *)(void *)&recipient->subflows[n], n);
     backoff_init(recipient);
-    recipient->draw_after = recipient->idle_since = (struct mono){INT64_MIN / 2};
+    recipient->idle_since = (struct mono){INT64_MIN / 2};
     TAILQ_INIT(&recipient->shorts);
     TAILQ_INIT(&recipient->longs);
     TAILQ_INIT(&recipient->again);
     TAILQ_INIT(&recipient->parcels);
-    for (unsigned i = 0; i < n; i++)
-        recipient->subflows[i].heard = (struct mono){INT64_MIN};
+    sender_paths_init(recipient);
     table_add(&sender->recipients, &recipient->by_id,
               table_hash(&sender->recipients, &route->to, sizeof route->to));
     TAILQ_INSERT_TAIL(&sender->all, recipient, all);
