@@ -97,6 +97,7 @@ SIM := $(call objects,$(wildcard tests/sim/*.c))
 UNIT := $(patsubst %.c,$(B)/%,$(wildcard tests/unit/*/test_*.c))
 BENCHES := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/bench_*.c))
 FUZZ := $(patsubst %.c,$(B)/%,$(wildcard tests/fuzz/fuzz_*.c))
+HELPERS := $(patsubst %.c,$(B)/%,$(wildcard tests/e2e/*.c))
 INITS := $(patsubst daemon/init/%,$(B)/init/%,$(wildcard daemon/init/*))
 PROGRAMS := $(B)/p2pd $(B)/p2pctl
 C_FILES = $(shell find daemon client shared tests -name '*.[ch]')
@@ -125,7 +126,7 @@ linked = $(patsubst %.a.o,%.a,$(patsubst %,$(B)/%.o,$(shell sed -n '1s,^/\* link
 $(UNIT): $(B)/%: $(B)/%.o $$(call linked,$$*.c)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LINK) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
-$(BENCHES): $(B)/%: $(B)/%.o $$(call linked,$$*.c)
+$(BENCHES) $(HELPERS): $(B)/%: $(B)/%.o $$(call linked,$$*.c)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LINK) $(LDFLAGS) -o $@ $^ $(LIBS)
 FUZZ_MAIN := $(if $(filter fuzzer%,$(SANITIZE)),-fsanitize=fuzzer,$(B)/tests/fuzz/replay.o)
@@ -163,7 +164,7 @@ deps: ## install all that is needed here (apt, dnf, pacman, brew or pkg), or LIS
 demo: all ## eight nodes on this machine, explained as they go (needs a compiler and the libraries alone)
 	@$(ISOLATE) --say
 	@$(ON_OURS) tests/e2e/demo.sh
-check: all $(UNIT) $(FUZZ) $(if $(SIM),$(B)/sim) ## every test (SANITIZE=...: under sanitizers); ends in a sum; CHECK_JOBS=2 at once, CHECK_PATIENCE=1: 3 on a slow machine
+check: all $(UNIT) $(FUZZ) $(HELPERS) $(if $(SIM),$(B)/sim) ## every test (SANITIZE=...: under sanitizers); ends in a sum; CHECK_JOBS=2 at once, CHECK_PATIENCE=1: 3 on a slow machine
 	@$(ISOLATE) --say
 	$(SUMMARY) $(B)/check $(if $(SIM),'sim|300|$(B)/sim --check') $(foreach t,$(UNIT),'$(t:$(B)/tests/%=%)|300|$t') \
 		$(E2E) $(foreach t,$(FUZZ),'$(t:$(B)/tests/%=%)|300|$t tests/fuzz/corpus/$(t:$(B)/tests/fuzz/fuzz_%=%)') $(WITHOUT_DAEMONS)

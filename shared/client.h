@@ -1,43 +1,84 @@
-/* The client library: one connection to the daemon, one request, its answers. Every wait has a
- * deadline. Knows nothing of command lines or output; a gateway or another program can use it as
- * p2pctl does. Not thread-safe.
+/* The client library: a connection to the daemon, its requests and their answers. Knows nothing of
+ * command lines or output. Two ways to use it:
  *
- * The caller ignores SIGPIPE or not, as it likes. */
+ * From a loop of the caller's own (libev, poll, a gateway), nothing waits:
+ *
+ *     client_connect(&client, path);
+ *     client_ask(client, &request);            any number of times, see exchange_ask
+ *     for (;;) {
+ *         struct pollfd at = {client_fd(client), client_events(client), 0};
+ *         poll(&at, 1, -1);                     or the loop's watchers, with the events of now
+ *         client_handle(client);
+ *         while ((r = client_next(client, &answer, &fd)) > 0)
+ *             ... answer->request_id says whose it is; client_answer_free(answer);
+ *         if (r < 0)
+ *             break;                            the connection is over
+ *     }
+ *     client_close(client);
+ *
+ * One request and its answers, each call waiting as long as client_set_timeout allows: as p2pctl
+ * does with client_open, client_send and client_receive.
+ *
+ * Who owns what: a request stays the caller's and is packed during the call; an answer handed out
+ * is the caller's, independent of the client and of other answers, until client_answer_free; so is
+ * its descriptor. Errors are negative errno values. Not thread-safe; two clients know nothing of
+ * each other. The caller ignores SIGPIPE or not, as it likes. */
 #ifndef P2PD_CLIENT_H
 #define P2PD_CLIENT_H
 
-#include "proto/control.pb-c.h"
+#include "shared/exchange.h"
 
-#include <stdint.h>
-
-#define CLIENT_PROTOCOL_VERSION 1
+#define CLIENT_PROTOCOL_VERSION EXCHANGE_VERSION
 #define CLIENT_FOREVER INT64_MAX
 
 struct client;
 
+void client_close(struct client *client); /* takes NULL */
+
+/* ---- Without waiting ---- */
+
+/* Connect. 0, or -errno: -ENOENT, -ECONNREFUSED (no daemon), -EACCES, -ENAMETOOLONG, -ENOMEM, or
+ * -EAGAIN: more connect than the daemon takes just now, try again a little later (where the system
+ * does not tell that apart from -ECONNREFUSED it is that). */
+int client_connect(struct client **ret_client, const char *path);
+/* The connection, to be watched, not to be read; and POLLIN, POLLOUT, both or none: what to wait
+ * for next, to be asked again after each call. None: take answers first, or it is over. */
+int client_fd(const struct client *client);
+short client_events(const struct client *client);
+/* Send and receive what can be. To be called when an event is there; harmless at any time. What
+ * ended the connection is told by client_next, behind the last answer. */
+void client_handle(struct client *client);
+/* Requests and answers: exchange_ask and its companions. */
+int client_ask(struct client *client, P2pd__Control__Request *request);
+int client_continue(struct client *client, uint64_t request_id, P2pd__Control__Request *request);
+int client_cancel(struct client *client, uint64_t request_id);
+size_t client_pending(const struct client *client);
+int client_next(struct client *client, P2pd__Control__Answer **ret_answer, int *ret_fd);
+void client_answer_free(P2pd__Control__Answer *answer); /* takes NULL */
+
+/* The first request of a connection on which many shall run at once: `ret_id` is its number. It is
+ * answered OK; an older daemon answers USAGE and closes. Others may be asked behind it at once. */
+int client_ask_session(struct client *client, uint64_t *ret_id);
+
+/* ---- Waiting ---- */
+
 /* Connect within timeout_ms. 0, or -errno: -ENOENT, -ECONNREFUSED (no daemon), -EACCES,
  * -ETIMEDOUT, -ENAMETOOLONG, -ENOMEM. */
 int client_open(struct client **ret_client, const char *path, int64_t timeout_ms);
-void client_close(struct client *client); /* takes NULL */
-
 /* When the waits that follow end: timeout_ms from now, or CLIENT_FOREVER. */
 void client_set_timeout(struct client *client, int64_t timeout_ms);
 
-/* Send a request, or what goes on with it (Confirm, SendDone); sets its version and request_id. 0
- * also if the daemon has closed already: its answer is then to be received. -ETIMEDOUT, -EMSGSIZE
- * (longer than any daemon takes), -ENOMEM, or what send said. */
+/* Send a request, or what goes on with the last one (Confirm, SendDone). 0 also if the daemon has
+ * closed already: its answer is then to be received. -ETIMEDOUT, or what exchange_ask says. */
 int client_send(struct client *client, P2pd__Control__Request *request);
-
-/* The next answer to it, to be freed with client_answer_free. 0; -ETIMEDOUT; -EPIPE: the daemon
- * closed without one; -EPROTO: what it sent is no answer of this protocol's version to this
- * request. */
+/* The next answer, to be freed with client_answer_free. 0; -ETIMEDOUT, and what has come of it is
+ * kept; or what ended the connection (exchange_next). */
 int client_receive(struct client *client, P2pd__Control__Answer **ret_answer);
 /* The same; *ret_fd is the descriptor that came with it, the caller's to close, or -1. One that
  * nobody asks for is closed. */
 int client_receive_fd(struct client *client, P2pd__Control__Answer **ret_answer, int *ret_fd);
-void client_answer_free(struct client *client, P2pd__Control__Answer *answer); /* takes NULL */
 
-/* Wait until the daemon closes the connection. 0 or -ETIMEDOUT. */
+/* Wait until the daemon closes the connection; what comes until then is lost. 0 or -ETIMEDOUT. */
 int client_wait_closed(struct client *client);
 
 #endif

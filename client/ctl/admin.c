@@ -1,5 +1,6 @@
 /* p2pctl connect, disconnect, stop, reload. */
-#include "client/ctl/session.h"
+#include "client/ctl/ask.h"
+#include "client/ctl/command.h"
 
 #include <stdio.h>
 
@@ -9,7 +10,7 @@ enum exit_code connect_run(struct context *context) {
     command.address = (char *)context->arguments[0];
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_CONNECT;
     request.connect = &command;
-    return session_run_plain(context, &request);
+    return ask_run_plain(context, &request);
 }
 
 enum exit_code disconnect_run(struct context *context) {
@@ -18,7 +19,7 @@ enum exit_code disconnect_run(struct context *context) {
     command.to = (char *)context->arguments[0];
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_DISCONNECT;
     request.disconnect = &command;
-    return session_run_plain(context, &request);
+    return ask_run_plain(context, &request);
 }
 
 enum exit_code reload_run(struct context *context) {
@@ -26,7 +27,7 @@ enum exit_code reload_run(struct context *context) {
     P2pd__Control__Reload command = P2PD__CONTROL__RELOAD__INIT;
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_RELOAD;
     request.reload = &command;
-    return session_run_plain(context, &request);
+    return ask_run_plain(context, &request);
 }
 
 /* Done when the daemon has closed its socket, which it does last: a script may start the next
@@ -38,14 +39,14 @@ enum exit_code stop_run(struct context *context) {
     struct client *client = NULL;
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_STOP;
     request.stop = &command;
-    enum exit_code code = session_open(context, &client);
+    enum exit_code code = ask_open(context, &client);
     if (code == CODE_DONE)
-        code = session_send(context, client, &request);
+        code = ask_send(context, client, &request);
     if (code == CODE_DONE)
-        code = session_next(context, client, &answer);
+        code = ask_next(context, client, &answer);
     if (code == CODE_DONE) {
-        client_answer_free(client, answer);
-        client_set_timeout(client, session_timeout_ms(context));
+        client_answer_free(answer);
+        client_set_timeout(client, ask_timeout_ms(context));
         if (client_wait_closed(client) < 0)
             code = complain(context, CODE_TIMEOUT, "the daemon is still there");
         else if (context->options.json)

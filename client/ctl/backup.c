@@ -1,7 +1,7 @@
 /* p2pctl backup. The daemon seals; what comes to us is safe to keep anywhere. */
-#include "client/common/output.h"
+#include "client/ctl/ask.h"
+#include "client/ctl/command.h"
 #include "client/ctl/copy.h"
-#include "client/ctl/session.h"
 #include "client/ctl/target.h"
 #include "shared/passphrase.h"
 #include "shared/portable.h"
@@ -33,15 +33,15 @@ static enum exit_code ask_daemon(const struct context *context, char *passphrase
     command.passphrase = (ProtobufCBinaryData){length, (uint8_t *)passphrase};
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_BACKUP;
     request.backup = &command;
-    enum exit_code code = session_open(context, &client);
+    enum exit_code code = ask_open(context, &client);
     if (code == CODE_DONE)
-        code = session_send(context, client, &request);
+        code = ask_send(context, client, &request);
     if (code == CODE_DONE && !context->options.timeout.given)
         client_set_timeout(client, PATIENCE_MS);
     if (code == CODE_DONE)
-        code = session_next_fd(context, client, &answer, ret_fd);
+        code = ask_next_fd(context, client, &answer, ret_fd);
     if (code == CODE_DONE)
-        client_answer_free(client, answer);
+        client_answer_free(answer);
     client_close(client);
     if (code == CODE_DONE && *ret_fd < 0)
         return complain(context, CODE_FAILED, "the daemon gave no backup");

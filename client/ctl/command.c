@@ -1,14 +1,8 @@
 /* The table of commands: what main looks up, what help prints. */
 #include "client/ctl/command.h"
 
-#include "shared/text.h"
-#include "shared/version.h"
-
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-#define COMPLAINT_MAX 8192 /* a path, and what is wrong with it behind */
 
 static const struct option no_options[] = {{NULL, 0, OPTION_FLAG, 0, NULL, NULL}};
 
@@ -77,24 +71,6 @@ void command_print_usage(const struct command *command) {
     options_print(command->options);
     printf("\noptions of every command:\n");
     options_print(options_common);
-}
-
-enum exit_code complain(const struct context *context, enum exit_code code, const char *format,
-                        ...) {
-    char text[COMPLAINT_MAX], safe[2 * COMPLAINT_MAX], name[128] = "";
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    /* It may quote an argument or an answer. */
-    text_escape_string(text, safe, sizeof safe);
-    if (context->name)
-        text_escape_string(context->name, name, sizeof name);
-    if (context->name)
-        fprintf(stderr, "p2pctl: %s: %s\n", name, safe);
-    else
-        fprintf(stderr, "p2pctl: %s\n", safe);
-    return code;
 }
 
 enum exit_code help_run(struct context *context) {

@@ -1,29 +1,8 @@
-/* A command of p2pctl: its table entry, and what it is given to run. */
+/* The commands of p2pctl: the table, and what a file of commands gives to it. */
 #ifndef P2PCTL_COMMAND_H
 #define P2PCTL_COMMAND_H
 
-#include "client/ctl/options.h"
-
-/* p2pctl(1) EXIT STATUS. Those but CODE_NO_DAEMON are also the codes of the daemon's answers. */
-enum exit_code {
-    CODE_DONE = 0,
-    CODE_FAILED = 1,
-    CODE_USAGE = 2,
-    CODE_NO_DAEMON = 3,
-    CODE_UNKNOWN = 4,
-    CODE_TIMEOUT = 5,
-    CODE_LIMIT = 6,
-    CODE_KEY_CHANGED = 7,
-};
-
-struct context {
-    const char *name; /* of the command */
-    struct options options;
-    const char **arguments; /* the words behind the command */
-    int n_arguments;
-    const char *about; /* the file that a request is made for, or NULL */
-    char outcome[160]; /* what to add where the daemon's answer is lost, or "" */
-};
+#include "client/ctl/complain.h"
 
 struct command {
     const char *name; /* NULL ends the table */
@@ -38,10 +17,6 @@ const struct command *command_find(const char *name);
 /* p2pctl help, and help of one command. */
 void command_print_all(void);
 void command_print_usage(const struct command *command);
-
-/* "p2pctl: what: why" to standard error; returns code. */
-enum exit_code complain(const struct context *context, enum exit_code code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
 
 /* The commands, a file a family. */
 enum exit_code push_run(struct context *context);

@@ -2,16 +2,18 @@
  * named and nowhere else, never over another, and shown to a terminal escaped. Ours is deleted only
  * after the copy is on disk and its digest is right. */
 #include "client/common/output.h"
+#include "client/common/words.h"
+#include "client/ctl/ask.h"
+#include "client/ctl/command.h"
 #include "client/ctl/copy.h"
+#include "client/ctl/listing.h"
 #include "client/ctl/pages.h"
-#include "client/ctl/session.h"
 #include "client/ctl/target.h"
 #include "shared/file_name.h"
 #include "shared/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,48 +24,10 @@
 
 #define NAME_READ_MAX 1024 /* of a remote name; longer ones are cut, and then made safe */
 
-static const char *file_state(const P2pd__Control__File *file) {
-    if (file->state == P2PD__CONTROL__FILE_STATE__FILE_INCOMING)
-        return "incoming";
-    if (file->state == P2PD__CONTROL__FILE_STATE__FILE_WAITING)
-        return "waiting";
-    return state_word(file->message_state);
-}
-
-static bool is_outgoing(const P2pd__Control__File *file) {
-    return file->state == P2PD__CONTROL__FILE_STATE__FILE_OUTGOING;
-}
-
-static void print_file_json(const P2pd__Control__File *file) {
-    printf("{\"id\":");
-    json_hex(&file->id);
-    printf(",\"direction\":\"%s\",\"state\":\"%s\",\"peer\":{\"address\":",
-           is_outgoing(file) ? "out" : "in", file_state(file));
-    json_address(&file->address, true);
-    printf(",\"id\":");
-    json_hex(&file->peer);
-    printf(",\"name\":");
-    json_string(file->peer_name);
-    printf("},\"name\":");
-    json_text_bytes(&file->name);
-    printf(",\"size\":%" PRIu64 ",\"held\":%" PRIu64 ",\"sha256\":", file->size, file->held);
-    json_hex(&file->sha256);
-    printf(",\"path\":");
-    json_string(file->path);
-    printf(",\"sent\":");
-    json_time(file->sent_us);
-    printf(",\"received\":");
-    if (file->received_us)
-        json_time(file->received_us);
-    else
-        printf("null");
-    printf("}");
-}
-
 static void file_row(struct table *table, const P2pd__Control__File *file) {
     char cell[TEXT_CELL_MAX], held[TEXT_CELL_MAX], both[2 * TEXT_CELL_MAX + 8];
-    table_cell(table, is_outgoing(file) ? ">" : "<");
-    table_cell(table, file_state(file));
+    table_cell(table, words_file_is_outgoing(file) ? ">" : "<");
+    table_cell(table, words_file(file));
     cell_address(&file->address, true, cell);
     table_cell(table, cell);
     cell_bytes(&file->name, cell);
@@ -78,39 +42,23 @@ static void file_row(struct table *table, const P2pd__Control__File *file) {
     table_cell(table, cell);
 }
 
-struct listing {
-    const struct context *context;
-    struct table *table;
-    size_t n;
-};
-
 static enum exit_code list_page(void *state, const P2pd__Control__Answer *answer) {
     struct listing *listing = state;
-    for (size_t i = 0; i < answer->n_files; i++) {
-        if (!listing->context->options.json) {
+    for (size_t i = 0; i < answer->n_files; i++)
+        if (listing->table)
             file_row(listing->table, answer->files[i]);
-            continue;
-        }
-        printf("%s", listing->n++ ? "," : "[");
-        print_file_json(answer->files[i]);
-    }
+        else
+            listing_record(listing, &answer->files[i]->base);
     return CODE_DONE;
 }
 
 enum exit_code files_run(struct context *context) {
     static const char *const heads[] = {"", "STATE", "PEER", "NAME", "SIZE", "TIME", "ID"};
-    struct listing listing = {context, table_new(7), 0};
-    if (!listing.table)
-        return complain(context, CODE_FAILED, "no memory");
-    for (size_t i = 0; i < sizeof heads / sizeof heads[0] && !context->options.quiet; i++)
-        table_cell(listing.table, heads[i]);
-    enum exit_code code = pages_run(context, PAGES_FILES, list_page, &listing);
-    if (code == CODE_DONE && context->options.json)
-        printf("%s]\n", listing.n ? "" : "[");
-    else if (code == CODE_DONE && table_print(listing.table, stdout) < 0)
-        code = complain(context, CODE_FAILED, "no memory");
-    table_free(listing.table);
-    return code;
+    struct listing listing;
+    enum exit_code code = listing_begin(&listing, context, heads, sizeof heads / sizeof heads[0]);
+    if (code == CODE_DONE)
+        code = pages_run(context, PAGES_FILES, list_page, &listing);
+    return listing_end(&listing, code);
 }
 
 /* ---- receive ---- */
@@ -177,13 +125,13 @@ static enum exit_code ask(const struct context *context, const struct incoming *
         request.file_take = &take_it;
     else
         request.file_open = &open_it;
-    enum exit_code code = session_open(context, &client);
+    enum exit_code code = ask_open(context, &client);
     if (code == CODE_DONE)
-        code = session_send(context, client, &request);
+        code = ask_send(context, client, &request);
     if (code == CODE_DONE)
-        code = session_try_fd(context, client, &answer, ret_fd);
+        code = ask_try_fd(context, client, &answer, ret_fd);
     if (code == CODE_DONE)
-        client_answer_free(client, answer);
+        client_answer_free(answer);
     client_close(client);
     return code;
 }
@@ -229,12 +177,17 @@ static enum exit_code fetch(const struct receiving *receiving, const struct inco
 static void report(const struct receiving *receiving, const struct incoming *incoming,
                    const struct target *target) {
     const ProtobufCBinaryData id = {16, (uint8_t *)incoming->id};
+    struct json json = json_to_stdout();
     if (receiving->context->options.json) {
-        printf("{\"id\":");
-        json_hex(&id);
-        printf(",\"name\":");
-        json_text(target->final);
-        printf(",\"size\":%" PRIu64 "}\n", incoming->size);
+        json_open(&json, '{');
+        json_key(&json, "id");
+        json_hex(&json, &id);
+        json_key(&json, "name");
+        json_text(&json, target->final);
+        json_key(&json, "size");
+        json_number(&json, incoming->size);
+        json_close(&json, '}');
+        printf("\n");
     } else {
         output_escaped((const uint8_t *)target->final, strlen(target->final));
         printf("\n");

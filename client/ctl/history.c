@@ -1,5 +1,8 @@
 /* p2pctl conversations, history, forget. */
 #include "client/common/output.h"
+#include "client/common/words.h"
+#include "client/ctl/command.h"
+#include "client/ctl/listing.h"
 #include "client/ctl/pages.h"
 #include "shared/text.h"
 
@@ -17,29 +20,12 @@ const struct option history_options[] = {
 
 #define ID_LEN 32
 
-struct listing {
-    const struct context *context;
-    struct table *table;
+struct conversations {
+    struct listing listing;
     void *ids; /* of those that are listed: a tree */
-    size_t n;
 };
 
 /* ---- conversations ---- */
-
-static void conversation_json(const P2pd__Control__Conversation *conversation) {
-    printf("{\"id\":");
-    json_hex(&conversation->peer);
-    printf(",\"name\":");
-    json_string(conversation->name);
-    printf(",\"address\":");
-    json_address(&conversation->address, true);
-    printf(",\"waiting\":%" PRIu64 ",\"pending\":%" PRIu64 ",\"messages\":%" PRIu64 ",\"last\":",
-           conversation->waiting, conversation->pending, conversation->messages);
-    json_time(conversation->last_us);
-    printf(",\"last_direction\":\"%s\",\"last_text\":", conversation->last_outgoing ? "out" : "in");
-    json_text_bytes(&conversation->last_text);
-    printf("}");
-}
 
 static void conversation_row(struct table *table, const P2pd__Control__Conversation *conversation) {
     char cell[TEXT_CELL_MAX];
@@ -66,39 +52,37 @@ static int compare_ids(const void *a, const void *b) {
 
 /* Latest first, so what is heard between two pages moves those before it into the next one: they
  * are listed once. 1: it is new, 0: it is not, -1: no memory. */
-static int note_id(struct listing *listing, const ProtobufCBinaryData *data) {
+static int note_id(struct conversations *conversations, const ProtobufCBinaryData *data) {
     uint8_t *id = calloc(1, ID_LEN);
     if (!id)
         return -1;
     memcpy(id, data->data, data->len < ID_LEN ? data->len : ID_LEN);
-    uint8_t **found = tsearch(id, &listing->ids, compare_ids);
+    uint8_t **found = tsearch(id, &conversations->ids, compare_ids);
     bool is_new = found && *found == id;
     if (!is_new)
         free(id);
-    listing->n += is_new;
     return found ? is_new : -1;
 }
 
-static void free_ids(struct listing *listing) {
-    while (listing->ids) {
-        uint8_t *id = *(uint8_t **)listing->ids;
-        tdelete(id, &listing->ids, compare_ids);
+static void free_ids(struct conversations *conversations) {
+    while (conversations->ids) {
+        uint8_t *id = *(uint8_t **)conversations->ids;
+        tdelete(id, &conversations->ids, compare_ids);
         free(id);
     }
 }
 
 static enum exit_code take_conversations(void *state, const P2pd__Control__Answer *answer) {
-    struct listing *listing = state;
+    struct conversations *conversations = state;
+    struct listing *listing = &conversations->listing;
     for (size_t i = 0; i < answer->n_conversations; i++) {
-        int is_new = note_id(listing, &answer->conversations[i]->peer);
+        int is_new = note_id(conversations, &answer->conversations[i]->peer);
         if (is_new < 0)
             return complain(listing->context, CODE_FAILED, "no memory");
-        if (is_new && !listing->context->options.json)
+        if (is_new && listing->table)
             conversation_row(listing->table, answer->conversations[i]);
-        if (!is_new || !listing->context->options.json)
-            continue;
-        printf("%s", listing->n > 1 ? "," : "[");
-        conversation_json(answer->conversations[i]);
+        else if (is_new)
+            listing_record(listing, &answer->conversations[i]->base);
     }
     return CODE_DONE;
 }
@@ -106,66 +90,33 @@ static enum exit_code take_conversations(void *state, const P2pd__Control__Answe
 enum exit_code conversations_run(struct context *context) {
     static const char *const heads[] = {"NAME",    "ADDRESS", "ID", "WAITING",
                                         "PENDING", "LAST",    "",   "MESSAGE"};
-    const size_t columns = sizeof heads / sizeof heads[0];
-    struct listing listing = {.context = context, .table = table_new(columns)};
-    if (!listing.table)
-        return complain(context, CODE_FAILED, "no memory");
-    for (size_t i = 0; i < columns && !context->options.quiet; i++)
-        table_cell(listing.table, heads[i]);
-    enum exit_code code = pages_run(context, PAGES_CONVERSATIONS, take_conversations, &listing);
-    if (code == CODE_DONE && context->options.json)
-        printf("%s]\n", listing.n ? "" : "[");
-    else if (code == CODE_DONE && table_print(listing.table, stdout) < 0)
-        code = complain(context, CODE_FAILED, "no memory");
-    table_free(listing.table);
-    free_ids(&listing);
+    struct conversations conversations = {.ids = NULL};
+    enum exit_code code =
+        listing_begin(&conversations.listing, context, heads, sizeof heads / sizeof heads[0]);
+    if (code == CODE_DONE)
+        code = pages_run(context, PAGES_CONVERSATIONS, take_conversations, &conversations);
+    code = listing_end(&conversations.listing, code);
+    free_ids(&conversations);
     return code;
 }
 
 /* ---- history ---- */
 
-static const char *item_state(const P2pd__Control__HistoryItem *item) {
-    if (item->outgoing)
-        return state_word(item->state);
-    return item->taken ? "taken" : "waiting";
-}
-
 static void item_json(const P2pd__Control__HistoryItem *item) {
-    printf("{\"id\":");
-    json_hex(&item->id);
-    printf(",\"direction\":\"%s\",\"kind\":\"%s\",\"state\":\"%s\",\"reason\":",
-           item->outgoing ? "out" : "in", item->kind == 2 ? "file" : "message", item_state(item));
-    json_string(item->reason);
-    printf(",\"sent\":");
-    json_time(item->sent_us);
-    printf(",\"%s\":", item->outgoing ? "finished" : "received");
-    if (item->done_us)
-        json_time(item->done_us);
-    else
-        printf("null");
-    printf(",\"size\":%" PRIu64, item->size);
-    if (item->kind == 2) {
-        printf(",\"name\":");
-        json_text_bytes(&item->file_name);
-    } else if (text_is_utf8(item->body.data, item->body.len)) {
-        printf(",\"body\":");
-        json_bytes(item->body.data, item->body.len);
-    } else {
-        printf(",\"body_base64\":");
-        json_base64(item->body.data, item->body.len);
-    }
-    printf("}\n");
+    struct json json = json_to_stdout();
+    json_message(&json, &item->base);
+    printf("\n");
 }
 
 static void item_text(const P2pd__Control__HistoryItem *item) {
     char time[TEXT_TIME_MAX], why[TEXT_CELL_MAX] = "";
-    const char *reason = state_why(item->state, item->reason);
+    const char *reason = words_why(item->state, item->reason);
     text_time(item->outgoing || !item->done_us ? item->sent_us : item->done_us, time);
     if (item->outgoing && reason[0])
         text_escape_string(reason, why, sizeof why);
-    printf("%s\t%s\t%s%s%s\t", time, item->outgoing ? ">" : "<", item_state(item),
+    printf("%s\t%s\t%s%s%s\t", time, item->outgoing ? ">" : "<", words_item(item),
            why[0] ? ": " : "", why);
-    if (item->kind == 2) {
+    if (item->kind == WORDS_KIND_FILE) {
         printf("[file] ");
         output_escaped(item->file_name.data, item->file_name.len);
         printf(" (%" PRIu64 " bytes)", item->size);
@@ -199,5 +150,5 @@ enum exit_code forget_run(struct context *context) {
     command.to = (char *)context->arguments[0];
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_FORGET;
     request.forget = &command;
-    return session_run_plain(context, &request);
+    return ask_run_plain(context, &request);
 }

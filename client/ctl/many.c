@@ -1,8 +1,9 @@
 /* p2pctl push --lines: standard input, a message a line, many to a request. Lines go as they come:
  * a program that writes one now and then is not kept waiting for a thousand. */
+#include "client/common/json.h"
 #include "client/common/output.h"
+#include "client/ctl/ask.h"
 #include "client/ctl/push.h"
-#include "client/ctl/session.h"
 #include "shared/frame.h"
 #include "shared/message_id.h"
 #include "shared/text.h"
@@ -93,12 +94,23 @@ static void gather(struct lines *lines, struct batch *batch) {
 
 /* ---- Pushing ---- */
 
+static void print_json(const char *hex) {
+    struct json json = json_to_stdout();
+    json_open(&json, '{');
+    json_key(&json, "id");
+    json_text(&json, hex);
+    json_key(&json, "state");
+    json_text(&json, "queued");
+    json_close(&json, '}');
+    printf("\n");
+}
+
 static void print_ids(const struct context *context, const struct batch *batch, size_t n) {
     char hex[2 * ID_LEN + 1];
     for (size_t i = 0; i < n && (context->options.json || !context->options.quiet); i++) {
         text_hex(batch->id_bytes[i], ID_LEN, hex);
         if (context->options.json)
-            printf("{\"id\":\"%s\",\"state\":\"queued\"}\n", hex);
+            print_json(hex);
         else
             printf("%s\n", hex);
     }
@@ -121,7 +133,7 @@ static enum exit_code judge(const struct context *context, struct lines *lines,
 static enum exit_code await_end(const struct context *context, struct client *client,
                                 const struct batch *batch) {
     P2pd__Control__Answer *answer = NULL;
-    int64_t wait_us = session_wait_us(context);
+    int64_t wait_us = ask_wait_us(context);
     client_set_timeout(client, wait_us / 1000);
     int error = client_receive(client, &answer);
     if (error == -ETIMEDOUT)
@@ -130,14 +142,14 @@ static enum exit_code await_end(const struct context *context, struct client *cl
                         (double)wait_us / 1e6);
     if (error < 0 || !answer->many) {
         if (error == 0)
-            client_answer_free(client, answer);
+            client_answer_free(answer);
         return complain(context, CODE_TIMEOUT, "the daemon went away: the messages were queued");
     }
     enum exit_code code = CODE_DONE;
     if (answer->many->failed > 0)
         code = complain(context, CODE_FAILED, "%llu of %zu messages were not delivered: %s",
                         (unsigned long long)answer->many->failed, batch->n, answer->many->reason);
-    client_answer_free(client, answer);
+    client_answer_free(answer);
     return code;
 }
 
@@ -164,20 +176,20 @@ static enum exit_code push_batch(struct context *context, struct lines *lines,
              "outcome unknown: lines %llu to %llu may be queued",
              (unsigned long long)lines->accepted + 1,
              (unsigned long long)lines->accepted + batch->n);
-    enum exit_code code = session_open(context, &client);
+    enum exit_code code = ask_open(context, &client);
     if (code == CODE_DONE)
-        code = session_send(context, client, &request);
+        code = ask_send(context, client, &request);
     if (code == CODE_DONE)
-        code = session_next(context, client, &answer);
+        code = ask_next(context, client, &answer);
     if (code == CODE_LIMIT || (code == CODE_UNKNOWN && lines->accepted > 0))
         complain(context, code, "line %llu was not accepted, nor what follows it",
                  (unsigned long long)lines->accepted + 1);
     if (code == CODE_DONE) {
         bool end = answer->end;
-        session_notice(context, answer);
+        ask_notice(context, answer);
         code = answer->many ? judge(context, lines, batch, answer)
                             : complain(context, CODE_FAILED, "what answers there is no p2pd");
-        client_answer_free(client, answer);
+        client_answer_free(answer);
         if (code == CODE_DONE && !end)
             code = await_end(context, client, batch);
     }

@@ -25,10 +25,10 @@ static enum exit_code ask(const struct context *context, enum pages kind, int64_
         request.files = &files;
         break;
     }
-    enum exit_code code = session_open(context, ret_client);
+    enum exit_code code = ask_open(context, ret_client);
     if (code == CODE_DONE)
-        code = session_send(context, *ret_client, &request);
-    return code == CODE_DONE ? session_gather(context, *ret_client, answers) : code;
+        code = ask_send(context, *ret_client, &request);
+    return code == CODE_DONE ? ask_gather(context, *ret_client, answers) : code;
 }
 
 /* A page may come in several answers, of which the last says where the next page begins. */
@@ -58,7 +58,7 @@ enum exit_code pages_run(const struct context *context, enum pages kind,
         code = ask(context, kind, after, &client, &answers);
         if (code == CODE_DONE)
             code = take_page(context, &answers, take, state, &after, &more);
-        answers_free(client, &answers);
+        answers_free(&answers);
         client_close(client);
     }
     return code;

@@ -3,7 +3,7 @@
 #ifndef P2PCTL_PAGES_H
 #define P2PCTL_PAGES_H
 
-#include "client/ctl/session.h"
+#include "client/ctl/ask.h"
 
 enum pages { PAGES_CONVERSATIONS, PAGES_HISTORY, PAGES_FILES };
 

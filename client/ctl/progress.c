@@ -1,7 +1,7 @@
 /* See progress.h. */
 #include "client/ctl/progress.h"
 
-#include "client/common/output.h"
+#include "client/common/table.h"
 #include "client/common/width.h"
 
 #include <inttypes.h>

@@ -3,7 +3,7 @@
 #ifndef P2PCTL_PROGRESS_H
 #define P2PCTL_PROGRESS_H
 
-#include "client/ctl/command.h"
+#include "client/ctl/complain.h"
 
 #include <stdint.h>
 

@@ -2,9 +2,9 @@
  * after standard output took all of it without an error; whatever goes wrong before, the daemon
  * hands it out again. */
 #include "client/common/output.h"
-#include "client/ctl/session.h"
-#include "shared/address.h"
-#include "shared/text.h"
+#include "client/common/table.h"
+#include "client/ctl/ask.h"
+#include "client/ctl/command.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -23,35 +23,12 @@ const struct option pull_options[] = {
     {"number", 'n', OPTION_NUMBER, offsetof(struct options, count), "MAX", "at most MAX messages"},
     {NULL, 0, OPTION_FLAG, 0, NULL, NULL}};
 
-static void print_json(const P2pd__Control__Incoming *message) {
-    printf("{\"id\":");
-    json_hex(&message->id);
-    printf(",\"from\":{\"ip\":");
-    json_address(&message->address, false);
-    printf(",\"port\":");
-    json_port(&message->address);
-    printf(",\"id\":");
-    json_hex(&message->sender);
-    printf(",\"name\":");
-    json_string(message->name);
-    printf("},\"sent\":");
-    json_time(message->sent_us);
-    printf(",\"received\":");
-    json_time(message->received_us);
-    if (text_is_utf8(message->body.data, message->body.len)) {
-        printf(",\"body\":");
-        json_bytes(message->body.data, message->body.len);
-    } else {
-        printf(",\"body_base64\":");
-        json_base64(message->body.data, message->body.len);
-    }
-    printf("}\n");
-}
-
 static void print_message(const struct context *context, const P2pd__Control__Incoming *message) {
     char ip[TEXT_CELL_MAX];
     if (context->options.json) {
-        print_json(message);
+        struct json json = json_to_stdout();
+        json_message(&json, &message->base);
+        printf("\n");
         return;
     }
     cell_address(&message->address, false, ip);
@@ -73,7 +50,7 @@ static void set_patience(const struct context *context, struct client *client, b
     if ((options->wait.given || options->follow) && (!taken || options->follow))
         client_set_timeout(client, options->wait.timed ? options->wait.us / 1000 : CLIENT_FOREVER);
     else
-        client_set_timeout(client, session_timeout_ms(context));
+        client_set_timeout(client, ask_timeout_ms(context));
 }
 
 /* The batch is on standard output: say so. */
@@ -82,7 +59,7 @@ static enum exit_code confirm(const struct context *context, struct client *clie
     P2pd__Control__Confirm nothing = P2PD__CONTROL__CONFIRM__INIT;
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_CONFIRM;
     request.confirm = &nothing;
-    return session_send(context, client, &request);
+    return ask_send(context, client, &request);
 }
 
 static enum exit_code print_batch(const struct context *context, struct client *client,
@@ -114,14 +91,14 @@ static enum exit_code receive_all(const struct context *context, struct client *
         if (error < 0)
             return complain(context, CODE_FAILED, "the daemon is gone: %s", strerror(-error));
         if (!waits)
-            code = session_next(context, client, &answer);
+            code = ask_next(context, client, &answer);
         if (code != CODE_DONE)
             return code;
         end = answer->end;
         taken = taken || answer->n_messages > 0;
         code = answer->code ? complain(context, (enum exit_code)answer->code, "%s", answer->text)
                             : print_batch(context, client, answer);
-        client_answer_free(client, answer);
+        client_answer_free(answer);
     }
     return code;
 }
@@ -145,9 +122,9 @@ enum exit_code pull_run(struct context *context) {
         pull.since_us = context->options.since.us;
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_PULL;
     request.pull = &pull;
-    enum exit_code code = session_open(context, &client);
+    enum exit_code code = ask_open(context, &client);
     if (code == CODE_DONE)
-        code = session_send(context, client, &request);
+        code = ask_send(context, client, &request);
     if (code == CODE_DONE)
         code = receive_all(context, client);
     client_close(client);

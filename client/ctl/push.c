@@ -1,9 +1,13 @@
 /* p2pctl push. The id of a message is made here, so that a push whose answer was lost can be
  * repeated without doubling it. */
 #include "client/ctl/push.h"
+
+#include "client/common/json.h"
 #include "client/common/output.h"
+#include "client/common/words.h"
+#include "client/ctl/ask.h"
+#include "client/ctl/command.h"
 #include "client/ctl/route.h"
-#include "client/ctl/session.h"
 #include "shared/frame.h"
 #include "shared/message_id.h"
 #include "shared/text.h"
@@ -131,7 +135,7 @@ static void print_progress(const struct context *context, const struct progress 
 
 static void take_notice(const struct context *context, struct progress *progress,
                         const P2pd__Control__Answer *answer) {
-    session_notice(context, answer);
+    ask_notice(context, answer);
     if (answer->code == P2PD__CONTROL__CODE__OK && !progress->notice[0])
         snprintf(progress->notice, sizeof progress->notice, "%s", answer->text);
 }
@@ -144,8 +148,8 @@ static void take_state(void *state, const P2pd__Control__Answer *answer) {
     snprintf(progress->reason, sizeof progress->reason, "%s", answer->message->reason);
 }
 
-static void take_answer(const struct context *context, struct client *client,
-                        struct progress *progress, P2pd__Control__Answer *answer) {
+static void take_answer(const struct context *context, struct progress *progress,
+                        P2pd__Control__Answer *answer) {
     bool accepted = progress->state != P2PD__CONTROL__STATE__NONE;
     take_state(progress, answer);
     take_notice(context, progress, answer);
@@ -155,35 +159,41 @@ static void take_answer(const struct context *context, struct client *client,
     if (!accepted || holds)
         print_progress(context, progress, !accepted);
     if (!holds)
-        client_answer_free(client, answer);
+        client_answer_free(answer);
 }
 
 static void print_json(const struct progress *progress) {
-    printf("{\"id\":\"%s\",\"state\":\"%s\"", progress->id, state_word(progress->state));
+    struct json json = json_to_stdout();
+    json_open(&json, '{');
+    json_key(&json, "id");
+    json_text(&json, progress->id);
+    json_key(&json, "state");
+    json_text(&json, words_state(progress->state));
     if (progress->reason[0]) {
-        printf(",\"reason\":");
-        json_string(progress->reason);
+        json_key(&json, "reason");
+        json_text(&json, progress->reason);
     }
     if (progress->notice[0]) {
-        printf(",\"notice\":");
-        json_string(progress->notice);
+        json_key(&json, "notice");
+        json_text(&json, progress->notice);
     }
     if (progress->routes) {
-        printf(",\"paths\":");
-        routes_print_json_paths(progress->routes->routes);
+        json_key(&json, "paths");
+        json_paths(&json, progress->routes->routes);
     }
-    printf("}\n");
+    json_close(&json, '}');
+    printf("\n");
 }
 
 static enum exit_code judge(const struct context *context, const struct progress *progress) {
-    const char *why = state_why(progress->state, progress->reason);
+    const char *why = words_why(progress->state, progress->reason);
     switch (progress->state) {
     case P2PD__CONTROL__STATE__EXPIRED:
         return complain(context, CODE_FAILED,
                         "expired: not confirmed, it may have arrived all the same");
     case P2PD__CONTROL__STATE__FAILED_FOR_GOOD:
     case P2PD__CONTROL__STATE__REFUSED:
-        return complain(context, CODE_FAILED, "%s%s%s", state_word(progress->state),
+        return complain(context, CODE_FAILED, "%s%s%s", words_state(progress->state),
                         why[0] ? ": " : "", why);
     case P2PD__CONTROL__STATE__NONE:
         return complain(context, CODE_FAILED, "the daemon did not accept it");
@@ -198,10 +208,10 @@ static enum exit_code wait_ended(const struct context *context, struct progress 
                                  double seconds) {
     uint8_t id[ID_LEN];
     if (text_unhex(progress->id, id, sizeof id) == 0)
-        (void)session_run_message(context, id, take_state, progress);
+        (void)ask_run_message(context, id, take_state, progress);
     if (context->options.json)
         print_json(progress);
-    const char *why = state_why(progress->state, progress->reason);
+    const char *why = words_why(progress->state, progress->reason);
     return complain(context, CODE_TIMEOUT, "not %s within %g s: message %s stays queued%s%s",
                     context->options.wait.given ? "delivered" : "sent", seconds, progress->id,
                     why[0] ? ": " : "", why);
@@ -212,7 +222,7 @@ static enum exit_code receive(const struct context *context, struct client *clie
                               struct progress *progress, double wait_s,
                               P2pd__Control__Answer **ret_answer) {
     if (progress->state == P2PD__CONTROL__STATE__NONE)
-        return session_next(context, client, ret_answer);
+        return ask_next(context, client, ret_answer);
     int error = client_receive(client, ret_answer);
     if (error == -ETIMEDOUT)
         return wait_ended(context, progress, wait_s);
@@ -223,7 +233,7 @@ static enum exit_code receive(const struct context *context, struct client *clie
 
 static enum exit_code follow(struct context *context, struct client *client,
                              struct progress *progress) {
-    int64_t wait_us = session_wait_us(context);
+    int64_t wait_us = ask_wait_us(context);
     enum exit_code code = CODE_DONE;
     for (bool end = false; !end && code == CODE_DONE;) {
         P2pd__Control__Answer *answer;
@@ -234,7 +244,7 @@ static enum exit_code follow(struct context *context, struct client *client,
         end = answer->end;
         if (answer->code != P2PD__CONTROL__CODE__OK && !answer->message)
             code = complain(context, (enum exit_code)answer->code, "%s", answer->text);
-        take_answer(context, client, progress, answer);
+        take_answer(context, progress, answer);
         if (!accepted && progress->state != P2PD__CONTROL__STATE__NONE)
             client_set_timeout(client, wait_us / 1000);
     }
@@ -263,12 +273,12 @@ static enum exit_code push_body(struct context *context, const struct body *body
     push.shards_m = context->options.shards.m;
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_PUSH;
     request.push = &push;
-    enum exit_code code = session_open(context, &client);
+    enum exit_code code = ask_open(context, &client);
     if (code == CODE_DONE)
-        code = session_send(context, client, &request);
+        code = ask_send(context, client, &request);
     if (code == CODE_DONE)
         code = follow(context, client, &progress);
-    client_answer_free(client, progress.routes);
+    client_answer_free(progress.routes);
     client_close(client);
     return code;
 }

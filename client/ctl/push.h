@@ -2,7 +2,7 @@
 #ifndef P2PCTL_PUSH_H
 #define P2PCTL_PUSH_H
 
-#include "client/ctl/command.h"
+#include "client/ctl/complain.h"
 
 enum exit_code push_lines(struct context *context);
 

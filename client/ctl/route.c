@@ -1,10 +1,11 @@
 /* p2pctl route, ping. */
 #include "client/ctl/route.h"
 
-#include "client/common/output.h"
-#include "client/ctl/session.h"
+#include "client/common/bits.h"
+#include "client/common/table.h"
+#include "client/ctl/ask.h"
+#include "client/ctl/command.h"
 
-#include <math.h>
 #include <stdio.h>
 
 #define SAMPLES 5
@@ -31,60 +32,26 @@ void routes_print(const P2pd__Control__Routes *routes) {
     }
 }
 
-void routes_print_json_paths(const P2pd__Control__Routes *routes) {
-    printf("[");
-    for (size_t i = 0; i < routes->n_paths; i++) {
-        printf("%s[", i ? "," : "");
-        for (size_t j = 0; j < routes->paths[i]->n_hops; j++) {
-            const P2pd__Control__Hop *hop = routes->paths[i]->hops[j];
-            printf("%s{\"address\":", j ? "," : "");
-            json_address(&hop->address, true);
-            printf(",\"name\":");
-            json_string(hop->name);
-            printf(",\"id\":");
-            json_hex(&hop->id);
-            printf("}");
-        }
-        printf("]");
-    }
-    printf("]");
-}
-
-/* To more digits than are shown. frexp() is the C library's; log2() would have every p2pctl load
- * the mathematical one, a tenth of what a push costs. */
-static double binary_logarithm(double x) {
-    int whole;
-    double fraction = 0, mantissa = 2 * frexp(x, &whole); /* 1 to 2 */
-    for (int i = 1; i <= 20; i++) {                       /* its binary digits */
-        mantissa *= mantissa;
-        if (mantissa >= 2) {
-            mantissa /= 2;
-            fraction += ldexp(1, -i);
-        }
-    }
-    return whole - 1 + fraction;
-}
-
 static void print_route(void *state, const P2pd__Control__Answer *answer) {
     const struct context *context = state;
     const P2pd__Control__Routes *routes = answer->routes;
     if (!routes)
         return;
-    double bits = routes->count >= 1 ? binary_logarithm(routes->count) : 0;
     if (context->options.json) {
-        printf("{\"relays\":%u,\"paths\":%.0f,\"log2\":%.2f,\"samples\":", routes->relays,
-               routes->count, bits);
-        routes_print_json_paths(routes);
-        session_notice_json(answer);
-        printf("}\n");
+        struct json json = json_to_stdout();
+        json_open(&json, '{');
+        json_fields(&json, &routes->base);
+        ask_notice_json(&json, answer);
+        json_close(&json, '}');
+        printf("\n");
         return;
     }
     routes_print(routes);
-    session_notice(context, answer);
+    ask_notice(context, answer);
     /* What it is, and is not: p2pd-protocol(7) ROUTES. */
     if (!context->options.quiet)
         printf("%.0f paths of %u relays to choose from (2^%.1f): path choice, not anonymity\n",
-               routes->count, routes->relays, bits);
+               routes->count, routes->relays, bits_of(routes->count));
 }
 
 enum exit_code route_run(struct context *context) {
@@ -97,7 +64,7 @@ enum exit_code route_run(struct context *context) {
     route.strict = context->options.strict;
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_ROUTE;
     request.route = &route;
-    return session_run(context, &request, print_route, context);
+    return ask_run(context, &request, print_route, context);
 }
 
 static void print_ping(void *state, const P2pd__Control__Answer *answer) {
@@ -106,11 +73,9 @@ static void print_ping(void *state, const P2pd__Control__Answer *answer) {
     if (!answer->ping)
         return;
     if (context->options.json) {
-        printf("{\"onion_ms\":");
-        json_ms(answer->ping->onion_us);
-        printf(",\"direct_ms\":");
-        json_ms(answer->ping->direct_us);
-        printf("}\n");
+        struct json json = json_to_stdout();
+        json_message(&json, &answer->ping->base);
+        printf("\n");
         return;
     }
     cell_ms(answer->ping->onion_us, onion);
@@ -127,5 +92,5 @@ enum exit_code ping_run(struct context *context) {
     ping.to = (char *)context->arguments[0];
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_PING;
     request.ping = &ping;
-    return session_run(context, &request, print_ping, context);
+    return ask_run(context, &request, print_ping, context);
 }

@@ -6,7 +6,5 @@
 
 /* A line for each path: relays, then the destination. */
 void routes_print(const P2pd__Control__Routes *routes);
-/* An array of paths, each an array of {address, name, id}. */
-void routes_print_json_paths(const P2pd__Control__Routes *routes);
 
 #endif

@@ -1,8 +1,8 @@
 /* p2pctl allow, block, unblock, rules: who may send to us. */
-#include "client/common/output.h"
-#include "client/ctl/session.h"
-
-#include <stdio.h>
+#include "client/common/words.h"
+#include "client/ctl/ask.h"
+#include "client/ctl/command.h"
+#include "client/ctl/listing.h"
 
 static enum exit_code set_rule(struct context *context, P2pd__Control__SenderRule rule) {
     P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
@@ -11,7 +11,7 @@ static enum exit_code set_rule(struct context *context, P2pd__Control__SenderRul
     command.rule = rule;
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_RULE;
     request.rule = &command;
-    return session_run_plain(context, &request);
+    return ask_run_plain(context, &request);
 }
 
 enum exit_code allow_run(struct context *context) {
@@ -26,29 +26,9 @@ enum exit_code unblock_run(struct context *context) {
     return set_rule(context, P2PD__CONTROL__SENDER_RULE__RULE_NONE);
 }
 
-static const char *rule_word(P2pd__Control__SenderRule rule) {
-    return rule == P2PD__CONTROL__SENDER_RULE__RULE_BLOCK ? "blocked" : "allowed";
-}
-
-struct listing {
-    const struct context *context;
-    struct table *table; /* NULL for JSON */
-    size_t n;
-};
-
-static void rule_json(const P2pd__Control__RuleReport *rule) {
-    printf("{\"id\":");
-    json_hex(&rule->id);
-    printf(",\"address\":");
-    json_address(&rule->address, true);
-    printf(",\"name\":");
-    json_string(rule->name);
-    printf(",\"rule\":\"%s\"}", rule_word(rule->rule));
-}
-
 static void rule_row(struct table *table, const P2pd__Control__RuleReport *rule) {
     char cell[TEXT_CELL_MAX];
-    table_cell(table, rule_word(rule->rule));
+    table_cell(table, words_rule(rule->rule));
     cell_id(&rule->id, cell);
     table_cell(table, cell);
     cell_address(&rule->address, true, cell);
@@ -57,32 +37,23 @@ static void rule_row(struct table *table, const P2pd__Control__RuleReport *rule)
     table_cell(table, cell);
 }
 
-/* One list, in however many answers it comes. */
 static void print_rules(void *state, const P2pd__Control__Answer *answer) {
     struct listing *listing = state;
-    for (size_t i = 0; i < answer->n_rules; i++, listing->n++) {
-        if (listing->table) {
+    for (size_t i = 0; i < answer->n_rules; i++)
+        if (listing->table)
             rule_row(listing->table, answer->rules[i]);
-            continue;
-        }
-        printf("%s", listing->n ? "," : "[");
-        rule_json(answer->rules[i]);
-    }
+        else
+            listing_record(listing, &answer->rules[i]->base);
 }
 
 enum exit_code rules_run(struct context *context) {
     P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
     P2pd__Control__Rules command = P2PD__CONTROL__RULES__INIT;
-    struct listing listing = {context, context->options.json ? NULL : table_new(4), 0};
+    struct listing listing;
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_RULES;
     request.rules = &command;
-    if (!context->options.json && !listing.table)
-        return complain(context, CODE_FAILED, "no memory");
-    enum exit_code code = session_run(context, &request, print_rules, &listing);
-    if (code == CODE_DONE && context->options.json)
-        printf("%s]\n", listing.n ? "" : "[");
-    else if (code == CODE_DONE && table_print(listing.table, stdout) < 0)
-        code = complain(context, CODE_FAILED, "no memory");
-    table_free(listing.table);
-    return code;
+    enum exit_code code = listing_begin(&listing, context, NULL, 4);
+    if (code == CODE_DONE)
+        code = ask_run(context, &request, print_rules, &listing);
+    return listing_end(&listing, code);
 }

@@ -2,8 +2,11 @@
  * no file that is not its user's to read, and say when it is whole. From then on the daemon owes
  * it. */
 #include "client/common/output.h"
+#include "client/common/table.h"
+#include "client/common/words.h"
+#include "client/ctl/ask.h"
+#include "client/ctl/command.h"
 #include "client/ctl/copy.h"
-#include "client/ctl/session.h"
 #include "shared/file_name.h"
 #include "shared/message_id.h"
 #include "shared/text.h"
@@ -108,13 +111,13 @@ static enum exit_code begin(const struct context *context, struct client *client
     command.shards_m = context->options.shards.m;
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_SEND;
     request.send = &command;
-    enum exit_code code = session_send(context, client, &request);
+    enum exit_code code = ask_send(context, client, &request);
     if (code == CODE_DONE)
-        code = session_next_fd(context, client, &answer, ret_fd);
+        code = ask_next_fd(context, client, &answer, ret_fd);
     if (code != CODE_DONE)
         return code;
-    session_notice(context, answer);
-    client_answer_free(client, answer);
+    ask_notice(context, answer);
+    client_answer_free(answer);
     return *ret_fd >= 0 ? CODE_DONE
                         : complain(context, CODE_FAILED, "the daemon gave no file to fill");
 }
@@ -159,17 +162,17 @@ static enum exit_code commit(struct context *context, struct client *client,
     command.sha256 = (ProtobufCBinaryData){COPY_DIGEST_LEN, sending->digest};
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_SEND_DONE;
     request.send_done = &command;
-    client_set_timeout(client, session_timeout_ms(context));
+    client_set_timeout(client, ask_timeout_ms(context));
     snprintf(context->outcome, sizeof context->outcome,
              "outcome unknown: p2pctl status %s tells whether it is queued", sending->hex);
-    enum exit_code code = session_send(context, client, &request);
+    enum exit_code code = ask_send(context, client, &request);
     if (code == CODE_DONE)
-        code = session_next(context, client, &answer);
+        code = ask_next(context, client, &answer);
     context->outcome[0] = '\0';
     if (code != CODE_DONE)
         return code;
     take_state(sending, answer);
-    client_answer_free(client, answer);
+    client_answer_free(answer);
     return CODE_DONE;
 }
 
@@ -201,10 +204,10 @@ static enum exit_code await(const struct context *context, struct sending *sendi
         poll(NULL, 0, (int)pause_ms);
         left_ms -= pause_ms;
         pause_ms = 2 * pause_ms < LOOK_EVERY_MS ? 2 * pause_ms : LOOK_EVERY_MS;
-        code = session_run_message(context, sending->id, take_look, &looking);
+        code = ask_run_message(context, sending->id, take_look, &looking);
     }
     progress_end(&progress);
-    const char *why = state_why(sending->state, sending->reason);
+    const char *why = words_why(sending->state, sending->reason);
     if (code == CODE_DONE && !is_final(sending))
         return complain(context, CODE_TIMEOUT, "not delivered within %g s: %s stays queued%s%s",
                         (double)wait->us / 1e6, sending->hex, why[0] ? ": " : "", why);
@@ -215,31 +218,40 @@ static enum exit_code await(const struct context *context, struct sending *sendi
 
 static void print_json(const struct sending *sending) {
     const ProtobufCBinaryData digest = {COPY_DIGEST_LEN, (uint8_t *)sending->digest};
-    printf("{\"id\":\"%s\",\"state\":\"%s\",\"reason\":", sending->hex, state_word(sending->state));
-    json_string(sending->reason);
-    printf(",\"name\":");
-    json_text(sending->name);
-    printf(",\"size\":%llu,\"sha256\":", (unsigned long long)sending->size);
-    json_hex(&digest);
-    printf("}\n");
+    struct json json = json_to_stdout();
+    json_open(&json, '{');
+    json_key(&json, "id");
+    json_text(&json, sending->hex);
+    json_key(&json, "state");
+    json_text(&json, words_state(sending->state));
+    json_key(&json, "reason");
+    json_string(&json, sending->reason);
+    json_key(&json, "name");
+    json_text(&json, sending->name);
+    json_key(&json, "size");
+    json_number(&json, sending->size);
+    json_key(&json, "sha256");
+    json_hex(&json, &digest);
+    json_close(&json, '}');
+    printf("\n");
 }
 
 static enum exit_code judge(const struct context *context, const struct sending *sending) {
-    const char *why = state_why(sending->state, sending->reason);
+    const char *why = words_why(sending->state, sending->reason);
     if (sending->state == P2PD__CONTROL__STATE__EXPIRED)
         return complain(context, CODE_FAILED,
                         "%s: expired: not confirmed, it may have arrived all the same",
                         sending->file);
     if (sending->state > P2PD__CONTROL__STATE__DELIVERED)
         return complain(context, CODE_FAILED, "%s: %s%s%s", sending->file,
-                        state_word(sending->state), why[0] ? ": " : "", why);
+                        words_state(sending->state), why[0] ? ": " : "", why);
     return CODE_DONE;
 }
 
 static enum exit_code send_opened(struct context *context, struct sending *sending) {
     struct client *client = NULL;
     int fd = -1;
-    enum exit_code code = session_open(context, &client);
+    enum exit_code code = ask_open(context, &client);
     if (code == CODE_DONE)
         code = begin(context, client, sending, &fd);
     if (code == CODE_DONE)

@@ -1,6 +1,9 @@
 /* p2pctl status, status ID, cancel. */
 #include "client/common/output.h"
-#include "client/ctl/session.h"
+#include "client/common/table.h"
+#include "client/common/words.h"
+#include "client/ctl/ask.h"
+#include "client/ctl/command.h"
 #include "shared/text.h"
 
 #include <errno.h>
@@ -14,45 +17,6 @@ const struct option status_options[] = {{"wait", 'w', OPTION_TIME_MAYBE,
                                          offsetof(struct options, wait), "TIME",
                                          "with an ID: return when its state is final (30s)"},
                                         {NULL, 0, OPTION_FLAG, 0, NULL, NULL}};
-
-static void print_status_json(const P2pd__Control__StatusReport *status) {
-    printf("{\"version\":");
-    json_string(status->version);
-    printf(",\"id\":");
-    json_hex(&status->id);
-    printf(",\"name\":");
-    json_string(status->name);
-    printf(",\"addresses\":[");
-    for (size_t i = 0; i < status->n_addresses; i++) {
-        printf("%s", i ? "," : "");
-        json_address(&status->addresses[i], true);
-    }
-    printf("],\"uptime\":");
-    printf("%.3f", (double)status->uptime_us / 1e6);
-    printf(",\"pool\":{\"neighbours\":%u,\"min\":%u,\"max\":%u,\"spare\":%u}",
-           status->pool_neighbours, status->pool_min, status->pool_max, status->pool_spare);
-    printf(",\"directory\":{\"nodes\":%" PRIu64 ",\"relays\":%" PRIu64 "}", status->directory_nodes,
-           status->directory_relays);
-    printf(",\"inbox\":{\"waiting\":%" PRIu64 ",\"unfinished_bytes\":%" PRIu64
-           "},\"outbox\":{\"pending\":%" PRIu64 ",\"key_gone\":%" PRIu64 "}",
-           status->inbox_waiting, status->inbox_unfinished, status->outbox_pending,
-           status->outbox_stranded);
-    printf(",\"mail\":{\"held\":%" PRIu64 ",\"bytes\":%" PRIu64 "}", status->mail_held,
-           status->mail_bytes);
-    if (status->network)
-        printf(",\"network\":{\"open\":%s}", status->network == 1 ? "true" : "false");
-    printf(",\"clock_offset_ms\":%.3f,\"clock_error_ms\":%.3f",
-           (double)status->clock_offset_us / 1e3, (double)status->clock_error_us / 1e3);
-    printf(",\"memory\":{\"used\":%" PRIu64 ",\"max\":%" PRIu64 "},\"droplist\":%" PRIu64,
-           status->memory_used, status->memory_max, status->droplist_entries);
-    printf(",\"counters\":{");
-    for (size_t i = 0; i < status->n_counters; i++) {
-        printf("%s", i ? "," : "");
-        json_string(status->counters[i]->name);
-        printf(":%" PRIu64, status->counters[i]->value);
-    }
-    printf("}}\n");
-}
 
 static void print_addresses(const P2pd__Control__StatusReport *status) {
     char address[TEXT_CELL_MAX];
@@ -119,44 +83,32 @@ static void print_status_text(const P2pd__Control__StatusReport *status) {
         }
 }
 
-/* Who confirmed what, and when. As text there is the state alone, which scripts compare. */
-static void print_details_json(const P2pd__Control__MessageState *message) {
-    printf(",\"recipient\":");
-    json_hex(&message->recipient);
-    printf(",\"kind\":\"%s\",\"size\":%" PRIu64 ",\"confirmed\":%" PRIu64 ",\"queued\":",
-           message->kind == 2 ? "file" : "message", message->size, message->arrived);
-    json_time(message->created_us);
-    printf(",\"expires\":");
-    json_time(message->expires_us);
-    printf(",\"finished\":");
-    if (message->finished_us)
-        json_time(message->finished_us);
-    else
-        printf("null");
-    printf(",\"mailboxes\":%u", message->mailboxes);
-}
-
+/* As text there is the state alone, which scripts compare. */
 static void print_message(const struct context *context, const P2pd__Control__Answer *answer) {
     const P2pd__Control__MessageState *message = answer->message;
-    const char *why = state_why(message->state, message->reason);
+    const char *why = words_why(message->state, message->reason);
     if (context->options.json) {
-        printf("{\"id\":");
-        json_hex(&message->id);
-        printf(",\"state\":\"%s\",\"reason\":", state_word(message->state));
-        json_string(message->reason);
-        if (message->known)
-            print_details_json(message);
-        session_notice_json(answer);
-        printf("}\n");
+        struct json json = json_to_stdout();
+        json_open(&json, '{');
+        json_fields(&json, &message->base);
+        ask_notice_json(&json, answer);
+        json_close(&json, '}');
+        printf("\n");
         return;
     }
-    printf("%s", state_word(message->state));
+    printf("%s", words_state(message->state));
     if (why[0]) {
         printf(": ");
         output_escaped((const uint8_t *)why, strlen(why));
     }
     printf("\n");
-    session_notice(context, answer);
+    ask_notice(context, answer);
+}
+
+static void print_status_json(const P2pd__Control__StatusReport *status) {
+    struct json json = json_to_stdout();
+    json_message(&json, &status->base);
+    printf("\n");
 }
 
 static void print_answer(void *state, const P2pd__Control__Answer *answer) {
@@ -185,29 +137,29 @@ static enum exit_code await_end(const struct context *context, const uint8_t id[
     message.wait = true;
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_MESSAGE;
     request.message = &message;
-    enum exit_code code = session_open(context, &client);
+    enum exit_code code = ask_open(context, &client);
     if (code == CODE_DONE)
-        code = session_send(context, client, &request);
+        code = ask_send(context, client, &request);
     if (code == CODE_DONE)
-        code = session_next(context, client, &answer);
+        code = ask_next(context, client, &answer);
     int error = 0;
     if (code == CODE_DONE && !answer->end) {
-        client_answer_free(client, answer);
-        client_set_timeout(client, session_wait_us(context) / 1000);
+        client_answer_free(answer);
+        client_set_timeout(client, ask_wait_us(context) / 1000);
         error = client_receive(client, &answer);
     }
     if (code == CODE_DONE && error == 0) {
         if (answer->code != P2PD__CONTROL__CODE__OK && !answer->message)
             code = complain(context, (enum exit_code)answer->code, "%s", answer->text);
         print_answer((void *)context, answer);
-        client_answer_free(client, answer);
+        client_answer_free(answer);
     }
     client_close(client);
     if (error == -ETIMEDOUT) {
-        code = session_run_message(context, id, print_answer, (void *)context);
+        code = ask_run_message(context, id, print_answer, (void *)context);
         return code != CODE_DONE ? code
                                  : complain(context, CODE_TIMEOUT, "not over within %g s",
-                                            (double)session_wait_us(context) / 1e6);
+                                            (double)ask_wait_us(context) / 1e6);
     }
     return error == 0 ? code : complain(context, CODE_TIMEOUT, "the daemon went away");
 }
@@ -218,7 +170,7 @@ static enum exit_code message_status(struct context *context) {
     if (code != CODE_DONE)
         return code;
     return context->options.wait.given ? await_end(context, id)
-                                       : session_run_message(context, id, print_answer, context);
+                                       : ask_run_message(context, id, print_answer, context);
 }
 
 enum exit_code status_run(struct context *context) {
@@ -230,7 +182,7 @@ enum exit_code status_run(struct context *context) {
         return complain(context, CODE_USAGE, "--wait wants an ID");
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_STATUS;
     request.status = &status;
-    return session_run(context, &request, print_answer, context);
+    return ask_run(context, &request, print_answer, context);
 }
 
 enum exit_code cancel_run(struct context *context) {
@@ -243,5 +195,5 @@ enum exit_code cancel_run(struct context *context) {
     cancel.id = (ProtobufCBinaryData){ID_LEN, id};
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_CANCEL;
     request.cancel = &cancel;
-    return session_run(context, &request, print_answer, context);
+    return ask_run(context, &request, print_answer, context);
 }

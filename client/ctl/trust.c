@@ -1,7 +1,8 @@
 /* p2pctl trust: the key at an address has changed, and that is right. Who had it before is said,
  * and what waits for it: nobody else will deliver that. */
 #include "client/common/output.h"
-#include "client/ctl/session.h"
+#include "client/ctl/ask.h"
+#include "client/ctl/command.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,32 +17,16 @@ static void print_id(const ProtobufCBinaryData *id) {
         printf("%02x", id->data[i]);
 }
 
-static void old_json(const P2pd__Control__OldKey *old) {
-    printf("{\"id\":");
-    json_hex(&old->id);
-    printf(",\"name\":");
-    json_string(old->name);
-    printf(",\"messages\":%" PRIu64 ",\"sent\":%" PRIu64 "}", old->messages, old->sent);
-}
-
 static void print_json(const P2pd__Control__Answer *answer, const char *text) {
-    const P2pd__Control__TrustReport *trust = answer->trust;
-    printf("{\"code\":%d,\"text\":", (int)answer->code);
-    json_string(text);
-    printf(",\"id\":");
-    json_hex(&trust->id);
-    printf(",\"address\":");
-    json_address(&trust->address, true);
-    printf(",\"name\":");
-    json_string(trust->name);
-    printf(",\"resent\":");
-    json_bool(trust->resent);
-    printf(",\"old\":[");
-    for (size_t i = 0; i < trust->n_old; i++) {
-        printf("%s", i ? "," : "");
-        old_json(trust->old[i]);
-    }
-    printf("]}\n");
+    struct json json = json_to_stdout();
+    json_open(&json, '{');
+    json_key(&json, "code");
+    json_signed(&json, answer->code);
+    json_key(&json, "text");
+    json_text(&json, text);
+    json_fields(&json, &answer->trust->base);
+    json_close(&json, '}');
+    printf("\n");
 }
 
 /* "3 messages", "1 message". */
@@ -101,5 +86,5 @@ enum exit_code trust_run(struct context *context) {
     command.resend = context->options.resend;
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_TRUST;
     request.trust = &command;
-    return session_run(context, &request, print_trust, context);
+    return ask_run(context, &request, print_trust, context);
 }

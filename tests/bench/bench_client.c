@@ -1,4 +1,4 @@
-/* link: shared/client shared/frame proto/control.pb-c */
+/* link: shared/client shared/exchange shared/frame proto/control.pb-c */
 /* Clients of daemons, many in one process, so that what is timed is the daemon and not the start of
  * a program. bench_client push [-n MESSAGES] [-c CLIENTS] [-r RATE] [-t SECONDS] [-R RELAYS] [-b
  * BODY] [-a] SOCKET DEST [SOCKET DEST...] push messages, by the pairs in turn, and wait for their
@@ -73,7 +73,7 @@ static int follow(struct client *client, int64_t *ret_accepted) {
         if (end && !good && run.failed == 0)
             fprintf(stderr, "bench_client: not delivered: %s%s\n", answer->text,
                     answer->message ? answer->message->reason : "");
-        client_answer_free(client, answer);
+        client_answer_free(answer);
     }
     return good ? 0 : -EPROTO;
 }
@@ -227,7 +227,7 @@ static double ask(const char *path, double (*take)(const P2pd__Control__StatusRe
         client_receive(client, &answer) == 0) {
         if (answer->status)
             value = take(answer->status);
-        client_answer_free(client, answer);
+        client_answer_free(answer);
     }
     client_close(client);
     return value;

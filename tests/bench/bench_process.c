@@ -1,4 +1,4 @@
-/* link: shared/client shared/frame proto/control.pb-c */
+/* link: shared/client shared/exchange shared/frame proto/control.pb-c */
 /* Whole processes, from start to end, as a script meets them.
  *   bench_process run ROUNDS COMMAND...: wall time and CPU of a command; its output is thrown away
  * bench_process daemon ROUNDS SOCKET COMMAND...: a daemon, from its start to its first answer at
@@ -89,7 +89,7 @@ static int ask(const char *path) {
     if (error == 0)
         error = client_receive(client, &answer);
     if (error == 0)
-        client_answer_free(client, answer);
+        client_answer_free(answer);
     client_close(client);
     return error;
 }

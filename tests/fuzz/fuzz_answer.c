@@ -1,4 +1,4 @@
-/* link: shared/client shared/frame proto/control.pb-c */
+/* link: shared/client shared/exchange shared/frame proto/control.pb-c */
 /* What a daemon of any kind says to a client: frames of any bytes on its socket, read as answers
  * until the first that is none. First byte: whether the rest is one answer's body, to which length,
  * version and number are put right, or the bytes as they come. */
@@ -98,7 +98,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     shutdown(daemon, SHUT_WR);
     while ((error = client_receive(client, &answer)) == 0) {
         check_answer(answer);
-        client_answer_free(client, answer);
+        client_answer_free(answer);
     }
     check(error == -EPIPE || error == -EPROTO || error == -ENOMEM);
     client_close(client);

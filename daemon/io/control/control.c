@@ -2,7 +2,8 @@
  * Connections are capped in all and per uid, with a few places beside for an administrator, large
  * requests wait until memory is reserved for them, and of the readers that let answers pile up the
  * largest goes first. */
-#include "daemon/io/control/control_private.h"
+#include "daemon/io/control/control_request.h"
+#include "daemon/io/control/control_session.h"
 #include "shared/portable.h"
 
 #include <errno.h>
@@ -257,10 +258,13 @@ static void trim_output(struct control *control) {
 
 /* NULL: it is gone. */
 static struct control_client *find_client(const struct control *control, uint64_t number) {
-    struct control_client *client = control->clients;
-    while (client && client->number != number)
-        client = client->next;
-    return client && !client->dead ? client : NULL;
+    for (struct control_client *client = control->clients; client; client = client->next) {
+        struct control_client *request =
+            client->number == number ? client : control_session_find(client, number);
+        if (request)
+            return client->dead ? NULL : request;
+    }
+    return NULL;
 }
 
 void control_answer(struct control *control, const struct answer *answer) {
@@ -285,8 +289,10 @@ void control_answer_fd(struct control *control, uint64_t client, int fd, const c
 void control_hide(struct control *control) {
     if (!control || control->fd < 0)
         return;
-    for (struct control_client *client = control->clients; client; client = client->next)
-        send_abandon(client);
+    for (struct control_client *client = control->clients; client; client = client->next) {
+        client->dead = send_abandon(client) || client->dead;
+        control_session_abandon_sends(client);
+    }
     ev_io_stop(control->loop, &control->listen);
     ev_timer_stop(control->loop, &control->again);
     if (is_file_ours(control))

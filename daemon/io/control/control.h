@@ -2,9 +2,9 @@
  * text of the original proposal, and turns both into requests of the core. It decides who may talk
  * and how much may be held for them; nothing else.
  *
- * One request a connection; descriptors go out (of files), and none come in: we read without a
- * place for them, so that the kernel closes what a client attaches. Everything that happens,
- * happens on the loop's thread. */
+ * One request a connection, or a session of many; descriptors go out (of files), and none come in:
+ * we read without a place for them, so that the kernel closes what a client attaches. Everything
+ * that happens, happens on the loop's thread. */
 #ifndef P2PD_CONTROL_H
 #define P2PD_CONTROL_H
 
@@ -25,6 +25,12 @@ struct control;
 #define CONTROL_CLIENTS_UID(clients_max) ((clients_max) - (clients_max) / 4)
 #define CONTROL_RESERVED 8
 #define CONTROL_CONNECTIONS_MAX (CONTROL_CLIENTS_MAX + CONTROL_RESERVED)
+/* Requests under way in sessions: of one session, of all those of one uid, and in all. What the
+ * core takes of a kind (256 pulls) is more than a uid can ask for in any way. */
+#define CONTROL_SESSION_REQUESTS 64
+#define CONTROL_SESSIONS_UID 128
+#define CONTROL_SESSIONS_MAX 256
+#define CONTROL_REQUESTS_MAX (CONTROL_CONNECTIONS_MAX + CONTROL_SESSIONS_MAX)
 /* Files on their way into the spool, in all and of one uid: each may take hours. */
 #define CONTROL_SENDS_MAX 32
 #define CONTROL_SENDS_UID 24

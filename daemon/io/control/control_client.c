@@ -5,7 +5,8 @@
  * messages count as taken on a Confirm or an orderly close alone. Nothing here is freed while
  * the core is at work (it may answer from within a request): client_take_answer only queues, and
  * the loop's next turn sends, settles and drops. */
-#include "daemon/io/control/control_private.h"
+#include "daemon/io/control/control_request.h"
+#include "daemon/io/control/control_session.h"
 #include "daemon/io/control/control_text.h"
 #include "shared/message_id.h"
 #include "shared/portable.h"
@@ -19,15 +20,7 @@
 
 /* ---- Timers and memory ---- */
 
-void client_set_timer(struct control_client *client, ev_timer *timer, double seconds) {
-    ev_timer_stop(client->control->loop, timer);
-    if (seconds > 0) {
-        ev_timer_set(timer, seconds, 0.);
-        ev_timer_start(client->control->loop, timer);
-    }
-}
-
-void client_free_input(struct control_client *client) {
+static void free_input(struct control_client *client) {
     size_t reserved = client->reserved;
     if (client->input) /* a passphrase may have come in it */
         sodium_memzero(client->input, client->have);
@@ -38,25 +31,6 @@ void client_free_input(struct control_client *client) {
 }
 
 /* ---- Requests ---- */
-
-void client_give(struct control_client *client, struct request *request) {
-    request->client = client->number;
-    client->phase = CLIENT_WAITING;
-    client->in_core = true;
-    client->pull = request->kind == REQUEST_PULL;
-    client->peek = client->pull && request->pull.peek;
-    client->opens_file = request->kind == REQUEST_FILE_OPEN;
-    client_set_timer(client, &client->deadline, 0);
-    client->control->sink.request(client->control->sink.context, request);
-}
-
-static void confirm(struct control_client *client) {
-    struct request request = {.client = client->number, .kind = REQUEST_CONFIRM};
-    client->confirm_due = false;
-    if (!client->in_core)
-        client->phase = CLIENT_ENDED; /* the core's last batch said `end` itself */
-    client->control->sink.request(client->control->sink.context, &request);
-}
 
 /* Before it goes: what it has read is taken, and nothing else. */
 static void confirm_lines(struct control_client *client) {
@@ -70,58 +44,6 @@ static void confirm_lines(struct control_client *client) {
         client->control->sink.request(client->control->sink.context, &request);
 }
 
-static void give_command(struct control_client *client, enum control_command command) {
-    client->phase = command == CONTROL_STOP ? CLIENT_HELD : CLIENT_WAITING;
-    client_set_timer(client, &client->deadline, 0);
-    client->control->sink.command(client->control->sink.context, command, client->number);
-}
-
-static void give_backup(struct control_client *client, const struct control_decoded *decoded) {
-    if (!client->control->sink.backup) {
-        client_refuse(client, ANSWER_USAGE, "this daemon makes no backups");
-        return;
-    }
-    client->phase = CLIENT_WAITING;
-    client_set_timer(client, &client->deadline, 0);
-    client->control->sink.backup(client->control->sink.context, client->number,
-                                 decoded->passphrase.bytes, decoded->passphrase.length);
-}
-
-/* What an administrator needs when clients have taken all places: it ends at once, and what it
- * answers fits any socket's buffer. */
-static bool is_administrative(const struct control_decoded *decoded) {
-    enum request_kind kind = decoded->request.kind;
-    return decoded->kind == DECODED_COMMAND ||
-           (decoded->kind == DECODED_REQUEST &&
-            (kind == REQUEST_STATUS || kind == REQUEST_DOCTOR || kind == REQUEST_PEERS));
-}
-
-static void dispatch_first(struct control_client *client, struct control_decoded *decoded) {
-    if (client->is_reserved && !is_administrative(decoded)) {
-        client_refuse(client, ANSWER_LIMIT, client->refusal);
-        return;
-    }
-    switch (decoded->kind) {
-    case DECODED_COMMAND:
-        give_command(client, decoded->command);
-        break;
-    case DECODED_SEND:
-        send_begin(client, decoded);
-        break;
-    case DECODED_BACKUP:
-        give_backup(client, decoded);
-        break;
-    case DECODED_SEND_DONE:
-        client_refuse(client, ANSWER_USAGE, "no file was begun");
-        break;
-    case DECODED_REQUEST:
-        if (decoded->request.kind == REQUEST_CONFIRM)
-            client_refuse(client, ANSWER_USAGE, "nothing to confirm");
-        else
-            client_give(client, &decoded->request);
-    }
-}
-
 /* What goes on with the request that there is; anything else is a second one, or a confirmation of
  * nothing. */
 static void dispatch_later(struct control_client *client, const struct control_decoded *decoded) {
@@ -129,30 +51,44 @@ static void dispatch_later(struct control_client *client, const struct control_d
     if (client->phase == CLIENT_SENDING && decoded->kind == DECODED_SEND_DONE)
         send_finish(client, decoded);
     else if (client->phase == CLIENT_WAITING && confirms && client->confirm_due)
-        confirm(client);
+        client_confirm(client);
     else
         client->dead = true;
 }
 
+/* The answer to what is still in the input. */
+static void refuse_input(struct control_client *client, enum answer_code code, const char *text) {
+    free_input(client);
+    if (client->phase == CLIENT_SESSION)
+        control_session_end(client, code, text);
+    else
+        client_refuse(client, code, text);
+}
+
 static void dispatch_frame(struct control_client *client) {
     struct control_decoded decoded;
-    char text[CONTROL_TEXT_MAX];
+    char text[CONTROL_TEXT_MAX] = "";
     bool first = client->phase == CLIENT_READING;
     enum answer_code code =
         control_decode(client->input + FRAME_HEADER, client->have - FRAME_HEADER,
                        client->control->message_max, &decoded, text);
-    client_free_input(client);
+    free_input(client);
     if (first)
         client->request_id = decoded.request_id;
-    if (code != ANSWER_OK) {
+    if (client->phase == CLIENT_SESSION) {
+        client_set_timer(client, &client->quiet, 0);
+        control_session_take(client, code, &decoded, text);
+    } else if (code != ANSWER_OK) {
         client_refuse(client, code, text);
-        return;
-    }
-    if (first)
-        dispatch_first(client, &decoded);
-    else
+    } else if (first && decoded.kind == DECODED_OPEN_SESSION && !client->is_reserved) {
+        control_session_open(client);
+    } else if (first) {
+        client_begin(client, &decoded);
+    } else {
         dispatch_later(client, &decoded);
-    control_decoded_free(&decoded);
+    }
+    if (code == ANSWER_OK)
+        control_decoded_free(&decoded);
 }
 
 static void dispatch_text(struct control_client *client) {
@@ -161,7 +97,7 @@ static void dispatch_text(struct control_client *client) {
     client_set_timer(client, &client->quiet, 0);
     if (client->is_reserved || text.kind == CONTROL_TEXT_MALFORMED ||
         text.size > client->control->message_max) {
-        client_refuse(client, ANSWER_USAGE, "");
+        refuse_input(client, ANSWER_USAGE, "");
         return;
     }
     if (text.kind == CONTROL_TEXT_PULL) {
@@ -177,10 +113,19 @@ static void dispatch_text(struct control_client *client) {
         message_id_make(request.push.id.bytes);
     }
     client_give(client, &request);
-    client_free_input(client);
+    free_input(client);
 }
 
 /* ---- Input ---- */
+
+/* The time in which what has begun to arrive has to be whole; 0: none, it is we who let it wait. In
+ * a session the deadline is that of answers that are not read. */
+static void set_arrival(struct control_client *client, double seconds) {
+    if (client->phase == CLIENT_SESSION)
+        client_set_timer(client, &client->quiet, client->have > 0 ? seconds : 0);
+    else if (client->phase == CLIENT_READING)
+        client_set_timer(client, &client->deadline, seconds);
+}
 
 /* Room for `want` bytes in all. False: a reservation is waited for, or the client is dead. */
 static bool make_room(struct control_client *client, size_t want) {
@@ -188,7 +133,7 @@ static bool make_room(struct control_client *client, size_t want) {
         if (!control_reserve(client->control, want - client->reserved)) {
             client->paused = true;
             ev_io_stop(client->control->loop, &client->read);
-            client_set_timer(client, &client->deadline, 0);
+            set_arrival(client, 0);
             client_set_timer(client, &client->quiet, 0);
             return false;
         }
@@ -208,9 +153,9 @@ static bool make_room(struct control_client *client, size_t want) {
 
 void client_resume(struct control_client *client) {
     client->paused = false;
-    client_set_timer(client, &client->deadline, CONTROL_ARRIVE_S);
+    set_arrival(client, CONTROL_ARRIVE_S);
     /* A text may be complete already, with nothing to come that would start this. */
-    if (client->tongue == TONGUE_TEXT)
+    if (client->framing == FRAMING_TEXT)
         client_set_timer(client, &client->quiet, CONTROL_QUIET_S);
     ev_io_start(client->control->loop, &client->read);
 }
@@ -219,14 +164,12 @@ void client_resume(struct control_client *client) {
 void client_hold(struct control_client *client) {
     client->held = true;
     ev_io_stop(client->control->loop, &client->read);
-    if (client->phase == CLIENT_READING)
-        client_set_timer(client, &client->deadline, 0);
+    set_arrival(client, 0);
 }
 
 void client_go_on(struct control_client *client) {
     client->held = false;
-    if (client->phase == CLIENT_READING)
-        client_set_timer(client, &client->deadline, CONTROL_ARRIVE_S);
+    set_arrival(client, CONTROL_ARRIVE_S);
     ev_io_start(client->control->loop, &client->read);
     control_schedule(client->control, client);
 }
@@ -238,13 +181,13 @@ static size_t frame_wanted(struct control_client *client) {
     if (client->have < FRAME_HEADER)
         return make_room(client, FRAME_HEADER) ? FRAME_HEADER - client->have : 0;
     size_t length = frame_get_length(client->input);
-    if (client->phase != CLIENT_READING)
+    if (client->phase != CLIENT_READING && client->phase != CLIENT_SESSION)
         largest = CONTROL_CONFIRM_MAX;
     if (length > largest) {
         char text[64];
         snprintf(text, sizeof text, "message too large: at most %zu bytes",
                  client->control->message_max);
-        client_refuse(client, ANSWER_LIMIT, text);
+        refuse_input(client, ANSWER_LIMIT, text);
         return 0;
     }
     return make_room(client, FRAME_HEADER + length) ? FRAME_HEADER + length - client->have : 0;
@@ -255,7 +198,7 @@ static size_t text_wanted(struct control_client *client) {
     if (client->have < client->room)
         return client->room - client->have;
     if (client->have >= largest) {
-        client_refuse(client, ANSWER_LIMIT, "");
+        refuse_input(client, ANSWER_LIMIT, "");
         return 0;
     }
     /* A text says no length: beyond what is free it reserves the most that it may become. */
@@ -264,39 +207,39 @@ static size_t text_wanted(struct control_client *client) {
 }
 
 static size_t input_wanted(struct control_client *client) {
-    switch (client->tongue) {
-    case TONGUE_FRAMES:
+    switch (client->framing) {
+    case FRAMING_FRAMES:
         return frame_wanted(client);
-    case TONGUE_TEXT:
+    case FRAMING_TEXT:
         return text_wanted(client);
-    case TONGUE_UNKNOWN:
+    case FRAMING_UNKNOWN:
         break;
     }
     return 1;
 }
 
-static void choose_tongue(struct control_client *client) {
+static void choose_framing(struct control_client *client) {
     /* A length's first byte is 0 or 1 (FRAME_MESSAGE_MAX); no text begins so. */
-    client->tongue = client->input[0] < 2 ? TONGUE_FRAMES : TONGUE_TEXT;
+    client->framing = client->input[0] < 2 ? FRAMING_FRAMES : FRAMING_TEXT;
     if (client->phase == CLIENT_REFUSED)
-        client_refuse(client, ANSWER_LIMIT, client->refusal);
+        refuse_input(client, ANSWER_LIMIT, client->refusal);
 }
 
 static bool is_listening(const struct control_client *client) {
     return client->phase == CLIENT_REFUSED || client->phase == CLIENT_READING ||
-           client->phase == CLIENT_SENDING ||
-           (client->phase == CLIENT_WAITING && client->tongue == TONGUE_FRAMES);
+           client->phase == CLIENT_SENDING || client->phase == CLIENT_SESSION ||
+           (client->phase == CLIENT_WAITING && client->framing == FRAMING_FRAMES);
 }
 
 /* `n` bytes have come behind client->have. */
 static void take_input(struct control_client *client, size_t n) {
     const uint8_t *fresh = client->input + client->have;
     client->have += n;
-    if (client->tongue == TONGUE_UNKNOWN)
-        choose_tongue(client);
+    if (client->framing == FRAMING_UNKNOWN)
+        choose_framing(client);
     if (!is_listening(client))
         return;
-    if (client->tongue == TONGUE_TEXT) {
+    if (client->framing == FRAMING_TEXT) {
         if (memchr(fresh, '\n', n))
             dispatch_text(client);
         else
@@ -305,6 +248,8 @@ static void take_input(struct control_client *client, size_t n) {
                client->have == FRAME_HEADER + (size_t)frame_get_length(client->input)) {
         dispatch_frame(client);
     }
+    if (client->phase == CLIENT_SESSION && client->have > 0 && !ev_is_active(&client->quiet))
+        set_arrival(client, CONTROL_ARRIVE_S);
 }
 
 /* Has the whole connection ended, not only its half? */
@@ -316,12 +261,12 @@ static bool is_hung_up(int fd) {
 static void take_eof(struct control_client *client) {
     client->eof = true;
     ev_io_stop(client->control->loop, &client->read);
-    if (client->phase == CLIENT_READING && client->tongue == TONGUE_TEXT)
+    if (client->phase == CLIENT_READING && client->framing == FRAMING_TEXT)
         dispatch_text(client);
     else if (client->phase == CLIENT_TAKEN)
         ev_feed_event(client->control->loop, &client->quiet, EV_TIMER);
     else if (client->phase != CLIENT_WAITING || is_hung_up(client->fd) ||
-             (client->pull && client->tongue == TONGUE_FRAMES))
+             (client->pull && client->framing == FRAMING_FRAMES))
         client->dead = client->phase != CLIENT_ENDED;
     /* Nothing would tell us when the other half ends too, so the core's answer has a time from
      * here on. */
@@ -345,9 +290,22 @@ static void swallow(struct control_client *client) {
         client->dead = client->is_reset = true;
 }
 
+/* A session that has been given `given` requests in this turn: may it have another? */
+static bool may_go_on(struct control_client *client, size_t given) {
+    if (client->output_bytes > CONTROL_SESSION_OUTPUT) {
+        client->is_full = true;
+        ev_io_stop(client->control->loop, &client->read);
+        set_arrival(client, 0);
+    }
+    return !client->is_full && !client->control->is_held && given < CONTROL_SESSION_TURN;
+}
+
 static void read_input(struct control_client *client) {
     size_t budget = 1 << 20; /* a turn: others want to be served, too */
+    size_t given = 0;
     while (!client->dead && !client->eof && is_listening(client) && budget > 0) {
+        if (client->phase == CLIENT_SESSION && !may_go_on(client, given))
+            return;
         size_t want = input_wanted(client);
         if (want == 0)
             return;
@@ -362,6 +320,7 @@ static void read_input(struct control_client *client) {
             take_eof(client);
         else
             take_input(client, (size_t)n);
+        given += client->have == 0;
     }
     if (!client->dead && !client->eof && !is_listening(client))
         swallow(client);
@@ -371,7 +330,7 @@ static void read_input(struct control_client *client) {
 
 /* All output is out. */
 static void settle(struct control_client *client) {
-    if (client->phase == CLIENT_WAITING && client->tongue == TONGUE_TEXT && client->confirm_due) {
+    if (client->phase == CLIENT_WAITING && client->framing == FRAMING_TEXT && client->confirm_due) {
         shutdown(client->fd, SHUT_WR);
         client->phase = CLIENT_TAKEN;
         client_set_timer(client, &client->deadline,
@@ -403,6 +362,8 @@ static void turn(struct control_client *client) {
         ev_io_start(client->control->loop, &client->write);
     else
         ev_io_stop(client->control->loop, &client->write);
+    if (!client->dead && client->phase == CLIENT_SESSION)
+        control_session_tend(client);
     if (!client->dead && left == 0)
         settle(client);
     if (client->dead)
@@ -436,10 +397,12 @@ static void on_quiet(struct ev_loop *loop, ev_timer *watcher, int events) {
     (void)loop, (void)events;
     if (client->phase == CLIENT_READING) {
         dispatch_text(client);
+    } else if (client->phase == CLIENT_SESSION) {
+        client->dead = true; /* half a request */
     } else if (client->phase == CLIENT_TAKEN && client_has_read(client)) {
         client->phase = CLIENT_CONFIRMED;
         client_set_timer(client, &client->deadline, CONTROL_ARRIVE_S);
-        confirm(client);
+        client_confirm(client);
     } else if (client->phase == CLIENT_TAKEN) {
         client->dead = client->is_reset;
         client_set_timer(client, &client->quiet, CONTROL_POLL_S);
@@ -491,8 +454,9 @@ void client_free(struct control_client *client) {
     ev_io_stop(loop, &client->write);
     client_set_timer(client, &client->deadline, 0);
     client_set_timer(client, &client->quiet, 0);
+    control_session_drop(client, false);
     client_free_output(client);
-    client_free_input(client);
+    free_input(client);
     send_abandon(client);
     free(client->send);
     free(client->rows);
@@ -512,6 +476,7 @@ void client_drop(struct control_client *client) {
     control->n_clients--;
     control->n_reserved -= client->is_reserved;
     client->dead = true;
+    control_session_drop(client, true);
     client_free(client);
     control_client_left(control);
     if (gone)

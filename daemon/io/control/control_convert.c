@@ -438,6 +438,13 @@ static enum answer_code take_request(const P2pd__Control__Request *wire, size_t 
         return take_command(CONTROL_RELOAD, decoded);
     case P2PD__CONTROL__REQUEST__COMMAND_BACKUP:
         return take_backup(wire->backup, decoded, ret_text);
+    case P2PD__CONTROL__REQUEST__COMMAND_OPEN_SESSION:
+        decoded->kind = DECODED_OPEN_SESSION;
+        return ANSWER_OK;
+    case P2PD__CONTROL__REQUEST__COMMAND_CANCEL_REQUEST:
+        decoded->kind = DECODED_CANCEL_REQUEST;
+        decoded->cancel_id = wire->cancel_request->request_id;
+        return ANSWER_OK;
     default:
         return take_messages(wire, message_max, decoded, ret_text);
     }

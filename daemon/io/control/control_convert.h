@@ -21,7 +21,9 @@ enum control_decoded_kind {
     DECODED_COMMAND,
     DECODED_SEND,      /* request: the push of a file, to be checked; its name is in `file` */
     DECODED_SEND_DONE, /* `done`, and the digest in `file` */
-    DECODED_BACKUP
+    DECODED_BACKUP,
+    DECODED_OPEN_SESSION,
+    DECODED_CANCEL_REQUEST /* of the request `cancel_id` */
 };
 struct control_decoded {
     enum control_decoded_kind kind;
@@ -37,6 +39,7 @@ struct control_decoded {
         const uint8_t *bytes; /* in wire, wiped with it */
         size_t length;
     } passphrase;
+    uint64_t cancel_id;
     struct push_item *items;
     P2pd__Control__Request *wire;
     struct frame_allocator allocator;

@@ -1,6 +1,6 @@
 /* What goes out to one connection of the control socket: answers, queued and sent as the reader
  * takes them. Nothing is freed here that the core may be answering: see control_client.c. */
-#include "daemon/io/control/control_private.h"
+#include "daemon/io/control/control_request.h"
 #include "daemon/io/control/control_text.h"
 #include "shared/portable.h"
 
@@ -20,26 +20,53 @@ static void free_chunk(struct control_client *client) {
     free(chunk);
 }
 
+static struct control_client *connection_of(struct control_client *client) {
+    return client->connection ? client->connection : client;
+}
+
+static void count(struct control_client *client, size_t more, size_t less) {
+    client->output_bytes += more - less;
+    if (client->connection)
+        client->connection->output_bytes += more - less;
+    client->control->output_bytes += more - less;
+}
+
+static void drop_chunk(struct control_client *client) {
+    count(client, 0, client->head->length - client->head->sent);
+    free_chunk(client);
+}
+
 void client_free_output(struct control_client *client) {
+    for (struct control_client *request = client->requests; request; request = request->next)
+        client_free_output(request);
     while (client->head)
-        free_chunk(client);
-    client->control->output_bytes -= client->output_bytes;
-    client->output_bytes = 0;
+        drop_chunk(client);
+}
+
+void client_free_unsent(struct control_client *client) {
+    struct chunk *begun = client->head && client->head->sent > 0 ? client->head : NULL;
+    if (begun) {
+        client->head = begun->next;
+        begun->next = NULL;
+    }
+    while (client->head)
+        drop_chunk(client);
+    client->head = client->tail = begun;
 }
 
 /* Let the loop look at this client again, soon and not from here. */
 static void wake(struct control_client *client) {
-    ev_feed_event(client->control->loop, &client->write, EV_WRITE);
+    ev_feed_event(client->control->loop, &connection_of(client)->write, EV_WRITE);
 }
 
-void client_condemn(struct control_client *client) {
-    client->dead = true;
+void client_close_later(struct control_client *client) {
+    connection_of(client)->dead = true;
     wake(client);
 }
 
 void client_discard_output(struct control_client *client) {
     client_free_output(client);
-    client_condemn(client);
+    client_close_later(client);
 }
 
 /* ---- Output ---- */
@@ -53,7 +80,7 @@ static bool queue(struct control_client *client, uint8_t *bytes, size_t length) 
     struct chunk *chunk = bytes ? malloc(sizeof *chunk) : NULL;
     if (!chunk) {
         free(bytes);
-        client_condemn(client);
+        client_close_later(client);
         return false;
     }
     *chunk = (struct chunk){.bytes = bytes, .length = length, .fd = -1};
@@ -62,10 +89,10 @@ static bool queue(struct control_client *client, uint8_t *bytes, size_t length) 
     else
         client->head = chunk;
     client->tail = chunk;
-    if (client->output_bytes == 0)
-        client_set_timer(client, &client->deadline, patience(client));
-    client->output_bytes += length;
-    client->control->output_bytes += length;
+    struct control_client *connection = connection_of(client);
+    if (connection->output_bytes == 0)
+        client_set_timer(connection, &connection->deadline, patience(connection));
+    count(client, length, 0);
     wake(client);
     return true;
 }
@@ -87,7 +114,12 @@ static bool queue_message(void *context, const P2pd__Control__Answer *message) {
     return true;
 }
 
-static bool queue_text(struct control_client *client, const char *text) {
+bool client_queue_message(struct control_client *client, const P2pd__Control__Answer *message) {
+    struct outlet outlet = {client, -1};
+    return queue_message(&outlet, message);
+}
+
+bool client_queue_text(struct control_client *client, const char *text) {
     uint8_t *bytes = (uint8_t *)strdup(text);
     return queue(client, bytes, strlen(text));
 }
@@ -114,9 +146,35 @@ bool client_has_read(struct control_client *client) {
     return true;
 }
 
+/* Whose frame goes next, or NULL: one that was begun is finished; then the connection's own, then
+ * those of a session's requests in turn. */
+static struct control_client *next_writer(struct control_client *client) {
+    struct control_client *request = client->requests;
+    if (client->writer)
+        return client->writer;
+    if (client->head)
+        return client;
+    while (request && !request->head)
+        request = request->next;
+    return request;
+}
+
+/* This request has sent a frame: it is the others' turn. */
+static void put_last(struct control_client *client, struct control_client *request) {
+    struct control_client **at = &client->requests;
+    while (*at != request)
+        at = &(*at)->next;
+    *at = request->next;
+    request->next = NULL;
+    while (*at)
+        at = &(*at)->next;
+    *at = request;
+}
+
 int client_send_output(struct control_client *client) {
-    while (client->head) {
-        struct chunk *chunk = client->head;
+    struct control_client *writer;
+    while ((writer = next_writer(client))) {
+        struct chunk *chunk = writer->head;
         if (client->by_line && chunk->sent == 0 && !client_has_read(client))
             return client->is_reset ? -ECONNRESET : 2;
         ssize_t n = send_chunk(client, chunk);
@@ -129,12 +187,14 @@ int client_send_output(struct control_client *client) {
         client_set_timer(client, &client->deadline, patience(client));
         client->pace = CONTROL_LINE_S;
         chunk->sent += (size_t)n;
-        client->output_bytes -= (size_t)n;
-        client->control->output_bytes -= (size_t)n;
-        if (chunk->sent < chunk->length)
+        count(writer, 0, (size_t)n);
+        client->writer = chunk->sent < chunk->length ? writer : NULL;
+        if (client->writer)
             continue;
-        free_chunk(client);
+        free_chunk(writer);
         client->lines_sent++;
+        if (writer != client)
+            put_last(client, writer);
     }
     return 0;
 }
@@ -151,7 +211,7 @@ void client_answer_frames(struct control_client *client, const struct answer *an
     if (outlet.fd >= 0)
         close(outlet.fd);
     if (!ok)
-        client_condemn(client);
+        client_close_later(client);
     else if (answer->end && client->phase == CLIENT_WAITING && !client->confirm_due)
         client->phase = CLIENT_ENDED;
 }
@@ -159,21 +219,21 @@ void client_answer_frames(struct control_client *client, const struct answer *an
 void client_refuse(struct control_client *client, enum answer_code code, const char *text) {
     struct answer answer = {.kind = ANSWER_TEXT, .code = code, .end = true};
     client->phase = CLIENT_ENDED;
-    client_free_input(client);
     snprintf(answer.text, sizeof answer.text, "%s", text);
-    if (client->tongue == TONGUE_TEXT)
-        queue_text(client, "FAIL\n");
+    if (client->framing == FRAMING_TEXT)
+        client_queue_text(client, "FAIL\n");
     else
         client_answer_frames(client, &answer, -1);
 }
 
 /* Head and lines, and which messages they are. */
-static void give_lines(struct control_client *client, const struct in_record *messages, size_t n) {
+void client_answer_lines(struct control_client *client, const struct in_record *messages,
+                         size_t n) {
     char head[32];
     bool ok = (client->rows = malloc(n * sizeof *client->rows)) != NULL;
     client->by_line = client->confirm_due = true;
     snprintf(head, sizeof head, "SUCCESS %zu\n", n);
-    ok = ok && queue_text(client, head);
+    ok = ok && client_queue_text(client, head);
     for (size_t i = 0; ok && i < n; i++) {
         size_t length = 0;
         uint8_t *line = control_text_line(&messages[i], &length);
@@ -181,35 +241,5 @@ static void give_lines(struct control_client *client, const struct in_record *me
         ok = queue(client, line, length);
     }
     if (!ok)
-        client_condemn(client);
-}
-
-static void answer_text(struct control_client *client, const struct answer *answer) {
-    bool gives = client->pull && answer->kind == ANSWER_MESSAGES && answer->messages.n > 0;
-    if (client->phase == CLIENT_CONFIRMED) {
-        /* Any word of the core's comes after the confirmation was stored. */
-        client_condemn(client);
-    } else if (client->phase != CLIENT_WAITING || client->confirm_due) {
-        return;
-    } else if (gives) {
-        give_lines(client, answer->messages.v, answer->messages.n);
-    } else {
-        queue_text(client, answer->code != ANSWER_OK ? "FAIL\n"
-                           : client->pull            ? "SUCCESS 0\n"
-                                                     : "SUCCESS\n");
-        client->phase = CLIENT_ENDED;
-    }
-}
-
-void client_take_answer(struct control_client *client, const struct answer *answer) {
-    if (answer->end)
-        client->in_core = false;
-    if (client->tongue == TONGUE_TEXT)
-        answer_text(client, answer);
-    else if (client->send)
-        send_take_answer(client, answer);
-    else if (client->opens_file && answer->kind == ANSWER_FILES && answer->code == ANSWER_OK)
-        send_open_file(client, answer);
-    else
-        client_answer_frames(client, answer, -1);
+        client_close_later(client);
 }

@@ -1,6 +1,8 @@
 /* What the parts of the control server share: control.c (the server), control_client.c (one
- * connection: what comes in), control_output.c (what goes out), control_send.c (files and backups),
- * control_socket.c (making the socket, and who may talk). */
+ * connection: what comes in), control_session.c (many requests on one), control_request.c (how a
+ * request begins and is answered), control_send.c (files), control_output.c (what goes out),
+ * control_give.c (what goes to the core), control_socket.c (making the socket, and who may talk).
+ */
 #ifndef P2PD_CONTROL_PRIVATE_H
 #define P2PD_CONTROL_PRIVATE_H
 
@@ -23,9 +25,13 @@
 #define CONTROL_LINE_S 0.001
 #define CONTROL_TEXT_PULL_MAX 1000
 #define CONTROL_CONFIRM_MAX 1024 /* bytes of a frame that can only be a Confirm or a SendDone */
+/* Of a session: answers that are not read before no further request is; requests that are read
+ * before others have their turn. */
+#define CONTROL_SESSION_OUTPUT (256u << 10)
+#define CONTROL_SESSION_TURN 16
 
 enum client_phase {
-    CLIENT_REFUSED, /* waits for a first byte, to be refused in its own tongue */
+    CLIENT_REFUSED, /* waits for a first byte, to be refused in its own framing */
     CLIENT_READING, /* the request arrives */
     CLIENT_WAITING, /* the core has the request; answers go out, confirmations come in */
     CLIENT_SENDING, /* has a file of the spool to write to: SendDone is to come, in hours perhaps */
@@ -33,8 +39,9 @@ enum client_phase {
     CLIENT_CONFIRMED, /* text PULL: closed in order; the core has still to store that */
     CLIENT_HELD,      /* `stop`: stays open until we are down */
     CLIENT_ENDED,     /* close once the output is out */
+    CLIENT_SESSION,   /* requests arrive, any number of them: they are in `requests` */
 };
-enum client_tongue { TONGUE_UNKNOWN, TONGUE_FRAMES, TONGUE_TEXT };
+enum client_framing { FRAMING_UNKNOWN, FRAMING_FRAMES, FRAMING_TEXT };
 
 struct chunk {
     struct chunk *next;
@@ -51,22 +58,31 @@ struct control_send {
     bool given;                     /* the core has the message */
 };
 
+/* A connection and its request; or a connection that is a session; or one request of a session,
+ * which has what a request has, but neither descriptor, watchers nor input of its own. The core
+ * knows a request by its number, whatever connection it came over. */
 struct control_client {
     struct control_client *next;
     struct control *control;
+    struct control_client *connection; /* of a session's request; else NULL */
     uint64_t number;
     uid_t uid;
     int fd;
     bool is_reserved; /* in one of the places that are left when all are taken */
     enum client_phase phase;
-    enum client_tongue tongue;
+    enum client_framing framing;
     ev_io read, write;
     ev_timer deadline, quiet;
     uint8_t *input;
     size_t have, room, reserved;
     bool paused; /* waits for a reservation */
     struct chunk *head, *tail;
-    size_t output_bytes;
+    size_t output_bytes; /* of a session: of all its requests, too */
+    /* A session's: the requests, by whose turn it is to send; one of which, or the session itself,
+     * has sent a part of a frame. */
+    struct control_client *requests, *writer;
+    size_t n_requests;
+    bool is_full; /* reads no further request until answers are read */
     uint64_t request_id;
     bool in_core;              /* the core owes an end */
     bool pull, peek;           /* what its request was */
@@ -134,41 +150,17 @@ void client_resume(struct control_client *client);
 /* It is ready, and its turn is put off; it has it. */
 void client_hold(struct control_client *client);
 void client_go_on(struct control_client *client);
-/* Hand a request to the core. */
-void client_give(struct control_client *client, struct request *request);
-void client_free_input(struct control_client *client);
-/* 0 seconds: stop it. */
-void client_set_timer(struct control_client *client, ev_timer *timer, double seconds);
-
-/* control_output.c */
-void client_take_answer(struct control_client *client, const struct answer *answer);
-/* An answer in frames. `fd` (taken; -1: none) goes with its first. */
-void client_answer_frames(struct control_client *client, const struct answer *answer, int fd);
-/* The end of a request that the core has never seen. */
-void client_refuse(struct control_client *client, enum answer_code code, const char *text);
-/* Send what the kernel takes. 0: all is out; 1: some is left; 2: the reader has not read the line
- * before yet; or -errno. */
-int client_send_output(struct control_client *client);
-/* Everything that we wrote has been read, and the reader has not failed: only now have its messages
- * arrived. */
-bool client_has_read(struct control_client *client);
-void client_free_output(struct control_client *client);
-/* It holds too much that it does not read: free that, and drop it at the next turn of the loop. */
-void client_discard_output(struct control_client *client);
-/* Drop it at the next turn of the loop. */
-void client_condemn(struct control_client *client);
-
-/* control_send.c */
-/* A Send has come: ask the core whether the file would be taken. */
-void send_begin(struct control_client *client, const struct control_decoded *decoded);
-/* The answer to that, or the first one to the message. */
-void send_take_answer(struct control_client *client, const struct answer *answer);
-/* A SendDone has come: the file becomes a message. */
-void send_finish(struct control_client *client, const struct control_decoded *decoded);
-/* Give the file up, unless it is the core's. */
-void send_abandon(struct control_client *client);
-/* A FileOpen's answer: with the file's descriptor, or in words why there is none. */
-void send_open_file(struct control_client *client, const struct answer *answer);
+/* 0 seconds: stop it. A session's request has none. */
+static inline void client_set_timer(struct control_client *client, ev_timer *timer,
+                                    double seconds) {
+    if (client->connection)
+        return;
+    ev_timer_stop(client->control->loop, timer);
+    if (seconds > 0) {
+        ev_timer_set(timer, seconds, 0.);
+        ev_timer_start(client->control->loop, timer);
+    }
+}
 
 /* control.c: what a connection needs of the server. */
 /* Reserve input memory; false: none now, wait for client_resume. */

@@ -8,7 +8,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* O_PATH */
 #endif
-#include "daemon/io/control/control_private.h"
+#include "daemon/io/control/control_request.h"
 
 #include "shared/portable.h"
 #include "shared/text.h"
@@ -21,14 +21,20 @@
 
 /* ---- Into the spool ---- */
 
+static bool is_sending(const struct control_client *client) {
+    return client->send && !client->send->given;
+}
+
 /* May one more file of this uid be under way? */
 static bool has_room(const struct control *control, uid_t uid) {
     size_t n = 0, n_uid = 0;
     for (const struct control_client *client = control->clients; client; client = client->next) {
-        if (!client->send || client->send->given)
-            continue;
-        n++;
-        n_uid += client->uid == uid;
+        size_t more = is_sending(client);
+        for (const struct control_client *request = client->requests; request;
+             request = request->next)
+            more += is_sending(request);
+        n += more;
+        n_uid += client->uid == uid ? more : 0;
     }
     return n < CONTROL_SENDS_MAX && n_uid < CONTROL_SENDS_UID;
 }
@@ -100,16 +106,16 @@ void send_finish(struct control_client *client, const struct control_decoded *de
     client_give(client, &request);
 }
 
-void send_abandon(struct control_client *client) {
+bool send_abandon(struct control_client *client) {
     const struct control_sink *sink = &client->control->sink;
     struct control_send *send = client->send;
     /* The store may be at work on what was given. What it leaves without a message goes at the
      * next start. */
     if (!send || send->given || !send->spool[0])
-        return;
+        return false;
     sink->spool_remove(sink->context, send->spool);
     send->spool[0] = '\0';
-    client->dead = true;
+    return true;
 }
 
 /* ---- Out of the folder of received files ---- */

@@ -322,8 +322,8 @@ static void on_client_gone(void *context, uint64_t client) {
         shell_step(shell, &(struct node_event){.kind = EVENT_CLIENT_GONE, .client = client});
         return;
     }
-    /* A connection goes once, and no new one comes during a step. */
-    assert(shell->n_gone < CONTROL_CONNECTIONS_MAX);
+    /* A request goes once, and no new one comes during a step. */
+    assert(shell->n_gone < CONTROL_REQUESTS_MAX);
     shell->gone[shell->n_gone++] = client;
 }
 

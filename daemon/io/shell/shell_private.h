@@ -53,11 +53,11 @@ struct shell {
     uint64_t log_lost;                      /* lines, likewise */
     uint64_t too_large;                     /* datagrams, likewise */
 
-    struct mono wake_at;                    /* for which `wake` is armed */
-    int64_t excused_us, wall_behind_us;     /* see shell.c, Lateness */
-    bool stepping;                          /* inside a step or the carrying out of its update */
-    uint64_t gone[CONTROL_CONNECTIONS_MAX]; /* clients that went meanwhile: the core is told
-                                               afterwards */
+    struct mono wake_at;                 /* for which `wake` is armed */
+    int64_t excused_us, wall_behind_us;  /* see shell.c, Lateness */
+    bool stepping;                       /* inside a step or the carrying out of its update */
+    uint64_t gone[CONTROL_REQUESTS_MAX]; /* clients that went meanwhile: the core is told
+                                            afterwards */
     size_t n_gone;
     bool is_new; /* the first start with this identity */
     bool leaving;

@@ -1,4 +1,4 @@
-/* link: client/ctl/progress client/common/width client/common/output shared/text shared/address */
+/* link: client/ctl/progress client/common/width client/common/table shared/text shared/address */
 /* The line of progress fits the terminal, whatever its width and the name. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,7 +2,7 @@
 #ifndef P2PD_TEST_FAKE_CONTROL_H
 #define P2PD_TEST_FAKE_CONTROL_H
 
-#include "daemon/io/control/control_private.h"
+#include "daemon/io/control/control_request.h"
 #include "shared/portable.h"
 
 #include <errno.h>
@@ -34,6 +34,9 @@ struct fake {
     int64_t confirmed[8];
     bool stop, reload;
     uint64_t client;
+    /* Of a session's requests: what the core knows them by, and who is gone. */
+    bool is_session;
+    uint64_t numbers[128], left[128], confirmed_by;
     const struct answer *at_once; /* answered from within the request */
     size_t sizes[32];             /* of the bodies of pushes, as they came */
     struct file_head file;        /* of the last push of one */
@@ -50,6 +53,7 @@ static inline void fake_request(void *context, const struct request *request) {
     struct fake *fake = context;
     if (request->kind == REQUEST_CONFIRM) {
         fake->confirms++;
+        fake->confirmed_by = request->client;
         fake->n_confirmed = request->confirm.rows ? request->confirm.n : SIZE_MAX;
         for (size_t i = 0; request->confirm.rows && i < request->confirm.n && i < 8; i++)
             fake->confirmed[i] = request->confirm.rows[i];
@@ -57,6 +61,7 @@ static inline void fake_request(void *context, const struct request *request) {
     }
     if (request->kind == REQUEST_PUSH)
         fake->sizes[fake->requests % 32] = request->push.size;
+    fake->numbers[fake->requests % 128] = request->client;
     fake->requests++;
     fake->last = *request;
     fake->client = request->client;
@@ -74,7 +79,8 @@ static inline void fake_request(void *context, const struct request *request) {
 
 static inline void fake_gone(void *context, uint64_t client) {
     struct fake *fake = context;
-    assert_true(client == fake->client);
+    assert_true(client == fake->client || fake->is_session);
+    fake->left[fake->gone % 128] = client;
     fake->gone++;
 }
 
@@ -247,14 +253,19 @@ static inline size_t read_to_end(struct fake *fake, int fd, char *buffer, size_t
     return 0;
 }
 
-static inline void send_request(struct fake *fake, int fd, P2pd__Control__Request *request) {
+static inline void send_request_as(struct fake *fake, int fd, uint64_t id,
+                                   P2pd__Control__Request *request) {
     size_t length;
     request->version = CONTROL_VERSION;
-    request->request_id = 21;
+    request->request_id = id;
     uint8_t *frame = frame_pack(&request->base, &length);
     assert_non_null(frame);
     write_bytes(fake, fd, frame, length);
     free(frame);
+}
+
+static inline void send_request(struct fake *fake, int fd, P2pd__Control__Request *request) {
+    send_request_as(fake, fd, 21, request);
 }
 
 static inline void send_pull(struct fake *fake, int fd, bool peek) {

@@ -1,4 +1,4 @@
-/* link: daemon/core/base/base daemon/io/control/control daemon/io/control/control_client daemon/io/control/control_output daemon/io/control/control_send daemon/io/control/control_socket daemon/io/control/control_convert daemon/io/control/control_encode daemon/io/control/control_text daemon/io/control/dest shared/frame shared/message_id shared/text shared/address proto/control.pb-c */
+/* link: daemon/core/base/base daemon/io/control/control daemon/io/control/control_client daemon/io/control/control_give daemon/io/control/control_request daemon/io/control/control_session daemon/io/control/control_output daemon/io/control/control_send daemon/io/control/control_socket daemon/io/control/control_convert daemon/io/control/control_encode daemon/io/control/control_text daemon/io/control/dest shared/frame shared/message_id shared/text shared/address proto/control.pb-c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* link: shared/client shared/frame proto/control.pb-c */
+/* link: shared/client shared/exchange shared/frame proto/control.pb-c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +10,7 @@
 #include "shared/frame.h"
 #include "shared/portable.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/un.h>
@@ -113,7 +114,7 @@ static void test_an_answer_and_its_descriptor(void **state) {
     answer_with(fixture, &ends[1], 1);
     close(ends[1]);
     assert_int_equal(client_receive_fd(fixture->client, &answer, &fd), 0);
-    client_answer_free(fixture->client, answer);
+    client_answer_free(answer);
     assert_true(fd >= 0);
     assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
     assert_false(is_closed(ends[0]));
@@ -127,7 +128,7 @@ static void test_an_answer_and_its_descriptor(void **state) {
     assert_true(send(fixture->daemon, bytes, length, 0) == (ssize_t)length);
     free(bytes);
     assert_int_equal(client_receive_fd(fixture->client, &answer, &fd), 0);
-    client_answer_free(fixture->client, answer);
+    client_answer_free(answer);
     assert_int_equal(fd, -1);
 }
 
@@ -143,12 +144,12 @@ static void test_descriptors_that_nobody_wants_are_closed(void **state) {
     answer_with(fixture, many, 2);
     close(ends[1]);
     assert_int_equal(client_receive_fd(fixture->client, &answer, &fd), 0);
-    client_answer_free(fixture->client, answer);
+    client_answer_free(answer);
     assert_true(fd >= 0);
     close(fd);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(client_receive(fixture->client, &answer), 0);
-        client_answer_free(fixture->client, answer);
+        client_answer_free(answer);
     }
     assert_true(is_closed(ends[0]));
     close(ends[0]);
@@ -172,8 +173,126 @@ static void test_a_descriptor_with_half_an_answer(void **state) {
     close(ends[0]);
 }
 
+/* ---- Without waiting ---- */
+
+/* A client of its own beside the fixture's; the daemon's end of it. */
+static int connect_beside(struct fixture *fixture, struct client **ret_client) {
+    assert_int_equal(client_connect(ret_client, fixture->path), 0);
+    int daemon = accept(fixture->listener, NULL, NULL);
+    assert_true(daemon >= 0);
+    return daemon;
+}
+
+static void send_answer(int daemon, uint64_t id, bool end) {
+    P2pd__Control__Answer answer = P2PD__CONTROL__ANSWER__INIT;
+    size_t length;
+    answer.version = CLIENT_PROTOCOL_VERSION;
+    answer.request_id = id;
+    answer.end = end;
+    uint8_t *bytes = frame_pack(&answer.base, &length);
+    assert_non_null(bytes);
+    for (size_t i = 0; i < length; i++)
+        assert_true(send(daemon, bytes + i, 1, 0) == 1);
+    free(bytes);
+}
+
+static void test_events_say_what_to_wait_for(void **state) {
+    struct client *client;
+    P2pd__Control__Answer *answer;
+    uint64_t session;
+    int daemon = connect_beside(*state, &client), fd;
+    assert_int_equal(client_events(client), POLLIN);
+    client_handle(client); /* harmless */
+    assert_int_equal(client_ask_session(client, &session), 0);
+    assert_int_equal(client_events(client), POLLIN | POLLOUT);
+    client_handle(client);
+    assert_int_equal(client_events(client), POLLIN);
+    assert_int_equal(client_next(client, &answer, &fd), 0);
+    send_answer(daemon, session, true);
+    client_handle(client);
+    assert_int_equal(client_next(client, &answer, &fd), 1);
+    assert_int_equal(answer->request_id, session);
+    assert_int_equal(client_pending(client), 0);
+    client_answer_free(answer);
+    close(daemon);
+    client_handle(client);
+    assert_int_equal(client_next(client, &answer, &fd), -EPIPE);
+    assert_int_equal(client_events(client), 0);
+    client_close(client);
+}
+
+/* More than a socket takes: it goes out as the daemon reads. */
+static void test_a_request_that_the_socket_does_not_take_at_once(void **state) {
+    static uint8_t body[4 << 20], got[1 << 16];
+    P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
+    P2pd__Control__Push push = P2PD__CONTROL__PUSH__INIT;
+    struct client *client;
+    int daemon = connect_beside(*state, &client);
+    size_t all = 0;
+    push.body = (ProtobufCBinaryData){sizeof body, body};
+    request.command_case = P2PD__CONTROL__REQUEST__COMMAND_PUSH;
+    request.push = &push;
+    assert_int_equal(client_ask(client, &request), 0);
+    client_handle(client);
+    assert_true(client_events(client) & POLLOUT);
+    while (client_events(client) & POLLOUT) {
+        ssize_t n = recv(daemon, got, sizeof got, MSG_DONTWAIT);
+        all += n > 0 ? (size_t)n : 0;
+        client_handle(client);
+    }
+    for (ssize_t n; (n = recv(daemon, got, sizeof got, MSG_DONTWAIT)) > 0;)
+        all += (size_t)n;
+    assert_true(all > sizeof body && all < sizeof body + 100);
+    close(daemon);
+    client_close(client);
+}
+
+/* A daemon that refuses, and closes without reading the rest, has said why. */
+static void test_the_answer_of_a_daemon_that_reads_no_more(void **state) {
+    static uint8_t body[4 << 20];
+    P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
+    P2pd__Control__Push push = P2PD__CONTROL__PUSH__INIT;
+    P2pd__Control__Answer *answer;
+    struct client *client;
+    int daemon = connect_beside(*state, &client);
+    push.body = (ProtobufCBinaryData){sizeof body, body};
+    request.command_case = P2PD__CONTROL__REQUEST__COMMAND_PUSH;
+    request.push = &push;
+    assert_int_equal(client_ask(client, &request), 0);
+    client_handle(client);
+    send_answer(daemon, 1, true);
+    shutdown(daemon, SHUT_RDWR);
+    client_handle(client);
+    assert_int_equal(client_next(client, &answer, NULL), 1);
+    client_answer_free(answer);
+    assert_int_equal(client_next(client, &answer, NULL), -EPIPE);
+    assert_int_equal(client_events(client), 0);
+    close(daemon);
+    client_close(client);
+}
+
+/* The fixture's listener has room for one or two. */
+static void test_a_full_queue_is_said_to_be_so(void **state) {
+    struct fixture *fixture = *state;
+    struct client *clients[64];
+    size_t n = 0;
+    int error = 0;
+    while (n < 64 && (error = client_connect(&clients[n], fixture->path)) == 0)
+        n++;
+    assert_true(error == -EAGAIN || error == -ECONNREFUSED); /* as the system has it */
+    while (n > 0)
+        client_close(clients[--n]);
+    assert_int_equal(client_connect(&clients[0], "/nowhere/socket"), -ENOENT);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_events_say_what_to_wait_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_request_that_the_socket_does_not_take_at_once, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_the_answer_of_a_daemon_that_reads_no_more, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_a_full_queue_is_said_to_be_so, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_answer_and_its_descriptor, setup, teardown),
         cmocka_unit_test_setup_teardown(test_descriptors_that_nobody_wants_are_closed, setup,
                                         teardown),

@@ -1,8 +1,9 @@
 /* Exit codes are what scripts live by: every way in which a request can fail ends here, in one
  * table of codes. */
-#include "client/ctl/session.h"
+#include "client/ctl/ask.h"
 
 #include "client/common/output.h"
+#include "client/common/table.h"
 #include "shared/message_id.h"
 #include "shared/paths.h"
 
@@ -15,11 +16,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-int64_t session_wait_us(const struct context *context) {
+int64_t ask_wait_us(const struct context *context) {
     return context->options.wait.timed ? context->options.wait.us : INT64_C(30000000);
 }
 
-int64_t session_timeout_ms(const struct context *context) {
+int64_t ask_timeout_ms(const struct context *context) {
     return context->options.timeout.us / 1000;
 }
 
@@ -88,7 +89,7 @@ static enum exit_code explain_open(const struct context *context, const char *pa
     }
 }
 
-enum exit_code session_open(const struct context *context, struct client **ret_client) {
+enum exit_code ask_open(const struct context *context, struct client **ret_client) {
     char standard[PATHS_MAX];
     const char *path = context->options.socket ? context->options.socket : getenv("P2PD_SOCKET");
     if (!path || path[0] == '\0') {
@@ -97,7 +98,7 @@ enum exit_code session_open(const struct context *context, struct client **ret_c
             return complain(context, CODE_NO_DAEMON, "no socket is known: %s", strerror(-error));
         path = standard;
     }
-    int error = client_open(ret_client, path, session_timeout_ms(context));
+    int error = client_open(ret_client, path, ask_timeout_ms(context));
     return error < 0 ? explain_open(context, path, error) : CODE_DONE;
 }
 
@@ -115,8 +116,8 @@ static enum exit_code explain_loss(const struct context *context, int error) {
     return complain(context, CODE_FAILED, "%s%s%s", strerror(-error), separator, context->outcome);
 }
 
-enum exit_code session_send(const struct context *context, struct client *client,
-                            P2pd__Control__Request *request) {
+enum exit_code ask_send(const struct context *context, struct client *client,
+                        P2pd__Control__Request *request) {
     int error = client_send(client, request);
     if (error == -EMSGSIZE)
         return complain(context, CODE_LIMIT, "message too large");
@@ -145,10 +146,10 @@ static void explain_answer(const struct context *context, const P2pd__Control__A
     print_candidates(answer);
 }
 
-enum exit_code session_next(const struct context *context, struct client *client,
-                            P2pd__Control__Answer **ret_answer) {
+enum exit_code ask_next(const struct context *context, struct client *client,
+                        P2pd__Control__Answer **ret_answer) {
     int fd = -1;
-    enum exit_code code = session_next_fd(context, client, ret_answer, &fd);
+    enum exit_code code = ask_next_fd(context, client, ret_answer, &fd);
     if (fd >= 0)
         close(fd);
     return code;
@@ -164,35 +165,35 @@ static enum exit_code next(const struct context *context, struct client *client,
         enum exit_code code = (enum exit_code)answer->code;
         if (!may_miss || code != CODE_UNKNOWN)
             explain_answer(context, answer);
-        client_answer_free(client, answer);
+        client_answer_free(answer);
         return code;
     }
     *ret_answer = answer;
     return CODE_DONE;
 }
 
-enum exit_code session_next_fd(const struct context *context, struct client *client,
-                               P2pd__Control__Answer **ret_answer, int *ret_fd) {
+enum exit_code ask_next_fd(const struct context *context, struct client *client,
+                           P2pd__Control__Answer **ret_answer, int *ret_fd) {
     return next(context, client, false, ret_answer, ret_fd);
 }
 
-enum exit_code session_try_fd(const struct context *context, struct client *client,
-                              P2pd__Control__Answer **ret_answer, int *ret_fd) {
+enum exit_code ask_try_fd(const struct context *context, struct client *client,
+                          P2pd__Control__Answer **ret_answer, int *ret_fd) {
     return next(context, client, true, ret_answer, ret_fd);
 }
 
-void session_notice(const struct context *context, const P2pd__Control__Answer *answer) {
+void ask_notice(const struct context *context, const P2pd__Control__Answer *answer) {
     bool is_said = answer->message && strcmp(answer->message->reason, answer->text) == 0;
     if (answer->code == P2PD__CONTROL__CODE__OK && answer->text[0] && !is_said &&
         !context->options.quiet && !context->options.json)
         complain(context, CODE_DONE, "%s", answer->text);
 }
 
-void session_notice_json(const P2pd__Control__Answer *answer) {
+void ask_notice_json(struct json *json, const P2pd__Control__Answer *answer) {
     if (!answer->text[0])
         return;
-    printf(",\"notice\":");
-    json_string(answer->text);
+    json_key(json, "notice");
+    json_text(json, answer->text);
 }
 
 static bool keep(struct answers *answers, P2pd__Control__Answer *answer) {
@@ -208,69 +209,74 @@ static bool keep(struct answers *answers, P2pd__Control__Answer *answer) {
     return true;
 }
 
-enum exit_code session_gather(const struct context *context, struct client *client,
-                              struct answers *answers) {
+enum exit_code ask_gather(const struct context *context, struct client *client,
+                          struct answers *answers) {
     for (bool end = false; !end;) {
         P2pd__Control__Answer *answer = NULL;
-        enum exit_code code = session_next(context, client, &answer);
+        enum exit_code code = ask_next(context, client, &answer);
         if (code != CODE_DONE)
             return code;
         end = answer->end;
         if (!keep(answers, answer)) {
-            client_answer_free(client, answer);
+            client_answer_free(answer);
             return complain(context, CODE_FAILED, "no memory");
         }
     }
     return CODE_DONE;
 }
 
-void answers_free(struct client *client, struct answers *answers) {
+void answers_free(struct answers *answers) {
     for (size_t i = 0; i < answers->n; i++)
-        client_answer_free(client, answers->v[i]);
+        client_answer_free(answers->v[i]);
     free(answers->v);
     *answers = (struct answers){0};
 }
 
-enum exit_code session_run(const struct context *context, P2pd__Control__Request *request,
-                           void (*print)(void *state, const P2pd__Control__Answer *answer),
-                           void *state) {
+enum exit_code ask_run(const struct context *context, P2pd__Control__Request *request,
+                       void (*print)(void *state, const P2pd__Control__Answer *answer),
+                       void *state) {
     struct answers answers = {0};
     struct client *client = NULL;
-    enum exit_code code = session_open(context, &client);
+    enum exit_code code = ask_open(context, &client);
     if (code == CODE_DONE)
-        code = session_send(context, client, request);
+        code = ask_send(context, client, request);
     if (code == CODE_DONE)
-        code = session_gather(context, client, &answers);
+        code = ask_gather(context, client, &answers);
     for (size_t i = 0; code == CODE_DONE && print && i < answers.n; i++)
         print(state, answers.v[i]);
-    answers_free(client, &answers);
+    answers_free(&answers);
     client_close(client);
     return code;
 }
 
-enum exit_code session_run_message(const struct context *context, const uint8_t *id,
-                                   void (*print)(void *state, const P2pd__Control__Answer *answer),
-                                   void *state) {
+enum exit_code ask_run_message(const struct context *context, const uint8_t *id,
+                               void (*print)(void *state, const P2pd__Control__Answer *answer),
+                               void *state) {
     P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
     P2pd__Control__MessageStatus message = P2PD__CONTROL__MESSAGE_STATUS__INIT;
     message.id = (ProtobufCBinaryData){MESSAGE_ID_BYTES, (uint8_t *)id};
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_MESSAGE;
     request.message = &message;
-    return session_run(context, &request, print, state);
+    return ask_run(context, &request, print, state);
 }
 
 static void print_plain(void *state, const P2pd__Control__Answer *answer) {
     const struct context *context = state;
     if (context->options.json) {
-        printf("{\"code\":%d,\"text\":", (int)answer->code);
-        json_string(answer->text);
-        printf("}\n");
+        struct json json = json_to_stdout();
+        json_open(&json, '{');
+        json_key(&json, "code");
+        json_signed(&json, answer->code);
+        json_key(&json, "text");
+        json_string(&json, answer->text);
+        json_close(&json, '}');
+        printf("\n");
     } else if (answer->text[0] && !context->options.quiet) {
         output_escaped((const uint8_t *)answer->text, strlen(answer->text));
         printf("\n");
     }
 }
 
-enum exit_code session_run_plain(const struct context *context, P2pd__Control__Request *request) {
-    return session_run(context, request, print_plain, (void *)context);
+enum exit_code ask_run_plain(const struct context *context, P2pd__Control__Request *request) {
+    return ask_run(context, request, print_plain, (void *)context);
 }
