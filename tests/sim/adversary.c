@@ -292,7 +292,7 @@ static void ask_again(struct sim *sim, struct node *node, uint64_t to, unsigned 
 /* New keys, and a descriptor that has them. */
 static void rekey(struct node *node) {
     identity_renew(node->identity, node->now.wall);
-    node_sign(node);
+    node_self_sign(node);
     gossip_offer_news(node->gossip, node_id_prefix(node_id(node)), 0, node->now.mono);
 }
 

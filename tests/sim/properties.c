@@ -181,7 +181,7 @@ static void look_at(struct sim *sim, struct sim_host *host) {
         {"versions to be asked for later", node->gossip->n_paced, GOSSIP_PACED_MAX},
         {"remembered onions", droplist.entries, host->config.droplist_entries},
         {"kept onion keys", droplist.kept * 2 * ONION_PRK_LEN, DROPLIST_KEPT_BYTES},
-        {"pings", node->n_pings, PINGS_MAX},
+        {"waiting requests", node->clients.n_all, CLIENTS_WAITS_MAX},
         {"memory", status.memory_used, host->config.memory_max},
     };
     if (!host->adversary) {

@@ -74,9 +74,9 @@ static struct path_way way_there(struct sim *sim, const struct trial *trial) {
     const struct recipient *recipient;
     TAILQ_FOREACH(recipient, &outbox->sender->all, all)
         for (unsigned i = 0; i < recipient->windows.n; i++)
-            if (recipient->subflows[i].way.n > 0 &&
+            if (recipient->subflows[i].lane.way.n > 0 &&
                 node_id_is_equal(&recipient->route.to, node_id(sim->hosts[trial->to].node)))
-                return recipient->subflows[i].way;
+                return recipient->subflows[i].lane.way;
     return (struct path_way){.n = 0};
 }
 
@@ -85,7 +85,7 @@ static struct path_way way_back(struct sim *sim, const struct trial *trial) {
     for (size_t i = 0; i < INBOX_CORRESPONDENTS_MAX; i++)
         if (inbox->correspondents[i].used &&
             node_id_is_equal(&inbox->correspondents[i].id, node_id(sim->hosts[trial->from].node)))
-            return inbox->correspondents[i].way;
+            return inbox->correspondents[i].lane.way;
     return (struct path_way){.n = 0};
 }
 

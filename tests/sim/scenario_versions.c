@@ -62,7 +62,7 @@ static unsigned count_groups(const struct sim *sim, unsigned relay, unsigned *re
 static void publish_now(struct sim *sim, unsigned relay) {
     struct node *node = sim->hosts[relay].node;
 
-    node_sign(node);
+    node_self_sign(node);
     gossip_offer_news(node->gossip, node_id_prefix(node_id(node)), 0, node->now.mono);
     sim_poke(sim, relay);
 }

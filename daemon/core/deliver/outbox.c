@@ -232,7 +232,7 @@ static int make_rooms(struct outbox *outbox, const struct node_boot *boot, struc
     struct sender_config sender = {.identity = config->identity,
                                    .directory = config->directory,
                                    .paths = config->paths,
-                                   .links = config->links,
+                                   .courier = config->courier,
                                    .effects = config->effects,
                                    .budget = config->budget,
                                    .messages = &outbox->messages,
@@ -241,7 +241,7 @@ static int make_rooms(struct outbox *outbox, const struct node_boot *boot, struc
     struct depositor_config depositor = {.identity = config->identity,
                                          .directory = config->directory,
                                          .paths = config->paths,
-                                         .links = config->links,
+                                         .courier = config->courier,
                                          .effects = config->effects,
                                          .budget = config->budget,
                                          .messages = &outbox->messages,
@@ -347,12 +347,10 @@ uint64_t outbox_unread(const struct outbox *outbox) {
 const struct outbox_counters *outbox_counters(const struct outbox *outbox) {
     const struct ledger_counters *ledger = ledger_counters(outbox->ledger);
     const struct sender_counters *sender = sender_counters(outbox->sender);
-    *outbox->counters = (struct outbox_counters){
-        .messages_sent = ledger->messages_sent,
-        .messages_delivered = ledger->messages_delivered,
-        .retransmissions = sender->retransmissions,
-        .onions_sent = sender->onions_sent + depositor_onions_sent(outbox->depositor),
-        .pushes_refused = ledger->pushes_refused};
+    *outbox->counters = (struct outbox_counters){.messages_sent = ledger->messages_sent,
+                                                 .messages_delivered = ledger->messages_delivered,
+                                                 .retransmissions = sender->retransmissions,
+                                                 .pushes_refused = ledger->pushes_refused};
     return outbox->counters;
 }
 

@@ -15,8 +15,7 @@
 #include "daemon/core/base/budget.h"
 #include "daemon/core/deliver/depot/keeper.h"
 #include "daemon/core/deliver/ledger/ledger.h"
-#include "daemon/core/link/link.h"
-#include "daemon/core/route/path.h"
+#include "daemon/core/route/courier.h"
 #include "daemon/core/seam/effects.h"
 #include "daemon/core/seam/request.h"
 #include "daemon/core/wire/identity.h"
@@ -57,7 +56,7 @@ struct outbox_config {
     const struct identity *identity; /* the rooms are borrowed for the outbox's life */
     struct directory *directory;
     struct paths *paths;
-    struct links *links;
+    struct courier *courier;
     struct effects *effects;
     struct budget *budget;
     struct core_random random;
@@ -68,7 +67,7 @@ struct outbox_config {
     size_t messages_max; /* 0: OUTBOX_MESSAGES_MAX */
 };
 struct outbox_counters {
-    uint64_t messages_sent, messages_delivered, retransmissions, onions_sent;
+    uint64_t messages_sent, messages_delivered, retransmissions;
     uint64_t pushes_refused; /* at one of the bounds, or for want of memory */
 };
 

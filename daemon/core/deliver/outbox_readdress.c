@@ -114,8 +114,12 @@ static size_t count_waiting(const struct outbox *outbox, struct trust_report *tr
 static void answer(struct outbox *outbox, uint64_t client, const struct trust_report *trust) {
     struct answer answer = {.client = client, .kind = ANSWER_TRUST, .end = true};
     struct trust_report *copy = effects_scratch(outbox->config.effects, sizeof *copy);
-    if (!copy)
-        return; /* the client sees "outcome unknown", and may ask again */
+    if (!copy) {
+        effects_answer_text(
+            outbox->config.effects, client, ANSWER_LIMIT,
+            "done, but out of memory for what to say of it: asked again, it is said");
+        return;
+    }
     *copy = *trust;
     answer.trust = copy;
     effects_answer(outbox->config.effects, &answer);

@@ -1,4 +1,4 @@
-/* What the node answers its clients, and findings about it. Values only. */
+/* What the node answers its clients, and findings about it. */
 #ifndef P2PD_ANSWER_H
 #define P2PD_ANSWER_H
 
@@ -197,5 +197,14 @@ struct answer {
         } doctor;
     };
 };
+
+struct effects;
+/* Begin an answer that carries records: *ret_answer is ANSWER_OK, of this kind, and ends the
+ * request; returns zeroed memory of `size` bytes for the records, which lives until the next step.
+ * NULL: the client has been told "out of memory", and there is nothing more to do. */
+void *answer_begin(struct effects *effects, struct answer *ret_answer, uint64_t client,
+                   enum answer_kind kind, size_t size);
+/* The same where more than the records was to be had, and was not: this ends the request. */
+void answer_no_memory(struct effects *effects, uint64_t client);
 
 #endif

@@ -25,10 +25,11 @@ enum request_kind {
     REQUEST_FILES,
     REQUEST_FILE_OPEN, /* answered with where it lies: ANSWER_FILES, one record */
     REQUEST_FILE_TAKE,
-    REQUEST_RULE,  /* allow, block, and back */
-    REQUEST_RULES, /* answered ANSWER_RULES */
-    REQUEST_DOCTOR,
+    REQUEST_RULE,   /* allow, block, and back */
+    REQUEST_RULES,  /* answered ANSWER_RULES */
+    REQUEST_DOCTOR, /* the last one: */
 };
+#define REQUEST_KINDS (REQUEST_DOCTOR + 1)
 struct push_item {
     struct message_id id;
     const uint8_t *body;

@@ -15,6 +15,7 @@
 #include "daemon/core/deliver/outbox.h"
 #include "daemon/core/node/node.h"
 #include "tests/unit/harness.h"
+#include "daemon/core/route/courier.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -250,6 +251,10 @@ void path_failed(struct paths *paths, const struct path *path, struct mono at) {
     fake_paths_failed++;
 }
 
+static inline struct courier *fake_courier(void) {
+    static struct courier courier;
+    return &courier;
+}
 static unsigned fake_expected;
 bool paths_reuse(const struct paths *paths) {
     (void)paths;
@@ -369,7 +374,10 @@ void effects_answer_text(struct effects *effects, uint64_t client, enum answer_c
     va_end(arguments);
     effects_answer(effects, &answer);
 }
+static bool fake_no_scratch;
 void *effects_scratch(struct effects *effects, size_t size) {
+    if (fake_no_scratch)
+        return NULL;
     assert_true(effects->n_scratch < 4096);
     return effects->scratch[effects->n_scratch++] = calloc(1, size);
 }

@@ -14,6 +14,7 @@ struct outbox_wish { /* what a test has otherwise than the others; 0: as they do
 
 static inline void outbox_start(const struct node_boot *boot, const struct outbox_wish *wish) {
     struct outbox_config config = {.identity = &fake_identities[0],
+                                   .courier = fake_courier(),
                                    .effects = &effects,
                                    .budget = &budget,
                                    .random = fake_random,

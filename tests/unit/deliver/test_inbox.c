@@ -1,4 +1,4 @@
-/* link: daemon/core/base/base daemon/core/deliver/inbox/inbox daemon/core/deliver/inbox/inbox_item daemon/core/deliver/inbox/inbox_take daemon/core/deliver/inbox/inbox_shard daemon/core/deliver/inbox/inbox_keys daemon/core/deliver/inbox/inbox_parcel daemon/core/deliver/inbox/inbox_local daemon/core/deliver/inbox/inbox_receipt daemon/core/deliver/inbox/inbox_pull daemon/core/deliver/inbox/policy daemon/core/wire/parcel daemon/core/wire/shard daemon/core/wire/noise daemon/core/deliver/inbox/inbox_mail daemon/core/wire/mail daemon/core/route/path_silence daemon/core/base/share */
+/* link: daemon/core/base/base daemon/core/deliver/inbox/inbox daemon/core/deliver/inbox/inbox_item daemon/core/deliver/inbox/inbox_take daemon/core/deliver/inbox/inbox_shard daemon/core/deliver/inbox/inbox_keys daemon/core/deliver/inbox/inbox_parcel daemon/core/deliver/inbox/inbox_local daemon/core/deliver/inbox/inbox_receipt daemon/core/deliver/inbox/inbox_pull daemon/core/deliver/inbox/policy daemon/core/wire/parcel daemon/core/wire/shard daemon/core/wire/noise daemon/core/deliver/inbox/inbox_mail daemon/core/wire/mail daemon/core/route/courier daemon/core/route/path_silence daemon/core/base/share */
 /* The inbox alone: what it believes, holds, stores and receipts; leases. Node 0 is ours, nodes 1 to
  * 3 send; the test is the store. */
 #include "tests/unit/deliver/fake_delivery.h"
@@ -21,6 +21,7 @@ static int setup(void **state) {
     policy = policy_new(&(struct policy_config){.random = &fake_random}, NULL, 0);
     assert_non_null(policy);
     struct inbox_config config = {.identity = &fake_identities[0],
+                                  .courier = fake_courier(),
                                   .effects = &effects,
                                   .share = &share,
                                   .policy = policy,

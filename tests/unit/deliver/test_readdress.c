@@ -1,4 +1,4 @@
-/* link: daemon/core/deliver/outbox daemon/core/deliver/outbox_readdress daemon/core/deliver/outbox_push daemon/core/deliver/outbox_turn daemon/core/deliver/outbox_mail daemon/core/deliver/outbox_hold daemon/core/deliver/message/message daemon/core/deliver/ledger/ledger daemon/core/deliver/ledger/ledger_put daemon/core/deliver/ledger/ledger_batch daemon/core/deliver/ledger/ledger_load daemon/core/deliver/ledger/ledger_message daemon/core/deliver/ledger/ledger_watch daemon/core/deliver/ledger/ledger_wait daemon/core/deliver/ledger/ledger_conversation daemon/core/deliver/ledger/ledger_op daemon/core/deliver/sender/sender daemon/core/deliver/sender/sender_ack daemon/core/deliver/sender/sender_send daemon/core/deliver/sender/sender_parcel daemon/core/deliver/sender/sender_queue daemon/core/deliver/sender/sender_path daemon/core/deliver/sender/sender_backoff daemon/core/deliver/sender/sender_recipient daemon/core/deliver/sender/window daemon/core/deliver/sender/loopback daemon/core/deliver/depot/depositor daemon/core/deliver/depot/deposit daemon/core/deliver/depot/keeper daemon/core/base/base daemon/core/wire/parcel daemon/core/wire/shard daemon/core/wire/noise daemon/core/wire/mail daemon/core/route/path_silence */
+/* link: daemon/core/deliver/outbox daemon/core/deliver/outbox_readdress daemon/core/deliver/outbox_push daemon/core/deliver/outbox_turn daemon/core/deliver/outbox_mail daemon/core/deliver/outbox_hold daemon/core/deliver/message/message daemon/core/deliver/ledger/ledger daemon/core/deliver/ledger/ledger_put daemon/core/deliver/ledger/ledger_batch daemon/core/deliver/ledger/ledger_load daemon/core/deliver/ledger/ledger_message daemon/core/deliver/ledger/ledger_watch daemon/core/deliver/ledger/ledger_wait daemon/core/deliver/ledger/ledger_conversation daemon/core/deliver/ledger/ledger_op daemon/core/deliver/sender/sender daemon/core/deliver/sender/sender_ack daemon/core/deliver/sender/sender_send daemon/core/deliver/sender/sender_parcel daemon/core/deliver/sender/sender_queue daemon/core/deliver/sender/sender_path daemon/core/deliver/sender/sender_backoff daemon/core/deliver/sender/sender_recipient daemon/core/deliver/sender/window daemon/core/deliver/sender/loopback daemon/core/deliver/depot/depositor daemon/core/deliver/depot/deposit daemon/core/deliver/depot/keeper daemon/core/base/base daemon/core/wire/parcel daemon/core/wire/shard daemon/core/wire/noise daemon/core/wire/mail daemon/core/route/courier daemon/core/route/path_silence */
 /* What waits for a key that is gone, given to the one that took its place: all of it or nothing, in
  * order, once. Node 0 is ours, node 1 the one that is gone, node 2 who is there mono_now; the test
  * is the store. */
@@ -253,6 +253,18 @@ static void test_once_is_enough(void **state) {
     assert_int_equal(outbox_pending_to(outbox, &fake_identities[NEW].id), 1);
 }
 
+static void test_no_memory_for_the_answer(void **state) {
+    (void)state;
+    push(OLD, 5, NULL);
+    resend();
+    fake_no_scratch = true;
+    give_until(STORE_SWEEP);
+    fake_no_scratch = false;
+    assert_int_equal(fake_answer(&effects, CLIENT)->code, ANSWER_LIMIT);
+    assert_true(fake_answer(&effects, CLIENT)->end);
+    assert_int_equal(outbox_pending_to(outbox, &fake_identities[NEW].id), 1);
+}
+
 static void test_whoever_asked_may_go(void **state) {
     (void)state;
     push(OLD, 5, NULL);
@@ -295,6 +307,7 @@ int main(int argc, char **argv) {
         TEST(test_expired_meanwhile),
         TEST(test_what_was_sent),
         TEST(test_once_is_enough),
+        TEST(test_no_memory_for_the_answer),
         TEST(test_whoever_asked_may_go),
         TEST(test_stopped_meanwhile),
         TEST(test_counting_changes_nothing),

@@ -11,6 +11,7 @@
 
 #include "daemon/core/node/node.h"
 #include "tests/unit/harness.h"
+#include "tests/unit/node/fake_effects.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -49,6 +50,7 @@ static int setup(void **state) {
 static int teardown(void **state) {
     (void)state;
     node_free(node);
+    scratch_left = SCRATCH_ENDLESS;
     return 0;
 }
 static void step(struct node_event event) {
@@ -389,6 +391,76 @@ static void test_unknown_destinations(void **state) {
     assert_non_null(strstr(answered(1)->text, "with the id cdab00"));
 }
 
+/* ---- Out of memory ---- */
+
+/* There is nothing to put records in: whoever asked is told so, once, and waits for nothing more.
+ */
+static void expect_no_memory(uint64_t client) {
+    assert_true(scratch_refused > 0);
+    assert_int_equal(update.n_answers, 1);
+    assert_int_equal(answered(client)->code, ANSWER_LIMIT);
+    assert_int_equal(answered(client)->kind, ANSWER_TEXT);
+    assert_true(answered(client)->end);
+    assert_string_equal(answered(client)->text, "out of memory");
+}
+static void run_out(size_t left) {
+    scratch_left = left;
+    scratch_refused = 0;
+}
+
+static void test_no_memory_for_what_is_known(void **state) {
+    static const enum request_kind kinds[] = {REQUEST_STATUS, REQUEST_PEERS, REQUEST_NODES,
+                                              REQUEST_ROUTE,  REQUEST_RULES, REQUEST_DOCTOR};
+    (void)state;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        struct request request = {.client = i, .kind = kinds[i]};
+        if (kinds[i] == REQUEST_ROUTE) {
+            request.to.to.kind = DEST_ID;
+            memcpy(request.to.to.id, node_id(node)->bytes, NODE_ID_LEN);
+            request.to.count = 1;
+        }
+        run_out(0);
+        ask(request);
+        expect_no_memory(i);
+    }
+}
+
+static void test_no_memory_for_what_the_store_has(void **state) {
+    struct file_head head = {.name = "f"};
+    struct history_record record = {.body = (const uint8_t *)"hello", .size = 5, .file = &head};
+    struct conversation_record bobs[2] = {{.peer = id_of(4), .name = "bob"},
+                                          {.peer = id_of(5), .name = "bob"}};
+    struct file_record file = file_of(1, FILE_WAITING);
+    struct request request = {.client = 1, .kind = REQUEST_HISTORY};
+    (void)state;
+    request.history.to = by_id(3);
+    for (size_t left = 0; left < 3; left++) { /* the list, the file's head, the body */
+        ask(request);
+        run_out(left);
+        give(STORE_HISTORY, (struct store_result){.history = &record, .n_records = 1});
+        expect_no_memory(1);
+    }
+    ask((struct request){.client = 2, .kind = REQUEST_CONVERSATIONS});
+    run_out(0);
+    give(STORE_CONVERSATIONS, (struct store_result){.conversations = bobs, .n_records = 2});
+    expect_no_memory(2);
+    ask((struct request){.client = 3, .kind = REQUEST_FILES});
+    give(STORE_FILES, (struct store_result){.files = &file, .n_records = 1});
+    assert_int_equal(answered(3)->code, ANSWER_LIMIT);
+    open_file(4, REQUEST_FILE_OPEN, -1);
+    run_out(0);
+    give(STORE_FILES, (struct store_result){.files = &file, .n_records = 1});
+    expect_no_memory(4);
+    request.client = 5;
+    request.history.to = by_name("bob"); /* whichever is meant: both are named */
+    ask(request);
+    run_out(0);
+    give(STORE_CONVERSATIONS, (struct store_result){.conversations = bobs, .n_records = 2});
+    expect_no_memory(5);
+}
+
+/* ---- The doctor ---- */
+
 static void test_doctor(void **state) {
     (void)state;
     ask((struct request){.client = 1, .kind = REQUEST_DOCTOR});
@@ -420,6 +492,8 @@ int main(void) {
         TEST(test_client_gone),
         TEST(test_bounded),
         TEST(test_unknown_destinations),
+        TEST(test_no_memory_for_what_is_known),
+        TEST(test_no_memory_for_what_the_store_has),
         TEST(test_doctor),
     };
     return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);

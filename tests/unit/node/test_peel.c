@@ -1,4 +1,4 @@
-/* link: daemon/core/node/node_peel daemon/core/wire/identity daemon/core/wire/noise daemon/core/wire/onion daemon/core/route/droplist daemon/core/base/share daemon/core/base/ration daemon/core/base/base shared/address */
+/* link: daemon/core/node/peel daemon/core/wire/identity daemon/core/wire/noise daemon/core/wire/onion daemon/core/route/droplist daemon/core/base/share daemon/core/base/ration daemon/core/base/base shared/address */
 /* Packets peeled together: each has the fate that it would have alone, in the order in which they
  * came, and every cell that was begun is sent or given back. */
 #include <setjmp.h>
@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "daemon/core/node/deliver.h"
 #include "daemon/core/node/node_private.h"
 #include "tests/unit/harness.h"
 
@@ -96,7 +97,7 @@ static int set_up(void **state) {
     f.node.droplist = droplist_new(1000, &f.node.config.random);
     f.node.config.droplist_entries = 1u << 20;
     ration_init(&f.node.ration);
-    node_advance_droplist(&f.node);
+    node_peel_advance(&f.node);
     f.node.peelings = sodium_malloc(NODE_BATCH * sizeof *f.node.peelings);
     share_init(&f.node.share, 1000000);
     return 0;
@@ -271,7 +272,7 @@ static void test_limits(void **state) {
 /* Towards each neighbour one at once, from wherever it comes. */
 static void ration_of_one(void) {
     f.node.config.droplist_entries = 8;
-    node_advance_droplist(&f.node);
+    node_peel_advance(&f.node);
 }
 
 /* Beyond the ration of new paths to the next hop they are refused, and not entered: the same may be
@@ -403,7 +404,7 @@ static void test_a_new_neighbour_begins_anew(void **state) {
     (void)state;
     droplist_free(f.node.droplist);
     f.node.droplist = droplist_new(400, &f.node.config.random);
-    node_advance_droplist(&f.node);
+    node_peel_advance(&f.node);
     for (unsigned i = 0; i < 51; i++) { /* an eighth of the list, and one more */
         key_path(layers);
         relay_one(layers, 2, 0, FROM);

@@ -208,13 +208,13 @@ static void test_judging_is_paced(void **state) {
     (void)state;
     begin(8, 8);
     push_to(1, "192.0.2.1", NULL);
-    struct mono judged = f.node->settle_judged;
+    struct mono judged = f.node->settling.judged;
     for (unsigned i = 0; i < 1000; i++) {
-        f.node->settle_news = true;
+        f.node->settling.news = true;
         f.now.us += US_PER_MS;
         step((struct node_event){.kind = EVENT_TIMER});
-        looks += f.node->settle_judged.us != judged.us;
-        judged = f.node->settle_judged;
+        looks += f.node->settling.judged.us != judged.us;
+        judged = f.node->settling.judged;
     }
     assert_in_range(looks, 8, 11);
 }
@@ -234,6 +234,46 @@ static void test_a_file_whose_client_goes_is_dropped(void **state) {
     assert_string_equal(f.dropped, "");
 }
 
+/* ---- Clients ---- */
+
+static void expect_waits(size_t settling, size_t outbox, size_t inbox) {
+    assert_int_equal(f.node->clients.n[CLIENT_SETTLING], settling);
+    assert_int_equal(f.node->clients.n[CLIENT_OUTBOX], outbox);
+    assert_int_equal(f.node->clients.n[CLIENT_INBOX], inbox);
+}
+
+/* Each request is counted where it waits, from when it is asked until it has been answered to the
+ * end or its client is gone. */
+static void test_who_waits_is_counted(void **state) {
+    struct node_event pull = {.kind = EVENT_REQUEST,
+                              .request = {.client = 2, .kind = REQUEST_PULL}};
+    struct node_event status = {.kind = EVENT_REQUEST,
+                                .request = {.client = 3, .kind = REQUEST_STATUS}};
+    struct node_event push = {.kind = EVENT_REQUEST,
+                              .request = {.client = 4, .kind = REQUEST_PUSH}};
+    (void)state;
+    begin(1, 1);
+    push_to(1, "192.0.2.1:7000", NULL);
+    expect_waits(1, 0, 0);
+    pull.request.pull.wait = pull.request.pull.from_any = true;
+    step(pull);
+    expect_waits(1, 0, 1);
+    step(status); /* answered at once */
+    assert_int_equal(f.node->clients.n_all, 2);
+    push.request.push.to.kind = DEST_ID;
+    memcpy(push.request.push.to.id, node_id(f.node)->bytes, NODE_ID_LEN);
+    push.request.push.options.relays = RELAYS_DEFAULT;
+    push.request.push.check = true;
+    step(push); /* nothing is stored: answered at once, too */
+    expect_waits(1, 0, 1);
+    push.request.push.check = false;
+    step(push); /* until the store has it */
+    expect_waits(1, 1, 1);
+    for (uint64_t client = 1; client <= 4; client++)
+        step((struct node_event){.kind = EVENT_CLIENT_GONE, .client = client});
+    assert_int_equal(f.node->clients.n_all, 0);
+}
+
 int main(void) {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -242,6 +282,7 @@ int main(void) {
         TEST(test_who_was_met_long_ago_is_asked),
         TEST(test_judging_is_paced),
         TEST(test_a_file_whose_client_goes_is_dropped),
+        TEST(test_who_waits_is_counted),
     };
     if (sodium_init() < 0)
         return 1;

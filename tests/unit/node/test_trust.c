@@ -10,6 +10,7 @@
 #include "daemon/core/node/node.h"
 #include "daemon/core/wire/identity.h"
 #include "tests/unit/harness.h"
+#include "tests/unit/node/fake_effects.h"
 
 #include <sodium.h>
 
@@ -99,11 +100,21 @@ static void test_pin_stays_when_another_address_is_unknown(void **state) {
     assert_int_equal(trust(&f.address, &unpinned), ANSWER_OK);
 }
 
+/* What was done is not told as it ought to be; silence would be worse. */
+static void test_no_memory_for_the_answer(void **state) {
+    bool unpinned;
+    (void)state;
+    scratch_left = 0;
+    assert_int_equal(trust(&f.address, &unpinned), ANSWER_LIMIT);
+    scratch_left = SCRATCH_ENDLESS;
+}
+
 int main(void) {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_pin_stays_where_nobody_else_is),
         TEST(test_pin_stays_when_another_address_is_unknown),
+        TEST(test_no_memory_for_the_answer),
     };
     if (sodium_init() < 0)
         return 1;

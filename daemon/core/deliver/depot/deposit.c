@@ -27,10 +27,8 @@ static void deposit_move(struct deposit *deposit, enum deposit_state state) {
 /* ---- Letting go ---- */
 
 static void stop_sending(struct depositor *depositor, struct deposit *deposit) {
-    for (unsigned i = 0; i < 2; i++) {
-        path_free(deposit->paths[i]);
-        deposit->paths[i] = NULL;
-    }
+    for (unsigned i = 0; i < 2; i++)
+        courier_retire(&deposit->lanes[i]);
     if (!deposit->shards)
         return;
     size_t size = (size_t)(deposit->cut.k + deposit->cut.m) * deposit->cut.length;
@@ -333,44 +331,36 @@ void deposit_try(struct depositor *depositor, struct deposit *deposit,
     deposit->send_at = now.mono;
 }
 
-/* The path for the next shard: two take turns. NULL: there is none. */
-static struct path *choose_path(struct depositor *depositor, struct deposit *deposit,
-                                struct now now) {
-    struct path **path = &deposit->paths[deposit->next % 2];
+/* The lane of the next shard: two take turns. NULL: there is no path. */
+static struct courier_lane *open_lane(struct depositor *depositor, struct deposit *deposit,
+                                      struct now now) {
+    struct courier_lane *lane = &deposit->lanes[deposit->next % 2];
     const struct directory_entry *box =
         directory_find_prefix(depositor->config.directory, deposit->box->prefix);
-    bool fewer;
-    if (*path && path_is_usable(depositor->config.paths, *path, now))
-        return *path;
-    path_free(*path);
-    *path = NULL;
+    if (courier_is_open(depositor->config.courier, lane, now))
+        return lane;
     if (!box)
         return NULL;
     struct path_wish wish = wish_for(deposit, &box->id);
-    if (path_draw(depositor->config.paths, &wish, now, path, &fewer) != PATH_OK)
-        *path = NULL;
-    return *path;
+    return courier_open(depositor->config.courier, lane, &wish, now) == PATH_OK ? lane : NULL;
 }
 
 void deposit_send(struct depositor *depositor, struct deposit *deposit, struct now now) {
-    uint8_t payload[ONION_PAYLOAD_MAX], packet[ONION_LEN];
+    uint8_t payload[ONION_PAYLOAD_MAX];
     unsigned all = deposit->cut.k + deposit->cut.m;
     deposit->send_at = mono_add(now.mono, BATCH_US);
     for (unsigned i = 0; i < BATCH && deposit->next < all; i++) {
         struct mail_shard shard = {.cut = deposit->cut, .index = (uint8_t)deposit->next};
-        struct path *path = choose_path(depositor, deposit, now);
-        if (!path) {
+        struct courier_lane *lane = open_lane(depositor, deposit, now);
+        if (!lane) {
             stop_sending(depositor, deposit); /* the next try finds another way */
             return;
         }
         memcpy(shard.id, deposit->id, sizeof shard.id);
         shard.data = deposit->shards + (size_t)deposit->next * deposit->cut.length;
-        path_seal(depositor->config.paths, path, payload, mail_shard_encode(&shard, payload),
-                  packet);
-        int error = links_send_onion(depositor->config.links, path_first(path), packet, now.mono);
-        if (error == -ENOBUFS)
+        size_t length = mail_shard_encode(&shard, payload);
+        if (courier_send(depositor->config.courier, lane, payload, length, now.mono) == -ENOBUFS)
             return;
-        depositor->onions_sent += error == 0;
         deposit->next++;
     }
     if (deposit->next == all)

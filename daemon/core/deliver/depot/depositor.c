@@ -239,10 +239,6 @@ void depositor_free(struct depositor *depositor) {
     free(depositor);
 }
 
-uint64_t depositor_onions_sent(const struct depositor *depositor) {
-    return depositor->onions_sent;
-}
-
 bool depositor_is_idle(const struct depositor *depositor) {
     return TAILQ_EMPTY(&depositor->ops);
 }

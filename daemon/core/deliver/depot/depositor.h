@@ -11,8 +11,7 @@
 #include "daemon/core/base/limits.h"
 #include "daemon/core/deliver/message/message.h"
 #include "daemon/core/directory/directory.h"
-#include "daemon/core/link/link.h"
-#include "daemon/core/route/path.h"
+#include "daemon/core/route/courier.h"
 #include "daemon/core/seam/effects.h"
 #include "daemon/core/wire/identity.h"
 
@@ -23,7 +22,7 @@ struct depositor_config {
     const struct identity *identity; /* the rooms are borrowed for the depositor's life */
     struct directory *directory;
     struct paths *paths;
-    struct links *links;
+    struct courier *courier;
     struct effects *effects;
     struct budget *budget;
     struct messages *messages;
@@ -33,7 +32,6 @@ struct depositor_config {
 
 struct depositor *depositor_new(const struct depositor_config *config, struct mono now);
 void depositor_free(struct depositor *depositor);
-uint64_t depositor_onions_sent(const struct depositor *depositor);
 
 /* Is it time to look through the recipients? Then call depositor_look() for each. */
 bool depositor_is_due(struct depositor *depositor, struct mono now);

@@ -51,7 +51,7 @@ struct deposit { /* messages on their way to a mailbox */
     struct mail_cut cut;
     uint8_t id[PARCEL_ID_LEN];
     unsigned next; /* shard */
-    struct path *paths[2];
+    struct courier_lane lanes[2];
     struct mono send_at;
 };
 TAILQ_HEAD(deposits, deposit);
@@ -73,7 +73,6 @@ struct depositor {
     struct mono scan; /* when recipients are next looked through */
     uint8_t tokens[DEPOSITOR_TOKENS][MAIL_TOKEN_LEN];
     unsigned next_token;
-    uint64_t onions_sent;
 };
 
 #define DEPOSIT_AGAIN_US (10 * US_PER_S) /* after a failed read, or with all places taken */

@@ -12,8 +12,7 @@
 #include "daemon/core/base/limits.h"
 #include "daemon/core/base/share.h"
 #include "daemon/core/deliver/inbox/policy.h"
-#include "daemon/core/link/link.h"
-#include "daemon/core/route/path.h"
+#include "daemon/core/route/courier.h"
 #include "daemon/core/seam/effects.h"
 #include "daemon/core/seam/request.h"
 #include "daemon/core/wire/identity.h"
@@ -41,7 +40,7 @@ struct inbox_config {
     const struct identity *identity; /* the rooms are borrowed for the inbox's life */
     struct directory *directory;
     struct paths *paths;
-    struct links *links;
+    struct courier *courier;
     struct effects *effects;
     struct budget *budget;
     struct core_random random;
@@ -51,7 +50,7 @@ struct inbox_config {
     uint64_t waiting; /* from the store, at start */
 };
 struct inbox_counters {
-    uint64_t messages_received, receipts_sent, onions_sent; /* received: files too */
+    uint64_t messages_received, receipts_sent; /* received: files too */
     uint64_t refused_blocked, refused_unknown, refused_quota, refused_files; /* parcels */
 };
 

@@ -118,10 +118,9 @@ struct inbox_correspondent { /* a node to which receipts are sent: the path, and
                                 this step */
     struct node_id id;
     bool used, is_known; /* known: when it got its place */
-    struct path *path;
-    struct path_way way; /* the way of the path, or of the latest one */
+    struct courier_lane lane;
     struct path_silence silence;
-    struct mono drawn, last;
+    struct mono last;
     size_t length;
     uint8_t payload[ONION_PAYLOAD_MAX];
 };

@@ -44,34 +44,17 @@ static bool may_draw(struct inbox *inbox, const struct node_id *to, struct mono 
 
 static void correspondent_send(struct inbox *inbox, struct inbox_correspondent *to,
                                struct now now) {
+    struct courier *courier = inbox->config.courier;
     struct path_wish wish = wish_to(&to->id);
     wish.silence = &to->silence;
-    uint8_t packet[ONION_LEN];
-    bool fewer;
     size_t length = to->length;
     to->length = 0;
     inbox->n_receipting--;
-    if (to->path && !path_is_usable(inbox->config.paths, to->path, now)) {
-        path_free(to->path);
-        to->path = NULL;
-    }
-    if (!to->path) {
-        /* No path: the sender will ask again, and so shall we. */
-        if (!may_draw(inbox, &to->id, now.mono) ||
-            path_draw(inbox->config.paths, &wish, now, &to->path, &fewer) != PATH_OK)
-            return;
-        uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
-        to->way = path_way(hops, path_hops(to->path, hops));
-        to->drawn = now.mono;
-    }
-    path_seal(inbox->config.paths, to->path, to->payload, length, packet);
-    int error = links_send_onion(inbox->config.links, path_first(to->path), packet, now.mono);
-    if (error == 0)
-        inbox->counters.onions_sent++;
-    if (error != -ENOTCONN)
+    if (!courier_is_open(courier, &to->lane, now) && !may_draw(inbox, &to->id, now.mono))
         return;
-    path_free(to->path);
-    to->path = NULL;
+    /* No path: the sender will ask again, and so shall we. */
+    if (courier_open(courier, &to->lane, &wish, now) == PATH_OK)
+        courier_send(courier, &to->lane, to->payload, length, now.mono);
 }
 
 static struct inbox_correspondent *find_correspondent(struct inbox *inbox,
@@ -102,7 +85,7 @@ static struct inbox_correspondent *get_correspondent(struct inbox *inbox, const 
             oldest = &inbox->correspondents[i];
     if (oldest->length > 0)
         correspondent_send(inbox, oldest, now);
-    path_free(oldest->path);
+    courier_retire(&oldest->lane);
     memset(oldest, 0, sizeof *oldest);
     oldest->id = *id;
     oldest->used = true;
@@ -126,9 +109,9 @@ void inbox_receipt_queue(struct inbox *inbox, const struct node_id *to, const ui
 }
 
 void inbox_receipt_expect(struct inbox *inbox, const struct node_id *to, struct now now) {
-    const struct inbox_correspondent *known = find_correspondent(inbox, to);
+    struct inbox_correspondent *known = find_correspondent(inbox, to);
     struct path_wish wish = wish_to(to);
-    if ((!known || !known->path || !path_is_usable(inbox->config.paths, known->path, now)) &&
+    if ((!known || !courier_is_open(inbox->config.courier, &known->lane, now)) &&
         may_expect(inbox, to, now.mono))
         paths_expect(inbox->config.paths, &wish, now.mono);
 }
@@ -158,12 +141,11 @@ static void forget_done(struct inbox *inbox, struct inbox_done *done) {
 static void take_another_way(struct inbox *inbox, const struct node_id *to, struct mono sent,
                              struct mono now) {
     struct inbox_correspondent *correspondent = find_correspondent(inbox, to);
-    if (!correspondent || correspondent->drawn.us > sent.us)
+    if (!correspondent || correspondent->lane.drawn.us > sent.us)
         return;
-    path_silence_note(&correspondent->silence, &correspondent->way, now);
-    correspondent->way.n = 0;
-    path_free(correspondent->path);
-    correspondent->path = NULL;
+    path_silence_note(&correspondent->silence, &correspondent->lane.way, now);
+    correspondent->lane.way.n = 0;
+    courier_retire(&correspondent->lane);
 }
 
 /* The sender asked again while the parcel was being stored, so it missed a receipt before: it gets
@@ -290,7 +272,7 @@ void inbox_flush(struct inbox *inbox, struct now now) {
 
 void inbox_receipts_deinit(struct inbox *inbox) {
     for (size_t i = 0; inbox->correspondents && i < INBOX_CORRESPONDENTS_MAX; i++)
-        path_free(inbox->correspondents[i].path);
+        courier_retire(&inbox->correspondents[i].lane);
     for (size_t i = 0; inbox->done_ring && i < INBOX_DONE_MAX; i++)
         forget_done(inbox, inbox->done_ring[i]);
     free(inbox->correspondents);

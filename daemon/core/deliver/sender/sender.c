@@ -304,10 +304,10 @@ struct route_report *sender_routes(struct sender *sender, const struct sender_pa
     for (unsigned i = 0; routes && i < recipient->windows.n; i++) {
         const struct subflow *subflow = &recipient->subflows[i];
         bool used = false;
-        for (unsigned j = 0; j < parcel->fresh && subflow->path; j++)
+        for (unsigned j = 0; j < parcel->fresh && subflow->lane.path; j++)
             used = used || (parcel->shards[j].sends > 0 && parcel->shards[j].path == subflow->id);
         if (used)
-            add_route(sender, subflow->path, &routes[(*ret_n)++]);
+            add_route(sender, subflow->lane.path, &routes[(*ret_n)++]);
     }
     return routes;
 }

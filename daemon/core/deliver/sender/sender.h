@@ -12,8 +12,7 @@
 
 #include "daemon/core/deliver/message/message.h"
 #include "daemon/core/directory/directory.h"
-#include "daemon/core/link/link.h"
-#include "daemon/core/route/path.h"
+#include "daemon/core/route/courier.h"
 #include "daemon/core/seam/answer.h"
 #include "daemon/core/seam/effects.h"
 #include "daemon/core/wire/identity.h"
@@ -28,7 +27,7 @@ struct sender_config {
     const struct identity *identity; /* the rooms are borrowed for the sender's life */
     struct directory *directory;
     struct paths *paths;
-    struct links *links;
+    struct courier *courier;
     struct effects *effects;
     struct budget *budget;
     struct messages *messages;
@@ -36,7 +35,7 @@ struct sender_config {
     uint64_t owner; /* first word of what a cookie of ours points to */
 };
 struct sender_counters {
-    uint64_t retransmissions, onions_sent;
+    uint64_t retransmissions;
 };
 
 struct sender *sender_new(const struct sender_config *config);

@@ -29,12 +29,12 @@ static void path_heard(struct sender *sender, struct sender_parcel *parcel,
         return;
     /* Not after a time-out: what arrived may have been a copy sent another way. */
     if (parcel->timeouts == 0)
-        path_silence_heard(&parcel->recipient->silence, &subflow->way);
-    if (!subflow->path)
+        path_silence_heard(&parcel->recipient->silence, &subflow->lane.way);
+    if (!subflow->lane.path)
         return;
     subflow->heard = now;
     if (!subflow->worked)
-        path_worked(sender->config.paths, subflow->path, now);
+        path_worked(sender->config.paths, subflow->lane.path, now);
     subflow->worked = true;
 }
 

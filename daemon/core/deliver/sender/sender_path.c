@@ -13,34 +13,28 @@ struct window *sender_window(struct recipient *recipient, const struct subflow *
     return &recipient->windows.v[subflow - recipient->subflows];
 }
 
-/* The path becomes the caller's. */
-static struct path *take_path(struct recipient *recipient, struct subflow *subflow) {
-    struct path *path = subflow->path;
-    subflow->path = NULL;
-    window_set_live(sender_window(recipient, subflow), false);
-    return path;
-}
-
 void sender_retire(struct recipient *recipient, struct subflow *subflow) {
-    path_free(take_path(recipient, subflow));
+    courier_retire(&subflow->lane);
+    window_set_live(sender_window(recipient, subflow), false);
 }
 
 void sender_silent_forget(struct recipient *recipient) {
-    path_free(recipient->silent.path);
-    recipient->silent = (struct silent_path){.path = NULL};
+    courier_retire(&recipient->silent.lane);
+    recipient->silent = (struct silent_path){.id = 0};
 }
 
 void sender_note_silent(struct sender *sender, struct recipient *recipient, struct subflow *subflow,
                         struct mono now) {
-    path_silence_note(&recipient->silence, &subflow->way, now);
-    subflow->way.n = 0;
-    if (!subflow->path)
+    path_silence_note(&recipient->silence, &subflow->lane.way, now);
+    subflow->lane.way.n = 0;
+    if (!subflow->lane.path)
         return;
     if (!subflow->worked)
-        path_failed(sender->config.paths, subflow->path, now);
-    path_free(recipient->silent.path);
-    recipient->silent = (struct silent_path){subflow->path, subflow->id, subflow->packets};
-    take_path(recipient, subflow);
+        path_failed(sender->config.paths, subflow->lane.path, now);
+    courier_retire(&recipient->silent.lane);
+    recipient->silent = (struct silent_path){subflow->lane, subflow->id, subflow->packets};
+    subflow->lane.path = NULL; /* the silent one has it */
+    sender_retire(recipient, subflow);
 }
 
 void sender_paths_init(struct recipient *recipient) {
@@ -70,7 +64,7 @@ static void list_passed(const struct recipient *recipient, bool disjoint,
                         struct passed *ret_passed) {
     ret_passed->n_relays = ret_passed->n_firsts = 0;
     for (unsigned i = 0; i < recipient->windows.n; i++) {
-        const struct path *path = recipient->subflows[i].path;
+        const struct path *path = recipient->subflows[i].lane.path;
         uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
         size_t n = path ? path_hops(path, hops) : 0;
         if (n > 1)
@@ -106,12 +100,10 @@ static enum outbox_why why_of(enum path_outcome outcome) {
 static void place_path(struct sender *sender, struct recipient *recipient,
                        struct subflow *subflow) {
     struct window *window = sender_window(recipient, subflow);
-    uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
     subflow->id = 1 + (uint32_t)random_below(&sender->config.random, UINT32_MAX);
     subflow->packets = 0;
     subflow->worked = false;
     subflow->heard = (struct mono){INT64_MIN};
-    subflow->way = path_way(hops, path_hops(subflow->path, hops));
     window_renew(window);
     window_set_live(window, true);
 }
@@ -120,13 +112,12 @@ static bool draw(struct sender *sender, struct recipient *recipient, struct subf
                  struct now now) {
     struct passed passed;
     struct path_wish wish = sender_wish(recipient);
-    bool fewer;
     list_passed(recipient, wish.apart, &passed);
     wish.avoid = passed.relays;
     wish.n_avoid = passed.n_relays;
     wish.firsts = passed.firsts;
     wish.n_firsts = passed.n_firsts;
-    enum path_outcome outcome = path_draw(sender->config.paths, &wish, now, &subflow->path, &fewer);
+    enum path_outcome outcome = courier_open(sender->config.courier, &subflow->lane, &wish, now);
     backoff_set_why(recipient, why_of(outcome));
     if (outcome != PATH_OK)
         return false;
@@ -142,7 +133,7 @@ static bool draw(struct sender *sender, struct recipient *recipient, struct subf
 
 static void refresh(struct sender *sender, struct recipient *recipient, struct subflow *subflow,
                     struct now now) {
-    if (subflow->path && !path_is_usable(sender->config.paths, subflow->path, now))
+    if (subflow->lane.path && !courier_is_open(sender->config.courier, &subflow->lane, now))
         sender_retire(recipient, subflow);
 }
 
@@ -162,10 +153,10 @@ static struct choice look_around(struct sender *sender, struct recipient *recipi
         struct subflow *subflow = &recipient->subflows[i];
         const struct window *window = &recipient->windows.v[i];
         refresh(sender, recipient, subflow, now);
-        choice.live += subflow->path != NULL;
+        choice.live += subflow->lane.path != NULL;
         if (!window_has_room(window))
             continue;
-        if (!subflow->path)
+        if (!subflow->lane.path)
             choice.unused = subflow;
         else if (subflow->id == before)
             choice.same = subflow;
@@ -204,7 +195,7 @@ struct subflow *sender_choose(struct sender *sender, struct sender_parcel *parce
     refresh(sender, recipient, own, now);
     if (!window_has_room(sender_window(recipient, own)))
         return NULL;
-    if (own->path)
+    if (own->lane.path)
         return own;
     if (mono_is_due(recipient->draw_after, now.mono)) {
         if (draw(sender, recipient, own, now))
@@ -218,7 +209,7 @@ bool sender_has_kept_path(struct sender *sender, struct recipient *recipient, st
     bool any = false;
     for (unsigned i = 0; i < recipient->windows.n; i++) {
         refresh(sender, recipient, &recipient->subflows[i], now);
-        any = any || recipient->subflows[i].path;
+        any = any || recipient->subflows[i].lane.path;
     }
     return any;
 }

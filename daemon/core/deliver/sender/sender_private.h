@@ -87,9 +87,9 @@ TAILQ_HEAD(sender_parcels, sender_parcel);
 
 struct subflow { /* one of the paths to a recipient that are used at the same time; windows.v has
                     its window, which outlives the path */
-    struct path *path;
-    struct path_way way; /* the way of the path `id`: still known after the path itself is gone, as
-                            long as its packets may be reported. Empty: it was noted as silent */
+    struct courier_lane lane; /* lane.way is the way of the path `id`: still known after the path
+                                 itself is gone, as long as its packets may be reported. Empty: it
+                                 was noted as silent */
     uint32_t id;
     uint16_t packets;
     bool worked;
@@ -97,7 +97,7 @@ struct subflow { /* one of the paths to a recipient that are used at the same ti
 };
 
 struct silent_path { /* the latest path over which nothing was reported, kept for copies; or none */
-    struct path *path;
+    struct courier_lane lane;
     uint32_t id;
     uint16_t packets;
 };

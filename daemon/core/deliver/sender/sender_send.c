@@ -48,7 +48,6 @@ static struct sender_parcel *next_parcel(struct recipient *recipient) {
 static void note_sent(struct sender *sender, struct sender_parcel *parcel, unsigned index,
                       struct subflow *subflow, struct mono now) {
     struct sender_shard *shard = &parcel->shards[index];
-    sender->counters.onions_sent++;
     sender->counters.retransmissions += shard->sends > 0;
     if (shard->sends < UINT8_MAX)
         shard->sends++;
@@ -63,11 +62,10 @@ static void note_sent(struct sender *sender, struct sender_parcel *parcel, unsig
     backoff_parcel_sent(sender, parcel, now);
 }
 
-/* Seal a shard and send it over a path of ours with this number, of which so many packets were
- * sent. */
+/* Send a shard over a path of ours with this number, of which so many packets were sent. */
 static int shard_put(struct sender *sender, struct sender_parcel *parcel, unsigned index,
-                     struct path *path, uint32_t id, uint16_t *packets, struct mono now) {
-    uint8_t payload[ONION_PAYLOAD_MAX], packet[ONION_LEN];
+                     struct courier_lane *lane, uint32_t id, uint16_t *packets, struct mono now) {
+    uint8_t payload[ONION_PAYLOAD_MAX];
     const struct parcel_secret *secret = sender_secret(sender, parcel->recipient, now);
     if (!secret)
         return -EINVAL;
@@ -81,32 +79,28 @@ static int shard_put(struct sender *sender, struct sender_parcel *parcel, unsign
                                .packet = (*packets)++,
                                .data = sender_shard_data(sender, parcel, index)};
     size_t length = parcel_shard_encode(&out, secret->shard_key, payload);
-    path_seal(sender->config.paths, path, payload, length, packet);
-    return links_send_onion(sender->config.links, path_first(path), packet, now);
+    return courier_send(sender->config.courier, lane, payload, length, now);
 }
 
 static void shard_copy(struct sender *sender, struct sender_parcel *parcel, unsigned index,
-                       struct path *path, uint32_t id, uint16_t *packets, struct now now) {
-    if (!path || !path_is_usable(sender->config.paths, path, now) ||
-        shard_put(sender, parcel, index, path, id, packets, now.mono) != 0)
-        return;
-    sender->counters.onions_sent++;
-    sender->counters.retransmissions++;
+                       struct courier_lane *lane, uint32_t id, uint16_t *packets, struct now now) {
+    if (courier_is_open(sender->config.courier, lane, now) &&
+        shard_put(sender, parcel, index, lane, id, packets, now.mono) == 0)
+        sender->counters.retransmissions++;
 }
 
 /* The configuration says that no path is used twice: draw one for the copy. */
 static void shard_copy_afresh(struct sender *sender, struct sender_parcel *parcel, unsigned index,
                               struct now now) {
     struct path_wish wish = sender_wish(parcel->recipient);
-    struct path *path;
+    struct courier_lane lane = {.path = NULL};
     uint16_t packets = 0;
-    bool fewer;
     wish.again = false;
-    if (path_draw(sender->config.paths, &wish, now, &path, &fewer) != PATH_OK)
+    if (courier_open(sender->config.courier, &lane, &wish, now) != PATH_OK)
         return;
     uint32_t id = 1 + (uint32_t)random_below(&sender->config.random, UINT32_MAX);
-    shard_copy(sender, parcel, index, path, id, &packets, now);
-    path_free(path);
+    shard_copy(sender, parcel, index, &lane, id, &packets, now);
+    courier_retire(&lane);
 }
 
 /* After a time-out the first parcel sends one shard (credit 1), which asks for a receipt. As the
@@ -124,14 +118,16 @@ static void shard_copies(struct sender *sender, struct sender_parcel *parcel, un
         shard_copy_afresh(sender, parcel, index, now);
         return;
     }
-    shard_copy(sender, parcel, index, subflow->path, subflow->id, &subflow->packets, now);
-    shard_copy(sender, parcel, index, silent->path, silent->id, &silent->packets, now);
+    shard_copy(sender, parcel, index, &subflow->lane, subflow->id, &subflow->packets, now);
+    if (!subflow->lane.path)
+        sender_retire(parcel->recipient, subflow); /* its window with it */
+    shard_copy(sender, parcel, index, &silent->lane, silent->id, &silent->packets, now);
 }
 
 static int shard_send(struct sender *sender, struct sender_parcel *parcel, unsigned index,
                       struct subflow *subflow, struct now now) {
     int error =
-        shard_put(sender, parcel, index, subflow->path, subflow->id, &subflow->packets, now.mono);
+        shard_put(sender, parcel, index, &subflow->lane, subflow->id, &subflow->packets, now.mono);
     if (error == -ENOTCONN)
         sender_retire(parcel->recipient, subflow);
     if (error)

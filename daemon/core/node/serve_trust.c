@@ -3,7 +3,9 @@
  *
  * Threat: a rival takes an address and waits for its victim's messages. Nothing is addressed anew
  * but at the user's word, and both ids are shown. */
+#include "daemon/core/node/destination.h"
 #include "daemon/core/node/node_private.h"
+#include "daemon/core/node/serve.h"
 
 static void describe(const struct node *node, const struct node_id *id,
                      struct trust_report *trust) {
@@ -37,8 +39,9 @@ static void look_back(const struct node *node, struct trust_report *trust,
 }
 
 static void answer(struct node *node, uint64_t client, const struct trust_report *trust) {
-    struct answer answer = {.client = client, .kind = ANSWER_TRUST, .end = true};
-    struct trust_report *copy = effects_scratch(node->effects, sizeof *copy);
+    struct answer answer;
+    struct trust_report *copy =
+        answer_begin(node->effects, &answer, client, ANSWER_TRUST, sizeof *copy);
     if (!copy)
         return;
     *copy = *trust;
@@ -64,7 +67,7 @@ static bool find_present(struct node *node, const struct request *request, struc
     return proven;
 }
 
-void node_trust(struct node *node, const struct request *request) {
+void serve_trust(struct node *node, const struct request *request) {
     const struct destination *to = &request->to.to;
     struct node_id present, former[DIRECTORY_CANDIDATES_MAX], ids[DIRECTORY_CANDIDATES_MAX];
     struct trust_report trust = {.n_old = 0};

@@ -10,24 +10,26 @@
  * drew, or four of the node's that have answered us from as many networks; such a one is not
  * pinned. The dial ends with the second message: who is asked does not learn who asks. News comes
  * as fast as others like: what waits is judged at a pace. See p2pd-protocol(7) DIRECTORY. */
+#include "daemon/core/node/settle.h"
 #include "daemon/core/node/node_private.h"
 
-#define SETTLING_MAX 64  /* beyond it ANSWER_LIMIT */
 #define PLACES_MAX 24    /* that are asked for one request, in all */
 #define WITNESSES_MAX 12 /* and of the claimers' neighbours */
 #define AT_ONCE 8        /* a dead place takes 3.5 s to fail... */
 #define AT_ONCE_ALL 24   /* by all requests together, but so many by each: */
 #define AT_ONCE_MIN 2
-#define WITNESSES_ROOM 4              /* beside those */
-#define PATIENCE_US US_PER_S          /* ...so then others are asked beside it, and witnesses */
-#define JUDGE_US (100 * US_PER_MS)    /* what waits is looked at no more often */
-#define SETTLE_US (8 * US_PER_S)      /* less than a client waits for its answer */
-#define NOBODY_US (2 * US_PER_S)      /* where not even a claim is known */
-#define YOUNG_US (3 * US_PER_S)       /* a node that has just started knows few */
+#define WITNESSES_ROOM 4           /* beside those */
+#define PATIENCE_US US_PER_S       /* ...so then others are asked beside it, and witnesses */
+#define JUDGE_US (100 * US_PER_MS) /* what waits is looked at no more often */
+#define SETTLE_US (8 * US_PER_S)   /* less than a client waits for its answer */
+#define NOBODY_US (2 * US_PER_S)   /* where not even a claim is known */
+#define YOUNG_US (3 * US_PER_S)    /* a node that has just started knows few */
+#define NO_ROOM                                                                                    \
+    "too much waits already for the first word from an address: try again in some seconds"
 #define DRAWN_MAX TOPOLOGY_DEGREE_MAX /* neighbours that the pool drew */
 
-struct node_settling {
-    TAILQ_ENTRY(node_settling) link;
+struct settling {
+    struct client_wait wait;
     struct request request; /* what it points to lies behind this struct */
     size_t charged;
     struct mono since, due;
@@ -47,7 +49,7 @@ static const struct destination *destination_of(const struct request *request) {
 }
 
 static size_t size_of(const struct request *request) {
-    size_t size = sizeof(struct node_settling);
+    size_t size = sizeof(struct settling);
 
     if (request->kind == REQUEST_PUSH)
         size += (request->push.body ? request->push.size : 0) + sizeof(struct file_head);
@@ -81,26 +83,29 @@ static void keep_many(struct request *request, uint8_t *room) {
     request->push_many.items = items;
 }
 
-static void settling_free(struct node *node, struct node_settling *settling) {
-    TAILQ_REMOVE(&node->settling, settling, link);
-    node->n_settling--;
-    budget_give(&node->budget, BUDGET_CLIENTS, settling->charged);
-    free(settling);
+static struct settling *settling_of(struct client_wait *wait) {
+    return clients_entry(wait, struct settling, wait);
 }
 
-static struct node_settling *settling_new(struct node *node, const struct request *request) {
-    size_t size = size_of(request);
-    struct node_settling *settling = NULL;
+void node_settle_free(struct node *node, struct client_wait *wait) {
+    clients_remove(&node->clients, wait);
+    budget_give(&node->budget, BUDGET_CLIENTS, settling_of(wait)->charged);
+    free(settling_of(wait));
+}
 
-    if (node->n_settling < SETTLING_MAX && budget_take(&node->budget, BUDGET_CLIENTS, size)) {
+static struct settling *settling_new(struct node *node, const struct request *request) {
+    const char *refusal = clients_refusal(&node->clients, CLIENT_SETTLING);
+    size_t size = size_of(request);
+    struct settling *settling = NULL;
+
+    if (!refusal && budget_take(&node->budget, BUDGET_CLIENTS, size)) {
         settling = calloc(1, size);
         if (!settling)
             budget_give(&node->budget, BUDGET_CLIENTS, size);
     }
     if (!settling) {
-        effects_answer_text(node->effects, request->client, ANSWER_LIMIT,
-                            "too much waits already for the first word from an address: try again "
-                            "in some seconds");
+        effects_answer_text(node->effects, request->client, ANSWER_LIMIT, "%s",
+                            refusal ? refusal : NO_ROOM);
         return NULL;
     }
     settling->request = *request;
@@ -109,8 +114,7 @@ static struct node_settling *settling_new(struct node *node, const struct reques
         keep_push(&settling->request, (uint8_t *)(settling + 1));
     else if (request->kind == REQUEST_PUSH_MANY)
         keep_many(&settling->request, (uint8_t *)(settling + 1));
-    TAILQ_INSERT_TAIL(&node->settling, settling, link);
-    node->n_settling++;
+    clients_add(&node->clients, &settling->wait, request->client, CLIENT_SETTLING);
     return settling;
 }
 
@@ -161,14 +165,14 @@ static bool is_settled(const struct node *node, const struct request *request) {
 
 /* ---- Asking who is there ---- */
 
-static unsigned count_asking(const struct node *node, const struct node_settling *settling) {
+static unsigned count_asking(const struct node *node, const struct settling *settling) {
     unsigned n = 0;
     for (size_t i = 0; i < settling->n_asked; i++)
         n += links_is_dialling(node->links, &settling->asked[i]);
     return n;
 }
 
-static bool was_asked(const struct node_settling *settling, const struct address *place) {
+static bool was_asked(const struct settling *settling, const struct address *place) {
     for (size_t i = 0; i < settling->n_asked; i++)
         if (address_is_equal(&settling->asked[i], place))
             return true;
@@ -177,9 +181,8 @@ static bool was_asked(const struct node_settling *settling, const struct address
 
 /* Dial those that were not asked yet, while there are `room` places and fewer than `most` of the
  * kind were asked. False: some are left for later. */
-static bool ask_places(struct node *node, struct node_settling *settling,
-                       const struct address *places, size_t n, size_t most, unsigned *room,
-                       size_t *ret_n_asked) {
+static bool ask_places(struct node *node, struct settling *settling, const struct address *places,
+                       size_t n, size_t most, unsigned *room, size_t *ret_n_asked) {
     for (size_t i = 0; i < n && *ret_n_asked < most; i++) {
         if (was_asked(settling, &places[i]))
             continue;
@@ -193,14 +196,14 @@ static bool ask_places(struct node *node, struct node_settling *settling,
     return true;
 }
 
-static bool is_patient(const struct node *node, const struct node_settling *settling) {
+static bool is_patient(const struct node *node, const struct settling *settling) {
     return node->now.mono.us - settling->since.us < PATIENCE_US;
 }
 
 /* Others wait, too, and the pool dials besides. */
-static unsigned share_of(const struct node *node, const struct node_settling *settling) {
+static unsigned share_of(const struct node *node, const struct settling *settling) {
     size_t most = is_patient(node, settling) ? AT_ONCE : 2 * AT_ONCE;
-    size_t share = AT_ONCE_ALL / node->n_settling;
+    size_t share = AT_ONCE_ALL / node->clients.n[CLIENT_SETTLING];
 
     if (share < AT_ONCE_MIN)
         share = AT_ONCE_MIN;
@@ -208,13 +211,13 @@ static unsigned share_of(const struct node *node, const struct node_settling *se
 }
 
 /* Where nobody is known to be, one answer is all that can come. */
-static void set_due(const struct node *node, struct node_settling *settling, bool claimed) {
+static void set_due(const struct node *node, struct settling *settling, bool claimed) {
     int64_t wait = claimed ? SETTLE_US : is_young(node) ? NOBODY_US + YOUNG_US : NOBODY_US;
     settling->due = mono_min(settling->due, mono_add(node->now.mono, wait));
 }
 
 /* Go on asking, as dials end and time passes. */
-static void ask(struct node *node, struct node_settling *settling) {
+static void ask(struct node *node, struct settling *settling) {
     const struct address *to = &destination_of(&settling->request)->address;
     struct address places[PLACES_MAX];
     unsigned asking = count_asking(node, settling), most = share_of(node, settling);
@@ -236,7 +239,7 @@ static void ask(struct node *node, struct node_settling *settling) {
 }
 
 /* News of dials and nodes is looked at besides. */
-static struct mono next_look(const struct node *node, const struct node_settling *settling) {
+static struct mono next_look(const struct node *node, const struct settling *settling) {
     struct mono patience = mono_add(settling->since, PATIENCE_US);
 
     return is_patient(node, settling) ? mono_min(settling->due, patience) : settling->due;
@@ -245,7 +248,7 @@ static struct mono next_look(const struct node *node, const struct node_settling
 bool node_settle(struct node *node, const struct request *request) {
     if (is_settled(node, request))
         return false;
-    struct node_settling *settling = settling_new(node, request);
+    struct settling *settling = settling_new(node, request);
     if (!settling)
         return true;
     settling->since = node->now.mono;
@@ -254,13 +257,13 @@ bool node_settle(struct node *node, const struct request *request) {
         ask(node, settling);
     else
         set_due(node, settling, false);
-    node->settle_due = mono_min(node->settle_due, next_look(node, settling));
+    node->settling.due = mono_min(node->settling.due, next_look(node, settling));
     return true;
 }
 
 /* ---- It is, or will not be ---- */
 
-static bool is_over(struct node *node, struct node_settling *settling) {
+static bool is_over(struct node *node, struct settling *settling) {
     if (mono_is_due(settling->due, node->now.mono) || is_settled(node, &settling->request))
         return true;
     if (destination_of(&settling->request)->kind == DEST_ADDRESS)
@@ -268,35 +271,53 @@ static bool is_over(struct node *node, struct node_settling *settling) {
     return settling->asked_all && count_asking(node, settling) == 0;
 }
 
-void node_settle_tick(struct node *node) {
-    struct node_settling *settling, *next;
-    struct mono judge = mono_add(node->settle_judged, JUDGE_US);
+/* Is it time? Else the next look is put off. */
+static bool may_judge(struct node *node) {
+    struct mono judge = mono_add(node->settling.judged, JUDGE_US);
+    bool waits = clients_first(&node->clients, CLIENT_SETTLING) != NULL;
 
-    if (!node->settle_news && !mono_is_due(node->settle_due, node->now.mono))
+    if (!node->settling.news && !mono_is_due(node->settling.due, node->now.mono))
+        return false;
+    if (waits && mono_is_due(judge, node->now.mono))
+        return true;
+    node->settling.due = waits ? judge : MONO_NEVER;
+    return false;
+}
+
+void node_settle_tick(struct node *node,
+                      void (*serve)(struct node *node, const struct request *request)) {
+    struct client_wait *wait, *next;
+
+    if (!may_judge(node))
         return;
-    if (TAILQ_EMPTY(&node->settling) || !mono_is_due(judge, node->now.mono)) {
-        node->settle_due = TAILQ_EMPTY(&node->settling) ? MONO_NEVER : judge;
-        return;
-    }
-    node->settle_news = false;
-    node->settle_judged = node->now.mono;
-    node->settle_due = MONO_NEVER;
-    for (settling = TAILQ_FIRST(&node->settling); settling; settling = next) {
-        next = TAILQ_NEXT(settling, link);
+    node->settling.news = false;
+    node->settling.judged = node->now.mono;
+    node->settling.due = MONO_NEVER;
+    for (wait = clients_first(&node->clients, CLIENT_SETTLING); wait; wait = next) {
+        struct settling *settling = settling_of(wait);
+        next = clients_next(wait);
         if (is_over(node, settling)) {
-            node_request_settled(node, &settling->request);
-            settling_free(node, settling);
+            serve(node, &settling->request);
+            node_settle_free(node, wait);
         } else {
-            node->settle_due = mono_min(node->settle_due, next_look(node, settling));
+            node->settling.due = mono_min(node->settling.due, next_look(node, settling));
         }
     }
+}
+
+struct mono node_settle_next(const struct node *node) {
+    return node->settling.due;
+}
+
+void node_settle_look(struct node *node) {
+    node->settling.news = true;
 }
 
 void node_settle_answered(struct node *node, const struct link_event *event) {
     /* From elsewhere, somebody passed our question on: the one who answers is not there. */
     if (address_is_equal(&event->address, &event->link.address))
         directory_handshaken(node->directory, &event->link.id, &event->address, node->now);
-    node->settle_news = true;
+    node->settling.news = true;
 }
 
 size_t node_settle_vouched(const struct node *node, const struct address *address,
@@ -312,7 +333,7 @@ size_t node_settle_vouched(const struct node *node, const struct address *addres
     return directory_vouched(node->directory, address, drawn, n, ret_ids);
 }
 
-/* ---- Clients go, the node ends ---- */
+/* ---- Clients go ---- */
 
 /* The store has not heard of it, and nobody else knows it any more. */
 static void drop_upload(struct node *node, const struct request *request) {
@@ -324,19 +345,7 @@ static void drop_upload(struct node *node, const struct request *request) {
     effects_store(node->effects, &op, OWNER_NODE, 0);
 }
 
-void node_settle_gone(struct node *node, uint64_t client) {
-    struct node_settling *settling, *next;
-
-    for (settling = TAILQ_FIRST(&node->settling); settling; settling = next) {
-        next = TAILQ_NEXT(settling, link);
-        if (settling->request.client != client)
-            continue;
-        drop_upload(node, &settling->request);
-        settling_free(node, settling);
-    }
-}
-
-void node_settle_deinit(struct node *node) {
-    while (!TAILQ_EMPTY(&node->settling))
-        settling_free(node, TAILQ_FIRST(&node->settling));
+void node_settle_gone(struct node *node, struct client_wait *wait) {
+    drop_upload(node, &settling_of(wait)->request);
+    node_settle_free(node, wait);
 }

@@ -44,6 +44,12 @@ void node_clock_init(struct node *node, const struct node_boot *boot) {
     identity_hold_mail(node->identity, true);
 }
 
+void node_clock_sweep(struct node *node) {
+    struct store_op op = {.kind = STORE_SWEEP,
+                          .sweep = {node->clock.swept, node->config.store_retention_us}};
+    effects_store(node->effects, &op, OWNER_NODE, 0);
+}
+
 /* From now on all times are meant by our clock, right or not. */
 static void settle(struct node *node) {
     node->clock.is_settled = true;

@@ -5,6 +5,8 @@
  * The packets of a batch are looked up one by one, opened all together on whatever processors there
  * are, each into the cell that may carry it on, and then have their turns in the order in which
  * they came. */
+#include "daemon/core/node/peel.h"
+#include "daemon/core/node/deliver.h"
 #include "daemon/core/node/node_private.h"
 
 #include <assert.h>
@@ -17,7 +19,7 @@ static_assert(LINK_SLOTS <= RATION_NEIGHBOURS && LINK_SLOTS <= DROPLIST_NEIGHBOU
 #define EXCHANGE_NS 32000u
 #define PEEL_NS 1500
 
-void node_advance_droplist(struct node *node) {
+void node_peel_advance(struct node *node) {
     unsigned links = links_count(node->links, true);
     droplist_advance(node->droplist, wall_minute(node->now.wall), links);
     ration_configure(&node->ration, droplist_share(node->config.droplist_entries));

@@ -1,9 +1,7 @@
 /* The facts that the doctor judges. */
 #include "daemon/core/node/doctor.h"
 #include "daemon/core/node/node_private.h"
-
-/* A disk at the brink fails and works many times a second: so often at most that is logged. */
-#define SAY_AGAIN_US (60 * US_PER_S)
+#include "daemon/core/node/serve.h"
 
 #define EXPIRING_US US_PER_HOUR
 
@@ -82,7 +80,7 @@ static void look_at_wait(void *context, const struct outbox_wait *wait) {
         return;
     }
     describe(node, &wait->recipient, &recipient.who);
-    if (!node_id_is_equal(&wait->recipient, node_id(node)) &&
+    if (!node_id_is_equal(&wait->recipient, identity_id(node->identity)) &&
         (!entry || !directory_is_up(node->directory, entry))) {
         why = OUTBOX_AWAY;
         recipient.unseen_us = entry ? unseen_us(node, entry) : -1;
@@ -146,7 +144,7 @@ static bool look_for_stranded(void *context, const struct node_id *recipient) {
     return walk->looked < PINS_MAX;
 }
 
-uint64_t node_stranded(const struct node *node) {
+uint64_t serve_stranded(const struct node *node) {
     struct stranded_walk walk = {.node = node};
     outbox_visit(node->outbox, look_for_stranded, &walk);
     return walk.messages;
@@ -196,11 +194,11 @@ static void gather(const struct node *node, const struct request *request,
                                    .silent_us = node->now.mono.us - node->heard.us,
                                    .now = node->now.mono,
                                    .advertises = node->config.n_advertise > 0,
-                                   .correction_us = node->correction_us,
+                                   .correction_us = node->correction.us,
                                    .clock_error_us = links_clock_error(node->links),
-                                   .store_error = node->store_error,
-                                   .store_error_us = node->now.mono.us - node->store_failed.us,
-                                   .store_recovered = node->store_recovered,
+                                   .store_error = node->disk.error,
+                                   .store_error_us = node->now.mono.us - node->disk.failed.us,
+                                   .store_recovered = node->disk.recovered,
                                    .memory_used = node->budget.used,
                                    .memory_max = node->budget.max,
                                    .memory_refused = node->budget.refused,
@@ -218,58 +216,16 @@ static void gather(const struct node *node, const struct request *request,
     gather_messages(node, facts);
 }
 
-void node_doctor(struct node *node, const struct request *request) {
+void serve_doctor(struct node *node, const struct request *request) {
     struct doctor_facts facts;
-    struct answer answer = {.client = request->client, .kind = ANSWER_DOCTOR, .end = true};
-    struct finding *findings =
-        effects_scratch(node->effects, DOCTOR_FINDINGS_MAX * sizeof *findings);
-    if (!findings) {
-        effects_answer_text(node->effects, request->client, ANSWER_LIMIT, "out of memory");
+    struct answer answer;
+    struct finding *findings = answer_begin(node->effects, &answer, request->client, ANSWER_DOCTOR,
+                                            DOCTOR_FINDINGS_MAX * sizeof *findings);
+    if (!findings)
         return;
-    }
     directory_look_around(node->directory, node->now.wall);
     gather(node, request, &facts);
     answer.doctor.v = findings;
     answer.doctor.n = doctor_examine(&facts, findings);
     effects_answer(node->effects, &answer);
-}
-
-static void log_failure(const struct node *node, int error) {
-    char words[ERROR_WORDS_MAX];
-    error_words(error, words);
-    core_log(&node->config.trace, TRACE_ERROR, "store: %s; p2pctl doctor", words);
-}
-
-/* What the disk says, for the day somebody asks. Errors that tell of an operation and not of the
- * disk count for nothing. */
-void node_note_store(struct node *node, const struct store_result *result) {
-    if (result->kind == STORE_IN_PUT && result->error == 0 && result->in_renumbered) {
-        if (node->renumbered.us == 0 || node->now.mono.us - node->renumbered.us > US_PER_HOUR)
-            core_log(&node->config.trace, TRACE_WARNING,
-                     "a sender's messages are numbered anew: its state was restored from an older "
-                     "backup. They are handed out as they come");
-        node->renumbered = node->now.mono;
-    }
-    switch (result->error) {
-    case 0:
-        if (result->kind == STORE_OUT_PUT || result->kind == STORE_IN_PUT ||
-            result->kind == STORE_OUT_STATE || result->kind == STORE_SEQUENCE)
-            node->store_recovered = true;
-        break;
-    case -ENOENT:
-    case -EEXIST:
-    case -EDQUOT:
-    case -ENOBUFS:
-    case -EBADMSG:
-    case -ESTALE:
-    case -EINVAL:
-        break;
-    default:
-        if (result->error != node->store_error ||
-            (node->store_recovered && node->now.mono.us - node->store_failed.us > SAY_AGAIN_US))
-            log_failure(node, result->error);
-        node->store_error = result->error;
-        node->store_failed = node->now.mono;
-        node->store_recovered = false;
-    }
 }

@@ -1,0 +1,57 @@
+/* Requests of clients: a file a family. Each hands what it is asked to the room that knows, or
+ * reports what is known. */
+#ifndef P2PD_SERVE_H
+#define P2PD_SERVE_H
+
+#include "daemon/core/seam/request.h"
+
+struct node;
+
+/* serve.c: all of them, by kind. */
+void serve_request(struct node *node, const struct request *request);
+/* A request that node_settle() kept: its destination is as settled as it will be. */
+void serve_settled(struct node *node, const struct request *request);
+void serve_client_gone(struct node *node, uint64_t client);
+/* An answer that ends its request goes out. */
+void serve_answered(struct node *node, uint64_t client);
+void serve_deinit(struct node *node);
+
+/* serve_message.c */
+void serve_push(struct node *node, const struct request *request);
+void serve_push_many(struct node *node, const struct request *request);
+void serve_message(struct node *node, const struct request *request);
+void serve_pull(struct node *node, const struct request *request);
+
+/* serve_network.c */
+void serve_peers(struct node *node, const struct request *request);
+void serve_nodes(struct node *node, const struct request *request);
+void serve_route(struct node *node, const struct request *request);
+void serve_ping(struct node *node, const struct request *request);
+void serve_disconnect(struct node *node, const struct request *request);
+
+/* serve_conversation.c */
+void serve_history(struct node *node, const struct request *request);
+void serve_conversations(struct node *node, const struct request *request);
+void serve_forget(struct node *node, const struct request *request);
+
+/* serve_file.c */
+void serve_files(struct node *node, const struct request *request);
+void serve_file_open(struct node *node, const struct request *request);
+void serve_file_take(struct node *node, const struct request *request);
+
+/* serve_rule.c */
+void serve_rule(struct node *node, const struct request *request);
+void serve_rules(struct node *node, const struct request *request);
+
+/* serve_trust.c */
+void serve_trust(struct node *node, const struct request *request);
+
+/* serve_status.c */
+void serve_status(struct node *node, const struct request *request);
+
+/* serve_doctor.c */
+void serve_doctor(struct node *node, const struct request *request);
+/* How many messages wait for keys that are gone from where others are now. */
+uint64_t serve_stranded(const struct node *node);
+
+#endif
