@@ -45,7 +45,9 @@ static inline int64_t epoch_now(void) {
 }
 
 /* ---- Identities and the directory ---- */
+#ifndef FAKE_NODES
 #define FAKE_NODES 4
+#endif
 struct identity {
     struct node_id id;
     struct noise_keypair link;

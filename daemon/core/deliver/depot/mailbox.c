@@ -5,10 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define UNFINISHED_US                                                                              \
-    (2 * US_PER_MINUTE)          /* its replies are as old: no relay takes them any more           \
-                                    \ */
-#define GROWTH_US (2 * US_PER_S) /* a shard counts for so long */
+/* Its replies are as old: no relay takes them any more. */
+#define UNFINISHED_US (2 * US_PER_MINUTE)
 #define EXPIRE_MAX_US (INT64_C(24) * MAIL_DAYS_MAX * US_PER_HOUR)
 
 /* ---- Deposits ---- */
@@ -22,18 +20,10 @@ static void deposit_free(struct mailbox *mailbox, struct mailbox_deposit *deposi
     free(deposit);
 }
 
-/* How fast a deposit grows: shards of the last seconds, in thousandths. Senders are unknown and
- * cannot be charged, but the growth of a deposit costs them: beginning deposits takes one packet
- * each, keeping up with one that grows takes many. */
+/* How fast a deposit grows. Senders are unknown and cannot be charged, but the growth of a deposit
+ * costs them: beginning deposits takes one packet each, keeping up with one that grows many. */
 static int64_t growth(const struct mailbox *mailbox, const struct mailbox_deposit *deposit) {
-    int64_t elapsed = mailbox->now.us - deposit->grown.us;
-
-    return elapsed < GROWTH_US ? deposit->growth - deposit->growth * elapsed / GROWTH_US : 0;
-}
-
-static void grow(struct mailbox *mailbox, struct mailbox_deposit *deposit) {
-    deposit->growth = growth(mailbox, deposit) + 1000;
-    deposit->grown = mailbox->now;
+    return recent_level(&deposit->growth, mailbox->now);
 }
 
 static unsigned count_of(const struct mailbox *mailbox, unsigned neighbour) {
@@ -239,7 +229,7 @@ enum drop mailbox_shard(struct mailbox *mailbox, const uint8_t *payload, size_t 
     memcpy(deposit->bytes + (size_t)deposit->arrived * shard.cut.length, shard.data,
            shard.cut.length);
     deposit->index[deposit->arrived++] = shard.index;
-    grow(mailbox, deposit);
+    recent_add(&deposit->growth, now.mono);
     return deposit->arrived == shard.cut.k ? complete(mailbox, deposit, now, ret_mail) : DROP_NONE;
 }
 

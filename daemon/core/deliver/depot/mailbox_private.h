@@ -3,6 +3,7 @@
 #ifndef P2PD_MAILBOX_PRIVATE_H
 #define P2PD_MAILBOX_PRIVATE_H
 
+#include "daemon/core/base/recent.h"
 #include "daemon/core/deliver/depot/mailbox.h"
 
 #include <sodium.h>
@@ -19,8 +20,7 @@ struct mailbox_deposit {
     bool storing;
     uint8_t index[SHARD_COUNT_MAX]; /* of the shards that arrived, in that order */
     unsigned arrived;
-    int64_t growth; /* as it was when `grown` */
-    struct mono grown;
+    struct recent growth; /* shards */
     uint8_t *bytes;
     size_t room;
     /* Storing: */

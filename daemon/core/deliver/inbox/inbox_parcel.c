@@ -77,21 +77,31 @@ void inbox_parcel_free(struct inbox *inbox, struct inbox_parcel *parcel) {
     free(parcel);
 }
 
-/* Is a parcel of the one sender evicted rather than one of the other? */
-static bool is_sooner(const struct inbox_sender *sender, const struct inbox_sender *than) {
-    return sender->is_known != than->is_known ? !sender->is_known : sender->bytes > than->bytes;
+/* How many shards of it came of late, in whole ones: of two of which one came lately neither grew
+ * more than the other. */
+static int64_t growth(const struct inbox *inbox, const struct inbox_parcel *parcel) {
+    return (recent_level(&parcel->growth, inbox->now) + RECENT_ONE - 1) / RECENT_ONE;
 }
 
-/* Evict one of the oldest unfinished parcels: a stranger's rather than a known node's, then one of
- * the sender that holds most. False: there is none. */
+/* Is this parcel evicted rather than the other? */
+static bool is_sooner(const struct inbox *inbox, const struct inbox_parcel *parcel,
+                      const struct inbox_parcel *than) {
+    int64_t grew = growth(inbox, parcel), than_grew = growth(inbox, than);
+    if (parcel->sender->is_known != than->sender->is_known)
+        return !parcel->sender->is_known;
+    return grew != than_grew ? grew < than_grew : parcel->sender->bytes > than->sender->bytes;
+}
+
+/* Evict one of the oldest unfinished parcels: a stranger's rather than a known node's, then the one
+ * that grew least of late, then one of the sender that holds most. False: there is none. */
 bool inbox_evict(void *context) {
     struct inbox *inbox = context;
-    struct inbox_parcel *parcel, *chosen = TAILQ_FIRST(&inbox->unfinished);
+    struct inbox_parcel *parcel, *chosen = NULL;
     unsigned looks = 0;
     TAILQ_FOREACH(parcel, &inbox->unfinished, link) {
         if (++looks > EVICT_LOOKS)
             break;
-        if (is_sooner(parcel->sender, chosen->sender))
+        if (parcel != inbox->growing && (!chosen || is_sooner(inbox, parcel, chosen)))
             chosen = parcel;
     }
     if (chosen)
@@ -99,24 +109,56 @@ bool inbox_evict(void *context) {
     return chosen;
 }
 
-/* Keep a sender within its bounds, by dropping its oldest unfinished parcels. False: all that it
- * has are being stored. */
-static bool make_room(struct inbox *inbox, const struct node_id *id, size_t charge) {
+static struct inbox_parcel *oldest_of(const struct inbox *inbox,
+                                      const struct inbox_sender *sender) {
+    struct inbox_parcel *oldest = TAILQ_FIRST(&sender->unfinished);
+    return oldest && oldest == inbox->growing ? TAILQ_NEXT(oldest, own) : oldest;
+}
+
+/* Keep a sender within its bounds with so many parcels and bytes more, by dropping its oldest
+ * unfinished parcels. False: all that it has are being stored. */
+static bool make_room(struct inbox *inbox, const struct node_id *id, unsigned parcels,
+                      size_t charge) {
     const struct inbox_sender *sender;
     while ((sender = inbox_sender_find(inbox, id)) &&
-           (sender->n_parcels >= INBOX_SENDER_PARCELS_MAX ||
+           (sender->n_parcels + parcels > INBOX_SENDER_PARCELS_MAX ||
             sender->bytes + charge > INBOX_SENDER_BYTES_MAX)) {
-        if (TAILQ_EMPTY(&sender->unfinished))
+        struct inbox_parcel *oldest = oldest_of(inbox, sender);
+        if (!oldest)
             return false;
-        inbox_parcel_free(inbox, TAILQ_FIRST(&sender->unfinished));
+        inbox_parcel_free(inbox, oldest);
     }
+    return true;
+}
+
+/* A parcel grows by halves: what did not arrive is not paid for, or first shards alone would hold
+ * all the memory there is. */
+bool inbox_parcel_grow(struct inbox *inbox, struct inbox_parcel *parcel) {
+    size_t shards = parcel->arrived + 1u + parcel->arrived / 2u;
+    size_t room = (shards < parcel->k ? shards : parcel->k) * parcel->length;
+    if ((parcel->arrived + 1u) * (size_t)parcel->length <= parcel->room)
+        return true;
+    size_t more = room - parcel->room;
+    inbox->growing = parcel;
+    bool may = make_room(inbox, &parcel->sender->id, 0, more) &&
+               budget_take(inbox->config.budget, BUDGET_INBOX, more);
+    inbox->growing = NULL;
+    uint8_t *bytes = may ? realloc(parcel->bytes, room) : NULL;
+    if (may && !bytes)
+        budget_give(inbox->config.budget, BUDGET_INBOX, more);
+    if (!bytes)
+        return false;
+    parcel->bytes = bytes;
+    parcel->room = room;
+    inbox_account(parcel, parcel->charged + more);
     return true;
 }
 
 struct inbox_parcel *inbox_parcel_new(struct inbox *inbox, const struct node_id *from,
                                       const struct parcel_shard *shard, int64_t epoch) {
-    size_t room = (size_t)shard->k * shard->length, charge = room + sizeof(struct inbox_parcel);
-    if (timers_reserve(&inbox->timers, inbox->n_parcels + 1) || !make_room(inbox, from, charge) ||
+    size_t room = shard->length, charge = room + sizeof(struct inbox_parcel);
+    if (timers_reserve(&inbox->timers, inbox->n_parcels + 1) ||
+        !make_room(inbox, from, 1, charge) ||
         !budget_take(inbox->config.budget, BUDGET_INBOX, charge))
         return NULL;
     struct inbox_parcel *parcel = calloc(1, sizeof *parcel);
@@ -134,7 +176,6 @@ struct inbox_parcel *inbox_parcel_new(struct inbox *inbox, const struct node_id 
     parcel->m = shard->m;
     parcel->length = shard->length;
     parcel->epoch = epoch;
-    memset(parcel->index, INBOX_NO_SHARD, sizeof parcel->index);
     parcel->bytes = bytes;
     parcel->room = room;
     parcel->sender = sender;

@@ -6,6 +6,7 @@
 #ifndef P2PD_INBOX_PRIVATE_H
 #define P2PD_INBOX_PRIVATE_H
 
+#include "daemon/core/base/recent.h"
 #include "daemon/core/base/table.h"
 #include "daemon/core/base/timer.h"
 #include "daemon/core/deliver/inbox/inbox.h"
@@ -50,8 +51,6 @@ enum inbox_verdict {
     INBOX_VERDICTS
 };
 
-#define INBOX_NO_SHARD 0xff
-
 struct inbox_parcel {
     struct inbox_op op;
     struct table_link by_id;
@@ -73,12 +72,13 @@ struct inbox_parcel {
     uint8_t k, m, arrived, since_receipt, quiet_receipts;
     uint16_t length; /* of each shard */
     uint8_t bitmap[PARCEL_BITMAP_MAX];
-    uint8_t index[SHARD_COUNT_MAX]; /* which shard is in which place, or INBOX_NO_SHARD */
+    uint8_t index[SHARD_COUNT_MAX]; /* of the shards that arrived, in that order */
+    struct recent growth;           /* shards */
     uint8_t n_paths;
     struct parcel_path paths[PARCEL_RECEIPT_PATHS_MAX]; /* the one heard last is the last */
     size_t charged;
-    uint8_t *bytes; /* k shards; once storing, the plaintext */
-    size_t room;    /* how many there is place for */
+    uint8_t *bytes; /* what arrived; once storing, the plaintext */
+    size_t room;    /* how many there is place for: k shards at most */
     /* Storing: */
     unsigned n_items;          /* those in mail too */
     size_t operations_charged; /* the memory of their store operations; it counts for none of the
@@ -165,6 +165,8 @@ struct inbox {
     struct table parcels, senders, done;
     struct inbox_parcels unfinished, storing, wanting;
     size_t n_parcels;
+    const struct inbox_parcel *growing; /* is not evicted just now */
+    struct mono now;                    /* of the last shard */
     struct timers timers;
     struct inbox_done **done_ring;
     size_t done_next;
@@ -209,9 +211,11 @@ enum drop inbox_authenticate(struct inbox *inbox, const struct parcel_shard *sha
 struct inbox_sender *inbox_sender_find(const struct inbox *inbox, const struct node_id *id);
 struct inbox_parcel *inbox_parcel_find(const struct inbox *inbox, const struct node_id *sender,
                                        const struct parcel_id *id);
-/* NULL: there is no room for it. */
+/* With place for one shard. NULL: there is no room for it. */
 struct inbox_parcel *inbox_parcel_new(struct inbox *inbox, const struct node_id *from,
                                       const struct parcel_shard *shard, int64_t epoch);
+/* Place for one shard more. False: there is no room for it. */
+bool inbox_parcel_grow(struct inbox *inbox, struct inbox_parcel *parcel);
 void inbox_parcel_free(struct inbox *inbox, struct inbox_parcel *parcel);
 /* Evictor of BUDGET_INBOX. */
 bool inbox_evict(void *context);

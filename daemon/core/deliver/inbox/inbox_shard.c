@@ -117,17 +117,6 @@ static void note_path(struct inbox_parcel *parcel, const struct parcel_shard *sh
     parcel->paths[last] = path;
 }
 
-/* Where a shard is put: a data shard in its own place if that is free, so that the decoder need not
- * move it; parity from the end on, where data shards come last. */
-static unsigned place_for(const struct inbox_parcel *parcel, unsigned index) {
-    if (index < parcel->k && parcel->index[index] == INBOX_NO_SHARD)
-        return index;
-    unsigned place = parcel->k - 1u;
-    while (parcel->index[place] != INBOX_NO_SHARD)
-        place--;
-    return place;
-}
-
 static enum drop parcel_place(struct inbox *inbox, struct inbox_parcel *parcel,
                               const struct directory_entry *entry, const struct parcel_shard *shard,
                               struct now now) {
@@ -137,10 +126,12 @@ static enum drop parcel_place(struct inbox *inbox, struct inbox_parcel *parcel,
         inbox_partial_note(inbox, parcel, true, now.mono);
         return DROP_DUPLICATE;
     }
+    if (!inbox_parcel_grow(inbox, parcel))
+        return DROP_LIMIT;
     parcel->bitmap[shard->index / 8] |= bit;
-    unsigned place = place_for(parcel, shard->index);
-    parcel->index[place] = shard->index;
-    memcpy(parcel->bytes + (size_t)place * parcel->length, shard->data, parcel->length);
+    parcel->index[parcel->arrived] = shard->index;
+    memcpy(parcel->bytes + (size_t)parcel->arrived * parcel->length, shard->data, parcel->length);
+    recent_add(&parcel->growth, now.mono);
     if (++parcel->arrived == parcel->k)
         return parcel_finish(inbox, parcel, entry, now);
     inbox_partial_note(inbox, parcel, false, now.mono);
@@ -160,6 +151,7 @@ enum drop inbox_shard(struct inbox *inbox, const uint8_t *payload, size_t length
     enum drop drop = parcel_shard_decode(payload, length, &shard);
     if (drop != DROP_NONE)
         return drop;
+    inbox->now = now.mono;
     const struct directory_entry *entry =
         directory_find_prefix(inbox->config.directory, shard.sender);
     if (!entry)
