@@ -44,8 +44,8 @@
 #define PACE_NODE_US (32 * US_PER_MS)
 #define PACE_BURST_SMALL 12
 #define PACE_BURST_LARGE 4
-/* | versions that wait for it | {GOSSIP_PACED_MAX} | the newest of whoever has most gives way to who
- * has less, the next digest repeats it (drop_limit) */
+/* | versions that wait for it | {GOSSIP_PACED_MAX} | the newest of whoever has most gives way to
+ * who has less, the next digest repeats it (drop_limit) */
 /* Of all neighbours; each is one of those of the announcer that has fewest. */
 #define GOSSIP_PACED_MAX 4096
 /* | moves of our clock | {RENEWALS_BURST}, then {RENEWAL_EACH_US:/min}/min | the clock waits */
@@ -165,9 +165,14 @@
 /* | new ephs to one neighbour | S / {=2} in {=4} min (S / {=8}); see ONION | refused, a part of the
  * sender's neighbour's own aside (drop_limit) */
 /* | exchanges for payloads | relay.paths, by neighbour | refused (share_refused) */
-/* | paths to strangers | {STRANGERS_EVERY_US:/s}/s ({STRANGERS_BURST}), for receipts | no receipt
- */
-#define STRANGERS_EVERY_US (5 * US_PER_MS)
+/* | paths to strangers | {STRANGERS_SHARE}/s by neighbour, {STRANGERS_EVERY_US:/s}/s
+ * ({STRANGERS_BURST}) for all; for receipts | no receipt */
+/* A path costs two exchanges a hop. Strangers are as many as they like, and one shard of each that
+ * is answered asks for one: so many a second by equal parts for the neighbours that bring such
+ * shards, and as many for whoever comes, of them at once after a pause. Nodes that the user knows
+ * are few, and not limited. */
+#define STRANGERS_SHARE 100
+#define STRANGERS_EVERY_US (10 * US_PER_MS)
 #define STRANGERS_BURST 200
 /* | mails in a parcel | {MAIL_IN_PARCEL_MAX} | refused, malformed */
 #define MAIL_IN_PARCEL_MAX 16 /* each costs its recipient three exchanges or what is as dear */
@@ -227,7 +232,8 @@
 #define INBOX_SENDER_BYTES_MAX (4096u * 1024u)
 /* | finished parcels remembered | {INBOX_DONE_MAX} | the oldest is forgotten */
 #define INBOX_DONE_MAX 4096 /* a duplicate is receipted again */
-/* | correspondents' paths | {INBOX_CORRESPONDENTS_MAX} | least recently used goes */
+/* | correspondents' paths | {INBOX_CORRESPONDENTS_MAX} | a stranger's goes, of the neighbour with
+ * most */
 #define INBOX_CORRESPONDENTS_MAX 64 /* for receipts */
 /* | parcels of a recipient | {OUTBOX_PARCELS}, {OUTBOX_FLIGHT_BYTES:MiB} MiB | later ones wait */
 #define OUTBOX_PARCELS 128             /* in memory, however small */

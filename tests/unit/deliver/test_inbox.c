@@ -48,7 +48,7 @@ static int teardown(void **state) {
 
 /* ---- A sender ---- */
 struct sent {
-    unsigned from;
+    unsigned from, slot; /* slot: of the neighbour that brings it */
     struct parcel_id id;
     uint8_t shards[SHARD_COUNT_MAX * PARCEL_SHARD_DATA_MAX];
     size_t length; /* of each */
@@ -132,7 +132,7 @@ static enum drop send_shard(struct sent *sent, unsigned index) {
                                  .packet = sent->packet++,
                                  .data = sent->shards + index * sent->length};
     size_t length = parcel_shard_encode(&shard, sent->shard_key, payload);
-    return inbox_shard(inbox, payload, length, 0, epoch_now(), fake_now());
+    return inbox_shard(inbox, payload, length, sent->slot, epoch_now(), fake_now());
 }
 static void send_all(struct sent *sent) {
     for (unsigned i = 0; i < sent->k; i++)
@@ -747,12 +747,53 @@ static void test_paths_to_strangers_are_rationed(void **state) {
     (void)state;
     fake_once = true;
     assert_int_equal(policy_set(policy, &fake_identities[2].id, RULE_ALLOW), 0);
-    assert_int_equal(answered(1, 500), 200);
+    assert_int_equal(answered(1, 500), 210); /* of them a share of this tenth of a second */
     assert_int_equal(answered(2, 500), 500);
     mono_now.us += US_PER_S / 2;
-    assert_int_equal(answered(1, 500), 100);
+    assert_int_equal(answered(1, 500), 60);
     fake_once = false;
     assert_int_equal(answered(2, 1), 1);
+}
+
+static bool is_answered(unsigned from, unsigned slot) {
+    struct sent sent;
+    seal(&sent, from, 1, 1, 5);
+    sent.slot = slot;
+    assert_int_equal(send_shard(&sent, 0), DROP_NONE);
+    give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+    return flush() > 0;
+}
+
+/* Beside so many a second of as many strangers as there are, by way of one neighbour, one sends
+ * ten a second, by way of another. Returns how many of his 100 are answered, and the paths that
+ * took. */
+static unsigned answered_beside(unsigned a_second, unsigned *ret_paths) {
+    unsigned n = 0, from = 2;
+    *ret_paths = 0;
+    for (unsigned tenth = 0; tenth < 100; tenth++) {
+        for (unsigned i = 0; i < a_second / 10; i++) {
+            from = from + 1 < FAKE_NODES ? from + 1 : 2;
+            is_answered(from, 1);
+        }
+        unsigned drawn = fake_paths_drawn;
+        n += is_answered(1, 2);
+        *ret_paths += fake_paths_drawn - drawn;
+        mono_now.us += US_PER_S / 10;
+        fake_wire_n = 0;
+    }
+    return n;
+}
+
+/* Who floods us by way of one neighbour leaves what comes by others its paths, and its places. */
+static void test_paths_to_strangers_go_by_neighbour(void **state) {
+    (void)state;
+    unsigned paths;
+    assert_int_equal(answered_beside(800, &paths), 100);
+    assert_in_range(paths, 1, 10); /* each serves for two seconds */
+    fake_once = true; /* where each receipt takes one */
+    assert_int_equal(answered_beside(800, &paths), 100);
+    assert_int_equal(paths, 100);
+    fake_once = false;
 }
 
 static void test_forgeries(void **state) {
@@ -1350,6 +1391,7 @@ int main(int argc, char **argv) {
         TEST(test_guesses_are_rationed),
         TEST(test_parcels_are_rationed),
         TEST(test_paths_to_strangers_are_rationed),
+        TEST(test_paths_to_strangers_go_by_neighbour),
         TEST(test_forgeries),
         TEST(test_bounds_of_a_sender),
         TEST(test_memory_bound),

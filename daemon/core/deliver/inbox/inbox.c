@@ -66,7 +66,7 @@ struct inbox *inbox_new(const struct inbox_config *config) {
     inbox->self = *identity_id(config->identity);
     inbox->waiting = config->waiting;
     inbox->keys_check = MONO_NEVER;
-    inbox->drawn_until = (struct mono){INT64_MIN / 2};
+    share_init(&inbox->strangers, STRANGERS_SHARE);
     random_fill(&config->random, &inbox->clock_origin, sizeof inbox->clock_origin);
     TAILQ_INIT(&inbox->unfinished);
     TAILQ_INIT(&inbox->storing);

@@ -6,6 +6,7 @@
 #ifndef P2PD_INBOX_PRIVATE_H
 #define P2PD_INBOX_PRIVATE_H
 
+#include "daemon/core/base/rate.h"
 #include "daemon/core/base/recent.h"
 #include "daemon/core/base/table.h"
 #include "daemon/core/base/timer.h"
@@ -118,6 +119,7 @@ struct inbox_correspondent { /* a node to which receipts are sent: the path, and
                                 this step */
     struct node_id id;
     bool used, is_known; /* known: when it got its place */
+    unsigned from;       /* the neighbour that brought what it is answered for */
     struct courier_lane lane;
     struct path_silence silence;
     struct mono last;
@@ -172,8 +174,9 @@ struct inbox {
     size_t done_next;
     struct inbox_correspondent *correspondents; /* INBOX_CORRESPONDENTS_MAX */
     unsigned n_receipting;                      /* of them, those with receipts to be sent */
-    struct mono drawn_until; /* a token bucket of paths to strangers: the time when it is full */
-    bool flush;              /* something is to be sent at the end of this step */
+    struct share strangers; /* of the paths to strangers, by who brings what they sent */
+    struct rate drawn;      /* the rest of them, for whoever comes */
+    bool flush;             /* something is to be sent at the end of this step */
     struct inbox_locals locals;
     struct inbox_pullers pullers;
     size_t n_pullers;
@@ -224,9 +227,10 @@ bool inbox_evict(void *context);
 #include "daemon/core/deliver/inbox/take_private.h"
 
 /* ---- inbox_receipt.c ---- */
-/* Queue a receipt that is ready, for the end of this step. */
-void inbox_receipt_queue(struct inbox *inbox, const struct node_id *to, const uint8_t *receipt,
-                         size_t length, struct now now);
+/* Queue a receipt that is ready, for the end of this step: for what the neighbour `from` brought.
+ */
+void inbox_receipt_queue(struct inbox *inbox, const struct node_id *to, unsigned from,
+                         const uint8_t *receipt, size_t length, struct now now);
 /* A receipt to this node will follow once the store has its parcel: prepare a path. */
 void inbox_receipt_expect(struct inbox *inbox, const struct node_id *to, struct now now);
 /* A parcel is finished: remember its receipt and queue it. */
@@ -234,7 +238,7 @@ void inbox_receipt_final(struct inbox *inbox, const struct inbox_parcel *parcel,
                          const uint8_t receipt[PARCEL_RECEIPT_FINAL_LEN], struct now now);
 /* A shard of a finished parcel came. A shard that came before: the receipt was lost, and is sent
  * again; a new one may be mere parity. False: no such parcel is remembered. */
-bool inbox_receipt_again(struct inbox *inbox, const struct node_id *sender,
+bool inbox_receipt_again(struct inbox *inbox, const struct node_id *sender, unsigned from,
                          const struct parcel_shard *shard, struct now now);
 /* A shard of an unfinished parcel came; `duplicate`: it was there already, and is answered at once.
  */

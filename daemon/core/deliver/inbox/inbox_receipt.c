@@ -10,9 +10,6 @@
 #define PARTIAL_QUIET_US (20 * US_PER_MS)
 #define PARTIAL_QUIET_MAX_US US_PER_S
 #define PARTIAL_QUIET_TIMES 5
-/* Drawing a path costs two key exchanges a hop. Strangers are as many as they like, and each shard
- * of a new one asks for a path: so they get one every STRANGERS_EVERY_US, and a burst after a
- * pause. Nodes that the user knows are few, and not limited. */
 #define AGAIN_US (20 * US_PER_MS) /* a burst of duplicates gets one answer */
 /* A shard that comes so long after the receipt was sent again because the receipt was lost: it is a
  * sender's shortest time-out. Parity that was under way comes sooner. */
@@ -27,19 +24,14 @@ static struct path_wish wish_to(const struct node_id *id) {
 /* May a path to this node be prepared? Not for strangers, once they have used half of their burst.
  */
 static bool may_expect(const struct inbox *inbox, const struct node_id *to, struct mono now) {
-    return inbox->drawn_until.us - now.us < STRANGERS_BURST / 2 * STRANGERS_EVERY_US ||
+    return rate_used(&inbox->drawn, now) < STRANGERS_BURST / 2 * STRANGERS_EVERY_US ||
            inbox_knows(inbox, to);
 }
 
-static bool may_draw(struct inbox *inbox, const struct node_id *to, struct mono now) {
-    if (inbox_knows(inbox, to))
-        return true;
-    if (inbox->drawn_until.us < now.us)
-        inbox->drawn_until = now;
-    if (inbox->drawn_until.us - now.us > (STRANGERS_BURST - 1) * STRANGERS_EVERY_US)
-        return false;
-    inbox->drawn_until = mono_add(inbox->drawn_until, STRANGERS_EVERY_US);
-    return true;
+static bool may_draw(struct inbox *inbox, const struct inbox_correspondent *to, struct mono now) {
+    return inbox_knows(inbox, &to->id) || share_take(&inbox->strangers, to->from, now) ||
+           rate_take(&inbox->drawn, STRANGERS_EVERY_US,
+                     RATE_ROOM(STRANGERS_EVERY_US, STRANGERS_BURST), now);
 }
 
 static void correspondent_send(struct inbox *inbox, struct inbox_correspondent *to,
@@ -50,7 +42,7 @@ static void correspondent_send(struct inbox *inbox, struct inbox_correspondent *
     size_t length = to->length;
     to->length = 0;
     inbox->n_receipting--;
-    if (!courier_is_open(courier, &to->lane, now) && !may_draw(inbox, &to->id, now.mono))
+    if (!courier_is_open(courier, &to->lane, now) && !may_draw(inbox, to, now.mono))
         return;
     /* No path: the sender will ask again, and so shall we. */
     if (courier_open(courier, &to->lane, &wish, now) == PATH_OK)
@@ -65,23 +57,40 @@ static struct inbox_correspondent *find_correspondent(struct inbox *inbox,
     return NULL;
 }
 
-/* Which correspondent is replaced: an unused one, then a stranger, then the one used longest ago.
- * Else strangers would make us draw new paths to everybody. */
+/* How many places strangers have, by the neighbour that brings what they send. */
+static void count_strangers(const struct inbox *inbox, unsigned ret_n[SHARE_NEIGHBOURS]) {
+    const struct inbox_correspondent *one = inbox->correspondents;
+    memset(ret_n, 0, SHARE_NEIGHBOURS * sizeof *ret_n);
+    for (const struct inbox_correspondent *end = one + INBOX_CORRESPONDENTS_MAX; one < end; one++)
+        ret_n[one->from] += one->used && !one->is_known;
+}
+
+/* Which correspondent is replaced: an unused one, then a stranger, of the neighbour that has most
+ * of them, then the one used longest ago. Else strangers would make us draw new paths to everybody.
+ */
 static bool goes_sooner(const struct inbox_correspondent *one,
-                        const struct inbox_correspondent *than) {
+                        const struct inbox_correspondent *than,
+                        const unsigned strangers[SHARE_NEIGHBOURS]) {
     if (!one->used || !than->used)
         return !one->used;
-    return one->is_known != than->is_known ? !one->is_known : one->last.us < than->last.us;
+    if (one->is_known != than->is_known)
+        return !one->is_known;
+    if (!one->is_known && strangers[one->from] != strangers[than->from])
+        return strangers[one->from] > strangers[than->from];
+    return one->last.us < than->last.us;
 }
 
 static struct inbox_correspondent *get_correspondent(struct inbox *inbox, const struct node_id *id,
-                                                     struct now now) {
+                                                     unsigned from, struct now now) {
     struct inbox_correspondent *found = find_correspondent(inbox, id),
                                *oldest = inbox->correspondents;
+    unsigned strangers[SHARE_NEIGHBOURS];
     if (found)
         return found;
+    count_strangers(inbox, strangers);
+    strangers[from] += !inbox_knows(inbox, id); /* this one */
     for (size_t i = 0; i < INBOX_CORRESPONDENTS_MAX && oldest->used; i++)
-        if (goes_sooner(&inbox->correspondents[i], oldest))
+        if (goes_sooner(&inbox->correspondents[i], oldest, strangers))
             oldest = &inbox->correspondents[i];
     if (oldest->length > 0)
         correspondent_send(inbox, oldest, now);
@@ -93,9 +102,9 @@ static struct inbox_correspondent *get_correspondent(struct inbox *inbox, const 
     return oldest;
 }
 
-void inbox_receipt_queue(struct inbox *inbox, const struct node_id *to, const uint8_t *receipt,
-                         size_t length, struct now now) {
-    struct inbox_correspondent *correspondent = get_correspondent(inbox, to, now);
+void inbox_receipt_queue(struct inbox *inbox, const struct node_id *to, unsigned from,
+                         const uint8_t *receipt, size_t length, struct now now) {
+    struct inbox_correspondent *correspondent = get_correspondent(inbox, to, from, now);
     if (correspondent->length + length > sizeof correspondent->payload)
         correspondent_send(inbox, correspondent, now);
     if (correspondent->length == 0) {
@@ -105,6 +114,7 @@ void inbox_receipt_queue(struct inbox *inbox, const struct node_id *to, const ui
     memcpy(correspondent->payload + correspondent->length, receipt, length);
     correspondent->length += length;
     correspondent->last = now.mono;
+    correspondent->from = from;
     inbox->counters.receipts_sent++;
 }
 
@@ -150,21 +160,23 @@ static void take_another_way(struct inbox *inbox, const struct node_id *to, stru
 
 /* The sender asked again while the parcel was being stored, so it missed a receipt before: it gets
  * two, over disjoint paths. */
-static void answer_twice(struct inbox *inbox, const struct node_id *to, const uint8_t *receipt,
-                         size_t length, struct now now) {
+static void answer_twice(struct inbox *inbox, const struct node_id *to, unsigned from,
+                         const uint8_t *receipt, size_t length, struct now now) {
     struct inbox_correspondent *correspondent = find_correspondent(inbox, to);
     if (correspondent && correspondent->length > 0)
         correspondent_send(inbox, correspondent, now);
     take_another_way(inbox, to, now.mono, now.mono);
-    inbox_receipt_queue(inbox, to, receipt, length, now);
+    inbox_receipt_queue(inbox, to, from, receipt, length, now);
 }
 
 void inbox_receipt_final(struct inbox *inbox, const struct inbox_parcel *parcel,
                          const uint8_t receipt[PARCEL_RECEIPT_FINAL_LEN], struct now now) {
     struct inbox_done *done = calloc(1, sizeof *done);
-    inbox_receipt_queue(inbox, &parcel->sender->id, receipt, PARCEL_RECEIPT_FINAL_LEN, now);
+    inbox_receipt_queue(inbox, &parcel->sender->id, parcel->from, receipt, PARCEL_RECEIPT_FINAL_LEN,
+                        now);
     if (parcel->asked_again)
-        answer_twice(inbox, &parcel->sender->id, receipt, PARCEL_RECEIPT_FINAL_LEN, now);
+        answer_twice(inbox, &parcel->sender->id, parcel->from, receipt, PARCEL_RECEIPT_FINAL_LEN,
+                     now);
     if (!done)
         return;
     done->sender = parcel->sender->id;
@@ -178,7 +190,7 @@ void inbox_receipt_final(struct inbox *inbox, const struct inbox_parcel *parcel,
     table_add(&inbox->done, &done->by_id, table_hash(&inbox->done, done->receipt, PARCEL_ID_LEN));
 }
 
-bool inbox_receipt_again(struct inbox *inbox, const struct node_id *sender,
+bool inbox_receipt_again(struct inbox *inbox, const struct node_id *sender, unsigned from,
                          const struct parcel_shard *shard, struct now now) {
     struct inbox_done *done = find_done(inbox, sender, &shard->id);
     if (!done)
@@ -190,7 +202,7 @@ bool inbox_receipt_again(struct inbox *inbox, const struct node_id *sender,
     if (soon && resent && !done->twice) {
         done->twice = true;
         done->receipted = now.mono;
-        answer_twice(inbox, sender, done->receipt, sizeof done->receipt, now);
+        answer_twice(inbox, sender, from, done->receipt, sizeof done->receipt, now);
     }
     if (soon)
         return true;
@@ -198,7 +210,7 @@ bool inbox_receipt_again(struct inbox *inbox, const struct node_id *sender,
     if (resent || now.mono.us - done->receipted.us >= LOST_US)
         take_another_way(inbox, sender, done->receipted, now.mono);
     done->receipted = now.mono;
-    inbox_receipt_queue(inbox, sender, done->receipt, sizeof done->receipt, now);
+    inbox_receipt_queue(inbox, sender, from, done->receipt, sizeof done->receipt, now);
     return true;
 }
 
@@ -254,7 +266,7 @@ static void send_partial(struct inbox *inbox, struct inbox_parcel *parcel, struc
     parcel_receipt_encode(&receipt, key, &writer);
     sodium_memzero(key, sizeof key);
     assert(!writer.failed);
-    inbox_receipt_queue(inbox, &parcel->sender->id, bytes, wire_length(&writer), now);
+    inbox_receipt_queue(inbox, &parcel->sender->id, parcel->from, bytes, wire_length(&writer), now);
     parcel->receipted = now.mono;
 }
 

@@ -162,7 +162,7 @@ enum drop inbox_shard(struct inbox *inbox, const uint8_t *payload, size_t length
     if (drop != DROP_NONE)
         return drop;
     /* From here on the sender is proven. */
-    if (inbox_receipt_again(inbox, &entry->id, &shard, now))
+    if (inbox_receipt_again(inbox, &entry->id, from, &shard, now))
         return DROP_DUPLICATE;
     struct inbox_parcel *parcel = inbox_parcel_find(inbox, &entry->id, &shard.id);
     if (parcel && (parcel->k != shard.k || parcel->m != shard.m || parcel->length != shard.length ||
