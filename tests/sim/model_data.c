@@ -316,7 +316,7 @@ static int perform_message(struct model_data *data, const struct store_op *op,
     case STORE_OUT_PENDING:
         return model_out_pending(data, op, result);
     case STORE_IN_PUT: {
-        int error = in_put(data, op, result);
+        int error = result->error ? result->error : in_put(data, op, result);
         if (op->in_put.length < op->in_put.total)
             tell_unfinished(data, result);
         return error;

@@ -84,6 +84,8 @@ static void end_commit(struct model_store *ms) {
         ms->results = model_grow(ms->results, ms->n_results, sizeof *ms->results);
         struct store_result *result = &ms->results[ms->n_results++];
         *result = (struct store_result){.tag = op->tag, .kind = op->kind};
+        if (i > 0 && op->kind == STORE_IN_PUT && op->in_put.follows)
+            result->error = result[-1].error;
         result->error =
             fault && !is_read(op->kind) ? fault : model_data_perform(&ms->data, op, result);
         free(ms->queue[i].copy);

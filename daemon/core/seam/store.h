@@ -130,6 +130,8 @@ struct store_op {
             struct disk_share share;
             bool
                 is_known; /* its sender is: of bounds on what is unfinished a quarter is for such */
+            bool follows; /* the operation before it put more of the same: if that was not done,
+                             nor is this, for the same reason */
         } in_put;
         struct {
             int64_t after; /* place */

@@ -294,6 +294,11 @@ static void tell_unfinished(struct store_db *db, const struct store_op *ops,
     results[n - 1].unfinished = store_part_held(db);
 }
 
+/* Whoever has one item of a parcel refused sends the others again: they need not be tried. */
+static bool follows(const struct store_op *op) {
+    return op->kind == STORE_IN_PUT && op->in_put.follows;
+}
+
 /* One transaction. 0, or why there was none. */
 static int run_ops(struct store_db *db, const struct store_op *ops, struct store_result *results,
                    size_t n, struct store_arena *arena) {
@@ -303,7 +308,11 @@ static int run_ops(struct store_db *db, const struct store_op *ops, struct store
     store_disk_begin(db);
     store_refusals_forget(db);
     for (size_t i = 0; i < n && !db->error; i++)
-        apply(db, &ops[i], &results[i], arena);
+        if (i > 0 && results[i - 1].error && follows(&ops[i]))
+            results[i] = (struct store_result){
+                .tag = ops[i].tag, .kind = ops[i].kind, .error = results[i - 1].error};
+        else
+            apply(db, &ops[i], &results[i], arena);
     tell_unfinished(db, ops, results, n);
     return commit(db) ? roll_back(db, next_row, next_body) : 0;
 }

@@ -17,9 +17,9 @@
 struct store;
 
 /* More operations than this waiting, and store_submit waits for the disk: there is no one else
- * to hold them, and none may be lost. 4,096 are 2 MB with their results, and far more than one
- * commit needs to be efficient. */
-#define STORE_QUEUE_MAX 4096
+ * to hold them, and none may be lost. It does not come to that: parcels (INBOX_PUTS_MAX, and a
+ * parcel) and clients (STORE_QUEUE_FULL) are held before. 8,192 are 5 MB with their results. */
+#define STORE_QUEUE_MAX 8192
 #define STORE_BLOCK_MAX 65536u /* bytes in one IN_PUT; what a parcel can hold at most */
 
 struct store_config {
@@ -52,7 +52,7 @@ int store_start(struct store *store, void (*wake)(void *context), void *context)
 int store_submit(struct store *store, const struct store_op *ops, size_t n);
 
 /* So much is queued that no more should be asked for: another call or two might have to wait. */
-#define STORE_QUEUE_FULL (STORE_QUEUE_MAX / 2)
+#define STORE_QUEUE_FULL 2048
 bool store_is_full(struct store *store);
 
 /* Take up to `max` results, in the order of their operations; returns how many. What they point

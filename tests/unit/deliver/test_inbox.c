@@ -177,6 +177,8 @@ static void test_stored_then_receipted(void **state) {
     assert_int_equal(op->in_put.sequence, 7);
     assert_int_equal(op->in_put.sent.us, 5000 * US_PER_MS);
     assert_memory_equal(op->in_put.bytes, body, 5);
+    assert_false(op->in_put.follows);
+    assert_true(effects.ops[1].op.in_put.follows); /* or is refused with the one before */
     give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
     assert_int_equal(flush(), 0);
     assert_int_equal(inbox_waiting(inbox), 1);
@@ -730,6 +732,35 @@ static void test_parcels_are_rationed(void **state) {
         give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
 }
 
+/* While the store is behind, what there is for it is bounded here. */
+static void test_what_the_store_has_not_done_is_bounded(void **state) {
+    (void)state;
+    static struct sent sent, begun;
+    assert_int_equal(policy_set(policy, &fake_identities[2].id, RULE_ALLOW), 0);
+    seal(&begun, 3, 1, 1, 1000);
+    assert_int_equal(send_shard(&begun, 0), DROP_NONE);
+    for (unsigned i = 0; i < 500; i++) {
+        seal(&sent, 1 + i % 2, 1, 100, 1);
+        for (unsigned j = 0; j < sent.k; j++)
+            send_shard(&sent, j);
+        assert_true(effects.n_ops < INBOX_PUTS_MAX + 100);
+    }
+    assert_true(effects.n_ops >= INBOX_PUTS_MAX);
+    seal(&sent, 1, 1, 1, 5);
+    assert_int_equal(send_shard(&sent, 0), DROP_LIMIT);
+    assert_int_equal(send_shard(&begun, 1), DROP_LIMIT); /* it would be whole */
+    while (effects.n_ops > INBOX_PUTS_MAX / 4 * 3)
+        give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+    assert_int_equal(send_shard(&sent, 0), DROP_LIMIT); /* a quarter is for those we know */
+    seal(&sent, 2, 1, 1, 5);
+    assert_int_equal(send_shard(&sent, 0), DROP_NONE);
+    give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+    give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+    assert_int_equal(send_shard(&begun, 1), DROP_NONE);
+    while (effects.n_ops > 0)
+        give((struct store_result){.in_outcome = STORE_IN_COMPLETE});
+}
+
 static unsigned answered(unsigned from, unsigned n) {
     unsigned sum = 0;
     for (unsigned i = 0; i < n; i++) {
@@ -790,7 +821,7 @@ static void test_paths_to_strangers_go_by_neighbour(void **state) {
     unsigned paths;
     assert_int_equal(answered_beside(800, &paths), 100);
     assert_in_range(paths, 1, 10); /* each serves for two seconds */
-    fake_once = true; /* where each receipt takes one */
+    fake_once = true;              /* where each receipt takes one */
     assert_int_equal(answered_beside(800, &paths), 100);
     assert_int_equal(paths, 100);
     fake_once = false;
@@ -1390,6 +1421,7 @@ int main(int argc, char **argv) {
         TEST(test_items_are_bounded),
         TEST(test_guesses_are_rationed),
         TEST(test_parcels_are_rationed),
+        TEST(test_what_the_store_has_not_done_is_bounded),
         TEST(test_paths_to_strangers_are_rationed),
         TEST(test_paths_to_strangers_go_by_neighbour),
         TEST(test_forgeries),

@@ -338,6 +338,26 @@ static void thousand_are_one_transaction(void **state) {
     }
 }
 
+/* Of one parcel: what comes behind an item that is refused is not tried. */
+static void what_follows_a_refusal_is_refused(void **state) {
+    struct rig *rig = *state;
+    static const int expected[] = {0, -EDQUOT, -EDQUOT, -EDQUOT, 0, 0};
+    struct store_op ops[6];
+    struct store_result results[6];
+    open_store(rig);
+    for (uint32_t i = 0; i < 6; i++) {
+        ops[i] = in_put(i, text, sizeof text);
+        ops[i].in_put.follows = i != 0 && i != 4;
+        ops[i].in_put.quota_sender = i == 1;
+    }
+    run(rig, ops, 6, results);
+    for (size_t i = 0; i < 6; i++)
+        assert_int_equal(results[i].error, expected[i]);
+    run(rig, ops + 2, 2, results); /* nor was it kept */
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(results[i].in_outcome, STORE_IN_COMPLETE);
+}
+
 static void queue_past_its_bound_waits(void **state) {
     struct rig *rig = *state;
     size_t n = 3 * STORE_QUEUE_MAX + 1;
@@ -781,6 +801,7 @@ int main(int argc, char **argv) {
         TEST(long_body_is_read_by_blocks),
         TEST(sequences_outlive_messages),
         TEST(thousand_are_one_transaction),
+        TEST(what_follows_a_refusal_is_refused),
         TEST(queue_past_its_bound_waits),
         TEST(stop_finishes_what_is_queued),
         TEST(a_disk_that_fills),

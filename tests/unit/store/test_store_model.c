@@ -291,6 +291,7 @@ static void draw_in_put(struct pair *pair, struct store_op *op, size_t at) {
     op->in_put.quota_sender = below(pair, 2) ? 0 : 1000 + below(pair, 400000);
     op->in_put.quota_all = below(pair, 2) ? 0 : 100000 + below(pair, 1000000);
     op->in_put.is_known = below(pair, 3) == 0;
+    op->in_put.follows = below(pair, 3) == 0;
     /* In the order of their sequences, mostly: else it is one who numbers anew. */
     op->in_put.sent.us =
         below(pair, 8) ? (int64_t)(op->in_put.sequence % 1000000) * US_PER_S : pair->wall.us - 1;
@@ -748,7 +749,7 @@ static void compare_batch(struct pair *pair, const struct store_op *ops,
             assert_true(modelled[i].tells_unfinished);
             assert_int_equal(real[i].unfinished, modelled[i].unfinished);
         }
-        gave_way |= ops[i].kind != STORE_IN_PUT;
+        gave_way |= ops[i].kind != STORE_IN_PUT || ops[i].in_put.length == ops[i].in_put.total;
     }
     for (size_t i = 0; i < n; i++) {
         compare_results(&real[i], &modelled[i]);

@@ -21,6 +21,7 @@ static void parcel_stored(struct inbox *inbox, struct inbox_parcel *parcel,
     if (result->error && !inbox_keeps_silent(parcel->error))
         parcel->error = result->error;
     parcel->whole = !result->error && result->in_outcome != STORE_IN_PARTIAL;
+    inbox->n_puts--;
     if (--parcel->puts > 0)
         return;
     /* Nothing is said when the store failed: the sender comes again, and the disk may have room by

@@ -81,6 +81,7 @@ void inbox_put_item(struct inbox *inbox, const struct inbox_op *op,
     operation.in_put.length = item->length;
     operation.in_put.bytes = item->bytes;
     operation.in_put.is_known = origin->is_known;
+    operation.in_put.follows = origin->follows;
     if (!origin->is_self) {
         operation.in_put.quota_sender = is_file ? limits->files_sender : limits->messages_sender;
         operation.in_put.quota_all =

@@ -17,9 +17,10 @@ int inbox_local(struct inbox *inbox, const struct parcel_item *item, const struc
     TAILQ_INSERT_TAIL(&inbox->locals, local, link);
     struct parcel_item copy = *item;
     copy.bytes = local->bytes;
-    inbox_put_item(inbox, &local->op,
-                   &(struct inbox_origin){&inbox->self, address, name, &local->file, true, true},
-                   &copy, wall);
+    inbox_put_item(
+        inbox, &local->op,
+        &(struct inbox_origin){&inbox->self, address, name, &local->file, true, true, false}, &copy,
+        wall);
     return 0;
 }
 

@@ -98,6 +98,7 @@ static void put(struct inbox *inbox, struct inbox_parcel *parcel, const struct i
     struct descriptor sender = mail->sender;
     struct address address = {.port = 0};
     struct parcel_item item;
+    bool follows = false;
     if (sender.n_addresses > 0)
         address = sender.addresses[0];
     if (entry) { /* what we know of it ourselves is better */
@@ -109,10 +110,14 @@ static void put(struct inbox *inbox, struct inbox_parcel *parcel, const struct i
         if (inbox_is_over(inbox, &item, wall))
             continue;
         parcel->puts++;
-        inbox_put_item(
-            inbox, &parcel->op,
-            &(struct inbox_origin){&mail->sender.id, &address, sender.name, NULL, false, is_known},
-            &item, wall);
+        inbox_put_item(inbox, &parcel->op,
+                       &(struct inbox_origin){.sender = &mail->sender.id,
+                                              .address = &address,
+                                              .name = sender.name,
+                                              .is_known = is_known,
+                                              .follows = follows},
+                       &item, wall);
+        follows = true;
     }
 }
 

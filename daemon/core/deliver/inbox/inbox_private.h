@@ -167,6 +167,7 @@ struct inbox {
     struct table parcels, senders, done;
     struct inbox_parcels unfinished, storing, wanting;
     size_t n_parcels;
+    size_t n_puts; /* of parcels: items that the store was given and has not answered */
     const struct inbox_parcel *growing; /* is not evicted just now */
     struct mono now;                    /* of the last shard */
     struct timers timers;

@@ -79,6 +79,7 @@ static enum drop parcel_finish(struct inbox *inbox, struct inbox_parcel *parcel,
     sodium_memzero(key, sizeof key);
     bool failed =
         !reason && inbox_put_items(inbox, parcel, length, entry, descriptor.name, now.wall) != 0;
+    inbox->n_puts += parcel->puts;
     if (parcel->puts > 0) {
         assert(!failed);
         inbox_receipt_expect(inbox, &entry->id, now);
@@ -117,6 +118,12 @@ static void note_path(struct inbox_parcel *parcel, const struct parcel_shard *sh
     parcel->paths[last] = path;
 }
 
+/* Nobody waits for a disk but by coming again: what the store has not done yet is bounded where it
+ * is put, or the event loop would wait. */
+static bool is_store_busy(const struct inbox *inbox, bool is_for_known) {
+    return inbox->n_puts >= (is_for_known ? INBOX_PUTS_MAX : INBOX_PUTS_MAX / 4 * 3);
+}
+
 static enum drop parcel_place(struct inbox *inbox, struct inbox_parcel *parcel,
                               const struct directory_entry *entry, const struct parcel_shard *shard,
                               struct now now) {
@@ -126,7 +133,9 @@ static enum drop parcel_place(struct inbox *inbox, struct inbox_parcel *parcel,
         inbox_partial_note(inbox, parcel, true, now.mono);
         return DROP_DUPLICATE;
     }
-    if (!inbox_parcel_grow(inbox, parcel))
+    bool is_last = parcel->arrived + 1u == parcel->k;
+    if ((is_last && is_store_busy(inbox, parcel->sender->is_known)) ||
+        !inbox_parcel_grow(inbox, parcel))
         return DROP_LIMIT;
     parcel->bitmap[shard->index / 8] |= bit;
     parcel->index[parcel->arrived] = shard->index;
@@ -142,7 +151,8 @@ static enum drop parcel_place(struct inbox *inbox, struct inbox_parcel *parcel,
  * Nodes that we know need not wait when others flood. */
 static bool may_begin(struct inbox *inbox, const struct node_id *sender, unsigned from,
                       struct mono now) {
-    return inbox_may_exchange(inbox, from, now) || inbox_knows(inbox, sender);
+    bool knows = inbox_knows(inbox, sender);
+    return !is_store_busy(inbox, knows) && (inbox_may_exchange(inbox, from, now) || knows);
 }
 
 enum drop inbox_shard(struct inbox *inbox, const uint8_t *payload, size_t length, unsigned from,

@@ -94,11 +94,15 @@ int inbox_put_items(struct inbox *inbox, struct inbox_parcel *parcel, size_t len
         if (!is_left_out && item.kind == KIND_FILE && hold_file_head(inbox, parcel, &item))
             return -ENOMEM;
         if (!is_left_out) {
-            parcel->puts++;
-            inbox_put_item(
-                inbox, &parcel->op,
-                &(struct inbox_origin){&sender, &address, name, parcel->file, false, is_known},
-                &item, wall);
+            bool follows = parcel->puts++ > 0;
+            inbox_put_item(inbox, &parcel->op,
+                           &(struct inbox_origin){.sender = &sender,
+                                                  .address = &address,
+                                                  .name = name,
+                                                  .file = parcel->file,
+                                                  .is_known = is_known,
+                                                  .follows = follows},
+                           &item, wall);
         }
         if (wire_left(&reader) == 0)
             break;

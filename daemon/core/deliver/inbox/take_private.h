@@ -19,6 +19,7 @@ struct inbox_origin { /* where an item came from, for the store */
     const struct file_head *file; /* KIND_FILE: until the result */
     bool is_self;                 /* no quota */
     bool is_known;                /* inbox_counts_as_known() of the sender */
+    bool follows;                 /* what was put before it is of the same sender and parcel */
 };
 /* May this item of a sender's be stored? A block of a file must be alone. */
 enum parcel_reason inbox_check_item(const struct inbox *inbox, const struct node_id *sender,
