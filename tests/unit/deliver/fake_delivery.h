@@ -14,8 +14,8 @@
 #include "daemon/core/deliver/inbox/inbox.h"
 #include "daemon/core/deliver/outbox.h"
 #include "daemon/core/node/node.h"
-#include "tests/unit/harness.h"
 #include "daemon/core/route/courier.h"
+#include "tests/unit/harness.h"
 
 #include <errno.h>
 #include <sodium.h>
