@@ -90,5 +90,18 @@ static inline struct table_link *table_next(const struct table_link *link) {
         next = next->next;
     return next;
 }
+/* Let `entry` be the first entry of this hash for which `condition`, which may name it, holds; or
+ * NULL. `member` is its link in this table. */
+#define TABLE_FIND(entry, table, hash_of_key, member, condition)                                   \
+    do {                                                                                           \
+        struct table_link *table_found = table_first(table, hash_of_key);                          \
+        for (; table_found; table_found = table_next(table_found)) {                               \
+            (entry) = table_entry(table_found, __typeof__(*(entry)), member);                      \
+            if (condition)                                                                         \
+                break;                                                                             \
+        }                                                                                          \
+        if (!table_found)                                                                          \
+            (entry) = NULL;                                                                        \
+    } while (0)
 
 #endif

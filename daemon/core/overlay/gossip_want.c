@@ -28,14 +28,9 @@ static uint64_t want_hash(const struct gossip *gossip, uint64_t prefix) {
 }
 
 struct want *want_find(const struct gossip *gossip, uint64_t prefix) {
-    struct table_link *link = table_first(&gossip->wants, want_hash(gossip, prefix));
-
-    for (; link; link = table_next(link)) {
-        struct want *want = table_entry(link, struct want, link);
-        if (want->prefix == prefix)
-            return want;
-    }
-    return NULL;
+    struct want *want;
+    TABLE_FIND(want, &gossip->wants, want_hash(gossip, prefix), link, want->prefix == prefix);
+    return want;
 }
 
 static void want_unlist(struct gossip *gossip, struct want *want) {

@@ -9,13 +9,9 @@
 
 struct inbox_sender *inbox_sender_find(const struct inbox *inbox, const struct node_id *id) {
     uint64_t hash = table_hash(&inbox->senders, id, sizeof *id);
-    for (struct table_link *link = table_first(&inbox->senders, hash); link;
-         link = table_next(link)) {
-        struct inbox_sender *sender = table_entry(link, struct inbox_sender, by_id);
-        if (node_id_is_equal(&sender->id, id))
-            return sender;
-    }
-    return NULL;
+    struct inbox_sender *sender;
+    TABLE_FIND(sender, &inbox->senders, hash, by_id, node_id_is_equal(&sender->id, id));
+    return sender;
 }
 
 static struct inbox_sender *get_sender(struct inbox *inbox, const struct node_id *id) {
@@ -35,14 +31,11 @@ static struct inbox_sender *get_sender(struct inbox *inbox, const struct node_id
 struct inbox_parcel *inbox_parcel_find(const struct inbox *inbox, const struct node_id *sender,
                                        const struct parcel_id *id) {
     uint64_t hash = table_hash(&inbox->parcels, id, sizeof *id);
-    for (struct table_link *link = table_first(&inbox->parcels, hash); link;
-         link = table_next(link)) {
-        struct inbox_parcel *parcel = table_entry(link, struct inbox_parcel, by_id);
-        if (memcmp(&parcel->id, id, sizeof *id) == 0 &&
-            node_id_is_equal(&parcel->sender->id, sender))
-            return parcel;
-    }
-    return NULL;
+    struct inbox_parcel *parcel;
+    TABLE_FIND(parcel, &inbox->parcels, hash, by_id,
+               memcmp(&parcel->id, id, sizeof *id) == 0 &&
+                   node_id_is_equal(&parcel->sender->id, sender));
+    return parcel;
 }
 
 static void free_mails(struct inbox_parcel *parcel) {

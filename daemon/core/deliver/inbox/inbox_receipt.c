@@ -131,13 +131,11 @@ void inbox_receipt_expect(struct inbox *inbox, const struct node_id *to, struct 
 static struct inbox_done *find_done(const struct inbox *inbox, const struct node_id *sender,
                                     const struct parcel_id *id) {
     uint64_t hash = table_hash(&inbox->done, id, sizeof *id);
-    for (struct table_link *link = table_first(&inbox->done, hash); link; link = table_next(link)) {
-        struct inbox_done *done = table_entry(link, struct inbox_done, by_id);
-        if (memcmp(done->receipt, id->bytes, PARCEL_ID_LEN) == 0 &&
-            node_id_is_equal(&done->sender, sender))
-            return done;
-    }
-    return NULL;
+    struct inbox_done *done;
+    TABLE_FIND(done, &inbox->done, hash, by_id,
+               memcmp(done->receipt, id->bytes, PARCEL_ID_LEN) == 0 &&
+                   node_id_is_equal(&done->sender, sender));
+    return done;
 }
 
 static void forget_done(struct inbox *inbox, struct inbox_done *done) {

@@ -51,13 +51,9 @@ void policy_configure(struct policy *policy, enum inbox_accept inbox, enum files
 
 static struct rule *find(const struct policy *policy, const struct node_id *id) {
     uint64_t hash = table_hash(&policy->rules, id, sizeof *id);
-    for (struct table_link *link = table_first(&policy->rules, hash); link;
-         link = table_next(link)) {
-        struct rule *rule = table_entry(link, struct rule, by_id);
-        if (node_id_is_equal(&rule->id, id))
-            return rule;
-    }
-    return NULL;
+    struct rule *rule;
+    TABLE_FIND(rule, &policy->rules, hash, by_id, node_id_is_equal(&rule->id, id));
+    return rule;
 }
 
 bool policy_has_room(const struct policy *policy, const struct node_id *id) {

@@ -5,13 +5,10 @@
 struct conversation *ledger_conversation_find(const struct ledger *ledger,
                                               const struct node_id *recipient) {
     uint64_t hash = table_hash(&ledger->conversations, recipient, sizeof *recipient);
-    for (struct table_link *link = table_first(&ledger->conversations, hash); link;
-         link = table_next(link)) {
-        struct conversation *conversation = table_entry(link, struct conversation, by_recipient);
-        if (node_id_is_equal(&conversation->recipient, recipient))
-            return conversation;
-    }
-    return NULL;
+    struct conversation *conversation;
+    TABLE_FIND(conversation, &ledger->conversations, hash, by_recipient,
+               node_id_is_equal(&conversation->recipient, recipient));
+    return conversation;
 }
 
 struct conversation *ledger_conversation(struct ledger *ledger, const struct node_id *recipient) {

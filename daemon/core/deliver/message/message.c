@@ -26,13 +26,9 @@ void messages_deinit(struct messages *messages) {
 
 struct message *messages_find(const struct messages *messages, const struct message_id *id) {
     uint64_t hash = table_hash(&messages->by_id, id, sizeof *id);
-    for (struct table_link *link = table_first(&messages->by_id, hash); link;
-         link = table_next(link)) {
-        struct message *message = table_entry(link, struct message, by_id);
-        if (memcmp(&message->id, id, sizeof *id) == 0)
-            return message;
-    }
-    return NULL;
+    struct message *message;
+    TABLE_FIND(message, &messages->by_id, hash, by_id, memcmp(&message->id, id, sizeof *id) == 0);
+    return message;
 }
 
 void messages_add(struct messages *messages, struct message *message) {

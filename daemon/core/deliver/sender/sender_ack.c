@@ -126,13 +126,9 @@ void sender_time_out(struct sender *sender, struct recipient *recipient, struct 
 
 static struct sender_parcel *find_parcel(const struct sender *sender, const struct parcel_id *id) {
     uint64_t hash = table_hash(&sender->parcels, id, sizeof *id);
-    for (struct table_link *link = table_first(&sender->parcels, hash); link;
-         link = table_next(link)) {
-        struct sender_parcel *parcel = table_entry(link, struct sender_parcel, by_id);
-        if (memcmp(&parcel->id, id, sizeof *id) == 0)
-            return parcel;
-    }
-    return NULL;
+    struct sender_parcel *parcel;
+    TABLE_FIND(parcel, &sender->parcels, hash, by_id, memcmp(&parcel->id, id, sizeof *id) == 0);
+    return parcel;
 }
 
 static const struct parcel_path *find_path(const struct parcel_receipt *receipt, uint32_t path) {

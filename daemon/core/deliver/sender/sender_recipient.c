@@ -18,13 +18,9 @@ struct sender_route sender_route_kept(const struct node_id *to) {
 
 struct recipient *sender_find(const struct sender *sender, const struct sender_route *route) {
     uint64_t hash = table_hash(&sender->recipients, &route->to, sizeof route->to);
-    for (struct table_link *link = table_first(&sender->recipients, hash); link;
-         link = table_next(link)) {
-        struct recipient *recipient = table_entry(link, struct recipient, by_id);
-        if (is_like(&recipient->route, route))
-            return recipient;
-    }
-    return NULL;
+    struct recipient *recipient;
+    TABLE_FIND(recipient, &sender->recipients, hash, by_id, is_like(&recipient->route, route));
+    return recipient;
 }
 
 static unsigned count_subflows(const struct sender_route *route) {
