@@ -195,6 +195,10 @@
 /* | mail kept | mailbox.size, an eighth a recipient, {OUTBOX_MAIL_MAX} mails, a quarter of
  * limits.memory | refused (mail_refused) */
 #define OUTBOX_MAIL_MAX 65536
+/* | mail kept, sent again | {KEPT_TRIES_RATE}/s ({KEPT_TRIES_BURST}) of all recipients | waits for
+ * its turn */
+#define KEPT_TRIES_RATE 20
+#define KEPT_TRIES_BURST 20
 /* | deposits of ours under way | {OUTBOX_DEPOSITS_MAX} | the next ones wait */
 #define OUTBOX_DEPOSITS_MAX 64 /* to mailboxes, up to 60 KiB each */
 /* | mail keys | {MAIL_KEYS_MAX} | the oldest goes */

@@ -6,6 +6,7 @@
 /* Somebody leaves mail with us for a third. */
 static enum drop take_deposit(struct node *node, unsigned slot, const struct onion_peeled *peeled) {
     struct mailbox_mail mail;
+    struct mailbox_answer none;
     enum drop drop = mailbox_shard(node->mailbox, peeled->payload, peeled->payload_length, slot,
                                    node->now, &mail);
     if (!mail.bytes)
@@ -19,16 +20,8 @@ static enum drop take_deposit(struct node *node, unsigned slot, const struct oni
     int error = outbox_deposit(node->outbox, &out, node->config.mailbox_size, node->now.wall);
     if (error == 0)
         return DROP_NONE;
-    mailbox_stored(node->mailbox, mail.tag, error, node->now.mono);
+    mailbox_stored(node->mailbox, mail.tag, error, &none);
     return DROP_LIMIT;
-}
-
-void node_deliver_deposits(struct node *node) {
-    uint64_t tag;
-    int error;
-
-    while (outbox_deposit_done(node->outbox, &tag, &error))
-        mailbox_stored(node->mailbox, tag, error, node->now.mono);
 }
 
 enum drop node_deliver(struct node *node, unsigned slot, const struct onion_peeled *peeled,

@@ -10,7 +10,5 @@ struct node;
 /* A payload for ourselves. */
 enum drop node_deliver(struct node *node, unsigned slot, const struct onion_peeled *peeled,
                        int64_t epoch);
-/* What came of deposits is told to those who made them. */
-void node_deliver_deposits(struct node *node);
 
 #endif

@@ -121,7 +121,6 @@ static bool make_conversations(struct node *node, const struct node_config *conf
     node->gossip = gossip_new(node->directory, node->links, &node->config.random);
     struct mailbox_config mailbox = {.identity = node->identity,
                                      .directory = node->directory,
-                                     .links = node->links,
                                      .budget = &node->budget,
                                      .share = &node->share_in,
                                      .random = config->random,

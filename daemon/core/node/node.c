@@ -166,7 +166,7 @@ static struct mono next_relay(const struct node *node) {
 }
 
 static void tick_mailbox(struct node *node) {
-    node_deliver_deposits(node);
+    node_take_deposits(node);
     if (mailbox_tick(node->mailbox, node->now.mono))
         publisher_change(&node->publisher);
 }

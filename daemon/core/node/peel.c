@@ -18,6 +18,7 @@ static_assert(LINK_SLOTS <= RATION_NEIGHBOURS && LINK_SLOTS <= DROPLIST_NEIGHBOU
 /* What they take, about. */
 #define EXCHANGE_NS 32000u
 #define PEEL_NS 1500
+#define REPLY_LIFE (2 * DROPLIST_MINUTES + 1) /* minutes: the longest that an eph is remembered */
 
 void node_peel_advance(struct node *node) {
     unsigned links = links_count(node->links, true);
@@ -177,6 +178,40 @@ static enum drop finish(struct node *node, const struct peeling *peeling) {
     links_onion_cancel(node->links, peeling->out);
     return drop;
 }
+
+/* ---- Replies that came in deposits ---- */
+
+/* Another's onion, as one that is peeled: its eph is new to the next hop, and nobody knows of which
+ * minute it is. It costs whoever brought it no less than a path of his. */
+static enum drop send_reply(struct node *node, unsigned from, uint64_t to, const uint8_t *packet) {
+    const struct link_view *next = links_find(node->links, to);
+    if (!next || next->state == LINK_PROBATION)
+        return DROP_NO_ROUTE;
+    know_tenant(node, next->slot, next->prefix);
+    if (!ration_take(&node->ration, from, next->slot, REPLY_LIFE, &node->config.random,
+                     node->now.mono))
+        return DROP_LIMIT;
+    uint8_t *out = links_onion_begin(node->links);
+    if (!out)
+        return DROP_QUEUE;
+    memcpy(out, packet, ONION_LEN);
+    return relay_packet(node->relay, from, to, out, node->now);
+}
+
+void node_take_deposits(struct node *node) {
+    struct mailbox_answer answer;
+    uint64_t tag;
+    int error;
+
+    while (outbox_deposit_done(node->outbox, &tag, &error)) {
+        mailbox_stored(node->mailbox, tag, error, &answer);
+        for (unsigned i = 0; i < answer.n; i++)
+            node_count(node,
+                       send_reply(node, answer.neighbour, answer.first[i], answer.packets[i]));
+    }
+}
+
+/* ---- Whole batches ---- */
 
 void node_peel(struct node *node) {
     size_t n = node->n_peelings;

@@ -31,6 +31,8 @@ struct peeling {                       /* an onion packet to be opened */
 enum drop node_onion(struct node *node, unsigned slot, uint64_t from, const uint8_t *packet);
 /* Peel those that wait and send each where it goes. Before the drop list or our keys change. */
 void node_peel(struct node *node);
+/* What came of deposits is told to those who made them: their replies are relayed. */
+void node_take_deposits(struct node *node);
 /* Minutes that are over are forgotten; what neighbours may use goes by how many there are. */
 void node_peel_advance(struct node *node);
 

@@ -1,6 +1,5 @@
 /* link: daemon/core/deliver/depot/mailbox daemon/core/deliver/depot/mailbox_choice daemon/core/wire/mail daemon/core/wire/shard daemon/core/wire/noise daemon/core/wire/identity daemon/core/wire/descriptor daemon/core/base/budget daemon/core/base/share shared/address proto/wire.pb-c */
-/* The volunteer's side, and whom we choose for ourselves. The directory and the links are the
- * test's. */
+/* The volunteer's side, and whom we choose for ourselves. The directory is the test's. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -50,20 +49,7 @@ const struct directory_entry *directory_at(const struct directory *d, size_t i) 
 bool directory_is_up(const struct directory *d, const struct directory_entry *entry) {
     return d->up[entry - d->entries];
 }
-struct links {
-    unsigned sent;
-    uint64_t first[8];
-    uint8_t packet[8][ONION_LEN];
-};
-static struct links links;
-int links_send_onion(struct links *l, uint64_t prefix, const uint8_t packet[ONION_LEN],
-                     struct mono now) {
-    (void)now;
-    assert_true(l->sent < 8);
-    l->first[l->sent] = prefix;
-    memcpy(l->packet[l->sent++], packet, ONION_LEN);
-    return 0;
-}
+static struct mailbox_answer answer;
 
 /* ---- A mailbox and a recipient ---- */
 static struct mono clock_now = {US_PER_S};
@@ -78,7 +64,6 @@ static struct share share;
 static struct mailbox *make(unsigned use) {
     struct mailbox_config config = {.identity = own,
                                     .directory = &directory,
-                                    .links = &links,
                                     .budget = &budget,
                                     .share = &share,
                                     .random = test_random,
@@ -96,7 +81,7 @@ static int setup(void **state) {
     (void)state;
     uint8_t seed[32], link[32];
     memset(&directory, 0, sizeof directory);
-    memset(&links, 0, sizeof links);
+    memset(&answer, 0, sizeof answer);
     test_bytes(seed, 32);
     test_bytes(own_link, 32);
     own = identity_new(seed, own_link, &test_random);
@@ -191,12 +176,11 @@ static void test_taken_and_confirmed_once_durable(void **state) {
     assert_memory_equal(&mail.id, &id, sizeof id);
     assert_int_equal(give(0, 1, &none), DROP_NONE); /* late parity begins nothing anew */
     assert_null(none.bytes);
-    assert_int_equal(links.sent, 0);
-    mailbox_stored(mailbox, mail.tag, 0, clock_now);
-    assert_int_equal(links.sent, 2);
+    mailbox_stored(mailbox, mail.tag, 0, &answer);
+    assert_int_equal(answer.n, 2);
     for (unsigned i = 0; i < 2; i++) {
-        assert_int_equal(links.first[i], 5 + i);
-        assert_memory_equal(links.packet[i], packets[i], ONION_LEN);
+        assert_int_equal(answer.first[i], 5 + i);
+        assert_memory_equal(answer.packets[i], packets[i], ONION_LEN);
     }
     assert_int_equal(mailbox_refused(mailbox), 0);
     assert_int_equal(budget.held[BUDGET_MAILBOX], 0);
@@ -207,8 +191,8 @@ static void test_silent_when_it_was_not_stored(void **state) {
     struct mail_deposit made = deposit(1000);
     struct mailbox_mail mail;
     assert_int_equal(give_all(&made, &mail), DROP_NONE);
-    mailbox_stored(mailbox, mail.tag, -ENOSPC, clock_now);
-    assert_int_equal(links.sent, 0);
+    mailbox_stored(mailbox, mail.tag, -ENOSPC, &answer);
+    assert_int_equal(answer.n, 0);
     assert_int_equal(mailbox_refused(mailbox), 1);
 }
 
@@ -225,19 +209,19 @@ static void test_each_deposit_of_one_mail_ends_by_itself(void **state) {
     assert_int_equal(give_all(&made, &second), DROP_NONE);
     assert_memory_equal(&first.id, &second.id, sizeof first.id);
     assert_int_not_equal(first.tag, second.tag);
-    mailbox_stored(mailbox, second.tag, -EDQUOT, clock_now);
-    assert_int_equal(links.sent, 0);
+    mailbox_stored(mailbox, second.tag, -EDQUOT, &answer);
+    assert_int_equal(answer.n, 0);
     assert_int_equal(mailbox_refused(mailbox), 1);
     memcpy(stored, first.bytes,
            sizeof stored); /* as the store does, at any time until it is done */
     assert_memory_equal(stored, blob, sizeof stored);
-    mailbox_stored(mailbox, second.tag, 0, clock_now); /* of none: nothing is done */
-    mailbox_stored(mailbox, 0, 0, clock_now);
-    assert_int_equal(links.sent, 0);
-    mailbox_stored(mailbox, first.tag, 0, clock_now);
-    assert_int_equal(links.sent, 2);
-    assert_int_equal(links.first[0], 5); /* the one that was stored is told, not the other */
-    assert_int_equal(links.first[1], 6);
+    mailbox_stored(mailbox, second.tag, 0, &answer); /* of none: nothing is done */
+    mailbox_stored(mailbox, 0, 0, &answer);
+    assert_int_equal(answer.n, 0);
+    mailbox_stored(mailbox, first.tag, 0, &answer);
+    assert_int_equal(answer.n, 2);
+    assert_int_equal(answer.first[0], 5); /* the one that was stored is told, not the other */
+    assert_int_equal(answer.first[1], 6);
     assert_int_equal(budget.held[BUDGET_MAILBOX], 0);
 }
 
@@ -257,7 +241,7 @@ static void test_only_for_those_who_name_us(void **state) {
     must_refuse(&made, DROP_UNKNOWN); /* nobody knows the recipient */
     know(old_bytes, old_length);
     assert_int_equal(give_all(&made, &mail), DROP_NONE); /* the directory does */
-    mailbox_stored(mailbox, mail.tag, 0, clock_now);
+    mailbox_stored(mailbox, mail.tag, 0, &answer);
     know(new_bytes, new_length);
     made.descriptor_length = old_length;
     must_refuse(&made, DROP_UNKNOWN); /* it did once */
@@ -284,11 +268,11 @@ static void test_signatures_are_rationed(void **state) {
     struct mailbox_mail mail;
     share_init(&share, 10); /* one in a window */
     assert_int_equal(give_all(&made, &mail), DROP_NONE);
-    mailbox_stored(mailbox, mail.tag, 0, clock_now);
+    mailbox_stored(mailbox, mail.tag, 0, &answer);
     must_refuse(&made, DROP_LIMIT);
     know(old_bytes, old_length);
     assert_int_equal(give_all(&made, &mail), DROP_NONE);
-    mailbox_stored(mailbox, mail.tag, 0, clock_now);
+    mailbox_stored(mailbox, mail.tag, 0, &answer);
 }
 
 static void test_time(void **state) {
@@ -300,7 +284,7 @@ static void test_time(void **state) {
     made.expires_ms = UINT64_MAX;
     assert_int_equal(give_all(&made, &mail), DROP_NONE);
     assert_int_equal(mail.expires.us, wall.us + INT64_C(24) * MAIL_DAYS_MAX * US_PER_HOUR);
-    mailbox_stored(mailbox, mail.tag, 0, clock_now);
+    mailbox_stored(mailbox, mail.tag, 0, &answer);
 }
 
 static void test_shards_that_do_not_agree(void **state) {
@@ -379,7 +363,7 @@ static unsigned complete_among(unsigned slot, unsigned neighbours, unsigned a_se
                 assert_int_equal(give(i++, slot, &mail), DROP_NONE);
                 n_complete += mail.bytes != NULL;
                 if (mail.bytes)
-                    mailbox_stored(mailbox, mail.tag, -ENOSPC, clock_now);
+                    mailbox_stored(mailbox, mail.tag, -ENOSPC, &answer);
             }
             clock_now = mono_add(clock_now, US_PER_MS);
         }

@@ -4,6 +4,7 @@
 #include "daemon/core/deliver/outbox_private.h"
 #include "daemon/core/deliver/sender/sender_private.h"
 
+#define FAKE_NODES 250
 #include "tests/unit/deliver/fake_delivery.h"
 #include "tests/unit/deliver/outbox_rig.h"
 
@@ -218,6 +219,43 @@ static void test_a_refused_deposit_leaves_nothing(void **state) {
     assert_int_equal(outbox->sender->n_recipients, 0);
 }
 
+/* ---- Those who never answer ---- */
+
+/* Packets of a minute; *ret_most: of any minute. */
+static unsigned count_minute(bool kicks, unsigned *ret_most) {
+    uint64_t sent = fake_sent;
+    for (unsigned s = 0; s < 60; s++) {
+        if (kicks)
+            outbox_kick(outbox, NULL, mono_now);
+        run_for(US_PER_S);
+        fake_wire_n = 0;
+    }
+    unsigned n = (unsigned)(fake_sent - sent);
+    *ret_most = n > *ret_most ? n : *ret_most;
+    return n;
+}
+
+/* Mail for many that are up and never answer: one pace for all, and ever less of it. */
+static void test_silent_ones_share_a_pace(void **state) {
+    (void)state;
+    unsigned most = 0, late = 0;
+    for (unsigned i = 1; i < FAKE_NODES; i++)
+        assert_int_equal(deposit(&fake_identities[i].id, 200, QUOTA), 0);
+    assert_in_range(count_minute(false, &most), FAKE_NODES, 12 * FAKE_NODES); /* what is new */
+    most = 0;
+    for (unsigned minute = 1; minute < 10; minute++)
+        count_minute(false, &most);
+    assert_in_range(most, FAKE_NODES, 20 * 60);
+    for (unsigned minute = 10; minute < 20; minute++)
+        late += count_minute(false, &most);
+    assert_in_range(late, FAKE_NODES, 3 * FAKE_NODES);
+    most = 0;
+    count_minute(true, &most); /* though routes change all the time */
+    assert_in_range(most, FAKE_NODES, 20 * 62);
+    answer(TAILQ_FIRST(&kept_recipient()->parcels), PARCEL_COMPLETE, 0);
+    assert_int_equal(held(), FAKE_NODES - 2);
+}
+
 /* ---- Memory ---- */
 
 #define MEMORY ((size_t)4 << 20)
@@ -288,6 +326,7 @@ int main(int argc, char **argv) {
         TEST(test_what_is_refused_holds_up_nothing_else),
         TEST(test_of_several_each_is_judged),
         TEST(test_a_refused_deposit_leaves_nothing),
+        TEST(test_silent_ones_share_a_pace),
         TEST(test_memory_is_charged_and_bounded),
         TEST(test_no_memory_beside_what_others_hold),
         TEST(test_what_was_there_at_the_start_is_kept_beyond_it),

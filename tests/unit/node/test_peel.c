@@ -29,7 +29,9 @@ static struct fixture {
     uint8_t payload[NODE_BATCH][ONION_PAYLOAD_MAX];
     uint64_t drops[DROP_COUNT];
     unsigned computations;
-    bool is_cut; /* the link to the next hop */
+    bool is_cut;       /* the link to the next hop */
+    unsigned deposits; /* to be confirmed */
+    unsigned n_replies;
 } f;
 
 /* ---- The rooms around ---- */
@@ -67,6 +69,18 @@ enum drop node_deliver(struct node *node, unsigned slot, const struct onion_peel
     (void)node, (void)slot, (void)epoch;
     memcpy(f.payload[f.delivered++], peeled->payload, peeled->payload_length);
     return DROP_NONE;
+}
+bool outbox_deposit_done(struct outbox *outbox, uint64_t *ret_tag, int *ret_error) {
+    (void)outbox;
+    *ret_tag = f.deposits;
+    *ret_error = 0;
+    return f.deposits > 0 && f.deposits-- > 0;
+}
+void mailbox_stored(struct mailbox *mailbox, uint64_t tag, int error,
+                    struct mailbox_answer *ret_answer) {
+    (void)mailbox, (void)tag, (void)error;
+    *ret_answer = (struct mailbox_answer){.neighbour = 3, .n = 2, .first = {NEXT, ELSEWHERE}};
+    memset(ret_answer->packets, 7, sizeof ret_answer->packets);
 }
 void node_count(struct node *node, enum drop drop) {
     (void)node;
@@ -300,6 +314,31 @@ static void test_new_paths_are_rationed(void **state) {
     assert_int_equal(f.sent, 3);
 }
 
+/* Replies in deposits are ephs that are new to the next hop: they go by the same ration, and cost
+ * whoever brought the deposit, not the others. */
+static void test_replies_are_rationed(void **state) {
+    struct onion_layer layers[2];
+    static uint8_t packet[ONION_LEN];
+    (void)state;
+    unsigned most = (unsigned)droplist_share(f.node.config.droplist_entries = 16 * 1024);
+    node_peel_advance(&f.node);
+    for (unsigned second = 0; second < 60; second++) {
+        f.deposits = 50;
+        node_take_deposits(&f.node);
+        f.node.now.mono.us += US_PER_S;
+        f.n_replies += f.sent;
+        f.begun = f.sent = f.cancelled = 0;
+    }
+    assert_in_range(f.n_replies, most / 16, most / 4);
+    assert_int_equal(f.drops[DROP_NO_ROUTE], 60 * 50); /* to no neighbour of ours */
+    assert_int_equal(f.n_replies + f.drops[DROP_LIMIT], 60 * 50);
+    key_path(layers);
+    build(layers, 2, 0, "x", packet);
+    assert_int_equal(node_onion(&f.node, 0, FROM, packet), DROP_NONE);
+    node_peel(&f.node);
+    assert_int_equal(f.sent, 1);
+}
+
 /* ---- One way for all packets of an eph ---- */
 
 /* In a step of its own. */
@@ -427,6 +466,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_setup_teardown(test_what_is_ours_and_what_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_limits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_new_paths_are_rationed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_replies_are_rationed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_an_eph_leads_one_way, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_beginning_gets_round_the_ration, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_path_that_had_to_wait, set_up, tear_down),

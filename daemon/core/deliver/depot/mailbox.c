@@ -235,16 +235,20 @@ enum drop mailbox_shard(struct mailbox *mailbox, const uint8_t *payload, size_t 
 
 /* ---- Confirming ---- */
 
-void mailbox_stored(struct mailbox *mailbox, uint64_t tag, int error, struct mono now) {
+void mailbox_stored(struct mailbox *mailbox, uint64_t tag, int error,
+                    struct mailbox_answer *ret_answer) {
     struct mailbox_deposit *deposit = TAILQ_FIRST(&mailbox->storing);
     while (deposit && deposit->tag != tag)
         deposit = TAILQ_NEXT(deposit, link);
+    ret_answer->n = 0;
     if (!deposit)
         return;
     mailbox->refused += error != 0;
-    for (unsigned i = 0; error == 0 && i < deposit->content.n_replies; i++)
-        (void)links_send_onion(mailbox->config.links, deposit->content.replies[i].first,
-                               deposit->content.replies[i].packet, now);
+    ret_answer->neighbour = deposit->neighbour;
+    for (unsigned i = 0; error == 0 && i < deposit->content.n_replies; i++, ret_answer->n++) {
+        ret_answer->first[i] = deposit->content.replies[i].first;
+        memcpy(ret_answer->packets[i], deposit->content.replies[i].packet, ONION_LEN);
+    }
     deposit_free(mailbox, deposit);
 }
 

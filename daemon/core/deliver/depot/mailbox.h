@@ -30,7 +30,6 @@ struct mailbox;
 struct mailbox_config {
     const struct identity *identity; /* the rooms are borrowed for the mailbox's life */
     struct directory *directory;
-    struct links *links;
     struct budget *budget;
     struct share *share; /* of the public-key work that a neighbour may cause; NULL: no bound */
     struct core_random random;
@@ -58,9 +57,17 @@ struct mailbox_mail {
  * once nobody reads them. */
 enum drop mailbox_shard(struct mailbox *mailbox, const uint8_t *payload, size_t length,
                         unsigned neighbour, struct now now, struct mailbox_mail *ret_mail);
-/* The mail of this deposit is durable (then the depositor gets a confirmation), or was not kept
- * (error; then it gets none). Nothing is done for a tag that no deposit has. */
-void mailbox_stored(struct mailbox *mailbox, uint64_t tag, int error, struct mono now);
+struct mailbox_answer { /* onion packets that the depositor has made ready */
+    unsigned neighbour; /* that brought the deposit: they are its to pay for */
+    unsigned n;
+    uint64_t first[MAIL_REPLIES_MAX]; /* the neighbours of ours that they go to */
+    uint8_t packets[MAIL_REPLIES_MAX][ONION_LEN];
+};
+/* The mail of this deposit is durable (then ret_answer is what the depositor is to be told with),
+ * or was not kept (error; then it is told nothing). Nothing is done for a tag that no deposit
+ * has. */
+void mailbox_stored(struct mailbox *mailbox, uint64_t tag, int error,
+                    struct mailbox_answer *ret_answer);
 uint64_t mailbox_refused(const struct mailbox *mailbox); /* complete deposits that were not kept */
 
 /* ---- For us ---- */

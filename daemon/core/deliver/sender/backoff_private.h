@@ -5,6 +5,7 @@
  * The timers, what starts each and what stops it:
  *   a parcel's deadline     each shard that leaves -> something is heard, or it times out
  *   a recipient's resume    no key, no way, no memory, a full link -> it passes, or retry_now
+ *   a recipient's kept_turn mail kept for it timed out -> its turn comes, by its parcel's deadline
  *   a recipient's rest      it has no room -> a whole parcel is taken, or it passes
  *   a recipient's draw_after (sender_path.c) a further path could not be had -> it passes */
 #ifndef P2PD_BACKOFF_PRIVATE_H
@@ -19,6 +20,13 @@ void backoff_parcel_sealed(struct sender *sender, struct sender_parcel *parcel, 
 void backoff_parcel_sent(struct sender *sender, struct sender_parcel *parcel, struct mono now);
 /* No receipt came in time: until one comes only a shard or two are sent. */
 void backoff_parcel_timed_out(struct sender *sender, struct sender_parcel *parcel, struct mono now);
+/* A parcel timed out, or is to ask anew: may it, now? One of mail that is kept waits for its turn
+ * among all of these, and false is returned until that comes. */
+bool backoff_parcel_takes_turn(struct sender *sender, struct sender_parcel *parcel,
+                               struct mono now);
+/* It was emptied since it was sent, and will be read and sealed again to ask into the silence: that
+ * counts as a time-out. */
+void backoff_parcel_asks_anew(struct sender_parcel *parcel);
 /* The parcel could not send, as no window had room: look again later. */
 void backoff_parcel_postpone(struct sender_parcel *parcel, struct mono now);
 /* The recipient is silent, and its first parcel asks whether it is there: this one waits. */

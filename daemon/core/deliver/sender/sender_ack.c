@@ -108,15 +108,27 @@ static void rest_behind_first(struct sender *sender, struct recipient *recipient
     }
 }
 
+/* Of what is kept: is this the parcel that asks, and is it to be read and sealed again for that? */
+static bool is_to_ask_anew(const struct sender_parcel *parcel) {
+    const struct recipient *recipient = parcel->recipient;
+    return recipient->route.is_kept && parcel->state == PARCEL_EMPTY &&
+           parcel == TAILQ_FIRST(&recipient->parcels) && backoff_is_silent(recipient);
+}
+
 void sender_time_out(struct sender *sender, struct recipient *recipient, struct mono now) {
     struct sender_parcel *parcel;
     TAILQ_FOREACH(parcel, &recipient->parcels, link) {
-        if (!sender_parcel_is_sealed(parcel) || !mono_is_due(parcel->deadline, now))
+        bool is_sealed = sender_parcel_is_sealed(parcel);
+        if ((!is_sealed && !is_to_ask_anew(parcel)) || !mono_is_due(parcel->deadline, now))
             continue;
-        if (parcel->flying == 0 && parcel->arrived < parcel->k)
+        if (is_sealed && parcel->flying == 0 && parcel->arrived < parcel->k)
             backoff_parcel_postpone(parcel, now);
-        else
+        else if (!backoff_parcel_takes_turn(sender, parcel, now))
+            continue;
+        else if (is_sealed)
             parcel_time_out(sender, parcel, now);
+        else
+            backoff_parcel_asks_anew(parcel);
     }
     if (backoff_is_silent(recipient))
         rest_behind_first(sender, recipient);

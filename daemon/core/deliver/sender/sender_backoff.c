@@ -12,7 +12,11 @@
  * With five minutes at half that rate it was 1 in 6. */
 #define PATIENT_US (3 * US_PER_S)
 #define PATIENT_TIMEOUTS 200
-#define RETRY_NOW_US US_PER_S /* a recipient is retried at once at most so often */
+/* Whom others left mail for may be anybody, and may be up and never answer: there is no patience
+ * with him, and all of them together have so many tries a second, in turn. */
+#define TURN_US (US_PER_S / KEPT_TRIES_RATE)
+#define PAUSED_US (KEPT_TRIES_BURST * TURN_US) /* what was not used for longer is lost */
+#define RETRY_NOW_US US_PER_S                  /* a recipient is retried at once at most so often */
 #define PRESSED                                                                                    \
     3 /* so many time-outs after that are short: the recipient may hear of the change later */
 
@@ -32,7 +36,8 @@ int64_t backoff_delay_us(struct sender *sender, const struct sender_parcel *parc
         return 2 * delay;
     for (unsigned i = SENDER_FAST_RESENDS; i < parcel->timeouts && delay < BACKOFF_MAX_US; i++)
         delay *= 2;
-    int64_t most = parcel->timeouts < PATIENT_TIMEOUTS ? PATIENT_US : BACKOFF_MAX_US;
+    bool is_patient = parcel->timeouts < PATIENT_TIMEOUTS && !parcel->recipient->route.is_kept;
+    int64_t most = is_patient ? PATIENT_US : BACKOFF_MAX_US;
     if (delay > most)
         delay = most;
     return delay - (int64_t)random_below(&sender->config.random, (uint64_t)delay / 8);
@@ -60,6 +65,34 @@ void backoff_parcel_timed_out(struct sender *sender, struct sender_parcel *parce
     parcel->deadline = mono_add(now, backoff_delay_us(sender, parcel));
 }
 
+/* One after the other, and none waits for ever. */
+static bool has_kept_turn(struct sender *sender, struct recipient *recipient, struct mono now) {
+    if (recipient->kept_turn.us == MONO_NEVER.us) {
+        if (sender->next_kept_turn.us < now.us - PAUSED_US)
+            sender->next_kept_turn = mono_add(now, -PAUSED_US);
+        recipient->kept_turn = sender->next_kept_turn;
+        sender->next_kept_turn = mono_add(sender->next_kept_turn, TURN_US);
+    }
+    return mono_is_due(recipient->kept_turn, now);
+}
+
+bool backoff_parcel_takes_turn(struct sender *sender, struct sender_parcel *parcel,
+                               struct mono now) {
+    struct recipient *recipient = parcel->recipient;
+    if (!recipient->route.is_kept)
+        return true;
+    if (!has_kept_turn(sender, recipient, now)) {
+        parcel->deadline = recipient->kept_turn;
+        return false;
+    }
+    recipient->kept_turn = MONO_NEVER;
+    return true;
+}
+
+void backoff_parcel_asks_anew(struct sender_parcel *parcel) {
+    parcel->timeouts++;
+}
+
 void backoff_parcel_postpone(struct sender_parcel *parcel, struct mono now) {
     parcel->deadline = mono_add(now, windows_timeout_us(&parcel->recipient->windows));
 }
@@ -79,6 +112,7 @@ void backoff_parcel_restart(struct sender_parcel *parcel) {
 void backoff_init(struct recipient *recipient) {
     recipient->retry_us = UNREACHABLE_MIN_US;
     recipient->resume = recipient->tried = recipient->rest_until = (struct mono){INT64_MIN / 2};
+    recipient->kept_turn = MONO_NEVER;
 }
 
 bool backoff_is_silent(const struct recipient *recipient) {

@@ -140,6 +140,7 @@ struct recipient {
      * nothing that was refused); the pause doubles each time in a row. */
     struct mono rest_until;
     int64_t rest_us;
+    struct mono kept_turn; /* of what is kept: when it may ask again; MONO_NEVER: it has no turn */
     struct subflow subflows[]; /* as many as there are windows, which lie behind them */
 };
 TAILQ_HEAD(recipients, recipient);
@@ -164,7 +165,8 @@ struct sender {
     uint8_t (*receipt_keys)[KEY_LEN]; /* locked */
     uint32_t *free_keys;
     uint32_t n_free_keys;
-    unsigned packets_left; /* in this tick */
+    struct mono next_kept_turn; /* of the recipients of what is kept; sender_backoff.c writes it */
+    unsigned packets_left;      /* in this tick */
     unsigned rounds_left;
     const struct recipient *round_end;   /* the recipient whose turn ends the round */
     const struct sender_parcel *sending; /* sender_evict() passes it over */
