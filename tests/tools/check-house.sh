@@ -65,6 +65,7 @@ awk -v build="$build/" -v order="$tools/house.order" '
             }
         }
     }' "$work/symbols" | sort -u >"$work/found"
+# shellcheck disable=SC2129 # three searches, each with its own input
 while read -r header; do
     n=$(awk -f "$tools/prototypes.awk" "$header")
     [ "$n" -le 30 ] || echo "prototypes $header"
@@ -74,6 +75,7 @@ while read -r test; do
     case $(head -n 1 "$test") in *libp2pd-core.a*) n=8 ;; esac
     [ "$n" -le 7 ] || echo "objects $test"
 done < <(find tests/unit -name 'test_*.c' | sort) >>"$work/found"
+# shellcheck disable=SC2016 # awk's own
 find daemon client shared -name '*.c' | sort | xargs awk '
     FNR == 1 { inside = 0 }
     /^ *switch \((.*(->|\.))?kind\) \{/ { depth = match($0, /[^ ]/); inside = 1; next }
