@@ -31,27 +31,37 @@ static bool may_look(const struct directory *directory, struct mono last, struct
 
 /* ---- Whom links lead to ---- */
 
-#define PACE_FULL                                                                                  \
-    (PACE_MIN_US / PACE_NODE_US) /* so many that are reached may use the whole pace                \
-                                    \ */
-#define PACE_OTHERS_LEAST 10     /* then the others have a tenth of it besides */
+/* So many that are reached may use the whole pace. */
+#define PACE_FULL (PACE_MIN_US / PACE_NODE_US)
+#define PACE_OTHERS_LEAST 10 /* then the others have a tenth of it besides */
 
-/* Those reached share the pace of the network among themselves; all others together have what those
- * leave of it, each an equal part, so that an honest one of them (it has just come, or comes back)
- * has its own burst whatever thousands do. */
-static size_t sharers_of(const struct directory *directory, bool reached) {
-    size_t n = directory->n_reached, others = directory->n_live - n,
-           left = n < PACE_FULL ? PACE_FULL - n : 0;
+/* Lost: they were reached once, and no links lead to them now. */
+enum standing { STANDS_REACHED, STANDS_LOST, STANDS_UNLINKED, STANDINGS };
 
-    if (reached)
+static enum standing standing_of(const struct record *record) {
+    return record->reached ? STANDS_REACHED : record->met ? STANDS_LOST : STANDS_UNLINKED;
+}
+
+/* Those reached share the pace of the network among themselves. Those lost have the pace that they
+ * had when all were reached: where most of a network has just died, the links of a survivor are
+ * known by its next version alone, so it must not have to wait for that. All others together have
+ * what those leave, each an equal part, so that an honest one of them (it has just come) has its
+ * own burst whatever thousands do. */
+static size_t sharers_of(const struct directory *directory, enum standing standing) {
+    size_t n = directory->n_reached, all = n + directory->n_lost, others = directory->n_live - all,
+           left = all < PACE_FULL ? PACE_FULL - all : 0;
+
+    if (standing == STANDS_REACHED)
         return n;
+    if (standing == STANDS_LOST)
+        return all;
     if (left < PACE_FULL / PACE_OTHERS_LEAST)
         left = PACE_FULL / PACE_OTHERS_LEAST;
     return others * PACE_FULL / left;
 }
 
 size_t directory_sharers(const struct directory *directory, const struct record *record) {
-    return sharers_of(directory, record->reached);
+    return sharers_of(directory, standing_of(record));
 }
 
 struct following {
@@ -75,8 +85,9 @@ bool directory_follow(struct directory *directory, struct mono now) {
     if (directory->has_followed &&
         (generation == directory->generation || !may_look(directory, directory->followed, now)))
         return false;
-    size_t before = directory->n_reached,
-           sharers[2] = {sharers_of(directory, false), sharers_of(directory, true)};
+    size_t before = directory->n_reached, sharers[STANDINGS];
+    for (enum standing standing = 0; standing < STANDINGS; standing++)
+        sharers[standing] = sharers_of(directory, standing);
     directory->has_followed = true;
     directory->followed = now;
     directory->generation = generation;
@@ -84,13 +95,14 @@ bool directory_follow(struct directory *directory, struct mono now) {
         return false; /* no links yet, or no memory */
     directory->n_reached = following.n;
     directory->n_lost = 0;
+    for (size_t i = following.n; i < directory->n_live; i++)
+        directory->n_lost += directory->records[i]->met;
     for (size_t i = 0; i < directory->n_live; i++) {
         struct record *record = directory->records[i];
-        bool reached = i < following.n, was = record->reached;
-        record->reached = reached;
-        record->met |= reached;
-        directory->n_lost += record->met && !reached;
-        if (was != reached)
+        enum standing was = standing_of(record);
+        record->reached = i < following.n;
+        record->met |= record->reached;
+        if (standing_of(record) != was)
             directory_repace(directory, record, sharers[was], now);
     }
     return directory->n_reached != before;

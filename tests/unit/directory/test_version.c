@@ -696,6 +696,23 @@ static void test_who_comes_to_be_reached_has_its_pace(void **state) {
     assert_in_range(due_of(f, newcomer).us - f->now.us, 1, PACE_MIN_US);
 }
 
+/* Nobody leads to a node whose neighbours have all died, until its next version comes: that must
+ * not wait for what thousands without links leave. */
+static void test_who_was_reached_keeps_a_pace(void **state) {
+    struct fixture *f = *state;
+    struct author *survivor = &f->nodes[4];
+    size_t residents = 8;
+
+    make_crowd(f, residents, 999);
+    assert_int_equal(take_all(f, survivor), PACE_BURST_SMALL);
+    f->nodes[0].descriptor.n_neighbours = 0; /* our only way */
+    assert_int_equal(offer(f, &f->nodes[0]), DIRECTORY_NEWS);
+    pass(f, US_PER_S);
+    directory_follow(f->directory, f->now);
+    assert_in_range(directory_reached(f->directory), 0, 1);
+    assert_true(due_of(f, survivor).us - f->now.us <= PACE_MIN_US);
+}
+
 /* Which ones are of the network, as links, entries and places come and go. */
 static void test_whom_links_lead_to(void **state) {
     struct fixture *f = *state;
@@ -897,6 +914,7 @@ int main(void) {
         TEST(test_pace_of_what_is_handed_over),
         TEST(test_a_crowd_slows_nobody),
         TEST(test_who_comes_to_be_reached_has_its_pace),
+        TEST(test_who_was_reached_keeps_a_pace),
         TEST(test_whom_links_lead_to),
         TEST(test_those_without_links_give_way),
         TEST(test_a_crowd_of_its_own_gives_way),
