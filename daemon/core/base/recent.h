@@ -1,5 +1,5 @@
 /* How much has come of late: falls to nothing within some seconds in which nothing comes. What
- * cannot be charged to anybody is told apart by what it goes on costing him: to begin something is
+ * cannot be charged to anybody is told apart by what it goes on costing it: to begin something is
  * one packet, to keep up with what grows is many. */
 #ifndef P2PD_RECENT_H
 #define P2PD_RECENT_H

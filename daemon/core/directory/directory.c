@@ -62,7 +62,7 @@ static void enliven(struct directory *directory, struct record *record) {
     directory_count_entry(directory, record, true);
 }
 
-/* A bucket holds a 256th of the network, or all of it if somebody made his ids so: no walk. */
+/* A bucket holds a 256th of the network, or all of it if somebody made ids for that: no walk. */
 static void retire(struct directory *directory, struct record *record) {
     if (record->entry.convicted)
         directory_absolve(directory, record);
@@ -614,7 +614,7 @@ void directory_pin(struct directory *directory, const struct node_id *id,
     mark_again(directory, record);
 }
 
-/* Does a pin as the user typed it bind an address as he types it now (port 0 = the IP alone, on
+/* Does a pin as the user typed it bind an address as they type it now (port 0 = the IP alone, on
  * either side)? */
 static bool pin_binds(const struct address *pin, const struct address *address) {
     return address_is_same_ip(pin, address) &&

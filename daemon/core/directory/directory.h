@@ -242,7 +242,7 @@ size_t directory_places(const struct directory *directory, const struct address 
 size_t directory_witnesses(const struct directory *directory, const struct address *asked,
                            struct address *ret_places, size_t max);
 /* Who is seen there by witnesses whose word is good: two of those neighbours of ours that the
- * caller drew himself, or four that were met in four public networks. The witness and the node name
+ * caller drew itself, or four that were met in four public networks. The witness and the node name
  * each other. Returns how many. */
 size_t directory_vouched(const struct directory *directory, const struct address *asked,
                          const uint64_t *drawn, size_t n_drawn,

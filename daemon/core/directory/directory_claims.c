@@ -178,7 +178,7 @@ struct networks { /* a place in each */
 };
 
 /* Is it the first in its network? A private one is none: whoever is in it can have many addresses
- * there. But then he can have a private one that was asked for, too: for such the place need only
+ * there. But then it can have a private one that was asked for, too: for such the place need only
  * be another machine's. */
 static bool add_network(struct networks *networks, const struct address *place) {
     bool is_private = address_is_private(place);

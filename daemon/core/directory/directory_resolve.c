@@ -1,8 +1,8 @@
 /* Whether an address counts, and what a user's words mean.
  *
  * Threat: addresses and names are claims, so a rival may claim whatever a user is about to type.
- * Nobody is found by an address that only he himself claims; two witnesses of one network are one;
- * and who was found there first stays found there while he lives, whatever others claim and
+ * Nobody is found by an address that it alone claims; two witnesses of one network are one;
+ * and who was found there first stays found there while it lives, whatever others claim and
  * confirm. */
 #include "daemon/core/directory/directory_private.h"
 

@@ -12,7 +12,7 @@
  * nobody names, and displaces names that came of late only.
  *
  * And whatever grows with the network, how seldom nodes publish, how many links they want, goes by
- * those that links lead to. Left: whoever links his identities to each other, and one of them to
+ * those that links lead to. Left: whoever links its identities to each other, and one of them to
  * the network. */
 #include "daemon/core/directory/directory_private.h"
 

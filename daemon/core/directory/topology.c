@@ -1,7 +1,7 @@
 /* The graph of claims and links.
  *
  * Threat: everything here is what others claim. A link between two others stands in `links` only
- * while both claim it, so nobody enters a route by his own word alone; and the work a query can
+ * while both claim it, so nobody enters a route by its own word alone; and the work a query can
  * cause is bounded by 16 links a node and 5 relays. */
 #include "daemon/core/directory/topology_private.h"
 
@@ -15,7 +15,7 @@
 /* ---- Map ---- */
 
 /* Identities are free, so anyone can grind prefixes that would share a home slot. Where this struct
- * lies in memory is a seed that he does not know; nothing but the time taken depends on it. Mixing
+ * lies in memory is a seed that it does not know; nothing but the time taken depends on it. Mixing
  * as in splitmix64. */
 static uint32_t map_home(const struct topology *topology, uint64_t prefix) {
     uint64_t x = prefix ^ (uint64_t)(uintptr_t)topology * UINT64_C(0x9e3779b97f4a7c15);

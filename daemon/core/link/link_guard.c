@@ -1,6 +1,6 @@
 /* Threat: floods. Everything here is cheap, keyed, and of fixed size: what an outsider sends costs
  * one BLAKE2b over 1.2 kB and gets silence; what a member or a thief of the network key sends gets
- * a cookie before it gets a Diffie-Hellman. What anybody repeats that he has seen takes nothing
+ * a cookie before it gets a Diffie-Hellman. What anybody repeats that it has seen takes nothing
  * from whose it is: it is known before a token is taken, and nobody can choose a place in the table
  * of those known. */
 #include "daemon/core/link/link_private.h"

@@ -2,7 +2,7 @@
  * lingering.
  *
  * Threat: they are had for a datagram, and of addresses that anybody can name there are as many as
- * he likes. So those who have shown their cookie come first, of one source there are a few, and
+ * it likes. So those who have shown their cookie come first, of one source there are a few, and
  * among the proven who holds most gives way. */
 #include "daemon/core/link/link_private.h"
 

@@ -49,7 +49,7 @@ struct guard {
     uint8_t cookie_secret[2][KEY_LEN];                            /* now, and the one before */
     struct mono cookie_rotated;
     struct rate all, sources[GUARD_SOURCES], proven[GUARD_PROVEN];
-    /* Ephemerals of message 1 by a keyed hash, so that nobody chooses whose place he takes; [1] of
+    /* Ephemerals of message 1 by a keyed hash, so that nobody chooses whose place it takes; [1] of
      * those that came with their cookie, which nobody overwrites who only sends. */
     struct guard_seen seen[2][GUARD_SEEN];
     uint8_t seen_key[crypto_shorthash_KEYBYTES];

@@ -1,7 +1,7 @@
 /* Whence datagrams come that nobody of this network sent: for the doctor, who would otherwise say
  * that all is well while a machine with another secret knocks. A table of fixed size.
  *
- * Threat: anybody can send such, from any address that he likes to write on them. Nothing is
+ * Threat: anybody can send such, from any address that it likes to write on them. Nothing is
  * believed but that they came; nothing is done. A flood under many addresses takes the places of
  * those that were heard of least lately. */
 #ifndef P2PD_STRANGERS_H

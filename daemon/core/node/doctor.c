@@ -63,7 +63,7 @@ static struct words number(uint64_t n, const char *one, const char *several) {
 struct name {
     char text[ADDRESS_TEXT_MAX + NODE_NAME_MAX + ID_DIGITS + 8];
 };
-/* By what he can be told: "bob (192.0.2.1:58008, 1a2b3c4d5e6f7a8b)". */
+/* By what it can be told: "bob (192.0.2.1:58008, 1a2b3c4d5e6f7a8b)". */
 static struct name name_of(const struct doctor_who *who) {
     struct name name;
     char address[ADDRESS_TEXT_MAX], id[ID_DIGITS + 1];
@@ -231,7 +231,7 @@ static void look_at_disk(const struct doctor_facts *facts, struct report *report
             span(facts->store_error_us).text);
 }
 
-/* The holder of a key is gone, and somebody else is where he was. */
+/* The holder of a key is gone, and somebody else is where it was. */
 static void look_at_keys(const struct doctor_facts *facts, struct report *report) {
     size_t named = at_most(facts->n_keys, DOCTOR_NAMED);
     for (size_t i = 0; i < named; i++) {

@@ -11,7 +11,7 @@
 #define DOCTOR_NAMED                                                                               \
     4 /* of a kind are named, or have a line of their own; the others are counted */
 
-struct doctor_who { /* somebody, as people know him: any of it may be lacking but the id */
+struct doctor_who { /* somebody, as people know it: any of it may be lacking but the id */
     struct node_id id;
     struct address address;
     char name[NODE_NAME_MAX + 1];

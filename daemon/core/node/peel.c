@@ -182,7 +182,7 @@ static enum drop finish(struct node *node, const struct peeling *peeling) {
 /* ---- Replies that came in deposits ---- */
 
 /* Another's onion, as one that is peeled: its eph is new to the next hop, and nobody knows of which
- * minute it is. It costs whoever brought it no less than a path of his. */
+ * minute it is. It costs whoever brought it no less than a path of its own. */
 static enum drop send_reply(struct node *node, unsigned from, uint64_t to, const uint8_t *packet) {
     const struct link_view *next = links_find(node->links, to);
     if (!next || next->state == LINK_PROBATION)

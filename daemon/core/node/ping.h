@@ -7,10 +7,7 @@
 
 struct node;
 
-/* Onion payloads: token(16), and in the question the asker's prefix(8). Kinds of others' payloads
- * stand in parcel.h. */
-#define PAYLOAD_PING 3
-#define PAYLOAD_PONG 4
+/* PAYLOAD_PING and PAYLOAD_PONG: token(16), and in the question the asker's prefix(8). */
 #define PING_TOKEN_LEN 16
 
 /* A client asks for one: it is answered now, or once the other node has answered or all tries have

@@ -1,5 +1,5 @@
 /* A user accepts the key that is at an address now. What waits for the one before is counted, and
- * if he says so addressed anew: without that it waits for a node that is not coming back.
+ * if they say so addressed anew: without that it waits for a node that is not coming back.
  *
  * Threat: a rival takes an address and waits for its victim's messages. Nothing is addressed anew
  * but at the user's word, and both ids are shown. */

@@ -156,7 +156,7 @@ static bool is_settled(const struct node *node, const struct request *request) {
         return false; /* without a look at what may be thousands of claims */
     enum resolve_outcome by_word = directory_resolve(node->directory, to, ids, &n);
     if (request->kind == REQUEST_PING && by_word == RESOLVE_ONE)
-        return true; /* a word too many to a stranger tells him nothing */
+        return true; /* a word too many to a stranger tells it nothing */
     if (request->kind == REQUEST_TRUST && by_word != RESOLVE_KEY_CHANGED)
         return true;
     return is_proven && by_proof == by_word && n == n_proven &&

@@ -2,9 +2,9 @@
  * and have yet to settle, a neighbour that tells of an older version is asked for it. If that has
  * other keys, somebody may have them still.
  *
- * Threat: whoever says that there is an older one has only to say so; were his word enough, a node
- * that has just started would use none but relays of his for as long as he likes. So what he shows
- * counts, and whoever shows nothing says nothing. What is forged bars him. */
+ * Threat: whoever says that there is an older one has only to say so; were its word enough, a node
+ * that has just started would use none but relays of its own for as long as it likes. So what it
+ * shows counts, and whoever shows nothing says nothing. What is forged bars its bearer. */
 #include "daemon/core/overlay/gossip_private.h"
 
 static size_t find(const struct neighbour *neighbour, uint64_t prefix) {

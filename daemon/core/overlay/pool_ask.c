@@ -1,5 +1,5 @@
 /* Asked for a link: who is let in, and what a full node does for a newcomer. Threat: see pool.h;
- * here above all a stranger that says what he likes of why he asks. What he says gets him a quarter
+ * here above all a stranger that says what it likes of why it asks. What it says gets it a quarter
  * of the pool at most, and displaces nobody whom we chose or rely on. */
 #include "daemon/core/base/wirebuf.h"
 #include "daemon/core/overlay/pool_private.h"

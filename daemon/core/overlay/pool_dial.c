@@ -161,7 +161,7 @@ static void joined(struct pool *pool, struct mono now) {
 }
 
 /* Our own half of the links at once; what lacks then, one after the other: others dial too, and
- * where all start at once everybody would end with as many links as he takes, and refuse whoever
+ * where all start at once everybody would end with as many links as it takes, and refuse whoever
  * comes after. */
 static unsigned paced(const struct pool *pool, unsigned lack, unsigned freely, struct mono now) {
     if (lack <= freely)

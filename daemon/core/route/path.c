@@ -1,8 +1,8 @@
 /* Guards, lengths, draws, keys.
  *
  * Threat, beyond what path.h says: whoever can disturb links would like to choose our first relay
- * for us (by killing guards until a fresh draw falls on his own) and our later ones (by making the
- * paths that avoid him fail). Hence a guard's place is held for a while when it falls silent, a
+ * for us (by killing guards until a fresh draw falls on its own) and our later ones (by making the
+ * paths that avoid it fail). Hence a guard's place is held for a while when it falls silent, a
  * thinned-out set of guards is used as it is rather than widened, and the record of failures moves
  * at most 4 redraws. A guard can fall out of routes by itself, by changing its keys again and
  * again: it is waited for like one that is silent, or it would have us send in the open. */

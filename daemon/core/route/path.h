@@ -92,8 +92,8 @@ enum path_outcome path_draw(struct paths *paths, const struct path_wish *wish, s
                             struct path **ret_path, bool *ret_fewer);
 /* ---- Paths made ahead: without them a path's first packet waits for two exchanges a hop ---- */
 
-/* Somebody is about to be written to: paths to him are drawn and keyed in idle time from now on,
- * until he was not for a minute. At most PATH_EXPECTED_MAX are remembered; then the one not written
+/* Somebody is about to be written to: paths to it are drawn and keyed in idle time from now on,
+ * until it was not for a minute. At most PATH_EXPECTED_MAX are remembered; then the one not written
  * to for longest goes. A draw with `again` says the same. */
 void paths_expect(struct paths *paths, const struct path_wish *wish, struct mono now);
 /* Do some of that work, if it is due: no more than one draw or the keying of one hop. */

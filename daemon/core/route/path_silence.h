@@ -2,7 +2,7 @@
  * them. Kept by whoever sends, of one recipient alone, so that one who does not answer moves no
  * path to anybody else.
  *
- * Threat: who drops what he relays moves the next tries away from himself, and never to a first
+ * Threat: who drops what it relays moves the next tries away from itself, and never to a first
  * relay that is no guard. */
 #ifndef P2PD_PATH_SILENCE_H
 #define P2PD_PATH_SILENCE_H

@@ -12,7 +12,7 @@
 #include <assert.h>
 #include <sodium.h>
 
-#define LIKELY_US US_PER_MINUTE /* after the last that was written to him */
+#define LIKELY_US US_PER_MINUTE /* after the last that was written to it */
 #define REST_US (2 * US_PER_MS) /* after a use: what it was used for goes first, here and there */
 #define CHECK_US (5 * US_PER_S) /* spares that are no good any more give way to others */
 #define RETRY_US (5 * US_PER_S) /* after a draw in vain */
@@ -91,7 +91,7 @@ void paths_expect(struct paths *paths, const struct path_wish *wish, struct mono
         note(paths, wish, now, 1);
 }
 
-/* As many as he took within the life of a path: a backlog goes over several. */
+/* As many as it took within the life of a path: a backlog goes over several. */
 static void count_draw(struct expected *expected, struct mono now) {
     if (now.us - expected->burst.us >= PATH_LIFE_US) {
         expected->wanted = expected->draws > 0 ? expected->draws : 1;

@@ -73,7 +73,7 @@ static bool keys_are_valid(const struct descriptor *descriptor) {
     return true;
 }
 
-/* A key and its day come together; nobody is a mailbox of his own. */
+/* A key and its day come together; nobody is a mailbox of its own. */
 static bool mail_is_valid(const struct descriptor *descriptor, uint64_t self) {
     if (descriptor->mail_day > INT32_MAX ||
         (descriptor->mail_day == 0) != sodium_is_zero(descriptor->mail_key, KEY_LEN))

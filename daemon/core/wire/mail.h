@@ -17,10 +17,6 @@
 #include "daemon/core/wire/parcel.h"
 #include "daemon/core/wire/shard.h"
 
-/* Kinds of onion payloads, beside parcel.h's and the node's. */
-#define PAYLOAD_DEPOSIT 5
-#define PAYLOAD_DEPOSITED 6
-
 /* ---- Mail: day(4) Noise_X(sender id(32) version(1) length(2) descriptor item*) ---- */
 #define MAIL_VERSION 1
 #define MAIL_OVERHEAD (4u + PARCEL_OVERHEAD)

@@ -12,10 +12,8 @@
 #include "daemon/core/base/wirebuf.h"
 #include "daemon/core/wire/noise.h"
 #include "daemon/core/wire/onion.h"
+#include "daemon/core/wire/payload.h"
 #include "daemon/core/wire/shard.h"
-
-/* The first byte of an onion's payload. */
-enum payload_kind { PAYLOAD_SHARD = 1, PAYLOAD_RECEIPTS = 2 };
 
 #define PARCEL_ID_LEN 16
 #define PARCEL_MAC_LEN 16

@@ -1,5 +1,5 @@
 /* The order matters: what reads as an address or an id never names a node, so that nobody takes
- * over a correspondent's place by calling his node like its id. Names of that kind are refused
+ * over a correspondent's place by calling its node like its id. Names of that kind are refused
  * when they are given, too. */
 #include "daemon/io/control/dest.h"
 

@@ -2,8 +2,8 @@
  * how they are taken.
  *
  * Order: a message's place is its row, spaced by 2^20; one that comes late goes between those of
- * its sender that were sent before and after it. A sender who lies about his sequences disorders
- * his own messages and nobody else's: he never leaves the space below one of his own rows.
+ * its sender that were sent before and after it. A sender who lies about its sequences disorders
+ * its own messages and nobody else's: it never leaves the space below one of its own rows.
  *
  * Threat: a sender who fills the disk, or only says that it will. Every byte that waits or is
  * promised is charged to the sender, in a table, so that a restart forgives nothing; to all

@@ -1,7 +1,7 @@
 /* Threads that compute for the node: its third capability (struct core_compute). They take items of
  * one array at a time, beside the caller, who takes items too and returns when all are done; so
  * they are never waited for before there is work, and what they have not begun the caller does
- * himself.
+ * itself.
  *
  * They are for bursts: a lone packet is done by the caller at once, and where the processors are
  * busy with others, so that those who were called come too late, they are called ever less often.

@@ -13,7 +13,7 @@
 #define PATIENT_US (3 * US_PER_S)
 #define PATIENT_TIMEOUTS 200
 /* Whom others left mail for may be anybody, and may be up and never answer: there is no patience
- * with him, and all of them together have so many tries a second, in turn. */
+ * with it, and all of them together have so many tries a second, in turn. */
 #define TURN_US (US_PER_S / KEPT_TRIES_RATE)
 #define PAUSED_US (KEPT_TRIES_BURST * TURN_US) /* what was not used for longer is lost */
 #define RETRY_NOW_US US_PER_S                  /* a recipient is retried at once at most so often */
