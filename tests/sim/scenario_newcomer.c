@@ -154,12 +154,12 @@ static unsigned count_hostile(struct sim *sim, unsigned newcomer, unsigned *ret_
     *ret_drawn = 0;
     for (unsigned k = 0; k < DRAWS; k++) {
         unsigned to = HOSTILE + 1 + (unsigned)sim_below(sim, newcomer - HOSTILE - 1), good = 0;
-        struct path_wish wish = {.target = *node_id(sim->hosts[to].node),
-                                 .relays_exact = RELAYS_DEFAULT};
+        struct path_request request = {.target = *node_id(sim->hosts[to].node),
+                                       .relays_exact = RELAYS_DEFAULT};
         uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
         struct path *path;
         bool fewer;
-        if (path_draw(node->paths, &wish, node->now, &path, &fewer) != PATH_OK)
+        if (path_draw(node->paths, &request, node->now, &path, &fewer) != PATH_OK)
             continue;
         size_t n = path_hops(path, hops);
         for (size_t i = 0; i + 1 < n; i++)

@@ -177,7 +177,7 @@ enum drop outbox_receipt(struct outbox *outbox, const uint8_t *payload, size_t l
     return first;
 }
 
-void outbox_kick(struct outbox *outbox, const struct node_id *recipient, struct mono now) {
+void outbox_retry_now(struct outbox *outbox, const struct node_id *recipient, struct mono now) {
     sender_retry_now(outbox->sender, recipient, now);
 }
 

@@ -28,7 +28,7 @@
  * - the time-outs of its parcels: started when a shard is sent (RFC 6298; into silence 3 s, at last
  *   5 min); stopped by the receipt that tells of it, or shards are sent again;
  * - resume: a pause. No keys or no route (1 s doubling to 5 min, a quarter more or less), no memory
- *   (100 ms), the link's queue is full (10 ms); stopped by outbox_kick() or its end;
+ *   (100 ms), the link's queue is full (10 ms); stopped by outbox_retry_now() or its end;
  * - rest (5 s to 10 min): the recipient has no room; started by its refusal; stopped by its end;
  * - idle (10 s): what was measured is forgotten. Started when nothing is left for it; stopped by
  *   the next message.
@@ -107,7 +107,7 @@ enum drop outbox_receipt(struct outbox *outbox, const uint8_t *payload, size_t l
                          struct now now);
 /* Routes or (recipient given) a descriptor changed: unreachable recipients are tried at once, each
  * at most once a second. */
-void outbox_kick(struct outbox *outbox, const struct node_id *recipient, struct mono now);
+void outbox_retry_now(struct outbox *outbox, const struct node_id *recipient, struct mono now);
 
 /* Messages to ourselves. In every step call it until it is false: hand *ret_item to inbox_local(),
  * and tell outbox_local_done() what came of it (error: it is tried again later). The item is

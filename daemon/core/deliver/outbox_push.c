@@ -9,13 +9,13 @@ static bool is_possible(struct outbox *outbox, const struct request *request,
     uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
     size_t n;
     double choices;
-    struct path_wish wish = {.target = *recipient,
-                             .relays_exact = request->push.options.relays,
-                             .strict = request->push.options.strict};
+    struct path_request path_request = {.target = *recipient,
+                                        .relays_exact = request->push.options.relays,
+                                        .strict = request->push.options.strict};
     if ((!request->push.options.strict && request->push.options.relays == RELAYS_DEFAULT) ||
         node_id_is_equal(recipient, &outbox->self))
         return true;
-    return path_sample(outbox->config.paths, &wish, now, hops, &n, &choices) != PATH_STRICT;
+    return path_sample(outbox->config.paths, &path_request, now, hops, &n, &choices) != PATH_STRICT;
 }
 
 /* `is_routed`: there was a route just now for a push that wants the same. */

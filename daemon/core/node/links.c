@@ -8,7 +8,7 @@ static void links_changed(struct node *node) {
     node_routes_refresh(node);
     directory_look_around(node->directory, node->now.wall);
     node_self_compare(node);
-    outbox_kick(node->outbox, NULL, node->now.mono);
+    outbox_retry_now(node->outbox, NULL, node->now.mono);
 }
 
 /* Does it name no neighbour? Whoever has just started shakes hands with such a one, and follows it

@@ -64,7 +64,7 @@ void node_news(struct node *node, const struct directory_entry *entry, uint64_t 
         node_keep_entry(node, entry);
     if (link && link->state == LINK_UP)
         node_routes_refresh(node); /* whether it relays may be what is new */
-    outbox_kick(node->outbox, &id, node->now.mono);
+    outbox_retry_now(node->outbox, &id, node->now.mono);
     pool_news(node->pool);
     node_settle_look(node);
 }

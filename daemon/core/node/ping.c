@@ -39,9 +39,10 @@ enum drop node_ping_answer(struct node *node, const uint8_t *payload, size_t len
         return DROP_LIMIT;
     pong[0] = PAYLOAD_PONG;
     memcpy(pong + 1, token, PING_TOKEN_LEN);
-    struct path_wish wish = {.target = entry->id, .relays_exact = RELAYS_DEFAULT};
+    struct path_request request = {.target = entry->id, .relays_exact = RELAYS_DEFAULT};
     struct path_way way;
-    return courier_send_alone(&node->courier, &wish, pong, sizeof pong, node->now, &way) == PATH_OK
+    return courier_send_alone(&node->courier, &request, pong, sizeof pong, node->now, &way) ==
+                   PATH_OK
                ? DROP_NONE
                : DROP_NO_ROUTE;
 }
@@ -87,7 +88,7 @@ enum drop node_ping_take_pong(struct node *node, const uint8_t *payload, size_t 
 /* A fresh token each time: the round trip measured is that of the question which was answered. Each
  * goes apart from those that were not. */
 static enum path_outcome ask(struct node *node, struct ping *ping) {
-    struct path_wish wish = {
+    struct path_request request = {
         .target = ping->target, .relays_exact = RELAYS_DEFAULT, .silence = &ping->silence};
     uint8_t payload[1 + PING_TOKEN_LEN + 8];
     struct wire_writer w = wire_writer(payload, sizeof payload);
@@ -101,8 +102,8 @@ static enum path_outcome ask(struct node *node, struct ping *ping) {
     ping->tries++;
     path_silence_note(&ping->silence, &ping->way, node->now.mono);
     ping->way.n = 0;
-    enum path_outcome outcome =
-        courier_send_alone(&node->courier, &wish, payload, sizeof payload, node->now, &ping->way);
+    enum path_outcome outcome = courier_send_alone(&node->courier, &request, payload,
+                                                   sizeof payload, node->now, &ping->way);
     ping->no_route = outcome == PATH_NONE;
     return outcome;
 }

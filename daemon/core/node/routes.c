@@ -37,7 +37,7 @@ void node_routes_retry(struct node *node) {
         return;
     node->retried_generation = generation;
     node->retried = node->now.mono;
-    outbox_kick(node->outbox, NULL, node->now.mono);
+    outbox_retry_now(node->outbox, NULL, node->now.mono);
 }
 
 struct mono node_routes_next(const struct node *node) {

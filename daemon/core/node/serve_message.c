@@ -14,7 +14,7 @@ static const char *notice_of(struct node *node, uint8_t relays, bool strict,
     uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
     size_t n_hops;
     double choices;
-    struct path_wish wish = {.relays_exact = relays, .strict = strict};
+    struct path_request path_request = {.relays_exact = relays, .strict = strict};
 
     if (!entry)
         return NULL; /* to ourselves */
@@ -28,9 +28,10 @@ static const char *notice_of(struct node *node, uint8_t relays, bool strict,
     }
     if (!directory_is_up(node->directory, entry))
         return "the destination is offline: the message waits for it";
-    wish.target = entry->id;
+    path_request.target = entry->id;
     if (relays != RELAYS_DEFAULT || directory_reached(node->directory) >= SMALL_NETWORK ||
-        path_sample(node->paths, &wish, node->now.mono, hops, &n_hops, &choices) != PATH_OK ||
+        path_sample(node->paths, &path_request, node->now.mono, hops, &n_hops, &choices) !=
+            PATH_OK ||
         n_hops > node->config.route_relays)
         return NULL;
     snprintf(text, 128, "only %zu of %u relays: no longer route to it is known yet", n_hops - 1,

@@ -99,12 +99,12 @@ static const char *const outcome_words[] = {
 };
 
 /* Draw them. Where that fails the client is told why: false. */
-static bool draw_routes(struct node *node, uint64_t client, const struct path_wish *wish,
+static bool draw_routes(struct node *node, uint64_t client, const struct path_request *path_request,
                         struct route_report *routes, uint32_t n, double *ret_choices) {
     for (uint32_t i = 0; i < n; i++) {
         uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
-        enum path_outcome outcome =
-            path_sample(node->paths, wish, node->now.mono, hops, &routes[i].n_hops, ret_choices);
+        enum path_outcome outcome = path_sample(node->paths, path_request, node->now.mono, hops,
+                                                &routes[i].n_hops, ret_choices);
         if (outcome != PATH_OK) {
             effects_answer_text(node->effects, client, ANSWER_FAILED, "%s", outcome_words[outcome]);
             return false;
@@ -116,15 +116,16 @@ static bool draw_routes(struct node *node, uint64_t client, const struct path_wi
 }
 
 void serve_route(struct node *node, const struct request *request) {
-    struct path_wish wish = {.relays_exact = request->to.relays, .strict = request->to.strict};
+    struct path_request path_request = {.relays_exact = request->to.relays,
+                                        .strict = request->to.strict};
     uint32_t wanted = request->to.count < SAMPLES_MAX ? request->to.count : SAMPLES_MAX;
     struct answer answer;
     struct route_report *routes;
 
-    if (!node_resolve(node, request->client, &request->to.to, &wish.target) ||
+    if (!node_resolve(node, request->client, &request->to.to, &path_request.target) ||
         !(routes = answer_begin(node->effects, &answer, request->client, ANSWER_ROUTES,
                                 wanted * sizeof *routes)) ||
-        !draw_routes(node, request->client, &wish, routes, wanted, &answer.routes.paths))
+        !draw_routes(node, request->client, &path_request, routes, wanted, &answer.routes.paths))
         return;
     answer.routes.v = routes;
     answer.routes.n = wanted;

@@ -16,14 +16,14 @@ bool courier_is_open(const struct courier *courier, struct courier_lane *lane, s
 }
 
 enum path_outcome courier_open(const struct courier *courier, struct courier_lane *lane,
-                               const struct path_wish *wish, struct now now) {
+                               const struct path_request *request, struct now now) {
     uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
     struct path *path;
     bool fewer;
 
     if (courier_is_open(courier, lane, now))
         return PATH_OK;
-    enum path_outcome outcome = path_draw(courier->paths, wish, now, &path, &fewer);
+    enum path_outcome outcome = path_draw(courier->paths, request, now, &path, &fewer);
     if (outcome != PATH_OK)
         return outcome;
     lane->path = path;
@@ -46,11 +46,11 @@ int courier_send(struct courier *courier, struct courier_lane *lane, const void 
     return error;
 }
 
-enum path_outcome courier_send_alone(struct courier *courier, const struct path_wish *wish,
+enum path_outcome courier_send_alone(struct courier *courier, const struct path_request *request,
                                      const void *payload, size_t length, struct now now,
                                      struct path_way *ret_way) {
     struct courier_lane lane = {.path = NULL};
-    enum path_outcome outcome = courier_open(courier, &lane, wish, now);
+    enum path_outcome outcome = courier_open(courier, &lane, request, now);
 
     if (outcome != PATH_OK)
         return outcome;

@@ -2,8 +2,8 @@
  * link, and retires what no longer serves. Whoever sends keeps a lane to each recipient, and
  * decides what is sent and when.
  *
- * Threat: see path.h. A payload goes over a path drawn by this wish and over no other: nothing here
- * falls back to a shorter way because a link is down. */
+ * Threat: see path.h. A payload goes over a path drawn by this request and over no other: nothing
+ * here falls back to a shorter way because a link is down. */
 #ifndef P2PD_COURIER_H
 #define P2PD_COURIER_H
 
@@ -27,7 +27,7 @@ struct courier_lane {
 bool courier_is_open(const struct courier *courier, struct courier_lane *lane, struct now now);
 /* The same, and where there is none one is drawn. PATH_OK: a packet may be sent. */
 enum path_outcome courier_open(const struct courier *courier, struct courier_lane *lane,
-                               const struct path_wish *wish, struct now now);
+                               const struct path_request *request, struct now now);
 /* Wrap a payload (<= ONION_PAYLOAD_MAX) and hand it to the first hop. Precondition: the lane is
  * open. 0; -ENOBUFS: no buffer is left in this step, and the packet is lost; -ENOTCONN: the first
  * hop is no established neighbour, the packet is lost and the lane retired. */
@@ -38,7 +38,7 @@ void courier_retire(struct courier_lane *lane);
 
 /* One payload over a path of its own. PATH_OK: it went, or was lost at the first hop, as it may be
  * at any; *ret_way are the relays. */
-enum path_outcome courier_send_alone(struct courier *courier, const struct path_wish *wish,
+enum path_outcome courier_send_alone(struct courier *courier, const struct path_request *request,
                                      const void *payload, size_t length, struct now now,
                                      struct path_way *ret_way);
 

@@ -324,11 +324,11 @@ static enum path_outcome settle_below(struct paths *paths, struct path_choice *c
 }
 
 static enum path_outcome settle_length(struct paths *paths, struct path_choice *choice,
-                                       const struct path_wish *wish, struct mono now) {
+                                       const struct path_request *request, struct mono now) {
     uint64_t most = 0;
     unsigned best = 0;
-    if (wish->relays_exact != RELAYS_DEFAULT)
-        return count_with(choice, wish->relays_exact) > 0 ? PATH_OK : refuse(paths, choice);
+    if (request->relays_exact != RELAYS_DEFAULT)
+        return count_with(choice, request->relays_exact) > 0 ? PATH_OK : refuse(paths, choice);
     for (unsigned relays = paths->config.relays; relays <= TOPOLOGY_RELAYS_MAX; relays++) {
         uint64_t n = count_with(choice, relays);
         if (n >= PATH_CHOICES_WANTED) {
@@ -342,7 +342,7 @@ static enum path_outcome settle_length(struct paths *paths, struct path_choice *
         }
     }
     if (most == 0)
-        return settle_below(paths, choice, wish->strict || paths->config.strict, now);
+        return settle_below(paths, choice, request->strict || paths->config.strict, now);
     forget_target(paths, choice->query.target);
     choice->query.relays = best;
     return PATH_OK;
@@ -357,15 +357,15 @@ static bool is_in(const uint64_t *prefixes, size_t n, uint64_t prefix) {
 
 /* First relays for a path that is to share none: guards, then any relaying neighbours; those that
  * the other paths pass nowhere, then those that they do not begin with. */
-static size_t list_apart(const struct paths *paths, const struct path_wish *wish, unsigned tier,
-                         uint64_t ret_firsts[NEIGHBOURS_MAX]) {
-    uint64_t target = node_id_prefix(&wish->target);
+static size_t list_apart(const struct paths *paths, const struct path_request *request,
+                         unsigned tier, uint64_t ret_firsts[NEIGHBOURS_MAX]) {
+    uint64_t target = node_id_prefix(&request->target);
     size_t n = 0;
     for (size_t i = 0; i < paths->n_neighbours; i++) {
         uint64_t prefix = paths->neighbours[i].prefix;
         bool wanted = tier % 2 == 1 || paths_is_guard(paths, prefix);
-        bool taken = is_in(wish->firsts, wish->n_firsts, prefix) ||
-                     (tier < 2 && is_in(wish->avoid, wish->n_avoid, prefix));
+        bool taken = is_in(request->firsts, request->n_firsts, prefix) ||
+                     (tier < 2 && is_in(request->avoid, request->n_avoid, prefix));
         if (paths->neighbours[i].relay && prefix != target && wanted && !taken)
             ret_firsts[n++] = prefix;
     }
@@ -374,13 +374,13 @@ static size_t list_apart(const struct paths *paths, const struct path_wish *wish
 
 /* As long as settled on, or longer if it has to be. None apart: as any other path. */
 static void settle_apart(const struct paths *paths, struct path_choice *choice,
-                         const struct path_wish *wish) {
+                         const struct path_request *request) {
     struct topology_query shared = choice->query;
     unsigned most =
-        wish->relays_exact == RELAYS_DEFAULT ? TOPOLOGY_RELAYS_MAX : choice->query.relays;
-    choice->query.firsts = choice->apart;
+        request->relays_exact == RELAYS_DEFAULT ? TOPOLOGY_RELAYS_MAX : choice->query.relays;
+    choice->query.firsts = choice->disjoint;
     for (unsigned tier = 0; tier < 4; tier++) {
-        choice->query.n_firsts = list_apart(paths, wish, tier, choice->apart);
+        choice->query.n_firsts = list_apart(paths, request, tier, choice->disjoint);
         for (unsigned relays = shared.relays; choice->query.n_firsts > 0 && relays <= most;
              relays++)
             if (count_with(choice, relays) > 0)
@@ -399,11 +399,11 @@ static int draw_past(struct paths *paths, struct path_choice *choice, const uint
 
 /* Past the guards too, which the other paths are to begin with. */
 static int draw_past_guards(struct paths *paths, struct path_choice *choice,
-                            const struct path_wish *wish) {
+                            const struct path_request *request) {
     uint64_t avoid[PATH_AVOID_MAX + NEIGHBOURS_MAX];
-    size_t n = wish->n_avoid < PATH_AVOID_MAX ? wish->n_avoid : PATH_AVOID_MAX;
+    size_t n = request->n_avoid < PATH_AVOID_MAX ? request->n_avoid : PATH_AVOID_MAX;
     if (n > 0)
-        memcpy(avoid, wish->avoid, n * sizeof *avoid);
+        memcpy(avoid, request->avoid, n * sizeof *avoid);
     for (size_t i = 0; i < paths->n_guards; i++)
         avoid[n++] = paths->guards[i].prefix;
     return draw_past(paths, choice, avoid, n);
@@ -427,15 +427,15 @@ bool path_is_sound(struct paths *paths, const uint64_t *hops, size_t n, struct m
 
 /* May a path to this target have so many relays? */
 static bool is_length(const struct paths *paths, const struct path_choice *choice,
-                      const struct path_wish *wish, unsigned relays) {
-    if (wish->relays_exact != RELAYS_DEFAULT || choice->fewer)
+                      const struct path_request *request, unsigned relays) {
+    if (request->relays_exact != RELAYS_DEFAULT || choice->fewer)
         return relays == choice->query.relays;
     return relays >= paths->config.relays;
 }
 
 /* One past all of these relays, its first one too; of another length where that must be. */
 static int draw_past_relays(struct paths *paths, struct path_choice *choice,
-                            const struct path_wish *wish, const uint64_t *avoid, size_t n) {
+                            const struct path_request *request, const uint64_t *avoid, size_t n) {
     struct topology_query query = choice->query;
     uint64_t firsts[NEIGHBOURS_MAX];
     query.firsts = firsts;
@@ -448,7 +448,7 @@ static int draw_past_relays(struct paths *paths, struct path_choice *choice,
     for (unsigned i = 0; i <= TOPOLOGY_RELAYS_MAX; i++) {
         /* The length that was drawn, then the others, the shortest first. */
         query.relays = i == 0 ? choice->query.relays : i <= choice->query.relays ? i - 1 : i;
-        if (query.n_firsts > 0 && is_length(paths, choice, wish, query.relays) &&
+        if (query.n_firsts > 0 && is_length(paths, choice, request, query.relays) &&
             topology_sample(choice->topology, &query, &paths->random, choice->hops) == 0) {
             choice->query.relays = query.relays;
             return 0;
@@ -459,18 +459,18 @@ static int draw_past_relays(struct paths *paths, struct path_choice *choice,
 
 /* Of some draws, one of those that pass least of it: as short as a path may be. */
 static int draw_least_silent(struct paths *paths, struct path_choice *choice,
-                             const struct path_wish *wish, struct mono now) {
+                             const struct path_request *request, struct mono now) {
     uint64_t hops[HOPS_MAX];
     unsigned least = UINT_MAX, drawn = choice->query.relays;
     for (unsigned relays = 0; relays <= drawn; relays++)
-        if (is_length(paths, choice, wish, relays) && count_with(choice, relays) > 0)
+        if (is_length(paths, choice, request, relays) && count_with(choice, relays) > 0)
             break;
     for (unsigned draws = SILENT_DRAWS; draws > 0 && least > 0; draws--) {
         unsigned weight = 0;
         if (topology_sample(choice->topology, &choice->query, &paths->random, hops) != 0)
             return -ENOENT;
         for (unsigned i = 0; i < choice->query.relays; i++)
-            weight += path_silence_weight(wish->silence, hops[i], now);
+            weight += path_silence_weight(request->silence, hops[i], now);
         if (weight < least)
             memcpy(choice->hops, hops, sizeof hops);
         least = weight < least ? weight : least;
@@ -480,43 +480,44 @@ static int draw_least_silent(struct paths *paths, struct path_choice *choice,
 
 /* Past every relay that was silent; else past those that were so twice, and so on. */
 static int draw_past_silence(struct paths *paths, struct path_choice *choice,
-                             const struct path_wish *wish, struct mono now) {
+                             const struct path_request *request, struct mono now) {
     uint64_t avoid[PATH_SILENCE_RELAYS + PATH_AVOID_MAX];
     for (unsigned least = 1; least <= PATH_SILENCE_TRIES; least++) {
-        size_t n = path_silence_relays(wish->silence, least, now, avoid);
-        size_t others = wish->n_avoid < PATH_AVOID_MAX ? wish->n_avoid : PATH_AVOID_MAX;
+        size_t n = path_silence_relays(request->silence, least, now, avoid);
+        size_t others = request->n_avoid < PATH_AVOID_MAX ? request->n_avoid : PATH_AVOID_MAX;
         if (n == 0 && least == 1)
             return -ENOENT;
         if (n == 0)
             break;
         if (others > 0)
-            memcpy(avoid + n, wish->avoid, others * sizeof *avoid);
-        if (others > 0 && draw_past_relays(paths, choice, wish, avoid, n + others) == 0)
+            memcpy(avoid + n, request->avoid, others * sizeof *avoid);
+        if (others > 0 && draw_past_relays(paths, choice, request, avoid, n + others) == 0)
             return 0;
-        if (draw_past_relays(paths, choice, wish, avoid, n) == 0)
+        if (draw_past_relays(paths, choice, request, avoid, n) == 0)
             return 0;
     }
-    return draw_least_silent(paths, choice, wish, now);
+    return draw_least_silent(paths, choice, request, now);
 }
 
-/* One draw, past the wish's `avoid`, or as few of them as some draws find. */
-static int draw_hops(struct paths *paths, struct path_choice *choice, const struct path_wish *wish,
-                     struct mono now) {
+/* One draw, past the request's `avoid`, or as few of them as some draws find. */
+static int draw_hops(struct paths *paths, struct path_choice *choice,
+                     const struct path_request *request, struct mono now) {
     uint64_t hops[HOPS_MAX];
     size_t fewest = SIZE_MAX;
-    if (wish->silence && choice->query.relays > 0 &&
-        draw_past_silence(paths, choice, wish, now) == 0)
+    if (request->silence && choice->query.relays > 0 &&
+        draw_past_silence(paths, choice, request, now) == 0)
         return 0;
-    if (wish->apart && draw_past_guards(paths, choice, wish) == 0)
+    if (request->disjoint && draw_past_guards(paths, choice, request) == 0)
         return 0;
-    if (wish->n_avoid > 0 && draw_past(paths, choice, wish->avoid, wish->n_avoid) == 0)
+    if (request->n_avoid > 0 && draw_past(paths, choice, request->avoid, request->n_avoid) == 0)
         return 0;
-    for (unsigned draws = wish->n_avoid > 0 ? SHARED_DRAWS : 1; draws > 0 && fewest > 0; draws--) {
+    for (unsigned draws = request->n_avoid > 0 ? SHARED_DRAWS : 1; draws > 0 && fewest > 0;
+         draws--) {
         size_t shared = 0;
         if (topology_sample(choice->topology, &choice->query, &paths->random, hops) != 0)
             return -ENOENT;
         for (unsigned i = 1; i < choice->query.relays; i++)
-            shared += is_in(wish->avoid, wish->n_avoid, hops[i]);
+            shared += is_in(request->avoid, request->n_avoid, hops[i]);
         if (shared < fewest)
             memcpy(choice->hops, hops, sizeof hops);
         fewest = shared < fewest ? shared : fewest;
@@ -524,26 +525,27 @@ static int draw_hops(struct paths *paths, struct path_choice *choice, const stru
     return 0;
 }
 
-enum path_outcome path_choose(struct paths *paths, const struct path_wish *wish, struct mono now,
-                              bool may_wait, struct path_choice *choice) {
-    uint64_t target = node_id_prefix(&wish->target);
+enum path_outcome path_choose(struct paths *paths, const struct path_request *request,
+                              struct mono now, bool may_wait, struct path_choice *choice) {
+    uint64_t target = node_id_prefix(&request->target);
     guards_update(paths, now);
-    *choice = (struct path_choice){
-        .topology = directory_topology(paths->directory),
-        .may_wait = may_wait,
-        .settling = directory_is_settling(paths->directory, target),
-        .wanted = wish->relays_exact != RELAYS_DEFAULT ? wish->relays_exact : paths->config.relays,
-        .waiting = paths->n_guards > 0 && guards_up(paths) == 0};
+    *choice = (struct path_choice){.topology = directory_topology(paths->directory),
+                                   .may_wait = may_wait,
+                                   .settling = directory_is_settling(paths->directory, target),
+                                   .wanted = request->relays_exact != RELAYS_DEFAULT
+                                                 ? request->relays_exact
+                                                 : paths->config.relays,
+                                   .waiting = paths->n_guards > 0 && guards_up(paths) == 0};
     choice->query.target = target;
     choice->query.firsts = choice->firsts;
     choice->query.n_firsts = list_firsts(paths, target, choice->firsts);
-    enum path_outcome outcome = settle_length(paths, choice, wish, now);
+    enum path_outcome outcome = settle_length(paths, choice, request, now);
     if (outcome != PATH_OK)
         return outcome;
-    if (wish->apart && choice->query.relays > 0)
-        settle_apart(paths, choice, wish);
+    if (request->disjoint && choice->query.relays > 0)
+        settle_apart(paths, choice, request);
     for (unsigned redraws = 0; redraws <= REDRAWS_MAX; redraws++) {
-        if (draw_hops(paths, choice, wish, now) != 0)
+        if (draw_hops(paths, choice, request, now) != 0)
             return PATH_NONE;
         if (!has_bad_link(paths, choice->hops, choice->query.relays + 1, now))
             break;
@@ -557,12 +559,13 @@ const struct directory_entry *path_target(const struct paths *paths, const struc
     return entry != NULL && node_id_is_equal(&entry->id, target) ? entry : NULL;
 }
 
-enum path_outcome path_sample(struct paths *paths, const struct path_wish *wish, struct mono now,
-                              uint64_t ret_hops[HOPS_MAX], size_t *ret_n, double *ret_choices) {
+enum path_outcome path_sample(struct paths *paths, const struct path_request *request,
+                              struct mono now, uint64_t ret_hops[HOPS_MAX], size_t *ret_n,
+                              double *ret_choices) {
     struct path_choice choice;
-    if (path_target(paths, &wish->target) == NULL)
+    if (path_target(paths, &request->target) == NULL)
         return PATH_UNKNOWN;
-    enum path_outcome outcome = path_choose(paths, wish, now, false, &choice);
+    enum path_outcome outcome = path_choose(paths, request, now, false, &choice);
     if (outcome != PATH_OK)
         return outcome;
     *ret_n = choice.query.relays + 1;

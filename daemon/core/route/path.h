@@ -31,7 +31,7 @@
 #define PATH_CHOICES_WANTED 16
 /* How long a path is kept ready for a recipient. */
 #define PATH_SPARE_LIFE_US (30 * US_PER_S)
-#define PATH_AVOID_MAX 160 /* of a wish that is to be apart: 32 paths of 5 relays */
+#define PATH_AVOID_MAX 160 /* of a request that is to be disjoint: 32 paths of 5 relays */
 
 struct paths; /* one a node: guards, memory of failed links */
 struct path;  /* one live path; secrets */
@@ -62,13 +62,13 @@ void paths_set_neighbours(struct paths *paths, const struct path_neighbour *neig
                           struct mono now);
 bool paths_is_guard(const struct paths *paths, uint64_t prefix);
 
-struct path_wish {
+struct path_request {
     struct node_id target;
     uint8_t relays_exact;  /* RELAYS_DEFAULT (0xff): as configured */
     bool strict;           /* or'ed with the configuration */
     const uint64_t *avoid; /* later relays of other paths: avoided where another choice exists */
     size_t n_avoid;
-    bool apart; /* shares its first relay with none of `firsts`, if need be by way of a neighbour
+    bool disjoint; /* shares its first relay with none of `firsts`, if need be by way of a neighbour
                    that is no guard: for shards each of which is to fall with its own relays alone,
                    at the price of showing more neighbours that we send */
     const uint64_t *firsts; /* first relays of those other paths (`avoid` holds them too) */
@@ -77,7 +77,7 @@ struct path_wish {
      * them as the network allows, those of the most tries first; its length and its first relay are
      * such as any path's may be. */
     const struct path_silence *silence;
-    bool again; /* more draws of the kind will follow: some are made ahead. Not with `apart` */
+    bool again; /* more draws of the kind will follow: some are made ahead. Not with `disjoint` */
 };
 enum path_outcome {
     PATH_OK = 0,
@@ -88,14 +88,14 @@ enum path_outcome {
 };
 /* Draw and key a path. `wall` is corrected time. *ret_fewer: fewer relays than configured (a notice
  * is due). */
-enum path_outcome path_draw(struct paths *paths, const struct path_wish *wish, struct now now,
+enum path_outcome path_draw(struct paths *paths, const struct path_request *request, struct now now,
                             struct path **ret_path, bool *ret_fewer);
 /* ---- Paths made ahead: without them a path's first packet waits for two exchanges a hop ---- */
 
 /* Somebody is about to be written to: paths to it are drawn and keyed in idle time from now on,
  * until it was not for a minute. At most PATH_EXPECTED_MAX are remembered; then the one not written
  * to for longest goes. A draw with `again` says the same. */
-void paths_expect(struct paths *paths, const struct path_wish *wish, struct mono now);
+void paths_expect(struct paths *paths, const struct path_request *request, struct mono now);
 /* Do some of that work, if it is due: no more than one draw or the keying of one hop. */
 void paths_prepare(struct paths *paths, struct now now);
 /* When there will be some. Never at the very time of a call that made for it: who has more to do in
@@ -107,9 +107,9 @@ bool paths_reuse(const struct paths *paths);
 
 /* Draw only, for `route` and `ping`: ret_hops gets relays then target; *ret_n hops; *ret_choices as
  * topology_estimate/count. */
-enum path_outcome path_sample(struct paths *paths, const struct path_wish *wish, struct mono now,
-                              uint64_t ret_hops[TOPOLOGY_RELAYS_MAX + 1], size_t *ret_n,
-                              double *ret_choices);
+enum path_outcome path_sample(struct paths *paths, const struct path_request *request,
+                              struct mono now, uint64_t ret_hops[TOPOLOGY_RELAYS_MAX + 1],
+                              size_t *ret_n, double *ret_choices);
 void path_free(struct path *path); /* wipes; takes NULL */
 
 /* May another packet go over it: young enough, packets left (one, where paths are not used again),

@@ -100,15 +100,15 @@ static bool has_routing_key(const struct paths *paths, const struct node_id *tar
            hop_key(paths, node_id_prefix(target), wall_epoch(wall), &descriptor) != NULL;
 }
 
-enum path_outcome path_lay(struct paths *paths, const struct path_wish *wish, struct now now,
+enum path_outcome path_lay(struct paths *paths, const struct path_request *request, struct now now,
                            struct path **ret_path) {
     struct path_choice choice;
-    if (!has_routing_key(paths, &wish->target, now.wall))
+    if (!has_routing_key(paths, &request->target, now.wall))
         return PATH_UNKNOWN;
     struct path *path = slot_take(paths);
     if (path == NULL)
         return PATH_NONE;
-    enum path_outcome outcome = path_choose(paths, wish, now.mono, true, &choice);
+    enum path_outcome outcome = path_choose(paths, request, now.mono, true, &choice);
     if (outcome != PATH_OK) {
         path_free(path);
         return outcome;
@@ -133,13 +133,13 @@ static void path_begin(struct path *path, struct now now) {
         path->layers[i].slot = (uint8_t)(path->minute % 60);
 }
 
-enum path_outcome path_draw(struct paths *paths, const struct path_wish *wish, struct now now,
+enum path_outcome path_draw(struct paths *paths, const struct path_request *request, struct now now,
                             struct path **ret_path, bool *ret_fewer) {
     enum path_outcome outcome = PATH_OK;
-    struct path *path = wish->again ? path_spare_take(paths, wish, now) : NULL;
+    struct path *path = request->again ? path_spare_take(paths, request, now) : NULL;
     /* A relay between two epochs' descriptors, or with a worthless key, is drawn around. */
     for (unsigned tries = 0; tries <= REDRAWS_MAX; tries++) {
-        if (path == NULL && (outcome = path_lay(paths, wish, now, &path)) != PATH_OK)
+        if (path == NULL && (outcome = path_lay(paths, request, now, &path)) != PATH_OK)
             return outcome;
         if (path_key(paths, path, now.wall, HOPS_MAX)) {
             path_begin(path, now);

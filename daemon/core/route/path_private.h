@@ -89,7 +89,7 @@ struct path_choice {
     struct topology *topology;
     struct topology_query query; /* relays: the length settled on */
     uint64_t firsts[NEIGHBOURS_MAX];
-    uint64_t apart[NEIGHBOURS_MAX];
+    uint64_t disjoint[NEIGHBOURS_MAX];
     bool may_wait;   /* a short path may be put off */
     bool settling;   /* nodes there are that may not be relays yet */
     unsigned wanted; /* relays, at least */
@@ -103,8 +103,8 @@ const struct path_neighbour *path_neighbour(const struct paths *paths, uint64_t 
  * NULL: unknown. */
 const struct directory_entry *path_target(const struct paths *paths, const struct node_id *target);
 /* Settle on a length and draw the hops. may_wait: PATH_NONE where a longer path is hoped for. */
-enum path_outcome path_choose(struct paths *paths, const struct path_wish *wish, struct mono now,
-                              bool may_wait, struct path_choice *choice);
+enum path_outcome path_choose(struct paths *paths, const struct path_request *request,
+                              struct mono now, bool may_wait, struct path_choice *choice);
 
 /* Is a path over these hops, drawn a while ago, still one that could be drawn: its first relay one
  * that may be, its links there, and none of them bad of late? */
@@ -112,7 +112,7 @@ bool path_is_sound(struct paths *paths, const uint64_t *hops, size_t n, struct m
 
 /* ---- path_live.c ---- */
 /* A path drawn, no hop keyed yet. */
-enum path_outcome path_lay(struct paths *paths, const struct path_wish *wish, struct now now,
+enum path_outcome path_lay(struct paths *paths, const struct path_request *request, struct now now,
                            struct path **ret_path);
 /* Key so many more of its hops. False: one has no key for now, or a worthless one. */
 bool path_key(struct paths *paths, struct path *path, struct wall wall, size_t most);
@@ -121,7 +121,8 @@ bool path_has_good_keys(const struct paths *paths, const struct path *path, stru
 
 /* ---- path_spare.c ---- */
 /* One that was made ahead, perhaps not keyed to its end. NULL: none fits. */
-struct path *path_spare_take(struct paths *paths, const struct path_wish *wish, struct now now);
+struct path *path_spare_take(struct paths *paths, const struct path_request *request,
+                             struct now now);
 /* All places are taken: one of ours goes. False: we have none. */
 bool path_spare_yield(struct paths *paths);
 void path_spares_drop(struct paths *paths);

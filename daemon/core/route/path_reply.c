@@ -38,16 +38,16 @@ static bool key_layer(const struct path_reply_rooms *rooms, uint64_t hop, struct
     return drop == DROP_NONE;
 }
 
-enum path_outcome path_reply(const struct path_reply_rooms *rooms, const struct path_wish *wish,
-                             const void *payload, size_t length, struct now now,
-                             uint64_t *ret_first, uint8_t ret_packet[ONION_LEN]) {
+enum path_outcome path_reply(const struct path_reply_rooms *rooms,
+                             const struct path_request *request, const void *payload, size_t length,
+                             struct now now, uint64_t *ret_first, uint8_t ret_packet[ONION_LEN]) {
     struct onion_layer layers[ONION_LAYERS_MAX];
     uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
     uint16_t indexes[ONION_LAYERS_MAX];
     uint8_t nonce[ONION_NONCE_LEN];
     size_t n;
     double choices;
-    enum path_outcome outcome = path_sample(rooms->paths, wish, now.mono, hops, &n, &choices);
+    enum path_outcome outcome = path_sample(rooms->paths, request, now.mono, hops, &n, &choices);
     if (outcome != PATH_OK)
         return outcome;
     /* hops: relays, then the target; back: the last relay first, then ourselves. */

@@ -15,11 +15,11 @@ struct path_reply_rooms { /* borrowed for the call */
     const struct identity *identity;
     const struct core_random *random;
 };
-/* Draw a path to wish->target, turn it round, and wrap a payload (<= ONION_PAYLOAD_MAX) for the one
- * packet that goes over it. ret_first: the neighbour of the target's to hand it to (ourselves, if
- * nobody stands between). */
-enum path_outcome path_reply(const struct path_reply_rooms *rooms, const struct path_wish *wish,
-                             const void *payload, size_t length, struct now now,
-                             uint64_t *ret_first, uint8_t ret_packet[ONION_LEN]);
+/* Draw a path to request->target, turn it round, and wrap a payload (<= ONION_PAYLOAD_MAX) for the
+ * one packet that goes over it. ret_first: the neighbour of the target's to hand it to (ourselves,
+ * if nobody stands between). */
+enum path_outcome path_reply(const struct path_reply_rooms *rooms,
+                             const struct path_request *request, const void *payload, size_t length,
+                             struct now now, uint64_t *ret_first, uint8_t ret_packet[ONION_LEN]);
 
 #endif

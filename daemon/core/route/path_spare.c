@@ -17,9 +17,10 @@
 #define CHECK_US (5 * US_PER_S) /* spares that are no good any more give way to others */
 #define RETRY_US (5 * US_PER_S) /* after a draw in vain */
 
-static bool is_meant(const struct expected *expected, const struct path_wish *wish) {
-    return expected->used && expected->relays_exact == wish->relays_exact &&
-           expected->strict == wish->strict && node_id_is_equal(&expected->target, &wish->target);
+static bool is_meant(const struct expected *expected, const struct path_request *request) {
+    return expected->used && expected->relays_exact == request->relays_exact &&
+           expected->strict == request->strict &&
+           node_id_is_equal(&expected->target, &request->target);
 }
 
 static struct path *take_out(struct paths *paths, struct expected *expected, unsigned i) {
@@ -59,12 +60,12 @@ bool path_spare_yield(struct paths *paths) {
 
 /* ---- Who is expected ---- */
 
-static struct expected *note(struct paths *paths, const struct path_wish *wish, struct mono now,
-                             int64_t delay_us) {
+static struct expected *note(struct paths *paths, const struct path_request *request,
+                             struct mono now, int64_t delay_us) {
     struct expected *oldest = paths->expected, *found = NULL;
     for (size_t i = 0; i < PATH_EXPECTED_MAX && !found; i++) {
         struct expected *expected = &paths->expected[i];
-        if (is_meant(expected, wish))
+        if (is_meant(expected, request))
             found = expected;
         else if (oldest->used && (!expected->used || expected->noted.us < oldest->noted.us))
             oldest = expected;
@@ -72,9 +73,9 @@ static struct expected *note(struct paths *paths, const struct path_wish *wish, 
     if (!found) {
         forget(paths, oldest);
         *oldest = (struct expected){.used = true,
-                                    .target = wish->target,
-                                    .relays_exact = wish->relays_exact,
-                                    .strict = wish->strict,
+                                    .target = request->target,
+                                    .relays_exact = request->relays_exact,
+                                    .strict = request->strict,
                                     .retry = now,
                                     .burst = now,
                                     .wanted = 1};
@@ -86,9 +87,9 @@ static struct expected *note(struct paths *paths, const struct path_wish *wish, 
     return found;
 }
 
-void paths_expect(struct paths *paths, const struct path_wish *wish, struct mono now) {
-    if (!wish->apart)
-        note(paths, wish, now, 1);
+void paths_expect(struct paths *paths, const struct path_request *request, struct mono now) {
+    if (!request->disjoint)
+        note(paths, request, now, 1);
 }
 
 /* As many as it took within the life of a path: a backlog goes over several. */
@@ -131,23 +132,24 @@ static bool is_silent(const struct path *path, const struct path_silence *silenc
     return false;
 }
 
-static bool passes(const struct path *path, const struct path_wish *wish) {
+static bool passes(const struct path *path, const struct path_request *request) {
     for (size_t i = 1; i + 1 < path->n_hops; i++)
-        for (size_t j = 0; j < wish->n_avoid; j++)
-            if (path->layers[i].hop == wish->avoid[j])
+        for (size_t j = 0; j < request->n_avoid; j++)
+            if (path->layers[i].hop == request->avoid[j])
                 return true;
     return false;
 }
 
-struct path *path_spare_take(struct paths *paths, const struct path_wish *wish, struct now now) {
-    if (wish->apart)
+struct path *path_spare_take(struct paths *paths, const struct path_request *request,
+                             struct now now) {
+    if (request->disjoint)
         return NULL;
-    struct expected *expected = note(paths, wish, now.mono, REST_US);
+    struct expected *expected = note(paths, request, now.mono, REST_US);
     count_draw(expected, now.mono);
     drop_bad(paths, expected, now);
     for (unsigned i = 0; i < expected->n; i++)
-        if (!passes(expected->spares[i], wish) &&
-            !is_silent(expected->spares[i], wish->silence, now.mono))
+        if (!passes(expected->spares[i], request) &&
+            !is_silent(expected->spares[i], request->silence, now.mono))
             return take_out(paths, expected, i);
     return NULL;
 }
@@ -157,15 +159,15 @@ struct path *path_spare_take(struct paths *paths, const struct path_wish *wish, 
 /* Past the later relays of those that there are. */
 static void spare_lay(struct paths *paths, struct expected *expected, struct now now) {
     uint64_t avoid[PATH_SPARES_EACH * HOPS_MAX];
-    struct path_wish wish = {.target = expected->target,
-                             .relays_exact = expected->relays_exact,
-                             .strict = expected->strict,
-                             .avoid = avoid};
+    struct path_request request = {.target = expected->target,
+                                   .relays_exact = expected->relays_exact,
+                                   .strict = expected->strict,
+                                   .avoid = avoid};
     for (unsigned i = 0; i < expected->n; i++)
         for (size_t j = 1; j + 1 < expected->spares[i]->n_hops; j++)
-            avoid[wish.n_avoid++] = expected->spares[i]->layers[j].hop;
+            avoid[request.n_avoid++] = expected->spares[i]->layers[j].hop;
     struct path *path;
-    if (path_lay(paths, &wish, now, &path) == PATH_OK) {
+    if (path_lay(paths, &request, now, &path) == PATH_OK) {
         expected->spares[expected->n++] = path;
         paths->n_spares++;
     } else {

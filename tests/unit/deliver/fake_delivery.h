@@ -166,21 +166,21 @@ static size_t fake_n_silent;
 static bool fake_dead[FAKE_RELAYS];  /* drop what passes them on paths that are apart */
 static uint64_t fake_apart[4096][3]; /* the relays of such paths, by serial */
 
-static inline bool fake_is_avoided(const struct path_wish *wish, uint64_t relay) {
-    for (size_t i = 0; i < wish->n_avoid; i++)
-        if (wish->avoid[i] == relay)
+static inline bool fake_is_avoided(const struct path_request *request, uint64_t relay) {
+    for (size_t i = 0; i < request->n_avoid; i++)
+        if (request->avoid[i] == relay)
             return true;
     return false;
 }
-static inline uint64_t fake_relay(const struct path_wish *wish) {
+static inline uint64_t fake_relay(const struct path_request *request) {
     uint64_t relay;
     do
         relay = 1000 + test_next(&test_source) % FAKE_RELAYS;
-    while (wish->apart && fake_is_avoided(wish, relay));
+    while (request->disjoint && fake_is_avoided(request, relay));
     return relay;
 }
 
-enum path_outcome path_draw(struct paths *paths, const struct path_wish *wish, struct now now,
+enum path_outcome path_draw(struct paths *paths, const struct path_request *request, struct now now,
                             struct path **ret_path, bool *ret_fewer) {
     (void)paths;
     if (fake_path_outcome != PATH_OK || fake_draws_left == 0)
@@ -188,15 +188,15 @@ enum path_outcome path_draw(struct paths *paths, const struct path_wish *wish, s
     fake_draws_left -= fake_draws_left != UINT32_MAX;
     struct path *path = calloc(1, sizeof *path);
     assert_non_null(path);
-    path->target = node_id_prefix(&wish->target);
+    path->target = node_id_prefix(&request->target);
     path->serial = ++fake_paths_drawn;
     path->born = now.mono;
     path->epoch = wall_epoch(now.wall);
     fake_n_silent =
-        wish->silence ? path_silence_relays(wish->silence, 1, now.mono, fake_silent) : 0;
+        request->silence ? path_silence_relays(request->silence, 1, now.mono, fake_silent) : 0;
     for (unsigned i = 0; i < 3; i++)
-        path->hops[i] = fake_relay(wish);
-    if (wish->apart)
+        path->hops[i] = fake_relay(request);
+    if (request->disjoint)
         memcpy(fake_apart[path->serial % 4096], path->hops, sizeof *fake_apart);
     else
         memset(fake_apart[path->serial % 4096], 0, sizeof *fake_apart);
@@ -206,10 +206,10 @@ enum path_outcome path_draw(struct paths *paths, const struct path_wish *wish, s
     *ret_fewer = false;
     return PATH_OK;
 }
-enum path_outcome path_sample(struct paths *paths, const struct path_wish *wish, struct mono at,
-                              uint64_t ret_hops[TOPOLOGY_RELAYS_MAX + 1], size_t *ret_n,
-                              double *ret_choices) {
-    (void)paths, (void)wish, (void)at;
+enum path_outcome path_sample(struct paths *paths, const struct path_request *request,
+                              struct mono at, uint64_t ret_hops[TOPOLOGY_RELAYS_MAX + 1],
+                              size_t *ret_n, double *ret_choices) {
+    (void)paths, (void)request, (void)at;
     ret_hops[0] = 0;
     *ret_n = 1;
     *ret_choices = 1;
@@ -262,8 +262,8 @@ bool paths_reuse(const struct paths *paths) {
     (void)paths;
     return !fake_once;
 }
-void paths_expect(struct paths *paths, const struct path_wish *wish, struct mono at) {
-    (void)paths, (void)wish, (void)at;
+void paths_expect(struct paths *paths, const struct path_request *request, struct mono at) {
+    (void)paths, (void)request, (void)at;
     fake_expected++;
 }
 void paths_prepare(struct paths *paths, struct now now) {

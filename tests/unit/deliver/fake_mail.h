@@ -51,10 +51,10 @@ enum drop descriptor_open(const uint8_t *bytes, size_t length, struct descriptor
     return DROP_NONE;
 }
 /* The packet is its payload. */
-enum path_outcome path_reply(const struct path_reply_rooms *rooms, const struct path_wish *wish,
-                             const void *payload, size_t length, struct now now,
-                             uint64_t *ret_first, uint8_t ret_packet[ONION_LEN]) {
-    (void)rooms, (void)wish, (void)now;
+enum path_outcome path_reply(const struct path_reply_rooms *rooms,
+                             const struct path_request *request, const void *payload, size_t length,
+                             struct now now, uint64_t *ret_first, uint8_t ret_packet[ONION_LEN]) {
+    (void)rooms, (void)request, (void)now;
     if (fake_reply_outcome != PATH_OK)
         return fake_reply_outcome;
     memset(ret_packet, 0, ONION_LEN);

@@ -7,22 +7,24 @@ static struct outbox *outbox;
 static struct effects effects;
 static struct budget budget;
 
-struct outbox_wish { /* what a test has otherwise than the others; 0: as they do */
+struct outbox_path_request { /* what a test has otherwise than the others; 0: as they do */
     size_t memory, message_max, messages_max;
     int64_t expire_us;
 };
 
-static inline void outbox_start(const struct node_boot *boot, const struct outbox_wish *wish) {
+static inline void outbox_start(const struct node_boot *boot,
+                                const struct outbox_path_request *request) {
     struct outbox_config config = {.identity = &fake_identities[0],
                                    .courier = fake_courier(),
                                    .effects = &effects,
                                    .budget = &budget,
                                    .random = fake_random,
-                                   .message_max = wish->message_max,
-                                   .expire_us = wish->expire_us ? wish->expire_us : US_PER_HOUR,
+                                   .message_max = request->message_max,
+                                   .expire_us =
+                                       request->expire_us ? request->expire_us : US_PER_HOUR,
                                    .retention_us = US_PER_HOUR,
-                                   .messages_max = wish->messages_max};
-    budget = (struct budget){.max = wish->memory ? wish->memory : 64 << 20};
+                                   .messages_max = request->messages_max};
+    budget = (struct budget){.max = request->memory ? request->memory : 64 << 20};
     outbox = outbox_new(&config, boot, fake_now());
     assert_non_null(outbox);
 }

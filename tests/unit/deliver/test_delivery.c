@@ -545,7 +545,7 @@ static void restart(unsigned number) {
     peer_crash(&peers[number]);
     fake_rekey(number);
     peer_start(&peers[number], 64 << 20);
-    outbox_kick(peers[1 - number].outbox, &fake_identities[number].id, mono_now);
+    outbox_retry_now(peers[1 - number].outbox, &fake_identities[number].id, mono_now);
 }
 
 static void test_restarts(void **state) {

@@ -9,8 +9,8 @@
 static uint8_t body[1 << 20];
 
 static void start(const struct node_boot *boot, size_t messages_max) {
-    outbox_start(boot,
-                 &(struct outbox_wish){.message_max = sizeof body, .messages_max = messages_max});
+    outbox_start(boot, &(struct outbox_path_request){.message_max = sizeof body,
+                                                     .messages_max = messages_max});
 }
 static int setup(void **state) {
     (void)state;
@@ -850,7 +850,7 @@ static void test_recipients_take_turns(void **state) {
     assert_int_equal(first, QUANTUM);
 }
 
-static void test_unreachable_and_kick(void **state) {
+static void test_unreachable_and_retry_now(void **state) {
     (void)state;
     fake_path_outcome = PATH_NONE;
     struct request request = request_push(1, 5);
@@ -863,7 +863,7 @@ static void test_unreachable_and_kick(void **state) {
     assert_int_equal(fake_sent, 0);
     assert_int_equal(state_of(&request.push.id), MESSAGE_QUEUED);
     fake_path_outcome = PATH_OK;
-    outbox_kick(outbox, NULL, mono_now);
+    outbox_retry_now(outbox, NULL, mono_now);
     pass_until(mono_add(mono_now, US_PER_S));
     assert_true(fake_sent >= 1);
 }
@@ -875,7 +875,7 @@ static void test_unknown_recipient(void **state) {
     pass_until(mono_add(mono_now, US_PER_MINUTE));
     assert_int_equal(fake_sent, 0);
     fake_known[1] = true;
-    outbox_kick(outbox, &fake_identities[1].id, mono_now);
+    outbox_retry_now(outbox, &fake_identities[1].id, mono_now);
     pass_until(mono_add(mono_now, US_PER_S));
     assert_true(fake_sent >= 1);
 }
@@ -895,7 +895,7 @@ static void test_rekeyed_recipient(void **state) {
     pushed(1, 5);
     struct parcel_shard before = shard_at(0);
     fake_rekey(1);
-    outbox_kick(outbox, &fake_identities[1].id, mono_now);
+    outbox_retry_now(outbox, &fake_identities[1].id, mono_now);
     give_all();
     assert_int_equal(fake_wire_n, 2);
     struct parcel_shard after = shard_at(1);
@@ -1422,17 +1422,17 @@ static void test_why_messages_wait(void **state) {
         {PATH_STRICT, OUTBOX_STRICT}, {PATH_UNKNOWN, OUTBOX_AWAY}, {PATH_NONE, OUTBOX_NO_ROUTE}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         fake_path_outcome = cases[i].outcome;
-        outbox_kick(outbox, NULL, mono_now);
+        outbox_retry_now(outbox, NULL, mono_now);
         pass_until(mono_add(mono_now, 2 * US_PER_S));
         assert_int_equal(only_wait().why, cases[i].why);
     }
     fake_known[1] = false; /* nothing is known of it */
-    outbox_kick(outbox, NULL, mono_now);
+    outbox_retry_now(outbox, NULL, mono_now);
     pass_until(mono_add(mono_now, 2 * US_PER_S));
     assert_int_equal(only_wait().why, OUTBOX_AWAY);
     fake_known[1] = true;
     fake_path_outcome = PATH_OK; /* there is a way, and no answer */
-    outbox_kick(outbox, NULL, mono_now);
+    outbox_retry_now(outbox, NULL, mono_now);
     pass_until(mono_add(mono_now, US_PER_MINUTE));
     assert_int_equal(only_wait().why, OUTBOX_SILENT);
     pass_until(mono_add(mono_now, 57 * US_PER_MINUTE));
@@ -1479,7 +1479,7 @@ int main(int argc, char **argv) {
         TEST(test_cancelled_while_nobody_answers),
         TEST(test_locals_take_turns),
         TEST(test_recipients_take_turns),
-        TEST(test_unreachable_and_kick),
+        TEST(test_unreachable_and_retry_now),
         TEST(test_unknown_recipient),
         TEST(test_strict_without_route),
         TEST(test_rekeyed_recipient),

@@ -14,7 +14,7 @@
 static uint8_t body[1 << 17];
 
 static void start(const struct node_boot *boot, size_t memory) {
-    outbox_start(boot, &(struct outbox_wish){.message_max = sizeof body, .memory = memory});
+    outbox_start(boot, &(struct outbox_path_request){.message_max = sizeof body, .memory = memory});
 }
 static int setup(void **state) {
     (void)state;
@@ -222,11 +222,11 @@ static void test_a_refused_deposit_leaves_nothing(void **state) {
 /* ---- Those who never answer ---- */
 
 /* Packets of a minute; *ret_most: of any minute. */
-static unsigned count_minute(bool kicks, unsigned *ret_most) {
+static unsigned count_minute(bool retries, unsigned *ret_most) {
     uint64_t sent = fake_sent;
     for (unsigned s = 0; s < 60; s++) {
-        if (kicks)
-            outbox_kick(outbox, NULL, mono_now);
+        if (retries)
+            outbox_retry_now(outbox, NULL, mono_now);
         run_for(US_PER_S);
         fake_wire_n = 0;
     }

@@ -34,7 +34,7 @@ static int setup(void **state) {
                                       .expires.us = wall_now().us + US_PER_HOUR};
         owed[i].id.bytes[0] = (uint8_t)(i + 1);
     }
-    outbox_start(&boot, &(struct outbox_wish){
+    outbox_start(&boot, &(struct outbox_path_request){
                             .memory = 1 << 20, .message_max = 1000, .messages_max = OWED + 1});
     return 0;
 }

@@ -12,8 +12,8 @@
 static uint8_t body[1 << 17];
 
 static void start(const struct node_boot *boot) {
-    outbox_start(boot,
-                 &(struct outbox_wish){.message_max = sizeof body, .expire_us = 24 * US_PER_HOUR});
+    outbox_start(boot, &(struct outbox_path_request){.message_max = sizeof body,
+                                                     .expire_us = 24 * US_PER_HOUR});
 }
 static int setup(void **state) {
     (void)state;

@@ -18,7 +18,7 @@ static int setup(void **state) {
     fake_path_outcome = PATH_NONE; /* the old one is away */
     fake_link_error = 0;
     fake_sent = 0;
-    outbox_start(&boot, &(struct outbox_wish){.message_max = sizeof body});
+    outbox_start(&boot, &(struct outbox_path_request){.message_max = sizeof body});
     return 0;
 }
 static int teardown(void **state) {
@@ -125,7 +125,7 @@ static void test_all_of_it_in_order(void **state) {
         assert_int_equal(op.readdress.items[i].sequence, 2 + i); /* behind what it was written */
     }
     fake_path_outcome = PATH_OK;
-    outbox_kick(outbox, NULL, mono_now);
+    outbox_retry_now(outbox, NULL, mono_now);
     fake_wire_n = 0;
     outbox_tick(outbox, fake_now());
     assert_int_equal(packets_for(OLD), 0); /* nobody's, meanwhile */
@@ -168,7 +168,7 @@ static void test_a_disk_that_fails_changes_nothing(void **state) {
     assert_int_equal(outbox_pending_to(outbox, &fake_identities[OLD].id), 1);
     assert_int_equal(outbox_pending_to(outbox, &fake_identities[NEW].id), 0);
     fake_path_outcome = PATH_OK;
-    outbox_kick(outbox, NULL, mono_now);
+    outbox_retry_now(outbox, NULL, mono_now);
     fake_wire_n = 0;
     pass_us(3 * US_PER_S);
     assert_int_equal(packets_for(NEW), 0);
@@ -234,7 +234,7 @@ static void test_what_was_sent(void **state) {
     assert_in_range(answered().old[0].sent, 1, 2);
     fake_path_outcome = PATH_OK;
     fake_wire_n = 0;
-    outbox_kick(outbox, NULL, mono_now);
+    outbox_retry_now(outbox, NULL, mono_now);
     pass_us(30 * US_PER_S);
     assert_int_equal(packets_for(OLD), 0);
     assert_true(packets_for(NEW) > 0);

@@ -116,7 +116,7 @@ unsigned pool_aim(const struct pool *pool) {
 void pool_news(struct pool *pool) {
     (void)pool;
 }
-void outbox_kick(struct outbox *outbox, const struct node_id *recipient, struct mono now) {
+void outbox_retry_now(struct outbox *outbox, const struct node_id *recipient, struct mono now) {
     (void)outbox, (void)recipient, (void)now;
 }
 uint64_t outbox_pending(const struct outbox *outbox) {

@@ -25,13 +25,13 @@ static struct fixture {
     int link_error;            /* of the next hand-over */
     uint64_t to;               /* the first hop of the last one */
 } f;
-static const struct path_wish wish = {.target = {{7}}, .relays_exact = RELAYS_DEFAULT};
+static const struct path_request request = {.target = {{7}}, .relays_exact = RELAYS_DEFAULT};
 static struct now now = {{US_PER_S}, {US_PER_S}};
 
-enum path_outcome path_draw(struct paths *paths, const struct path_wish *path_wish, struct now at,
-                            struct path **ret_path, bool *ret_fewer) {
+enum path_outcome path_draw(struct paths *paths, const struct path_request *path_request,
+                            struct now at, struct path **ret_path, bool *ret_fewer) {
     (void)paths, (void)at, (void)ret_fewer;
-    assert_ptr_equal(path_wish, &wish);
+    assert_ptr_equal(path_request, &request);
     if (f.outcome != PATH_OK)
         return f.outcome;
     f.paths[f.drawn] = (struct path){.relay = 100 + f.drawn, .usable = true};
@@ -88,7 +88,7 @@ static int send_word(void) {
 static void test_one_path_for_many_packets(void **state) {
     (void)state;
     for (unsigned i = 0; i < 3; i++) {
-        assert_int_equal(courier_open(&f.courier, &f.lane, &wish, now), PATH_OK);
+        assert_int_equal(courier_open(&f.courier, &f.lane, &request, now), PATH_OK);
         assert_int_equal(send_word(), 0);
         assert_int_equal(f.to, 100);
         now.mono.us++;
@@ -102,17 +102,17 @@ static void test_one_path_for_many_packets(void **state) {
 static void test_a_path_that_no_longer_serves(void **state) {
     (void)state;
     assert_false(courier_is_open(&f.courier, &f.lane, now));
-    courier_open(&f.courier, &f.lane, &wish, now);
+    courier_open(&f.courier, &f.lane, &request, now);
     assert_true(courier_is_open(&f.courier, &f.lane, now));
     f.paths[0].usable = false;
     assert_false(courier_is_open(&f.courier, &f.lane, now));
     assert_int_equal(f.freed, 1);
     assert_int_equal(f.lane.way.relays[0], 100); /* for whoever asks why */
-    assert_int_equal(courier_open(&f.courier, &f.lane, &wish, now), PATH_OK);
+    assert_int_equal(courier_open(&f.courier, &f.lane, &request, now), PATH_OK);
     assert_int_equal(f.lane.way.relays[0], 101);
     f.paths[1].usable = false; /* unnoticed until it is opened again */
     f.outcome = PATH_NONE;
-    assert_int_equal(courier_open(&f.courier, &f.lane, &wish, now), PATH_NONE);
+    assert_int_equal(courier_open(&f.courier, &f.lane, &request, now), PATH_NONE);
     assert_null(f.lane.path);
     assert_int_equal(f.freed, 2);
 }
@@ -123,8 +123,9 @@ static void test_why_there_is_no_path(void **state) {
     (void)state;
     for (unsigned i = 0; i < 3; i++) {
         f.outcome = outcomes[i];
-        assert_int_equal(courier_open(&f.courier, &f.lane, &wish, now), outcomes[i]);
-        assert_int_equal(courier_send_alone(&f.courier, &wish, "word", 4, now, &way), outcomes[i]);
+        assert_int_equal(courier_open(&f.courier, &f.lane, &request, now), outcomes[i]);
+        assert_int_equal(courier_send_alone(&f.courier, &request, "word", 4, now, &way),
+                         outcomes[i]);
     }
     assert_int_equal(f.sealed, 0);
     assert_int_equal(way.n, 5); /* written on success only */
@@ -133,7 +134,7 @@ static void test_why_there_is_no_path(void **state) {
 /* No buffer is a matter of this step; no neighbour is one of this path. */
 static void test_what_the_link_says(void **state) {
     (void)state;
-    courier_open(&f.courier, &f.lane, &wish, now);
+    courier_open(&f.courier, &f.lane, &request, now);
     f.link_error = -ENOBUFS;
     assert_int_equal(send_word(), -ENOBUFS);
     assert_non_null(f.lane.path);
@@ -148,7 +149,7 @@ static void test_alone(void **state) {
     (void)state;
     for (unsigned i = 0; i < 4; i++) {
         f.link_error = i == 1 ? -ENOBUFS : i == 2 ? -ENOTCONN : 0;
-        assert_int_equal(courier_send_alone(&f.courier, &wish, "word", 4, now, &way), PATH_OK);
+        assert_int_equal(courier_send_alone(&f.courier, &request, "word", 4, now, &way), PATH_OK);
         assert_int_equal(f.freed, i + 1);
         assert_int_equal(way.relays[0], 100 + i);
     }

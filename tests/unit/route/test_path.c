@@ -186,8 +186,8 @@ static struct world *fan(size_t n, unsigned relays, unsigned guards, bool strict
     return world;
 }
 
-static struct path_wish wish_for(size_t node) {
-    return (struct path_wish){.target = id_of(node), .relays_exact = RELAYS_DEFAULT};
+static struct path_request request_for(size_t node) {
+    return (struct path_request){.target = id_of(node), .relays_exact = RELAYS_DEFAULT};
 }
 
 struct sampled {
@@ -197,40 +197,40 @@ struct sampled {
     double choices;
 };
 
-static struct sampled sample(struct world *world, const struct path_wish *wish) {
+static struct sampled sample(struct world *world, const struct path_request *request) {
     struct sampled s = {0};
-    s.outcome = path_sample(world->paths, wish, world->now, s.hops, &s.n, &s.choices);
+    s.outcome = path_sample(world->paths, request, world->now, s.hops, &s.n, &s.choices);
     return s;
 }
 
-static struct path *draw(struct world *world, const struct path_wish *wish) {
+static struct path *draw(struct world *world, const struct path_request *request) {
     struct path *path = NULL;
     bool fewer = false;
     assert_int_equal(
-        path_draw(world->paths, wish, (struct now){world->now, world->wall}, &path, &fewer),
+        path_draw(world->paths, request, (struct now){world->now, world->wall}, &path, &fewer),
         PATH_OK);
     assert_non_null(path);
     return path;
 }
 
-static void expect_refusal(struct world *world, const struct path_wish *wish,
+static void expect_refusal(struct world *world, const struct path_request *request,
                            enum path_outcome outcome) {
     struct path *path = (struct path *)world;
     bool fewer = true;
     assert_int_equal(
-        path_draw(world->paths, wish, (struct now){world->now, world->wall}, &path, &fewer),
+        path_draw(world->paths, request, (struct now){world->now, world->wall}, &path, &fewer),
         outcome);
     assert_ptr_equal(path, world); /* written on success only */
     assert_true(fewer);
 }
 
-static void expect_length(struct world *world, const struct path_wish *wish, unsigned relays,
+static void expect_length(struct world *world, const struct path_request *request, unsigned relays,
                           bool fewer) {
     struct path *path = NULL;
     uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
     bool is_fewer = !fewer;
     assert_int_equal(
-        path_draw(world->paths, wish, (struct now){world->now, world->wall}, &path, &is_fewer),
+        path_draw(world->paths, request, (struct now){world->now, world->wall}, &path, &is_fewer),
         PATH_OK);
     assert_int_equal(path_hops(path, hops), relays + 1);
     assert_int_equal(is_fewer, fewer);
@@ -238,10 +238,10 @@ static void expect_length(struct world *world, const struct path_wish *wish, uns
 }
 
 /* Lengths met in many samples, as a bit set. */
-static unsigned lengths(struct world *world, const struct path_wish *wish) {
+static unsigned lengths(struct world *world, const struct path_request *request) {
     unsigned seen = 0;
     for (int i = 0; i < 100; i++) {
-        struct sampled s = sample(world, wish);
+        struct sampled s = sample(world, request);
         assert_int_equal(s.outcome, PATH_OK);
         seen |= 1U << (s.n - 1);
     }
@@ -255,25 +255,25 @@ static void apart_paths_share_no_relay(void **state) {
     for (int round = 0; round < 20; round++) {
         struct world *world = complete(17, 2, 2, false);
         uint64_t avoid[4 * TOPOLOGY_RELAYS_MAX], firsts[4], hops[TOPOLOGY_RELAYS_MAX + 1];
-        struct path_wish wish = wish_for(16);
+        struct path_request request = request_for(16);
         struct path *paths[4];
         test_seed += (uint64_t)round;
         publish(world, 2 * US_PER_HOUR); /* two guards of 15 relays */
-        wish.apart = true;
-        wish.avoid = avoid;
-        wish.firsts = firsts;
+        request.disjoint = true;
+        request.avoid = avoid;
+        request.firsts = firsts;
         for (unsigned i = 0; i < 4; i++) {
-            paths[i] = draw(world, &wish);
+            paths[i] = draw(world, &request);
             size_t n = path_hops(paths[i], hops);
             for (size_t j = 0; j + 1 < n; j++)
-                for (size_t k = 0; k < wish.n_avoid; k++)
+                for (size_t k = 0; k < request.n_avoid; k++)
                     assert_true(hops[j] != avoid[k]);
             /* Guards first, then others; the target may be a guard too. */
             unsigned guards = 2 - paths_is_guard(world->paths, prefix_of(16));
             assert_int_equal(paths_is_guard(world->paths, hops[0]), i < guards);
-            firsts[wish.n_firsts++] = hops[0];
+            firsts[request.n_firsts++] = hops[0];
             for (size_t j = 0; j + 1 < n; j++)
-                avoid[wish.n_avoid++] = hops[j];
+                avoid[request.n_avoid++] = hops[j];
         }
         for (unsigned i = 0; i < 4; i++)
             path_free(paths[i]);
@@ -285,13 +285,13 @@ static void apart_paths_share_what_they_must(void **state) {
     (void)state;
     struct world *world = fan(3, 1, 3, false);
     uint64_t used[] = {prefix_of(1), prefix_of(2), prefix_of(3)}, hops[TOPOLOGY_RELAYS_MAX + 1];
-    struct path_wish wish = wish_for(4);
+    struct path_request request = request_for(4);
     publish(world, 0);
-    wish.apart = true;
-    wish.avoid = wish.firsts = used;
+    request.disjoint = true;
+    request.avoid = request.firsts = used;
     for (size_t n = 2; n <= 3; n++) {
-        wish.n_avoid = wish.n_firsts = n;
-        struct path *path = draw(world, &wish);
+        request.n_avoid = request.n_firsts = n;
+        struct path *path = draw(world, &request);
         assert_int_equal(path_hops(path, hops), 2);
         if (n == 2)
             assert_int_equal(hops[0], used[2]);
@@ -310,10 +310,10 @@ static struct path_way way_of(unsigned n, const size_t *nodes) {
 }
 
 /* Nodes met in many draws, as a bit set; all of them by way of so many relays at least. */
-static unsigned met(struct world *world, const struct path_wish *wish, size_t relays) {
+static unsigned met(struct world *world, const struct path_request *request, size_t relays) {
     unsigned seen = 0;
     for (int i = 0; i < 200; i++) {
-        struct sampled s = sample(world, wish);
+        struct sampled s = sample(world, request);
         assert_int_equal(s.outcome, PATH_OK);
         assert_true(s.n > relays);
         for (size_t j = 0; j + 1 < s.n; j++)
@@ -328,19 +328,19 @@ static void a_try_goes_past_what_was_silent(void **state) {
     (void)state;
     struct world *world = complete(8, 3, 3, false);
     struct path_silence silence = {.n = 0};
-    struct path_wish wish = wish_for(7);
+    struct path_request request = request_for(7);
     struct path_way first = way_of(3, (size_t[]){1, 2, 3}), second = way_of(3, (size_t[]){4, 5, 3}),
                     third = way_of(4, (size_t[]){4, 5, 6, 2});
-    wish.silence = &silence;
-    assert_int_equal(met(world, &wish, 3), 0x7e);
+    request.silence = &silence;
+    assert_int_equal(met(world, &request, 3), 0x7e);
     path_silence_note(&silence, &first, world->now);
-    assert_int_equal(met(world, &wish, 3), 0x70);
+    assert_int_equal(met(world, &request, 3), 0x70);
     path_silence_note(&silence, &second, world->now);
-    assert_int_equal(met(world, &wish, 3) & 1U << 3, 0);
+    assert_int_equal(met(world, &request, 3) & 1U << 3, 0);
     path_silence_note(&silence, &third, world->now); /* once only: 1 and 6 */
-    assert_int_equal(met(world, &wish, 3) & (1U << 1 | 1U << 6), 1U << 1 | 1U << 6);
+    assert_int_equal(met(world, &request, 3) & (1U << 1 | 1U << 6), 1U << 1 | 1U << 6);
     world->now = mono_add(world->now, PATH_SILENCE_US);
-    assert_int_equal(met(world, &wish, 3), 0x7e); /* forgotten */
+    assert_int_equal(met(world, &request, 3), 0x7e); /* forgotten */
     world_free(world);
 }
 
@@ -373,21 +373,21 @@ static void short_paths_wait_where_relays_are_enough(void **state) {
     (void)state;
     struct world *world = fan(1, 3, 3, false);
     publish(world, 0);
-    struct path_wish wish = wish_for(2);
+    struct path_request request = request_for(2);
     world->directory.n_relays = 4; /* one too few for three relays */
-    expect_length(world, &wish, 1, true);
+    expect_length(world, &request, 1, true);
     world->directory.n_relays = 5;
-    expect_refusal(world, &wish, PATH_NONE);
+    expect_refusal(world, &request, PATH_NONE);
     world->now = mono_add(world->now, 4 * US_PER_S - 1);
-    expect_refusal(world, &wish, PATH_NONE);
-    wish.strict = true;
-    expect_refusal(world, &wish, PATH_STRICT);
-    wish.strict = false;
-    wish.relays_exact = 1; /* as asked for */
-    expect_length(world, &wish, 1, false);
-    wish.relays_exact = RELAYS_DEFAULT;
+    expect_refusal(world, &request, PATH_NONE);
+    request.strict = true;
+    expect_refusal(world, &request, PATH_STRICT);
+    request.strict = false;
+    request.relays_exact = 1; /* as asked for */
+    expect_length(world, &request, 1, false);
+    request.relays_exact = RELAYS_DEFAULT;
     world->now = mono_add(world->now, 1);
-    expect_length(world, &wish, 1, true);
+    expect_length(world, &request, 1, true);
     world_free(world);
 }
 
@@ -396,38 +396,38 @@ static void keys_that_settle_are_waited_for(void **state) {
     (void)state;
     struct world *world = fan(1, 3, 3, false);
     publish(world, 0);
-    struct path_wish wish = wish_for(2);
+    struct path_request request = request_for(2);
     world->directory.n_relays = 1;
     world->directory.settling = true;
-    expect_refusal(world, &wish, PATH_NONE);
+    expect_refusal(world, &request, PATH_NONE);
     world->now = mono_add(world->now, 7 * US_PER_S - 1);
-    expect_refusal(world, &wish, PATH_NONE);
+    expect_refusal(world, &request, PATH_NONE);
     world->now = mono_add(world->now, 1);
-    expect_length(world, &wish, 1, true); /* not for ever: somebody may always be new */
-    wish.strict = true;
-    expect_refusal(world, &wish, PATH_STRICT); /* not enough of them, settled or not */
+    expect_length(world, &request, 1, true); /* not for ever: somebody may always be new */
+    request.strict = true;
+    expect_refusal(world, &request, PATH_STRICT); /* not enough of them, settled or not */
     world->directory.n_relays = 4;
-    expect_refusal(world, &wish, PATH_NONE);
+    expect_refusal(world, &request, PATH_NONE);
     world->directory.settling = false;
-    expect_refusal(world, &wish, PATH_STRICT);
+    expect_refusal(world, &request, PATH_STRICT);
     world_free(world);
 }
 
 static void a_full_path_begins_the_wait_anew(void **state) {
     (void)state;
     struct world *world = fan(1, 2, 3, false);
-    struct path_wish wish = wish_for(2);
+    struct path_request request = request_for(2);
     publish(world, 0);
     world->directory.n_relays = 4;
-    expect_refusal(world, &wish, PATH_NONE);
+    expect_refusal(world, &request, PATH_NONE);
     world->now = mono_add(world->now, 4 * US_PER_S);
-    expect_length(world, &wish, 1, true);
+    expect_length(world, &request, 1, true);
     struct path_config config = {.relays = 1, .guards = 3};
     paths_configure(world->paths, &config); /* now one relay is full length */
-    expect_length(world, &wish, 1, false);
+    expect_length(world, &request, 1, false);
     config.relays = 2;
     paths_configure(world->paths, &config);
-    expect_refusal(world, &wish, PATH_NONE);
+    expect_refusal(world, &request, PATH_NONE);
     world_free(world);
 }
 
@@ -442,11 +442,12 @@ static void waits_are_bounded(void **state) {
     publish(world, 0);
     world->directory.n_relays = 6;
     for (size_t i = 0; i < SHORT_TARGETS; i++) {
-        struct path_wish wish = wish_for(7 + i);
-        expect_refusal(world, &wish, PATH_NONE);
+        struct path_request request = request_for(7 + i);
+        expect_refusal(world, &request, PATH_NONE);
     }
     world->now = mono_add(world->now, 4 * US_PER_S);
-    struct path_wish first = wish_for(7), second = wish_for(8), last = wish_for(7 + SHORT_TARGETS);
+    struct path_request first = request_for(7), second = request_for(8),
+                        last = request_for(7 + SHORT_TARGETS);
     expect_length(world, &first, 1, true);
     expect_refusal(world, &last, PATH_NONE); /* in place of the first */
     expect_length(world, &second, 1, true);
@@ -457,8 +458,8 @@ static void waits_are_bounded(void **state) {
 /* ---- Length ---- */
 
 static void check_lengths(struct world *world, size_t target, unsigned expected) {
-    struct path_wish wish = wish_for(target);
-    assert_int_equal(lengths(world, &wish), expected);
+    struct path_request request = request_for(target);
+    assert_int_equal(lengths(world, &request), expected);
     world_free(world);
 }
 
@@ -487,8 +488,8 @@ static void sixteen_is_the_bound(void **state) {
 static void most_choices_where_none_has_enough(void **state) {
     (void)state;
     struct world *world = complete(5, 1, 3, false); /* 3, 6, 6 */
-    struct path_wish wish = wish_for(4);
-    struct sampled s = sample(world, &wish);
+    struct path_request request = request_for(4);
+    struct sampled s = sample(world, &request);
     assert_int_equal(s.n, 3);
     assert_true(s.choices == 6);
     check_lengths(world, 4, 1U << 2);
@@ -498,17 +499,17 @@ static void fewer_only_where_not_strict(void **state) {
     (void)state;
     struct world *world = fan(1, 3, 3, false);
     publish(world, 0);
-    struct path_wish wish = wish_for(2);
-    expect_length(world, &wish, 1, true);
-    wish.strict = true;
-    expect_refusal(world, &wish, PATH_STRICT);
-    wish.strict = false;
+    struct path_request request = request_for(2);
+    expect_length(world, &request, 1, true);
+    request.strict = true;
+    expect_refusal(world, &request, PATH_STRICT);
+    request.strict = false;
     struct path_config strict = {.relays = 3, .guards = 3, .strict = true};
     paths_configure(world->paths, &strict);
-    expect_refusal(world, &wish, PATH_STRICT);
+    expect_refusal(world, &request, PATH_STRICT);
     strict.relays = 1;
     paths_configure(world->paths, &strict);
-    expect_length(world, &wish, 1, false);
+    expect_length(world, &request, 1, false);
     world_free(world);
 }
 
@@ -517,61 +518,61 @@ static void direct_link_is_the_last_resort(void **state) {
     struct world *world = world_new(3, 3, 3, false);
     join(world, 0, 1);
     publish(world, 0);
-    struct path_wish wish = wish_for(1);
-    expect_length(world, &wish, 0, true);
-    wish.strict = true;
-    expect_refusal(world, &wish, PATH_STRICT);
-    wish.relays_exact = 0; /* asked for in so many words */
-    expect_length(world, &wish, 0, false);
-    wish = wish_for(2); /* linked to nobody */
-    expect_refusal(world, &wish, PATH_NONE);
-    wish.strict = true;
-    expect_refusal(world, &wish, PATH_NONE);
-    wish.relays_exact = 1;
-    expect_refusal(world, &wish, PATH_NONE);
+    struct path_request request = request_for(1);
+    expect_length(world, &request, 0, true);
+    request.strict = true;
+    expect_refusal(world, &request, PATH_STRICT);
+    request.relays_exact = 0; /* asked for in so many words */
+    expect_length(world, &request, 0, false);
+    request = request_for(2); /* linked to nobody */
+    expect_refusal(world, &request, PATH_NONE);
+    request.strict = true;
+    expect_refusal(world, &request, PATH_NONE);
+    request.relays_exact = 1;
+    expect_refusal(world, &request, PATH_NONE);
     world_free(world);
 }
 
 static void exactly_means_exactly(void **state) {
     (void)state;
     struct world *world = complete(12, 3, 3, true);
-    struct path_wish wish = wish_for(11);
+    struct path_request request = request_for(11);
     for (uint8_t relays = 0; relays <= TOPOLOGY_RELAYS_MAX; relays++) {
-        wish.relays_exact = relays;
-        assert_int_equal(lengths(world, &wish), 1U << relays);
-        expect_length(world, &wish, relays, false);
+        request.relays_exact = relays;
+        assert_int_equal(lengths(world, &request), 1U << relays);
+        expect_length(world, &request, relays, false);
     }
-    wish.relays_exact = TOPOLOGY_RELAYS_MAX + 1;
-    expect_refusal(world, &wish, PATH_STRICT);
+    request.relays_exact = TOPOLOGY_RELAYS_MAX + 1;
+    expect_refusal(world, &request, PATH_STRICT);
     world_free(world);
     world = fan(3, 3, 3, false);
     publish(world, 0);
-    wish = wish_for(4);
-    wish.relays_exact = 2;
-    expect_refusal(world, &wish, PATH_STRICT); /* neither one nor none will do */
+    request = request_for(4);
+    request.relays_exact = 2;
+    expect_refusal(world, &request, PATH_STRICT); /* neither one nor none will do */
     world_free(world);
 }
 
 static void unknown_targets(void **state) {
     (void)state;
     struct world *world = complete(8, 1, 3, false);
-    struct path_wish wish = wish_for(100);
-    expect_refusal(world, &wish, PATH_UNKNOWN);
-    assert_int_equal(sample(world, &wish).outcome, PATH_UNKNOWN);
-    wish = wish_for(7);
-    wish.target.bytes[NODE_ID_LEN - 1] ^= 1; /* another id with the same prefix */
-    expect_refusal(world, &wish, PATH_UNKNOWN);
-    assert_int_equal(sample(world, &wish).outcome, PATH_UNKNOWN);
-    wish = wish_for(7);
+    struct path_request request = request_for(100);
+    expect_refusal(world, &request, PATH_UNKNOWN);
+    assert_int_equal(sample(world, &request).outcome, PATH_UNKNOWN);
+    request = request_for(7);
+    request.target.bytes[NODE_ID_LEN - 1] ^= 1; /* another id with the same prefix */
+    expect_refusal(world, &request, PATH_UNKNOWN);
+    assert_int_equal(sample(world, &request).outcome, PATH_UNKNOWN);
+    request = request_for(7);
     world->wall.us += 2 * EPOCH_US; /* beyond its last key */
-    expect_refusal(world, &wish, PATH_UNKNOWN);
+    expect_refusal(world, &request, PATH_UNKNOWN);
     world->wall.us -= 2 * EPOCH_US;
     set_key(world, 7, KEY_NONE);
-    expect_refusal(world, &wish, PATH_UNKNOWN);
+    expect_refusal(world, &request, PATH_UNKNOWN);
     set_key(world, 7, KEY_GOOD);
-    path_free(draw(world, &wish));
-    wish = wish_for(0); /* ourselves */
-    expect_refusal(world, &wish, PATH_NONE);
+    path_free(draw(world, &request));
+    request = request_for(0); /* ourselves */
+    expect_refusal(world, &request, PATH_NONE);
     world_free(world);
 }
 
@@ -580,13 +581,13 @@ static void relays_without_a_good_key_are_drawn_around(void **state) {
     for (enum fake_key key = KEY_NONE; key <= KEY_ZERO; key++) {
         struct world *world = fan(3, 1, 3, true);
         publish(world, 0);
-        struct path_wish wish = wish_for(4);
+        struct path_request request = request_for(4);
         set_key(world, 1, key);
         unsigned drawn = 0;
         for (int i = 0; i < 100; i++) {
             struct path *path = NULL;
             bool fewer;
-            if (path_draw(world->paths, &wish, (struct now){world->now, world->wall}, &path,
+            if (path_draw(world->paths, &request, (struct now){world->now, world->wall}, &path,
                           &fewer) != PATH_OK)
                 continue; /* five times the bad one: once in 243 */
             assert_int_not_equal(path_first(path), prefix_of(1));
@@ -596,7 +597,7 @@ static void relays_without_a_good_key_are_drawn_around(void **state) {
         assert_true(drawn >= 90);
         set_key(world, 2, key);
         world->directory.gone[3] = true;
-        expect_refusal(world, &wish, PATH_NONE);
+        expect_refusal(world, &request, PATH_NONE);
         world_free(world);
     }
 }
@@ -608,10 +609,10 @@ static void relays_without_a_good_key_are_drawn_around(void **state) {
 
 /* Firsts met in many samples, as a bit set of nodes. */
 static unsigned firsts(struct world *world, size_t target) {
-    struct path_wish wish = wish_for(target);
+    struct path_request request = request_for(target);
     unsigned seen = 0;
     for (int i = 0; i < 200; i++) {
-        struct sampled s = sample(world, &wish);
+        struct sampled s = sample(world, &request);
         assert_int_equal(s.outcome, PATH_OK);
         seen |= 1U << node_of(s.hops[0]);
     }
@@ -649,22 +650,22 @@ static void silence_draws_no_other_guards(void **state) {
     for (unsigned n = 1; n <= 2; n++) {
         struct world *world = guarded(n);
         struct path_silence silence = {.n = 0};
-        struct path_wish wish = wish_for(TARGET_GUARDED);
-        wish.silence = &silence;
+        struct path_request request = request_for(TARGET_GUARDED);
+        request.silence = &silence;
         size_t guard = 1;
         while (!(guards(world) >> guard & 1))
             guard++;
         struct path_way way = way_of(1, &guard);
         path_silence_note(&silence, &way, world->now);
         for (int i = 0; i < 100; i++) {
-            struct sampled s = sample(world, &wish);
+            struct sampled s = sample(world, &request);
             assert_true(paths_is_guard(world->paths, s.hops[0]));
             assert_int_equal(s.hops[0] == prefix_of(guard), n == 1);
         }
-        wish.relays_exact = 4;
+        request.relays_exact = 4;
         way = way_of(5, (size_t[]){2, 4, 6, 8, 10});
         path_silence_note(&silence, &way, world->now);
-        assert_int_equal(lengths(world, &wish), 1U << 4);
+        assert_int_equal(lengths(world, &request), 1U << 4);
         world_free(world);
     }
 }
@@ -786,12 +787,12 @@ static void guards_gone_all_at_once(void **state) {
     struct world *world = guarded(3);
     unsigned set = guards(world);
     struct mono since = an_hour_ago(world);
-    struct path_wish wish = wish_for(TARGET_GUARDED);
+    struct path_request request = request_for(TARGET_GUARDED);
     set_neighbours(world, set, 0, since);
     world->now = mono_add(world->now, 5 * US_PER_S - 1);
-    expect_refusal(world, &wish, PATH_NONE); /* not even the direct link */
-    wish.strict = true;
-    expect_refusal(world, &wish, PATH_NONE);
+    expect_refusal(world, &request, PATH_NONE); /* not even the direct link */
+    request.strict = true;
+    expect_refusal(world, &request, PATH_NONE);
     assert_int_equal(guards(world), set);
     world->now = mono_add(world->now, 1);
     unsigned seen = firsts(world, TARGET_GUARDED);
@@ -819,14 +820,14 @@ static void guards_that_settle_are_waited_for(void **state) {
     (void)state;
     struct world *world = guarded(3);
     unsigned set = guards(world);
-    struct path_wish wish = wish_for(TARGET_GUARDED);
+    struct path_request request = request_for(TARGET_GUARDED);
     set_settling(world, lowest(set));
     assert_int_equal(firsts(world, TARGET_GUARDED), set & ~lowest(set));
     set_settling(world, 0);
     assert_int_equal(firsts(world, TARGET_GUARDED), set);
     set_settling(world, set);
     world->now = mono_add(world->now, 30 * US_PER_S - 1);
-    expect_refusal(world, &wish, PATH_NONE); /* not even the direct link */
+    expect_refusal(world, &request, PATH_NONE); /* not even the direct link */
     assert_int_equal(guards(world), set);
     set_settling(world, 0); /* settled in time */
     assert_int_equal(firsts(world, TARGET_GUARDED), set);
@@ -879,49 +880,49 @@ static void avoided_where_another_choice_exists(void **state) {
     (void)state;
     struct world *world = guarded(2);
     uint64_t avoid[N_GUARDED];
-    struct path_wish wish = wish_for(TARGET_GUARDED);
-    wish.relays_exact = 2;
-    wish.avoid = avoid;
+    struct path_request request = request_for(TARGET_GUARDED);
+    request.relays_exact = 2;
+    request.avoid = avoid;
     for (size_t i = 1; i < TARGET_GUARDED - 1; i++)
-        avoid[wish.n_avoid++] = prefix_of(i);
+        avoid[request.n_avoid++] = prefix_of(i);
     bool is_guard =
         paths_is_guard(world->paths, prefix_of(10)); /* then only the other can lead to it */
     for (int i = 0; i < 100; i++) {
-        struct sampled s = sample(world, &wish);
+        struct sampled s = sample(world, &request);
         assert_int_equal(s.outcome, PATH_OK);
         assert_int_equal(s.hops[1], prefix_of(10));
         assert_true(is_guard || paths_is_guard(world->paths, s.hops[0]));
     }
-    avoid[wish.n_avoid++] = prefix_of(10);
+    avoid[request.n_avoid++] = prefix_of(10);
     for (int i = 0; i < 100; i++)
-        assert_int_equal(sample(world, &wish).outcome, PATH_OK);
+        assert_int_equal(sample(world, &request).outcome, PATH_OK);
     world_free(world);
 }
 
 /* ---- Links that fail ---- */
 
 /* Draw until the path goes by this relay first. */
-static struct path *draw_by(struct world *world, const struct path_wish *wish, size_t node) {
-    struct path *path = draw(world, wish);
+static struct path *draw_by(struct world *world, const struct path_request *request, size_t node) {
+    struct path *path = draw(world, request);
     while (path_first(path) != prefix_of(node)) {
         path_free(path);
-        path = draw(world, wish);
+        path = draw(world, request);
     }
     return path;
 }
 
-static void fail_by(struct world *world, const struct path_wish *wish, size_t node) {
-    struct path *path = draw_by(world, wish, node);
+static void fail_by(struct world *world, const struct path_request *request, size_t node) {
+    struct path *path = draw_by(world, request, node);
     path_failed(world->paths, path, world->now);
     path_free(path);
 }
 
 /* Of 20,000 samples, how many pass `node` at hop `place`. */
-static unsigned passes(struct world *world, const struct path_wish *wish, size_t place,
+static unsigned passes(struct world *world, const struct path_request *request, size_t place,
                        size_t node) {
     unsigned n = 0;
     for (int i = 0; i < 20000; i++)
-        n += sample(world, wish).hops[place] == prefix_of(node) ? 1 : 0;
+        n += sample(world, request).hops[place] == prefix_of(node) ? 1 : 0;
     return n;
 }
 
@@ -932,21 +933,21 @@ static void a_link_that_failed_twice_is_redrawn_four_times(void **state) {
     (void)state;
     struct world *world = fan(2, 1, 3, true);
     publish(world, 0);
-    struct path_wish wish = wish_for(3);
-    fail_by(world, &wish, 1);
-    assert_as_any(passes(world, &wish, 0, 1));
-    fail_by(world, &wish, 1);
-    assert_shunned(passes(world, &wish, 0, 1));
+    struct path_request request = request_for(3);
+    fail_by(world, &request, 1);
+    assert_as_any(passes(world, &request, 0, 1));
+    fail_by(world, &request, 1);
+    assert_shunned(passes(world, &request, 0, 1));
     world->now = mono_add(world->now, US_PER_MINUTE);
-    assert_shunned(passes(world, &wish, 0, 1));
+    assert_shunned(passes(world, &request, 0, 1));
     world->now = mono_add(world->now, 1);
-    assert_as_any(passes(world, &wish, 0, 1));
-    fail_by(world, &wish, 1); /* the second of late, but the first of this minute */
-    assert_as_any(passes(world, &wish, 0, 1));
-    fail_by(world, &wish, 1);
-    fail_by(world, &wish, 2);
-    fail_by(world, &wish, 2); /* all bad: one is taken all the same */
-    assert_as_any(passes(world, &wish, 0, 1));
+    assert_as_any(passes(world, &request, 0, 1));
+    fail_by(world, &request, 1); /* the second of late, but the first of this minute */
+    assert_as_any(passes(world, &request, 0, 1));
+    fail_by(world, &request, 1);
+    fail_by(world, &request, 2);
+    fail_by(world, &request, 2); /* all bad: one is taken all the same */
+    assert_as_any(passes(world, &request, 0, 1));
     world_free(world);
 }
 
@@ -954,16 +955,16 @@ static void a_success_outweighs_failures(void **state) {
     (void)state;
     struct world *world = fan(2, 1, 3, true);
     publish(world, 0);
-    struct path_wish wish = wish_for(3);
-    struct path *path = draw_by(world, &wish, 1);
+    struct path_request request = request_for(3);
+    struct path *path = draw_by(world, &request, 1);
     path_worked(world->paths, path, world->now);
     path_free(path);
     world->now = mono_add(world->now, US_PER_MINUTE);
-    fail_by(world, &wish, 1);
-    fail_by(world, &wish, 1);
-    assert_as_any(passes(world, &wish, 0, 1));
+    fail_by(world, &request, 1);
+    fail_by(world, &request, 1);
+    assert_as_any(passes(world, &request, 0, 1));
     world->now = mono_add(world->now, 1);
-    assert_shunned(passes(world, &wish, 0, 1));
+    assert_shunned(passes(world, &request, 0, 1));
     world_free(world);
 }
 
@@ -993,8 +994,8 @@ static struct world *tree(void) {
 
 /* A path to that leaf works. Returns how many links are new to the record. */
 static unsigned work(struct world *world, size_t leaf) {
-    struct path_wish wish = wish_for(FIRST_LEAF + leaf);
-    struct path *path = draw(world, &wish);
+    struct path_request request = request_for(FIRST_LEAF + leaf);
+    struct path *path = draw(world, &request);
     world->now = mono_add(world->now, 1);
     path_worked(world->paths, path, world->now);
     path_free(path);
@@ -1007,9 +1008,9 @@ static unsigned work(struct world *world, size_t leaf) {
 static void the_oldest_record_goes(void **state) {
     (void)state;
     struct world *world = tree();
-    struct path_wish wish = wish_for(FIRST_LEAF);
+    struct path_request request = request_for(FIRST_LEAF);
     for (int failures = 0; failures < 2;) {
-        struct path *path = draw(world, &wish);
+        struct path *path = draw(world, &request);
         uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
         assert_int_equal(path_hops(path, hops), 3);
         if (hops[1] == prefix_of(FIRST_MID)) {
@@ -1025,9 +1026,9 @@ static void the_oldest_record_goes(void **state) {
         if (leaf != FANOUT) /* which does not exist: leaf 0 hangs there */
             links += work(world, leaf);
     assert_int_equal(links, RECORD_LINKS);
-    assert_shunned(passes(world, &wish, 1, FIRST_MID));
+    assert_shunned(passes(world, &request, 1, FIRST_MID));
     assert_int_equal(work(world, leaf), 1);
-    assert_as_any(passes(world, &wish, 1, FIRST_MID));
+    assert_as_any(passes(world, &request, 1, FIRST_MID));
     world_free(world);
 }
 
@@ -1078,10 +1079,10 @@ static void sealed_packets_peel_at_every_hop(void **state) {
     (void)state;
     struct world *world = complete(12, 3, 3, false);
     for (uint8_t relays = 0; relays <= TOPOLOGY_RELAYS_MAX; relays++) {
-        struct path_wish wish = wish_for(11);
-        wish.relays_exact = relays;
+        struct path_request request = request_for(11);
+        request.relays_exact = relays;
         world->wall.us = (FIRST_EPOCH + relays % 2) * EPOCH_US + relays * US_PER_MINUTE * 11;
-        struct path *path = draw(world, &wish);
+        struct path *path = draw(world, &request);
         struct receiver receiver = {.minute = relays * 11};
         receiver.n = path_hops(path, receiver.hops);
         assert_int_equal(receiver.n, relays + 1);
@@ -1098,9 +1099,9 @@ static void each_hop_sees_every_index_once(void **state) {
     (void)state;
     enum { HOPS = 3 };
     struct world *world = complete(12, 2, 3, false);
-    struct path_wish wish = wish_for(11);
-    wish.relays_exact = HOPS - 1;
-    struct path *path = draw(world, &wish);
+    struct path_request request = request_for(11);
+    request.relays_exact = HOPS - 1;
+    struct path *path = draw(world, &request);
     struct receiver receiver = {.minute = 17};
     receiver.n = path_hops(path, receiver.hops);
     static bool seen[HOPS][ONION_INDEX_COUNT];
@@ -1127,8 +1128,8 @@ static void each_hop_sees_every_index_once(void **state) {
 static void usable_while_young_and_linked(void **state) {
     (void)state;
     struct world *world = complete(12, 2, 3, false);
-    struct path_wish wish = wish_for(11);
-    struct path *path = draw(world, &wish);
+    struct path_request request = request_for(11);
+    struct path *path = draw(world, &request);
     const struct paths *paths = world->paths;
     struct wall wall = world->wall; /* minute 17 */
     assert_true(
@@ -1148,7 +1149,7 @@ static void usable_while_young_and_linked(void **state) {
     path_free(path);
 
     world->wall.us = (FIRST_EPOCH + 1) * EPOCH_US - 1; /* the epoch's last microsecond */
-    path = draw(world, &wish);
+    path = draw(world, &request);
     assert_true(path_is_usable(paths, path, (struct now){world->now, world->wall}));
     assert_false(
         path_is_usable(paths, path, (struct now){world->now, (struct wall){world->wall.us + 1}}));
@@ -1164,13 +1165,13 @@ static void live_paths_are_bounded(void **state) {
     static struct path *paths[LIVE_MAX];
     join(world, 0, 1);
     publish(world, 0);
-    struct path_wish wish = wish_for(1);
+    struct path_request request = request_for(1);
     for (int i = 0; i < LIVE_MAX; i++)
-        paths[i] = draw(world, &wish);
-    expect_refusal(world, &wish, PATH_NONE);
+        paths[i] = draw(world, &request);
+    expect_refusal(world, &request, PATH_NONE);
     path_free(paths[5]);
-    paths[5] = draw(world, &wish);
-    expect_refusal(world, &wish, PATH_NONE);
+    paths[5] = draw(world, &request);
+    expect_refusal(world, &request, PATH_NONE);
     for (int i = 0; i < LIVE_MAX; i++)
         path_free(paths[i]);
     world_free(world);
@@ -1180,11 +1181,11 @@ static void a_path_of_one_use(void **state) {
     (void)state;
     struct world *world = complete(12, 2, 3, false);
     struct path_config once = {.relays = 2, .guards = 3, .once = true};
-    struct path_wish wish = wish_for(11);
+    struct path_request request = request_for(11);
     assert_true(paths_reuse(world->paths));
     paths_configure(world->paths, &once);
     assert_false(paths_reuse(world->paths));
-    struct path *path = draw(world, &wish);
+    struct path *path = draw(world, &request);
     struct receiver receiver = {.minute = 17};
     receiver.n = path_hops(path, receiver.hops);
     assert_true(path_is_usable(world->paths, path, (struct now){world->now, world->wall}));
@@ -1207,18 +1208,18 @@ static unsigned prepare(struct world *world) {
     return n;
 }
 
-static struct path_wish expect(struct world *world, size_t target) {
-    struct path_wish wish = wish_for(target);
-    wish.again = true;
-    paths_expect(world->paths, &wish, world->now);
-    return wish;
+static struct path_request expect(struct world *world, size_t target) {
+    struct path_request request = request_for(target);
+    request.again = true;
+    paths_expect(world->paths, &request, world->now);
+    return request;
 }
 
 /* Keys are made of randomness: a path that was keyed before takes none. */
-static bool draws_a_spare(struct world *world, const struct path_wish *wish,
+static bool draws_a_spare(struct world *world, const struct path_request *request,
                           struct path **ret_path) {
     uint64_t before = world->stream.state;
-    *ret_path = draw(world, wish);
+    *ret_path = draw(world, request);
     return world->stream.state == before;
 }
 
@@ -1227,13 +1228,13 @@ static void spares_are_ready_when_wanted(void **state) {
     struct world *world = complete(12, 2, 3, false);
     struct path *path;
     assert_int_equal(paths_next(world->paths).us, MONO_NEVER.us);
-    struct path_wish wish = expect(world, 11);
+    struct path_request request = expect(world, 11);
     assert_true(paths_next(world->paths).us > world->now.us); /* not in this step */
     /* A draw, a hop each, and one look that finds nothing more. */
     assert_in_range(prepare(world), 1 + 3 + 1, 1 + 4 + 1);
     world->now.us += 20 * US_PER_S;
     world->wall.us += US_PER_MINUTE;
-    assert_true(draws_a_spare(world, &wish, &path));
+    assert_true(draws_a_spare(world, &request, &path));
     /* The relays see the minute of the use. */
     struct receiver receiver = {.minute = 18};
     receiver.n = path_hops(path, receiver.hops);
@@ -1243,11 +1244,11 @@ static void spares_are_ready_when_wanted(void **state) {
     path_free(path);
     /* The next one is made at once; who draws without the word gets none. */
     prepare(world);
-    wish.again = false;
-    assert_false(draws_a_spare(world, &wish, &path));
+    request.again = false;
+    assert_false(draws_a_spare(world, &request, &path));
     path_free(path);
-    wish.again = true;
-    assert_true(draws_a_spare(world, &wish, &path));
+    request.again = true;
+    assert_true(draws_a_spare(world, &request, &path));
     path_free(path);
     world_free(world);
 }
@@ -1255,12 +1256,12 @@ static void spares_are_ready_when_wanted(void **state) {
 static void a_spare_in_part_is_finished(void **state) {
     (void)state;
     struct world *world = complete(12, 2, 3, false);
-    struct path_wish wish = expect(world, 11);
+    struct path_request request = expect(world, 11);
     for (int i = 0; i < 2; i++) {
         world->now.us++;
         paths_prepare(world->paths, (struct now){world->now, world->wall});
     }
-    struct path *path = draw(world, &wish);
+    struct path *path = draw(world, &request);
     struct receiver receiver = {.minute = 17};
     receiver.n = path_hops(path, receiver.hops);
     carry(world, path, &receiver, 0, "half made ahead");
@@ -1272,27 +1273,27 @@ static void a_spare_in_part_is_finished(void **state) {
 static void spares_follow_what_is_drawn(void **state) {
     (void)state;
     struct world *world = complete(12, 2, 3, false);
-    struct path_wish wish = wish_for(11);
+    struct path_request request = request_for(11);
     struct path *path[PATH_SPARES_EACH + 1];
     uint64_t relays[PATH_SPARES_EACH * TOPOLOGY_RELAYS_MAX];
-    wish.again = true;
+    request.again = true;
     for (unsigned i = 0; i <= PATH_SPARES_EACH; i++) {
-        path[i] = draw(world, &wish);
+        path[i] = draw(world, &request);
         path_free(path[i]);
     }
     prepare(world);
-    wish.avoid = relays;
+    request.avoid = relays;
     for (unsigned i = 0; i < PATH_SPARES_EACH; i++) {
         uint64_t hops[TOPOLOGY_RELAYS_MAX + 1];
-        assert_true(draws_a_spare(world, &wish, &path[i]));
+        assert_true(draws_a_spare(world, &request, &path[i]));
         size_t n = path_hops(path[i], hops);
         for (size_t j = 1; j + 1 < n; j++) {
-            for (size_t k = 0; k < wish.n_avoid; k++)
+            for (size_t k = 0; k < request.n_avoid; k++)
                 assert_int_not_equal(relays[k], hops[j]);
-            relays[wish.n_avoid++] = hops[j];
+            relays[request.n_avoid++] = hops[j];
         }
     }
-    assert_false(draws_a_spare(world, &wish, &path[PATH_SPARES_EACH]));
+    assert_false(draws_a_spare(world, &request, &path[PATH_SPARES_EACH]));
     for (unsigned i = 0; i <= PATH_SPARES_EACH; i++)
         path_free(path[i]);
     world_free(world);
@@ -1350,12 +1351,12 @@ static void spares_that_are_no_good_go(void **state) {
         for (size_t i = 0; i < 3; i++)
             join(world, i, i + 1);
         publish(world, 0);
-        struct path_wish wish = expect(world, 3);
+        struct path_request request = expect(world, 3);
         prepare(world);
         spoil(world, how);
         uint64_t before = world->stream.state;
         enum path_outcome outcome =
-            path_draw(world->paths, &wish, (struct now){world->now, world->wall}, &path, &fewer);
+            path_draw(world->paths, &request, (struct now){world->now, world->wall}, &path, &fewer);
         bool is_dead =
             how == SPOIL_KEY || how == SPOIL_LINK || how == SPOIL_RELAY || how == SPOIL_NEIGHBOUR;
         assert_int_equal(outcome == PATH_OK, !is_dead);
@@ -1371,12 +1372,12 @@ static void spares_rest_where_there_is_no_room(void **state) {
     struct world *world = fan(12, 1, 0, false);
     struct path *held[1024 - 2], *path[4]; /* 1,024 is all that there may be */
     publish(world, 0);
-    struct path_wish wish = wish_for(13);
+    struct path_request request = request_for(13);
     for (size_t i = 0; i < sizeof held / sizeof *held; i++)
-        held[i] = draw(world, &wish);
-    wish.again = true;
+        held[i] = draw(world, &request);
+    request.again = true;
     for (unsigned i = 0; i < 4; i++) { /* four are wanted, two have room */
-        path[i] = draw(world, &wish);
+        path[i] = draw(world, &request);
         if (i % 2 == 1) {
             path_free(path[i]);
             path_free(path[i - 1]);
@@ -1399,15 +1400,15 @@ static void spares_past_bad_links(void **state) {
     (void)state;
     struct world *world = fan(2, 1, 3, false);
     publish(world, 0);
-    struct path_wish wish = expect(world, 3);
+    struct path_request request = expect(world, 3);
     struct path *path;
     prepare(world);
-    assert_true(draws_a_spare(world, &wish, &path));
+    assert_true(draws_a_spare(world, &request, &path));
     uint64_t first = path_first(path);
     path_free(path);
     for (unsigned i = 0; i < 64; i++) { /* until the spare goes the same way */
         prepare(world);
-        path = draw(world, &wish);
+        path = draw(world, &request);
         if (path_first(path) == first)
             break;
         path_free(path);
@@ -1419,7 +1420,7 @@ static void spares_past_bad_links(void **state) {
     unsigned same = 0;
     for (unsigned i = 0; i < 64; i++) {
         prepare(world);
-        path = draw(world, &wish);
+        path = draw(world, &request);
         same += path_first(path) == first;
         path_free(path);
     }
@@ -1430,7 +1431,7 @@ static void spares_past_bad_links(void **state) {
 static void spares_end_with_the_talk(void **state) {
     (void)state;
     struct world *world = complete(12, 2, 3, false);
-    struct path_wish wish = expect(world, 11);
+    struct path_request request = expect(world, 11);
     struct path *path;
     int64_t began = world->now.us;
     prepare(world);
@@ -1440,7 +1441,7 @@ static void spares_end_with_the_talk(void **state) {
         assert_true(world->now.us - began < 2 * US_PER_MINUTE);
     }
     assert_true(world->now.us - began >= US_PER_MINUTE);
-    assert_false(draws_a_spare(world, &wish, &path));
+    assert_false(draws_a_spare(world, &request, &path));
     path_free(path);
     world_free(world);
 }
@@ -1450,7 +1451,7 @@ static void spares_are_bounded(void **state) {
     enum { TARGETS = PATH_EXPECTED_MAX + 1 };
     struct world *world = world_new(TARGETS + 1, 0, 3, false);
     static struct path *paths[LIVE_MAX];
-    struct path_wish wish;
+    struct path_request request;
     for (size_t i = 1; i <= TARGETS; i++)
         half_link(world, i, 0);
     struct path_neighbour neighbours[1] = {{prefix_of(1), true, world->now, false}};
@@ -1464,11 +1465,11 @@ static void spares_are_bounded(void **state) {
     topology_set(world->directory.topology, prefix_of(1), true, &us, 1);
     paths_set_neighbours(world->paths, neighbours, 1, world->now);
     /* Who was expected first is forgotten for the last. */
-    struct path_wish first = expect(world, 1);
+    struct path_request first = expect(world, 1);
     prepare(world);
     for (size_t i = 2; i <= TARGETS; i++) {
         world->now.us++;
-        wish = expect(world, i);
+        request = expect(world, i);
     }
     prepare(world);
     assert_false(draws_a_spare(world, &first, &paths[0]));
@@ -1478,7 +1479,7 @@ static void spares_are_bounded(void **state) {
     expect_refusal(world, &first, PATH_NONE);
     for (int i = 0; i < LIVE_MAX; i++)
         path_free(paths[i]);
-    (void)wish;
+    (void)request;
     world_free(world);
 }
 

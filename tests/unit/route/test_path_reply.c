@@ -53,10 +53,10 @@ void directory_descriptor(const struct directory_entry *entry, struct descriptor
 const uint8_t *descriptor_routing_key(const struct descriptor *descriptor, int64_t epoch) {
     return epoch == EPOCH && descriptor->n_epochs > 0 ? descriptor->routing_keys[0] : NULL;
 }
-enum path_outcome path_sample(struct paths *paths, const struct path_wish *wish, struct mono now,
-                              uint64_t ret_hops[TOPOLOGY_RELAYS_MAX + 1], size_t *ret_n,
-                              double *ret_choices) {
-    (void)paths, (void)wish, (void)now;
+enum path_outcome path_sample(struct paths *paths, const struct path_request *request,
+                              struct mono now, uint64_t ret_hops[TOPOLOGY_RELAYS_MAX + 1],
+                              size_t *ret_n, double *ret_choices) {
+    (void)paths, (void)request, (void)now;
     memcpy(ret_hops, hops, sizeof hops);
     *ret_n = n_hops;
     *ret_choices = 1;
@@ -80,12 +80,12 @@ static int setup(void **state) {
 
 static enum path_outcome reply(size_t relays, uint64_t *ret_first, uint8_t packet[ONION_LEN]) {
     struct path_reply_rooms rooms = {NULL, NULL, &own, &test_random};
-    struct path_wish wish = {.target = entries[5].id};
+    struct path_request request = {.target = entries[5].id};
     for (size_t i = 0; i < relays; i++)
         hops[i] = entries[i + 1].prefix;
     hops[relays] = entries[5].prefix;
     n_hops = relays + 1;
-    return path_reply(&rooms, &wish, "token", 5, (struct now){(struct mono){0}, WALL}, ret_first,
+    return path_reply(&rooms, &request, "token", 5, (struct now){(struct mono){0}, WALL}, ret_first,
                       packet);
 }
 

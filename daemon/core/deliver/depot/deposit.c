@@ -254,10 +254,10 @@ static int64_t interval_us(unsigned tries) {
     return seconds[tries < last ? tries : last] * US_PER_S;
 }
 
-static struct path_wish wish_for(const struct deposit *deposit, const struct node_id *box) {
-    return (struct path_wish){.target = *box,
-                              .relays_exact = deposit->account->relays_exact,
-                              .strict = deposit->account->strict};
+static struct path_request request_for(const struct deposit *deposit, const struct node_id *box) {
+    return (struct path_request){.target = *box,
+                                 .relays_exact = deposit->account->relays_exact,
+                                 .strict = deposit->account->strict};
 }
 
 /* Make reply packets that carry the token back to us over two paths. Returns how many there are. */
@@ -267,12 +267,12 @@ static unsigned make_replies(struct depositor *depositor, const struct deposit *
                              uint8_t packets[MAIL_REPLIES_MAX][ONION_LEN]) {
     struct path_reply_rooms rooms = {depositor->config.paths, depositor->config.directory,
                                      depositor->config.identity, &depositor->config.random};
-    struct path_wish wish = wish_for(deposit, box);
+    struct path_request request = request_for(deposit, box);
     uint8_t payload[1 + MAIL_TOKEN_LEN] = {PAYLOAD_DEPOSITED};
     unsigned n = 0;
     memcpy(payload + 1, deposit->token, MAIL_TOKEN_LEN);
     for (unsigned i = 0; i < MAIL_REPLIES_MAX; i++) {
-        if (path_reply(&rooms, &wish, payload, sizeof payload, now, &replies[n].first,
+        if (path_reply(&rooms, &request, payload, sizeof payload, now, &replies[n].first,
                        packets[n]) != PATH_OK)
             break;
         replies[n].packet = packets[n];
@@ -341,8 +341,8 @@ static struct courier_lane *open_lane(struct depositor *depositor, struct deposi
         return lane;
     if (!box)
         return NULL;
-    struct path_wish wish = wish_for(deposit, &box->id);
-    return courier_open(depositor->config.courier, lane, &wish, now) == PATH_OK ? lane : NULL;
+    struct path_request request = request_for(deposit, &box->id);
+    return courier_open(depositor->config.courier, lane, &request, now) == PATH_OK ? lane : NULL;
 }
 
 void deposit_send(struct depositor *depositor, struct deposit *deposit, struct now now) {

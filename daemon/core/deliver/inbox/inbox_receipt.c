@@ -17,8 +17,8 @@
 
 /* ---- Correspondents ---- */
 
-static struct path_wish wish_to(const struct node_id *id) {
-    return (struct path_wish){.target = *id, .relays_exact = RELAYS_DEFAULT, .again = true};
+static struct path_request request_to(const struct node_id *id) {
+    return (struct path_request){.target = *id, .relays_exact = RELAYS_DEFAULT, .again = true};
 }
 
 /* May a path to this node be prepared? Not for strangers, once they have used half of their burst.
@@ -37,15 +37,15 @@ static bool may_draw(struct inbox *inbox, const struct inbox_correspondent *to, 
 static void correspondent_send(struct inbox *inbox, struct inbox_correspondent *to,
                                struct now now) {
     struct courier *courier = inbox->config.courier;
-    struct path_wish wish = wish_to(&to->id);
-    wish.silence = &to->silence;
+    struct path_request request = request_to(&to->id);
+    request.silence = &to->silence;
     size_t length = to->length;
     to->length = 0;
     inbox->n_receipting--;
     if (!courier_is_open(courier, &to->lane, now) && !may_draw(inbox, to, now.mono))
         return;
     /* No path: the sender will ask again, and so shall we. */
-    if (courier_open(courier, &to->lane, &wish, now) == PATH_OK)
+    if (courier_open(courier, &to->lane, &request, now) == PATH_OK)
         courier_send(courier, &to->lane, to->payload, length, now.mono);
 }
 
@@ -120,10 +120,10 @@ void inbox_receipt_queue(struct inbox *inbox, const struct node_id *to, unsigned
 
 void inbox_receipt_expect(struct inbox *inbox, const struct node_id *to, struct now now) {
     struct inbox_correspondent *known = find_correspondent(inbox, to);
-    struct path_wish wish = wish_to(to);
+    struct path_request request = request_to(to);
     if ((!known || !courier_is_open(inbox->config.courier, &known->lane, now)) &&
         may_expect(inbox, to, now.mono))
-        paths_expect(inbox->config.paths, &wish, now.mono);
+        paths_expect(inbox->config.paths, &request, now.mono);
 }
 
 /* ---- Of finished parcels ---- */

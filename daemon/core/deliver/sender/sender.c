@@ -49,9 +49,9 @@ static void recipient_make_ready(struct sender *sender, struct recipient *recipi
     uint8_t ephemeral[KEY_LEN];
     if (!refresh_keys(sender, recipient, now.wall))
         return;
-    struct path_wish wish = sender_wish(recipient);
+    struct path_request request = sender_path_request(recipient);
     if (!sender_has_kept_path(sender, recipient, now))
-        paths_expect(sender->config.paths, &wish, now.mono);
+        paths_expect(sender->config.paths, &request, now.mono);
     struct parcel_secret *secret = sender_secret(sender, recipient, now.mono);
     if (!secret || secret->known.has_es)
         return;

@@ -74,13 +74,13 @@ static void list_passed(const struct recipient *recipient, bool disjoint,
     }
 }
 
-struct path_wish sender_wish(const struct recipient *recipient) {
-    return (struct path_wish){.target = recipient->route.to,
-                              .relays_exact = recipient->route.relays_exact,
-                              .strict = recipient->route.strict,
-                              .apart = recipient->route.shards_k > 0,
-                              .silence = &recipient->silence,
-                              .again = recipient->route.shards_k == 0};
+struct path_request sender_path_request(const struct recipient *recipient) {
+    return (struct path_request){.target = recipient->route.to,
+                                 .relays_exact = recipient->route.relays_exact,
+                                 .strict = recipient->route.strict,
+                                 .disjoint = recipient->route.shards_k > 0,
+                                 .silence = &recipient->silence,
+                                 .again = recipient->route.shards_k == 0};
 }
 
 static enum outbox_why why_of(enum path_outcome outcome) {
@@ -111,13 +111,13 @@ static void place_path(struct sender *sender, struct recipient *recipient,
 static bool draw(struct sender *sender, struct recipient *recipient, struct subflow *subflow,
                  struct now now) {
     struct passed passed;
-    struct path_wish wish = sender_wish(recipient);
-    list_passed(recipient, wish.apart, &passed);
-    wish.avoid = passed.relays;
-    wish.n_avoid = passed.n_relays;
-    wish.firsts = passed.firsts;
-    wish.n_firsts = passed.n_firsts;
-    enum path_outcome outcome = courier_open(sender->config.courier, &subflow->lane, &wish, now);
+    struct path_request request = sender_path_request(recipient);
+    list_passed(recipient, request.disjoint, &passed);
+    request.avoid = passed.relays;
+    request.n_avoid = passed.n_relays;
+    request.firsts = passed.firsts;
+    request.n_firsts = passed.n_firsts;
+    enum path_outcome outcome = courier_open(sender->config.courier, &subflow->lane, &request, now);
     backoff_set_why(recipient, why_of(outcome));
     if (outcome != PATH_OK)
         return false;

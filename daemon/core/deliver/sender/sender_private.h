@@ -196,7 +196,7 @@ struct parcel_secret *sender_secret(struct sender *sender, const struct recipien
 
 /* ---- sender_path.c ---- */
 /* The route that the recipient's paths are drawn by. */
-struct path_wish sender_wish(const struct recipient *recipient);
+struct path_request sender_path_request(const struct recipient *recipient);
 /* Is there a path, or can one be drawn? */
 bool sender_has_path(struct sender *sender, struct recipient *recipient, struct now now);
 /* Is there a path now, without drawing one? */

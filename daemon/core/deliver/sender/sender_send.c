@@ -92,11 +92,11 @@ static void shard_copy(struct sender *sender, struct sender_parcel *parcel, unsi
 /* The configuration says that no path is used twice: draw one for the copy. */
 static void shard_copy_afresh(struct sender *sender, struct sender_parcel *parcel, unsigned index,
                               struct now now) {
-    struct path_wish wish = sender_wish(parcel->recipient);
+    struct path_request request = sender_path_request(parcel->recipient);
     struct courier_lane lane = {.path = NULL};
     uint16_t packets = 0;
-    wish.again = false;
-    if (courier_open(sender->config.courier, &lane, &wish, now) != PATH_OK)
+    request.again = false;
+    if (courier_open(sender->config.courier, &lane, &request, now) != PATH_OK)
         return;
     uint32_t id = 1 + (uint32_t)random_below(&sender->config.random, UINT32_MAX);
     shard_copy(sender, parcel, index, &lane, id, &packets, now);
