@@ -174,8 +174,8 @@ static void link_add(struct topology *topology, uint32_t at, uint32_t other) {
 
     assert(stranger >= 0); /* links are a subset of claims */
     claims_read(vertex, &claims);
-    // NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): one is there, as find_stranger()
-    // found it
+    /* One is there: find_stranger() found it. */
+    // NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign)
     claims.strangers[stranger] = claims.strangers[--claims.n_strangers];
     claims.links[claims.n_links++] = other;
     (void)claims_write(vertex, &claims);
