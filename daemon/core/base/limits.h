@@ -236,7 +236,7 @@
 #define INBOX_SENDER_BYTES_MAX (4096u * 1024u)
 /* | items that wait for the store | {INBOX_PUTS_MAX}, strangers {INBOX_PUTS_MAX - INBOX_PUTS_MAX /
  * 4} | no parcel is begun or completed (drop_limit) */
-#define INBOX_PUTS_MAX 2048 /* the last parcel may go beyond it by what it holds */
+#define INBOX_PUTS_MAX 6144 /* the last parcel may go beyond it by what it holds */
 /* | finished parcels remembered | {INBOX_DONE_MAX} | the oldest is forgotten */
 #define INBOX_DONE_MAX 4096 /* a duplicate is receipted again */
 /* | correspondents' paths | {INBOX_CORRESPONDENTS_MAX} | a stranger's goes, of the neighbour with

@@ -18,8 +18,8 @@ struct store;
 
 /* More operations than this waiting, and store_submit waits for the disk: there is no one else
  * to hold them, and none may be lost. It does not come to that: parcels (INBOX_PUTS_MAX, and a
- * parcel) and clients (STORE_QUEUE_FULL) are held before. 8,192 are 5 MB with their results. */
-#define STORE_QUEUE_MAX 8192
+ * parcel) and clients (STORE_QUEUE_FULL) are held before. 12,288 are 8 MB with their results. */
+#define STORE_QUEUE_MAX 12288
 #define STORE_BLOCK_MAX 65536u /* bytes in one IN_PUT; what a parcel can hold at most */
 
 struct store_config {
