@@ -56,7 +56,16 @@ awk -F'|' -v values="$work/values" '
         }
         return out text
     }
-    function cell(text, width) { return length(text) > width ? "T{\n" text "\nT}" : text }
+    # Lines of 80 columns at most.
+    function fold(text,   out, n, i, word, at) {
+        n = split(text, word, " ")
+        for (i = 1; i <= n; i++) {
+            out = out (i == 1 ? "" : at + 1 + length(word[i]) > 80 ? "\n" : " ") word[i]
+            at = i > 1 && at + 1 + length(word[i]) <= 80 ? at + 1 + length(word[i]) : length(word[i])
+        }
+        return out
+    }
+    function cell(text, width) { return length(text) > width ? "T{\n" fold(text) "\nT}" : text }
     BEGIN { while ((getline line < values) > 0) { split(line, part, "|"); value[part[1]] = part[2] } }
     {
         gsub(/ *\| */, "|"); $0 = $0
