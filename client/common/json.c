@@ -1,7 +1,7 @@
 /* Threat: names, reasons and messages are remote text: no JSON is made by printf of a string. */
 #include "client/common/json.h"
 
-#include "shared/address.h"
+#include "client/common/wire_address.h"
 #include "shared/text.h"
 
 #include <inttypes.h>
@@ -165,17 +165,10 @@ void json_ms(struct json *json, int64_t us) {
     put_value(json, us < 0 ? "null" : text);
 }
 
-static bool unpack(const ProtobufCBinaryData *data, struct address *ret_address) {
-    if (data->len != ADDRESS_WIRE_LEN)
-        return false;
-    address_unpack(data->data, ret_address);
-    return !address_is_unspecified(ret_address);
-}
-
 void json_address(struct json *json, const ProtobufCBinaryData *data, bool with_port) {
     struct address address;
     char text[ADDRESS_TEXT_MAX];
-    if (!unpack(data, &address)) {
+    if (!wire_address(data, &address)) {
         json_null(json);
         return;
     }
@@ -185,5 +178,5 @@ void json_address(struct json *json, const ProtobufCBinaryData *data, bool with_
 
 void json_port(struct json *json, const ProtobufCBinaryData *data) {
     struct address address;
-    json_number(json, unpack(data, &address) ? address.port : 0U);
+    json_number(json, wire_address(data, &address) ? address.port : 0U);
 }

@@ -2,7 +2,7 @@
 #include "client/common/table.h"
 
 #include "client/common/width.h"
-#include "shared/address.h"
+#include "client/common/wire_address.h"
 #include "shared/text.h"
 
 #include <errno.h>
@@ -15,17 +15,10 @@
 
 /* ---- Cells ---- */
 
-static bool unpack(const ProtobufCBinaryData *data, struct address *ret_address) {
-    if (data->len != ADDRESS_WIRE_LEN)
-        return false;
-    address_unpack(data->data, ret_address);
-    return !address_is_unspecified(ret_address);
-}
-
 void cell_address(const ProtobufCBinaryData *data, bool with_port, char ret_cell[TEXT_CELL_MAX]) {
     struct address address;
     char text[ADDRESS_TEXT_MAX] = "-";
-    if (unpack(data, &address))
+    if (wire_address(data, &address))
         address_format(&address, with_port, text);
     snprintf(ret_cell, TEXT_CELL_MAX, "%s", text);
 }

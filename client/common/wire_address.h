@@ -1,0 +1,18 @@
+/* An address as answers carry it. */
+#ifndef P2PD_CLIENT_WIRE_ADDRESS_H
+#define P2PD_CLIENT_WIRE_ADDRESS_H
+
+#include "proto/control.pb-c.h"
+#include "shared/address.h"
+
+#include <stdbool.h>
+
+/* False: it is malformed, or there is none. */
+static inline bool wire_address(const ProtobufCBinaryData *data, struct address *ret_address) {
+    if (data->len != ADDRESS_WIRE_LEN)
+        return false;
+    address_unpack(data->data, ret_address);
+    return !address_is_unspecified(ret_address);
+}
+
+#endif
