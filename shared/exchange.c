@@ -12,9 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* No answer is longer than the longest message that any daemon may take. */
-#define ANSWER_LENGTH_MAX (FRAME_MESSAGE_MAX + FRAME_SLACK)
-
 struct outgoing {
     struct outgoing *next;
     uint8_t *bytes;
@@ -117,7 +114,7 @@ static int queue(struct exchange *exchange, P2pd__Control__Request *request, uin
         return -EAGAIN;
     request->version = EXCHANGE_VERSION;
     request->request_id = request_id;
-    if (protobuf_c_message_get_packed_size(&request->base) > UINT32_MAX / 2)
+    if (protobuf_c_message_get_packed_size(&request->base) > FRAME_LENGTH_MAX)
         return -EMSGSIZE;
     struct outgoing *outgoing = calloc(1, sizeof *outgoing);
     if (outgoing)
@@ -226,7 +223,7 @@ void exchange_end(struct exchange *exchange, int error) {
 /* The header is whole: make room for the body. */
 static int begin_body(struct exchange *exchange) {
     size_t length = frame_get_length(exchange->header);
-    if (length > ANSWER_LENGTH_MAX)
+    if (length > FRAME_LENGTH_MAX)
         return -EPROTO;
     exchange->body = malloc(length ? length : 1);
     exchange->have = 0;

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define EXCHANGE_VERSION 1
+#define EXCHANGE_VERSION 1       /* of control.proto */
 #define EXCHANGE_REQUESTS_MAX 64 /* under way at once in a session; without one: 1 in all */
 #define EXCHANGE_OUTPUT_MAX (1u << 20)
 #define EXCHANGE_BACKLOG (1u << 20)
@@ -42,7 +42,8 @@ int exchange_continue(struct exchange *exchange, uint64_t request_id,
  * handed out is not confirmed. -ENOENT, or the errors of
  * exchange_ask; it needs no place among those that are under way. */
 int exchange_cancel(struct exchange *exchange, uint64_t request_id);
-/* How many are under way: asked, and their last answer not taken in. */
+/* How many are under way: asked, and their last answer not taken in; or taken in and to be
+ * confirmed (a pull's last batch), or cancelled and not answered. */
 size_t exchange_pending(const struct exchange *exchange);
 
 /* ---- Bytes out ---- */

@@ -13,6 +13,7 @@
 /* The most that delivery.max_message can be. It keeps the first byte of a length below 2: text
  * begins with a letter. */
 #define FRAME_MESSAGE_MAX ((1u << 25) - 1 - FRAME_SLACK)
+#define FRAME_LENGTH_MAX (FRAME_MESSAGE_MAX + FRAME_SLACK) /* of any frame, its header aside */
 
 void frame_put_length(uint8_t ret_header[FRAME_HEADER], uint32_t length);
 uint32_t frame_get_length(const uint8_t header[FRAME_HEADER]);

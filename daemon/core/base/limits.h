@@ -290,12 +290,14 @@
 #define CONTROL_CLIENTS_UID(clients_max) ((clients_max) - (clients_max) / 4)
 #define CONTROL_RESERVED 8
 /* | requests in sessions | {CONTROL_SESSION_REQUESTS} of one, {CONTROL_SESSIONS_UID} of a uid,
- * {CONTROL_SESSIONS_MAX} | code 6; none is read beyond 256 KiB of answers unread */
+ * {CONTROL_SESSIONS_MAX} | code 6; none is read beyond {CONTROL_SESSION_OUTPUT:KiB} KiB of answers
+ * unread */
 /* Under way at once. What the core takes of a kind (256 pulls) is more than a uid can ask for in
  * any way. */
 #define CONTROL_SESSION_REQUESTS 64
 #define CONTROL_SESSIONS_UID 128
 #define CONTROL_SESSIONS_MAX 256
+#define CONTROL_SESSION_OUTPUT (256u << 10)
 /* | control input | twice the largest frame; {CONTROL_INPUT_FREE:KiB} KiB each free | reading waits
  */
 #define CONTROL_INPUT_FREE (64u << 10) /* all clients' together stay below 8 MiB */

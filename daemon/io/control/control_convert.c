@@ -3,6 +3,7 @@
  * core sees it, and refused in words (convert_*.c). */
 #include "daemon/io/control/convert_private.h"
 
+#include "shared/exchange.h"
 #include "shared/version.h"
 
 #include <stdio.h>
@@ -15,6 +16,9 @@ ASSERT_MIRRORED(ANSWER_UNKNOWN, CODE__UNKNOWN);
 ASSERT_MIRRORED(ANSWER_TIMEOUT, CODE__TIMEOUT);
 ASSERT_MIRRORED(ANSWER_LIMIT, CODE__LIMIT);
 ASSERT_MIRRORED(ANSWER_KEY_CHANGED, CODE__KEY_CHANGED);
+/* What shared/exchange.h takes for granted of us. */
+_Static_assert(CONTROL_VERSION == EXCHANGE_VERSION, "our own client speaks another version");
+_Static_assert(CONTROL_SESSION_REQUESTS >= EXCHANGE_REQUESTS_MAX, "our own client asks for more");
 
 /* ---- Commands ---- */
 

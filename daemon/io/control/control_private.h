@@ -23,10 +23,7 @@
 #define CONTROL_LINE_S 0.001
 #define CONTROL_TEXT_PULL_MAX 1000
 #define CONTROL_CONFIRM_MAX 1024 /* bytes of a frame that can only be a Confirm or a SendDone */
-/* Of a session: answers that are not read before no further request is; requests that are read
- * before others have their turn. */
-#define CONTROL_SESSION_OUTPUT (256u << 10)
-#define CONTROL_SESSION_TURN 16
+#define CONTROL_SESSION_TURN 16  /* requests of a session before others have their turn */
 
 enum client_phase {
     CLIENT_REFUSED, /* waits for a first byte, to be refused in its own framing */

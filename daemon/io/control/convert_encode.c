@@ -29,7 +29,7 @@ static bool refuse_piece(struct encoder *encoder, size_t length) {
     P2pd__Control__Answer answer = P2PD__CONTROL__ANSWER__INIT;
     char text[CONTROL_TEXT_MAX];
     snprintf(text, sizeof text, "the answer has %zu bytes, more than one frame may have (%u)",
-             length, FRAME_MESSAGE_MAX + FRAME_SLACK);
+             length, FRAME_LENGTH_MAX);
     answer.version = encoder->answer.version;
     answer.request_id = encoder->answer.request_id;
     answer.code = P2PD__CONTROL__CODE__FAILED;
@@ -44,7 +44,7 @@ bool encode_piece(struct encoder *encoder, bool last) {
     encoder->answer.more = last && encoder->more;
     encoder->answer.next = last ? encoder->next : 0;
     size_t length = protobuf_c_message_get_packed_size(&encoder->answer.base);
-    if (length > FRAME_MESSAGE_MAX + FRAME_SLACK) {
+    if (length > FRAME_LENGTH_MAX) {
         encoder->too_long = true;
         return refuse_piece(encoder, length);
     }

@@ -199,6 +199,33 @@ static void requests_that_are_not_sent_are_bounded(void **state) {
     free(body);
 }
 
+/* The longest that a daemon may take goes out; a byte more is refused, and nothing has changed. */
+static void a_request_longer_than_a_frame_is_refused(void **state) {
+    struct exchange *exchange = *state;
+    P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
+    P2pd__Control__Push push = P2PD__CONTROL__PUSH__INIT;
+    size_t length;
+    uint8_t *body = calloc(1, FRAME_LENGTH_MAX);
+    assert_non_null(body);
+    push.body = (ProtobufCBinaryData){FRAME_LENGTH_MAX - 32, body};
+    request.version = EXCHANGE_VERSION;
+    request.request_id = 1;
+    request.command_case = P2PD__CONTROL__REQUEST__COMMAND_PUSH;
+    request.push = &push;
+    push.body.len +=
+        FRAME_LENGTH_MAX - protobuf_c_message_get_packed_size(&request.base) + 1; /* one more */
+    assert_int_equal(exchange_ask(exchange, &request), -EMSGSIZE);
+    assert_int_equal(exchange_pending(exchange), 0);
+    exchange_output(exchange, &length);
+    assert_int_equal(length, 0);
+    push.body.len--;
+    assert_int_equal(exchange_ask(exchange, &request), 0);
+    assert_int_equal(request.request_id, 1);
+    exchange_output(exchange, &length);
+    assert_int_equal(length, FRAME_HEADER + FRAME_LENGTH_MAX);
+    free(body);
+}
+
 /* ---- Answers ---- */
 
 static void answers_come_in_any_pieces(void **state) {
@@ -401,6 +428,7 @@ int main(void) {
         TEST(without_a_session_one_request_is_all),
         TEST(a_session_has_so_many_at_once_and_no_more),
         TEST(requests_that_are_not_sent_are_bounded),
+        TEST(a_request_longer_than_a_frame_is_refused),
         TEST(answers_come_in_any_pieces),
         TEST(answers_to_many_are_told_apart),
         TEST(a_pull_is_under_way_until_its_confirm),
