@@ -17,8 +17,8 @@
 #define TURN_US (US_PER_S / KEPT_TRIES_RATE)
 #define PAUSED_US (KEPT_TRIES_BURST * TURN_US) /* what was not used for longer is lost */
 #define RETRY_NOW_US US_PER_S                  /* a recipient is retried at once at most so often */
-#define PRESSED                                                                                    \
-    3 /* so many time-outs after that are short: the recipient may hear of the change later */
+/* That try and two more are short: the recipient may hear of the change later. */
+#define PRESSED 3
 
 /* ---- A parcel ---- */
 

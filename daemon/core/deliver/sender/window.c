@@ -187,7 +187,7 @@ static void cut_window(const struct windows *windows, struct window *window, str
 
 /* ---- Is it our doing? ----
  * A limiter drops what is beyond its rate, so that half as much loses far less; of what bad links
- * lose half as much loses the same share. Windows stand still meanwhile. */
+ * lose half as much loses the same share. No window grows meanwhile. */
 
 static void trial_begin(struct windows *windows, enum window_trial_stage stage, uint32_t before,
                         struct mono now) {

@@ -76,7 +76,7 @@ static inline void window_set_live(struct window *window, bool is_live) {
 }
 /* A new path takes the place: the window stays, the delay of the path is unknown. */
 void window_renew(struct window *window);
-/* A packet of the window arrived, or was taken for lost. Called before window_landed(). */
+/* A packet of the window arrived. Called before window_landed(). */
 void window_grow(const struct windows *windows, struct window *window);
 /* The recipient reports that a packet of this window, sent at `sent`, arrived at `arrived` by its
  * own clock. */
