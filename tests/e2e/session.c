@@ -5,7 +5,8 @@
  *     what else there is to ask; prints "delivered N" and how many other answers came
  *   session SOCKET pull N [confirm]: N pulls that follow; prints "ready", then each message as
  *     "REQUEST TEXT", and confirms them or not, until the connection is over; then "over"
- *   session SOCKET cancel: a pull that follows, and is cancelled; prints both answers' codes */
+ *   session SOCKET cancel: a pull that follows, and is cancelled; prints how many other answers
+ * came, how many failed and how many were a bare OK */
 #include "shared/client.h"
 #include "shared/message_id.h"
 
@@ -16,7 +17,7 @@
 #include <string.h>
 
 static struct client *client;
-static size_t n_delivered, n_other, n_failed;
+static size_t n_delivered, n_other, n_failed, n_ok;
 static bool confirms;
 
 static void die(const char *what, int error) {
@@ -90,6 +91,8 @@ static void take(const P2pd__Control__Answer *answer) {
         n_other += answer->end ? 1 : 0;
     else if (answer->code != P2PD__CONTROL__CODE__OK)
         n_failed++;
+    else if (answer->end)
+        n_ok++;
     for (size_t i = 0; i < answer->n_messages; i++)
         printf("%llu %.*s\n", (unsigned long long)answer->request_id,
                (int)answer->messages[i]->body.len, (const char *)answer->messages[i]->body.data);
@@ -139,6 +142,10 @@ static void push(char *to, size_t n) {
 static void pull(size_t n) {
     for (size_t i = 0; i < n; i++)
         ask_pull();
+    ask_other(0); /* answered behind them: the daemon has them all */
+    while (n_other == 0)
+        if (!turn())
+            die("over", 0);
     printf("ready\n");
     fflush(stdout);
     while (turn())
@@ -152,10 +159,11 @@ static void cancel(void) {
     if (error < 0)
         die("cancel", error);
     ask_other(0);
+    n_ok = 0; /* the session's own */
     while (client_pending(client) > 0)
         if (!turn())
             die("over", 0);
-    printf("others %zu, failed %zu\n", n_other, n_failed);
+    printf("others %zu, failed %zu, ok %zu\n", n_other, n_failed, n_ok);
 }
 
 int main(int argc, char **argv) {

@@ -218,6 +218,9 @@ static void test_a_crowd_slows_nobody(void **state) {
         pass(US_PER_S + STEP_US);
         assert_int_equal(f.published, k);
     }
+    go(BURST + 1, true); /* beyond the burst, the shortest interval of a small network */
+    pass(NEWS_US + US_PER_S);
+    assert_int_equal(f.published, BURST + 1);
 }
 
 /* In a large network what only adds to enough links waits for the shortest interval; what presses
