@@ -52,7 +52,8 @@ struct config {
     bool network_is_public; /* nor a name of its own: who has no configuration is in it */
     int64_t delivery_expire_us, message_max;
     int64_t droplist_entries, retention_us, threads;
-    int64_t inbox_accept, files_accept; /* enum inbox_accept, files_accept (core/node.h) */
+    int64_t inbox_accept,
+        files_accept; /* enum inbox_accept, files_accept (daemon/core/node/node.h) */
     int64_t inbox_quota, inbox_max, files_quota, files_max;
     char files_directory[CONFIG_PATH_MAX];
     int64_t mailbox_size, mailbox_use;

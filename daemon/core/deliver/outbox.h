@@ -168,7 +168,7 @@ int outbox_waits(const struct outbox *outbox, struct wall soon,
 uint64_t outbox_unread(const struct outbox *outbox);
 /* As they are now; valid until the next call. */
 const struct outbox_counters *outbox_counters(const struct outbox *outbox);
-/* Does nothing of ours wait for the store? */
+/* Does nothing of ours wait for the store? For tests. */
 bool outbox_is_idle(const struct outbox *outbox);
 
 #endif

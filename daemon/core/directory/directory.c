@@ -239,10 +239,6 @@ struct topology *directory_topology(struct directory *directory) {
     return directory->topology;
 }
 
-uint64_t directory_self(const struct directory *directory) {
-    return directory->prefix;
-}
-
 bool directory_is_full(const struct directory *directory) {
     return directory->n_live >= directory->max;
 }

@@ -80,8 +80,6 @@ struct directory *directory_new(const struct node_id *self, size_t max,
                                 const struct core_random *random);
 void directory_free(struct directory *directory);
 struct topology *directory_topology(struct directory *directory);
-/* Our own prefix. */
-uint64_t directory_self(const struct directory *directory);
 /* Is every place for a live entry taken? */
 bool directory_is_full(const struct directory *directory);
 /* Would this new id be taken: is there a place, or a node without links that gives way to it now?

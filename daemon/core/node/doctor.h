@@ -1,5 +1,5 @@
 /* What is wrong, and what to do about it, in words: facts in, findings out. It looks at
- * nothing itself: node_doctor.c gathers the facts. */
+ * nothing itself: serve_doctor.c gathers the facts. */
 #ifndef P2PD_DOCTOR_H
 #define P2PD_DOCTOR_H
 

@@ -1,5 +1,6 @@
 /* What the parts of gossip share: gossip_want.c asks for what we lack, gossip_patience.c knows who
- * answers, gossip_proof.c passes proofs on, gossip.c does the rest. Nobody else includes this, but
+ * answers, gossip_proof.c passes proofs on, gossip_older.c has older versions shown, gossip.c does
+ * the rest. Nobody else includes this, but
  * tests.
  *
  * A want is what was announced to us and is newer than what we hold. It is in the hands of one of

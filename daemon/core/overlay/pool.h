@@ -29,8 +29,6 @@
  * - save (5 s; 100 ms while the disk has next to nothing; 1 min after an error): spares and anchors
  *   are stored. Started by a link that comes or goes; stopped by the store operation. */
 
-#define POOL_MAX 16 /* what a descriptor can name */
-
 struct pool;
 
 struct pool_config {

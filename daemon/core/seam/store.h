@@ -52,8 +52,8 @@ enum store_kind {
     STORE_SWEEP, /* forget taken messages, finished sends and tombstones that are over; unfinished
                     inbound ones too */
 };
-/* Up to where what is put may fill the disk (io/disk.h): what the user sends, or what others send,
- * of which so many percent of the disk stay free; 0: the least that must. */
+/* Up to where what is put may fill the disk (daemon/io/store/disk.h): what the user sends, or what
+ * others send, of which so many percent of the disk stay free; 0: the least that must. */
 struct disk_share {
     bool is_of_others;
     uint8_t percent;

@@ -90,7 +90,6 @@ void shell_tell_machine(struct shell *shell, enum machine_topic topic, enum find
 /* The watchers' and the control socket's side, set up by shell_start.c. */
 void shell_watch(struct shell *shell);
 void shell_watch_sockets(struct shell *shell); /* those that are new */
-void shell_unwatch(struct shell *shell);
 void shell_wake_stored(void *context);
 void shell_wake_resolved(void *context);
 void shell_network_changed(void *context);

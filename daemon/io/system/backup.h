@@ -13,7 +13,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BACKUP_PASSPHRASE_MIN 8
 #define BACKUP_PASSPHRASE_MAX 1024
 
 /* Copies the database to a path where nothing is: store_snapshot, of the running daemon. 0, or

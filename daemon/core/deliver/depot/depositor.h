@@ -66,7 +66,7 @@ void depositor_stored(struct depositor *depositor, uint64_t cookie,
  * left. */
 enum drop depositor_confirmation(struct depositor *depositor, const uint8_t *payload, size_t length,
                                  struct mono now);
-/* Deposits under way. */
+/* Deposits under way: for tests. */
 unsigned depositor_count(const struct depositor *depositor);
 /* Does nothing of ours wait for the store? */
 bool depositor_is_idle(const struct depositor *depositor);

@@ -1,7 +1,7 @@
-/* What the inbox's files share: inbox.c (life, results of the store), inbox_shard.c (shards put
- * together), inbox_take.c (is a parcel taken?), inbox_mail.c (mail in parcels), inbox_item.c (one
- * item), inbox_receipt.c (receipts and their paths), inbox_parcel.c (parcels not stored yet),
- * inbox_keys.c (whose a shard is), inbox_pull.c (handing out) and inbox_local.c (to ourselves).
+/* What the inbox's files share: inbox.c (life, results of the store), inbox_local.c (to ourselves),
+ * inbox_shard.c (shards put together), inbox_take.c (is a parcel taken?), inbox_mail.c (mail in
+ * parcels), inbox_item.c (one item), inbox_receipt.c (receipts and their paths), inbox_parcel.c
+ * (parcels not stored yet), inbox_keys.c (whose a shard is) and inbox_pull.c (handing out).
  * Each calls those that stand behind it in this list alone. */
 #ifndef P2PD_INBOX_PRIVATE_H
 #define P2PD_INBOX_PRIVATE_H

@@ -1,6 +1,6 @@
 /* What the sender's files share: sender.c (life, turns), sender_ack.c (receipts, time-outs),
- * sender_send.c (which shard goes, and over which subflow), sender_parcel.c (gathered, read,
- * sealed), sender_queue.c (what waits), sender_recipient.c (recipients and their keys),
+ * sender_send.c (which shard goes, and over which subflow), sender_queue.c (what waits),
+ * sender_parcel.c (gathered, read, sealed), sender_recipient.c (recipients and their keys),
  * sender_path.c (subflows and their paths) and sender_backoff.c (when something is sent again, and
  * to whom nothing is sent for now). Each calls those that stand behind it in this list, and
  * window.h, alone. */
