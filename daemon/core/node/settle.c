@@ -9,7 +9,9 @@
  * answers no dial (a translator lets none in) is left to witnesses: two neighbours that the pool
  * drew, or four of the node's that have answered us from as many networks; such a one is not
  * pinned. The dial ends with the second message: who is asked does not learn who asks. News comes
- * as fast as others like: what waits is judged at a pace. See p2pd-protocol(7) DIRECTORY. */
+ * as fast as others like: what waits is judged at a pace, but for the answers of places that a
+ * waiting request asked, of which there are no more than dials of ours. See p2pd-protocol(7)
+ * DIRECTORY. */
 #include "daemon/core/node/settle.h"
 #include "daemon/core/node/node_private.h"
 
@@ -278,7 +280,7 @@ static bool may_judge(struct node *node) {
 
     if (!node->settling.news && !mono_is_due(node->settling.due, node->now.mono))
         return false;
-    if (waits && mono_is_due(judge, node->now.mono))
+    if (waits && (node->settling.answered || mono_is_due(judge, node->now.mono)))
         return true;
     node->settling.due = waits ? judge : MONO_NEVER;
     return false;
@@ -290,7 +292,7 @@ void node_settle_tick(struct node *node,
 
     if (!may_judge(node))
         return;
-    node->settling.news = false;
+    node->settling.news = node->settling.answered = false;
     node->settling.judged = node->now.mono;
     node->settling.due = MONO_NEVER;
     for (wait = clients_first(&node->clients, CLIENT_SETTLING); wait; wait = next) {
@@ -314,10 +316,14 @@ void node_settle_look(struct node *node) {
 }
 
 void node_settle_answered(struct node *node, const struct link_event *event) {
+    struct client_wait *wait;
+
     /* From elsewhere, somebody passed our question on: the one who answers is not there. */
     if (address_is_equal(&event->address, &event->link.address))
         directory_handshaken(node->directory, &event->link.id, &event->address, node->now);
     node->settling.news = true;
+    for (wait = clients_first(&node->clients, CLIENT_SETTLING); wait; wait = clients_next(wait))
+        node->settling.answered |= was_asked(settling_of(wait), &event->link.address);
 }
 
 size_t node_settle_vouched(const struct node *node, const struct address *address,

@@ -12,6 +12,7 @@ struct node;
 struct node_settling {       /* when those that wait are looked at */
     struct mono due, judged; /* the next look; the last */
     bool news;               /* a dial has ended, or a node has become known */
+    bool answered;           /* a place that one of them asked has answered */
 };
 
 /* PUSH, PUSH_MANY, PING and TRUST: false if the destination is settled. True: it is asked for, and

@@ -142,6 +142,12 @@ static size_t count_asked(const char *text) {
     return n;
 }
 
+static void expect_waits(size_t settling, size_t outbox, size_t inbox) {
+    assert_int_equal(f.node->clients.n[CLIENT_SETTLING], settling);
+    assert_int_equal(f.node->clients.n[CLIENT_OUTBOX], outbox);
+    assert_int_equal(f.node->clients.n[CLIENT_INBOX], inbox);
+}
+
 /* Where many claim the ports of an IP the default one is asked at once, and the others after each
  * other. */
 static void test_asking_goes_on(void **state) {
@@ -219,6 +225,33 @@ static void test_judging_is_paced(void **state) {
     assert_in_range(looks, 8, 11);
 }
 
+static void answer_from(const char *text, const struct node_id *id) {
+    struct link_event event = {.kind = LINK_EVENT_ANSWERED, .address = address(text)};
+
+    event.link.address = event.address;
+    event.link.purpose = LINK_PROBE;
+    event.link.id = *id;
+    node_settle_answered(f.node, &event);
+    f.now.us += US_PER_MS;
+    step((struct node_event){.kind = EVENT_TIMER});
+}
+
+/* The first message to an address does not wait for the pace: whoever answers there ends it, and
+ * there are no more such answers than dials of ours. Another's does not. */
+static void test_the_answer_that_is_waited_for_is_judged_at_once(void **state) {
+    (void)state;
+    begin(2, 1);
+    push_to(1, "192.0.2.1:7000", NULL);
+    step((struct node_event){.kind = EVENT_TIMER});
+    f.node->settling.news = true;
+    step((struct node_event){.kind = EVENT_TIMER});
+    assert_int_equal(f.node->settling.judged.us, f.now.us); /* else nothing is tested */
+    answer_from("192.0.2.2:7010", identity_id(f.others[1]));
+    expect_waits(1, 0, 0);
+    answer_from("192.0.2.1:7000", identity_id(f.others[0]));
+    expect_waits(0, 1, 0); /* it is the store's turn */
+}
+
 /* The store does not know it yet, and nobody will tell it. */
 static void test_a_file_whose_client_goes_is_dropped(void **state) {
     (void)state;
@@ -235,12 +268,6 @@ static void test_a_file_whose_client_goes_is_dropped(void **state) {
 }
 
 /* ---- Clients ---- */
-
-static void expect_waits(size_t settling, size_t outbox, size_t inbox) {
-    assert_int_equal(f.node->clients.n[CLIENT_SETTLING], settling);
-    assert_int_equal(f.node->clients.n[CLIENT_OUTBOX], outbox);
-    assert_int_equal(f.node->clients.n[CLIENT_INBOX], inbox);
-}
 
 /* Each request is counted where it waits, from when it is asked until it has been answered to the
  * end or its client is gone. */
@@ -281,6 +308,7 @@ int main(void) {
         TEST(test_what_found_no_place_is_asked_later),
         TEST(test_who_was_met_long_ago_is_asked),
         TEST(test_judging_is_paced),
+        TEST(test_the_answer_that_is_waited_for_is_judged_at_once),
         TEST(test_a_file_whose_client_goes_is_dropped),
         TEST(test_who_waits_is_counted),
     };
