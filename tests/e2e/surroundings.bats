@@ -87,7 +87,7 @@ background() { # [OPTION...]
     answers 2
     exec 9>&-
     flock -n "$DIR/lock" true
-    if [ -d "/proc/$(pid_of 2)/fd" ]; then
+    if readlink "/proc/$(pid_of 2)/fd/0" >/dev/null 2>&1; then # root alone may look: it holds secrets
         for fd in 0 1 2; do [ "$(readlink "/proc/$(pid_of 2)/fd/$fd")" = /dev/null ]; done
     fi
     ctl 2 push "$(id_of 2)" 'randomness and the store are still there'
