@@ -157,10 +157,12 @@ expect 'with the reason' says 'no network of its own.*not permitted; so tests ch
 program taken run 'socat -u UDP4-RECV:58008 /dev/null &' 'until grep -q 00000000:E298 /proc/net/udp; do sleep 0.05; done' \
     "PATH=$dir/unshared:\$PATH $tools/isolate.sh sh -c 'echo port \$P2PD_PORT net \$P2PD_NET'" 'kill $!'
 PATH=${PATH#"$dir/unshared:"}
-alone=()
-! "$tools/private-net.sh" true 2>/dev/null || alone=("$tools/private-net.sh")
-expect 'somebody has the default port' ran 0 ${alone[@]+"${alone[@]}"} "$dir/taken/run"
-expect 'another one is taken, and a part of loopback' says '^port 58(009|[01][1-9].) net 127\.1[0-9]*\.[0-9]+$'
+if "$tools/private-net.sh" true 2>/dev/null; then
+    expect 'somebody has the default port' ran 0 "$tools/private-net.sh" "$dir/taken/run"
+    expect 'another one is taken, and a part of loopback' says '^port 58(009|[01][1-9].) net 127\.1[0-9]*\.[0-9]+$'
+else
+    echo '# not tried, that somebody has the default port: in a network that is shared tests beside this one may have it'
+fi
 
 program ours p2pd 'echo "$@"'
 our_p2pd() { # CODE PORT
