@@ -28,11 +28,13 @@ struct effects {
     size_t n_chunks, n_buffers; /* n_buffers: used in this step */
     uint8_t *spare;             /* given back; each begins with a pointer to the next */
     size_t kept;                /* buffers worth keeping */
+    size_t most;                /* of them in a step */
     struct store_op *ops;
     size_t n_ops, ops_capacity;
     struct answer *answers;
     size_t n_answers, answers_capacity;
     struct scratch *scratch;
+    size_t scratch_bytes;
     /* Operations under way, a ring in order of tag: the oldest has tag `first_tag`. */
     struct outstanding *outstanding;
     size_t outstanding_head, outstanding_n, outstanding_capacity;
@@ -41,9 +43,23 @@ struct effects {
 
 struct effects *effects_new(void) {
     struct effects *effects = calloc(1, sizeof *effects);
-    if (effects)
-        effects->first_tag = 1;
+    if (!effects)
+        return NULL;
+    effects->first_tag = 1;
+    effects->most = EFFECTS_DATAGRAMS_MAX;
     return effects;
+}
+
+void effects_bound(struct effects *effects, size_t n) {
+    effects->most = n < EFFECTS_DATAGRAMS_MAX ? n : EFFECTS_DATAGRAMS_MAX;
+}
+
+size_t effects_memory(const struct effects *effects) {
+    return effects->n_chunks * sizeof *effects->chunks[0] * CHUNK_BUFFERS +
+           effects->datagrams_capacity * sizeof *effects->datagrams +
+           effects->ops_capacity * sizeof *effects->ops +
+           effects->answers_capacity * sizeof *effects->answers + effects->scratch_bytes +
+           effects->outstanding_capacity * sizeof *effects->outstanding;
 }
 
 static void scratch_free(struct scratch *scratch) {
@@ -88,6 +104,7 @@ void effects_clear(struct effects *effects) {
     effects->n_datagrams = effects->n_ops = effects->n_answers = 0;
     scratch_free(effects->scratch);
     effects->scratch = NULL;
+    effects->scratch_bytes = 0;
 }
 
 /* Room for one more in a growing array of `size`d elements; false when memory is out. */
@@ -112,9 +129,8 @@ uint8_t *effects_buffer(struct effects *effects) {
         return buffer;
     }
     size_t n = effects->n_buffers;
-    if (n == EFFECTS_DATAGRAMS_MAX ||
-        !grow((void **)&effects->datagrams, &effects->datagrams_capacity, n,
-              sizeof *effects->datagrams))
+    if (n >= effects->most || !grow((void **)&effects->datagrams, &effects->datagrams_capacity, n,
+                                    sizeof *effects->datagrams))
         return NULL;
     uint8_t(**chunk)[DATAGRAM_LEN] = &effects->chunks[n / CHUNK_BUFFERS];
     if (n / CHUNK_BUFFERS == effects->n_chunks) {
@@ -222,6 +238,7 @@ void *effects_scratch(struct effects *effects, size_t size) {
             return NULL;
         *scratch = (struct scratch){.next = effects->scratch, .capacity = capacity};
         effects->scratch = scratch;
+        effects->scratch_bytes += sizeof *scratch + capacity;
     }
     void *memory = (uint8_t *)scratch->bytes + scratch->used;
     scratch->used += size;

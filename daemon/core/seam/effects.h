@@ -14,9 +14,14 @@ void effects_free(struct effects *effects);
 /* Begin a step: what the last one put out is gone, scratch memory included. */
 void effects_clear(struct effects *effects);
 
+/* What it takes of memory at the end of a step, scratch memory included. */
+size_t effects_memory(const struct effects *effects);
+/* A step has so many datagrams at most (EFFECTS_DATAGRAMS_MAX if not said). */
+void effects_bound(struct effects *effects, size_t n);
+
 /* A buffer of DATAGRAM_LEN bytes for a datagram that may go out: it is queued by effects_send(), or
  * given back by effects_buffer_back(); what is neither goes with the step. NULL: too many this step
- * (EFFECTS_DATAGRAMS_MAX), or no memory; the caller drops and counts. */
+ * (effects_bound()), or no memory; the caller drops and counts. */
 uint8_t *effects_buffer(struct effects *effects);
 void effects_buffer_back(struct effects *effects, uint8_t *buffer);
 /* It goes out to `remote` from `local` at the end of the step, behind those queued before; until

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define RESERVE "-reserve" /* messages.db-reserve */
@@ -24,6 +25,14 @@
 #define CHUNK_MAX (1 << 20) /* by which messages.db grows; on a small disk by less */
 #define CHUNK_SHARE 64
 #define ALLOCATED_SPARE (CHUNK_MAX / 4) /* for what takes pages and is promised none */
+
+/* A look costs a lone message as much as a tenth of its commit: SQLite is asked for its pages by
+ * statements that it parses anew, and nothing of it is in the processor's caches. So where much is
+ * free what was seen holds for some more transactions: until so much was promised, or for so long,
+ * in which no disk can be filled. A look of the caller's own is asked each time. */
+#define MUCH (UINT64_C(1) << 30)
+#define PROMISED_UNSEEN ALLOCATED_SPARE
+#define LOOK_EACH_US (100 * US_PER_MS)
 
 #define SLICE_LEAST 1
 #define SLICE_FACTOR 8
@@ -106,6 +115,12 @@ void store_disk_allocate(struct store_db *db) {
 
 /* ---- What may come ---- */
 
+static int64_t clock_us(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * US_PER_S + now.tv_nsec / 1000;
+}
+
 static bool are_files_on(const struct store_db *db, dev_t device) {
     struct stat status;
     return db->files && stat(db->files->path, &status) == 0 && status.st_dev == device;
@@ -117,6 +132,7 @@ static void look(struct store_db *db) {
     const char *path = sqlite3_db_filename(db->sqlite, "main");
     struct stat status;
     disk->is_looked = true;
+    disk->looked_us = clock_us();
     disk->space = (struct disk_space){0, 0};
     disk->pages = UINT64_MAX / 2; /* nobody knows */
     if (disk->look(path, &disk->space) < 0 || stat(path, &status) < 0)
@@ -134,9 +150,20 @@ static void look(struct store_db *db) {
     disk->space.free += unused;
 }
 
-void store_disk_begin(struct store_db *db) {
+void store_disk_look_again(struct store_db *db) {
     db->disk.is_looked = false;
-    db->disk.promised = 0;
+}
+
+static void begin_anew(struct store_disk *disk) {
+    disk->is_looked = false;
+    disk->promised = 0;
+}
+
+void store_disk_begin(struct store_db *db) {
+    struct store_disk *disk = &db->disk;
+    if (disk->look != disk_look || disk->space.free < MUCH || disk->promised > PROMISED_UNSEEN ||
+        clock_us() - disk->looked_us >= LOOK_EACH_US)
+        begin_anew(disk);
 }
 
 /* All that we hold of others on the file system of messages.db. */
@@ -169,10 +196,6 @@ uint64_t store_disk_missing(struct store_db *db, struct disk_share share, uint64
     return left < most ? most - left + lack : 0;
 }
 
-void store_disk_look_again(struct store_db *db) {
-    db->disk.is_looked = false;
-}
-
 void store_disk_promise(struct store_db *db, uint64_t now) {
     db->disk.promised += 2 * now + ROW_COST;
 }
@@ -185,7 +208,7 @@ int store_disk_take(struct store_db *db, struct disk_share share, uint64_t whole
 }
 
 bool store_disk_has_copy_room(struct store_db *db) {
-    store_disk_begin(db);
+    begin_anew(&db->disk);
     uint64_t lack, left = room(db, (struct disk_share){0}, &lack);
     return db->disk.space.size == 0 || left / 2 >= db->disk.held;
 }
@@ -239,7 +262,6 @@ void store_disk_open(struct store_db *db, const struct store_config *config) {
     db->disk.look = config->look ? config->look : disk_look;
     db->disk.fd = open(sqlite3_db_filename(db->sqlite, "main"), O_RDWR | O_NOFOLLOW | O_CLOEXEC);
     db->disk.has_fd = db->disk.fd >= 0;
-    store_disk_begin(db);
     look(db);
     db->disk.chunk = chunk_for(db->disk.space.size);
     sqlite3_file_control(db->sqlite, "main", SQLITE_FCNTL_CHUNK_SIZE, &db->disk.chunk);

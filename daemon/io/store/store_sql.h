@@ -202,7 +202,7 @@ struct store_raise {
 
 #define STORE_PAGE 4096u /* SQLite's, unless told otherwise at the file's beginning */
 
-/* What was seen of the disk in this transaction: store_disk.c. */
+/* What was seen of the disk, in this transaction or shortly before it: store_disk.c. */
 struct store_disk {
     int (*look)(const char *path, struct disk_space *ret_space);
     struct disk_space space;
@@ -210,7 +210,8 @@ struct store_disk {
     uint64_t held;       /* by messages.db */
     uint64_t pages;      /* bytes of messages.db, as it was looked at */
     bool are_files_here; /* files.directory is on the same device */
-    uint64_t promised;   /* to what was put in this transaction */
+    int64_t looked_us;   /* when, by the monotonic clock */
+    uint64_t promised;   /* to what was put since */
     int chunk;           /* by which messages.db grows */
     int64_t allocated;   /* of messages.db, as far as is known */
     bool is_looked;

@@ -33,6 +33,29 @@ static void test_datagrams_up_to_the_limit(void **state) {
     effects_free(effects);
 }
 
+/* As many as limits.memory allows; and what it takes is known, also once it is less. */
+static void test_a_step_is_bounded(void **state) {
+    struct effects *effects = effects_new();
+    (void)state;
+    assert_int_equal(effects_memory(effects), 0);
+    effects_bound(effects, 100);
+    for (unsigned i = 0; i < 100; i++)
+        assert_non_null(effects_buffer(effects));
+    assert_null(effects_buffer(effects));
+    size_t full = effects_memory(effects);
+    assert_true(full >= 100 * DATAGRAM_LEN);
+    assert_non_null(effects_scratch(effects, 1 << 20));
+    assert_true(effects_memory(effects) >= full + (1 << 20));
+    for (unsigned i = 0; i < 1000; i++)
+        effects_clear(effects);
+    assert_true(effects_memory(effects) < full);
+    effects_bound(effects, SIZE_MAX);
+    for (unsigned i = 0; i < EFFECTS_DATAGRAMS_MAX; i++)
+        assert_non_null(effects_buffer(effects));
+    assert_null(effects_buffer(effects));
+    effects_free(effects);
+}
+
 /* Begun in one order and sent in another, some given back: what is queued is what was sent, and a
  * place given back is had again. */
 static void test_buffers_given_back(void **state) {
@@ -125,6 +148,7 @@ static void test_scratch_and_answers(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_datagrams_up_to_the_limit),
+        cmocka_unit_test(test_a_step_is_bounded),
         cmocka_unit_test(test_buffers_given_back),
         cmocka_unit_test(test_results_find_their_owner_in_order),
         cmocka_unit_test(test_scratch_and_answers),

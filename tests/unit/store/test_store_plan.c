@@ -1,6 +1,6 @@
 /* link: daemon/io/store/store daemon/io/store/store_sql daemon/io/store/store_schema daemon/io/store/store_message daemon/io/store/store_part daemon/io/store/store_refused daemon/io/store/store_waiting daemon/io/store/store_history daemon/io/store/store_sweep daemon/io/store/store_copy daemon/io/store/store_disk daemon/io/store/disk daemon/io/store/store_file daemon/io/store/store_file_in daemon/io/store/store_file_out daemon/io/store/store_file_list daemon/io/store/store_file_room shared/file_name daemon/io/store/spool shared/text shared/address */
 /* How SQLite means to carry out each statement: what grows with the messages is never walked
- * through. */
+ * through. And how often the disk is looked at. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -38,6 +38,8 @@ static const enum store_statement sorts[] = {
 /* What counts, and may read no row: a million of them are a second. */
 static const enum store_statement counts[] = {SQL_IN_COUNT, SQL_OUT_UNREAD, SQL_PEER_COUNT_IN,
                                               SQL_PEER_COUNT_WAITING, SQL_PEER_COUNT_OUT};
+
+#define MUCH (UINT64_C(4) << 30)
 
 static struct store_db db;
 static unsigned n_allowed; /* scans that were met */
@@ -140,10 +142,41 @@ static void test_exceptions_are_needed(void **state) {
     }
 }
 
+/* Where much is free what was seen of it holds for some transactions: a look costs a lone message
+ * a tenth of its commit. */
+static void test_the_disk_is_looked_at_now_and_then(void **state) {
+    struct disk_share share = {0};
+    (void)state;
+    store_disk_open(&db, &(struct store_config){0});
+    assert_true(db.disk.is_looked);
+    db.disk.space.free = MUCH;
+    store_disk_promise(&db, 100);
+    store_disk_begin(&db);
+    assert_true(db.disk.is_looked);
+    assert_true(db.disk.promised >= 100); /* that room is not promised again */
+    db.disk.looked_us -= US_PER_S;
+    store_disk_begin(&db);
+    assert_false(db.disk.is_looked);
+    assert_int_equal(db.disk.promised, 0);
+    assert_int_equal(store_disk_take(&db, share, 1, 1), 0);
+    assert_true(db.disk.is_looked);
+    db.disk.space.free = MUCH;
+    store_disk_promise(&db, 1 << 20); /* much */
+    store_disk_begin(&db);
+    assert_false(db.disk.is_looked);
+    assert_int_equal(store_disk_take(&db, share, 1, 1), 0);
+    db.disk.space.free = 1 << 20; /* little */
+    store_disk_begin(&db);
+    assert_false(db.disk.is_looked);
+    store_disk_release(&db); /* its file is gone */
+    store_disk_close(&db);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_nothing_that_grows_is_walked_through, setup, teardown),
         cmocka_unit_test_setup_teardown(test_exceptions_are_needed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_disk_is_looked_at_now_and_then, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
