@@ -66,8 +66,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct core_random random = {fill, &next};
     struct node_id self = {{0xaa}};
     struct links links = {0};
+    struct budget budget;
+    budget_init(&budget, 1u << 20);
     struct directory *directory = directory_new(&self, 16, &random);
-    struct gossip *gossip = gossip_new(directory, &links, &random);
+    struct gossip *gossip = gossip_new(directory, &links, &budget, &random);
 
     gossip_link_up(gossip, 1, (struct mono){US_PER_HOUR});
     gossip_link_up(gossip, 2, (struct mono){US_PER_HOUR});

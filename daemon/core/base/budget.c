@@ -42,3 +42,54 @@ void budget_give(struct budget *budget, enum budget_holder holder, size_t bytes)
     budget->held[holder] -= bytes;
     budget->used -= bytes;
 }
+
+/* ---- Parts ---- */
+
+void budget_part_init(struct budget_part *part, struct budget *budget, enum budget_holder holder,
+                      size_t share) {
+    *part = (struct budget_part){.budget = budget, .holder = holder, .share = share};
+}
+
+static size_t most_of(const struct budget_part *part) {
+    return part->budget->max / part->share;
+}
+
+bool budget_part_has_room(struct budget_part *part, size_t bytes) {
+    if (bytes > most_of(part) || part->memory > most_of(part) - bytes ||
+        !budget_take(part->budget, part->holder, bytes))
+        return false;
+    budget_give(part->budget, part->holder, bytes); /* there is room now: what is made takes it */
+    return true;
+}
+
+/* As much as is held is charged, at most. */
+static void charge_less(struct budget_part *part) {
+    if (part->charged <= part->memory)
+        return;
+    budget_give(part->budget, part->holder, part->charged - part->memory);
+    part->charged = part->memory;
+}
+
+void budget_part_take(struct budget_part *part, size_t bytes) {
+    bytes += BUDGET_HEAP_EXTRA;
+    part->memory += bytes;
+    if (part->charged + bytes <= most_of(part) && budget_take(part->budget, part->holder, bytes))
+        part->charged += bytes;
+}
+
+void budget_part_give(struct budget_part *part, size_t bytes) {
+    part->memory -= bytes + BUDGET_HEAP_EXTRA;
+    charge_less(part);
+}
+
+void budget_part_set(struct budget_part *part, size_t bytes) {
+    size_t most = most_of(part), charge = bytes < most ? bytes : most;
+
+    part->memory = bytes;
+    charge_less(part);
+    if (charge <= part->charged)
+        return;
+    part->budget->used += charge - part->charged;
+    part->budget->held[part->holder] += charge - part->charged;
+    part->charged = charge;
+}

@@ -80,6 +80,8 @@
  * less (drop_limit) */
 /* | wants of known nodes | {GOSSIP_WANTS_MAX} | the same */
 #define GOSSIP_WANTS_MAX 20000 /* of each of the two; those of known nodes are asked for first */
+/* | both | {100 / GOSSIP_MEMORY_SHARE} % of limits.memory | the same */
+#define GOSSIP_MEMORY_SHARE 10
 /* | either of a neighbour | {GOSSIP_WANTS_NEIGHBOUR_MAX} | announcement forgotten (drop_limit) */
 #define GOSSIP_WANTS_NEIGHBOUR_MAX 8000
 /* | WANT queue of a neighbour | {GOSSIP_ANSWERS_MAX} | rest of the frame dropped, asked again
@@ -152,8 +154,10 @@
 #define POOL_INTRODUCED_BURST 16 /* all our neighbours leave */
 /* | clock correction | {LINKS_CLOCK_MAX_US:h} h | cut to it */
 #define LINKS_CLOCK_MAX_US (24 * US_PER_HOUR) /* beyond it somebody must set it */
-/* | datagrams of one step | {EFFECTS_DATAGRAMS_MAX} | dropped; of an onion drop_queue */
+/* | datagrams of one step | {EFFECTS_DATAGRAMS_MAX}, {100 / EFFECTS_MEMORY_SHARE} % of limits.memory |
+ * dropped; of an onion drop_queue */
 #define EFFECTS_DATAGRAMS_MAX 4096
+#define EFFECTS_MEMORY_SHARE 10
 /* | replay window | {REPLAY_BITS} counters | older ones refused (drop_replay) */
 #define REPLAY_BITS 2048
 
@@ -192,9 +196,10 @@
  * MAILBOX_SHARE} | of its, or of who has most, the one that grows least goes; drop_limit */
 #define MAILBOX_DEPOSITS_MAX 32
 #define MAILBOX_SHARE 4 /* one of so many parts from one neighbour */
-/* | mail kept | mailbox.size, an eighth a recipient, {OUTBOX_MAIL_MAX} mails, a quarter of
- * limits.memory | refused (mail_refused) */
+/* | mail kept | mailbox.size, an eighth a recipient, {OUTBOX_MAIL_MAX} mails, {100 / MAIL_MEMORY_SHARE} %
+ * of limits.memory | refused (mail_refused) */
 #define OUTBOX_MAIL_MAX 65536
+#define MAIL_MEMORY_SHARE 4 /* it stays for weeks, and the rest of the node must run beside it */
 /* | mail kept, sent again | {KEPT_TRIES_RATE}/s ({KEPT_TRIES_BURST}) of all recipients | waits for
  * its turn */
 #define KEPT_TRIES_RATE 20
@@ -260,7 +265,12 @@
 /* | tombstone | {TOMBSTONE_MAX_US:days} days from arrival, and one | cut to it */
 #define TOMBSTONE_MAX_US (366 * 24 * US_PER_HOUR)
 /* | messages not final | {OUTBOX_MESSAGES_MAX} | code 6 */
-#define OUTBOX_MESSAGES_MAX 262144 /* about 250 bytes of memory each; bodies are on disk */
+#define OUTBOX_MESSAGES_MAX 262144
+/* | what is known of them and of recipients | {100 / MESSAGES_MEMORY_SHARE} % of limits.memory | code 6
+ */
+/* 304 bytes a message (bodies are on disk), 152 for whoever was ever written to, 1440 and more for a
+ * recipient of some that wait. */
+#define MESSAGES_MEMORY_SHARE 2
 /* | files not final, of these | {OUTBOX_FILES_MAX} | code 6 */
 #define OUTBOX_FILES_MAX 4096 /* their names are held in memory */
 /* | pushes of many messages under way | {OUTBOX_BATCHES_MAX} | code 6 */
@@ -273,6 +283,8 @@
 #define POLICY_RULES_MAX 65536
 /* | questions about conversations, files, rules under way | {QUERIES_MAX} | code 6 */
 #define QUERIES_MAX 256
+/* | clients waiting for the doctor | {DOCTORS_MAX} | code 6 */
+#define DOCTORS_MAX 32
 /* | clients waiting for a message | {OUTBOX_WATCHERS_MAX} | code 6 */
 #define OUTBOX_WATCHERS_MAX 16
 /* | pulls at once | {INBOX_PULLERS_MAX} | code 6 */

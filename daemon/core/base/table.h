@@ -90,6 +90,18 @@ static inline struct table_link *table_next(const struct table_link *link) {
         next = next->next;
     return next;
 }
+/* Walk over all slots in steps, between which entries come and go and the table grows: `at` is 0,
+ * then what this returned, until it returns 0. What is there all the time is met once: the slots go
+ * by their bits from the highest down, so that those into which one splits have been passed, or
+ * lie ahead, together. */
+static inline size_t table_scan(const struct table *table, size_t at) {
+    size_t bit = table->n_slots >> 1;
+    while (bit && at & bit) {
+        at ^= bit;
+        bit >>= 1;
+    }
+    return at | bit;
+}
 /* Let `entry` be the first entry of this hash for which `condition`, which may name it, holds; or
  * NULL. `member` is its link in this table. */
 #define TABLE_FIND(entry, table, hash_of_key, member, condition)                                   \

@@ -71,7 +71,7 @@ static int enter(struct outbox *outbox, const struct out_record *record, struct 
                                      .strict = record->strict};
         if (is_mail)
             route = sender_route_kept(&record->recipient);
-        struct recipient *by = outbox_hold(outbox, &route, record->size);
+        struct recipient *by = outbox_hold(outbox, &route, HOLD_ANYWAY, record->size);
         if (!by) {
             message_free(&outbox->messages, message);
             return -ENOMEM;
@@ -293,6 +293,7 @@ void outbox_free(struct outbox *outbox) {
     ledger_free(outbox->ledger);
     outbox->config.budget->evict[BUDGET_OUTBOX] = NULL;
     assert(outbox->config.budget->held[BUDGET_OUTBOX] == 0);
+    assert(outbox->config.budget->held[BUDGET_MESSAGES] == 0);
     assert(outbox->config.budget->held[BUDGET_KEPT] == 0);
     messages_deinit(&outbox->messages);
     free(outbox->counters);
@@ -323,9 +324,17 @@ bool outbox_has_written(const struct outbox *outbox, const struct node_id *recip
     return ledger_has_written(outbox->ledger, recipient);
 }
 
-void outbox_visit(const struct outbox *outbox,
-                  bool (*visit)(void *context, const struct node_id *recipient), void *context) {
-    ledger_visit(outbox->ledger, visit, context);
+void outbox_visit_pending(const struct outbox *outbox,
+                          bool (*visit)(void *context, const struct node_id *recipient,
+                                        uint64_t pending),
+                          void *context) {
+    ledger_visit_pending(outbox->ledger, visit, context);
+}
+
+size_t outbox_visit(const struct outbox *outbox, size_t at, size_t most,
+                    bool (*visit)(void *context, const struct node_id *recipient, uint64_t pending),
+                    void *context) {
+    return ledger_visit(outbox->ledger, at, most, visit, context);
 }
 
 static enum outbox_why why_of(const void *context, const struct message *message) {
@@ -335,9 +344,16 @@ static enum outbox_why why_of(const void *context, const struct message *message
     return loopback_is_stuck(&outbox->loopback) ? OUTBOX_STORE : OUTBOX_FLYING;
 }
 
-int outbox_waits(const struct outbox *outbox, struct wall soon,
-                 void (*visit)(void *context, const struct outbox_wait *wait), void *context) {
-    return ledger_waits(outbox->ledger, soon, why_of, outbox, visit, context);
+void outbox_survey_begin(struct outbox *outbox, struct wall soon) {
+    ledger_survey_begin(outbox->ledger, soon);
+}
+
+bool outbox_survey(struct outbox *outbox, size_t n) {
+    return ledger_survey(outbox->ledger, n, why_of, outbox);
+}
+
+bool outbox_surveyed(struct outbox *outbox, struct outbox_wait *ret_wait) {
+    return ledger_surveyed(outbox->ledger, ret_wait);
 }
 
 uint64_t outbox_unread(const struct outbox *outbox) {

@@ -152,18 +152,25 @@ bool outbox_look(const struct outbox *outbox, const struct message_id *id,
 /* Pending messages to one recipient; was anything ever written to it? */
 uint64_t outbox_pending_to(const struct outbox *outbox, const struct node_id *recipient);
 bool outbox_has_written(const struct outbox *outbox, const struct node_id *recipient);
-/* Everybody written to, until visit returns false. */
-void outbox_visit(const struct outbox *outbox,
-                  bool (*visit)(void *context, const struct node_id *recipient), void *context);
+/* See ledger_visit_pending(), ledger_visit(). */
+void outbox_visit_pending(const struct outbox *outbox,
+                          bool (*visit)(void *context, const struct node_id *recipient,
+                                        uint64_t pending),
+                          void *context);
+size_t outbox_visit(const struct outbox *outbox, size_t at, size_t most,
+                    bool (*visit)(void *context, const struct node_id *recipient, uint64_t pending),
+                    void *context);
 /* What is pending to each of trust->old: its numbers are filled in. */
 void outbox_count_old(const struct outbox *outbox, struct trust_report *trust);
 /* Address to trust->id what is pending to these: the same messages, with the same ids, in their
  * order and until they expire, behind what was written to trust->id before. ANSWER_TRUST comes when
  * that is on disk, all of it at once; else nothing has changed, and the answer says why. */
 void outbox_readdress(struct outbox *outbox, uint64_t client, const struct trust_report *trust);
-/* Every recipient to which messages are pending. 0, or -ENOMEM: none was shown. */
-int outbox_waits(const struct outbox *outbox, struct wall soon,
-                 void (*visit)(void *context, const struct outbox_wait *wait), void *context);
+/* Every recipient to which messages are pending, in steps: see ledger_survey_begin(),
+ * ledger_survey() and ledger_surveyed(). */
+void outbox_survey_begin(struct outbox *outbox, struct wall soon);
+bool outbox_survey(struct outbox *outbox, size_t n);
+bool outbox_surveyed(struct outbox *outbox, struct outbox_wait *ret_wait);
 /* Messages that were pending when we stopped and are still to be read. */
 uint64_t outbox_unread(const struct outbox *outbox);
 /* As they are now; valid until the next call. */

@@ -7,10 +7,10 @@ static bool is_usual(const struct sender_route *route) {
 }
 
 struct recipient *outbox_hold(struct outbox *outbox, const struct sender_route *route,
-                              uint64_t size) {
+                              enum sender_hold hold, uint64_t size) {
     int64_t srtt_us, rttvar_us;
     bool is_new;
-    struct recipient *recipient = sender_hold(outbox->sender, route, size, &is_new);
+    struct recipient *recipient = sender_hold(outbox->sender, route, hold, size, &is_new);
     if (recipient && is_new && is_usual(route) &&
         ledger_recall_round_trip(outbox->ledger, &route->to, &srtt_us, &rttvar_us))
         sender_recall(recipient, srtt_us, rttvar_us);

@@ -12,7 +12,7 @@ static int deposit(struct outbox *outbox, const struct outbox_mail *mail, uint64
     if (error)
         return error;
     struct keeper_op *op = keeper_begin(&outbox->keeper, mail, wall);
-    by = op ? outbox_hold(outbox, &route, mail->length) : NULL;
+    by = op ? outbox_hold(outbox, &route, HOLD_ANYWAY, mail->length) : NULL;
     if (!by) {
         if (op)
             keeper_abandon(&outbox->keeper, op);

@@ -40,7 +40,7 @@ struct outbox {
 
 /* A message of so many bytes will be sent by this route (see sender_hold()). NULL: no memory. */
 struct recipient *outbox_hold(struct outbox *outbox, const struct sender_route *route,
-                              uint64_t size);
+                              enum sender_hold hold, uint64_t size);
 /* A recipient was freed (turn->is_gone). */
 void outbox_let_go(struct outbox *outbox, const struct sender_turn *turn);
 /* Have a message sent, by its recipient, or to ourselves. */

@@ -18,14 +18,14 @@ static bool is_possible(struct outbox *outbox, const struct request *request,
     return path_sample(outbox->config.paths, &path_request, now, hops, &n, &choices) != PATH_STRICT;
 }
 
-/* `is_routed`: there was a route just now for a push that wants the same. */
+/* `is_known`: it is a message that we have, pushed again. `is_routed`: there was a route just now
+ * for a push that wants the same. */
 static bool is_acceptable(struct outbox *outbox, const struct request *request,
-                          const struct node_id *recipient, bool is_routed, struct mono now,
-                          struct ledger_refusal *refusal) {
-    if (!ledger_may_accept(outbox->ledger, request, refusal))
+                          const struct node_id *recipient, bool is_known, bool is_routed,
+                          struct mono now, struct ledger_refusal *refusal) {
+    if (!ledger_may_accept(outbox->ledger, request, is_known, refusal))
         return false;
-    if (is_routed || ledger_knows(outbox->ledger, &request->push.id) ||
-        is_possible(outbox, request, recipient, now))
+    if (is_routed || is_known || is_possible(outbox, request, recipient, now))
         return true;
     *refusal = (struct ledger_refusal){ANSWER_FAILED, "no route with as many relays as asked for"};
     return false;
@@ -45,7 +45,7 @@ static bool put(struct outbox *outbox, const struct request *request,
                                      .shards_k = request->push.options.shards_k,
                                      .shards_m = request->push.options.shards_m,
                                      .strict = request->push.options.strict};
-        struct recipient *by = outbox_hold(outbox, &route, request->push.size);
+        struct recipient *by = outbox_hold(outbox, &route, HOLD_IF_ROOM, request->push.size);
         if (!by) {
             *refusal = ledger_error_words(-ENOMEM);
             ledger_put_abandon(outbox->ledger, put);
@@ -60,8 +60,9 @@ static bool put(struct outbox *outbox, const struct request *request,
 void outbox_push(struct outbox *outbox, const struct request *request,
                  const struct node_id *recipient, const char *notice, struct now now) {
     struct ledger_refusal refusal = {ANSWER_OK, ""};
+    bool is_known = ledger_knows(outbox->ledger, &request->push.id);
     bool good =
-        is_acceptable(outbox, request, recipient, false, now.mono, &refusal) &&
+        is_acceptable(outbox, request, recipient, is_known, false, now.mono, &refusal) &&
         (request->push.check || put(outbox, request, recipient, notice, NULL, now, &refusal));
     if (!good)
         ledger_refuse(outbox->ledger, request->client, &refusal);
@@ -89,7 +90,7 @@ void outbox_push_many(struct outbox *outbox, const struct request *request,
     while (batch && n < request->push_many.n && !is_stopped) {
         struct request one = one_of(request, n);
         bool is_known = ledger_knows(outbox->ledger, &one.push.id);
-        bool good = is_acceptable(outbox, &one, recipient, is_routed, now.mono, &refusal);
+        bool good = is_acceptable(outbox, &one, recipient, is_known, is_routed, now.mono, &refusal);
         is_routed = is_routed || (good && !is_known);
         is_stopped = !good || !put(outbox, &one, recipient, NULL, batch, now, &refusal);
         n += !is_stopped;

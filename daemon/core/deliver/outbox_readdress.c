@@ -80,7 +80,7 @@ static int move_plan(struct outbox *outbox, struct outbox_move *move) {
             continue;
         struct sender_route route = *sender_route_of(from);
         route.to = move->trust.id;
-        struct recipient *to = outbox_hold(outbox, &route, message->size);
+        struct recipient *to = outbox_hold(outbox, &route, HOLD_ANYWAY, message->size);
         if (!to)
             return -ENOMEM;
         move->moved[move->n] = (struct moved){from, to, message->size};
@@ -179,7 +179,7 @@ static void settle(struct outbox *outbox, const struct outbox_move *move, size_t
     sender_assign(message, is_moved ? moved->to : moved->from);
     sender_release(outbox->sender, is_moved ? moved->from : moved->to, moved->size);
     if (is_moved) {
-        ledger_turn(message, move->to, move->items[i].sequence);
+        ledger_turn(outbox->ledger, message, move->to, move->items[i].sequence);
         message_renew(message);
     }
     outbox_enqueue(outbox, message, is_moved ? 0 : message->progress);

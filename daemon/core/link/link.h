@@ -223,6 +223,8 @@ int links_onion_send(struct links *links, uint64_t prefix, uint8_t *onion, struc
 void links_onion_cancel(struct links *links, uint8_t *onion);
 /* Seal the cells that go out in this step. links_flush() does. */
 void links_seal(struct links *links);
+/* What sealing takes of memory, beyond what the links have from the beginning. */
+size_t links_memory(const struct links *links);
 /* Everything gathered goes out, sealed. Once at the end of each step. */
 void links_flush(struct links *links, struct mono now);
 

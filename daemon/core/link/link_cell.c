@@ -34,6 +34,10 @@ void links_seal(struct links *links) {
     links->n_sealings = 0;
 }
 
+size_t links_memory(const struct links *links) {
+    return links->sealings_capacity * sizeof *links->sealings;
+}
+
 static bool sealings_grow(struct links *links) {
     if (links->n_sealings < links->sealings_capacity)
         return true;

@@ -16,6 +16,7 @@ static const struct {
     [CLIENT_QUERY] = {QUERIES_MAX, "too many questions at once (limit 256)"},
     [CLIENT_SETTLING] = {64, "too much waits already for the first word from an address: try again "
                              "in some seconds"},
+    [CLIENT_DOCTOR] = {DOCTORS_MAX, "too many wait for the doctor at once"},
     [CLIENT_OUTBOX] = {CLIENTS_WAITS_MAX, TOO_MANY},
     [CLIENT_INBOX] = {CLIENTS_WAITS_MAX, TOO_MANY},
     [CLIENT_POOL] = {CLIENTS_WAITS_MAX, TOO_MANY},

@@ -19,6 +19,7 @@ enum client_room { /* where the request is kept */
                    CLIENT_PING,
                    CLIENT_QUERY,    /* the store is asked */
                    CLIENT_SETTLING, /* the destination's address is asked who is there */
+                   CLIENT_DOCTOR,   /* its visit takes some steps */
                    CLIENT_OUTBOX,   /* from here on rooms of other folders */
                    CLIENT_INBOX,
                    CLIENT_POOL,

@@ -118,7 +118,7 @@ static bool make_conversations(struct node *node, const struct node_config *conf
                                  .waiting = boot->inbox_waiting};
     node->outbox = outbox_new(&outbox, boot, node->now);
     node->inbox = inbox_new(&inbox);
-    node->gossip = gossip_new(node->directory, node->links, &node->config.random);
+    node->gossip = gossip_new(node->directory, node->links, &node->budget, &node->config.random);
     struct mailbox_config mailbox = {.identity = node->identity,
                                      .directory = node->directory,
                                      .budget = &node->budget,
@@ -160,6 +160,10 @@ void node_set_time(struct node *node, struct now now) {
     node->now.wall = (struct wall){now.wall.us + node->correction.us};
 }
 
+static void bound_effects(struct node *node) {
+    effects_bound(node->effects, node->budget.max / EFFECTS_MEMORY_SHARE / DATAGRAM_LEN);
+}
+
 struct node *node_new(const struct node_config *config, const struct node_boot *boot,
                       struct now now) {
     struct node *node = calloc(1, sizeof *node);
@@ -187,6 +191,9 @@ struct node *node_new(const struct node_config *config, const struct node_boot *
     share_init(&node->share_in, config->relay_paths);
     ration_init(&node->ration);
     node->effects = effects_new();
+    budget_part_init(&node->effects_memory, &node->budget, BUDGET_EFFECTS, EFFECTS_MEMORY_SHARE);
+    if (node->effects)
+        bound_effects(node);
     node->peelings = sodium_malloc(NODE_BATCH * sizeof *node->peelings);
     if (!node->effects || !node->peelings || !make_low_rooms(node, config) ||
         !make_policy(node, config, boot) || !make_conversations(node, config, boot) ||
@@ -217,6 +224,7 @@ void node_free(struct node *node) {
         else if (owner == OWNER_QUERY)
             node_query_abandon(node, cookie);
     serve_deinit(node);
+    free(node->doctor);
     pool_free(node->pool);
     relay_free(node->relay);
     gossip_free(node->gossip);
@@ -252,6 +260,7 @@ void node_reconfigure(struct node *node, const struct node_config *config) {
     mailbox_configure(node->mailbox, config->mailbox_size, config->mailbox_use);
     identity_mail_keep(node->identity, mail_days(config));
     node->budget.max = config->memory_max;
+    bound_effects(node);
     links_configure(node->links, config->link_heartbeat_us, config->link_timeout_us);
     paths_configure(node->paths, &paths);
     share_configure(&node->share, config->relay_paths);

@@ -261,6 +261,8 @@ static const struct turn {
     /* Messages to ourselves: behind the outbox. Then the receipts of the whole step, so that those
      * for one sender share an onion. */
     {tick_inbox, next_inbox},
+    /* The doctor, while it has something to look at: behind what the step has changed. */
+    {serve_doctor_tick, serve_doctor_next},
     /* Cells: last, so that the frames of all rooms share them. */
     {tick_cells, next_never},
 };
@@ -347,6 +349,8 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
     for (size_t i = 0; i < update->n_answers; i++)
         if (update->answers[i].end)
             serve_answered(node, update->answers[i].client);
+    budget_part_set(&node->effects_memory,
+                    effects_memory(node->effects) + links_memory(node->links));
     update->wake = node->leaving ? MONO_NEVER : next_wake(node);
     node->counters.datagrams_out += update->n_datagrams;
 }

@@ -48,6 +48,8 @@ struct node {
     bool leaving;
     struct budget budget;
     struct effects *effects;
+    struct budget_part effects_memory;
+    struct doctor_visit *doctor; /* NULL: nobody has asked */
     struct identity *identity;
     struct directory *directory;
     struct links *links;

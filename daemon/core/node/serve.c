@@ -119,6 +119,9 @@ static void forget(struct node *node, struct client_wait *wait) {
     case CLIENT_SETTLING:
         node_settle_gone(node, wait);
         break;
+    case CLIENT_DOCTOR:
+        serve_doctor_free(node, wait);
+        break;
     case CLIENT_OUTBOX:
     case CLIENT_INBOX:
     case CLIENT_POOL:
@@ -151,6 +154,8 @@ void serve_deinit(struct node *node) {
                 node_ping_free(node, wait);
             else if (room == CLIENT_SETTLING)
                 node_settle_free(node, wait);
+            else if (room == CLIENT_DOCTOR)
+                serve_doctor_free(node, wait);
             else if (room != CLIENT_QUERY)
                 leave(node, wait);
         }

@@ -5,6 +5,7 @@
 
 #include "daemon/core/seam/request.h"
 
+struct client_wait;
 struct node;
 
 /* serve.c: all of them, by kind. */
@@ -49,8 +50,11 @@ void serve_trust(struct node *node, const struct request *request);
 /* serve_status.c */
 void serve_status(struct node *node, const struct request *request);
 
-/* serve_doctor.c */
+/* serve_doctor.c: in as many steps as it takes, each of which serve_doctor_tick() does. */
 void serve_doctor(struct node *node, const struct request *request);
+void serve_doctor_tick(struct node *node);
+struct mono serve_doctor_next(const struct node *node);
+void serve_doctor_free(struct node *node, struct client_wait *wait);
 /* How many messages wait for keys that are gone from where others are now. */
 uint64_t serve_stranded(const struct node *node);
 

@@ -451,7 +451,7 @@ static enum drop take_digest(struct gossip *gossip, struct neighbour *from, cons
 
 /* ---- Neighbours ---- */
 
-struct gossip *gossip_new(struct directory *directory, struct links *links,
+struct gossip *gossip_new(struct directory *directory, struct links *links, struct budget *budget,
                           const struct core_random *random) {
     struct gossip *gossip = calloc(1, sizeof *gossip);
 
@@ -459,6 +459,7 @@ struct gossip *gossip_new(struct directory *directory, struct links *links,
         return NULL;
     gossip->directory = directory;
     gossip->links = links;
+    budget_part_init(&gossip->memory, budget, BUDGET_GOSSIP, GOSSIP_MEMORY_SHARE);
     gossip->random = *random;
     gossip->paced_due = gossip->proofs.due = MONO_NEVER;
     gossip->proofs.checked.level = GOSSIP_PROOF_BURST * TOKEN;

@@ -15,6 +15,7 @@
 #ifndef P2PD_GOSSIP_H
 #define P2PD_GOSSIP_H
 
+#include "daemon/core/base/budget.h"
 #include "daemon/core/base/limits.h"
 #include "daemon/core/directory/directory.h"
 #include "daemon/core/directory/directory_version.h"
@@ -83,8 +84,8 @@
 
 struct gossip;
 
-/* Directory and links are borrowed for its life. NULL: no memory. */
-struct gossip *gossip_new(struct directory *directory, struct links *links,
+/* Directory, links and budget are borrowed for its life. NULL: no memory. */
+struct gossip *gossip_new(struct directory *directory, struct links *links, struct budget *budget,
                           const struct core_random *random);
 void gossip_free(struct gossip *gossip);
 

@@ -109,6 +109,7 @@ struct gossip {
     struct links *links;
     struct core_random random;
     struct table wants;
+    struct budget_part memory;           /* of them */
     size_t n_wants[WANT_KINDS], n_paced; /* in neighbours' lists; waiting for their pace */
     struct mono paced_due;               /* of the first of them, or before */
     uint64_t ended;

@@ -62,6 +62,7 @@ static void count_listed(struct gossip *gossip, const struct want *want) {
 /* One that is in no list. */
 static void want_forget(struct gossip *gossip, struct want *want) {
     table_remove(&gossip->wants, &want->link);
+    budget_part_give(&gossip->memory, sizeof *want);
     free(want);
 }
 
@@ -445,6 +446,7 @@ static struct want *want_new(struct gossip *gossip, size_t announcer, uint64_t p
 
     if (!want)
         return NULL;
+    budget_part_take(&gossip->memory, sizeof *want);
     want->prefix = prefix;
     want->version = *version;
     want->kind = kind;
@@ -460,7 +462,8 @@ static enum drop note_first(struct gossip *gossip, struct neighbour *from, uint6
     const struct directory_entry *entry = directory_find_prefix(gossip->directory, prefix);
     uint8_t kind = entry && entry->live ? WANT_VERSION : WANT_NEWCOMER;
     struct mono due = kind == WANT_NEWCOMER ? now : pace_of(gossip, entry, now);
-    bool is_full = gossip->n_wants[kind] >= GOSSIP_WANTS_MAX,
+    bool is_short = !budget_part_has_room(&gossip->memory, sizeof(struct want) + BUDGET_HEAP_EXTRA),
+         is_full = is_short || gossip->n_wants[kind] >= GOSSIP_WANTS_MAX,
          is_paced_full = gossip->n_paced >= GOSSIP_PACED_MAX;
     struct want *excess = is_full ? find_excess(gossip, kind, from->n_wants[kind]) : NULL;
 
@@ -472,12 +475,13 @@ static enum drop note_first(struct gossip *gossip, struct neighbour *from, uint6
     struct want *want = want_new(gossip, index_of(gossip, from), prefix, version, kind);
     if (!want)
         return DROP_LIMIT;
-    if (!mono_is_due(due, now)) {
-        list_paced(gossip, want, want->holder, due); /* it needs no place yet */
-        return is_paced_full ? DROP_LIMIT : DROP_NONE;
-    }
-    if (excess)
+    bool is_paced = !mono_is_due(due, now); /* it needs no place yet, but memory */
+    if (excess && (is_short || !is_paced))
         want_free(gossip, excess);
+    if (is_paced) {
+        list_paced(gossip, want, want->holder, due);
+        return is_paced_full || is_short ? DROP_LIMIT : DROP_NONE;
+    }
     list_waiting(gossip, want, want->holder);
     return excess ? DROP_LIMIT : DROP_NONE;
 }

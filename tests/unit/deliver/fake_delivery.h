@@ -404,28 +404,6 @@ static inline const struct answer *fake_answer(const struct effects *effects, ui
     return NULL;
 }
 
-/* ---- The budget ---- */
-bool budget_take(struct budget *budget, enum budget_holder holder, size_t bytes) {
-    while (budget->used + bytes > budget->max) {
-        bool gave = false;
-        for (int i = 0; i < BUDGET_HOLDERS && !gave; i++)
-            gave = budget->evict[i] && budget->held[i] > 0 && budget->evict[i](budget->context[i]);
-        if (!gave) {
-            budget->refused++;
-            return false;
-        }
-        budget->evicted[holder]++;
-    }
-    budget->used += bytes;
-    budget->held[holder] += bytes;
-    return true;
-}
-void budget_give(struct budget *budget, enum budget_holder holder, size_t bytes) {
-    assert_true(budget->held[holder] >= bytes);
-    budget->held[holder] -= bytes;
-    budget->used -= bytes;
-}
-
 /* ---- Arguments ---- */
 static inline void fake_arguments(int argc, char **argv) {
     if (!test_begin(argc, argv))

@@ -46,7 +46,7 @@ static int teardown(void **state) {
     (void)state;
     keeper_deinit(&keeper);
     messages_deinit(&messages);
-    return budget.used == 0 && messages.kept_memory == 0 ? 0 : -1;
+    return budget.used == 0 && messages.kept.memory == 0 ? 0 : -1;
 }
 
 static struct outbox_mail mail_of(uint8_t id, size_t length) {
@@ -94,7 +94,7 @@ static void test_memory_is_asked_for_the_recipient_too(void **state) {
     (void)state;
     struct outbox_mail mail = mail_of(1, 10);
     assert_int_equal(keeper_has_room(&keeper, &mail, QUOTA, 0, 0, 1000), 0);
-    assert_int_equal(keeper_has_room(&keeper, &mail, QUOTA, 0, 0, budget.max / MESSAGES_KEPT_SHARE),
+    assert_int_equal(keeper_has_room(&keeper, &mail, QUOTA, 0, 0, budget.max / MAIL_MEMORY_SHARE),
                      -ENOMEM);
 }
 

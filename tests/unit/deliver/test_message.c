@@ -28,7 +28,10 @@ static int setup(void **state) {
 static int teardown(void **state) {
     (void)state;
     messages_deinit(&messages);
-    return budget.used == 0 && messages.n_files == 0 && messages.kept_memory == 0 ? 0 : -1;
+    return budget.used == 0 && messages.n_files == 0 && messages.kept.memory == 0 &&
+                   messages.own.memory == 0
+               ? 0
+               : -1;
 }
 
 static struct message *make(enum message_kind kind, uint64_t size, uint8_t shards_k) {
@@ -159,17 +162,30 @@ static void test_found_by_id(void **state) {
 /* What was accepted stays, charged or not; nothing more is accepted. */
 static void test_mail_is_charged_up_to_its_part(void **state) {
     (void)state;
-    size_t most = budget.max / MESSAGES_KEPT_SHARE, n = 0;
-    while (messages_kept_has_room(&messages, 1000 + MESSAGES_HEAP_EXTRA)) {
-        messages_kept_take(&messages, 1000);
-        n++;
-    }
-    assert_int_equal(n, most / (1000 + MESSAGES_HEAP_EXTRA));
-    messages_kept_take(&messages, 1000);
-    assert_true(budget.held[BUDGET_KEPT] <= most);
-    for (; n + 1 > 0; n--)
-        messages_kept_give(&messages, 1000);
+    struct message *mails[64];
+    size_t size = sizeof(struct message) + BUDGET_HEAP_EXTRA, n = 0;
+    budget.max = 10 * size * MAIL_MEMORY_SHARE;
+    while (budget_part_has_room(&messages.kept, size))
+        mails[n++] = make(KIND_MAIL, 1, 0);
+    assert_int_equal(n, 10);
+    mails[n++] = make(KIND_MAIL, 1, 0);
+    assert_int_equal(budget.held[BUDGET_KEPT], 10 * size);
+    while (n > 0)
+        message_free(&messages, mails[--n]);
     assert_int_equal(budget.held[BUDGET_KEPT], 0);
+}
+
+/* Ours have a part of their own, and the name of a file counts. */
+static void test_ours_are_charged_beside_it(void **state) {
+    (void)state;
+    struct message *message = make(KIND_MESSAGE, 1, 0), *file = make(KIND_FILE, 1, 0);
+    assert_int_equal(budget.held[BUDGET_MESSAGES],
+                     message_size(KIND_MESSAGE) + message_size(KIND_FILE) + 2 * BUDGET_HEAP_EXTRA);
+    assert_true(message_size(KIND_FILE) > message_size(KIND_MESSAGE) + FILE_NAME_MAX);
+    assert_int_equal(budget.held[BUDGET_KEPT], 0);
+    message_free(&messages, message);
+    message_free(&messages, file);
+    assert_int_equal(budget.held[BUDGET_MESSAGES], 0);
 }
 
 int main(void) {
@@ -183,6 +199,7 @@ int main(void) {
         TEST(test_bodies_go_oldest_first),
         TEST(test_found_by_id),
         TEST(test_mail_is_charged_up_to_its_part),
+        TEST(test_ours_are_charged_beside_it),
     };
     return cmocka_run_group_tests_name("message", tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* link: daemon/core/deliver/outbox daemon/core/deliver/outbox_readdress daemon/core/deliver/outbox_push daemon/core/deliver/outbox_turn daemon/core/deliver/outbox_mail daemon/core/deliver/outbox_hold daemon/core/deliver/message/message daemon/core/deliver/ledger/ledger daemon/core/deliver/ledger/ledger_put daemon/core/deliver/ledger/ledger_batch daemon/core/deliver/ledger/ledger_load daemon/core/deliver/ledger/ledger_message daemon/core/deliver/ledger/ledger_watch daemon/core/deliver/ledger/ledger_wait daemon/core/deliver/ledger/ledger_conversation daemon/core/deliver/ledger/ledger_op daemon/core/deliver/sender/sender daemon/core/deliver/sender/sender_ack daemon/core/deliver/sender/sender_send daemon/core/deliver/sender/sender_parcel daemon/core/deliver/sender/sender_queue daemon/core/deliver/sender/sender_path daemon/core/deliver/sender/sender_backoff daemon/core/deliver/sender/sender_recipient daemon/core/deliver/sender/window daemon/core/deliver/sender/loopback daemon/core/deliver/depot/depositor daemon/core/deliver/depot/deposit daemon/core/deliver/depot/keeper daemon/core/base/base daemon/core/wire/parcel daemon/core/wire/shard daemon/core/wire/noise daemon/core/wire/mail daemon/core/route/courier daemon/core/route/path_silence */
+/* link: daemon/core/base/budget daemon/core/deliver/outbox daemon/core/deliver/outbox_readdress daemon/core/deliver/outbox_push daemon/core/deliver/outbox_turn daemon/core/deliver/outbox_mail daemon/core/deliver/outbox_hold daemon/core/deliver/message/message daemon/core/deliver/ledger/ledger daemon/core/deliver/ledger/ledger_put daemon/core/deliver/ledger/ledger_batch daemon/core/deliver/ledger/ledger_load daemon/core/deliver/ledger/ledger_message daemon/core/deliver/ledger/ledger_watch daemon/core/deliver/ledger/ledger_survey daemon/core/deliver/ledger/ledger_conversation daemon/core/deliver/ledger/ledger_op daemon/core/deliver/sender/sender daemon/core/deliver/sender/sender_ack daemon/core/deliver/sender/sender_send daemon/core/deliver/sender/sender_parcel daemon/core/deliver/sender/sender_queue daemon/core/deliver/sender/sender_path daemon/core/deliver/sender/sender_backoff daemon/core/deliver/sender/sender_recipient daemon/core/deliver/sender/window daemon/core/deliver/sender/loopback daemon/core/deliver/depot/depositor daemon/core/deliver/depot/deposit daemon/core/deliver/depot/keeper daemon/core/base/base daemon/core/wire/parcel daemon/core/wire/shard daemon/core/wire/noise daemon/core/wire/mail daemon/core/route/courier daemon/core/route/path_silence */
 /* The outbox alone: what it answers when, what it sends when nobody answers, what it believes. Node
  * 0 is ours, node 1 the recipient; the test is the store and the recipient. */
 #include "tests/unit/deliver/fake_delivery.h"
@@ -228,8 +228,11 @@ static void test_limits(void **state) {
 }
 
 static void test_out_of_memory(void **state) {
+    size_t own = sizeof(struct message) + BUDGET_HEAP_EXTRA;
     (void)state;
-    budget.max = 99;
+    pushed(3, 0); /* the recipient is there */
+    size_t others = budget.max - budget.used - own - 99;
+    assert_true(budget_take(&budget, BUDGET_CLIENTS, others));
     struct request request = request_push(1, 100);
     push(&request);
     assert_int_equal(fake_answer(&effects, 1)->code, ANSWER_LIMIT);
@@ -237,7 +240,7 @@ static void test_out_of_memory(void **state) {
     request.client = 2;
     push(&request);
     assert_int_equal(effects.n_ops, 1);
-    budget.max = 64 << 20;
+    budget_give(&budget, BUDGET_CLIENTS, others);
     give_all();
 }
 
@@ -1368,37 +1371,36 @@ static void test_batches_are_bounded(void **state) {
 
 /* ---- Who is away ---- */
 
-static bool count_recipient(void *context, const struct node_id *recipient) {
+static bool count_recipient(void *context, const struct node_id *recipient, uint64_t pending) {
     (void)recipient;
+    (void)pending;
     ++*(unsigned *)context;
     return true;
 }
 
-struct waits {
-    struct outbox_wait v[4];
-    size_t n;
-};
-static void note_wait(void *context, const struct outbox_wait *wait) {
-    struct waits *waits = context;
-    assert_true(waits->n < 4);
-    waits->v[waits->n++] = *wait;
+/* How many recipients something waits for; the last one of them. */
+static size_t survey(struct outbox_wait *ret_last) {
+    size_t n = 0;
+    outbox_survey_begin(outbox, (struct wall){wall_now().us + 10 * US_PER_MINUTE});
+    while (!outbox_survey(outbox, 3))
+        ;
+    while (outbox_surveyed(outbox, ret_last))
+        n++;
+    return n;
 }
 /* The one recipient that something waits for. */
 static struct outbox_wait only_wait(void) {
-    struct waits waits = {.n = 0};
-    struct wall soon = {wall_now().us + 10 * US_PER_MINUTE};
-    assert_int_equal(outbox_waits(outbox, soon, note_wait, &waits), 0);
-    assert_int_equal(waits.n, 1);
-    return waits.v[0];
+    struct outbox_wait wait;
+    assert_int_equal(survey(&wait), 1);
+    return wait;
 }
 
 static void test_why_messages_wait(void **state) {
     (void)state;
     unsigned recipients = 0;
     struct wall created = wall_now();
-    struct waits none = {.n = 0};
-    assert_int_equal(outbox_waits(outbox, created, note_wait, &none), 0);
-    assert_int_equal(none.n, 0);
+    struct outbox_wait none;
+    assert_int_equal(survey(&none), 0);
     assert_false(outbox_has_written(outbox, &fake_identities[1].id));
     fake_path_outcome = PATH_NONE;
     struct request first = pushed(1, 10);
@@ -1413,7 +1415,7 @@ static void test_why_messages_wait(void **state) {
     assert_int_equal(outbox_pending_to(outbox, &fake_identities[2].id), 0);
     assert_true(outbox_has_written(outbox, &fake_identities[1].id));
     assert_false(outbox_has_written(outbox, &fake_identities[2].id));
-    outbox_visit(outbox, count_recipient, &recipients);
+    assert_int_equal(outbox_visit(outbox, 0, SIZE_MAX, count_recipient, &recipients), 0);
     assert_int_equal(recipients, 1);
     static const struct {
         enum path_outcome outcome;
@@ -1441,9 +1443,67 @@ static void test_why_messages_wait(void **state) {
     cancel.message.id = first.push.id;
     outbox_cancel(outbox, &cancel, fake_now());
     give_all();
-    none.n = 0;
-    assert_int_equal(outbox_waits(outbox, created, note_wait, &none), 0);
-    assert_int_equal(none.n, 0);
+    assert_int_equal(survey(&none), 0);
+    recipients = 0;
+    outbox_visit_pending(outbox, count_recipient, &recipients);
+    assert_int_equal(recipients, 0);
+}
+
+/* Messages come and go between the steps of a survey: what is there all the time is counted once,
+ * and what has gone is not looked at. */
+static void test_a_survey_takes_steps(void **state) {
+    struct request requests[20];
+    struct outbox_wait wait;
+    (void)state;
+    fake_path_outcome = PATH_NONE;
+    for (unsigned i = 0; i < 20; i++)
+        requests[i] = pushed(i, 10);
+    outbox_survey_begin(outbox, wall_now());
+    assert_false(outbox_survey(outbox, 5));
+    for (unsigned i = 4; i < 8; i++) { /* seen; the one that is next; not seen */
+        struct request cancel = {.client = 100 + i, .kind = REQUEST_CANCEL};
+        cancel.message.id = requests[i].push.id;
+        outbox_cancel(outbox, &cancel, fake_now());
+    }
+    give_all();
+    pushed(50, 10); /* for the next one */
+    assert_false(outbox_survey(outbox, 11));
+    assert_true(outbox_survey(outbox, 11));
+    assert_true(outbox_surveyed(outbox, &wait));
+    assert_int_equal(wait.messages, 5 + 12 + 1);
+    assert_false(outbox_surveyed(outbox, &wait));
+    assert_int_equal(survey(&wait), 1); /* anew */
+    assert_int_equal(wait.messages, 17);
+    outbox_survey_begin(outbox, wall_now());
+    assert_false(outbox_survey(outbox, 1)); /* the end comes in the middle of one */
+}
+
+/* What it takes to know of messages, conversations and recipients is charged, up to a part of
+ * limits.memory: then pushes are refused, and accepted again once messages have ended. */
+static void test_messages_are_charged(void **state) {
+    struct request requests[64], more;
+    size_t n = 0;
+    (void)state;
+    budget.max = 2 * MESSAGES_MEMORY_SHARE * 4096;
+    fake_path_outcome = PATH_NONE;
+    do {
+        assert_true(n < 64);
+        requests[n] = pushed(n, 10);
+    } while (fake_answer(&effects, n++)->code == ANSWER_OK);
+    assert_non_null(strstr(fake_answer(&effects, n - 1)->text, "limits.memory"));
+    assert_int_equal(fake_answer(&effects, n - 1)->code, ANSWER_LIMIT);
+    assert_true(n > 10);
+    assert_true(budget.held[BUDGET_MESSAGES] <= budget.max / MESSAGES_MEMORY_SHARE);
+    struct request cancel = {.client = 100, .kind = REQUEST_CANCEL};
+    cancel.message.id = requests[0].push.id;
+    outbox_cancel(outbox, &cancel, fake_now());
+    give_all();
+    pass_until(mono_add(mono_now, 2 * US_PER_MINUTE)); /* until it is forgotten */
+    more = pushed(101, 10);
+    assert_int_equal(fake_answer(&effects, 101)->code, ANSWER_OK);
+    push(&more); /* one that is known needs no room */
+    give_all();
+    assert_int_equal(fake_answer(&effects, 101)->code, ANSWER_OK);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -1503,6 +1563,8 @@ int main(int argc, char **argv) {
         TEST(test_many_whose_client_goes),
         TEST(test_batches_are_bounded),
         TEST(test_why_messages_wait),
+        TEST(test_a_survey_takes_steps),
+        TEST(test_messages_are_charged),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     free(fake_wire);

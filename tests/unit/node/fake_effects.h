@@ -47,6 +47,14 @@ void effects_free(struct effects *effects) {
     free(effects);
 }
 
+void effects_bound(struct effects *effects, size_t n) {
+    (void)effects;
+    (void)n;
+}
+size_t effects_memory(const struct effects *effects) {
+    (void)effects;
+    return 0;
+}
 uint8_t *effects_buffer(struct effects *effects) {
     return effects->n_buffers < FAKE_EFFECTS_MAX ? effects->buffers[effects->n_buffers++] : NULL;
 }

@@ -51,6 +51,7 @@ struct peer {
 struct world {
     struct test_stream stream;
     struct core_random random;
+    struct budget budget;
     struct mono now;
     struct peer peers[PEERS];
     struct author authors[AUTHORS];
@@ -140,7 +141,7 @@ static inline int peer_init(struct world *world, size_t i) {
     peer->links = (struct links){world, i};
     peer->directory =
         directory_new(identity_id(peer->author.identity), DIRECTORY_MAX, &world->random);
-    peer->gossip = gossip_new(peer->directory, &peer->links, &world->random);
+    peer->gossip = gossip_new(peer->directory, &peer->links, &world->budget, &world->random);
     directory_set_self(peer->directory, bytes, sign(world, &peer->author, bytes), world->now);
     return peer->gossip ? 0 : -1;
 }
@@ -150,6 +151,7 @@ static inline int world_init(struct world *world, uint64_t seed) {
     world->stream.state = seed;
     world->random = (struct core_random){test_fill, &world->stream};
     world->now = (struct mono){10 * US_PER_MINUTE};
+    budget_init(&world->budget, 64u << 20);
     world->frames = calloc(FRAMES_MAX, sizeof *world->frames);
     for (size_t i = 0; i < AUTHORS; i++)
         if (author_init(&world->authors[i], world) < 0)

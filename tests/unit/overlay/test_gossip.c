@@ -1,4 +1,4 @@
-/* link: daemon/core/overlay/gossip daemon/core/overlay/gossip_want daemon/core/overlay/gossip_proof daemon/core/overlay/gossip_patience daemon/core/overlay/gossip_older daemon/core/directory/directory daemon/core/directory/directory_index daemon/core/directory/directory_version daemon/core/directory/directory_room daemon/core/directory/directory_proof daemon/core/directory/directory_resolve daemon/core/directory/directory_claims daemon/core/wire/descriptor daemon/core/wire/identity daemon/core/wire/noise daemon/core/directory/topology daemon/core/directory/topology_draw shared/address proto/wire.pb-c */
+/* link: daemon/core/base/budget daemon/core/overlay/gossip daemon/core/overlay/gossip_want daemon/core/overlay/gossip_proof daemon/core/overlay/gossip_patience daemon/core/overlay/gossip_older daemon/core/directory/directory daemon/core/directory/directory_index daemon/core/directory/directory_version daemon/core/directory/directory_room daemon/core/directory/directory_proof daemon/core/directory/directory_resolve daemon/core/directory/directory_claims daemon/core/wire/descriptor daemon/core/wire/identity daemon/core/wire/noise daemon/core/directory/topology daemon/core/directory/topology_draw shared/address proto/wire.pb-c */
 #include "tests/unit/directory/proof_rig.h"
 #include "tests/unit/overlay/gossip_world.h"
 
@@ -594,6 +594,28 @@ static void test_wants_of_one_neighbour(void **state) {
     assert_int_equal(announce(world, 1, stranger(i), 1), DROP_LIMIT);
 }
 
+/* They are charged: where limits.memory is low, whoever has most gives way to who has less, and
+ * beyond that announcements are forgotten, for the digests to repeat. */
+static void test_wants_are_charged(void **state) {
+    struct world *world = *state;
+    struct peer *peer = &world->peers[0];
+    size_t n = 0;
+
+    world->budget.max = 2 << 20; /* for more than are asked for at once */
+    alone(world, 2);
+    while (n < 2000 && announce(world, 1, stranger(n), 1) == DROP_NONE)
+        n++;
+    assert_in_range(n, GOSSIP_WINDOW + 1, 1999);
+    assert_true(world->budget.held[BUDGET_GOSSIP] <= world->budget.max / GOSSIP_MEMORY_SHARE);
+    assert_int_equal(announce(world, 2, stranger(2000), 1), DROP_LIMIT); /* another's went for it */
+    assert_int_equal(announce(world, 2, stranger(2000), 1), DROP_NONE);  /* it is wanted */
+    assert_int_equal(announce(world, 1, stranger(2001), 1), DROP_LIMIT);
+    assert_true(world->budget.held[BUDGET_GOSSIP] <= world->budget.max / GOSSIP_MEMORY_SHARE);
+    gossip_link_down(peer->gossip, world->peers[1].author.prefix);
+    gossip_link_down(peer->gossip, world->peers[2].author.prefix);
+    assert_int_equal(world->budget.held[BUDGET_GOSSIP], 0);
+}
+
 static void test_full_directory_wants_nobody_new(void **state) {
     struct world *world = *state;
     struct peer *peer = &world->peers[0];
@@ -602,7 +624,7 @@ static void test_full_directory_wants_nobody_new(void **state) {
     gossip_free(peer->gossip);
     directory_free(peer->directory);
     peer->directory = directory_new(identity_id(peer->author.identity), 1, &world->random);
-    peer->gossip = gossip_new(peer->directory, &peer->links, &world->random);
+    peer->gossip = gossip_new(peer->directory, &peer->links, &world->budget, &world->random);
     alone(world, 1);
     publish(world, 0, resident);
     world->now.us += US_PER_S;
@@ -899,6 +921,7 @@ int main(int argc, char **argv) {
         TEST(test_window),
         TEST(test_wants_of_a_neighbour_and_in_all),
         TEST(test_wants_of_one_neighbour),
+        TEST(test_wants_are_charged),
         TEST(test_full_directory_wants_nobody_new),
         TEST(test_answers_at_a_rate),
         TEST(test_answers_are_as_many_as_there_is_news),

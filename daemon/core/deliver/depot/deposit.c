@@ -225,8 +225,16 @@ bool deposit_is_pending(const struct depositor *depositor, const struct deposit 
     return deposit->state == DEPOSIT_READING ? pending == deposit->n : pending > 0;
 }
 
+/* A second buffer while it is sealed: plaintext and ciphertext stand beside each other. */
+static uint8_t *blob_new(struct depositor *depositor, size_t size) {
+    if (!budget_take(depositor->config.budget, BUDGET_OUTBOX, size))
+        return NULL;
+    budget_give(depositor->config.budget, BUDGET_OUTBOX, size); /* it replaces the first at once */
+    return malloc(size);
+}
+
 bool deposit_seal(struct depositor *depositor, struct deposit *deposit) {
-    uint8_t ephemeral[32], *blob = malloc(deposit->length + MAIL_OVERHEAD);
+    uint8_t ephemeral[32], *blob = blob_new(depositor, deposit->length + MAIL_OVERHEAD);
     if (!blob)
         return false;
     random_fill(&depositor->config.random, ephemeral, sizeof ephemeral);

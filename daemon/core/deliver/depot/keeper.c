@@ -31,15 +31,15 @@ void keeper_gone(struct keeper *keeper, const struct message *message) {
 
 int keeper_has_room(const struct keeper *keeper, const struct outbox_mail *mail, uint64_t quota,
                     size_t held, uint64_t held_bytes, size_t recipient_size) {
-    size_t size = sizeof(struct message) + MESSAGES_HEAP_EXTRA;
+    size_t size = sizeof(struct message) + BUDGET_HEAP_EXTRA;
     if (recipient_size > 0)
-        size += recipient_size + MESSAGES_HEAP_EXTRA;
+        size += recipient_size + BUDGET_HEAP_EXTRA;
     if (keeper->n_mails >= OUTBOX_MAIL_MAX || keeper->bytes + cost(mail->length) > quota)
         return -EDQUOT;
     /* Asked before a recipient is made for the mail: a depositor may name as many as it likes. */
     if (held_bytes + held * KEEPER_MAIL_COST + cost(mail->length) > quota / RECIPIENT_SHARE)
         return -EDQUOT;
-    return messages_kept_has_room(keeper->messages, size) ? 0 : -ENOMEM;
+    return budget_part_has_room(&keeper->messages->kept, size) ? 0 : -ENOMEM;
 }
 
 static struct keeper_op *op_new(struct keeper *keeper, const struct outbox_mail *mail,

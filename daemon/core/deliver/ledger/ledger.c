@@ -159,6 +159,8 @@ struct ledger *ledger_new(const struct ledger_config *config, const struct node_
     TAILQ_INIT(&ledger->all_watchers);
     TAILQ_INIT(&ledger->ops);
     TAILQ_INIT(&ledger->batches);
+    TAILQ_INIT(&ledger->pending);
+    TAILQ_INIT(&ledger->survey.found);
     ledger->base = boot->clock.us != 0 ? boot->clock : now.wall;
     ledger->expiry_check = ledger->state_retry = MONO_NEVER;
     ledger->expiry_checked = now.mono;
@@ -185,6 +187,7 @@ void ledger_free(struct ledger *ledger) {
         ledger_message_free(ledger, TAILQ_FIRST(&ledger->all));
     while (!TAILQ_EMPTY(&ledger->batches))
         ledger_batch_free(ledger, TAILQ_FIRST(&ledger->batches));
+    ledger_survey_begin(ledger, (struct wall){0}); /* forgets what one has found */
     ledger_conversations_deinit(ledger);
     free(ledger);
 }

@@ -84,8 +84,16 @@ bool ledger_look(const struct ledger *ledger, const struct message_id *id,
 uint64_t ledger_pending(const struct ledger *ledger);
 uint64_t ledger_pending_to(const struct ledger *ledger, const struct node_id *recipient);
 bool ledger_has_written(const struct ledger *ledger, const struct node_id *recipient);
-void ledger_visit(const struct ledger *ledger,
-                  bool (*visit)(void *context, const struct node_id *recipient), void *context);
+/* Everybody to whom messages are pending, until visit returns false. */
+void ledger_visit_pending(const struct ledger *ledger,
+                          bool (*visit)(void *context, const struct node_id *recipient,
+                                        uint64_t pending),
+                          void *context);
+/* Everybody written to, about `most` of them a call: `at` is 0, then what this returned, until it
+ * returns 0 (as it does when visit returned false). Who is new meanwhile may be left out. */
+size_t ledger_visit(const struct ledger *ledger, size_t at, size_t most,
+                    bool (*visit)(void *context, const struct node_id *recipient, uint64_t pending),
+                    void *context);
 struct outbox_wait { /* a recipient to which messages are pending */
     struct node_id recipient;
     enum outbox_why why;
@@ -94,12 +102,16 @@ struct outbox_wait { /* a recipient to which messages are pending */
     struct wall expires;       /* the first of them */
     uint64_t expiring;         /* expire before `soon` */
 };
-/* All of them, each once; `why_of` says of a message why it waits. 0, or -ENOMEM: none was shown.
- */
-int ledger_waits(const struct ledger *ledger, struct wall soon,
-                 enum outbox_why (*why_of)(const void *context, const struct message *message),
-                 const void *of, void (*visit)(void *context, const struct outbox_wait *wait),
-                 void *context);
+/* A survey of all messages that wait, in steps, for there may be hundreds of thousands. Beginning
+ * it forgets what another one found. */
+void ledger_survey_begin(struct ledger *ledger, struct wall soon);
+/* Look at so many more; `why_of` says of a message why it waits. True: there is none left. */
+bool ledger_survey(struct ledger *ledger, size_t n,
+                   enum outbox_why (*why_of)(const void *context, const struct message *message),
+                   const void *of);
+/* Then, one recipient after the other, what was found. False: that were all. Those for which there
+ * was no memory are left out. */
+bool ledger_surveyed(struct ledger *ledger, struct outbox_wait *ret_wait);
 const struct ledger_counters *ledger_counters(const struct ledger *ledger);
 /* Does nothing of ours wait for the store? */
 bool ledger_is_idle(const struct ledger *ledger);

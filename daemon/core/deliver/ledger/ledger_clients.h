@@ -15,8 +15,9 @@ struct ledger_refusal { /* why something is not accepted */
 };
 
 /* ---- Pushes ---- */
-/* Is the push well-formed, and is there room for it? False: *ret_refusal says why not. */
-bool ledger_may_accept(const struct ledger *ledger, const struct request *request,
+/* Is the push well-formed, and is there room for it? `is_known`: ledger_knows() it. False:
+ * *ret_refusal says why not. */
+bool ledger_may_accept(const struct ledger *ledger, const struct request *request, bool is_known,
                        struct ledger_refusal *ret_refusal);
 /* Do we have a message with this id? A push of it is answered as that one. */
 bool ledger_knows(const struct ledger *ledger, const struct message_id *id);

@@ -19,6 +19,7 @@ struct conversation *ledger_conversation(struct ledger *ledger, const struct nod
     if (!conversation)
         return NULL;
     conversation->recipient = *recipient;
+    budget_part_take(&ledger->config.messages->own, sizeof *conversation);
     table_add(&ledger->conversations, &conversation->by_recipient,
               table_hash(&ledger->conversations, recipient, sizeof *recipient));
     return conversation;
@@ -34,6 +35,7 @@ void ledger_conversations_deinit(struct ledger *ledger) {
     for (size_t i = 0; ledger->conversations.slots && i < ledger->conversations.n_slots; i++)
         for (struct table_link *link = ledger->conversations.slots[i], *next; link; link = next) {
             next = link->next;
+            budget_part_give(&ledger->config.messages->own, sizeof(struct conversation));
             free(table_entry(link, struct conversation, by_recipient));
         }
     table_deinit(&ledger->conversations);
@@ -70,10 +72,32 @@ bool ledger_has_written(const struct ledger *ledger, const struct node_id *recip
     return conversation && conversation->sequence > 0;
 }
 
-void ledger_visit(const struct ledger *ledger,
-                  bool (*visit)(void *context, const struct node_id *recipient), void *context) {
-    for (size_t i = 0; i < ledger->conversations.n_slots; i++)
-        for (struct table_link *link = ledger->conversations.slots[i]; link; link = link->next)
-            if (!visit(context, &table_entry(link, struct conversation, by_recipient)->recipient))
-                return;
+void ledger_visit_pending(const struct ledger *ledger,
+                          bool (*visit)(void *context, const struct node_id *recipient,
+                                        uint64_t pending),
+                          void *context) {
+    const struct conversation *conversation;
+    TAILQ_FOREACH(conversation, &ledger->pending, pending)
+        if (!visit(context, &conversation->recipient, conversation->n_pending))
+            return;
+}
+
+/* Slots go whole: the last of them may be more than was asked for. */
+size_t ledger_visit(const struct ledger *ledger, size_t at, size_t most,
+                    bool (*visit)(void *context, const struct node_id *recipient, uint64_t pending),
+                    void *context) {
+    size_t n = 0;
+    do {
+        struct table_link *link = ledger->conversations.slots[at];
+        for (; link; link = link->next) {
+            const struct conversation *conversation =
+                table_entry(link, struct conversation, by_recipient);
+            n++;
+            if (!visit(context, &conversation->recipient, conversation->n_pending))
+                return 0;
+        }
+        at = table_scan(&ledger->conversations, at);
+        n++; /* an empty slot is work, too */
+    } while (at > 0 && n < most);
+    return at;
 }

@@ -34,10 +34,19 @@ void ledger_set_reason(struct message *message, const char *reason) {
     message->reason = reason;
 }
 
+static void count_to(struct ledger *ledger, struct conversation *conversation, int by) {
+    bool was_pending = conversation->n_pending > 0;
+    conversation->n_pending += (uint64_t)by;
+    if (conversation->n_pending > 0 && !was_pending)
+        TAILQ_INSERT_TAIL(&ledger->pending, conversation, pending);
+    else if (conversation->n_pending == 0 && was_pending)
+        TAILQ_REMOVE(&ledger->pending, conversation, pending);
+}
+
 static void count_pending(struct ledger *ledger, const struct message *message, int by) {
     ledger->n_pending += (uint64_t)by;
     if (message->conversation)
-        message->conversation->n_pending += (uint64_t)by;
+        count_to(ledger, message->conversation, by);
 }
 
 /* ---- Final states ---- */
@@ -53,6 +62,8 @@ void ledger_message_free(struct ledger *ledger, struct message *message) {
         ledger_watcher_free(ledger, TAILQ_FIRST(&message->watchers));
     if (message->place == MESSAGE_UNSTORED)
         unstored_remove(ledger, message);
+    if (ledger->survey.at == message) /* the survey must not look at it next */
+        ledger->survey.at = TAILQ_NEXT(message, all);
     TAILQ_REMOVE(&ledger->all, message, all);
     messages_remove(ledger->config.messages, message);
     ledger->n_messages--;
@@ -239,10 +250,11 @@ bool ledger_enter(struct ledger *ledger, struct message *message, bool was_pendi
     return false;
 }
 
-void ledger_turn(struct message *message, struct conversation *to, uint64_t sequence) {
+void ledger_turn(struct ledger *ledger, struct message *message, struct conversation *to,
+                 uint64_t sequence) {
     assert(!message_state_is_final(message->state));
-    message->conversation->n_pending--;
-    to->n_pending++;
+    count_to(ledger, message->conversation, -1);
+    count_to(ledger, to, 1);
     message->conversation = to;
     message->sequence = sequence;
     message->state = MESSAGE_QUEUED; /* the new recipient was never sent it; the table of moves does

@@ -75,18 +75,36 @@ struct ledger_put {
     struct out_record record;
 };
 
+/* What the survey under way has found of a recipient (ledger_survey.c). */
+struct surveyed {
+    TAILQ_ENTRY(surveyed) link;
+    struct conversation *conversation;
+    struct outbox_wait wait;
+};
+TAILQ_HEAD(surveyed_list, surveyed);
+
 struct conversation { /* never freed before the ledger */
     struct table_link by_recipient;
+    TAILQ_ENTRY(conversation) pending; /* while n_pending > 0 */
     struct node_id recipient;
-    uint64_t sequence; /* 0: nothing was ever written to it */
-    uint64_t n_pending;
+    uint64_t sequence;          /* 0: nothing was ever written to it */
+    uint64_t n_pending;         /* written by ledger_message.c alone */
     int64_t srtt_us, rttvar_us; /* when last measured; 0: never */
+    struct surveyed *surveyed;
 };
+TAILQ_HEAD(conversation_list, conversation);
 
 struct ledger {
     struct ledger_config config;
     struct ledger_counters counters;
     struct table conversations;
+    struct conversation_list pending; /* those with pending messages */
+    struct {
+        struct message *at; /* is looked at next */
+        size_t left;        /* messages to look at */
+        struct wall soon;
+        struct surveyed_list found;
+    } survey;
     struct message_queue all, unstored;
     size_t n_messages, n_putting;
     uint64_t n_pending;

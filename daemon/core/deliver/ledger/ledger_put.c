@@ -1,6 +1,6 @@
 /* What is accepted: the checks, the put, its result. Threat: a client may ask for anything and
  * vanish; a crash may come between any two steps. So nothing is acknowledged before its put is
- * stored, and whatever the message needs then is allocated before the put begins. */
+ * stored, and whatever the message needs then is allocated, and charged, before the put begins. */
 #include "daemon/core/deliver/ledger/ledger_private.h"
 
 #include <assert.h>
@@ -32,7 +32,7 @@ bool ledger_knows(const struct ledger *ledger, const struct message_id *id) {
     return ledger_find_own(ledger, id) != NULL;
 }
 
-bool ledger_may_accept(const struct ledger *ledger, const struct request *request,
+bool ledger_may_accept(const struct ledger *ledger, const struct request *request, bool is_known,
                        struct ledger_refusal *ret_refusal) {
     int error = check_shape(ledger, request);
     bool is_file = request->push.kind == KIND_FILE;
@@ -49,7 +49,7 @@ bool ledger_may_accept(const struct ledger *ledger, const struct request *reques
         snprintf(why.text, sizeof why.text,
                  "the message has %zu bytes, delivery.max_message allows %zu", request->push.size,
                  ledger->config.message_max);
-    } else if (ledger_knows(ledger, &request->push.id)) {
+    } else if (is_known) {
         return true;
     } else if (!ledger_has_room(ledger)) {
         snprintf(why.text, sizeof why.text, "too many messages wait to be delivered (limit %zu)",
@@ -99,12 +99,22 @@ void ledger_put_free(struct ledger *ledger, struct ledger_put *put) {
     ledger_op_free(ledger, &put->op);
 }
 
+/* Is there memory for a message, and for the conversation, which is kept for ever? */
+static bool has_memory(struct ledger *ledger, enum message_kind kind, bool is_first) {
+    size_t size = message_size(kind) + BUDGET_HEAP_EXTRA;
+    if (is_first)
+        size += sizeof(struct conversation) + BUDGET_HEAP_EXTRA;
+    return budget_part_has_room(&ledger->config.messages->own, size);
+}
+
 /* 0, -ENOMEM, -EDQUOT (no more conversations). */
 static int put_prepare(struct ledger *ledger, struct ledger_put *put, const struct request *request,
                        const struct node_id *recipient, const char *notice) {
     struct message *known = ledger_find_own(ledger, &put->record.id);
-    struct conversation *conversation = ledger_conversation(ledger, recipient);
-    if (!conversation)
+    struct conversation *conversation = ledger_conversation_find(ledger, recipient);
+    if (!known && !has_memory(ledger, put->record.kind, !conversation))
+        return -ENOMEM;
+    if (!conversation && !(conversation = ledger_conversation(ledger, recipient)))
         return -EDQUOT;
     put->is_new = !known;
     put->record.sequence = known ? known->sequence : conversation->sequence + 1;

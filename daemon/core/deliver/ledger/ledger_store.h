@@ -51,6 +51,7 @@ uint64_t ledger_conversation_number(struct conversation *conversation, size_t n)
 struct trust_old *ledger_old_of(struct trust_report *trust, const struct message *message);
 void ledger_count_old(struct trust_old *old, const struct message *message);
 /* The message is pending to another recipient, who has nothing of it yet. */
-void ledger_turn(struct message *message, struct conversation *to, uint64_t sequence);
+void ledger_turn(struct ledger *ledger, struct message *message, struct conversation *to,
+                 uint64_t sequence);
 
 #endif

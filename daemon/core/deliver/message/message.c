@@ -17,6 +17,8 @@ int messages_init(struct messages *messages, const struct core_random *random,
                   struct budget *budget) {
     TAILQ_INIT(&messages->cached);
     messages->budget = budget;
+    budget_part_init(&messages->own, budget, BUDGET_MESSAGES, MESSAGES_MEMORY_SHARE);
+    budget_part_init(&messages->kept, budget, BUDGET_KEPT, MAIL_MEMORY_SHARE);
     return table_init(&messages->by_id, random);
 }
 
@@ -67,40 +69,20 @@ bool messages_evict_body(struct messages *messages) {
     return true;
 }
 
-/* ---- Memory for the mail of others ---- */
-
-void messages_kept_take(struct messages *messages, size_t size) {
-    struct budget *budget = messages->budget;
-    size_t most = budget->max / MESSAGES_KEPT_SHARE;
-    size += MESSAGES_HEAP_EXTRA;
-    messages->kept_memory += size;
-    if (messages->kept_charged + size <= most && budget_take(budget, BUDGET_KEPT, size))
-        messages->kept_charged += size;
-}
-
-void messages_kept_give(struct messages *messages, size_t size) {
-    messages->kept_memory -= size + MESSAGES_HEAP_EXTRA;
-    if (messages->kept_charged <= messages->kept_memory)
-        return;
-    budget_give(messages->budget, BUDGET_KEPT, messages->kept_charged - messages->kept_memory);
-    messages->kept_charged = messages->kept_memory;
-}
-
-bool messages_kept_has_room(const struct messages *messages, size_t size) {
-    struct budget *budget = messages->budget;
-    if (messages->kept_memory + size > budget->max / MESSAGES_KEPT_SHARE ||
-        !budget_take(budget, BUDGET_KEPT, size))
-        return false;
-    budget_give(budget, BUDGET_KEPT, size); /* there is room now: what is made takes it */
-    return true;
-}
-
 /* ---- Making and freeing ---- */
+
+static struct budget_part *part_of(struct messages *messages, enum message_kind kind) {
+    return kind == KIND_MAIL ? &messages->kept : &messages->own;
+}
+
+size_t message_size(enum message_kind kind) {
+    return sizeof(struct message) + (kind == KIND_FILE ? sizeof(struct file_head) : 0);
+}
 
 struct message *message_new(struct messages *messages, const struct out_record *record,
                             struct conversation *conversation) {
-    bool is_file = record->kind == KIND_FILE && record->file;
-    struct message *message = calloc(1, sizeof *message + (is_file ? sizeof *message->file : 0));
+    enum message_kind kind = record->kind ? record->kind : KIND_MESSAGE;
+    struct message *message = calloc(1, message_size(kind));
     if (!message)
         return NULL;
     *message = (struct message){.id = record->id,
@@ -109,16 +91,15 @@ struct message *message_new(struct messages *messages, const struct out_record *
                                 .created = record->created,
                                 .expires = record->expires,
                                 .size = record->size,
-                                .kind = record->kind ? record->kind : KIND_MESSAGE,
+                                .kind = kind,
                                 .state = MESSAGE_QUEUED,
                                 .shards_k = record->shards_k,
                                 .progress_at = {INT64_MIN / 2}};
-    if (is_file)
+    if (kind == KIND_FILE && record->file)
         message->file[0] = *record->file;
     TAILQ_INIT(&message->watchers);
     messages->n_files += message->kind == KIND_FILE;
-    if (message->kind == KIND_MAIL)
-        messages_kept_take(messages, sizeof *message);
+    budget_part_take(part_of(messages, kind), message_size(kind));
     return message;
 }
 
@@ -126,8 +107,7 @@ void message_free(struct messages *messages, struct message *message) {
     if (!message)
         return;
     messages->n_files -= message->kind == KIND_FILE;
-    if (message->kind == KIND_MAIL)
-        messages_kept_give(messages, sizeof *message);
+    budget_part_give(part_of(messages, message->kind), message_size(message->kind));
     free(message);
 }
 

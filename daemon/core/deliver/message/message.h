@@ -3,11 +3,14 @@
  * struct message names the room that writes it; the others read it.
  *
  * struct messages is what these rooms share of all messages in memory: the index by id, the bodies
- * that are kept in memory until they are sealed, and what is charged for the mail of others.
+ * that are kept in memory until they are sealed, and what messages and their recipients are
+ * charged.
  *
  * Threat: clients and depositors decide how many messages there are. Bodies are charged to
- * BUDGET_OUTBOX and are the first to go when memory is short, since the store has them; mail of
- * others is charged to BUDGET_KEPT, since its senders are nobody whom we could charge. */
+ * BUDGET_OUTBOX and are the first to go when memory is short, since the store has them. A message,
+ * its conversation and its recipient are charged to BUDGET_MESSAGES, those of mail of others to
+ * BUDGET_KEPT: its senders are nobody whom we could charge. None of these can go before the message
+ * is final, so whoever accepts a message asks for room before. */
 #ifndef P2PD_MESSAGE_H
 #define P2PD_MESSAGE_H
 
@@ -19,12 +22,6 @@
 #include "daemon/core/wire/parcel.h"
 
 #include <sys/queue.h>
-
-/* Of limits.memory, one of so many parts for the mail that we keep: it stays for weeks, and the
- * rest of the node must run beside it. */
-#define MESSAGES_KEPT_SHARE 4
-#define MESSAGES_HEAP_EXTRA                                                                        \
-    48u /* of an allocation: its header, places in tables and among the timers */
 
 struct conversation;
 struct recipient;
@@ -94,9 +91,8 @@ struct messages {
     struct budget *budget;
     struct message_queue cached; /* those with a body, the oldest first */
     size_t n_files;              /* those being put included */
-    /* Memory of others' mail and its recipients, and how much of it is charged: mail of before the
-     * start is kept, and not charged, beyond its part of limits.memory. */
-    size_t kept_memory, kept_charged;
+    /* Memory of messages, conversations and recipients: our own, and of others' mail. */
+    struct budget_part own, kept;
 };
 
 /* ---- All of them ---- */
@@ -114,14 +110,9 @@ void messages_drop_body(struct messages *messages, struct message *message);
 /* Drop the oldest body. False: there is none. */
 bool messages_evict_body(struct messages *messages);
 
-/* Memory for a mail of others, or for its recipient, is taken (messages_kept_has_room() was asked
- * before) or given back. What was accepted is kept as long as it lives, even if limits.memory was
- * lowered: what does not fit is not charged, and nothing more is accepted until there is less. */
-void messages_kept_take(struct messages *messages, size_t size);
-void messages_kept_give(struct messages *messages, size_t size);
-bool messages_kept_has_room(const struct messages *messages, size_t size);
-
 /* ---- One of them ---- */
+/* What one takes of memory. */
+size_t message_size(enum message_kind kind);
 /* A message that is in no table and no queue yet. NULL: no memory. */
 struct message *message_new(struct messages *messages, const struct out_record *record,
                             struct conversation *conversation);

@@ -54,11 +54,14 @@ struct sender_route {
 };
 /* The route of mail that we keep for a node. */
 struct sender_route sender_route_kept(const struct node_id *to);
+/* Make a recipient only if its memory is within what is left of limits.memory; or in any case, for
+ * a message that was accepted already. */
+enum sender_hold { HOLD_IF_ROOM, HOLD_ANYWAY };
 /* A message of so many bytes will be sent by this route: the recipient, made if need be. It exists
  * until the message is released or forgotten. NULL: no memory. *ret_is_new: it was made just now
  * (see sender_recall()). */
 struct recipient *sender_hold(struct sender *sender, const struct sender_route *route,
-                              uint64_t size, bool *ret_is_new);
+                              enum sender_hold hold, uint64_t size, bool *ret_is_new);
 /* The same for a recipient that exists. */
 void sender_hold_on(struct recipient *recipient, uint64_t size);
 void sender_recall(struct recipient *recipient, int64_t srtt_us, int64_t rttvar_us);

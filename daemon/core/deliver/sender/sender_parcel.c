@@ -77,6 +77,9 @@ struct sender_parcel *sender_parcel_new(struct sender *sender, struct recipient 
         return NULL;
     }
     parcel->items = items;
+    parcel->part = sender_part(sender, &recipient->route);
+    parcel->memory = sizeof *parcel + n_items * sizeof *items;
+    budget_part_take(parcel->part, parcel->memory);
     parcel->recipient = recipient;
     parcel->key = SENDER_NO_KEY;
     parcel->is_long = is_long;
@@ -201,6 +204,7 @@ static void release(struct sender *sender, struct sender_parcel *parcel) {
 
 static void parcel_free(struct sender *sender, struct sender_parcel *parcel) {
     release(sender, parcel);
+    budget_part_give(parcel->part, parcel->memory);
     free(parcel->items);
     free(parcel);
 }

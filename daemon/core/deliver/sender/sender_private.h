@@ -65,6 +65,8 @@ struct sender_parcel {
     bool no_parity;  /* there was no memory for its parity */
     struct sender_item *items;
     size_t n_items;
+    struct budget_part *part; /* this and the items are charged to it: */
+    size_t memory;
     uint8_t *plain, *sealed;
     size_t size; /* what it counts for in recipient->bytes */
     size_t plain_length, padded_length, charged;
@@ -182,8 +184,10 @@ static inline void sender_wake(struct sender *sender, struct recipient *recipien
 
 /* ---- sender_recipient.c ---- */
 struct recipient *sender_recipient_get(struct sender *sender, const struct sender_route *route,
-                                       bool *ret_is_new);
+                                       enum sender_hold hold, bool *ret_is_new);
 void sender_recipient_free(struct sender *sender, struct recipient *recipient);
+/* What recipients of this kind are charged to. */
+struct budget_part *sender_part(struct sender *sender, const struct sender_route *route);
 /* Something will be sent to it: its keys and a path are computed in idle time, not before `at`; 0:
  * from the next step on. */
 void sender_expect(struct sender *sender, struct recipient *recipient, struct mono at);

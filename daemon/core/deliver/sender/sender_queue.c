@@ -175,8 +175,8 @@ void sender_hold_on(struct recipient *recipient, uint64_t size) {
 }
 
 struct recipient *sender_hold(struct sender *sender, const struct sender_route *route,
-                              uint64_t size, bool *ret_is_new) {
-    struct recipient *recipient = sender_recipient_get(sender, route, ret_is_new);
+                              enum sender_hold hold, uint64_t size, bool *ret_is_new) {
+    struct recipient *recipient = sender_recipient_get(sender, route, hold, ret_is_new);
     if (recipient)
         sender_hold_on(recipient, size);
     return recipient;

@@ -34,6 +34,16 @@ size_t sender_recipient_size(const struct sender_route *route) {
            count_subflows(route) * (sizeof(struct subflow) + sizeof(struct window));
 }
 
+struct budget_part *sender_part(struct sender *sender, const struct sender_route *route) {
+    struct messages *messages = sender->config.messages;
+    return route->is_kept ? &messages->kept : &messages->own;
+}
+
+static bool has_room(struct sender *sender, const struct sender_route *route) {
+    return budget_part_has_room(sender_part(sender, route),
+                                sender_recipient_size(route) + BUDGET_HEAP_EXTRA);
+}
+
 static struct recipient *recipient_new(struct sender *sender, const struct sender_route *route) {
     unsigned n = count_subflows(route);
     struct recipient *recipient = calloc(1, sender_recipient_size(route));
@@ -54,16 +64,15 @@ static struct recipient *recipient_new(struct sender *sender, const struct sende
               table_hash(&sender->recipients, &route->to, sizeof route->to));
     TAILQ_INSERT_TAIL(&sender->all, recipient, all);
     sender->n_recipients++;
-    if (route->is_kept)
-        messages_kept_take(sender->config.messages, sender_recipient_size(route));
+    budget_part_take(sender_part(sender, route), sender_recipient_size(route));
     return recipient;
 }
 
 struct recipient *sender_recipient_get(struct sender *sender, const struct sender_route *route,
-                                       bool *ret_is_new) {
+                                       enum sender_hold hold, bool *ret_is_new) {
     struct recipient *recipient = sender_find(sender, route);
     *ret_is_new = !recipient;
-    if (!recipient)
+    if (!recipient && (hold == HOLD_ANYWAY || has_room(sender, route)))
         recipient = recipient_new(sender, route);
     if (recipient && TAILQ_EMPTY(&recipient->parcels))
         sender_expect(sender, recipient, AT_ONCE);
@@ -82,8 +91,8 @@ void sender_recipient_free(struct sender *sender, struct recipient *recipient) {
     table_remove(&sender->recipients, &recipient->by_id);
     TAILQ_REMOVE(&sender->all, recipient, all);
     sender->n_recipients--;
-    if (recipient->route.is_kept)
-        messages_kept_give(sender->config.messages, sender_recipient_size(&recipient->route));
+    budget_part_give(sender_part(sender, &recipient->route),
+                     sender_recipient_size(&recipient->route));
     free(recipient);
 }
 

@@ -1,6 +1,6 @@
 /* link: libp2pd-core.a shared/address */
-/* Pushes to addresses on a whole node, none of whose dials is answered: whom it asks, and for how
- * long. */
+/* Requests on a whole node. Pushes to addresses, none of whose dials is answered: whom it asks, and
+ * for how long. The doctor, where many messages wait. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,7 +8,9 @@
 
 #include <cmocka.h>
 
+#include "daemon/core/node/doctor.h"
 #include "daemon/core/node/node_private.h"
+#include "daemon/core/node/serve.h"
 #include "daemon/core/wire/identity.h"
 #include "tests/unit/harness.h"
 
@@ -31,6 +33,10 @@ static struct fixture {
     size_t n_asked;
     int64_t answered_us[128]; /* by client: after so long; 0: not yet */
     enum answer_code code[128];
+    unsigned answers[128];                        /* by client, too */
+    struct finding findings[DOCTOR_FINDINGS_MAX]; /* the doctor's, as it answered last */
+    size_t n_findings;
+    struct mono wake;
     char dropped[SPOOL_NAME_MAX + 1]; /* as the store was told last */
 } f;
 
@@ -95,12 +101,18 @@ static void step(struct node_event event) {
     event.now.mono = f.now;
     event.now.wall = f.wall;
     node_step(f.node, &event, &update);
+    f.wake = update.wake;
     for (size_t i = 0; i < update.n_datagrams; i++)
         if (!was_asked(&update.datagrams[i].remote) && f.n_asked < ASKED_MAX)
             f.asked[f.n_asked++] = update.datagrams[i].remote;
     for (size_t i = 0; i < update.n_answers; i++) {
         f.answered_us[update.answers[i].client] = f.now.us - f.began.us;
         f.code[update.answers[i].client] = update.answers[i].code;
+        f.answers[update.answers[i].client]++;
+        if (update.answers[i].kind == ANSWER_DOCTOR) {
+            f.n_findings = update.answers[i].doctor.n;
+            memcpy(f.findings, update.answers[i].doctor.v, f.n_findings * sizeof *f.findings);
+        }
     }
     for (size_t i = 0; i < update.n_ops; i++)
         if (update.ops[i].kind == STORE_UPLOAD_DROP)
@@ -301,6 +313,113 @@ static void test_who_waits_is_counted(void **state) {
     assert_int_equal(f.node->clients.n_all, 0);
 }
 
+/* ---- The doctor ---- */
+
+#define MESSAGES 20000 /* more than a step looks at */
+#define RECIPIENTS 5000
+
+static void begin_with_messages(void) {
+    static struct out_record records[MESSAGES];
+    struct node_boot boot = {.pending = records, .n_pending = MESSAGES};
+
+    for (size_t i = 0; i < MESSAGES; i++) {
+        records[i] = (struct out_record){.kind = KIND_MESSAGE,
+                                         .size = 10,
+                                         .sequence = 1 + i / RECIPIENTS,
+                                         .relays_exact = RELAYS_DEFAULT,
+                                         .created = {f.wall.us - US_PER_HOUR},
+                                         .expires = {f.wall.us + 20 * US_PER_HOUR}};
+        test_number(records[i].id.bytes, i, 8);
+        records[i].recipient.bytes[NODE_ID_LEN - 1] = 1;
+        test_number(records[i].recipient.bytes, i % RECIPIENTS, 8);
+    }
+    f.node = node_new(&f.config, &boot, (struct now){f.now, f.wall});
+    assert_non_null(f.node);
+}
+
+static void ask(uint64_t client, enum request_kind kind) {
+    step((struct node_event){.kind = EVENT_REQUEST, .request = {.client = client, .kind = kind}});
+}
+
+static bool found(const char *words) {
+    for (size_t i = 0; i < f.n_findings; i++)
+        if (strstr(f.findings[i].text, words))
+            return true;
+    return false;
+}
+
+static unsigned await_doctor(uint64_t client) {
+    unsigned steps = 0;
+    for (; f.answers[client] == 0; steps++) {
+        assert_true(steps < 100);
+        assert_true(mono_is_due(f.wake, f.now)); /* it goes on at once */
+        step((struct node_event){.kind = EVENT_TIMER});
+    }
+    return steps;
+}
+
+/* Where many messages wait a visit takes steps, and all else goes on between them. */
+static void test_the_doctor_takes_steps(void **state) {
+    size_t held;
+    (void)state;
+    begin_with_messages();
+    held = f.node->budget.held[BUDGET_CLIENTS];
+    ask(1, REQUEST_DOCTOR);
+    ask(2, REQUEST_STATUS);
+    assert_int_equal(f.answers[2], 1); /* without waiting for it */
+    ask(3, REQUEST_DOCTOR);            /* by the visit that is under way */
+    assert_true(await_doctor(1) > 4);
+    assert_int_equal(f.answers[3], 1);
+    assert_true(found("20000 messages"));
+    assert_true(found("and 4996 others"));
+    assert_int_equal(f.node->clients.n_all, 0);
+    assert_int_equal(f.node->budget.held[BUDGET_CLIENTS], held);
+    assert_null(f.node->doctor);
+}
+
+/* Clients may go, and the node may end, while it is under way. */
+static void test_who_asked_the_doctor_goes(void **state) {
+    (void)state;
+    begin_with_messages();
+    ask(1, REQUEST_DOCTOR);
+    ask(2, REQUEST_DOCTOR);
+    step((struct node_event){.kind = EVENT_CLIENT_GONE, .client = 1});
+    assert_int_equal(f.node->clients.n[CLIENT_DOCTOR], 1);
+    (void)await_doctor(2);
+    assert_int_equal(f.answers[1], 0);
+    ask(3, REQUEST_DOCTOR); /* the end frees what it has found */
+    step((struct node_event){.kind = EVENT_TIMER});
+    assert_non_null(f.node->doctor);
+}
+
+static void test_those_who_wait_for_the_doctor_are_bounded(void **state) {
+    struct request request = {.client = 1, .kind = REQUEST_DOCTOR};
+    (void)state;
+    begin_with_messages();
+    for (unsigned i = 0; i < DOCTORS_MAX; i++)
+        serve_request(f.node, &request);
+    ask(2, REQUEST_DOCTOR);
+    assert_int_equal(f.answers[2], 1);
+    assert_int_equal(f.code[2], ANSWER_LIMIT);
+    (void)await_doctor(1);
+    assert_int_equal(f.answers[1], DOCTORS_MAX);
+}
+
+/* ---- Memory ---- */
+
+/* What it takes to know of what waits is charged, and what a step takes. */
+static void test_memory_is_charged(void **state) {
+    size_t messages = MESSAGES * (sizeof(struct message) + BUDGET_HEAP_EXTRA);
+    (void)state;
+    begin_with_messages();
+    step((struct node_event){.kind = EVENT_TIMER});
+    assert_true(f.node->budget.held[BUDGET_MESSAGES] > messages);
+    assert_true(f.node->budget.held[BUDGET_MESSAGES] < 4 * messages);
+    push_to(1, "192.0.2.1", NULL); /* datagrams leave */
+    assert_true(f.node->budget.held[BUDGET_EFFECTS] > DATAGRAM_LEN);
+    assert_true(f.node->budget.used <= f.node->budget.max);
+}
+
 int main(void) {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -311,6 +430,10 @@ int main(void) {
         TEST(test_the_answer_that_is_waited_for_is_judged_at_once),
         TEST(test_a_file_whose_client_goes_is_dropped),
         TEST(test_who_waits_is_counted),
+        TEST(test_the_doctor_takes_steps),
+        TEST(test_who_asked_the_doctor_goes),
+        TEST(test_those_who_wait_for_the_doctor_are_bounded),
+        TEST(test_memory_is_charged),
     };
     if (sodium_init() < 0)
         return 1;
