@@ -154,8 +154,8 @@
 #define POOL_INTRODUCED_BURST 16 /* all our neighbours leave */
 /* | clock correction | {LINKS_CLOCK_MAX_US:h} h | cut to it */
 #define LINKS_CLOCK_MAX_US (24 * US_PER_HOUR) /* beyond it somebody must set it */
-/* | datagrams of one step | {EFFECTS_DATAGRAMS_MAX}, {100 / EFFECTS_MEMORY_SHARE} % of limits.memory |
- * dropped; of an onion drop_queue */
+/* | datagrams of one step | {EFFECTS_DATAGRAMS_MAX}, {100 / EFFECTS_MEMORY_SHARE} % of
+ * limits.memory | dropped; of an onion drop_queue */
 #define EFFECTS_DATAGRAMS_MAX 4096
 #define EFFECTS_MEMORY_SHARE 10
 /* | replay window | {REPLAY_BITS} counters | older ones refused (drop_replay) */
@@ -196,8 +196,8 @@
  * MAILBOX_SHARE} | of its, or of who has most, the one that grows least goes; drop_limit */
 #define MAILBOX_DEPOSITS_MAX 32
 #define MAILBOX_SHARE 4 /* one of so many parts from one neighbour */
-/* | mail kept | mailbox.size, an eighth a recipient, {OUTBOX_MAIL_MAX} mails, {100 / MAIL_MEMORY_SHARE} %
- * of limits.memory | refused (mail_refused) */
+/* | mail kept | mailbox.size, an eighth a recipient, {OUTBOX_MAIL_MAX} mails, {100 /
+ * MAIL_MEMORY_SHARE} % of limits.memory | refused (mail_refused) */
 #define OUTBOX_MAIL_MAX 65536
 #define MAIL_MEMORY_SHARE 4 /* it stays for weeks, and the rest of the node must run beside it */
 /* | mail kept, sent again | {KEPT_TRIES_RATE}/s ({KEPT_TRIES_BURST}) of all recipients | waits for
@@ -266,10 +266,11 @@
 #define TOMBSTONE_MAX_US (366 * 24 * US_PER_HOUR)
 /* | messages not final | {OUTBOX_MESSAGES_MAX} | code 6 */
 #define OUTBOX_MESSAGES_MAX 262144
-/* | what is known of them and of recipients | {100 / MESSAGES_MEMORY_SHARE} % of limits.memory | code 6
+/* | what is known of them and of recipients | {100 / MESSAGES_MEMORY_SHARE} % of limits.memory |
+ * code 6
  */
-/* 304 bytes a message (bodies are on disk), 152 for whoever was ever written to, 1440 and more for a
- * recipient of some that wait. */
+/* 304 bytes a message (bodies are on disk), 152 for whoever was ever written to, 1440 and more for
+ * a recipient of some that wait. */
 #define MESSAGES_MEMORY_SHARE 2
 /* | files not final, of these | {OUTBOX_FILES_MAX} | code 6 */
 #define OUTBOX_FILES_MAX 4096 /* their names are held in memory */
