@@ -1,5 +1,7 @@
 #include "daemon/core/overlay/pool_book.h"
 
+#include "daemon/core/base/backoff.h"
+
 #include <stdlib.h>
 
 #define BACKOFF_MIN_US US_PER_S
@@ -95,15 +97,12 @@ bool book_is_configured(const struct contact *contact) {
 }
 
 void book_failed(struct contact *contact, const struct core_random *random, struct mono now) {
-    int64_t wait = BACKOFF_MAX_US;
-
     contact->failures++;
     if (book_is_lost(contact, now)) {
         contact->next = mono_add(now, PROBE_MIN_US + (int64_t)random_below(random, PROBE_MIN_US));
         return;
     }
-    if (contact->failures < 9)
-        wait = BACKOFF_MIN_US << (contact->failures - 1);
+    int64_t wait = backoff_us(contact->failures, BACKOFF_MIN_US, BACKOFF_MAX_US);
     if (!book_is_configured(contact) && contact->failures >= FAILURES_BARRED)
         wait = BARRED_US;
     contact->next = mono_add(now, wait / 2 + (int64_t)random_below(random, (uint64_t)wait));

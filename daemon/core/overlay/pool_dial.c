@@ -9,7 +9,7 @@
 /* Between two JOINs, half as much again at most: or newcomers who know two full nodes would dial
  * them for ever. */
 #define JOIN_MIN_US (500 * US_PER_MS)
-#define JOIN_DOUBLINGS 3
+#define JOIN_MAX_US (8 * JOIN_MIN_US)
 #define HEAL_PLACES 2 /* above the aim, for neighbours found again */
 #define PROBES_AT_ONCE 4
 #define HEAL_FAST_US (500 * US_PER_MS)
@@ -153,8 +153,7 @@ static bool may_join(const struct pool *pool, const struct census *census, struc
 }
 
 static void joined(struct pool *pool, struct mono now) {
-    int64_t wait = JOIN_MIN_US << (pool->joins < JOIN_DOUBLINGS ? pool->joins : JOIN_DOUBLINGS);
-    pool->joins++;
+    int64_t wait = backoff_us(++pool->joins, JOIN_MIN_US, JOIN_MAX_US);
     pool->refusals = 0;
     pool->join =
         mono_add(now, wait + (int64_t)random_below(pool->config.random, (uint64_t)wait / 2));

@@ -3,6 +3,7 @@
 #ifndef P2PD_POOL_PRIVATE_H
 #define P2PD_POOL_PRIVATE_H
 
+#include "daemon/core/base/backoff.h"
 #include "daemon/core/overlay/pool.h"
 #include "daemon/core/overlay/pool_book.h"
 

@@ -164,7 +164,6 @@ struct ledger *ledger_new(const struct ledger_config *config, const struct node_
     ledger->base = boot->clock.us != 0 ? boot->clock : now.wall;
     ledger->expiry_check = ledger->state_retry = MONO_NEVER;
     ledger->expiry_checked = now.mono;
-    ledger->state_retry_us = US_PER_S;
     if (table_init(&ledger->conversations, &config->random) ||
         ledger_load_boot(ledger, boot, now.mono)) {
         ledger_free(ledger);

@@ -77,10 +77,9 @@ static void state_lost(struct ledger *ledger, struct message *message, struct mo
     TAILQ_INSERT_TAIL(&ledger->unstored, message, queue);
     if (ledger->state_retry.us != MONO_NEVER.us)
         return;
-    ledger->state_retry = mono_add(now, ledger->state_retry_us);
-    ledger->state_retry_us = ledger->state_retry_us * 2 > STATE_RETRY_MAX_US
-                                 ? STATE_RETRY_MAX_US
-                                 : ledger->state_retry_us * 2;
+    int64_t wait_us =
+        backoff_failed(&ledger->state_failures, STATE_RETRY_MIN_US, STATE_RETRY_MAX_US);
+    ledger->state_retry = mono_add(now, wait_us);
 }
 
 static void store_state(struct ledger *ledger, struct message *message, struct mono now) {
@@ -127,7 +126,7 @@ void ledger_state_done(struct ledger *ledger, struct message *message, int error
         state_lost(ledger, message, now);
         return;
     }
-    ledger->state_retry_us = STATE_RETRY_MIN_US;
+    ledger->state_failures.failures = 0;
     if (!TAILQ_EMPTY(&ledger->unstored))
         ledger->state_retry = now;
     ledger_watchers_answer(ledger, message);

@@ -6,6 +6,7 @@
 #ifndef P2PD_LEDGER_PRIVATE_H
 #define P2PD_LEDGER_PRIVATE_H
 
+#include "daemon/core/base/backoff.h"
 #include "daemon/core/deliver/ledger/ledger_clients.h"
 #include "daemon/core/deliver/ledger/ledger_store.h"
 
@@ -128,7 +129,7 @@ struct ledger {
     struct message *expiring; /* and looks at this one next */
     struct mono expires_next; /* when the first of those that it has passed will expire */
     struct mono state_retry;  /* of `unstored` */
-    int64_t state_retry_us;
+    struct backoff state_failures;
 };
 
 /* ---- ledger_op.c ---- */

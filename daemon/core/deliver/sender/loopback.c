@@ -4,6 +4,7 @@
 
 #include <assert.h>
 
+#define RETRY_MIN_US US_PER_S
 #define RETRY_MAX_US US_PER_MINUTE
 
 /* Allowed moves: row = from, bit = to. */
@@ -43,9 +44,8 @@ static void end_turn(struct loopback *loopback, struct message *message) {
 }
 
 static void retry_later(struct loopback *loopback, struct mono now) {
-    int64_t longer = loopback->retry_us * 2;
-    loopback->retry = mono_add(now, loopback->retry_us);
-    loopback->retry_us = longer > RETRY_MAX_US ? RETRY_MAX_US : longer;
+    int64_t wait_us = backoff_failed(&loopback->failures, RETRY_MIN_US, RETRY_MAX_US);
+    loopback->retry = mono_add(now, wait_us);
 }
 
 void loopback_enqueue(struct loopback *loopback, struct message *message, uint64_t progress) {
@@ -133,7 +133,7 @@ static bool confirm(struct loopback *loopback, struct message *message, struct m
                     struct sender_outcome *ret_outcome) {
     end_turn(loopback, message);
     loopback->retry = now;
-    loopback->retry_us = US_PER_S;
+    loopback->failures.failures = 0;
     message_next_block(message);
     if (message_confirm(message, loopback->length)) {
         *ret_outcome = (struct sender_outcome){SENDER_DELIVERED, message, 0, NULL};
@@ -167,7 +167,7 @@ bool loopback_done(struct loopback *loopback, const struct message_id *id, int e
 
 void loopback_init(struct loopback *loopback, struct effects *effects, uint64_t owner,
                    struct mono now) {
-    *loopback = (struct loopback){.effects = effects, .retry = now, .retry_us = US_PER_S};
+    *loopback = (struct loopback){.effects = effects, .retry = now};
     loopback->operation.owner = owner;
     TAILQ_INIT(&loopback->queue);
 }
@@ -183,5 +183,5 @@ struct mono loopback_next(const struct loopback *loopback) {
 }
 
 bool loopback_is_stuck(const struct loopback *loopback) {
-    return loopback->retry_us > US_PER_S;
+    return loopback->failures.failures > 0;
 }

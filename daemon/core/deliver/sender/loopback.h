@@ -4,6 +4,7 @@
 #ifndef P2PD_LOOPBACK_H
 #define P2PD_LOOPBACK_H
 
+#include "daemon/core/base/backoff.h"
 #include "daemon/core/deliver/sender/sender_turn.h"
 
 enum loopback_stage {
@@ -24,7 +25,7 @@ struct loopback {
     uint8_t *bytes;
     uint32_t length;
     struct mono retry;
-    int64_t retry_us;
+    struct backoff failures;
 };
 
 void loopback_init(struct loopback *loopback, struct effects *effects, uint64_t owner,

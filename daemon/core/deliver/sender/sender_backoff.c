@@ -34,12 +34,9 @@ int64_t backoff_delay_us(struct sender *sender, const struct sender_parcel *parc
         return delay;
     if (parcel->pressed > 0)
         return 2 * delay;
-    for (unsigned i = SENDER_FAST_RESENDS; i < parcel->timeouts && delay < BACKOFF_MAX_US; i++)
-        delay *= 2;
     bool is_patient = parcel->timeouts < PATIENT_TIMEOUTS && !parcel->recipient->route.is_kept;
-    int64_t most = is_patient ? PATIENT_US : BACKOFF_MAX_US;
-    if (delay > most)
-        delay = most;
+    delay = backoff_us(parcel->timeouts - SENDER_FAST_RESENDS + 1, delay,
+                       is_patient ? PATIENT_US : BACKOFF_MAX_US);
     return delay - (int64_t)random_below(&sender->config.random, (uint64_t)delay / 8);
 }
 
@@ -110,7 +107,7 @@ void backoff_parcel_restart(struct sender_parcel *parcel) {
 /* ---- A recipient ---- */
 
 void backoff_init(struct recipient *recipient) {
-    recipient->retry_us = UNREACHABLE_MIN_US;
+    recipient->unreached.failures = 0;
     recipient->resume = recipient->tried = recipient->rest_until = (struct mono){INT64_MIN / 2};
     recipient->kept_turn = MONO_NEVER;
 }
@@ -140,7 +137,7 @@ void backoff_heard(struct sender *sender, struct recipient *recipient, struct mo
 
 void backoff_has_path(struct recipient *recipient) {
     recipient->unreachable = false;
-    recipient->retry_us = UNREACHABLE_MIN_US;
+    recipient->unreached.failures = 0;
 }
 
 void backoff_has_turn(struct recipient *recipient) {
@@ -148,12 +145,11 @@ void backoff_has_turn(struct recipient *recipient) {
 }
 
 void backoff_unreachable(struct sender *sender, struct recipient *recipient, struct mono now) {
-    int64_t retry_us = recipient->retry_us;
+    int64_t retry_us = backoff_failed(&recipient->unreached, UNREACHABLE_MIN_US, BACKOFF_MAX_US);
     int64_t jitter = (int64_t)random_below(&sender->config.random, (uint64_t)retry_us / 2);
     backoff_pause(recipient, now, retry_us * 3 / 4 + jitter);
     recipient->unreachable = true;
     recipient->tried = now;
-    recipient->retry_us = retry_us * 2 > BACKOFF_MAX_US ? BACKOFF_MAX_US : retry_us * 2;
 }
 
 void backoff_pause(struct recipient *recipient, struct mono now, int64_t us) {

@@ -7,6 +7,7 @@
 #ifndef P2PD_SENDER_PRIVATE_H
 #define P2PD_SENDER_PRIVATE_H
 
+#include "daemon/core/base/backoff.h"
 #include "daemon/core/base/timer.h"
 #include "daemon/core/deliver/sender/sender_turn.h"
 #include "daemon/core/deliver/sender/window.h"
@@ -137,7 +138,7 @@ struct recipient {
     struct mono resume;  /* it does not run before: it is unreachable, there is no memory, a link is
                             full, or the store failed */
     struct mono tried;   /* the last try to reach it while it was unreachable or silent */
-    int64_t retry_us;
+    struct backoff unreached; /* tries in a row without a path */
     /* The recipient refused something for now: nothing is gathered before `rest_until` (of mail,
      * nothing that was refused); the pause doubles each time in a row. */
     struct mono rest_until;
