@@ -2,7 +2,12 @@
  * (GCRA, ITU-T I.371). Eight bytes, no timer; what has never been used is full.
  *
  * A bucket of `burst` tokens of which one comes back each `each_us`: a token is there while the
- * time until the bucket is full leaves room for one, RATE_ROOM(each_us, burst). */
+ * time until the bucket is full leaves room for one, RATE_ROOM(each_us, burst).
+ *
+ * Limiters that are none of these, and why: what a neighbour may ask gossip for (struct allowance
+ * in overlay/gossip_private.h) and our own publications (node/publish.c), since their rates follow
+ * the number of nodes; a node's pace of versions (directory/directory_version.c), which has four
+ * bytes an entry; base/ration.h and base/share.h, which divide one rate among neighbours. */
 #ifndef P2PD_RATE_H
 #define P2PD_RATE_H
 
@@ -32,6 +37,11 @@ static inline bool rate_take(struct rate *rate, int64_t cost_us, int64_t room_us
         return false;
     rate_charge(rate, cost_us, now);
     return true;
+}
+/* What was used of another counts for this one, too. */
+static inline void rate_limit(struct rate *rate, const struct rate *other) {
+    if (rate->full.us < other->full.us)
+        rate->full = other->full;
 }
 /* When there will be room. */
 static inline struct mono rate_due(const struct rate *rate, int64_t room_us) {

@@ -5,6 +5,7 @@
 #ifndef P2PD_DIRECTORY_PRIVATE_H
 #define P2PD_DIRECTORY_PRIVATE_H
 
+#include "daemon/core/base/rate.h"
 #include "daemon/core/base/table.h"
 #include "daemon/core/directory/directory.h"
 #include "daemon/core/directory/directory_version.h"
@@ -79,7 +80,8 @@ struct directory {
     size_t n_convicted;            /* live */
     struct topology_survey survey; /* as last looked; those spared go from its end */
     bool has_looked, has_followed;
-    struct mono room_looked, room_from; /* tokens are counted from there */
+    struct mono room_looked;
+    struct rate room; /* places that may change hands */
     struct mono followed;
     uint64_t generation;                     /* of the topology, as last followed */
     uint64_t named[DIRECTORY_NAMED_OF_LATE]; /* unknown neighbours of those reached: a ring */

@@ -191,12 +191,10 @@ static int64_t token_us(const struct directory *directory) {
     return (many ? 2 : 1) * US_PER_S / DIRECTORY_ROOM_RATE;
 }
 
-static bool has_token(struct directory *directory, struct mono now) {
-    int64_t quiet = DIRECTORY_ROOM_BURST * US_PER_S / DIRECTORY_ROOM_RATE;
+static bool has_token(const struct directory *directory, struct mono now) {
+    int64_t all_us = DIRECTORY_ROOM_BURST * US_PER_S / DIRECTORY_ROOM_RATE;
 
-    if (directory->room_from.us < now.us - quiet)
-        directory->room_from = mono_add(now, -quiet);
-    return mono_is_due(mono_add(directory->room_from, token_us(directory)), now);
+    return rate_has(&directory->room, all_us - token_us(directory), now);
 }
 
 bool directory_has_room(struct directory *directory, uint64_t prefix, struct mono now) {
@@ -228,6 +226,6 @@ bool directory_make_room(struct directory *directory, uint64_t prefix, struct mo
     survey->spared[chosen] = survey->spared[--survey->n_spared];
     directory_forget(directory, oldest);
     if (!is_missed(directory, prefix))
-        directory->room_from = mono_add(directory->room_from, token);
+        rate_charge(&directory->room, token, now);
     return true;
 }

@@ -13,17 +13,6 @@
 #define OWED_FRAMES 8
 #define OWED_PACE_US (10 * US_PER_MS)
 
-void allowance_refill(struct allowance *allowance, int64_t rate, int64_t burst, struct mono now) {
-    int64_t elapsed = now.us - allowance->at.us;
-
-    if (elapsed > US_PER_HOUR)
-        elapsed = US_PER_HOUR;
-    allowance->at = now;
-    allowance->level += elapsed * rate;
-    if (allowance->level > burst * TOKEN)
-        allowance->level = burst * TOKEN;
-}
-
 static struct neighbour *find_neighbour(struct gossip *gossip, uint64_t prefix) {
     for (size_t i = 0; i < gossip->n_used; i++)
         if (gossip->neighbours[i].up && gossip->neighbours[i].prefix == prefix)
@@ -106,8 +95,22 @@ static int64_t asking_burst(const struct gossip *gossip) {
 
 static void refill_asking(const struct gossip *gossip, struct allowance *asking, struct mono now) {
     int64_t rate = 1 + (int64_t)directory_count(gossip->directory) / GOSSIP_ASKED_ALL_S;
+    int64_t elapsed = now.us - asking->at.us, burst = asking_burst(gossip);
 
-    allowance_refill(asking, rate, asking_burst(gossip), now);
+    if (elapsed > US_PER_HOUR)
+        elapsed = US_PER_HOUR;
+    asking->at = now;
+    asking->level += elapsed * rate;
+    if (asking->level > burst * TOKEN)
+        asking->level = burst * TOKEN;
+}
+
+/* Take a token that a refill has put there, if there is a whole one. */
+static bool take_asking(struct allowance *asking) {
+    if (asking->level < TOKEN)
+        return false;
+    asking->level -= TOKEN;
+    return true;
 }
 
 static void announce(struct gossip *gossip, struct neighbour *neighbour, uint64_t prefix,
@@ -152,7 +155,8 @@ void gossip_offer_news(struct gossip *gossip, uint64_t prefix, uint64_t from, st
  * neighbour is told in a while, for it takes no more in that. */
 struct page {
     struct wire_writer w, proofs;
-    struct allowance told;
+    struct rate told;
+    struct mono now;
     size_t skip, taken;
 };
 
@@ -164,14 +168,14 @@ static bool put_on_page(void *context, uint64_t prefix, const struct version *ve
         page->taken++;
         return true;
     }
-    if (page->told.level < TOKEN)
+    if (!rate_has(&page->told, PROOF_ROOM, page->now))
         proof = NULL;
     if (wire_room(&page->w) < GOSSIP_ITEM_LEN || (proof && wire_room(&page->proofs) < PROOF_LEN)) {
         page->w.failed = true; /* there is more */
         return false;
     }
     put_item(&page->w, prefix, version);
-    if (proof && allowance_take(&page->told))
+    if (proof && rate_take(&page->told, PROOF_US, PROOF_ROOM, page->now))
         wire_put(&page->proofs, proof, PROOF_LEN);
     page->taken++;
     return true;
@@ -208,12 +212,12 @@ static void announce_owed(struct gossip *gossip, struct neighbour *neighbour, st
     uint8_t body[GOSSIP_ITEM_LEN * GOSSIP_ANNOUNCE_ITEMS], proofs[GOSSIP_PROOFS * PROOF_LEN];
 
     neighbour->owed_due = MONO_NEVER;
-    allowance_refill(&neighbour->proofs_told, GOSSIP_PROOF_RATE, GOSSIP_PROOF_BURST, now);
     for (int i = 0; i < OWED_FRAMES && is_owing(&neighbour->owed); i++) {
         struct owed owed = neighbour->owed;
         struct page page = {.w = wire_writer(body, sizeof body),
                             .proofs = wire_writer(proofs, sizeof proofs),
-                            .told = neighbour->proofs_told};
+                            .told = neighbour->proofs_told,
+                            .now = now};
         fill_page(gossip, &owed, &page);
         if (!send_page(gossip, neighbour, &page, now)) {
             neighbour->owed_due = mono_add(now, FULL_RETRY_US);
@@ -235,7 +239,6 @@ static enum drop take_announce(struct gossip *gossip, struct neighbour *from, co
         return DROP_MALFORMED;
     if (!mono_is_due(from->barred_until, now))
         return DROP_LIMIT;
-    allowance_refill(&from->newcomers, GOSSIP_NEWCOMER_RATE, GOSSIP_NEWCOMER_BURST, now);
     while (wire_left(&r) > 0) {
         uint64_t prefix = wire_get_uint(&r, 8);
         struct version version = {.sequence = wire_get_uint(&r, 6)}, held;
@@ -260,15 +263,13 @@ static enum drop take_announce(struct gossip *gossip, struct neighbour *from, co
 
 static void answer(struct gossip *gossip, struct neighbour *neighbour, struct mono now) {
     neighbour->answer_due = MONO_NEVER;
-    allowance_refill(&neighbour->answering, GOSSIP_ANSWER_RATE, GOSSIP_ANSWER_BURST, now);
     while (neighbour->n_answers > 0) {
         struct version version;
         size_t length;
         const uint8_t *bytes = directory_bytes(
             gossip->directory, neighbour->answers[neighbour->first_answer], &length, &version);
-        if (bytes && neighbour->answering.level < TOKEN) {
-            neighbour->answer_due =
-                mono_add(now, (TOKEN - neighbour->answering.level) / GOSSIP_ANSWER_RATE + 1);
+        if (bytes && !rate_has(&neighbour->answering, ANSWER_ROOM, now)) {
+            neighbour->answer_due = rate_due(&neighbour->answering, ANSWER_ROOM);
             return;
         }
         if (bytes && links_send_frame(gossip->links, neighbour->prefix, FRAME_DESCRIPTOR, bytes,
@@ -277,7 +278,7 @@ static void answer(struct gossip *gossip, struct neighbour *neighbour, struct mo
             return;
         }
         if (bytes)
-            allowance_take(&neighbour->answering);
+            rate_charge(&neighbour->answering, ANSWER_US, now);
         neighbour->first_answer = (neighbour->first_answer + 1) % GOSSIP_ANSWERS_MAX;
         neighbour->n_answers--;
     }
@@ -314,7 +315,7 @@ static enum drop take_want(struct gossip *gossip, struct neighbour *from, const 
         uint64_t prefix = wire_get_uint(&r, 8);
         if (!directory_bytes(gossip->directory, prefix, &held, &version))
             continue;
-        if (from->n_answers == GOSSIP_ANSWERS_MAX || !allowance_take(&from->asking)) {
+        if (from->n_answers == GOSSIP_ANSWERS_MAX || !take_asking(&from->asking)) {
             drop = DROP_LIMIT;
             break;
         }
@@ -412,10 +413,6 @@ static void send_digest(struct gossip *gossip, struct neighbour *neighbour, stru
     neighbour->digest_due = mono_add(now, sent ? GOSSIP_DIGEST_US : US_PER_S);
 }
 
-static void refill_digests(struct allowance *digests, struct mono now) {
-    allowance_refill(digests, 1, GOSSIP_DIGEST_BURST * GOSSIP_DIGEST_EACH_S, now);
-}
-
 /* A later digest agrees in a bucket with our old entries, or with all of ours where it has had for
  * a minute what came to us just now. The first one must agree with all: a newcomer holds nothing,
  * as do we of what is a minute old, soon after the start. If the first was lost, the next is taken
@@ -429,10 +426,8 @@ static enum drop take_digest(struct gossip *gossip, struct neighbour *from, cons
         return DROP_MALFORMED;
     /* Twice as many as an honest neighbour sends: a kilobyte of question may be answered by the
      * whole directory's list. */
-    refill_digests(&from->digests, now);
-    if (from->digests.level < GOSSIP_DIGEST_EACH_S * TOKEN)
+    if (!rate_take(&from->digests, DIGEST_US, DIGEST_ROOM, now))
         return DROP_LIMIT;
-    from->digests.level -= GOSSIP_DIGEST_EACH_S * TOKEN;
     directory_digest(gossip->directory, MONO_NEVER, all);
     directory_digest(gossip->directory,
                      from->heard_all ? mono_add(now, -GOSSIP_DIGEST_AGE_US) : MONO_NEVER, aged);
@@ -462,7 +457,6 @@ struct gossip *gossip_new(struct directory *directory, struct links *links, stru
     budget_part_init(&gossip->memory, budget, BUDGET_GOSSIP, GOSSIP_MEMORY_SHARE);
     gossip->random = *random;
     gossip->paced_due = gossip->proofs.due = MONO_NEVER;
-    gossip->proofs.checked.level = GOSSIP_PROOF_BURST * TOKEN;
     if (table_init(&gossip->wants, random) < 0) {
         free(gossip);
         return NULL;
@@ -504,12 +498,7 @@ static void begin_slot(const struct gossip *gossip, struct neighbour *slot, uint
                        struct mono now) {
     *slot = (struct neighbour){
         .prefix = prefix, .used = true, .barred_until = now, .patience_us = GOSSIP_ASK_US};
-    slot->newcomers = (struct allowance){GOSSIP_NEWCOMER_BURST * TOKEN, now};
-    slot->answering = (struct allowance){GOSSIP_ANSWER_BURST * TOKEN, now};
     slot->asking = (struct allowance){asking_burst(gossip) * TOKEN, now};
-    slot->digests = (struct allowance){GOSSIP_DIGEST_BURST * GOSSIP_DIGEST_EACH_S * TOKEN, now};
-    slot->proofs = (struct allowance){GOSSIP_PROOF_PART_BURST * GOSSIP_PROOF_PART_S * TOKEN, now};
-    slot->proofs_told = (struct allowance){GOSSIP_PROOF_BURST * TOKEN, now};
 }
 
 /* Identities are free, addresses less so: what links from there have used up, their successor has
@@ -517,23 +506,22 @@ static void begin_slot(const struct gossip *gossip, struct neighbour *slot, uint
  * may be larger now. Of digests only those count that have ended: whoever is there sends them at
  * the pace of its own link. */
 static void inherit(struct gossip *gossip, uint64_t source, struct mono now,
-                    struct allowance *ret_asking, struct allowance *ret_digests) {
+                    struct allowance *ret_asking, struct rate *ret_digests) {
     int64_t burst = asking_burst(gossip) * TOKEN;
 
     *ret_asking = (struct allowance){burst, now};
-    *ret_digests = (struct allowance){GOSSIP_DIGEST_BURST * GOSSIP_DIGEST_EACH_S * TOKEN, now};
+    *ret_digests = (struct rate){{0}};
     for (size_t i = 0; i < LINK_SLOTS && source != 0; i++) {
         const struct neighbour *slot = &gossip->neighbours[i];
         if (!slot->used || slot->source != source)
             continue;
-        struct allowance asking = slot->asking, digests = slot->digests;
+        struct allowance asking = slot->asking;
         if (!slot->up)
             asking.level = burst > slot->lacking ? burst - slot->lacking : 0;
         refill_asking(gossip, &asking, now);
         limit(ret_asking, &asking);
-        refill_digests(&digests, now);
         if (!slot->up)
-            limit(ret_digests, &digests);
+            rate_limit(ret_digests, &slot->digests);
     }
 }
 
@@ -544,14 +532,14 @@ void gossip_link_up(struct gossip *gossip, uint64_t prefix, struct mono now) {
     if (!slot)
         return; /* link keeps no more than LINK_SLOTS */
     uint64_t source = links_source(gossip->links, prefix);
-    struct allowance asking, digests;
+    struct allowance asking;
+    struct rate digests;
     inherit(gossip, source, now, &asking, &digests); /* of this very slot, it may be */
     if (!slot->used || slot->prefix != prefix)
         begin_slot(gossip, slot, prefix, now);
     refill_asking(gossip, &slot->asking, now);
-    refill_digests(&slot->digests, now);
     limit(&slot->asking, &asking);
-    limit(&slot->digests, &digests);
+    rate_limit(&slot->digests, &digests);
     slot->source = source;
     proofs_link_up(gossip, slot);
     slot->up = true;

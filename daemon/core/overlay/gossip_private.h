@@ -12,6 +12,7 @@
 #ifndef P2PD_GOSSIP_PRIVATE_H
 #define P2PD_GOSSIP_PRIVATE_H
 
+#include "daemon/core/base/rate.h"
 #include "daemon/core/base/table.h"
 #include "daemon/core/base/wirebuf.h"
 #include "daemon/core/overlay/gossip.h"
@@ -23,20 +24,24 @@
 #define TOKEN INT64_C(1000000)
 static_assert(LINK_SLOTS <= 32, "announcers are bits of a word");
 
+/* Token buckets (base/rate.h): the time in which one token comes back, and the room of all. */
+#define NEWCOMER_US (US_PER_S / GOSSIP_NEWCOMER_RATE)
+#define NEWCOMER_ROOM RATE_ROOM(NEWCOMER_US, GOSSIP_NEWCOMER_BURST)
+#define ANSWER_US (US_PER_S / GOSSIP_ANSWER_RATE)
+#define ANSWER_ROOM RATE_ROOM(ANSWER_US, GOSSIP_ANSWER_BURST)
+#define DIGEST_US (GOSSIP_DIGEST_EACH_S * US_PER_S)
+#define DIGEST_ROOM RATE_ROOM(DIGEST_US, GOSSIP_DIGEST_BURST)
+#define PROOF_US (US_PER_S / GOSSIP_PROOF_RATE)
+#define PROOF_ROOM RATE_ROOM(PROOF_US, GOSSIP_PROOF_BURST)
+#define PROOF_PART_US (GOSSIP_PROOF_PART_S * US_PER_S)
+#define PROOF_PART_ROOM RATE_ROOM(PROOF_PART_US, GOSSIP_PROOF_PART_BURST)
+
+/* What a neighbour may ask for. No struct rate: how fast tokens come, and how many there may be,
+ * follows the number of nodes that are known, and each announcement to it is one token more. */
 struct allowance {
-    int64_t level; /* in millionths */
+    int64_t level; /* in millionths of a token */
     struct mono at;
 };
-
-void allowance_refill(struct allowance *allowance, int64_t rate, int64_t burst, struct mono now);
-
-/* Take a token that a refill has put there, if there is a whole one. */
-static inline bool allowance_take(struct allowance *allowance) {
-    if (allowance->level < TOKEN)
-        return false;
-    allowance->level -= TOKEN;
-    return true;
-}
 
 enum want_kind { WANT_VERSION, WANT_NEWCOMER, WANT_KINDS }; /* of a node that we know, or of none */
 
@@ -82,8 +87,9 @@ struct neighbour {
     int64_t lacking; /* of `asking`, when its link ended */
     bool used, up;
     bool told_all, heard_all; /* the digest of everything that begins a link: sent, received */
-    struct allowance newcomers, answering, asking, digests;
-    struct allowance proofs, proofs_told; /* its own part of those checked; told by digests */
+    struct allowance asking;
+    struct rate newcomers, answering, digests;
+    struct rate proofs, proofs_told; /* its own part of those checked; told by digests */
     struct mono barred_until;
     int64_t patience_us, answer_us; /* how long it is waited for; how long it takes, 0: who knows */
     unsigned n_unanswered, n_vain;  /* questions, and newcomers that had all their time, in a row */
@@ -125,7 +131,7 @@ struct gossip {
         struct mono at;
     } news;
     struct {
-        struct allowance checked;
+        struct rate checked;
         struct untold untold[GOSSIP_PROOFS_UNTOLD_MAX];
         size_t n_untold;
         struct mono due, told; /* MONO_NEVER: nothing to tell; when some were told last */

@@ -82,14 +82,8 @@ void proofs_link_up(struct gossip *gossip, const struct neighbour *neighbour) {
 /* ---- Taking ---- */
 
 static bool may_check(struct gossip *gossip, struct neighbour *from, struct mono now) {
-    allowance_refill(&gossip->proofs.checked, GOSSIP_PROOF_RATE, GOSSIP_PROOF_BURST, now);
-    allowance_refill(&from->proofs, 1, GOSSIP_PROOF_PART_BURST * GOSSIP_PROOF_PART_S, now);
-    if (allowance_take(&gossip->proofs.checked))
-        return true;
-    if (from->proofs.level < GOSSIP_PROOF_PART_S * TOKEN)
-        return false;
-    from->proofs.level -= GOSSIP_PROOF_PART_S * TOKEN;
-    return true;
+    return rate_take(&gossip->proofs.checked, PROOF_US, PROOF_ROOM, now) ||
+           rate_take(&from->proofs, PROOF_PART_US, PROOF_PART_ROOM, now);
 }
 
 static enum drop take(struct gossip *gossip, struct neighbour *from, const uint8_t *proof,

@@ -364,11 +364,11 @@ static void strike_list(struct gossip *gossip, struct want_list *list, size_t an
     }
 }
 
-/* The bar is a debt of allowance. What waits is forgotten too: it takes up others' places. */
+/* The bar is a debt of tokens. What waits is forgotten too: it takes up others' places. */
 static void bar_newcomers(struct gossip *gossip, struct neighbour *neighbour, struct mono now) {
     neighbour->n_vain = 0;
-    neighbour->newcomers.level = -(GOSSIP_BARRED_US / US_PER_S) * GOSSIP_NEWCOMER_RATE * TOKEN;
-    neighbour->newcomers.at = now;
+    neighbour->newcomers = (struct rate){{0}};
+    rate_charge(&neighbour->newcomers, GOSSIP_NEWCOMER_BURST * NEWCOMER_US + GOSSIP_BARRED_US, now);
     strike_list(gossip, &neighbour->waiting[WANT_NEWCOMER], index_of(gossip, neighbour));
 }
 
@@ -469,7 +469,7 @@ static enum drop note_first(struct gossip *gossip, struct neighbour *from, uint6
 
     if ((is_full && !excess) || from->n_wants[kind] >= GOSSIP_WANTS_NEIGHBOUR_MAX ||
         (!entry && !directory_has_room(gossip->directory, prefix, now)) ||
-        (kind == WANT_NEWCOMER && !allowance_take(&from->newcomers)) ||
+        (kind == WANT_NEWCOMER && !rate_take(&from->newcomers, NEWCOMER_US, NEWCOMER_ROOM, now)) ||
         (!mono_is_due(due, now) && !has_paced_room(gossip, from)))
         return DROP_LIMIT;
     struct want *want = want_new(gossip, index_of(gossip, from), prefix, version, kind);
