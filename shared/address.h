@@ -39,6 +39,10 @@ const char *address_explain(const char *text);
 bool address_is_private(const struct address *address);
 bool address_is_equal(const struct address *a, const struct address *b);   /* ip and port */
 bool address_is_same_ip(const struct address *a, const struct address *b); /* ip alone */
+/* Is `address` what was asked for, where port 0 asks for the IP alone? */
+static inline bool address_matches(const struct address *address, const struct address *asked) {
+    return address_is_same_ip(address, asked) && (asked->port == 0 || address->port == asked->port);
+}
 /* The network an address belongs to, for diversity: its IPv4 /16 or IPv6 /32, as a comparable
  * number. */
 uint64_t address_network(const struct address *address);

@@ -163,11 +163,6 @@ void directory_unmark(struct directory *directory, struct record *record);
 void directory_note_rival(struct directory *directory, const struct record *record,
                           const struct descriptor *descriptor);
 
-/* Is it what was asked for: port 0 is the IP alone? */
-static inline bool address_matches(const struct address *address, const struct address *asked) {
-    return address_is_same_ip(address, asked) && (asked->port == 0 || address->port == asked->port);
-}
-
 /* directory_claims.c. Whom a look at an IP takes in: the known, those who were met or pinned there;
  * then, if `strangers`, nodes that claim what was asked for, of many a few that a secret chooses.
  * Whoever else claims it might not be there for the look. */

@@ -5,6 +5,7 @@
  * and who was found there first stays found there while it lives, whatever others claim and
  * confirm. */
 #include "daemon/core/directory/directory_private.h"
+#include "daemon/core/seam/destination.h"
 
 /* ---- Does an address count? ---- */
 
@@ -205,15 +206,6 @@ static enum resolve_outcome outcome_of(const struct directory *directory,
 
 /* ---- By id and name ---- */
 
-static bool has_digits(const struct node_id *id, const struct destination *destination) {
-    size_t whole = destination->n_digits / 2;
-
-    if (destination->n_digits > 2 * NODE_ID_LEN || memcmp(id->bytes, destination->id, whole) != 0)
-        return false;
-    return destination->n_digits % 2 == 0 ||
-           (id->bytes[whole] & 0xf0) == (destination->id[whole] & 0xf0);
-}
-
 static enum resolve_outcome resolve_id(const struct directory *directory,
                                        const struct destination *destination,
                                        struct candidates *candidates) {
@@ -228,10 +220,10 @@ static enum resolve_outcome resolve_id(const struct directory *directory,
 static enum resolve_outcome resolve_prefix(const struct directory *directory,
                                            const struct destination *destination,
                                            struct candidates *candidates) {
-    if (has_digits(&directory->id, destination))
+    if (destination_has_digits(destination, &directory->id))
         list(candidates, &directory->id);
     for (size_t i = 0; i < directory->n_records; i++)
-        if (has_digits(&directory->records[i]->entry.id, destination))
+        if (destination_has_digits(destination, &directory->records[i]->entry.id))
             list(candidates, &directory->records[i]->entry.id);
     return outcome_of(directory, candidates);
 }

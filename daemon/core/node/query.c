@@ -5,6 +5,7 @@
 #include "daemon/core/node/query.h"
 #include "daemon/core/node/destination.h"
 #include "daemon/core/node/node_private.h"
+#include "daemon/core/seam/destination.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -33,32 +34,6 @@ static void query_free(struct node *node, struct node_query *query) {
 
 /* ---- Whom the client means ---- */
 
-static bool has_prefix(const struct node_id *id, const struct destination *destination) {
-    for (unsigned i = 0; i < destination->n_digits; i++) {
-        unsigned shift = i % 2 ? 0 : 4;
-        if ((id->bytes[i / 2] >> shift & 15) != (destination->id[i / 2] >> shift & 15))
-            return false;
-    }
-    return true;
-}
-
-static bool is_meant(const struct conversation_record *record,
-                     const struct destination *destination) {
-    switch (destination->kind) {
-    case DEST_ADDRESS:
-        return destination->address.port
-                   ? address_is_equal(&record->address, &destination->address)
-                   : address_is_same_ip(&record->address, &destination->address);
-    case DEST_NAME:
-        return strcmp(record->name, destination->name) == 0;
-    case DEST_PREFIX:
-        return has_prefix(&record->peer, destination);
-    case DEST_ID:
-        return memcmp(record->peer.bytes, destination->id, NODE_ID_LEN) == 0;
-    }
-    return false;
-}
-
 static void ask_peers(struct node *node, struct node_query *query, int64_t after) {
     struct store_op op = {.kind = STORE_CONVERSATIONS};
     query->looks_for_peer = true;
@@ -71,7 +46,8 @@ static void note_peers(struct node_query *query, const struct store_result *resu
     const struct destination *destination = query->kind->destination(&query->request);
     for (size_t i = 0; i < result->n_records; i++) {
         const struct conversation_record *record = &result->conversations[i];
-        if (query->n_found == DIRECTORY_CANDIDATES_MAX || !is_meant(record, destination))
+        if (query->n_found == DIRECTORY_CANDIDATES_MAX ||
+            !destination_matches(destination, &record->peer, &record->address, record->name))
             continue;
         struct node_report *report = &query->found[query->n_found++];
         report->id = record->peer;
