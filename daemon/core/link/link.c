@@ -9,7 +9,7 @@
 #define SIMULTANEOUS_US (5 * US_PER_S)
 #define COPIES_US US_PER_MINUTE
 #define COPIES_MAX 3
-#define CLOCK_AGREED_US (3 * US_PER_MINUTE) /* as keys and minutes have it */
+#define CLOCK_AGREED_US (3 * US_PER_MINUTE) /* what routing keys and minutes tolerate */
 #define CLOCK_MAX_US LINKS_CLOCK_MAX_US
 #define CLOCK_SAMPLES (LINK_SLOTS + LINK_DIALS_MAX + 1)
 
@@ -125,9 +125,9 @@ const struct links_counters *links_counters(const struct links *links) {
     return &links->counters;
 }
 
-/* Of n > 0, which are put in order. */
+/* The median of n > 0 offsets, which are sorted in place. */
 static int64_t median_of(int64_t *offsets, size_t n) {
-    for (size_t i = 1; i < n; i++) /* insertion: a handful */
+    for (size_t i = 1; i < n; i++) /* insertion sort: a handful */
         for (size_t j = i; j > 0 && offsets[j] < offsets[j - 1]; j--) {
             int64_t swap = offsets[j];
             offsets[j] = offsets[j - 1];
@@ -136,7 +136,7 @@ static int64_t median_of(int64_t *offsets, size_t n) {
     return n % 2 ? offsets[n / 2] : offsets[n / 2 - 1] / 2 + offsets[n / 2] / 2;
 }
 
-/* Those of the links. One that merely asks has no vote. Returns how many. */
+/* The clock offsets of the established links. A link on probation has no vote. Returns how many. */
 static size_t list_offsets(const struct links *links, int64_t ret_offsets[LINK_SLOTS]) {
     size_t n = 0;
     for (unsigned i = 0; i < LINK_SLOTS; i++)
@@ -241,7 +241,7 @@ static void link_drop(struct links *links, struct link *link) {
 void link_end(struct links *links, struct link *link, enum link_close reason) {
     if (link->view.state != LINK_PROBATION) {
         link_emit(links, LINK_EVENT_DOWN, link)->close = reason;
-    } else if (link->view.dialled) { /* no verdict, or none that makes sense */
+    } else if (link->view.dialled) { /* no verdict came, or none that could be read */
         link_emit(links, LINK_EVENT_DIAL_FAILED, link);
     }
     link_drop(links, link);
@@ -280,7 +280,9 @@ static bool is_begun_by_smaller(const struct links *links, const struct session 
     return session->initiator == we_are;
 }
 
-/* Both dialled at once: the session begun by the smaller id speaks, the other only listens. */
+/* If both ends dialled at once, cells go out on the session begun by the node with the smaller id,
+ * and the other session only receives. True: the current session is the former, so the new one must
+ * not replace it. */
 static bool current_wins(const struct links *links, const struct link *link,
                          const struct session *session, struct mono now) {
     const struct session *current = link->current;
@@ -291,8 +293,9 @@ static bool current_wins(const struct links *links, const struct link *link,
     return is_begun_by_smaller(links, current);
 }
 
-/* A second daemon with the same identity would take the link back and forth for ever: say so. Both
- * sides log it: we here, the copy by the reason of the goodbye. */
+/* Two daemons with the same identity would take the link from each other for ever. So COPIES_MAX
+ * replacements from another address within COPIES_US end the link. Both sides log the reason: we
+ * here, the copy when it reads our CLOSE. */
 static bool is_copy(struct links *links, struct link *link, const struct session *session,
                     struct mono now) {
     if (session->rekey || address_is_equal(&link->view.address, &session->remote))
@@ -337,7 +340,7 @@ struct link *link_adopt(struct links *links, struct session *session, struct now
         link->previous = NULL;
         session_free(links, link->current);
         link->current = session;
-        link->view.address = session->remote; /* the newer copy is the one that is told */
+        link->view.address = session->remote; /* CLOSE goes to the newer copy */
         link->view.local = session->local;
         links_close(links, link->view.slot, LINK_CLOSED_COPY, now.mono);
         return NULL;
@@ -366,7 +369,8 @@ struct link *link_adopt(struct links *links, struct session *session, struct now
     }
     link_heard(links, link, now.mono);
     uint64_t jitter = random_below(links->config.random, 60 * US_PER_S);
-    /* Whoever began asks for new keys; the other does it a minute later, should the first not. */
+    /* The initiator asks for new keys; the responder does so 2 min later, if the initiator has
+     * not. */
     link->rekey_at = mono_add(
         now.mono, LINK_REKEY_US + (session->initiator ? 0 : 2 * US_PER_MINUTE) + (int64_t)jitter);
     links_arm(links, mono_add(now.mono, LINK_LINGER_US));
@@ -384,8 +388,7 @@ static void link_is_up(struct links *links, struct link *link, struct mono now) 
     link_ping(links, link, now); /* measures the round trip */
 }
 
-/* Send the verdict in a cell of its own, kept so that it can be repeated to a message 3 that comes
- * again. */
+/* Send the verdict in a cell of its own. The datagram is kept, to answer a repeated message 3. */
 static void send_verdict(struct links *links, struct link *link, struct session *session,
                          enum link_refusal refusal, const struct address *referrals, size_t n,
                          struct mono now) {
@@ -407,7 +410,7 @@ static void send_verdict(struct links *links, struct link *link, struct session 
     memset(out + DATA_HEADER_LEN + link->cell_used, 0, CELL_LEN - link->cell_used);
     link->cell_used = 0;
     link_seal_cell(links, session, out);
-    links_seal(links); /* what is kept is what goes out */
+    links_seal(links); /* before the datagram is copied: the kept one must be sealed */
     link_sent(links, link, true, now);
     if (!session->initiator && !session->finish && (session->finish = malloc(DATAGRAM_LEN)))
         memcpy(session->finish, out, DATAGRAM_LEN);
@@ -437,8 +440,8 @@ void links_verdict(struct links *links, unsigned slot, enum link_refusal refusal
     link_end(links, link, LINK_CLOSED_BYE);
 }
 
-/* Somebody who has a link with us shook hands anew: keys are due, it was restarted, or we dialled
- * each other. Yes, of course. */
+/* A neighbour shook hands anew: new keys are due, it was restarted, or both ends dialled. Such a
+ * handshake is always accepted. */
 void link_welcome(struct links *links, struct link *link, struct session *session,
                   struct mono now) {
     send_verdict(links, link, session, LINK_ACCEPTED, NULL, 0, now);
@@ -485,7 +488,7 @@ void link_take_verdict(struct links *links, struct link *link, const uint8_t *bo
 
 static void arm_link(struct links *links, const struct link *link) {
     int64_t heartbeat = links->config.heartbeat_us;
-    if (!link->view.dialled) /* one side asks; the other only if that did not happen */
+    if (!link->view.dialled) /* the dialler sends the PING; the other end does only if none came */
         heartbeat += heartbeat / 8;
     links_arm(links, mono_add(link->view.heard, links->config.timeout_us));
     links_arm(links, link->rekey_at);
@@ -521,10 +524,11 @@ static void ask_if_quiet(struct links *links, struct link *link, struct mono now
     }
 }
 
-/* The old session ends once the other end speaks on the new one. When both dialled at once they may
- * have judged differently which counts (one has signed anew in between), and each hears the other
- * on what it takes for the old one: then the end that does not speak on the session begun by the
- * smaller id gives way, and the other waits for that. */
+/* The old session ends once the other end sends on the new one. If both ends dialled at once they
+ * may disagree which session is the new one (one end signed a new descriptor between the two
+ * handshakes). Then each hears the other on the session that it takes for the old one (`crossed`):
+ * the end that sends on the session begun by the larger id changes over, and the other end waits
+ * for that. */
 static void end_previous(struct links *links, struct link *link, struct mono now) {
     struct session *current = link->current, *previous = link->previous;
     bool crossed = current && previous->heard.us > current->heard.us &&

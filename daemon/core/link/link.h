@@ -1,11 +1,11 @@
 /* Authenticated sessions with neighbours over UDP: handshakes, cookies, cells, replay windows,
- * rekeying, roaming, liveness. It says who is there and moves frames; whether a link is wanted is
- * the pool's decision, what frames mean is the node's.
+ * rekeying, roaming, liveness. This module knows which neighbours are there and carries frames to
+ * and from them. Whether a link is wanted is decided by the pool, what a frame means by the node.
  *
- * Threat: anyone can send anything from any source address. Outsiders get silence (mac1), floods
- * get cookies before any Diffie-Hellman and hold no state, no answer is larger than its question,
- * no address gets more than it sent until it has answered a challenge. Implements p2pd-protocol(7)
- * LINKS. */
+ * Threat: anyone can send anything from any source address. A sender without the network key gets
+ * no answer (its mac1 is wrong). In a flood a sender gets a cookie before a Diffie-Hellman is
+ * computed for it, and no state is kept. No answer is larger than its question. No address gets
+ * more than it sent until it has answered a challenge. Implements p2pd-protocol(7) LINKS. */
 #ifndef P2PD_LINK_H
 #define P2PD_LINK_H
 
@@ -18,28 +18,33 @@
 /* Timers (links->next is never later than the earliest; links_tick() serves what is due):
  *
  * of a session, `retry`:
- * - dial: message 1 again. Started with each message 1 (500 ms, doubling, 3 tries); stopped by
- *   message 2, by links_forget(), or the dial has failed.
- * - finish: message 3 again. Started by message 2 (300 ms, doubling, 4 tries); stopped by the first
- *   cell from the other end, or the session ends.
- * - half-open: started by an admitted message 1 (5 s); stopped by message 3, or the session ends.
- * - linger: a refused session answers a repeated message 3. Started when it is refused or its
- *   probation ends (5 s); ends the session.
+ * - dial: message 1 is sent again. Started with each message 1 (500 ms, doubling, 3 tries); stopped
+ *   by message 2. After the last try the dial has failed.
+ * - answered: message 2 came, and links_finish() or links_forget() is awaited. Started by message 2
+ *   (5 s). At its end the dial has failed.
+ * - finish: message 3 is sent again. Started by links_finish() (300 ms, doubling, 4 tries); stopped
+ *   by the first accepted cell from the other end. After the last try the dial has failed.
+ * - half-open: started by an admitted message 1 (5 s); stopped by message 3. At its end the session
+ *   is freed.
+ * - linger: a refused session answers a repeated message 3 with its verdict. Started by the refusal
+ *   (5 s). At its end the session is freed.
  *
  * of a link:
- * - silence (link.timeout): started anew by every cell that authenticates; ends the link.
- * - probation: started when the link begins as one (5 s); stopped by VERDICT, or ends the link.
- * - heartbeat (link.heartbeat; the end that did not dial an eighth later): started anew by every
- *   cell heard; a PING goes out.
- * - unanswered: started by the first cell sent that wants a sign of life; after 1 s a PING each
- *   300 ms, after 3 s the link is suspect, then one a second. Stopped by any cell heard.
- * - rekey (10 to 11 min; the end that did not begin 2 min later; at once when the clock moved):
- *   started when a session is adopted; dials, then again each 30 s; stopped by the new session.
- * - previous session (30 s, 10 s more while the new one is not heard): started when a session is
- *   replaced; ends the old one.
+ * - silence (link.timeout): restarted by every cell that authenticates; ends the link.
+ * - probation: the link waits for its verdict. Started with the link (5 s); stopped by the verdict,
+ *   or ends the link.
+ * - heartbeat (link.heartbeat; 9/8 of it at the end that did not dial, so that one end asks):
+ *   restarted by every cell heard; sends a PING.
+ * - unanswered: started by the first cell sent with more than PONGs in it; after 1 s a PING every
+ *   300 ms, after 3 s the link is suspect, then a PING every second. Stopped by any cell heard.
+ * - rekey (10 to 11 min; at the session's responder 2 min later; at once when the machine's clock
+ *   was set): started when a session is adopted; dials for new keys, again every 30 s; stopped by
+ *   the new session.
+ * - previous session (30 s, then 10 s at a time until the new one has been heard): started when a
+ *   session is replaced; ends the old one.
  *
- * Beside these the cookie secret is renewed (2 min) in the tick that finds it old, and a challenge
- * of a new address goes out once a second at most; neither wakes anybody. */
+ * Two more times are compared but never cause a tick: the cookie secret is renewed in the first
+ * tick after 2 min, and a new address is challenged once a second at most. */
 
 #define FRAME_HEADER_LEN 3 /* type(1) length(2) */
 #define FRAME_BODY_MAX (CELL_LEN - FRAME_HEADER_LEN)
@@ -73,19 +78,19 @@ enum link_purpose {
 
 enum link_state { LINK_FREE = 0, LINK_PROBATION, LINK_UP, LINK_SUSPECT };
 
-/* One neighbour. Slot numbers are stable while it stands; `serial` tells two tenants of a slot
- * apart. */
+/* One neighbour. Its slot number stays the same as long as the link lasts. `serial` is different
+ * for every link, so it tells apart two links that had the same slot one after the other. */
 struct link_view {
     unsigned slot;
     uint64_t serial;
     enum link_state state;
     struct node_id id;
     uint64_t prefix;
-    struct address address, local; /* where it is now */
-    struct address seen_as;        /* where it sees us */
+    struct address address, local; /* the neighbour's address now; ours towards it */
+    struct address seen_as;        /* our address, as the neighbour sees it */
     bool dialled;                  /* by us */
     enum link_purpose purpose;
-    struct mono since, heard; /* heard: anything of it, last */
+    struct mono since, heard; /* heard: when its last cell came */
     struct wall since_wall;
     int64_t rtt_us;          /* smoothed; -1 unmeasured */
     int64_t clock_offset_us; /* its wall time less ours, uncorrected */
@@ -107,23 +112,24 @@ struct links *links_new(const struct links_config *config);
 void links_free(struct links *links);
 void links_configure(struct links *links, int64_t heartbeat_us, int64_t timeout_us);
 
-/* Our signed descriptor as handshakes carry it, and what corrects the machine's wall time (see
- * links_clock_offset). */
+/* Set our signed descriptor, which handshakes carry, and the correction that is added to the
+ * machine's wall time (see links_clock_offset()). */
 void links_set_descriptor(struct links *links, const uint8_t *bytes, size_t length);
 void links_set_correction(struct links *links, int64_t correction_us);
 
 /* Ask the node at `address` for a link. 0; -EALREADY: being dialled; -ENOBUFS: LINK_DIALS_MAX under
- * way. Ends in an event: UP, REFUSED, DIAL_FAILED (or nothing, when it turns out to be a neighbour
- * already). With LINK_PROBE only who is there is asked: ANSWERED (then links_forget()) or
- * DIAL_FAILED, whose link.purpose says so. The second message proves the other's key; the third,
- * which would tell it ours, is never sent. */
+ * way, or no session free. Ends in an event: UP, REFUSED or DIAL_FAILED; or in none, if at the time
+ * of the verdict the node is our neighbour by another session. With LINK_PROBE we only ask who is
+ * there: the event is ANSWERED (then call links_forget()), or DIAL_FAILED with LINK_PROBE in
+ * link.purpose. Message 2 proves the other's key; message 3, which would tell it ours, is not
+ * sent. */
 int links_dial(struct links *links, const struct address *address, enum link_purpose purpose,
                struct now now);
 bool links_is_dialling(const struct links *links, const struct address *address);
-/* Dials under way, without those that look for lost neighbours or renew keys. */
+/* Dials under way, but for those of purpose LINK_HEAL, LINK_PROBE or LINK_REKEY. */
 unsigned links_dials(const struct links *links);
 
-/* ---- What came ---- */
+/* ---- Receiving ---- */
 struct link_cell { /* an opened cell: frames yet to be read */
     unsigned slot;
     const uint8_t *at, *end;
@@ -133,14 +139,14 @@ struct link_frame {
     const uint8_t *body;
     size_t length;
 };
-struct link_opening {   /* a cell's, worked out ahead of its turn */
-    uint8_t *bytes;     /* the datagram's */
-    const uint8_t *key; /* of the session that it names; NULL: none just now */
+struct link_opening {   /* of a cell that links_open() decrypts ahead of its turn */
+    uint8_t *bytes;     /* of the datagram */
+    const uint8_t *key; /* receiving key of the session that it names; NULL: not decrypted yet */
     bool is_good;
 };
-/* Open the cells of many datagrams at once, in place, on as many processors as there are: nothing
- * else changes. Each datagram is then to be given to links_receive_opened() with its opening, in
- * order and before the links are used otherwise. */
+/* Decrypt the cells of many datagrams at once, in place, on as many processors as there are. No
+ * other state changes. Then give each datagram to links_receive_opened() with its opening, in order
+ * and before the links are used otherwise. */
 void links_open(struct links *links, const struct datagram *datagrams, size_t n,
                 struct link_opening *ret_openings);
 enum drop links_receive_opened(struct links *links, const struct datagram *datagram,
@@ -150,13 +156,13 @@ enum drop links_receive_opened(struct links *links, const struct datagram *datag
  * frames to read, in the datagram's bytes. */
 enum drop links_receive(struct links *links, const struct datagram *datagram, struct now now,
                         struct link_cell *ret_cell);
-/* The next frame that is not the link's own business; false at the end. *ret_drop says if the rest
- * was malformed. */
+/* The next frame that is for the caller: PING, PONG, VERDICT and CLOSE are handled here. False at
+ * the end; *ret_drop says if the rest was malformed. */
 bool links_next_frame(struct links *links, struct link_cell *cell, struct mono now,
                       struct link_frame *ret_frame, enum drop *ret_drop);
 
-/* The last two are our own finding and never on the wire: it was ourselves, or a neighbour under
- * another address. */
+/* LINK_SELF and LINK_DUPLICATE are never on the wire: the dialler finds out by itself that it
+ * dialled itself, or a neighbour at another of its addresses. */
 enum link_refusal { LINK_ACCEPTED = 0, LINK_FULL, LINK_SELF, LINK_DUPLICATE };
 enum link_close {
     LINK_CLOSED_SILENT = 0,
@@ -168,17 +174,17 @@ enum link_close {
 #define LINK_REFERRALS_MAX 8
 
 enum link_event_kind {
-    LINK_EVENT_ANSWERED, /* a dial to `address` was answered, from link.address, by who has proved
-                            to be link.id: set correction and descriptor, then links_finish() */
-    LINK_EVENT_ASKED,    /* somebody dialled us: give links_verdict() */
+    LINK_EVENT_ANSWERED, /* link.id answered a dial to `address`, from link.address, and proved its
+                            key: set correction and descriptor, then links_finish() */
+    LINK_EVENT_ASKED,    /* a node dialled us: answer by links_verdict() */
     LINK_EVENT_UP,
-    LINK_EVENT_REFUSED, /* our dial: reason, referrals */
-    LINK_EVENT_DOWN,    /* an established link ended: why */
+    LINK_EVENT_REFUSED, /* our dial was refused: see refusal, referrals */
+    LINK_EVENT_DOWN,    /* an established link ended: see close */
     LINK_EVENT_SUSPECT,
     LINK_EVENT_RECOVERED,
-    LINK_EVENT_MOVED,       /* it roamed: address */
+    LINK_EVENT_MOVED,       /* the neighbour roamed to `address` */
     LINK_EVENT_REKEYED,     /* new keys, and a new reading of its clock */
-    LINK_EVENT_DIAL_FAILED, /* nobody answered at address */
+    LINK_EVENT_DIAL_FAILED, /* no link came of our dial to `address` */
 };
 struct link_event {
     enum link_event_kind kind;
@@ -189,43 +195,49 @@ struct link_event {
     enum link_close close;
     struct address referrals[LINK_REFERRALS_MAX]; /* REFUSED, and UP of a link that we dialled */
     size_t n_referrals;
-    uint8_t descriptor[DESCRIPTOR_MAX]; /* ANSWERED, ASKED: the other's, signature checked */
+    uint8_t descriptor[DESCRIPTOR_MAX]; /* ANSWERED, ASKED, UP if a neighbour shook hands anew: its
+                                           descriptor, signature checked */
     size_t descriptor_length;
 };
 /* Pop the oldest event; false if there is none. Drain after every call that may cause some. */
 bool links_event(struct links *links, struct link_event *ret_event);
 
-/* A probe was answered, which is all that it was for. */
+/* Free the session of a dial that was answered (`index`: event.session) and is to go no further: a
+ * probe needs no more than the answer. */
 void links_forget(struct links *links, uint32_t index);
 /* Send message 3 of the handshake that was answered. */
 void links_finish(struct links *links, uint32_t index, struct now now);
-/* Answer ASKED. Accepted: the link is UP (an event says so). Refused: told, with referrals, and
- * closed. */
+/* Answer an ASKED event. Accepted: the link comes up, with an UP event. Refused: the other end is
+ * told so and the link ends. The verdict carries the referrals either way. */
 void links_verdict(struct links *links, unsigned slot, enum link_refusal refusal,
                    const struct address *referrals, size_t n, struct mono now);
 /* Say goodbye and end a link; causes a DOWN event if it was up. */
 void links_close(struct links *links, unsigned slot, enum link_close reason, struct mono now);
 
-/* ---- What goes ---- */
-/* Put a frame into the neighbour's next cell (they share one; it goes at links_flush). 0;
- * -ENOTCONN; -ENOBUFS. */
+/* ---- Sending ---- */
+/* Put a frame into the neighbour's next cell, which small frames share and which goes out at
+ * links_flush() or when it is full. 0; -ENOTCONN: no such link is up; -EMSGSIZE: longer than
+ * FRAME_BODY_MAX. If the step has no datagram left when the cell is to go out, the cell is lost
+ * without an error. */
 int links_send_frame(struct links *links, uint64_t prefix, uint8_t type, const void *body,
                      size_t length, struct mono now);
 /* Send an onion packet to the established neighbour `prefix`. 0; -ENOTCONN: no such link is up;
- * -ENOBUFS: queue full. */
+ * -ENOBUFS: this step has no buffer left. */
 int links_send_onion(struct links *links, uint64_t prefix, const uint8_t packet[ONION_LEN],
                      struct mono now);
-/* The same without a copy: begin gives the room for ONION_LEN bytes, in the cell that will carry
- * them (NULL: too many in this step); sending takes it back, whatever it returns, as cancelling
- * does. What is sent must be whole by links_seal(). */
+/* The same without a copy. links_onion_begin() returns room for ONION_LEN bytes inside the cell
+ * that will carry them, to be filled before links_seal(); NULL: this step has no buffer left.
+ * links_onion_send() and links_onion_cancel() both take the room back, whatever the former
+ * returns. */
 uint8_t *links_onion_begin(struct links *links);
 int links_onion_send(struct links *links, uint64_t prefix, uint8_t *onion, struct mono now);
 void links_onion_cancel(struct links *links, uint8_t *onion);
-/* Seal the cells that go out in this step. links_flush() does. */
+/* Encrypt the cells queued so far in this step. links_flush() calls it. */
 void links_seal(struct links *links);
-/* What sealing takes of memory, beyond what the links have from the beginning. */
+/* Bytes held by the list of cells to seal, which grows as needed and is never shrunk. */
 size_t links_memory(const struct links *links);
-/* Everything gathered goes out, sealed. Once at the end of each step. */
+/* Send the cells that frames were gathered in, and seal all cells. Call once, at the end of each
+ * step. */
 void links_flush(struct links *links, struct mono now);
 
 void links_tick(struct links *links, struct now now);
@@ -233,25 +245,28 @@ struct mono links_next(const struct links *links);
 /* An interface changed: PING everybody now. */
 void links_probe_all(struct links *links, struct mono now);
 
-/* ---- What there is ---- */
+/* ---- Links and clocks ---- */
 /* The link in a slot (0..LINK_SLOTS-1), or NULL. */
 const struct link_view *links_at(const struct links *links, unsigned slot);
 /* The link with a node, in any state but free, or NULL. */
 const struct link_view *links_find(const struct links *links, uint64_t prefix);
-/* What stands for where a neighbour is, for bounds that outlive it: its IPv4 address or IPv6 /64.
- * 0: nothing does (no such neighbour, or a private address: one machine has any number of nodes or
- * of addresses there). */
+/* A key for the network that a neighbour is in, for limits that must outlive its link: its IPv4
+ * address or IPv6 /64. 0: there is none, because no such neighbour is linked or its address is
+ * private, where one machine may have any number of nodes or of addresses. */
 uint64_t links_source(const struct links *links, uint64_t prefix);
 unsigned links_count(const struct links *links, bool established);
-/* How far this machine's clock is behind: the median over 0 (ourselves) and the offsets of all that
- * are up or just answered, the middle two averaged; and what is corrected of it. */
+/* Microseconds by which this machine's clock is behind: the median of 0 (our own clock) and the
+ * clock offsets of all nodes with an established link or an answered dial. Of an even number the
+ * middle two are averaged. */
 int64_t links_clock_error(const struct links *links);
-/* Do the neighbours alone, by their median, agree with our clock as it is corrected? False without
- * any. */
+/* Does our clock, as corrected, agree with the median of the neighbours' clocks (within 3 min)?
+ * False without any neighbour. */
 bool links_clock_is_known(struct links *links);
+/* links_clock_error(), cut to LINKS_CLOCK_MAX_US either way: what the clock is to be corrected
+ * by. */
 int64_t links_clock_offset(const struct links *links);
-/* The machine's wall clock was set forward by so much: what was measured against it is shifted, and
- * measured anew soon. */
+/* The machine's wall clock was set forward by step_us (back, if negative): shift the offsets that
+ * were measured against it, and rekey every link now, which measures them anew. */
 void links_clock_stepped(struct links *links, int64_t step_us, struct mono now);
 
 struct links_counters {

@@ -1,12 +1,12 @@
 /* Cells: frames put together, sealed and sent; opened, checked for replays and read. Threat: see
- * link.h; here above all a copied datagram that comes from elsewhere, which must not draw a link
- * away. */
+ * link.h; here above all an authentic datagram that an attacker sends on from another address,
+ * which must not move the link there. */
 #include "daemon/core/link/link_private.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-#define CELL_NS 1000 /* to seal or open one takes about so long */
+#define CELL_NS 1000 /* time to seal or open one cell, about */
 
 /* ---- Cells out ---- */
 
@@ -63,8 +63,9 @@ void link_seal_cell(struct links *links, struct session *session, uint8_t *out) 
         seal(&sealing);
 }
 
-/* A cell went out. Whatever it says calls for a sign of life, but a PONG alone: or two idle ends
- * would never be quiet. */
+/* Note that a cell went out. `expects`: the other end must be heard within LINK_UNANSWERED_US, or
+ * it is sent PINGs. A cell of PONGs alone expects nothing, or two idle ends would answer each other
+ * for ever. */
 void link_sent(struct links *links, struct link *link, bool expects, struct mono now) {
     link->view.bytes_out += DATAGRAM_LEN;
     if (expects && link->unanswered_since.us == INT64_MAX) {
@@ -173,14 +174,15 @@ void links_probe_all(struct links *links, struct mono now) {
 
 /* ---- Cells in ---- */
 
-/* An authentic datagram from elsewhere: it may have moved, or somebody forwards copies. Ask there;
- * move when it answers. */
+/* An authentic datagram came from another address: either the neighbour has moved, or an attacker
+ * sends on copies. Send a PING with a token of its own there; the link moves when that token comes
+ * back from there. */
 static void challenge(struct links *links, struct link *link, const struct datagram *datagram,
                       struct mono now) {
     uint8_t *out;
 
     if (now.us - link->challenge_sent.us < LINK_CHALLENGE_US)
-        return; /* answered or not: each move costs the directory more than its datagrams cost */
+        return; /* even after an answer: a move costs the directory more than the sender */
     out =
         effects_datagram(links->config.effects, &datagram->remote, &datagram->local, DATAGRAM_LEN);
     if (!out)
@@ -215,8 +217,9 @@ static void receive_pong(struct links *links, struct link *link, const uint8_t *
     }
 }
 
-/* Is it a cell of a session that we know, with a counter that may be new? What a step's earlier
- * datagrams bring about is not known yet: whoever takes it looks again. */
+/* The session that a cell names, if we know it and the counter has not been seen. NULL: *ret_drop
+ * says why. links_open() calls this before the earlier datagrams of the step are processed, so
+ * receive_data() looks again. */
 static struct session *cell_session(struct links *links, const struct datagram *datagram,
                                     enum drop *ret_drop) {
     struct wire_reader r = wire_reader(datagram->bytes, DATA_HEADER_LEN);
@@ -256,7 +259,7 @@ static void open_cell(void *item) {
 void links_open(struct links *links, const struct datagram *datagrams, size_t n,
                 struct link_opening *ret_openings) {
     enum drop drop;
-    size_t known = 0; /* outsiders' garbage is no work, and wakes nobody */
+    size_t known = 0; /* cells of unknown sessions are not decrypted and wake no thread */
 
     for (size_t i = 0; i < n; i++) {
         const struct session *session = cell_session(links, &datagrams[i], &drop);
@@ -270,14 +273,16 @@ void links_open(struct links *links, const struct datagram *datagrams, size_t n,
                      (unsigned)(CELL_NS * known / n));
 }
 
-/* May the opened cell make this dialled session a link's? Whoever is our neighbour by another
- * session need not wait for a verdict, and is not left by one that refuses: both dialled at once,
- * and it had a place for its own dial alone. */
+/* May this cell make the session, which we dialled and which no cell has confirmed yet, a link's?
+ * From a new neighbour it must be VERDICT or CLOSE. A node that is our neighbour by another session
+ * already may begin with any cell. If its verdict refuses, only this session is freed and the link
+ * stays: both ends dialled at once, and it had room for its own dial alone. */
 static bool is_answer_to_dial(struct links *links, struct session *session, const uint8_t *cell) {
     const struct link *neighbour = link_of(links, &session->peer);
 
     if (!neighbour || neighbour->view.state == LINK_PROBATION)
-        /* Its verdict was lost or overtaken otherwise: message 3, repeated, brings it again. */
+        /* Any other cell overtook the verdict, or the verdict was lost: our repeated message 3
+         * brings it again. */
         return cell[0] == FRAME_VERDICT || cell[0] == FRAME_CLOSE;
     if (cell[0] != FRAME_VERDICT || cell[FRAME_HEADER_LEN] == LINK_ACCEPTED)
         return true;
@@ -285,8 +290,8 @@ static bool is_answer_to_dial(struct links *links, struct session *session, cons
     return false;
 }
 
-/* An opening made before earlier datagrams of the step were taken holds if the session is the same:
- * keys are never replaced in one. */
+/* `opening` may have been made before the earlier datagrams of the step were processed. It still
+ * holds if its key is that of the session: a session never replaces its keys. */
 static enum drop receive_data(struct links *links, const struct datagram *datagram,
                               struct link_opening *opening, struct now now,
                               struct link_cell *ret_cell) {
@@ -315,7 +320,7 @@ static enum drop receive_data(struct links *links, const struct datagram *datagr
             return DROP_LIMIT;
     }
     if (session->link == LINK_NONE)
-        return DROP_NONE; /* refused: nothing it says matters any more */
+        return DROP_NONE; /* a session that we refused: its cells are ignored */
     struct link *link = links->links[session->link];
     links->from = datagram->remote;
     link->view.bytes_in += DATAGRAM_LEN;
@@ -360,7 +365,7 @@ static bool own_frame(struct links *links, struct link *link, const struct link_
                            "a neighbour says that our identity is in use by another daemon too: "
                            "give each its own state folder");
         else if (link->view.state == LINK_PROBATION && link->current && link->current->initiator)
-            return true; /* a verdict is due, not this */
+            return true; /* a dialler waits for the verdict and ignores CLOSE before it */
         link_end(links, link,
                  frame->length == 1 && frame->body[0] <= LINK_CLOSED_COPY &&
                          frame->body[0] != LINK_CLOSED_SILENT

@@ -1,8 +1,8 @@
-/* Threat: floods. Everything here is cheap, keyed, and of fixed size: what an outsider sends costs
- * one BLAKE2b over 1.2 kB and gets silence; what a member or a thief of the network key sends gets
- * a cookie before it gets a Diffie-Hellman. What anybody repeats that it has seen takes nothing
- * from whose it is: it is known before a token is taken, and nobody can choose a place in the table
- * of those known. */
+/* Threat: floods. Everything here is cheap, keyed, and of fixed size. A datagram of an outsider
+ * costs one BLAKE2b over 1.2 kB and gets no answer. In a flood, a member or a thief of the network
+ * key has to return a cookie before a Diffie-Hellman is computed for it. Repeating an overheard
+ * message 1 uses up nothing of its sender's rate: replays are found before a token is taken, and
+ * nobody can choose which entry of the replay table it overwrites. */
 #include "daemon/core/link/link_private.h"
 
 #include <assert.h>
@@ -54,12 +54,13 @@ bool guard_mac1_is_good(const struct guard *guard, const uint8_t *bytes, size_t 
 }
 
 uint64_t guard_source(const struct address *address) {
-    uint64_t source; /* the end of an IPv4 address is all of it, and ffff before */
+    uint64_t source; /* bytes 8 to 15 hold all of a mapped IPv4 address, behind ffff */
     memcpy(&source, address->ip + (address_is_ipv4(address) ? 8 : 0), sizeof source);
     return source;
 }
 
-/* Direct-mapped: sources that fall together share one allowance, or taking turns would renew it. */
+/* Direct-mapped: sources with the same hash share one rate. Were it renewed for each of them, two
+ * sources could refill it by taking turns. */
 static struct rate *rate_of(const struct guard *guard, struct rate *rates, size_t n,
                             const struct address *source) {
     uint64_t hash[2], key = guard_source(source);
@@ -78,9 +79,9 @@ bool guard_admit(struct guard *guard, const struct address *source, struct mono 
 }
 
 bool guard_admit_proven(struct guard *guard, const struct address *source, struct mono now) {
-    /* It answers at its address, so its own share is all that need bind it; four times what the
-     * unproven get. A rate of another kind than theirs: whoever sends in its name would use up
-     * that one. */
+    /* The source receives at its address, so a rate of its own is limit enough: four times that of
+     * an unproven source. It is not the rate that the source has while unproven, because anybody
+     * can use that one up by sending in its name. */
     struct rate *own = rate_of(guard, guard->proven, GUARD_PROVEN, source);
     return rate_take(own, LINK_HANDSHAKE_PROVEN_EACH_US,
                      RATE_ROOM(LINK_HANDSHAKE_PROVEN_EACH_US, LINK_HANDSHAKE_SOURCE_BURST), now);
@@ -114,7 +115,8 @@ bool guard_cookie_is_good(struct guard *guard, const struct address *source, con
     return false;
 }
 
-/* The first of the places in which it may stand, and by what it is known there. */
+/* The first of the GUARD_WAYS places for this ephemeral key, and in *ret_tag the tag that it has
+ * there. */
 static size_t seen_at(const struct guard *guard, const uint8_t ephemeral[KEY_LEN],
                       uint32_t *ret_tag) {
     uint32_t hash[2];
@@ -129,7 +131,7 @@ bool guard_is_replay(const struct guard *guard, const uint8_t ephemeral[KEY_LEN]
     uint32_t tag;
     size_t at = seen_at(guard, ephemeral, &tag);
 
-    /* In both: whoever repeats one that bore a cookie may do so without it. */
+    /* Look in both tables: a message 1 that came with a cookie may be repeated without it. */
     for (size_t way = 0; way < GUARD_WAYS; way++)
         if (guard->seen[0][at + way].tag == tag || guard->seen[1][at + way].tag == tag)
             return true;

@@ -1,9 +1,9 @@
-/* Places for sessions that others made us hold and that are no link: half open, or refused and
- * lingering.
+/* Bounds on the sessions that others make us hold and that belong to no link: half-open handshakes,
+ * and refused sessions that linger.
  *
- * Threat: they are had for a datagram, and of addresses that anybody can name there are as many as
- * it likes. So those who have shown their cookie come first, of one source there are a few, and
- * among the proven who holds most gives way. */
+ * Threat: one datagram takes a place, and anybody can send from any number of claimed addresses. So
+ * sources that have shown their cookie come first, each source has LINK_HALF_OPEN_SOURCE_MAX places
+ * of either kind at most, and among the proven sources the one that holds most loses a place. */
 #include "daemon/core/link/link_private.h"
 
 static bool is_lingering(const struct session *session) {
@@ -15,7 +15,7 @@ static bool is_held(const struct session *session) {
     return is_lingering(session) || (session && session->state == SESSION_RESPONDED);
 }
 
-/* Sessions that others made us hold and that are no link: half open, or refused and lingering. */
+/* How many sessions others make us hold: half open, or refused and lingering. */
 static unsigned held(const struct links *links) {
     unsigned n = 0;
     for (unsigned i = 0; i < LINK_SESSIONS_MAX; i++)
@@ -23,8 +23,9 @@ static unsigned held(const struct links *links) {
     return n;
 }
 
-/* The same from one source, of one kind: those in its name that it may know nothing of are not
- * counted against it. */
+/* How many of these are of one source and one kind, proven or not. The kinds are counted apart:
+ * anybody can start unproven handshakes in a source's name, and these must not count against its
+ * proven ones. */
 static unsigned held_for(const struct links *links, uint64_t source, bool proven) {
     unsigned n = 0;
     for (unsigned i = 0; i < LINK_SESSIONS_MAX; i++)
@@ -37,9 +38,9 @@ static bool is_older(const struct session *session, const struct session *than) 
     return !than || session->retry.us < than->retry.us;
 }
 
-/* The refused wait for a message 3 that is repeated if our verdict was lost, which is seldom:
- * whoever knocks now comes first, or a node that all of a network dial at once would turn most away
- * unheard. The oldest goes. */
+/* The lingering session that is oldest. Lingering sessions wait only for a message 3 that is
+ * repeated if our verdict was lost, which is seldom. So they give way to new handshakes: otherwise
+ * a node that all of a network dial at once would turn most away unheard. */
 static struct session *oldest_lingering(const struct links *links) {
     struct session *oldest = NULL;
     for (unsigned i = 0; i < LINK_SESSIONS_MAX; i++)
@@ -58,7 +59,8 @@ static struct session *oldest_unproven(const struct links *links) {
     return oldest;
 }
 
-/* All are proven: the oldest of the source that holds most, if that is more than `than`. */
+/* For when all held sessions are proven: the oldest session of the source that holds most, if that
+ * is more than `than`. */
 static struct session *oldest_of_fullest(const struct links *links, unsigned than) {
     struct {
         struct session *session;

@@ -1,4 +1,4 @@
-/* What the five files of the link room share: link.c (links), link_cell.c (cells), link_session.c
+/* What the five files of this module share: link.c (links), link_cell.c (cells), link_session.c
  * (handshakes and sessions), link_guard.c (macs, cookies, replays of message 1, load), link_place.c
  * (half-open handshakes). */
 #ifndef P2PD_LINK_PRIVATE_H
@@ -26,7 +26,7 @@ enum datagram_type { TYPE_INIT = 1, TYPE_RESPONSE, TYPE_FINISH, TYPE_COOKIE, TYP
 /* ---- Replay window (RFC 6479, section 2: a ring of words, the oldest is cleared as the front
  * moves) ---- */
 #define REPLAY_WORDS                                                                               \
-    (REPLAY_BITS / 64 + 1) /* one spare word, so that a full window always stands */
+    (REPLAY_BITS / 64 + 1) /* one word more: a full window stays when one is cleared */
 struct replay_window {
     uint64_t last; /* highest counter accepted, plus one */
     uint64_t words[REPLAY_WORDS];
@@ -34,48 +34,50 @@ struct replay_window {
 bool replay_is_new(const struct replay_window *window, uint64_t counter);
 void replay_enter(struct replay_window *window, uint64_t counter);
 
-/* ---- Guard: everything that stands before the first Diffie-Hellman ---- */
+/* ---- Guard: admission control before the first Diffie-Hellman ---- */
 #define GUARD_SOURCES 256
-/* More places for those who answer where they say they are: to drain all of them takes as many
- * times a source's rate. */
+/* Rates of sources that have shown their cookie. More of them than of GUARD_SOURCES: to use up all
+ * of them takes GUARD_PROVEN times one source's rate. */
 #define GUARD_PROVEN 1024
-/* Messages 1 remembered, of either kind. */
-struct guard_seen { /* small: it stands in locked memory */
+/* One message 1 that is remembered. */
+struct guard_seen { /* small, because it lies in locked memory */
     uint32_t tag;   /* of the hash; 0: empty */
-    uint32_t entry; /* its number: the oldest of the ways gives way */
+    uint32_t entry; /* counts up: of the GUARD_WAYS places the oldest is overwritten */
 };
 struct guard {
     uint8_t mac1_key[KEY_LEN], cookie_key[KEY_LEN], psk[KEY_LEN]; /* secrets: one network's */
     uint8_t cookie_secret[2][KEY_LEN];                            /* now, and the one before */
     struct mono cookie_rotated;
     struct rate all, sources[GUARD_SOURCES], proven[GUARD_PROVEN];
-    /* Ephemerals of message 1 by a keyed hash, so that nobody chooses whose place it takes; [1] of
-     * those that came with their cookie, which nobody overwrites who only sends. */
+    /* Ephemeral keys of messages 1 that were worked on, by a keyed hash, so that no sender can
+     * choose which entry it overwrites. [1]: messages that came with a valid cookie, which a sender
+     * that cannot receive at its claimed address never overwrites. */
     struct guard_seen seen[2][GUARD_SEEN];
     uint8_t seen_key[crypto_shorthash_KEYBYTES];
     uint32_t n_seen;
 };
 void guard_init(struct guard *guard, const uint8_t network_key[KEY_LEN],
                 const struct core_random *random, struct mono now);
-/* Keyed mac over what precedes it. */
+/* Keyed mac over the `length` bytes that precede it in the datagram. */
 void guard_mac1(const struct guard *guard, const uint8_t *bytes, size_t length,
                 uint8_t ret_mac[MAC_LEN]);
 bool guard_mac1_is_good(const struct guard *guard, const uint8_t *bytes, size_t length);
-/* What stands for a source: an IPv4 address or an IPv6 /64, of which anybody has all. */
+/* The key under which a source is counted: its IPv4 address, or its IPv6 /64, since one host can
+ * use all addresses of a /64. */
 uint64_t guard_source(const struct address *address);
 /* May a handshake from this source be worked on without a cookie (true: a token was taken)? */
 bool guard_admit(struct guard *guard, const struct address *source, struct mono now);
-/* The same for one that showed its cookie: only the source's own share holds, and nobody draws on
- * it who cannot hear what is sent there. */
+/* The same for a source that has shown its cookie: only its own rate limits it, and only a sender
+ * that receives what is sent to that address can use this rate up. */
 bool guard_admit_proven(struct guard *guard, const struct address *source, struct mono now);
 void guard_cookie(struct guard *guard, unsigned which, const struct address *source,
                   uint8_t ret_cookie[COOKIE_LEN]);
 bool guard_cookie_is_good(struct guard *guard, const struct address *source, const uint8_t *init);
 void guard_rotate(struct guard *guard, const struct core_random *random, struct mono now);
-/* Was a message 1 with this ephemeral worked on lately? Only looks: what is asked of anybody's
- * datagram changes nothing. */
+/* Was a message 1 with this ephemeral key worked on lately? Changes nothing, since the datagram
+ * that asks may be anybody's. */
 bool guard_is_replay(const struct guard *guard, const uint8_t ephemeral[KEY_LEN]);
-/* It is worked on now. */
+/* Remember this ephemeral key: its message 1 is worked on now. */
 void guard_enter(struct guard *guard, const uint8_t ephemeral[KEY_LEN], bool proven);
 void guard_seal_cookie(const struct guard *guard, uint32_t receiver,
                        const uint8_t cookie[COOKIE_LEN], struct wall wall,
@@ -89,7 +91,7 @@ bool guard_open_cookie(const struct guard *guard, const uint8_t answer[COOKIE_AN
 enum session_state {
     SESSION_FREE = 0,
     SESSION_DIALLING,  /* message 1 is out */
-    SESSION_ANSWERED,  /* message 2 came: the node is asked for a fresh descriptor */
+    SESSION_ANSWERED,  /* message 2 came: waits for links_finish() or links_forget() */
     SESSION_FINISHING, /* message 3 is out: repeated until a cell comes */
     SESSION_RESPONDED, /* message 2 is out: half open */
     SESSION_OPEN,
@@ -102,16 +104,16 @@ struct session_secrets { /* in locked memory; a handshake while it lasts, then t
 struct session {
     enum session_state state;
     uint32_t local_index, remote_index; /* the low byte of local_index is our table's slot */
-    bool initiator, peer_confirmed;     /* confirmed: a cell of its has been opened */
-    bool proven; /* a responder's: message 1 came with our cookie for its source */
+    bool initiator, peer_confirmed;     /* confirmed: we have opened a cell of the other end */
+    bool proven; /* we respond, and message 1 came with our cookie for its source */
     enum link_purpose purpose;
     bool rekey;
     struct address remote, local;
     struct address seen_as;
     struct mono started, opened, retry;
     unsigned tries, cookies, vain; /* vain: third messages that could not be read */
-    unsigned failed[2]; /* messages 2 since message 1 that were none: from the dialled ip, from
-                           elsewhere */
+    unsigned failed[2]; /* messages 2 that failed since message 1 was sent: from the dialled IP
+                           address, from others */
     bool has_cookie;
     uint8_t cookie[COOKIE_LEN], mac1[MAC_LEN];
     int64_t minute_shift_us; /* the other's clock as its cookie answer told it, less ours */
@@ -119,7 +121,7 @@ struct session {
     struct node_id peer;
     uint64_t peer_sequence;
     uint8_t *finish;   /* message 3, kept for repetition */
-    struct mono heard; /* a cell was last opened under it */
+    struct mono heard; /* when a cell was last opened with its keys */
     uint64_t counter;  /* next to send */
     struct replay_window window;
     unsigned link; /* slot, LINK_NONE */
@@ -131,7 +133,7 @@ struct link {
     struct session *current, *previous;
     struct mono previous_until;
     struct mono
-        unanswered_since; /* MONO_NEVER: nothing out that was not followed by a sign of life */
+        unanswered_since; /* MONO_NEVER: all cells sent that want an answer were followed by one */
     struct mono next_ping, rekey_at;
     uint8_t ping_token[8], challenge_token[8];
     struct mono ping_sent, challenge_sent;
@@ -144,8 +146,8 @@ struct link {
     bool cell_expects; /* more than a PONG is in it */
 };
 
-/* Room for all that can happen between two drains, so that no event is lost where memory is out:
- * every dial ends, every link comes up, is suspected and goes. */
+/* Room for all events that can occur between two drains, so that none is lost for want of memory:
+ * every dial ends, every link comes up, is suspected and ends. */
 #define LINK_EVENTS_MAX (LINK_DIALS_MAX + 3 * LINK_SLOTS)
 
 struct sealing {        /* a cell on its way out, filled, its header written */
@@ -154,20 +156,22 @@ struct sealing {        /* a cell on its way out, filled, its header written */
     uint8_t *out;
 };
 
-/* Whose second copy is warned of: each has a ration of its own, so that none hides the other. */
+/* Whose identity a second daemon uses: ours, or a neighbour's. Each of the two warnings has a rate
+ * limit of its own, so that one cannot suppress the other. */
 enum copy_of { COPY_OF_OURS, COPY_OF_OTHERS, COPY_KINDS };
 struct links {
     struct links_config config;
     struct guard guard;
     int64_t correction_us;
-    bool clock_is_told, clock_is_known; /* asked at each step, computed when something changed */
+    bool clock_is_told, clock_is_known; /* is_known: a cached answer, valid while is_told */
     uint8_t descriptor[DESCRIPTOR_MAX];
     size_t descriptor_length;
     struct session *sessions[LINK_SESSIONS_MAX];
     struct session_secrets *secrets[LINK_SESSIONS_MAX / SESSION_SLOTS_CHUNK];
     unsigned n_half_open, n_dials;
     struct link *links[LINK_SLOTS];
-    uint64_t prefixes[LINK_SLOTS]; /* theirs, together: every packet's next hop is looked for */
+    uint64_t prefixes[LINK_SLOTS]; /* of `links`, side by side: the next hop of every packet is
+                                      looked up here */
     uint64_t serial;
     struct mono next;          /* no deadline is earlier; recomputed at each tick */
     struct link_event *events; /* a ring of LINK_EVENTS_MAX */
@@ -197,22 +201,24 @@ void session_dial(struct links *links, struct session *session, struct now now);
 void session_tick(struct links *links, struct session *session, struct now now);
 enum drop session_handshake(struct links *links, const struct datagram *datagram, struct now now);
 void session_repeat_finish(struct links *links, struct session *session);
-/* It comes to nothing for want of memory or room; whoever dialled is told. */
+/* Free a session that leads to no link, for want of an answer, memory or room. If we dialled, an
+ * event DIAL_FAILED says so. */
 void session_dropped(struct links *links, struct session *session);
 void session_confirmed(struct links *links, struct session *session);
 
 /* link_place.c */
-/* A place for one more half-open handshake? Those who have shown their cookie come first: of the
- * others there are as many as anybody cares to name. Among the proven, who holds less. */
+/* Make room for one more half-open handshake, if need be by ending another one. False: there is
+ * none. Sources that have shown their cookie come first, because a sender can claim any number of
+ * other addresses. Among proven sources the one that holds fewer handshakes comes first. */
 bool place_make(struct links *links, const struct address *remote, bool proven);
 
 /* link.c */
 struct link *link_of(struct links *links, const struct node_id *id);
-/* A handshake ended well: give the session to its link (made if there is none). NULL: no room, and
- * the session is freed. */
+/* A handshake ended well: give the session to its link (made if there is none). NULL: no room, or a
+ * second daemon uses the neighbour's identity; the session is freed. */
 struct link *link_adopt(struct links *links, struct session *session, struct now now);
 void link_welcome(struct links *links, struct link *link, struct session *session, struct mono now);
-/* A warning that a member can cause as often as it likes: a line a minute. */
+/* Log a warning, once a minute at most, because a member can cause any number of them. */
 void link_tell_copy(struct links *links, enum copy_of whose, struct mono now, const char *text);
 struct link *link_find(const struct links *links, uint64_t prefix);
 void link_heard(struct links *links, struct link *link, struct mono now);
@@ -226,8 +232,9 @@ struct link_event *link_emit(struct links *links, enum link_event_kind kind,
 /* link_cell.c */
 /* A datagram whose cell is yet to be filled and sealed; NULL when the step has too many. */
 uint8_t *link_cell_datagram(struct links *links, const struct link *link);
-/* Write the header of a datagram and have the 1200 bytes behind it sealed in place: together with
- * all others of the step, or where there is no memory to note that, at once. */
+/* Write the header of a datagram and have the 1200 bytes behind it sealed in place: by
+ * links_seal(), together with the step's other cells, or at once if there is no memory to list
+ * them. */
 void link_seal_cell(struct links *links, struct session *session, uint8_t *out);
 void link_sent(struct links *links, struct link *link, bool expects, struct mono now);
 void link_send_cell(struct links *links, struct link *link, struct mono now);

@@ -10,8 +10,8 @@
 #define INIT_PADDING (DATAGRAM_LEN - INIT_HEADER_LEN - 32 - 16 - 2 * MAC_LEN)
 #define RESPONSE_PAYLOAD (DATAGRAM_LEN - RESPONSE_HEADER_LEN - 32 - 48 - 16 - MAC_LEN)
 #define FINISH_PAYLOAD (DATAGRAM_LEN - FINISH_HEADER_LEN - 48 - 16 - MAC_LEN)
-/* Message 1 is sent at 0, 0.5 and 1.5 s, message 3 at 0, 0.3, 0.9 and 2.1 s: some 4 s until a dial
- * has failed. */
+/* Message 1 is sent at 0, 0.5 and 1.5 s and given up at 3.5 s; message 3 at 0, 0.3, 0.9 and 2.1 s,
+ * and given up at 4.5 s. */
 
 /* state -> states that may follow it */
 static const unsigned session_moves[SESSION_STATES] = {
@@ -74,14 +74,14 @@ void session_free(struct links *links, struct session *session) {
     if (!session)
         return;
     session_move(links, session, SESSION_FREE);
-    links_seal(links); /* cells of its own may be waiting for its key */
+    links_seal(links); /* cells of this session that wait to be sealed need its key */
     sodium_memzero(session_secrets(links, session), sizeof(struct session_secrets));
     links->sessions[session->local_index & 0xff] = NULL;
     free(session->finish);
     free(session);
 }
 
-/* A fresh ephemeral straight into a noise write. */
+/* Write a Noise message with a fresh ephemeral key, whose secret is wiped. */
 static int write_with_ephemeral(struct links *links, struct noise_handshake *noise,
                                 const uint8_t *payload, size_t length, uint8_t *out, size_t room) {
     uint8_t secret[32];
@@ -103,7 +103,7 @@ void session_dial(struct links *links, struct session *session, struct now now) 
     session->tries++;
     links_arm(links, session->retry);
     if (!out)
-        return; /* as if it were lost */
+        return; /* as if message 1 were lost: it is sent again */
     noise_init(noise, &noise_xxpsk3, true, PROLOGUE, strlen(PROLOGUE),
                identity_link_key(links->config.identity), NULL, links->guard.psk);
     struct wire_writer w = wire_writer(out, DATAGRAM_LEN);
@@ -119,7 +119,7 @@ void session_dial(struct links *links, struct session *session, struct now now) 
     uint8_t *mac2 = out + DATAGRAM_LEN - MAC_LEN;
     if (session->has_cookie)
         crypto_generichash(mac2, MAC_LEN, out, DATAGRAM_LEN - MAC_LEN, session->cookie, COOKIE_LEN);
-    else /* random, or outsiders could tell a dial under load from another */
+    else /* random, or an observer could tell dials with a cookie from others */
         random_fill(links->config.random, mac2, MAC_LEN);
 }
 
@@ -201,7 +201,7 @@ static enum drop send_response(struct links *links, struct session *session, str
     wire_put_uint(&w, session->remote_index, 4);
     put_payload(links, session, wall, payload, sizeof payload);
     if (write_with_ephemeral(links, noise, payload, sizeof payload, w.at, wire_room(&w)) < 0) {
-        memset(out, 0, DATAGRAM_LEN); /* a low-order key: the datagram goes, and says nothing */
+        memset(out, 0, DATAGRAM_LEN); /* a low-order key: the datagram goes out all zero */
         return DROP_AUTH;
     }
     guard_mac1(&links->guard, out, DATAGRAM_LEN - MAC_LEN, out + DATAGRAM_LEN - MAC_LEN);
@@ -216,11 +216,11 @@ static enum drop admit(struct links *links, const struct datagram *datagram, uin
 
     if (minute > ours + 3 || minute + 3 < ours) {
         send_cookie(links, datagram,
-                    now.wall); /* it tells the time, and costs what any refusal does */
+                    now.wall); /* it tells our time, and costs no more than any refusal */
         return DROP_TIME;
     }
-    /* Before any token: else whoever has seen one, a member or not, draws on its sender's
-     * allowances by repeating it. */
+    /* Before a token is taken: otherwise anybody who has overheard a message 1, member or not,
+     * could use up its sender's rate by repeating it. */
     if (guard_is_replay(&links->guard, ephemeral))
         return DROP_REPLAY;
     if (proven && !guard_admit_proven(&links->guard, &datagram->remote, now.mono))
@@ -230,13 +230,13 @@ static enum drop admit(struct links *links, const struct datagram *datagram, uin
         return DROP_LIMIT;
     }
     if (!place_make(links, &datagram->remote, proven)) {
-        if (!proven) /* with a cookie there may be one */
+        if (!proven) /* with a cookie it may get a place */
             send_cookie(links, datagram, now.wall);
         links->counters.half_open_refused++;
         return DROP_LIMIT;
     }
-    /* Not those that were turned away: they would drive out, at any rate, what is worth
-     * remembering. */
+    /* Those that were turned away are not entered: no rate limits them, and they would overwrite
+     * the entries that are worth remembering. */
     guard_enter(&links->guard, ephemeral, proven);
     *ret_proven = proven;
     return DROP_NONE;
@@ -293,10 +293,12 @@ static enum drop receive_response(struct links *links, const struct datagram *da
         return DROP_MAC;
     if (!session || session->state != SESSION_DIALLING)
         return DROP_UNKNOWN;
-    /* An exchange each, before anything says who sent it. Whoever knows our index could have us
-     * compute as fast as it sends. The answer may come from another address than was dialled, but
-     * such ones do not count against those that come from there. And the dial goes on: who can
-     * forge these only for a while is outlasted by the next try. */
+    /* Reading a message 2 costs a Diffie-Hellman before anything shows who sent it, and whoever
+     * knows our index could have us compute as fast as it sends. So failures are bounded. The
+     * answer may come from another address than was dialled; failures from other addresses are
+     * counted apart, so that they do not use up the dialled one's. At the bound the dial goes on:
+     * the next message 1 counts anew, and outlasts an attacker that can forge answers only for a
+     * while. */
     unsigned *failed = &session->failed[!address_is_same_ip(&session->remote, &datagram->remote)];
     if (*failed >= LINK_RESPONSES_FAILED_MAX)
         return DROP_LIMIT;
@@ -337,7 +339,7 @@ static void keep_keys(struct links *links, struct session *session) {
     noise_wipe(&secrets->noise);
 }
 
-/* The dialled one is ourselves, or a neighbour by another of its addresses: nothing to finish. */
+/* End a dial that reached ourselves, or a neighbour at another of its addresses. */
 static void refuse(struct links *links, struct session *session, enum link_refusal refusal) {
     struct link_event *event = link_emit(links, LINK_EVENT_REFUSED, NULL);
     event->address = session->remote;
@@ -410,7 +412,7 @@ static enum drop receive_finish(struct links *links, const struct datagram *data
     if (!session || session->initiator || !address_is_equal(&session->remote, &datagram->remote))
         return DROP_UNKNOWN;
     if (session->state == SESSION_OPEN && !session->peer_confirmed) {
-        session_repeat_finish(links, session); /* our verdict was lost */
+        session_repeat_finish(links, session); /* our verdict was lost: send it again */
         return DROP_NONE;
     }
     if (session->state != SESSION_RESPONDED)
@@ -462,7 +464,8 @@ static enum drop receive_cookie(struct links *links, const struct datagram *data
     memcpy(session->cookie, cookie, COOKIE_LEN);
     session->has_cookie = true;
     int64_t shift = other.us - links_corrected(links, now.wall).us;
-    /* Under 2 min nobody refuses our minute: keep to our own clock, as others may. */
+    /* Minutes that differ by up to 3 are accepted, so within 2 min of the other's clock our own
+     * will do. */
     session->minute_shift_us = shift > 2 * US_PER_MINUTE || shift < -2 * US_PER_MINUTE ? shift : 0;
     session->tries = 0;
     session_dial(links, session, now);

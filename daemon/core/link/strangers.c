@@ -6,7 +6,7 @@ static bool is_recent(const struct stranger *stranger, struct mono now) {
     return stranger->n > 0 && now.us - stranger->last.us < STRANGERS_RECENT_US;
 }
 
-/* Its place, or the one of the source that was silent for longest. */
+/* The entry of this address, or the one of the address that was silent for longest, cleared. */
 static struct stranger *place_of(struct strangers *strangers, const struct address *from,
                                  struct mono now) {
     struct stranger *oldest = &strangers->v[0];
