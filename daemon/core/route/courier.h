@@ -15,17 +15,17 @@ struct courier { /* one a node */
     struct links *links;
     uint64_t sent; /* packets that a link took */
 };
-/* What a sender has of paths to one recipient. All zero: none yet. Its holder retires it at the
+/* A sender's path to one recipient. All zero: none yet. Its owner calls courier_retire() at the
  * end. */
 struct courier_lane {
     struct path *path;   /* NULL: none just now */
-    struct path_way way; /* the relays of the last one that was drawn */
-    struct mono drawn;   /* when it was */
+    struct path_way way; /* the relays of the last path that was drawn */
+    struct mono drawn;   /* when that was */
 };
 
 /* Does the lane's path still serve? One that does not is retired. */
 bool courier_is_open(const struct courier *courier, struct courier_lane *lane, struct now now);
-/* The same, and where there is none one is drawn. PATH_OK: a packet may be sent. */
+/* The same, but if no path serves a new one is drawn. PATH_OK: a packet may be sent. */
 enum path_outcome courier_open(const struct courier *courier, struct courier_lane *lane,
                                const struct path_request *request, struct now now);
 /* Wrap a payload (<= ONION_PAYLOAD_MAX) and hand it to the first hop. Precondition: the lane is
@@ -33,11 +33,11 @@ enum path_outcome courier_open(const struct courier *courier, struct courier_lan
  * hop is no established neighbour, the packet is lost and the lane retired. */
 int courier_send(struct courier *courier, struct courier_lane *lane, const void *payload,
                  size_t length, struct mono now);
-/* Let go of its path. `way` and `drawn` stay. */
+/* Free the lane's path. `way` and `drawn` stay. */
 void courier_retire(struct courier_lane *lane);
 
-/* One payload over a path of its own. PATH_OK: it went, or was lost at the first hop, as it may be
- * at any; *ret_way are the relays. */
+/* Send one payload over a path of its own. PATH_OK: it was sent, or lost at the first hop, as it
+ * may be at any; *ret_way are the relays. */
 enum path_outcome courier_send_alone(struct courier *courier, const struct path_request *request,
                                      const void *payload, size_t length, struct now now,
                                      struct path_way *ret_way);

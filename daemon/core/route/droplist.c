@@ -1,32 +1,33 @@
 /* Threat: replays of old packets by a relay further up, and floods of fresh ephs that cost their
  * sender a little work and us memory. So fingerprints are keyed (nobody can aim at a bucket or at
- * another's eph), growth is bounded in all and a neighbour, and what a minute held is given back in
- * one piece, never searched for.
+ * another's eph), growth is bounded in all and for each neighbour, and the entries of a minute are
+ * freed all at once, never searched for.
  *
- * Packets of one eph with another way each would cost their sender and us nothing, and each next
- * hop an exchange and an entry: the first that goes on binds the others. Four keyed bytes are
- * enough: who guesses them saves one token of the ration in 2^32 tries.
+ * Packets of one eph with a different way each would cost their sender and us nothing, but each
+ * next hop a Diffie-Hellman and an entry. So the first packet that can be forwarded sets the way of
+ * all others. Four bytes of keyed hash are enough to compare ways: whoever guesses them saves one
+ * token of the ration in 2^32 tries.
  *
- * An eph that is kept can be used again without a Diffie-Hellman. Where kept ones fill their
- * memory, one becomes a bare fingerprint: its packets still to come are lost (the sender redraws
- * the path), none can come twice. That is the oldest of the neighbour which holds the most: a path
- * lives for 2 s, which is less than it takes to fill the memory at the cost of an exchange an eph.
- * (Those with one packet first was another rule: whoever sent two packets under each eph had every
- * path evicted that had just begun.) */
+ * A kept eph can be used again without a Diffie-Hellman. When the kept entries fill their memory,
+ * one is reduced to its fingerprint: none of its packets can come twice, but those still to come
+ * are lost, and the sender draws another path. It is the oldest of the neighbour that has most: a
+ * path lives for 2 s, which is less than it takes to fill the memory at the cost of a
+ * Diffie-Hellman for each eph. (To evict ephs of one packet first was tried: a neighbour that sent
+ * two packets under each eph had every path evicted that had just begun.) */
 #include "daemon/core/route/droplist.h"
 
 #include <assert.h>
 #include <sodium.h>
 #include <stdlib.h>
 
-/* Minutes held at once are 2 * DROPLIST_MINUTES + 1 = 7; a power of two, so that a minute finds its
- * place by masking. */
+/* At most 2 * DROPLIST_MINUTES + 1 = 7 minutes are held at once; the ring has a power of two of
+ * places, so that a minute finds its place by masking. */
 #define RING 8
 #define NEIGHBOURS_MOST 16 /* pool.max is no larger */
 static_assert(RING >= 2 * DROPLIST_MINUTES + 2 && (RING & (RING - 1)) == 0,
               "a ring that holds all minutes");
 
-/* What is remembered is charged to a neighbour, or to all who are gone. */
+/* Each entry is charged to a neighbour, or to all former neighbours together (GONE). */
 #define GONE DROPLIST_NEIGHBOURS
 #define CHARGES (DROPLIST_NEIGHBOURS + 1)
 
@@ -46,16 +47,17 @@ struct kept {
     uint8_t eph[32], prk[ONION_PRK_LEN];
     uint64_t seen[ONION_INDEX_COUNT / 64];
     uint32_t older,
-        newer;         /* neighbours in its queue; in a free entry `newer` is the next free one */
-    uint32_t way;      /* that all its packets take, as a keyed hash; 0: none yet */
-    uint8_t place;     /* of its table in the ring */
-    uint8_t neighbour; /* who brought it */
+        newer;    /* entries beside it in its queue; in a free entry `newer` is the next free one */
+    uint32_t way; /* keyed hash of the way that all its packets take; 0: none yet */
+    uint8_t place;     /* where its table is in the ring */
+    uint8_t neighbour; /* that brought it */
 };
 static_assert(sizeof(struct kept) == 240, "a chunk is full of them");
 
 /* A chunk takes 32 KiB of memory: seven pages of entries and the page that sodium_malloc puts
  * before them; 16 bytes are its canary. Small, so that hundreds of nodes in one process each hold
- * one; large enough that a full list is some 500 of a process's 16,000. */
+ * one; large enough that a full list takes some 500 of the 16,000 such allocations that a process
+ * can have. */
 #define CHUNK_BYTES (32u << 10)
 #define CHUNK_PAGES_BYTES (CHUNK_BYTES - 4096u)
 #define CHUNK_SLOTS 119
@@ -98,7 +100,7 @@ struct droplist {
     unsigned roomy; /* no chunk before this one has room */
     unsigned n_chunks;
     struct chunk *chunks[CHUNKS_MAX];
-    unsigned chunks_max; /* of them */
+    unsigned chunks_max; /* at most so many of `chunks` are used */
 };
 
 struct place { /* where a fingerprint stands, or the free slot where it would */
@@ -205,7 +207,7 @@ static void kept_release(struct droplist *list, uint32_t reference) {
 /* ---- Tables ---- */
 
 static size_t first_bucket(const struct table *table, uint64_t fingerprint) {
-    /* Monotonous in the fingerprint, so that growing reads and writes in order of addresses. */
+    /* Monotonic in the fingerprint, so that growing reads and writes in order of addresses. */
     return (size_t)((unsigned __int128)fingerprint * table->n_buckets >> 64);
 }
 
@@ -286,9 +288,9 @@ static uint64_t fingerprint_of(const struct droplist *list, const uint8_t eph[32
     return fingerprint != 0 ? fingerprint : 1; /* 0 means free */
 }
 
-/* Not 0: that is none. Two ways that are not alike have one hash for one key in 2^32 (multilinear:
- * strongly universal), and nobody is told what it is. Every packet that is relayed pays for it:
- * SipHash would be 20 ns. */
+/* The keyed hash of a way; 0 is for none (NULL) alone. Two different ways have the same hash under
+ * one key in 2^32 (multilinear hashing: strongly universal), and the hash is disclosed to nobody.
+ * It is computed for every relayed packet; SipHash would take 20 ns. */
 static uint32_t way_of(const struct droplist *list, const uint8_t *way) {
     uint64_t sum = list->way_key[WAY_WORDS];
 
@@ -307,8 +309,8 @@ static struct table *table_of(struct droplist *list, int64_t minute) {
     return &list->ring[(uint64_t)minute % RING];
 }
 
-/* The packet does not say its minute before it is opened: all tables are asked, this minute's
- * first, at the price of one miss. */
+/* A packet's minute is known only when it has been opened, so the tables of all minutes are
+ * searched, this minute's first. They are prefetched, so that this costs one cache miss. */
 static bool find_place(struct droplist *list, uint64_t fingerprint, struct place *ret_place) {
     for (size_t i = 0; i < RING; i++)
         if (list->ring[i].buckets != NULL)
@@ -322,8 +324,8 @@ static bool find_place(struct droplist *list, uint64_t fingerprint, struct place
     return false;
 }
 
-/* What a place holds of this eph; NULL where it was evicted (or another eph has its fingerprint:
- * refused too). */
+/* The kept entry of this eph at its place; NULL if it was evicted, or if another eph has the same
+ * fingerprint (refused too). */
 static struct kept *kept_of(const struct droplist *list, const struct place *place,
                             const uint8_t eph[32]) {
     const uint32_t reference = place->bucket->kept[place->slot];
@@ -335,8 +337,9 @@ static struct kept *kept_of(const struct droplist *list, const struct place *pla
     return memcmp(kept->eph, eph, sizeof kept->eph) == 0 ? kept : NULL;
 }
 
-/* A part of the list is kept for each of the most neighbours that there can be, the rest is for all
- * of them: or eight that use up their eighths would leave nothing to the others. */
+/* Must this neighbour's new ephs be refused? Half of the list is reserved in equal parts for the 16
+ * neighbours that there can be, the other half is for all of them. Otherwise eight neighbours that
+ * use up their eighths would leave nothing to the rest. */
 static bool is_full(const struct droplist *list, unsigned neighbour) {
     const size_t own = list->entries_max / (2 * NEIGHBOURS_MOST);
     size_t common = list->charged[GONE];
@@ -379,7 +382,7 @@ static uint32_t kept_evict(struct droplist *list) {
     reference = kept_allocate(list);
     if (reference != NONE)
         list->roomy =
-            roomy; /* what was freed is taken again: no need to search the full ones anew */
+            roomy; /* the entry freed was taken again: the chunks before `roomy` are still full */
     return reference;
 }
 
@@ -550,9 +553,9 @@ void droplist_replace(struct droplist *list, unsigned neighbour) {
     list->charged[neighbour] = 0;
 }
 
-/* After a step back of the clock the minutes forgotten stay refused (floor): what was in them could
- * come again. What is held lies within 3 min of the latest now there ever was, so the ring still
- * holds it all. */
+/* After the clock was set back, minutes that were forgotten stay refused (floor), or their packets
+ * could be replayed. What is held lies within 3 min of the latest `now` there ever was, so the ring
+ * still holds it all. */
 void droplist_advance(struct droplist *list, int64_t minute, unsigned neighbours) {
     list->now = minute;
     list->neighbours = neighbours;

@@ -1,11 +1,11 @@
-/* Guards, lengths, draws, keys.
+/* Guards, the record of failed links, lengths, draws.
  *
  * Threat, beyond what path.h says: whoever can disturb links would like to choose our first relay
  * for us (by killing guards until a fresh draw falls on its own) and our later ones (by making the
  * paths that avoid it fail). Hence a guard's place is held for a while when it falls silent, a
- * thinned-out set of guards is used as it is rather than widened, and the record of failures moves
- * at most 4 redraws. A guard can fall out of routes by itself, by changing its keys again and
- * again: it is waited for like one that is silent, or it would have us send in the open. */
+ * thinned-out set of guards is used as it is rather than widened, and the record of failures causes
+ * at most 4 redraws. A guard can leave our routes on purpose, by changing its keys again and again.
+ * It is waited for like one that is silent, or it could make us send without relays. */
 #include "daemon/core/directory/directory_version.h"
 #include "daemon/core/route/path_private.h"
 
@@ -24,15 +24,16 @@
  * answer a PING or three. */
 #define GUARD_ALONE_US (5 * US_PER_S)
 #define RECORD_US US_PER_MINUTE
-/* The sender in a record of links: its id is not this room's to know, and no node's prefix is 0 but
- * by a 2^-64 chance. */
+/* Stands for ourselves in the record of our own links: this module does not know our id, and a
+ * node's prefix is 0 only with a probability of 2^-64. */
 #define OURSELVES UINT64_C(0)
-/* A recipient that has just restarted has few links published: so long a full path is waited for. A
- * shorter one would show more of who talks to whom than the user asked for. */
+/* How long a path of full length is waited for before a shorter one is used. A recipient that has
+ * just restarted has few links published, and a shorter path would show more of who talks to whom
+ * than the user asked for. */
 #define SHORT_WAIT_US (DIRECTORY_SETTLE_US + US_PER_S)
 #define SETTLING_WAIT_US                                                                           \
     (SHORT_WAIT_US + NEWS_HOPS * PACE_MIN_US) /* while changed keys may have to settle */
-#define SHARED_DRAWS 8                        /* where relays must be shared */
+#define SHARED_DRAWS 8                        /* of these the one that shares fewest relays */
 #define SILENT_DRAWS 32
 
 struct paths *paths_new(const struct path_config *config, struct directory *directory,
@@ -54,7 +55,7 @@ void paths_free(struct paths *paths) {
     assert(paths->n_live == 0);
     for (size_t i = 0; i < paths->n_chunks; i++)
         sodium_free(paths->chunks[i]);
-    sodium_memzero(paths, sizeof *paths); /* guards are a secret of a kind */
+    sodium_memzero(paths, sizeof *paths); /* who our guards are is a secret */
     free(paths);
 }
 
@@ -102,8 +103,9 @@ static size_t guards_up(const struct paths *paths) {
     return n;
 }
 
-/* Note who is missing, forget who has been for too long. Without a single neighbour it is we who
- * are cut off, and that says nothing of the guards: the clock does not run. */
+/* Note which guards are missing, and forget those that have been for too long. Without a single
+ * neighbour we are cut off ourselves, which says nothing of the guards: that time does not
+ * count. */
 static void guards_bury(struct paths *paths, struct mono now) {
     size_t n = 0, up = guards_up(paths);
     for (size_t i = 0; i < paths->n_guards; i++) {
@@ -133,9 +135,10 @@ static size_t guards_candidates(const struct paths *paths, struct mono now,
     return n;
 }
 
-/* The first set is drawn whole, once enough have stood for an hour; after that a place is filled
- * when somebody has earned it. Meanwhile the guards that are left serve: were it all neighbours
- * again, killing one guard would show us to each. */
+/* The first set of guards is drawn as a whole, once enough neighbours have been linked for an hour.
+ * After that an empty place is filled as soon as one more neighbour has been. Meanwhile only the
+ * guards that are left are used: if all neighbours were, killing one guard would show each of them
+ * that we send. */
 static void guards_update(struct paths *paths, struct mono now) {
     uint64_t candidates[NEIGHBOURS_MAX];
     size_t wanted = paths->config.guards < NEIGHBOURS_MAX ? paths->config.guards : NEIGHBOURS_MAX;
@@ -161,9 +164,10 @@ void paths_set_neighbours(struct paths *paths, const struct path_neighbour *neig
     guards_update(paths, now);
 }
 
-/* Who may be the first relay to this target. A target that is our only guard up cannot relay to
- * itself; then any neighbour may: a rare case, and with one guard configured the alternative is
- * never to reach it by way of a relay. */
+/* The nodes that may be the first relay to this target: the guards that are up. Without guards, or
+ * if the target itself is the only one up (it cannot relay to itself), any relaying neighbour may.
+ * The latter is rare, and with one guard configured that target could not be reached through a
+ * relay otherwise. */
 static size_t list_firsts(const struct paths *paths, uint64_t target,
                           uint64_t ret_firsts[NEIGHBOURS_MAX]) {
     size_t n = 0;
@@ -214,8 +218,9 @@ static struct link_record *record_open(struct paths *paths, uint64_t a, uint64_t
     return record;
 }
 
-/* A success outweighs failures for as long as it is recent: else a relay could have its honest
- * neighbours' links shunned by failing twice between two successes of theirs. */
+/* Is there a link on the path that failed twice lately and did not work lately? A success outweighs
+ * failures for as long as it is recent: otherwise a relay could have its honest neighbours' links
+ * avoided by failing twice between two successes of theirs. */
 static bool has_bad_link(struct paths *paths, const uint64_t *hops, size_t n, struct mono now) {
     uint64_t previous = OURSELVES;
     for (size_t i = 0; i < n; i++) {
@@ -253,14 +258,16 @@ void path_failed(struct paths *paths, const struct path *path, struct mono now) 
 
 /* ---- Choosing ---- */
 
-/* Simple paths with so many relays, as far as they are worth counting. */
+/* The number of simple paths with so many relays, counted up to PATH_CHOICES_WANTED. Leaves that
+ * length in the query. */
 static uint64_t count_with(struct path_choice *choice, unsigned relays) {
     choice->query.relays = relays;
     return topology_count(choice->topology, &choice->query, PATH_CHOICES_WANTED);
 }
 
-/* Not as asked for: is there any at all? Then it is a matter of strictness; unless relays enough,
- * the target aside, have only to settle. */
+/* There is no path as asked for. PATH_STRICT: there are paths of other lengths. PATH_NONE: there
+ * are none, or one as asked for may soon exist: all guards are down and expected back, or enough
+ * relays (the target aside) only have to settle. */
 static enum path_outcome refuse(const struct paths *paths, struct path_choice *choice) {
     if (choice->waiting || directory_relays_settling(paths->directory, choice->wanted))
         return PATH_NONE;
@@ -270,7 +277,7 @@ static enum path_outcome refuse(const struct paths *paths, struct path_choice *c
     return PATH_NONE;
 }
 
-/* r0 or r0 + 1, so that no relay knows its place. */
+/* Use r0 or r0 + 1 relays, at random, so that no relay knows its place on the path. */
 static void settle_around(struct paths *paths, struct path_choice *choice, unsigned r0) {
     bool longer = random_below(&paths->random, 2) == 1 && r0 < TOPOLOGY_RELAYS_MAX;
     if (!longer || count_with(choice, r0 + 1) == 0)
@@ -282,9 +289,9 @@ static void forget_short(struct paths *paths, size_t i) {
             (--paths->n_shorts - i) * sizeof *paths->shorts);
 }
 
-/* Is a longer path to be hoped for? Where there are not enough relays for one, and none whose keys
- * are yet to settle, it is not; else for SHORT_WAIT_US from the first try, which is noted (in a
- * full table in place of the oldest). */
+/* Must a short path wait, because a longer one may soon exist? No, if there are not enough relays
+ * for one and no keys that have yet to settle. Otherwise for SHORT_WAIT_US (SETTLING_WAIT_US while
+ * keys settle) from the first try, which is noted here (in a full table in place of the oldest). */
 static bool short_must_wait(struct paths *paths, uint64_t target, bool settling, struct mono now) {
     if (directory_relays(paths->directory) < paths->config.relays + 2 && !settling)
         return false;
@@ -306,9 +313,9 @@ static void forget_target(struct paths *paths, uint64_t target) {
         }
 }
 
-/* None with enough relays: the longest below, unless the user is strict. While guards are expected
- * back the direct link is no substitute: whoever disturbs them must not get to see us talk in the
- * open. */
+/* No path has enough relays: use the longest of the shorter ones, unless the user is strict. While
+ * all guards are down and expected back no path is used, not even the direct link: whoever disturbs
+ * the guards must not get to see us send without relays. */
 static enum path_outcome settle_below(struct paths *paths, struct path_choice *choice, bool strict,
                                       struct mono now) {
     if (strict || choice->waiting)
@@ -355,8 +362,9 @@ static bool is_in(const uint64_t *prefixes, size_t n, uint64_t prefix) {
     return false;
 }
 
-/* First relays for a path that is to share none: guards, then any relaying neighbours; those that
- * the other paths pass nowhere, then those that they do not begin with. */
+/* First relays for a disjoint path. Tiers 0 and 1: those that the other paths do not pass at all;
+ * tiers 2 and 3: those that the other paths do not begin with. Even tiers: guards alone; odd ones:
+ * any relaying neighbours. */
 static size_t list_apart(const struct paths *paths, const struct path_request *request,
                          unsigned tier, uint64_t ret_firsts[NEIGHBOURS_MAX]) {
     uint64_t target = node_id_prefix(&request->target);
@@ -372,7 +380,8 @@ static size_t list_apart(const struct paths *paths, const struct path_request *r
     return n;
 }
 
-/* As long as settled on, or longer if it has to be. None apart: as any other path. */
+/* Make the path disjoint: limit its first relays to the first tier with which there is a path, of
+ * the length settled on or, if need be, longer. If there is none the query stays as it was. */
 static void settle_apart(const struct paths *paths, struct path_choice *choice,
                          const struct path_request *request) {
     struct topology_query shared = choice->query;
@@ -397,7 +406,8 @@ static int draw_past(struct paths *paths, struct path_choice *choice, const uint
     return topology_sample(choice->topology, &query, &paths->random, choice->hops);
 }
 
-/* Past the guards too, which the other paths are to begin with. */
+/* Draw a path whose later relays avoid the guards too, because the other paths are to begin with
+ * them. */
 static int draw_past_guards(struct paths *paths, struct path_choice *choice,
                             const struct path_request *request) {
     uint64_t avoid[PATH_AVOID_MAX + NEIGHBOURS_MAX];
@@ -423,7 +433,7 @@ bool path_is_sound(struct paths *paths, const uint64_t *hops, size_t n, struct m
     return !has_bad_link(paths, hops, n, now);
 }
 
-/* ---- Past what is silent ---- */
+/* ---- Avoiding silent relays ---- */
 
 /* May a path to this target have so many relays? */
 static bool is_length(const struct paths *paths, const struct path_choice *choice,
@@ -433,7 +443,8 @@ static bool is_length(const struct paths *paths, const struct path_choice *choic
     return relays >= paths->config.relays;
 }
 
-/* One past all of these relays, its first one too; of another length where that must be. */
+/* Draw a path that avoids all of these relays, as its first one too; of another length if need
+ * be. */
 static int draw_past_relays(struct paths *paths, struct path_choice *choice,
                             const struct path_request *request, const uint64_t *avoid, size_t n) {
     struct topology_query query = choice->query;
@@ -457,7 +468,8 @@ static int draw_past_relays(struct paths *paths, struct path_choice *choice,
     return -ENOENT;
 }
 
-/* Of some draws, one of those that pass least of it: as short as a path may be. */
+/* Of SILENT_DRAWS draws at the shortest length that a path may have, use the one whose relays were
+ * on the fewest unanswered tries. */
 static int draw_least_silent(struct paths *paths, struct path_choice *choice,
                              const struct path_request *request, struct mono now) {
     uint64_t hops[HOPS_MAX];
@@ -478,7 +490,8 @@ static int draw_least_silent(struct paths *paths, struct path_choice *choice,
     return 0;
 }
 
-/* Past every relay that was silent; else past those that were so twice, and so on. */
+/* Avoid every relay of an unanswered try; if no such path exists, those of two tries or more, and
+ * so on; in the end take the path with the least silent relays. */
 static int draw_past_silence(struct paths *paths, struct path_choice *choice,
                              const struct path_request *request, struct mono now) {
     uint64_t avoid[PATH_SILENCE_RELAYS + PATH_AVOID_MAX];
@@ -499,7 +512,8 @@ static int draw_past_silence(struct paths *paths, struct path_choice *choice,
     return draw_least_silent(paths, choice, request, now);
 }
 
-/* One draw, past the request's `avoid`, or as few of them as some draws find. */
+/* Draw the hops. Where relays of the request's `avoid` cannot be avoided, of SHARED_DRAWS draws the
+ * one that passes fewest of them is used. */
 static int draw_hops(struct paths *paths, struct path_choice *choice,
                      const struct path_request *request, struct mono now) {
     uint64_t hops[HOPS_MAX];

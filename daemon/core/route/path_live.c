@@ -1,14 +1,16 @@
-/* Live paths: places for them in locked memory, their keys, their packets. Threat: what a path's
- * keys open shows who talks to whom, so a path is wiped as it goes; a hop that sees an index twice
- * drops the packet, and one that sees them in order could count what others carry, hence a random
- * permutation a hop. */
+/* Live paths: places for them in locked memory, their keys, their packets. Threat: a path's keys
+ * open packets and show who talks to whom, so a path is wiped when it is freed. A hop drops a
+ * packet whose index it has seen, so each packet has a new index at each hop. Each hop's indexes
+ * come in a random order of their own, because from ascending ones the hop could count packets that
+ * it has not seen. */
 #include "daemon/core/route/path_private.h"
 
 #include <assert.h>
 #include <sodium.h>
 #include <stdlib.h>
 
-/* Relays refuse a slot 3 min from their now; a minute is left for clocks and the way. */
+/* Relays refuse packets whose minute is more than 3 min from their now; a minute is left for
+ * differences of clocks and for the time in transit. */
 #define PATH_MINUTES_MAX 2
 
 static void slot_give(struct paths *paths, struct path *path) {
@@ -92,7 +94,8 @@ bool path_has_good_keys(const struct paths *paths, const struct path *path, stru
     return true;
 }
 
-/* The target's own key, looked at before anything is drawn: without it no draw can help. */
+/* Does the target have a routing key for this epoch? Asked before anything is drawn: without it no
+ * draw can help. */
 static bool has_routing_key(const struct paths *paths, const struct node_id *target,
                             struct wall wall) {
     struct descriptor descriptor;
@@ -124,8 +127,8 @@ enum path_outcome path_lay(struct paths *paths, const struct path_request *reque
     return PATH_OK;
 }
 
-/* The minute that relays are shown is that of the first use: when a path was made is our business
- * alone. */
+/* Start the path's life. The minute that relays are shown is that of the first use, so that they do
+ * not learn when the path was built. */
 static void path_begin(struct path *path, struct now now) {
     path->born = now.mono;
     path->minute = wall_minute(now.wall);
@@ -137,7 +140,8 @@ enum path_outcome path_draw(struct paths *paths, const struct path_request *requ
                             struct path **ret_path, bool *ret_fewer) {
     enum path_outcome outcome = PATH_OK;
     struct path *path = request->again ? path_spare_take(paths, request, now) : NULL;
-    /* A relay between two epochs' descriptors, or with a worthless key, is drawn around. */
+    /* Draw again where a relay has no routing key for this epoch (its new descriptor is on its
+     * way), or one whose Diffie-Hellman yields zero. */
     for (unsigned tries = 0; tries <= REDRAWS_MAX; tries++) {
         if (path == NULL && (outcome = path_lay(paths, request, now, &path)) != PATH_OK)
             return outcome;
@@ -164,8 +168,8 @@ bool path_is_usable(const struct paths *paths, const struct path *path, struct n
     return path_neighbour(paths, path_first(path)) != NULL;
 }
 
-/* In parallel, halves first: the builtin would be a call into the compiler's library on a plain
- * x86-64. */
+/* The number of one bits, summed up in parallel: on a plain x86-64 the builtin would be a call into
+ * the compiler's library. */
 static unsigned count_ones(uint64_t x) {
     x -= x >> 1 & UINT64_C(0x5555555555555555);
     x = (x & UINT64_C(0x3333333333333333)) + (x >> 2 & UINT64_C(0x3333333333333333));
@@ -184,7 +188,7 @@ static uint16_t take_index(struct paths *paths, struct path *path, size_t hop) {
         skip -= free;
     uint64_t unused = ~used[word];
     while (skip-- > 0)
-        unused &= unused - 1; /* clears the lowest */
+        unused &= unused - 1; /* clears the lowest bit */
     used[word] |= unused & (~unused + 1);
     return (uint16_t)(word * 64 + (unsigned)__builtin_ctzll(unused));
 }

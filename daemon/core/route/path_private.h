@@ -1,5 +1,5 @@
 /* What path.c (guards, records of links, choosing), path_live.c (live paths and their keys) and
- * path_spare.c (paths made ahead) call of each other. Nobody else includes it. */
+ * path_spare.c (prebuilt paths) call of each other. Nobody else includes it. */
 #ifndef P2PD_PATH_PRIVATE_H
 #define P2PD_PATH_PRIVATE_H
 
@@ -33,24 +33,24 @@ struct path {
     uint16_t n_sealed;
 };
 
-struct expected { /* somebody to whom paths are kept ready */
+struct expected { /* a target that paths are prebuilt to */
     bool used;
     struct node_id target;
     uint8_t relays_exact;
     bool strict;
     struct mono noted; /* last written to */
-    struct mono retry; /* none could be drawn: not before */
-    struct mono burst; /* draws are counted from here, for a path's life */
+    struct mono retry; /* no new draw before this, after one that failed */
+    struct mono burst; /* `draws` are counted from here, for a path's life */
     unsigned draws;
     unsigned wanted;
-    unsigned n; /* spares: all keyed but the last, which may be so in part */
+    unsigned n; /* of `spares`, prebuilt paths: all keyed but the last, which may be so in part */
     struct path *spares[PATH_SPARES_EACH];
 };
 
 struct guard {
     uint64_t prefix;
-    struct mono missing; /* out of the neighbour set since; MONO_NEVER: it is in it, or we are cut
-                            off ourselves */
+    struct mono missing; /* since when it is no relaying neighbour; MONO_NEVER: it is one, or we
+                            have no neighbour at all */
 };
 
 struct link_record {
@@ -76,13 +76,13 @@ struct paths {
     size_t n_records;
     struct short_try shorts[PATH_SHORTS_MAX]; /* oldest first */
     size_t n_shorts;
-    struct path *chunks[CHUNKS_MAX]; /* locked memory: a page or two a chunk is lost to guards, not
-                                        to every path */
+    struct path *chunks[CHUNKS_MAX]; /* locked memory: its guard pages take a page or two for each
+                                        chunk, not for each path */
     size_t n_chunks, n_live;
     struct path *free;
     struct expected expected[PATH_EXPECTED_MAX];
     unsigned n_spares;
-    struct mono prepare, check; /* when there is something to do for them; to look at all of them */
+    struct mono prepare, check; /* paths_prepare() is due; it looks at all prebuilt paths */
 };
 
 struct path_choice {
@@ -90,8 +90,8 @@ struct path_choice {
     struct topology_query query; /* relays: the length settled on */
     uint64_t firsts[NEIGHBOURS_MAX];
     uint64_t disjoint[NEIGHBOURS_MAX];
-    bool may_wait;   /* a short path may be put off */
-    bool settling;   /* nodes there are that may not be relays yet */
+    bool may_wait;   /* a path shorter than configured may be put off: PATH_NONE */
+    bool settling;   /* some nodes may be relays only when their keys have settled */
     unsigned wanted; /* relays, at least */
     bool waiting;    /* guards there are, but none is up just now */
     bool fewer;
@@ -99,31 +99,32 @@ struct path_choice {
 };
 
 const struct path_neighbour *path_neighbour(const struct paths *paths, uint64_t prefix);
-/* The target's entry. A prefix is what packets know; two ids that share one are told apart here.
- * NULL: unknown. */
+/* The target's directory entry; NULL: unknown. Packets name nodes by their prefix; another node
+ * whose id shares the target's prefix is told apart here. */
 const struct directory_entry *path_target(const struct paths *paths, const struct node_id *target);
 /* Settle on a length and draw the hops. may_wait: PATH_NONE where a longer path is hoped for. */
 enum path_outcome path_choose(struct paths *paths, const struct path_request *request,
                               struct mono now, bool may_wait, struct path_choice *choice);
 
-/* Is a path over these hops, drawn a while ago, still one that could be drawn: its first relay one
- * that may be, its links there, and none of them bad of late? */
+/* Could a path over these hops, drawn a while ago, still be drawn: may its first relay still be
+ * one, are its links there, and has none of them failed twice lately without working? */
 bool path_is_sound(struct paths *paths, const uint64_t *hops, size_t n, struct mono now);
 
 /* ---- path_live.c ---- */
-/* A path drawn, no hop keyed yet. */
+/* Draw a path, without keying any of its hops. */
 enum path_outcome path_lay(struct paths *paths, const struct path_request *request, struct now now,
                            struct path **ret_path);
-/* Key so many more of its hops. False: one has no key for now, or a worthless one. */
+/* Key at most so many more of the path's hops. False: its epoch is over, a hop has no routing key
+ * for it, or one whose Diffie-Hellman yields zero. */
 bool path_key(struct paths *paths, struct path *path, struct wall wall, size_t most);
-/* Are the keys those that the hops have now? */
+/* Are the routing keys that the path was keyed for still those of its hops? */
 bool path_has_good_keys(const struct paths *paths, const struct path *path, struct wall wall);
 
 /* ---- path_spare.c ---- */
-/* One that was made ahead, perhaps not keyed to its end. NULL: none fits. */
+/* Take a prebuilt path that fits the request, perhaps not keyed to its end. NULL: none fits. */
 struct path *path_spare_take(struct paths *paths, const struct path_request *request,
                              struct now now);
-/* All places are taken: one of ours goes. False: we have none. */
+/* All places for live paths are taken: free one prebuilt path. False: there is none. */
 bool path_spare_yield(struct paths *paths);
 void path_spares_drop(struct paths *paths);
 

@@ -31,7 +31,7 @@ void path_silence_note(struct path_silence *silence, const struct path_way *way,
     silence->at[silence->n++] = now;
 }
 
-/* A try of which no relay is left stays for its time: it weighs nothing. */
+/* A try that has no relay left keeps its place until newer ones push it out; it has no effect. */
 void path_silence_heard(struct path_silence *silence, const struct path_way *way) {
     for (unsigned i = 0; i < silence->n; i++) {
         struct path_way *try = &silence->tries[i];

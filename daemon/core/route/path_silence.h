@@ -1,8 +1,8 @@
-/* Which relays the latest tries went by that nobody answered: the next one is drawn apart from
- * them. Kept by whoever sends, of one recipient alone, so that one who does not answer moves no
- * path to anybody else.
+/* The relays of the latest tries that were not answered: the path of the next try avoids them. A
+ * sender keeps one such record for each recipient, so that a recipient that does not answer changes
+ * no path to others.
  *
- * Threat: who drops what it relays moves the next tries away from itself, and never to a first
+ * Threat: a relay that drops packets moves the next tries away from itself, and never to a first
  * relay that is no guard. */
 #ifndef P2PD_PATH_SILENCE_H
 #define P2PD_PATH_SILENCE_H
@@ -12,13 +12,13 @@
 #include "daemon/core/directory/topology.h"
 
 #define PATH_SILENCE_RELAYS ((size_t)PATH_SILENCE_TRIES * TOPOLOGY_RELAYS_MAX)
-#define PATH_SILENCE_US (5 * US_PER_S) /* by then links that are dead are published */
+#define PATH_SILENCE_US (5 * US_PER_S) /* a try counts so long; then dead links are published */
 
 struct path_way { /* the relays of a path, without its target */
     uint64_t relays[TOPOLOGY_RELAYS_MAX];
     uint8_t n;
 };
-/* That of hops as path_hops() gives them. */
+/* The relays among hops as path_hops() gives them. */
 struct path_way path_way(const uint64_t *hops, size_t n);
 
 struct path_silence { /* all zero: nothing was silent */
@@ -27,14 +27,16 @@ struct path_silence { /* all zero: nothing was silent */
     uint8_t n;
 };
 
-/* A try over this way was not answered in time; in a full table it takes the oldest one's place. */
+/* Note that a try over these relays was not answered in time; in a full table it replaces the
+ * oldest. */
 void path_silence_note(struct path_silence *silence, const struct path_way *way, struct mono now);
-/* Something came through over this way: its relays are no reason for any silence. */
+/* A packet came through over these relays: they are removed from all tries, because they are not
+ * the cause of silence. */
 void path_silence_heard(struct path_silence *silence, const struct path_way *way);
-/* The relays that at least `least` tries of late went by. Returns how many. */
+/* The relays that were on at least `least` tries of the last PATH_SILENCE_US. Returns how many. */
 size_t path_silence_relays(const struct path_silence *silence, unsigned least, struct mono now,
                            uint64_t ret_relays[PATH_SILENCE_RELAYS]);
-/* In how many of them this relay was. */
+/* On how many of these tries this relay was. */
 unsigned path_silence_weight(const struct path_silence *silence, uint64_t relay, struct mono now);
 
 #endif

@@ -1,21 +1,21 @@
-/* Paths made ahead. Keying one of four hops takes eight exchanges, a quarter of a millisecond; made
- * while nothing else is to be done, a fresh path's first packet leaves as soon as one of a kept
- * path's.
+/* Prebuilt paths. To key a path of four hops takes eight X25519 operations, a quarter of a
+ * millisecond. If that is done while there is nothing else to do, the first packet on a new path
+ * leaves as soon as one on a path in use.
  *
- * Threat: a spare is drawn as any path is, by the same rules and for one use, so that it says no
- * more than one drawn in the moment: the minute that relays are shown is that of the use, and where
- * the network has changed meanwhile (a link, a guard, a key, a record of failures) it is thrown
- * away rather than preferred. To whom we keep some is whom we wrote to in the last minute; it is in
- * our memory alone, and wiped with the paths. */
+ * Threat: a prebuilt path is drawn like any other, by the same rules and for one use, so that it
+ * reveals no more than one drawn when it is needed. The minute that relays are shown is that of the
+ * use. If the path could no longer be drawn because the network has changed (a link, a guard, a
+ * key, a record of failures), it is thrown away. The targets that have prebuilt paths are those
+ * that we wrote to in the last minute; they are in our memory alone, and wiped with the paths. */
 #include "daemon/core/route/path_private.h"
 
 #include <assert.h>
 #include <sodium.h>
 
-#define LIKELY_US US_PER_MINUTE /* after the last that was written to it */
-#define REST_US (2 * US_PER_MS) /* after a use: what it was used for goes first, here and there */
-#define CHECK_US (5 * US_PER_S) /* spares that are no good any more give way to others */
-#define RETRY_US (5 * US_PER_S) /* after a draw in vain */
+#define LIKELY_US US_PER_MINUTE /* after a target was last written to, it is forgotten */
+#define REST_US (2 * US_PER_MS) /* after a use, so that the packets it was for go first */
+#define CHECK_US (5 * US_PER_S) /* between looks for prebuilt paths that are no longer good */
+#define RETRY_US (5 * US_PER_S) /* after a draw that failed */
 
 static bool is_meant(const struct expected *expected, const struct path_request *request) {
     return expected->used && expected->relays_exact == request->relays_exact &&
@@ -58,7 +58,7 @@ bool path_spare_yield(struct paths *paths) {
     return false;
 }
 
-/* ---- Who is expected ---- */
+/* ---- Targets that are expected to be written to ---- */
 
 static struct expected *note(struct paths *paths, const struct path_request *request,
                              struct mono now, int64_t delay_us) {
@@ -92,7 +92,8 @@ void paths_expect(struct paths *paths, const struct path_request *request, struc
         note(paths, request, now, 1);
 }
 
-/* As many as it took within the life of a path: a backlog goes over several. */
+/* As many paths are prebuilt as were drawn within the life of one path (2 s): a backlog is sent
+ * over several. */
 static void count_draw(struct expected *expected, struct mono now) {
     if (now.us - expected->burst.us >= PATH_LIFE_US) {
         expected->wanted = expected->draws > 0 ? expected->draws : 1;
@@ -105,12 +106,13 @@ static void count_draw(struct expected *expected, struct mono now) {
         expected->wanted = expected->draws;
 }
 
-/* ---- What they are worth ---- */
+/* ---- Which prebuilt paths are still good ---- */
 
 static bool is_good(struct paths *paths, const struct path *path, struct now now) {
     uint64_t hops[HOPS_MAX];
     uint64_t generation = topology_generation(directory_topology(paths->directory));
-    /* A short one is used where there is no other: that must not have changed. */
+    /* A path shorter than configured is used where no longer one exists, so the network must not
+     * have changed since it was drawn. */
     if (now.mono.us - path->made.us >= PATH_SPARE_LIFE_US ||
         (path->fewer && path->generation != generation))
         return false;
@@ -154,9 +156,9 @@ struct path *path_spare_take(struct paths *paths, const struct path_request *req
     return NULL;
 }
 
-/* ---- Making them ---- */
+/* ---- Building paths ---- */
 
-/* Past the later relays of those that there are. */
+/* Draw one more path to a target, avoiding the later relays of its other prebuilt paths. */
 static void spare_lay(struct paths *paths, struct expected *expected, struct now now) {
     uint64_t avoid[PATH_SPARES_EACH * HOPS_MAX];
     struct path_request request = {.target = expected->target,
@@ -175,7 +177,7 @@ static void spare_lay(struct paths *paths, struct expected *expected, struct now
     }
 }
 
-/* One piece of work for it. False: there is none just now. */
+/* Do one piece of work for a target: key a hop, or draw a path. False: there is none just now. */
 static bool advance(struct paths *paths, struct expected *expected, struct now now) {
     struct path *last = expected->n > 0 ? expected->spares[expected->n - 1] : NULL;
     if (last && last->n_keyed < last->n_hops) {
@@ -185,7 +187,8 @@ static bool advance(struct paths *paths, struct expected *expected, struct now n
         }
         return true;
     }
-    /* One spare is not given up for another, or that would go on for ever. */
+    /* Draw only if there is room: slot_take() would free another prebuilt path for this one, and
+     * that would go on for ever. */
     bool room = paths->free != NULL || paths->n_chunks < CHUNKS_MAX;
     if (expected->n >= expected->wanted || paths->n_spares >= PATH_SPARES_MAX || !room ||
         !mono_is_due(expected->retry, now.mono))
@@ -194,7 +197,8 @@ static bool advance(struct paths *paths, struct expected *expected, struct now n
     return true;
 }
 
-/* All of them. Is anybody expected? */
+/* Drop the prebuilt paths that are no longer good, and forget targets not written to lately. True:
+ * there are targets left. */
 static bool check(struct paths *paths, struct now now) {
     bool any = false;
     for (size_t i = 0; i < PATH_EXPECTED_MAX; i++) {

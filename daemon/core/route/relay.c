@@ -8,7 +8,7 @@
 #define MONTH_DAYS_US                                                                              \
     (30 * 24 *                                                                                     \
      US_PER_HOUR) /* allowances begin anew every 30 days from 1970: no calendar in the core */
-#define BURST_US (50 * US_PER_MS) /* what may go at once after a pause */
+#define BURST_US (50 * US_PER_MS) /* so much of the rate may go at once after a pause */
 
 struct waiting_packet {
     struct waiting_packet *next;
@@ -42,7 +42,7 @@ static struct waiting_packet *queue_pop(struct relay *relay, struct relay_queue 
     return packet;
 }
 
-/* The oldest of the longest queue. */
+/* Drop the oldest packet of the longest queue. False: nothing waits. */
 static bool evict(void *context) {
     struct relay *relay = context;
     struct relay_queue *longest = NULL;
@@ -92,9 +92,9 @@ static bool may_send(struct relay *relay, struct mono now) {
     return rate_take(&relay->sent, cost_us(relay), BURST_US, now);
 }
 
-/* Is there room in the month for one more beside those that wait? What is charged for it is what
- * was sent alone: packets that give way here or are for nobody cost their sender the line, and must
- * not cost others the month. */
+/* Has the month's allowance room for one more packet beside those that wait? Only packets that were
+ * sent are charged to it. One that is dropped here, or has no next hop, costs its sender bandwidth,
+ * and must not use up what others may send. */
 static bool month_allows(struct relay *relay, struct wall wall) {
     uint64_t number = (uint64_t)(wall.us / MONTH_DAYS_US);
     if (relay->month == 0)
@@ -122,7 +122,8 @@ static enum drop put_off(struct relay *relay, unsigned from, uint64_t to,
                          const uint8_t packet[ONION_LEN]) {
     struct relay_queue *queue = &relay->queues[from];
 
-    /* A second of the rate may wait: longer, and its sender has sent it again. */
+    /* At most one second's worth of the rate waits: a packet that waited for longer has been sent
+     * again by its sender. */
     if (relay->n * DATAGRAM_LEN >= relay->rate && !evict(relay))
         return DROP_QUEUE;
     if (!budget_take(relay->budget, BUDGET_EGRESS, sizeof(struct waiting_packet)))
