@@ -1,8 +1,8 @@
 /* The entries: what enters, what is refused, what goes; digests.
  *
  * Threat: most of this is chosen by strangers. Ids can be ground to share a bucket or a prefix, any
- * address and name can be claimed by thousands: tables are keyed, an entry's cost is fixed,
- * residents with links are never evicted for newcomers. */
+ * address and name can be claimed by thousands: tables are keyed, an entry's cost is fixed, entries
+ * that links lead to from us are never evicted for newcomers. */
 #include "daemon/core/base/wirebuf.h"
 #include "daemon/core/directory/directory_private.h"
 
@@ -41,8 +41,7 @@ struct acquaintance *directory_acquaintance(struct record *record) {
     return (struct acquaintance *)record->entry.acquaintance;
 }
 
-/* A live entry's part in the sums: added and taken away by the same act, the one as it is, the
- * other as it was. */
+/* Digests are XORs, so the same operation adds a part and takes it away. */
 void directory_count_entry(struct directory *directory, const struct record *record, bool add) {
     directory->digest[bucket_of(record->entry.prefix)] ^= directory_digest_part(record);
     if (record->entry.relay)
@@ -62,7 +61,8 @@ static void enliven(struct directory *directory, struct record *record) {
     directory_count_entry(directory, record, true);
 }
 
-/* A bucket holds a 256th of the network, or all of it if somebody made ids for that: no walk. */
+/* Leaving the bucket's list must not walk it: it may hold the whole network, if somebody chose ids
+ * for that. */
 static void retire(struct directory *directory, struct record *record) {
     if (record->entry.convicted)
         directory_absolve(directory, record);
@@ -126,7 +126,7 @@ static void link_claims(struct directory *directory, const struct descriptor *de
                        descriptor->n_neighbours);
 }
 
-/* How it came: offered by others, or from our own store. */
+/* How a descriptor came: offered by others, or from our own store. */
 struct arrival {
     const uint8_t *bytes;
     size_t length;
@@ -166,7 +166,8 @@ static void publish(struct directory *directory, struct record *record,
     directory_note_named(directory, record, descriptor);
 }
 
-/* Enter, or replace what is held of this node. NULL: no memory, and nothing has changed. */
+/* Enter a descriptor, or replace the one held of its node. NULL: no memory, and nothing has
+ * changed. */
 static struct record *enter(struct directory *directory, const struct descriptor *descriptor,
                             const struct arrival *arrival, bool live) {
     struct record *record = find_id(directory, &descriptor->id);
@@ -245,8 +246,7 @@ bool directory_is_full(const struct directory *directory) {
 
 /* ---- Entering ---- */
 
-/* Epochs are compared, not their times: in microseconds what others send as an epoch does not
- * fit. */
+/* Compare epochs, not times: an epoch that others send may not fit into microseconds. */
 bool directory_has_ended(uint32_t until, struct wall wall) {
     return until <= wall_epoch((struct wall){wall.us - EPOCH_GRACE_US});
 }
@@ -264,15 +264,16 @@ static bool is_ahead(const struct descriptor *descriptor, struct wall wall) {
     return (int64_t)descriptor->sequence * US_PER_MS > wall.us + DESCRIPTOR_AHEAD_US;
 }
 
-/* What can be said against it before its signature is paid for. */
+/* Why a descriptor is refused, as far as can be said without checking its signature, which is
+ * expensive. */
 static enum drop refusal(struct directory *directory, const struct descriptor *descriptor,
                          const struct record *held, const struct arrival *arrival) {
     uint64_t prefix = node_id_prefix(&descriptor->id);
 
     if (descriptor->version != DESCRIPTOR_VERSION)
         return DROP_VERSION;
-    /* Packets name a node by its prefix: the first to have it keeps it, as a resident keeps its
-     * place. */
+    /* Packets name a node by its prefix, so two nodes cannot share one: the first that comes keeps
+     * it. */
     if (prefix == directory->prefix ||
         (held && !node_id_is_equal(&held->entry.id, &descriptor->id)))
         return DROP_LIMIT;
@@ -283,8 +284,8 @@ static enum drop refusal(struct directory *directory, const struct descriptor *d
     return DROP_NONE;
 }
 
-/* One of ours. A later one than we know of is of another life: its sequence was lost with the
- * disk's last words, or our state is a copy of it. */
+/* A descriptor with our own id. If it is later than any that we know, another run of this node
+ * signed it: our disk lost the latest sequence, or our state is a copy of another node's. */
 static enum directory_outcome offer_self(struct directory *directory, const struct arrival *arrival,
                                          const struct descriptor *descriptor, enum drop *ret_drop) {
     if (descriptor->version != DESCRIPTOR_VERSION ||
@@ -315,7 +316,7 @@ static bool is_old(const struct record *held, const struct descriptor *descripto
             memcmp(version_tag(arrival->bytes), entry->tag, VERSION_TAG_LEN) == 0);
 }
 
-/* The other version of a sequence that is held, its signature good. Is it the one to keep? */
+/* A second version of the sequence that is held, its signature good. Is it the one to keep? */
 static bool take_second(struct directory *directory, struct record *held,
                         const struct descriptor *descriptor, const struct arrival *arrival) {
     directory_found_two(directory, held, arrival->bytes, arrival->length, descriptor,
@@ -323,7 +324,7 @@ static bool take_second(struct directory *directory, struct record *held,
     return memcmp(version_tag(arrival->bytes), held->entry.tag, VERSION_TAG_LEN) > 0;
 }
 
-/* What has passed all that can be said against it without its signature. */
+/* Enter a descriptor against which nothing speaks, if its signature is good, too. */
 static enum directory_outcome admit(struct directory *directory, struct record *held,
                                     const struct descriptor *descriptor,
                                     const struct arrival *arrival,
@@ -444,7 +445,7 @@ size_t directory_expire(struct directory *directory, struct wall wall) {
             retire(directory, record);
         else
             directory_forget(directory, record);
-        gone++; /* and another stands in this place */
+        gone++; /* another record has moved to this position */
     }
     return gone;
 }
@@ -539,7 +540,7 @@ void directory_look_around(struct directory *directory, struct wall wall) {
             directory->records[i]->entry.cut_off = false; /* nothing was learnt */
 }
 
-/* Whoever else was met there has left: one address is one node's. */
+/* Any other node that we met at this address has left it: only one can be there. */
 static void displace(struct directory *directory, const struct record *record,
                      const struct address *address) {
     struct table_link *link =
@@ -553,7 +554,7 @@ static void displace(struct directory *directory, const struct record *record,
             !address_is_equal(&known->handshake_address, address))
             continue;
         known->handshaken = false;
-        mark_again(directory, other); /* frees this record's marks alone: the next is another's */
+        mark_again(directory, other); /* frees its own marks; `link` is of another record */
     }
 }
 
@@ -627,7 +628,7 @@ void directory_unpin(struct directory *directory, const struct address *address)
         if (!record->entry.pinned || !pin_binds(&record->entry.acquaintance->pin, address))
             continue;
         record->entry.pinned = false;
-        mark_again(directory, record); /* frees this record's marks alone: the next is another's */
+        mark_again(directory, record); /* frees its own marks; `link` is of another record */
     }
 }
 

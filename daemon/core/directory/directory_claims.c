@@ -1,12 +1,13 @@
-/* Who is said to be at an address: whom a look takes in, where a dial would tell, and whose word is
- * good where none does.
+/* Who is said to be at an address: which nodes are considered, where to dial to find out, and which
+ * witnesses are trusted where nobody answers.
  *
- * Threat: claims are free. An IP may be claimed by thousands, with ports that lead nowhere, and
- * they must neither hide the one who is there nor make the look dear: whoever was pinned or met
- * there stands in a list of its own and is never among the crowd; of the rest a bounded number is
- * looked at, which of them a secret decides; and one identity's claims come after the first of
- * every other. Witnesses are free as well. Two are good that we drew ourselves; else four of the
- * node's neighbours that have answered us, from as many networks, since those have to be had. */
+ * Threat: claims are free. Thousands may claim an IP, with ports that lead nowhere, and they must
+ * neither hide the node that is there nor make the search expensive. So nodes that were pinned or
+ * met at the IP are in a chain of their own, apart from the crowd; of the others a bounded number
+ * is considered, chosen by a secret order; and the second claim of a node comes after the first
+ * claims of all others. Witnesses are free as well. Two are trusted if we drew them ourselves; else
+ * it takes four of the node's neighbours that we met by handshakes in four different networks,
+ * since addresses in so many networks are not free. */
 #include "daemon/core/directory/directory_private.h"
 
 #define WITNESSES_DRAWN 2
@@ -25,7 +26,7 @@ static bool claims_at(const struct directory_entry *entry, const struct address 
 
 /* ---- The crowd ---- */
 
-/* In an order that nobody else knows, and that stays. */
+/* Where a node stands in an order that nobody else knows and that does not change. */
 static uint64_t secret_order(const struct directory *directory, uint64_t prefix) {
     return table_hash(&directory->ips, &prefix, sizeof prefix);
 }
@@ -35,7 +36,7 @@ struct stranger {
     uint64_t order;
 };
 
-/* Keep the lowest. */
+/* Keep those lowest in that order. */
 static void pick(struct stranger strangers[STRANGERS_LOOKED_AT], size_t *n,
                  const struct directory_entry *entry, uint64_t order) {
     size_t at = *n;
@@ -118,8 +119,8 @@ static void add_met(const struct directory *directory, const struct crowd *crowd
     }
 }
 
-/* The first claim of each, then the second of each; `counting`: those that count, of nodes that are
- * up. */
+/* Add the first claim of each node, then the second of each, and so on. `counting`: only confirmed
+ * claims of nodes that are up. */
 static void add_claims(const struct directory *directory, const struct crowd *crowd,
                        const struct address *asked, bool counting, struct places *places) {
     struct address addresses[ENTRY_ADDRESSES_MAX];
@@ -171,15 +172,15 @@ static bool sees_at(const struct directory_entry *witness, uint64_t prefix,
     return false;
 }
 
-struct networks { /* a place in each */
+struct networks { /* one address in each */
     struct address v[TOPOLOGY_DEGREE_MAX];
     size_t n;
     bool private_ones;
 };
 
-/* Is it the first in its network? A private one is none: whoever is in it can have many addresses
- * there. But then it can have a private one that was asked for, too: for such the place need only
- * be another machine's. */
+/* Add an address, if it is the first in its network. A private one is refused, because whoever is
+ * in a private network can have many addresses there. If the address asked for is private itself
+ * (private_ones), that objection is void: then a private one has only to be of another machine. */
 static bool add_network(struct networks *networks, const struct address *place) {
     bool is_private = address_is_private(place);
 
@@ -193,7 +194,8 @@ static bool add_network(struct networks *networks, const struct address *place) 
     return true;
 }
 
-/* Its neighbours that say they see it there, in an order that the node cannot know. */
+/* The neighbours of a node that say they see it at `asked`, in an order that the node cannot
+ * know. */
 static size_t list_witnesses(const struct directory *directory, const struct directory_entry *entry,
                              const struct address *asked,
                              const struct directory_entry *ret_witnesses[TOPOLOGY_DEGREE_MAX]) {
@@ -276,7 +278,7 @@ size_t directory_vouched(const struct directory *directory, const struct address
     struct crowd crowd;
     size_t n = 0;
 
-    /* Whom ours see there, however many others claim to be. */
+    /* First those that our own witnesses see there: no crowd of claims hides them. */
     for (size_t i = 0; i < n_drawn; i++) {
         const struct directory_entry *witness = directory_find_prefix(directory, drawn[i]);
         if (!witness)

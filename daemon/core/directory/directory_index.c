@@ -1,8 +1,9 @@
 /* How entries are found: by prefix, by IP, by name.
  *
  * Threat: strangers choose all three. Hashes are keyed, so that nobody can aim at one chain or one
- * run of slots; what thousands share (an IP, a name) is a chain that those who ask for it alone
- * walk, of IPs so far as is good for them; who was met or pinned at an IP is in another chain. */
+ * run of slots. An IP or a name may be shared by thousands; only a look-up of that very IP or name
+ * walks their chain, and of an IP only up to a bound. Nodes that were met or pinned at an IP are in
+ * a chain of their own. */
 #include "daemon/core/directory/directory_private.h"
 
 #define MAP_FIRST 32
@@ -17,7 +18,7 @@ static const struct record *map_at(const struct directory *directory, uint32_t s
     return directory->records[directory->map[slot] - 1];
 }
 
-/* The slot that holds it, or the empty one where it would go. */
+/* The slot that holds this prefix, or the empty one where it would go. */
 static uint32_t map_slot(const struct directory *directory, uint64_t prefix) {
     uint32_t slot = map_home(directory, prefix);
 
@@ -88,8 +89,8 @@ uint64_t directory_ip_hash(const struct directory *directory, const struct addre
     return table_hash(&directory->ips, address->ip, sizeof address->ip);
 }
 
-/* Whoever was met or pinned at an IP has a chain of its own there, so that no crowd of claims
- * stands in front of it. */
+/* Nodes that were met or pinned at an IP are in a chain of their own, so that no crowd of claims
+ * stands in front of them. */
 uint64_t directory_known_hash(const struct directory *directory, const struct address *address) {
     return ~directory_ip_hash(directory, address);
 }
@@ -116,7 +117,7 @@ static size_t ip_hashes(const struct directory *directory, const struct director
 
     if (known && known->handshaken)
         add_hash(hashes, &n, directory_known_hash(directory, &known->handshake_address));
-    if (known && !address_is_unspecified(&known->pin)) /* where it was pinned counts, too */
+    if (known && !address_is_unspecified(&known->pin)) /* a former pin counts, too */
         add_hash(hashes, &n, directory_known_hash(directory, &known->pin));
     size_t n_known = n;
     for (size_t i = 0; i < descriptor->n_addresses; i++) {

@@ -1,7 +1,7 @@
 /* What the parts of the directory share: directory.c holds entries, directory_index.c finds them,
- * directory_version.c says which of their versions count and when, directory_room.c who gives way,
- * directory_resolve.c judges addresses and finds what users name, directory_claims.c who is said to
- * be at one. Nobody else includes this. */
+ * directory_version.c says which of their versions count and when, directory_room.c which entry is
+ * removed for a newcomer, directory_resolve.c judges addresses and finds what users name,
+ * directory_claims.c lists who is said to be at an address. Nobody else includes this. */
 #ifndef P2PD_DIRECTORY_PRIVATE_H
 #define P2PD_DIRECTORY_PRIVATE_H
 
@@ -15,30 +15,30 @@ struct mark {
     struct table_link link;
     struct record *owner;
 };
-/* Claimed addresses, the one of a handshake, the pin. */
+/* The IPs of an entry: of its claimed addresses, the last handshake and the pin. */
 #define MARKS_MAX (DESCRIPTOR_ADDRESSES_MAX + 2)
 
-/* There is one for every node of the network: no more than 420 bytes with all that leads to it,
- * test_growth.c counts them. */
+/* One node. There is a record for every node of the network, so records are small: 420 bytes at
+ * most with all that leads to one, beside its descriptor (test_growth.c counts them). */
 struct record {
     struct directory_entry entry;
     struct table_link by_name;               /* if named */
     struct mark first, *more;                /* IPs: few have more than one */
     struct record *bucket_next, **bucket_at; /* live ones: in the list of the bucket */
     uint32_t position;                       /* in directory.records */
-    uint32_t until;                          /* the epoch after its last, or its proof's */
+    uint32_t until;                          /* the epoch when its keys and any proof have ended */
     uint32_t pace;                           /* see directory_version.c */
     uint8_t n_marks;
-    bool named : 1, reached : 1, met : 1; /* it is reached; it was, once */
+    bool named : 1, reached : 1, met : 1; /* links lead to it; they have once */
     bool settles_first : 1;               /* it stands in `settling` with is_first */
-    uint8_t rekeys, rekeyed; /* changes of its keys of late; the epoch of the last, mod 256 */
+    uint8_t rekeys, rekeyed; /* recent changes of its keys; epoch of the last, mod 256 */
 };
 
 /* Unsettled entries, each once. */
 struct settling {
     uint64_t prefix;
     struct mono due;
-    bool is_first; /* keys that we know of no others before, nor that there may have been */
+    bool is_first; /* the first keys of this node that we know of */
 };
 #define UNTOLD_MAX 64
 
@@ -47,8 +47,8 @@ struct self {
     size_t length; /* 0: none yet */
     struct version version;
     struct mono received;
-    uint32_t digest;      /* its part; 0 while there is none */
-    uint32_t proof_until; /* somebody has shown two versions of ours: they end then */
+    uint32_t digest;      /* what self adds to its bucket's digest */
+    uint32_t proof_until; /* when a proof against us ends; 0: none came */
 };
 
 struct directory {
@@ -70,80 +70,89 @@ struct directory {
     uint32_t digest[DIRECTORY_BUCKETS]; /* over everything live, and self */
     bool has_links;
     uint64_t rivals;
-    struct address contested; /* by the last of them */
+    struct address contested; /* claimed in the last such case */
     struct settling *settling;
     size_t n_settling, settling_capacity;
     struct mono settle_due;      /* the earliest of them, or before */
-    uint64_t untold[UNTOLD_MAX]; /* prefixes whose proofs are to be told */
+    uint64_t untold[UNTOLD_MAX]; /* convicted nodes whose proofs gossip has yet to send */
     size_t n_untold;
-    uint64_t convictions;          /* ever */
-    size_t n_convicted;            /* live */
-    struct topology_survey survey; /* as last looked; those spared go from its end */
+    uint64_t convictions;          /* since the start */
+    size_t n_convicted;            /* live entries that are */
+    struct topology_survey survey; /* of the last look; nodes removed since leave `spared` */
     bool has_looked, has_followed;
     struct mono room_looked;
-    struct rate room; /* places that may change hands */
+    struct rate room; /* newcomers let in when the directory is full */
     struct mono followed;
-    uint64_t generation;                     /* of the topology, as last followed */
-    uint64_t named[DIRECTORY_NAMED_OF_LATE]; /* unknown neighbours of those reached: a ring */
-    size_t n_named;                          /* ever */
+    uint64_t generation;                     /* of the topology at the last directory_follow() */
+    uint64_t named[DIRECTORY_NAMED_OF_LATE]; /* a ring of unknown nodes that reached ones name */
+    size_t n_named;                          /* since the start; the ring holds the last of them */
 };
 
-/* directory.c. An entry's part in digests and counts is taken away before what it is of changes,
- * and added after. */
+/* directory.c. Add an entry's part to digests and counts, or take it away. Whoever changes a field
+ * that the part depends on takes it away before, and adds it after. */
 void directory_count_entry(struct directory *directory, const struct record *record, bool add);
 void directory_forget(struct directory *directory, struct record *record);
-/* Keys that end when this epoch begins: have they ended? Keys of this epoch: may they be used? Both
- * with 3 min of grace. */
+/* Have keys that last until epoch `until` begins ended? May keys of `epoch` be used? Both with 3
+ * min of grace. */
 bool directory_has_ended(uint32_t until, struct wall wall);
 bool directory_has_begun(int64_t epoch, struct wall wall);
-/* NULL: no memory. */
+/* The acquaintance of an entry, made if there is none. NULL: no memory. */
 struct acquaintance *directory_acquaintance(struct record *record);
 
 /* directory_version.c. What an entry adds to its bucket's digest. */
 uint32_t directory_digest_part(const struct record *record);
 uint32_t directory_tag_part(const uint8_t tag[VERSION_TAG_LEN]);
-/* Are the keys for now and next those that the entry has? */
+/* Does a descriptor have a routing key for this epoch or the next that differs from the entry's, or
+ * that the entry lacks? */
 bool directory_is_rekeyed(const struct directory_entry *entry, const struct descriptor *descriptor,
                           struct wall wall);
-/* Its keys are new: not to be routed through for a while. Without memory, for good. */
+/* The keys of this node are new: no route goes through it until they have settled. Without memory
+ * to note when that is, until its keys change again. */
 void directory_unsettle(struct directory *directory, struct record *record, bool is_first,
                         struct now now);
-/* It is no longer live. */
+/* The keys of this node no longer have to settle. */
 void directory_unlist_settling(struct directory *directory, struct record *record);
-/* A version of it was taken; the first of a new entry, if it is that. */
+/* A version of this node was taken: take a token of its pace. is_first: it is the first version of
+ * an entry that was not live. */
 void directory_charge(const struct directory *directory, struct record *record, bool is_first,
                       struct mono now);
-/* Two versions of one sequence, the one held and this, whose signature is good. */
+/* This descriptor, whose signature is good, has the sequence of the one held. If the two differ,
+ * convict the node. */
 void directory_found_two(struct directory *directory, struct record *record, const uint8_t *bytes,
                          size_t length, const struct descriptor *descriptor, struct wall wall);
-/* The proof is forgotten; what the node says of itself counts again. */
+/* Forget the proof against a node: what the node says of itself counts again. */
 void directory_absolve(struct directory *directory, struct record *record);
 
-/* It has another pace from now on: what it has used of the one before counts as much of the
- * next. */
+/* The pace of this node has changed; `sharers` is directory_sharers() before that. As many of its
+ * tokens remain used as were used. */
 void directory_repace(const struct directory *directory, struct record *record, size_t sharers,
                       struct mono now);
 
-/* directory_room.c. A node without links gives way to this one. False: none just now. */
+/* directory_room.c. Remove a node that no links lead to, so that the one with this prefix can be
+ * entered. False: none may be removed just now. */
 bool directory_make_room(struct directory *directory, uint64_t prefix, struct mono now);
-/* Who is its neighbour by its newest word, and not known, is missed: until 256 others are. */
+/* If the directory is full and this node is reached, note unknown nodes that its descriptor names
+ * as neighbours. They are let in without delay, until 256 others have been named. */
 void directory_note_named(struct directory *directory, const struct record *record,
                           const struct descriptor *descriptor);
-/* As many nodes as share one pace with this one, so to say: see directory_version.c. */
+/* For the pace of this node: by how many nodes the pace of the whole network is divided. See
+ * directory_room.c. */
 size_t directory_sharers(const struct directory *directory, const struct record *record);
 
-/* directory_index.c. The one with this prefix, or NULL. */
+/* directory_index.c. The record with this prefix, or NULL. */
 struct record *directory_record(const struct directory *directory, uint64_t prefix);
-/* Room for one more. False: no memory. */
+/* Make room in the map for one more record. False: no memory. */
 bool directory_map_reserve(struct directory *directory);
-/* One that has just been put at its position; one that is about to be taken from it. */
+/* Add a record that has just been put at its position; delete one that is about to be taken from
+ * it. */
 void directory_map_add(struct directory *directory, const struct record *record);
 void directory_map_delete(struct directory *directory, const struct record *record);
-/* Two exchange their positions. */
+/* Exchange the positions of two records. */
 void directory_swap(struct directory *directory, size_t a, size_t b);
-/* Those under an IP or a name, one after the other; hashes may collide, the caller looks again. */
+/* For looking up entries by IP or by name. Entries of one hash form a chain; hashes may collide, so
+ * the caller compares. */
 uint64_t directory_ip_hash(const struct directory *directory, const struct address *address);
-/* The same of those who were met or pinned there: a chain of their own. */
+/* The hash of another chain: of the entries that were met or pinned at an IP. */
 uint64_t directory_known_hash(const struct directory *directory, const struct address *address);
 struct table_link *directory_by_name(const struct directory *directory, const char *name);
 static inline struct record *directory_owner(struct table_link *link) {
@@ -152,22 +161,22 @@ static inline struct record *directory_owner(struct table_link *link) {
 static inline struct record *directory_named(struct table_link *link) {
     return table_entry(link, struct record, by_name);
 }
-/* Bring the marks up to date. Most descriptors change neighbours and keys alone: then nothing is
- * touched, and it is false. Without memory the entry is found by its id only, and by its first
- * address. */
+/* Let an entry be found by the IPs and the name that it has now. False: nothing has changed, as for
+ * most descriptors, which change neighbours and keys alone. Without memory, of several IPs only the
+ * first finds it. */
 bool directory_mark(struct directory *directory, struct record *record,
                     const struct descriptor *descriptor);
 void directory_unmark(struct directory *directory, struct record *record);
 
-/* Count it if another live entry claims one of this descriptor's addresses. */
+/* Count a rival if another live entry claims one of this descriptor's addresses. */
 void directory_note_rival(struct directory *directory, const struct record *record,
                           const struct descriptor *descriptor);
 
-/* directory_claims.c. Whom a look at an IP takes in: the known, those who were met or pinned there;
- * then, if `strangers`, nodes that claim what was asked for, of many a few that a secret chooses.
- * Whoever else claims it might not be there for the look. */
+/* directory_claims.c. The nodes to consider for an address: first the known ones, which we met or
+ * which are pinned at its IP; then, if `strangers`, nodes that merely claim it. Of many strangers a
+ * few are considered, chosen by a secret order, and the others are passed over. */
 #define KNOWN_LOOKED_AT 256
-#define STRANGERS_WALKED 1024 /* half a microsecond each */
+#define STRANGERS_WALKED 1024 /* claims of one IP; half a microsecond each */
 #define STRANGERS_LOOKED_AT 64
 struct crowd {
     const struct directory_entry *v[KNOWN_LOOKED_AT + STRANGERS_LOOKED_AT];

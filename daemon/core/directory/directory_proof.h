@@ -1,9 +1,10 @@
-/* A proof that a node signed two versions of its descriptor under one sequence: what is signed of
- * either, without the descriptors. Pure values.
+/* A proof that a node signed two versions of its descriptor with one sequence: what was signed of
+ * each, without the descriptors. Pure values.
  *
- * Threat: it comes from anyone and takes a node out of all routes, so both signatures are checked
- * before it is believed; whoever has not signed two cannot be convicted. It has one form, so that
- * two ends of a link do not go on exchanging it. Implements p2pd-protocol(7) DIRECTORY. */
+ * Threat: a proof may come from anyone and takes a node out of all routes, so both signatures are
+ * checked before it counts: a node that has not signed two versions cannot be convicted. Two
+ * versions make one proof only, to the byte, so that the two ends of a link do not go on exchanging
+ * variants. Implements p2pd-protocol(7) DIRECTORY. */
 #ifndef P2PD_DIRECTORY_PROOF_H
 #define P2PD_DIRECTORY_PROOF_H
 
@@ -19,17 +20,17 @@ struct proof {
     struct descriptor_seal seals[2];
 };
 
-/* What a descriptor that was decoded from these bytes adds to one. */
+/* Make the part of a proof that stands for one version, from a descriptor and its bytes. */
 void proof_seal(const uint8_t *bytes, size_t length, const struct descriptor *descriptor,
                 struct descriptor_seal *ret_seal);
-/* In either order; the hashes differ. */
+/* Make a proof of two versions, in either order. Their hashes must differ. */
 void proof_write(const struct node_id *id, uint64_t sequence, const struct descriptor_seal *a,
                  const struct descriptor_seal *b, uint8_t ret_bytes[PROOF_LEN]);
 /* DROP_NONE or DROP_MALFORMED: no signature is looked at. */
 enum drop proof_read(const uint8_t bytes[PROOF_LEN], struct proof *ret_proof);
-/* DROP_NONE or DROP_AUTH. Two checks of 47 us. */
+/* DROP_NONE or DROP_AUTH. Costs two signature checks of 47 us each. */
 enum drop proof_verify(const struct proof *proof);
-/* The epoch in which the last key of either version has ended. */
+/* The epoch with whose beginning the last key of either version ends. */
 uint32_t proof_until(const struct proof *proof);
 
 #endif

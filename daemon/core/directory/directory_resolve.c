@@ -1,15 +1,15 @@
-/* Whether an address counts, and what a user's words mean.
+/* Whether an address counts, and which nodes a user's words mean.
  *
- * Threat: addresses and names are claims, so a rival may claim whatever a user is about to type.
- * Nobody is found by an address that it alone claims; two witnesses of one network are one;
- * and who was found there first stays found there while it lives, whatever others claim and
- * confirm. */
+ * Threat: addresses and names are claims, so a rival may claim whatever a user is about to type. No
+ * node is found by an address that it alone claims; two witnesses in one network are one; and a
+ * node that was pinned or met at an address is found there as long as links lead to it, whatever
+ * others claim and confirm. */
 #include "daemon/core/directory/directory_private.h"
 #include "daemon/core/seam/destination.h"
 
 /* ---- Does an address count? ---- */
 
-/* Do we know from a handshake where it is? */
+/* Do we know from a handshake where this node is? */
 static bool is_met(const struct directory_entry *entry) {
     return entry->acquaintance && entry->acquaintance->handshaken;
 }
@@ -18,7 +18,7 @@ static bool is_met_at(const struct directory_entry *entry, const struct address 
     return is_met(entry) && address_is_equal(&entry->acquaintance->handshake_address, address);
 }
 
-/* It may have left since. */
+/* Is the handshake recent, or is our link still up? Else the node may have left since. */
 static bool is_met_of_late(const struct directory_entry *entry, struct mono now) {
     return entry->acquaintance->linked || now.us - entry->acquaintance->met.us < DIRECTORY_MET_US;
 }
@@ -102,14 +102,14 @@ struct address directory_address(const struct directory *directory,
     struct address addresses[ENTRY_ADDRESSES_MAX], none = {0};
     size_t n = directory_entry_addresses(entry, addresses);
 
-    for (size_t i = 0; i < n; i++) /* the handshake's is the last, and counts */
+    for (size_t i = 0; i < n; i++) /* that of the handshake is the last, and counts */
         if (directory_address_counts(directory, entry, &addresses[i]))
             return addresses[i];
     return n > 0 ? addresses[0] : none;
 }
 
-/* How much speaks for a node being there now. Keys outlive their node by hours; its neighbours let
- * go of it within seconds. */
+/* How much shows that a node is in the network now. Keys stay valid for hours after their node has
+ * died; its neighbours drop their links within seconds. */
 enum sign_of_life { LIFE_NONE = 0, LIFE_KEYS, LIFE_LINKS };
 static enum sign_of_life life_of(const struct directory *directory,
                                  const struct directory_entry *entry) {
@@ -132,7 +132,8 @@ bool directory_is_up(const struct directory *directory, const struct directory_e
 
 /* ---- Rivals ---- */
 
-/* Thousands may share an IP, or claim to: the look is worth no more than the signature was. */
+/* Of the nodes that share an IP, or claim to, at most so many are looked at: that should cost no
+ * more than the check of a signature. */
 #define RIVALS_LOOKED_AT 16
 
 static bool claims(const struct directory_entry *entry, const struct address *address) {
@@ -256,7 +257,7 @@ static enum resolve_outcome resolve_name(const struct directory *directory,
         if (strcmp(descriptor.name, destination->name) != 0 || life < most)
             continue;
         if (life > most && !is_self_listed(directory, candidates))
-            candidates->n = 0; /* those before it are gone: a machine was installed anew */
+            candidates->n = 0; /* those before show less life: a machine was installed anew */
         most = life;
         list(candidates, &entry->id);
     }
@@ -265,9 +266,9 @@ static enum resolve_outcome resolve_name(const struct directory *directory,
 
 /* ---- By address ---- */
 
-/* Is this entry pinned at what was asked for? A pin of the IP alone binds a port only where its
- * node claims to be: others may share the IP. A pin of another port says nothing of the IP
- * alone. */
+/* Is this entry pinned at the address asked for? A pin of the IP alone holds for a port only if the
+ * pinned node claims that port, for others may share the IP. A pin of a port does not hold for the
+ * IP alone. */
 static bool is_pinned_at(const struct directory_entry *entry, const struct address *asked) {
     struct address addresses[ENTRY_ADDRESSES_MAX];
 
@@ -284,15 +285,17 @@ static bool is_pinned_at(const struct directory_entry *entry, const struct addre
     return false;
 }
 
-/* Several nodes may share an IP; what is beyond this many is left to its witnesses. */
+/* At most so many nodes that we met at one IP are noted as proven there; the addresses of others
+ * are judged by witnesses. */
 #define PROVEN_MAX 16
 
-/* What was found where the user pointed: of the confirmed ones only those with most life in them
- * (an identity that was replaced there is remembered, and gone). The port is theirs, when the IP
+/* The nodes found for an address. Of the confirmed ones only those are listed that show most life:
+ * an identity that was replaced there is still known, but gone. `port` is theirs, for when the IP
  * alone was asked for. */
 struct found {
-    const struct mono *proof; /* now; witnesses do not do: a pin or a handshake. NULL: they do */
-    struct address proven[PROVEN_MAX]; /* where a handshake of ours found somebody who is up */
+    /* The time now, if only a pin or a handshake counts; NULL: witnesses do, too */
+    const struct mono *proof;
+    struct address proven[PROVEN_MAX]; /* addresses where we met nodes that are up */
     size_t n_proven;
     struct candidates pinned, confirmed, claiming;
     enum sign_of_life pinned_life, confirmed_life;
@@ -325,7 +328,8 @@ static void note_confirmed(struct found *found, const struct node_id *id, uint16
     found->port = port;
 }
 
-/* A handshake outdoes any number of witnesses: whoever was met at an address has no rival there. */
+/* A handshake outweighs any number of witnesses: at an address where we met a node that is up, no
+ * other is found. */
 static bool is_found_at(const struct directory *directory, const struct directory_entry *entry,
                         const struct address *address, const struct found *found) {
     if (is_met_at(entry, address))
@@ -349,8 +353,8 @@ static void weigh(const struct directory *directory, const struct directory_entr
             found->pinned_life = life;
         return;
     }
-    /* Pinned at a port of the IP that was asked for: it is one of those there, known or not to be
-     * up. */
+    /* Pinned at some port of the IP asked for: the entry counts as confirmed there, whether it is
+     * up or not. */
     if (entry->pinned && entry->acquaintance->pin.port != 0 &&
         address_matches(&entry->acquaintance->pin, asked))
         note_confirmed(found, &entry->id, entry->acquaintance->pin.port, life);
@@ -378,7 +382,7 @@ static void look(const struct directory *directory, const struct address *asked,
     struct crowd crowd;
 
     found_init(found, proof);
-    directory_gather(directory, asked, !proof, &crowd); /* of a stranger nothing is proven */
+    directory_gather(directory, asked, !proof, &crowd); /* nothing proves where a stranger is */
     for (size_t i = 0; i < crowd.n_known; i++)
         note_proven(directory, crowd.v[i], asked, found);
     if (self_descriptor(directory, &self))
@@ -398,7 +402,8 @@ static enum resolve_outcome answer(const struct directory *directory, struct can
 
 static enum resolve_outcome judge(const struct directory *directory, const struct found *found,
                                   struct candidates *result) {
-    /* A pin holds while its node lives: until more speaks for another's being there. */
+    /* A pin holds until more shows that another node is up at the address than that the pinned one
+     * is. */
     if (found->pinned.n > 0 && found->confirmed.n > 0 &&
         found->confirmed_life > found->pinned_life) {
         list(result, &found->pinned.ids[0]);
@@ -424,13 +429,14 @@ static enum resolve_outcome resolve_address(const struct directory *directory,
     look(directory, asked, proof, &found);
     if (asked->port != 0 || found.pinned.n > 0 || found.confirmed.n == 0)
         return judge(directory, &found, result);
-    /* The IP alone: the one node there, or of several the one at the default port. */
+    /* Only the IP was asked for: take the port of the one node there, or of several the default
+     * port. */
     if (found.several_ports && found.default_port)
         at.port = ADDRESS_PORT_DEFAULT;
     else if (!found.several_ports)
         at.port = found.port;
     if (at.port != 0)
-        look(directory, &at, proof, &found); /* pins of that port have the word */
+        look(directory, &at, proof, &found); /* a pin of that port goes first */
     return judge(directory, &found, result);
 }
 
@@ -463,7 +469,7 @@ enum resolve_outcome directory_resolve(const struct directory *directory,
 
 /* ---- Who was there, who is there ---- */
 
-/* Do both claim, or were both met at, one IP and port of this IP? */
+/* Have both nodes claimed, or been met at, the same IP and port, and is it one asked for? */
 static bool is_same_place(const struct directory_entry *a, const struct directory_entry *b,
                           const struct address *ip) {
     struct address of_a[ENTRY_ADDRESSES_MAX], of_b[ENTRY_ADDRESSES_MAX];
@@ -476,7 +482,7 @@ static bool is_same_place(const struct directory_entry *a, const struct director
     return false;
 }
 
-/* A pin that was taken back is remembered. */
+/* A pin stays in `pin` after it was taken back. */
 static bool was_pinned_at(const struct directory_entry *entry, const struct address *asked) {
     return entry->acquaintance && entry->acquaintance->pin.port == asked->port &&
            address_is_same_ip(&entry->acquaintance->pin, asked);

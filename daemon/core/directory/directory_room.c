@@ -1,27 +1,30 @@
-/* Whom links lead to, and who gives way when every place is taken.
+/* Which nodes are reached by links, and which one is removed for a newcomer when every place is
+ * taken.
  *
- * Threat: identities are free, so one member can fill every directory, and for as long as residents
- * stay whatever they are, nobody else comes in. A node that no links lead to serves nobody, and
- * making links needs others: those without any go first, then those to whom no chain of links leads
- * from us. Which of them is drawn, so that nobody can have a certain one put out; of a few drawn
- * the one whose version is oldest goes, for a newcomer's neighbours have yet to name it. Whom a
- * node of the network names, or we do, comes in at once; all others at a rate, or whoever has more
- * identities than there are places would have them all pass through. Whom users pinned or wrote to
- * stays; whoever was a neighbour once does not, for that can be had for any number of identities.
- * Names are free, too: whoever names nodes that never come leaves half of the rate to those whom
- * nobody names, and displaces names that came of late only.
+ * Threat: identities are free, so one member can fill every directory, and if entries stayed
+ * whatever they are, nobody else could come in. A node that no links lead to serves nobody, and to
+ * have links it needs others. So nodes without any link go first, then those to which no chain of
+ * links leads from us. Which of them goes is drawn, so that nobody can have a certain node removed;
+ * of a few drawn, the one whose version came first, since the neighbours of a newcomer have yet to
+ * name it. A newcomer that a node of the network or we ourselves name as a neighbour comes in at
+ * once. All others come in at a limited rate, or whoever has more identities than there are places
+ * would replace everybody else. Nodes that users pinned or wrote to stay. Former neighbours do not,
+ * for any number of identities can become neighbours. Names are free, too: whoever names nodes that
+ * never come leaves half of the rate to newcomers that nobody names, and only displaces names that
+ * came lately.
  *
- * And whatever grows with the network, how seldom nodes publish, how many links they want, goes by
- * those that links lead to. Left: whoever links its identities to each other, and one of them to
- * the network. */
+ * What grows with the network (how seldom nodes publish, how many links they want) counts only the
+ * nodes that links lead to. Not prevented: somebody links its identities to each other, and one of
+ * them to the network. */
 #include "daemon/core/directory/directory_private.h"
 
-/* The whole graph is walked no more often than after so long for each node in it, 2 s at most: a
- * walk takes a fifth of a microsecond for each. */
+/* Between two walks of the whole graph lies so long for each live node, LOOK_US at most: a walk
+ * takes a fifth of a microsecond for each. */
 #define LOOK_NODE_US 400
 #define LOOK_US (2 * US_PER_S)
 #define DRAWN 4
-#define NAMED_AT_ONCE 4 /* by a version: who names 16 must not fill the ring with few of them */
+/* Of one version so many names are noted: a few versions of 16 must not fill the ring. */
+#define NAMED_AT_ONCE 4
 
 static bool may_look(const struct directory *directory, struct mono last, struct mono now) {
     int64_t wait = LOOK_NODE_US * (int64_t)directory->n_live;
@@ -31,22 +34,23 @@ static bool may_look(const struct directory *directory, struct mono last, struct
 
 /* ---- Whom links lead to ---- */
 
-/* So many that are reached may use the whole pace. */
+/* Up to so many reached nodes publish as often as PACE_MIN_US allows; more of them share the pace
+ * of the network. */
 #define PACE_FULL (PACE_MIN_US / PACE_NODE_US)
-#define PACE_OTHERS_LEAST 10 /* then the others have a tenth of it besides */
+#define PACE_OTHERS_LEAST 10 /* nodes never reached share a tenth of the pace at least */
 
-/* Lost: they were reached once, and no links lead to them now. */
+/* LOST: reached once, and not now. UNLINKED: never reached. */
 enum standing { STANDS_REACHED, STANDS_LOST, STANDS_UNLINKED, STANDINGS };
 
 static enum standing standing_of(const struct record *record) {
     return record->reached ? STANDS_REACHED : record->met ? STANDS_LOST : STANDS_UNLINKED;
 }
 
-/* Those reached share the pace of the network among themselves. Those lost have the pace that they
- * had when all were reached: where most of a network has just died, the links of a survivor are
- * known by its next version alone, so it must not have to wait for that. All others together have
- * what those leave, each an equal part, so that an honest one of them (it has just come) has its
- * own burst whatever thousands do. */
+/* By how many nodes the pace of the network is divided for one of this standing. Reached nodes
+ * share it among themselves. Lost nodes have the pace that they had when all were reached: where
+ * most of a network has just died, a survivor's links become known by its next version alone, so
+ * that must not be delayed. All others together have what these leave, each an equal part, so that
+ * an honest one of them that has just come has its own burst, whatever thousands of others do. */
 static size_t sharers_of(const struct directory *directory, enum standing standing) {
     size_t n = directory->n_reached, all = n + directory->n_lost, others = directory->n_live - all,
            left = all < PACE_FULL ? PACE_FULL - all : 0;
@@ -69,7 +73,8 @@ struct following {
     size_t n;
 };
 
-/* Each is visited once: those who stand before it in the records were visited already. */
+/* Move a node that is visited behind those visited before, at the front of the records. Each is
+ * visited once. */
 static void follow(void *context, uint64_t prefix) {
     struct following *following = context;
     struct record *record = directory_record(following->directory, prefix);
@@ -114,7 +119,7 @@ static bool may_yield(const struct directory_entry *entry) {
     return entry->live && !entry->kept && !entry->pinned;
 }
 
-/* Those listed may have been removed since, or have found links. */
+/* The i-th node listed as one that may be removed; NULL if it is gone, kept or linked by now. */
 static struct record *spared_at(const struct directory *directory, size_t i) {
     const struct topology_survey *survey = &directory->survey;
     struct record *record = directory_record(directory, survey->spared[i]);
@@ -128,7 +133,8 @@ static struct record *spared_at(const struct directory *directory, size_t i) {
                : record;
 }
 
-/* Drop what has changed from the end of the list, so that one that stands there may go. */
+/* Drop nodes that may no longer be removed from the end of the list. True: the one that is last now
+ * may be. */
 static bool find_some(struct directory *directory) {
     struct topology_survey *survey = &directory->survey;
 
@@ -183,8 +189,9 @@ static bool is_missed(const struct directory *directory, uint64_t prefix) {
            topology_names(directory->topology, prefix);
 }
 
-/* Names cost nothing, and whoever never comes is missed for ever: half of the tokens are for those
- * whom nobody names, whatever is missed. */
+/* A newcomer that nobody names takes twice as much of the rate while as many named nodes are
+ * missing as may be removed. Half of the rate is left to such newcomers, whatever is missing: names
+ * cost nothing, and a named node that never comes is missing for ever. */
 static int64_t token_us(const struct directory *directory) {
     bool many = directory->survey.n_missed >= directory->survey.n_spared;
 

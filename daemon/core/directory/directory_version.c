@@ -1,20 +1,24 @@
-/* Which versions of a node count, and when: proofs that it signed two of one sequence, keys that
- * are too new to be sent through, the pace at which versions are taken.
+/* Which versions of a node count, and when: proofs that it signed two with one sequence, keys that
+ * are too new to route through, the pace at which versions are taken.
  *
- * Threat: a relay that gives each neighbour other keys learns from the key under which a packet
- * comes in which region its sender is. Two versions of one sequence convict it wherever they meet;
- * the first proof that comes is kept until its end, for a node can make as many against itself as
- * it likes, and each would go through the whole network. Versions in a row do not, so nobody is
- * sent through keys that we have not held for some seconds, while the ones before would tell us
- * from others: what is new everywhere by then says nothing of where it came first. News goes no
- * faster than the pace of its node lets it, and whoever has spent that at some nodes and not at
- * others holds it up between them for a pace's interval, hop by hop: changed keys wait for some of
- * those more. Nor does a handshake take a node's last token, else it could be had to hold us to
- * what it handed over. That counts keys alone: what a node says of its links changes at others'
- * will, and would keep honest ones out of routes. The pace of a node is its own: whoever publishes
- * too much spends nobody else's. And it goes by how many share it that links lead to, for
- * identities are free: thousands that nobody is linked to would have everybody wait for minutes
- * (directory_sharers()). */
+ * Threat: a relay that gives each neighbour different keys learns, from the key with which a packet
+ * comes, in which region its sender is. Two versions with one sequence convict the relay wherever
+ * they meet. The first proof that comes is kept until it ends, because a node can make any number
+ * of proofs against itself, and each would go through the whole network.
+ *
+ * Versions with different sequences are no proof. So no route goes through a node until we have
+ * held its keys for some seconds: by then they are known everywhere, and say nothing of where they
+ * were known first; its former keys would tell us apart from others, too. News of a node travels no
+ * faster than the node's pace allows. Whoever has used that up at some nodes and not at others
+ * holds news up between them by an interval of the pace for each hop, so changed keys have to be
+ * held for some intervals more. Nor may a version that comes in a handshake take a node's last
+ * token: the node could use that to keep out the version that others announce.
+ *
+ * Only keys have to settle. What a node says of its links changes when others will, and would keep
+ * honest nodes out of routes. Each node has a pace of its own, so that one which publishes too much
+ * uses up nobody else's. It depends on how many nodes links lead to (directory_sharers()), not on
+ * how many are known: identities are free, and thousands without links would make everybody wait
+ * for minutes. */
 #include "daemon/core/base/wirebuf.h"
 #include "daemon/core/directory/directory_private.h"
 
@@ -22,7 +26,8 @@
 
 /* ---- Proofs ---- */
 
-/* Of whatever proof: nodes that were shown different ones agree all the same. */
+/* What a convicted node adds to the digest. It is the same for any proof, so that nodes which hold
+ * different proofs have the same digest. */
 static uint32_t part_of_proof(uint64_t prefix) {
     static const char label[] = "p2pd proof 2";
     uint8_t input[sizeof label - 1 + 8], out[crypto_generichash_BYTES_MIN];
@@ -46,7 +51,8 @@ uint32_t directory_digest_part(const struct record *record) {
     return entry->convicted ? part ^ part_of_proof(entry->prefix) : part;
 }
 
-/* What it says of itself, or nothing. */
+/* Let a node serve as what its descriptor says, relay or mailbox, or as nothing if it is
+ * convicted. */
 static void let_serve(struct directory *directory, struct record *record) {
     struct directory_entry *entry = &record->entry;
     struct descriptor descriptor;
@@ -60,7 +66,7 @@ static void let_serve(struct directory *directory, struct record *record) {
     topology_set_relay(directory->topology, entry->prefix, entry->relay && !entry->unsettled);
 }
 
-/* Without memory it goes unconvicted until the next digests. */
+/* False: no memory; the proof comes again when digests differ. */
 static bool convict(struct directory *directory, struct record *record,
                     const uint8_t bytes[PROOF_LEN], uint32_t until) {
     struct acquaintance *acquaintance = directory_acquaintance(record);
@@ -95,8 +101,9 @@ void directory_absolve(struct directory *directory, struct record *record) {
     directory_count_entry(directory, record, true);
 }
 
-/* Does this go beyond what is held against it? Not while that has more than an hour to go: two an
- * hour and node are enough. */
+/* Would a proof that lasts until this epoch be taken? It has to outlast the one held, and that must
+ * have no more than an hour to go: so no more than two proofs a node go through the network at
+ * once, and one more an hour. */
 static bool adds(const struct record *record, uint32_t until, struct wall wall) {
     uint32_t held = record->entry.convicted ? record->entry.acquaintance->proof_until : 0;
 
@@ -115,12 +122,13 @@ void directory_found_two(struct directory *directory, struct record *record, con
     proof_seal(bytes, length, descriptor, &other);
     uint32_t until = held.until > other.until ? held.until : other.until;
     if (!adds(record, until, wall) || memcmp(held.hash, other.hash, sizeof held.hash) == 0)
-        return; /* nothing new; or the same, signed twice */
+        return; /* nothing new, or the same content signed twice */
     proof_write(&entry->id, entry->sequence, &held, &other, proof);
     (void)convict(directory, record, proof, until);
 }
 
-/* Keys that no descriptor could have had: a proof is not to outlive what it proves. */
+/* May a proof end in this epoch: has that not passed, and could a descriptor have keys until then?
+ * A proof must not outlive the keys that it is about. */
 static bool is_timely(uint32_t until, struct wall wall) {
     return !directory_has_ended(until, wall) &&
            directory_has_begun((int64_t)until - EPOCHS_PUBLISHED, wall);
@@ -167,7 +175,7 @@ enum directory_outcome directory_take_proof(struct directory *directory,
         return DIRECTORY_BAD;
     if (node_id_is_equal(&proof.id, &directory->id)) {
         directory->self.proof_until = proof_until(&proof);
-        return DIRECTORY_OLD; /* told to nobody by us */
+        return DIRECTORY_OLD; /* we pass on no proof against ourselves */
     }
     struct record *record = directory_record(directory, node_id_prefix(&proof.id));
     if (convict(directory, record, bytes, proof_until(&proof)))
@@ -218,15 +226,15 @@ bool directory_is_rekeyed(const struct directory_entry *entry, const struct desc
     return false;
 }
 
-/* Between two versions of a node in the long run. */
+/* The time between two versions of a node in the long run. */
 static int64_t interval_us(size_t sharers) {
     int64_t interval = PACE_NODE_US * (int64_t)sharers;
 
     return interval > PACE_MIN_US ? interval : PACE_MIN_US;
 }
 
-/* How long news of a node of the network may take to be everywhere, where its pace is spent and its
- * tokens are taken as they come. */
+/* How long news of a reached node may take to be everywhere, if its tokens are used up and each is
+ * taken as soon as it comes back. */
 static int64_t news_time(const struct directory *directory) {
     return NEWS_HOPS * interval_us(directory_reached(directory));
 }
@@ -301,12 +309,12 @@ enum drop directory_show_older(struct directory *directory, const uint8_t *bytes
         return DROP_UNKNOWN;
     if (descriptor->version != DESCRIPTOR_VERSION)
         return DROP_VERSION;
-    if (descriptor->sequence == record->entry.sequence) { /* a proof, it may be */
+    if (descriptor->sequence == record->entry.sequence) { /* the two may be a proof */
         directory_offer(directory, bytes, length, now, &entry, &drop);
         return drop;
     }
     if (!directory_is_rekeyed(&record->entry, descriptor, now.wall))
-        return DROP_NONE; /* what it says of its links is older */
+        return DROP_NONE; /* the keys are the same; only its links may differ */
     drop = descriptor_verify(bytes, length, descriptor);
     if (drop == DROP_NONE)
         settle_as_later(directory, record, now.mono);
@@ -373,8 +381,8 @@ bool directory_relays_settling(const struct directory *directory, size_t n) {
 
 /* ---- Pace ---- */
 
-/* A bucket an entry, kept as the time at which it would be full again (GCRA): in units of 65.5 ms,
- * of which 32 bits are years, so they are compared by their difference. */
+/* Each entry has a token bucket, kept as the time at which it would be full again (GCRA), in units
+ * of 65.5 ms. 32 bits of these wrap after nine years, so times are compared by their difference. */
 static uint32_t ticks_of(struct mono t) {
     return (uint32_t)((uint64_t)t.us >> 16);
 }
@@ -415,7 +423,7 @@ void directory_repace(const struct directory *directory, struct record *record, 
         record->pace = at + (uint32_t)(used * next / pace_interval(sharers));
 }
 
-/* How many ticks until there are so many tokens; none or less: there are. */
+/* How many ticks until the bucket holds so many tokens; 0 or less: it does. */
 static int64_t ticks_to(const struct directory *directory, const struct record *record,
                         unsigned tokens, struct mono now) {
     size_t sharers = directory_sharers(directory, record);

@@ -10,12 +10,12 @@
 #include <stdlib.h>
 
 #define CAPACITY_FIRST 32
-#define WORDS_SPARE 3 /* kept by a vertex that needs less: claims come and go by ones */
+#define WORDS_SPARE 3 /* words that a vertex may have to spare: claims come and go one by one */
 
 /* ---- Map ---- */
 
-/* Identities are free, so anyone can grind prefixes that would share a home slot. Where this struct
- * lies in memory is a seed that it does not know; nothing but the time taken depends on it. Mixing
+/* Identities are free, so anyone can grind prefixes that would share a home slot. The address of
+ * this struct is a seed that others do not know; nothing but the time taken depends on it. Mixing
  * as in splitmix64. */
 static uint32_t map_home(const struct topology *topology, uint64_t prefix) {
     uint64_t x = prefix ^ (uint64_t)(uintptr_t)topology * UINT64_C(0x9e3779b97f4a7c15);
@@ -75,7 +75,7 @@ static int map_grow(struct topology *topology, uint32_t capacity) {
 
 /* ---- Claims ---- */
 
-/* A vertex's, unpacked. */
+/* The claims of a vertex, unpacked. */
 struct claims {
     uint32_t links[TOPOLOGY_DEGREE_MAX];
     uint64_t strangers[TOPOLOGY_DEGREE_MAX];
@@ -97,7 +97,8 @@ static void claims_read(const struct vertex *vertex, struct claims *ret) {
         ret->strangers[i] = stranger_at(vertex, i);
 }
 
-/* Room for so many words, and not much more. False: no memory for more than there is. */
+/* Give a vertex room for so many words, and not much more. False: it has less, and there is no
+ * memory. */
 static bool vertex_reserve(struct vertex *vertex, unsigned words) {
     if (words <= vertex->n_words && words + WORDS_SPARE > vertex->n_words)
         return true;
@@ -122,7 +123,8 @@ static bool claims_write(struct vertex *vertex, const struct claims *claims) {
     return true;
 }
 
-/* The claim of somebody who does not claim us, by its place, or -1. */
+/* The place of this prefix among the claimed neighbours that do not claim the vertex (strangers),
+ * or -1. */
 static int find_stranger(const struct vertex *vertex, uint64_t prefix) {
     for (unsigned i = 0; i < vertex->n_strangers; i++)
         if (stranger_at(vertex, i) == prefix)
@@ -166,7 +168,7 @@ void topology_free(struct topology *topology) {
     free(topology);
 }
 
-/* What was a claim alone becomes a link. It takes less room then. */
+/* Turn a claim of one side into a link, which takes less room. */
 static void link_add(struct topology *topology, uint32_t at, uint32_t other) {
     struct vertex *vertex = &topology->vertices[at];
     int stranger = find_stranger(vertex, topology->vertices[other].prefix);
@@ -181,7 +183,7 @@ static void link_add(struct topology *topology, uint32_t at, uint32_t other) {
     (void)claims_write(vertex, &claims);
 }
 
-/* The claim stays, but where there is no memory for it. */
+/* Turn a link back into a claim of one side. Without memory, the claim is dropped, too. */
 static void link_drop(struct topology *topology, uint32_t at, uint32_t other) {
     struct vertex *vertex = &topology->vertices[at];
     struct claims claims;
@@ -253,8 +255,8 @@ static size_t choose_claims(uint64_t self, const uint64_t *neighbours, size_t n,
     return n_claims;
 }
 
-/* Replace the claims: links stay where both still say so, the rest are strangers. 0 or -ENOMEM, and
- * nothing has changed. */
+/* Replace the claims of a vertex: links stay if both ends still claim them, the rest are strangers.
+ * 0 or -ENOMEM, and nothing has changed. */
 static int vertex_claim(struct topology *topology, uint32_t v, const uint64_t *wanted, size_t n) {
     struct vertex *vertex = &topology->vertices[v];
     struct claims claims = {.n_links = 0};
@@ -281,8 +283,8 @@ static int vertex_claim(struct topology *topology, uint32_t v, const uint64_t *w
     return 0;
 }
 
-/* A claim on a node not known yet needs no note: when that node comes, its own claims lead back
- * here. */
+/* A claim on a node that is not known yet needs no index: when that node comes, its own claims lead
+ * back here. */
 int topology_set(struct topology *topology, uint64_t prefix, bool relay, const uint64_t *neighbours,
                  size_t n) {
     uint64_t wanted[TOPOLOGY_DEGREE_MAX];
@@ -332,7 +334,8 @@ void topology_remove(struct topology *topology, uint64_t prefix) {
     vertex_free(topology, v);
 }
 
-/* Find or make our vertex, free of links to others' say. */
+/* Find or make our own vertex. If it was an ordinary one, drop the links that others' claims
+ * made. */
 static uint32_t self_vertex(struct topology *topology, uint64_t prefix) {
     uint32_t v = topology_find(topology, prefix);
     if (v == TOPOLOGY_NONE)
@@ -417,7 +420,8 @@ bool topology_has_link(const struct topology *topology, uint64_t a, uint64_t b) 
 
 /* ---- Partitions ---- */
 
-/* Mark what can be reached from ourselves; returns how many stand in the queue. */
+/* Mark the vertices that a chain of links leads to from ours and list them in `queue`; returns how
+ * many. */
 static size_t flood(const struct topology *topology, bool *reached, uint32_t *queue) {
     size_t n = 0, done = 0;
 
@@ -460,7 +464,7 @@ size_t topology_unreached(const struct topology *topology, const struct core_ran
         flood(topology, reached, queue);
         for (uint32_t i = 0; i < topology->n_used; i++) {
             uint64_t prefix = topology->vertices[i].prefix;
-            /* A vertex given back is not the one that its prefix leads to. */
+            /* An unused vertex is not the one that its `prefix` leads to. */
             if (!reached[i] && topology_find(topology, prefix) == i &&
                 random_below(random, ++n) == 0)
                 *ret_prefix = prefix;
@@ -471,7 +475,7 @@ size_t topology_unreached(const struct topology *topology, const struct core_ran
     return n;
 }
 
-/* Reservoir sampling: the n-th of them that is met. */
+/* Reservoir sampling: `prefix` is the n-th to be considered. */
 static void draw_into(const struct core_random *random, uint64_t prefixes[TOPOLOGY_SURVEYED],
                       size_t n, uint64_t prefix) {
     uint64_t at = n <= TOPOLOGY_SURVEYED ? n - 1 : random_below(random, n);

@@ -24,9 +24,9 @@ int topology_set(struct topology *topology, uint64_t prefix, bool relay, const u
                  size_t n);
 /* The node is no longer known. Its vertex number may be given to another. */
 void topology_remove(struct topology *topology, uint64_t prefix);
-/* Our own vertex: its edges exist whether or not the other end has published them yet (and only
- * they do). The first 16 count. topology_set and topology_remove of it do nothing. Returns 0 or
- * -ENOMEM. */
+/* Set our own links. Each counts even if the other end has not published it yet, and no other link
+ * of ours does. The first 16 count. topology_set and topology_remove of our own node do nothing.
+ * Returns 0 or -ENOMEM. */
 int topology_set_self(struct topology *topology, uint64_t prefix, const uint64_t *neighbours,
                       size_t n);
 
@@ -43,31 +43,31 @@ bool topology_has_link(const struct topology *topology, uint64_t a, uint64_t b);
 bool topology_relays(const struct topology *topology, uint64_t prefix);
 
 /* Nodes to which no chain of links leads from us: dead, or the other side of a partition. Returns
- * how many; one of them, uniformly drawn, in *ret_prefix if there are any. Walks the whole graph:
- * for once in a while. */
+ * how many; one of them, uniformly drawn, in *ret_prefix if there are any. Walks the whole graph,
+ * so call it seldom. */
 size_t topology_unreached(const struct topology *topology, const struct core_random *random,
                           uint64_t *ret_prefix);
 
-/* Each to which such a chain leads, ourselves first. False: no memory, or we have no vertex yet;
- * nobody was visited. */
+/* Visit each node to which a chain of links leads from us, ourselves first. False: no memory, or we
+ * have no vertex yet; nobody was visited. */
 bool topology_visit_reached(const struct topology *topology,
                             void (*visit)(void *context, uint64_t prefix), void *context);
 
-/* Who could be spared, and who is missed; of more than there is room for, a uniform choice. Walks
- * the whole graph. */
+/* Which nodes the directory could do without (spared), and which are named as neighbours but not
+ * known (missed); of more than there is room for, a uniform choice. Walks the whole graph. */
 struct topology_survey {
     uint64_t
-        spared[TOPOLOGY_SURVEYED]; /* no link that counts leads to them; if there are none... */
+        spared[TOPOLOGY_SURVEYED]; /* nodes that no link that counts leads to, but see `linked` */
     size_t n_spared;
-    bool linked;                        /* ...links do, but no chain of them from us */
-    uint64_t missed[TOPOLOGY_SURVEYED]; /* unknown, and named by a node to which a chain leads */
+    bool linked; /* there are none: `spared` have links, but no chain from us */
+    uint64_t missed[TOPOLOGY_SURVEYED]; /* not known, but claimed by a node that a chain leads to */
     size_t n_missed;
 };
 void topology_survey(const struct topology *topology, const struct core_random *random,
                      struct topology_survey *ret_survey);
 /* Do we have a link to this node, known or not? */
 bool topology_names(const struct topology *topology, uint64_t prefix);
-/* A node that is known is to relay from now on, or not. */
+/* Set whether routes may go through a known node, in place of what topology_set() said. */
 void topology_set_relay(struct topology *topology, uint64_t prefix, bool relay);
 
 struct topology_query {
@@ -76,7 +76,7 @@ struct topology_query {
     const uint64_t *firsts; /* guards: the allowed first relays; NULL = any neighbour that relays */
     size_t n_firsts;
     const uint64_t
-        *avoid; /* relays not to be used (beyond the first), best effort belongs to the caller */
+        *avoid; /* relays not to be used after the first; the caller relaxes this if need be */
     size_t n_avoid;
 };
 
@@ -89,9 +89,9 @@ uint64_t topology_count(struct topology *topology, const struct topology_query *
 double topology_estimate(struct topology *topology, const struct topology_query *query,
                          const struct core_random *random);
 
-/* Draw one uniformly: ret_path gets relays + 1 prefixes, the first relay first, the target last. 0,
- * or -ENOENT: there is none (or 4,096 draws in a row were not simple and an exhaustive look found
- * none). */
+/* Draw one of these paths uniformly: ret_path gets relays + 1 prefixes, the first relay first, the
+ * target last. 0, or -ENOENT: there is none (or 4,096 draws in a row were not simple and an
+ * exhaustive look found none). */
 int topology_sample(struct topology *topology, const struct topology_query *query,
                     const struct core_random *random, uint64_t *ret_path);
 

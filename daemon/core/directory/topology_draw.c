@@ -15,8 +15,8 @@
 
 #define BALL_FIRST 64
 
-/* Where a vertex stands in the ball, or NULL. What vertices remember may be of another target: the
- * ball decides. */
+/* The place of a vertex in the ball, or NULL. What a vertex remembers may be left from another
+ * target, so the ball decides. */
 static struct weight *weight_find(const struct topology *topology, uint32_t v) {
     uint32_t at = topology->vertices[v].weighed;
     return at < topology->n_ball && topology->ball[at].vertex == v ? &topology->ball[at] : NULL;
@@ -27,7 +27,7 @@ static uint32_t walks_of(const struct topology *topology, uint32_t v, uint32_t l
     return weight != NULL ? weight->walks[level] : 0;
 }
 
-/* May move the ball. NULL: no memory. */
+/* Add a vertex to the ball, which may move in memory. NULL: no memory. */
 static struct weight *weight_enter(struct topology *topology, uint32_t v) {
     if (topology->n_ball == topology->ball_capacity) {
         uint32_t capacity = topology->ball_capacity + topology->ball_capacity / 4 + BALL_FIRST;
@@ -43,8 +43,8 @@ static struct weight *weight_enter(struct topology *topology, uint32_t v) {
     return weight;
 }
 
-/* Relays alone are inside a path, and neither end is: settled here, in the counts, it need not be
- * rejected later. */
+/* May a vertex be inside a path: is it a relay, and neither end? Walks through others are not
+ * counted, so they need not be rejected later. */
 static bool is_interior(const struct topology *topology, uint32_t v) {
     return topology->vertices[v].relay && v != topology->self && v != topology->target;
 }
@@ -61,7 +61,7 @@ static bool weights_begin(struct topology *topology, uint32_t target) {
     return true;
 }
 
-/* Add `walks` walks of k links from every vertex beside this one. */
+/* Add `walks` walks of k links to each neighbour of this vertex that may be inside a path. */
 static bool weights_spread(struct topology *topology, const struct vertex *vertex, uint32_t k,
                            uint32_t walks) {
     for (unsigned j = 0; j < vertex->n_links; j++) {
@@ -76,15 +76,15 @@ static bool weights_spread(struct topology *topology, const struct vertex *verte
     return true;
 }
 
-/* w_k from w_{k-1}, pushed outwards from those that have any: the cost is that of the ball, not of
- * the network. */
+/* Compute w_k from w_{k-1}, from the vertices whose w_{k-1} is not 0: the cost is that of the ball,
+ * not of the network. */
 static bool weights_extend(struct topology *topology) {
     uint32_t k = topology->n_levels, inner = topology->n_ball;
     for (uint32_t i = 0; i < inner; i++) {
         uint32_t walks = topology->ball[i].walks[k - 1];
         if (walks > 0 &&
             !weights_spread(topology, &topology->vertices[topology->ball[i].vertex], k, walks)) {
-            topology->n_levels = 0; /* half done: anew, when there is memory */
+            topology->n_levels = 0; /* half done: all levels are computed anew next time */
             return false;
         }
     }
@@ -117,7 +117,8 @@ static uint32_t walks_from(const struct topology *topology, uint32_t v, uint32_t
 
 /* ---- Draws ---- */
 
-/* A query made ready: its ends found, its first relays weighed; and the path being tried. */
+/* A query made ready: its first relays and how many walks begin with each; and the path being
+ * tried. */
 struct draw {
     struct topology *topology;
     const struct topology_query *query;
@@ -134,7 +135,7 @@ static bool is_among(const uint64_t *prefixes, size_t n, uint64_t prefix) {
     return false;
 }
 
-/* False: not one walk answers the query. */
+/* False: no walk answers the query, or no memory. */
 static bool draw_init(struct draw *draw, struct topology *topology,
                       const struct topology_query *query) {
     *draw = (struct draw){.topology = topology, .query = query};
@@ -162,7 +163,7 @@ static bool draw_init(struct draw *draw, struct topology *topology,
     return draw->walks > 0;
 }
 
-/* May u be the path's place `depth` (1 or later)? */
+/* May vertex u stand at place `depth` (1 or later) of the path? */
 static bool is_allowed(const struct draw *draw, unsigned depth, uint32_t u) {
     for (unsigned i = 0; i < depth; i++)
         if (draw->path[i] == u)

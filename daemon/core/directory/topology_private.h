@@ -5,19 +5,20 @@
 
 #include "daemon/core/directory/topology.h"
 
-/* w_0 .. w_4: the first relay's own count is gathered from its neighbours, so w_5 is never needed
- * everywhere. This is the meeting in the middle: for 3 relays only the 2-link ball around the
- * target is visited. */
+/* Levels w_0 .. w_4: w_k of a vertex is how many walks of k links lead from it to the target. The
+ * first relay's own count is summed up from its neighbours, so w_5 is never needed everywhere. This
+ * is the meeting in the middle: for 3 relays only the 2-link ball around the target is visited. */
 #define LEVELS TOPOLOGY_RELAYS_MAX
 
-/* 24 bytes and 4 for a link: of all that a node costs, what it says of others is the most. */
+/* One node: 24 bytes, and 4 for a link. Links are most of what a node costs here. */
 struct vertex {
-    uint64_t prefix; /* of a vertex not in use: the next such */
-    /* Claimed by both ends; behind them, two words each, the prefixes of those claimed that do not
-     * claim us or are not known. Links to ourselves stand at our own vertex alone: we are never
-     * inside a path, and so no other node can have more than it claims. */
+    uint64_t prefix; /* of an unused vertex: number of the next unused one */
+    /* n_links neighbours that both ends claim; behind them, two words each, the prefixes of
+     * n_strangers claimed ones that do not claim this node or are not known. Links with ourselves
+     * stand at our own vertex alone: we are never inside a path, and so no other node can have more
+     * than it claims. */
     uint32_t *links;
-    uint32_t weighed; /* where in `ball` it would stand; any value if it is not there */
+    uint32_t weighed;                      /* its place in `ball`; any value if it is not there */
     uint8_t n_links, n_strangers, n_words; /* n_words: room at `links` */
     bool relay;
 };
@@ -34,7 +35,7 @@ struct topology {
     uint32_t n_map;
     struct weight *ball; /* around `target`: as large as walks reach, not as the network */
     uint32_t n_ball, ball_capacity;
-    uint32_t n_levels; /* lengths that hold, if `weighed` is the present generation */
+    uint32_t n_levels; /* levels that are computed, if `weighed` equals `generation` */
     uint32_t target;
     uint32_t capacity;
     uint32_t n_used; /* vertices ever taken: those beyond it are untouched */

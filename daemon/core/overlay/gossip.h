@@ -1,17 +1,17 @@
-/* How every node comes to hold every descriptor: news announced onward, what is lacking asked of
- * one announcer at a time, digests compared to mend what was lost. Logic over the directory alone;
- * it never decides what is valid (the directory does), nor when our own descriptor is renewed (the
- * node does), and never dials.
+/* Gossip, by which every node comes to hold every descriptor. News is announced to neighbours; what
+ * we lack is asked of one announcer at a time; digests are compared, and what was lost is announced
+ * again. Gossip never decides what is valid (the directory does), nor when our own descriptor is
+ * renewed (the node does), and never dials.
  *
  * Threat: a neighbour may announce what does not exist, answer with rubbish, ask without end, or
- * pour in identities. All that it makes us hold is bounded and its own share, so that it shuts
- * nobody else's news out; who does not answer is passed over; nothing unasked is looked at; a
- * forgery bars its bearer for a while, since honest neighbours pass on only what they have checked.
- * A node whose versions come faster than an honest one's is asked for at the pace of those, so that
- * nobody who publishes for many makes the whole network carry it, and proofs against nodes, of
- * which each can make many against itself, have a pace in all; and a neighbour is given what it
- * asks for about as often as there is something, whatever identity it takes meanwhile. Implements
- * p2pd-protocol(7) DIRECTORY. */
+ * pour in identities. All that it makes us hold is bounded and charged to its own share, so that it
+ * shuts nobody else's news out. A neighbour that does not answer is passed over. A descriptor that
+ * it did not announce is dropped. A forged one bars the neighbour that brought it for a while,
+ * since honest ones pass on only what they have checked. If a node's versions come faster than an
+ * honest node publishes, they are asked for at the honest pace, so that nobody makes the whole
+ * network carry more. Proofs against nodes are checked at a limited rate in all, since any node can
+ * make many against itself. And a neighbour is given each descriptor about as often as there is a
+ * new version, whatever identity it takes meanwhile. Implements p2pd-protocol(7) DIRECTORY. */
 #ifndef P2PD_GOSSIP_H
 #define P2PD_GOSSIP_H
 
@@ -25,61 +25,68 @@
  *
  * Of each neighbour, while its link is up; all of them end with the link:
  * - announce (50 to 200 ms, up to 1 s more while there is much news): started by the first piece of
- *   news for it; stopped by its frame, or when it has told us of all of them itself.
- * - owed (20 ms after a full queue, then 10 ms a frame): started when announcements did not fit the
- *   link's queue, or a digest shows what the neighbour lacks; stopped when nothing is owed.
- * - answer (20 ms): started when an answer to a WANT did not fit; stopped when all are answered.
- * - ask (50 ms): started by the first want that waits for this neighbour; stopped by its WANT;
- *   again after 20 ms if that did not fit.
- * - asked (2 s, doubling to 8 s for one that is slow; sooner where another announcer is quick):
- *   started by a WANT, one for each item; stopped by the descriptor, or another announcer is asked.
+ *   news for the neighbour; stopped when the frame is sent, or when the neighbour has announced all
+ *   of that news to us.
+ * - owed (20 ms after a full queue, 10 ms after 8 frames): started when announcements did not fit
+ *   the link's queue, or a digest shows what the neighbour lacks; stopped when all is announced.
+ * - answer (20 ms after a full queue, or until the rate allows the next): started when an answer to
+ *   a WANT could not be sent; stopped when all are.
+ * - ask (50 ms): started by the first want that waits for this neighbour; stopped when it is sent a
+ *   WANT; again after 20 ms if the link's queue is full.
+ * - asked (2 s, doubling to 8 s for a neighbour that is slow; sooner if another announcer is
+ *   quick): started by a WANT, one for each item; stopped by the descriptor, or when another
+ *   announcer is asked.
+ * - older (50 ms, then every 500 ms): started when the neighbour announces an older version of a
+ *   node whose keys have yet to settle (gossip_older.c); stopped when no such node is left.
  * - digest (1 min; 1 s if it did not fit): started when the link comes up; never stopped.
  *
  * Of all together:
  * - paced: started by a version that comes sooner than its node's pace allows; stopped when all
- *   that wait have had their time.
- * - proofs (as announce, and 1 s after the last were told): started by a proof that is new;
- *   stopped when it has been told. */
+ *   versions that wait so have been asked for.
+ * - proofs (50 to 200 ms, and not within 1 s of the last): started by a new proof; stopped when it
+ *   has been sent. */
 
 #define GOSSIP_ITEM_LEN (8 + 6 + VERSION_TAG_LEN) /* prefix, sequence, tag */
 #define GOSSIP_ANNOUNCE_ITEMS 39                  /* to a frame: what fills a cell */
 #define GOSSIP_PROOFS 4                           /* to a frame */
-/* Proofs are gathered as announcements are, and for longer where the last were told just now: one
- * costs as much as four. */
+/* After proofs were sent the next ones are gathered for so much longer: a frame with one costs as
+ * much as with four. */
 #define GOSSIP_PROOF_EACH_US US_PER_S
 #define GOSSIP_WANT_ITEMS 149 /* as many as fit a frame's body */
-/* Announcements are gathered (GOSSIP_GATHER_*) for so much longer for each piece of news of the
- * last second, at most so much in all: the descriptors of a thousand nodes that start at once fill
- * their cells. */
+/* Announcements are gathered (GOSSIP_GATHER_*) for GOSSIP_GATHER_NEWS_US longer for each piece of
+ * news of the last second, GOSSIP_GATHER_MORE_US at most in all: so the news of a thousand nodes
+ * that start at once fills its cells. */
 #define GOSSIP_GATHER_NEWS_US (10 * US_PER_MS)
 #define GOSSIP_GATHER_MORE_US US_PER_S
-/* But one that has lately answered within half of GOSSIP_ASK_MAX_US is asked as soon as the first
- * has been silent for so long, and a slower one after twice what it takes: where everybody is slow
- * nobody is hurried. If that one is silent too, the next is asked after half of this, and so on. */
+/* Another announcer is asked once the first has been silent for so long, but not sooner than twice
+ * the time that answers of the other one take, and only if that one has answered before: where
+ * everybody is slow nobody is hurried. If the other one is silent too, the next is asked after half
+ * of this, and so on. */
 #define GOSSIP_HURRY_US (500 * US_PER_MS)
-/* Who has left so many questions in a row unanswered is asked only where nobody else can be, and
- * waited for no longer than others. */
+/* A neighbour that has left so many questions in a row unanswered is asked only if no other
+ * announcer can be, and waited for no longer than GOSSIP_ASK_US. */
 #define GOSSIP_SILENT 3
-/* Who has left so many newcomers in a row unanswered, for GOSSIP_ASK_MAX_US at least, announces
- * what it does not have: it brings none for GOSSIP_BARRED_US, and then no more at once than its
- * rate. */
+/* A neighbour that has left so many questions for new nodes in a row unanswered, for
+ * GOSSIP_ASK_MAX_US at least, announces what it does not have. Then it can bring no new nodes for
+ * GOSSIP_BARRED_US, and after that has its rate without the burst. */
 #define GOSSIP_VAIN 256
-/* What another announcer is asked for, and what waits for room in the window, waits so long for
- * more of the kind. */
+/* A want that passes to another announcer, or waits for room in the window, waits so long, so that
+ * one WANT asks for several. */
 #define GOSSIP_ASK_GATHER_US (50 * US_PER_MS)
-/* A neighbour that tells of an older version than one whose keys are new to us is asked for it, so
- * often until they have settled, for so many nodes as fit a frame. */
+/* A neighbour that announces an older version of a node whose keys have yet to settle is asked for
+ * that version so often until they have, for as many nodes as fit a frame. */
 #define GOSSIP_OLDER_US (500 * US_PER_MS)
-#define GOSSIP_ROUNDS 3 /* times that all announcers are asked; then the next digest's turn */
+#define GOSSIP_ROUNDS 3 /* all announcers are asked so often, then a digest must bring it anew */
 #define GOSSIP_DIGEST_AGE_US US_PER_MINUTE /* what is younger is still under way */
-/* Asked of one neighbour and not answered yet: fits its queue of answers, and at 2,000 a second it
- * is a round trip of 128 ms. */
+/* So many questions to one neighbour may be unanswered: fewer than fit its queue of answers, and at
+ * its 2,000 answers a second as many as a round trip of 128 ms takes. */
 #define GOSSIP_WINDOW 256
 #define GOSSIP_ANSWER_RATE 2000
 #define GOSSIP_ANSWER_BURST 64
-/* Nobody publishes twice within a second; a version that follows sooner than this is not asked for
- * until then, so that one key cannot keep every node checking signatures. Half of that second, for
- * networks bring two together. Nor before directory_version_due(). */
+/* An honest node does not publish twice within a second. A version that is announced sooner than
+ * this after the one before is not asked for until then, so that one key cannot keep every node
+ * checking signatures. This is half of that second, since networks delay one version more than the
+ * next. directory_version_due() must have come, too. */
 #define GOSSIP_PACE_US (500 * US_PER_MS)
 
 struct gossip;

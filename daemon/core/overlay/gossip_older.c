@@ -1,10 +1,11 @@
-/* Older versions than those that we hold: of a node whose keys are the first that we know of it,
- * and have yet to settle, a neighbour that tells of an older version is asked for it. If that has
- * other keys, somebody may have them still.
+/* Older versions than those that we hold. If the keys of a node are the first that we know of it
+ * and have yet to settle, a neighbour that announces an older version of that node is asked for it.
+ * If that version has other keys, somebody may use them still.
  *
- * Threat: whoever says that there is an older one has only to say so; were its word enough, a node
- * that has just started would use none but relays of its own for as long as it likes. So what it
- * shows counts, and whoever shows nothing says nothing. What is forged bars its bearer. */
+ * Threat: anybody can say that there is an older version. If that were enough, an attacker could
+ * say so of all relays but its own, and a node that has just started would use these alone for as
+ * long as the attacker likes. So only a version that is shown counts. A forged one bars the
+ * neighbour that brought it. */
 #include "daemon/core/overlay/gossip_private.h"
 
 static size_t find(const struct neighbour *neighbour, uint64_t prefix) {
@@ -27,7 +28,8 @@ void older_note(const struct gossip *gossip, struct neighbour *from, uint64_t pr
     from->older_due = mono_min(from->older_due, mono_add(now, GOSSIP_ASK_GATHER_US));
 }
 
-/* Those that have settled meanwhile, or do not count as first ones any more, need nothing more. */
+/* Forget nodes whose keys have settled meanwhile, or no longer count as the first that we know: an
+ * older version would change nothing. */
 static void forget_settled(const struct gossip *gossip, struct neighbour *neighbour) {
     for (size_t i = 0; i < neighbour->n_older;)
         if (directory_is_first(gossip->directory, neighbour->older[i]))

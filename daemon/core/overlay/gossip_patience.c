@@ -1,11 +1,12 @@
-/* Who answers what it is asked, and how long it is waited for.
+/* Which neighbours answer what they are asked, and how long each is waited for.
  *
- * Threat: a neighbour may announce everything first and answer nothing, or what it likes and when
- * it likes. Only answers to what it was asked count, so that nothing it sends unasked makes it
- * waited for; how long it is waited for while another could be asked goes by what that other one
- * takes, which it has no hand in; and who is silent is waited for no longer than anybody. One that
- * answers now and then still holds a want up for GOSSIP_HURRY_US; of several such the next one for
- * half as long, and so on, down to what an honest one's answer takes. */
+ * Threat: a neighbour may announce everything first and then answer nothing, or what it likes and
+ * when it likes. Only answers to questions count, so nothing that it sends unasked makes us wait
+ * longer for it. While another announcer could be asked, how long we wait depends on how long the
+ * other one's answers take, which the neighbour cannot influence. One that leaves questions
+ * unanswered is waited for no longer than any other. One that answers now and then still delays a
+ * want by GOSSIP_HURRY_US; the next such one by half of that, and so on, down to twice the time
+ * that an answer of an honest one takes. */
 #include "daemon/core/overlay/gossip_private.h"
 
 int64_t patience_with(const struct neighbour *asked, const struct neighbour *other,
@@ -46,7 +47,8 @@ static int64_t within(int64_t value, int64_t least, int64_t most) {
     return value < least ? least : value > most ? most : value;
 }
 
-/* Too late: it is waited for longer. In time: it may be held to its word again, slowly. */
+/* An answer that came too late doubles the time that this neighbour is waited for; one in time
+ * takes a 32nd off. */
 static void learn(struct neighbour *from, int64_t took) {
     bool is_late = took > from->patience_us;
 
@@ -56,8 +58,8 @@ static void learn(struct neighbour *from, int64_t took) {
     from->patience_us = within(from->patience_us, GOSSIP_ASK_US, GOSSIP_ASK_MAX_US);
 }
 
-/* Asked again, which question it answers cannot be told: a second answer will tell that it was the
- * first. */
+/* If this neighbour was asked for the node twice, nobody can tell which question the answer is to,
+ * so nothing is learnt from it. A second answer is timed from the first question. */
 void patience_answer(struct neighbour *from, uint64_t prefix, const struct want *asked,
                      struct mono now) {
     struct overdue *overdue = find_overdue(from, prefix);

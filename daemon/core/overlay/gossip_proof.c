@@ -1,10 +1,11 @@
-/* Proofs against nodes that signed two versions of one sequence: those that come are checked at a
- * pace, and told to who has not got them.
+/* Proofs against nodes that signed two versions with one sequence. Those that come are checked at a
+ * limited rate, and sent to the neighbours that have not brought one themselves.
  *
- * Threat: a member makes as many as it likes against identities of its own, each costs two checks
- * and goes over every link of the network. One that is held already costs nothing; the others have
- * a pace in all, whoever brings them, and what is beyond it is dropped before its signatures are
- * looked at. Nothing is lost by that: whoever has it says so by its digests. */
+ * Threat: a member can make any number of proofs against identities of its own; each costs two
+ * signature checks and goes over every link of the network. A proof that is held already costs
+ * nothing. For all others there is one rate, and a small one for each neighbour besides; a proof
+ * beyond these is dropped before its signatures are checked. It is not lost for good: digests show
+ * that it is missing here, and it is sent again. */
 #include "daemon/core/overlay/gossip_private.h"
 
 /* ---- Telling ---- */
@@ -26,14 +27,14 @@ static void gather(struct gossip *gossip, struct mono now) {
     gossip->proofs.due = soonest.us > next.us ? soonest : next;
 }
 
-/* What the directory has found or taken. */
+/* Fetch the proofs that the directory has found or taken. */
 static void collect(struct gossip *gossip, struct mono now) {
     uint64_t prefix;
 
     while (directory_next_proof(gossip->directory, &prefix)) {
         struct untold *untold = find(gossip, prefix);
         if (untold)
-            untold->holders = 0; /* of another one, which may be older */
+            untold->holders = 0; /* they brought another proof, which may be older */
         else if (gossip->proofs.n_untold < GOSSIP_PROOFS_UNTOLD_MAX)
             gossip->proofs.untold[gossip->proofs.n_untold++] = (struct untold){prefix, 0};
         if (gossip->proofs.n_untold > 0 && gossip->proofs.due.us == MONO_NEVER.us)
@@ -41,7 +42,7 @@ static void collect(struct gossip *gossip, struct mono now) {
     }
 }
 
-/* A full queue loses it, and digests tell. */
+/* What does not fit the link's queue is lost; digests show that it is missing. */
 static void tell(struct gossip *gossip, size_t neighbour, struct mono now) {
     uint64_t to = gossip->neighbours[neighbour].prefix;
     uint8_t body[GOSSIP_PROOFS * PROOF_LEN];

@@ -1,5 +1,6 @@
-/* Threat: see pool.h. What a stranger can make us do here is dial an address three times an hour,
- * in cells of one size; and of the addresses of nodes that no links lead to one in 5 s. */
+/* Threat: see pool.h. By telling us an address a stranger can make us dial it three times an hour,
+ * in cells of one size; and addresses of nodes that no links lead to are dialled once in 5 s, all
+ * of them together. */
 #include "daemon/core/base/wirebuf.h"
 #include "daemon/core/overlay/pool_private.h"
 
@@ -10,9 +11,9 @@
 #define NETWORK_SHARE 2 /* neighbours from one IPv4 /16 or IPv6 /32 */
 #define LOST_US US_PER_HOUR
 #define HEAL_SOON_US (5 * US_PER_S)
-#define SAVE_FIRST_US (100 * US_PER_MS) /* with nothing on disk yet */
+#define SAVE_FIRST_US (100 * US_PER_MS) /* with next to nothing on disk yet */
 #define SAVE_US (5 * US_PER_S)
-#define DUPLICATE_US (5 * US_PER_MINUTE) /* a neighbour's other address is left alone */
+#define DUPLICATE_US (5 * US_PER_MINUTE) /* so long a neighbour's other address is not dialled */
 #define STOOD_US US_PER_MINUTE
 
 struct pool *pool_new(const struct pool_config *config, const struct node_boot *boot,
@@ -152,7 +153,7 @@ static void note_referrals(struct pool *pool, const struct link_event *event) {
             book_note(&pool->book, &event->referrals[i], CONTACT_REFERRED);
 }
 
-/* Give up on a suspect that nothing protects: its place is wanted. */
+/* Close a link that is suspect and neither guard nor anchor: its place is needed. */
 bool pool_close_suspect(struct pool *pool, struct mono now) {
     for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
         const struct link_view *link = links_at(pool->config.links, slot);
@@ -174,7 +175,8 @@ static void plan_save(struct pool *pool, struct mono now) {
 static void came_up(struct pool *pool, const struct link_event *event, struct mono now) {
     struct contact *contact = book_find(&pool->book, &event->link.address);
 
-    /* Several dials can be answered at once: never above the limit, not for a moment. */
+    /* Several dials can be answered at once. Never exceed pool.max, not for a moment: close a
+     * suspect link, or else the new one. */
     if (pool_census(pool).all > pool->config.max && !pool_close_suspect(pool, now))
         links_close(pool->config.links, event->link.slot, LINK_CLOSED_BYE, now);
 
@@ -226,7 +228,7 @@ static unsigned count_lost(const struct pool *pool, struct mono now) {
 }
 
 static void went_down(struct pool *pool, const struct link_event *event, struct mono now) {
-    /* Whoever merely looked in is not missed. */
+    /* A node that linked to us and fell silent within STOOD_US is not looked for. */
     if (event->close == LINK_CLOSED_SILENT &&
         (event->link.dialled || now.us - event->link.since.us >= STOOD_US) &&
         count_lost(pool, now) < 2 * pool->config.max) {
@@ -243,7 +245,7 @@ static void went_down(struct pool *pool, const struct link_event *event, struct 
     plan_save(pool, now);
 }
 
-/* Once until it answers: what an administrator looks for first. */
+/* Said once until the peer answers: it is what an administrator looks for first. */
 static void tell_no_answer(const struct pool *pool, const struct address *address) {
     char text[ADDRESS_TEXT_MAX];
     address_format(address, true, text);
@@ -341,7 +343,7 @@ static void gather_spares(struct pool *pool) {
 static void save(struct pool *pool) {
     if (pool->saving) {
         pool->dirty = true;
-        pool->save = MONO_NEVER; /* its result plans the next one */
+        pool->save = MONO_NEVER; /* pool_stored() plans the next one */
         return;
     }
     gather_spares(pool);
@@ -443,8 +445,8 @@ void pool_news(struct pool *pool) {
         pool->next = (struct mono){0};
 }
 
-/* When somebody in the book may be tried again: if links are lacking anyone, else the lost alone.
- * What cannot be known by time (news, ends of links) calls by itself. */
+/* When the next contact of the book may be dialled: any contact while links are lacking, else only
+ * a neighbour that fell silent. News and ends of links set pool->next themselves. */
 static struct mono next_contact(const struct pool *pool, struct mono now) {
     struct mono next = MONO_NEVER;
     bool lacking = pool_census(pool).up < pool_aim(pool);

@@ -1,12 +1,12 @@
-/* Asked for a link: who is let in, and what a full node does for a newcomer. Threat: see pool.h;
- * here above all a stranger that says what it likes of why it asks. What it says gets it a quarter
- * of the pool at most, and displaces nobody whom we chose or rely on. */
+/* A node asks us for a link: whether it is let in, and what a full node does for a newcomer.
+ * Threat: see pool.h; here above all a stranger that lies about why it asks. Whatever it says gets
+ * such strangers a quarter of the pool at most, and displaces nobody whom we chose or rely on. */
 #include "daemon/core/base/wirebuf.h"
 #include "daemon/core/overlay/pool_private.h"
 
 #define INTRODUCE_LEN (NODE_ID_LEN + ADDRESS_WIRE_LEN)
-/* So long one who said JOIN keeps its place: enough to learn the directory, and to be known by its
- * address in it. */
+/* How long a node that was let in by JOIN keeps its place: enough to learn the directory, and to
+ * become known in it by its address. */
 #define TURN_US (3 * US_PER_S)
 
 /* ---- Referrals ---- */
@@ -57,7 +57,8 @@ static bool is_replaceable(const struct pool *pool, const struct link_view *link
            !paths_is_guard(pool->config.paths, link->prefix);
 }
 
-/* The youngest accepted link that nothing protects, or NULL. */
+/* The youngest link that others dialled and that nothing protects, those let in by JOIN aside, or
+ * NULL. */
 static const struct link_view *splittable(const struct pool *pool) {
     const struct link_view *youngest = NULL;
     for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
@@ -70,8 +71,9 @@ static const struct link_view *splittable(const struct pool *pool) {
     return youngest;
 }
 
-/* The share is used up: whoever said JOIN first has had its turn, or NULL. Else those who came
- * first (behind translators, say, where nobody can dial them) would shut out all who come after. */
+/* For when the share of JOIN is used up: the oldest link let in by JOIN that has had its time, or
+ * NULL. If these could stay, nodes that came first (behind translators, say, where nobody can dial
+ * them) would shut out all that come later. */
 static const struct link_view *served(const struct pool *pool, struct mono now) {
     const struct link_view *oldest = NULL;
     for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
@@ -90,8 +92,8 @@ static unsigned join_share(const struct pool *pool) {
     return (pool->config.max + 3) / 4;
 }
 
-/* JOIN at a full node: the newcomer goes between us and one whom we accepted. False: no edge can be
- * split. */
+/* JOIN at a full node: the newcomer takes the place of a neighbour that dialled us, and the two are
+ * introduced to each other. False: no link may be split so. */
 static bool split_edge(struct pool *pool, const struct link_view *newcomer, struct mono now) {
     struct census census = pool_census(pool);
     const struct link_view *link =
@@ -106,8 +108,8 @@ static bool split_edge(struct pool *pool, const struct link_view *newcomer, stru
     return true;
 }
 
-/* Is it true that this node, by the id that it has proved, was introduced to us, or is one that we
- * have lost? */
+/* Is it true what the asker says: was the node with this id, which it has proved, introduced to us,
+ * or is it a neighbour that we lost? */
 static bool is_expected(const struct pool *pool, const struct link_view *asker, struct mono now) {
     for (size_t i = 0; i < pool->book.n; i++) {
         const struct contact *contact = &pool->book.contacts[i];
@@ -136,21 +138,23 @@ static bool has_room(const struct pool *pool, const struct link_view *asker, str
     unsigned lack = census.up < aim ? aim - census.up : 0;
     unsigned dials = links_dials(pool->config.links);
 
-    /* What we dial ourselves has its place already, as far as it is wanted. */
+    /* Our own dials have their places already, as far as links are lacking. */
     if (census.all + (dials < lack ? dials : lack) >= most)
         return false;
     if (census.all >= pool->config.min && pool_network_is_full(pool, &asker->address, asker))
         return false;
     if (census.accepted < most - aim / 2)
         return true;
-    /* Beyond that, only what we know to be true of it counts, not what it says. */
+    /* Beyond that, JOIN gets a share whoever says it; the other purposes count only if we know them
+     * to be true. */
     if (asker->purpose == LINK_JOIN)
         return census.joined < join_share(pool);
     return (asker->purpose == LINK_INTRODUCED || asker->purpose == LINK_HEAL) &&
            is_expected(pool, asker, now);
 }
 
-/* An edge is split because there is no place, not because a network has its share. */
+/* An edge is split because the pool is full, not because the asker's network has its share of
+ * neighbours already. */
 static bool may_split(const struct pool *pool, const struct link_view *asker) {
     return pool_census(pool).all >= pool->config.max &&
            !pool_network_is_full(pool, &asker->address, asker);

@@ -25,11 +25,11 @@ struct contact {
     struct node_id id; /* all zero: not known */
     enum contact_kind kind;
     unsigned failures;  /* dials in vain, one after the other */
-    bool configured;    /* a peer's, whatever became of it */
-    bool refused;       /* full, when last asked */
+    bool configured;    /* address of a configured peer, whatever its kind is now */
+    bool refused;       /* it was full when last asked */
     bool drawn;         /* we picked it from the directory, when last dialled */
-    struct mono next;   /* not before */
-    struct mono barred; /* disconnected by hand: not let in before, either */
+    struct mono next;   /* no dial before */
+    struct mono barred; /* disconnected by the user: not let in before */
     struct mono until;  /* a neighbour that fell silent is probed until then; else MONO_NEVER */
 };
 struct book {
@@ -39,13 +39,13 @@ struct book {
 
 void book_deinit(struct book *book);
 struct contact *book_find(const struct book *book, const struct address *address);
-/* Find or make; a wanted kind replaces a less wanted one. NULL: out of memory, full of better ones,
- * or no address that anybody can have (port 0). */
+/* Find or make a contact; a more wanted kind replaces a less wanted one. NULL: out of memory, full
+ * of better ones, or no address that anybody can have (port 0). */
 struct contact *book_note(struct book *book, const struct address *address, enum contact_kind kind);
-/* A dial in vain: back off 1 s to 5 min with jitter; what was only told us is barred for an hour
- * after three. */
+/* A dial failed: back off, 1 s doubling to 5 min, with jitter; a contact that only others told us
+ * of is barred for an hour after three. */
 void book_failed(struct contact *contact, const struct core_random *random, struct mono now);
-/* Refused as full: ask others first. */
+/* The contact refused us as full: others are asked first, for 10 to 30 s. */
 void book_refused(struct contact *contact, const struct core_random *random, struct mono now);
 /* Note a configured peer; beyond BOOK_CONFIGURED_MAX the one that failed most is configured no
  * more. */

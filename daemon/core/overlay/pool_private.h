@@ -8,23 +8,24 @@
 #include "daemon/core/overlay/pool_book.h"
 
 #define REDRAW_US (30 * US_PER_MINUTE)
-/* Known nodes to which no links lead are tried now and then, and soon after losses; where they are
- * many, the network may have come apart, and what fills each part's pools would never join them. */
+/* Known nodes to which no links lead are dialled now and then, and soon after neighbours were lost.
+ * If there are many, the network may have split: each part would fill its pools from its own nodes,
+ * and nothing else would join them again. */
 #define HEAL_US US_PER_MINUTE
 #define WAITING_MAX 16
 
-struct waiting { /* a client of `connect` */
+struct waiting { /* a client that waits for what becomes of its `connect` */
     uint64_t client;
     struct address address;
 };
 struct pool {
     struct pool_config config;
     struct book book;
-    unsigned refusals; /* in a row since the last link */
+    unsigned refusals; /* refused as full, since the last link or JOIN */
     unsigned joins;    /* JOINs in a row since the last link */
     unsigned in_vain;  /* dials in a row that nobody answered */
     struct mono next, redraw, save, heal;
-    struct mono join;            /* not before */
+    struct mono join;            /* no JOIN before */
     struct mono more;            /* no dial beyond our own half of the links before */
     struct mono lost;            /* when a neighbour last fell silent */
     struct mono introduced_from; /* a token bucket, as a time */
@@ -34,7 +35,7 @@ struct pool {
     size_t n_spares;
     struct waiting waiting[WAITING_MAX];
     unsigned n_waiting;
-    bool wants_relay; /* none of the neighbours is one: whom we dial now has to be */
+    bool wants_relay; /* no neighbour is a relay: a node drawn to be dialled has to be */
 };
 
 struct census {
@@ -46,10 +47,12 @@ bool pool_is_anchor(const struct pool *pool, const struct link_view *link);
 bool pool_network_is_full(const struct pool *pool, const struct address *address,
                           const struct link_view *except);
 bool pool_is_linked_to(const struct pool *pool, const struct address *address);
-/* Give up on a suspect that nothing protects: its place is wanted. False: there is none. */
+/* Close a link that is suspect and neither guard nor anchor: its place is needed. False: there is
+ * none. */
 bool pool_close_suspect(struct pool *pool, struct mono now);
 
-/* For later, and for others to dial: a node of the network, where there is one yet. */
+/* Draw a node to be kept as a spare, or to be named to others: a reached one, unless there are too
+ * few of these yet. */
 static inline const struct directory_entry *pool_draw(const struct pool *pool) {
     const struct directory *directory = pool->config.directory;
 
@@ -66,7 +69,7 @@ void pool_introduce(struct pool *pool, const struct link_view *to, const struct 
 /* pool_dial.c */
 bool pool_may_dial(const struct pool *pool, const struct contact *contact, struct mono now);
 bool pool_try(struct pool *pool, struct contact *contact, bool join, struct now now);
-/* Up to the aim, and to our own half of it. */
+/* Dial until we have as many neighbours as the aim, and half of the aim that we chose ourselves. */
 void pool_fill(struct pool *pool, struct now now);
 void pool_probe_lost(struct pool *pool, struct now now);
 void pool_heal(struct pool *pool, struct now now);
