@@ -28,14 +28,14 @@ void address_format(const struct address *address, bool with_port, char ret_text
 
 bool address_is_ipv4(const struct address *address);
 bool address_is_unspecified(const struct address *address);
-/* Why no single node can be called there: every address, all of a group, or a zone would be needed.
- * NULL: one can. */
+/* Why no single node can be reached at the address: it means every address, or a group, or needs a
+ * zone. NULL: one can. */
 const char *address_problem(const struct address *address);
-/* What is wrong with a text that address_parse refuses, as far as it was meant for an address;
- * NULL: nothing that could be said. */
+/* What is wrong with a text that address_parse refuses, if it was meant as an address; NULL:
+ * nothing that could be said. */
 const char *address_explain(const char *text);
-/* Loopback, RFC 1918, link-local, unique local: ranges in which the limit of neighbours a
- * network does not apply. */
+/* Is it loopback, RFC 1918, link-local or unique local? The limit of neighbours in one network does
+ * not apply to those. */
 bool address_is_private(const struct address *address);
 bool address_is_equal(const struct address *a, const struct address *b);   /* ip and port */
 bool address_is_same_ip(const struct address *a, const struct address *b); /* ip alone */

@@ -1,5 +1,5 @@
-/* See client.h. Threat: that of exchange.c; and a daemon that is silent: nothing is waited for
- * without an end, unless the caller says so. */
+/* See client.h. Threat: as in exchange.c; and a daemon that is silent: no wait is without an end,
+ * unless the caller asks for that. */
 #include "shared/client.h"
 
 #include "shared/portable.h"
@@ -9,7 +9,7 @@
 #include <sys/un.h>
 #include <time.h>
 
-/* Of one call of client_handle: the caller's loop has others to serve. */
+/* Reads in one call of client_handle, since the caller's loop has others to serve. */
 #define READS_MAX 128
 
 struct client {
@@ -65,7 +65,7 @@ int client_connect(struct client **ret_client, const char *path) {
         error = make_client(&client, false);
     if (error < 0)
         return error;
-    /* A Unix socket is connected at once or not at all. */
+    /* A Unix socket connects at once or not at all. */
     if (connect(client->fd, (const struct sockaddr *)&address, sizeof address) < 0) {
         error = -errno;
         client_close(client);
@@ -130,7 +130,8 @@ static void send_some(struct client *client) {
         if (n >= 0)
             exchange_sent(client->exchange, (size_t)n);
         else if (errno == EPIPE || errno == ECONNRESET)
-            /* A daemon that refuses a length answers and closes without reading the rest. */
+            /* A daemon that refuses a length sends an answer, and closes without reading the
+             * rest. */
             exchange_discard_output(client->exchange);
         else if (errno == EAGAIN || errno == EWOULDBLOCK)
             return;
@@ -139,7 +140,7 @@ static void send_some(struct client *client) {
     }
 }
 
-/* False: there is nothing (any more) to be read now. */
+/* Receive once. False: there is nothing more to be read now. */
 static bool receive_once(struct client *client) {
     size_t length;
     int fd;
@@ -231,8 +232,8 @@ static int wait_for(struct client *client, short events) {
     }
 }
 
-/* A confirmation belongs to the pull that began it all, a file to its Send: the answers go on
- * carrying that one's number. */
+/* Confirm and SendDone continue the request before them, and carry its number; so do the
+ * answers. */
 static bool goes_on(const P2pd__Control__Request *request) {
     return request->command_case == P2PD__CONTROL__REQUEST__COMMAND_CONFIRM ||
            request->command_case == P2PD__CONTROL__REQUEST__COMMAND_SEND_DONE;
@@ -247,7 +248,8 @@ int client_send(struct client *client, P2pd__Control__Request *request) {
         error = client_ask(client, request);
         client->request_id = error == 0 ? request->request_id : client->request_id;
     }
-    /* What is heard before all is out is kept for client_receive; so is a daemon's end. */
+    /* What arrives before all is sent, also the end of the connection, is kept for
+     * client_receive. */
     if (error == -EPIPE)
         return 0;
     while (error == 0) {

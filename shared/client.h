@@ -41,12 +41,14 @@ void client_close(struct client *client); /* takes NULL */
  * -EAGAIN: more connect than the daemon takes just now, try again a little later (where the system
  * does not tell that apart from -ECONNREFUSED it is that). */
 int client_connect(struct client **ret_client, const char *path);
-/* The connection, to be watched, not to be read; and POLLIN, POLLOUT, both or none: what to wait
- * for next, to be asked again after each call. None: take answers first, or it is over. */
+/* The connection, to be polled and not to be read; and what to poll it for next: POLLIN, POLLOUT,
+ * both or none. To be asked again after each call. None: take answers first, or the connection is
+ * over. */
 int client_fd(const struct client *client);
 short client_events(const struct client *client);
-/* Send and receive what can be. To be called when an event is there; harmless at any time. What
- * ended the connection is told by client_next, behind the last answer. */
+/* Send and receive what is possible without waiting. To be called when poll reports an event;
+ * harmless at any time. If the connection has ended, client_next tells why, after the last
+ * answer. */
 void client_handle(struct client *client);
 /* Requests and answers: exchange_ask and its companions. */
 int client_ask(struct client *client, P2pd__Control__Request *request);
@@ -56,8 +58,9 @@ size_t client_pending(const struct client *client);
 int client_next(struct client *client, P2pd__Control__Answer **ret_answer, int *ret_fd);
 void client_answer_free(P2pd__Control__Answer *answer); /* takes NULL */
 
-/* The first request of a connection on which many shall run at once: `ret_id` is its number. It is
- * answered OK; an older daemon answers USAGE and closes. Others may be asked behind it at once. */
+/* The first request of a connection on which many requests shall run at once; `ret_id` is its
+ * number. It is answered OK; an older daemon answers USAGE and closes. Other requests may follow at
+ * once. */
 int client_ask_session(struct client *client, uint64_t *ret_id);
 
 /* ---- Waiting ---- */
@@ -65,17 +68,17 @@ int client_ask_session(struct client *client, uint64_t *ret_id);
 /* Connect within timeout_ms. 0, or -errno: -ENOENT, -ECONNREFUSED (no daemon), -EACCES,
  * -ETIMEDOUT, -ENAMETOOLONG, -ENOMEM. */
 int client_open(struct client **ret_client, const char *path, int64_t timeout_ms);
-/* When the waits that follow end: timeout_ms from now, or CLIENT_FOREVER. */
+/* When the waits from now on end: after timeout_ms in all, or never (CLIENT_FOREVER). */
 void client_set_timeout(struct client *client, int64_t timeout_ms);
 
-/* Send a request, or what goes on with the last one (Confirm, SendDone). 0 also if the daemon has
- * closed already: its answer is then to be received. -ETIMEDOUT, or what exchange_ask says. */
+/* Send a request, or a continuation of the last one (Confirm, SendDone). 0 also if the daemon has
+ * closed already: its answer is still to be received. -ETIMEDOUT, or the errors of exchange_ask. */
 int client_send(struct client *client, P2pd__Control__Request *request);
-/* The next answer, to be freed with client_answer_free. 0; -ETIMEDOUT, and what has come of it is
- * kept; or what ended the connection (exchange_next). */
+/* Wait for the next answer, to be freed with client_answer_free. 0; -ETIMEDOUT: the part that has
+ * come is kept; or why the connection ended (exchange_next). */
 int client_receive(struct client *client, P2pd__Control__Answer **ret_answer);
-/* The same; *ret_fd is the descriptor that came with it, the caller's to close, or -1. One that
- * nobody asks for is closed. */
+/* The same; *ret_fd is the descriptor that came with the answer, the caller's to close, or -1. With
+ * client_receive such a descriptor is closed. */
 int client_receive_fd(struct client *client, P2pd__Control__Answer **ret_answer, int *ret_fd);
 
 /* Wait until the daemon closes the connection; what comes until then is lost. 0 or -ETIMEDOUT. */

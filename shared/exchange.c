@@ -1,6 +1,6 @@
-/* Threat: whatever is at the other end need not be our daemon: lengths are checked before they are
- * believed, trees are unpacked in bounded memory, answers that nobody asked for end it all, and
- * descriptors beyond the one that is expected are closed. */
+/* Threat: the other end need not be our daemon. Lengths are checked before they are used, answers
+ * are unpacked in bounded memory, an answer that nobody asked for ends the connection, and
+ * descriptors beyond the expected one are closed. */
 #include "shared/exchange.h"
 
 #include "shared/frame.h"
@@ -27,18 +27,18 @@ struct ready {
 
 struct pending {
     uint64_t request_id;
-    bool is_answered; /* the last answer has come, and wants a Confirm */
+    bool is_answered; /* the last answer has come, but its Confirm is not sent yet */
     bool is_cancel;
 };
 
 struct exchange {
     uint64_t last_id;
     bool is_session;
-    struct pending pending[2 * EXCHANGE_REQUESTS_MAX]; /* each may be cancelled */
+    struct pending pending[2 * EXCHANGE_REQUESTS_MAX]; /* each request may be cancelled */
     size_t n_pending, n_cancels;
     struct outgoing *out, **out_tail;
     size_t out_bytes;
-    /* The answer that is on its way: its header, then its body. */
+    /* The answer that is arriving: first its header, then its body. */
     uint8_t header[FRAME_HEADER];
     uint8_t *body; /* NULL: the header is not whole */
     size_t have, length;
@@ -100,7 +100,8 @@ size_t exchange_pending(const struct exchange *exchange) {
     return exchange->n_pending;
 }
 
-/* May a further request begin? A CancelRequest needs no place among those of the daemon. */
+/* May a further request begin? A CancelRequest does not count among the requests that the daemon
+ * allows. */
 static int check_room(const struct exchange *exchange, bool is_cancel) {
     size_t n = is_cancel ? exchange->n_cancels : exchange->n_pending - exchange->n_cancels;
     bool is_only = exchange->last_id > 0 && !exchange->is_session;
@@ -165,7 +166,7 @@ int exchange_cancel(struct exchange *exchange, uint64_t request_id) {
     request.command_case = P2PD__CONTROL__REQUEST__COMMAND_CANCEL_REQUEST;
     request.cancel_request = &cancel;
     int error = exchange_ask(exchange, &request);
-    if (error == 0 && pending->is_answered) /* all that is not said is the Confirm */
+    if (error == 0 && pending->is_answered) /* answered: only the Confirm was missing */
         forget_pending(exchange, pending);
     return error;
 }
@@ -220,7 +221,7 @@ void exchange_end(struct exchange *exchange, int error) {
     drop_input(exchange);
 }
 
-/* The header is whole: make room for the body. */
+/* The header is complete: make room for the body. */
 static int begin_body(struct exchange *exchange) {
     size_t length = frame_get_length(exchange->header);
     if (length > FRAME_LENGTH_MAX)
@@ -231,8 +232,8 @@ static int begin_body(struct exchange *exchange) {
     return exchange->body ? 0 : -ENOMEM;
 }
 
-/* Is it an answer in our version to what was asked, and is that at its end? A refusal may come
- * before the daemon knows the request's number. */
+/* Is this an answer in our version to a request that is under way? If it is the last one, the
+ * request is over. A refusal may have the number 0, if the daemon could not read the request's. */
 static int settle_pending(struct exchange *exchange, const P2pd__Control__Answer *answer) {
     struct pending *pending = find_pending(exchange, answer->request_id);
     if (answer->version != EXCHANGE_VERSION)
@@ -247,7 +248,7 @@ static int settle_pending(struct exchange *exchange, const P2pd__Control__Answer
     return 0;
 }
 
-/* The body is whole: an answer, to be handed out. */
+/* The body is complete: unpack the answer, to be handed out. */
 static int take_body(struct exchange *exchange) {
     struct frame_allocator allocator;
     struct ready *ready = calloc(1, sizeof *ready);
@@ -307,7 +308,7 @@ int exchange_next(struct exchange *exchange, P2pd__Control__Answer **ret_answer,
 }
 
 void exchange_answer_free(P2pd__Control__Answer *answer) {
-    /* To free, the allocator needs to know nothing of what it has given. */
+    /* The allocator frees memory without knowing how much it has given. */
     struct frame_allocator allocator;
     frame_allocator_init(&allocator, 0);
     if (answer)

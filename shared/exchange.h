@@ -1,9 +1,11 @@
 /* A connection to the daemon as bytes: requests go in and bytes come out, bytes come in and answers
  * come out. Makes no system call (but close(2) of descriptors that nobody asks for), keeps no time
- * and waits for nothing: shared/client.h puts a socket to it, tests put bytes. Not thread-safe.
+ * and waits for nothing: shared/client.h connects it to a socket, tests feed it bytes. Not
+ * thread-safe.
  *
- * What it holds is bounded: of requests EXCHANGE_OUTPUT_MAX bytes and one more, of answers that
- * nobody has taken EXCHANGE_BACKLOG bytes and one more, and one answer that is on its way. */
+ * It holds a bounded number of bytes: of requests EXCHANGE_OUTPUT_MAX and one request more, of
+ * answers that nobody has taken EXCHANGE_BACKLOG and one answer more, and one answer that is
+ * arriving. */
 #ifndef P2PD_EXCHANGE_H
 #define P2PD_EXCHANGE_H
 
@@ -14,7 +16,7 @@
 #include <stdint.h>
 
 #define EXCHANGE_VERSION 1       /* of control.proto */
-#define EXCHANGE_REQUESTS_MAX 64 /* under way at once in a session; without one: 1 in all */
+#define EXCHANGE_REQUESTS_MAX 64 /* under way at once in a session; without a session 1 in all */
 #define EXCHANGE_OUTPUT_MAX (1u << 20)
 #define EXCHANGE_BACKLOG (1u << 20)
 
@@ -33,35 +35,36 @@ void exchange_free(struct exchange *exchange); /* takes NULL; closes descriptors
  *   -EMSGSIZE  longer than any daemon takes
  *   -ENOMEM, or what ended the connection (see exchange_next) */
 int exchange_ask(struct exchange *exchange, P2pd__Control__Request *request);
-/* What goes on with a request that is under way: Confirm, SendDone. The same errors, or -ENOENT:
- * it is not under way (any more). */
+/* Continue a request that is under way: Confirm, SendDone. The same errors, or -ENOENT: it is not
+ * under way (any more). */
 int exchange_continue(struct exchange *exchange, uint64_t request_id,
                       P2pd__Control__Request *request);
-/* In a session: end a request that is under way (CancelRequest, a request of its own). It ends
- * with an answer all the same, which may be its regular one; if that has come already, what it
- * handed out is not confirmed. -ENOENT, or the errors of
- * exchange_ask; it needs no place among those that are under way. */
+/* In a session: end a request that is under way (CancelRequest, a request of its own). That request
+ * still ends with an answer, which may be its regular one. If its last answer has come already, the
+ * messages in it are not confirmed. -ENOENT, or the errors of exchange_ask; a CancelRequest does
+ * not count among the requests under way. */
 int exchange_cancel(struct exchange *exchange, uint64_t request_id);
-/* How many are under way: asked, and their last answer not taken in; or taken in and to be
- * confirmed (a pull's last batch), or cancelled and not answered. */
+/* How many requests are under way: their last answer has not been taken in, or it has and is to be
+ * confirmed (a pull's last batch). Cancels that are not answered yet count, too. */
 size_t exchange_pending(const struct exchange *exchange);
 
 /* ---- Bytes out ---- */
 
-/* What is to be sent next; *ret_length 0: nothing. Valid until the next call. */
+/* The bytes to send next; *ret_length 0: none. Valid until the next call. */
 const uint8_t *exchange_output(const struct exchange *exchange, size_t *ret_length);
-/* So many of them are out. Sent requests are wiped: there may be a passphrase in one. */
+/* `length` of those bytes have been sent. Requests are wiped after that, since one may hold a
+ * passphrase. */
 void exchange_sent(struct exchange *exchange, size_t length);
-/* The other side takes no more: forget what is not out. Its answer may still come. */
+/* The other side takes no more bytes: forget those that are not sent. Its answer may still come. */
 void exchange_discard_output(struct exchange *exchange);
 
 /* ---- Bytes in ---- */
 
-/* Where the next bytes go, and how many at most: never beyond the end of an answer, so that a
+/* Where to put the next bytes, and how many at most: never beyond the end of an answer, so that a
  * descriptor belongs to the answer whose bytes it comes with. *ret_length 0: take answers first, or
  * the connection is over. Valid until the next call. */
 uint8_t *exchange_input(struct exchange *exchange, size_t *ret_length);
-/* So many have come, and with them the descriptor fd (taken), or -1. */
+/* `length` bytes have come, and with them the descriptor fd (taken), or -1. */
 void exchange_received(struct exchange *exchange, size_t length, int fd);
 /* Nothing more will come: `error` is -EPIPE for the regular end of the stream, or why. */
 void exchange_end(struct exchange *exchange, int error);

@@ -11,7 +11,7 @@
 
 #define PART ".part"
 #define PART_LEN (sizeof PART - 1)
-/* ".torrent", ".tar.gz", ".pkg.tar.zst": more is no ending but a part of the name. */
+/* ".torrent", ".tar.gz", ".pkg.tar.zst" are endings; anything longer is part of the name. */
 #define ENDING_MAX 24
 #define ENDING_SECOND_MAX 5
 
@@ -30,8 +30,8 @@ static const char *last_component(const char *name, size_t *ret_length) {
     return name + start;
 }
 
-/* Of what text lets pass, names go without what joins: two that look the same should be the
- * same. */
+/* Besides hidden characters, joiners are not allowed in names either: two names that look the same
+ * should be the same. */
 static bool is_unsafe(uint32_t point) {
     return text_is_hidden(point) || point == 0x200c || point == 0x200d;
 }
@@ -58,8 +58,8 @@ void file_name_make_safe(const char *name, char ret_name[FILE_NAME_SAFE_MAX + 1]
         ret_name[n - PART_LEN] = '_';
 }
 
-/* Where ".gz" begins, or ".tar.gz"; the end of the name where what is behind its last dot is too
- * long to be of that kind. */
+/* Where the ending, ".gz" or ".tar.gz", begins; the end of the name if the part after its last dot
+ * is too long for an ending. */
 static const char *find_ending(const char *name) {
     const char *end = name + strlen(name), *dot = strrchr(name, '.');
     if (!dot || dot == name || end - dot > ENDING_MAX)

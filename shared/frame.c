@@ -1,6 +1,6 @@
-/* Threat: a length is believed before it is checked, or a small frame unpacks into a large tree
- * (16 MiB of empty submessages would take 592 MB). So the caller checks a length against its
- * limit, and the tree's memory is counted down. */
+/* Threat: a length that is believed before it is checked, or a small frame that unpacks into a
+ * large tree (16 MiB of empty submessages would take 592 MB). So callers check each length against
+ * their limit, and the allocator limits the tree's memory. */
 #include "shared/frame.h"
 
 #include <sodium.h>
@@ -31,13 +31,13 @@ uint8_t *frame_pack(const ProtobufCMessage *message, size_t *ret_length) {
     return bytes;
 }
 
-/* In front of each allocation, and as aligned as malloc's. */
+/* Stands before each allocation; aligned as malloc's memory is. */
 union prefix {
     size_t size;
     max_align_t align;
 };
 
-/* What is freed is not given back: protobuf-c frees little while it unpacks. */
+/* Freed memory is not counted as available again: protobuf-c frees little while it unpacks. */
 static void *count_alloc(void *context, size_t size) {
     struct frame_allocator *frame = context;
     if (size > frame->left)

@@ -8,18 +8,18 @@
 #include <stdint.h>
 
 #define FRAME_HEADER 4
-/* What a frame may hold beyond the largest message: its other fields. */
+/* What a frame may hold besides the body of the largest message. */
 #define FRAME_SLACK (64u << 10)
-/* The most that delivery.max_message can be. It keeps the first byte of a length below 2: text
- * begins with a letter. */
+/* The largest value of delivery.max_message. It keeps the first byte of a length below 2, while a
+ * text request begins with a letter. */
 #define FRAME_MESSAGE_MAX ((1u << 25) - 1 - FRAME_SLACK)
 #define FRAME_LENGTH_MAX (FRAME_MESSAGE_MAX + FRAME_SLACK) /* of any frame, its header aside */
 
 void frame_put_length(uint8_t ret_header[FRAME_HEADER], uint32_t length);
 uint32_t frame_get_length(const uint8_t header[FRAME_HEADER]);
 
-/* A whole message as it goes out, header included: malloced, the caller's. NULL: no memory, or
- * longer than a length can say. */
+/* Pack a whole message to send, header included: malloced, the caller's. NULL: no memory, or longer
+ * than a length can say. */
 uint8_t *frame_pack(const ProtobufCMessage *message, size_t *ret_length);
 
 /* What unpacking one frame may cost: twice the frame plus this. protobuf-c notes 32 bytes for each

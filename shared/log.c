@@ -1,5 +1,5 @@
-/* Threat: text of remote origin in a line. It is escaped here, at the one exit, so that no
- * caller can forget it. */
+/* Threat: text of remote origin in a line. It is escaped here, in the one function through which
+ * all lines go, so that no caller can forget it. */
 #include "shared/log.h"
 
 #include "shared/text.h"
@@ -25,8 +25,8 @@ static const struct {
               [LOG_LEVEL_INFO] = {"info", LOG_INFO},
               [LOG_LEVEL_DEBUG] = {"debug", LOG_DEBUG}};
 
-/* JOURNAL_STREAM is inherited by all children; standard error may have been redirected since
- * (systemd.exec(5)). */
+/* Is standard error the journal? All children inherit JOURNAL_STREAM, but standard error may have
+ * been redirected since (systemd.exec(5)). */
 static bool stderr_is_journal(void) {
     const char *value = getenv("JOURNAL_STREAM");
     unsigned long long device, inode;
@@ -75,7 +75,7 @@ size_t log_finish(const struct log *log, enum log_level level, const char *text,
                             escaped);
 }
 
-/* Standard error may be shared with others, one of whom has made it non-blocking. */
+/* Whoever shares standard error with us may have made it non-blocking: then wait. */
 static int write_all(const char *bytes, size_t length) {
     while (length > 0) {
         ssize_t n = write(STDERR_FILENO, bytes, length);

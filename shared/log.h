@@ -8,11 +8,11 @@
 #include <stddef.h>
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
-/* The journal takes standard error without times and with the level as sd-daemon(3) has it:
- * "<4>". */
+/* For the journal, lines on standard error have no time, and begin with the level as sd-daemon(3)
+ * wants it: "<4>". */
 enum log_sink { LOG_SINK_STDERR, LOG_SINK_JOURNAL, LOG_SINK_SYSLOG };
 
-/* The longest line, with all that stands before its text. */
+/* The longest line, with everything before its text. */
 #define LOG_LINE_MAX 1100
 
 struct log {
@@ -23,19 +23,20 @@ struct log {
     void *context;
 };
 
-/* Standard error (the journal's form if JOURNAL_STREAM names it), or syslog. */
+/* Log to standard error (in the journal's form if JOURNAL_STREAM names it), or to syslog. */
 void log_open(struct log *log, enum log_level level, bool to_syslog);
 void log_close(struct log *log);
 /* "error", "warning", "info", "debug". 0 or -EINVAL. */
 int log_parse_level(const char *text, enum log_level *ret_level);
 
-/* One line, whatever the level. Control characters in it are escaped: remote text must not forge
- * a line. */
+/* Log one line, whatever the level. Control characters in it are escaped: remote text must not
+ * forge a line. */
 void log_text(const struct log *log, enum log_level level, const char *text);
-/* That line as it is written: with its time or priority, and its newline. Returns its length. */
+/* Make that line as it is written: with its time or priority, and its newline. Returns its
+ * length. */
 size_t log_finish(const struct log *log, enum log_level level, const char *text,
                   char ret_line[LOG_LINE_MAX]);
-/* Write a finished line; waits for as long as whoever reads the log lets us wait. 0 or -errno. */
+/* Write a finished line; waits for as long as whoever reads the log makes us wait. 0 or -errno. */
 int log_write(enum log_sink sink, enum log_level level, const char *line, size_t length);
 void log_format(const struct log *log, enum log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

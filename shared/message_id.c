@@ -1,10 +1,10 @@
-/* An id has to be unique with its sender, and chance alone would do. But both ends keep it in an
- * index, and what is random all over changes another page of it for every message: of a store with
- * 60,000 messages each commit of a thousand wrote the whole index. Those that begin with the time
- * stand together.
+/* An id has to be unique with its sender, and random bytes alone would do. But both ends keep ids
+ * in an index, and a fully random id changes another page of it for every message: in a store with
+ * 60,000 messages each commit of a thousand wrote the whole index. Ids that begin with the time are
+ * next to each other.
  *
- * Threat: an id that tells something. The recipient alone sees it, and is told the time anyway;
- * 80 random bits keep two of one millisecond apart. */
+ * Threat: an id that tells something. Only the recipient sees it, and is told the time anyway; 80
+ * random bits keep two ids of one millisecond apart. */
 #include "shared/message_id.h"
 
 #include <sodium.h>
@@ -21,7 +21,7 @@ void message_id_make(uint8_t ret_id[MESSAGE_ID_BYTES]) {
     randombytes_buf(ret_id + TIME_BYTES, MESSAGE_ID_BYTES - TIME_BYTES);
 }
 
-/* The time's bytes stay as they are: there are more of the others than anybody counts. */
+/* Increment the random bytes alone: there are more of these ids than anybody counts. */
 void message_id_next(uint8_t id[MESSAGE_ID_BYTES]) {
     for (int i = MESSAGE_ID_BYTES - 1; i >= TIME_BYTES && ++id[i] == 0; i--)
         ;

@@ -1,5 +1,5 @@
-/* See passphrase.h. Threat: whoever looks at the screen, and a program that is stopped in the midst
- * of it with the terminal's echo off. */
+/* See passphrase.h. Threat: somebody looks at the screen; a program is stopped in between, and
+ * leaves the terminal's echo off. */
 #include "shared/passphrase.h"
 
 #include <errno.h>
@@ -43,7 +43,7 @@ static ssize_t ask_once(int fd, const char *prompt, char *ret_bytes, size_t room
     ssize_t n = -EIO;
     if (tcgetattr(fd, &shown) < 0)
         return -errno;
-    /* Interrupted in between, the terminal would stay dumb. */
+    /* SIGINT or SIGTSTP in between would leave the terminal without echo. */
     sigemptyset(&stop);
     sigaddset(&stop, SIGINT);
     sigaddset(&stop, SIGTSTP);

@@ -1,5 +1,4 @@
-/* Where things are when nobody says otherwise: the control socket and the state folder, for both
- * programs alike. */
+/* Default places of the control socket and the state folder, for both programs. */
 #ifndef P2PD_PATHS_H
 #define P2PD_PATHS_H
 

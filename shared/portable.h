@@ -20,19 +20,19 @@
 #include <sys/filio.h>
 #endif
 
-/* As getgrouplist knows it. */
+/* The type that getgrouplist uses for groups. */
 #ifdef __APPLE__
 typedef int portable_gid;
 #else
 typedef gid_t portable_gid;
 #endif
 
-/* Old macOS has the option SO_NOSIGPIPE in its place: see portable_socket_prepare. */
+/* Old macOS has the option SO_NOSIGPIPE instead: see portable_socket_prepare. */
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0
 #endif
 
-/* Where it is missing, the flag is set a moment after. */
+/* Where this flag is missing, close-on-exec is set right after the call. */
 #ifndef MSG_CMSG_CLOEXEC
 #define MSG_CMSG_CLOEXEC 0
 #endif
@@ -64,9 +64,9 @@ static inline int portable_accept(int listener) {
     return portable_socket_prepare(accept(listener, NULL, NULL), false);
 }
 
-/* No core dump holds our memory, nor may others of our user look into it. Linux hands dumps to a
- * program whatever the limit says, but for a process that is not dumpable. (A leak checker is a
- * process of our user.) */
+/* Keep our memory out of core dumps, and away from other processes of our user. Linux gives dumps
+ * to a program whatever the limit says, unless the process is not dumpable. (A leak checker is a
+ * process of our user, too.) */
 static inline void portable_forbid_dumps(void) {
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
 #if defined(__linux__) && !defined(__SANITIZE_ADDRESS__)
@@ -74,7 +74,7 @@ static inline void portable_forbid_dumps(void) {
 #endif
 }
 
-/* A folder that is passed through need be searchable, not readable. */
+/* To pass through a folder, it need only be searchable, not readable. */
 #if defined(O_PATH)
 #define PORTABLE_SEARCH O_PATH
 #elif defined(O_SEARCH)
@@ -83,9 +83,10 @@ static inline void portable_forbid_dumps(void) {
 #define PORTABLE_SEARCH O_RDONLY
 #endif
 
-/* The folder that holds what an absolute, resolved path names, by way of no symbolic link: whoever
- * has put one in the place of a folder since then does not lead us elsewhere. Its descriptor, to be
- * closed, with the last name in *ret_name (within path); or -errno, -ENOTDIR for a link. */
+/* Open the folder that holds the file of an absolute, resolved path, following no symbolic link:
+ * whoever has put one in the place of a folder since then does not lead us elsewhere. Returns its
+ * descriptor, to be closed, with the last component in *ret_name (within path); or -errno, -ENOTDIR
+ * for a link. */
 static inline int portable_open_parent(const char *path, const char **ret_name) {
     int flags = PORTABLE_SEARCH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
     int fd = *path == '/' ? open("/", flags) : -1;
@@ -113,13 +114,13 @@ static inline int portable_open_parent(const char *path, const char **ret_name) 
     return fd;
 }
 
-/* A file's bytes, and what is needed to find them again, on the disk. 0, or -errno. macOS's fsync
- * stops at the drive's cache. */
+/* Bring a file's bytes to the disk, and what is needed to find them again. 0, or -errno. macOS's
+ * fsync stops at the drive's cache, so there F_FULLFSYNC is used. */
 static inline int portable_sync_data(int fd) {
 #if defined(__APPLE__)
     if (fcntl(fd, F_FULLFSYNC) == 0)
         return 0;
-    return fsync(fd) < 0 ? -errno : 0; /* not every file system of theirs knows the other */
+    return fsync(fd) < 0 ? -errno : 0; /* not every file system of macOS knows F_FULLFSYNC */
 #elif defined(_POSIX_SYNCHRONIZED_IO) && _POSIX_SYNCHRONIZED_IO > 0
     return fdatasync(fd) < 0 ? -errno : 0;
 #else
@@ -127,8 +128,8 @@ static inline int portable_sync_data(int fd) {
 #endif
 }
 
-/* Have the disk begin with what was written, without waiting and without any promise: only
- * portable_sync_data tells. */
+/* Let the disk begin to write, without waiting and without any promise: only portable_sync_data
+ * gives one. */
 static inline void portable_start_writing(int fd) {
 #ifdef SYNC_FILE_RANGE_WRITE
     sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
@@ -137,9 +138,9 @@ static inline void portable_start_writing(int fd) {
 #endif
 }
 
-/* How many bytes sent on a Unix socket its peer has not read. 0, or -errno. On the BSDs and macOS
- * they are in the peer's own buffer at once and the count is zero: there a peer that closes without
- * reading cannot be told from one that has read. */
+/* How many bytes that we sent on a Unix socket the peer has not read. 0, or -errno. On the BSDs and
+ * macOS they are in the peer's own buffer at once, and the count is zero: there a peer that closes
+ * without reading looks like one that has read everything. */
 static inline int portable_unread(int fd, int *ret_bytes) {
 #if defined(__linux__)
     return ioctl(fd, TIOCOUTQ, ret_bytes) < 0 ? -errno : 0;
@@ -155,13 +156,13 @@ static inline int portable_unread(int fd, int *ret_bytes) {
 #endif
 }
 
-/* Room for the message that carries one descriptor, aligned as its header wants it. */
+/* Room for the control message that carries one descriptor, aligned for its header. */
 union portable_rights {
     struct cmsghdr align;
     char bytes[CMSG_SPACE(sizeof(int))];
 };
 
-/* As send(2); `fd` goes with the first byte, and stays the caller's. */
+/* As send(2); `fd` is sent with the first byte, and stays the caller's. */
 static inline ssize_t portable_send_fd(int socket, const void *bytes, size_t length, int flags,
                                        int fd) {
     union portable_rights rights = {.bytes = {0}};
@@ -195,7 +196,7 @@ static inline ssize_t portable_receive_fd(int socket, void *buffer, size_t size,
     for (struct cmsghdr *at = CMSG_FIRSTHDR(&message); at; at = CMSG_NXTHDR(&message, at)) {
         if (at->cmsg_level != SOL_SOCKET || at->cmsg_type != SCM_RIGHTS)
             continue;
-        /* What aligns the room for one leaves room for two. */
+        /* Room for one descriptor is, once aligned, room for two. */
         size_t count = (at->cmsg_len - CMSG_LEN(0)) / sizeof(int);
         for (size_t i = 0; i < count; i++) {
             int fd;
@@ -209,7 +210,7 @@ static inline ssize_t portable_receive_fd(int socket, void *buffer, size_t size,
     return n;
 }
 
-/* The bytes of a file from one offset to another get their place on the disk; best effort. */
+/* Have the file system allocate the bytes from one offset to another; best effort. */
 static inline void portable_allocate(int fd, off_t from, off_t to) {
 #if defined(__linux__) || defined(__FreeBSD__) || defined(__NetBSD__)
     if (to > from)

@@ -17,7 +17,7 @@ size_t text_utf8_length(const uint8_t *bytes, size_t length) {
     if (first < 0x80)
         return 1;
     size_t want = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-    /* 80..bf continue, c0 and c1 are overlong, f5 and above lie beyond U+10FFFF. */
+    /* 80 to bf continue a sequence, c0 and c1 are overlong, f5 and above are beyond U+10FFFF. */
     if (first < 0xc2 || first > 0xf4 || length < want)
         return 0;
     for (size_t i = 1; i < want; i++)
@@ -101,7 +101,8 @@ static size_t put_hex_escape(char *to, uint8_t byte) {
     return 4;
 }
 
-/* One character; returns what it wrote (at most TEXT_ESCAPE_STEP), *ret_used = 1..4. */
+/* Escape one character; returns how many bytes it wrote (at most TEXT_ESCAPE_STEP), *ret_used =
+ * 1..4. */
 static size_t escape_step(const uint8_t *bytes, size_t length, char *to, size_t *ret_used) {
     size_t n = text_utf8_length(bytes, length);
     *ret_used = n ? n : 1;
@@ -202,7 +203,8 @@ void text_time(int64_t unix_us, char ret_text[TEXT_TIME_MAX]) {
              (int)(ms - (int64_t)seconds * 1000));
 }
 
-/* Leading digits; *ret_rest points behind them. strtoull would take a sign, spaces and hex. */
+/* Parse leading digits; *ret_rest points behind them. strtoull would accept a sign, spaces and
+ * hex. */
 static int parse_digits(const char *text, uint64_t max, uint64_t *ret_number,
                         const char **ret_rest) {
     uint64_t number = 0;
@@ -273,7 +275,7 @@ static int64_t days_of(int64_t year, int month, int day) {
            719468;
 }
 
-/* Exactly `digits` digits, and moves on. -1: they are not there. */
+/* Take exactly `digits` digits, and step over them. -1: they are not there. */
 static int take_digits(const char **text, unsigned digits) {
     int value = 0;
     for (unsigned i = 0; i < digits; i++, (*text)++) {
@@ -284,7 +286,8 @@ static int take_digits(const char **text, unsigned digits) {
     return value;
 }
 
-/* ".636" in microseconds, if it is there; more digits than six say nothing. -1: a point alone. */
+/* ".636" in microseconds, if it is there; more than six digits are ignored. -1: a point without
+ * digits. */
 static int64_t take_fraction(const char **text) {
     int64_t us = 0, unit = 1000000;
     if (**text != '.')
@@ -296,7 +299,7 @@ static int64_t take_fraction(const char **text) {
     return unit == 1000000 ? -1 : us;
 }
 
-/* Seconds end at 59: a clock that counts from 1970 has no place for leap seconds. */
+/* Seconds end at 59: the seconds since 1970 do not count leap seconds. */
 static bool take_clock(const char **text, int64_t *ret_us) {
     int hour = take_digits(text, 2), minute = -1, second = 0;
     int64_t fraction = 0;
@@ -314,7 +317,7 @@ static bool take_clock(const char **text, int64_t *ret_us) {
            second < 60;
 }
 
-/* "Z", "+01:00", "-0530" or nothing, which is UTC: how far the clock is ahead of it. */
+/* "Z", "+01:00", "-0530" or nothing, which means UTC: how far the clock is ahead of UTC. */
 static bool take_offset(const char **text, int64_t *ret_us) {
     char sign = **text;
     int hour = 0, minute = 0;

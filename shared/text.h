@@ -20,19 +20,19 @@ bool text_is_utf8(const uint8_t *bytes, size_t length);
 /* The code point of a valid sequence of that length. */
 uint32_t text_code_point(const uint8_t *sequence, size_t length);
 /* Does the character show nothing of its own, or change how others are shown? Controls (C0, DEL,
- * C1), directions of writing, separators of lines and paragraphs, invisible and format characters,
- * tags, and what is no character for good. What joins letters or emoji, or picks their form
- * (U+200C, U+200D, U+FE0E, U+FE0F), is not among them: words of some languages and most emoji would
- * fall to pieces. */
+ * C1), characters that change the direction of writing, separators of lines and paragraphs,
+ * invisible and format characters, tags, and code points that will never be characters. Joiners of
+ * letters or emoji, and selectors of their form (U+200C, U+200D, U+FE0E, U+FE0F), are not among
+ * them: words of some languages and most emoji would fall apart. */
 bool text_is_hidden(uint32_t code_point);
 
-/* Escape for terminals and lines: newline \n, backslash \\, every byte of what is hidden
- * (text_is_hidden) and of invalid UTF-8 \xNN. Writes at most `room` bytes (>= TEXT_ESCAPE_STEP,
+/* Escape for terminals and lines: newline as \n, backslash as \\, every byte of a hidden character
+ * (text_is_hidden) and of invalid UTF-8 as \xNN. Writes at most `room` bytes (>= TEXT_ESCAPE_STEP,
  * else nothing is done), no NUL; returns how many; *ret_used = bytes of input consumed. */
 size_t text_escape(const uint8_t *bytes, size_t length, char *ret_text, size_t room,
                    size_t *ret_used);
-/* The same for the inside of a JSON string. What is hidden becomes \uNNNN (a surrogate pair beyond
- * U+FFFF), which a reader of JSON turns back; bytes that are no UTF-8 become U+FFFD. */
+/* The same for the inside of a JSON string. A hidden character becomes \uNNNN (a surrogate pair
+ * beyond U+FFFF), which a JSON reader turns back; bytes that are not UTF-8 become U+FFFD. */
 size_t text_escape_json(const uint8_t *bytes, size_t length, char *ret_text, size_t room,
                         size_t *ret_used);
 /* text_escape of a whole C string, NUL-terminated, cut where `room` (>= 1) ends. */

@@ -4,10 +4,10 @@
 
 #include <math.h>
 
-#define BITS_DIGITS 20 /* binary ones behind the point, which is more than are shown */
+#define BITS_DIGITS 20 /* binary digits after the point: more than are shown */
 
-/* The binary logarithm; 0 for what is below 1. frexp() is the C library's; log2() would have every
- * p2pctl load the mathematical one, a tenth of what a push costs. */
+/* The binary logarithm; 0 for numbers below 1. frexp() is in the C library, while log2() would make
+ * every p2pctl load the mathematical library, a tenth of what a push costs. */
 static inline double bits_of(double choices) {
     int whole;
     if (!(choices >= 1))

@@ -24,7 +24,7 @@ static void put(struct json *json, const char *text) {
     json->put(json->context, text, strlen(text));
 }
 
-/* Before each value. */
+/* Write the comma before a value, unless it is the first one. */
 static void begin(struct json *json) {
     if (json->is_behind)
         put(json, ",");
@@ -94,7 +94,7 @@ void json_member(struct json *json, const char *name) {
 }
 
 void json_base64(struct json *json, const ProtobufCBinaryData *data) {
-    /* Whole groups of three, so that padding comes at the end alone. */
+    /* Encode whole groups of three bytes, so that padding comes only at the end. */
     char piece[sodium_base64_ENCODED_LEN(PIECE / 4 * 3, sodium_base64_VARIANT_ORIGINAL)];
     begin(json);
     put(json, "\"");

@@ -1,11 +1,11 @@
-/* JSON: of the daemon's answers, from the descriptors of control.proto, and a writer of values for
- * what a program says itself. p2pctl prints with it, a gateway can fill a buffer.
+/* JSON of the daemon's answers, made from the descriptors of control.proto, and a writer of single
+ * values for what a program says itself. p2pctl prints with it; a gateway can fill a buffer.
  *
- * An answer's message becomes an object. A field stands under its own name in the form that its
- * type has by default: bytes as hex digits, those called address as "IP:PORT", an int64 whose name
- * ends in _us as a time under the name without it, an empty string as null, a message that is not
- * set not at all. What differs from that, and which fields come first, stands in the tables of
- * json_shape.c: a field that is added to the protocol shows up here by itself, at the end. */
+ * A message becomes an object. A field has its own name and the default form of its type: bytes are
+ * hex digits, bytes whose name is "address" are "IP:PORT", an int64 whose name ends in _us is a
+ * time under the name without that ending, an empty string is null, and a message that is not set
+ * is left out. The exceptions, and the fields that come first, are in the tables of json_shape.c. A
+ * field that is added to the protocol appears by itself, at the end. */
 #ifndef P2PD_CLIENT_JSON_H
 #define P2PD_CLIENT_JSON_H
 
@@ -18,7 +18,7 @@
 struct json {
     void (*put)(void *context, const char *bytes, size_t length);
     void *context;
-    bool is_behind; /* a value: the next one wants a comma */
+    bool is_behind; /* a value was written: a comma comes before the next one */
 };
 /* Onto standard output. */
 struct json json_to_stdout(void);
@@ -26,14 +26,15 @@ struct json json_to_stdout(void);
 /* `bracket` is { or [ for open, } or ] for close. */
 void json_open(struct json *json, char bracket);
 void json_close(struct json *json, char bracket);
-/* The name of what comes next; printed as it is. */
+/* The name of the next member, printed as it is. */
 void json_key(struct json *json, const char *name);
-/* The same, of a name that comes from elsewhere; an empty one is null, as a string is. */
+/* The same for a name that comes from elsewhere, and is escaped; an empty name is null, as a string
+ * is. */
 void json_member(struct json *json, const char *name);
 
 /* Values. A NULL or empty string is null. */
 void json_string(struct json *json, const char *string);
-/* A string of whatever bytes: what is no UTF-8 becomes U+FFFD. Never null. */
+/* Any bytes as a string; bytes that are not UTF-8 become U+FFFD. Never null. */
 void json_text(struct json *json, const char *string);
 void json_bytes(struct json *json, const ProtobufCBinaryData *data);
 void json_base64(struct json *json, const ProtobufCBinaryData *data);
@@ -46,7 +47,7 @@ void json_decimal(struct json *json, double value, int places);
 void json_time(struct json *json, int64_t unix_us);
 void json_time_or_null(struct json *json, int64_t unix_us); /* 0: null */
 void json_ms(struct json *json, int64_t us);                /* negative: null */
-/* Of the 18-byte form. with_port false: the IP alone. Unspecified or malformed: null. */
+/* An address in its 18-byte form. with_port false: the IP alone. Unspecified or malformed: null. */
 void json_address(struct json *json, const ProtobufCBinaryData *data, bool with_port);
 /* The port as a number. */
 void json_port(struct json *json, const ProtobufCBinaryData *data);

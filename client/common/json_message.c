@@ -102,7 +102,7 @@ static void put_one(struct json *json, const ProtobufCFieldDescriptor *field, co
     case PROTOBUF_C_TYPE_DOUBLE:
         json_decimal(json, *(const double *)place, form == FORM_WHOLE ? 0 : 6);
         break;
-    default: /* control.proto has no other */
+    default: /* control.proto uses no other type */
         json_null(json);
     }
 }
@@ -162,7 +162,8 @@ static void put_member(struct json *json, const ProtobufCMessage *message,
         put_one(json, field, place, form);
 }
 
-/* The group that is open while rows are gone through: a part of the row's name that opened it. */
+/* The group that is open while the rows are written: the part before the dot in the name of the row
+ * that opened it. */
 struct group {
     const char *name;
     size_t length;
@@ -184,7 +185,7 @@ static void change_group(struct json *json, struct group *group, const char *nam
     json_open(json, '{');
 }
 
-/* False: what comes behind it is left out. */
+/* Write one row. False: the rows after it are left out. */
 static bool put_row(struct json *json, const ProtobufCMessage *message, const struct row *row,
                     struct group *group) {
     const ProtobufCFieldDescriptor *field =

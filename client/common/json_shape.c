@@ -10,7 +10,7 @@ struct shape {
     const struct row *rows;
 };
 
-/* ---- What takes more than one field ---- */
+/* ---- Members made of several fields ---- */
 
 static void put_file_way(struct json *json, const ProtobufCMessage *message) {
     const P2pd__Control__File *file = (const P2pd__Control__File *)message;
@@ -31,7 +31,7 @@ static void put_item_done(struct json *json, const ProtobufCMessage *message) {
     json_time_or_null(json, item->done_us);
 }
 
-/* A string where it can be one. */
+/* A body as a string if it is UTF-8, else in base64. */
 static void put_body_bytes(struct json *json, const ProtobufCBinaryData *body) {
     bool is_text = text_is_utf8(body->data, body->len);
     json_key(json, is_text ? "body" : "body_base64");

@@ -1,5 +1,5 @@
-/* How each message of control.proto looks as JSON, where it is not what json.h says of all. Within
- * client/common. */
+/* How the messages of control.proto look as JSON, where they differ from the default of json.h.
+ * Used inside client/common alone. */
 #ifndef P2PD_CLIENT_JSON_SHAPE_H
 #define P2PD_CLIENT_JSON_SHAPE_H
 
@@ -8,7 +8,7 @@
 enum form {
     FORM_DEFAULT,
     FORM_HIDDEN,
-    FORM_ALL_IF,  /* what comes behind it is there if the field is true */
+    FORM_ALL_IF,  /* the rows after it are written only if this field is true */
     FORM_IP,      /* of an address, without its port */
     FORM_PORT,    /* the port alone */
     FORM_TEXT,    /* bytes as a string, whatever they are */
@@ -28,11 +28,11 @@ struct row {
     const char
         *name; /* "group.name": in an object of its own, with its neighbours; NULL: default */
     enum form form;
-    /* Writes key and value of what takes more than one field. */
+    /* Writes key and value of a member that is made of several fields. */
     void (*special)(struct json *json, const ProtobufCMessage *message);
 };
 
-/* The rows of a message's table, in the order of the members; the last has neither field nor
+/* The rows of a message's table, in the order of the members. The last row has neither field nor
  * name. */
 const struct row *json_shape_rows(const ProtobufCMessageDescriptor *descriptor);
 

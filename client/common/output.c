@@ -9,8 +9,8 @@
 
 #define PIECE 4096
 
-/* Only the first failure has an error of its own: those after it know no more than that there was
- * one. */
+/* Only the first failure has an errno. Later calls return that one, since stdio only remembers that
+ * there was an error. */
 int output_flush(void) {
     static int first;
     errno = 0;
@@ -34,5 +34,6 @@ void output_guard(void) {
     for (int fd = 0; fd <= 2; fd++)
         if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
             (void)!open("/dev/null",
-                        fd == 0 ? O_WRONLY : O_RDONLY); /* takes the lowest free number */
+                        /* Takes the lowest free number, which is fd. */
+                        fd == 0 ? O_WRONLY : O_RDONLY);
 }

@@ -5,14 +5,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Flush. 0, or -errno: not everything was written. */
+/* Flush standard output. 0, or -errno: not everything was written. */
 int output_flush(void);
 
-/* Remote bytes, escaped as pull does. */
+/* Print remote bytes, escaped as pull does. */
 void output_escaped(const uint8_t *bytes, size_t length);
 
-/* Were we started without standard input, output or error, the socket would take its place and get
- * what we print. Something that cannot be used that way is put there, so that writing fails. */
+/* If we were started without standard input, output or error, the daemon's socket would get that
+ * descriptor, and would get what we print. So a file that cannot be used that way is opened in its
+ * place, and writing to it fails. */
 void output_guard(void);
 
 #endif

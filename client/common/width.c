@@ -1,4 +1,4 @@
-/* See width.h. wcwidth(3) would ask for a locale that a script's environment need not have. */
+/* See width.h. wcwidth(3) would need a locale, which the environment of a script need not have. */
 #include "client/common/width.h"
 
 #include "shared/text.h"
@@ -24,8 +24,8 @@ static const struct range wide[] = {
     {0xffe0, 0xffe6},   {0x16fe0, 0x18dff}, {0x1aff0, 0x1b2ff}, {0x1f000, 0x1faff},
     {0x20000, 0x3ffff},
 };
-/* Marks, and what joins. Those of further scripts count as one, which is too many and does no
- * harm. */
+/* Combining marks and joiners. Marks of other scripts count as one column, which is too many and
+ * does no harm. */
 static const struct range narrow[] = {
     {0x0300, 0x036f}, {0x0483, 0x0489}, {0x0591, 0x05bd}, {0x064b, 0x065f},
     {0x1ab0, 0x1aff}, {0x1dc0, 0x1dff}, {0x200c, 0x200d}, {0x20d0, 0x20ff},
@@ -39,8 +39,8 @@ static bool is_in(const struct range *ranges, size_t n, uint32_t point) {
     return false;
 }
 
-/* Of the character that begins there; *ret_length: its bytes. U+FE0F counts: what it makes an emoji
- * is one column on some terminals, two on others. */
+/* Columns of the character at `text`; *ret_length: its length in bytes. U+FE0F counts as one
+ * column: the emoji that it makes takes one column on some terminals, two on others. */
 static size_t step(const char *text, size_t *ret_length) {
     size_t length = text_utf8_length((const uint8_t *)text, strlen(text));
     *ret_length = length ? length : 1;
@@ -59,7 +59,7 @@ size_t width_of(const char *text) {
     return columns;
 }
 
-/* The bytes at its beginning that take at most so many columns. */
+/* How many bytes at the beginning of a text take at most so many columns. */
 static size_t head_of(const char *text, size_t columns) {
     size_t bytes = 0, length, width;
     while (text[bytes] && (width = step(text + bytes, &length)) <= columns) {
@@ -69,7 +69,7 @@ static size_t head_of(const char *text, size_t columns) {
     return bytes;
 }
 
-/* Where its end of at most so many columns begins. */
+/* Where the part at the end of a text begins that takes at most so many columns. */
 static const char *tail_of(const char *text, size_t columns) {
     size_t whole = width_of(text), length;
     while (*text && (whole > columns || step(text, &length) == 0)) {

@@ -4,10 +4,10 @@
 
 #include <stddef.h>
 
-/* Of valid UTF-8 without controls: two for what East Asian scripts and emoji take, none for marks
- * that stand over another character. Where terminals differ, the larger. */
+/* Columns of a valid UTF-8 text without controls: two for East Asian characters and emoji, none for
+ * combining marks. Where terminals differ, the larger number. */
 size_t width_of(const char *text);
-/* The text, or where it is wider than that its beginning, ".." and its end. */
+/* Copy the text; if it is wider than `columns`, its beginning, ".." and its end. */
 void width_fit(const char *text, size_t columns, char *ret_text, size_t room);
 
 #endif

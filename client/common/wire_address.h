@@ -1,4 +1,4 @@
-/* An address as answers carry it. */
+/* The address in a field of an answer. */
 #ifndef P2PD_CLIENT_WIRE_ADDRESS_H
 #define P2PD_CLIENT_WIRE_ADDRESS_H
 
@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-/* False: it is malformed, or there is none. */
+/* False: the field is malformed or empty. */
 static inline bool wire_address(const ProtobufCBinaryData *data, struct address *ret_address) {
     if (data->len != ADDRESS_WIRE_LEN)
         return false;

@@ -7,11 +7,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define WORDS_KIND_FILE 2     /* of a message's `kind` */
-#define WORDS_LEVEL_TROUBLE 2 /* of a finding */
+#define WORDS_KIND_FILE 2     /* in a message's `kind` */
+#define WORDS_LEVEL_TROUBLE 2 /* in a finding's `level` */
 
 const char *words_state(P2pd__Control__State state);
-/* The reason, or "" where it says no more than the word. */
+/* The reason, or "" if it says no more than the word for the state. */
 const char *words_why(P2pd__Control__State state, const char *reason);
 const char *words_item(const P2pd__Control__HistoryItem *item);
 const char *words_file(const P2pd__Control__File *file);

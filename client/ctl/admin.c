@@ -30,8 +30,8 @@ enum exit_code reload_run(struct context *context) {
     return ask_run_plain(context, &request);
 }
 
-/* Done when the daemon has closed its socket, which it does last: a script may start the next
- * one then. */
+/* Done when the daemon has closed its socket, which is the last thing that it does: then a script
+ * may start the next daemon. */
 enum exit_code stop_run(struct context *context) {
     P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
     P2pd__Control__Stop command = P2PD__CONTROL__STOP__INIT;

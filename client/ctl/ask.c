@@ -1,5 +1,5 @@
-/* Exit codes are what scripts live by: every way in which a request can fail ends here, in one
- * table of codes. */
+/* Scripts rely on exit codes: every way in which a request can fail is turned into its code here,
+ * by one table. */
 #include "client/ctl/ask.h"
 
 #include "client/common/output.h"
@@ -24,7 +24,7 @@ int64_t ask_timeout_ms(const struct context *context) {
     return context->options.timeout.us / 1000;
 }
 
-/* The part of the path that keeps us out: a folder, or the socket itself. */
+/* Find the first part of the path that denies us access: a folder, or the socket itself. */
 static void find_barrier(const char *path, char ret_part[PATHS_MAX], struct stat *ret_status) {
     size_t length = strlen(path);
     *ret_status = (struct stat){.st_mode = 0};
@@ -39,7 +39,7 @@ static void find_barrier(const char *path, char ret_part[PATHS_MAX], struct stat
     }
 }
 
-/* Is this user in that group by now? The groups of a login are those of its beginning. */
+/* Does the group list this user now? The groups of a login were fixed when it began. */
 static bool is_listed(const struct group *group) {
     const struct passwd *entry = getpwuid(geteuid());
     for (char **member = group->gr_mem; entry && *member; member++)
@@ -124,7 +124,7 @@ enum exit_code ask_send(const struct context *context, struct client *client,
     return error < 0 ? explain_loss(context, error) : CODE_DONE;
 }
 
-/* An ambiguous destination: which ones there are. */
+/* List the nodes that an ambiguous destination may mean. */
 static void print_candidates(const P2pd__Control__Answer *answer) {
     char address[TEXT_CELL_MAX], name[TEXT_CELL_MAX], id[TEXT_CELL_MAX];
     for (size_t i = 0; i < answer->n_nodes; i++) {
@@ -135,7 +135,8 @@ static void print_candidates(const P2pd__Control__Answer *answer) {
     }
 }
 
-/* Whom a request is for is wrong for all files that it is made for; all else is this one's. */
+/* Explain an answer that is an error. A wrong destination concerns all files that a command sends;
+ * any other error concerns only the file at hand, which is then named. */
 static void explain_answer(const struct context *context, const P2pd__Control__Answer *answer) {
     enum exit_code code = (enum exit_code)answer->code;
     const char *text = answer->text[0] ? answer->text : "failed";

@@ -1,4 +1,4 @@
-/* p2pctl backup. The daemon seals; what comes to us is safe to keep anywhere. */
+/* p2pctl backup. The daemon seals the backup, so what we receive is safe to keep anywhere. */
 #include "client/ctl/ask.h"
 #include "client/ctl/command.h"
 #include "client/ctl/copy.h"
@@ -16,7 +16,7 @@
 
 #define PASSPHRASE_MIN 8
 #define PASSPHRASE_MAX 1024
-/* A snapshot of some gigabytes, and a passphrase that is meant to be slow. */
+/* The daemon may have to copy some gigabytes, and to derive a key is meant to be slow. */
 #define PATIENCE_MS (10 * 60 * 1000)
 
 const struct option backup_options[] = {
@@ -48,7 +48,7 @@ static enum exit_code ask_daemon(const struct context *context, char *passphrase
     return code;
 }
 
-/* 0, or -errno, and nothing is left. */
+/* Copy and name the file. 0, or -errno: then nothing is left of it. */
 static int copy_into(const struct context *context, int fd, struct target *target) {
     struct copy_source source;
     struct progress progress;
@@ -67,8 +67,8 @@ static int copy_into(const struct context *context, int fd, struct target *targe
     return r < 0 ? r : target_name(target);
 }
 
-/* A new file in the folder. One that a killed backup had named, and the user has moved since, is
- * none of ours any more. */
+/* Write a new file in the folder. If a backup that was killed had already named its file, that file
+ * is a finished backup: it stays, and a new one is begun. */
 static int keep_in(const struct context *context, int fd, int folder, const char *name,
                    struct target *target) {
     static const uint8_t key[TARGET_KEY_LEN] = "backup";
@@ -84,7 +84,8 @@ static int keep_in(const struct context *context, int fd, int folder, const char
     return r == TARGET_NAMED ? -EEXIST : r;
 }
 
-/* Whole or not at all, and never over another file: the last good backup may be there. */
+/* The backup is written completely or not at all, and never over another file, which may be the
+ * last good backup. */
 static enum exit_code keep(const struct context *context, int fd) {
     const char *file = context->arguments[0];
     const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file;
@@ -134,9 +135,9 @@ enum exit_code backup_run(struct context *context) {
     const char *slash = strrchr(context->arguments[0], '/');
     if (slash ? slash[1] == '\0' : context->arguments[0][0] == '\0')
         return complain(context, CODE_USAGE, "backup wants the name of a file");
-    /* Neither the passphrase nor the frame that carries it goes into a core. */
+    /* Keep the passphrase, and the frame that carries it, out of core dumps. */
     portable_forbid_dumps();
-    /* Locked memory is not to be had before. */
+    /* Locked memory is available only after sodium_init(). */
     char *passphrase = sodium_init() < 0 ? NULL : sodium_malloc(PASSPHRASE_MAX);
     if (!passphrase)
         return complain(context, CODE_FAILED, "out of locked memory: raise the limit (ulimit -l)");

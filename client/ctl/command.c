@@ -1,4 +1,4 @@
-/* The table of commands: what main looks up, what help prints. */
+/* The table of commands: main() looks them up in it, help prints it. */
 #include "client/ctl/command.h"
 
 #include <stdio.h>

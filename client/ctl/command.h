@@ -1,4 +1,4 @@
-/* The commands of p2pctl: the table, and what a file of commands gives to it. */
+/* The commands of p2pctl: the table, and the functions that it uses. */
 #ifndef P2PCTL_COMMAND_H
 #define P2PCTL_COMMAND_H
 
@@ -18,7 +18,7 @@ const struct command *command_find(const char *name);
 void command_print_all(void);
 void command_print_usage(const struct command *command);
 
-/* The commands, a file a family. */
+/* The commands, by the file that holds each family. */
 enum exit_code push_run(struct context *context);
 enum exit_code pull_run(struct context *context);
 enum exit_code status_run(struct context *context);

@@ -6,7 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define COMPLAINT_MAX 8192 /* a path, and what is wrong with it behind */
+#define COMPLAINT_MAX 8192 /* room for a path, and the error after it */
 
 enum exit_code complain(const struct context *context, enum exit_code code, const char *format,
                         ...) {
@@ -15,7 +15,7 @@ enum exit_code complain(const struct context *context, enum exit_code code, cons
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    /* It may quote an argument or an answer. */
+    /* The text may quote an argument or an answer: escape it. */
     text_escape_string(text, safe, sizeof safe);
     if (context->name)
         text_escape_string(context->name, name, sizeof name);

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define PIECE (256u << 10)
-#define SIZELESS_MAX (64u << 20) /* of a file without a size: one of /proc that has an end */
+#define SIZELESS_MAX (64u << 20) /* most bytes of a file without a size, such as one of /proc */
 
 static int write_all(int fd, const uint8_t *bytes, size_t length) {
     while (length > 0) {

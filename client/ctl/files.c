@@ -1,6 +1,6 @@
-/* p2pctl files, receive. Threat: names come from strangers: a file is put into the folder that was
- * named and nowhere else, never over another, and shown to a terminal escaped. Ours is deleted only
- * after the copy is on disk and its digest is right. */
+/* p2pctl files, receive. Threat: names come from strangers. So a file is written to the folder that
+ * the user named and nowhere else, never over another, and its name is escaped on a terminal. The
+ * daemon's copy is deleted only after ours is on disk and its digest is right. */
 #include "client/common/output.h"
 #include "client/common/words.h"
 #include "client/ctl/ask.h"
@@ -22,7 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NAME_READ_MAX 1024 /* of a remote name; longer ones are cut, and then made safe */
+#define NAME_READ_MAX 1024 /* bytes of a remote name that are looked at; then it is made safe */
 
 static void file_row(struct table *table, const P2pd__Control__File *file) {
     char cell[TEXT_CELL_MAX], held[TEXT_CELL_MAX], both[2 * TEXT_CELL_MAX + 8];
@@ -38,7 +38,8 @@ static void file_row(struct table *table, const P2pd__Control__File *file) {
     table_cell(table, file->held < file->size ? both : cell);
     cell_time(file->received_us ? file->received_us : file->sent_us, cell);
     table_cell(table, cell);
-    text_hex(file->id.data, file->id.len < 16 ? file->id.len : 16, cell); /* whole: for cancel */
+    /* In full, as cancel wants it. */
+    text_hex(file->id.data, file->id.len < 16 ? file->id.len : 16, cell);
     table_cell(table, cell);
 }
 
@@ -63,8 +64,8 @@ enum exit_code files_run(struct context *context) {
 
 /* ---- receive ---- */
 
-struct incoming { /* what is to be taken: listed whole before the first is, or the pages would
-                     move */
+/* A file to receive. All are listed before the first is taken, since the pages would move. */
+struct incoming {
     uint8_t id[16], peer[32], digest[COPY_DIGEST_LEN];
     char name[FILE_NAME_SAFE_MAX + 1];
     uint64_t size;
@@ -109,7 +110,8 @@ static enum exit_code note_page(void *state, const P2pd__Control__Answer *answer
     return CODE_DONE;
 }
 
-/* CODE_UNKNOWN, and not a word: it is not there any more. */
+/* Open or take a file at the daemon. CODE_UNKNOWN, without a line: the file is not there any
+ * more. */
 static enum exit_code ask(const struct context *context, const struct incoming *incoming, bool take,
                           int *ret_fd) {
     P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
@@ -136,8 +138,8 @@ static enum exit_code ask(const struct context *context, const struct incoming *
     return code;
 }
 
-/* Others may receive, too. Whoever holds the lock of the daemon's file is the one who copies it; it
- * goes with the descriptor, however we end. Where there are no locks, the last one has it. */
+/* Other p2pctl may be receiving, too. Whoever holds the lock on the daemon's file copies it; the
+ * lock goes with the descriptor, however we end. On a file system without locks all copy it. */
 static bool is_ours_to_copy(int source) {
     struct stat st;
     if (flock(source, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
@@ -145,8 +147,8 @@ static bool is_ours_to_copy(int source) {
     return fstat(source, &st) == 0 && st.st_nlink > 0;
 }
 
-/* Copy, compare, name. The daemon has checked the digest when the file came; this checks its disk
- * and ours. */
+/* Copy the file, compare the digest, and give the copy its name. The daemon checked the digest when
+ * the file came; this check is for its disk and ours. */
 static enum exit_code fetch(const struct receiving *receiving, const struct incoming *incoming,
                             int source, struct target *target) {
     char shown[TEXT_CELL_MAX];
@@ -204,8 +206,8 @@ static void make_key(const struct incoming *incoming, uint8_t ret_key[TARGET_KEY
     memcpy(ret_key, hash, TARGET_KEY_LEN);
 }
 
-/* The daemon's copy goes once ours has its name. If it does not answer, ours stays, marked: the
- * next receive knows it. */
+/* Have the daemon delete its copy, now that ours has its name. If the daemon does not answer, our
+ * copy stays marked, so that the next receive recognises it. */
 static enum exit_code settle(const struct receiving *receiving, const struct incoming *incoming,
                              struct target *target) {
     int none = -1;
@@ -238,7 +240,7 @@ static enum exit_code take(const struct receiving *receiving, const struct incom
     return code == CODE_DONE ? settle(receiving, incoming, &target) : code;
 }
 
-/* What another receive has taken, or is at, is not ours to speak of. */
+/* Receive one file. If another receive has taken it or is copying it, nothing is said about it. */
 static enum exit_code receive_one(const struct receiving *receiving,
                                   const struct incoming *incoming) {
     int source = -1;
@@ -269,7 +271,7 @@ enum exit_code receive_run(struct context *context) {
         if (one == CODE_NO_DAEMON)
             break;
     }
-    if (code == CODE_DONE) /* else there may be a mark that the next one needs */
+    if (code == CODE_DONE) /* otherwise a mark may be left that the next receive needs */
         target_clean(receiving.folder);
     free(receiving.v);
     close(receiving.folder);

@@ -22,7 +22,7 @@ const struct option history_options[] = {
 
 struct conversations {
     struct listing listing;
-    void *ids; /* of those that are listed: a tree */
+    void *ids; /* ids of the conversations listed so far: a tree */
 };
 
 /* ---- conversations ---- */
@@ -50,8 +50,9 @@ static int compare_ids(const void *a, const void *b) {
     return memcmp(a, b, ID_LEN);
 }
 
-/* Latest first, so what is heard between two pages moves those before it into the next one: they
- * are listed once. 1: it is new, 0: it is not, -1: no memory. */
+/* Remember an id. The list has the latest conversation first, so one that becomes newer between two
+ * pages moves others into the next page: each is listed only once. 1: the id is new, 0: it is not,
+ * -1: no memory. */
 static int note_id(struct conversations *conversations, const ProtobufCBinaryData *data) {
     uint8_t *id = calloc(1, ID_LEN);
     if (!id)

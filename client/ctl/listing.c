@@ -1,5 +1,5 @@
-/* See listing.h. A JSON array opens with its first record: a list of which nothing has come prints
- * nothing. */
+/* See listing.h. A JSON array is opened with its first record, so a command that fails before that
+ * prints nothing. */
 #include "client/ctl/listing.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* A list that a command prints: one JSON array, or one table under its headings, in however many
- * answers it comes. */
+/* A list that a command prints, in however many answers it comes: as one JSON array, or as one
+ * table with headings. */
 #ifndef P2PCTL_LISTING_H
 #define P2PCTL_LISTING_H
 
@@ -14,14 +14,14 @@ struct listing {
     bool is_begun;
 };
 
-/* Begin, with the headings of its columns (or NULL: none). CODE_DONE, or another code after a
- * line on standard error. Ended by listing_end, whose result is that of the command. */
+/* Begin a list; `headings` of the columns, or NULL. CODE_DONE, or another code after a line on
+ * standard error. Call listing_end at the end, and return its result. */
 enum exit_code listing_begin(struct listing *listing, const struct context *context,
                              const char *const *headings, size_t columns);
-/* JSON only: the next record, printed as it comes. */
+/* JSON only: print the next record at once. */
 void listing_record(struct listing *listing, const ProtobufCMessage *message);
-/* `code` is how the list was got: what is printed as a table is printed only if all of it is there.
- * Frees the table. */
+/* End a list; `code` tells whether it was read completely. A table is printed only if it is
+ * complete. Frees the table. */
 enum exit_code listing_end(struct listing *listing, enum exit_code code);
 
 #endif

@@ -10,7 +10,8 @@
 
 #define TABLES_MAX 32
 
-/* Every table, to find the command; the common one and its own, to parse. */
+/* Options of all commands are known while the command is searched for; then only the common ones
+ * and the command's own are parsed. */
 static const struct command *find_command(int argc, char **argv, const char **ret_name) {
     const struct option *tables[TABLES_MAX] = {options_common};
     struct option_sets sets = {tables, 1};
@@ -50,7 +51,7 @@ static enum exit_code run(const struct command *command, struct context *context
     return command->run(context);
 }
 
-/* What could not be written is an error, and overrides success. */
+/* If output could not be written, that is an error, even after a success. */
 static enum exit_code flushed(const struct context *context, enum exit_code code) {
     int error = output_flush();
     if (error == 0 || code != CODE_DONE)
@@ -61,10 +62,10 @@ static enum exit_code flushed(const struct context *context, enum exit_code code
 int main(int argc, char **argv) {
     struct context context = {0};
     char error[OPTIONS_ERROR_MAX];
-    /* A reader that is gone is an error of writing like any other: exit 1, and nothing is
+    /* Let writing to a reader that is gone fail like any other write: exit code 1, and nothing is
      * confirmed. */
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN); /* so is a limit of file sizes */
+    signal(SIGXFSZ, SIG_IGN); /* likewise a file at its size limit */
     output_guard();
     const struct command *command = find_command(argc, argv, &context.name);
     const struct option *tables[2] = {options_common, command ? command->options : NULL};

@@ -1,5 +1,6 @@
-/* p2pctl push --lines: standard input, a message a line, many to a request. Lines go as they come:
- * a program that writes one now and then is not kept waiting for a thousand. */
+/* p2pctl push --lines: each line of standard input is a message; a request holds many. Lines are
+ * sent as soon as they are there: a program that writes one now and then need not fill a thousand
+ * first. */
 #include "client/common/json.h"
 #include "client/common/output.h"
 #include "client/ctl/ask.h"
@@ -17,11 +18,11 @@
 
 #define ID_LEN 16
 #define LINES_MAX 1024
-#define BYTES_MAX (1u << 20) /* of a request, but for one line that is longer */
+#define BYTES_MAX (1u << 20) /* bytes of a request, unless a single line is longer */
 #define READ_SIZE (256u << 10)
 
 struct lines {
-    uint8_t *bytes; /* what was read and not pushed */
+    uint8_t *bytes; /* what was read and not pushed yet */
     size_t used, length, room;
     bool end;
     uint64_t accepted; /* so far */
@@ -65,8 +66,8 @@ static bool has_input(void) {
     return poll(&input, 1, 0) > 0;
 }
 
-/* The whole lines that are there, up to what a request takes; at the end the last one needs no
- * newline. */
+/* Gather whole lines that have been read, up to the limits of a request. At the end of the input
+ * the last line needs no newline. */
 static void gather(struct lines *lines, struct batch *batch) {
     size_t bytes = 0;
     uint8_t id[ID_LEN];
@@ -81,7 +82,7 @@ static void gather(struct lines *lines, struct batch *batch) {
         size_t length = newline ? (size_t)(newline - line) : left, taken = length;
         if (batch->n > 0 && bytes + length > BYTES_MAX)
             break;
-        if (newline && length > 0 && line[length - 1] == '\r') /* LF or CR LF, as everywhere */
+        if (newline && length > 0 && line[length - 1] == '\r') /* a line may end with LF or CR LF */
             length--;
         bytes += length;
         memcpy(batch->id_bytes[batch->n], id, ID_LEN);
@@ -205,7 +206,8 @@ enum exit_code push_lines(struct context *context) {
         gather(&lines, batch);
         bool wants_more = !lines.end && (batch->n == 0 || (batch->n < LINES_MAX && has_input()));
         if (wants_more && lines.length - lines.used < BYTES_MAX) {
-            /* Put back what was gathered: it goes with what is there already. */
+            /* More input is there: read it first, and gather these lines again with the new
+             * ones. */
             if (batch->n > 0)
                 lines.used = (size_t)(batch->bodies[0].data - lines.bytes);
             code = read_more(context, &lines);

@@ -1,5 +1,6 @@
-/* getopt_long permutes, abbreviates and keeps its state in globals: a script's option would
- * change its meaning when a new one is added. This takes whole names only. */
+/* Unlike getopt_long, this takes only whole option names, and keeps no state in globals:
+ * getopt_long accepts abbreviations, so a script's option would change its meaning when a new
+ * option is added. */
 #include "client/ctl/options.h"
 
 #include "shared/text.h"
@@ -63,7 +64,7 @@ static struct scanned scan_letters(const struct option_sets *sets, const char *l
     return scanned;
 }
 
-/* "4+2" or "4". The bounds are the daemon's to say, but for what cannot be meant. */
+/* "4+2" or "4". The daemon checks the limits; here only what cannot be meant is refused. */
 static int set_shards(const char *value, struct option_shards *shards) {
     char first[16];
     uint64_t k, m = 0;
@@ -119,7 +120,7 @@ static int set_value(const struct option *option, const char *value, struct opti
     return -EINVAL;
 }
 
-/* What would have been valid, for whoever typed something else. */
+/* What would have been valid, for the error message. */
 static const char *expectation(const struct option *option) {
     switch (option->kind) {
     case OPTION_FLAG:
@@ -144,7 +145,7 @@ static const char *expectation(const struct option *option) {
     return "not valid";
 }
 
-/* Walks over argv; every non-option goes to words. */
+/* Walk over argv; everything that is no option goes to words. */
 struct walk {
     const struct option_sets *sets;
     int argc, at;
@@ -153,7 +154,7 @@ struct walk {
     char *error;
 };
 
-/* The option at walk->at, and its value, which may be the next argument. */
+/* Take the option at walk->at and its value, which may be the next argument. */
 static int take_option(struct walk *walk) {
     const char *argument = walk->argv[walk->at];
     const char *letters = argument[1] == '-' ? NULL : argument + 1;
@@ -210,7 +211,7 @@ const char *options_find_command(const struct option_sets *sets, int argc, char 
             return walk.at + 1 < argc ? argv[walk.at + 1] : NULL;
         if (argument[0] != '-' || argument[1] == '\0')
             return argument;
-        /* What is wrong with an option is said later, when it is known whose it is. */
+        /* Errors are reported later, when the command is known */
         (void)take_option(&walk);
     }
     return NULL;

@@ -1,6 +1,6 @@
-/* Command-line options: one table a command plus the common one, from which arguments are parsed
- * and help is printed. Options stand before or after the command, up to "--"; an unknown one is
- * an error. */
+/* Command-line options. Each command has a table, and there is a common one; arguments are parsed
+ * by the tables, and help is printed from them. Options may stand before or after the command, up
+ * to "--"; an unknown one is an error. */
 #ifndef P2PCTL_OPTIONS_H
 #define P2PCTL_OPTIONS_H
 
@@ -16,7 +16,7 @@ struct option_time { /* --wait and --wait=TIME */
 struct option_shards { /* K+M */
     uint32_t k, m;
 };
-/* --since and --until: a time, or where allowed a message's id. */
+/* --since and --until: a time, or where that is allowed, a message's id. */
 struct option_when {
     bool given, is_id;
     int64_t us;
@@ -51,7 +51,7 @@ struct option {
     const char *name; /* without the dashes; NULL ends a table */
     char letter;      /* or 0 */
     enum option_kind kind;
-    size_t offset;        /* in struct options; the kind says which type is there */
+    size_t offset;        /* in struct options; `kind` determines the type there */
     const char *argument; /* its name in the help */
     const char *help;
 };
@@ -65,14 +65,14 @@ struct option_sets { /* the tables in which an option may stand */
 };
 
 void options_init(struct options *options);
-/* Parse argv[1..]: options into *options, everything else, in order, into ret_words (room for
- * argc). 0 or -EINVAL with ret_error. */
+/* Parse argv[1..]: options into *options, all other words, in order, into ret_words (room for
+ * argc). 0, or -EINVAL with ret_error. */
 int options_parse(const struct option_sets *sets, int argc, char **argv, struct options *options,
                   const char **ret_words, int *ret_n_words, char ret_error[OPTIONS_ERROR_MAX]);
-/* The first word, which is the command, or NULL. Other commands' options may stand before it, so
- * all tables are in `sets`. */
+/* The first word, which is the command, or NULL. `sets` has all commands' tables, since their
+ * options may stand before it. */
 const char *options_find_command(const struct option_sets *sets, int argc, char **argv);
-/* A line of help for each option of a table, to standard output. */
+/* Print a line of help for each option of a table. */
 void options_print(const struct option *table);
 
 #endif

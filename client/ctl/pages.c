@@ -31,7 +31,7 @@ static enum exit_code ask(const struct context *context, enum pages kind, int64_
     return code == CODE_DONE ? ask_gather(context, *ret_client, answers) : code;
 }
 
-/* A page may come in several answers, of which the last says where the next page begins. */
+/* Take the answers of one page. The last one says where the next page begins. */
 static enum exit_code take_page(const struct context *context, const struct answers *answers,
                                 enum exit_code (*take)(void *state,
                                                        const P2pd__Control__Answer *answer),

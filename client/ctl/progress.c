@@ -12,8 +12,9 @@
 #include <unistd.h>
 
 #define DRAW_EVERY_MS 200
-#define COLUMNS_UNKNOWN 80 /* a terminal that does not say */
-#define NAME_WANTED 12     /* columns of a name for which a part of the rest goes */
+#define COLUMNS_UNKNOWN 80 /* if the terminal does not tell */
+/* Columns that the name should have: parts after it are left out for that. */
+#define NAME_WANTED 12
 #define PARTS 4
 
 static int64_t now_ms(void) {
@@ -22,7 +23,7 @@ static int64_t now_ms(void) {
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Asked each time: the user may have changed it. */
+/* Asked each time, since the user may have changed the width. */
 static size_t terminal_columns(void) {
     struct winsize size = {0};
     if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
@@ -48,7 +49,8 @@ static void time_left(const struct progress *progress, double bytes_a_second, ch
              whole / 60 % 60, whole % 60);
 }
 
-/* What stands behind the name, the most important first; returns how many parts there are. */
+/* Make the parts of the line after the name, the most important first; returns how many there
+ * are. */
 static size_t make_parts(const struct progress *progress, int64_t passed_ms,
                          char ret_parts[PARTS][64]) {
     char done[TEXT_CELL_MAX], total[TEXT_CELL_MAX], rate[TEXT_CELL_MAX];

@@ -1,5 +1,6 @@
-/* A line on standard error that is rewritten a few times a second: what, how much, how fast, how
- * long still. Silent unless standard error is a terminal and neither -q nor --json was given. */
+/* A line on standard error that is rewritten a few times a second: the name, how much, how fast,
+ * and the time left. Silent unless standard error is a terminal and neither -q nor --json was
+ * given. */
 #ifndef P2PCTL_PROGRESS_H
 #define P2PCTL_PROGRESS_H
 
@@ -16,16 +17,17 @@ struct progress {
     uint64_t first, done;
     int64_t started_ms, drawn_ms;
 };
-/* `already`: done before we began, which says nothing of the rate. */
+/* `already`: bytes that were done before we began, which do not count for the rate. */
 void progress_start(struct progress *progress, const struct context *context, const char *what,
                     uint64_t already, uint64_t total);
 void progress_set(struct progress *progress, uint64_t done);
-/* Take the line away. */
+/* Remove the line. */
 void progress_end(struct progress *progress);
 
-/* The line for a terminal of so many columns, after so many milliseconds: never wider than that,
- * less the last column, at which many a terminal begins a new line. The name is cut in its middle;
- * where there is little room, time, rate and sizes go first. "": no room for anything. */
+/* Make the line for a terminal of `columns` columns, after `passed_ms`. It is never wider than the
+ * terminal less its last column, in which many terminals begin a new line. The name is cut in its
+ * middle; with little room, time, rate and sizes are left out first. "": there is no room for
+ * anything. */
 void progress_line(const struct progress *progress, int64_t passed_ms, size_t columns,
                    char ret_line[PROGRESS_LINE_MAX]);
 

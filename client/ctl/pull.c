@@ -1,6 +1,6 @@
-/* p2pctl pull. Threat: a message that was confirmed and then lost. So a batch is confirmed only
- * after standard output took all of it without an error; whatever goes wrong before, the daemon
- * hands it out again. */
+/* p2pctl pull. Threat: a message that is confirmed and then lost. So a batch is confirmed only
+ * after standard output has taken all of it without an error; whatever goes wrong before that, the
+ * daemon hands the batch out again. */
 #include "client/common/output.h"
 #include "client/common/table.h"
 #include "client/ctl/ask.h"
@@ -43,8 +43,8 @@ static void print_message(const struct context *context, const P2pd__Control__In
     }
 }
 
-/* The patience for the next answer: the daemon's when it has something to say, the user's while
- * there may be nothing. */
+/* How long to wait for the next answer: as long as the daemon may take if it has something to say
+ * (--timeout), or as long as the user wants to wait for a message (--wait, --follow). */
 static void set_patience(const struct context *context, struct client *client, bool taken) {
     const struct options *options = &context->options;
     if ((options->wait.given || options->follow) && (!taken || options->follow))
@@ -53,7 +53,7 @@ static void set_patience(const struct context *context, struct client *client, b
         client_set_timeout(client, ask_timeout_ms(context));
 }
 
-/* The batch is on standard output: say so. */
+/* The batch is on standard output: confirm it. */
 static enum exit_code confirm(const struct context *context, struct client *client) {
     P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
     P2pd__Control__Confirm nothing = P2PD__CONTROL__CONFIRM__INIT;
@@ -66,7 +66,7 @@ static enum exit_code print_batch(const struct context *context, struct client *
                                   const P2pd__Control__Answer *answer) {
     for (size_t i = 0; i < answer->n_messages; i++)
         print_message(context, answer->messages[i]);
-    /* --peek, too, should show what is there without waiting for more. */
+    /* Print what is there before waiting for more, also with --peek. */
     if (!answer->confirm && answer->n_messages == 0)
         return CODE_DONE;
     int error = output_flush();

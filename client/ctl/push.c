@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define ID_LEN 16
-/* Beyond this no daemon takes a message; what p2pd.conf allows, the daemon itself says. */
+/* No daemon takes a longer message. The limit of p2pd.conf is checked by the daemon. */
 #define BODY_MAX FRAME_MESSAGE_MAX
 
 const struct option push_options[] = {
@@ -116,12 +116,13 @@ struct progress {
     char id[2 * ID_LEN + 1];
     P2pd__Control__State state; /* NONE until the daemon has accepted it */
     char reason[128], notice[256];
-    /* Of --trace, which may come before or after the id is printed; held for --json, whose object
-     * comes last. */
+    /* The routes of --trace, which may come before or after the id is printed. With --json they are
+     * kept, since the object is printed at the end. */
     P2pd__Control__Answer *routes;
 };
 
-/* Whoever waits for the delivery wants the id now, and the routes when the message leaves. */
+/* Print what has become known: the id at once, for whoever waits for the delivery, and the routes
+ * when the message leaves. */
 static void print_progress(const struct context *context, const struct progress *progress,
                            bool accepted_now) {
     if (context->options.json || progress->state == P2PD__CONTROL__STATE__NONE)
@@ -202,8 +203,8 @@ static enum exit_code judge(const struct context *context, const struct progress
     }
 }
 
-/* Accepted, but not delivered (or, for --trace alone, not sent) in time: it is no failure of the
- * message. What holds it up is known since it was accepted. */
+/* The message was accepted, but not delivered (or, with --trace alone, not sent) in time. That is
+ * no failure of the message. Its present state tells what holds it up. */
 static enum exit_code wait_ended(const struct context *context, struct progress *progress,
                                  double seconds) {
     uint8_t id[ID_LEN];
@@ -217,7 +218,8 @@ static enum exit_code wait_ended(const struct context *context, struct progress 
                     why[0] ? ": " : "", why);
 }
 
-/* The next answer. Until the message is accepted a lost one means that its outcome is unknown. */
+/* Get the next answer. If an answer is lost before the message is accepted, it is not known whether
+ * it was. */
 static enum exit_code receive(const struct context *context, struct client *client,
                               struct progress *progress, double wait_s,
                               P2pd__Control__Answer **ret_answer) {

@@ -1,4 +1,4 @@
-/* What push is made of: one message, or standard input line by line. */
+/* The parts of push: one message, or standard input line by line. */
 #ifndef P2PCTL_PUSH_H
 #define P2PCTL_PUSH_H
 

@@ -48,7 +48,7 @@ static void print_route(void *state, const P2pd__Control__Answer *answer) {
     }
     routes_print(routes);
     ask_notice(context, answer);
-    /* What it is, and is not: p2pd-protocol(7) ROUTES. */
+    /* What this number means, and what it does not: p2pd-protocol(7) ROUTES. */
     if (!context->options.quiet)
         printf("%.0f paths of %u relays to choose from (2^%.1f): path choice, not anonymity\n",
                routes->count, routes->relays, bits_of(routes->count));

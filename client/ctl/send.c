@@ -1,6 +1,6 @@
-/* p2pctl send. The daemon opens a file of its own and passes it to us; we fill it, so that it reads
- * no file that is not its user's to read, and say when it is whole. From then on the daemon owes
- * it. */
+/* p2pctl send. The daemon opens a file of its own and passes its descriptor to us; we fill it, so
+ * that the daemon reads no file which only its user could read, and say when it is complete. From
+ * then on the daemon is responsible for it. */
 #include "client/common/output.h"
 #include "client/common/table.h"
 #include "client/common/words.h"
@@ -20,9 +20,10 @@
 #include <unistd.h>
 
 #define ID_LEN 16
-/* Of a name as the user gives it: longer ones are refused however much of them is seen. */
+/* Room for a name that the user gives. The daemon refuses a longer one, even if it is cut here. */
 #define FILE_NAME_READ_MAX 1024
-/* A small file is there at once; of a large one nobody looks more often. */
+/* How often to ask for the state while waiting: a small file may be delivered at once; for a large
+ * one this becomes less frequent. */
 #define LOOK_FIRST_MS 5
 #define LOOK_EVERY_MS 250
 
@@ -47,13 +48,13 @@ struct sending {
     char hex[2 * ID_LEN + 1];
     uint64_t size;
     int source;
-    struct copy_source looked; /* what it was then */
+    struct copy_source looked; /* the file's state when it was opened */
     P2pd__Control__State state;
     char reason[128];
 };
 
-/* What the user calls it is for the daemon to judge; what the file is called may be more than can
- * be sent, and is made to fit. */
+/* A name that the user gives is sent as it is, and the daemon may refuse it. The file's own name
+ * may be too long to be sent, and is shortened. */
 static void choose_name(const struct context *context, struct sending *sending, const char *own) {
     if (context->options.name)
         snprintf(sending->name, sizeof sending->name, "%s", context->options.name);
@@ -83,7 +84,8 @@ static enum exit_code open_source(const struct context *context, struct sending 
                         "%s: a folder: send an archive, as in tar c %s | p2pctl send DEST - "
                         "--name %s.tar",
                         sending->file, sending->file, slash && slash[1] ? slash + 1 : "folder");
-    /* A FIFO would hang, a device has no end. Standard input is whatever the user has put there. */
+    /* A FIFO would block, and a device has no end. Standard input may be either: the user chose
+     * it. */
     if (!is_stdin && !S_ISREG(st.st_mode))
         return complain(context, CODE_FAILED,
                         "%s: not a regular file: send what it gives with - and --name",
@@ -94,7 +96,7 @@ static enum exit_code open_source(const struct context *context, struct sending 
     return CODE_DONE;
 }
 
-/* Ask whether it would be taken, and get the file to fill. */
+/* Ask whether the daemon would take the file, and get the descriptor to fill. */
 static enum exit_code begin(const struct context *context, struct client *client,
                             struct sending *sending, int *ret_fd) {
     P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
@@ -190,7 +192,8 @@ static void take_look(void *state, const P2pd__Control__Answer *answer) {
         progress_set(looking->progress, answer->message->arrived);
 }
 
-/* Looks again and again instead of waiting on one connection: how far it is is wanted, too. */
+/* Ask for the message's state again and again, instead of waiting for one answer, since the
+ * progress is shown, too. */
 static enum exit_code await(const struct context *context, struct sending *sending) {
     const struct option_time *wait = &context->options.wait;
     int64_t left_ms = wait->timed ? wait->us / 1000 : INT64_MAX, pause_ms = LOOK_FIRST_MS;
@@ -288,7 +291,7 @@ static enum exit_code send_one(struct context *context, const char *file) {
 }
 
 enum exit_code send_run(struct context *context) {
-    enum exit_code first = CODE_DONE; /* that is not DONE */
+    enum exit_code first = CODE_DONE; /* the first error, if any */
     if (context->options.expire.given && context->options.expire.us == 0)
         return complain(context, CODE_USAGE, "--expire wants more than nothing");
     if (context->options.name && context->n_arguments > 2)
@@ -296,7 +299,7 @@ enum exit_code send_run(struct context *context) {
     for (int i = 1; i < context->n_arguments; i++) {
         enum exit_code code = send_one(context, context->arguments[i]);
         if (code == CODE_NO_DAEMON || code == CODE_UNKNOWN || code == CODE_KEY_CHANGED)
-            return code; /* the next one would fare no better */
+            return code; /* the other files would fail the same way */
         if (first == CODE_DONE)
             first = code;
     }

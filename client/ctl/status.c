@@ -28,7 +28,7 @@ static void print_addresses(const P2pd__Control__StatusReport *status) {
     printf("%s\n", status->n_addresses ? "" : " none known yet");
 }
 
-/* Beyond a day nothing is put right. */
+/* A clock that is wrong by more than a day is not corrected. */
 static void print_clock(const P2pd__Control__StatusReport *status) {
     const double hour_us = 3600e6, day_us = 24 * hour_us;
     double error_us = (double)status->clock_error_us;
@@ -83,7 +83,7 @@ static void print_status_text(const P2pd__Control__StatusReport *status) {
         }
 }
 
-/* As text there is the state alone, which scripts compare. */
+/* As text only the state is printed on standard output, since scripts compare it. */
 static void print_message(const struct context *context, const P2pd__Control__Answer *answer) {
     const P2pd__Control__MessageState *message = answer->message;
     const char *why = words_why(message->state, message->reason);
@@ -127,7 +127,8 @@ static enum exit_code take_id(const struct context *context, uint8_t ret_id[ID_L
     return CODE_DONE;
 }
 
-/* The last word counts: it is final, or there was none in time. */
+/* Wait for the message's end and print its last state: the final one, or the latest one if the time
+ * is over. */
 static enum exit_code await_end(const struct context *context, const uint8_t id[ID_LEN]) {
     P2pd__Control__Request request = P2PD__CONTROL__REQUEST__INIT;
     P2pd__Control__MessageStatus message = P2PD__CONTROL__MESSAGE_STATUS__INIT;

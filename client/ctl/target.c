@@ -1,6 +1,6 @@
-/* See target.h. The part's name says whose it is, and a lock on it (flock(2), which dies with its
- * holder) whether somebody is at work on it. Its final name is a second link: while both are there,
- * whoever comes after a crash sees that this very file has come as far as its name. */
+/* See target.h. The part's name contains the key, and a lock on the part (flock(2), which ends with
+ * its holder) tells whether somebody is writing it. The final name is a second link to the part: as
+ * long as both names exist, whoever comes after a crash sees that this very file was completed. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -19,8 +19,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NAMES_MAX 10000 /* name.1 to name.9999: somebody fills a folder with one name */
-#define TRIES_MAX 100   /* others come and go between two of our steps */
+#define NAMES_MAX 10000 /* name.1 to name.9999, if somebody fills a folder with one name */
+#define TRIES_MAX 100   /* others may act between two of our steps */
 #define MARK ".p2pctl-"
 #define PART ".part"
 #define TAIL_LEN (sizeof MARK - 1 + (size_t)2 * TARGET_KEY_LEN + sizeof PART - 1)
@@ -29,14 +29,15 @@
 
 static const int deadly[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGALRM, SIGUSR1, SIGUSR2, SIGXCPU};
 
-/* The part that a signal takes away. Written only while signals wait. */
+/* The part to delete when a signal ends us. Written only while these signals are blocked. */
 static struct {
     volatile sig_atomic_t is_set;
     int folder;
     char part[256];
 } doomed;
 
-/* It has been reset to its default, which ends us. */
+/* Delete the part, and raise the signal again: its action is the default one by now, and ends
+ * us. */
 static void on_deadly(int number) {
     if (doomed.is_set)
         unlinkat(doomed.folder, doomed.part, 0);
@@ -51,7 +52,8 @@ static void hold_signals(bool hold) {
     sigprocmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
 }
 
-/* Signals that were ignored when we were started (nohup) stay so. */
+/* Delete the part if a signal ends us. Signals that were ignored when we were started (nohup) stay
+ * ignored. */
 static void doom(const struct target *target) {
     for (size_t i = 0; i < sizeof deadly / sizeof deadly[0]; i++) {
         struct sigaction action;
@@ -69,7 +71,7 @@ static void doom(const struct target *target) {
 
 /* ---- Names ---- */
 
-/* name + end within what a folder takes, cut between characters. */
+/* name + end, cut between characters to what a folder accepts. */
 static void join_name(const char *name, const char *end, char ret_name[256]) {
     size_t room = 255 - strlen(end), length = 0, n;
     const uint8_t *bytes = (const uint8_t *)name;
@@ -115,12 +117,13 @@ static bool leads_to(int folder, const char *name, int fd) {
 
 /* ---- Beginning ---- */
 
-/* 0, or -EWOULDBLOCK. Where a file system knows no locks there are none. */
+/* Lock the file. 0, or -EWOULDBLOCK. On a file system without locks this always succeeds. */
 static int lock(int fd) {
     return flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK ? -EWOULDBLOCK : 0;
 }
 
-/* 0, or -EAGAIN: somebody who cleans up was quicker; or another -errno. */
+/* Create and lock the part. 0; -EAGAIN: somebody who cleaned up deleted it meanwhile; or another
+ * -errno. */
 static int create_part(struct target *target) {
     target->fd = openat(target->folder, target->part,
                         O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
@@ -133,7 +136,7 @@ static int create_part(struct target *target) {
     return -EAGAIN;
 }
 
-/* Has the part a second name? Then that is in target->final. */
+/* Has the part a second name? If so, that is in target->final. */
 static bool find_final(struct target *target) {
     struct stat st;
     if (fstat(target->fd, &st) < 0 || st.st_nlink < 2)
@@ -146,13 +149,14 @@ static bool find_final(struct target *target) {
     return false;
 }
 
-/* The part is there. TARGET_NAMED; -EBUSY; -EAGAIN: it was a dead man's, and is gone; or another
- * -errno. What has been put in its place by others is a name, never a target. */
+/* The part exists already. TARGET_NAMED; -EBUSY: somebody is writing it; -EAGAIN: its writer is
+ * dead, and it was deleted; or another -errno. Something else that was put in the part's place is
+ * deleted, never written to. */
 static int take_over(struct target *target) {
     target->fd = openat(target->folder, target->part, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     int r = target->fd >= 0 && lock(target->fd) < 0 ? -EBUSY : -EAGAIN;
     if (r == -EAGAIN && target->fd >= 0 && !leads_to(target->folder, target->part, target->fd))
-        r = -EBUSY; /* whose it was has just done with it, or another begins */
+        r = -EBUSY; /* its writer has just finished, or another one begins */
     if (r == -EAGAIN && target->fd >= 0 && find_final(target))
         return TARGET_NAMED;
     if (r == -EAGAIN && unlinkat(target->folder, target->part, 0) < 0 && errno != ENOENT)
@@ -183,8 +187,8 @@ int target_create(struct target *target, int folder, const char *name,
 
 /* ---- Ending ---- */
 
-/* A link never takes another's place. Where there are none (FAT, some network disks), looking first
- * has to do, and the part is no mark any more. */
+/* A link never replaces another file. On a file system without links (FAT, some network disks) look
+ * before renaming; then the part does not stay as a mark. */
 static int give_name(const struct target *target) {
     struct stat st;
     if (linkat(target->folder, target->part, target->folder, target->final, 0) == 0)
@@ -219,7 +223,7 @@ int target_name(struct target *target) {
     return r;
 }
 
-/* The lock goes with the descriptor, so that comes last. */
+/* The lock goes with the descriptor, so close that last. */
 static void let_go(struct target *target, bool is_over) {
     if (is_over)
         unlinkat(target->folder, target->part, 0);
@@ -242,7 +246,7 @@ void target_abandon(struct target *target) {
     let_go(target, target->fd >= 0);
 }
 
-/* ---- What others have left ---- */
+/* ---- Parts that others have left ---- */
 
 static void clean_one(int folder, const char *name) {
     int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);

@@ -1,5 +1,5 @@
-/* A new file in a folder: whole, on disk and under a name of its own, or not at all, whatever may
- * interrupt us; and never in the place of another. */
+/* A new file in a folder: complete, on disk and under a name of its own, or not there at all,
+ * whatever may interrupt us; and never in the place of another file. */
 #ifndef P2PCTL_TARGET_H
 #define P2PCTL_TARGET_H
 
@@ -15,26 +15,27 @@ struct target {
 
 enum target_begun {
     TARGET_NEW,   /* an empty file, to be filled */
-    TARGET_NAMED, /* somebody who was killed over it had filled it and named it: target->final */
+    TARGET_NAMED, /* somebody who was killed had completed and named it: target->final */
 };
-/* Begin `folder`/`name`, which is called NAME.p2pctl-KEY.part until target_name. The key is that of
- * what is copied: with it a part of somebody who was killed is found again, and taken over. An enum
- * target_begun, -EBUSY: somebody else is at work on it, or another -errno. From here on a signal
- * that ends us takes the part away. */
+/* Begin `folder`/`name`, which is called NAME.p2pctl-KEY.part until target_name. The key identifies
+ * what is copied, so that the part of somebody who was killed is found again, and taken over. An
+ * enum target_begun; -EBUSY: somebody else is writing it; or another -errno. From here on a signal
+ * that ends us deletes the part. */
 int target_create(struct target *target, int folder, const char *name,
                   const uint8_t key[TARGET_KEY_LEN]);
-/* Everything is there: bring it to the disk, then give it its name, `name` or `name`.1, .2 ...,
- * which is in target->final. 0, and then target_end or target_keep is to follow, signals waiting
- * meanwhile; or -errno, and then nothing is left. */
+/* The file is complete: sync it, then give it its name, `name` or `name`.1, .2 ..., which is put
+ * into target->final. 0: call target_end or target_keep next, until then signals are blocked.
+ * -errno: nothing is left. */
 int target_name(struct target *target);
-/* Where it came from knows that it is here: the part, a second name by now, goes. */
+/* The source knows that the copy is here: delete the part, which is only a second name by now. */
 void target_end(struct target *target);
-/* Not known: the part stays as a mark, and target_create will find it. */
+/* It is not known whether the source knows: keep the part as a mark, which target_create will
+ * find. */
 void target_keep(struct target *target);
-/* Nothing shall be left. */
+/* Give up: delete the part. */
 void target_abandon(struct target *target);
 
-/* Take away parts in the folder that nobody is at work on. */
+/* Delete the parts in the folder that nobody is writing. */
 void target_clean(int folder);
 
 #endif

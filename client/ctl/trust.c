@@ -1,5 +1,5 @@
-/* p2pctl trust: the key at an address has changed, and that is right. Who had it before is said,
- * and what waits for it: nobody else will deliver that. */
+/* p2pctl trust: the key at an address has changed, and that is right. Prints who had the address
+ * before, and how many messages wait for that key, which nobody else will deliver. */
 #include "client/common/output.h"
 #include "client/ctl/ask.h"
 #include "client/ctl/command.h"

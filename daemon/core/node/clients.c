@@ -6,8 +6,9 @@
 
 #define TOO_MANY "too many requests wait for an answer: try again in some seconds"
 
-/* How many may wait in each room, and what one too many is told. The rooms of other folders have
- * bounds of their own beside that of all. */
+/* For each room: how many requests may wait at once, and what the client of one more is told. The
+ * rooms of other folders have limits of their own; for them this is only the limit of all
+ * together. */
 static const struct {
     size_t most;
     const char *refusal;
@@ -31,7 +32,7 @@ void clients_init(struct clients *clients) {
         TAILQ_INIT(&clients->chains[i]);
 }
 
-/* The shell numbers its connections one after the other: no client chooses its chain. */
+/* The shell numbers its connections consecutively, so no client can choose its hash chain. */
 static unsigned chain_of(uint64_t client) {
     return (unsigned)(client % CLIENTS_CHAINS);
 }

@@ -1,20 +1,22 @@
-/* Whether the clock can be believed, and what is done about one that was wrong. A machine without a
- * battery starts in 1970, another's clock is days off until somebody sets it: what it queued
- * meanwhile is seconds old all the same.
+/* Whether the machine's clock can be believed, and what is done about one that was wrong. A machine
+ * without a battery starts in 1970; another's clock is days off until somebody sets it. A message
+ * queued meanwhile is only seconds old all the same, and must not expire when the clock jumps.
  *
- * So lives are counted in time that passed. While the node runs that is the monotonic clock's.
- * Between two runs it is the wall clock's if neighbours agreed with it before and after; else
- * nobody knows, and the time does not count. The disk is told the time, and whether the neighbours
- * agreed, so that the next run knows by which clock the times on it are meant; whenever the clock
- * was moved, the times of what is owed are moved along. Likewise nothing is swept by a clock that
- * nobody confirms: for the sweep only such time passes as the node was running.
+ * So the age of messages is counted in time that really passed. While the node runs, the monotonic
+ * clock tells it. Between two runs the wall clock tells it if neighbours agreed with that clock
+ * before and after; otherwise nobody knows, and the time between does not count. The disk is told
+ * the time, and whether the neighbours agreed, so that the next run knows by which clock the times
+ * on the disk were written. Whenever the clock was moved, the times of pending messages are moved
+ * along. Likewise the store sweeps nothing by a clock that no neighbour confirms: for the sweep
+ * only the time counts in which the node was running.
  *
  * Threat: neighbours who lie about the time, together, by less than a day. */
 #include "daemon/core/node/node_private.h"
 
 #include <stdlib.h>
 
-#define MOVED_US US_PER_MINUTE /* less is a clock that is being adjusted, or a delay */
+/* A smaller difference is a clock that is being slewed, or a delay. */
+#define MOVED_US US_PER_MINUTE
 #define SAVE_US US_PER_HOUR
 
 static void save(struct node *node, int64_t shift_us) {
@@ -26,7 +28,7 @@ static void save(struct node *node, int64_t shift_us) {
     effects_store(node->effects, &op, OWNER_NODE, 0);
 }
 
-/* The times of what is owed are meant by another clock: move them to ours. */
+/* The times of pending messages were written by another clock: shift them to ours. */
 static void move(struct node *node, int64_t by_us) {
     outbox_shift(node->outbox, by_us);
     save(node, by_us);
@@ -50,7 +52,8 @@ void node_clock_sweep(struct node *node) {
     effects_store(node->effects, &op, OWNER_NODE, 0);
 }
 
-/* From now on all times are meant by our clock, right or not. */
+/* Accept our clock, right or wrong. The times of pending messages are shifted as if no time had
+ * passed since the node stopped. */
 static void settle(struct node *node) {
     node->clock.is_settled = true;
     move(node, node->now.wall.us - node->clock.stopped.us);
@@ -63,7 +66,8 @@ void node_clock_before_push(struct node *node) {
         save(node, 0);
 }
 
-/* The first neighbours agree. If they did so when we stopped, the time between has passed. */
+/* The first neighbours confirm our clock. If neighbours confirmed it also when we stopped, the time
+ * between the two runs really passed, and pending messages age by it. */
 static void learn(struct node *node, int64_t moved_us) {
     node->clock.is_known = true;
     node->clock.swept = node->now.wall;
@@ -97,7 +101,9 @@ void node_clock_tick(struct node *node) {
     else
         clock->swept.us += node->now.mono.us - clock->looked.us;
     clock->looked = node->now.mono;
-    /* By whose clock, or after it: the neighbours may tell that the time between has passed. */
+    /* Our clock cannot be compared with that of the last run if no neighbour confirmed the old one,
+     * or if ours is behind it: accept ours. Otherwise wait: neighbours may confirm that the time
+     * between has passed. */
     if (!clock->is_settled && (!clock->was_known || node->now.wall.us < clock->stopped.us))
         settle(node);
     if (known && !clock->is_known)

@@ -7,17 +7,17 @@
 struct node;
 
 struct node_clock {
-    struct wall stopped;       /* when we stopped, by the clock of then */
-    struct wall swept;         /* the time by which the store forgets what is over */
-    bool was_known, is_known;  /* did neighbours agree then, and do they? */
-    bool is_settled, is_saved; /* the times of what is owed are meant by the clock of now; the disk
-                                  knows it */
-    struct wall anchor;        /* was the time then: */
+    struct wall stopped;      /* when we stopped, by the clock of then */
+    struct wall swept;        /* the time by which the store sweeps */
+    bool was_known, is_known; /* whether neighbours confirmed the clock then, and do now */
+    /* Times of pending messages follow the present clock; the disk knows it. */
+    bool is_settled, is_saved;
+    struct wall anchor; /* the wall clock when the monotonic clock read `anchored` */
     struct mono anchored, looked, save;
 };
 
 void node_clock_init(struct node *node, const struct node_boot *boot);
-/* First in each step, the time being set. */
+/* Call first in each step, once the step's time is set. */
 void node_clock_tick(struct node *node);
 void node_clock_before_push(struct node *node);
 void node_clock_leave(struct node *node);

@@ -1,12 +1,12 @@
-/* See correct.h. Threat: neighbours say what time it is; with each move of the clock go all our
- * keys, a signature and the drop list. */
+/* See correct.h. Threat: neighbours say what time it is, and each move of the clock costs all our
+ * routing keys, a signature and the drop list. */
 #include "daemon/core/node/node_private.h"
 
 #define TELL_CORRECTION_US (30 * US_PER_S)
 #define RENEWALS_ROOM_US RATE_ROOM(RENEWAL_EACH_US, RENEWALS_BURST)
 
-/* What was refused for its time may be right now, and the other way round: compare with the
- * neighbours anew. */
+/* Descriptors that were refused for their time may be valid by the moved clock, and the other way
+ * round: send our digest to all neighbours again. */
 static void reconcile(struct node *node) {
     for (unsigned slot = 0; slot < LINK_SLOTS; slot++) {
         const struct link_view *link = links_at(node->links, slot);
@@ -15,8 +15,8 @@ static void reconcile(struct node *node) {
     }
 }
 
-/* The minutes by which paths are told apart have moved: new routing keys, and a drop list that goes
- * by the new minutes. Only both together keep every replay out. */
+/* The minutes by which the drop list knows paths have moved. So make new routing keys, and a new
+ * drop list that goes by the new minutes. Only both together keep every replay out. */
 static void renew_keys(struct node *node) {
     struct droplist *droplist = droplist_new(node->config.droplist_entries, &node->config.random);
 
@@ -69,7 +69,8 @@ static void correct(struct node *node, int64_t correction) {
         renew_keys(node);
 }
 
-/* A clock that moves without new keys would let replays in, so it is the move that waits. */
+/* Moving the clock without new keys would let replays in. So while no key renewal is allowed, the
+ * move of the clock waits. */
 void node_correct(struct node *node) {
     int64_t correction = links_clock_offset(node->links);
 

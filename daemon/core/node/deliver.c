@@ -3,7 +3,7 @@
 #include "daemon/core/node/node_private.h"
 #include "daemon/core/node/ping.h"
 
-/* Somebody leaves mail with us for a third. */
+/* A sender leaves mail with us, as a mailbox, for a third node. */
 static enum drop take_deposit(struct node *node, unsigned slot, const struct onion_peeled *peeled) {
     struct mailbox_mail mail;
     struct mailbox_answer none;

@@ -45,7 +45,8 @@ static void answer_candidates(struct node *node, uint64_t client, enum answer_co
     effects_answer(node->effects, &answer);
 }
 
-/* A name as it was typed, what is not plain ASCII as \xNN: terminals obey some of the rest. */
+/* Copy a name as it was typed, with everything but printable ASCII as \xNN: terminals would obey
+ * some of those bytes. */
 static void escape_name(const char *name, char *text, size_t room) {
     size_t n = 0;
     for (const char *at = name; *at && n + 5 <= room; at++)
@@ -85,7 +86,7 @@ void node_answer_unknown(struct node *node, uint64_t client,
                         "no node %s is known (see p2pctl nodes)", text);
 }
 
-/* Why it is not one node: what the client is told. */
+/* Tell the client why its destination does not stand for exactly one node. */
 static void answer_unresolved(struct node *node, uint64_t client,
                               const struct destination *destination, enum resolve_outcome outcome,
                               const struct node_id *ids, size_t n) {
@@ -127,8 +128,8 @@ bool node_resolve(struct node *node, uint64_t client, const struct destination *
     return false;
 }
 
-/* Nobody has answered there: of those who claim it and are confirmed the one for whom good
- * witnesses speak. */
+/* Nobody has answered at the address. Choose, among the nodes that claim it, the one which
+ * witnesses whose word counts have seen there. */
 static enum resolve_outcome resolve_vouched(struct node *node,
                                             const struct destination *destination,
                                             struct node_id ids[DIRECTORY_CANDIDATES_MAX],

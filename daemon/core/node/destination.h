@@ -8,16 +8,17 @@
 
 struct node;
 
-/* What one was asked for, or false: the client has been told why not. */
+/* The node that `destination` stands for. False: the client has been told why there is none. */
 bool node_resolve(struct node *node, uint64_t client, const struct destination *destination,
                   struct node_id *ret_id);
-/* To whom something is sent. *ret_proven: by a pin or a handshake, so that an address may be bound
- * to the key. False: the client has been told why not. */
+/* The same, for something that is to be sent. *ret_proven: a pin or a handshake proves that the
+ * node is there, so that the address may be pinned to its key. False: the client has been told why
+ * not. */
 bool node_resolve_recipient(struct node *node, uint64_t client,
                             const struct destination *destination, struct node_id *ret_id,
                             bool *ret_proven);
 void node_answer_unknown(struct node *node, uint64_t client, const struct destination *destination);
-/* Remember the node, and if that is proven, bind the address that a user used to the key found
+/* Keep the node in the store. If `proven`, also pin the address that a user typed to the key found
  * there. */
 void node_remember(struct node *node, const struct destination *destination,
                    const struct node_id *id, bool proven);

@@ -5,10 +5,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define CLOCK_OFF_US (30 * US_PER_S)    /* beyond it others may take what we sign for out of time */
-#define CLOCK_MAX_US (24 * US_PER_HOUR) /* what is corrected */
-#define PATIENCE_US (15 * US_PER_S)     /* a network takes so long to be joined, at worst */
-#define WAITING_US US_PER_MINUTE        /* a message that waits longer is worth a word */
+/* Beyond it others may refuse what we sign as out of time. */
+#define CLOCK_OFF_US (30 * US_PER_S)
+#define CLOCK_MAX_US (24 * US_PER_HOUR) /* the most that is corrected */
+#define PATIENCE_US (15 * US_PER_S)     /* joining a network takes so long, at worst */
+#define WAITING_US US_PER_MINUTE        /* a message that waits longer is reported */
 #define NAMES_SAID 8
 #define ID_DIGITS 16 /* enough to be a DEST */
 #define RECENT_US (24 * US_PER_HOUR)
@@ -63,7 +64,7 @@ static struct words number(uint64_t n, const char *one, const char *several) {
 struct name {
     char text[ADDRESS_TEXT_MAX + NODE_NAME_MAX + ID_DIGITS + 8];
 };
-/* By what it can be told: "bob (192.0.2.1:58008, 1a2b3c4d5e6f7a8b)". */
+/* How findings name a node: "bob (192.0.2.1:58008, 1a2b3c4d5e6f7a8b)". */
 static struct name name_of(const struct doctor_who *who) {
     struct name name;
     char address[ADDRESS_TEXT_MAX], id[ID_DIGITS + 1];
@@ -84,7 +85,7 @@ static size_t at_most(size_t n, size_t most) {
     return n < most ? n : most;
 }
 
-/* Behind some that were named. */
+/* If only some of `all` were named: one more finding that counts the others. */
 static void say_others(struct report *report, enum finding_level level, const char *topic,
                        size_t all, size_t named, const char *what) {
     if (all > named)
@@ -150,7 +151,7 @@ static void look_at_suspects(const struct doctor_facts *facts, struct report *re
                "neighbours that are silent");
 }
 
-/* Whoever sends such may have written any address on it. */
+/* The source addresses of such datagrams may be forged. */
 static void look_at_strangers(const struct doctor_facts *facts, struct report *report) {
     size_t named = at_most(facts->n_strangers, DOCTOR_NAMED);
     for (size_t i = 0; i < named; i++) {
@@ -231,7 +232,7 @@ static void look_at_disk(const struct doctor_facts *facts, struct report *report
             span(facts->store_error_us).text);
 }
 
-/* The holder of a key is gone, and somebody else is where it was. */
+/* A pinned node is gone, and another key is at its address. */
 static void look_at_keys(const struct doctor_facts *facts, struct report *report) {
     size_t named = at_most(facts->n_keys, DOCTOR_NAMED);
     for (size_t i = 0; i < named; i++) {
@@ -290,7 +291,8 @@ static struct people people_of(const struct doctor_waiting *waiting) {
     return people;
 }
 
-/* One line a reason, and whom it is about. What has just been pushed is no news. */
+/* One finding for each reason, and whom the messages are for. Messages that have waited for less
+ * than WAITING_US are not reported. */
 static void look_at_delivery(const struct doctor_facts *facts, struct report *report) {
     for (enum outbox_why why = 0; why < OUTBOX_WHYS; why++) {
         const struct doctor_waiting *waiting = &facts->waiting[why];
@@ -316,7 +318,7 @@ static void look_at_delivery(const struct doctor_facts *facts, struct report *re
             span(facts->expires_us).text);
 }
 
-/* What others sent, and were told that it is not taken. */
+/* Parcels from others that we refused. */
 static void look_at_inbox(const struct doctor_facts *facts, struct report *report) {
     if (facts->refused_quota > 0)
         say(report, FINDING_NOTE, "inbox",

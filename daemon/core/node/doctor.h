@@ -1,5 +1,5 @@
-/* What is wrong, and what to do about it, in words: facts in, findings out. It looks at
- * nothing itself: serve_doctor.c gathers the facts. */
+/* What is wrong, and what to do about it, in words: facts in, findings out. The doctor gathers no
+ * facts itself: serve_doctor.c does. */
 #ifndef P2PD_DOCTOR_H
 #define P2PD_DOCTOR_H
 
@@ -11,16 +11,16 @@
 #define DOCTOR_NAMED                                                                               \
     4 /* of a kind are named, or have a line of their own; the others are counted */
 
-struct doctor_who { /* somebody, as people know it: any of it may be lacking but the id */
+struct doctor_who { /* a node as people know it: any of it may be lacking but the id */
     struct node_id id;
     struct address address;
     char name[NODE_NAME_MAX + 1];
 };
-struct doctor_suspect { /* a neighbour of which nothing comes */
+struct doctor_suspect { /* a neighbour from which nothing comes */
     struct doctor_who who;
     int64_t silent_us;
 };
-struct doctor_key { /* gone, and at its address is another */
+struct doctor_key { /* a key whose node is gone, with another key at its address */
     struct doctor_who who;
     struct node_id present;
     struct address at; /* as the user types it */
@@ -33,7 +33,7 @@ struct doctor_recipient { /* for whom messages wait */
     int64_t oldest_us;         /* how long the oldest has waited */
     int64_t unseen_us;         /* -1: it is there, or not known */
 };
-struct doctor_waiting {                          /* for one reason */
+struct doctor_waiting {                          /* the messages that wait for one reason */
     struct doctor_recipient first[DOCTOR_NAMED]; /* the ones that have waited for longest */
     size_t recipients;
     uint64_t messages, mailed;
@@ -50,8 +50,8 @@ struct doctor_facts {
         silent_us; /* silent: since anybody's datagram was good; the uptime if none */
     struct doctor_suspect suspects[DOCTOR_NAMED];
     size_t n_suspects;
-    struct stranger strangers[DOCTOR_NAMED]; /* datagrams not of this network, lately */
-    size_t n_strangers;                      /* sources of them that are known */
+    struct stranger strangers[DOCTOR_NAMED]; /* sources of datagrams that did not authenticate */
+    size_t n_strangers;                      /* how many such sources are known */
     struct mono now;
     /* Address */
     bool advertises;
@@ -66,9 +66,10 @@ struct doctor_facts {
     struct doctor_key keys[DOCTOR_NAMED];
     size_t n_keys; /* all of them */
     struct doctor_waiting waiting[OUTBOX_WHYS];
-    uint64_t unread;    /* of before the start, and not read yet */
-    uint64_t expiring;  /* within the hour, and have waited for most of their time */
-    int64_t expires_us; /* until the first of these does */
+    uint64_t unread; /* messages of before the start, still to be read from the disk */
+    /* Messages that expire within the hour, after waiting for most of their time. */
+    uint64_t expiring;
+    int64_t expires_us;                                     /* until the first of these does */
     uint64_t refused_quota, refused_unknown, refused_files; /* what others sent, since the start */
     /* Memory */
     size_t memory_used, memory_max;
@@ -79,8 +80,8 @@ struct doctor_facts {
     const struct finding *machine; /* MACHINE_TOPICS, as the shell told them; NULL: nothing */
 };
 
-/* What is to be said, worst not first but by topic; "all is well" if there is nothing. Returns how
- * many. */
+/* Report what is to be said, in the order of the topics, not of severity; "all is well" if there is
+ * nothing. Returns how many findings there are. */
 size_t doctor_examine(const struct doctor_facts *facts,
                       struct finding ret_findings[DOCTOR_FINDINGS_MAX]);
 

@@ -2,7 +2,8 @@
 #include "daemon/core/node/keep.h"
 #include "daemon/core/node/node_private.h"
 
-/* A disk at the brink fails and works many times a second: so often at most that is logged. */
+/* A disk that is nearly full fails and works again many times a second: log failures at most this
+ * often. */
 #define SAY_AGAIN_US (60 * US_PER_S)
 
 void node_keep_entry(struct node *node, const struct directory_entry *entry) {
@@ -30,15 +31,16 @@ void node_keep_mail_key(struct node *node) {
 static void mail_key_stored(struct node *node, int error) {
     identity_mail_stored(node->identity, node->mail_day, error == 0);
     if (error == 0)
-        publisher_change(&node->publisher); /* else the next look stores it again */
+        publisher_change(&node->publisher); /* otherwise the next chores store it again */
 }
 
-/* What was kept is given back. */
+/* Free the copy that was made for the store. */
 void node_keep_abandon(uint64_t cookie) {
     free((void *)(uintptr_t)cookie);
 }
 
-/* A failure is the disk's, told by its next user; but a mail key that is not stored is not used. */
+/* That a descriptor or pin was not stored needs no answer here: node_keep_note() reports the disk.
+ * A mail key that was not stored is not used. */
 void node_kept(struct node *node, uint64_t cookie, const struct store_result *result) {
     if (result->kind == STORE_MAIL_KEY)
         mail_key_stored(node, result->error);
@@ -53,8 +55,8 @@ static void log_failure(const struct node *node, int error) {
     core_log(&node->config.trace, TRACE_ERROR, "store: %s; p2pctl doctor", words);
 }
 
-/* What the disk says, for the day somebody asks. Errors that tell of an operation and not of the
- * disk count for nothing. */
+/* Note for the doctor whether the disk works. Errors that tell of one operation, and not of the
+ * disk, do not count. */
 void node_keep_note(struct node *node, const struct store_result *result) {
     if (result->kind == STORE_IN_PUT && result->error == 0 && result->in_renumbered) {
         if (node->disk.renumbered.us == 0 ||

@@ -12,18 +12,18 @@ struct node_disk { /* for the doctor */
     int error;     /* the last one, 0: none */
     struct mono failed;
     bool recovered;         /* something was written since */
-    struct mono renumbered; /* a sender's messages were, last; 0: never */
+    struct mono renumbered; /* when a sender last numbered its messages anew; 0: never */
 };
 
 /* Store a kept node's descriptor and pin. */
 void node_keep_entry(struct node *node, const struct directory_entry *entry);
-/* A new mail key is stored before it is published. */
+/* Have a new mail key stored. It is published only after that. */
 void node_keep_mail_key(struct node *node);
-/* The result of what was stored for the node itself came. */
+/* The store's result for something of the node itself has come. */
 void node_kept(struct node *node, uint64_t cookie, const struct store_result *result);
-/* It will never come. */
+/* The result will never come, since the node ends: free what was kept for it. */
 void node_keep_abandon(uint64_t cookie);
-/* What any room's result says of the disk. */
+/* Note what a store result, of whatever room, says about the disk. */
 void node_keep_note(struct node *node, const struct store_result *result);
 
 #endif

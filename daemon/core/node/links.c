@@ -11,9 +11,10 @@ static void links_changed(struct node *node) {
     outbox_retry_now(node->outbox, NULL, node->now.mono);
 }
 
-/* Does it name no neighbour? Whoever has just started shakes hands with such a one, and follows it
- * within seconds by one that leads to it: the whole network need not check both. Digests spread it,
- * should the second never come. */
+/* Does the descriptor name no neighbour? A node that has just started hands over such a one in its
+ * handshakes, and within seconds publishes another that names its neighbours. The first is not
+ * announced, so that the whole network need not check both. Digests spread it, should the second
+ * never come. */
 static bool is_unlinked(const struct directory_entry *entry) {
     struct descriptor descriptor;
     directory_descriptor(entry, &descriptor);
@@ -35,7 +36,7 @@ static void take_descriptor(struct node *node, const struct link_event *event) {
         node_count(node, drop);
 }
 
-/* A link stands there from now on: an answer came from there. */
+/* A link to this node stands: its answer proves that it is at this address. */
 static void stand(struct node *node, const struct link_event *event) {
     directory_handshaken(node->directory, &event->link.id, &event->link.address, node->now);
     directory_set_linked(node->directory, &event->link.id, true, node->now.mono);
@@ -53,7 +54,7 @@ static void take_up(struct node *node, const struct link_event *event) {
 static void take_link_event(struct node *node, const struct link_event *event) {
     switch (event->kind) {
     case LINK_EVENT_ANSWERED:
-        if (event->link.purpose != LINK_PROBE) /* else what it says of the time has no vote */
+        if (event->link.purpose != LINK_PROBE) /* a probe has no vote on the time */
             node_correct(node);
         take_descriptor(node, event);
         node_settle_answered(node, event);
@@ -92,7 +93,7 @@ static void take_link_event(struct node *node, const struct link_event *event) {
     case LINK_EVENT_REFUSED:
     case LINK_EVENT_DIAL_FAILED:
         node_settle_look(node);
-        node_correct(node); /* what it said of the time has no vote any more */
+        node_correct(node); /* what this neighbour said of the time has no vote any more */
         break;
     }
     if (event->kind == LINK_EVENT_DIAL_FAILED && event->link.purpose == LINK_PROBE)
@@ -104,7 +105,8 @@ void node_links_drain(struct node *node) {
     struct link_event event;
 
     while (links_event(node->links, &event)) {
-        node_peel(node); /* by the keys and the drop list that they were looked up with */
+        /* With the keys and the drop list that the waiting packets were looked up with. */
+        node_peel(node);
         take_link_event(node, &event);
     }
 }

@@ -5,7 +5,7 @@
 
 #include <sodium.h>
 
-/* A message id is remembered beyond the time for which its sender may try: clocks differ. */
+/* A message's id is remembered so much longer than its sender may retry, since clocks differ. */
 #define TOMBSTONE_US (24 * US_PER_HOUR)
 
 void node_config_init(struct node_config *config) {
@@ -147,8 +147,8 @@ static bool make_pool(struct node *node, const struct node_config *config,
     return node->pool != NULL;
 }
 
-/* How long a mail key is kept beyond the next one: as long as senders are taken to try, and a
- * day. */
+/* For how many days a mail key is kept beyond the next one: as long as senders are assumed to retry
+ * (our own delivery.expire), and one day more. */
 static uint32_t mail_days(const struct node_config *config) {
     int64_t day_us = 24 * US_PER_HOUR, days = (config->delivery_expire_us + day_us - 1) / day_us;
     return days < MAIL_DAYS_MAX ? (uint32_t)days + 1 : MAIL_DAYS_MAX + 1;

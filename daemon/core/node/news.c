@@ -6,8 +6,7 @@
 #define TELL_RIVALS_US US_PER_MINUTE
 #define TELL_DOUBLED_US US_PER_HOUR
 
-/* Anybody can cause this line, so it is for those who look closely, and never more than one a
- * minute. */
+/* Anybody can cause this line, so it is logged at debug level alone, and at most once a minute. */
 static void tell_rivals(struct node *node) {
     struct address address;
     char text[ADDRESS_TEXT_MAX];
@@ -63,7 +62,8 @@ void node_news(struct node *node, const struct directory_entry *entry, uint64_t 
     if (entry->kept)
         node_keep_entry(node, entry);
     if (link && link->state == LINK_UP)
-        node_routes_refresh(node); /* whether it relays may be what is new */
+        /* The news may be that this neighbour relays, or no longer does. */
+        node_routes_refresh(node);
     outbox_retry_now(node->outbox, &id, node->now.mono);
     pool_news(node->pool);
     node_settle_look(node);

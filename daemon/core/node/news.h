@@ -1,4 +1,5 @@
-/* A descriptor that we did not know came: whom it concerns, and what is said of liars. */
+/* A descriptor that we did not know has come: tell the rooms that it concerns, and log those that
+ * lie. */
 #ifndef P2PD_NEWS_H
 #define P2PD_NEWS_H
 
@@ -12,9 +13,10 @@ struct node_news {             /* what was told in the log, and how long it is n
     struct mono rivals_quiet, convictions_quiet, doubled_quiet;
 };
 
-/* From a neighbour, or from a handshake (0). `spread`: the network is to hear of it. */
+/* Take in a new descriptor. `from`: the neighbour that sent it; 0: it came in a handshake.
+ * `spread`: announce it to the network. */
 void node_news(struct node *node, const struct directory_entry *entry, uint64_t from, bool spread);
-/* Say so, once in a while, if somebody else signs as we do. */
+/* Warn, once in a while, if somebody else signs descriptors with our key. */
 void node_news_tell_doubled(struct node *node);
 
 #endif

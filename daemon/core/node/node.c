@@ -1,5 +1,5 @@
-/* The composition: routes each event to the room it belongs to, and gives each room its turn in
- * every step. */
+/* The composition: routes each event to the room it belongs to (a part of the node with a state of
+ * its own: pool, gossip, outbox ...), and gives each room its turn in every step. */
 #include "daemon/core/node/deliver.h"
 #include "daemon/core/node/links.h"
 #include "daemon/core/node/node_private.h"
@@ -64,8 +64,9 @@ static void take_datagram(struct node *node, const struct datagram *datagram,
     node_links_drain(node);
 }
 
-/* What can be computed for all of a batch is, in three goes: cells opened, onions peeled, and at
- * the end of the step cells sealed. Between them each datagram has its turn, in order. */
+/* Cryptography is done for a whole batch at once, in three passes: cells are opened, onions are
+ * peeled, and at the end of the step cells are sealed. Between the passes each datagram has its
+ * turn, in order. */
 static void take_datagrams(struct node *node, const struct datagram *datagrams, size_t n) {
     struct link_opening openings[NODE_BATCH];
 
@@ -187,7 +188,7 @@ static struct mono next_outbox(const struct node *node) {
     return outbox_next(node->outbox);
 }
 
-/* Messages to ourselves go from the outbox to the inbox, and what became of them back. */
+/* Carry messages to ourselves from the outbox to the inbox, and their outcomes back. */
 static void carry_local(struct node *node) {
     struct parcel_item item;
     struct message_id id;
@@ -320,8 +321,9 @@ static void take_event(struct node *node, const struct node_event *event) {
     }
 }
 
-/* Somebody set the machine's clock, or it slept where its monotonic clock sleeps too: what the
- * neighbours told is relative to the old time. Corrected time goes on as it was. */
+/* Somebody set the machine's clock, or the machine slept while its monotonic clock stood still:
+ * what the neighbours told is relative to the old time. The correction takes up the step, so that
+ * our corrected time goes on as before. */
 static void follow_clock(struct node *node, struct now now) {
     int64_t step = (now.wall.us - node->machine.wall.us) - (now.mono.us - node->now.mono.us);
 
@@ -338,7 +340,8 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
     node_clock_tick(node);
     directory_settle(node->directory, node->now.mono);
     if (directory_follow(node->directory, node->now.mono))
-        pool_news(node->pool); /* its aim grows with them */
+        /* The number of links that the pool aims at depends on the number of nodes. */
+        pool_news(node->pool);
     if (!node->self.was_signed)
         node_self_sign(node); /* handshakes carry it from the first datagram on */
     take_event(node, event);

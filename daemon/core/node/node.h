@@ -19,14 +19,14 @@
  *   the network (1 s to 10 min; 1 s after the loss of a link, while the ration of losses lasts);
  *   the first one once there are enough links, after 2 s at the latest, 20 s where a network forms.
  *   Stopped by the publication.
- * - move of the clock: started when the neighbours' clock is another and all moves are spent;
- *   stopped by the move (a further one each minute).
+ * - move of the clock: started when the neighbours' time differs from ours and no move is left of
+ *   the ration (a further one each minute); stopped by the move.
  * - ping: started by each question (700 ms, 6 of them); stopped by the answer or the client's end.
  * - settling: started by a request whose destination is not settled yet (8 s; 2 s where nobody is
  *   known to be; after 1 s others are asked too; news is looked at once in 100 ms); stopped when it
  *   is settled.
- * - retry of whoever waits: started by a change of the graph, once a second at most, and when keys
- *   that had changed have settled; while messages are pending. */
+ * - retry of messages that wait for a route: started by a change of the graph, once a second at
+ *   most, and when keys that had changed have settled; while messages are pending. */
 
 struct node;
 

@@ -64,7 +64,7 @@ struct node {
     struct policy *policy;
     struct clients clients;
 
-    /* Our own files', each written by its file alone. */
+    /* State of this folder's files. Each field is written by its own file alone. */
     struct node_clock clock;
     struct node_correction correction;
     struct node_self self;
@@ -76,23 +76,25 @@ struct node {
 
     /* Packets: peel.c. */
     struct droplist *droplist;
-    struct share share;           /* of the public-key work that packets cost */
-    struct share share_in;        /* and what is in them, where they are for us */
-    struct ration ration;         /* of the new paths that go on from here */
-    uint64_t tenants[LINK_SLOTS]; /* prefixes: whose use of drop list and ration is told by slot */
-    struct peeling *peelings;     /* NODE_BATCH, in locked memory */
+    struct share share;    /* shares out the public-key work that packets cost */
+    struct share share_in; /* the same for the contents of packets that are for us */
+    struct ration ration;  /* limits the new paths that go on from here */
+    /* The prefix of the node to which a slot's entries in drop list and ration belong. */
+    uint64_t tenants[LINK_SLOTS];
+    struct peeling *peelings; /* NODE_BATCH, in locked memory */
     size_t n_peelings, n_fresh;
     struct rate pongs; /* answers to onion pings: ping.c */
 
     /* Routes: routes.c. */
     uint64_t
         routes_generation; /* of the graph, when our neighbours were last looked at as relays */
-    struct mono retried; /* when those who wait for a route were last tried, and for which graph */
+    /* When messages that wait for a route were last tried, and for which graph. */
+    struct mono retried;
     uint64_t retried_generation;
 
     uint64_t
         unfinished; /* bytes of messages and files that are not whole, as the store told last */
-    /* For the doctor: the last good datagram; those that were not. */
+    /* For the doctor: when the last good datagram came, and where bad ones came from. */
     struct mono heard;
     struct strangers strangers;
     struct finding machine_findings[MACHINE_TOPICS]; /* as the shell told them */
@@ -100,7 +102,8 @@ struct node {
 };
 
 /* make.c */
-/* The machine's clocks, and by our correction ours. */
+/* Set the time of a step: the machine's clocks, and ours, which is the machine's with our
+ * correction. */
 void node_set_time(struct node *node, struct now now);
 void node_reconfigure(struct node *node, const struct node_config *config);
 

@@ -15,7 +15,7 @@
 static_assert(LINK_SLOTS <= RATION_NEIGHBOURS && LINK_SLOTS <= DROPLIST_NEIGHBOURS,
               "a neighbour is known by its slot");
 
-/* What they take, about. */
+/* What one exchange and one peeling take, in nanoseconds, roughly. */
 #define EXCHANGE_NS 32000u
 #define PEEL_NS 1500
 #define REPLY_LIFE (2 * DROPLIST_MINUTES + 1) /* minutes: the longest that an eph is remembered */
@@ -26,8 +26,8 @@ void node_peel_advance(struct node *node) {
     ration_configure(&node->ration, droplist_share(node->config.droplist_entries));
 }
 
-/* What is remembered of a neighbour is told by its slot, and another node may have got that
- * since. */
+/* Drop list and ration know a neighbour by its slot. If another node has got the slot since, tell
+ * both. */
 static void know_tenant(struct node *node, unsigned slot, uint64_t prefix) {
     if (node->tenants[slot] == prefix)
         return;
@@ -38,7 +38,8 @@ static void know_tenant(struct node *node, unsigned slot, uint64_t prefix) {
 
 /* ---- Looking up ---- */
 
-/* A new path's packets come in a row: the exchange is done for the first of them. */
+/* The first packets of a new path often come together. Find the one in this batch that has the same
+ * eph: its key exchange serves all of them. */
 static struct peeling *find_fresh(const struct node *node, const uint8_t *packet,
                                   const struct noise_keypair *key) {
     for (size_t i = node->n_fresh > 0 ? 0 : node->n_peelings; i < node->n_peelings; i++) {
@@ -92,7 +93,7 @@ static void exchange(void *item) {
                                   peeling->fresh->public, peeling->own_prk);
 }
 
-/* Where the exchange failed there is no prk, nor for those behind it. */
+/* Packets that share an exchange which failed have no prk either: drop them for the same reason. */
 static void follow_first(struct node *node) {
     for (size_t i = 0; i < node->n_peelings; i++)
         if (node->peelings[i].first)
@@ -107,7 +108,7 @@ static void peel(void *item) {
 
 /* ---- Sending on ---- */
 
-/* Where it goes on to, if it can. */
+/* The neighbour to forward the packet to. NULL: it cannot be forwarded. */
 static const struct link_view *next_hop(const struct node *node, const struct peeling *peeling) {
     const struct onion_peeled *peeled = &peeling->peeled;
 
@@ -117,9 +118,9 @@ static const struct link_view *next_hop(const struct node *node, const struct pe
     return next && next->state != LINK_PROBATION ? next : NULL;
 }
 
-/* Would the next hop have to remember one eph more, and has it had its ration of them? Asked before
- * the eph is entered here, so that the path can be tried again. A packet that will be refused for
- * something else takes nothing. */
+/* Would this packet make the next hop remember one eph more, and has the neighbour used up its
+ * ration of those? Asked before the eph is entered here, so that the path can be tried again later.
+ * A packet that will be refused for something else takes nothing from the ration. */
 static bool is_beyond_ration(struct node *node, const struct droplist_packet *packet,
                              const struct link_view *next) {
     int64_t life = packet->minute - wall_minute(node->now.wall) + DROPLIST_MINUTES + 1;
@@ -132,9 +133,10 @@ static bool is_beyond_ration(struct node *node, const struct droplist_packet *pa
                         &node->config.random, node->now.mono);
 }
 
-/* The ration counts what is new here, so all packets of an eph go one way, which is the first's.
- * Beginning with one that costs nothing is no way around: if it was for us, so are all; if it could
- * not go on, the first that can is asked for. */
+/* The ration counts ephs that are new here. So all packets of an eph must go the way of the first,
+ * or only the first would be counted. Beginning with a packet that costs no ration is no way
+ * around: if it was for us, all others of its eph must be too; if it could not be forwarded, no way
+ * is remembered, and the first packet that can be forwarded is counted. */
 static enum drop remember(struct node *node, const struct peeling *peeling) {
     uint8_t way[ONION_WAY_LEN];
     struct droplist_packet packet = {.eph = onion_eph(peeling->packet),
@@ -174,15 +176,17 @@ static enum drop finish(struct node *node, const struct peeling *peeling) {
         return forward(node, peeling);
     if (drop == DROP_NONE)
         drop = node_deliver(node, peeling->slot, peeled, peeling->epoch);
-    sodium_memzero(peeling->out, ONION_LEN); /* what is not sent on may be a payload of ours */
+    /* A packet that is not forwarded may hold a payload of ours. */
+    sodium_memzero(peeling->out, ONION_LEN);
     links_onion_cancel(node->links, peeling->out);
     return drop;
 }
 
 /* ---- Replies that came in deposits ---- */
 
-/* Another's onion, as one that is peeled: its eph is new to the next hop, and nobody knows of which
- * minute it is. It costs whoever brought it no less than a path of its own. */
+/* Forward a reply onion that came in a deposit as if we had peeled it. Its eph is new to the next
+ * hop and its minute is not known, so the neighbour that brought it is charged for the longest
+ * life: no less than for a path of its own. */
 static enum drop send_reply(struct node *node, unsigned from, uint64_t to, const uint8_t *packet) {
     const struct link_view *next = links_find(node->links, to);
     if (!next || next->state == LINK_PROBATION)

@@ -14,9 +14,9 @@ struct node;
 struct peeling {                       /* an onion packet to be opened */
     const uint8_t *packet;             /* in its datagram */
     uint8_t *out;                      /* in the cell that may carry it on */
-    const uint8_t *prk;                /* the drop list's, or that of a peeling of this batch */
-    const struct peeling *first;       /* that one, if it is another */
-    const struct noise_keypair *fresh; /* the exchange is to be done, by this key */
+    const uint8_t *prk;                /* from the drop list, or of a packet in this batch */
+    const struct peeling *first;       /* the packet in this batch that has the prk; NULL: none */
+    const struct noise_keypair *fresh; /* a key exchange is to be done, with this key; NULL: none */
     uint8_t own_prk[ONION_PRK_LEN];
     struct onion_peeled peeled;
     uint64_t from;
@@ -26,14 +26,16 @@ struct peeling {                       /* an onion packet to be opened */
     enum drop drop;
 };
 
-/* An onion packet came over a link: it is looked up, and peeled by the next node_peel(), which
- * counts what it drops. Its bytes stay until then. */
+/* An onion packet came over a link: look it up. The next node_peel() peels it and counts it if it
+ * is dropped. The packet's bytes must stay until then. */
 enum drop node_onion(struct node *node, unsigned slot, uint64_t from, const uint8_t *packet);
-/* Peel those that wait and send each where it goes. Before the drop list or our keys change. */
+/* Peel the packets that wait, and forward or deliver each. To be called before the drop list or our
+ * keys change. */
 void node_peel(struct node *node);
-/* What came of deposits is told to those who made them: their replies are relayed. */
+/* Deposits have been stored, or not: forward the reply onions that tell their depositors. */
 void node_take_deposits(struct node *node);
-/* Minutes that are over are forgotten; what neighbours may use goes by how many there are. */
+/* Forget the drop list's past minutes, and set each neighbour's share of it by how many there
+ * are. */
 void node_peel_advance(struct node *node);
 
 #endif

@@ -1,12 +1,11 @@
-/* See ping.h. Threat: anybody may ask: what is answered is rationed, and goes to nodes that are
- * known.
- */
+/* See ping.h. Threat: anybody may ask. So answers are rationed, and go to known nodes alone. */
 #include "daemon/core/node/ping.h"
 #include "daemon/core/node/node_private.h"
 
 #include <sodium.h>
 
-#define PONGS_ROOM_US (PONG_BURST * PONG_EVERY_US - 1) /* and one more once any time has passed */
+/* A burst at once, and one more after any time. */
+#define PONGS_ROOM_US (PONG_BURST * PONG_EVERY_US - 1)
 #define PING_RETRY_US (700 * US_PER_MS)
 #define PING_TRIES 6 /* over 4 s: a route shorter than configured is put off for 3 (path.h) */
 
@@ -17,7 +16,7 @@ struct ping { /* a client that waits for an answer over onion paths */
     struct mono sent, due;
     unsigned tries;
     bool no_route;       /* at the last try */
-    struct path_way way; /* of the last try; those of the others: */
+    struct path_way way; /* the path of the last try; `silence` has those of the tries before it */
     struct path_silence silence;
 };
 
@@ -85,8 +84,8 @@ enum drop node_ping_take_pong(struct node *node, const uint8_t *payload, size_t 
     return DROP_NONE;
 }
 
-/* A fresh token each time: the round trip measured is that of the question which was answered. Each
- * goes apart from those that were not. */
+/* Send a ping with a fresh token, so that the time measured is that of the try which was answered.
+ * Each try avoids the paths of the unanswered ones. */
 static enum path_outcome ask(struct node *node, struct ping *ping) {
     struct path_request request = {
         .target = ping->target, .relays_exact = RELAYS_DEFAULT, .silence = &ping->silence};
@@ -128,7 +127,7 @@ void node_ping(struct node *node, uint64_t client, const struct node_id *target)
     ping->target = *target;
     switch (ask(node, ping)) {
     case PATH_OK:
-    case PATH_NONE: /* perhaps soon */
+    case PATH_NONE: /* there may be a route for the next try */
         return;
     case PATH_UNKNOWN:
         finish(node, ping, ANSWER_FAILED, "that node is not in the network just now");
@@ -140,7 +139,7 @@ void node_ping(struct node *node, uint64_t client, const struct node_id *target)
     }
 }
 
-/* Its time is over: the next try, or the end of it. */
+/* A try was not answered in time: make the next one, or give up. */
 static void go_on(struct node *node, struct ping *ping) {
     if (ping->tries < PING_TRIES)
         ask(node, ping);

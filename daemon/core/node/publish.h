@@ -9,11 +9,11 @@
 #include "daemon/core/wire/identity.h"
 
 struct publisher {                           /* all zero but `started`: nothing was published yet */
-    bool published;                          /* gossip has had one */
-    bool dirty;                              /* what is published is not what is true */
-    bool pressing;                           /* and it is what others cannot do without */
-    bool outbid;                             /* a later one of ours is about */
-    bool lost_link, gained_link, moved_link; /* others are neighbours, or elsewhere, than it says */
+    bool published;                          /* a descriptor was given to gossip */
+    bool dirty;                              /* the published descriptor is out of date */
+    bool pressing;                           /* the change is one that others cannot do without */
+    bool outbid;                             /* the network has a later descriptor of ours */
+    bool lost_link, gained_link, moved_link; /* how the neighbours differ from those it names */
     struct mono started, last;               /* last: when the last one was published */
     /* Token buckets for what is published at once, losses and all of it, as the time from which
      * their tokens count (not, as in base/rate, the time at which they are full): they come back at
@@ -23,11 +23,11 @@ struct publisher {                           /* all zero but `started`: nothing 
     unsigned in_a_row;   /* publications without a pause between them */
     struct descriptor_neighbour named[DESCRIPTOR_NEIGHBOURS_MAX]; /* by the last that was signed */
     unsigned n_named;
-    struct mono linked;   /* when there was a link for the first time since there was none */
+    struct mono linked;   /* when the first link came up after there was none */
     unsigned young;       /* descriptors signed just before they came: halved every second */
     struct mono young_at; /* when `young` was last set */
 };
-struct publish_network { /* what decides, as it is now */
+struct publish_network { /* the present state of the network */
     struct mono now;
     unsigned links;          /* established */
     unsigned links_min, aim; /* pool.min; how many links the pool aims at */
@@ -36,14 +36,16 @@ struct publish_network { /* what decides, as it is now */
 
 /* What the last descriptor says is no longer true, but for neighbours: see publisher_compare(). */
 void publisher_change(struct publisher *publisher);
-/* The same, and others cannot do without it: it does not wait. */
+/* The same for a change that others cannot do without, such as new routing keys: it is published at
+ * once. */
 void publisher_press(struct publisher *publisher);
-/* A later descriptor of ours is about: rationed as losses are, since a copy of us may do it. */
+/* The network has a later descriptor of ours. Going beyond it is rationed as losses of links are,
+ * since a copy of this node may publish such ones again and again. */
 void publisher_outbid(struct publisher *publisher);
-/* These are the neighbours now: are they those that the last descriptor names, where it says? */
+/* Compare: are these the neighbours, at the addresses, that the last descriptor names? */
 void publisher_compare(struct publisher *publisher, const struct descriptor_neighbour *neighbours,
                        unsigned n);
-/* There is a link, for the first time since there was none. */
+/* The first link has come up after there was none. */
 void publisher_link(struct publisher *publisher, struct mono now);
 /* A descriptor that names these neighbours was signed. */
 void publisher_sign(struct publisher *publisher, const struct descriptor_neighbour *neighbours,
@@ -55,7 +57,8 @@ void publisher_note_age(struct publisher *publisher, int64_t age_us, struct mono
 bool publisher_is_idle(const struct publisher *publisher);
 /* When the next descriptor is to be published. */
 struct mono publisher_due(const struct publisher *publisher, const struct publish_network *network);
-/* It is, now: the interval to the next one is set, and what is published at once is charged. */
+/* The next descriptor is published now: set the interval to the one after it, and charge the token
+ * buckets. */
 void publisher_publish(struct publisher *publisher, const struct publish_network *network);
 
 #endif

@@ -78,7 +78,7 @@ static bool ask(struct node *node, struct node_query *query) {
     return query->kind->ask(node, query);
 }
 
-/* A page of those that the store remembers. True: the question has ended. */
+/* Take a page of the correspondents that the store remembers. True: the question has ended. */
 static bool take_peers(struct node *node, struct node_query *query,
                        const struct store_result *result) {
     note_peers(query, result);

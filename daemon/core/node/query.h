@@ -11,11 +11,12 @@
 struct node;
 struct node_query;
 
-/* A kind of question: what the store is asked once it is known whom it is about, and what is made
- * of its results. Both return true if the question has ended: whoever asked has been answered,
- * unless it is gone. */
+/* A kind of question: `ask` asks the store, once it is known which node the question is about, and
+ * `take` makes an answer of the results. Both return true if the question has ended: the client has
+ * been answered, unless it has gone. */
 struct query_kind {
-    const struct destination *(*destination)(const struct request *request); /* NULL: of nobody */
+    /* NULL: it is about no node */
+    const struct destination *(*destination)(const struct request *request);
     bool (*ask)(struct node *node, struct node_query *query);
     bool (*take)(struct node *node, struct node_query *query, const struct store_result *result);
     const char *missing; /* what -ENOENT means; NULL: nothing of its own */
@@ -24,10 +25,10 @@ struct node_query {
     struct client_wait wait;
     const struct query_kind *kind;
     struct request request;
-    struct node_id peer;  /* whom it is about */
-    bool looks_for_peer;  /* the store's conversations are looked through for it */
-    unsigned stage;       /* of the kind's own */
-    uint64_t n_forgotten; /* FORGET: in the slices before */
+    struct node_id peer;  /* the node that it is about */
+    bool looks_for_peer;  /* the store's conversations are searched for it */
+    unsigned stage;       /* for the kind's own use */
+    uint64_t n_forgotten; /* FORGET: how many the earlier slices forgot */
     size_t n_found;
     struct node_report found[DIRECTORY_CANDIDATES_MAX];
 };
@@ -36,7 +37,7 @@ struct node_query {
 
 void node_query(struct node *node, const struct request *request, const struct query_kind *kind);
 void node_query_stored(struct node *node, uint64_t cookie, const struct store_result *result);
-/* The result will never come. */
+/* The store's result will never come: free the question. */
 void node_query_abandon(struct node *node, uint64_t cookie);
 
 /* For kinds: the next operation of the question; an answer of text, unless its client is gone. */

@@ -47,5 +47,6 @@ struct mono node_routes_next(const struct node *node) {
         return next;
     if (node->retried_generation != topology_generation(directory_topology(node->directory)))
         next = mono_add(node->retried, US_PER_S);
-    return mono_min(next, directory_settle_due(node->directory)); /* it may bring a route */
+    /* A settled key may bring a route. */
+    return mono_min(next, directory_settle_due(node->directory));
 }

@@ -2,13 +2,14 @@
 #include "daemon/core/node/node_private.h"
 
 #define SEQUENCE_STEP 1000 /* ms: less than the least interval of publications */
-/* Drawn on top after a move of the clock: a former life, of which only the last sequence is known,
- * may have signed at this very time. */
+/* Up to this is added at random after a move of the clock: an earlier run, of which only the last
+ * sequence is known, may have signed at this very time. */
 #define SEQUENCE_MOVED (30 * 1000) /* ms */
 
 /* ---- Own descriptor ---- */
 
-/* The addresses at which most neighbours see us, at most four; told by two where there are two. */
+/* The addresses at which most neighbours see us. With more than one neighbour two must agree; if no
+ * two do, the first address counts. */
 static void observe_addresses(const struct node *node, struct descriptor *descriptor) {
     struct address seen[LINK_SLOTS];
     unsigned votes[LINK_SLOTS], n = 0, links = 0;
@@ -42,7 +43,7 @@ static void observe_addresses(const struct node *node, struct descriptor *descri
         descriptor->addresses[descriptor->n_addresses++] = seen[0];
 }
 
-/* Returns how many. */
+/* The neighbours that our descriptor names. Returns how many. */
 static unsigned name_neighbours(const struct node *node,
                                 struct descriptor_neighbour ret[DESCRIPTOR_NEIGHBOURS_MAX]) {
     unsigned n = 0;
@@ -67,10 +68,11 @@ static void describe(const struct node *node, struct descriptor *descriptor) {
     descriptor->n_neighbours = (uint8_t)name_neighbours(node, descriptor->neighbours);
 }
 
-/* Beyond the last, and not behind the clock: where the clock is behind, by a step drawn at random,
- * for a life whose last sequence the disk has lost must not sign the same again, which would
- * convict us. But a last one that is so far ahead that everybody whose clock agrees with ours has
- * refused it does not count, but as one that was had. */
+/* The sequence of the next descriptor: the clock's milliseconds, but beyond our last one. Where the
+ * clock is behind the last one, the step beyond it is random: an earlier run whose last sequence
+ * the disk has lost may have signed the following one, and two descriptors of one sequence would
+ * convict us. If the last one is so far ahead that every node whose clock agrees with ours has
+ * refused it, the clock counts again; that one is only avoided as used. */
 static uint64_t next_sequence(const struct node *node) {
     const struct node_self *self = &node->self;
     const struct core_random *random = &node->config.random;
@@ -130,7 +132,7 @@ static struct publish_network network_of(const struct node *node) {
 
 struct mono node_self_next(const struct node *node) {
     if (publisher_is_idle(&node->publisher))
-        return MONO_NEVER; /* the most usual, without a look at the network */
+        return MONO_NEVER; /* the usual case needs no look at the network */
     struct publish_network network = network_of(node);
     return publisher_due(&node->publisher, &network);
 }

@@ -11,7 +11,7 @@ struct node;
 
 struct node_self {
     uint64_t sequence;    /* of the last one signed */
-    struct sequences had; /* by any of this life, and the last of the one before */
+    struct sequences had; /* sequences of this run, and the last of the run before */
     bool was_signed;
 };
 

@@ -11,7 +11,8 @@
 
 /* ---- Clients that other folders' rooms keep waiting ---- */
 
-/* Count it with those of that room until serve_answered(). False: it has been told why not. */
+/* Count a client as waiting in this room until serve_answered(). False: it may not wait there, and
+ * has been told why. */
 static bool enter(struct node *node, uint64_t client, enum client_room room) {
     const char *refusal = clients_refusal(&node->clients, room);
     struct client_wait *wait = refusal ? NULL : calloc(1, sizeof *wait);
@@ -51,9 +52,9 @@ static void connect_to(struct node *node, const struct request *request) {
     pool_connect(node->pool, request->client, &request->connect.address, node->machine);
 }
 
-/* Who serves a request, and in which room of another folder it may wait for its answer; NOWHERE: it
- * is answered at once, by another request (CONFIRM: the pull), or one of our own rooms enters what
- * it keeps. */
+/* Who serves a request, and the room of another folder in which its client may wait for the answer.
+ * NOWHERE: the request is answered at once, or by another request (CONFIRM: by its pull), or a room
+ * of this folder counts its client itself. */
 #define NOWHERE CLIENT_ROOMS
 static const struct {
     void (*serve)(struct node *node, const struct request *request);
@@ -95,7 +96,7 @@ void serve_settled(struct node *node, const struct request *request) {
         kinds[request->kind].serve(node, request);
 }
 
-/* Of these an address has to be asked first who is there. */
+/* Requests for which the address has to be asked first which node is there. */
 static bool needs_settling(enum request_kind kind) {
     return kind == REQUEST_PUSH || kind == REQUEST_PUSH_MANY || kind == REQUEST_PING ||
            kind == REQUEST_TRUST;
@@ -113,7 +114,7 @@ static void forget(struct node *node, struct client_wait *wait) {
     case CLIENT_PING:
         node_ping_free(node, wait);
         break;
-    case CLIENT_QUERY: /* until the store has answered */
+    case CLIENT_QUERY: /* the question stays until the store has answered */
         clients_leave(&node->clients, wait);
         break;
     case CLIENT_SETTLING:
@@ -132,8 +133,8 @@ static void forget(struct node *node, struct client_wait *wait) {
     }
 }
 
-/* The rooms of other folders are told in any case: a pull is answered to its end while messages
- * that were handed out wait to be confirmed. */
+/* The rooms of other folders are told even if the client waits for nothing: a pull has been
+ * answered completely while messages that were handed out are still to be confirmed. */
 void serve_client_gone(struct node *node, uint64_t client) {
     struct client_wait *wait;
 
@@ -144,7 +145,7 @@ void serve_client_gone(struct node *node, uint64_t client) {
         forget(node, wait);
 }
 
-/* The node ends. Questions end with what the store is asked. */
+/* The node ends: free all waits. A question is freed with the store operation that it waits for. */
 void serve_deinit(struct node *node) {
     for (enum client_room room = 0; room < CLIENT_ROOMS; room++)
         for (struct client_wait *wait, *next = clients_first(&node->clients, room);

@@ -13,7 +13,7 @@ void serve_request(struct node *node, const struct request *request);
 /* A request that node_settle() kept: its destination is as settled as it will be. */
 void serve_settled(struct node *node, const struct request *request);
 void serve_client_gone(struct node *node, uint64_t client);
-/* An answer that ends its request goes out. */
+/* The last answer to a request goes out: its client does not wait any more. */
 void serve_answered(struct node *node, uint64_t client);
 void serve_deinit(struct node *node);
 
@@ -55,7 +55,7 @@ void serve_doctor(struct node *node, const struct request *request);
 void serve_doctor_tick(struct node *node);
 struct mono serve_doctor_next(const struct node *node);
 void serve_doctor_free(struct node *node, struct client_wait *wait);
-/* How many messages wait for keys that are gone from where others are now. */
+/* How many messages wait for a key whose node is gone, with another key at its address. */
 uint64_t serve_stranded(const struct node *node);
 
 #endif

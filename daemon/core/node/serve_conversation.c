@@ -5,7 +5,8 @@
 
 #include <stdio.h>
 
-/* What still comes has begun to be something else than the past. */
+/* An unfinished message is forgotten, too, if it has not grown for this long. One that still grows
+ * is not part of the past. */
 #define FORGET_UNGROWN_US (10 * US_PER_S)
 
 static const struct destination *peer_of(const struct request *request) {
@@ -34,8 +35,8 @@ static void *copy(struct node *node, const void *bytes, size_t size) {
     return memory;
 }
 
-/* Its state as it is now, and what it points to, which the store has only lent. False: no memory.
- */
+/* Fill in the record's present state, and copy its body and file head, which the store has only
+ * lent. False: no memory. */
 static bool complete_record(struct node *node, struct history_record *record) {
     struct message_report report;
     const struct file_head *file = record->file;
@@ -84,8 +85,8 @@ static bool ask_conversations(struct node *node, struct node_query *query) {
     return false;
 }
 
-/* Its name and address as they are now; the store has those of what came last, and none of one that
- * was only written to. */
+/* Fill in the correspondent's present name and address. The store knows only those of the last
+ * message that came, and none of a node that was only written to. */
 static void complete_conversation(const struct node *node, struct conversation_record *record) {
     const struct directory_entry *entry = directory_find(node->directory, &record->peer);
     struct descriptor descriptor;
@@ -149,7 +150,7 @@ static bool take_forgotten(struct node *node, struct node_query *query,
                            const struct store_result *result) {
     query->n_forgotten += result->n_forgotten;
     if (result->more)
-        return ask_forget(node, query); /* though who asked may be gone */
+        return ask_forget(node, query); /* even if the client has gone */
     if (query->wait.gone)
         return true;
     node_clock_sweep(node);

@@ -14,8 +14,8 @@ static bool ask_files(struct node *node, struct node_query *query) {
     return false;
 }
 
-/* Of an outgoing file the store knows neither where its recipient is nor what was confirmed just
- * now. */
+/* Fill in what the store does not know of an outgoing file: where its recipient is, and what was
+ * confirmed a moment ago. */
 static void complete_outgoing(const struct node *node, struct file_record *record) {
     const struct directory_entry *entry = directory_find(node->directory, &record->peer);
     struct message_report report;
@@ -67,8 +67,8 @@ static bool ask_file(struct node *node, struct node_query *query) {
     return false;
 }
 
-/* Of those with this id (two senders may have used it) the one that is meant, or NULL: the client
- * has been told why not. */
+/* Find the file that the request means: two senders may have used one id. NULL: the client has been
+ * told why there is none. */
 static const struct file_record *find_meant(struct node *node, const struct node_query *query,
                                             const struct store_result *result) {
     const struct file_record *found = NULL;
@@ -115,7 +115,7 @@ static bool take_open(struct node *node, struct node_query *query,
     return true;
 }
 
-/* First it is looked for, then it is taken. */
+/* A take has two stages: the file is looked for, then it is taken. */
 enum { TAKE_LOOKING, TAKE_TAKING };
 static bool take_take(struct node *node, struct node_query *query,
                       const struct store_result *result) {

@@ -1,13 +1,12 @@
-/* PUSH, PUSH_MANY, MESSAGE, PULL: what is owed and what was got is handed to the rooms that know.
- */
+/* PUSH, PUSH_MANY, MESSAGE, PULL: handed to the outbox and the inbox. */
 #include "daemon/core/node/destination.h"
 #include "daemon/core/node/node_private.h"
 #include "daemon/core/node/serve.h"
 
 #include <stdio.h>
 
-/* In a small network routes are shorter than configured: whoever sends is told. Looked up only
- * where that can be. */
+/* In a small network routes may be shorter than configured, and the sender is told so. With so many
+ * reachable nodes or more, route length is not looked up. */
 #define SMALL_NETWORK 32
 static const char *notice_of(struct node *node, uint8_t relays, bool strict,
                              const struct directory_entry *entry, char text[128]) {
@@ -75,7 +74,8 @@ void serve_pull(struct node *node, const struct request *request) {
         inbox_pull(node->inbox, request, &from);
 }
 
-/* One that waits for a key that is gone would wait until it expires: its asker can do something. */
+/* A message to a key that is gone would wait until it expires. If another key is at the recipient's
+ * address, tell the client, who can readdress the message. */
 void serve_message(struct node *node, const struct request *request) {
     char notice[160] = "", at[ADDRESS_TEXT_MAX];
     struct message_report report;

@@ -98,7 +98,7 @@ static const char *const outcome_words[] = {
     [PATH_STRICT] = "there is no route with so many relays",
 };
 
-/* Draw them. Where that fails the client is told why: false. */
+/* Draw `n` sample routes. False: there is none, and the client has been told why. */
 static bool draw_routes(struct node *node, uint64_t client, const struct path_request *path_request,
                         struct route_report *routes, uint32_t n, double *ret_choices) {
     for (uint32_t i = 0; i < n; i++) {

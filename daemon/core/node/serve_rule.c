@@ -24,13 +24,14 @@ static bool ask_rule(struct node *node, struct node_query *query) {
     return false;
 }
 
-/* What is not whole of this sender's goes, in memory and on the disk: there the sweep takes it. */
+/* Drop this sender's unfinished messages and files, in memory now, on the disk by the sweep that is
+ * queued here. */
 static void drop_unfinished(struct node *node, const struct node_id *sender) {
     inbox_drop_sender(node->inbox, sender);
     node_clock_sweep(node);
 }
 
-/* A stored rule holds though who made it may be gone. */
+/* The rule is stored: apply it, even if the client that made it has gone. */
 static bool take_rule(struct node *node, struct node_query *query,
                       const struct store_result *result) {
     static const char *const words[] = {

@@ -1,7 +1,8 @@
-/* A user accepts the key that is at an address now. What waits for the one before is counted, and
- * if they say so addressed anew: without that it waits for a node that is not coming back.
+/* A user accepts the key that is at an address now. Messages that wait for the former key are
+ * counted, and readdressed if the user says so: otherwise they wait for a node that is not coming
+ * back.
  *
- * Threat: a rival takes an address and waits for its victim's messages. Nothing is addressed anew
+ * Threat: a rival takes an address and waits for its victim's messages. So nothing is readdressed
  * but at the user's word, and both ids are shown. */
 #include "daemon/core/node/destination.h"
 #include "daemon/core/node/node_private.h"
@@ -23,7 +24,7 @@ static void describe(const struct node *node, const struct node_id *id,
     memcpy(trust->name, descriptor.name, sizeof trust->name);
 }
 
-/* The keys for which something waits, and how much. */
+/* The former keys for which messages wait. */
 static void look_back(const struct node *node, struct trust_report *trust,
                       const struct node_id *former, size_t n_former) {
     for (size_t i = 0; i < n_former && trust->n_old < TRUST_OLD_MAX; i++) {
@@ -49,7 +50,7 @@ static void answer(struct node *node, uint64_t client, const struct trust_report
     effects_answer(node->effects, &answer);
 }
 
-/* Who is there now. False: the client has been told why nobody is. */
+/* Find the node that is at the address now. False: the client has been told why there is none. */
 static bool find_present(struct node *node, const struct request *request, struct node_id *ret_id) {
     const struct destination *to = &request->to.to;
     struct node_id ids[DIRECTORY_CANDIDATES_MAX];
@@ -63,7 +64,7 @@ static bool find_present(struct node *node, const struct request *request, struc
         effects_answer_text(node->effects, request->client, ANSWER_FAILED,
                             "others say that somebody else is there, but nothing answers at that "
                             "address: nothing has changed");
-    *ret_id = ids[1]; /* until here nothing has changed */
+    *ret_id = ids[1]; /* pinned: ids[0]; there now: ids[1] */
     return proven;
 }
 

@@ -14,19 +14,19 @@
 
 #define ACCEPT_AGAIN_S 1.0
 
-/* Two of the largest requests at a time. */
+/* Input memory that may be reserved: two of the largest requests at a time. */
 static size_t input_max(const struct control *control) {
     return 2 * (control->message_max + FRAME_SLACK);
 }
 
-/* Answers not yet read, over all clients: several of the largest batches. */
+/* Bytes of answers that may wait to be read, over all clients: several of the largest batches. */
 static size_t output_max(const struct control *control) {
     return 4 * (control->message_max + FRAME_SLACK) + CONTROL_OUTPUT_FREE;
 }
 
 bool control_reserve(struct control *control, size_t bytes) {
-    /* After a reload to a smaller maximum one that is larger may be under way: alone it always
-     * fits. */
+    /* After a reload lowered message_max, a larger request may still be arriving. A lone request is
+     * always given its memory. */
     if (control->reserved > 0 && control->reserved + bytes > input_max(control))
         return false;
     control->reserved += bytes;
@@ -42,8 +42,9 @@ void control_release(struct control *control, size_t bytes) {
             client_resume(client);
 }
 
-/* libev tells of what came while we were away in an order of its own, mostly the last first. So
- * nothing is read when it is told; this comes after all such news, since its priority is lower. */
+/* libev reports the connections that have become readable in an order of its own, mostly the last
+ * one first. So on_read() only marks a client as ready; this watcher has a lower priority, runs
+ * after all of them, and serves the clients in the order of their coming. */
 static void on_serve(struct ev_loop *loop, ev_prepare *watcher, int events) {
     struct control *control = watcher->data;
     struct control_client *client = control->clients;
@@ -79,7 +80,7 @@ void control_client_left(struct control *control) {
         ev_io_start(control->loop, &control->listen);
 }
 
-/* Those of a uid which have places of their own. */
+/* How many connections of a uid have ordinary places, not reserved ones. */
 static size_t count_uid(const struct control *control, uid_t uid) {
     size_t n = 0;
     for (const struct control_client *client = control->clients; client; client = client->next)
@@ -87,7 +88,7 @@ static size_t count_uid(const struct control *control, uid_t uid) {
     return n;
 }
 
-/* Why this one gets no place of its own; "": it gets one. */
+/* Why a connection of this uid gets only a reserved place; "": it gets an ordinary one. */
 static void judge(const struct control *control, uid_t uid, char *ret_text, size_t size) {
     size_t most = CONTROL_CLIENTS_UID(control->clients_max);
     *ret_text = '\0';
@@ -99,7 +100,8 @@ static void judge(const struct control *control, uid_t uid, char *ret_text, size
                  control->clients_max);
 }
 
-/* Of the reserved places the one whose client has been silent for the longest. NULL: none is. */
+/* Among the reserved places, the oldest connection that has not sent its request yet. NULL: there
+ * is none. */
 static struct control_client *find_silent(const struct control *control) {
     struct control_client *client = control->clients;
     while (client && !(client->is_reserved && !client->ready &&
@@ -112,7 +114,8 @@ static bool has_place(const struct control *control) {
     return control->n_reserved < CONTROL_RESERVED || find_silent(control);
 }
 
-/* False: it has to be read before the next one is accepted, which may want its place. */
+/* False: this connection has a reserved place. It has to be read before the next one is accepted,
+ * which may take that place away. */
 static bool admit(struct control *control, int fd) {
     struct control_peer peer;
     char refusal[CONTROL_TEXT_MAX] = "";
@@ -159,7 +162,7 @@ static void on_again(struct ev_loop *loop, ev_timer *watcher, int events) {
     ev_io_start(loop, &control->listen);
 }
 
-/* Which file is the socket, right after it was made. */
+/* Remember which file the socket is, right after it was made. */
 static void remember_file(struct control *control) {
     struct stat status;
     bool known = lstat(control->path, &status) == 0;
@@ -183,7 +186,8 @@ int control_tend(struct control *control, char ret_error[FAILURE_MAX]) {
     int fd = control_socket_listen(&control->config, ret_error);
     if (fd < 0)
         return fd;
-    on_listen(control->loop, &control->listen, EV_READ); /* who came before it was removed */
+    /* Connections that came before the old socket was removed. */
+    on_listen(control->loop, &control->listen, EV_READ);
     bool was_active = ev_is_active(&control->listen);
     ev_io_stop(control->loop, &control->listen);
     close(control->fd);
@@ -233,7 +237,7 @@ int control_open(struct control **ret_control, struct ev_loop *loop,
 }
 
 void control_reconfigure(struct control *control, const struct control_config *config) {
-    char ignored[FAILURE_MAX]; /* control_check tells what is without effect */
+    char ignored[FAILURE_MAX]; /* control_check() reports what has no effect */
     bool differs = control->config.gid != config->gid || control->config.mode != config->mode;
     control->gid = control->config.gid = config->gid;
     control->config.mode = config->mode;
@@ -243,7 +247,8 @@ void control_reconfigure(struct control *control, const struct control_config *c
         config->message_max < FRAME_MESSAGE_MAX ? config->message_max : FRAME_MESSAGE_MAX;
 }
 
-/* As budgets do elsewhere: the largest holder pays. */
+/* Drop the client that holds the most output, again and again, until the rest is within the
+ * limit. */
 static void trim_output(struct control *control) {
     while (control->output_bytes > output_max(control)) {
         struct control_client *largest = NULL;
@@ -256,7 +261,7 @@ static void trim_output(struct control *control) {
     }
 }
 
-/* NULL: it is gone. */
+/* NULL: the client is gone. */
 static struct control_client *find_client(const struct control *control, uint64_t number) {
     for (struct control_client *client = control->clients; client; client = client->next) {
         struct control_client *request =

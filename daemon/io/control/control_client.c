@@ -32,7 +32,8 @@ static void free_input(struct control_client *client) {
 
 /* ---- Requests ---- */
 
-/* Before it goes: what it has read is taken, and nothing else. */
+/* Before the connection of a text PULL is closed: confirm the lines that the client has read, and
+ * no others. */
 static void confirm_lines(struct control_client *client) {
     struct request request = {.client = client->number, .kind = REQUEST_CONFIRM};
     if (!client->by_line || !client->confirm_due)
@@ -44,8 +45,9 @@ static void confirm_lines(struct control_client *client) {
         client->control->sink.request(client->control->sink.context, &request);
 }
 
-/* What goes on with the request that there is; anything else is a second one, or a confirmation of
- * nothing. */
+/* A further frame from a client whose request is under way: it may only continue that request
+ * (SendDone, Confirm). Anything else, a second request or a confirmation of nothing, ends the
+ * connection. */
 static void dispatch_later(struct control_client *client, const struct control_decoded *decoded) {
     bool confirms = decoded->kind == DECODED_REQUEST && decoded->request.kind == REQUEST_CONFIRM;
     if (client->phase == CLIENT_SENDING && decoded->kind == DECODED_SEND_DONE)
@@ -56,7 +58,7 @@ static void dispatch_later(struct control_client *client, const struct control_d
         client->dead = true;
 }
 
-/* The answer to what is still in the input. */
+/* Refuse the request that is in the input buffer. */
 static void refuse_input(struct control_client *client, enum answer_code code, const char *text) {
     free_input(client);
     if (client->phase == CLIENT_SESSION)
@@ -118,8 +120,8 @@ static void dispatch_text(struct control_client *client) {
 
 /* ---- Input ---- */
 
-/* The time in which what has begun to arrive has to be whole; 0: none, it is we who let it wait. In
- * a session the deadline is that of answers that are not read. */
+/* How long what has begun to arrive may take to arrive in full; 0: no limit, since we are not
+ * reading. In a session `quiet` is used, because `deadline` is for answers that are not read. */
 static void set_arrival(struct control_client *client, double seconds) {
     if (client->phase == CLIENT_SESSION)
         client_set_timer(client, &client->quiet, client->have > 0 ? seconds : 0);
@@ -127,7 +129,8 @@ static void set_arrival(struct control_client *client, double seconds) {
         client_set_timer(client, &client->deadline, seconds);
 }
 
-/* Room for `want` bytes in all. False: a reservation is waited for, or the client is dead. */
+/* Make the input buffer at least `want` bytes. False: the client waits for a reservation, or is
+ * dead. */
 static bool make_room(struct control_client *client, size_t want) {
     if (want > CONTROL_INPUT_FREE && client->reserved < want) {
         if (!control_reserve(client->control, want - client->reserved)) {
@@ -154,13 +157,13 @@ static bool make_room(struct control_client *client, size_t want) {
 void client_resume(struct control_client *client) {
     client->paused = false;
     set_arrival(client, CONTROL_ARRIVE_S);
-    /* A text may be complete already, with nothing to come that would start this. */
+    /* The text may be complete already. Then nothing more comes that would start this timer. */
     if (client->framing == FRAMING_TEXT)
         client_set_timer(client, &client->quiet, CONTROL_QUIET_S);
     ev_io_start(client->control->loop, &client->read);
 }
 
-/* It is not late while it is we who let it wait. */
+/* While we do not read, the client is not late. */
 void client_hold(struct control_client *client) {
     client->held = true;
     ev_io_stop(client->control->loop, &client->read);
@@ -174,8 +177,8 @@ void client_go_on(struct control_client *client) {
     control_schedule(client->control, client);
 }
 
-/* How many bytes to ask the kernel for now; 0: stop reading. A frame's exactly, so that nothing
- * is read beyond it. */
+/* How many bytes to ask the kernel for now; 0: stop reading. Exactly up to the end of a frame, so
+ * that nothing is read beyond it. */
 static size_t frame_wanted(struct control_client *client) {
     size_t largest = client->control->message_max + FRAME_SLACK;
     if (client->have < FRAME_HEADER)
@@ -201,7 +204,8 @@ static size_t text_wanted(struct control_client *client) {
         refuse_input(client, ANSWER_LIMIT, "");
         return 0;
     }
-    /* A text says no length: beyond what is free it reserves the most that it may become. */
+    /* A text does not tell its length. Beyond CONTROL_INPUT_FREE it reserves the most that a
+     * request may have. */
     size_t want = client->room < CONTROL_INPUT_FREE ? 2 * client->room : largest;
     return make_room(client, want < largest ? want : largest) ? client->room - client->have : 0;
 }
@@ -268,14 +272,14 @@ static void take_eof(struct control_client *client) {
     else if (client->phase != CLIENT_WAITING || is_hung_up(client->fd) ||
              (client->pull && client->framing == FRAMING_FRAMES))
         client->dead = client->phase != CLIENT_ENDED;
-    /* Nothing would tell us when the other half ends too, so the core's answer has a time from
-     * here on. */
+    /* Nothing will tell us when the other half of the connection ends, too. So the time to wait for
+     * the core's answer is limited from here on. */
     if (client->phase == CLIENT_WAITING && client->output_bytes == 0)
         client_set_timer(client, &client->deadline, CONTROL_STALL_S);
 }
 
-/* What follows a text request, or a request that was refused: unread, it would make our close a
- * reset. */
+/* Read and discard what follows a text request or a refused one: left unread, it would turn our
+ * close into a reset, and the client might lose our answer. */
 static void swallow(struct control_client *client) {
     uint8_t bytes[4096];
     ssize_t n = 1;
@@ -301,7 +305,7 @@ static bool may_go_on(struct control_client *client, size_t given) {
 }
 
 static void read_input(struct control_client *client) {
-    size_t budget = 1 << 20; /* a turn: others want to be served, too */
+    size_t budget = 1 << 20; /* bytes in one turn of the loop, so that others are served, too */
     size_t given = 0;
     while (!client->dead && !client->eof && is_listening(client) && budget > 0) {
         if (client->phase == CLIENT_SESSION && !may_go_on(client, given))
@@ -328,7 +332,7 @@ static void read_input(struct control_client *client) {
 
 /* ---- Turns of the loop ---- */
 
-/* All output is out. */
+/* All output has been sent: what follows from that in this phase? */
 static void settle(struct control_client *client) {
     if (client->phase == CLIENT_WAITING && client->framing == FRAMING_TEXT && client->confirm_due) {
         shutdown(client->fd, SHUT_WR);
@@ -345,7 +349,8 @@ static void settle(struct control_client *client) {
     }
 }
 
-/* Nothing tells when a line is read. */
+/* The reader of a text PULL has not read the last line yet. Nothing wakes us when it does, so look
+ * again later, each time after a longer pause. */
 static void look_again(struct control_client *client) {
     client->dead = client->eof && is_hung_up(client->fd);
     client_set_timer(client, &client->quiet, client->pace);
@@ -391,7 +396,8 @@ static void on_deadline(struct ev_loop *loop, ev_timer *watcher, int events) {
     client_drop(watcher->data);
 }
 
-/* A text request has ended by silence, or it is time to look at a reader again. */
+/* The client was quiet: a text request has ended, a session's request has not arrived in full, or
+ * it is time to look again whether a reader has read everything. */
 static void on_quiet(struct ev_loop *loop, ev_timer *watcher, int events) {
     struct control_client *client = watcher->data;
     (void)loop, (void)events;

@@ -16,7 +16,7 @@ ASSERT_MIRRORED(ANSWER_UNKNOWN, CODE__UNKNOWN);
 ASSERT_MIRRORED(ANSWER_TIMEOUT, CODE__TIMEOUT);
 ASSERT_MIRRORED(ANSWER_LIMIT, CODE__LIMIT);
 ASSERT_MIRRORED(ANSWER_KEY_CHANGED, CODE__KEY_CHANGED);
-/* What shared/exchange.h takes for granted of us. */
+/* What shared/exchange.h assumes about the daemon. */
 _Static_assert(CONTROL_VERSION == EXCHANGE_VERSION, "our own client speaks another version");
 _Static_assert(CONTROL_SESSION_REQUESTS >= EXCHANGE_REQUESTS_MAX, "our own client asks for more");
 
@@ -24,7 +24,7 @@ _Static_assert(CONTROL_SESSION_REQUESTS >= EXCHANGE_REQUESTS_MAX, "our own clien
 
 /* A row for each command of control.proto's Request, by its number there. */
 static const struct command {
-    enum request_kind kind; /* of the request that it becomes */
+    enum request_kind kind; /* of the core's request that the command becomes */
     decode_command *decode; /* NULL: the number is no command's */
 } commands[] = {
 #define COMMAND(name) [P2PD__CONTROL__REQUEST__COMMAND_##name]
@@ -41,7 +41,7 @@ static const struct command {
     COMMAND(CONNECT) = {REQUEST_CONNECT, decode_connect},
     COMMAND(DISCONNECT) = {REQUEST_DISCONNECT, decode_disconnect},
     COMMAND(TRUST) = {REQUEST_TRUST, decode_trust},
-    COMMAND(STOP) = {0, decode_stop}, /* DECODED_COMMAND: no request of the core's */
+    COMMAND(STOP) = {0, decode_stop}, /* a DECODED_COMMAND, not a request to the core */
     COMMAND(RELOAD) = {0, decode_reload},
     COMMAND(PUSH_MANY) = {REQUEST_PUSH_MANY, decode_push_many},
     COMMAND(CONVERSATIONS) = {REQUEST_CONVERSATIONS, decode_conversations},

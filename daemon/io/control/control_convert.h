@@ -11,7 +11,8 @@
 
 #define CONTROL_VERSION 1
 #define CONTROL_TEXT_MAX sizeof(((struct answer *)0)->text)
-/* Records in one answer: small enough that what a client's allocator allows is always enough. */
+/* Most records in one answer: so few that the memory which a client's allocator allows is always
+ * enough. */
 #define CONTROL_RECORDS_MAX 128
 
 #define CONTROL_PASSPHRASE_MAX 1024 /* bytes */
@@ -53,15 +54,17 @@ enum answer_code control_decode(const uint8_t *frame, size_t length, size_t mess
                                 char ret_text[CONTROL_TEXT_MAX]);
 void control_decoded_free(struct control_decoded *decoded);
 
-/* Where the pieces of an answer go, in order; false (no memory) ends the conversion. */
+/* Where the pieces of an answer go, in order. `message` returns false if there is no memory, which
+ * ends the conversion. */
 struct control_emit {
     bool (*message)(void *context, const P2pd__Control__Answer *message);
     void *context;
 };
 /* Convert an answer of the core into one or more answers of the protocol, each holding at most
- * CONTROL_RECORDS_MAX records and bytes_max of bodies (but one message at least). `end`, the
- * cursor and, if `confirm`, the demand to confirm stand on the last. What no frame can hold is an
- * error in its place, and the end. False if emit said so, or there is no memory. */
+ * CONTROL_RECORDS_MAX records and bytes_max of bodies (but at least one message). The last one
+ * carries `end`, the cursor and, if `confirm`, the demand to confirm. An answer that no frame can
+ * hold is replaced by an error, which is the last one. False: emit->message returned false, or
+ * there is no memory. */
 bool control_encode(const struct answer *answer, uint64_t request_id, bool confirm,
                     size_t bytes_max, const struct control_emit *emit);
 

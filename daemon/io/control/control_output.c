@@ -54,7 +54,8 @@ void client_free_unsent(struct control_client *client) {
     client->head = client->tail = begun;
 }
 
-/* Let the loop look at this client again, soon and not from here. */
+/* Have the loop look at this client in its next turn: the core may be calling us, so nothing is
+ * freed here. */
 static void wake(struct control_client *client) {
     ev_feed_event(client->control->loop, &connection_of(client)->write, EV_WRITE);
 }
@@ -75,7 +76,8 @@ static double patience(const struct control_client *client) {
     return client->by_line ? CONTROL_TAKEN_S : CONTROL_STALL_S;
 }
 
-/* Takes `bytes`. Without memory the client cannot be told anything: it is dropped. */
+/* Takes `bytes`; NULL: there was no memory. Without memory the client cannot be told anything, and
+ * is dropped. */
 static bool queue(struct control_client *client, uint8_t *bytes, size_t length) {
     struct chunk *chunk = bytes ? malloc(sizeof *chunk) : NULL;
     if (!chunk) {
@@ -97,7 +99,7 @@ static bool queue(struct control_client *client, uint8_t *bytes, size_t length) 
     return true;
 }
 
-/* Where an answer's frames go; the descriptor with the first of them. */
+/* Where an answer's frames go. `fd` is sent with the first of them. */
 struct outlet {
     struct control_client *client;
     int fd;
@@ -132,8 +134,9 @@ static ssize_t send_chunk(const struct control_client *client, const struct chun
     return send(client->fd, at, left, MSG_NOSIGNAL);
 }
 
-/* The order matters: a reader that closes with bytes unread sets the error before they vanish from
- * the queue. It is told once. */
+/* Has the peer read everything that we sent? The queue is asked before the error: a reader that
+ * closes with bytes unread sets the socket's error first, and only then do the bytes vanish from
+ * the queue. The kernel tells an error once, so it is remembered in is_reset. */
 bool client_has_read(struct control_client *client) {
     int unread = 0, error = 0;
     socklen_t length = sizeof error;
@@ -146,8 +149,8 @@ bool client_has_read(struct control_client *client) {
     return true;
 }
 
-/* Whose frame goes next, or NULL: one that was begun is finished; then the connection's own, then
- * those of a session's requests in turn. */
+/* Whose frame is sent next; NULL: nobody's. A frame that was begun is finished first; then come the
+ * connection's own, then those of a session's requests in turn. */
 static struct control_client *next_writer(struct control_client *client) {
     struct control_client *request = client->requests;
     if (client->writer)
@@ -159,7 +162,7 @@ static struct control_client *next_writer(struct control_client *client) {
     return request;
 }
 
-/* This request has sent a frame: it is the others' turn. */
+/* This request has sent a frame: put it behind the session's other requests. */
 static void put_last(struct control_client *client, struct control_client *request) {
     struct control_client **at = &client->requests;
     while (*at != request)
@@ -226,7 +229,7 @@ void client_refuse(struct control_client *client, enum answer_code code, const c
         client_answer_frames(client, &answer, -1);
 }
 
-/* Head and lines, and which messages they are. */
+/* Queue the head and the lines of a text PULL, and note which messages they are. */
 void client_answer_lines(struct control_client *client, const struct in_record *messages,
                          size_t n) {
     char head[32];

@@ -18,8 +18,8 @@
 #define CONTROL_TAKEN_S 600.0 /* for the reader of a text PULL to close: somebody may sit at nc */
 #define CONTROL_POLL_S                                                                             \
     0.02 /* looks whether a half-closed reader has read all: nothing wakes us for that */
-/* The same while a line is not read, at first; then it waits twice as long each time, up to
- * that. */
+/* How soon it is looked whether a line has been read, at first; then after twice as long each time,
+ * up to CONTROL_POLL_S. */
 #define CONTROL_LINE_S 0.001
 #define CONTROL_TEXT_PULL_MAX 1000
 #define CONTROL_CONFIRM_MAX 1024 /* bytes of a frame that can only be a Confirm or a SendDone */
@@ -29,12 +29,14 @@ enum client_phase {
     CLIENT_REFUSED, /* waits for a first byte, to be refused in its own framing */
     CLIENT_READING, /* the request arrives */
     CLIENT_WAITING, /* the core has the request; answers go out, confirmations come in */
-    CLIENT_SENDING, /* has a file of the spool to write to: SendDone is to come, in hours perhaps */
-    CLIENT_TAKEN,   /* text PULL: all is given to the kernel; waiting for the orderly close */
-    CLIENT_CONFIRMED, /* text PULL: closed in order; the core has still to store that */
-    CLIENT_HELD,      /* `stop`: stays open until we are down */
-    CLIENT_ENDED,     /* close once the output is out */
-    CLIENT_SESSION,   /* requests arrive, any number of them: they are in `requests` */
+    CLIENT_SENDING, /* has a file of the spool to write to; SendDone is to come, perhaps in hours */
+    /* Text PULL: the kernel has all of it; waiting for the client to close in order. */
+    CLIENT_TAKEN,
+    /* Text PULL: the client closed in order; the core has still to store the confirmation. */
+    CLIENT_CONFIRMED,
+    CLIENT_HELD,    /* `stop`: stays open until we are down */
+    CLIENT_ENDED,   /* close once the output is out */
+    CLIENT_SESSION, /* requests arrive, any number of them: they are in `requests` */
 };
 enum client_framing { FRAMING_UNKNOWN, FRAMING_FRAMES, FRAMING_TEXT };
 
@@ -42,12 +44,12 @@ struct chunk {
     struct chunk *next;
     uint8_t *bytes;
     size_t length, sent;
-    int fd; /* goes with the first byte; closed then. -1: none */
+    int fd; /* sent with the first byte, then closed; -1: none */
 };
 
 /* A file on its way into the spool. */
 struct control_send {
-    struct request request; /* as Send put it */
+    struct request request; /* as the Send asked for it */
     struct file_head file;
     char spool[SPOOL_NAME_MAX + 1]; /* "": there is none yet */
     bool given;                     /* the core has the message */
@@ -63,7 +65,7 @@ struct control_client {
     uint64_t number;
     uid_t uid;
     int fd;
-    bool is_reserved; /* in one of the places that are left when all are taken */
+    bool is_reserved; /* in a reserved place, since all ordinary ones were taken */
     enum client_phase phase;
     enum client_framing framing;
     ev_io read, write;
@@ -73,26 +75,26 @@ struct control_client {
     bool paused; /* waits for a reservation */
     struct chunk *head, *tail;
     size_t output_bytes; /* of a session: of all its requests, too */
-    /* A session's: the requests, by whose turn it is to send; one of which, or the session itself,
-     * has sent a part of a frame. */
+    /* Of a session: its requests, in the order in which they may send; and the one of them, or the
+     * session itself, that has sent only a part of a frame. */
     struct control_client *requests, *writer;
     size_t n_requests;
     bool is_full; /* reads no further request until answers are read */
     uint64_t request_id;
-    bool in_core;              /* the core owes an end */
+    bool in_core;              /* the core has not given its last answer yet */
     bool pull, peek;           /* what its request was */
     bool opens_file;           /* ... a FileOpen: the answer's file is to be opened */
     struct control_send *send; /* ... a Send; else NULL */
-    /* The answer to a text PULL: one line is in the kernel's hands at a time, so that a reader
-     * which takes a line with each read gets them so, and what it has not read is known. */
+    /* Of a text PULL's answer: the kernel holds one line at a time, so that a reader which takes a
+     * line with each read gets single lines, and we know which lines it has not read. */
     bool by_line, is_reset;
     int64_t *rows; /* of the messages, in their order */
     size_t n_rows, lines_sent, lines_read;
     double pace;
-    bool ready;       /* has something to read, waits for its turn */
-    bool held;        /* and nobody has a turn just now */
-    bool confirm_due; /* messages are out that want a Confirm */
-    bool eof;         /* its half of the stream is over */
+    bool ready;       /* has something to read, and waits for its turn */
+    bool held;        /* ready, but control_hold() keeps it from being read */
+    bool confirm_due; /* messages were handed out that want a Confirm */
+    bool eof;         /* the client has ended its half of the stream */
     bool dead;        /* to be dropped at the next turn of the loop */
     char refusal[CONTROL_TEXT_MAX];
 };
@@ -109,10 +111,11 @@ struct control {
     size_t message_max;
     int fd;
     ev_io listen;
-    ev_timer again; /* after a lack of file descriptors */
+    ev_timer again; /* accepts again, some time after descriptors ran out */
     bool is_held;
-    ev_prepare serve;               /* fed, never started: clients that are ready, in order */
-    struct control_client *clients; /* in the order of their coming */
+    /* Fed, never started: serves the clients that are ready, in order. */
+    ev_prepare serve;
+    struct control_client *clients; /* in the order in which they came */
     size_t n_clients, n_reserved;
     size_t clients_max;
     uint64_t last_number;
@@ -121,7 +124,7 @@ struct control {
 
 /* control_socket.c */
 int control_socket_listen(const struct control_config *config, char ret_error[FAILURE_MAX]);
-/* Give the socket, and a folder that is the socket's alone, to the group that may use it. */
+/* Give the socket, and its folder if that holds nothing else, to the group that may use it. */
 int control_socket_hand_over(const struct control_config *config, char ret_error[FAILURE_MAX]);
 int control_socket_credentials(int fd, struct control_peer *ret_peer);
 /* May this peer talk to us? If not, ret_text says who may. */
@@ -129,23 +132,23 @@ bool control_socket_is_allowed(const struct control_peer *peer, gid_t group, cha
                                size_t size);
 
 /* control_client.c */
-/* Begin to serve an accepted connection (owned from here on). With a refusal it is in a reserved
- * place: that is all it will be told if it begins as CLIENT_REFUSED; as CLIENT_READING, unless it
- * asks for what is carried out there. */
+/* Begin to serve an accepted connection (fd is owned from here on). A `refusal` that is not empty
+ * puts it in a reserved place. As CLIENT_REFUSED it is told the refusal, whatever it asks for; as
+ * CLIENT_READING, unless it asks for what is served in a reserved place. */
 int client_start(struct control *control, int fd, uid_t uid, enum client_phase phase,
                  const char *refusal);
-/* Forget it at once; the core is told if it was at work for it. */
+/* Forget the client at once. The core is told if it is at work for the client. */
 void client_drop(struct control_client *client);
-/* Free without telling anyone, after one more attempt to send. */
+/* Free the client without telling anyone, after one more attempt to send. */
 void client_free(struct control_client *client);
 /* Read and serve what has come. */
 void client_serve(struct control_client *client);
-/* Room for a large request has become free. */
+/* Memory for a large request has become free: read on. */
 void client_resume(struct control_client *client);
-/* It is ready, and its turn is put off; it has it. */
+/* Control is held: this client is ready, but not read. And when it is held no longer: read on. */
 void client_hold(struct control_client *client);
 void client_go_on(struct control_client *client);
-/* 0 seconds: stop it. A session's request has none. */
+/* Start a client's timer; 0 seconds: stop it. A session's request has no timers. */
 static inline void client_set_timer(struct control_client *client, ev_timer *timer,
                                     double seconds) {
     if (client->connection)

@@ -18,8 +18,8 @@ static void give_backup(struct control_client *client, const struct control_deco
                                  decoded->passphrase.bytes, decoded->passphrase.length);
 }
 
-/* What an administrator needs when clients have taken all places: it ends at once, and what it
- * answers fits any socket's buffer. */
+/* Requests that an administrator needs when clients have taken all places. They end at once, and
+ * their answers fit any socket's buffer. */
 static bool is_administrative(const struct control_decoded *decoded) {
     enum request_kind kind = decoded->request.kind;
     return decoded->kind == DECODED_COMMAND ||
@@ -45,10 +45,10 @@ void client_begin(struct control_client *client, struct control_decoded *decoded
     case DECODED_SEND_DONE:
         client_refuse(client, ANSWER_USAGE, "no file was begun");
         break;
-    case DECODED_OPEN_SESSION: /* of a connection: control_client.c */
+    case DECODED_OPEN_SESSION: /* only as the first frame of a connection: control_client.c */
         client_refuse(client, ANSWER_USAGE, "a session is opened by the first request alone");
         break;
-    case DECODED_CANCEL_REQUEST: /* of a session: control_session.c */
+    case DECODED_CANCEL_REQUEST: /* only in a session: control_session.c */
         client_refuse(client, ANSWER_USAGE, "no session is open");
         break;
     case DECODED_REQUEST:
@@ -62,7 +62,7 @@ void client_begin(struct control_client *client, struct control_decoded *decoded
 static void answer_text(struct control_client *client, const struct answer *answer) {
     bool gives = client->pull && answer->kind == ANSWER_MESSAGES && answer->messages.n > 0;
     if (client->phase == CLIENT_CONFIRMED) {
-        /* Any word of the core's comes after the confirmation was stored. */
+        /* Whatever the core answers, it does so after the confirmation was stored. */
         client_close_later(client);
     } else if (client->phase != CLIENT_WAITING || client->confirm_due) {
         return;

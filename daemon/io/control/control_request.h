@@ -9,7 +9,7 @@
 /* control_give.c */
 /* Hand a request to the core. */
 void client_give(struct control_client *client, struct request *request);
-/* All that was handed out to it has been confirmed. */
+/* Confirm all messages that were handed out to this client. */
 void client_confirm(struct control_client *client);
 
 /* control_output.c */
@@ -22,27 +22,28 @@ void client_answer_frames(struct control_client *client, const struct answer *an
 /* The end of a request that the core has never seen. */
 void client_refuse(struct control_client *client, enum answer_code code, const char *text);
 /* Send what the kernel takes. 0: all is out; 1: some is left; 2: the reader has not read the line
- * before yet; or -errno. */
+ * sent before; or -errno. */
 int client_send_output(struct control_client *client);
-/* Everything that we wrote has been read, and the reader has not failed: only now have its messages
- * arrived. */
+/* Has the peer read everything that we wrote, without failing? Only then have the messages of a
+ * text PULL arrived. */
 bool client_has_read(struct control_client *client);
 void client_free_output(struct control_client *client);
-/* The same, but for a frame of which a part is sent. */
+/* Free the output that is not sent, but not a frame of which a part is sent. */
 void client_free_unsent(struct control_client *client);
-/* It holds too much that it does not read: free that, and drop it at the next turn of the loop. */
+/* The client holds too much output that it does not read: free that, and drop the client at the
+ * next turn of the loop. */
 void client_discard_output(struct control_client *client);
-/* Drop it at the next turn of the loop. */
+/* Drop the client at the next turn of the loop. */
 void client_close_later(struct control_client *client);
 
 /* control_send.c */
 /* A Send has come: ask the core whether the file would be taken. */
 void send_begin(struct control_client *client, const struct control_decoded *decoded);
-/* The answer to that, or the first one to the message. */
+/* The core's answer to that question, or its first answer to the message. */
 void send_take_answer(struct control_client *client, const struct answer *answer);
 /* A SendDone has come: the file becomes a message. */
 void send_finish(struct control_client *client, const struct control_decoded *decoded);
-/* Give the file up, unless it is the core's. Was there one? */
+/* Give the file up, unless the core has it already. True: there was one to give up. */
 bool send_abandon(struct control_client *client);
 /* A FileOpen's answer: with the file's descriptor, or in words why there is none. */
 void send_open_file(struct control_client *client, const struct answer *answer);

@@ -1,10 +1,10 @@
-/* Files between clients and us, which travel as descriptors: a client writes the one that it sends
- * to a file of the spool, and reads the one that it receives where it lies.
+/* Files between clients and us, which travel as descriptors: a client copies a file that it sends
+ * into a file of the spool, and reads a file that it receives where it lies.
  *
  * Threat: a client that begins many files and ends none, or goes away half-way; a folder of
  * received files in which somebody has put something else. Files under way are counted, in all and
- * by uid, and given up with their connection; and what is opened is a regular file, not what a link
- * of its name, or in the place of its folder, leads to. */
+ * by uid, and given up with their connection. Only a regular file is opened, and never through a
+ * symbolic link in its own place or in that of its folder. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* O_PATH */
 #endif
@@ -60,7 +60,7 @@ void send_begin(struct control_client *client, const struct control_decoded *dec
     client_give(client, &request);
 }
 
-/* The core would take the file: here is where to put it. */
+/* The core would take the file: give the client a file of the spool to write it to. */
 static void offer(struct control_client *client) {
     const struct control_sink *sink = &client->control->sink;
     struct answer answer = {.kind = ANSWER_TEXT};
@@ -87,7 +87,7 @@ void send_take_answer(struct control_client *client, const struct answer *answer
         offer(client);
         return;
     }
-    /* Whatever the store made of it, it is done with the file under this name. */
+    /* Whether the store took the file or refused it, it needs it no longer under this name. */
     if (send->given && send->spool[0])
         sink->spool_remove(sink->context, send->spool);
     send->spool[0] = '\0';
@@ -109,8 +109,8 @@ void send_finish(struct control_client *client, const struct control_decoded *de
 bool send_abandon(struct control_client *client) {
     const struct control_sink *sink = &client->control->sink;
     struct control_send *send = client->send;
-    /* The store may be at work on what was given. What it leaves without a message goes at the
-     * next start. */
+    /* The store may be at work on a file that was given to the core. If no message comes of it, it
+     * is removed at the next start. */
     if (!send || send->given || !send->spool[0])
         return false;
     sink->spool_remove(sink->context, send->spool);
@@ -120,18 +120,19 @@ bool send_abandon(struct control_client *client) {
 
 /* ---- Out of the folder of received files ---- */
 
-/* A descriptor, or -errno; -EINVAL: it is something else, -ENOTDIR: a folder on the way is. */
+/* Returns a descriptor, or -errno; -EINVAL: it is not a regular file, -ENOTDIR: a folder of the
+ * path is a symbolic link. */
 static int open_regular(const char *path) {
     struct stat status;
     const char *name = NULL;
     int folder = portable_open_parent(path, &name);
     if (folder < 0)
         return folder;
-    /* A pipe in its place must not hold us up. */
+    /* O_NONBLOCK: a pipe in the file's place must not block us. */
     int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     int error = errno;
     close(folder);
-    if (fd < 0) /* of a link the systems say the one or the other */
+    if (fd < 0) /* for a symbolic link systems report one or the other */
         return error == ELOOP || error == EMLINK ? -EINVAL : -error;
     int r = fstat(fd, &status) < 0 ? -errno : S_ISREG(status.st_mode) ? 0 : -EINVAL;
     if (r < 0) {
@@ -150,7 +151,8 @@ void send_open_file(struct control_client *client, const struct answer *answer) 
         client_answer_frames(client, answer, fd);
         return;
     }
-    /* Another client has taken it since the core looked, or the user has moved it away. */
+    /* If it is missing, another client has taken it since the core looked, or the user has moved it
+     * away. */
     failed.code = fd == -ENOENT ? ANSWER_UNKNOWN : ANSWER_FAILED;
     text_escape_string(path, shown, sizeof shown);
     if (error_is_limit(fd))

@@ -1,10 +1,11 @@
 /* Many requests on one connection: proto/control.proto says the rules. Each request is a client of
- * its own to the core, so that nothing that the core knows (leases, who waits for what) has to know
- * of sessions.
+ * its own to the core, so that nothing in the core (leases, who waits for what) has to know of
+ * sessions.
  *
- * Threat: one connection that asks without end, or reads nothing. Requests under way are counted,
- * none is read while many answers wait to be, and of each turn of the loop a session has its part
- * alone; all that is held for its requests is held against the connection. */
+ * Threat: one connection that asks without end, or reads nothing. Requests under way are counted;
+ * none is read while too many bytes of answers wait to be read; in each turn of the loop a session
+ * is given only a few requests; and all memory that is held for its requests counts as the
+ * connection's. */
 #include "daemon/io/control/control_session.h"
 #include "daemon/io/control/control_request.h"
 
@@ -45,7 +46,8 @@ static struct control_client *add_request(struct control_client *client, uint64_
     return request;
 }
 
-/* The core is at work for it no longer, and gives it no more answers. */
+/* The request leaves the core, which gives it no more answers. `tell` the core, if it is at work
+ * for it. */
 static void leave_core(struct control_client *request, bool tell) {
     const struct control_sink *sink = &request->control->sink;
     uint64_t number = request->number;
@@ -73,8 +75,8 @@ void control_session_drop(struct control_client *client, bool tell) {
         free_request(&client->requests, tell);
 }
 
-/* It ends here and now, but for a frame of which a part is sent. If its last answer was given
- * already and only the Confirm of that is to come, there is nothing more to say. */
+/* End a request now, but finish a frame of which a part is sent. If its last answer has been given
+ * and only the Confirm of that was to come, no further answer is due. */
 static void end_request(struct control_client *request, enum answer_code code, const char *text) {
     bool is_answered = !request->in_core && request->confirm_due;
     leave_core(request, true);
@@ -105,10 +107,10 @@ void control_session_abandon_sends(struct control_client *client) {
             client_refuse(request, ANSWER_FAILED, "the daemon stops");
 }
 
-/* ---- Its own word ---- */
+/* ---- The session's own answers ---- */
 
-/* An answer, and the last one, to a request that is not among those of `client`, which is the
- * session, or a request behind whose frames it is to go. */
+/* Give the only answer to request `request_id`, which is not under way. `client` is the session, or
+ * a request of it behind whose frames the answer is to go. */
 static void say(struct control_client *client, uint64_t request_id, enum answer_code code,
                 const char *text) {
     struct answer answer = {.kind = ANSWER_TEXT, .code = code, .end = true};
@@ -142,9 +144,10 @@ void control_session_end(struct control_client *client, enum answer_code code, c
     client_refuse(client, code, text);
 }
 
-/* ---- What is asked ---- */
+/* ---- Frames of a session ---- */
 
-/* What goes on with a request. It may have come to its end meanwhile. */
+/* Continue a request that is under way (SendDone, Confirm). It may have ended meanwhile, which is
+ * no error. */
 static void go_on(struct control_client *request, const struct control_decoded *decoded) {
     bool is_done = decoded->kind == DECODED_SEND_DONE;
     if (!request || request->phase == CLIENT_ENDED)
@@ -157,7 +160,7 @@ static void go_on(struct control_client *request, const struct control_decoded *
         end_request(request, ANSWER_USAGE, is_done ? "no file was begun" : "nothing to confirm");
 }
 
-/* The request's last word comes before that of what cancelled it. */
+/* The last answer to the cancelled request comes before the answer to the CancelRequest. */
 static void cancel(struct control_client *client, const struct control_decoded *decoded) {
     struct control_client *request = find_id(client, decoded->cancel_id);
     if (!request || request->phase == CLIENT_ENDED) {
@@ -168,7 +171,7 @@ static void cancel(struct control_client *client, const struct control_decoded *
     say(request, decoded->request_id, ANSWER_OK, "");
 }
 
-/* May one more be under way? If not, ret_text says why. */
+/* May one more request be under way? If not, ret_text says why. */
 static bool has_room(const struct control_client *client, char *ret_text, size_t size) {
     size_t n = 0, n_uid = 0;
     for (const struct control_client *at = client->control->clients; at; at = at->next) {

@@ -32,8 +32,8 @@ static int make_address(const char *path, struct sockaddr_un *ret_address,
     return 0;
 }
 
-/* Nothing but the socket is in it: then it is there for the socket's sake, and letting the group in
- * opens nothing else. */
+/* Does the folder hold nothing but the socket? Then it exists for the socket, and letting the group
+ * in opens nothing else. */
 static bool is_folder_for(int fd, const char *socket) {
     int copy = dup(fd);
     DIR *list = copy < 0 ? NULL : fdopendir(copy);
@@ -52,8 +52,8 @@ static bool is_folder_for(int fd, const char *socket) {
     return alone;
 }
 
-/* A folder of ours that is the socket's alone lets the socket's group pass. Any other is left as it
- * is: a runtime folder has more in it than this. */
+/* If the folder is ours and holds the socket alone, let the socket's group pass through it. Any
+ * other is left as it is: a runtime folder holds more than our socket. */
 static int open_folder(const struct control_config *config, const char *folder) {
     struct stat status;
     if (config->gid == CONTROL_GID_NONE)
@@ -61,7 +61,7 @@ static int open_folder(const struct control_config *config, const char *folder) 
     const char *slash = strrchr(config->path, '/');
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
     if (fd < 0)
-        return 0; /* whoever needs to know is told when the socket is made there */
+        return 0; /* the error is reported when the socket is made there */
     bool is_known = fstat(fd, &status) == 0;
     bool is_passable = is_known && ((status.st_mode & S_IXOTH) ||
                                     (status.st_gid == config->gid && (status.st_mode & S_IXGRP)));
@@ -73,7 +73,8 @@ static int open_folder(const struct control_config *config, const char *folder) 
     return r;
 }
 
-/* Its folder, made if missing: private, or open to the group that may use the socket. */
+/* Make the socket's folder if it is missing: private, or open to the group that may use the
+ * socket. */
 static int prepare_folder(const struct control_config *config, char ret_error[FAILURE_MAX]) {
     char copy[sizeof((struct sockaddr_un *)0)->sun_path];
     struct stat status;
@@ -125,7 +126,7 @@ static int try_connect(const struct sockaddr_un *address) {
         return fd;
     int result = connect(fd, (const struct sockaddr *)address, sizeof *address) < 0 ? -errno : 0;
     close(fd);
-    /* Its queue is full: someone does own it. */
+    /* EAGAIN: its queue is full, so somebody does own it. */
     return result == -EAGAIN ? 0 : result;
 }
 
@@ -217,7 +218,7 @@ int control_socket_credentials(int fd, struct control_peer *ret_peer) {
 #endif
 }
 
-/* The kernel names the peer's first group alone; the others are looked up. */
+/* The kernel tells only the peer's first group; the others are looked up. */
 static bool is_member(uid_t uid, gid_t first, gid_t group) {
     portable_gid groups[GROUPS_MAX];
     int n = GROUPS_MAX;

@@ -24,7 +24,8 @@ ProtobufCBinaryData encode_address(struct encoder *encoder, size_t i,
     return encode_bytes(encoder->addresses[i], ADDRESS_WIRE_LEN);
 }
 
-/* An answer that is longer than any client takes is said to be so, and never cut. */
+/* An answer that is longer than any client takes is never cut: an error that says so takes its
+ * place. */
 static bool refuse_piece(struct encoder *encoder, size_t length) {
     P2pd__Control__Answer answer = P2PD__CONTROL__ANSWER__INIT;
     char text[CONTROL_TEXT_MAX];

@@ -23,7 +23,7 @@ static enum answer_code decode_file_name(const struct decoder *decoder, const ch
     return ANSWER_OK;
 }
 
-/* A Send becomes a push that is only to be checked: there is nothing yet to be sent. */
+/* A Send becomes a push that is only checked, since there is nothing to be sent yet. */
 enum answer_code decode_send(struct decoder *decoder) {
     const P2pd__Control__Send *wire = decoder->wire->send;
     struct control_decoded *decoded = decoder->decoded;
@@ -97,7 +97,7 @@ static size_t fill_file(struct encoder *encoder, const struct answer *answer, si
     return 0;
 }
 
-/* A page, and where to go on. */
+/* One page of files, and the cursor at which to go on. */
 bool encode_files(struct encoder *encoder, const struct answer *answer) {
     encoder->next = answer->files.next;
     encoder->more = answer->files.more;

@@ -37,7 +37,8 @@ enum answer_code decode_push(struct decoder *decoder) {
     return code ? code : decode_destination(decoder, wire->to, &request->push.to);
 }
 
-/* How long each may be is the core's to say: what comes before one that is too long is accepted. */
+/* How long each message may be is checked by the core, not here: of many, those before the first
+ * that is too long are accepted. */
 static enum answer_code decode_items(const struct decoder *decoder,
                                      const P2pd__Control__PushMany *wire) {
     struct control_decoded *decoded = decoder->decoded;

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#define ROUTE_COUNT_MAX 64 /* samples: a screenful */
+#define ROUTE_COUNT_MAX 64 /* sample routes: a screenful */
 
 /* ---- Commands ---- */
 

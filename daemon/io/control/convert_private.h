@@ -18,10 +18,10 @@ struct decoder {
     const P2pd__Control__Request *wire;
     struct control_decoded *decoded; /* its request's kind is set; the rest is zero */
     size_t message_max;
-    char *text; /* CONTROL_TEXT_MAX bytes: why not */
+    char *text; /* CONTROL_TEXT_MAX bytes: why the command is refused */
 };
-/* Fill in decoder->decoded from the command in decoder->wire. Not ANSWER_OK: what to answer with,
- * and decoder->text says why. */
+/* Fill in decoder->decoded from the command in decoder->wire. Any result but ANSWER_OK is the code
+ * to answer with, and decoder->text says why. */
 typedef enum answer_code decode_command(struct decoder *decoder);
 
 /* convert_messages.c */
@@ -42,7 +42,7 @@ decode_command decode_stop, decode_reload, decode_backup, decode_open_session,
 
 /* convert_decode.c: parts that several commands have. */
 decode_command decode_plain; /* a command without fields */
-/* Say why not, printf-formatted; returns `code`. */
+/* Refuse a command: write the reason, printf-formatted, and return `code`. */
 enum answer_code decode_refuse(const struct decoder *decoder, enum answer_code code,
                                const char *format, ...) __attribute__((format(printf, 3, 4)));
 enum answer_code decode_destination(const struct decoder *decoder, const char *text,
@@ -51,8 +51,8 @@ enum answer_code decode_id(const struct decoder *decoder, const ProtobufCBinaryD
                            struct message_id *ret_id);
 enum answer_code decode_relays(const struct decoder *decoder, bool exact, uint32_t relays,
                                uint8_t *ret_relays);
-/* SendOptions of a Push, PushMany or Send: its `options`, or those that a client from before
- * `options` has written as fields of the command itself. */
+/* The SendOptions of a Push, PushMany or Send: its `options`, or the fields of the command itself
+ * where a client that does not know `options` has put them. */
 #define SEND_OPTIONS_OF(wire)                                                                      \
     ((wire)->options ? (wire)->options                                                             \
                      : &(P2pd__Control__SendOptions){.relays_exact = (wire)->relays_exact,         \
@@ -101,17 +101,19 @@ encode_answer encode_text; /* an answer without records */
 ProtobufCBinaryData encode_bytes(const void *bytes, size_t length);
 ProtobufCBinaryData encode_id(const struct node_id *id);
 ProtobufCBinaryData encode_message_id(const struct message_id *id);
-/* In room `i` of the encoder's. */
+/* The wire form of an address, in the encoder's buffer number `i`. */
 ProtobufCBinaryData encode_address(struct encoder *encoder, size_t i,
                                    const struct address *address);
-/* Emit encoder->answer as it is. `last`: with the end, the cursor and the demand to confirm. */
+/* Emit encoder->answer as it is. The `last` piece carries the end, the cursor and the demand to
+ * confirm. */
 bool encode_piece(struct encoder *encoder, bool last);
-/* Make one record of the answer into a message: `to` is room for one of the list's type, at
- * `place` in its piece. Returns the bytes of its body. */
+/* Make one record of the answer into a message. `to` has room for one message of the list's type;
+ * `place` is its number in the piece. Returns the size of its body in bytes. */
 typedef size_t fill_record(struct encoder *encoder, const struct answer *answer, size_t record,
                            size_t place, void *to);
-/* `n` records of `size` bytes each, in pieces of which the first of CONTROL_RECORDS_MAX records and
- * encoder->bytes_max bytes ends one; ret_count is the field of the answer that counts them. */
+/* Emit `n` records of `size` bytes each. A piece ends at CONTROL_RECORDS_MAX records or
+ * encoder->bytes_max bytes of bodies, whichever comes first; ret_count is the field of the answer
+ * that counts the records. */
 bool encode_list(struct encoder *encoder, const struct answer *answer, size_t n, size_t size,
                  size_t *ret_count, fill_record *fill);
 

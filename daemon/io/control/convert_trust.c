@@ -17,7 +17,7 @@ enum answer_code decode_trust(struct decoder *decoder) {
 enum answer_code decode_rule(struct decoder *decoder) {
     const P2pd__Control__Rule *wire = decoder->wire->rule;
     struct request *request = &decoder->decoded->request;
-    /* proto3 hands on numbers that its enum does not have. */
+    /* proto3 also passes numbers that the enum does not have. */
     if ((int)wire->rule < RULE_NONE || (int)wire->rule > RULE_BLOCK)
         return decode_refuse(decoder, ANSWER_USAGE, "a rule is allow, block or none");
     request->rule.rule = (enum sender_rule)wire->rule;

@@ -1,5 +1,5 @@
-/* DEST as people type it, into the core's form. Pure; what it names, the directory finds.
- * Implements p2pctl(1) DESTINATIONS. */
+/* Parse a DEST as people type it into the core's form. Pure: the directory finds the node that it
+ * names. Implements p2pctl(1) DESTINATIONS. */
 #ifndef P2PD_DEST_H
 #define P2PD_DEST_H
 

@@ -20,7 +20,7 @@
 #include <net/route.h>
 #endif
 
-#define MESSAGES_A_TURN 256 /* before others have their turn again */
+#define MESSAGES_A_TURN 256 /* in one turn of the loop, before others have theirs */
 
 struct netwatch {
     struct ev_loop *loop;
@@ -31,7 +31,7 @@ struct netwatch {
     int fd;
 };
 
-/* ---- What the system says ---- */
+/* ---- The system's messages ---- */
 
 #if defined(__linux__)
 
@@ -48,7 +48,7 @@ static int system_open(void) {
     return fd;
 }
 
-/* Every message of these groups is a change. */
+/* On Linux every message of the groups that we subscribe to is a change. */
 static bool is_change(const uint8_t *message, size_t length) {
     (void)message;
     return length >= sizeof(struct nlmsghdr);
@@ -60,9 +60,9 @@ static int system_open(void) {
     return socket(PF_ROUTE, SOCK_RAW, AF_UNSPEC);
 }
 
-/* Routes come and go without our links being touched. */
+/* A routing socket also tells of routes, which come and go without our links being touched. */
 static bool is_change(const uint8_t *message, size_t length) {
-    struct { /* how all of them begin */
+    struct { /* how all these messages begin */
         u_short length;
         u_char version, type;
     } head;
@@ -109,7 +109,7 @@ static void on_readable(struct ev_loop *loop, ev_io *watcher, int events) {
             continue;
         if (n <= 0) {
             if (n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK))
-                ev_io_stop(loop, watcher); /* rather deaf than spinning */
+                ev_io_stop(loop, watcher); /* better to hear nothing than to spin */
             break;
         }
         any |= is_change(buffer, (size_t)n < sizeof buffer ? (size_t)n : sizeof buffer);

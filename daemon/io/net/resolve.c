@@ -1,5 +1,5 @@
-/* See resolve.h. The structure belongs to the thread and to the loop at once; whoever leaves
- * last frees it. */
+/* See resolve.h. The structure is shared by the thread and the loop; whichever ends last frees
+ * it. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -25,13 +25,14 @@
 struct host {
     char text[HOST_LEN]; /* as configured */
     char name[HOST_LEN];
-    char why[WHY_LEN]; /* "": it does not fail */
+    char why[WHY_LEN]; /* why it cannot be looked up; "": it can */
     bool is_news;
-    struct timespec failing; /* CLOCK_MONOTONIC: since the first of the failures in a row */
+    struct timespec failing; /* CLOCK_MONOTONIC: when the first of the failures in a row was */
     uint16_t port;
     bool done;
     int pause_s;
-    /* CLOCK_REALTIME, as pthread_cond_timedwait has it: a step of the clock only moves a retry. */
+    /* CLOCK_REALTIME, as pthread_cond_timedwait wants it. If that clock is set, only a retry
+     * moves. */
     time_t due;
 };
 struct resolve {
@@ -144,7 +145,7 @@ static struct host *wait_for_host(struct resolve *resolve) {
     return NULL;
 }
 
-/* What it fails for. True: it is news. */
+/* Note why the name cannot be looked up ("": it can). True: that has changed. */
 static bool note_why(struct host *host, const char why[WHY_LEN]) {
     if (strcmp(host->why, why) == 0)
         return false;
@@ -179,7 +180,8 @@ static void *run(void *context) {
         pthread_mutex_lock(&resolve->lock);
         take_found(resolve, host, found, n);
         bool is_news = note_why(host, why);
-        /* Under the lock, so that resolve_free is final. */
+        /* The thread calls wake() under the lock, so that it is never called after
+         * resolve_free(). */
         if ((n > 0 || is_news) && !resolve->closed)
             resolve->wake(resolve->context);
     }
@@ -190,7 +192,7 @@ static void *run(void *context) {
 
 /* ---- The loop's side ---- */
 
-/* Split HOST[:PORT]; what it may look like was checked with the configuration. */
+/* Split HOST[:PORT]. Its form was checked with the configuration. */
 static int parse_host(const char *text, struct host *ret_host) {
     const char *whole = text;
     if (strncmp(text, "udp://", 6) == 0)
@@ -206,7 +208,7 @@ static int parse_host(const char *text, struct host *ret_host) {
     return 0;
 }
 
-/* Without a thread nothing is looked up: then that is what each name fails for. */
+/* Start the thread if it does not run. If that fails, every name gets the failure as its reason. */
 static int start_locked(struct resolve *resolve) {
     char why[WHY_LEN] = "";
     int r = resolve->has_thread ? 0 : process_thread(run, resolve);
@@ -248,7 +250,7 @@ void resolve_refresh(struct resolve *resolve) {
         resolve->hosts[i].due = 0;
     }
     if (resolve->n_hosts > 0)
-        (void)start_locked(resolve); /* kept as its names' reason */
+        (void)start_locked(resolve); /* a failure is noted as the reason of each name */
     pthread_cond_signal(&resolve->changed);
     pthread_mutex_unlock(&resolve->lock);
 }

@@ -1,5 +1,6 @@
-/* See udp.h. Socket options that are a wish (buffer sizes, don't-fragment) are asked for and not
- * insisted on; those that the protocol rests on (packet information, IPv6 only) are errors. */
+/* See udp.h. Socket options that are only desirable (buffer sizes, don't-fragment) are asked for,
+ * and a refusal is ignored. If one that the protocol relies on (packet information, IPv6 only) is
+ * refused, that is an error. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -12,11 +13,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* A burst of a full window towards several neighbours fits the kernel's buffers. */
+/* Large enough for a burst of a full window to several neighbours. */
 #define BUFFER_WANTED (4 * 1024 * 1024)
-/* Messages of the first reading where each may be many datagrams. */
+/* How many messages to ask for in the first reading, where each may hold many datagrams. */
 #define WANTED_AT_FIRST 4
-#define PAGE 4096 /* or a part of one: more than an alignment it is not */
+#define PAGE 4096 /* used as an alignment alone, so a larger real page does no harm */
 
 static const uint8_t ipv4_mapped[12] = {[10] = 0xff, [11] = 0xff};
 
@@ -60,10 +61,10 @@ static void ask_for_buffer(int fd, int forced, int plain) {
         set_option(fd, SOL_SOCKET, plain, BUFFER_WANTED);
 }
 
-/* Our datagrams fit every IPv6 path by construction. PROBE sends them whole and, unlike DO,
- * believes no ICMP that claims a smaller path: anybody could forge one. An IPv4 path may be smaller
- * (a tunnel in a tunnel): whoever carries them may cut them up there, or nothing at all would get
- * through. */
+/* Our datagrams fit every IPv6 path by construction. PROBE sends them whole and, unlike DO, does
+ * not believe ICMP messages that claim a smaller path MTU, which anybody could forge. An IPv4 path
+ * may have a smaller MTU (a tunnel in a tunnel): there routers may fragment our datagrams, or
+ * nothing at all would get through. */
 static void ask_for_wishes(int fd, bool ipv4) {
 #ifdef SO_RCVBUFFORCE
     ask_for_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF);
@@ -102,8 +103,9 @@ static int require_options(int fd, bool ipv4) {
     return r;
 }
 
-/* The pointers between the parts of an inbox never change. Where a message may hold many
- * datagrams its buffer takes the longest; a huge page would make it resident at once. */
+/* Make the buffers of a socket, with pointers between their parts that never change. Where a
+ * message may hold many datagrams its buffer has room for the longest. Huge pages are avoided,
+ * since one would make a whole buffer resident at once. */
 static struct udp_inbox *inbox_new(bool gathered) {
     struct udp_inbox *in = calloc(1, sizeof *in);
     if (!in)
@@ -268,8 +270,8 @@ void udp_counters(const struct udp *udp, struct udp_counters *ret_counters) {
 
 /* ---- Receiving ---- */
 
-/* A socket bound to one address needs no packet information; a wildcard one learns from it where
- * the question went. */
+/* The local address of a datagram. A socket that is bound to one address has no other; a wildcard
+ * one learns from the packet information to which address the datagram was sent. */
 static void learn_local(const struct udp_socket *s, struct msghdr *header,
                         struct address *ret_local) {
     *ret_local = s->bound;
@@ -292,8 +294,9 @@ static void learn_local(const struct udp_socket *s, struct msghdr *header,
     }
 }
 
-/* As many messages as fill one answer, so that little is held over and the buffers in use are few:
- * in the cache, and in memory. More than before only where all that were asked for came. */
+/* Choose how many messages to ask for next: as many as fill one call of udp_receive, so that little
+ * is held over, and few buffers are in use, which then stay in the cache. More than before only if
+ * all that were asked for came. */
 static void adapt(struct udp_inbox *in, size_t datagrams) {
     size_t fit = UDP_BATCH * in->got / datagrams;
     if (in->got == in->asked && in->wanted < in->n)
@@ -328,7 +331,7 @@ static void inbox_fill(struct udp *udp, struct udp_socket *s) {
     adapt(in, datagrams);
 }
 
-/* Hand out as many as `room` datagrams of the message that is next; returns how many. */
+/* Hand out up to `room` datagrams of the next message; returns how many. */
 static size_t inbox_take(struct udp *udp, struct udp_socket *s, struct datagram *ret, size_t room) {
     struct udp_inbox *in = s->inbox;
     struct udp_message *message = &in->messages[in->message];

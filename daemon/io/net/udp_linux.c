@@ -1,6 +1,6 @@
-/* Datagrams in batches of system calls, and several in a message: at 100,000 a second the calls,
- * and then the kernel's way from socket to device and back, would cost more than the
- * cryptography. */
+/* Several datagrams in a message, and several messages in a system call: at 100,000 datagrams a
+ * second the calls, and the kernel's path from socket to device and back, would otherwise cost more
+ * than the cryptography. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -14,11 +14,11 @@
 #include <netinet/udp.h>
 #include <string.h>
 
-#ifndef UDP_SEGMENT /* a C library older than the kernel */
+#ifndef UDP_SEGMENT /* a C library that is older than the kernel */
 #define UDP_SEGMENT 103
 #define UDP_GRO 104
 #endif
-/* Kernels take twice as many since 6.9; of DATAGRAM_LEN bytes not even these fit a packet. */
+/* Kernels take twice as many since 6.9, but not even 64 of DATAGRAM_LEN bytes fit a packet. */
 #define SEGMENTS_MAX 64
 
 static_assert(sizeof(struct udp_message) == sizeof(struct mmsghdr), "one layout");
@@ -55,8 +55,8 @@ void udp_system_put_segment(struct cmsghdr *control, uint16_t length) {
     memcpy(CMSG_DATA(control), &length, sizeof length);
 }
 
-/* EIO: the device sums nothing up for us. EINVAL, EMSGSIZE: its packets are smaller than a
- * segment, or a source address is gone. The others: this protocol or device can't. */
+/* EIO: the device computes no checksums for us. EINVAL, EMSGSIZE: its packets are smaller than a
+ * segment, or a source address is gone. The others: this protocol or device cannot do it. */
 bool udp_system_doubts_segments(int r) {
     return r == -EIO || r == -EINVAL || r == -EMSGSIZE || r == -EOPNOTSUPP || r == -ENOPROTOOPT;
 }

@@ -1,5 +1,5 @@
-/* Datagrams one by one, for systems without recvmmsg, and to keep the batched way honest (build
- * with -DP2PD_PORTABLE). */
+/* One datagram in each system call, for systems without recvmmsg, and to test udp_linux.c against
+ * (build with -DP2PD_PORTABLE). */
 #include "daemon/io/net/udp_system.h"
 
 #if !UDP_BATCHED
@@ -38,7 +38,7 @@ size_t udp_system_segments(int fd) {
 }
 
 void udp_system_put_segment(struct cmsghdr *control, uint16_t length) {
-    (void)control, (void)length; /* nobody asks: a message is one segment */
+    (void)control, (void)length; /* never called: a message is one segment */
 }
 
 bool udp_system_doubts_segments(int r) {

@@ -1,9 +1,11 @@
-/* Sending: see udp.h. A lot of datagrams is put in the order of sockets and destinations, since
- * nothing but the order to one destination matters to anybody; what then lies together and has one
- * length leaves as one message that the kernel, or the device, cuts up (UDP_SEGMENT). The way
- * through the kernel, which costs more than sealing a datagram, is thus paid once for fifty.
+/* Sending: see udp.h. A lot of datagrams is sorted by sockets and destinations, since only the
+ * order of datagrams to one destination matters. Datagrams that are then neighbours and have one
+ * length leave as one message, which the kernel or the device cuts up (UDP_SEGMENT). So the
+ * kernel's work for a message, which costs more than to seal a datagram, is done once for fifty of
+ * them.
  *
- * A kernel, device or path that can't do so says so, and then the socket goes on without. */
+ * If a kernel, device or path cannot do that, sending fails, and from then on this socket sends
+ * each datagram by itself. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -21,8 +23,8 @@ static bool is_loopback(const struct address *address) {
                                     : memcmp(address->ip, ipv6_loopback, 16) == 0;
 }
 
-/* How well a socket suits a datagram; 0: not at all. The address asked decides, then a wildcard;
- * a socket bound to loopback reaches nobody else. */
+/* How well a socket suits a datagram; 0: not at all. Best is the socket of the local address that
+ * the datagram names, then a wildcard socket. A socket bound to loopback reaches nobody else. */
 static int suitability(const struct udp_socket *s, const struct datagram *datagram) {
     if (s->ipv4 != address_is_ipv4(&datagram->remote))
         return 0;
@@ -53,7 +55,8 @@ static struct udp_socket *choose_socket(struct udp *udp, const struct datagram *
     return best;
 }
 
-/* Name the source address, or leave the choice to the kernel. */
+/* Name the source address in a control message, or leave the choice to the kernel (source_length
+ * 0). */
 static void set_source(struct udp_destination *to) {
     const struct udp_socket *s = to->socket;
     const struct address *local = &to->example->local;
@@ -98,7 +101,8 @@ static bool goes_to(const struct udp_destination *to, const struct datagram *dat
            address_is_equal(&to->example->local, &datagram->local);
 }
 
-/* Anybody may choose an address that collides here: the table is small enough to be walked. */
+/* Anybody may choose addresses that collide here. That does no harm, since the table is small
+ * enough to be searched. */
 static size_t slot_of(const struct address *address) {
     uint64_t x;
     memcpy(&x, address->ip + 8, sizeof x);
@@ -106,7 +110,7 @@ static size_t slot_of(const struct address *address) {
     return (x >> 32) % UDP_SLOTS;
 }
 
-/* Which destination of the lot this is; false: the lot has as many as it takes. */
+/* Find or enter the datagram's destination in the lot; false: the lot has no room for another. */
 static bool find_destination(struct udp *udp, const struct datagram *datagram, uint8_t *ret_to) {
     struct udp_outbox *out = &udp->out;
     size_t slot = slot_of(&datagram->remote);
@@ -141,7 +145,7 @@ static bool may_join(const struct udp_outbox *out, size_t first, size_t next, si
            more <= segment && length + more <= UDP_PAYLOAD_MAX;
 }
 
-/* Message `m` carries `n` of the datagrams in order, from order[first]. */
+/* Make message `m` of `n` datagrams, beginning with order[first]. */
 static void put_message(struct udp_outbox *out, size_t m, size_t first, size_t n) {
     struct udp_destination *to = &out->destinations[out->order_to[first]];
     union udp_control *control = &out->controls[m];
@@ -163,8 +167,8 @@ static void put_message(struct udp_outbox *out, size_t m, size_t first, size_t n
                                               .msg_controllen = used};
 }
 
-/* Make messages of order[from] to order[end], each of at most `segments_max`; returns how many. A
- * shorter datagram ends its message: only the last segment may be short. */
+/* Make messages of order[from] to order[end], each of at most `segments_max` datagrams; returns how
+ * many messages. A shorter datagram ends its message, since only the last segment may be short. */
 static size_t pack(struct udp_outbox *out, size_t from, size_t end, size_t segments_max) {
     size_t m = 0, n;
     for (size_t first = from; first < end; first += n, m++) {
@@ -189,10 +193,11 @@ static bool is_full(int r) {
     return r == -EAGAIN || r == -EWOULDBLOCK;
 }
 
-/* Send order[from] to order[end] in messages of at most `segments_max`. Returns where it stopped:
- * at `end`, or where the kernel has no room, or at a message that was refused, perhaps for being
- * several: then that one ends at *ret_doubt, else 0. Any other error is of one destination (no
- * route, refused by ICMP, filtered): it is counted, and the next one gets its chance. */
+/* Send order[from] to order[end] in messages of at most `segments_max` datagrams. Returns where it
+ * stopped: at `end`, where the kernel has no room, or at a message that was refused, perhaps
+ * because it holds several datagrams. In that case *ret_doubt is the end of that message, else 0.
+ * Any other error concerns one destination (no route, refused by ICMP, filtered): it is counted,
+ * and the next message is tried. */
 static size_t send_messages(struct udp *udp, const struct udp_socket *s, size_t from, size_t end,
                             size_t segments_max, size_t *ret_doubt) {
     struct udp_outbox *out = &udp->out;
@@ -223,8 +228,9 @@ static size_t send_messages(struct udp *udp, const struct udp_socket *s, size_t 
     return out->first[m];
 }
 
-/* As above, until the end or until there is no room. A message in doubt goes again, one by one: if
- * that works, its being several was at fault, and this socket has done with it. */
+/* The same, until the end or until the kernel has no room. A message in doubt is sent again, one
+ * datagram at a time. If that works, the message was refused for being several, and this socket
+ * sends no such messages any more. */
 static size_t send_order(struct udp *udp, struct udp_socket *s, size_t from, size_t end) {
     while (from < end) {
         size_t doubt, none;
@@ -257,7 +263,8 @@ static void enqueue(struct udp *udp, struct udp_socket *s, const struct datagram
 
 /* ---- Lots ---- */
 
-/* Find the destinations of as many datagrams as a lot takes; returns how many those are. */
+/* Find the destinations of as many datagrams as fit into a lot; returns how many datagrams those
+ * are. */
 static size_t gather(struct udp *udp, const struct datagram *datagrams, size_t n) {
     struct udp_outbox *out = &udp->out;
     size_t i;
@@ -272,7 +279,8 @@ static size_t gather(struct udp *udp, const struct datagram *datagrams, size_t n
     return i;
 }
 
-/* Put those of one socket in order from `at`; returns where they end. */
+/* Assign places in `order`, from `at`, to the destinations of one socket; returns where they
+ * end. */
 static size_t arrange(struct udp *udp, const struct udp_socket *s, size_t at) {
     struct udp_outbox *out = &udp->out;
     for (size_t k = 0; k < out->n_destinations; k++) {
@@ -285,7 +293,8 @@ static size_t arrange(struct udp *udp, const struct udp_socket *s, size_t at) {
     return at;
 }
 
-/* One socket's part of a lot: behind those that wait already, nothing overtakes. */
+/* Send one socket's part of a lot. If datagrams of that socket wait already, queue it behind them,
+ * so that nothing is overtaken. */
 static void send_part(struct udp *udp, struct udp_socket *s, size_t from, size_t end) {
     if (s->waiting == 0)
         from = send_order(udp, s, from, end);
@@ -318,7 +327,7 @@ void udp_send(struct udp *udp, const struct datagram *datagrams, size_t n) {
     }
 }
 
-/* ---- What waits ---- */
+/* ---- Queued datagrams ---- */
 
 bool udp_wants_write(const struct udp *udp, size_t socket) {
     return udp->sockets[socket].waiting > 0;

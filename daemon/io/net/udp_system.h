@@ -1,5 +1,5 @@
-/* The system's way of moving datagrams: udp_linux.c (recvmmsg, sendmmsg, several datagrams a
- * message) or udp_posix.c (one by one). */
+/* How the system moves datagrams: udp_linux.c (recvmmsg, sendmmsg, several datagrams in a message)
+ * or udp_posix.c (one by one). */
 #ifndef P2PD_UDP_SYSTEM_H
 #define P2PD_UDP_SYSTEM_H
 
@@ -19,7 +19,7 @@
 /* Laid out as Linux's struct mmsghdr. */
 struct udp_message {
     struct msghdr header;
-    unsigned int length; /* of what was received or sent */
+    unsigned int length; /* bytes received or sent */
 };
 
 /* Both return how many messages were moved (at least one), or negative errno for the first.
@@ -28,18 +28,19 @@ int udp_system_receive(int fd, struct udp_message *messages, unsigned int n);
 int udp_system_send(int fd, struct udp_message *messages, unsigned int n);
 
 /* How many datagrams of one length a message may be cut into on sending; 1: this socket's kernel
- * can't. */
+ * cannot cut messages. */
 size_t udp_system_segments(int fd);
-/* Say in a control message (of UDP_SEGMENT_SPACE bytes, zeroed) that each has `length` bytes, the
- * last perhaps fewer. */
+/* Say in a control message (of UDP_SEGMENT_SPACE bytes, zeroed) that each datagram has `length`
+ * bytes; the last may have fewer. */
 #define UDP_SEGMENT_SPACE CMSG_SPACE(sizeof(uint16_t))
 void udp_system_put_segment(struct cmsghdr *control, uint16_t length);
-/* Is this an answer of a kernel or a device that can't cut this message? It may have other
- * reasons: sending the datagrams one by one tells. */
+/* Does this error mean that the kernel or device may be unable to cut the message? There may be
+ * other reasons: sending the datagrams one by one tells. */
 bool udp_system_doubts_segments(int r);
-/* Ask for datagrams of one sender to be gathered into one message on receiving; false: no. */
+/* Ask the kernel to gather datagrams of one sender into one message on receiving; false: it
+ * cannot. */
 bool udp_system_gather(int fd);
-/* How long each datagram in a received message is; 0: it is but one. */
+/* How long each datagram in a received message is; 0: the message is one datagram. */
 size_t udp_system_get_segment(struct msghdr *header);
 
 #endif

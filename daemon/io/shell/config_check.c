@@ -23,7 +23,7 @@ struct checking {
     struct config_mistakes *mistakes, *notes;
     uid_t user; /* the daemon's */
     gid_t group;
-    bool on_behalf; /* that is not us: we are root */
+    bool on_behalf; /* we are root, and check for another user */
     int result;
 };
 
@@ -50,7 +50,8 @@ static void begin(struct checking *c) {
 
 /* ---- Folders ---- */
 
-/* May the daemon make files there? Of another user's groups the modes are all that we know. */
+/* May the daemon make files in this folder? For another user the file modes are all that we know,
+ * and of its groups only the main one. */
 static bool may_write(const struct checking *c, const char *path, const struct stat *st) {
     if (!c->on_behalf)
         return faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS) == 0;
@@ -60,7 +61,7 @@ static bool may_write(const struct checking *c, const char *path, const struct s
     return (st->st_mode & wanted) == wanted;
 }
 
-/* Cut the last part off; false: there is none. */
+/* Cut off the last component; false: there is none. */
 static bool to_parent(char *path) {
     char *slash = strrchr(path, '/');
     if (!slash || strcmp(path, "/") == 0)
@@ -69,7 +70,7 @@ static bool to_parent(char *path) {
     return true;
 }
 
-/* A folder that is there, or that can be made with as many of those above it as `depth`. */
+/* Is the folder there, or can it be made, with up to `depth` missing folders above it? */
 static void check_folder(struct checking *c, const char *section, const char *name,
                          const char *folder, int depth) {
     char path[CONFIG_PATH_MAX];
@@ -102,8 +103,8 @@ static void check_state(struct checking *c) {
                (unsigned)(st.st_mode & 07777), path);
 }
 
-/* Its folder alone is made. One that init makes for another user comes and goes with the
- * service. */
+/* Only the socket's own folder is made. If init makes that folder for another user, it comes and
+ * goes with the service. */
 static void check_socket(struct checking *c) {
     char folder[CONFIG_PATH_MAX];
     const char *path = c->config->control_socket;
@@ -165,7 +166,7 @@ static void check_group(struct checking *c) {
         config_blame(c->source, c->config, "control", "group", why, c->notes);
 }
 
-/* Credentials of a service are there while it runs. */
+/* A service's credentials exist only while it runs: root may check without them. */
 static void check_secret(struct checking *c) {
     static const char credentials[] = "/run/credentials/";
     const char *path = c->config->network_secret_file;

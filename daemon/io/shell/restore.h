@@ -1,11 +1,11 @@
-/* p2pd --restore: a state folder made from a backup, then the end. */
+/* p2pd --restore: make a state folder from a backup, then exit. */
 #ifndef P2PD_RESTORE_H
 #define P2PD_RESTORE_H
 
 #include "daemon/config/options.h"
 
-/* Asks for the passphrase or reads it; says on standard output what was done, on standard error why
- * not. Returns the exit code. */
+/* Ask for the passphrase or read it, and restore. Says on standard output what was done, on
+ * standard error why it could not be. Returns the exit code. */
 int restore_run(const struct options *options, const struct config *config);
 
 #endif

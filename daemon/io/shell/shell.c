@@ -1,8 +1,9 @@
-/* See shell.h. One event is fed at a time: carrying out an update can make the control socket
- * report clients that are gone, and those wait until the update has been carried out entirely.
+/* See shell.h. One event is given to the node at a time. Carrying out an update can make the
+ * control socket report clients that are gone; those are told to the node after the update has been
+ * carried out.
  *
- * Threat: anything can hang (a disk, a name server, a client, our own bug). From the first
- * SIGTERM on an alarm clock runs that no loop and no thread can stop. */
+ * Threat: anything can hang (a disk, a name server, a client, our own bug). So the first SIGTERM
+ * starts an alarm that no loop and no thread can stop. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -15,19 +16,19 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* Datagrams a socket may deliver, to a batch more, before clients, store and timers have their turn
- * again. */
+/* How many datagrams a socket may deliver (the last batch may exceed that) before clients, store
+ * and timers have their turn again. */
 #define DATAGRAMS_A_TURN 256
 #define RESULTS_A_TURN 64
-/* For what the kernel did not take at once when leaving. */
+/* When leaving: how long to wait until the kernel has taken the last datagrams. */
 #define FLUSH_S 0.5
 #define TEND_S 5.0
 #define REFRESH_S (10 * 60.0) /* names are looked up again, while links are lacking */
-/* Of the 5 s within which SIGTERM ends us. */
+/* Seconds until the alarm; SIGTERM ends us within 5 s. */
 #define END_S 4
 
-/* Time asleep counts where the system can say it: a laptop that wakes up has dead links, and
- * should know at once. */
+/* The monotonic clock, including time asleep where the system can tell it: the links of a laptop
+ * that wakes up are dead, and the node should know at once. */
 struct mono shell_mono(void) {
     struct timespec now;
 #ifdef CLOCK_BOOTTIME
@@ -46,22 +47,22 @@ struct wall shell_wall(const struct shell *shell) {
 }
 
 /* ---- Lateness ----
- * A process that gets no processor for a while finds its deadlines passed, and the answers that
- * came in time still in its socket. Were the deadlines looked at first, it would take live
- * neighbours for dead, and ask again for what is there; on a machine with many such processes each
- * would make the others later still. So lateness does not count for the node: its clock stands a
- * moment before the deadline until a turn's datagrams have been taken. The wall clock follows by
- * steps that nobody takes for a clock that was set. A machine that slept is another matter: its
- * links are dead, and that is to be seen. */
-#define LATE_US (50 * US_PER_MS) /* less is what a busy node's own work takes */
+ * A process that gets no processor for a while finds its deadlines passed, while the answers that
+ * came in time are still in its socket. If it looked at the deadlines first, it would take live
+ * neighbours for dead, and ask again for what is already there; on a machine with many such
+ * processes each would delay the others further. So the node's clock does not count the delay: it
+ * stands just before the deadline until one turn's datagrams have been taken. The wall clock
+ * catches up in steps so small that the node does not take them for a clock that was set. A machine
+ * that slept is another matter: its links are dead, and the node must see that. */
+#define LATE_US (50 * US_PER_MS) /* a busy node's own work may take as long */
 #define LATE_MAX_US (10 * US_PER_S)
-#define CATCH_UP_US (500 * US_PER_MS) /* a step, of the wall clock */
+#define CATCH_UP_US (500 * US_PER_MS) /* the wall clock catches up by this in a step */
 
 struct mono shell_now(const struct shell *shell) {
     return mono_add(shell_mono(), -shell->excused_us);
 }
 
-/* True: it was late by so much at least. */
+/* Take back the delay from the node's clock. True: it was at least `least_us`. */
 static bool excuse(struct shell *shell, int64_t least_us) {
     int64_t late_us = shell_now(shell).us - shell->wake_at.us + 1;
     if (shell->wake_at.us == MONO_NEVER.us || late_us < least_us || late_us > LATE_MAX_US)
@@ -80,7 +81,8 @@ static struct wall wall_of_step(struct shell *shell) {
 
 /* ---- Carrying out ---- */
 
-/* Most steps change nothing here, and then nothing is done. */
+/* Set the timer for the next wake-up. Most steps do not change its time, and then nothing is
+ * done. */
 static void arm_wake(struct shell *shell, struct mono at) {
     if (at.us == shell->wake_at.us && (ev_is_active(&shell->wake) || ev_is_pending(&shell->wake)))
         return;
@@ -112,7 +114,8 @@ static void carry_out(struct shell *shell, const struct node_update *update) {
         udp_send(shell->udp, update->datagrams, update->n_datagrams);
         watch_writing(shell);
     }
-    /* Without its operations the core would wait for ever; what it promised so far is on disk. */
+    /* The core would wait for ever for the results of these operations, so stop. What it has
+     * promised so far is on disk. */
     if (update->n_ops > 0 && store_submit(shell->store, update->ops, update->n_ops) < 0)
         fail(shell, "out of memory for the store: stopping");
     if (update->n_ops > 0 && shell->control)
@@ -181,7 +184,7 @@ static void on_wake(struct ev_loop *loop, ev_timer *watcher, int events) {
     (void)watcher, (void)events;
     if (mono_is_due(shell->wake_at, shell_now(shell)))
         shell_step(shell, &(struct node_event){.kind = EVENT_TIMER});
-    else /* libev's clock and ours differ by a little */
+    else /* libev's clock and ours differ a little: wait on */
         arm_wake(shell, shell->wake_at);
 }
 
@@ -199,8 +202,8 @@ static void on_stored(struct ev_loop *loop, ev_async *watcher, int events) {
         control_hold(shell->control, store_is_full(shell->store));
 }
 
-/* A name is told of when it begins to fail, and when it is found again; in between the doctor
- * knows. */
+/* Log a name when it begins to fail, and when it is found again. In between the doctor reports
+ * it. */
 static void tell_names(struct shell *shell) {
     struct host_report host;
     while (resolve_news(shell->resolve, &host)) {
@@ -226,7 +229,7 @@ static void on_resolved(struct ev_loop *loop, ev_async *watcher, int events) {
         shell_step(shell, &event);
 }
 
-/* Names of peers may lead elsewhere by now: worth a question while links are lacking. */
+/* While links are lacking, look up the peers' names anew: they may lead elsewhere by now. */
 static void on_refresh(struct ev_loop *loop, ev_timer *watcher, int events) {
     struct shell *shell = ev_userdata(loop);
     uint64_t prefixes[TOPOLOGY_DEGREE_MAX + 2];
@@ -276,7 +279,7 @@ void shell_network_changed(void *context) {
     if (shell->leaving)
         return;
     log_debug(&shell->log, "the network has changed: asking all neighbours");
-    shell_tend(shell); /* an address may have come */
+    shell_tend(shell); /* an address may have come to this machine */
     shell_step(shell, &(struct node_event){.kind = EVENT_NETWORK_CHANGED});
     resolve_refresh(shell->resolve);
 }
@@ -288,8 +291,7 @@ void shell_wake_backed_up(void *context) {
 
 /* ---- The control socket's side ---- */
 
-/* Of the names that cannot be looked up those that are configured still: a reload may have taken
- * some away. */
+/* The names that cannot be looked up, without those that a reload has removed. */
 static size_t failing_peers(struct shell *shell, struct host_report reports[CONFIG_HOSTS_MAX]) {
     size_t n = 0, all = resolve_failing(shell->resolve, reports, CONFIG_HOSTS_MAX);
     for (size_t i = 0; i < all; i++)
@@ -322,7 +324,7 @@ static void on_client_gone(void *context, uint64_t client) {
         shell_step(shell, &(struct node_event){.kind = EVENT_CLIENT_GONE, .client = client});
         return;
     }
-    /* A request goes once, and no new one comes during a step. */
+    /* Each request's client goes once, and no request is added during a step. */
     assert(shell->n_gone < CONTROL_REQUESTS_MAX);
     shell->gone[shell->n_gone++] = client;
 }
@@ -360,7 +362,7 @@ static void on_command(void *context, enum control_command command, uint64_t cli
         leave(shell);
 }
 
-/* On the backup's thread. */
+/* Called on the backup's thread. */
 int shell_snapshot(void *context, const char *path, char error[FAILURE_MAX]) {
     struct shell *shell = context;
     return store_snapshot(shell->store, path, error);
@@ -385,7 +387,7 @@ static int on_spool_create(void *context, char ret_name[SPOOL_NAME_MAX + 1], int
 
 static void on_spool_remove(void *context, const char *name) {
     const struct shell *shell = context;
-    spool_remove(&shell->spool, name); /* what is left over goes at the next start */
+    spool_remove(&shell->spool, name); /* a file that cannot be removed goes at the next start */
 }
 
 const struct control_sink shell_sink = {.request = on_request,
@@ -407,11 +409,11 @@ static void on_hangup(struct ev_loop *loop, ev_signal *watcher, int events) {
     char error[FAILURE_MAX];
     (void)watcher, (void)events;
     if (!shell->leaving)
-        shell_reload(shell, error); /* which logs its failure */
+        shell_reload(shell, error); /* logs its own failure */
 }
 
-/* libev's own handler only makes a note for the loop; if the loop hangs, this alarm still ends
- * us. */
+/* libev's own handler only makes a note for the loop. If the loop hangs, the alarm set here still
+ * ends us. */
 static void end_signal(int number) {
     process_end_within(END_S);
     ev_feed_signal(number);
@@ -445,7 +447,8 @@ void shell_watch(struct shell *shell) {
     ev_set_userdata(shell->loop, shell);
     shell_watch_sockets(shell);
     ev_timer_init(&shell->wake, on_wake, 0, 0);
-    ev_set_priority(&shell->wake, EV_MINPRI); /* what has come is looked at before what has not */
+    /* Datagrams that have come are taken before time-outs. */
+    ev_set_priority(&shell->wake, EV_MINPRI);
     ev_timer_init(&shell->deadline, on_deadline, 0, 0);
     ev_timer_init(&shell->refresh, on_refresh, REFRESH_S, REFRESH_S);
     ev_timer_start(shell->loop, &shell->refresh);
@@ -467,7 +470,7 @@ void shell_watch(struct shell *shell) {
 }
 
 int shell_run(struct shell *shell) {
-    shell_tend(shell); /* what is amiss from the beginning */
+    shell_tend(shell); /* reports what is wrong from the beginning */
     shell_check_memory(shell);
     ev_run(shell->loop, 0);
     return shell->exit_code;

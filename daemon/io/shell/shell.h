@@ -7,17 +7,18 @@
 
 struct shell;
 
-/* Open everything, in the order in which failures are best told: state, keys, sockets, store,
+/* Open everything, in the order in which failures are best reported: state, keys, sockets, store,
  * control, node. Borrows both arguments until shell_close; a reload writes to `config`. 0, or
  * negative errno and a line for people. */
 int shell_open(struct shell **ret_shell, const struct options *options, struct config *config,
                char error[FAILURE_MAX]);
-/* Until SIGTERM, SIGINT or p2pctl stop. Returns the exit code. */
+/* Run until SIGTERM, SIGINT or p2pctl stop. Returns the exit code. */
 int shell_run(struct shell *shell);
-/* What was accepted is on disk when this returns, and everything that the next daemon wants is let
- * go. From a stop on, the process ends within 5 s even if it does not. Takes NULL. */
+/* Finish the store, so that everything accepted is on disk, and release everything that the next
+ * daemon needs. After a stop the process ends within 5 s even if this hangs. Takes NULL. */
 void shell_release(struct shell *shell);
-/* The same, and end p2pctl stop, which waits for that: a new daemon may start now. Takes NULL. */
+/* The same, and close the control connections: p2pctl stop waits for that, and a new daemon may
+ * start then. Takes NULL. */
 void shell_close(struct shell *shell);
 
 #endif

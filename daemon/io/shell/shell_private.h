@@ -20,7 +20,7 @@
 
 #include <ev.h>
 
-struct shell_random { /* bytes from the system that nobody had yet */
+struct shell_random { /* bytes from the system that were not given out yet */
     uint8_t bytes[1024];
     size_t left;
 };
@@ -29,35 +29,35 @@ struct shell {
     const struct options *options;
     struct config *config;
     struct log log;
-    struct log_queue *log_queue; /* NULL: lines are written by whoever logs */
+    struct log_queue *log_queue; /* NULL: whoever logs a line writes it */
     struct notify notify;
     struct ev_loop *loop;
     struct state *state;
     struct udp *udp;
     struct store *store;
     struct control *control;
-    struct spool spool; /* the control socket's; the store's thread has one of its own */
+    struct spool spool; /* for the control socket; the store's thread has another */
     struct resolve *resolve;
-    struct netwatch *netwatch; /* NULL: this system tells of no changes */
+    struct netwatch *netwatch; /* NULL: this system cannot watch the network */
     struct backup *backup;
     struct workers *workers; /* the node's other processors */
     struct node *node;
 
     ev_io readable[UDP_SOCKETS_MAX], writable[UDP_SOCKETS_MAX];
-    size_t n_watched; /* of these, as many as there are sockets */
+    size_t n_watched; /* the first so many sockets have watchers */
     ev_timer wake, watchdog, deadline, refresh, tend;
     ev_async stored, resolved, backed_up;
     ev_signal terminate, interrupt, hangup;
 
-    struct finding machine[MACHINE_TOPICS]; /* as the node was told last */
-    uint64_t log_lost;                      /* lines, likewise */
-    uint64_t too_large;                     /* datagrams, likewise */
+    struct finding machine[MACHINE_TOPICS]; /* what the node was told last */
+    uint64_t log_lost;                      /* lines lost, as told last */
+    uint64_t too_large;                     /* datagrams too large for a path, as told last */
 
-    struct mono wake_at;                 /* for which `wake` is armed */
-    int64_t excused_us, wall_behind_us;  /* see shell.c, Lateness */
-    bool stepping;                       /* inside a step or the carrying out of its update */
-    uint64_t gone[CONTROL_REQUESTS_MAX]; /* clients that went meanwhile: the core is told
-                                            afterwards */
+    struct mono wake_at;                /* the time for which `wake` is set */
+    int64_t excused_us, wall_behind_us; /* see shell.c, Lateness */
+    bool stepping;                      /* inside a step or the carrying out of its update */
+    /* Clients that went meanwhile: the node is told after the step. */
+    uint64_t gone[CONTROL_REQUESTS_MAX];
     size_t n_gone;
     bool is_new; /* the first start with this identity */
     bool leaving;
@@ -65,36 +65,37 @@ struct shell {
 };
 
 struct mono shell_mono(void);
-/* The node's time: that, less what it was late without its fault. */
+/* The node's time: shell_mono(), without the delays that were not its fault. */
 struct mono shell_now(const struct shell *shell);
 struct wall shell_wall(const struct shell *shell);
-/* Advance the node by an event (its clocks are filled in) and carry out what it wants. */
+/* Give the node an event (its clocks are filled in) and carry out what it wants. */
 void shell_step(struct shell *shell, struct node_event *event);
-/* A peer as configured: an address at once, a name once it is resolved. */
+/* Introduce a peer as configured: an address at once, a name as soon as it is resolved. */
 void shell_introduce(struct shell *shell, const char *host);
-/* Is it configured, in just these words? */
+/* Is the peer configured, in exactly these words? */
 bool shell_has_peer(const struct config_hosts *peers, const char *host);
 void shell_node_config(struct shell *shell, struct node_config *ret_config);
 /* Read the configuration again; on failure the old one stays. 0, or negative errno and a line. */
 int shell_reload(struct shell *shell, char error[FAILURE_MAX]);
 
-/* shell_tend.c: look at what the daemon lives in and others can take away, mend what can be, and
- * say what cannot. Now and every few seconds; nothing while leaving. */
+/* shell_tend.c: look at the things that others can take away from the daemon, mend what can be
+ * mended, and report the rest. Called at start and every few seconds; does nothing while
+ * leaving. */
 void shell_tend(struct shell *shell);
 void shell_check_memory(struct shell *shell);
-/* Something is amiss with the machine, or (`text` empty) no more: logged once, and told the
+/* Something is wrong with the machine, or (`text` empty) no longer is: log it once, and tell the
  * node. */
 void shell_tell_machine(struct shell *shell, enum machine_topic topic, enum finding_level level,
                         const char *text);
 
-/* The watchers' and the control socket's side, set up by shell_start.c. */
+/* Set up the watchers, and the functions that shell_start.c hands to other parts. */
 void shell_watch(struct shell *shell);
-void shell_watch_sockets(struct shell *shell); /* those that are new */
+void shell_watch_sockets(struct shell *shell); /* for sockets that have none yet */
 void shell_wake_stored(void *context);
 void shell_wake_resolved(void *context);
 void shell_network_changed(void *context);
 void shell_wake_backed_up(void *context);
 int shell_snapshot(void *context, const char *path, char error[FAILURE_MAX]);
-extern const struct control_sink shell_sink; /* its context is the shell's to fill in */
+extern const struct control_sink shell_sink; /* shell_start.c fills in the context */
 
 #endif

@@ -14,10 +14,10 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* ---- What the others are told of the configuration ---- */
+/* ---- The configuration, as others want it ---- */
 
-/* A packet wants 32 bytes, and a system call for each was a twentieth of what sending costs. What
- * was given is not kept. */
+/* Random bytes from a buffer: each packet needs 32, and a system call for each took a twentieth of
+ * the time of sending. Bytes that were given out are wiped. */
 static void fill_random(void *context, void *buffer, size_t length) {
     struct shell_random *random = context;
     if (length > sizeof random->bytes / 4) {
@@ -103,7 +103,7 @@ static int control_config_of(const struct config *config, struct control_config 
 
 /* ---- Peers ---- */
 
-/* false: it is a name. */
+/* The address of a configured peer; false: it is a name. */
 static bool peer_address(const char *host, struct address *ret_address) {
     if (address_parse(host, ret_address) < 0)
         return false;
@@ -179,7 +179,7 @@ static int new_node(struct shell *shell, const struct state_secrets *secrets,
     return shell->node ? 0 : failure(error, -ENOMEM, "out of memory for the node");
 }
 
-/* Keys and node: what touches secrets, with one exit that wipes them. */
+/* Open keys and node: everything that touches the secrets, with one exit that wipes them. */
 static int open_node(struct shell *shell, char error[FAILURE_MAX]) {
     struct state_secrets *secrets = state_secrets_new();
     struct node_config *config = sodium_malloc(sizeof *config);
@@ -205,11 +205,12 @@ static int start_store(struct shell *shell, char error[FAILURE_MAX]) {
     return r < 0 ? failure(error, r, "cannot start the store: %s", words) : 0;
 }
 
-/* Descriptors for what comes and goes: the resolver, a backup, the network's changes, a file that a
- * client sends or fetches. */
+/* Descriptors that are kept for temporary use: the resolver, a backup, the watch on the network, a
+ * file that a client sends or fetches. */
 #define FILES_IN_PASSING 8
 
-/* What is left once all is open: half for clients, half for the store's files. */
+/* Share the descriptors that are left once all is open: half for clients, half for the store's
+ * files. */
 static void share_descriptors(struct shell *shell, struct control_config *config) {
     size_t max = process_files_max();
     size_t used = process_files_open() + FILES_IN_PASSING + CONTROL_RESERVED;
@@ -243,7 +244,7 @@ static void format_ready(const struct shell *shell, char *ret_text, size_t room)
         snprintf(ret_text + length, room - length, "socket %s", shell->config->control_socket);
 }
 
-/* For whoever starts a node without having read what it does by itself. */
+/* Tell whoever starts a node for the first time what it does without being asked. */
 static void say_what_is_open(const struct shell *shell) {
     static const char *const senders[] = {[INBOX_ALL] = "anybody",
                                           [INBOX_KNOWN] = "known senders",
@@ -269,7 +270,8 @@ static void begin(struct shell *shell) {
     char ready[512];
     const struct config_hosts *peers = &shell->config->peers;
     struct address ignored;
-    shell_step(shell, &(struct node_event){.kind = EVENT_TIMER}); /* for the first wake-up */
+    /* To get the first wake-up time. */
+    shell_step(shell, &(struct node_event){.kind = EVENT_TIMER});
     for (size_t i = 0; i < peers->n; i++)
         if (!peer_address(peers->v[i], &ignored))
             shell_introduce(shell, peers->v[i]);
@@ -312,7 +314,7 @@ int shell_open(struct shell **ret_shell, const struct options *options, struct c
         shell_close(shell);
         return r;
     }
-    /* Without it, links to where the network was are noticed when they fall silent. */
+    /* Without netwatch, links of a network that is gone are noticed only when they fall silent. */
     r = netwatch_open(&shell->netwatch, shell->loop, shell_network_changed, shell);
     if (r < 0)
         log_debug(&shell->log, "changes of the network cannot be watched: %s", strerror(-r));
@@ -332,8 +334,8 @@ static void log_counters(const struct shell *shell) {
              c.no_socket, c.segmented, c.gathered);
 }
 
-/* The store first: it is what must not be cut short. The socket's name goes before the lock, or
- * we might remove the next daemon's. */
+/* The store first, since it must not be cut short. The socket's file is removed before the lock is
+ * released: later it might be the next daemon's. */
 void shell_release(struct shell *shell) {
     if (!shell)
         return;
@@ -404,7 +406,8 @@ static int64_t monotonic_us(void) {
     return now.tv_sec * US_PER_S + now.tv_nsec / 1000;
 }
 
-/* The log has every mistake, the client that asked for the reload the first one. */
+/* Read the configuration. The log gets every mistake, the client that asked for the reload the
+ * first one. */
 static int load_again(struct shell *shell, struct config *fresh, char error[FAILURE_MAX]) {
     struct config_mistakes mistakes = {.n = 0};
     int r = config_load(&shell->options->source, fresh, &mistakes);
@@ -413,7 +416,7 @@ static int load_again(struct shell *shell, struct config *fresh, char error[FAIL
     return r < 0 ? failure(error, r, "%s", mistakes.v[0]) : 0;
 }
 
-/* What can change now and could not be. */
+/* Check what a reload may change and the system might refuse: the group. */
 static int check_again(struct shell *shell, const struct config *fresh, char error[FAILURE_MAX]) {
     struct config_mistakes mistakes = {.n = 0};
     int r = config_check(&shell->options->source, fresh, CONFIG_CHECK_GROUP, &mistakes, NULL);

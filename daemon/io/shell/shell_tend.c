@@ -1,6 +1,7 @@
-/* What the daemon lives in belongs to the machine: a cleaner of /tmp removes its socket, somebody
- * moves its folder, nobody reads its log. It would run on and be of no use to anybody; so it looks,
- * mends what it can, and tells the log once and the doctor for as long as it lasts. */
+/* What the daemon depends on belongs to the machine: a cleaner of /tmp removes its socket, somebody
+ * moves its folder, nobody reads its log. The daemon would run on and be of no use. So it looks
+ * regularly, mends what it can, logs each problem once, and tells the doctor for as long as it
+ * lasts. */
 #include "daemon/io/shell/shell_private.h"
 #include "daemon/io/system/memory_lock.h"
 #include "daemon/io/system/process.h"
@@ -24,7 +25,7 @@ void shell_tell_machine(struct shell *shell, enum machine_topic topic, enum find
     if (finding.level == last->level && strcmp(finding.text, last->text) == 0)
         return;
     if (topic == MACHINE_LOG) {
-        /* The log itself says it, where lines are missing. */
+        /* Nothing is logged: the log itself says where lines are missing. */
     } else if (*text) {
         log_warning(&shell->log, "%s", text);
     } else {
@@ -42,7 +43,7 @@ static void tend_socket(struct shell *shell) {
         log_warning(&shell->log, "the socket %s was removed: made it again",
                     shell->config->control_socket);
     snprintf(text, sizeof text, "p2pctl cannot reach this daemon: %.200s", error);
-    if (r >= 0) /* it is there: is it of use to those it is meant for? */
+    if (r >= 0) /* it is there: can those it is meant for reach it? */
         snprintf(text, sizeof text, "%s", control_check(shell->control, error) < 0 ? error : "");
     shell_tell_machine(shell, MACHINE_SOCKET, r < 0 ? FINDING_TROUBLE : FINDING_NOTE, text);
 }
@@ -53,7 +54,8 @@ static void tend_state(struct shell *shell) {
     shell_tell_machine(shell, MACHINE_STATE, FINDING_TROUBLE, r < 0 ? error : "");
 }
 
-/* It is made when the first file comes: could it be, and could that be written? */
+/* files.directory is made when the first file comes: could it be made, and could files be written
+ * there? */
 static void tend_files(struct shell *shell) {
     char text[512] = "", above[CONFIG_PATH_MAX];
     const char *path = shell->config->files_directory;
@@ -87,7 +89,8 @@ static void tend_log(struct shell *shell) {
     shell_tell_machine(shell, MACHINE_LOG, FINDING_NOTE, text);
 }
 
-/* Peers were tried, and could not be reached from nowhere. */
+/* Listen on addresses that have come, and introduce the peers again: while there was no address
+ * they could not be reached. */
 static void start_listening(struct shell *shell, size_t from) {
     const struct config_hosts *peers = &shell->config->peers;
     shell_watch_sockets(shell);
@@ -120,7 +123,7 @@ static void tend_addresses(struct shell *shell) {
     shell_tell_machine(shell, MACHINE_ADDRESS, FINDING_TROUBLE, text);
 }
 
-/* Where the system must not cut up what is too large for a link on the way. */
+/* Report datagrams that are too large for a link on the path and may not be fragmented (IPv6). */
 static void tend_path(struct shell *shell) {
     char text[FAILURE_MAX] = "", to[ADDRESS_TEXT_MAX];
     struct udp_counters c;
@@ -143,7 +146,7 @@ static void tend_pidfile(struct shell *shell) {
         log_warning(&shell->log, "the pid file %s was removed: written again", path);
 }
 
-/* Once: looking at every mapping costs a millisecond, and what is locked stays so. */
+/* Called once: looking at every mapping costs a millisecond, and what is locked stays locked. */
 void shell_check_memory(struct shell *shell) {
     if (memory_lock_is_missing())
         shell_tell_machine(shell, MACHINE_MEMORY, FINDING_TROUBLE,

@@ -31,8 +31,8 @@ void spool_deinit(struct spool *spool) {
     spool->folder = -1;
 }
 
-/* Letters, digits and dots, not beginning with a dot, ending in .up: no path, and no message's
- * file. */
+/* A name that spool_create() may have made: letters, digits and one dot, not at the beginning,
+ * ending in .up. So it is no path, and no message's file. */
 static bool is_up_name(const char *name) {
     size_t length = strnlen(name, SPOOL_NAME_MAX + 1), dots = 0;
     if (length > SPOOL_NAME_MAX || length < sizeof UP || name[0] == '.')
@@ -69,12 +69,13 @@ int spool_remove(const struct spool *spool, const char *name) {
 }
 
 static int open_read(const struct spool *spool, const char *name) {
-    /* NONBLOCK: a fifo in a file's place must not hold us up. */
+    /* O_NONBLOCK: a FIFO in the file's place must not block us. */
     int fd = openat(spool->folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     return fd < 0 ? errno == ELOOP ? -ESTALE : -errno : fd;
 }
 
-/* The content first, then the name: a name on the disk always leads to all of its file. */
+/* Sync the content before the file gets its name, so that a name on the disk always leads to the
+ * whole file. */
 static int adopt_open(const struct spool *spool, int fd, const char *name, const char *hex,
                       uint64_t size) {
     struct stat status;
@@ -150,7 +151,8 @@ int spool_clean(const struct spool *spool,
     while ((entry = readdir(folder)))
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
             !is_wanted_name(entry->d_name, is_wanted, context))
-            unlinkat(spool->folder, entry->d_name, 0); /* a folder, not ours, stays */
+            /* Fails for a folder: it is not ours, and stays. */
+            unlinkat(spool->folder, entry->d_name, 0);
     closedir(folder);
     return 0;
 }

@@ -14,18 +14,19 @@ struct spool {
     int folder; /* -1: not open */
 };
 
-/* Make the folder (0700) in the state folder where it is missing, and open it. All of these: 0
- * or -errno. Two may be open on one folder, in two threads. */
+/* Make the folder (0700) in the state folder if it is missing, and open it. All functions here
+ * return 0 or -errno, unless they say otherwise. Two threads may have one folder open at the same
+ * time. */
 int spool_init(struct spool *spool, const char *state_folder);
 void spool_deinit(struct spool *spool);
 
 /* A fresh file (0600), open for writing; the caller closes it. */
 int spool_create(const struct spool *spool, char ret_name[SPOOL_NAME_MAX + 1], int *ret_fd);
-/* A file that spool_create made. -EINVAL: not such a name. */
+/* Remove a file that spool_create made. -EINVAL: spool_create makes no such names. */
 int spool_remove(const struct spool *spool, const char *name);
 
-/* Make it the file of a message, durably. -EINVAL: a name that cannot be; -ENOENT; -ESTALE: not a
- * regular file of this size. Then nothing has changed. */
+/* Make an uploaded file the file of a message, durably. On errors nothing has changed: -EINVAL: no
+ * name of spool_create's; -ENOENT; -ESTALE: not a regular file of this size. */
 int spool_adopt(const struct spool *spool, const char *name, const struct message_id *id,
                 uint64_t size);
 /* Undo an adoption. */

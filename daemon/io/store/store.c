@@ -9,8 +9,8 @@
 #include <signal.h>
 #include <stdlib.h>
 
-/* Results have their memory from the start: an operation that was carried out can always be
- * answered. */
+/* Operations that are committed together. Memory for the results is there from the start, so that
+ * an operation which was carried out can always be answered. */
 struct batch {
     struct batch *next;
     struct store_op *ops;
@@ -19,20 +19,20 @@ struct batch {
     struct store_arena arena;
 };
 
-#define BATCH_KEPT 1024 /* operations: half a megabyte */
+#define BATCH_KEPT 1024 /* operations: half a megabyte of memory */
 
 struct store {
-    struct store_db db; /* the thread's, once it runs */
+    struct store_db db; /* the thread's own, once it runs */
     struct store_arena boot;
     pthread_t thread;
     bool is_started;
     void (*wake)(void *context);
     void *context;
 
-    pthread_mutex_t mutex; /* over all below */
+    pthread_mutex_t mutex; /* protects all members below */
     pthread_cond_t work, room;
     struct batch *filling;         /* takes what is submitted; NULL = empty */
-    struct batch *spare;           /* one that was answered: the next one's memory */
+    struct batch *spare;           /* an answered batch, whose memory the next one gets */
     struct batch *finished, *last; /* in order */
     bool is_stopping;
     bool has_limit;
@@ -43,7 +43,7 @@ struct store {
         const char *path;
         int error;
         char text[FAILURE_MAX];
-        struct store_copy copy; /* the thread's */
+        struct store_copy copy; /* the thread's own */
     } snapshot;
     pthread_cond_t copied;
 };
@@ -63,8 +63,8 @@ static void batch_free(struct batch *batch) {
     free(batch);
 }
 
-/* Fresh memory for a thousand operations each time would cost more page faults than all else that
- * is done here. */
+/* Keep an answered batch's memory for the next batch: fresh memory for a thousand operations each
+ * time would cost more page faults than everything else here. */
 static void batch_recycle(struct store *store, struct batch *batch) {
     store_arena_free(&batch->arena);
     if (store->spare || batch->capacity > BATCH_KEPT) {
@@ -123,7 +123,8 @@ static void put_rule(struct store_db *db, const struct node_id *id, enum sender_
     query_run(&query);
 }
 
-/* SQLite's copies are in its pages, as the file is; what is deleted it overwrites. */
+/* Store a mail key. SQLite overwrites what is deleted (secure_delete), so that keys which are over
+ * do not stay in the file. */
 static void put_mail_key(struct store_db *db, const struct store_op *op) {
     struct query query = query_begin(db, SQL_MAIL_KEY_PUT);
     query_int(&query, op->mail_key.day);
@@ -178,7 +179,7 @@ static void apply_any(struct store_db *db, const struct store_op *op, struct sto
                       struct store_arena *arena) {
     *result = (struct store_result){.tag = op->tag, .kind = op->kind};
     if (op->kind != STORE_IN_PUT)
-        store_refusals_forget(db); /* it may give room */
+        store_refusals_forget(db); /* the operation may make room for what was refused */
     switch (op->kind) {
     case STORE_NODE_PUT:
         put_node(db, op);
@@ -217,8 +218,9 @@ static void apply_any(struct store_db *db, const struct store_op *op, struct sto
     }
 }
 
-/* A read that fails, on a damaged row or for want of memory, changed nothing: it alone is told,
- * unless SQLite has given the whole transaction up. */
+/* Carry out one operation. A read that fails, on a damaged row or for want of memory, has changed
+ * nothing: then only its own result tells the error, unless SQLite has rolled back the whole
+ * transaction. */
 static void apply(struct store_db *db, const struct store_op *op, struct store_result *result,
                   struct store_arena *arena) {
     apply_any(db, op, result, arena);
@@ -247,7 +249,8 @@ static int commit(struct store_db *db) {
     return 0;
 }
 
-/* Undo everything; what was numbered in memory, too. Returns why. */
+/* Undo the transaction, and also the numbers that it took in memory. Returns the error that caused
+ * it. */
 static int roll_back(struct store_db *db, int64_t next_row, int64_t next_body) {
     int error = db->error;
     db->error = 0;
@@ -264,8 +267,8 @@ static int roll_back(struct store_db *db, int64_t next_row, int64_t next_body) {
     return error;
 }
 
-/* The transaction is lost: writes are told why. Reads saw what was never to be, and are
- * repeated. */
+/* The transaction was rolled back: writes are told the error. Reads are repeated, because they saw
+ * data that was never committed. */
 static void answer_failed(struct store_db *db, struct batch *batch, int error) {
     for (size_t i = 0; i < batch->n; i++) {
         const struct store_op *op = &batch->ops[i];
@@ -282,7 +285,9 @@ static void answer_failed(struct store_db *db, struct batch *batch, int error) {
     }
 }
 
-/* How much is unfinished, by the last operation that may have changed it: a sum over all of it. */
+/* With the result of the last operation that may have changed it, tell how many bytes are
+ * unfinished. Only once in a transaction, since it is a sum over all unfinished messages and
+ * files. */
 static void tell_unfinished(struct store_db *db, const struct store_op *ops,
                             struct store_result *results, size_t n) {
     while (n > 0 && ops[n - 1].kind != STORE_SWEEP &&
@@ -294,7 +299,8 @@ static void tell_unfinished(struct store_db *db, const struct store_op *ops,
     results[n - 1].unfinished = store_part_held(db);
 }
 
-/* Whoever has one item of a parcel refused sends the others again: they need not be tried. */
+/* An item of the same parcel as the operation before it. If one item is refused, the sender sends
+ * the whole parcel again, so the following items need not be tried. */
 static bool follows(const struct store_op *op) {
     return op->kind == STORE_IN_PUT && op->in_put.follows;
 }
@@ -317,7 +323,8 @@ static int run_ops(struct store_db *db, const struct store_op *ops, struct store
     return commit(db) ? roll_back(db, next_row, next_body) : 0;
 }
 
-/* As often as it takes for the slice to be small enough. */
+/* Carry out one operation in a transaction of its own. While the disk is too full, repeat it with
+ * smaller slices. */
 static int run_narrowing(struct store_db *db, const struct store_op *op,
                          struct store_result *result, struct store_arena *arena) {
     struct store_op part = *op;
@@ -331,7 +338,8 @@ static int run_narrowing(struct store_db *db, const struct store_op *op,
     return error;
 }
 
-/* Row by row in the end. A body that is too large to be forgotten at once is taken all the same. */
+/* Take messages in slices, in the end row by row. If not even one body can be forgotten, its
+ * message is taken without that. */
 static int take_in_slices(struct store_db *db, const struct store_op *op,
                           struct store_result *result, struct store_arena *arena) {
     struct store_op part = *op;
@@ -357,7 +365,8 @@ static int run_alone(struct store_db *db, const struct store_op *op, struct stor
                                      : run_narrowing(db, op, result, arena);
 }
 
-/* The disk is full: what brings nothing is done one by one, with what was kept for that. */
+/* The disk is full: use the room that was reserved for this, and carry out the operations one by
+ * one, except those that bring new data. */
 static void run_tight(struct store_db *db, struct batch *batch) {
     store_disk_release(db);
     for (size_t i = 0; i < batch->n; i++) {
@@ -380,7 +389,7 @@ static void run_batch(struct store_db *db, struct batch *batch) {
         store_disk_widen(db);
 }
 
-/* More of a sweep. It answers nobody: if it fails, the next sweep will try again. */
+/* Continue a sweep. No operation waits for its result: if it fails, the next sweep tries again. */
 static void run_sweep(struct store_db *db) {
     run_simple(db, SQL_BEGIN);
     store_sweep(db);
@@ -408,15 +417,15 @@ static void finish_batch(struct store *store, struct batch *batch) {
     store->last = batch;
 }
 
-/* Work that waits until nobody else does. */
+/* Is there work that is done while no operation waits? */
 static bool has_left(const struct store *store) {
     const struct store_db *db = &store->db;
     return store->snapshot.state == SNAPSHOT_WANTED || db->sweep.is_left ||
            (db->files && db->files->behind);
 }
 
-/* Some more of a snapshot, whether or not others want something: it is waited for. With the mutex,
- * which it lets go of. */
+/* Copy some more pages for a snapshot, even if operations wait, because the caller waits for the
+ * snapshot. Called with the mutex held, and releases it meanwhile. */
 static void advance_snapshot(struct store *store) {
     bool stop = store->snapshot.is_cancelled || store->is_stopping;
     if (store->snapshot.state != SNAPSHOT_WANTED)
@@ -506,7 +515,7 @@ void store_limit_files(struct store *store, size_t n) {
         store_files_limit(&store->db, n);
 }
 
-/* Signals belong to the loop's thread. */
+/* The thread blocks all signals: they are for the loop's thread. */
 int store_start(struct store *store, void (*wake)(void *context), void *context) {
     sigset_t all, before;
     store->wake = wake;
@@ -559,7 +568,8 @@ int store_submit(struct store *store, const struct store_op *ops, size_t n) {
         pthread_cond_wait(&store->room, &store->mutex);
     int error = append(store, ops, n);
     pthread_mutex_unlock(&store->mutex);
-    pthread_cond_signal(&store->work); /* woken before, the thread would wait for the mutex */
+    /* Signalled earlier, the thread would wake only to wait for the mutex. */
+    pthread_cond_signal(&store->work);
     return error;
 }
 

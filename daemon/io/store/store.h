@@ -16,9 +16,10 @@
 
 struct store;
 
-/* More operations than this waiting, and store_submit waits for the disk: there is no one else
- * to hold them, and none may be lost. It does not come to that: parcels (INBOX_PUTS_MAX, and a
- * parcel) and clients (STORE_QUEUE_FULL) are held before. 12,288 are 8 MB with their results. */
+/* With more operations than this waiting, store_submit waits for the disk, because nobody else can
+ * hold them and none may be lost. It should not come to that: new parcels (INBOX_PUTS_MAX, and a
+ * parcel) and clients (STORE_QUEUE_FULL) are held back before. 12,288 operations are 8 MB with
+ * their results. */
 #define STORE_QUEUE_MAX 12288
 #define STORE_BLOCK_MAX 65536u /* bytes in one IN_PUT; what a parcel can hold at most */
 
@@ -34,13 +35,13 @@ struct store_config {
 int store_open(struct store **ret_store, const struct store_config *config,
                char ret_error[FAILURE_MAX]);
 
-/* Everything the node wants at start. Before store_start. The arrays are the store's until
- * store_load_free. 0 or -errno. */
+/* Read everything that the node wants at start. Call before store_start. The arrays belong to the
+ * store until store_load_free. 0 or -errno. */
 int store_load(struct store *store, struct node_boot *ret_boot);
 void store_load_free(struct store *store);
 
-/* Files of the store that may be open at once. Before store_start; without it, as many as it likes
- * (some hundred). */
+/* Limit how many files the store has open at once. Call before store_start; without it the store
+ * opens as many as it likes (some hundred). */
 void store_limit_files(struct store *store, size_t n);
 
 /* Start the thread. `wake` is called from it, once for every transaction, when results wait: it
@@ -51,7 +52,8 @@ int store_start(struct store *store, void (*wake)(void *context), void *context)
  * while STORE_QUEUE_MAX are waiting. 0, or -ENOMEM: none was queued. */
 int store_submit(struct store *store, const struct store_op *ops, size_t n);
 
-/* So much is queued that no more should be asked for: another call or two might have to wait. */
+/* With so many operations waiting, the caller should ask for no more: a few further calls might
+ * have to wait. */
 #define STORE_QUEUE_FULL 2048
 bool store_is_full(struct store *store);
 
@@ -61,22 +63,22 @@ bool store_is_full(struct store *store);
 size_t store_collect(struct store *store, struct store_result *ret_results, size_t max);
 void store_release(struct store *store);
 
-/* Copy the database as it is at some instant from now into a new file, and wait until that is done:
- * for a thread of the caller's, between store_start and store_stop, one at a time (-EBUSY). What is
- * submitted meanwhile goes on. 0, or negative errno and a line; -ECANCELED after
- * store_snapshot_cancel, from which on there is no other. */
+/* Copy the database, as it is at some instant during the call, into a new file, and wait until that
+ * is done. For a thread of the caller's own, between store_start and store_stop, one at a time
+ * (-EBUSY). Operations go on meanwhile. 0, or negative errno and a line; -ECANCELED after
+ * store_snapshot_cancel, which also refuses all later copies. */
 int store_snapshot(struct store *store, const char *path, char ret_error[FAILURE_MAX]);
 void store_snapshot_cancel(struct store *store);
 
-/* Finish what is queued, end the thread, checkpoint, close, free. Results not collected are lost
- * (not what they tell). Takes NULL. */
+/* Finish what is queued, end the thread, checkpoint, close, free. Results that were not collected
+ * are lost, but what they confirm is on disk. Takes NULL. */
 void store_stop(struct store *store);
 
-/* For tests, a disk with room for so many 4 KiB pages; 0 = no bound. Holds from the next
- * transaction on. */
+/* For tests: act as a disk with room for this many 4 KiB pages; 0: no limit. Takes effect with the
+ * next transaction. */
 void store_limit_pages(struct store *store, uint32_t pages);
-/* For tests: the steps of SQLite's machine so far. What an operation costs, whatever the machine.
- */
+/* For tests: how many steps SQLite's virtual machine has made so far, which measures the cost of an
+ * operation on any machine. */
 uint64_t store_steps(struct store *store);
 
 #endif

@@ -1,13 +1,13 @@
-/* A copy of the database, by SQLite's backup interface: what our connection writes between two
- * steps goes into the copy as well, so that it is that of the instant at which it ends. Threat: a
- * disk that is too full for it; nothing but the copy suffers. */
+/* A copy of the database, by SQLite's backup interface. What our connection writes between two
+ * steps goes into the copy as well, so the copy shows the database at the instant at which it is
+ * finished. Threat: a disk that is too full for it; nothing but the copy suffers. */
 #include "daemon/io/store/store_private.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
-#define PAGES_A_STEP 256 /* 1 MiB: some milliseconds, in which nobody is answered */
+#define PAGES_A_STEP 256 /* 1 MiB: some milliseconds in which no operation is answered */
 
 static int finish(struct store_copy *copy, const char *path, int code,
                   char ret_error[FAILURE_MAX]) {
@@ -29,7 +29,7 @@ static int begin(struct store_db *db, struct store_copy *copy, const char *path)
         return SQLITE_CANTOPEN;
     close(fd);
     int code = sqlite3_open_v2(path, &copy->to, SQLITE_OPEN_READWRITE, NULL);
-    if (code == SQLITE_OK) /* it is read once, and then deleted */
+    if (code == SQLITE_OK) /* the copy is read once, and then deleted */
         code = sqlite3_exec(copy->to, "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF", NULL,
                             NULL, NULL);
     if (code == SQLITE_OK) {

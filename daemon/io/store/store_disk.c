@@ -1,9 +1,10 @@
 /* Room on the disk: what may still come, and what is kept for giving room back.
  *
- * Threat: a disk that others have filled, or something beside us. To take, forget or cancel a
- * message SQLite first writes to its log. So there is a file that holds nothing but room: it goes
- * when a transaction finds the disk full, and what gives room back is then carried out by itself,
- * in slices as small as it takes, each carried over from the log before the next. */
+ * Threat: a disk that others have filled, or another program. To take, forget or cancel a message
+ * SQLite first writes to its log (the WAL). So a reserve file holds nothing but room. It is deleted
+ * when a transaction finds the disk full. Then the operations that give room back are carried out
+ * one by one, in slices as small as necessary, each checkpointed (copied from the log into the
+ * database) before the next. */
 #include "daemon/io/store/store_file.h"
 #include "daemon/io/store/store_private.h"
 #include "shared/portable.h"
@@ -18,18 +19,19 @@
 #define RESERVE "-reserve" /* messages.db-reserve */
 #define RESERVE_MAX (1u << 20)
 #define RESERVE_SHARE 32
-#define RESERVE_AGAIN 8 /* made again once so many times its size are free */
-/* What a message costs beside its bytes, which stand in the log and then in the database. */
+#define RESERVE_AGAIN 8 /* it is made again once this many times its size are free */
+/* What a message costs on the disk besides its bytes. (The bytes count twice: first in the log,
+ * then in the database.) */
 #define ROW_COST 4096
 
-#define CHUNK_MAX (1 << 20) /* by which messages.db grows; on a small disk by less */
+#define CHUNK_MAX (1 << 20) /* bytes by which messages.db grows; on a small disk fewer */
 #define CHUNK_SHARE 64
-#define ALLOCATED_SPARE (CHUNK_MAX / 4) /* for what takes pages and is promised none */
+#define ALLOCATED_SPARE (CHUNK_MAX / 4) /* for writes that are promised no pages */
 
-/* A look costs a lone message as much as a tenth of its commit: SQLite is asked for its pages by
- * statements that it parses anew, and nothing of it is in the processor's caches. So where much is
- * free what was seen holds for some more transactions: until so much was promised, or for so long,
- * in which no disk can be filled. A look of the caller's own is asked each time. */
+/* To look at the disk costs a lone message a tenth of its commit: SQLite parses the statements that
+ * ask for its pages anew each time, and nothing of that is in the processor's caches. So if much is
+ * free, what was seen is used for some more transactions: until so many bytes were promised, or for
+ * so short a time that no disk can be filled in it. A test's own `look` is called each time. */
 #define MUCH (UINT64_C(1) << 30)
 #define PROMISED_UNSEEN ALLOCATED_SPARE
 #define LOOK_EACH_US (100 * US_PER_MS)
@@ -41,7 +43,8 @@ static void make_path(const struct store_db *db, char ret_path[PATH_MAX]) {
     snprintf(ret_path, PATH_MAX, "%s" RESERVE, sqlite3_db_filename(db->sqlite, "main"));
 }
 
-/* Random bytes: some file systems make room of zeros. False: there is none. */
+/* Fill the file with random bytes, since some file systems store zeros without taking room. False:
+ * there is no room. */
 static bool fill(int fd, size_t size) {
     uint8_t bytes[16384];
     randombytes_buf(bytes, sizeof bytes);
@@ -51,7 +54,8 @@ static bool fill(int fd, size_t size) {
     return true;
 }
 
-/* Tried once, until it is given away again. */
+/* Make the reserve file, if there is room. It is not tried again until store_disk_release() has
+ * been called. */
 static void make_reserve(struct store_db *db) {
     char path[PATH_MAX];
     struct stat status;
@@ -89,16 +93,17 @@ static uint64_t pages(struct store_db *db, enum store_statement which) {
     return n > 0 ? (uint64_t)n * STORE_PAGE : 0;
 }
 
-/* All that it can be by now, and some? SQLite parses a PRAGMA anew each time, and this is asked
- * after every commit that took room. */
+/* Is the file already long enough for all pages it may have by now, and some more? Asked after
+ * every commit that took room, so that SQLite need not parse a PRAGMA each time. */
 static bool is_allocated(const struct store_disk *disk) {
     return disk->allocated > 0 &&
            disk->pages + disk->promised + ALLOCATED_SPARE <= (uint64_t)disk->allocated;
 }
 
-/* What stands in the log alone would have to grow the database when it is carried over, on a disk
- * that may be full by then: the room is taken at once, some in advance. By us, since SQLite writes
- * a byte to every page of it; it looks whether we could. */
+/* Pages that are only in the log will make messages.db grow at the checkpoint, when the disk may be
+ * full. So the room is taken right after the commit, with some in advance. We allocate it
+ * ourselves, because SQLite would write a byte to every page; SQLite then finds that it is
+ * there. */
 void store_disk_allocate(struct store_db *db) {
     struct store_disk *disk = &db->disk;
     if (!disk->is_looked || is_allocated(disk))
@@ -126,7 +131,8 @@ static bool are_files_on(const struct store_db *db, dev_t device) {
     return db->files && stat(db->files->path, &status) == 0 && status.st_dev == device;
 }
 
-/* Pages that are unused are room, pages that stand in the log alone are none any more. */
+/* See how much is free. Unused pages of messages.db count as free; pages that are only in the log
+ * will need room, and do not. */
 static void look(struct store_db *db) {
     struct store_disk *disk = &db->disk;
     const char *path = sqlite3_db_filename(db->sqlite, "main");
@@ -134,9 +140,9 @@ static void look(struct store_db *db) {
     disk->is_looked = true;
     disk->looked_us = clock_us();
     disk->space = (struct disk_space){0, 0};
-    disk->pages = UINT64_MAX / 2; /* nobody knows */
+    disk->pages = UINT64_MAX / 2; /* not known: as large as can be */
     if (disk->look(path, &disk->space) < 0 || stat(path, &status) < 0)
-        return; /* writing will tell */
+        return; /* the write itself will tell */
     uint64_t all = pages(db, SQL_PAGES), unused = pages(db, SQL_PAGES_UNUSED);
     uint64_t length = status.st_size > 0 ? (uint64_t)status.st_size : 0;
     uint64_t growth = all > length ? all - length : 0;
@@ -166,17 +172,18 @@ void store_disk_begin(struct store_db *db) {
         begin_anew(disk);
 }
 
-/* All that we hold of others on the file system of messages.db. */
+/* The bytes that messages.db and received files hold on the file system of messages.db. */
 static uint64_t held_here(struct store_db *db) {
     return db->disk.held + (db->disk.are_files_here ? store_files_charged(db) : 0);
 }
 
-/* And on that of files.directory. */
+/* The same for the file system of files.directory, whose device is `device`. */
 static uint64_t held_there(struct store_db *db, dev_t device) {
     return (db->disk.device == device ? db->disk.held : 0) + store_files_charged(db);
 }
 
-/* *ret_lack: what would have to go before there is any. */
+/* How many more bytes may be put into messages.db. *ret_lack: how many would have to go before
+ * there is any room. */
 static uint64_t room(struct store_db *db, struct disk_share share, uint64_t *ret_lack) {
     struct store_disk *disk = &db->disk;
     if (!disk->is_looked)
@@ -219,7 +226,7 @@ uint64_t store_disk_files_room(struct store_db *db, struct disk_share share, uin
     const char *path = db->files->path;
     *ret_lack = 0;
     if (db->disk.look(path, &space) < 0 || stat(path, &status) < 0)
-        return UINT64_MAX; /* writing will tell */
+        return UINT64_MAX; /* the write itself will tell */
     if (!db->disk.is_looked)
         look(db);
     uint64_t ours = share.percent > 0 ? held_there(db, status.st_dev) : 0;
@@ -243,7 +250,8 @@ void store_disk_widen(struct store_db *db) {
     db->slice = db->slice < STORE_SLICE_MAX / 2 ? 2 * db->slice : STORE_SLICE_MAX;
 }
 
-/* Whole pages. A size that is not known counts as large. */
+/* By how many bytes messages.db grows at a time: whole pages. A disk whose size is not known counts
+ * as large. */
 static int chunk_for(uint64_t size) {
     uint64_t chunk = size / CHUNK_SHARE / STORE_PAGE * STORE_PAGE;
     if (size == 0 || chunk > CHUNK_MAX)

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- Deeds ---- */
+/* ---- Deferred actions (deeds) ---- */
 
 int store_files_reserve(struct store_files *files) {
     if (files->n_deeds < files->deeds_room)
@@ -24,7 +24,8 @@ int store_files_reserve(struct store_files *files) {
     return 0;
 }
 
-/* Without memory a name stays, until the next start clears it away. */
+/* Remember an action for after the commit or rollback. Without memory for it the file stays, until
+ * the next start removes it. */
 void store_files_note(struct store_files *files, enum file_deed_kind kind,
                       const struct message_id *id, const char *name) {
     if (store_files_reserve(files))
@@ -44,7 +45,8 @@ bool store_files_is_going(const struct store_files *files, const char *name) {
     return false;
 }
 
-/* What is no longer open cannot be read by its old descriptor, and gives its space back. */
+/* Close the reader of a file that is to be deleted (NULL: all readers). Otherwise the file could
+ * still be read, and its space would not be given back. */
 static void drop_reader(struct store_files *files, const struct message_id *id) {
     for (size_t i = 0; i < FILE_READERS; i++) {
         struct file_reader *reader = &files->readers[i];
@@ -145,7 +147,8 @@ int store_files_hash(struct store_files *files, struct file_slot *slot, uint64_t
     return 0;
 }
 
-/* Nobody waits for this: an error is met again, and told, by the put that asks for the digest. */
+/* Go on with a digest while no operation waits. An error needs no answer here: the operation that
+ * asks for the digest meets it again, and tells it. */
 void store_files_catch_up(struct store_db *db) {
     struct store_files *files = db->files;
     for (size_t i = 0; i < STORE_FILE_SLOTS; i++) {
@@ -166,7 +169,8 @@ void store_files_sync(struct store_db *db) {
     struct store_files *files = db->files;
     if (!files)
         return;
-    /* All are on their way before one is waited for: a journal takes them together. */
+    /* Begin to write all files before waiting for one, so that the file system can commit them
+     * together. */
     for (size_t i = 0; i < STORE_FILE_SLOTS; i++)
         if (files->slots[i].is_dirty)
             portable_start_writing(files->slots[i].fd);
@@ -191,8 +195,8 @@ void store_files_commit(struct store_db *db) {
     files->transaction++;
 }
 
-/* What is in memory would be ahead of the database: it is dropped, and read again when it is
- * wanted. */
+/* Files and digests in memory would be ahead of the database: drop them. They are read again when
+ * they are wanted. */
 void store_files_roll_back(struct store_db *db) {
     struct store_files *files = db->files;
     if (!files)
@@ -212,7 +216,8 @@ void store_files_roll_back(struct store_db *db) {
 
 /* ---- The folder ---- */
 
-/* Removed, or moved and made anew: what is open would take no file, or one that nobody finds. */
+/* Was the folder removed, or moved and made anew? Then the open one would take no file, or files
+ * that nobody finds. */
 static bool is_folder_gone(const struct store_files *files) {
     struct stat open_one, named;
     return stat(files->path, &named) < 0 || fstat(files->folder, &open_one) < 0 ||
@@ -263,7 +268,8 @@ static bool is_part_known(struct store_db *db, const char *name) {
     return known || db->error;
 }
 
-/* Parts that a crash left behind: their row was not committed, or has its file already. */
+/* Remove parts that a crash left behind: their row was never committed, or belongs to a completed
+ * file by now. */
 static void clean_parts(struct store_db *db) {
     struct store_files *files = db->files;
     struct stat status;

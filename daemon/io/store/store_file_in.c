@@ -1,12 +1,12 @@
-/* Files that we receive: blocks go to NAME.part where they belong, the database says which spans
- * are held, and a complete file whose digest is right gets a name of its own.
+/* Files that we receive: blocks are written to NAME.part where they belong, the database says which
+ * spans are held, and a complete file whose digest is right gets a name of its own.
  *
- * Threat: a proven but perhaps hostile sender says blocks in any order, as often as it likes, and
- * of as many files as it likes: quotas count a file whole from its first block; spans, files, and
- * files touched in one transaction are bounded in number; and digests are computed in slices.
- * Beside that, whoever may write to the folder may move, cut, replace or plant files there at any
- * time. A part is never opened through a symbolic link, is looked at again in every transaction,
- * and is taken for complete by its digest alone. */
+ * Threat: a proven but perhaps hostile sender sends blocks in any order, as often as it likes, and
+ * of as many files as it likes. So quotas count a file whole from its first block; spans, files,
+ * and files touched in one transaction are limited in number; and digests are computed in slices.
+ * Besides, whoever may write to the folder may move, cut, replace or plant files there at any time.
+ * So a part is never opened through a symbolic link, is looked at again in every transaction, and
+ * is taken for complete by its digest alone. */
 #include "daemon/io/store/store_file.h"
 #include "shared/file_name.h"
 #include "shared/text.h"
@@ -17,7 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* name, name.1 ... name.999; then random numbers, since each try is a system call. */
+/* A taken name is followed by name.1 to name.999, then by random numbers, since each try is a
+ * system call. */
 #define SUFFIX_IN_ORDER 1000u
 #define SUFFIX_TRIES 1032u
 
@@ -55,7 +56,8 @@ bool store_file_in_is_partial(struct store_db *db, const struct store_op *op) {
     return db->has_file_parts && find_part(db, op, &part) && part.state == FILE_IN_PARTIAL;
 }
 
-/* Ids are unique with their sender, whatever they are of. */
+/* Is there a message with this id? For each sender ids are unique, whether of messages or of
+ * files. */
 static bool is_message(struct store_db *db, const struct store_op *op) {
     struct query query = query_begin(db, SQL_IN_KNOWN);
     query_key(&query, op);
@@ -70,9 +72,10 @@ static bool is_sane(const struct store_op *op) {
            length <= STORE_BLOCK_MAX && (length > 0 || total == 0);
 }
 
-/* ---- Its part ---- */
+/* ---- Parts ---- */
 
-/* Two transfers never meet in one part, whatever their senders call them. */
+/* The hash of sender and id keeps two transfers from ever using one part, whatever their senders
+ * call the files. */
 static void hash_part_name(const struct store_op *op, uint8_t number,
                            char ret_name[FILE_PART_MAX + 1]) {
     uint8_t hash[16];
@@ -88,7 +91,8 @@ static void hash_part_name(const struct store_op *op, uint8_t number,
     snprintf(ret_name, FILE_PART_MAX + 1, "%s.%s.part", safe, hex);
 }
 
-/* One of that name may have given way in this transaction: it stays until the commit. */
+/* A part of this name may have been dropped in this transaction. Its file stays until the commit,
+ * so the new part gets another name. */
 static void make_part_name(const struct store_files *files, const struct store_op *op,
                            char ret_name[FILE_PART_MAX + 1]) {
     uint8_t number = 0;
@@ -97,7 +101,8 @@ static void make_part_name(const struct store_files *files, const struct store_o
     while (number < UINT8_MAX && store_files_is_going(files, ret_name));
 }
 
-/* Whatever stands in its place is a crash's left-over or was planted: a name, never a target. */
+/* A file in the part's place was left by a crash or planted by somebody: it is removed, never
+ * written to. */
 static int create_part(struct store_files *files, const char *name) {
     int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
     int fd = openat(files->folder, name, flags, 0600);
@@ -116,7 +121,7 @@ static void use_slot(struct store_files *files, struct file_slot *slot, int fd) 
     slot->checked = files->transaction;
 }
 
-/* How far the spans reach. */
+/* The end of the last span. */
 static uint64_t reach(struct store_db *db, int64_t row) {
     uint64_t end = 0;
     struct query query = query_begin(db, SQL_SPAN_LAST);
@@ -134,8 +139,8 @@ static bool is_time_equal(const struct timespec *a, const struct timespec *b) {
     return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
 }
 
-/* Is the open file still the one that its name leads to, with all that we wrote? One that somebody
- * else has touched is read again. */
+/* Is the open file still the one that its name leads to, and as long as what we have written? If
+ * somebody else has changed it, its digest is computed anew. */
 static bool check_slot(struct store_db *db, const struct part *part, struct file_slot *slot) {
     struct stat status, named;
     struct timespec changed = slot->changed;
@@ -153,8 +158,8 @@ static bool check_slot(struct store_db *db, const struct part *part, struct file
     return true;
 }
 
-/* 0, -errno, -EAGAIN: too many in this transaction, or -ENOENT: what the rows say is not there (any
- * more). */
+/* 0, or -errno; -EAGAIN: too many files in this transaction; -ENOENT: the file that the rows
+ * describe is not there (any more). */
 static int open_part(struct store_db *db, const struct part *part, struct file_slot **ret_slot) {
     int folder = store_files_folder(db->files);
     if (folder < 0)
@@ -175,9 +180,9 @@ static int open_part(struct store_db *db, const struct part *part, struct file_s
     return check_slot(db, part, slot) ? 0 : -ENOENT;
 }
 
-/* Row, spans and part go: the next block of it is a first one. -EBADMSG: its sender said another
- * digest than its bytes have, which ends it. -ESTALE: what was here is lost, which is no fault of
- * its sender's. */
+/* Drop the row, the spans and the part: the next block counts as the first. Returns `error`.
+ * -EBADMSG: the bytes do not have the digest that the sender announced, which ends the transfer.
+ * -ESTALE: our part was lost, which is not the sender's fault. */
 static int begin_anew(struct store_db *db, const struct part *part, int error) {
     int budget = 0;
     store_file_drop_part(db, part->row, part->path, part->held, &budget);
@@ -206,7 +211,8 @@ static int write_block(struct file_slot *slot, const struct store_op *op) {
 
 enum place { PLACE_FREE, PLACE_HELD, PLACE_OVERLAPS };
 
-/* The last span that begins before the block's end; *ret_start = -1: none does. */
+/* Where does the block fit? Finds the last span that begins before the block's end; *ret_start =
+ * -1: there is none. */
 static enum place find_place(struct store_db *db, int64_t row, const struct store_op *op,
                              int64_t *ret_start, int64_t *ret_end) {
     int64_t offset = (int64_t)op->in_put.offset, end = offset + op->in_put.length;
@@ -234,7 +240,7 @@ static int64_t select_number(struct store_db *db, enum store_statement which, in
     return number;
 }
 
-/* Enter a block that is free, as one span with those that it touches. */
+/* Enter a block that is not held yet, merged with the spans that it touches. */
 static int add_span(struct store_db *db, int64_t row, const struct store_op *op, int64_t before,
                     int64_t before_end) {
     int64_t start = (int64_t)op->in_put.offset, end = start + op->in_put.length;
@@ -242,7 +248,7 @@ static int add_span(struct store_db *db, int64_t row, const struct store_op *op,
     int64_t behind_end = select_number(db, SQL_SPAN_AT, row, end, -1);
     if (!joins && behind_end < 0 &&
         select_number(db, SQL_SPAN_COUNT, row, STORE_SPANS_MAX, 0) >= STORE_SPANS_MAX)
-        return -EAGAIN; /* what fills its gaps is still welcome */
+        return -EAGAIN; /* blocks that fill a gap are still accepted */
     if (behind_end >= 0) {
         struct query query = query_begin(db, SQL_SPAN_DELETE);
         query_int(&query, row);
@@ -296,7 +302,7 @@ static int64_t insert_row(struct store_db *db, const struct store_op *op, const 
 
 /* ---- The end ---- */
 
-/* 0, -EEXIST: the name is taken by another file, or -errno. */
+/* Give the part this name. 0, -EEXIST: another file has the name, or -errno. */
 static int try_name(struct store_files *files, const struct file_slot *slot, const char *part,
                     const char *name) {
     struct stat ours, theirs;
@@ -312,7 +318,8 @@ static int try_name(struct store_files *files, const struct file_slot *slot, con
     }
     if (error != EPERM && error != EOPNOTSUPP && error != ENOSYS && error != EMLINK)
         return -error;
-    /* A file system without second names (FAT): what the rename overwrites is ours. */
+    /* A file system without hard links (FAT): reserve the name with an empty file, which the rename
+     * then overwrites. */
     int fd =
         openat(files->folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
@@ -341,7 +348,7 @@ static int give_name(struct store_files *files, const struct file_slot *slot,
     return length < FILE_PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
-/* Its line in history, and its tombstone. */
+/* Enter the file's line in history, which is also its tombstone. */
 static void enter(struct store_db *db, const struct store_op *op) {
     char sender_name[NODE_NAME_MAX + 1];
     copy_sender_name(op, sender_name);
@@ -378,7 +385,8 @@ static int complete(struct store_db *db, const struct store_op *op, const struct
     return 0;
 }
 
-/* All is there. -EAGAIN: its digest is not computed yet. */
+/* All blocks are there: check the digest, and complete the file. -EAGAIN: the digest is not
+ * computed yet. */
 static int finish(struct store_db *db, const struct store_op *op, const struct part *part,
                   struct file_slot *slot) {
     uint8_t digest[FILE_DIGEST_LEN];
@@ -386,7 +394,7 @@ static int finish(struct store_db *db, const struct store_op *op, const struct p
     if (r < 0)
         return r == -ESTALE ? begin_anew(db, part, r) : r;
     if (slot->hashed < part->total) {
-        if (!db->files->behind) /* one after the other: each of them ends */
+        if (!db->files->behind) /* one file after the other, so that each of them is finished */
             db->files->behind = part->row;
         return -EAGAIN;
     }
@@ -397,7 +405,8 @@ static int finish(struct store_db *db, const struct store_op *op, const struct p
     return complete(db, op, part, slot);
 }
 
-/* The digest follows the prefix without gaps: by the block itself where it is the next one. */
+/* Continue the digest over the gapless beginning of the file: with the block itself if it comes
+ * next, then by reading. */
 static void hash_block(struct store_db *db, struct file_slot *slot, const struct store_op *op,
                        const struct part *part) {
     uint64_t end = (uint64_t)select_number(db, SQL_SPAN_AT, part->row, 0, 0);
@@ -409,8 +418,8 @@ static void hash_block(struct store_db *db, struct file_slot *slot, const struct
     store_files_hash(db->files, slot, end, most < FILE_CATCH_UP_MAX ? most : FILE_CATCH_UP_MAX);
 }
 
-/* A file's first block: the part is there before the row is, so that what the disk refuses leaves
- * no row. */
+/* Make the part for a file's first block. The row is entered later, so that a failure of the disk
+ * leaves no row. */
 static int begin_part(struct store_db *db, const struct store_op *op, struct part *ret_part,
                       struct file_slot **ret_slot) {
     struct part part = {.state = FILE_IN_PARTIAL, .total = op->in_put.total};
@@ -470,13 +479,13 @@ int store_file_in_put(struct store_db *db, const struct store_op *op, struct sto
         result->in_outcome = STORE_IN_DUPLICATE;
         return 0;
     }
-    if (!found && store_part_is_there(db, op)) /* an id is of one thing */
+    if (!found && store_part_is_there(db, op)) /* an id stands for either a file or a message */
         return -EINVAL;
     if (found && (part.total != op->in_put.total ||
                   memcmp(part.digest, op->in_put.file->digest, FILE_DIGEST_LEN) != 0))
         return -EINVAL;
     if (op->in_put.offset > (found ? part.held : 0) + STORE_AHEAD_MAX)
-        return -ESTALE; /* its sender goes on from what we have let go of: it has to begin anew */
+        return -ESTALE; /* the sender continues a file that we have dropped: it has to begin anew */
     int r = found ? open_part(db, &part, &slot) : begin_part(db, op, &part, &slot);
     if (found && r == -ENOENT)
         return begin_anew(db, &part, -ESTALE);

@@ -1,7 +1,7 @@
 /* Which files there are, how they are taken, and how they are forgotten.
  *
- * Threat: somebody puts a link in the place of the folder, and a sender chose the file's name: what
- * is removed is below the folder that the path named when the file came, or nothing. */
+ * Threat: somebody puts a link in the place of the folder, and a sender chose the file's name. So
+ * only files below the folder that the path named when the file came are removed. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* O_PATH */
 #endif
@@ -12,9 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Cursors: received files come first, by row, then those that we send. */
+/* A cursor below this is a row of a received file. Files that we send come after those, at
+ * CURSOR_OUT plus their row. */
 #define CURSOR_OUT (INT64_C(1) << 62)
-/* A look at each of so many entries a sweep: a sweep is every few minutes at most. */
+/* One sweep looks for this many files on the disk. A sweep comes every few minutes at most. */
 #define SWEEP_LOOKS 1024
 
 static void run_on_row(struct store_db *db, enum store_statement which, int64_t row) {
@@ -33,8 +34,8 @@ static void mark_taken(struct store_db *db, int64_t row, int64_t now) {
     }
 }
 
-/* The user may have moved it away by hand. A folder that cannot be read is another matter: its
- * files may come back. */
+/* Has the user moved the file away? If the folder cannot be read, that is not known: its files may
+ * come back. */
 static bool is_missing(const char *path) {
     struct stat status;
     return lstat(path, &status) < 0 && errno == ENOENT;
@@ -64,7 +65,8 @@ static void read_in(struct query *query, struct file_record *ret_record, int64_t
     ret_record->held = (uint64_t)query_get_int(query);
     ret_record->sent.us = query_get_int(query);
     ret_record->received.us = query_get_int(query);
-    if (ret_record->state == FILE_INCOMING) { /* not yet: what stands there is its part's */
+    /* Incoming: path and time are still those of the part. */
+    if (ret_record->state == FILE_INCOMING) {
         ret_record->path[0] = '\0';
         ret_record->received.us = 0;
     }
@@ -83,7 +85,7 @@ static void read_out(struct query *query, struct file_record *ret_record, int64_
     ret_record->message_state = (enum message_state)query_get_int(query);
 }
 
-/* Takes at most `limit` in all. True: there are more. */
+/* Append records, until the listing has `limit` of them. True: there are more. */
 static bool list(struct query *query, struct listing *listing, uint32_t limit,
                  void (*read)(struct query *query, struct file_record *ret_record,
                               int64_t *ret_row)) {
@@ -155,8 +157,8 @@ static int remove_file(const char *path) {
     return r;
 }
 
-/* The file goes before the commit: a crash in between leaves an entry without a file, which is
- * seen; the other way round it would leave a file of which nobody knows. The client has its copy
+/* The file is deleted before the commit: a crash in between leaves an entry without a file, which
+ * is noticed. The other way round it would leave a file without an entry. The client has its copy
  * by now. */
 int store_file_take(struct store_db *db, const struct store_op *op) {
     char path[FILE_PATH_MAX];
@@ -190,8 +192,8 @@ static bool find_over(struct store_db *db, enum store_statement which, int64_t b
     return found;
 }
 
-/* The file goes after the commit: what is rolled back still has it, and without it its honest
- * sender would be told that it is damaged. */
+/* The part is deleted after the commit. If the transaction is rolled back, its row needs the part:
+ * without it an honest sender would be told that the file is damaged. */
 bool store_file_drop_part(struct store_db *db, int64_t row, const char *path, uint64_t held,
                           int *budget) {
     run_on_row(db, SQL_SPAN_CLEAR, row);

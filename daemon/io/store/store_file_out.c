@@ -1,7 +1,8 @@
 /* Files that we send: the row is a message's, the bytes are in the spool under its id.
  *
- * Threat: a client that changes or cuts its file after it said that it was done. Its size is
- * looked at before every read; the rest is for its recipient's digest to find. */
+ * Threat: a client that changes or cuts its file after it said that the file is complete. The
+ * file's size is checked before every read; other changes are found by the recipient, which
+ * compares the digest. */
 #include "daemon/io/store/store_file.h"
 #include "shared/file_name.h"
 
@@ -69,7 +70,7 @@ static void insert_head(struct store_db *db, const struct out_record *record) {
     query_run(&query);
 }
 
-/* A file that is still to be deleted under this id would take the new one with it. */
+/* Will the commit delete a spool file of this id? That would delete the new one, too. */
 static bool is_being_dropped(const struct store_files *files, const struct message_id *id) {
     for (size_t i = 0; i < files->n_deeds; i++)
         if (files->deeds[i].kind == DEED_DROP_SPOOL &&
@@ -86,7 +87,7 @@ static int put_file(struct store_db *db, const struct store_op *op, struct store
         return accept_again(db, op, &known, result);
     if (db->error || is_being_dropped(db->files, &record.id))
         return -EBUSY;
-    /* Its copy is there already: it goes again if that took too much. */
+    /* The upload is on the disk already, and is deleted again if the disk is too full now. */
     int r = store_disk_take(db, (struct disk_share){0}, 0, 0);
     if (r == 0)
         r = store_files_reserve(db->files);
@@ -107,7 +108,7 @@ static int put_file(struct store_db *db, const struct store_op *op, struct store
     return 0;
 }
 
-/* What is refused leaves no upload: the client that began it may be gone. */
+/* If the file is refused, its upload is deleted, because the client that made it may have gone. */
 int store_file_out_put(struct store_db *db, const struct store_op *op,
                        struct store_result *result) {
     int r = put_file(db, op, result);

@@ -1,20 +1,21 @@
-/* May a file come, or go on? And what gives way to it.
+/* May a file come, or go on, and which parts are dropped for it?
  *
- * Threat: identities are free, and a block of one byte promises a file of any size. A sender is
- * charged for all that it promises, all together for what they hold and a window beyond it; partial
- * files are bounded in number, and of the bytes and numbers of all a share is for those whom the
- * user knows. What has not grown gives way where that makes room, a known sender's never for a
- * stranger. Each alone may fit on the disk, and together they would fill it: beyond its window a
- * file keeps to the share that stays free, with the windows of all. */
+ * Threat: identities are free, and a block of one byte promises a file of any size. So a sender is
+ * charged for all that it promises. All senders together are charged for what they hold and a
+ * window beyond it for each file. Partial files are limited in number, and a share of the bytes and
+ * of the numbers is kept for senders whom the user knows. Parts that have not grown are dropped if
+ * that makes room, but a known sender's never for a stranger. Each file alone may fit on the disk
+ * while all together would fill it: so beyond its window a file must leave the share free that is
+ * to stay free, and room for the windows of all. */
 #include "daemon/io/store/store_file.h"
 
 #include <errno.h>
 
-#define GIVE_WAY_BUDGET 512 /* rows' worth of deletions for one block that comes */
+#define GIVE_WAY_BUDGET 512 /* rows' worth of deletions that one block may cause */
 
-/* ---- What is wanting ---- */
+/* ---- What is missing ---- */
 
-/* Bytes and files that are charged to a sender; to all of them: an empty id. */
+/* Bytes and files charged to a sender; an empty id: to all senders together. */
 static void get_charge(struct store_db *db, const void *sender, size_t length, uint64_t *ret_bytes,
                        int64_t *ret_files) {
     *ret_bytes = 0;
@@ -41,7 +42,7 @@ static uint64_t missing(uint64_t bytes, uint64_t more, uint64_t quota) {
     return bytes > quota ? bytes - quota + more : more - (quota - bytes);
 }
 
-/* As much of a file as is charged to all together. */
+/* How many bytes of a file are charged to all senders together. */
 static uint64_t windowed(uint64_t total, uint64_t held) {
     return total - held > STORE_FILE_WINDOW ? held + STORE_FILE_WINDOW : total;
 }
@@ -60,8 +61,8 @@ static int64_t number(struct store_db *db, enum store_statement which, int64_t a
     return n;
 }
 
-/* How many bytes are wanting for so many more. What was dropped in this transaction leaves the disk
- * with its commit. */
+/* How many bytes are missing on the disk for `more` bytes. Parts that were dropped in this
+ * transaction leave the disk with its commit. */
 static uint64_t room_missing(struct store_db *db, uint64_t more, struct disk_share share) {
     uint64_t lack, room = store_disk_files_room(db, share, &lack), freed = db->files->freed;
     if (freed < lack)
@@ -70,12 +71,13 @@ static uint64_t room_missing(struct store_db *db, uint64_t more, struct disk_sha
     return room < more ? more - room : 0;
 }
 
-/* Of what others promise only the next of it counts, or a few blocks would fill any disk; and of
- * what strangers promise nothing against those whom the user knows. */
+/* How many bytes are missing on the disk, with a window for each partial file. More of what others
+ * promise does not count, or a few blocks would reserve any disk; and promises of strangers do not
+ * count against senders whom the user knows. */
 static uint64_t disk_missing(struct store_db *db, const struct store_op *op, uint64_t more) {
     struct disk_share share = op->in_put.share;
     if (room_missing(db, more + (uint64_t)STORE_PARTIAL_MAX * STORE_FILE_WINDOW, share) == 0)
-        return 0; /* there are not so many windows */
+        return 0; /* there is room for as many windows as there can be */
     struct query query = query_begin(db, SQL_FILE_COMING);
     query_int(&query, STORE_FILE_WINDOW);
     query_int(&query, op->in_put.is_known);
@@ -84,7 +86,7 @@ static uint64_t disk_missing(struct store_db *db, const struct store_op *op, uin
     return room_missing(db, more + (uint64_t)windows, share);
 }
 
-/* A share of what all have is kept for those whom the user knows. */
+/* A quarter of the numbers is kept for senders whom the user knows. */
 static int64_t all_max(const struct store_op *op, int64_t most) {
     return op->in_put.is_known ? most : most - most / 4;
 }
@@ -93,7 +95,8 @@ static int64_t beyond(int64_t n, int64_t most) {
     return n >= most ? n - most + 1 : 0;
 }
 
-/* One that comes whole in its first block needs no place among the partial ones. */
+/* Is there a place for one more partial file? A file that comes whole in its first block needs
+ * none. */
 static void need_place(struct store_db *db, const struct store_op *op, struct store_need *need) {
     int64_t most = all_max(op, STORE_PARTIAL_MAX);
     if (op->in_put.length == op->in_put.total)
@@ -126,8 +129,9 @@ static struct store_need look_new(struct store_db *db, const struct store_op *op
     return need;
 }
 
-/* A further block of a file that was let in: others may have been let in, too. Within its window it
- * may use what they are not let in for any more. */
+/* What a further block of an accepted file needs: others may have been accepted since. Within its
+ * window the file may also use the share that is to stay free, for which no new file is
+ * accepted. */
 static struct store_need look_further(struct store_db *db, const struct store_op *op,
                                       uint64_t held) {
     struct disk_share share = {.is_of_others = op->in_put.share.is_of_others};
@@ -147,7 +151,7 @@ static struct store_need look(struct store_db *db, const struct store_op *op,
     return held ? look_further(db, op, *held) : look_new(db, op);
 }
 
-/* ---- Giving way ---- */
+/* ---- Dropping parts ---- */
 
 struct stale {
     int64_t row;
@@ -155,7 +159,7 @@ struct stale {
     char path[FILE_PATH_MAX];
 };
 
-/* Ends the query. */
+/* Read a part from a query, and end the query. */
 static bool read_stale(struct query *query, struct stale *ret_stale) {
     bool found = query_row(query);
     if (found) {

@@ -1,23 +1,23 @@
-/* What is behind us: the lines of a conversation, the list of conversations, and forgetting.
+/* The past: the lines of a conversation, the list of conversations, and forgetting.
  *
- * A conversation is in two tables, each with an index by peer and time; they are merged as they
- * are read. At the same microsecond what came in precedes what went out, and each keeps the order
- * in which it was entered. */
+ * A conversation is in two tables, each with an index by peer and time; they are merged as they are
+ * read. At the same microsecond what came in precedes what went out, and each keeps the order in
+ * which it was entered. */
 #include "daemon/io/store/store_file.h"
 #include "daemon/io/store/store_private.h"
 
 #include <errno.h>
 
-/* A cursor is the time of the last line given and how many lines of that very time were: times
- * of 52 bits last until 2112. Of one microsecond it counts 2,047 lines; where there are more, on a
- * clock that stands still, a page does not end before all of them are given. */
+/* A cursor is the time of the last line given (52 bits, enough until 2112) and how many lines of
+ * that very microsecond were given, up to 2,047. If there are more of one microsecond, on a clock
+ * that stands still, a page does not end before all of them are given. */
 #define TIE_BITS 11
 #define TIES_MAX ((1 << TIE_BITS) - 1)
 #define TIME_MAX (INT64_C(1) << 52)
 
 #define TEXT_MAX (sizeof((struct conversation_record *)0)->last_text - 1)
 
-/* One of the two tables, at its next line. */
+/* One of the two tables, and the next line of it. */
 struct side {
     struct query query;
     bool outgoing, has_line;
@@ -74,7 +74,7 @@ struct page {
     struct history_record *lines;
     size_t n;
     uint64_t bytes;
-    int64_t time, ties; /* of the cursor */
+    int64_t time, ties; /* the parts of the cursor */
 };
 
 static uint64_t body_size(const struct history_record *line) {
@@ -87,7 +87,7 @@ static bool is_full(const struct page *page, const struct store_op *op,
            (page->n > 0 && page->bytes + body_size(line) > op->history.bytes);
 }
 
-/* Can a cursor not say that this line is the next? */
+/* Are there too many lines of this microsecond for a cursor to point between them? */
 static bool is_beyond_cursor(const struct page *page, const struct side *side) {
     return page->ties >= TIES_MAX && page->time == side->time;
 }
@@ -156,7 +156,7 @@ static bool begin_peer(struct store_db *db, enum store_statement which, const st
     return query_row(ret_query);
 }
 
-/* The time, and how the body begins. */
+/* Read the time of the latest message, and the beginning of its body. */
 static void read_last(struct query *query, struct store_arena *arena,
                       struct conversation_record *record) {
     record->last.us = query_get_int(query);
@@ -164,7 +164,7 @@ static void read_last(struct query *query, struct store_arena *arena,
     uint64_t size = (uint64_t)query_get_int(query), length = size < TEXT_MAX ? size : TEXT_MAX;
     int64_t blocks = query_get_int(query);
     memset(record->last_text, 0, sizeof record->last_text);
-    if (kind == KIND_FILE) { /* its name stands behind the body that it has not */
+    if (kind == KIND_FILE) { /* a file has no body; its name is in the column after it */
         query->at++;
         query_get_text(query, record->last_text, sizeof record->last_text);
     }
@@ -175,7 +175,8 @@ static void read_last(struct query *query, struct store_arena *arena,
         memcpy(record->last_text, text, (size_t)length);
 }
 
-/* Name and address as the latest message from there tells them; else where it is pinned to. */
+/* Name and address of the peer as its latest message told them; without one, the address to which
+ * it is pinned. */
 static void read_peer(struct store_db *db, struct store_arena *arena,
                       struct conversation_record *record) {
     struct query query;
@@ -207,8 +208,8 @@ static uint64_t count_of(struct store_db *db, enum store_statement which,
     return n;
 }
 
-/* The cursor is how many were given before. What comes in between moves to the front: a line may
- * come twice then, and none is missed that was there. */
+/* The cursor is the number of conversations given before. A conversation that becomes newer between
+ * two pages moves to the front: then a line may come twice, but none that was there is left out. */
 int store_conversations(struct store_db *db, const struct store_op *op, struct store_result *result,
                         struct store_arena *arena) {
     struct conversation_record *records = NULL;
@@ -247,8 +248,8 @@ int store_conversations(struct store_db *db, const struct store_op *op, struct s
 
 /* ---- Forgetting ---- */
 
-/* Of each table in one transaction a slice: some 50 ms of work, so that others need not wait for
- * the end of 200,000 messages. */
+/* A transaction forgets one slice of each table: some 50 ms of work, so that other operations need
+ * not wait until 200,000 messages are forgotten. */
 
 static int run_for(struct store_db *db, enum store_statement which, const struct node_id *peer) {
     struct query query = query_begin(db, which);

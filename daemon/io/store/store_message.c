@@ -1,10 +1,10 @@
 /* Messages as the database holds them. Those that we send: a record, and a body in the row or in
- * blocks. Those that we receive: gathered from blocks, waiting, taken, and in the end a
- * tombstone, by which a message that comes again is known.
+ * blocks. Those that we receive: first a part, gathered from blocks; then waiting, then taken; and
+ * in the end a tombstone, by which a message that comes again is recognised.
  *
- * Threat: inbound blocks are what a proven but perhaps hostile sender says, in any order and as
- * often as it likes. A block that contradicts what is held (another total, an overlap) is
- * refused alone; what an honest sender repeats changes nothing. */
+ * Threat: inbound blocks come from a proven but perhaps hostile sender, in any order and as often
+ * as it likes. A block that contradicts what is held (another total, an overlap) is refused alone;
+ * a block that an honest sender repeats changes nothing. */
 #include "daemon/io/store/store_file.h"
 #include "daemon/io/store/store_private.h"
 
@@ -12,8 +12,8 @@
 
 /* ---- Outbound ---- */
 
-/* Numbers that nobody has written are damage; built upon, they would ask for memory that is not
- * there. */
+/* Numbers that we never write show a damaged file. To rely on them would mean asking for memory
+ * that is not there. */
 static bool is_possible(const struct out_record *record) {
     uint64_t most = record->kind == KIND_FILE ? INT64_MAX : UINT32_MAX;
     return record->kind >= KIND_MESSAGE && record->kind <= KIND_MAIL && record->size <= most &&
@@ -53,8 +53,8 @@ bool store_out_find_id(struct store_db *db, const struct message_id *id,
 }
 
 /* ---- Sequences ----
- * None may be used again, whatever becomes of its message. Of those that are pushed to one
- * recipient in one transaction the last is written. */
+ * No sequence may be used again, whatever becomes of its message. If several messages are pushed to
+ * one recipient in a transaction, only the highest sequence is written. */
 
 static void write_raise(struct store_db *db, struct store_raise *raise) {
     if (!raise->is_changed)
@@ -123,8 +123,8 @@ void store_out_insert_file(struct store_db *db, const struct out_record *record)
     insert_out(db, record, 0, NULL);
 }
 
-/* Where a body is: in blocks (their number), or in the row (0, and up to STORE_INLINE_MAX bytes
- * copied). */
+/* Find a message's body: in blocks (*ret_blocks is their number), or in the row (*ret_blocks is 0,
+ * and up to STORE_INLINE_MAX bytes are copied). */
 static bool locate(struct store_db *db, const struct message_id *id, uint64_t *ret_size,
                    int64_t *ret_blocks, uint8_t ret_inline[STORE_INLINE_MAX]) {
     struct query query = query_begin(db, SQL_OUT_BODY);
@@ -181,7 +181,7 @@ int store_out_put(struct store_db *db, const struct store_op *op, struct store_r
     memset(record.reason, 0, sizeof record.reason);
     if (!is_possible(&record))
         return -EINVAL;
-    /* Mail is what others leave with us. */
+    /* Mail is left with us by others. */
     struct disk_share share = {.is_of_others = record.kind == KIND_MAIL};
     int full = store_disk_take(db, share, record.size, record.size);
     if (!full && insert_out(db, &record, blocks, body)) {
@@ -307,7 +307,7 @@ int store_out_pending(struct store_db *db, const struct store_op *op, struct sto
         result->next = query_get_int(&query);
         if (records[n].kind == KIND_FILE)
             records[n].file = store_file_head(db, arena, NULL, &records[n].id);
-        /* One that is damaged must not keep the others from being sent. */
+        /* A damaged message must not keep the others from being sent. */
         bool damaged = db->error == -EUCLEAN;
         db->error = damaged ? 0 : db->error;
         result->n_damaged += damaged;
@@ -354,7 +354,8 @@ static bool is_known(struct store_db *db, const struct store_op *op) {
     return known;
 }
 
-/* Mostly there are none, and then nobody need look for them message by message. */
+/* See once a transaction whether these tables have rows at all. Mostly they have none, and then
+ * they need not be searched for every message. */
 void store_rest_look(struct store_db *db) {
     struct query query = query_begin(db, SQL_PART_ANY);
     db->has_parts = query_row(&query);
@@ -384,7 +385,7 @@ static struct part find_part(struct store_db *db, const struct store_op *op) {
     return part;
 }
 
-/* Enter the complete message, in blocks (their number) or with its body in the row. False: it is
+/* Enter a complete message, with its body in blocks (their number) or in the row. False: it is
  * known already. */
 static bool insert_in(struct store_db *db, const struct store_op *op, int64_t blocks) {
     char name[NODE_NAME_MAX + 1];
@@ -417,7 +418,8 @@ static bool insert_in(struct store_db *db, const struct store_op *op, int64_t bl
     return inserted;
 }
 
-/* All of the message is in this one block. What is known already is so whatever the quota. */
+/* All of the message is in this one block. A message that is known already is a duplicate, even if
+ * the quota is used up. */
 static int put_whole(struct store_db *db, const struct store_op *op, struct store_result *result) {
     int64_t blocks = op->in_put.total > STORE_INLINE_MAX ? db->next_body : 0;
     int error = store_part_check(db, op, NULL);
@@ -439,7 +441,7 @@ static int put_whole(struct store_db *db, const struct store_op *op, struct stor
 
 enum place { PLACE_FREE, PLACE_HELD, PLACE_OVERLAPS };
 
-/* Is there room for this block between those that are held? */
+/* Does this block fit between the blocks that are held? */
 static enum place find_place(struct store_db *db, const struct part *part,
                              const struct store_op *op) {
     enum place place = PLACE_FREE;
@@ -473,15 +475,16 @@ static void begin_part(struct store_db *db, const struct store_op *op, struct pa
     query_run(&query);
 }
 
-/* All is here, and charged whole. If another came under its id meanwhile, nothing would ever let go
- * of its blocks and its charge: they go at once. */
+/* All blocks are here, and the whole message is charged. If another message or file was completed
+ * under its id meanwhile, nothing would ever free these blocks and their charge: so they are freed
+ * at once. */
 static void finish_part(struct store_db *db, const struct store_op *op, const struct part *part,
                         struct store_result *result) {
     struct query query = query_begin(db, SQL_PART_DELETE);
     query_key(&query, op);
     if (query_run(&query) > 0 && db->n_parts > 0)
         db->n_parts--;
-    store_refusals_forget(db); /* its place is free */
+    store_refusals_forget(db); /* the place of the part is free */
     result->in_outcome = STORE_IN_COMPLETE;
     if (insert_in(db, op, part->blocks)) {
         result->in_renumbered = db->in_renumbered;
@@ -493,8 +496,8 @@ static void finish_part(struct store_db *db, const struct store_op *op, const st
         store_body_delete(db, part->blocks);
 }
 
-/* The whole message, of which blocks are held that were cut otherwise: it waited with a third node
- * too. */
+/* The whole message comes in one block, while blocks of another cut are held: it came over a third
+ * node (a mailbox), too. Replace the blocks. */
 static void replace_part(struct store_db *db, const struct store_op *op, struct part *part,
                          struct store_result *result) {
     store_usage_grow(db, part->total, part->held, part->total - part->held);
@@ -516,7 +519,8 @@ static void grow_part(struct store_db *db, const struct store_op *op) {
     query_run(&query);
 }
 
-/* A message is handed out in one piece: 32 bits are enough for it. */
+/* Are the numbers of this block possible? A message is handed out in one piece, so its size has 32
+ * bits. */
 static bool is_sane(const struct store_op *op) {
     uint64_t total = op->in_put.total, offset = op->in_put.offset;
     uint32_t length = op->in_put.length;
@@ -528,7 +532,8 @@ int store_in_put(struct store_db *db, const struct store_op *op, struct store_re
     if (op->in_put.kind == KIND_FILE)
         return store_file_in_put(db, op, result);
     struct part part = find_part(db, op);
-    if (!part.exists && store_file_in_is_partial(db, op)) /* an id is of one thing */
+    /* An id stands for either a file or a message. */
+    if (!part.exists && store_file_in_is_partial(db, op))
         return -EINVAL;
     if (is_sane(op) && !part.exists && op->in_put.length == op->in_put.total)
         return put_whole(db, op, result);

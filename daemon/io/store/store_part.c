@@ -1,16 +1,17 @@
-/* Messages of which blocks are missing: how many there may be, and which give way.
+/* Messages of which blocks are missing (parts): how many there may be, and which are dropped for
+ * others.
  *
  * Threat: identities are free, and a block of one byte promises a message of any size until any
- * time. Parts are bounded in number, a sender's and all together, of which a share is kept for
- * those whom the user knows; one that does not grow gives way where that makes room, a known
- * sender's never for a stranger, and goes within a day in any case. Its sender, if it is honest,
- * learns at the end that it is not whole, and sends it anew. */
+ * time. Parts are limited in number, for each sender and for all together, and a share is kept for
+ * senders whom the user knows. A part that does not grow is dropped if that makes room, a known
+ * sender's never for a stranger, and within a day in any case. An honest sender learns at the end
+ * that its message is not whole, and sends it anew. */
 #include "daemon/io/store/store_file.h"
 #include "daemon/io/store/store_private.h"
 
 #include <errno.h>
 
-#define GIVE_WAY_BUDGET 512 /* rows' worth of deletions for one block that comes */
+#define GIVE_WAY_BUDGET 512 /* rows' worth of deletions that one block may cause */
 
 struct part {
     struct node_id sender;
@@ -19,7 +20,7 @@ struct part {
     int64_t blocks;
 };
 
-/* Ends the query. */
+/* Read a part from a query, and end the query. */
 static bool read_part(struct query *query, struct part *ret_part) {
     struct store_db *db = query->db;
     bool found = query_row(query);
@@ -55,7 +56,7 @@ static bool drop(struct store_db *db, const struct part *part, int *budget) {
     query_blob(&query, part->sender.bytes, NODE_ID_LEN);
     query_blob(&query, part->id.bytes, MESSAGE_ID_LEN);
     if (query_run(&query) == 0 && !db->error)
-        db->error = -EUCLEAN; /* the index tells of what is not there */
+        db->error = -EUCLEAN; /* the index names a row that is not there */
     if (db->n_parts > 0)
         db->n_parts--;
     return !db->error;
@@ -104,7 +105,7 @@ void store_stale_read(struct query *query, struct store_stale *ret_stale) {
     query_end(query);
 }
 
-/* ---- May it come? ---- */
+/* ---- Admission ---- */
 
 static bool is_beyond_own(struct store_db *db, const struct node_id *sender) {
     struct query query = query_begin(db, SQL_PART_MANY_FROM);
@@ -131,8 +132,8 @@ static void need_place(struct store_db *db, const struct store_op *op, struct st
         need->all_n = db->n_parts - most + 1;
 }
 
-/* What parts may still take of the disk without being asked. Strangers promise for nothing: their
- * windows do not count against those whom the user knows. */
+/* How many bytes of the disk the accepted parts may still take within their windows without being
+ * asked. Windows of strangers do not count against senders whom the user knows. */
 static uint64_t coming(struct store_db *db, const struct store_op *op, struct disk_share share,
                        uint64_t more) {
     uint64_t most = (uint64_t)STORE_PARTS_MAX * STORE_PART_WINDOW;
@@ -146,10 +147,10 @@ static uint64_t coming(struct store_db *db, const struct store_op *op, struct di
     return bytes > 0 ? (uint64_t)bytes : 0;
 }
 
-/* What is wanted of the disk: beyond its window a part keeps to the share that stays free, with the
- * windows of all: each alone may fit, and together they would fill it. Within, it may use what
- * another is not let in for any more. A message that comes whole does not wait for what others only
- * promise. */
+/* How many bytes of the disk to ask for. Beyond its window a part must leave the share free that is
+ * to stay free, and room for the windows of all parts, since each alone may fit while all together
+ * would fill the disk. Within its window it may use the share for which no new part is accepted. A
+ * message that comes whole need not leave room for what others only promise. */
 static uint64_t want(struct store_db *db, const struct store_op *op, const uint64_t *held,
                      struct disk_share *ret_share) {
     bool is_whole = op->in_put.length == op->in_put.total;
@@ -162,7 +163,7 @@ static uint64_t want(struct store_db *db, const struct store_op *op, const uint6
     return is_whole ? op->in_put.total : more + coming(db, op, *ret_share, more);
 }
 
-/* Takes the room if nothing is wanting. */
+/* What is missing for this block. If nothing is, its bytes are promised to it. */
 static struct store_need look(struct store_db *db, const struct store_op *op,
                               const uint64_t *held) {
     struct store_need need = {0};
@@ -192,7 +193,7 @@ int store_part_check(struct store_db *db, const struct store_op *op, const uint6
     return error_of(op, &need);
 }
 
-/* ---- Giving way ---- */
+/* ---- Dropping parts ---- */
 
 static bool find_own(struct store_db *db, const struct store_op *op, int64_t before,
                      struct part *ret_part) {
@@ -211,7 +212,8 @@ static bool find_any(struct store_db *db, const struct store_op *op, int64_t bef
            (op->in_put.is_known && find_stale(db, true, before, sender, id, ret_part));
 }
 
-/* What is its sender's own is asked first: it is little. */
+/* Would dropping stale parts be enough? The sender's own are looked at first, since they are
+ * few. */
 static bool can_mend(struct store_db *db, const struct store_op *op, const struct store_need *need,
                      int64_t before) {
     struct store_stale own, any;
@@ -231,7 +233,7 @@ static bool can_mend(struct store_db *db, const struct store_op *op, const struc
     query_blob(&query, op->in_put.id.bytes, MESSAGE_ID_LEN);
     store_stale_read(&query, &any);
     if (op->in_put.length < op->in_put.total)
-        any.disk += 2 * any.windows; /* they count for two, as what comes does */
+        any.disk += 2 * any.windows; /* counted twice, as bytes that come are: log and database */
     return store_need_is_mended(need, &own, &any);
 }
 

@@ -1,11 +1,11 @@
-/* What was refused in this transaction: of that kind no more is let in, and nothing is counted for
- * it.
+/* What was refused in this transaction: nothing of the same kind that needs as much is let in, and
+ * nothing is summed up for it.
  *
- * Threat: to know whether something could give way takes sums over all that is unfinished, half a
- * thousandth of a second and more where its number is at its bound. A parcel holds a thousand items
- * that promise a message each, and whoever sends them pays for none of it. So one answer holds for
- * all that want as much or more. It ends when something gives room, and with the transaction, into
- * which all has been gathered that came while the one before it was at work. */
+ * Threat: to find out whether stale parts could be dropped takes sums over all unfinished messages,
+ * half a millisecond and more when there are as many as there may be. A parcel holds a thousand
+ * items that promise a message each, and costs its sender nothing. So one answer holds for all that
+ * want as much or more, until something gives room or the transaction ends. A transaction gathers
+ * everything that came while the one before it was at work. */
 #include "daemon/io/store/store_private.h"
 
 static struct store_refusal *refusal_of(struct store_db *db, const struct store_op *op) {
@@ -25,7 +25,7 @@ int store_refused(struct store_db *db, const struct store_op *op) {
 void store_refuse(struct store_db *db, const struct store_op *op, const struct store_need *need,
                   int error) {
     if (error == 0 || need->is_hopeless || store_need_is_own(need))
-        return; /* it says nothing of what others send */
+        return; /* the sender's own limits say nothing about other senders */
     *refusal_of(db, op) = (struct store_refusal){
         .total = op->in_put.total,
         .quota = op->in_put.quota_all,

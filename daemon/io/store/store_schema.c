@@ -9,16 +9,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define APPLICATION_ID 0x70327064 /* "p2pd": tells our file from any other program's database */
+/* "p2pd": tells our file from the database of any other program */
+#define APPLICATION_ID 0x70327064
 
-/* A damaged file should be noticed before it is built upon. A full check reads everything, so it
- * is done while that takes a hundredth of a second; in larger files damage is met where it is, as
- * -EUCLEAN of the operation that reads it. */
+/* A damaged file should be noticed before it is used. A full check reads the whole file, so it is
+ * made only while that takes a hundredth of a second. In larger files the operation that reads the
+ * damage returns -EUCLEAN. */
 #define CHECK_PAGES_MAX 1024
 
-#define BOOT_PENDING 1024 /* messages that are owed and read at start; a few ms */
+#define BOOT_PENDING 1024 /* pending messages that are read at start; a few ms */
 
-/* A writer that was killed may still be on its way out. */
+/* A process that was killed may take this long to release the file. */
 #define BUSY_MS 2000
 
 /* The migration table: entry n leads from schema n to schema n + 1. Never edited once released,
@@ -222,9 +223,9 @@ static int refuse(struct store_db *db, const char *path, int code, char ret_erro
     }
 }
 
-/* The file is made by us, since SQLite would make it by the umask; its -wal takes over the mode.
- * An existing one is never opened here: closing a descriptor would drop the locks that this
- * process may hold on it. */
+/* Make the file ourselves, since SQLite would make it with the umask's mode; the -wal file gets the
+ * same mode. An existing file is never opened here: to close a descriptor of it would drop the
+ * locks that this process may hold on it. */
 static int prepare_file(const char *path, char ret_error[FAILURE_MAX]) {
     struct stat status;
     if (lstat(path, &status) == 0) {
@@ -255,7 +256,7 @@ static int get_number(struct store_db *db, const char *sql, int64_t *ret_number)
     return code == SQLITE_ROW ? SQLITE_OK : code;
 }
 
-/* "ok" as the first word of a quick check, or it is damaged. */
+/* Run SQLite's quick check: if it does not say "ok", the file is damaged. */
 static int check_whole(struct store_db *db) {
     sqlite3_stmt *statement = NULL;
     int code = sqlite3_prepare_v2(db->sqlite, "PRAGMA quick_check(1)", -1, &statement, NULL);
@@ -269,7 +270,7 @@ static int check_whole(struct store_db *db) {
     return code;
 }
 
-/* Look before anything is written. *ret_version is the schema that the file has. */
+/* See what the file is before anything is written to it. *ret_version is its schema. */
 static int recognise(struct store_db *db, const char *path, int64_t *ret_version,
                      char ret_error[FAILURE_MAX]) {
     int64_t application = 0, objects = 0, pages = 0;
@@ -315,10 +316,10 @@ static int migrate(struct store_db *db, int64_t version) {
     return code;
 }
 
-/* Settings of the connection. FULL: a commit is on the disk before it is told. 2 MB of cache:
- * the kernel has the rest. The write-ahead log is carried over every 8 MB, since each time costs
- * two more fsyncs, and cut back when it was larger. secure_delete: what is forgotten is
- * overwritten. */
+/* Settings of the connection. synchronous = FULL: a commit is on the disk before it is reported. 2
+ * MB of cache, since the kernel caches the rest. The write-ahead log is checkpointed every 8 MB,
+ * since each checkpoint costs two more fsyncs, and is cut back to 16 MB if it was larger.
+ * secure_delete: forgotten content is overwritten. */
 static int configure(struct store_db *db) {
     int64_t ignored;
     int code = get_number(db, "PRAGMA journal_mode = WAL", &ignored);
@@ -332,8 +333,8 @@ static int configure(struct store_db *db) {
                         NULL, NULL, NULL);
 }
 
-/* Numbers that no lifetime of messages reaches are damage; from the last one there would be no
- * next. */
+/* Read the last row and body numbers used. Numbers so large that no number of messages reaches them
+ * show a damaged file, and might leave no next number. */
 static int load_counters(struct store_db *db) {
     struct query query = query_begin(db, SQL_COUNTERS);
     if (query_row(&query)) {
@@ -347,8 +348,8 @@ static int load_counters(struct store_db *db) {
     return db->error;
 }
 
-/* EXCLUSIVE: one process at a time (a second p2pd gets -EBUSY), and the log's index in memory
- * instead of a shared file. */
+/* Locking mode EXCLUSIVE: one process at a time (a second p2pd gets -EBUSY), and the log's index is
+ * in memory instead of in a shared file. */
 static int open_connection(struct store_db *db, const char *path, char ret_error[FAILURE_MAX]) {
     int64_t version = 0;
     int code =
@@ -375,8 +376,8 @@ static int open_connection(struct store_db *db, const char *path, char ret_error
 
 int store_db_open(struct store_db *db, const char *path, char ret_error[FAILURE_MAX]) {
     *db = (struct store_db){.n_parts = -1};
-    /* Before SQLite is used for the first time, or it has no effect: counting what is allocated
-     * costs a lock each time. */
+    /* Must be called before SQLite is used for the first time, or it has no effect. Counting the
+     * allocated memory would cost a lock for each allocation. */
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     int error = prepare_file(path, ret_error);
     if (!error)
@@ -477,7 +478,7 @@ static int64_t load_number(struct store_db *db, enum store_statement which, int 
     return number;
 }
 
-/* The first of what is owed, and how much more there is. */
+/* Read the first pending messages, and count the rest. */
 static void load_pending(struct store_db *db, struct store_arena *arena, struct node_boot *boot) {
     struct store_op op = {.kind = STORE_OUT_PENDING};
     struct store_result result = {0};

@@ -11,10 +11,11 @@
     " relays, shards_k, shards_m, strict"
 #define IN_COLUMNS                                                                                 \
     "row, sender, address, name, id, sequence, sent, received, place, size, blocks, body"
-/* What waits to be pulled; files wait for another command. */
+/* Messages that wait to be pulled. Files are fetched with another command. */
 #define WAITING "state = 0 AND kind = 1"
 
-/* A slice of what is over: the same rows for the bodies as for what they belong to. */
+/* A slice of what is to be forgotten. The same rows are selected first to delete the bodies, then
+ * to delete the messages. */
 #define FORGOTTEN_IN                                                                               \
     "SELECT row, blocks FROM in_message INDEXED BY in_history WHERE kept = 1 AND sender = ?1"      \
     " AND state = 1 ORDER BY received, row LIMIT ?2"
@@ -22,9 +23,9 @@
     "SELECT row, blocks FROM out_message INDEXED BY out_history WHERE kind < 3"                    \
     " AND recipient = ?1 AND state >= 3 ORDER BY created, row LIMIT ?2"
 
-/* How many; as their senders are charged, as all together are, and what they hold: store_stale.
- * With the windows that may still come of those that count (?1: against somebody known, of the
- * known). */
+/* The columns of a store_stale: how many parts, bytes as charged to their senders, bytes as charged
+ * to all, and bytes held. The statements add a fifth: the bytes of the windows that may still come
+ * (?1: the sender is known; then only known senders' windows count). */
 #define PART_SUMS                                                                                  \
     "count(*), coalesce(sum(total + 256), 0),"                                                     \
     " coalesce(sum(min(total, held + 262144) + 256), 0), coalesce(sum(held), 0)"
@@ -36,10 +37,10 @@
     "row, state, id, sender, address, sender_name, digest, name, path, total, held, sent, "        \
     "received"
 
-/* INDEXED BY: a partial index that the planner does not choose would be a scan of a million
- * rows, and here it is an error. States are literals, since a partial index cannot serve a bound
- * value: pending < 3 (MESSAGE_DELIVERED), waiting 0, taken 1, gone 2;
- * kinds: 1 (KIND_MESSAGE), conversations < 3 (KIND_MAIL). */
+/* INDEXED BY: if the planner did not choose the partial index, a million rows would be scanned;
+ * with INDEXED BY that is an error. States are literals, since a partial index cannot serve a bound
+ * value: pending < 3 (MESSAGE_DELIVERED), waiting 0, taken 1, gone 2; kinds: 1 (KIND_MESSAGE),
+ * conversations < 3 (KIND_MAIL). */
 static const char *const statements[SQL_COUNT] = {
     [SQL_BEGIN] = "BEGIN",
     [SQL_COMMIT] = "COMMIT",
@@ -167,8 +168,8 @@ static const char *const statements[SQL_COUNT] = {
                         " FROM out_message INDEXED BY out_history WHERE kind < 3"
                         " AND recipient = ? AND created >= ? AND created < ?"
                         " ORDER BY created, row",
-    /* Each peer by a leap over the index, and the time of its latest message by another: as many
-     * steps as there are peers, not messages. */
+    /* Peers are found by leaps over the index, and each one's latest message by another leap: as
+     * many steps as there are peers, not messages. */
     [SQL_PEERS] =
         "WITH RECURSIVE sender(id) AS (SELECT (SELECT min(sender) FROM in_message"
         " INDEXED BY in_history WHERE kept = 1) UNION ALL SELECT (SELECT min(sender)"
@@ -343,7 +344,8 @@ void store_arena_free(struct store_arena *arena) {
 
 /* ---- Queries ---- */
 
-/* SQLite has forgotten by then why a write did not go through. */
+/* By then SQLite has forgotten why a write failed. With a limit on file sizes, assume that it was
+ * the limit. */
 static bool has_size_limit(void) {
     struct rlimit limit;
     return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
@@ -371,7 +373,7 @@ int store_errno(sqlite3 *sqlite, int code) {
     case SQLITE_AUTH:
         return -EACCES;
     case SQLITE_IOERR:
-    case SQLITE_CANTOPEN: { /* a quota is a full disk to whoever asks */
+    case SQLITE_CANTOPEN: { /* a disk quota that is used up counts as a full disk */
         int system = sqlite ? sqlite3_system_errno(sqlite) : 0;
         if (code == SQLITE_IOERR_WRITE && has_size_limit())
             return -EFBIG;
@@ -410,7 +412,7 @@ void query_int(struct query *query, int64_t value) {
 void query_blob(struct query *query, const void *bytes, size_t length) {
     if (!query->statement)
         return;
-    /* A NULL pointer would bind NULL, which is another thing than an empty body. */
+    /* A NULL pointer would bind SQL NULL, which is not the same as an empty body. */
     int code =
         length ? sqlite3_bind_blob64(query->statement, ++query->at, bytes, length, SQLITE_STATIC)
                : sqlite3_bind_zeroblob(query->statement, ++query->at, 0);
@@ -559,7 +561,7 @@ void store_body_read(struct store_db *db, int64_t body, uint64_t offset, uint32_
     query_end(&query);
 }
 
-/* Is there a body of this size? A damaged size must not make us ask for gigabytes. */
+/* Is there a body of this size? A damaged size must not make us allocate gigabytes. */
 static bool is_held(struct store_db *db, int64_t blocks, uint64_t size) {
     uint64_t end = 0;
     if (!blocks || size > UINT32_MAX)
@@ -575,7 +577,7 @@ static bool is_held(struct store_db *db, int64_t blocks, uint64_t size) {
     return end == size;
 }
 
-/* The column is as long as the body, however little of it is wanted. */
+/* The column holds the whole body, even if only its beginning is wanted. */
 static void copy_inline(struct query *query, uint64_t size, uint64_t length, uint8_t *ret_bytes) {
     size_t found;
     const uint8_t *bytes = query_get_blob(query, &found);

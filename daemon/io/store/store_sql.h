@@ -1,11 +1,11 @@
-/* The store's inside: one SQLite connection with its prepared statements, used by one thread at
- * a time. store.c knows threads and transactions, store_schema.c the file, store_message.c how
- * messages come in and go out, store_waiting.c those that wait, store_history.c what is behind us,
+/* The inside of the store: one SQLite connection with its prepared statements, used by one thread
+ * at a time. store.c knows threads and transactions, store_schema.c the file, store_message.c how
+ * messages come in and go out, store_waiting.c those that wait, store_history.c the past,
  * store_sweep.c how it is forgotten; this is what they share.
  *
- * Two kinds of failure, never mixed. What an operation itself is to blame for (-ENOENT, -EEXIST,
- * -EINVAL) is found before anything is written and returned. What the disk is to blame for
- * sticks in db->error, makes every further query a no-op, and costs the whole transaction. */
+ * Two kinds of failure, never mixed. A failure of the operation itself (-ENOENT, -EEXIST, -EINVAL)
+ * is found before anything is written, and returned. A failure of the disk stays in db->error,
+ * makes every further query a no-op, and rolls back the whole transaction. */
 #ifndef P2PD_STORE_SQL_H
 #define P2PD_STORE_SQL_H
 
@@ -15,8 +15,9 @@
 #include <sqlite3.h>
 #include <sys/types.h>
 
-/* A row with its body is kept below one 4 KiB page: a change of state then rewrites one page.
- * Longer bodies stand in a table of blocks, so that reading one block of 16 MiB reads one block. */
+/* A row with its body is kept below one 4 KiB page, so that a change of state rewrites one page.
+ * Longer bodies are in a table of blocks, so that to read one block of a 16 MiB body reads only
+ * that block. */
 #define STORE_INLINE_MAX 2048u
 
 enum in_state { IN_WAITING, IN_TAKEN, IN_GONE };
@@ -150,34 +151,34 @@ enum store_statement {
     SQL_COUNT
 };
 
-/* Memory for what results point to, given back at once. */
+/* Memory for what results point to, freed all at once. */
 struct store_arena {
     struct store_piece *pieces;
     bool is_secret; /* wiped before it is given back */
 };
 void *store_arena_alloc(struct store_arena *arena, size_t size); /* NULL: out of memory */
-/* An array that grows by one, doubled at the powers of two; NULL: out of memory, the array
- * stays. */
+/* Make room for one more element in an array of `n`; it is doubled when n is a power of two. NULL:
+ * out of memory, and the array stays valid. */
 void *store_arena_grow(struct store_arena *arena, void *array, size_t n, size_t size);
 void store_arena_free(struct store_arena *arena);
 
-/* What a sender has waiting or unfinished is charged by its size and this, for its rows: a million
- * empty messages are not free. */
+/* Each waiting or unfinished message is charged its size and this much for its rows, so that a
+ * million empty messages are not free. */
 #define STORE_CHARGE_ROW 256
-/* What is charged to all together beyond what a part holds; stands in the schema, too. More than a
- * block. */
+/* What is charged to all senders together for a part, beyond what it holds. The SQL of the schema
+ * and the statements repeats these numbers. Larger than a block. */
 #define STORE_PART_WINDOW (256u << 10)
 #define STORE_FILE_WINDOW (8u << 20)
-/* What has not grown for so long gives way where room is wanted. It has grown when what is held
- * passed another multiple of a block: were it by a byte, a byte an hour would keep a part for ever.
- * Of what holds less than a block nobody knows yet that it will: a new byte each hour would do the
- * same. */
+/* A part that has not grown for this long may be dropped to make room. It counts as grown only when
+ * the bytes held pass another multiple of STORE_PART_GROWTH: otherwise one byte an hour would keep
+ * a part for ever. A part that has not got so far even once may be dropped STORE_PART_BEGUN_US
+ * after it began. */
 #define STORE_PART_STALE_US US_PER_HOUR
 #define STORE_PART_BEGUN_US US_PER_MINUTE
 #define STORE_PART_GROWTH 61440 /* PARCEL_BLOCK_MAX: what an honest sender's block is, mostly */
 
-/* The places of two messages that came one after the other are 2^20 apart: room for those that
- * were sent between them and come later. */
+/* The places of two messages that come one after the other are 2^20 apart: room for messages that
+ * were sent between them but come later. */
 #define STORE_PLACE_BITS 20
 
 /* Bytes charged to a sender, or to all of them, as they will be when the transaction ends. */
@@ -186,10 +187,10 @@ struct store_usage {
     struct node_id sender;
     enum message_kind kind;
     int64_t bytes;
-    uint64_t placed; /* a sequence that was given a place at the end; 0: none is known */
+    uint64_t placed; /* a sequence that got a place at the end; 0: none is known */
 };
-#define STORE_USAGES 64 /* senders of one batch, mostly; a collision costs a query */
-#define STORE_KINDS 3   /* KIND_MESSAGE and KIND_FILE are numbers into an array */
+#define STORE_USAGES 64 /* enough for most batches' senders; a collision costs a query */
+#define STORE_KINDS 3   /* KIND_MESSAGE and KIND_FILE are indices into an array */
 
 /* The highest sequence of what was pushed to a recipient, as it will be when the transaction
  * ends. */
@@ -198,29 +199,29 @@ struct store_raise {
     struct node_id recipient;
     int64_t sequence;
 };
-#define STORE_RAISES 64 /* as the usages */
+#define STORE_RAISES 64 /* as many as usages, for the same reason */
 
-#define STORE_PAGE 4096u /* SQLite's, unless told otherwise at the file's beginning */
+#define STORE_PAGE 4096u /* SQLite's default page size, in bytes */
 
 /* What was seen of the disk, in this transaction or shortly before it: store_disk.c. */
 struct store_disk {
     int (*look)(const char *path, struct disk_space *ret_space);
     struct disk_space space;
     dev_t device;
-    uint64_t held;       /* by messages.db */
-    uint64_t pages;      /* bytes of messages.db, as it was looked at */
+    uint64_t held;       /* bytes of messages.db that are in use */
+    uint64_t pages;      /* the size of messages.db, in bytes, when looked at */
     bool are_files_here; /* files.directory is on the same device */
     int64_t looked_us;   /* when, by the monotonic clock */
-    uint64_t promised;   /* to what was put since */
+    uint64_t promised;   /* bytes promised to what was put since */
     int chunk;           /* by which messages.db grows */
-    int64_t allocated;   /* of messages.db, as far as is known */
+    int64_t allocated;   /* bytes allocated for messages.db, as far as is known */
     bool is_looked;
-    bool has_reserve; /* or none could be made */
+    bool has_reserve; /* there is a reserve file, or none could be made */
     bool has_fd;
-    int fd; /* of messages.db. SQLite's locks would go if it were closed before SQLite's own */
+    int fd; /* of messages.db. To close it before SQLite does would drop SQLite's locks */
 };
 
-/* What one transaction sweeps or forgets at most, in rows; less while the disk is full. */
+/* How many rows one transaction sweeps or forgets at most; fewer while the disk is full. */
 #define STORE_SLICE_MAX 2048
 
 struct store_refusal { /* see store_refused.c */
@@ -236,22 +237,23 @@ struct store_db {
     int error;                           /* 0 or -errno of the first query that failed */
     int64_t next_row;   /* of in_message; a row is never used again, so that "after" means after */
     int64_t next_body;  /* of block */
-    bool in_renumbered; /* the latest message came so */
-    struct store_files *files; /* store_file.h; NULL: there are none to be had */
-    /* A sweep that has more to do than one transaction should hold. */
+    bool in_renumbered; /* the latest message was renumbered */
+    struct store_files *files; /* store_file.h; NULL: files are not available */
+    /* A sweep that one transaction could not finish. */
     struct {
         bool is_left;
         struct wall now;
         int64_t retention_us;
     } sweep;
-    struct store_usage usages[STORE_USAGES]; /* by the sender's first byte */
+    struct store_usage usages[STORE_USAGES]; /* hashed by the sender's first byte and the kind */
     struct store_usage usage_totals[STORE_KINDS];
     struct store_raise raises[STORE_RAISES]; /* by the recipient's first byte */
     struct store_disk disk;
-    struct store_refusal refusals[2][2][2]; /* file?, whole?, of somebody known? */
+    struct store_refusal refusals[2][2][2]; /* by: is it a file, is it whole, is the sender known */
     int slice;
-    int64_t n_parts; /* rows of in_part; -1: to be counted */
-    /* in_part, out_file, file_in (partial ones) may have rows: asked once a transaction. */
+    int64_t n_parts; /* rows of in_part; -1: they have to be counted */
+    /* Whether in_part, out_file and file_in (partial ones) may have rows: asked once a
+     * transaction. */
     bool has_parts, has_files, has_file_parts;
 };
 
@@ -268,13 +270,13 @@ void query_blob(struct query *query, const void *bytes,
                 size_t length); /* borrowed until the query's end; never NULL */
 void query_null(struct query *query);
 void query_text(struct query *query, const char *text); /* borrowed until the query's end */
-/* Once a query; it stays where it is until its end. */
+/* Once in a query, which must not be moved until its end, since the bytes are inside it. */
 void query_address(struct query *query, const struct address *address);
 bool query_row(struct query *query);
 int64_t query_get_int(struct query *query);
 /* Borrowed until the next query_row or the end. */
 const uint8_t *query_get_blob(struct query *query, size_t *ret_length);
-/* A column whose length is its type's. Anything else is damage. */
+/* A column whose length is that of its type. Any other length is damage. */
 void query_get_exact(struct query *query, void *ret_bytes, size_t length);
 void query_get_text(struct query *query, char *ret_text, size_t size);
 void query_get_address(struct query *query, struct address *ret_address);
@@ -283,12 +285,12 @@ void query_end(struct query *query);
  * too). */
 int query_run(struct query *query);
 
-/* The errno of an SQLite result code, as the seam's users read it. */
+/* The errno for an SQLite result code, as the core expects it. */
 int store_errno(sqlite3 *sqlite, int code);
 
-/* meta.key = max(what is there, value): numbers that must not be used again. */
+/* Set meta.key to `value` if it is lower: for numbers that must not be used again. */
 void store_meta_raise(struct store_db *db, const char *key, int64_t value);
-/* STORE_CLOCK. */
+/* Carry out STORE_CLOCK. */
 void store_clock_put(struct store_db *db, const struct store_op *op);
 
 #endif

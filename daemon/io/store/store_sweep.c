@@ -1,20 +1,21 @@
-/* Forgetting: what was taken, what was sent, what never became whole, and in the end that it was
- * ever there, a slice a transaction.
+/* Forgetting, a slice in each transaction: taken messages, finished sends, parts that never became
+ * whole, and in the end the tombstones.
  *
- * Threat: an index that tells of a row which is not there. A step that changes nothing would be
- * taken again for ever: it is damage, and ends the sweep. */
+ * Threat: an index that names a row which is not there. A step that changes nothing would be
+ * repeated for ever, so it counts as damage, and ends the sweep. */
 #include "daemon/io/store/store_file.h"
 #include "daemon/io/store/store_private.h"
 
 #include <errno.h>
 
-/* What one transaction sweeps at most: so many rows, a body counting as a row for each of so
- * many bytes. Some 50 ms of work; what is left follows when the queue is empty, so that a push
- * never waits behind the sweep of a million messages. */
+/* What one transaction sweeps at most: this many rows, and a body counts as one more row for each
+ * SWEEP_BYTES_ROW bytes. Some 50 ms of work. The rest follows while no operation waits, so that a
+ * push never waits for the sweep of a million messages. */
 #define SWEEP_ROWS STORE_SLICE_MAX
 #define SWEEP_BYTES_ROW 8192
 
-#define UNGROWN_US (24 * US_PER_HOUR) /* a part outlives its last block by so much */
+/* An unfinished message or file is dropped this long after it last grew. */
+#define UNGROWN_US (24 * US_PER_HOUR)
 
 int store_row_cost(int64_t size) {
     if (size < 0 || size / SWEEP_BYTES_ROW >= SWEEP_ROWS)
@@ -22,7 +23,7 @@ int store_row_cost(int64_t size) {
     return 1 + (int)(size / SWEEP_BYTES_ROW);
 }
 
-/* A step was taken: did it change anything? */
+/* A step of the sweep must have changed something; if not, the index is damaged. */
 static bool went_on(struct store_db *db, bool changed) {
     if (!changed && !db->error)
         db->error = -EUCLEAN;
@@ -66,13 +67,14 @@ static bool sweep_tombstone(struct store_db *db, int64_t before, int *budget) {
     query = query_begin(db, SQL_IN_DELETE);
     query_int(&query, row);
     bool changed = query_run(&query) > 0;
-    if (row == db->next_row - 1) /* the highest: only meta can tell from now on that it was used */
+    /* The highest row: only meta tells from now on that this number was used. */
+    if (row == db->next_row - 1)
         store_meta_raise(db, "in_row", row);
     *budget -= 1;
     return went_on(db, changed);
 }
 
-/* Blocks that the last migration found without a message. */
+/* Free blocks that the last migration found without a message. */
 static bool sweep_orphan(struct store_db *db, int64_t before, int *budget) {
     (void)before;
     struct query query = query_begin(db, SQL_ORPHAN);
@@ -90,7 +92,7 @@ static bool sweep_orphan(struct store_db *db, int64_t before, int *budget) {
 
 void store_sweep(struct store_db *db) {
     int64_t now = db->sweep.now.us;
-    /* Taken first: what leaves history may be forgotten altogether in the same sweep. */
+    /* Taken messages first: their tombstones may then be forgotten in the same sweep. */
     const struct {
         bool (*one)(struct store_db *db, int64_t before, int *budget);
         int64_t before;
@@ -98,7 +100,7 @@ void store_sweep(struct store_db *db) {
         {sweep_taken, now - db->sweep.retention_us},
         {sweep_out, now - db->sweep.retention_us},
         {sweep_tombstone, now},
-        {store_part_drop_over, now}, /* its sender has given up */
+        {store_part_drop_over, now}, /* parts that their senders have given up */
         {store_part_drop_stale, now - UNGROWN_US},
         {store_file_sweep_taken, now - db->sweep.retention_us},
         {store_file_sweep_part, now},

@@ -1,19 +1,20 @@
-/* Messages that wait: in which order they are handed out, how many bytes of them are here, and
- * how they are taken.
+/* Messages that wait: in which order they are handed out, how many bytes they are charged, and how
+ * they are taken.
  *
- * Order: a message's place is its row, spaced by 2^20; one that comes late goes between those of
- * its sender that were sent before and after it. A sender who lies about its sequences disorders
- * its own messages and nobody else's: it never leaves the space below one of its own rows.
+ * Order: a message's place is its row times 2^20. A message that comes late is placed between those
+ * that its sender sent before and after it. A sender that lies about its sequences disorders its
+ * own messages and nobody else's: a late message never leaves the space below one of its sender's
+ * own rows.
  *
- * Threat: a sender who fills the disk, or only says that it will. Every byte that waits or is
- * promised is charged to the sender, in a table, so that a restart forgives nothing; to all
- * together only what is held, and a window beyond it: identities are free, and so are their
- * promises. Within a transaction the counts are kept in memory and written once. */
+ * Threat: a sender that fills the disk, or only promises to. Every byte that waits or is promised
+ * is charged to the sender, in a table, so that a restart forgives nothing. To all senders together
+ * only what is held is charged, and a window beyond it, because identities and their promises are
+ * free. Within a transaction the charges are kept in memory and written once. */
 #include "daemon/io/store/store_private.h"
 
 #include <errno.h>
 
-/* ---- Bytes ---- */
+/* ---- Charges ---- */
 
 #define USAGE_MAX (INT64_MAX / 4) /* so that sums do not overflow, whatever is claimed */
 
@@ -72,7 +73,7 @@ static uint64_t missing(const struct store_usage *usage, uint64_t more, uint64_t
     return quota > 0 && bytes > quota ? bytes - quota : 0;
 }
 
-/* Of what is coming, as much as is held and the window beyond it. */
+/* What is charged to all for a part: the bytes held, and a window beyond them. */
 static uint64_t windowed(uint64_t total, uint64_t held) {
     return held + STORE_PART_WINDOW < total ? held + STORE_PART_WINDOW : total;
 }
@@ -154,7 +155,7 @@ struct place {
     uint64_t sequence;
 };
 
-/* The sender's last waiting message at or before a place. */
+/* Find the sender's last waiting message at or before a place. */
 static bool find_before(struct store_db *db, const struct node_id *sender, int64_t at,
                         struct place *ret_found) {
     struct query query = query_begin(db, SQL_IN_BEFORE);
@@ -171,8 +172,9 @@ static bool find_before(struct store_db *db, const struct node_id *sender, int64
     return found && !db->error;
 }
 
-/* Halve the places up to `after`, whose sequence is greater, for the first of which that is so:
- * sequences grow with the places, and a walk would be as long as a liar likes. */
+/* Find the first place whose sequence is greater, by bisection up to `after`, whose sequence is
+ * greater. Sequences grow with the places; a linear search would be as long as a lying sender
+ * likes. */
 static void find_first_after(struct store_db *db, const struct node_id *sender, uint64_t sequence,
                              struct place *after) {
     int64_t low = 0;
@@ -186,8 +188,8 @@ static void find_first_after(struct store_db *db, const struct node_id *sender, 
     }
 }
 
-/* A later sequence and an earlier time: the sender's state was restored from an older backup, and
- * it numbers anew. What comes from it now is not older than what waits. */
+/* If a message has an earlier sequence than the last one, but was sent later, its sender was
+ * restored from an older backup and numbers its messages anew. Then it belongs at the end. */
 static bool is_renumbered(struct store_db *db, const struct store_op *op,
                           const struct place *last) {
     int64_t sent_us = INT64_MAX;
@@ -200,15 +202,16 @@ static bool is_renumbered(struct store_db *db, const struct store_op *op,
     return sent_us < op->in_put.sent.us - STORE_RENUMBERED_US;
 }
 
-/* As far below the one after it as their sequences are apart, so that those which come in between
- * have their places; where that is taken, half-way; where there is none, at the end. */
+/* Place a message so far below the next one as their sequences are apart, which leaves places for
+ * the messages in between. If that place is taken, half-way; if there is none, at the end. */
 int64_t store_in_place(struct store_db *db, const struct store_op *op, bool *ret_renumbered) {
     const struct node_id *sender = &op->in_put.sender;
     uint64_t sequence = op->in_put.sequence;
     int64_t end = db->next_row << STORE_PLACE_BITS;
     struct place after, before;
     struct store_usage *known = usage_of(db, sender, KIND_MESSAGE);
-    /* Behind one that was put at the end: whatever is taken meanwhile, none that waits is later. */
+    /* The sender's last message was placed at the end, and this one is later: so no waiting one is
+     * later, whatever was taken meanwhile. */
     if (known->placed && known->placed <= sequence) {
         known->placed = sequence;
         return end;
@@ -232,7 +235,7 @@ int64_t store_in_place(struct store_db *db, const struct store_op *op, bool *ret
 
 /* ---- Fetching ---- */
 
-/* Everything but the body; returns the number of its blocks. */
+/* Read everything but the body. Returns the number of its blocks. */
 static int64_t read_record(struct query *query, struct in_record *record) {
     *record = (struct in_record){.row = query_get_int(query)};
     query_get_exact(query, record->sender.bytes, NODE_ID_LEN);
@@ -250,7 +253,8 @@ static int64_t read_record(struct query *query, struct in_record *record) {
     return query_get_int(query);
 }
 
-/* Two senders may use one id: then the earlier row, which leaves more. */
+/* The row of the message with this id. If two senders have used the id, the earlier row counts, so
+ * that more is handed out. */
 static int find_since(struct store_db *db, const struct store_op *op, int64_t *ret_row) {
     *ret_row = INT64_MIN;
     if (!op->in_fetch.since_message)

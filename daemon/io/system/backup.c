@@ -47,7 +47,7 @@ static int write_all(int fd, const uint8_t *bytes, size_t length) {
 
 /* ---- The stream ---- */
 
-/* A key from the passphrase, with less memory where the machine has not that much. */
+/* Derive the key from the passphrase, with less memory on a machine that does not have so much. */
 static int derive_key(struct backup_scratch *s, const uint8_t *passphrase, size_t length) {
     static const struct {
         unsigned long long operations;
@@ -141,11 +141,11 @@ static int put_identity(struct writer *writer, char error[FAILURE_MAX]) {
     return r;
 }
 
-/* The database as it is at some instant from now. */
+/* Copy the database as it is at some instant during the call. */
 static int take_snapshot(const struct writer *writer, char error[FAILURE_MAX]) {
     char copy[PATH_MAX + 16];
     snprintf(copy, sizeof copy, "%s/" SNAPSHOT, writer->path);
-    unlinkat(writer->folder, SNAPSHOT, 0); /* of one that was killed */
+    unlinkat(writer->folder, SNAPSHOT, 0); /* left by a daemon that was killed */
     return writer->snapshot(writer->context, copy, error);
 }
 
@@ -199,7 +199,7 @@ static int write_stream(struct writer *writer, const uint8_t *passphrase, size_t
     return r < 0 ? failure(error, r, "cannot write the backup: %s", strerror(-r)) : 0;
 }
 
-/* Nothing leads to it but the descriptor, so that no crash leaves it lying about. */
+/* Make a file without a name, so that no crash leaves it behind. */
 static int open_nameless(int folder) {
     unlinkat(folder, SEALED, 0);
     int fd = openat(folder, SEALED, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -236,7 +236,7 @@ int backup_write(const char *state_folder, backup_snapshot *snapshot, void *cont
 
 /* ---- On a thread ---- */
 
-/* Belongs to the loop and to the thread at once; whoever leaves last frees it. */
+/* Shared by the loop and the thread; whichever ends last frees it. */
 struct backup {
     pthread_mutex_t lock;
     pthread_cond_t copied;
@@ -252,7 +252,7 @@ struct backup {
     char error[FAILURE_MAX];
 };
 
-/* Of a daemon that was killed over a backup: all messages, in clear. */
+/* Remove what a daemon left that was killed while it made a backup: all messages, in clear. */
 static void remove_leftovers(const char *state_folder) {
     int folder = open(state_folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0)
@@ -299,7 +299,7 @@ void backup_free(struct backup *backup) {
         destroy(backup);
 }
 
-/* What the store is may be gone once we are closed. */
+/* Called by the thread. After backup_free the store may be gone, so then no snapshot is begun. */
 static int guarded_snapshot(void *context, const char *path, char error[FAILURE_MAX]) {
     struct backup *backup = context;
     pthread_mutex_lock(&backup->lock);
@@ -327,7 +327,7 @@ static void *run(void *context) {
     backup->is_done = true;
     backup->is_running = false;
     bool last = backup->closed;
-    if (!last) /* under the lock, so that backup_free is final */
+    if (!last) /* under the lock, so that wake() is never called after backup_free() */
         backup->wake(backup->context);
     pthread_mutex_unlock(&backup->lock);
     if (last)

@@ -15,30 +15,31 @@
 
 #define BACKUP_PASSPHRASE_MAX 1024
 
-/* Copies the database to a path where nothing is: store_snapshot, of the running daemon. 0, or
+/* Copy the database to a path where no file is: store_snapshot of the running daemon. 0, or
  * negative errno and a line. */
 typedef int backup_snapshot(void *context, const char *path, char error[FAILURE_MAX]);
 
-/* Make a backup of the state folder: a private file in it that has no name any more, to be read
- * from its beginning. What is committed is in it. Takes a second and up to 256 MiB of memory for
- * the passphrase. The descriptor, or negative errno and a line. */
+/* Make a backup of the state folder, with everything that is committed, as a private file in that
+ * folder. The file has no name any more; the returned descriptor stands at its beginning. Deriving
+ * the key takes a second and up to 256 MiB of memory. The descriptor, or negative errno and a
+ * line. */
 int backup_write(const char *state_folder, backup_snapshot *snapshot, void *context,
                  const uint8_t *passphrase, size_t length, char error[FAILURE_MAX]);
 
 /* The same on a thread of its own; one at a time. */
 struct backup;
-/* What a daemon that was killed over a backup has left in the folder goes, so it is to be this
- * one's alone. `snapshot` and `wake` are called from the thread, the latter when backup_collect has
- * something; NULL: no memory. */
+/* Removes what a daemon left in the folder that was killed while it made a backup, so the folder
+ * must be this daemon's alone. `snapshot` and `wake` are called from the thread, `wake` when
+ * backup_collect has something. NULL: no memory. */
 struct backup *backup_new(const char *state_folder, backup_snapshot *snapshot,
                           void (*wake)(void *context), void *context);
-/* Lets a thread that is at work go, which then calls neither any more: it waits for a snapshot
+/* Detach from a thread that is at work, which then calls neither any more. Waits for a snapshot
  * under way (cancel it first). Takes NULL. */
 void backup_free(struct backup *backup);
 /* The passphrase is copied into locked memory. 0; -EBUSY: one is being made; or negative errno. */
 int backup_start(struct backup *backup, uint64_t client, const uint8_t *passphrase, size_t length);
-/* False: nothing is done. *ret_fd: the descriptor, the caller's, or negative errno with
- * ret_error. */
+/* Take a finished backup. *ret_fd: its descriptor, now the caller's, or negative errno with
+ * ret_error. False: none is finished. */
 bool backup_collect(struct backup *backup, uint64_t *ret_client, int *ret_fd,
                     char ret_error[FAILURE_MAX]);
 

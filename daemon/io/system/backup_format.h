@@ -12,7 +12,7 @@
 
 #include <sodium.h>
 
-#define BACKUP_MAGIC "p2pd backup 1\n\0" /* and the string's own zero: 16 bytes */
+#define BACKUP_MAGIC "p2pd backup 1\n\0" /* with the string's final zero: 16 bytes */
 #define BACKUP_MAGIC_LEN 16u
 #define BACKUP_HEAD_LEN                                                                            \
     (BACKUP_MAGIC_LEN + 8u + crypto_pwhash_SALTBYTES +                                             \
@@ -20,7 +20,7 @@
 #define BACKUP_CHUNK 65536u
 #define BACKUP_SEALED_CHUNK (BACKUP_CHUNK + crypto_secretstream_xchacha20poly1305_ABYTES)
 
-/* What a reader lets a file ask of it: anybody may have written the file. */
+/* The most that a file may ask of its reader: anybody may have written it. */
 #define BACKUP_OPERATIONS_MAX 16u
 #define BACKUP_MEMORY_MAX_KIB (1024u * 1024u)
 
@@ -35,8 +35,8 @@ struct backup_scratch {
     uint8_t head[BACKUP_HEAD_LEN];
     uint8_t plain[BACKUP_CHUNK];
     uint8_t sealed[BACKUP_SEALED_CHUNK];
-    size_t used; /* of plain: filled (writer), or given out (reader) */
-    size_t have; /* reader: of plain */
+    size_t used; /* of plain: bytes filled (writer) or given out (reader) */
+    size_t have; /* reader: bytes in plain */
     bool begun, ended;
 };
 

@@ -1,5 +1,6 @@
-/* Reading a backup: see backup.h. Threat: the file may be anybody's, cut short or changed; nothing
- * in it is believed before it is authenticated, and nothing is put in place before its end is. */
+/* Reading a backup: see backup.h. Threat: the file may be anybody's, cut short or changed. So
+ * nothing in it is believed before it is authenticated, and nothing is put in place before its end
+ * is. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -30,7 +31,7 @@ static uint64_t get_uint(const uint8_t *bytes, unsigned length) {
     return value;
 }
 
-/* Up to `room` bytes; fewer at the end of the file. */
+/* Read up to `room` bytes; fewer at the end of the file. */
 static ssize_t read_up_to(int fd, uint8_t *bytes, size_t room) {
     size_t length = 0;
     while (length < room) {
@@ -99,7 +100,7 @@ static int next_chunk(struct reader *reader, char error[FAILURE_MAX]) {
     return 0;
 }
 
-/* A piece of at most `room` bytes, borrowed until the next. */
+/* Get a piece of at most `room` bytes, borrowed until the next call. */
 static int get_piece(struct reader *reader, uint64_t room, const uint8_t **ret_bytes,
                      size_t *ret_length, char error[FAILURE_MAX]) {
     struct backup_scratch *s = reader->s;
@@ -134,7 +135,8 @@ static int get(struct reader *reader, void *ret_bytes, size_t length, char error
 /* ---- What is in it ---- */
 
 static int get_database(struct reader *reader, uint64_t size, char error[FAILURE_MAX]) {
-    unlinkat(reader->folder, INCOMING, 0); /* of one that was killed; the folder is locked */
+    /* Left by a process that was killed; the folder is locked. */
+    unlinkat(reader->folder, INCOMING, 0);
     reader->database = openat(reader->folder, INCOMING,
                               O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (reader->database < 0)
@@ -202,7 +204,7 @@ static int check_empty(int folder, char error[FAILURE_MAX]) {
     return 0;
 }
 
-/* Messages first: a folder with an identity is one that is complete. */
+/* Put the messages in place first: a folder that has an identity is complete. */
 static int install(struct reader *reader, char error[FAILURE_MAX]) {
     if (linkat(reader->folder, INCOMING, reader->folder, BACKUP_DATABASE, 0) < 0)
         return failure(error, -errno, "messages.db cannot be put in place: %s", strerror(errno));

@@ -1,5 +1,5 @@
-/* See log_queue.h. The structure belongs to the thread and to the log at once: where the thread
- * hangs at the end, it stays with it. */
+/* See log_queue.h. The structure is shared by the thread and the log: if the thread hangs at the
+ * end, the thread keeps it. */
 #include "daemon/io/system/log_queue.h"
 #include "daemon/io/system/process.h"
 
@@ -18,7 +18,7 @@ struct head { /* before each line in the ring */
 struct log_queue {
     pthread_mutex_t lock;
     pthread_cond_t filled, ended;
-    struct log log; /* for its sink */
+    struct log log; /* for its sink: where the thread writes */
     bool closing, has_ended, abandoned;
     uint64_t lost_since_said, lost;
     size_t first, used; /* of the ring */
@@ -41,7 +41,8 @@ static void ring_take(struct log_queue *queue, void *ret_bytes, size_t length) {
     memcpy(ret_bytes, queue->ring + at, part);
     memcpy((char *)ret_bytes + part, queue->ring, length - part);
     queue->used -= length;
-    /* Empty, it begins anew, so that its far pages are touched only when they are needed. */
+    /* When the ring is empty, start again at its beginning, so that its far pages are touched only
+     * when they are needed. */
     queue->first = queue->used == 0 ? 0 : (queue->first + length) % LOG_QUEUE_BYTES;
 }
 
@@ -51,7 +52,8 @@ static void put(void *context, enum log_level level, const char *line, size_t le
     struct log_queue *queue = context;
     struct head head = {(uint16_t)length, (uint8_t)level};
     pthread_mutex_lock(&queue->lock);
-    /* Once some are lost, those after them are too, until the thread has said so in their place. */
+    /* After a lost line all further ones are lost, too, until the thread has written in their place
+     * how many. */
     if (queue->lost_since_said > 0 || queue->used + sizeof head + length > LOG_QUEUE_BYTES) {
         queue->lost_since_said++;
         queue->lost++;
@@ -69,7 +71,7 @@ static void drop(void *context, enum log_level level, const char *line, size_t l
 
 /* ---- The thread ---- */
 
-/* The next line to write, under the lock; 0: the end. */
+/* Wait for the next line to write, under the lock; 0: there will be none. */
 static size_t next_line(struct log_queue *queue, enum log_level *ret_level,
                         char ret_line[LOG_LINE_MAX]) {
     struct head head;
@@ -151,7 +153,7 @@ bool log_queue_stop(struct log_queue *queue, struct log *log) {
     struct timespec until;
     if (!queue)
         return true;
-    clock_gettime(CLOCK_REALTIME, &until); /* what pthread_cond_timedwait goes by everywhere */
+    clock_gettime(CLOCK_REALTIME, &until); /* the clock of pthread_cond_timedwait on every system */
     until.tv_sec += LOG_QUEUE_END_MS / 1000;
     log->put = drop;
     log->context = NULL;

@@ -12,15 +12,16 @@
 #include <stdint.h>
 
 #define LOG_QUEUE_BYTES (128u * 1024u)
-/* At the end: what is not written in this time is given up. */
+/* At the end, lines that are not written within this time are given up. */
 #define LOG_QUEUE_END_MS 1000
 
 struct log_queue;
 
-/* From here on the lines of `log` go through a queue. 0 or negative errno: they are written as
- * before. */
+/* From here on the lines of `log` go through a queue. 0, or negative errno: then they are written
+ * directly, as before. */
 int log_queue_start(struct log_queue **ret_queue, struct log *log);
-/* Lines lost so far: they found the queue full, or could not be written. Takes NULL. */
+/* How many lines were lost so far, because the queue was full or they could not be written. Takes
+ * NULL. */
 uint64_t log_queue_lost(struct log_queue *queue);
 /* Write what waits, for LOG_QUEUE_END_MS at most. False: the thread still hangs in a write; later
  * lines of `log` are dropped, and closing its sink could hang too. Takes NULL. */

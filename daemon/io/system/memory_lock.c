@@ -1,7 +1,7 @@
 /* See memory_lock.h. On Linux the kernel lists every mapping with its flags: those of libsodium are
  * kept out of dumps ("dd"), and locked ("lo") unless that was refused. Elsewhere one more page is
- * asked for, which tells whether there is room for more. So it is under the address sanitizer, too:
- * its mlock() locks nothing, and its own mappings are kept out of dumps. */
+ * locked as a test of whether there is room for more. The same is done under the address sanitizer,
+ * whose mlock() locks nothing, and whose own mappings are kept out of dumps. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -30,7 +30,7 @@ static bool is_page_refused(void) {
 
 #if defined __linux__ && !IS_ADDRESS_SANITIZED
 
-/* Of one mapping, " rd wr mr mw me dd lo"... */
+/* The flags of one mapping look like " rd wr mr mw me dd lo". Is it a secret's, and not locked? */
 static bool is_bare_secret(const char *flags) {
     return strstr(flags, " wr ") && strstr(flags, " dd ") && !strstr(flags, " lo ");
 }

@@ -20,7 +20,8 @@ static int64_t read_number(const char *name) {
     return strtoll(text, NULL, 10);
 }
 
-/* The interval is meant for one process: children that inherit the variable are not it. */
+/* The watchdog interval is meant for one process: a child that inherits the variable is not that
+ * process. */
 static int64_t read_watchdog(void) {
     int64_t pid = read_number("WATCHDOG_PID");
     return pid != 0 && pid != getpid() ? 0 : read_number("WATCHDOG_USEC");
@@ -38,7 +39,7 @@ void notify_init(struct notify *notify) {
         notify->address.sun_path[0] = '\0';
     notify->address_length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
     if (*path == '/')
-        notify->address_length++; /* a path's NUL counts, an abstract name has none */
+        notify->address_length++; /* a path includes its NUL, an abstract name has none */
     notify->fd = socket(AF_UNIX, SOCK_DGRAM, 0);
     if (notify->fd < 0)
         return;

@@ -1,5 +1,5 @@
-/* Telling init how we are: the protocol of sd_notify(3), spoken by hand so that no library is
- * needed. Without NOTIFY_SOCKET everything here does nothing. */
+/* Telling init how the daemon is: the protocol of sd_notify(3), spoken by hand so that no library
+ * is needed. Without NOTIFY_SOCKET all functions here do nothing. */
 #ifndef P2PD_NOTIFY_H
 #define P2PD_NOTIFY_H
 
@@ -11,7 +11,7 @@ struct notify {
     int fd; /* -1: nobody listens */
     struct sockaddr_un address;
     socklen_t address_length;
-    int64_t watchdog_us; /* a sign of life is due within this; 0: none wanted */
+    int64_t watchdog_us; /* notify_watchdog() must be called within this time; 0: not wanted */
 };
 
 /* From NOTIFY_SOCKET (a path, or an abstract name after '@'), WATCHDOG_USEC and WATCHDOG_PID.
@@ -19,7 +19,7 @@ struct notify {
 void notify_init(struct notify *notify);
 void notify_deinit(struct notify *notify);
 
-/* Each never blocks; 0, or negative errno, which nobody need mind. */
+/* None of these blocks. 0, or negative errno, which callers may ignore. */
 int notify_ready(const struct notify *notify, const char *status);
 int notify_status(const struct notify *notify, const char *status);
 /* Between this and the next notify_ready the unit is "reloading". `monotonic_us` is

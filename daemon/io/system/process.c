@@ -26,14 +26,14 @@
 #endif
 #include <unistd.h>
 
-/* Sockets, store, log, and a handful of clients. */
+/* Enough for sockets, store, log, and a handful of clients. */
 #define FILES_MIN 32
 #define FILES_WANTED 4096
-#define FILES_TRIED 65536 /* to close, where nothing lists what is open */
-/* getaddrinfo with all its plugins is the hungriest thing on it. */
+#define FILES_TRIED 65536 /* how many to try to close, where the system cannot list open ones */
+/* The largest user of a thread's stack is getaddrinfo, with all its plugins. */
 #define THREAD_STACK (256 * 1024)
 
-/* Up to `wanted` as far as the hard limit allows. */
+/* Raise a limit to `wanted`, as far as the hard limit allows. */
 static rlim_t raise_limit(int resource, rlim_t wanted) {
     struct rlimit limit;
     if (getrlimit(resource, &limit) < 0)
@@ -45,8 +45,8 @@ static rlim_t raise_limit(int resource, rlim_t wanted) {
     return limit.rlim_cur;
 }
 
-/* A standard stream that was closed by who started us must not become a socket: what is written for
- * people would go to it, and the background replaces all three. */
+/* A standard stream that was closed when we were started must not become a socket: text for people
+ * would be sent over it, and going to the background would replace it. */
 static void open_standard_streams(void) {
     int fd;
     do
@@ -56,9 +56,9 @@ static void open_standard_streams(void) {
         close(fd);
 }
 
-/* Whoever started us may have ignored or blocked what we live by: a blocked SIGTERM or SIGALRM
- * would let nothing end us, an ignored SIGCHLD takes the exit code of a failed start away. SIGXFSZ
- * would kill us where a write at the file size limit is an error like any other. */
+/* Whoever started us may have ignored or blocked signals that we need: with SIGTERM or SIGALRM
+ * blocked nothing could end us, and an ignored SIGCHLD would hide the exit code of a failed start.
+ * SIGXFSZ would kill us where a write at the file size limit should fail like any other. */
 static void reset_signals(void) {
     sigset_t none;
     signal(SIGPIPE, SIG_IGN);
@@ -72,12 +72,12 @@ static void reset_signals(void) {
 
 int process_prepare(char error[FAILURE_MAX]) {
     open_standard_streams();
-    /* Secrets are besides in memory that no dump includes: libsodium marks it. */
+    /* Besides, secrets are in memory that libsodium keeps out of dumps. */
     portable_forbid_dumps();
     reset_signals();
     umask(077);
 #ifdef __GLIBC__
-    mallopt(M_ARENA_MAX, 1); /* an arena a thread would cost more than it saves here */
+    mallopt(M_ARENA_MAX, 1); /* an arena for each thread would cost more than it saves */
     mallopt(M_TRIM_THRESHOLD, 256 * 1024);
 #endif
     raise_limit(RLIMIT_MEMLOCK, RLIM_INFINITY);
@@ -117,7 +117,8 @@ static void __attribute__((noreturn)) wait_for_start(int pipe, pid_t child) {
     _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
 }
 
-/* By the list of what is open, where the system has one; else by trying, as far as anybody goes. */
+/* Close descriptors by the system's list of open ones; without such a list, try all up to
+ * FILES_TRIED. */
 static void close_listed(int first) {
     DIR *list = opendir("/dev/fd");
     if (!list) {
@@ -141,13 +142,13 @@ static void close_from(int first) {
     close_listed(first);
 }
 
-/* What the caller had open beyond the standard streams is the caller's: a lock would be held, and a
- * pipe's reader would wait for its end, for as long as we live. `kept` goes on as the returned
- * descriptor. In the foreground all stays, since there it is passed on purpose: setlock and chpst
- * hold their lock by it. */
+/* Close the caller's descriptors, apart from the standard streams: otherwise a lock would be held,
+ * and a pipe's reader would wait for its end, for as long as we live. `kept` stays open as the
+ * returned descriptor. In the foreground all stay open, since there they are passed on purpose:
+ * setlock and chpst hold their lock by one. */
 static int let_go_of_descriptors(int kept) {
     const int first = STDERR_FILENO + 1;
-    randombytes_close(); /* libsodium's own may be among them */
+    randombytes_close(); /* libsodium's own descriptor may be among them */
     if (kept != first) {
         dup2(kept, first);
         close(kept);
@@ -202,7 +203,7 @@ int process_started(struct process_background *background, char error[FAILURE_MA
             return r;
     }
     int null = open("/dev/null", O_RDWR | O_NOCTTY);
-    if (null < 0) /* or the caller's streams would be kept */
+    if (null < 0) /* otherwise the caller's streams would stay open */
         return failure(error, -errno, "/dev/null: %s", strerror(errno));
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
         dup2(null, fd);
@@ -210,14 +211,14 @@ int process_started(struct process_background *background, char error[FAILURE_MA
         close(null);
     if (chdir("/") < 0)
         return failure(error, -errno, "/: %s", strerror(errno));
-    ssize_t told = write(background->pipe, "", 1); /* a parent that is gone need not know */
+    ssize_t told = write(background->pipe, "", 1); /* if the parent is gone, nobody needs to know */
     (void)told;
     close(background->pipe);
     background->pipe = -1;
     return 0;
 }
 
-/* It may be another daemon's by now. */
+/* Does the pid file still hold our pid? By now it may be another daemon's. */
 static bool is_pidfile_ours(const char *path) {
     char text[32] = "";
     int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
@@ -238,7 +239,7 @@ int process_become(uid_t user, gid_t group, char error[FAILURE_MAX]) {
         return failure(error, -errno, "cannot become user %u: %s", (unsigned)user, strerror(errno));
     if (setuid(0) == 0 || geteuid() != user || getegid() != group)
         return failure(error, -EPERM, "cannot become user %u for good", (unsigned)user);
-    portable_forbid_dumps(); /* Linux allows them again to whoever changes its user */
+    portable_forbid_dumps(); /* Linux allows dumps again when a process changes its user */
     return 0;
 }
 
@@ -254,7 +255,7 @@ void process_end_within(unsigned seconds) {
     sigemptyset(&action.sa_mask);
     sigaction(SIGALRM, &action, NULL);
     unsigned left = alarm(seconds);
-    if (left > 0 && left < seconds) /* asking again does not postpone it */
+    if (left > 0 && left < seconds) /* asking again does not postpone the end */
         alarm(left);
 }
 
@@ -266,7 +267,7 @@ int process_thread(void *(*run)(void *), void *context) {
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, THREAD_STACK);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* inherited by the thread */
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* the thread inherits it */
     int r = pthread_create(&thread, &attributes, run, context);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);

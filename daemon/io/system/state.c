@@ -29,7 +29,7 @@
 
 struct state {
     int folder, lock;
-    ino_t database; /* messages.db as it was first seen; 0: not yet */
+    ino_t database; /* inode of messages.db when first seen; 0: not seen yet */
     char path[PATH_MAX];
 };
 
@@ -100,7 +100,7 @@ static int lock_folder(struct state *state, char error[FAILURE_MAX]) {
     return 0;
 }
 
-/* `folder` is the state's from here on. */
+/* `folder` is owned by the state from here on, also on failure. */
 static int open_at(struct state **ret_state, int folder, const char *path,
                    char error[FAILURE_MAX]) {
     struct state *state = calloc(1, sizeof *state);
@@ -154,7 +154,8 @@ static bool is_same_file(const struct stat *a, const struct stat *b) {
     return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-/* A lock file that was removed locks nothing: the next daemon would make one of its own. */
+/* If somebody removed the lock file, the next daemon would make one of its own: so make and lock it
+ * anew. */
 static int keep_lock(struct state *state, char error[FAILURE_MAX]) {
     struct stat named, held;
     if (fstatat(state->folder, "lock", &named, AT_SYMLINK_NOFOLLOW) == 0 &&
@@ -220,7 +221,7 @@ void state_close(struct state *state) {
 
 /* ---- Text of two keys under a header ---- */
 
-/* Both keys as text; `room` is FILE_ROOM. Returns its length. */
+/* Format both keys as text; `room` is FILE_ROOM. Returns the length. */
 static size_t format_keys(const char *header, const char *label1, const uint8_t *key1,
                           const char *label2, const uint8_t *key2, char *ret_text) {
     struct {
@@ -234,7 +235,7 @@ static size_t format_keys(const char *header, const char *label1, const uint8_t 
     return (size_t)length;
 }
 
-/* Take `expected` from the front of a text, or say no. */
+/* Skip `expected` at the front of a text; false: it is not there. */
 static bool take(const char **at, const char *expected) {
     size_t length = strlen(expected);
     if (strncmp(*at, expected, length) != 0)
@@ -319,8 +320,7 @@ int state_identity(struct state *state, struct state_secrets *secrets, bool *ret
 
 #define NETWORK_HEADER "p2pd network key 1"
 
-/* H(label || length of the name, two bytes || name): the part that both kinds of network have in
- * common. */
+/* H(label || length of the name, two bytes || name), which both kinds of network use. */
 static void hash_name(const char *label, const char *name, uint8_t *ret_hash, size_t length) {
     crypto_generichash_state hash;
     size_t name_length = strlen(name);
@@ -332,7 +332,8 @@ static void hash_name(const char *label, const char *name, uint8_t *ret_hash, si
     crypto_generichash_final(&hash, ret_hash, length);
 }
 
-/* Names the inputs of a cached key; keyed by the identity (see the threat in state.h). */
+/* A tag that names the inputs of a cached key; keyed by the identity (see the threat in
+ * state.h). */
 static void cache_tag(const struct state_secrets *secrets, const char *name, const char *secret,
                       size_t secret_length, uint8_t ret_tag[KEY_LEN]) {
     static const char label[] = "p2pd network cache";
@@ -356,8 +357,9 @@ struct network_scratch {
     uint8_t tag[KEY_LEN], cached_tag[KEY_LEN], key[KEY_LEN];
 };
 
-/* systemd hands credentials over in a folder of the service's own, as files that an ACL opens to
- * us: the mode then shows a group bit that lets in nobody else. Root sees them at their place. */
+/* systemd hands credentials over in a folder of the service, as files that an ACL opens to us.
+ * Their mode then shows a group bit, but no group has access. Root reads them under
+ * /run/credentials. */
 static mode_t forbidden_bits(const char *path) {
     static const char place[] = "/run/credentials/";
     const char *credentials = getenv("CREDENTIALS_DIRECTORY");

@@ -1,11 +1,11 @@
 /* The state folder: one daemon at a time in it, the identity, and the network key. messages.db
  * beside them is the store's.
  *
- * Threat: other users of the machine. The folder and what is secret in it belong to us alone or
- * are refused, with the command that mends it. An identity is never overwritten: losing it is
- * losing every correspondent's trust. What the cache of the network key gives away to one who
- * can read it is the network key itself, not the secret behind it: its tag is keyed by the
- * identity, whose file whoever wants to try secrets must have as well. */
+ * Threat: other users of the machine. The folder and the secrets in it must belong to us alone;
+ * otherwise they are refused, with the command that mends it. An identity is never overwritten:
+ * losing it is losing every correspondent's trust. Whoever can read the cache of the network key
+ * has that key, but not the secret from which it was derived: the cache's tag is keyed by the
+ * identity, so whoever wants to try secrets against it needs the identity's file as well. */
 #ifndef P2PD_STATE_H
 #define P2PD_STATE_H
 
@@ -31,15 +31,14 @@ void state_secrets_free(struct state_secrets *secrets);
 /* Make the folder and its parents (0700) where they are missing, check it, and lock it: -EBUSY
  * if a daemon has it. */
 int state_open(struct state **ret_state, const char *path, char error[FAILURE_MAX]);
-/* The same for root at work in a folder that is another user's: from here on this process is that
- * user
- * (*ret_owner; 0: nothing has changed), so that what it makes there is that user's and nothing
- * which that user has put there leads it anywhere else. */
+/* The same for root at work in another user's folder. From here on this process is that user
+ * (*ret_owner; 0: nothing has changed), so that files which it makes there are that user's, and
+ * links which that user has put there lead it only where that user may go. */
 int state_open_as_owner(struct state **ret_state, const char *path, uid_t *ret_owner,
                         char error[FAILURE_MAX]);
 int state_folder(const struct state *state); /* its descriptor, the state's own */
-/* Is it all still there, once a daemon runs in it? What can be mended is. 0, or what is amiss and
- * what to do. */
+/* While a daemon runs: is everything in the folder still there? Mends what can be mended. 0, or
+ * negative errno and what is wrong and what to do. */
 int state_check(struct state *state, char error[FAILURE_MAX]);
 /* Unlocks; takes NULL. */
 void state_close(struct state *state);
@@ -47,7 +46,7 @@ void state_close(struct state *state);
 /* Read identity.key, or make it. -EPERM: others can read it; -EBADMSG: it is damaged. */
 int state_identity(struct state *state, struct state_secrets *secrets, bool *ret_created,
                    char error[FAILURE_MAX]);
-/* Could `user`'s daemon take its network's secret from that file? -ENOENT: there is none. */
+/* Could the daemon of `user` read its network's secret from that file? -ENOENT: there is none. */
 int state_secret_check(const char *path, uid_t user, char error[FAILURE_MAX]);
 /* Derive the network key from its name and the file that holds its secret ("" = an open
  * network); needs the identity. Takes a moment and 64 MiB for a new secret, after which it is

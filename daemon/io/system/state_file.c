@@ -83,7 +83,7 @@ static int write_all(int fd, const char *bytes, size_t length) {
 
 int state_file_write(int folder, const char *name, const void *bytes, size_t length, int replace) {
     static const char temporary[] = "new.tmp";
-    /* Left by a crash; the folder is locked, so nobody else is at it. */
+    /* A temporary file was left by a crash: the folder is locked, so nobody else is writing it. */
     unlinkat(folder, temporary, 0);
     int fd = openat(folder, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)

@@ -15,7 +15,7 @@
 ssize_t state_file_read(int folder, const char *name, const char *shown, mode_t forbidden,
                         void *ret_bytes, size_t room, char error[FAILURE_MAX]);
 
-/* The same for a daemon that is another user's, and whom it must let read. */
+/* The same for the daemon of another user, who must be allowed to read the file. */
 ssize_t state_file_read_for(uid_t user, int folder, const char *name, const char *shown,
                             mode_t forbidden, void *ret_bytes, size_t room,
                             char error[FAILURE_MAX]);

@@ -1,9 +1,9 @@
-/* One computation at a time. Its items are dealt out in as many runs as there are threads; each
- * begins with its own run, which is the same from one computation of a batch to the next, so that a
- * packet stays in one processor's cache, and then helps with the others'. A run's generation and
- * its first item that nobody has claimed are one word, so that whoever claims by compare-and-swap
- * knows that what it read of the computation still holds. Who has nothing to do watches for the
- * next generation for a short while, as long as that has paid lately, and sleeps. */
+/* One computation at a time. Its items are divided into as many runs as there are threads. Each
+ * thread begins with its own run, which is the same from one computation of a batch to the next, so
+ * that a packet stays in one processor's cache; then it helps with the others' runs. A run's
+ * generation and its first unclaimed item are one word: whoever claims items by compare-and-swap
+ * knows that what it has read of the computation is still valid. A thread without work watches for
+ * the next generation for a short time, which grows while that is worth it, and then sleeps. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -19,16 +19,17 @@
 #include <unistd.h>
 
 #define STACK_BYTES (256u << 10)
-/* A computation shorter than this is not worth another processor's attention, or a system call to
- * get it. */
+/* Shorter computations are not worth sharing (SHARED_NS), or a system call to wake a sleeping
+ * thread (WOKEN_NS). */
 #define SHARED_NS 15000
 #define WOKEN_NS 50000
-/* How long to watch for work: from one computation of a batch to the next, and the system calls
- * between two batches. */
+/* How long a thread watches for work: long enough to reach the next computation of a batch, or to
+ * outlast the system calls between two batches. */
 #define WATCH_MIN_NS 1000
 #define WATCH_MAX_NS 200000
 #define WATCH_LOOKS 32 /* between two looks at the clock */
-/* Who was woken in vain is left alone for twice as many computations, up to this. */
+/* After threads were woken in vain, no thread is woken for some computations: each time for twice
+ * as many, up to this. */
 #define LEFT_ALONE_MAX 256
 #define CLAIM_MAX 8
 #define CACHE_LINE 64
@@ -40,9 +41,9 @@ struct run {
 
 struct workers {
     unsigned wanted; /* threads in all, the caller's included */
-    unsigned n;      /* those besides the caller's; made when there is work for them */
+    unsigned n;      /* threads besides the caller's; made when there is work for them */
     pthread_t threads[COMPUTE_THREADS_MAX];
-    /* The computation; written by the caller before the generations tell of it. */
+    /* The computation. The caller writes it before the generations announce it. */
     _Atomic(void (*)(void *)) work;
     _Atomic(uint8_t *) items;
     atomic_size_t size, n_items;
@@ -54,8 +55,8 @@ struct workers {
     atomic_uint asleep;
     pthread_mutex_t mutex;
     pthread_cond_t called, finished;
-    bool caller_waits; /* with the mutex */
-    /* The caller's own. */
+    bool caller_waits; /* protected by the mutex */
+    /* Used by the caller's thread alone. */
     unsigned left_alone, leave_alone;
     struct workers_counters counters;
 };
@@ -74,7 +75,7 @@ static void relax(void) {
 #endif
 }
 
-/* Claim and do what is left of a run; returns how many items. */
+/* Claim and compute what is left of a run; returns how many items. */
 static size_t take_run(struct workers *workers, struct run *run) {
     uint_fast64_t claim = atomic_load_explicit(&run->claim, memory_order_acquire);
     size_t mine = 0;
@@ -88,8 +89,8 @@ static size_t take_run(struct workers *workers, struct run *run) {
 
         if (first >= end)
             return mine;
-        /* It fails where another was faster, or where all of the above is of another
-         * computation. */
+        /* The exchange fails if another thread was faster, or if the values read above are of
+         * another computation. */
         if (!atomic_compare_exchange_weak_explicit(&run->claim, &claim, claim + (last - first),
                                                    memory_order_acq_rel, memory_order_acquire))
             continue;
@@ -115,7 +116,7 @@ static uint32_t generation_of(const struct workers *workers) {
     return (uint32_t)atomic_load_explicit(&workers->generation, memory_order_acquire);
 }
 
-/* True: there is a computation after `seen`. */
+/* Watch for `for_ns`. True: there is a computation after `seen`, or the threads are to stop. */
 static bool watch(struct workers *workers, uint32_t seen, int64_t for_ns) {
     int64_t until = now_ns() + for_ns;
     do
@@ -146,7 +147,7 @@ static void tell_caller(struct workers *workers) {
     pthread_mutex_unlock(&workers->mutex);
 }
 
-struct start { /* of a thread */
+struct start { /* for a new thread */
     struct workers *workers;
     unsigned number;
 };
@@ -175,7 +176,8 @@ static void *run(void *context) {
 
 /* ---- The caller ---- */
 
-/* Those who sleep are woken if it pays: not where they came too late before. */
+/* Wake sleeping threads, if the computation is long enough and they did not come too late
+ * before. */
 static bool call_sleepers(struct workers *workers, uint64_t cost_ns) {
     unsigned asleep = atomic_load(&workers->asleep);
     if (asleep == 0 || cost_ns < WOKEN_NS)
@@ -195,8 +197,8 @@ static bool call_sleepers(struct workers *workers, uint64_t cost_ns) {
     return true;
 }
 
-/* What others have begun takes them a few microseconds, unless they lost their processor
- * meanwhile. */
+/* Items that other threads have claimed take a few microseconds, unless those threads lost their
+ * processor meanwhile. So watch first, then sleep. */
 static void await_others(struct workers *workers, size_t n) {
     for (unsigned i = 0; i < 4096; i++) {
         if (atomic_load_explicit(&workers->done, memory_order_acquire) == n)
@@ -211,10 +213,10 @@ static void await_others(struct workers *workers, size_t n) {
     pthread_mutex_unlock(&workers->mutex);
 }
 
-/* A new generation, of which nothing is claimed. Before it is described nothing can be claimed any
- * more: somebody who still looks at the last one must not take a part of the next for its own. So
- * each word of the description is released: whoever has read one of them sees that the old claims
- * are closed. */
+/* Describe a new computation, of which nothing is claimed. Before that all claims of the last one
+ * are closed: a thread that still looks at the last one must not claim items of the new one. Each
+ * word of the description is stored with release order: whoever has read one of them also sees that
+ * the old claims are closed. */
 static void publish(struct workers *workers, void (*work)(void *item), void *items, size_t size,
                     size_t n) {
     uint32_t generation = generation_of(workers) + 1;
@@ -246,8 +248,8 @@ static int start_thread(struct workers *workers, const pthread_attr_t *attribute
     return -r;
 }
 
-/* Most daemons never see a burst, and have no further threads. One that cannot be had is not asked
- * for again. */
+/* Make the threads, at the first long computation: most daemons never have one. If a thread cannot
+ * be made, it is not tried again. */
 static void make_threads(struct workers *workers) {
     sigset_t all, before;
     pthread_attr_t attributes;
@@ -255,7 +257,8 @@ static void make_threads(struct workers *workers) {
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* they inherit it: signals are the loop's */
+    /* The threads inherit this: signals are for the loop's thread. */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     while (workers->n + 1 < workers->wanted && start_thread(workers, &attributes) == 0)
         workers->n++;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -281,7 +284,7 @@ static void each(void *context, void (*work)(void *item), void *items, size_t si
     await_others(workers, n);
     workers->counters.calls++;
     workers->counters.shared += mine < n;
-    if (n - mine >= n / 4) { /* less does not pay for being woken */
+    if (n - mine >= n / 4) { /* less is not worth waking threads for */
         workers->leave_alone = 0;
     } else if (woken) {
         unsigned more = workers->leave_alone * 2 + 1;

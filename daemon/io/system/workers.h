@@ -1,11 +1,10 @@
 /* Threads that compute for the node: its third capability (struct core_compute). They take items of
- * one array at a time, beside the caller, who takes items too and returns when all are done; so
- * they are never waited for before there is work, and what they have not begun the caller does
- * itself.
+ * one array at a time, beside the caller, who takes items too and returns when all are done. So the
+ * caller never waits for a thread to begin: what no thread has begun it computes itself.
  *
- * They are for bursts: a lone packet is done by the caller at once, and where the processors are
- * busy with others, so that those who were called come too late, they are called ever less often.
- * Not for anything that waits or locks. */
+ * The threads are for bursts: a lone packet is computed by the caller at once. Where the processors
+ * are busy with other processes, so that woken threads come too late, they are woken ever less
+ * often. Not for work that waits or locks. */
 #ifndef P2PD_WORKERS_H
 #define P2PD_WORKERS_H
 
@@ -13,14 +12,15 @@
 
 struct workers;
 
-/* `threads` in all, the caller's included, made when there is enough to do for the first time.
- * NULL: no memory. Where a thread cannot be had there are fewer. */
+/* Make workers for `threads` threads in all, the caller's included; the threads are made when there
+ * is enough work for the first time. NULL: no memory. If some threads cannot be made, there are
+ * fewer. */
 struct workers *workers_new(unsigned threads);
 /* Takes NULL. */
 void workers_free(struct workers *workers);
 /* How many threads compute, the caller's included. */
 unsigned workers_count(const struct workers *workers);
-/* The capability; for one thread, the workers' life. */
+/* The capability to hand to the node, valid as long as the workers. Only one thread may use it. */
 struct core_compute workers_compute(struct workers *workers);
 /* Processors that this process may use, 8 at most: daemon.threads' default. */
 unsigned workers_default(void);
