@@ -72,9 +72,11 @@ static bool witnesses_suffice(const struct witness *witnesses, size_t n, bool is
         }
         if (!witnesses[i].sees)
             continue;
-        several_see_in |= n_see > 0 && seen_in != witnesses[i].network;
-        seen_in = witnesses[i].network;
         n_see++;
+        if (witnesses[i].network == 0)
+            continue; /* not known: it may be the other one's */
+        several_see_in |= seen_in != 0 && seen_in != witnesses[i].network;
+        seen_in = witnesses[i].network;
     }
     /* A private address is seen from within its own network alone. */
     return n_see >= 2 && (!several_networks || is_private || several_see_in);

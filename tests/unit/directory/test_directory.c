@@ -531,6 +531,15 @@ static void test_private_witnesses(void **state) {
     }
     assert_false(
         counts(f, &n[0], "5.5.5.5:5")); /* a claim to be private is not a network of one's own */
+    n[2].descriptor.addresses[0] = address("7.7.9.9:2"); /* nor beside a public one */
+    assert_int_equal(offer(f, &n[2]), DIRECTORY_NEWS);
+    assert_false(counts(f, &n[0], "5.5.5.5:5"));
+    n[3].descriptor.neighbours[0].seen_at = address("5.5.5.5:5"); /* of 7.7, too */
+    assert_int_equal(offer(f, &n[3]), DIRECTORY_NEWS);
+    assert_false(counts(f, &n[0], "5.5.5.5:5"));
+    n[4].descriptor.neighbours[0].seen_at = address("5.5.5.5:5");
+    assert_int_equal(offer(f, &n[4]), DIRECTORY_NEWS);
+    assert_true(counts(f, &n[0], "5.5.5.5:5"));
 }
 
 static void test_handshake_counts(void **state) {
