@@ -217,8 +217,7 @@ void links_close(struct links *links, unsigned slot, enum link_close reason, str
 /* ---- Sending ---- */
 /* Put a frame into the neighbour's next cell, which small frames share and which goes out at
  * links_flush() or when it is full. 0; -ENOTCONN: no such link is up; -EMSGSIZE: longer than
- * FRAME_BODY_MAX. If the step has no datagram left when the cell is to go out, the cell is lost
- * without an error. */
+ * FRAME_BODY_MAX; -ENOBUFS: the cell is full, and the step has no datagram left for it. */
 int links_send_frame(struct links *links, uint64_t prefix, uint8_t type, const void *body,
                      size_t length, struct mono now);
 /* Send an onion packet to the established neighbour `prefix`. 0; -ENOTCONN: no such link is up;

@@ -80,9 +80,14 @@ uint8_t *link_cell_datagram(struct links *links, const struct link *link) {
                             DATAGRAM_LEN);
 }
 
-void link_send_cell(struct links *links, struct link *link, struct mono now) {
-    uint8_t *out = link->cell_used > 0 && link->current ? link_cell_datagram(links, link) : NULL;
+bool link_send_cell(struct links *links, struct link *link, struct mono now) {
+    bool has_frames = link->cell_used > 0 && link->current;
+    uint8_t *out = has_frames ? link_cell_datagram(links, link) : NULL;
 
+    if (has_frames && !out) {
+        links_arm(links, now); /* the next step has datagrams again */
+        return false;
+    }
     if (out) {
         memcpy(out + DATA_HEADER_LEN, link->cell, link->cell_used);
         memset(out + DATA_HEADER_LEN + link->cell_used, 0, CELL_LEN - link->cell_used);
@@ -91,14 +96,15 @@ void link_send_cell(struct links *links, struct link *link, struct mono now) {
     }
     link->cell_used = 0;
     link->cell_expects = false;
+    return true;
 }
 
 int link_put_frame(struct links *links, struct link *link, uint8_t type, const void *body,
                    size_t length, struct mono now) {
     if (length > FRAME_BODY_MAX)
         return -EMSGSIZE;
-    if (link->cell_used + FRAME_HEADER_LEN + length > CELL_LEN)
-        link_send_cell(links, link, now);
+    if (link->cell_used + FRAME_HEADER_LEN + length > CELL_LEN && !link_send_cell(links, link, now))
+        return -ENOBUFS;
     struct wire_writer w = wire_writer(link->cell + link->cell_used, CELL_LEN - link->cell_used);
     wire_put_uint(&w, type, 1);
     wire_put_uint(&w, length, 2);

@@ -237,7 +237,9 @@ uint8_t *link_cell_datagram(struct links *links, const struct link *link);
  * them. */
 void link_seal_cell(struct links *links, struct session *session, uint8_t *out);
 void link_sent(struct links *links, struct link *link, bool expects, struct mono now);
-void link_send_cell(struct links *links, struct link *link, struct mono now);
+/* The frames that wait go out, if there are any. False: the step has no datagram left, and they
+ * wait for the next one. */
+bool link_send_cell(struct links *links, struct link *link, struct mono now);
 void link_ping(struct links *links, struct link *link, struct mono now);
 int link_put_frame(struct links *links, struct link *link, uint8_t type, const void *body,
                    size_t length, struct mono now);

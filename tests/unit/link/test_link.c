@@ -266,6 +266,31 @@ static void test_keys_are_renewed(void **state) {
     assert_memory_equal(world.ends[1].last_frame, "new keys", 8);
 }
 
+/* A step that has no datagram left loses none of the frames that wait for one; what does not fit
+ * beside them is refused. */
+static void test_frames_wait_for_the_next_step(void **state) {
+    struct end *end = &world.ends[0];
+    uint8_t body[300] = {0};
+    unsigned n = 0;
+    int error;
+    (void)state;
+    link_up();
+    run(US_PER_S);
+    unsigned before = world.ends[1].frames;
+    effects_bound(end->effects, 0);
+    while ((error = links_send_frame(end->links, prefix_of(1), FRAME_ANNOUNCE, body, sizeof body,
+                                     now())) == 0)
+        n++;
+    assert_int_equal(error, -ENOBUFS);
+    assert_int_equal(n, CELL_LEN / (FRAME_HEADER_LEN + sizeof body));
+    settle(end);
+    assert_int_equal(links_next(end->links).us, now().us); /* the next step comes at once */
+    assert_int_equal(world.ends[1].frames, before);
+    effects_bound(end->effects, SIZE_MAX);
+    run(US_PER_MS);
+    assert_int_equal(world.ends[1].frames, before + n);
+}
+
 static void test_dials_are_bounded(void **state) {
     struct address nowhere;
     (void)state;
@@ -431,6 +456,7 @@ int main(void) {
         TEST(test_silence_is_suspect_then_dead),
         TEST(test_idle_link_lives_on_heartbeats),
         TEST(test_keys_are_renewed),
+        TEST(test_frames_wait_for_the_next_step),
         TEST(test_dials_are_bounded),
         TEST(test_replay_window),
         TEST(test_second_address_is_no_second_link),
