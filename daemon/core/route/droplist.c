@@ -542,15 +542,20 @@ enum drop droplist_enter(struct droplist *list, const struct droplist_packet *pa
 }
 
 void droplist_replace(struct droplist *list, unsigned neighbour) {
+    const size_t share = droplist_share(list->entries_max);
+    size_t room = list->charged[GONE] < share ? share - list->charged[GONE] : 0;
+
     assert(neighbour < DROPLIST_NEIGHBOURS);
-    if (list->charged[GONE] + list->charged[neighbour] > droplist_share(list->entries_max))
-        return;
-    for (size_t i = 0; i < RING; i++) {
-        list->ring[i].charged[GONE] += list->ring[i].charged[neighbour];
-        list->ring[i].charged[neighbour] = 0;
+    for (size_t i = 0; i < RING && room > 0; i++) {
+        struct table *const table = &list->ring[i];
+        const uint32_t held = table->charged[neighbour],
+                       moved = held < room ? held : (uint32_t)room;
+        table->charged[GONE] += moved;
+        table->charged[neighbour] -= moved;
+        list->charged[GONE] += moved;
+        list->charged[neighbour] -= moved;
+        room -= moved;
     }
-    list->charged[GONE] += list->charged[neighbour];
-    list->charged[neighbour] = 0;
 }
 
 /* After the clock was set back, minutes that were forgotten stay refused (floor), or their packets

@@ -63,8 +63,8 @@ enum drop droplist_judge(struct droplist *list, const struct droplist_packet *pa
 
 /* Another node has this neighbour number from now on. What the former one had entered is charged to
  * all former neighbours, which have one neighbour's share together; otherwise a node that comes and
- * goes would get a new share each time. If that share has no room for all of it, all of it stays
- * charged to the number until its minutes are forgotten. */
+ * goes would get a new share each time. What that share has no room for stays charged to the number
+ * until its minutes are forgotten. */
 void droplist_replace(struct droplist *list, unsigned neighbour);
 
 /* Set now (unix minutes, corrected) and forget the minutes that are out of range. An earlier now

@@ -311,6 +311,26 @@ static void test_replaced_neighbour(void **state) {
     droplist_free(list);
 }
 
+/* As much as they have room for goes over, the rest alone counts against the next one. */
+static void test_what_those_gone_have_no_room_for(void **state) {
+    struct droplist *const list = list_new(800, 2);
+    const uint8_t *prk;
+    uint64_t n = 0;
+
+    (void)state;
+    while (n < 30)
+        assert_int_equal(enter(list, n++, NOW, 0, 4), DROP_NONE);
+    droplist_replace(list, 4);
+    for (; n < 130; n++)
+        assert_int_equal(enter(list, n, NOW + (int64_t)(n % 3) - 1, 0, 3), DROP_NONE);
+    assert_int_equal(find(list, n, 3, &prk), DROP_LIMIT);
+    droplist_replace(list, 3); /* 70 of the hundred */
+    while (n < 200)
+        assert_int_equal(enter(list, n++, NOW, 0, 3), DROP_NONE);
+    assert_int_equal(find(list, n, 3, &prk), DROP_LIMIT);
+    droplist_free(list); /* which checks that each is charged once */
+}
+
 /* Those gone count in what all may have beyond their own, or the last would not have theirs. */
 static void test_those_gone_count(void **state) {
     struct droplist *const list = list_new(800, 16);
@@ -559,6 +579,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_entries_max),
         cmocka_unit_test(test_neighbours_share),
         cmocka_unit_test(test_replaced_neighbour),
+        cmocka_unit_test(test_what_those_gone_have_no_room_for),
         cmocka_unit_test(test_those_gone_count),
         cmocka_unit_test(test_flooding_neighbours_leave_some),
         cmocka_unit_test(test_tiny_bounds),
