@@ -137,7 +137,7 @@ static void look(struct store_db *db) {
     struct store_disk *disk = &db->disk;
     const char *path = sqlite3_db_filename(db->sqlite, "main");
     struct stat status;
-    disk->is_looked = true;
+    disk->is_looked = disk->is_fresh = true;
     disk->looked_us = clock_us();
     disk->space = (struct disk_space){0, 0};
     disk->pages = UINT64_MAX / 2; /* not known: as large as can be */
@@ -162,7 +162,7 @@ void store_disk_look_again(struct store_db *db) {
 
 static void begin_anew(struct store_disk *disk) {
     disk->is_looked = false;
-    disk->promised = 0;
+    disk->promised = disk->promised_before = 0;
 }
 
 void store_disk_begin(struct store_db *db) {
@@ -170,6 +170,8 @@ void store_disk_begin(struct store_db *db) {
     if (disk->look != disk_look || disk->space.free < MUCH || disk->promised > PROMISED_UNSEEN ||
         clock_us() - disk->looked_us >= LOOK_EACH_US)
         begin_anew(disk);
+    disk->is_fresh = false;
+    disk->promised_before = disk->promised;
 }
 
 /* The bytes that messages.db and received files hold on the file system of messages.db. */
@@ -197,10 +199,21 @@ static uint64_t room(struct store_db *db, struct disk_share share, uint64_t *ret
     return 0;
 }
 
-uint64_t store_disk_missing(struct store_db *db, struct disk_share share, uint64_t whole) {
+static uint64_t missing(struct store_db *db, struct disk_share share, uint64_t whole) {
     uint64_t lack, left = room(db, share, &lack);
     uint64_t most = whole > UINT64_MAX / 4 ? UINT64_MAX / 2 : 2 * whole + ROW_COST;
     return left < most ? most - left + lack : 0;
+}
+
+uint64_t store_disk_missing(struct store_db *db, struct disk_share share, uint64_t whole) {
+    struct store_disk *disk = &db->disk;
+    uint64_t bytes = missing(db, share, whole);
+    if (bytes == 0 || disk->is_fresh)
+        return bytes;
+    disk->promised -= disk->promised_before; /* what came of that is seen now */
+    disk->promised_before = 0;
+    look(db);
+    return missing(db, share, whole);
 }
 
 void store_disk_promise(struct store_db *db, uint64_t now) {

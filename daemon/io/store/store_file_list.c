@@ -18,10 +18,19 @@
 /* One sweep looks for this many files on the disk. A sweep comes every few minutes at most. */
 #define SWEEP_LOOKS 1024
 
-static void run_on_row(struct store_db *db, enum store_statement which, int64_t row) {
+/* How many rows it changed. */
+static int run_on_row(struct store_db *db, enum store_statement which, int64_t row) {
     struct query query = query_begin(db, which);
     query_int(&query, row);
-    query_run(&query);
+    return query_run(&query);
+}
+
+/* Delete the entry that an index has named. If there is none the index is damaged, and whoever
+ * searches it for the next one would find the same again for ever. */
+static bool delete_found(struct store_db *db, int64_t row) {
+    if (run_on_row(db, SQL_FILE_DELETE, row) == 0 && !db->error)
+        db->error = -EUCLEAN;
+    return !db->error;
 }
 
 static void mark_taken(struct store_db *db, int64_t row, int64_t now) {
@@ -197,7 +206,8 @@ static bool find_over(struct store_db *db, enum store_statement which, int64_t b
 bool store_file_drop_part(struct store_db *db, int64_t row, const char *path, uint64_t held,
                           int *budget) {
     run_on_row(db, SQL_SPAN_CLEAR, row);
-    run_on_row(db, SQL_FILE_DELETE, row);
+    if (!delete_found(db, row))
+        return false;
     if (db->files) {
         store_files_drop_row(db->files, row);
         store_files_note(db->files, DEED_DROP_PART, NULL, path);
@@ -211,9 +221,8 @@ bool store_file_sweep_taken(struct store_db *db, int64_t before, int *budget) {
     int64_t row;
     if (!find_over(db, SQL_FILE_TAKEN_OVER, before, &row))
         return false;
-    run_on_row(db, SQL_FILE_DELETE, row);
     *budget -= 1;
-    return true;
+    return delete_found(db, row);
 }
 
 void store_file_sweep_missing(struct store_db *db) {

@@ -208,15 +208,16 @@ struct store_disk {
     int (*look)(const char *path, struct disk_space *ret_space);
     struct disk_space space;
     dev_t device;
-    uint64_t held;       /* bytes of messages.db that are in use */
-    uint64_t pages;      /* the size of messages.db, in bytes, when looked at */
-    bool are_files_here; /* files.directory is on the same device */
-    int64_t looked_us;   /* when, by the monotonic clock */
-    uint64_t promised;   /* bytes promised to what was put since */
-    int chunk;           /* by which messages.db grows */
-    int64_t allocated;   /* bytes allocated for messages.db, as far as is known */
-    bool is_looked;
-    bool has_reserve; /* there is a reserve file, or none could be made */
+    uint64_t held;            /* bytes of messages.db that are in use */
+    uint64_t pages;           /* the size of messages.db, in bytes, when looked at */
+    bool are_files_here;      /* files.directory is on the same device */
+    int64_t looked_us;        /* when, by the monotonic clock */
+    uint64_t promised;        /* bytes promised to what was put since */
+    uint64_t promised_before; /* of that, in earlier transactions */
+    int chunk;                /* by which messages.db grows */
+    int64_t allocated;        /* bytes allocated for messages.db, as far as is known */
+    bool is_looked, is_fresh; /* fresh: in this transaction */
+    bool has_reserve;         /* there is a reserve file, or none could be made */
     bool has_fd;
     int fd; /* of messages.db. To close it before SQLite does would drop SQLite's locks */
 };

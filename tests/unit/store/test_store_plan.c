@@ -154,6 +154,10 @@ static void test_the_disk_is_looked_at_now_and_then(void **state) {
     store_disk_begin(&db);
     assert_true(db.disk.is_looked);
     assert_true(db.disk.promised >= 100); /* that room is not promised again */
+    db.disk.space.free = MUCH;            /* but nothing is refused for what was seen earlier: */
+    db.disk.promised = db.disk.promised_before = UINT64_MAX / 2;
+    assert_int_equal(store_disk_take(&db, share, 1, 1), 0);
+    db.disk.space.free = MUCH;
     db.disk.looked_us -= US_PER_S;
     store_disk_begin(&db);
     assert_false(db.disk.is_looked);
