@@ -38,15 +38,16 @@ static ssize_t read_line(int fd, char *ret_bytes, size_t room) {
 }
 
 static ssize_t ask_once(int fd, const char *prompt, char *ret_bytes, size_t room) {
+    static const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
     struct termios shown, hidden;
     sigset_t stop, before;
     ssize_t n = -EIO;
     if (tcgetattr(fd, &shown) < 0)
         return -errno;
-    /* SIGINT or SIGTSTP in between would leave the terminal without echo. */
+    /* A signal that ends or stops us in between would leave the terminal without echo. */
     sigemptyset(&stop);
-    sigaddset(&stop, SIGINT);
-    sigaddset(&stop, SIGTSTP);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        sigaddset(&stop, ends[i]);
     sigprocmask(SIG_BLOCK, &stop, &before);
     hidden = shown;
     hidden.c_lflag &= ~(tcflag_t)ECHO;

@@ -3,6 +3,7 @@
 #include "client/ctl/command.h"
 #include "shared/version.h"
 
+#include <assert.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,9 +16,10 @@
 static const struct command *find_command(int argc, char **argv, const char **ret_name) {
     const struct option *tables[TABLES_MAX] = {options_common};
     struct option_sets sets = {tables, 1};
-    for (const struct command *command = command_table; command->name; command++)
-        if (sets.n < TABLES_MAX)
-            tables[sets.n++] = command->options;
+    for (const struct command *command = command_table; command->name; command++) {
+        assert(sets.n < TABLES_MAX);
+        tables[sets.n++] = command->options;
+    }
     *ret_name = options_find_command(&sets, argc, argv);
     return *ret_name ? command_find(*ret_name) : NULL;
 }

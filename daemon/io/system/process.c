@@ -63,7 +63,6 @@ static void reset_signals(void) {
     sigset_t none;
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error of the write, not our end */
-    signal(SIGXFSZ, SIG_IGN);
     signal(SIGCHLD, SIG_DFL);
     signal(SIGALRM, SIG_DFL);
     sigemptyset(&none);
