@@ -37,6 +37,19 @@ bool budget_take(struct budget *budget, enum budget_holder holder, size_t bytes)
     return true;
 }
 
+bool budget_take_free(struct budget *budget, enum budget_holder holder, size_t bytes) {
+    if (bytes > budget->max || budget->used > budget->max - bytes)
+        return false;
+    budget->used += bytes;
+    budget->held[holder] += bytes;
+    return true;
+}
+
+void budget_trim(struct budget *budget) {
+    while (budget->used > budget->max && budget_evict(budget))
+        ;
+}
+
 void budget_give(struct budget *budget, enum budget_holder holder, size_t bytes) {
     assert(budget->held[holder] >= bytes && budget->used >= bytes);
     budget->held[holder] -= bytes;
@@ -46,12 +59,12 @@ void budget_give(struct budget *budget, enum budget_holder holder, size_t bytes)
 /* ---- Parts ---- */
 
 void budget_part_init(struct budget_part *part, struct budget *budget, enum budget_holder holder,
-                      size_t share) {
-    *part = (struct budget_part){.budget = budget, .holder = holder, .share = share};
+                      unsigned percent) {
+    *part = (struct budget_part){.budget = budget, .holder = holder, .percent = percent};
 }
 
 static size_t most_of(const struct budget_part *part) {
-    return part->budget->max / part->share;
+    return part->budget->max / 100 * part->percent;
 }
 
 bool budget_part_has_room(struct budget_part *part, size_t bytes) {
@@ -60,14 +73,6 @@ bool budget_part_has_room(struct budget_part *part, size_t bytes) {
         return false;
     budget_give(part->budget, part->holder, bytes); /* there is room now: what is made takes it */
     return true;
-}
-
-/* As much as is held is charged, at most. */
-static void charge_less(struct budget_part *part) {
-    if (part->charged <= part->memory)
-        return;
-    budget_give(part->budget, part->holder, part->charged - part->memory);
-    part->charged = part->memory;
 }
 
 void budget_part_take(struct budget_part *part, size_t bytes) {
@@ -79,17 +84,23 @@ void budget_part_take(struct budget_part *part, size_t bytes) {
 
 void budget_part_give(struct budget_part *part, size_t bytes) {
     part->memory -= bytes + BUDGET_HEAP_EXTRA;
-    charge_less(part);
+    if (part->charged <= part->memory)
+        return;
+    budget_give(part->budget, part->holder, part->charged - part->memory);
+    part->charged = part->memory;
+}
+
+/* Charged is what is held, up to the part. */
+void budget_part_refit(struct budget_part *part) {
+    size_t charge = part->memory < most_of(part) ? part->memory : most_of(part);
+
+    budget_give(part->budget, part->holder, part->charged);
+    part->budget->used += charge;
+    part->budget->held[part->holder] += charge;
+    part->charged = charge;
 }
 
 void budget_part_set(struct budget_part *part, size_t bytes) {
-    size_t most = most_of(part), charge = bytes < most ? bytes : most;
-
     part->memory = bytes;
-    charge_less(part);
-    if (charge <= part->charged)
-        return;
-    part->budget->used += charge - part->charged;
-    part->budget->held[part->holder] += charge - part->charged;
-    part->charged = charge;
+    budget_part_refit(part);
 }

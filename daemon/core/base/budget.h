@@ -13,9 +13,10 @@ enum budget_holder {
     BUDGET_MAILBOX, /* deposits that are put together, or being stored */
     /* Nothing of these can be evicted: each has a part of limits.memory (struct budget_part). */
     BUDGET_MESSAGES, /* what it takes to know of messages that are not final, and of recipients */
-    BUDGET_KEPT,     /* the same of the mail that is kept for others */
-    BUDGET_GOSSIP,   /* what neighbours have announced, and we ask for */
-    BUDGET_EFFECTS,  /* what leaves with a step, and what it takes to seal that */
+    BUDGET_CONVERSATIONS, /* whom we ever wrote to */
+    BUDGET_KEPT,          /* the same of the mail that is kept for others */
+    BUDGET_GOSSIP,        /* what neighbours have announced, and we ask for */
+    BUDGET_EFFECTS,       /* what leaves with a step, and what it takes to seal that */
     BUDGET_HOLDERS
 };
 
@@ -34,14 +35,19 @@ void budget_init(struct budget *budget, size_t max);
 bool budget_take(struct budget *budget, enum budget_holder holder, size_t bytes);
 void budget_give(struct budget *budget, enum budget_holder holder, size_t bytes);
 
-/* What a holder cannot evict gets one of `share` parts of limits.memory at most, so that the rest
- * of the node runs beside it. What was accepted stays as long as it lives, even if limits.memory
- * was lowered or the store had more at the start: what does not fit is not charged, and nothing
- * more is accepted until there is less. */
+/* Charge only what is free: nobody is evicted for it. */
+bool budget_take_free(struct budget *budget, enum budget_holder holder, size_t bytes);
+/* Evict until what is used is within the bound again, as far as that goes. */
+void budget_trim(struct budget *budget);
+
+/* What a holder cannot evict gets some percent of limits.memory at most, so that the rest of the
+ * node runs beside it. What was accepted stays as long as it lives, even if limits.memory was
+ * lowered or the store had more at the start: what does not fit is not charged, and nothing more
+ * is accepted until there is less. */
 struct budget_part {
     struct budget *budget;
     enum budget_holder holder;
-    size_t share;
+    unsigned percent;
     size_t memory, charged; /* held; and how much of it is charged */
 };
 
@@ -50,13 +56,15 @@ struct budget_part {
          */
 
 void budget_part_init(struct budget_part *part, struct budget *budget, enum budget_holder holder,
-                      size_t share);
+                      unsigned percent);
 /* Is there room for so much more? Evicts others' as needed. */
 bool budget_part_has_room(struct budget_part *part, size_t bytes);
 /* An allocation of so many bytes, and BUDGET_HEAP_EXTRA, was made or is freed. */
 void budget_part_take(struct budget_part *part, size_t bytes);
 void budget_part_give(struct budget_part *part, size_t bytes);
-/* So much is held now, in all. Nobody is evicted for it now, but by whoever takes next. */
+/* So much is held now, in all. Nobody is evicted for it: see budget_trim(). */
 void budget_part_set(struct budget_part *part, size_t bytes);
+/* budget->max has changed. */
+void budget_part_refit(struct budget_part *part);
 
 #endif

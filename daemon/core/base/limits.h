@@ -80,8 +80,8 @@
  * less (drop_limit) */
 /* | wants of known nodes | {GOSSIP_WANTS_MAX} | the same */
 #define GOSSIP_WANTS_MAX 20000 /* of each of the two; those of known nodes are asked for first */
-/* | both | {100 / GOSSIP_MEMORY_SHARE} % of limits.memory | the same */
-#define GOSSIP_MEMORY_SHARE 10
+/* | both | {GOSSIP_MEMORY_PERCENT} % of limits.memory | the same */
+#define GOSSIP_MEMORY_PERCENT 8
 /* | either of a neighbour | {GOSSIP_WANTS_NEIGHBOUR_MAX} | announcement forgotten (drop_limit) */
 #define GOSSIP_WANTS_NEIGHBOUR_MAX 8000
 /* | WANT queue of a neighbour | {GOSSIP_ANSWERS_MAX} | rest of the frame dropped, asked again
@@ -154,10 +154,10 @@
 #define POOL_INTRODUCED_BURST 16 /* all our neighbours leave */
 /* | clock correction | {LINKS_CLOCK_MAX_US:h} h | cut to it */
 #define LINKS_CLOCK_MAX_US (24 * US_PER_HOUR) /* beyond it somebody must set it */
-/* | datagrams of one step | {EFFECTS_DATAGRAMS_MAX}, {100 / EFFECTS_MEMORY_SHARE} % of
+/* | datagrams of one step | {EFFECTS_DATAGRAMS_MAX}, {EFFECTS_MEMORY_PERCENT} % of
  * limits.memory | dropped; of an onion drop_queue */
 #define EFFECTS_DATAGRAMS_MAX 4096
-#define EFFECTS_MEMORY_SHARE 10
+#define EFFECTS_MEMORY_PERCENT 8
 /* | replay window | {REPLAY_BITS} counters | older ones refused (drop_replay) */
 #define REPLAY_BITS 2048
 
@@ -196,10 +196,10 @@
  * MAILBOX_SHARE} | of its, or of who has most, the one that grows least goes; drop_limit */
 #define MAILBOX_DEPOSITS_MAX 32
 #define MAILBOX_SHARE 4 /* one of so many parts from one neighbour */
-/* | mail kept | mailbox.size, an eighth a recipient, {OUTBOX_MAIL_MAX} mails, {100 /
- * MAIL_MEMORY_SHARE} % of limits.memory | refused (mail_refused) */
+/* | mail kept | mailbox.size, an eighth a recipient, {OUTBOX_MAIL_MAX} mails,
+ * {MAIL_MEMORY_PERCENT} % of limits.memory | refused (mail_refused) */
 #define OUTBOX_MAIL_MAX 65536
-#define MAIL_MEMORY_SHARE 4 /* it stays for weeks, and the rest of the node must run beside it */
+#define MAIL_MEMORY_PERCENT 20
 /* | mail kept, sent again | {KEPT_TRIES_RATE}/s ({KEPT_TRIES_BURST}) of all recipients | waits for
  * its turn */
 #define KEPT_TRIES_RATE 20
@@ -266,20 +266,23 @@
 #define TOMBSTONE_MAX_US (366 * 24 * US_PER_HOUR)
 /* | messages not final | {OUTBOX_MESSAGES_MAX} | code 6 */
 #define OUTBOX_MESSAGES_MAX 262144
-/* | what is known of them and of recipients | {100 / MESSAGES_MEMORY_SHARE} % of limits.memory |
+/* | what is known of them and of recipients | {MESSAGES_MEMORY_PERCENT} % of limits.memory |
  * code 6
  */
-/* 304 bytes a message (bodies are on disk), 152 for whoever was ever written to, 1440 and more for
- * a recipient of some that wait. */
-#define MESSAGES_MEMORY_SHARE 2
+/* 304 bytes a message (bodies are on disk), 1440 and more a recipient of some that wait. What
+ * cannot go before its time has parts of limits.memory (struct budget_part) that leave the rest of
+ * the node an eighth. */
+#define MESSAGES_MEMORY_PERCENT 40
 /* | files not final, of these | {OUTBOX_FILES_MAX} | code 6 */
 #define OUTBOX_FILES_MAX 4096 /* their names are held in memory */
 /* | pushes of many messages under way | {OUTBOX_BATCHES_MAX} | code 6 */
 #define OUTBOX_BATCHES_MAX 256
 /* | messages in one such push | {PUSH_MANY_MAX} | code 6 */
 #define PUSH_MANY_MAX 1024
-/* | recipients ever written to | {OUTBOX_CONVERSATIONS_MAX} | code 6 */
+/* | recipients ever written to | {OUTBOX_CONVERSATIONS_MAX}, {CONVERSATIONS_MEMORY_PERCENT} % of
+ * limits.memory | code 6 to new ones */
 #define OUTBOX_CONVERSATIONS_MAX 262144 /* their sequence must not begin again */
+#define CONVERSATIONS_MEMORY_PERCENT 12 /* 152 bytes each */
 /* | rules for senders | {POLICY_RULES_MAX} | code 6 */
 #define POLICY_RULES_MAX 65536
 /* | questions about conversations, files, rules under way | {QUERIES_MAX} | code 6 */

@@ -294,6 +294,7 @@ void outbox_free(struct outbox *outbox) {
     outbox->config.budget->evict[BUDGET_OUTBOX] = NULL;
     assert(outbox->config.budget->held[BUDGET_OUTBOX] == 0);
     assert(outbox->config.budget->held[BUDGET_MESSAGES] == 0);
+    assert(outbox->config.budget->held[BUDGET_CONVERSATIONS] == 0);
     assert(outbox->config.budget->held[BUDGET_KEPT] == 0);
     messages_deinit(&outbox->messages);
     free(outbox->counters);
@@ -303,6 +304,7 @@ void outbox_free(struct outbox *outbox) {
 void outbox_configure(struct outbox *outbox, size_t message_max, int64_t expire_us,
                       int64_t retention_us) {
     ledger_configure(outbox->ledger, message_max, expire_us, retention_us);
+    messages_refit(&outbox->messages);
 }
 
 /* ---- To be looked at ---- */
@@ -354,6 +356,10 @@ bool outbox_survey(struct outbox *outbox, size_t n) {
 
 bool outbox_surveyed(struct outbox *outbox, struct outbox_wait *ret_wait) {
     return ledger_surveyed(outbox->ledger, ret_wait);
+}
+
+uint64_t outbox_left_out(const struct outbox *outbox) {
+    return ledger_left_out(outbox->ledger);
 }
 
 uint64_t outbox_unread(const struct outbox *outbox) {

@@ -171,6 +171,7 @@ void outbox_readdress(struct outbox *outbox, uint64_t client, const struct trust
 void outbox_survey_begin(struct outbox *outbox, struct wall soon);
 bool outbox_survey(struct outbox *outbox, size_t n);
 bool outbox_surveyed(struct outbox *outbox, struct outbox_wait *ret_wait);
+uint64_t outbox_left_out(const struct outbox *outbox);
 /* Messages that were pending when we stopped and are still to be read. */
 uint64_t outbox_unread(const struct outbox *outbox);
 /* As they are now; valid until the next call. */

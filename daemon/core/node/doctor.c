@@ -311,6 +311,10 @@ static void look_at_delivery(const struct doctor_facts *facts, struct report *re
         say(report, FINDING_NOTE, "delivery",
             "%s of before the start still being read from the disk",
             number(facts->unread, "message is", "messages are").text);
+    if (facts->left_out > 0)
+        say(report, FINDING_NOTE, "delivery",
+            "%s left out here, since limits.memory has no room to look at them",
+            number(facts->left_out, "message is", "messages are").text);
     if (facts->expiring > 0)
         say(report, FINDING_NOTE, "expiry",
             "%s within the hour if not delivered, the first in %s (delivery.expire, --expire)",

@@ -66,7 +66,8 @@ struct doctor_facts {
     struct doctor_key keys[DOCTOR_NAMED];
     size_t n_keys; /* all of them */
     struct doctor_waiting waiting[OUTBOX_WHYS];
-    uint64_t unread; /* messages of before the start, still to be read from the disk */
+    uint64_t left_out; /* messages at which there was no memory to look */
+    uint64_t unread;   /* messages of before the start, still to be read from the disk */
     /* Messages that expire within the hour, after waiting for most of their time. */
     uint64_t expiring;
     int64_t expires_us;                                     /* until the first of these does */

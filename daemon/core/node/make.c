@@ -161,7 +161,7 @@ void node_set_time(struct node *node, struct now now) {
 }
 
 static void bound_effects(struct node *node) {
-    effects_bound(node->effects, node->budget.max / EFFECTS_MEMORY_SHARE / DATAGRAM_LEN);
+    effects_bound(node->effects, node->budget.max / 100 * EFFECTS_MEMORY_PERCENT / DATAGRAM_LEN);
 }
 
 struct node *node_new(const struct node_config *config, const struct node_boot *boot,
@@ -191,7 +191,7 @@ struct node *node_new(const struct node_config *config, const struct node_boot *
     share_init(&node->share_in, config->relay_paths);
     ration_init(&node->ration);
     node->effects = effects_new();
-    budget_part_init(&node->effects_memory, &node->budget, BUDGET_EFFECTS, EFFECTS_MEMORY_SHARE);
+    budget_part_init(&node->effects_memory, &node->budget, BUDGET_EFFECTS, EFFECTS_MEMORY_PERCENT);
     if (node->effects)
         bound_effects(node);
     node->peelings = sodium_malloc(NODE_BATCH * sizeof *node->peelings);
@@ -261,6 +261,7 @@ void node_reconfigure(struct node *node, const struct node_config *config) {
     identity_mail_keep(node->identity, mail_days(config));
     node->budget.max = config->memory_max;
     bound_effects(node);
+    gossip_refit(node->gossip); /* the outbox does so below */
     links_configure(node->links, config->link_heartbeat_us, config->link_timeout_us);
     paths_configure(node->paths, &paths);
     share_configure(&node->share, config->relay_paths);

@@ -354,6 +354,7 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
             serve_answered(node, update->answers[i].client);
     budget_part_set(&node->effects_memory,
                     effects_memory(node->effects) + links_memory(node->links));
+    budget_trim(&node->budget);
     update->wake = node->leaving ? MONO_NEVER : next_wake(node);
     node->counters.datagrams_out += update->n_datagrams;
 }

@@ -129,7 +129,8 @@ static bool look_for_stranded(void *context, const struct node_id *recipient, ui
     struct address at;
     if (entry && directory_successor(directory, entry, &at))
         walk->messages += pending;
-    return ++walk->looked < PINS_MAX;
+    walk->looked += entry != NULL;
+    return walk->looked < PINS_MAX;
 }
 
 uint64_t serve_stranded(const struct node *node) {
@@ -281,6 +282,7 @@ static bool go_on(struct node *node, struct doctor_visit *visit) {
         size_t n = (size_t)outbox_pending(node->outbox);
         work = n < work ? work - n : 0;
         visit->stage = VISIT_RECIPIENTS;
+        visit->facts.left_out = outbox_left_out(node->outbox);
     } else if (visit->stage == VISIT_MESSAGES) {
         return false;
     }

@@ -79,7 +79,8 @@ static void note_news(struct gossip *gossip, struct mono now) {
     gossip->news.level += 1000;
 }
 
-/* The more there is to tell, the longer: a cell holds 85, and costs the same with one. */
+/* The more there is to tell, the longer: a cell holds GOSSIP_ANNOUNCE_ITEMS, and costs the same
+ * with one. */
 static int64_t gather_time(struct gossip *gossip) {
     int64_t more = gossip->news.level * (GOSSIP_GATHER_NEWS_US / 1000);
 
@@ -347,12 +348,6 @@ static void strike_bearer(struct gossip *gossip, struct want *want, size_t i,
     want_answered(gossip, want, i, &brought);
 }
 
-/* Nothing is asked of it for a while. */
-static void bar(struct neighbour *from, struct mono now) {
-    from->barred_until = mono_add(now, GOSSIP_BARRED_US);
-    from->n_older = 0;
-}
-
 static enum drop take_descriptor(struct gossip *gossip, struct neighbour *from, const uint8_t *body,
                                  size_t length, struct now now,
                                  const struct directory_entry **ret_news) {
@@ -369,7 +364,7 @@ static enum drop take_descriptor(struct gossip *gossip, struct neighbour *from, 
         if (older_is_shown(gossip, from, &descriptor, body)) {
             drop = directory_show_older(gossip->directory, body, length, &descriptor, now);
             if (drop == DROP_AUTH)
-                bar(from, now.mono);
+                gossip_bar(from, now.mono);
             return drop;
         }
         if (!want || !(want->announcers & bit_of(i)))
@@ -387,7 +382,7 @@ static enum drop take_descriptor(struct gossip *gossip, struct neighbour *from, 
         }
     }
     if (drop == DROP_MALFORMED || drop == DROP_AUTH)
-        bar(from, now.mono);
+        gossip_bar(from, now.mono);
     if (want)
         strike_bearer(gossip, want, i, body, drop == DROP_NONE ? descriptor.sequence : 0);
     if (from->n_waiting > 0)
@@ -454,7 +449,7 @@ struct gossip *gossip_new(struct directory *directory, struct links *links, stru
         return NULL;
     gossip->directory = directory;
     gossip->links = links;
-    budget_part_init(&gossip->memory, budget, BUDGET_GOSSIP, GOSSIP_MEMORY_SHARE);
+    budget_part_init(&gossip->memory, budget, BUDGET_GOSSIP, GOSSIP_MEMORY_PERCENT);
     gossip->random = *random;
     gossip->paced_due = gossip->proofs.due = MONO_NEVER;
     if (table_init(&gossip->wants, random) < 0) {
@@ -462,6 +457,10 @@ struct gossip *gossip_new(struct directory *directory, struct links *links, stru
         return NULL;
     }
     return gossip;
+}
+
+void gossip_refit(struct gossip *gossip) {
+    budget_part_refit(&gossip->memory);
 }
 
 void gossip_free(struct gossip *gossip) {

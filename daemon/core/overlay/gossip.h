@@ -95,6 +95,8 @@ struct gossip;
 struct gossip *gossip_new(struct directory *directory, struct links *links, struct budget *budget,
                           const struct core_random *random);
 void gossip_free(struct gossip *gossip);
+/* limits.memory has changed. */
+void gossip_refit(struct gossip *gossip);
 
 /* A link is established: our digest goes to it. A link that replaces another of the same neighbour
  * begins anew. */

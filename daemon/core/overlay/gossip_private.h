@@ -144,6 +144,12 @@ static inline uint32_t bit_of(size_t i) {
     return UINT32_C(1) << i;
 }
 
+/* It has brought what cannot be: nothing is asked of it for a while. */
+static inline void gossip_bar(struct neighbour *from, struct mono now) {
+    from->barred_until = mono_add(now, GOSSIP_BARRED_US);
+    from->n_older = 0;
+}
+
 static inline size_t index_of(const struct gossip *gossip, const struct neighbour *neighbour) {
     return (size_t)(neighbour - gossip->neighbours);
 }

@@ -119,7 +119,7 @@ enum drop proofs_take(struct gossip *gossip, struct neighbour *from, const uint8
     for (size_t at = 0; at < length; at += PROOF_LEN) {
         enum drop drop = take(gossip, from, body + at, now);
         if (drop == DROP_MALFORMED || drop == DROP_AUTH) {
-            from->barred_until = mono_add(now.mono, GOSSIP_BARRED_US);
+            gossip_bar(from, now.mono);
             return drop;
         }
         worst = drop != DROP_NONE ? drop : worst;

@@ -462,10 +462,14 @@ static enum drop note_first(struct gossip *gossip, struct neighbour *from, uint6
     const struct directory_entry *entry = directory_find_prefix(gossip->directory, prefix);
     uint8_t kind = entry && entry->live ? WANT_VERSION : WANT_NEWCOMER;
     struct mono due = kind == WANT_NEWCOMER ? now : pace_of(gossip, entry, now);
+    if (kind == WANT_NEWCOMER && !rate_has(&from->newcomers, NEWCOMER_ROOM, now))
+        return DROP_LIMIT;
     bool is_short = !budget_part_has_room(&gossip->memory, sizeof(struct want) + BUDGET_HEAP_EXTRA),
          is_full = is_short || gossip->n_wants[kind] >= GOSSIP_WANTS_MAX,
          is_paced_full = gossip->n_paced >= GOSSIP_PACED_MAX;
     struct want *excess = is_full ? find_excess(gossip, kind, from->n_wants[kind]) : NULL;
+    if (is_short && !excess && kind == WANT_VERSION) /* both kinds share the memory */
+        excess = find_excess(gossip, WANT_NEWCOMER, 0);
 
     if ((is_full && !excess) || from->n_wants[kind] >= GOSSIP_WANTS_NEIGHBOUR_MAX ||
         (!entry && !directory_has_room(gossip->directory, prefix, now)) ||

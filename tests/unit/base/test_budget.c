@@ -27,7 +27,7 @@ static int setup(void **state) {
     (void)state;
     budget_init(&budget, 1000);
     budget.evict[BUDGET_EGRESS] = evict;
-    budget_part_init(&part, &budget, BUDGET_MESSAGES, 2);
+    budget_part_init(&part, &budget, BUDGET_MESSAGES, 50);
     return 0;
 }
 
@@ -81,6 +81,37 @@ static void test_what_is_held_stays(void **state) {
     assert_int_equal(fill(), 1);
 }
 
+/* Far less than what is held: the part alone is charged, so the rest of the node has its own. */
+static void test_a_bound_that_is_lowered(void **state) {
+    (void)state;
+    assert_int_equal(fill(), 5);
+    budget.max = 200;
+    budget_part_refit(&part);
+    assert_int_equal(part.memory, 500);
+    assert_int_equal(budget.held[BUDGET_MESSAGES], 100);
+    assert_true(budget_take(&budget, BUDGET_CLIENTS, 100));
+    budget_give(&budget, BUDGET_CLIENTS, 100);
+    for (unsigned i = 0; i < 4; i++)
+        budget_part_give(&part, SIZE);
+    assert_int_equal(budget.held[BUDGET_MESSAGES], 100);
+    budget_part_give(&part, SIZE);
+    assert_int_equal(budget.used, 0);
+    budget.max = 1000; /* raised: what was not charged is */
+    budget_part_take(&part, 600);
+    assert_int_equal(budget.used, 0);
+    budget.max = 4000;
+    budget_part_refit(&part);
+    assert_int_equal(budget.used, 600 + BUDGET_HEAP_EXTRA);
+}
+
+static void test_only_what_is_free(void **state) {
+    (void)state;
+    assert_true(budget_take(&budget, BUDGET_EGRESS, 900));
+    assert_true(budget_take_free(&budget, BUDGET_CLIENTS, 100));
+    assert_false(budget_take_free(&budget, BUDGET_CLIENTS, 1));
+    assert_int_equal(budget.held[BUDGET_EGRESS], 900);
+}
+
 /* A part that is told what it holds evicts nobody; whoever takes next does. */
 static void test_set(void **state) {
     (void)state;
@@ -88,6 +119,8 @@ static void test_set(void **state) {
     budget_part_set(&part, 300);
     assert_int_equal(budget.held[BUDGET_EGRESS], 900);
     assert_int_equal(budget.used, 1200);
+    budget_trim(&budget);
+    assert_int_equal(budget.held[BUDGET_EGRESS], 700);
     assert_true(budget_take(&budget, BUDGET_CLIENTS, 100));
     assert_int_equal(budget.held[BUDGET_EGRESS], 600);
     assert_int_equal(budget.used, 1000);
@@ -137,7 +170,8 @@ int main(int argc, char **argv) {
 #define TEST(name) cmocka_unit_test_setup(name, setup)
     const struct CMUnitTest tests[] = {
         TEST(test_a_part_is_the_most),     TEST(test_others_are_evicted),
-        TEST(test_what_is_held_stays),     TEST(test_set),
+        TEST(test_what_is_held_stays),     TEST(test_a_bound_that_is_lowered),
+        TEST(test_only_what_is_free),      TEST(test_set),
         TEST(test_a_scan_meets_each_once),
     };
     if (!test_begin(argc, argv))

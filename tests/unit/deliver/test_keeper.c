@@ -94,8 +94,9 @@ static void test_memory_is_asked_for_the_recipient_too(void **state) {
     (void)state;
     struct outbox_mail mail = mail_of(1, 10);
     assert_int_equal(keeper_has_room(&keeper, &mail, QUOTA, 0, 0, 1000), 0);
-    assert_int_equal(keeper_has_room(&keeper, &mail, QUOTA, 0, 0, budget.max / MAIL_MEMORY_SHARE),
-                     -ENOMEM);
+    assert_int_equal(
+        keeper_has_room(&keeper, &mail, QUOTA, 0, 0, budget.max / 100 * MAIL_MEMORY_PERCENT),
+        -ENOMEM);
 }
 
 static void test_stored_told_and_gone(void **state) {

@@ -164,7 +164,7 @@ static void test_mail_is_charged_up_to_its_part(void **state) {
     (void)state;
     struct message *mails[64];
     size_t size = sizeof(struct message) + BUDGET_HEAP_EXTRA, n = 0;
-    budget.max = 10 * size * MAIL_MEMORY_SHARE;
+    budget.max = (10 * size + 1) * 100 / MAIL_MEMORY_PERCENT;
     while (budget_part_has_room(&messages.kept, size))
         mails[n++] = make(KIND_MAIL, 1, 0);
     assert_int_equal(n, 10);

@@ -1484,7 +1484,7 @@ static void test_messages_are_charged(void **state) {
     struct request requests[64], more;
     size_t n = 0;
     (void)state;
-    budget.max = 2 * MESSAGES_MEMORY_SHARE * 4096;
+    budget.max = 20480;
     fake_path_outcome = PATH_NONE;
     do {
         assert_true(n < 64);
@@ -1493,7 +1493,7 @@ static void test_messages_are_charged(void **state) {
     assert_non_null(strstr(fake_answer(&effects, n - 1)->text, "limits.memory"));
     assert_int_equal(fake_answer(&effects, n - 1)->code, ANSWER_LIMIT);
     assert_true(n > 10);
-    assert_true(budget.held[BUDGET_MESSAGES] <= budget.max / MESSAGES_MEMORY_SHARE);
+    assert_true(budget.held[BUDGET_MESSAGES] <= budget.max / 100 * MESSAGES_MEMORY_PERCENT);
     struct request cancel = {.client = 100, .kind = REQUEST_CANCEL};
     cancel.message.id = requests[0].push.id;
     outbox_cancel(outbox, &cancel, fake_now());
@@ -1504,6 +1504,72 @@ static void test_messages_are_charged(void **state) {
     push(&more); /* one that is known needs no room */
     give_all();
     assert_int_equal(fake_answer(&effects, 101)->code, ANSWER_OK);
+}
+
+/* Whom we ever wrote to is kept for ever, in a part of its own: when that is full new recipients
+ * are refused, and nobody else. What a refused push has made is gone. */
+static void test_conversations_are_charged_apart(void **state) {
+    struct node_id to = fake_identities[1].id;
+    struct request request;
+    size_t n = 0, held;
+    (void)state;
+    budget.max = 200000;
+    fake_path_outcome = PATH_NONE;
+    pushed(0, 10);
+    do {
+        request = request_push(1 + n % 90, 10);
+        to.bytes[31]++;
+        to.bytes[30] = (uint8_t)(n >> 8);
+        outbox_push(outbox, &request, &to, NULL, fake_now());
+        give_all();
+        struct request cancel = {.client = 200, .kind = REQUEST_CANCEL};
+        cancel.message.id = request.push.id;
+        outbox_cancel(outbox, &cancel, fake_now());
+        give_all();
+        pass_until(mono_add(mono_now, US_PER_S));
+        assert_true(n < 1000);
+    } while (fake_answer(&effects, 1 + n++ % 90)->code == ANSWER_OK);
+    assert_non_null(strstr(fake_answer(&effects, 1 + (n - 1) % 90)->text, "too many recipients"));
+    assert_true(n > 50);
+    assert_true(budget.held[BUDGET_CONVERSATIONS] <=
+                budget.max / 100 * CONVERSATIONS_MEMORY_PERCENT);
+    request = pushed(95, 10); /* to somebody written to before */
+    assert_int_equal(fake_answer(&effects, 95)->code, ANSWER_OK);
+    budget.max *= 2;
+    outbox_configure(outbox, sizeof body, US_PER_HOUR, US_PER_HOUR);
+    held = budget.held[BUDGET_CONVERSATIONS];
+    size_t others = budget.max - budget.used - 4000;
+    assert_true(budget_take(&budget, BUDGET_CLIENTS, others));
+    for (unsigned i = 0; i < 20; i++) {
+        request = request_push(96, 10000); /* there is no room for its body */
+        to.bytes[29] = (uint8_t)(1 + i);
+        outbox_push(outbox, &request, &to, NULL, fake_now());
+        assert_int_equal(fake_answer(&effects, 96)->code, ANSWER_LIMIT);
+    }
+    assert_int_equal(budget.held[BUDGET_CONVERSATIONS], held);
+    budget_give(&budget, BUDGET_CLIENTS, others);
+}
+
+/* limits.memory is lowered to a fraction while all of it is used: what waits is sent all the same,
+ * and nothing more is accepted until there is less. */
+static void test_a_bound_that_is_lowered(void **state) {
+    size_t n = 0;
+    (void)state;
+    budget.max = 8 << 20;
+    fake_path_outcome = PATH_NONE;
+    do
+        pushed(n, 10);
+    while (fake_answer(&effects, n++)->code == ANSWER_OK && n < 20000);
+    assert_in_range(n, 1000, 19999);
+    budget.max = 2 << 20;
+    outbox_configure(outbox, sizeof body, US_PER_HOUR, US_PER_HOUR);
+    fake_path_outcome = PATH_OK;
+    unsigned sent = (unsigned)fake_sent;
+    outbox_retry_now(outbox, NULL, mono_now);
+    pass_until(mono_add(mono_now, US_PER_MINUTE));
+    assert_true(fake_sent > sent);
+    pushed(n, 10);
+    assert_int_equal(fake_answer(&effects, n)->code, ANSWER_LIMIT);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -1565,6 +1631,8 @@ int main(int argc, char **argv) {
         TEST(test_why_messages_wait),
         TEST(test_a_survey_takes_steps),
         TEST(test_messages_are_charged),
+        TEST(test_conversations_are_charged_apart),
+        TEST(test_a_bound_that_is_lowered),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     free(fake_wire);

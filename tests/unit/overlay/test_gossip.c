@@ -606,14 +606,33 @@ static void test_wants_are_charged(void **state) {
     while (n < 2000 && announce(world, 1, stranger(n), 1) == DROP_NONE)
         n++;
     assert_in_range(n, GOSSIP_WINDOW + 1, 1999);
-    assert_true(world->budget.held[BUDGET_GOSSIP] <= world->budget.max / GOSSIP_MEMORY_SHARE);
+    assert_true(world->budget.held[BUDGET_GOSSIP] <=
+                world->budget.max / 100 * GOSSIP_MEMORY_PERCENT);
     assert_int_equal(announce(world, 2, stranger(2000), 1), DROP_LIMIT); /* another's went for it */
     assert_int_equal(announce(world, 2, stranger(2000), 1), DROP_NONE);  /* it is wanted */
     assert_int_equal(announce(world, 1, stranger(2001), 1), DROP_LIMIT);
-    assert_true(world->budget.held[BUDGET_GOSSIP] <= world->budget.max / GOSSIP_MEMORY_SHARE);
+    assert_true(world->budget.held[BUDGET_GOSSIP] <=
+                world->budget.max / 100 * GOSSIP_MEMORY_PERCENT);
     gossip_link_down(peer->gossip, world->peers[1].author.prefix);
     gossip_link_down(peer->gossip, world->peers[2].author.prefix);
     assert_int_equal(world->budget.held[BUDGET_GOSSIP], 0);
+}
+
+/* Inventions of newcomers do not keep versions of nodes out that are known. */
+static void test_versions_come_before_newcomers(void **state) {
+    struct world *world = *state;
+    struct author *known = &world->authors[0];
+    size_t n = 0;
+
+    world->budget.max = 2 << 20;
+    alone(world, 2);
+    publish(world, 0, known);
+    world->now.us += 10 * US_PER_S;
+    while (n < 2000 && announce(world, 1, stranger(n), 1) == DROP_NONE)
+        n++;
+    assert_in_range(n, GOSSIP_WINDOW + 1, 1999);
+    announce(world, 2, known->prefix, known->sequence + 1);
+    assert_non_null(want_find(world->peers[0].gossip, known->prefix));
 }
 
 static void test_full_directory_wants_nobody_new(void **state) {
@@ -922,6 +941,7 @@ int main(int argc, char **argv) {
         TEST(test_wants_of_a_neighbour_and_in_all),
         TEST(test_wants_of_one_neighbour),
         TEST(test_wants_are_charged),
+        TEST(test_versions_come_before_newcomers),
         TEST(test_full_directory_wants_nobody_new),
         TEST(test_answers_at_a_rate),
         TEST(test_answers_are_as_many_as_there_is_news),

@@ -112,6 +112,8 @@ bool ledger_survey(struct ledger *ledger, size_t n,
 /* Then, one recipient after the other, what was found. False: that were all. Those for which there
  * was no memory are left out. */
 bool ledger_surveyed(struct ledger *ledger, struct outbox_wait *ret_wait);
+/* How many messages to those were left out. */
+uint64_t ledger_left_out(const struct ledger *ledger);
 const struct ledger_counters *ledger_counters(const struct ledger *ledger);
 /* Does nothing of ours wait for the store? */
 bool ledger_is_idle(const struct ledger *ledger);

@@ -19,10 +19,23 @@ struct conversation *ledger_conversation(struct ledger *ledger, const struct nod
     if (!conversation)
         return NULL;
     conversation->recipient = *recipient;
-    budget_part_take(&ledger->config.messages->own, sizeof *conversation);
+    budget_part_take(&ledger->config.messages->conversations, sizeof *conversation);
     table_add(&ledger->conversations, &conversation->by_recipient,
               table_hash(&ledger->conversations, recipient, sizeof *recipient));
     return conversation;
+}
+
+bool ledger_conversation_has_room(struct ledger *ledger) {
+    return budget_part_has_room(&ledger->config.messages->conversations,
+                                sizeof(struct conversation) + BUDGET_HEAP_EXTRA);
+}
+
+void ledger_conversation_unmake(struct ledger *ledger, struct conversation *conversation) {
+    if (conversation->sequence > 0 || conversation->n_pending > 0)
+        return;
+    table_remove(&ledger->conversations, &conversation->by_recipient);
+    budget_part_give(&ledger->config.messages->conversations, sizeof *conversation);
+    free(conversation);
 }
 
 uint64_t ledger_conversation_number(struct conversation *conversation, size_t n) {
@@ -35,7 +48,7 @@ void ledger_conversations_deinit(struct ledger *ledger) {
     for (size_t i = 0; ledger->conversations.slots && i < ledger->conversations.n_slots; i++)
         for (struct table_link *link = ledger->conversations.slots[i], *next; link; link = next) {
             next = link->next;
-            budget_part_give(&ledger->config.messages->own, sizeof(struct conversation));
+            budget_part_give(&ledger->config.messages->conversations, sizeof(struct conversation));
             free(table_entry(link, struct conversation, by_recipient));
         }
     table_deinit(&ledger->conversations);

@@ -40,7 +40,9 @@ struct ledger_refusal ledger_error_words(int error) {
     if (words)
         snprintf(refusal.text, sizeof refusal.text, "%s", words);
     else if (error == -EDQUOT)
-        snprintf(refusal.text, sizeof refusal.text, "too many recipients (limit %d)",
+        snprintf(refusal.text, sizeof refusal.text,
+                 "too many recipients (limit %d, and limits.memory); messages to those written to "
+                 "before are accepted",
                  OUTBOX_CONVERSATIONS_MAX);
     else
         error_words(error, refusal.text);

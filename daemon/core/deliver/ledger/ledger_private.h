@@ -73,6 +73,7 @@ struct ledger_put {
     size_t charged;
     char *notice;
     struct ledger_batch *batch; /* one of many, or NULL */
+    struct conversation *made;  /* by this put; NULL: it was there */
     struct out_record record;
 };
 
@@ -104,6 +105,7 @@ struct ledger {
         struct message *at; /* is looked at next */
         size_t left;        /* messages to look at */
         struct wall soon;
+        uint64_t n_left_out; /* messages for whose recipient there was no memory */
         struct surveyed_list found;
     } survey;
     struct message_queue all, unstored;

@@ -96,15 +96,9 @@ static void put_empty(struct ledger *ledger, struct ledger_put *put) {
 
 void ledger_put_free(struct ledger *ledger, struct ledger_put *put) {
     put_empty(ledger, put);
+    if (put->made)
+        ledger_conversation_unmake(ledger, put->made);
     ledger_op_free(ledger, &put->op);
-}
-
-/* Is there memory for a message, and for the conversation, which is kept for ever? */
-static bool has_memory(struct ledger *ledger, enum message_kind kind, bool is_first) {
-    size_t size = message_size(kind) + BUDGET_HEAP_EXTRA;
-    if (is_first)
-        size += sizeof(struct conversation) + BUDGET_HEAP_EXTRA;
-    return budget_part_has_room(&ledger->config.messages->own, size);
 }
 
 /* 0, -ENOMEM, -EDQUOT (no more conversations). */
@@ -112,9 +106,12 @@ static int put_prepare(struct ledger *ledger, struct ledger_put *put, const stru
                        const struct node_id *recipient, const char *notice) {
     struct message *known = ledger_find_own(ledger, &put->record.id);
     struct conversation *conversation = ledger_conversation_find(ledger, recipient);
-    if (!known && !has_memory(ledger, put->record.kind, !conversation))
+    size_t size = message_size(put->record.kind) + BUDGET_HEAP_EXTRA;
+    if (!known && !budget_part_has_room(&ledger->config.messages->own, size))
         return -ENOMEM;
-    if (!conversation && !(conversation = ledger_conversation(ledger, recipient)))
+    if (!conversation && ledger_conversation_has_room(ledger))
+        conversation = put->made = ledger_conversation(ledger, recipient);
+    if (!conversation)
         return -EDQUOT;
     put->is_new = !known;
     put->record.sequence = known ? known->sequence : conversation->sequence + 1;

@@ -45,6 +45,10 @@ uint64_t ledger_unread(const struct ledger *ledger);
 
 /* ---- Another recipient ---- */
 struct conversation *ledger_conversation(struct ledger *ledger, const struct node_id *recipient);
+/* Is there memory for one more? */
+bool ledger_conversation_has_room(struct ledger *ledger);
+/* Free one that was made just now if nothing was ever stored in it. */
+void ledger_conversation_unmake(struct ledger *ledger, struct conversation *conversation);
 /* Take the next `n` numbers of a conversation; returns the first. */
 uint64_t ledger_conversation_number(struct conversation *conversation, size_t n);
 /* Which of trust->old the message is pending to, or NULL; and count it there. */

@@ -12,7 +12,7 @@ static void surveyed_free(struct ledger *ledger, struct surveyed *surveyed) {
 
 static struct surveyed *surveyed_new(struct ledger *ledger, struct conversation *conversation) {
     struct surveyed *surveyed = NULL;
-    if (budget_take(ledger->config.budget, BUDGET_CLIENTS, sizeof *surveyed) &&
+    if (budget_take_free(ledger->config.budget, BUDGET_CLIENTS, sizeof *surveyed) &&
         !(surveyed = calloc(1, sizeof *surveyed)))
         budget_give(ledger->config.budget, BUDGET_CLIENTS, sizeof *surveyed);
     if (!surveyed)
@@ -44,6 +44,7 @@ void ledger_survey_begin(struct ledger *ledger, struct wall soon) {
     ledger->survey.at = TAILQ_FIRST(&ledger->all);
     ledger->survey.left = ledger->n_messages; /* those that come meanwhile are for the next one */
     ledger->survey.soon = soon;
+    ledger->survey.n_left_out = 0;
 }
 
 bool ledger_survey(struct ledger *ledger, size_t n,
@@ -59,10 +60,15 @@ bool ledger_survey(struct ledger *ledger, size_t n,
         surveyed = message->conversation->surveyed;
         if (!surveyed)
             surveyed = surveyed_new(ledger, message->conversation);
+        ledger->survey.n_left_out += surveyed == NULL;
         if (surveyed)
             add(message, why_of(of, message), ledger->survey.soon, &surveyed->wait);
     }
     return ledger->survey.left == 0 || !ledger->survey.at;
+}
+
+uint64_t ledger_left_out(const struct ledger *ledger) {
+    return ledger->survey.n_left_out;
 }
 
 bool ledger_surveyed(struct ledger *ledger, struct outbox_wait *ret_wait) {

@@ -17,9 +17,17 @@ int messages_init(struct messages *messages, const struct core_random *random,
                   struct budget *budget) {
     TAILQ_INIT(&messages->cached);
     messages->budget = budget;
-    budget_part_init(&messages->own, budget, BUDGET_MESSAGES, MESSAGES_MEMORY_SHARE);
-    budget_part_init(&messages->kept, budget, BUDGET_KEPT, MAIL_MEMORY_SHARE);
+    budget_part_init(&messages->own, budget, BUDGET_MESSAGES, MESSAGES_MEMORY_PERCENT);
+    budget_part_init(&messages->conversations, budget, BUDGET_CONVERSATIONS,
+                     CONVERSATIONS_MEMORY_PERCENT);
+    budget_part_init(&messages->kept, budget, BUDGET_KEPT, MAIL_MEMORY_PERCENT);
     return table_init(&messages->by_id, random);
+}
+
+void messages_refit(struct messages *messages) {
+    budget_part_refit(&messages->own);
+    budget_part_refit(&messages->conversations);
+    budget_part_refit(&messages->kept);
 }
 
 void messages_deinit(struct messages *messages) {

@@ -7,10 +7,11 @@
  * charged.
  *
  * Threat: clients and depositors decide how many messages there are. Bodies are charged to
- * BUDGET_OUTBOX and are the first to go when memory is short, since the store has them. A message,
- * its conversation and its recipient are charged to BUDGET_MESSAGES, those of mail of others to
- * BUDGET_KEPT: its senders are nobody whom we could charge. None of these can go before the message
- * is final, so whoever accepts a message asks for room before. */
+ * BUDGET_OUTBOX and are the first to go when memory is short, since the store has them. A message
+ * and its recipient are charged to BUDGET_MESSAGES, those of mail of others to BUDGET_KEPT: its
+ * senders are nobody whom we could charge. None of these can go before the message is final, and
+ * conversations (BUDGET_CONVERSATIONS) never: so whoever accepts a message asks for room before,
+ * and whom we once wrote to does not keep messages to others out. */
 #ifndef P2PD_MESSAGE_H
 #define P2PD_MESSAGE_H
 
@@ -91,14 +92,16 @@ struct messages {
     struct budget *budget;
     struct message_queue cached; /* those with a body, the oldest first */
     size_t n_files;              /* those being put included */
-    /* Memory of messages, conversations and recipients: our own, and of others' mail. */
-    struct budget_part own, kept;
+    /* Memory of our own messages and their recipients, of conversations, and of others' mail. */
+    struct budget_part own, conversations, kept;
 };
 
 /* ---- All of them ---- */
 int messages_init(struct messages *messages, const struct core_random *random,
                   struct budget *budget);
 void messages_deinit(struct messages *messages);
+/* limits.memory has changed. */
+void messages_refit(struct messages *messages);
 struct message *messages_find(const struct messages *messages, const struct message_id *id);
 void messages_add(struct messages *messages, struct message *message);
 void messages_remove(struct messages *messages, struct message *message);
