@@ -119,7 +119,8 @@ static bool may_yield(const struct directory_entry *entry) {
     return entry->live && !entry->kept && !entry->pinned;
 }
 
-/* The i-th node listed as one that may be removed; NULL if it is gone, kept or linked by now. */
+/* The i-th node listed as one that may be removed; NULL if it is gone, kept or linked by now, or
+ * links lead to it again. */
 static struct record *spared_at(const struct directory *directory, size_t i) {
     const struct topology_survey *survey = &directory->survey;
     struct record *record = directory_record(directory, survey->spared[i]);
@@ -127,10 +128,10 @@ static struct record *spared_at(const struct directory *directory, size_t i) {
 
     if (!record || !may_yield(&record->entry))
         return NULL;
-    return !survey->linked &&
-                   topology_neighbours(directory->topology, record->entry.prefix, neighbours) > 0
-               ? NULL
-               : record;
+    bool is_linked = survey->linked ? record->reached
+                                    : topology_neighbours(directory->topology, record->entry.prefix,
+                                                          neighbours) > 0;
+    return is_linked ? NULL : record;
 }
 
 /* Drop nodes that may no longer be removed from the end of the list. True: the one that is last now

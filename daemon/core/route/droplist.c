@@ -11,8 +11,9 @@
  * A kept eph can be used again without a Diffie-Hellman. When the kept entries fill their memory,
  * one is reduced to its fingerprint: none of its packets can come twice, but those still to come
  * are lost, and the sender draws another path. It is the oldest of the neighbour that has most: a
- * path lives for 2 s, which is less than it takes to fill the memory at the cost of a
- * Diffie-Hellman for each eph. (To evict ephs of one packet first was tried: a neighbour that sent
+ * path lives for 2 s, which is less than it takes to fill the memory (60,928 entries) as long as a
+ * node does fewer than some 30,000 Diffie-Hellmans a second: by default relay.paths allows 16,000.
+ * (To evict ephs of one packet first was tried: a neighbour that sent
  * two packets under each eph had every path evicted that had just begun.) */
 #include "daemon/core/route/droplist.h"
 

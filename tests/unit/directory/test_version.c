@@ -786,6 +786,25 @@ static void test_a_crowd_of_its_own_gives_way(void **state) {
     assert_int_equal(left, MAX - residents - 1);
 }
 
+/* Those whom links have come to lead to since they were listed. */
+static void test_who_has_just_been_reached_does_not(void **state) {
+    struct fixture *f = *state;
+    size_t residents = MAX / 2;
+
+    make_residents(f, residents);
+    for (size_t i = residents; i + 1 < MAX; i++)
+        join(&f->nodes[i], &f->nodes[i + 1]);
+    fill(f, residents, MAX - residents);
+    pass(f, US_PER_S);
+    assert_true(directory_has_room(f->directory, f->nodes[MAX].prefix, f->now)); /* lists them */
+    join(&f->nodes[0], &f->nodes[residents]);
+    assert_int_equal(offer(f, &f->nodes[0]), DIRECTORY_NEWS);
+    assert_int_equal(offer(f, &f->nodes[residents]), DIRECTORY_NEWS);
+    assert_true(directory_follow(f->directory, f->now));
+    assert_int_equal(directory_reached(f->directory), MAX);
+    assert_false(directory_has_room(f->directory, f->nodes[MAX].prefix, f->now));
+}
+
 /* Whom users pinned or wrote to, and our neighbours; and where all are linked nobody gives way. */
 static void test_who_does_not_give_way(void **state) {
     struct fixture *f = *state;
@@ -918,6 +937,7 @@ int main(void) {
         TEST(test_whom_links_lead_to),
         TEST(test_those_without_links_give_way),
         TEST(test_a_crowd_of_its_own_gives_way),
+        TEST(test_who_has_just_been_reached_does_not),
         TEST(test_who_does_not_give_way),
         TEST(test_places_change_hands_at_a_rate),
         TEST(test_phantoms_keep_nobody_out),
