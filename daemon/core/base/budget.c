@@ -26,22 +26,20 @@ static bool budget_evict(struct budget *budget) {
     }
 }
 
-bool budget_take(struct budget *budget, enum budget_holder holder, size_t bytes) {
-    while (bytes > budget->max || budget->used > budget->max - bytes)
-        if (bytes > budget->max || !budget_evict(budget)) {
-            budget->refused++;
-            return false;
-        }
-    budget->used += bytes;
-    budget->held[holder] += bytes;
-    return true;
-}
-
 bool budget_take_free(struct budget *budget, enum budget_holder holder, size_t bytes) {
     if (bytes > budget->max || budget->used > budget->max - bytes)
         return false;
     budget->used += bytes;
     budget->held[holder] += bytes;
+    return true;
+}
+
+bool budget_take(struct budget *budget, enum budget_holder holder, size_t bytes) {
+    while (!budget_take_free(budget, holder, bytes))
+        if (bytes > budget->max || !budget_evict(budget)) {
+            budget->refused++;
+            return false;
+        }
     return true;
 }
 

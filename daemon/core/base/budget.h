@@ -12,9 +12,9 @@ enum budget_holder {
     BUDGET_CLIENTS,
     BUDGET_MAILBOX, /* deposits that are put together, or being stored */
     /* Nothing of these can be evicted: each has a part of limits.memory (struct budget_part). */
-    BUDGET_MESSAGES, /* what it takes to know of messages that are not final, and of recipients */
-    BUDGET_CONVERSATIONS, /* whom we ever wrote to */
-    BUDGET_KEPT,          /* the same of the mail that is kept for others */
+    BUDGET_MESSAGES,      /* our own messages that are not final, and their recipients */
+    BUDGET_CONVERSATIONS, /* everybody we ever wrote to */
+    BUDGET_KEPT,          /* mail that is kept for others, and its recipients */
     BUDGET_GOSSIP,        /* what neighbours have announced, and we ask for */
     BUDGET_EFFECTS,       /* what leaves with a step, and what it takes to seal that */
     BUDGET_HOLDERS
@@ -51,9 +51,8 @@ struct budget_part {
     size_t memory, charged; /* held; and how much of it is charged */
 };
 
-#define BUDGET_HEAP_EXTRA                                                                          \
-    48u /* of an allocation: its header, places in tables and among timers                         \
-         */
+/* Of an allocation: its header, places in tables and among timers. */
+#define BUDGET_HEAP_EXTRA 48u
 
 void budget_part_init(struct budget_part *part, struct budget *budget, enum budget_holder holder,
                       unsigned percent);

@@ -267,8 +267,7 @@
 /* | messages not final | {OUTBOX_MESSAGES_MAX} | code 6 */
 #define OUTBOX_MESSAGES_MAX 262144
 /* | what is known of them and of recipients | {MESSAGES_MEMORY_PERCENT} % of limits.memory |
- * code 6
- */
+ * code 6 */
 /* 304 bytes a message (bodies are on disk), 1440 and more a recipient of some that wait. What
  * cannot go before its time has parts of limits.memory (struct budget_part) that leave the rest of
  * the node an eighth. */

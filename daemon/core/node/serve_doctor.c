@@ -8,11 +8,11 @@
 #include "daemon/core/node/serve.h"
 
 #define EXPIRING_US US_PER_HOUR
-#define STEP_WORK 4096 /* messages that are looked at in a step, about a millisecond */
-#define RECIPIENT_WORK                                                                             \
-    16             /* a recipient costs as much as so many: it is looked up, and resolved          \
-                    */
-#define PIN_WORK 4 /* somebody written to, who seldom is */
+/* What is looked at in a step: so many messages; a recipient, which is looked up and resolved,
+ * counts as 16 of them, and somebody written to before as 4. */
+#define STEP_WORK 4096
+#define RECIPIENT_WORK 16
+#define PIN_WORK 4
 
 static void describe(const struct node *node, const struct node_id *id, struct doctor_who *who) {
     const struct directory_entry *entry = directory_find(node->directory, id);

@@ -28,10 +28,12 @@
 #define CHUNK_SHARE 64
 #define ALLOCATED_SPARE (CHUNK_MAX / 4) /* for writes that are promised no pages */
 
-/* To look at the disk costs a lone message a tenth of its commit: SQLite parses the statements that
- * ask for its pages anew each time, and nothing of that is in the processor's caches. So if much is
- * free, what was seen is used for some more transactions: until so many bytes were promised, or for
- * so short a time that no disk can be filled in it. A test's own `look` is called each time. */
+/* To look at the disk costs a lone message 4 to 5% of its processor time: SQLite parses the
+ * statements that ask for its pages anew each time, and nothing of that is in the processor's
+ * caches. So if much is free, what was seen is used for some more transactions: until so many bytes
+ * were promised, or for so long. Nothing is refused for what an earlier transaction saw; and if
+ * something beside us fills the disk meanwhile, the write itself will tell, as ever. A test's own
+ * `look` is called each time. */
 #define MUCH (UINT64_C(1) << 30)
 #define PROMISED_UNSEEN ALLOCATED_SPARE
 #define LOOK_EACH_US (100 * US_PER_MS)

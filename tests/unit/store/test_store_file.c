@@ -344,6 +344,13 @@ static void sweep(struct rig *rig, int64_t now) {
     assert_int_equal(run_one(rig, op).error, 0);
 }
 
+static void run_sql(const struct rig *rig, const char *sql) {
+    sqlite3 *sqlite;
+    assert_int_equal(sqlite3_open(rig->path, &sqlite), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(sqlite, sql, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(sqlite), SQLITE_OK);
+}
+
 static int64_t query_number(struct rig *rig, const char *sql) {
     sqlite3 *sqlite;
     sqlite3_stmt *statement;
@@ -782,6 +789,24 @@ static void taken_file_leaves_a_tombstone(void **state) {
     assert_int_equal(put(rig, &file, 0, BLOCK).in_outcome, STORE_IN_DUPLICATE);
     sweep(rig, 100 * HOUR);
     assert_int_equal(put(rig, &file, 0, BLOCK).in_outcome, STORE_IN_COMPLETE);
+}
+
+/* An index that tells of a file which is not there: the table is emptied while it is hidden. */
+static void sweep_ends_at_a_file_that_is_not_there(void **state) {
+    struct rig *rig = *state;
+    struct incoming file = make_file(1, "a", BLOCK);
+    struct store_op op = {.kind = STORE_SWEEP};
+    assert_int_equal(put_all(rig, &file).error, 0);
+    assert_int_equal(take(rig, &file), 0);
+    stop_store(rig);
+    run_sql(rig, "PRAGMA writable_schema = ON; CREATE TABLE hidden AS SELECT * FROM sqlite_schema"
+                 " WHERE name = 'file_taken'; DELETE FROM sqlite_schema WHERE name = 'file_taken'");
+    run_sql(rig, "DELETE FROM file_in; PRAGMA writable_schema = ON;"
+                 "INSERT INTO sqlite_schema SELECT * FROM hidden; DROP TABLE hidden");
+    reopen(rig);
+    op.sweep.now.us = 99 * HOUR;
+    op.sweep.retention_us = HOUR;
+    assert_int_equal(run_one(rig, op).error, -EUCLEAN);
 }
 
 static void files_are_lines_of_history(void **state) {
@@ -1370,6 +1395,7 @@ int main(int argc, char **argv) {
         TEST(disk_keeps_a_reserve),
         TEST(taking_removes_nothing_elsewhere),
         TEST(taken_file_leaves_a_tombstone),
+        TEST(sweep_ends_at_a_file_that_is_not_there),
         TEST(files_are_lines_of_history),
         TEST(files_are_listed_in_pages),
         TEST(moved_file_leaves_the_list),

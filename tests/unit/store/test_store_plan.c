@@ -143,7 +143,7 @@ static void test_exceptions_are_needed(void **state) {
 }
 
 /* Where much is free what was seen of it holds for some transactions: a look costs a lone message
- * a tenth of its commit. */
+ * some percent of its processor time. */
 static void test_the_disk_is_looked_at_now_and_then(void **state) {
     struct disk_share share = {0};
     (void)state;
